@@ -1,0 +1,78 @@
+# One command for each thing; CI runs the same ones. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTO_VENV := .venv-proto
+NAME ?=
+PIP := -m pip install --disable-pip-version-check --no-input --progress-bar off
+
+.PHONY: help setup run-services demo test test-slow lint type proto proto-check bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.runtime ## Make the environment and install usbshare into it
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "usbshare needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "setup 1/3: making the environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.venv requirements/runtime.lock requirements/build.lock pyproject.toml
+	@echo "setup 2/3: installing the locked dependencies (once, about a minute)"
+	@$(BIN)/python $(PIP) --require-hashes -r requirements/build.lock -r requirements/runtime.lock
+	@echo "setup 3/3: installing usbshare"
+	@$(BIN)/python $(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	@echo "setup for developers: installing the locked tools"
+	@$(BIN)/python $(PIP) --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(PROTO_VENV)/.done: requirements/proto.lock
+	@echo "setup of the stub generator: $(PROTO_VENV)"
+	@$(PYTHON) -m venv $(PROTO_VENV)
+	@$(PROTO_VENV)/bin/python $(PIP) --quiet --require-hashes -r requirements/proto.lock
+	@touch $@
+
+run-services: $(VENV)/.runtime ## Start the services of this host
+	@exec $(BIN)/serial-svc
+
+demo: $(VENV)/.runtime ## Stream an engraving to a simulated laser through a virtual COM port
+	@exec $(BIN)/bridge demo
+
+test: $(VENV)/.dev ## Run every fast test
+	@$(BIN)/python -m pytest -m "not slow and not hardware"
+
+test-slow: $(VENV)/.dev ## Run the tests that take minutes
+	@$(BIN)/python -m pytest -m slow --timeout 1800
+
+lint: $(VENV)/.dev ## Check style, import walls and protos
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+	@cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+
+type: $(VENV)/.dev ## Check types
+	@$(BIN)/mypy
+
+proto: $(PROTO_VENV)/.done ## Make the stubs under proto/gen again
+	@sh proto/generate.sh $(PROTO_VENV)/bin/python proto/gen
+
+proto-check: $(PROTO_VENV)/.done ## Fail if the committed stubs are not those of the protos
+	@rm -rf $(PROTO_VENV)/check && mkdir -p $(PROTO_VENV)/check
+	@sh proto/generate.sh $(PROTO_VENV)/bin/python $(PROTO_VENV)/check
+	@diff -r -x __pycache__ -x '*.pyc' proto/gen $(PROTO_VENV)/check && echo "proto/gen is up to date"
+
+bench: $(VENV)/.dev ## Run the benchmarks, or one: make bench NAME=round_trip
+	@$(BIN)/python -m bench $(NAME)
+
+lock: ## Choose the newest allowed dependencies (needs uv)
+	@sh requirements/lock.sh
+
+clean: ## Remove what set-up and tests made
+	@rm -rf $(VENV) $(PROTO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""What every service and the bridge share; imports none of them."""

@@ -1,0 +1,49 @@
+"""Every error that a caller may handle, one class each; messages name object and value."""
+
+
+class UsbshareError(Exception):
+    """Base of all errors whose text is meant for people."""
+
+
+class InvalidArgumentError(UsbshareError):
+    """A value is malformed; the text names the field."""
+
+
+class NotFoundError(UsbshareError):
+    """No port, camera or instance has that name."""
+
+
+class PortHeldError(UsbshareError):
+    """Another session has the port open for control."""
+
+
+class PortLatchedError(UsbshareError):
+    """An emergency stop latched the port; it must be re-armed first."""
+
+
+class LimitError(UsbshareError):
+    """A limit is reached that waiting would not cure."""
+
+
+class DeviceError(UsbshareError):
+    """The device is absent, cannot be opened, or failed."""
+
+
+class DrainingError(UsbshareError):
+    """The service is stopping and takes nothing new."""
+
+
+class PermissionDeniedError(UsbshareError):
+    """The identity is known and may not do that."""
+
+
+class NotSupportedError(UsbshareError):
+    """The device or profile at hand cannot do that."""
+
+
+class ConfigError(UsbshareError):
+    """A configuration file, flag or environment value is wrong; exit code 2."""
+
+
+class ConnectionRefusedByPeerError(UsbshareError):
+    """The other side cannot be reached or refuses this side; the text says why and what to do."""

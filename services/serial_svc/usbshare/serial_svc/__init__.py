@@ -1,0 +1,1 @@
+"""The serial service: ports, their sessions, the scheduler and the stop path."""
