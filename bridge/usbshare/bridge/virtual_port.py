@@ -26,7 +26,7 @@ class VirtualPortListener(Protocol):
         """Learn that the program changed output lines, where the port can carry them."""
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
-        """Learn that the program threw away what it received, or what it wrote and we have not read."""
+        """Learn that the program threw away what it received, or wrote and we have not read."""
 
     def port_writable(self) -> None:
         """Learn that there is room again, after a `write` that took less than it was given."""

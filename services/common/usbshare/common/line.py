@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Protocol
+
+from usbshare.common.errors import InvalidArgumentError
+
+HIGHEST_BAUD = 12_000_000
+DATA_BITS = (5, 6, 7, 8)
 
 
 class Parity(Enum):
@@ -44,6 +49,26 @@ class LineSettings:
     def bytes_per_s(self) -> float:
         """What the line carries at most."""
         return self.baud / self.bits_per_byte
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """A request for settings; None leaves one as it is."""
+
+    baud: int | None = None
+    data_bits: int | None = None
+    parity: Parity | None = None
+    stop_bits: float | None = None
+    flow_control: FlowControl | None = None
+
+    def apply_to(self, current: LineSettings) -> LineSettings:
+        """Return the settings after the change; raises InvalidArgumentError naming the value."""
+        asked = {name: value for name, value in asdict(self).items() if value is not None}
+        if not 1 <= asked.get("baud", 1) <= HIGHEST_BAUD:
+            raise InvalidArgumentError(f"settings.baud {self.baud} is not 1 to {HIGHEST_BAUD}")
+        if asked.get("data_bits", 8) not in DATA_BITS:
+            raise InvalidArgumentError(f"settings.data_bits {self.data_bits} is not 5, 6, 7 or 8")
+        return replace(current, **asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,26 @@
+"""How long to wait before the next attempt to connect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FIRST_S = 0.1
+LONGEST_S = 5.0
+
+
+class Backoff:
+    """Doubles the wait up to 5 s, of which a random half is left out, so that clients spread."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._attempts = 0
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+        self._attempts = 0
+
+    def next_s(self) -> float:
+        """Return the next wait in seconds."""
+        longest = min(LONGEST_S, FIRST_S * 2 ** min(self._attempts, 16))
+        self._attempts += 1
+        return longest * (0.5 + self._random() / 2)

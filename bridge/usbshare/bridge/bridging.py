@@ -1,0 +1,106 @@
+"""One virtual COM port for one remote port, from start to clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import random
+import signal
+import socket
+import time
+from dataclasses import dataclass
+
+from usbshare.bridge.backoff import Backoff
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.link import Link, SessionChoice
+from usbshare.bridge.relay import Relay
+from usbshare.bridge.report import Reporter
+from usbshare.bridge.upstream import Upstream
+from usbshare.bridge.virtual_port import VirtualPort
+from usbshare.common.channel import Target
+from usbshare.common.line import LineSettings
+from usbshare.common.tls import ClientBundle
+
+STATUS_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeChoice:
+    """What to join: a service's port (empty id: its only one)."""
+
+    target: Target
+    bundle: ClientBundle | None
+    port_id: str
+    observe: bool
+
+
+async def bridge(choice: BridgeChoice, port: VirtualPort, reporter: Reporter) -> None:
+    """Join until SIGINT or SIGTERM; raises why when the first connection fails."""
+    upstream = Upstream()
+    relay = Relay(port, upstream, reporter, observe=choice.observe)
+    link = Link(
+        lambda: SerialClient(choice.target, choice.bundle),
+        SessionChoice(choice.port_id, choice.observe, client_name("bridge")),
+        upstream,
+        relay,
+        Backoff(random.random),
+        time.monotonic,
+    )
+    relay.link = link
+    _end_on_signals(link)
+    running = asyncio.create_task(link.run(), name="link")
+    try:
+        await _show_port(running, relay, port, reporter, choice)
+        await _report_until(running, relay, reporter, choice)
+    finally:
+        reporter.end()
+        running.cancel()
+        await port.close()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def client_name(program: str) -> str:
+    """Return what this client calls itself: program, user and computer."""
+    return f"{program} {getpass.getuser()}@{socket.gethostname()}"[:64]
+
+
+async def _show_port(
+    running: asyncio.Task[None],
+    relay: Relay,
+    port: VirtualPort,
+    reporter: Reporter,
+    choice: BridgeChoice,
+) -> None:
+    """Make the port appear once the first session stands."""
+    connected = asyncio.create_task(relay.connected.wait(), name="connected")
+    try:
+        await asyncio.wait((running, connected), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        connected.cancel()
+    if running.done():
+        running.result()
+        return
+    settings = relay.remote.settings if relay.remote else LineSettings()
+    await port.start(relay, settings)
+    relay.port_is_ready = True
+    mode = "observing" if choice.observe else "ready"
+    reporter.event("ready", f"{mode}: open {port.path}", path=port.path)
+
+
+async def _report_until(
+    running: asyncio.Task[None], relay: Relay, reporter: Reporter, choice: BridgeChoice
+) -> None:
+    while not running.done():
+        state = relay.link.state.value if relay.link else ""
+        reporter.status(relay.status(str(choice.target), state))
+        await asyncio.wait((running,), timeout=STATUS_INTERVAL_S)
+    running.result()
+
+
+def _end_on_signals(link: Link) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, link.close)
+        except NotImplementedError:  # Windows: KeyboardInterrupt ends the loop instead
+            return

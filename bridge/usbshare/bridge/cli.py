@@ -1,0 +1,229 @@
+"""The command line of the bridge; the only place that reads options and builds objects."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from usbshare.bridge import listing
+from usbshare.bridge.bridging import BridgeChoice, bridge, client_name
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.messages import RemotePort
+from usbshare.bridge.report import JsonReporter, TextReporter
+from usbshare.bridge.sending import Answer, send_command
+from usbshare.bridge.vcom.choose import virtual_port_for
+from usbshare.common.channel import Target, parse_target
+from usbshare.common.errors import ConfigError, InvalidArgumentError, UsbshareError
+from usbshare.common.loop import run
+from usbshare.common.paths import client_bundle_path
+from usbshare.common.profiles import Priority
+from usbshare.common.tls import ClientBundle
+
+BAD_USAGE_EXIT = 2
+_Command = Callable[..., Any]
+
+
+class TargetType(click.ParamType):
+    """HOST:PORT; the port may be left out."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: str | Target, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Target:
+        """Return the target or fail with what is wrong with it."""
+        if isinstance(value, Target):
+            return value
+        try:
+            return parse_target(value)
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+
+
+def connection_options(command: _Command) -> _Command:
+    """Add the options that say where to connect, and with which trust."""
+    options = (
+        click.option(
+            "--target",
+            type=TargetType(),
+            envvar="USBSHARE_TARGET",
+            show_envvar=True,
+            help="Where the serial service listens.",
+        ),
+        click.option(
+            "--bundle",
+            type=click.Path(path_type=Path),
+            envvar="USBSHARE_BUNDLE",
+            show_envvar=True,
+            help="Client certificate; by default client.pem in the configuration folder.",
+        ),
+        click.option(
+            "--insecure",
+            is_flag=True,
+            envvar="USBSHARE_INSECURE",
+            show_envvar=True,
+            help="Plaintext, to a service on this computer only.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@connection_options
+@click.option(
+    "--vcom",
+    metavar="NAME|PATH",
+    envvar="USBSHARE_VCOM",
+    show_envvar=True,
+    help="The virtual COM port to offer: a name such as COM10, or a path.",
+)
+@click.option(
+    "--port",
+    default="",
+    envvar="USBSHARE_PORT",
+    show_envvar=True,
+    help="The remote port's id; needed only when the host has several.",
+)
+@click.option("--observe", is_flag=True, help="Only read; others may hold the port.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
+@click.pass_context
+def cli(
+    context: click.Context,
+    target: Target | None,
+    bundle: Path | None,
+    insecure: bool,
+    vcom: str | None,
+    port: str,
+    observe: bool,
+    as_json: bool,
+) -> None:
+    """Offer a remote serial port as a virtual COM port on this computer."""
+    if context.invoked_subcommand is not None:
+        context.obj = (target, bundle, insecure)
+        return
+    if vcom is None:
+        raise click.UsageError("Missing option '--vcom': the virtual COM port, such as COM10.")
+    where, trust = _connection(context, target, bundle, insecure)
+    reporter = JsonReporter() if as_json else TextReporter()
+    choice = BridgeChoice(where, trust, port, observe)
+    run(bridge(choice, virtual_port_for(vcom), reporter))
+
+
+@cli.command("list")
+@connection_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def list_ports(
+    context: click.Context,
+    target: Target | None,
+    bundle: Path | None,
+    insecure: bool,
+    as_json: bool,
+) -> None:
+    """Show the ports of a host."""
+    where, trust = _connection(context, target, bundle, insecure)
+    ports = run(_list(where, trust))
+    click.echo(listing.as_json(ports) if as_json else listing.as_table(ports))
+
+
+@cli.command()
+@connection_options
+@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@click.option(
+    "--priority",
+    type=click.Choice([priority.name.lower() for priority in Priority]),
+    help="How urgent; by default what the firmware's profile says of the command.",
+)
+@click.option("--timeout", "timeout_s", default=30.0, help="Seconds to wait for the answer.")
+@click.option("--quiet", "quiet_s", default=1.0, help="Seconds of silence that end an answer.")
+@click.argument("command")
+@click.pass_context
+def send(
+    context: click.Context,
+    target: Target | None,
+    bundle: Path | None,
+    insecure: bool,
+    port: str,
+    priority: str | None,
+    timeout_s: float,
+    quiet_s: float,
+    command: str,
+) -> None:
+    """Send one COMMAND line and print the answer."""
+    where, trust = _connection(context, target, bundle, insecure)
+    level = Priority[priority.upper()] if priority else None
+    data = command.encode() + b"\n"
+    answer = run(_send(where, trust, port, data, level, quiet_s, timeout_s))
+    sys.stdout.buffer.write(answer.data.replace(b"\r\n", b"\n"))
+    sys.stdout.flush()
+    queue_ms, write_ms = answer.queue_time_s * 1e3, answer.write_time_s * 1e3
+    click.echo(f"waited {queue_ms:.2f} ms, written in {write_ms:.2f} ms", err=True)
+
+
+def main() -> None:
+    """Run the command line; every error is one clear line, 2 for bad usage."""
+    try:
+        cli.main(standalone_mode=True)
+    except ConfigError as error:
+        _fail(error, BAD_USAGE_EXIT)
+    except UsbshareError as error:
+        _fail(error, 1)
+
+
+async def _list(target: Target, bundle: ClientBundle | None) -> list[RemotePort]:
+    client = SerialClient(target, bundle)
+    try:
+        return await client.list_ports()
+    finally:
+        await client.close()
+
+
+async def _send(
+    target: Target,
+    bundle: ClientBundle | None,
+    port: str,
+    data: bytes,
+    priority: Priority | None,
+    quiet_s: float,
+    timeout_s: float,
+) -> Answer:
+    client = SerialClient(target, bundle)
+    try:
+        name = client_name("bridge send")
+        return await send_command(
+            client, port, data, priority, name, quiet_s=quiet_s, timeout_s=timeout_s
+        )
+    finally:
+        await client.close()
+
+
+def _connection(
+    context: click.Context, target: Target | None, bundle: Path | None, insecure: bool
+) -> tuple[Target, ClientBundle | None]:
+    """Return where and with which trust; what a subcommand leaves out, the group may say."""
+    outer = context.obj or (None, None, False)
+    target, bundle, insecure = target or outer[0], bundle or outer[1], insecure or outer[2]
+    if target is None:
+        raise click.UsageError("Missing option '--target': the laser host, such as laser:50051.")
+    if insecure:
+        click.echo("bridge: plaintext: nobody is authenticated (--insecure)", err=True)
+        return target, None
+    loaded = ClientBundle.load(bundle or client_bundle_path())
+    if loaded.warning:
+        click.echo(f"bridge: {loaded.warning}", err=True)
+    return target, loaded
+
+
+def _fail(error: UsbshareError, code: int) -> None:
+    for line in str(error).splitlines():
+        click.echo(f"bridge: {line}", err=True)
+    sys.exit(code)

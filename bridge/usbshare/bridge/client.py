@@ -1,0 +1,91 @@
+"""Calls to one serial service; refusals come out as domain errors that say why."""
+
+from __future__ import annotations
+
+import grpc
+
+from usbshare.bridge import convert
+from usbshare.bridge.messages import Event, Message, RemotePort
+from usbshare.common.channel import Target, open_channel
+from usbshare.common.credit import Credit
+from usbshare.common.diagnose import why_unreachable
+from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.status import error_from_rpc
+from usbshare.common.tls import ClientBundle
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+
+CALL_TIMEOUT_S = 5.0
+
+_Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
+
+
+class SessionStream:
+    """One session's stream; its methods raise grpc.aio.AioRpcError, see `SerialClient.explain`."""
+
+    def __init__(self, call: _Call) -> None:
+        self._call = call
+        self._received_offset = 0
+
+    async def send(self, message: Message) -> None:
+        """Send a message."""
+        await self._call.write(convert.request(message, self._received_offset))
+
+    async def receive(self) -> tuple[Event | None, Credit | None]:
+        """Return the next event, credit or both; raises EOFError at the end of the stream."""
+        response = await self._call.read()
+        if not isinstance(response, pb.SessionResponse):
+            raise EOFError
+        if response.HasField("data"):
+            self._received_offset = response.data.offset + len(response.data.data)
+        return convert.event(response), convert.credit(response)
+
+    def cancel(self) -> None:
+        """End the stream at once, without a goodbye."""
+        self._call.cancel()
+
+
+class SerialClient:
+    """A connection of its own to one service."""
+
+    def __init__(self, target: Target, bundle: ClientBundle | None) -> None:
+        self.target = target
+        self._bundle = bundle
+        self._channel = open_channel(target, bundle)
+        self._stub = SerialServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    async def list_ports(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemotePort]:
+        """Return the service's ports."""
+        try:
+            reply = await self._stub.ListPorts(pb.ListPortsRequest(), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return [convert.remote_port(port) for port in reply.ports]
+
+    async def open_session(
+        self, port_id: str, *, observe: bool = False, independent: bool = False, name: str
+    ) -> SessionStream:
+        """Begin a session; its first event is `opened`, or an error that says why not."""
+        call: _Call = self._stub.Session()
+        stream = SessionStream(call)
+        try:
+            await call.write(
+                convert.open_request(
+                    port_id, observe=observe, independent=independent, client_name=name
+                )
+            )
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return stream
+
+    async def explain(self, error: grpc.aio.AioRpcError) -> UsbshareError:
+        """Return why an RPC failed; looks closer where gRPC only says that it did."""
+        explained = error_from_rpc(error)
+        if not isinstance(explained, ConnectionRefusedByPeerError):
+            return explained
+        why = await why_unreachable(self.target, self._bundle, CALL_TIMEOUT_S)
+        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()

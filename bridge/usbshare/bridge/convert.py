@@ -1,0 +1,226 @@
+"""Between messages of serial.proto and the bridge's own; nothing else here knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+
+from usbshare.bridge import messages as m
+from usbshare.common.credit import Credit
+from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
+from usbshare.common.profiles import BY_NAME, RAW, Priority
+from usbshare.serial.v1 import serial_pb2 as pb
+
+_PARITIES = {
+    Parity.NONE: pb.PARITY_NONE,
+    Parity.EVEN: pb.PARITY_EVEN,
+    Parity.ODD: pb.PARITY_ODD,
+    Parity.MARK: pb.PARITY_MARK,
+    Parity.SPACE: pb.PARITY_SPACE,
+}
+_STOP_BITS = {1.0: pb.STOP_BITS_ONE, 1.5: pb.STOP_BITS_ONE_AND_HALF, 2.0: pb.STOP_BITS_TWO}
+_FLOW_CONTROLS = {
+    FlowControl.NONE: pb.FLOW_CONTROL_NONE,
+    FlowControl.RTS_CTS: pb.FLOW_CONTROL_RTS_CTS,
+    FlowControl.XON_XOFF: pb.FLOW_CONTROL_XON_XOFF,
+}
+_PRIORITIES = {
+    None: pb.PRIORITY_UNSPECIFIED,
+    Priority.EMERGENCY: pb.PRIORITY_EMERGENCY,
+    Priority.HIGH: pb.PRIORITY_HIGH,
+    Priority.NORMAL: pb.PRIORITY_NORMAL,
+    Priority.LOW: pb.PRIORITY_LOW,
+}
+_PARITY_OF = {code: parity for parity, code in _PARITIES.items()}
+_STOP_BITS_OF = {code: bits for bits, code in _STOP_BITS.items()}
+_FLOW_CONTROL_OF = {code: flow for flow, code in _FLOW_CONTROLS.items()}
+
+
+def open_request(
+    port_id: str, *, observe: bool, independent: bool, client_name: str
+) -> pb.SessionRequest:
+    """Return the first message; `independent` commands go by priority, each is answered."""
+    return pb.SessionRequest(
+        open=pb.Open(
+            port_id=port_id,
+            mode=pb.SESSION_MODE_OBSERVE if observe else pb.SESSION_MODE_CONTROL,
+            ordering=pb.ORDERING_PRIORITY if independent else pb.ORDERING_PROGRAM,
+            results=pb.RESULT_POLICY_ALL if independent else pb.RESULT_POLICY_FAILURES,
+            client_name=client_name,
+        )
+    )
+
+
+def request(message: m.Message, received_offset: int) -> pb.SessionRequest:
+    """Return a message of the session, with how much of the device's bytes has arrived."""
+    packed = _MESSAGES[type(message)](message)
+    packed.received_offset = received_offset
+    return packed
+
+
+def event(response: pb.SessionResponse) -> m.Event | None:
+    """Return what the service tells, None for credit alone or what we do not know yet."""
+    kind = response.WhichOneof("event")
+    unpack = _EVENTS.get(kind) if kind else None
+    return unpack(getattr(response, kind)) if unpack and kind else None
+
+
+def credit(response: pb.SessionResponse) -> Credit | None:
+    """Return the credit that came with a response."""
+    if not response.HasField("credit"):
+        return None
+    told = response.credit
+    return Credit(told.limit_offset, told.limit_commands, told.consumed_offset)
+
+
+def remote_port(port: pb.Port) -> m.RemotePort:
+    """Return a port."""
+    has_usb = port.HasField("usb")
+    return m.RemotePort(
+        id=port.id,
+        description=port.description,
+        source=port.source,
+        device=port.device,
+        vendor_id=port.usb.vendor_id if has_usb else None,
+        product_id=port.usb.product_id if has_usb else None,
+        serial_number=port.usb.serial_number,
+        state=_name(pb.PortState, port.state, "PORT_STATE_"),
+        reason=port.state_reason,
+        profile=BY_NAME.get(_name(pb.Profile, port.profile, "PROFILE_"), RAW),
+        configured_profile=_name(pb.Profile, port.configured_profile, "PROFILE_"),
+        settings=line_settings(port.settings),
+        holder=_holder(port),
+        observers=port.observers,
+        epoch=port.epoch,
+        latched=port.latched,
+    )
+
+
+def line_settings(settings: pb.SerialSettings) -> LineSettings:
+    """Return settings; what is not told is as on a new line."""
+    return LineSettings(
+        baud=settings.baud or 115200,
+        data_bits=settings.data_bits or 8,
+        parity=_PARITY_OF.get(settings.parity, Parity.NONE),
+        stop_bits=_STOP_BITS_OF.get(settings.stop_bits, 1.0),
+        flow_control=_FLOW_CONTROL_OF.get(settings.flow_control, FlowControl.NONE),
+    )
+
+
+def _holder(port: pb.Port) -> str:
+    if not port.HasField("holder"):
+        return ""
+    holder = port.holder
+    name = f" ({holder.client_name})" if holder.client_name else ""
+    return f"{holder.identity}{name} at {holder.peer}"
+
+
+def _name(enum: Any, value: int, prefix: str) -> str:
+    known = value in enum.values()
+    return enum.Name(value).removeprefix(prefix).lower().replace("_", " ") if known else "unknown"
+
+
+def _seconds(message: Duration) -> float:
+    return message.seconds + message.nanos * 1e-9
+
+
+def _command(message: m.SendCommand) -> pb.SessionRequest:
+    command = pb.Command(
+        id=message.id,
+        priority=_PRIORITIES[message.priority],
+        epoch=message.epoch,
+        offset=message.offset,
+        data=message.data,
+    )
+    return pb.SessionRequest(command=command)
+
+
+def _configure(message: m.Configure) -> pb.SessionRequest:
+    settings = message.settings
+    packed = pb.SerialSettings(
+        baud=settings.baud,
+        data_bits=settings.data_bits,
+        parity=_PARITIES[settings.parity],
+        stop_bits=_STOP_BITS[float(settings.stop_bits)],
+        flow_control=_FLOW_CONTROLS[settings.flow_control],
+    )
+    return pb.SessionRequest(configure=pb.Configure(id=message.id, settings=packed))
+
+
+def _set_lines(message: m.SetLines) -> pb.SessionRequest:
+    lines = pb.SetLines(id=message.id, dtr=message.dtr, rts=message.rts)
+    return pb.SessionRequest(set_lines=lines)
+
+
+def _flush(message: m.Flush) -> pb.SessionRequest:
+    directions = {
+        (True, True): pb.FLUSH_DIRECTION_BOTH,
+        (True, False): pb.FLUSH_DIRECTION_INPUT,
+        (False, True): pb.FLUSH_DIRECTION_OUTPUT,
+    }
+    direction = directions[message.received, message.written]
+    return pb.SessionRequest(flush=pb.Flush(id=message.id, direction=direction))
+
+
+def _heartbeat(message: m.Heartbeat) -> pb.SessionRequest:
+    nanos = int(min(message.round_trip_s, 60.0) * 1e9)
+    round_trip = Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
+    return pb.SessionRequest(heartbeat=pb.Heartbeat(id=message.id, round_trip=round_trip))
+
+
+_MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
+    m.SendCommand: _command,
+    m.SendRealtime: lambda e: pb.SessionRequest(realtime=pb.Realtime(data=e.data, epoch=e.epoch)),
+    m.Configure: _configure,
+    m.SetLines: _set_lines,
+    m.Flush: _flush,
+    m.Heartbeat: _heartbeat,
+    m.Goodbye: lambda _: pb.SessionRequest(close=pb.Close()),
+}
+
+
+def _opened(event: pb.Opened) -> m.OpenedEvent:
+    port = remote_port(event.port)
+    return m.OpenedEvent(event.session_id, port, event.data_offset, _lines(event.lines))
+
+
+def _result(event: pb.CommandResult) -> m.ResultEvent:
+    return m.ResultEvent(
+        id=event.id,
+        outcome=_name(pb.CommandOutcome, event.outcome, "COMMAND_OUTCOME_"),
+        queue_time_s=_seconds(event.queue_time),
+        write_time_s=_seconds(event.write_time),
+        message=event.message,
+    )
+
+
+def _operation(event: pb.OperationResult) -> m.OperationEvent:
+    outcome = _name(pb.OperationOutcome, event.outcome, "OPERATION_OUTCOME_")
+    return m.OperationEvent(event.id, outcome, event.message)
+
+
+def _lines(lines: pb.LineState) -> ModemLines:
+    names = ("cts", "dsr", "ri", "cd", "dtr", "rts")
+    known = {n: getattr(lines, n) if lines.HasField(n) else None for n in names}  # type: ignore[arg-type]
+    return ModemLines(**known)
+
+
+def _queue(event: pb.QueueState) -> m.QueueEvent:
+    return m.QueueEvent(event.commands, _name(pb.QueueBand, event.band, "QUEUE_BAND_"))
+
+
+_EVENTS: dict[str, Callable[[Any], m.Event]] = {
+    "opened": _opened,
+    "data": lambda e: m.DataEvent(e.offset, e.data),
+    "command_result": _result,
+    "operation_result": _operation,
+    "settings_changed": lambda e: m.SettingsEvent(line_settings(e.settings)),
+    "lines_changed": lambda e: m.LinesEvent(_lines(e.lines)),
+    "port_changed": lambda e: m.PortEvent(remote_port(e.port)),
+    "queue_state": _queue,
+    "gap": lambda e: m.GapEvent(e.lost_bytes),
+    "heartbeat": lambda e: m.HeartbeatEvent(e.id),
+    "closed": lambda _: m.ClosedEvent(),
+}

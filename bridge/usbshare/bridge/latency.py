@@ -1,0 +1,46 @@
+"""Round trips of the last heartbeats."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySummary:
+    """Now, least, mean and most over the beats kept; milliseconds."""
+
+    now_ms: float
+    min_ms: float
+    mean_ms: float
+    max_ms: float
+
+    def __str__(self) -> str:
+        values = (self.now_ms, self.min_ms, self.mean_ms, self.max_ms)
+        return "/".join(f"{value:.1f}" for value in values)
+
+
+class Latency:
+    """Keeps the round trips of the last 100 heartbeats."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=KEPT)
+
+    @property
+    def now_s(self) -> float:
+        """The last round trip; 0 before the first."""
+        return self._seconds[-1] if self._seconds else 0.0
+
+    def add(self, seconds: float) -> None:
+        """Note one round trip."""
+        self._seconds.append(seconds)
+
+    def summary(self) -> LatencySummary | None:
+        """Return the summary, None before the first beat."""
+        if not self._seconds:
+            return None
+        mean = sum(self._seconds) / len(self._seconds)
+        values = (self._seconds[-1], min(self._seconds), mean, max(self._seconds))
+        return LatencySummary(*(value * 1e3 for value in values))

@@ -1,0 +1,247 @@
+"""Keeps one session alive: connects, converses, and connects again when the link is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import grpc
+
+from usbshare.bridge.backoff import Backoff
+from usbshare.bridge.client import SerialClient, SessionStream
+from usbshare.bridge.latency import Latency
+from usbshare.bridge.messages import (
+    ClosedEvent,
+    Event,
+    Goodbye,
+    Heartbeat,
+    HeartbeatEvent,
+    OpenedEvent,
+)
+from usbshare.bridge.upstream import Upstream
+from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.25
+LINK_TIMEOUT_S = 2.0
+OPEN_TIMEOUT_S = 15.0
+GOODBYE_TIMEOUT_S = 5.0
+
+
+class LinkState(Enum):
+    """Where a link is in its life."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    ENDED = "ended"
+
+
+class LinkListener(Protocol):
+    """Whom a link tells."""
+
+    def link_connected(self, opened: OpenedEvent) -> None:
+        """Learn that a session stands."""
+
+    def link_event(self, event: Event) -> None:
+        """Take an event of the session."""
+
+    def link_sent(self) -> None:
+        """Learn that something left `upstream`."""
+
+    def link_lost(self, reason: str) -> None:
+        """Learn that the session is gone."""
+
+    def link_waiting(self, wait_s: float, reason: str) -> None:
+        """Learn that the next attempt comes after `wait_s`, and why the last one failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChoice:
+    """What to open."""
+
+    port_id: str
+    observe: bool
+    client_name: str
+
+
+class LinkLostError(Exception):
+    """The session is gone; the text says why."""
+
+
+class Link:
+    """One session after another on one port. `run` is its only task; `wake` says there is news."""
+
+    def __init__(
+        self,
+        connect: Callable[[], SerialClient],
+        choice: SessionChoice,
+        upstream: Upstream,
+        listener: LinkListener,
+        backoff: Backoff,
+        clock: Callable[[], float],
+    ) -> None:
+        self.state = LinkState.CONNECTING
+        self.latency = Latency()
+        self._connect = connect
+        self._choice = choice
+        self._upstream = upstream
+        self._listener = listener
+        self._backoff = backoff
+        self._clock = clock
+        self._waker: asyncio.Future[None] | None = None
+        self._has_stood = False
+        self._ending = asyncio.Event()
+        self._beats: dict[int, float] = {}
+        self._beat = 0
+
+    async def run(self) -> None:
+        """Serve until `close`. A first attempt that fails raises why; later ones are repeated."""
+        while not self._ending.is_set():
+            self.state = LinkState.CONNECTING
+            try:
+                await self._session()
+            except (UsbshareError, LinkLostError) as error:
+                if not self._has_stood:
+                    raise
+                await self._wait(str(error))
+        self.state = LinkState.ENDED
+
+    def close(self) -> None:
+        """Say goodbye after what has been read from the program, and let `run` end."""
+        self._upstream.add_ordered(Goodbye())
+        self._ending.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at `upstream` again."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    async def _session(self) -> None:
+        client = self._connect()
+        try:
+            stream = await client.open_session(
+                self._choice.port_id,
+                observe=self._choice.observe,
+                name=self._choice.client_name,
+            )
+            await self._open(stream)
+            await self._converse(stream)
+        except grpc.aio.AioRpcError as error:
+            raise await client.explain(error) from error
+        except EOFError as error:
+            raise LinkLostError("the service ended the stream without a goodbye") from error
+        finally:
+            await client.close()
+
+    async def _open(self, stream: SessionStream) -> None:
+        try:
+            event, credit = await asyncio.wait_for(stream.receive(), OPEN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise ConnectionRefusedByPeerError("the service does not answer") from error
+        if not isinstance(event, OpenedEvent):
+            raise LinkLostError(f"the service began a session with {event}")
+        self._upstream.begin(epoch=event.port.epoch, profile=event.port.profile)
+        if credit is not None:
+            self._upstream.credit(credit)
+        self._backoff.reset()
+        self._beats.clear()
+        self._has_stood = True
+        self.state = LinkState.CONNECTED
+        self._listener.link_connected(event)
+
+    async def _converse(self, stream: SessionStream) -> None:
+        """Run until the goodbye is answered; whatever else ends it raises."""
+        tasks = [
+            asyncio.create_task(self._receive(stream), name="link receive"),
+            asyncio.create_task(self._send(stream), name="link send"),
+            asyncio.create_task(self._beat_for_ever(), name="link heartbeat"),
+            asyncio.create_task(self._end_in_time(), name="link end"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except (grpc.aio.AioRpcError, EOFError, LinkLostError) as error:
+            self._listener.link_lost(_short(error))
+            raise
+        finally:
+            stream.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _receive(self, stream: SessionStream) -> None:
+        while True:
+            event, credit = await stream.receive()
+            if credit is not None:
+                self._upstream.credit(credit)
+                self.wake()
+            if isinstance(event, ClosedEvent):
+                break
+            if isinstance(event, HeartbeatEvent):
+                self._beaten(event.id)
+            elif event is not None:
+                self._listener.link_event(event)
+        if not self._ending.is_set():
+            raise LinkLostError("the service closed the session")
+
+    async def _send(self, stream: SessionStream) -> None:
+        while True:
+            while (wait_s := self._upstream.wait_s(self._clock())) != 0:
+                await self._sleep(wait_s)
+            message = self._upstream.take(self._clock())
+            await stream.send(message)
+            self._listener.link_sent()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            now = self._clock()
+            if self._beats and now - min(self._beats.values()) > LINK_TIMEOUT_S:
+                raise LinkLostError(f"no sign of life from the service for {LINK_TIMEOUT_S:g} s")
+            self._beat += 1
+            self._beats[self._beat] = now
+            self._upstream.add_urgent(Heartbeat(self._beat, self.latency.now_s))
+            self.wake()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def _beaten(self, beat: int) -> None:
+        sent_at = self._beats.pop(beat, None)
+        if sent_at is not None:
+            self.latency.add(self._clock() - sent_at)
+
+    async def _end_in_time(self) -> None:
+        await self._ending.wait()
+        await asyncio.sleep(GOODBYE_TIMEOUT_S)
+        log.warning("the service did not answer the goodbye within %g s", GOODBYE_TIMEOUT_S)
+
+    async def _wait(self, reason: str) -> None:
+        self.state = LinkState.WAITING
+        wait_s = self._backoff.next_s()
+        self._listener.link_waiting(wait_s, reason)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), wait_s)
+
+    async def _sleep(self, wait_s: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._waker = loop.create_future()
+        timer = loop.call_later(wait_s, self.wake) if wait_s is not None else None
+        try:
+            await self._waker
+        finally:
+            self._waker = None
+            if timer is not None:
+                timer.cancel()
+
+
+def _short(error: BaseException) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.details() or error.code().name
+    return str(error) or "the stream ended"

@@ -1,0 +1,192 @@
+"""What the bridge sends on a session, and what it is told, free of gRPC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from usbshare.common.line import LineSettings, ModemLines
+from usbshare.common.profiles import Priority, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class SendCommand:
+    """Program bytes; `offset` is that of the first one."""
+
+    id: int
+    offset: int
+    data: bytes
+    epoch: int
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRealtime:
+    """Real-time bytes, ahead of the program."""
+
+    data: bytes
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Settings that the program chose."""
+
+    id: int
+    settings: LineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SetLines:
+    """Output lines that the program set; None leaves one alone."""
+
+    id: int
+    dtr: bool | None
+    rts: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Buffers that the program emptied."""
+
+    id: int
+    received: bool
+    written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A sign of life with the round trip measured last, in seconds."""
+
+    id: int
+    round_trip_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The clean end of a session."""
+
+
+Message = SendCommand | SendRealtime | Configure | SetLines | Flush | Heartbeat | Goodbye
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePort:
+    """A port of the service, as it was told last."""
+
+    id: str
+    description: str
+    source: str
+    device: str
+    vendor_id: int | None
+    product_id: int | None
+    serial_number: str
+    state: str
+    reason: str
+    profile: Profile
+    configured_profile: str
+    settings: LineSettings
+    holder: str
+    observers: int
+    epoch: int
+    latched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvent:
+    """The session stands."""
+
+    session_id: str
+    port: RemotePort
+    data_offset: int
+    lines: ModemLines
+
+
+@dataclass(frozen=True, slots=True)
+class DataEvent:
+    """Bytes from the device."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResultEvent:
+    """What became of a command; times in seconds."""
+
+    id: int
+    outcome: str
+    queue_time_s: float
+    write_time_s: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationEvent:
+    """What became of settings, lines, sequence, break, flush or drain."""
+
+    id: int
+    outcome: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsEvent:
+    """The settings in force."""
+
+    settings: LineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LinesEvent:
+    """The modem lines."""
+
+    lines: ModemLines
+
+
+@dataclass(frozen=True, slots=True)
+class PortEvent:
+    """The port after a change."""
+
+    port: RemotePort
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvent:
+    """How many commands wait at the port."""
+
+    commands: int
+    band: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapEvent:
+    """Device bytes that were lost because we read too slowly."""
+
+    lost_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatEvent:
+    """The answer to a heartbeat."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedEvent:
+    """The session ended cleanly."""
+
+
+Event = (
+    OpenedEvent
+    | DataEvent
+    | ResultEvent
+    | OperationEvent
+    | SettingsEvent
+    | LinesEvent
+    | PortEvent
+    | QueueEvent
+    | GapEvent
+    | HeartbeatEvent
+    | ClosedEvent
+)

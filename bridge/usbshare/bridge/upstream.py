@@ -1,0 +1,142 @@
+"""What the program wrote and the service has no credit for yet: bounded, in order.
+
+Pure: time is passed in, nothing here waits. Real-time bytes leave the program's bytes as they
+arrive, so that a `!` is seen though a kilobyte waits before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from usbshare.bridge.messages import (
+    Configure,
+    Goodbye,
+    Message,
+    SendCommand,
+    SendRealtime,
+)
+from usbshare.common.credit import Credit
+from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
+from usbshare.common.profiles import RAW, Profile
+
+READ_AHEAD_BYTES = 4096
+
+
+class Upstream:
+    """Orders one program's bytes and requests for one session after another."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[Message] = deque()
+        self._ordered: deque[bytearray | Configure | Goodbye] = deque()
+        self._waiting_bytes = 0
+        self._profile = RAW
+        self.begin(epoch=0, profile=RAW)
+
+    def begin(self, *, epoch: int, profile: Profile) -> None:
+        """Start a session: offsets and credit count from 0 again."""
+        self._urgent.clear()
+        self._epoch = epoch
+        self._profile = profile
+        self._credit = Credit(0, 0, 0)
+        self._sent_offset = 0
+        self._sent_commands = 0
+        self._gatherer = Gatherer()
+
+    @property
+    def room(self) -> int:
+        """How many more bytes of the program may be read now."""
+        return max(0, READ_AHEAD_BYTES - self._waiting_bytes)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes read from the program and not sent."""
+        return self._waiting_bytes
+
+    @property
+    def unconsumed_bytes(self) -> int:
+        """Bytes sent whose fate is not known."""
+        return self._sent_offset - self._credit.consumed_offset
+
+    def port_changed(self, *, epoch: int, profile: Profile) -> None:
+        """Follow the port; what the program wrote in an older epoch is void."""
+        self._profile = profile
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self.discard()
+
+    def add_program(self, data: bytes) -> None:
+        """Take bytes that the program wrote."""
+        split = self._profile.split(data)
+        if split.reset:
+            self.discard()
+        if split.realtime:
+            self._urgent.append(SendRealtime(split.realtime, self._epoch))
+        if not split.program:
+            return
+        if self._ordered and isinstance(self._ordered[-1], bytearray):
+            self._ordered[-1] += split.program
+        else:
+            self._ordered.append(bytearray(split.program))
+        self._waiting_bytes += len(split.program)
+
+    def add_ordered(self, message: Configure | Goodbye) -> None:
+        """Add a request that must come after the bytes before it."""
+        self._ordered.append(message)
+
+    def add_urgent(self, message: Message) -> None:
+        """Add a message that waits for nothing."""
+        self._urgent.append(message)
+
+    def discard(self) -> int:
+        """Drop the program's bytes that have not been sent; returns how many."""
+        dropped = self._waiting_bytes
+        self._ordered = deque(i for i in self._ordered if not isinstance(i, bytearray))
+        self._waiting_bytes = 0
+        return dropped
+
+    def credit(self, credit: Credit) -> None:
+        """Take what the service grants."""
+        self._credit = credit
+        self._gatherer.acknowledged(credit.consumed_offset)
+
+    def wait_s(self, now: float) -> float | None:
+        """Return how long until `take` has something; 0 for now, None for until something comes."""
+        if self._urgent:
+            return 0.0
+        if not self._ordered:
+            return None
+        head = self._ordered[0]
+        if not isinstance(head, bytearray):
+            return 0.0
+        allowed = self._allowed()
+        if allowed <= 0:
+            return None
+        whole = len(head) >= allowed or len(self._ordered) > 1
+        return 0.0 if whole else self._gatherer.wait_s(head, now)
+
+    def take(self, now: float) -> Message:
+        """Return the next message; only when `wait_s` said 0."""
+        if self._urgent:
+            return self._urgent.popleft()
+        head = self._ordered[0]
+        if not isinstance(head, bytearray):
+            self._ordered.popleft()
+            return head
+        return self._take_program(head, now)
+
+    def _allowed(self) -> int:
+        if self._sent_commands >= self._credit.limit_commands:
+            return 0
+        return min(LARGEST_CHUNK_BYTES, self._credit.limit_offset - self._sent_offset)
+
+    def _take_program(self, run: bytearray, now: float) -> SendCommand:
+        data = bytes(run[: self._allowed()])
+        del run[: len(data)]
+        if not run:
+            self._ordered.popleft()
+        offset = self._sent_offset
+        self._waiting_bytes -= len(data)
+        self._sent_offset += len(data)
+        self._sent_commands += 1
+        self._gatherer.sent(self._sent_offset, now)
+        return SendCommand(self._sent_commands, offset, data, self._epoch)

@@ -1,0 +1,58 @@
+"""Names and addresses of computers, as people write them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from usbshare.common.errors import InvalidArgumentError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!\d+$){_LABEL}", re.IGNORECASE)
+
+
+def is_dns_name(text: str) -> bool:
+    """Tell whether the text is a DNS name, and no address."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_address(text: str) -> Address | None:
+    """Read an IP address; None when the text is none."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def split_host_port(text: str, default_port: int) -> tuple[str, int]:
+    """Split `host`, `host:port`, `[v6]:port` or a bare v6; InvalidArgumentError quotes the text."""
+    host, port = _split(text)
+    if not (is_dns_name(host) or parse_address(host)):
+        raise InvalidArgumentError(
+            f"{text!r} is no address: give host or host:port, as in laser:{default_port}"
+        )
+    return host, default_port if port is None else _port(port, text)
+
+
+def join_host_port(host: str, port: int) -> str:
+    """Write host and port the way `split_host_port` reads them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    if isinstance(parse_address(text), ipaddress.IPv6Address):
+        return text, None
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, colon, port = text, "", ""
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1] if ":" in host else ""
+    return host, port if colon else None
+
+
+def _port(digits: str, text: str) -> int:
+    if digits.isascii() and digits.isdecimal() and int(digits) <= 65535:
+        return int(digits)
+    raise InvalidArgumentError(f"{text!r}: the port {digits!r} is not a number from 1 to 65535")

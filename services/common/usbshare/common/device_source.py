@@ -1,0 +1,41 @@
+"""From what a configuration calls a device to a Device that opens it."""
+
+from __future__ import annotations
+
+import re
+
+from usbshare.common.errors import ConfigError
+from usbshare.common.line import Device, LineSettings
+from usbshare.common.local_device import LocalDevice
+from usbshare.common.threaded_device import ThreadedDevice
+from usbshare.common.usb_devices import (
+    SerialDeviceFound,
+    list_serial_devices,
+    parse_usb_name,
+    path_of,
+)
+
+__all__ = ["SerialDeviceFound", "list_serial_devices", "open_device_for"]
+
+_USB = "usb:"
+_WINDOWS_NAME = re.compile(r"(\\\\\.\\.+|COM\d+)", re.IGNORECASE)
+
+
+def open_device_for(
+    source: str, settings: LineSettings, *, dtr: bool | None = None, rts: bool | None = None
+) -> Device:
+    """Return a device still to be opened; raises ConfigError for a malformed name.
+
+    `source` is a path, a Windows name (COM3), `usb:VID:PID[:SERIAL]`, which is looked up at each
+    `open`, or a pyserial URL (socket://, rfc2217://, loop://).
+    """
+    if not source:
+        raise ConfigError("the device's name is empty")
+    if source.lower().startswith(_USB):
+        wanted = parse_usb_name(source)
+        return LocalDevice(
+            lambda: path_of(wanted, list_serial_devices()), settings, dtr=dtr, rts=rts
+        )
+    if "://" in source or _WINDOWS_NAME.fullmatch(source):
+        return ThreadedDevice(source, settings, dtr=dtr, rts=rts)
+    return LocalDevice(source, settings, dtr=dtr, rts=rts)

@@ -1,0 +1,132 @@
+"""Why a target cannot be reached, in words: gRPC itself only says UNAVAILABLE."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from usbshare.common import certificates
+from usbshare.common.channel import Target
+from usbshare.common.errors import ConfigError
+from usbshare.common.probe import Finding, Probe, probe
+from usbshare.common.tls import ClientBundle
+
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64  # X509_V_ERR_… of OpenSSL
+_MOST_NAMES = 12
+_COPY = "copy client.pem from the host again"
+_RENEW = f"start the service on the host again, which renews it, and {_COPY}"
+
+_TEXTS = {
+    Finding.UNRESOLVED: "the name of {target} is unknown: check its spelling, or give the host's "
+    "IP address",
+    Finding.REFUSED: "nothing listens at {target}: is the service running on the host "
+    "(`make run-services`), and at this port?",
+    Finding.NO_CONNECTION: "{target} does not answer: is the host on and in this network, and "
+    "does its firewall let the port through?",
+    Finding.UNREACHABLE: "{target} cannot be reached ({detail}): check the network, and the "
+    "host's address",
+    Finding.SILENT: "{target} takes the connection but says nothing: is another program at this "
+    "port, or the service stuck? Start it again",
+    Finding.PLAINTEXT_THERE: "{target} speaks plaintext, but this side wants TLS: start the "
+    "service without --insecure, or (on one computer only) this side with --insecure",
+    Finding.TLS_THERE: "{target} wants TLS, but this side speaks plaintext: leave out --insecure",
+    Finding.NOT_GRPC: "what answers at {target} is not usbshare: check the port",
+}
+# Parts of the alerts that other servers send; gRPC's own closes without one.
+_ALERTS = {
+    "UNKNOWN_CA": f"it is of another site: {_COPY}",
+    "CERTIFICATE_EXPIRED": f"it has expired by the host's clock: {_RENEW}",
+    "CERTIFICATE_REQUIRED": f"it did not arrive: {_COPY}",
+    "CERTIFICATE_REVOKED": "it was revoked: ask the host's operator for a new one",
+    "PROTOCOL_VERSION": "the two sides have no TLS version in common: update both",
+}
+
+
+async def why_unreachable(
+    target: Target, bundle: ClientBundle | None, timeout_s: float = 5.0
+) -> str | None:
+    """Return in one line why the target does not serve us and what to do; None if it does."""
+    # The probe ends before us, so that its more exact answer is the one that is heard.
+    looking = asyncio.to_thread(probe, target, bundle, timeout_s * 0.8)
+    try:
+        result = await asyncio.wait_for(looking, timeout_s)
+    except TimeoutError:
+        return _TEXTS[Finding.NO_CONNECTION].format(target=target)
+    except ConfigError as error:
+        return str(error)
+    return _explain(result, target, bundle)
+
+
+def _explain(result: Probe, target: Target, bundle: ClientBundle | None) -> str | None:
+    if result.finding is Finding.ANSWERS:
+        return None
+    if bundle is not None and result.finding is Finding.SERVER_UNTRUSTED:
+        return _explain_server(result, target, bundle)
+    if bundle is not None and result.finding is Finding.CLIENT_UNTRUSTED:
+        return f"{target} refuses the certificate in {bundle.path}: {_why_refused(result, bundle)}"
+    return _TEXTS[result.finding].format(target=target, detail=result.detail)
+
+
+def _explain_server(result: Probe, target: Target, bundle: ClientBundle) -> str:
+    if explain := _SERVER_TEXTS.get(result.verify_code):
+        return explain(result, target)
+    return (
+        f"{target} is of another site than {bundle.path} ({result.detail}): "
+        "copy client.pem from that host"
+    )
+
+
+def _explain_expired(result: Probe, target: Target) -> str:
+    end = (
+        ""
+        if result.certificate is None
+        else f" on {result.certificate.not_valid_after_utc:%Y-%m-%d}"
+    )
+    return (
+        f"the certificate of {target} expired{end}: start the service there again, which renews "
+        "it; if that is in the future, set the clock of this computer"
+    )
+
+
+def _explain_too_early(result: Probe, target: Target) -> str:
+    start = (
+        "later"
+        if result.certificate is None
+        else f"{result.certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    )
+    return (
+        f"the certificate of {target} is valid only from {start}: set the clocks of both computers"
+    )
+
+
+def _explain_name(result: Probe, target: Target) -> str:
+    names: list[str] = []
+    if result.certificate is not None:
+        names = [
+            name for kind in certificates.subject_names(result.certificate) for name in sorted(kind)
+        ]
+    shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    return (
+        f"the certificate of {target} is not for {target.host!r} but for {shown or 'other names'}: "
+        f"use one of them, or add {target.host!r} to `[tls] names` on the host"
+    )
+
+
+_SERVER_TEXTS: dict[int, Callable[[Probe, Target], str]] = {
+    _EXPIRED: _explain_expired,
+    _NOT_YET_VALID: _explain_too_early,
+    _OTHER_NAME: _explain_name,
+    _OTHER_ADDRESS: _explain_name,
+}
+
+
+def _why_refused(result: Probe, bundle: ClientBundle) -> str:
+    if bundle.expires < datetime.now(UTC):
+        return f"it expired on {bundle.expires:%Y-%m-%d}: {_RENEW}"
+    for alert, text in _ALERTS.items():
+        if alert in result.detail:
+            return text
+    if not bundle.is_consistent:
+        return f"it is of another site than the CA beside it: {_COPY}"
+    return f"it may be of an older site, or the host's clock is wrong: {_COPY}, check that clock"

@@ -1,0 +1,37 @@
+"""When to send what has piled up: a lone line at once, a stream in larger pieces.
+
+Nagle's rule (RFC 896) with the acknowledgement of our own streams: while nothing sent is
+unacknowledged, send at once; while something is, gather for at most GATHER_S since the last
+message. A chunk that ends a line goes at once too, so that a lone `ok` is never held back.
+"""
+
+from __future__ import annotations
+
+GATHER_S = 0.002
+LARGEST_CHUNK_BYTES = 4096
+
+
+class Gatherer:
+    """Decides for one direction of one stream; offsets count the bytes sent and acknowledged."""
+
+    def __init__(self) -> None:
+        self._sent_offset = 0
+        self._acknowledged_offset = 0
+        self._sent_at = float("-inf")
+
+    def sent(self, end_offset: int, now: float) -> None:
+        """Note that everything before `end_offset` has been sent."""
+        self._sent_offset = end_offset
+        self._sent_at = now
+
+    def acknowledged(self, offset: int) -> None:
+        """Note that the other side has everything before `offset`."""
+        self._acknowledged_offset = max(self._acknowledged_offset, offset)
+
+    def wait_s(self, pending: bytes | bytearray, now: float) -> float:
+        """Return how long to hold back what is pending; 0 means send now."""
+        if self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n"):
+            return 0.0
+        if len(pending) >= LARGEST_CHUNK_BYTES:
+            return 0.0
+        return max(0.0, self._sent_at + GATHER_S - now)

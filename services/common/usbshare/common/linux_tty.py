@@ -1,0 +1,66 @@
+"""What Linux alone does with a terminal: any baud rate, stick parity, low latency."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import struct
+import termios
+
+from usbshare.common.posix_termios import Termios
+
+# struct termios2 of asm-generic/termbits.h: 4 flags, line discipline, 19 characters, 2 speeds.
+_TERMIOS2 = struct.Struct("=4IB19s2I")
+_TCGETS2 = 0x802C542A
+_TCSETS2 = 0x402C542B
+_SPEED_BITS = 0o010017
+_SPEED_IS_A_NUMBER = 0o010000  # BOTHER
+_INPUT_SPEED_BITS = _SPEED_BITS << 16
+_ASYNC_LOW_LATENCY = 0x2000
+_PTY_SLAVE_MAJORS = range(136, 144)
+
+
+class LinuxTty:
+    """TtyControl for Linux."""
+
+    stick_parity = 0o10000000000  # CMSPAR
+    external_processing = 0o200000  # EXTPROC
+    start_break = 0x5427  # TIOCSBRK
+    end_break = 0x5428  # TIOCCBRK
+
+    def read(self, descriptor: int) -> Termios:
+        """Read all settings at once; of a pty's master, those of its slave."""
+        iflag, oflag, cflag, lflag, _, cc, _, baud = _read_raw(descriptor)
+        return Termios(iflag, oflag, cflag & ~_SPEED_BITS, lflag, baud, cc)
+
+    def write(self, descriptor: int, wanted: Termios) -> None:
+        """Change all settings at once, without waiting; the driver keeps those it can."""
+        cflag = wanted.cflag & ~(_SPEED_BITS | _INPUT_SPEED_BITS) | _speed_code(wanted.baud)
+        discipline = _read_raw(descriptor)[4]
+        flags = (wanted.iflag, wanted.oflag, cflag, wanted.lflag)
+        packed = _TERMIOS2.pack(*flags, discipline, wanted.cc, wanted.baud, wanted.baud)
+        fcntl.ioctl(descriptor, _TCSETS2, packed)
+
+    def set_low_latency(self, descriptor: int) -> None:
+        """Ask the adapter to hand bytes over at once (FTDI waits 16 ms); OSError if it cannot."""
+        serial_struct = array.array("i", [0] * 32)
+        fcntl.ioctl(descriptor, termios.TIOCGSERIAL, serial_struct)
+        serial_struct[4] |= _ASYNC_LOW_LATENCY
+        fcntl.ioctl(descriptor, termios.TIOCSSERIAL, serial_struct)
+
+    def is_pty(self, descriptor: int) -> bool:
+        """Tell whether the descriptor is a pty's slave, which has no line behind it."""
+        return os.major(os.fstat(descriptor).st_rdev) in _PTY_SLAVE_MAJORS
+
+
+def _read_raw(descriptor: int) -> tuple[int, int, int, int, int, bytes, int, int]:
+    packed = fcntl.ioctl(descriptor, _TCGETS2, bytes(_TERMIOS2.size))
+    iflag, oflag, cflag, lflag, discipline, cc, ispeed, ospeed = _TERMIOS2.unpack(packed)
+    return iflag, oflag, cflag, lflag, discipline, cc, ispeed, ospeed
+
+
+def _speed_code(baud: int) -> int:
+    # Programs that read a pty's settings know the constants better than BOTHER.
+    code = getattr(termios, f"B{baud}", _SPEED_IS_A_NUMBER)
+    return code if isinstance(code, int) else _SPEED_IS_A_NUMBER

@@ -1,0 +1,110 @@
+"""Where usbshare keeps its files on this computer."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+import platformdirs
+
+from usbshare.common.errors import ConfigError
+
+HOME_VARIABLE = "USBSHARE_HOME"
+SETTINGS_FILE = "usbshare.toml"
+CLIENT_BUNDLE_FILE = "client.pem"
+SITE_FOLDER = "site"
+
+
+def config_folder() -> Path:
+    """Return where settings and certificates are: USBSHARE_HOME or the user's; need not exist."""
+    home = os.environ.get(HOME_VARIABLE)
+    return Path(home).expanduser() if home else platformdirs.user_config_path("usbshare")
+
+
+def settings_path() -> Path:
+    """Return where the settings are unless a flag says otherwise."""
+    return config_folder() / SETTINGS_FILE
+
+
+def client_bundle_path() -> Path:
+    """Return where the client's certificate is unless a flag says otherwise."""
+    return config_folder() / CLIENT_BUNDLE_FILE
+
+
+def runtime_folder() -> Path:
+    """Return a private folder for links and sockets, made if need be; ConfigError if none is."""
+    try:
+        return _private_folder(_user_runtime_path())
+    except (ConfigError, OSError):
+        return _fallback_folder()
+
+
+def make_private(folder: Path) -> None:
+    """Create the folder, or narrow the one there, to be the owner's only (mode 0700)."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_open_to_others(folder):
+        folder.chmod(0o700)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file in one step by one that only the owner may read (mode 0600)."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Tell whether group or others have any right to the path; False where there are no modes."""
+    return _has_modes() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
+def _user_runtime_path() -> Path:
+    with warnings.catch_warnings():
+        # platformdirs warns where nobody is logged in (containers); what it chose is checked later.
+        warnings.simplefilter("ignore")
+        return platformdirs.user_runtime_path("usbshare")
+
+
+def _fallback_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"usbshare-{_own_uid()}"
+    try:
+        return _private_folder(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the runtime folder {folder}: {error.strerror}: set TMPDIR"
+        ) from error
+
+
+def _private_folder(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_own(folder)
+    make_private(folder)
+    return folder
+
+
+def _require_own(folder: Path) -> None:
+    # In a shared /tmp anyone may have been there first, with a folder or a link of that name.
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != _own_uid():
+        raise ConfigError(f"{folder} belongs to somebody else: remove it, or set TMPDIR")
+    if folder.parent.stat().st_uid not in {0, _own_uid()}:
+        raise ConfigError(f"{folder.parent} belongs to somebody else: set TMPDIR to another folder")
+
+
+def _own_uid() -> int:
+    return int(os.geteuid()) if hasattr(os, "geteuid") else 0
+
+
+def _has_modes() -> bool:
+    # Windows has neither user numbers nor modes; st_uid is 0 there and a profile is private anyhow.
+    return hasattr(os, "geteuid")

@@ -1,0 +1,172 @@
+"""What the firmware behind a port speaks: its real-time bytes, its stops, how to recognise it.
+
+GRBL: https://github.com/gnea/grbl/wiki/Grbl-v1.1-Commands (real-time commands).
+Marlin: https://marlinfw.org/docs/gcode/M112.html, M108, M410 (emergency parser).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+from usbshare.common.errors import NotSupportedError
+
+
+class Priority(IntEnum):
+    """How urgent a command is; the values are the levels that users of the older tool know."""
+
+    EMERGENCY = 0
+    HIGH = 1
+    NORMAL = 5
+    LOW = 10
+
+
+class StopAction(Enum):
+    """What a stop does."""
+
+    HOLD = "hold"
+    SAFETY_DOOR = "safety door"
+    RESUME = "resume"
+    EMERGENCY_STOP = "emergency stop"
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlan:
+    """What a stop sends: `flush` throws the program away first, `own_line` ends an open line."""
+
+    data: bytes
+    flush: bool = False
+    own_line: bool = False
+    drop_dtr: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Bytes of a program, taken apart. `reset`: all that was queued before them is void."""
+
+    program: bytes
+    realtime: bytes = b""
+    reset: bool = False
+
+
+_LINE_CLASS = re.compile(rb"\s*(?:N\d+\s*)?([GM])\s*0*(\d+)(?![\d.])", re.IGNORECASE)
+_EMERGENCY_WORDS = frozenset({(b"M", 112)})
+_HIGH_WORDS = frozenset({(b"G", n) for n in range(4)} | {(b"M", n) for n in (3, 4, 5)})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A firmware: which bytes are real-time ones, and what each stop sends."""
+
+    name: str
+    realtime: dict[int, Priority] = field(default_factory=dict)
+    reset: int | None = None
+    stops: dict[StopAction, StopPlan] = field(default_factory=dict)
+    speaks_gcode: bool = False
+
+    def split(self, data: bytes) -> Split:
+        """Take real-time bytes out of a program's; a reset byte voids the program before it."""
+        if not self.realtime:
+            return Split(data)
+        program = data.translate(None, delete=bytes(self.realtime))
+        if len(program) == len(data):
+            return Split(data)
+        realtime = bytes(byte for byte in data if byte in self.realtime)
+        if self.reset is None or self.reset not in realtime:
+            return Split(program, realtime)
+        after = data[data.rindex(self.reset) + 1 :]
+        return Split(after.translate(None, delete=bytes(self.realtime)), realtime, reset=True)
+
+    def is_realtime(self, data: bytes) -> bool:
+        """Tell whether every byte is a real-time byte here."""
+        return all(byte in self.realtime for byte in data)
+
+    def classify(self, data: bytes) -> Priority:
+        """Say how urgent a line is by what it does."""
+        match = _LINE_CLASS.match(data) if self.speaks_gcode else None
+        if match is None:
+            return Priority.NORMAL
+        word = (match[1].upper(), int(match[2]))
+        if word in _EMERGENCY_WORDS:
+            return Priority.EMERGENCY
+        return Priority.HIGH if word in _HIGH_WORDS else Priority.NORMAL
+
+    def stop_plan(self, action: StopAction) -> StopPlan:
+        """Return what the stop sends; raises NotSupportedError where the profile has none."""
+        plan = self.stops.get(action)
+        if plan is None:
+            raise NotSupportedError(
+                f"profile '{self.name}' has no bytes for '{action.value}'; "
+                f"set them in the port's [ports.<id>.stop] table"
+            )
+        return plan
+
+
+_GRBL_OVERRIDES = (*range(0x90, 0x98), *range(0x99, 0x9F), 0xA0, 0xA1)
+GRBL_RESET = 0x18
+
+RAW = Profile("raw", stops={StopAction.EMERGENCY_STOP: StopPlan(b"", flush=True)})
+GRBL = Profile(
+    "grbl",
+    realtime={
+        GRBL_RESET: Priority.EMERGENCY,
+        ord("!"): Priority.EMERGENCY,
+        0x84: Priority.EMERGENCY,
+        0x85: Priority.EMERGENCY,
+        ord("~"): Priority.HIGH,
+        **dict.fromkeys(_GRBL_OVERRIDES, Priority.HIGH),
+        ord("?"): Priority.LOW,
+    },
+    reset=GRBL_RESET,
+    stops={
+        StopAction.HOLD: StopPlan(b"!"),
+        StopAction.SAFETY_DOOR: StopPlan(b"\x84"),
+        StopAction.RESUME: StopPlan(b"~"),
+        StopAction.EMERGENCY_STOP: StopPlan(b"\x18", flush=True),
+    },
+    speaks_gcode=True,
+)
+MARLIN = Profile(
+    "marlin",
+    stops={
+        StopAction.HOLD: StopPlan(b"M410\n", own_line=True),
+        StopAction.SAFETY_DOOR: StopPlan(b"M410\nM5\n", own_line=True),
+        StopAction.RESUME: StopPlan(b"M108\n", own_line=True),
+        StopAction.EMERGENCY_STOP: StopPlan(b"M112\n", flush=True, own_line=True),
+    },
+    speaks_gcode=True,
+)
+BY_NAME = {profile.name: profile for profile in (RAW, GRBL, MARLIN)}
+
+_BANNERS = (
+    (re.compile(rb"Grbl \d"), GRBL),
+    (re.compile(rb"<(?:Idle|Run|Hold|Jog|Alarm|Door|Check|Home|Sleep)[:|,>]"), GRBL),
+    (re.compile(rb"(?:echo:)?\s*Marlin \d"), MARLIN),
+    (re.compile(rb"FIRMWARE_NAME:\s*Marlin"), MARLIN),
+)
+_LONGEST_BANNER_LINE = 256
+
+
+class Recogniser:
+    """Finds out what firmware speaks, from the bytes that it sends, split anyhow."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+
+    def feed(self, data: bytes) -> Profile | None:
+        """Take the next bytes; return the profile once a line gives it away."""
+        for piece in data.splitlines(keepends=True):
+            self._line += piece[:_LONGEST_BANNER_LINE]
+            del self._line[_LONGEST_BANNER_LINE:]
+            if found := self._recognise():
+                return found
+            if piece.endswith((b"\n", b"\r")):
+                self._line.clear()
+        return None
+
+    def _recognise(self) -> Profile | None:
+        for pattern, profile in _BANNERS:
+            if pattern.match(self._line):
+                return profile
+        return None

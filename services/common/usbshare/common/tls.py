@@ -1,0 +1,151 @@
+"""TLS for both sides: the server's reloading certificate and the client's bundle."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from usbshare.common import certificates
+from usbshare.common.errors import ConfigError
+from usbshare.common.paths import is_open_to_others
+
+if TYPE_CHECKING:
+    from usbshare.common.site import Site
+
+_log = logging.getLogger(__name__)
+_COPY = "copy client.pem from the configuration folder of the host (~/.config/usbshare)"
+
+
+def server_credentials(site: Site) -> grpc.ServerCredentials:
+    """Return credentials that demand a client certificate and follow the site's files."""
+    files = _ServerFiles(site)
+    try:
+        initial = files.read()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot use the certificate of {site.folder}: {error}") from error
+    return grpc.dynamic_ssl_server_credentials(
+        initial,
+        files.read_if_changed,  # type: ignore[arg-type]  # the stub forgets None: no change
+        require_client_authentication=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBundle:
+    """A client's private key, certificate and site authorities, all PEM, as read from `path`."""
+
+    path: Path
+    key: bytes = field(repr=False)
+    chain: bytes
+    authorities: bytes
+    expires: datetime
+    warning: str | None = None
+
+    @classmethod
+    def load(cls, path: Path, now: datetime | None = None) -> ClientBundle:
+        """Read and check a bundle; the ConfigError says what is wrong and what to do."""
+        bundle = _read_bundle(path)
+        _require_usable(path, bundle.certificate, now or datetime.now(UTC))
+        return cls(
+            path,
+            certificates.key_pem(bundle.key),
+            certificates.certificate_pem(bundle.certificate),
+            b"".join(map(certificates.certificate_pem, bundle.authorities)),
+            bundle.certificate.not_valid_after_utc,
+            _rights_warning(path),
+        )
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether one of its own authorities issued its certificate."""
+        own = x509.load_pem_x509_certificate(self.chain)
+        authorities = x509.load_pem_x509_certificates(self.authorities)
+        return any(certificates.is_issued_by(own, authority) for authority in authorities)
+
+
+def channel_credentials(bundle: ClientBundle) -> grpc.ChannelCredentials:
+    """Return credentials that trust the bundle's authority only and show its certificate."""
+    return grpc.ssl_channel_credentials(bundle.authorities, bundle.key, bundle.chain)
+
+
+def ssl_context(bundle: ClientBundle) -> ssl.SSLContext:
+    """Return the same trust for the ssl module, which reads the bundle's file again."""
+    context = ssl.create_default_context(cadata=bundle.authorities.decode("ascii"))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_cert_chain(bundle.path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {bundle.path} any more: {error}: {_COPY} again") from error
+    return context
+
+
+class _ServerFiles:
+    """The server's key, certificate and authority, and when they were last read."""
+
+    def __init__(self, site: Site) -> None:
+        self._paths = (site.server_key, site.server_certificate, site.ca_certificate)
+        self._stamps: tuple[tuple[int, int], ...] = ()
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        stamps = self._stat()
+        key, certificate, authority = (path.read_bytes() for path in self._paths)
+        certificates.load_bundle(key + certificate)
+        self._stamps = stamps
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], authority)
+
+    def read_if_changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Run at every handshake, in a thread of gRPC's; None keeps what is in use."""
+        try:
+            return None if self._stat() == self._stamps else self.read()
+        except (OSError, ValueError) as error:
+            _log.warning("kept the server certificate in use: %s", error)
+            return None
+
+    def _stat(self) -> tuple[tuple[int, int], ...]:
+        found = (path.stat() for path in self._paths)
+        return tuple((status.st_mtime_ns, status.st_ino) for status in found)
+
+
+def _read_bundle(path: Path) -> certificates.Bundle:
+    try:
+        bundle = certificates.load_bundle(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no client certificate at {path}: {_COPY}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}: mend its rights") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not a client bundle ({error}): {_COPY} again") from error
+    if not bundle.authorities:
+        raise ConfigError(f"{path} lacks the CA certificate at its end: {_COPY} again")
+    return bundle
+
+
+def _require_usable(path: Path, certificate: x509.Certificate, now: datetime) -> None:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        raise ConfigError(
+            f"the certificate in {path} expired on {end:%Y-%m-%d}: start the service on the host "
+            f"again, which renews it, and {_COPY} again"
+        )
+    if now < start:
+        raise ConfigError(
+            f"the certificate in {path} is valid only from {start:%Y-%m-%d %H:%M} UTC: "
+            "check the clock of this computer"
+        )
+    if not certificates.is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH):
+        raise ConfigError(f"the certificate in {path} is not for clients: {_COPY}")
+
+
+def _rights_warning(path: Path) -> str | None:
+    if is_open_to_others(path):
+        return f"others may read the private key in {path}: run `chmod 600 {path}`"
+    return None

@@ -1,0 +1,375 @@
+"""Between messages of serial.proto and the domain; nothing else here knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from usbshare.common.credit import Credit
+from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity, SettingsChange
+from usbshare.common.profiles import Priority, StopAction
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial_svc import events as ev
+from usbshare.serial_svc.description import Holder, PortDescription, PortState
+from usbshare.serial_svc.operations import LineStep
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.registry import Change
+from usbshare.serial_svc.scheduler import Band, Ordering
+from usbshare.serial_svc.session import Command, Mode
+from usbshare.serial_svc.stats import TimeStats
+
+LONGEST_NAME_BYTES = 64
+
+_PRIORITIES = {
+    pb.PRIORITY_UNSPECIFIED: None,
+    pb.PRIORITY_EMERGENCY: Priority.EMERGENCY,
+    pb.PRIORITY_HIGH: Priority.HIGH,
+    pb.PRIORITY_NORMAL: Priority.NORMAL,
+    pb.PRIORITY_LOW: Priority.LOW,
+}
+_MODES = {pb.SESSION_MODE_CONTROL: Mode.CONTROL, pb.SESSION_MODE_OBSERVE: Mode.OBSERVE}
+_ORDERINGS = {
+    pb.ORDERING_UNSPECIFIED: Ordering.PROGRAM,
+    pb.ORDERING_PROGRAM: Ordering.PROGRAM,
+    pb.ORDERING_PRIORITY: Ordering.PRIORITY,
+}
+_STOPS = {
+    pb.STOP_ACTION_HOLD: StopAction.HOLD,
+    pb.STOP_ACTION_SAFETY_DOOR: StopAction.SAFETY_DOOR,
+    pb.STOP_ACTION_RESUME: StopAction.RESUME,
+    pb.STOP_ACTION_EMERGENCY_STOP: StopAction.EMERGENCY_STOP,
+}
+_PARITIES = {
+    pb.PARITY_NONE: Parity.NONE,
+    pb.PARITY_EVEN: Parity.EVEN,
+    pb.PARITY_ODD: Parity.ODD,
+    pb.PARITY_MARK: Parity.MARK,
+    pb.PARITY_SPACE: Parity.SPACE,
+}
+_STOP_BITS = {
+    pb.STOP_BITS_ONE: 1.0,
+    pb.STOP_BITS_ONE_AND_HALF: 1.5,
+    pb.STOP_BITS_TWO: 2.0,
+}
+_FLOW_CONTROLS = {
+    pb.FLOW_CONTROL_NONE: FlowControl.NONE,
+    pb.FLOW_CONTROL_RTS_CTS: FlowControl.RTS_CTS,
+    pb.FLOW_CONTROL_XON_XOFF: FlowControl.XON_XOFF,
+}
+_PARITY_CODES = {value: key for key, value in _PARITIES.items()}
+_STOP_BIT_CODES = {value: key for key, value in _STOP_BITS.items()}
+_FLOW_CONTROL_CODES = {value: key for key, value in _FLOW_CONTROLS.items()}
+_STATES = {
+    PortState.AVAILABLE: pb.PORT_STATE_AVAILABLE,
+    PortState.OPEN: pb.PORT_STATE_OPEN,
+    PortState.ABSENT: pb.PORT_STATE_ABSENT,
+    PortState.FAILED: pb.PORT_STATE_FAILED,
+}
+_PROFILES = {
+    "raw": pb.PROFILE_RAW,
+    "grbl": pb.PROFILE_GRBL,
+    "marlin": pb.PROFILE_MARLIN,
+    "auto": pb.PROFILE_AUTO,
+}
+_OUTCOMES = {
+    ev.CommandOutcome.WRITTEN: pb.COMMAND_OUTCOME_WRITTEN,
+    ev.CommandOutcome.FENCED: pb.COMMAND_OUTCOME_FENCED,
+    ev.CommandOutcome.FLUSHED: pb.COMMAND_OUTCOME_FLUSHED,
+    ev.CommandOutcome.REFUSED: pb.COMMAND_OUTCOME_REFUSED,
+    ev.CommandOutcome.FAILED: pb.COMMAND_OUTCOME_FAILED,
+}
+_OPERATION_OUTCOMES = {
+    ev.OperationOutcome.OK: pb.OPERATION_OUTCOME_OK,
+    ev.OperationOutcome.ASSUMED_SUCCESS: pb.OPERATION_OUTCOME_ASSUMED_SUCCESS,
+    ev.OperationOutcome.ERROR: pb.OPERATION_OUTCOME_ERROR,
+    ev.OperationOutcome.TIMEOUT: pb.OPERATION_OUTCOME_TIMEOUT,
+    ev.OperationOutcome.NOT_SUPPORTED: pb.OPERATION_OUTCOME_NOT_SUPPORTED,
+}
+_BANDS = {
+    Band.NORMAL: pb.QUEUE_BAND_NORMAL,
+    Band.HIGH: pb.QUEUE_BAND_HIGH,
+    Band.OVERLOAD: pb.QUEUE_BAND_OVERLOAD,
+}
+_CHANGES = {
+    Change.EXISTING: pb.PORT_CHANGE_EXISTING,
+    Change.ADDED: pb.PORT_CHANGE_ADDED,
+    Change.UPDATED: pb.PORT_CHANGE_UPDATED,
+    Change.REMOVED: pb.PORT_CHANGE_REMOVED,
+}
+
+
+def duration(seconds: float) -> Duration:
+    """Return a Duration of that many seconds."""
+    return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+
+
+def seconds_of(
+    message: Duration, field: str, *, most: float, least: float = 0.0, absent: float | None = None
+) -> float:
+    """Return a Duration in seconds; raises InvalidArgumentError naming a field out of range."""
+    if absent is not None and message == Duration():
+        return absent
+    seconds = message.seconds + message.nanos * 1e-9
+    if not least <= seconds <= most:
+        raise InvalidArgumentError(
+            f"{field} is {seconds:g} s; {least:g} s to {most:g} s are allowed"
+        )
+    return seconds
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return a Timestamp."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+# What clients send.
+
+
+def mode(message: pb.Open) -> Mode:
+    """Return the mode; raises InvalidArgumentError when it is missing."""
+    return _known(_MODES, message.mode, "open.mode", pb.SessionMode)
+
+
+def ordering(message: pb.Open) -> Ordering:
+    """Return the ordering."""
+    return _known(_ORDERINGS, message.ordering, "open.ordering", pb.Ordering)
+
+
+def client_name(message: pb.Open) -> str:
+    """Return what the client calls itself, on one printable line."""
+    name = message.client_name
+    if len(name.encode()) > LONGEST_NAME_BYTES or not (name.isprintable() or not name):
+        raise InvalidArgumentError(
+            f"open.client_name is not {LONGEST_NAME_BYTES} printable bytes at most"
+        )
+    return name
+
+
+def command(message: pb.Command) -> Command:
+    """Return a command."""
+    priority = _known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
+    return Command(message.id, priority, message.epoch, message.offset, message.data)
+
+
+def settings_change(message: pb.SerialSettings) -> SettingsChange:
+    """Return which settings to change."""
+    parity, stop_bits = message.parity, message.stop_bits
+    flow = message.flow_control
+    return SettingsChange(
+        baud=message.baud if message.HasField("baud") else None,
+        data_bits=message.data_bits if message.HasField("data_bits") else None,
+        parity=_optional(_PARITIES, parity, "settings.parity", pb.Parity),
+        stop_bits=_optional(_STOP_BITS, stop_bits, "settings.stop_bits", pb.StopBits),
+        flow_control=_optional(_FLOW_CONTROLS, flow, "settings.flow_control", pb.FlowControl),
+    )
+
+
+def stop_action(message: pb.StopRequest) -> StopAction:
+    """Return the action; raises InvalidArgumentError when it is missing."""
+    return _known(_STOPS, message.action, "action", pb.StopAction)
+
+
+def optional_bool(message: Any, field: str) -> bool | None:
+    """Return an optional field, None where it is absent."""
+    return getattr(message, field) if message.HasField(field) else None
+
+
+def line_steps(message: pb.LineSequence) -> list[LineStep]:
+    """Return the steps of a sequence."""
+    return [
+        LineStep(
+            dtr=optional_bool(step, "dtr"),
+            rts=optional_bool(step, "rts"),
+            line_break=optional_bool(step, "line_break"),
+            delay_s=seconds_of(step.delay, "line_sequence.steps.delay", most=10.0),
+        )
+        for step in message.steps
+    ]
+
+
+def _known(table: dict[Any, Any], value: Any, field: str, enum: Any) -> Any:
+    if value in table:
+        return table[value]
+    accepted = ", ".join(enum.Name(key) for key in table)
+    given = enum.Name(value) if value in enum.values() else value
+    raise InvalidArgumentError(f"{field} is {given}; accepted: {accepted}")
+
+
+def _optional(table: dict[Any, Any], value: Any, field: str, enum: Any) -> Any:
+    return None if value == 0 else _known(table, value, field, enum)
+
+
+# What the service sends.
+
+
+def settings_message(settings: LineSettings) -> pb.SerialSettings:
+    """Return all settings."""
+    return pb.SerialSettings(
+        baud=settings.baud,
+        data_bits=settings.data_bits,
+        parity=_PARITY_CODES[settings.parity],
+        stop_bits=_STOP_BIT_CODES[float(settings.stop_bits)],
+        flow_control=_FLOW_CONTROL_CODES[settings.flow_control],
+    )
+
+
+def lines_message(lines: ModemLines) -> pb.LineState:
+    """Return the lines; what cannot be read is absent."""
+    names = ("cts", "dsr", "ri", "cd", "dtr", "rts")
+    known = {name: getattr(lines, name) for name in names if getattr(lines, name) is not None}
+    return pb.LineState(**known)
+
+
+def port_message(port: PortDescription) -> pb.Port:
+    """Return a port."""
+    message = pb.Port(
+        id=port.id,
+        description=port.description,
+        source=port.source,
+        device=port.device,
+        state=_STATES[port.state],
+        state_reason=port.state_reason,
+        configured_profile=_PROFILES[port.configured_profile],
+        profile=_PROFILES[port.profile],
+        settings=settings_message(port.settings),
+        observers=port.observers,
+        epoch=port.epoch,
+        latched=port.latched,
+    )
+    if port.holder is not None:
+        message.holder.CopyFrom(_holder_message(port.holder))
+    if port.usb is not None:
+        usb = port.usb
+        message.usb.vendor_id, message.usb.product_id = usb.vendor_id, usb.product_id
+        message.usb.serial_number = usb.serial_number
+        message.usb.manufacturer, message.usb.product = usb.manufacturer, usb.product
+    return message
+
+
+def _holder_message(holder: Holder) -> pb.Holder:
+    return pb.Holder(
+        session_id=holder.session_id,
+        identity=holder.identity,
+        client_name=holder.client_name,
+        peer=holder.peer,
+        open_time=timestamp(holder.open_time),
+    )
+
+
+def watch_message(change: Change, port: PortDescription) -> pb.WatchPortsResponse:
+    """Return what happened to a port."""
+    return pb.WatchPortsResponse(change=_CHANGES[change], port=port_message(port))
+
+
+def stats_message(port: SerialPort) -> pb.PortStats:
+    """Return a port's counters now."""
+    counters = port.counters
+    return pb.PortStats(
+        port_id=port.id,
+        sessions=port.session_count,
+        written_bytes=counters.written_bytes,
+        read_bytes=counters.read_bytes,
+        written_commands=counters.written_commands,
+        read_chunks=counters.read_chunks,
+        queue=_queue(port.queue_state()),
+        max_queue_commands=counters.max_queue_commands,
+        queue_time=_times(counters.queue_time),
+        write_time=_times(counters.write_time),
+        failed_commands=counters.failed_commands,
+        device_errors=counters.device_errors,
+        stops=counters.stops,
+    )
+
+
+def _times(times: TimeStats) -> pb.TimeStats:
+    return pb.TimeStats(
+        count=times.count,
+        min=duration(times.min_s),
+        mean=duration(times.mean_s),
+        max=duration(times.max_s),
+    )
+
+
+def response(event: ev.SessionEvent | None, credit: Credit | None) -> pb.SessionResponse:
+    """Return one message of a session: an event, credit, or both."""
+    message = pb.SessionResponse() if event is None else _EVENTS[type(event)](event)
+    if credit is not None:
+        message.credit.limit_offset = credit.limit_offset
+        message.credit.limit_commands = credit.limit_commands
+        message.credit.consumed_offset = credit.consumed_offset
+    return message
+
+
+def _opened(event: ev.Opened) -> pb.SessionResponse:
+    opened = pb.Opened(
+        session_id=event.session_id,
+        port=port_message(event.port),
+        data_offset=event.data_offset,
+        lines=lines_message(event.lines),
+        heartbeat_interval=timedelta(seconds=0.25),
+    )
+    return pb.SessionResponse(opened=opened)
+
+
+def _data(event: ev.Data) -> pb.SessionResponse:
+    return pb.SessionResponse(data=pb.Data(offset=event.offset, data=event.data))
+
+
+def _command_result(event: ev.CommandResult) -> pb.SessionResponse:
+    result = pb.CommandResult(
+        id=event.command_id,
+        outcome=_OUTCOMES[event.outcome],
+        written_bytes=event.written_bytes,
+        queue_time=duration(event.queue_time_s),
+        write_time=duration(event.write_time_s),
+        message=event.message,
+    )
+    return pb.SessionResponse(command_result=result)
+
+
+def _operation_result(event: ev.OperationResult) -> pb.SessionResponse:
+    result = pb.OperationResult(
+        id=event.operation_id, outcome=_OPERATION_OUTCOMES[event.outcome], message=event.message
+    )
+    if event.settings is not None:
+        result.settings.CopyFrom(settings_message(event.settings))
+    return pb.SessionResponse(operation_result=result)
+
+
+def _queue(state: ev.QueueState) -> pb.QueueState:
+    return pb.QueueState(
+        commands=state.commands,
+        queued_bytes=state.queued_bytes,
+        band=_BANDS[state.band],
+        oldest_age=duration(state.oldest_age_s),
+    )
+
+
+_EVENTS: dict[type, Callable[[Any], pb.SessionResponse]] = {
+    ev.Opened: _opened,
+    ev.Data: _data,
+    ev.CommandResult: _command_result,
+    ev.OperationResult: _operation_result,
+    ev.SettingsChanged: lambda e: pb.SessionResponse(
+        settings_changed=pb.SettingsChanged(settings=settings_message(e.settings))
+    ),
+    ev.LinesChanged: lambda e: pb.SessionResponse(
+        lines_changed=pb.LinesChanged(lines=lines_message(e.lines))
+    ),
+    ev.PortChanged: lambda e: pb.SessionResponse(
+        port_changed=pb.PortChanged(port=port_message(e.port))
+    ),
+    ev.QueueState: lambda e: pb.SessionResponse(queue_state=_queue(e)),
+    ev.Gap: lambda e: pb.SessionResponse(
+        gap=pb.Gap(lost_bytes=e.lost_bytes, next_offset=e.next_offset)
+    ),
+    ev.HeartbeatReply: lambda e: pb.SessionResponse(heartbeat=pb.HeartbeatReply(id=e.heartbeat_id)),
+    ev.Closed: lambda _: pb.SessionResponse(closed=pb.Closed()),
+}

@@ -1,0 +1,64 @@
+"""How a port looks from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from usbshare.common.line import LineSettings
+
+
+class PortState(Enum):
+    """Whether a port can be used."""
+
+    AVAILABLE = "available"
+    OPEN = "open"
+    ABSENT = "absent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class UsbIdentity:
+    """The USB identity of a device; empty strings where it has none."""
+
+    vendor_id: int
+    product_id: int
+    serial_number: str = ""
+    manufacturer: str = ""
+    product: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a port open for control."""
+
+    session_id: str
+    identity: str
+    client_name: str
+    peer: str
+    open_time: datetime
+
+    def __str__(self) -> str:
+        name = f" ({self.client_name})" if self.client_name else ""
+        return f"{self.identity}{name} at {self.peer}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortDescription:
+    """A port at one moment."""
+
+    id: str
+    description: str
+    source: str
+    device: str
+    usb: UsbIdentity | None
+    state: PortState
+    state_reason: str
+    configured_profile: str
+    profile: str
+    settings: LineSettings
+    holder: Holder | None
+    observers: int
+    epoch: int
+    latched: bool

@@ -1,0 +1,136 @@
+"""What the service tells a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from usbshare.common.line import LineSettings, ModemLines
+from usbshare.serial_svc.description import PortDescription
+from usbshare.serial_svc.scheduler import Band
+
+
+class CommandOutcome(Enum):
+    """What became of a command."""
+
+    WRITTEN = "written"
+    FENCED = "fenced"
+    FLUSHED = "flushed"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class OperationOutcome(Enum):
+    """What became of a request that acts on the line itself."""
+
+    OK = "ok"
+    ASSUMED_SUCCESS = "assumed success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    NOT_SUPPORTED = "not supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The session stands."""
+
+    session_id: str
+    port: PortDescription
+    data_offset: int
+    lines: ModemLines
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Bytes from the device; `offset` is that of the first one."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What became of a command; times in seconds."""
+
+    command_id: int
+    outcome: CommandOutcome
+    written_bytes: int = 0
+    queue_time_s: float = 0.0
+    write_time_s: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """What became of settings, lines, sequence, break, flush or drain."""
+
+    operation_id: int
+    outcome: OperationOutcome
+    message: str = ""
+    settings: LineSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The settings in force."""
+
+    settings: LineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LinesChanged:
+    """The modem lines."""
+
+    lines: ModemLines
+
+
+@dataclass(frozen=True, slots=True)
+class PortChanged:
+    """The port after a change."""
+
+    port: PortDescription
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How full the port's queue is."""
+
+    commands: int
+    queued_bytes: int
+    band: Band
+    oldest_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Device bytes that the session lost because it read too slowly."""
+
+    lost_bytes: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """The answer to a heartbeat."""
+
+    heartbeat_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The session ended cleanly."""
+
+
+SessionEvent = (
+    Opened
+    | Data
+    | CommandResult
+    | OperationResult
+    | SettingsChanged
+    | LinesChanged
+    | PortChanged
+    | QueueState
+    | Gap
+    | HeartbeatReply
+    | Closed
+)

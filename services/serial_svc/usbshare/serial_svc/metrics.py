@@ -1,0 +1,87 @@
+"""The service's counters for Prometheus, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from usbshare.common.addresses import split_host_port
+from usbshare.common.errors import ConfigError
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.stats import TimeStats
+
+_COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
+    "written_bytes": ("Bytes written to the device", lambda p: p.counters.written_bytes),
+    "read_bytes": ("Bytes read from the device", lambda p: p.counters.read_bytes),
+    "written_commands": ("Commands written whole", lambda p: p.counters.written_commands),
+    "failed_commands": (
+        "Commands dropped, refused or failed",
+        lambda p: p.counters.failed_commands,
+    ),
+    "device_errors": ("Times the device vanished", lambda p: p.counters.device_errors),
+    "stops": ("Stops of all kinds", lambda p: p.counters.stops),
+}
+_GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
+    "open": ("Whether the device is open", lambda p: float(p.is_open)),
+    "sessions": ("Sessions now", lambda p: p.session_count),
+    "queue_commands": ("Commands waiting", lambda p: p.scheduler.commands),
+    "queue_bytes": ("Bytes waiting", lambda p: p.scheduler.waiting_bytes),
+    "queue_oldest_seconds": (
+        "Age of the oldest waiting command",
+        lambda p: p.queue_state().oldest_age_s,
+    ),
+    "queue_max_commands": (
+        "The deepest the queue has been",
+        lambda p: p.counters.max_queue_commands,
+    ),
+    "latched": ("Whether a stop has latched the port", lambda p: float(p.latched)),
+}
+_TIMES: dict[str, tuple[str, Callable[[SerialPort], TimeStats]]] = {
+    "queue_time_seconds": ("Waits of commands in the queue", lambda p: p.counters.queue_time),
+    "write_time_seconds": ("First byte of a command to its last", lambda p: p.counters.write_time),
+}
+
+
+class PortCollector(Collector):
+    """Reads the counters of every port at the moment of a scrape."""
+
+    def __init__(self, ports: Callable[[], Iterable[SerialPort]]) -> None:
+        self._ports = ports
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family a counter, a sample a port."""
+        ports = list(self._ports())
+        for name, (text, value) in _COUNTERS.items():
+            counter = CounterMetricFamily(f"usbshare_serial_{name}", text, labels=["port"])
+            for port in ports:
+                counter.add_metric([port.id], value(port))
+            yield counter
+        for name, (text, value) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"usbshare_serial_{name}", text, labels=["port"])
+            for port in ports:
+                gauge.add_metric([port.id], value(port))
+            yield gauge
+        for name, (text, times) in _TIMES.items():
+            yield _summary(name, text, [(port.id, times(port)) for port in ports])
+
+
+def serve_metrics(address: str, ports: Callable[[], Iterable[SerialPort]]) -> None:
+    """Answer GET /metrics at `host:port` from a daemon thread; ConfigError if it cannot."""
+    host, port = split_host_port(address, 9464)
+    registry = CollectorRegistry()
+    registry.register(PortCollector(ports))
+    try:
+        start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigError(f"service.metrics: cannot listen at {address}: {error}") from error
+
+
+def _summary(name: str, text: str, samples: list[tuple[str, TimeStats]]) -> Metric:
+    family = Metric(f"usbshare_serial_{name}", text, "summary")
+    for port_id, times in samples:
+        family.add_sample(f"{family.name}_count", {"port": port_id}, times.count)
+        family.add_sample(f"{family.name}_sum", {"port": port_id}, times.total_s)
+    return family

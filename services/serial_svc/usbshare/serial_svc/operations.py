@@ -1,0 +1,110 @@
+"""What a session may ask of the line itself, each with an explicit result."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.line import Completion, SettingsChange
+from usbshare.serial_svc.events import OperationOutcome, OperationResult
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.session import Session
+
+SETTLE_TIMEOUT_S = 2.0
+MOST_STEPS = 64
+LONGEST_SEQUENCE_S = 10.0
+
+_OUTCOMES = {
+    Completion.OK: OperationOutcome.OK,
+    Completion.ASSUMED_SUCCESS: OperationOutcome.ASSUMED_SUCCESS,
+    Completion.TIMEOUT: OperationOutcome.TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LineStep:
+    """One step of a sequence: lines to change (None leaves one alone), then a delay."""
+
+    dtr: bool | None
+    rts: bool | None
+    line_break: bool | None
+    delay_s: float
+
+
+class LineOperations:
+    """Carries out one session's requests on its port's line."""
+
+    def __init__(self, port: SerialPort, session: Session) -> None:
+        self._port = port
+        self._session = session
+
+    async def configure(self, operation_id: int, change: SettingsChange) -> OperationResult:
+        """Change settings once the bytes before have left, or after 2 s of a line that stalls."""
+        settings = change.apply_to(self._port.settings)
+        await self._settle(SETTLE_TIMEOUT_S)
+        effective = await self._port.configure(settings)
+        return OperationResult(operation_id, OperationOutcome.OK, settings=effective)
+
+    async def set_lines(
+        self, operation_id: int, dtr: bool | None, rts: bool | None
+    ) -> OperationResult:
+        """Set output lines now."""
+        self._port.device.set_lines(dtr=dtr, rts=rts)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def play(self, operation_id: int, steps: list[LineStep]) -> OperationResult:
+        """Play a timed sequence of line changes; a break that it left on is ended."""
+        if len(steps) > MOST_STEPS or sum(step.delay_s for step in steps) > LONGEST_SEQUENCE_S:
+            raise InvalidArgumentError(
+                f"line_sequence is longer than {MOST_STEPS} steps or {LONGEST_SEQUENCE_S:g} s"
+            )
+        await self._settle(SETTLE_TIMEOUT_S)
+        try:
+            for step in steps:
+                self._apply(step)
+                await asyncio.sleep(step.delay_s)
+        finally:
+            if any(step.line_break for step in steps):
+                self._port.device.set_break(on=False)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def send_break(self, operation_id: int, duration_s: float) -> OperationResult:
+        """Hold the line in the break condition for that long."""
+        await self._settle(SETTLE_TIMEOUT_S)
+        self._port.device.set_break(on=True)
+        try:
+            await asyncio.sleep(duration_s)
+        finally:
+            self._port.device.set_break(on=False)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
+        """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""
+        if queued:
+            self._session.flush_output()
+        if received:
+            self._session.outbox.discard_data()
+            self._port.device.discard_input()
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def drain(self, operation_id: int, timeout_s: float) -> OperationResult:
+        """Wait until the session's earlier bytes have left the host."""
+        if not await self._settle(timeout_s):
+            outcome = OperationOutcome.TIMEOUT
+            return OperationResult(operation_id, outcome, f"not drained after {timeout_s:g} s")
+        completion = await self._port.device.drain(timeout_s)
+        return OperationResult(operation_id, _OUTCOMES[completion])
+
+    async def _settle(self, timeout_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._port.until_sent(self._session), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def _apply(self, step: LineStep) -> None:
+        if step.dtr is not None or step.rts is not None:
+            self._port.device.set_lines(dtr=step.dtr, rts=step.rts)
+        if step.line_break is not None:
+            self._port.device.set_break(on=step.line_break)

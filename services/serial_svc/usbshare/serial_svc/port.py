@@ -1,0 +1,461 @@
+"""The owner of one serial device: kept open across clients, written to by one writer only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from usbshare.common.errors import (
+    DeviceError,
+    DrainingError,
+    InvalidArgumentError,
+    PortHeldError,
+)
+from usbshare.common.line import Device, LineSettings, ModemLines
+from usbshare.common.profiles import RAW, Priority, Profile, Recogniser, StopAction, StopPlan
+from usbshare.serial_svc.description import PortDescription, PortState, UsbIdentity
+from usbshare.serial_svc.events import (
+    CommandOutcome,
+    LinesChanged,
+    Opened,
+    PortChanged,
+    QueueState,
+    SessionEvent,
+    SettingsChanged,
+)
+from usbshare.serial_svc.pacer import Pacer
+from usbshare.serial_svc.scheduler import Band, Queued, Scheduler, band_of
+from usbshare.serial_svc.session import Client, Mode, Session
+from usbshare.serial_svc.signal import Signal
+from usbshare.serial_svc.stats import PortCounters
+from usbshare.serial_svc.writer import PortWriter
+
+log = logging.getLogger(__name__)
+
+REOPEN_INTERVAL_S = 0.5
+CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait for one port, and after how long a waiting command moves up a level."""
+
+    max_commands: int = 100
+    max_bytes: int = 65536
+    promote_after_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PortConfig:
+    """A port as configured; `profile` None recognises the firmware by what it says."""
+
+    id: str
+    source: str
+    description: str = ""
+    profile: Profile | None = None
+    settings: LineSettings = field(default_factory=LineSettings)
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    dtr: bool | None = None
+    rts: bool | None = None
+    usb: UsbIdentity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecord:
+    """What a stop did; `write_delay_s` runs from the call to the driver having the bytes."""
+
+    epoch: int
+    latched: bool
+    sent: bytes
+    fenced_commands: int
+    write_delay_s: float
+
+
+class SerialPort:
+    """A port: a device that comes and goes, a queue, one control session, observers."""
+
+    def __init__(
+        self,
+        config: PortConfig,
+        make_device: Callable[[LineSettings], Device],
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.epoch = 1
+        self.latched = False
+        self.profile = config.profile or RAW
+        self.settings = config.settings
+        self.reason = "not opened yet"
+        self.counters = PortCounters()
+        self.progress = Signal()
+        limits = config.queue
+        self.scheduler = Scheduler(
+            max_commands=limits.max_commands,
+            max_bytes=limits.max_bytes,
+            promote_after_s=limits.promote_after_s,
+        )
+        self._make_device = make_device
+        self._clock = clock
+        self._on_change = on_change
+        self._pacer = Pacer(config.settings.bytes_per_s)
+        self._writer = PortWriter(self.scheduler, self._pacer, self.counters, clock, self)
+        self._recogniser = None if config.profile else Recogniser()
+        self._state = PortState.AVAILABLE
+        self._device: Device | None = None
+        self._device_name = ""
+        self._opening = asyncio.Lock()
+        self._reopener: asyncio.Task[None] | None = None
+        self._control: Session | None = None
+        self._sessions: dict[str, Session] = {}
+        self._read_offset = 0
+        self._band = Band.NORMAL
+        self._closing = False
+
+    # What others may know.
+
+    @property
+    def id(self) -> str:
+        """The port's id."""
+        return self.config.id
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether there is a device to write to."""
+        return self._device is not None
+
+    @property
+    def read_offset(self) -> int:
+        """Bytes received from the device so far."""
+        return self._read_offset
+
+    @property
+    def session_count(self) -> int:
+        """Sessions of both kinds."""
+        return len(self._sessions)
+
+    @property
+    def device(self) -> Device:
+        """The open device; raises DeviceError while there is none."""
+        if self._device is None:
+            raise DeviceError(f"port '{self.id}' has no device: {self.reason}")
+        return self._device
+
+    def describe(self) -> PortDescription:
+        """Return the port as it is now."""
+        return PortDescription(
+            id=self.id,
+            description=self.config.description,
+            source=self.config.source,
+            device=self._device_name,
+            usb=self.config.usb,
+            state=self._state,
+            state_reason="" if self.is_open else self.reason,
+            configured_profile=self.config.profile.name if self.config.profile else "auto",
+            profile=self.profile.name,
+            settings=self.settings,
+            holder=self._control.holder if self._control else None,
+            observers=sum(s.client.mode is Mode.OBSERVE for s in self._sessions.values()),
+            epoch=self.epoch,
+            latched=self.latched,
+        )
+
+    def queue_state(self) -> QueueState:
+        """Return how full the queue is now."""
+        depth = self.scheduler.commands
+        age_s = self.scheduler.oldest_age_s(self._clock())
+        return QueueState(depth, self.scheduler.waiting_bytes, band_of(depth), age_s)
+
+    # Sessions.
+
+    async def open_session(self, client: Client) -> Session:
+        """Open a session, and the device if this is the first use of it.
+
+        Raises PortHeldError naming the holder, DeviceError when the device cannot be opened.
+        """
+        if self._closing:
+            raise DrainingError(f"port '{self.id}' is closing; the service is stopping")
+        session = Session(client, self, self._clock)
+        if client.mode is Mode.CONTROL:
+            self._take_control(session)
+        try:
+            await self.ensure_open()
+        except BaseException:
+            self._release(session)
+            raise
+        self._sessions[client.session_id] = session
+        session.send(
+            Opened(client.session_id, self.describe(), self._read_offset, self.device.lines())
+        )
+        self._changed()
+        log.info("session %s opened by %s", client.session_id, session.holder)
+        return session
+
+    def session_ended(self, session: Session) -> None:
+        """Forget a session; what it queued is dropped. Called by the session itself."""
+        if self._sessions.pop(session.client.session_id, None) is None:
+            return
+        dropped = self.scheduler.waiting_of(session)[0]
+        self._release(session)
+        log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
+        self._changed()
+
+    def _take_control(self, session: Session) -> None:
+        if self._control is not None:
+            raise PortHeldError(
+                f"port '{self.id}' is held by {self._control.holder}; it may be observed meanwhile"
+            )
+        self._control = session
+        self.scheduler.add_source(session, session.client.ordering)
+
+    def _release(self, session: Session) -> None:
+        if self._control is session:
+            self._control = None
+            self.scheduler.remove_source(session)
+            self.write_progressed()
+
+    # Writing.
+
+    def submit(self, command: Queued) -> None:
+        """Queue a command of the control session and write what may go at once."""
+        self.scheduler.add(command)
+        depth = self.scheduler.commands
+        self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
+        self._writer.pump()
+        self._tell_band()
+
+    def write_realtime(self, data: bytes) -> None:
+        """Write real-time bytes: urgent ones now, status polls when no command waits."""
+        if not self.profile.is_realtime(data):
+            raise InvalidArgumentError(
+                f"{data!r} has bytes that are no real-time bytes of profile '{self.profile.name}'"
+            )
+        polite = bytes(b for b in data if self.profile.realtime[b] is Priority.LOW)
+        urgent = bytes(b for b in data if self.profile.realtime[b] is not Priority.LOW)
+        if self.profile.reset is not None and self.profile.reset in urgent:
+            self._writer.discard()
+        if urgent:
+            self._write_urgent(urgent)
+        if polite:
+            self._writer.polite(polite)
+
+    def discard_output(self) -> None:
+        """Throw away what the driver still holds."""
+        self._writer.discard()
+        self._writer.pump()
+
+    async def until_sent(self, session: Session) -> None:
+        """Wait until what the session queued has left the host, by line time at least."""
+        while self.scheduler.waiting_of(session) != (0, 0):
+            await self.progress.wait()
+        remaining_s = self._pacer.clear_at - self._clock()
+        if remaining_s > 0:
+            await asyncio.sleep(remaining_s)
+
+    async def configure(self, settings: LineSettings) -> LineSettings:
+        """Change the line's settings in one step; returns what took effect, tells all sessions."""
+        before = self.settings
+        self.settings = await self.device.configure(settings)
+        self._pacer.set_rate(self.settings.bytes_per_s)
+        if self.settings != before:
+            self._tell(SettingsChanged(self.settings))
+            self._changed(tell=False)
+        return self.settings
+
+    # Stopping.
+
+    async def stop(self, action: StopAction, who: str, why: str = "") -> StopRecord:
+        """Act on the machine at once, ahead of every queue; an emergency stop latches the port."""
+        start = self._clock()
+        plan = self.profile.stop_plan(action)
+        if self._device is None:
+            await self.ensure_open()
+        fenced = self._fence() if action is StopAction.EMERGENCY_STOP else 0
+        sent = self._carry_out(plan)
+        delay_s = self._clock() - start
+        self.counters.stops += 1
+        log.warning(
+            "%s on port '%s' by %s: sent %r after %.3f ms, fenced %d commands%s",
+            *(action.value, self.id, who, sent, delay_s * 1e3, fenced, f" ({why})" if why else ""),
+        )
+        self._changed()
+        return StopRecord(self.epoch, self.latched, sent, fenced, delay_s)
+
+    def rearm(self, who: str) -> int:
+        """Release the latch; returns the epoch in force."""
+        if self.latched:
+            self.latched = False
+            log.warning("port '%s' re-armed by %s", self.id, who)
+            self._changed()
+        return self.epoch
+
+    def _carry_out(self, plan: StopPlan) -> bytes:
+        ends_line = plan.own_line and self._writer.line_is_open
+        if plan.flush:
+            self._writer.discard()
+        data = (b"\n" if ends_line else b"") + plan.data
+        if data:
+            self._write_urgent(data)
+        if plan.drop_dtr:
+            self.device.set_lines(dtr=False)
+        return data
+
+    def _write_urgent(self, data: bytes) -> None:
+        if not self._writer.urgent(data):
+            raise DeviceError(f"the device of port '{self.id}' takes no bytes")
+
+    def _fence(self) -> int:
+        self.epoch += 1
+        self.latched = True
+        fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
+        fenced += sum(session.fence() for session in self._sessions.values())
+        return fenced
+
+    def _drop_queue(self, outcome: CommandOutcome, why: str) -> int:
+        dropped = self.scheduler.drop()
+        self.counters.failed_commands += len(dropped)
+        for command in dropped:
+            if isinstance(command.source, Session):
+                command.source.finish(command, outcome, self._clock(), why)
+        self.write_progressed()
+        return len(dropped)
+
+    # The device.
+
+    async def ensure_open(self) -> None:
+        """Open the device unless it is open; raises DeviceError naming the port and the reason."""
+        async with self._opening:
+            if self._device is not None:
+                return
+            try:
+                device = self._make_device(self.settings)
+                await device.open(self)
+                if device.settings != self.settings:
+                    await device.configure(self.settings)
+            except DeviceError as error:
+                self._fail(str(error))
+                raise DeviceError(f"port '{self.id}': {error}") from error
+            self._attach(device)
+
+    async def close(self) -> None:
+        """Stop taking sessions, end those there are, close the device."""
+        self._closing = True
+        if self._reopener is not None:
+            self._reopener.cancel()
+        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self._sessions.values()))
+        self._writer.detach()
+        if self._device is not None:
+            await self._device.close()
+            self._device = None
+
+    def _attach(self, device: Device) -> None:
+        self._device = device
+        self._device_name = getattr(device, "name", self.config.source)
+        self.settings = device.settings
+        self._state, self.reason = PortState.OPEN, ""
+        self._writer.attach(device)
+        log.info("port '%s' opened: %s", self.id, self._device_name)
+        self._changed()
+
+    def _fail(self, reason: str) -> None:
+        self._state, self.reason = PortState.FAILED, reason
+        self._changed()
+
+    async def _reopen(self) -> None:
+        while not self.is_open:
+            await asyncio.sleep(REOPEN_INTERVAL_S)
+            try:
+                await self.ensure_open()
+            except DeviceError as error:
+                log.debug("not back yet: %s", error)
+
+    # What the writer tells.
+
+    def command_written(self, command: Queued, now: float) -> None:
+        """Report a command that went out whole."""
+        if isinstance(command.source, Session):
+            command.source.finish(command, CommandOutcome.WRITTEN, now)
+
+    def write_progressed(self) -> None:
+        """Let those go on who wait for room or credit."""
+        self.progress.fire()
+        if self._control is not None:
+            self._control.progressed()
+        self._tell_band()
+
+    def write_failed(self, reason: str) -> None:
+        """Give up a device that refuses a write."""
+        device = self._device
+        self.device_lost(reason)
+        if device is not None:
+            asyncio.get_running_loop().create_task(device.close(), name=f"close {self.id}")
+
+    # What the device tells.
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes from the device to every session."""
+        self.counters.read_bytes += len(data)
+        self.counters.read_chunks += 1
+        offset = self._read_offset
+        self._read_offset += len(data)
+        if self._recogniser is not None:
+            self._recognise(self._recogniser, data)
+        for session in self._sessions.values():
+            session.outbox.put_data(offset, data)
+
+    def writable(self) -> None:
+        """Go on writing."""
+        self._writer.writable()
+
+    def lines_changed(self, lines: ModemLines) -> None:
+        """Tell every session of the modem lines."""
+        self._tell(LinesChanged(lines))
+
+    def device_lost(self, reason: str) -> None:
+        """Tell every session that the device is gone; what was queued has failed."""
+        if self._device is None:
+            return
+        self._device = None
+        self.counters.device_errors += 1
+        self.epoch += 1
+        self._state, self.reason = PortState.ABSENT, reason
+        log.warning("port '%s' lost its device: %s", self.id, reason)
+        self._writer.detach()
+        self._drop_queue(CommandOutcome.FAILED, reason)
+        self._changed()
+        if not self._closing:
+            self._reopener = asyncio.get_running_loop().create_task(
+                self._reopen(), name=f"reopen {self.id}"
+            )
+
+    def _recognise(self, recogniser: Recogniser, data: bytes) -> None:
+        profile = recogniser.feed(data)
+        if profile is not None and profile is not self.profile:
+            self.profile = profile
+            log.info("port '%s' speaks %s", self.id, profile.name)
+            self._changed()
+
+    # Telling.
+
+    def _tell(self, event: SessionEvent) -> None:
+        for session in self._sessions.values():
+            session.send(event)
+
+    def _tell_band(self) -> None:
+        band = band_of(self.scheduler.commands)
+        if band is not self._band:
+            self._band = band
+            self._tell(self.queue_state())
+
+    def _changed(self, *, tell: bool = True) -> None:
+        if tell:
+            self._tell(PortChanged(self.describe()))
+        self._on_change()
+
+
+def new_session_id() -> str:
+    """Return an id that nobody can guess."""
+    return secrets.token_hex(8)

@@ -1,0 +1,105 @@
+"""The life of the service: open to clients, serve until told to stop, end cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+
+import grpc
+from grpc_health.v1.health import aio as health
+
+from usbshare.common.addresses import join_host_port, split_host_port
+from usbshare.common.host_names import host_names
+from usbshare.common.paths import config_folder
+from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.site import Site, ensure_site
+from usbshare.common.tls import server_credentials
+from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
+from usbshare.serial_svc.metrics import serve_metrics
+from usbshare.serial_svc.registry import Registry
+from usbshare.serial_svc.servicer import SerialServicer
+from usbshare.serial_svc.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SERVICE_NAME = "usbshare.serial.v1.SerialService"
+GRACE_S = 3.0
+
+
+async def serve(settings: Settings, *, insecure: bool) -> None:
+    """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
+    site = await asyncio.to_thread(_site, settings, insecure)
+    registry = Registry(time.monotonic)
+    await _add_ports(registry, settings)
+    server = make_server()
+    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    health_servicer = await add_standard_services(server, [SERVICE_NAME])
+    credentials = server_credentials(site) if site else None
+    port = bind(server, settings.service.listen, credentials)
+    if settings.service.metrics:
+        serve_metrics(settings.service.metrics, lambda: registry.ports)
+    await server.start()
+    _say_ready(settings, port, site, registry)
+    try:
+        await _until_stopped(registry, settings)
+    finally:
+        await _end(server, health_servicer, registry)
+
+
+def _site(settings: Settings, insecure: bool) -> Site | None:
+    if insecure:
+        log.warning("plaintext: anybody on this computer may use the ports (--insecure)")
+        return None
+    site = ensure_site(config_folder(), host_names(settings.tls.names))
+    if site.is_new:
+        log.info("made site %s; for another PC copy %s", site.id, site.client_bundle)
+    return site
+
+
+async def _add_ports(registry: Registry, settings: Settings) -> None:
+    for config in settings.port_configs():
+        registry.add(config)
+    if settings.ports:
+        return
+    await registry.scan_usb(settings.queue.limits())
+    if not registry.ports:
+        registry.add_demo(settings.queue.limits())
+        log.info("no USB serial port here: offering a simulated laser as port 'demo'")
+
+
+def _say_ready(settings: Settings, port: int, site: Site | None, registry: Registry) -> None:
+    host, _ = split_host_port(settings.service.listen, 0)
+    trust = f"mTLS, site {site.id}" if site else "plaintext"
+    names = ", ".join(port.id for port in registry.ports)
+    log.info("serial-svc ready at %s (%s), ports: %s", join_host_port(host, port), trust, names)
+
+
+async def _until_stopped(registry: Registry, settings: Settings) -> None:
+    """Return when a signal comes; a background task that dies takes the service down."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    tasks = [asyncio.create_task(stopped.wait(), name="until stopped")]
+    if not settings.ports:
+        follow = registry.follow_usb(settings.queue.limits())
+        tasks.append(asyncio.create_task(follow, name="follow usb"))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _end(
+    server: grpc.aio.Server, health_servicer: health.HealthServicer, registry: Registry
+) -> None:
+    log.info("stopping: taking nothing new, ending sessions")
+    await health_servicer.enter_graceful_shutdown()
+    await registry.close()
+    await server.stop(GRACE_S)
+    log.info("stopped")

@@ -1,0 +1,265 @@
+"""The serial service's RPCs: unpack, one call, pack."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+
+from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.identity import peer_identity
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
+from usbshare.serial_svc import convert
+from usbshare.serial_svc.events import Closed, OperationResult
+from usbshare.serial_svc.operations import LineOperations
+from usbshare.serial_svc.port import SerialPort, new_session_id
+from usbshare.serial_svc.registry import Registry
+from usbshare.serial_svc.session import Client, Session
+
+Context = grpc.aio.ServicerContext[Any, Any]
+LONGEST_REASON_BYTES = 200
+
+
+class SerialServicer(SerialServiceServicer):
+    """Maps RPCs to the registry and its ports."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._started_at = time.monotonic()
+
+    async def ListPorts(
+        self, request: pb.ListPortsRequest, context: Context
+    ) -> pb.ListPortsResponse:
+        """List every port."""
+        ports = [convert.port_message(port.describe()) for port in self._registry.ports]
+        return pb.ListPortsResponse(ports=ports)
+
+    async def GetPort(self, request: pb.GetPortRequest, context: Context) -> pb.GetPortResponse:
+        """Return one port."""
+        port = self._registry.get(request.port_id)
+        return pb.GetPortResponse(port=convert.port_message(port.describe()))
+
+    async def WatchPorts(
+        self, request: pb.WatchPortsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchPortsResponse]:
+        """Stream ports and their changes."""
+        async for change, port in self._registry.watch():
+            yield convert.watch_message(change, port)
+
+    async def Session(
+        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> None:
+        """Serve one session: one task reads, one writes, the first to end ends both."""
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("message") != "open":
+            raise InvalidArgumentError("the first message of a session must be `open`")
+        port = self._registry.get(first.open.port_id)
+        session = await port.open_session(_client(first.open, context))
+        try:
+            await _serve(session, port, first, request_iterator, context)
+        finally:
+            session.lost()
+
+    async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
+        """Act on the machine at once."""
+        received = datetime.now(UTC)
+        if len(request.reason.encode()) > LONGEST_REASON_BYTES:
+            raise InvalidArgumentError(f"reason is longer than {LONGEST_REASON_BYTES} bytes")
+        port = self._registry.get(request.port_id)
+        who = peer_identity(context).name
+        record = await port.stop(convert.stop_action(request), who, request.reason)
+        return pb.StopResponse(
+            epoch=record.epoch,
+            latched=record.latched,
+            sent=record.sent,
+            fenced_commands=record.fenced_commands,
+            receive_time=convert.timestamp(received),
+            write_delay=convert.duration(record.write_delay_s),
+        )
+
+    async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
+        """Release the latch."""
+        port = self._registry.get(request.port_id)
+        return pb.RearmResponse(epoch=port.rearm(peer_identity(context).name))
+
+    async def SendRealtime(
+        self, request: pb.SendRealtimeRequest, context: Context
+    ) -> pb.SendRealtimeResponse:
+        """Write real-time bytes ahead of every queue."""
+        start = time.monotonic()
+        if not 1 <= len(request.data) <= 64:
+            raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")
+        port = self._registry.get(request.port_id)
+        await port.ensure_open()
+        port.write_realtime(request.data)
+        return pb.SendRealtimeResponse(write_delay=convert.duration(time.monotonic() - start))
+
+    async def WatchStats(
+        self, request: pb.WatchStatsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStatsResponse]:
+        """Stream counters until the client leaves."""
+        interval_s = convert.seconds_of(
+            request.interval, "interval", least=0.1, most=3600.0, absent=1.0
+        )
+        while True:
+            yield self._stats(request.port_id)
+            await asyncio.sleep(interval_s)
+
+    def _stats(self, port_id: str) -> pb.WatchStatsResponse:
+        ports = [self._registry.get(port_id)] if port_id else self._registry.ports
+        return pb.WatchStatsResponse(
+            time=convert.timestamp(datetime.now(UTC)),
+            uptime=convert.duration(time.monotonic() - self._started_at),
+            clients=sum(port.session_count for port in self._registry.ports),
+            ports=[convert.stats_message(port) for port in ports],
+        )
+
+
+def _client(message: pb.Open, context: Context) -> Client:
+    identity = peer_identity(context)
+    return Client(
+        session_id=new_session_id(),
+        identity=identity.name,
+        name=convert.client_name(message),
+        peer=identity.address,
+        mode=convert.mode(message),
+        ordering=convert.ordering(message),
+        only_failures=message.results == pb.RESULT_POLICY_FAILURES,
+    )
+
+
+async def _serve(
+    session: Session,
+    port: SerialPort,
+    first: pb.SessionRequest,
+    requests: AsyncIterator[pb.SessionRequest],
+    context: Context,
+) -> None:
+    writer = asyncio.create_task(_write(session, context), name=f"write {session.client.name}")
+    reader = asyncio.create_task(
+        _read(session, port, first, requests), name=f"read {session.client.name}"
+    )
+    try:
+        await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+        if reader.done() and not reader.cancelled() and reader.exception() is None:
+            await _say_goodbye(reader.result(), writer)
+    finally:
+        for task in (reader, writer):
+            task.cancel()
+        ended = await asyncio.gather(reader, writer, return_exceptions=True)
+    for outcome in ended:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _say_goodbye(closed: bool, writer: asyncio.Task[None]) -> None:
+    """Let the last events out if the client said goodbye; a lost client gets nothing more."""
+    if closed:
+        await asyncio.wait((writer,), timeout=2.0)
+
+
+async def _write(session: Session, context: Context) -> None:
+    while True:
+        event = await session.outbox.next()
+        await context.write(convert.response(event, session.credit_due()))
+        if isinstance(event, Closed):
+            return
+
+
+async def _read(
+    session: Session,
+    port: SerialPort,
+    first: pb.SessionRequest,
+    requests: AsyncIterator[pb.SessionRequest],
+) -> bool:
+    """Handle requests until the stream ends; True when the client said goodbye."""
+    desk = _Desk(session, port)
+    if first.open.HasField("settings"):
+        await desk.configure(pb.Configure(settings=first.open.settings))
+    async for request in requests:
+        if request.HasField("received_offset"):
+            session.outbox.acknowledged(request.received_offset)
+        kind = request.WhichOneof("message")
+        if kind == "close":
+            await session.close()
+            return True
+        if kind is not None:
+            await desk.handle(kind, request)
+    return False
+
+
+class _Desk:
+    """Unpacks one session's requests, a method a kind."""
+
+    def __init__(self, session: Session, port: SerialPort) -> None:
+        self._session = session
+        self._operations = LineOperations(port, session)
+        self._handlers: dict[str, Callable[[Any], Awaitable[None]]] = {
+            "command": self.command,
+            "realtime": self.realtime,
+            "configure": self.configure,
+            "set_lines": self.set_lines,
+            "line_sequence": self.line_sequence,
+            "send_break": self.send_break,
+            "flush": self.flush,
+            "drain": self.drain,
+            "heartbeat": self.heartbeat,
+        }
+
+    async def handle(self, kind: str, request: pb.SessionRequest) -> None:
+        """Carry out a request."""
+        handler = self._handlers.get(kind)
+        if handler is None:
+            raise InvalidArgumentError(f"`{kind}` is allowed only as the first message")
+        await handler(getattr(request, kind))
+
+    async def command(self, message: pb.Command) -> None:
+        await self._session.command(convert.command(message))
+
+    async def realtime(self, message: pb.Realtime) -> None:
+        self._session.realtime(message.data)
+
+    async def heartbeat(self, message: pb.Heartbeat) -> None:
+        round_trip = message.round_trip
+        self._session.heartbeat(message.id, round_trip.seconds + round_trip.nanos * 1e-9)
+
+    async def configure(self, message: pb.Configure) -> None:
+        change = convert.settings_change(message.settings)
+        self._later(message.id, lambda: self._operations.configure(message.id, change))
+
+    async def line_sequence(self, message: pb.LineSequence) -> None:
+        steps = convert.line_steps(message)
+        self._later(message.id, lambda: self._operations.play(message.id, steps))
+
+    async def send_break(self, message: pb.SendBreak) -> None:
+        duration_s = convert.seconds_of(
+            message.duration, "send_break.duration", most=5.0, absent=0.25
+        )
+        self._later(message.id, lambda: self._operations.send_break(message.id, duration_s))
+
+    async def drain(self, message: pb.Drain) -> None:
+        timeout_s = convert.seconds_of(message.timeout, "drain.timeout", most=60.0, absent=10.0)
+        self._later(message.id, lambda: self._operations.drain(message.id, timeout_s))
+
+    async def set_lines(self, message: pb.SetLines) -> None:
+        dtr, rts = convert.optional_bool(message, "dtr"), convert.optional_bool(message, "rts")
+        await self._session.operate_now(
+            message.id, lambda: self._operations.set_lines(message.id, dtr, rts)
+        )
+
+    async def flush(self, message: pb.Flush) -> None:
+        direction = message.direction
+        received = direction != pb.FLUSH_DIRECTION_OUTPUT
+        queued = direction != pb.FLUSH_DIRECTION_INPUT
+        await self._session.operate_now(
+            message.id,
+            lambda: self._operations.flush(message.id, received=received, queued=queued),
+        )
+
+    def _later(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
+        self._session.operation(operation_id, run)

@@ -1,0 +1,324 @@
+"""One client's stream on one port: what it sends is checked, ordered, queued and answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from usbshare.common.credit import Credit, window_bytes
+from usbshare.common.errors import (
+    DeviceError,
+    InvalidArgumentError,
+    LimitError,
+    NotSupportedError,
+    PermissionDeniedError,
+)
+from usbshare.common.profiles import Priority
+from usbshare.serial_svc.description import Holder
+from usbshare.serial_svc.events import (
+    CommandOutcome,
+    CommandResult,
+    HeartbeatReply,
+    OperationOutcome,
+    OperationResult,
+    SessionEvent,
+)
+from usbshare.serial_svc.ledger import Ledger
+from usbshare.serial_svc.outbox import Outbox
+from usbshare.serial_svc.scheduler import Ordering, Queued
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.port import SerialPort
+
+LARGEST_COMMAND_BYTES = 4096
+LARGEST_REALTIME_BYTES = 64
+MOST_HELD = 256
+OBSERVES = "the session only observes; open it with control to write"
+CLOSE_TIMEOUT_S = 10.0
+
+
+class Mode(Enum):
+    """What a session may do."""
+
+    CONTROL = "control"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end, and what it asked for at open."""
+
+    session_id: str
+    identity: str
+    name: str
+    peer: str
+    mode: Mode
+    ordering: Ordering = Ordering.PROGRAM
+    only_failures: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Bytes for the device; `priority` None lets the profile classify them."""
+
+    id: int
+    priority: Priority | None
+    epoch: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """Something that must wait for the bytes before it, and that the bytes after it wait for."""
+
+    id: int
+    run: Callable[[], Awaitable[OperationResult]]
+
+
+class Session:
+    """A client's stream; created by SerialPort.open_session, ended by `close` or `lost`."""
+
+    def __init__(self, client: Client, port: SerialPort, clock: Callable[[], float]) -> None:
+        self.client = client
+        self.outbox = Outbox(clock)
+        self.holder = Holder(
+            client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
+        )
+        self._port = port
+        self._clock = clock
+        self._held: deque[Command | _Operation] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._ledger = Ledger(port.scheduler.max_commands)
+        self._round_trip_s = 0.0
+
+    # What the client sends.
+
+    async def command(self, command: Command) -> None:
+        """Queue a command, waiting while the queue is full; refusals are answered in band."""
+        self._check(command)
+        self._ledger.receive(len(command.data))
+        command = self._cut_realtime(command)
+        if self._held:
+            await self._until(lambda: len(self._held) < MOST_HELD)
+            self._held.append(command)
+            return
+        if not self._port.scheduler.has_room(len(command.data)):
+            await self._until(lambda: self._port.scheduler.has_room(len(command.data)))
+        self._enqueue(command)
+
+    def realtime(self, data: bytes) -> None:
+        """Write real-time bytes ahead of the queue; a reset byte voids what this session queued."""
+        if self.client.mode is not Mode.CONTROL:
+            raise PermissionDeniedError(OBSERVES)
+        if not 1 <= len(data) <= LARGEST_REALTIME_BYTES:
+            raise InvalidArgumentError(f"realtime.data has {len(data)} bytes; 1 to 64 are allowed")
+        if self._port.profile.reset is not None and self._port.profile.reset in data:
+            self._void_queue()
+        self._port.write_realtime(data)
+
+    def operation(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
+        """Run something on the line after the session's earlier bytes, before its later ones."""
+        if not self._may_operate(operation_id):
+            return
+        if len(self._held) >= MOST_HELD:
+            raise LimitError(f"more than {MOST_HELD} requests wait for the line")
+        self._held.append(_Operation(operation_id, run))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run_held(), name=f"held {self.client.name}")
+
+    async def operate_now(
+        self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]
+    ) -> None:
+        """Run something on the line at once, whatever is queued."""
+        if self._may_operate(operation_id):
+            await self._perform(_Operation(operation_id, run))
+
+    def heartbeat(self, heartbeat_id: int, round_trip_s: float) -> None:
+        """Answer a heartbeat; the round trip sizes the credit window."""
+        self._round_trip_s = round_trip_s
+        self.send(HeartbeatReply(heartbeat_id))
+
+    def flush_output(self) -> None:
+        """Drop what this session queued and what the driver still holds."""
+        self._void_queue()
+        self._port.discard_output()
+
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """End cleanly: after the queued commands, or after the timeout without them."""
+        if self.client.mode is Mode.CONTROL:
+            await self._idle(timeout_s)
+        self._end()
+        self.outbox.close()
+
+    def lost(self) -> None:
+        """End without a goodbye: what was queued is dropped, since nobody may be watching."""
+        self._end()
+
+    # What the port tells.
+
+    def send(self, event: SessionEvent) -> None:
+        """Queue an event for the client."""
+        self.outbox.put(event)
+
+    def finish(self, command: Queued, outcome: CommandOutcome, now: float, why: str = "") -> None:
+        """Report what became of a command, if the client wants to know."""
+        if outcome is CommandOutcome.WRITTEN and self.client.only_failures:
+            return
+        started_at = command.started_at if command.started_at is not None else now
+        self.send(
+            CommandResult(
+                command.command_id,
+                outcome,
+                written_bytes=command.written_bytes,
+                queue_time_s=started_at - command.queued_at,
+                write_time_s=now - started_at,
+                message=why,
+            )
+        )
+
+    def fence(self) -> int:
+        """Drop what waits behind an operation: a stop ended its epoch. Returns how many."""
+        commands = [item for item in self._held if isinstance(item, Command)]
+        self._held = deque(item for item in self._held if isinstance(item, _Operation))
+        for command in commands:
+            self._refuse(command, CommandOutcome.FENCED, "a stop ended its epoch")
+        return len(commands)
+
+    def progressed(self) -> None:
+        """Learn that bytes left the queue, so that credit may be due."""
+        if self._ledger.is_due(self._credit(), self._window()):
+            self.outbox.poke()
+
+    def credit_due(self) -> Credit | None:
+        """Return the credit to tell with the next message, None if nothing changed."""
+        credit = self._credit()
+        return credit if self._ledger.tell(credit) else None
+
+    # Helpers.
+
+    def _check(self, command: Command) -> None:
+        if not 1 <= len(command.data) <= LARGEST_COMMAND_BYTES:
+            size = len(command.data)
+            raise InvalidArgumentError(
+                f"command.data has {size} bytes; 1 to {LARGEST_COMMAND_BYTES} are allowed"
+            )
+        expected = self._ledger.received_offset
+        if command.offset != expected:
+            raise InvalidArgumentError(f"command.offset is {command.offset}; {expected} follows on")
+
+    def _cut_realtime(self, command: Command) -> Command:
+        if self.client.mode is not Mode.CONTROL or command.epoch < self._port.epoch:
+            return command
+        split = self._port.profile.split(command.data)
+        if not split.realtime:
+            return command
+        if split.reset:
+            self._void_queue()
+        self._port.write_realtime(split.realtime)
+        return Command(command.id, command.priority, command.epoch, command.offset, split.program)
+
+    def _enqueue(self, command: Command) -> None:
+        if refusal := self._refusal(command):
+            self._refuse(command, *refusal)
+            return
+        now = self._clock()
+        priority = command.priority
+        if priority is None:
+            priority = self._port.profile.classify(command.data)
+        queued = Queued(self, command.id, priority, command.data, now)
+        if command.data:
+            self._port.submit(queued)
+        else:
+            self.finish(queued, CommandOutcome.WRITTEN, now)
+
+    def _refusal(self, command: Command) -> tuple[CommandOutcome, str] | None:
+        port = self._port
+        if self.client.mode is not Mode.CONTROL:
+            return CommandOutcome.REFUSED, OBSERVES
+        if command.epoch < port.epoch:
+            why = f"epoch {command.epoch} was ended by a stop"
+            return CommandOutcome.FENCED, why
+        if port.latched:
+            return CommandOutcome.REFUSED, f"port '{port.id}' is latched by a stop; re-arm it first"
+        if not port.is_open:
+            return CommandOutcome.FAILED, f"port '{port.id}' has no device: {port.reason}"
+        return None
+
+    def _refuse(self, command: Command, outcome: CommandOutcome, why: str) -> None:
+        self._port.counters.failed_commands += 1
+        self.send(CommandResult(command.id, outcome, message=why))
+
+    def _void_queue(self) -> None:
+        now = self._clock()
+        for queued in self._port.scheduler.drop(self):
+            self.finish(queued, CommandOutcome.FLUSHED, now, "dropped by its own session")
+        commands = [item for item in self._held if isinstance(item, Command)]
+        self._held = deque(item for item in self._held if isinstance(item, _Operation))
+        for command in commands:
+            self._refuse(command, CommandOutcome.FLUSHED, "dropped by its own session")
+        self._port.write_progressed()
+
+    def _may_operate(self, operation_id: int) -> bool:
+        if self.client.mode is Mode.CONTROL:
+            return True
+        self.send(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))
+        return False
+
+    async def _run_held(self) -> None:
+        while self._held:
+            item = self._held[0]
+            if isinstance(item, _Operation):
+                await self._perform(item)
+            else:
+                size = len(item.data)
+                await self._until(lambda size=size: self._port.scheduler.has_room(size))  # type: ignore[misc]
+            if self._held and self._held[0] is item:
+                self._held.popleft()
+                if isinstance(item, Command):
+                    self._enqueue(item)
+        self._port.write_progressed()
+
+    async def _perform(self, operation: _Operation) -> None:
+        try:
+            result = await operation.run()
+        except NotSupportedError as error:
+            outcome = OperationOutcome.NOT_SUPPORTED
+            result = OperationResult(operation.id, outcome, str(error))
+        except (DeviceError, InvalidArgumentError) as error:
+            result = OperationResult(operation.id, OperationOutcome.ERROR, str(error))
+        self.send(result)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._port.progress.wait()
+
+    async def _idle(self, timeout_s: float) -> None:
+        def idle() -> bool:
+            return not self._held and self._port.scheduler.waiting_of(self) == (0, 0)
+
+        try:
+            await asyncio.wait_for(self._until(idle), timeout_s)
+        except TimeoutError:
+            return
+
+    def _end(self) -> None:
+        if self._runner is not None:
+            self._runner.cancel()
+        self._held.clear()
+        self._port.session_ended(self)
+
+    def _credit(self) -> Credit:
+        commands, size = self._port.scheduler.waiting_of(self)
+        held = [item.data for item in self._held if isinstance(item, Command)]
+        commands += len(held)
+        return self._ledger.credit(commands, size + sum(map(len, held)), self._window())
+
+    def _window(self) -> int:
+        rate = self._port.settings.bytes_per_s
+        return window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)

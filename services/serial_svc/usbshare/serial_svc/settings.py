@@ -1,0 +1,153 @@
+"""The serial service's configuration: what may be written in its TOML file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from usbshare.common.config import Table
+from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
+from usbshare.common.profiles import BY_NAME, Profile, StopAction, StopPlan
+from usbshare.serial_svc.port import PortConfig, QueueLimits
+from usbshare.serial_svc.sim.url import parse_sim_url
+from usbshare.serial_svc.sources import SIM_SCHEME
+
+_PORT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_PARITIES = {parity.name.lower(): parity for parity in Parity}
+
+
+def _escaped_bytes(text: str) -> str:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise ValueError("only characters up to \\u00FF, each one byte") from error
+    return text
+
+
+def _known_source(text: str) -> str:
+    if text.startswith(SIM_SCHEME):
+        try:
+            parse_sim_url(text)
+        except InvalidArgumentError as error:
+            raise ValueError(str(error)) from error
+    return text
+
+
+ByteText = Annotated[str, AfterValidator(_escaped_bytes)]
+
+
+class ServiceTable(Table):
+    """`[service]`: where the service listens and how it talks."""
+
+    listen: str = "[::]:50051"
+    metrics: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+
+class TlsTable(Table):
+    """`[tls]`: more names for the host's certificate."""
+
+    names: list[str] = Field(default_factory=list)
+
+
+class QueueTable(Table):
+    """`[queue]`: how much may wait for each port."""
+
+    max_commands: int = Field(default=100, ge=1, le=10_000)
+    max_bytes: int = Field(default=65536, ge=256, le=16_777_216)
+    promote_after_s: float = Field(default=2.0, ge=0.01, le=3600)
+
+    def limits(self) -> QueueLimits:
+        """Return the limits that a port takes."""
+        return QueueLimits(self.max_commands, self.max_bytes, self.promote_after_s)
+
+
+class StopTable(Table):
+    """`[ports.<id>.stop]`: bytes of each stop, over the profile's own."""
+
+    hold: ByteText | None = None
+    safety_door: ByteText | None = None
+    resume: ByteText | None = None
+    emergency_stop: ByteText | None = None
+    drop_dtr: bool = False
+
+    def applied_to(self, profile: Profile) -> Profile:
+        """Return the profile with these stops in place of its own."""
+        stops = dict(profile.stops)
+        for action in StopAction:
+            text = getattr(self, action.name.lower())
+            if text is not None:
+                flush = action is StopAction.EMERGENCY_STOP
+                stops[action] = StopPlan(text.encode("latin-1"), flush=flush)
+        if self.drop_dtr:
+            emergency = stops.get(StopAction.EMERGENCY_STOP, StopPlan(b"", flush=True))
+            stops[StopAction.EMERGENCY_STOP] = replace(emergency, drop_dtr=True)
+        return replace(profile, stops=stops)
+
+
+class PortTable(Table):
+    """`[ports.<id>]`: one serial port."""
+
+    source: Annotated[str, Field(min_length=1), AfterValidator(_known_source)]
+    description: str = ""
+    profile: Literal["auto", "raw", "grbl", "marlin"] = "auto"
+    baud: int = Field(default=115200, ge=1, le=HIGHEST_BAUD)
+    data_bits: Literal[5, 6, 7, 8] = 8
+    parity: Literal["none", "even", "odd", "mark", "space"] = "none"
+    stop_bits: Literal[1, 1.5, 2] = 1  # type: ignore[valid-type]
+    flow_control: Literal["none", "rts_cts", "xon_xoff"] = "none"
+    dtr: bool | None = None
+    rts: bool | None = None
+    stop: StopTable = Field(default_factory=StopTable)
+
+    def line_settings(self) -> LineSettings:
+        """Return the settings of the line."""
+        parity, flow_control = _PARITIES[self.parity], FlowControl(self.flow_control)
+        stop_bits = float(self.stop_bits)
+        return LineSettings(self.baud, self.data_bits, parity, stop_bits, flow_control)
+
+    @model_validator(mode="after")
+    def _stops_need_a_profile(self) -> Self:
+        if self.profile == "auto" and self.stop != StopTable():
+            raise ValueError("[stop] needs a profile of raw, grbl or marlin beside it, not auto")
+        return self
+
+    def config(self, port_id: str, queue: QueueLimits) -> PortConfig:
+        """Return what a port takes."""
+        profile = BY_NAME.get(self.profile)
+        return PortConfig(
+            id=port_id,
+            source=self.source,
+            description=self.description,
+            profile=self.stop.applied_to(profile) if profile else None,
+            settings=self.line_settings(),
+            queue=queue,
+            dtr=self.dtr,
+            rts=self.rts,
+        )
+
+
+def _valid_ids(ports: dict[str, PortTable]) -> dict[str, PortTable]:
+    for port_id in ports:
+        if not _PORT_ID.fullmatch(port_id):
+            raise ValueError(f"port id '{port_id}' is not of a-z, 0-9, '.', '_', '-'")
+    return ports
+
+
+class Settings(Table):
+    """The whole file; without `[ports]` the service offers what is plugged in."""
+
+    service: ServiceTable = Field(default_factory=ServiceTable)
+    tls: TlsTable = Field(default_factory=TlsTable)
+    queue: QueueTable = Field(default_factory=QueueTable)
+    ports: Annotated[dict[str, PortTable], AfterValidator(_valid_ids)] = Field(default_factory=dict)
+
+    def port_configs(self) -> list[PortConfig]:
+        """Return what the ports take."""
+        limits = self.queue.limits()
+        return [table.config(port_id, limits) for port_id, table in self.ports.items()]

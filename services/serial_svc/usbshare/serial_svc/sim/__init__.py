@@ -1,0 +1,1 @@
+"""Simulated controllers: firmware, serial line and device, all on injected time."""

@@ -1,0 +1,189 @@
+"""A simulated controller on a pseudo-terminal, for any program that opens a serial port (POSIX)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+import tty
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from usbshare.common.errors import ConfigError
+from usbshare.common.line import LineSettings
+from usbshare.serial_svc.sim.controller import Controller
+from usbshare.serial_svc.sim.firmware import FIRMWARES, make_controller
+from usbshare.serial_svc.sim.record import Record
+from usbshare.serial_svc.sim.ticker import Ticker
+from usbshare.serial_svc.sim.uart import DRIVER_BUFFER_BYTES, Uart
+
+_WORTH_READING_BYTES = DRIVER_BUFFER_BYTES // 16
+_FLUSHED_OUTPUT = 0x02  # TIOCPKT_FLUSHWRITE: the program called tcflush(TCOFLUSH)
+_SPEEDS = {
+    getattr(termios, name): int(name[1:])
+    for name in dir(termios)
+    if name[0] == "B" and name[1:].isdigit() and name != "B0"
+}
+
+
+async def simulate_on_pty(
+    firmware: str,
+    link_path: Path,
+    *,
+    record_path: Path | None = None,
+    ready: Callable[[str], None],
+) -> None:
+    """Simulate a firmware behind a link to a new pty until cancelled; `ready` gets one line."""
+    if firmware not in FIRMWARES:
+        raise ConfigError(f"firmware '{firmware}' is unknown; choose {' or '.join(FIRMWARES)}")
+    controller = make_controller(firmware, Record(record_path))
+    async with SimulatedPty(controller, link_path) as pty:
+        ready(f"simulated {firmware} ready on {pty.path}")
+        await asyncio.get_running_loop().create_future()
+
+
+class SimulatedPty:
+    """A controller behind a pty; `path` is the link to it, or the pty itself without a link.
+
+    It reads no more than a driver's buffer of 4096 bytes ahead of the line, so that a program
+    that writes too fast is held up by the system, as at a real port.
+    """
+
+    def __init__(self, controller: Controller, link_path: Path | None = None) -> None:
+        self.controller = controller
+        self._link_path = link_path
+        self._uart = Uart(controller, LineSettings())
+        self._ticker = Ticker(self._work)
+        self._master = self._slave = -1
+        self._pty_path = ""
+        self._reading = False
+
+    @property
+    def path(self) -> str:
+        """What a program opens."""
+        return self._pty_path if self._link_path is None else str(self._link_path)
+
+    async def __aenter__(self) -> Self:
+        """Create pty and link; raises ConfigError when the link or the record cannot be made."""
+        self._open_pty()
+        try:
+            self._make_link()
+            self._open_record()
+        except BaseException:
+            self._close()
+            raise
+        self._read_on()
+        self._ticker.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the link and close the pty; programs see a hang-up."""
+        self._close()
+
+    def _open_pty(self) -> None:
+        self._master, self._slave = os.openpty()
+        self._pty_path = os.ttyname(self._slave)
+        tty.setraw(self._slave)
+        attributes = termios.tcgetattr(self._slave)
+        attributes[4] = attributes[5] = termios.B115200
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+        os.set_blocking(self._master, False)
+        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
+
+    def _make_link(self) -> None:
+        path = self._link_path
+        if path is None:
+            return
+        if os.path.lexists(path):
+            _remove_old_link(path)
+        try:
+            path.symlink_to(self._pty_path)
+        except OSError as error:
+            raise ConfigError(f"cannot link '{path}' to the simulator: {error}") from error
+
+    def _open_record(self) -> None:
+        try:
+            self.controller.record.open()
+        except OSError as error:
+            raise ConfigError(f"cannot record the simulation: {error}") from error
+
+    def _close(self) -> None:
+        self._ticker.stop()
+        self._read_no_more()
+        self._remove_link()
+        self.controller.record.close()
+        os.close(self._master)
+        os.close(self._slave)
+
+    def _remove_link(self) -> None:
+        path = self._link_path
+        if path is not None and path.is_symlink() and os.readlink(path) == self._pty_path:
+            path.unlink()
+
+    def _read_on(self) -> None:
+        if not self._reading:
+            asyncio.get_running_loop().add_reader(self._master, self._readable)
+            self._reading = True
+
+    def _read_no_more(self) -> None:
+        if self._reading:
+            asyncio.get_running_loop().remove_reader(self._master)
+            self._reading = False
+
+    def _readable(self) -> None:
+        now_s = self._ticker.now_s()
+        self._uart.run(now_s)
+        if not self._uart.room:
+            self._read_no_more()
+            return
+        try:
+            packet = os.read(self._master, self._uart.room + 1)
+        except BlockingIOError:
+            return
+        self._take(packet, now_s)
+        self._ticker.arm(self._due_s())
+
+    def _take(self, packet: bytes, now_s: float) -> None:
+        if packet[0] & _FLUSHED_OUTPUT:
+            self._uart.discard(now_s)
+        elif packet[0] == 0 and len(packet) > 1:
+            self._follow_speed(now_s)
+            self._uart.write(packet[1:], now_s)
+
+    def _follow_speed(self, now_s: float) -> None:
+        baud = _SPEEDS.get(termios.tcgetattr(self._master)[5], self._uart.settings.baud)
+        if baud != self._uart.settings.baud:
+            self._uart.configure(LineSettings(baud=baud), now_s)
+
+    def _work(self, now_s: float) -> float | None:
+        self._send(self._uart.read(now_s))
+        if self._uart.room >= _WORTH_READING_BYTES:
+            self._read_on()
+        return self._due_s()
+
+    def _send(self, data: bytes) -> None:
+        # What nobody reads is lost when the terminal's queue is full, as at a real port.
+        if data:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._master, data)
+
+    def _due_s(self) -> float | None:
+        times = [self._uart.next_event_s(), self._uart.next_reply_s()]
+        return min((time for time in times if time is not None), default=None)
+
+
+def _remove_old_link(path: Path) -> None:
+    """Remove what an earlier simulator left; raises ConfigError for anything else."""
+    if not path.is_symlink() or (path.exists() and not os.readlink(path).startswith("/dev/pts/")):
+        raise ConfigError(f"'{path}' exists and is no simulator's link; choose another path")
+    path.unlink()

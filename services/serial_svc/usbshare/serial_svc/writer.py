@@ -1,0 +1,178 @@
+"""Writes to one device: the best command in slices, urgent bytes ahead of everything.
+
+`pump` runs on the event loop to its end and is called by whatever may have changed something
+(a command came, the device has room, line time has passed), so no lock and no hand-off stands
+between a command and the device.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from usbshare.common.errors import DeviceError
+from usbshare.common.line import Device
+from usbshare.serial_svc.pacer import Pacer
+from usbshare.serial_svc.scheduler import Queued, Scheduler
+from usbshare.serial_svc.stats import PortCounters
+
+LONGEST_POLITE_WAIT_S = 0.050
+MOST_URGENT_BYTES = 1024
+
+
+class WriterListener(Protocol):
+    """Whom a writer tells."""
+
+    def command_written(self, command: Queued, now: float) -> None:
+        """Learn that a command went out whole."""
+
+    def write_progressed(self) -> None:
+        """Learn that bytes left the queue."""
+
+    def write_failed(self, reason: str) -> None:
+        """Learn that the device refused a write for good."""
+
+
+class PortWriter:
+    """The only one who writes to the device; used from the event loop only."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        pacer: Pacer,
+        counters: PortCounters,
+        clock: Callable[[], float],
+        listener: WriterListener,
+    ) -> None:
+        self._scheduler = scheduler
+        self._pacer = pacer
+        self._counters = counters
+        self._clock = clock
+        self._listener = listener
+        self._device: Device | None = None
+        self._urgent = bytearray()
+        self._polite = bytearray()
+        self._polite_due = 0.0
+        self._blocked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_byte = b"\n"
+
+    @property
+    def line_is_open(self) -> bool:
+        """Tell whether the last byte written left a line unfinished."""
+        return self._last_byte not in (b"\n", b"\r")
+
+    def attach(self, device: Device) -> None:
+        """Write to this device from now on."""
+        self._device = device
+        self._blocked = False
+        self._last_byte = b"\n"
+        self._pacer.reset()
+        self._pacer.set_rate(device.settings.bytes_per_s)
+        self.pump()
+
+    def detach(self) -> None:
+        """Write nowhere; what was urgent for the device that left is void."""
+        self._device = None
+        self._urgent.clear()
+        self._polite.clear()
+        self._stop_timer()
+
+    def urgent(self, data: bytes) -> bool:
+        """Write bytes ahead of everything, now if the device takes them; False if it is stuck."""
+        if len(self._urgent) + len(data) > MOST_URGENT_BYTES:
+            return False
+        self._urgent += data
+        self._write_urgent()
+        return True
+
+    def polite(self, data: bytes) -> None:
+        """Write bytes when no command waits, after 50 ms at the latest."""
+        if len(self._polite) + len(data) > MOST_URGENT_BYTES:
+            return
+        if not self._polite:
+            self._polite_due = self._clock() + LONGEST_POLITE_WAIT_S
+        self._polite += data
+        self.pump()
+
+    def discard(self) -> None:
+        """Throw away what the device's driver still holds, and what was waiting politely."""
+        self._polite.clear()
+        if self._device is not None:
+            self._device.discard_output()
+        self._pacer.reset()
+        self._blocked = False
+
+    def writable(self) -> None:
+        """Go on after the device said that there is room."""
+        self._blocked = False
+        self._write_urgent()
+        self.pump()
+
+    def pump(self) -> None:
+        """Write what may be written now and arrange to be called again for the rest."""
+        self._stop_timer()
+        while self._device is not None and not self._blocked:
+            now = self._clock()
+            command = self._scheduler.current(now)
+            if self._polite and (command is None or now >= self._polite_due):
+                self._urgent += self._polite
+                self._polite.clear()
+                self._write_urgent()
+                continue
+            if command is None or not self._write_slice(self._device, command, now):
+                return
+
+    def _write_slice(self, device: Device, command: Queued, now: float) -> bool:
+        unsent = device.unsent_bytes()
+        size = min(command.remaining, self._pacer.allowance(now, unsent))
+        if size == 0:
+            self._call_later(self._pacer.wait_s(now, unsent))
+            return False
+        start = command.written_bytes
+        self._sent(device, command.data[start : start + size], now, command)
+        return True
+
+    def _sent(self, device: Device, data: bytes, now: float, command: Queued) -> None:
+        taken = self._hand_over(device, data, now)
+        if taken == 0:
+            return
+        whole = self._scheduler.written(taken, now)
+        if whole is not None:
+            self._count(whole, now)
+        self._listener.write_progressed()
+
+    def _count(self, command: Queued, now: float) -> None:
+        started_at = command.started_at or now
+        self._counters.written_commands += 1
+        self._counters.queue_time.add(started_at - command.queued_at)
+        self._counters.write_time.add(now - started_at)
+        self._listener.command_written(command, now)
+
+    def _write_urgent(self) -> None:
+        if self._device is not None and self._urgent:
+            taken = self._hand_over(self._device, bytes(self._urgent), self._clock())
+            del self._urgent[:taken]
+
+    def _hand_over(self, device: Device, data: bytes, now: float) -> int:
+        """Give bytes to the device, return how many it took; a failed device takes none."""
+        try:
+            taken = device.write(data)
+        except DeviceError as error:
+            self._blocked = True
+            self._listener.write_failed(str(error))
+            return 0
+        self._blocked = taken < len(data)
+        self._pacer.written(taken, now)
+        self._counters.written_bytes += taken
+        self._last_byte = data[taken - 1 : taken] or self._last_byte
+        return taken
+
+    def _call_later(self, wait_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self.pump)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,111 @@
+"""A device with a memory, that takes what it is told to take and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from usbshare.common.errors import DeviceError, NotSupportedError
+from usbshare.common.line import (
+    Completion,
+    DeviceListener,
+    LineSettings,
+    ModemLines,
+)
+
+
+class FakeDevice:
+    """Keeps all that is written; `capacity` bytes fit before it blocks."""
+
+    name = "fake"
+
+    def __init__(self, settings: LineSettings | None = None) -> None:
+        self._settings = settings or LineSettings()
+        self.listener: DeviceListener | None = None
+        self.written = bytearray()
+        self.writes: list[bytes] = []
+        self.discarded_outputs = 0
+        self.discarded_inputs = 0
+        self.capacity = 1 << 30
+        self.unsent = 0
+        self.broken: str | None = None
+        self.fails_to_open: str | None = None
+        self.is_open = False
+        self.line_log: list[tuple[str, bool]] = []
+        self.has_modem_lines = True
+        self.drains = Completion.OK
+
+    @property
+    def settings(self) -> LineSettings:
+        return self._settings
+
+    async def open(self, listener: DeviceListener) -> None:
+        if self.fails_to_open:
+            raise DeviceError(self.fails_to_open)
+        self.listener = listener
+        self.is_open = True
+
+    def write(self, data: bytes) -> int:
+        if self.broken:
+            raise DeviceError(self.broken)
+        taken = data[: self.capacity]
+        self.capacity -= len(taken)
+        self.written += taken
+        if taken:
+            self.writes.append(taken)
+        return len(taken)
+
+    def make_room(self, size: int) -> None:
+        """Take that many more bytes, and say so."""
+        self.capacity += size
+        assert self.listener is not None
+        self.listener.writable()
+
+    def say(self, data: bytes) -> None:
+        """Send bytes as the device."""
+        assert self.listener is not None
+        self.listener.data_received(data)
+
+    def vanish(self, reason: str = "unplugged") -> None:
+        """Go away as a pulled cable does."""
+        assert self.listener is not None
+        self.is_open = False
+        self.listener.device_lost(reason)
+
+    def unsent_bytes(self) -> int:
+        return self.unsent
+
+    def pause_reading(self) -> None:
+        self.line_log.append(("paused", True))
+
+    def resume_reading(self) -> None:
+        self.line_log.append(("paused", False))
+
+    def discard_output(self) -> None:
+        self.discarded_outputs += 1
+        self.unsent = 0
+
+    def discard_input(self) -> None:
+        self.discarded_inputs += 1
+
+    async def configure(self, settings: LineSettings) -> LineSettings:
+        self._settings = replace(settings)
+        return self._settings
+
+    async def drain(self, timeout_s: float) -> Completion:
+        return self.drains
+
+    def lines(self) -> ModemLines:
+        return ModemLines(cts=True) if self.has_modem_lines else ModemLines()
+
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+        if not self.has_modem_lines:
+            raise NotSupportedError("the fake has no modem lines")
+        for name, value in (("dtr", dtr), ("rts", rts)):
+            if value is not None:
+                self.line_log.append((name, value))
+
+    def set_break(self, *, on: bool) -> None:
+        self.line_log.append(("break", on))
+
+    async def close(self) -> None:
+        self.is_open = False

@@ -1,0 +1,132 @@
+"""Our console scripts as real processes, waited for by what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+SCRIPTS = Path(sys.executable).parent
+DEADLINE_S = 60.0
+
+
+class Process:
+    """A running script; what it prints is collected line by line."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [str(SCRIPTS / arguments[0]), *arguments[1:]],
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._collector = threading.Thread(target=self._collect, daemon=True)
+        self._collector.start()
+
+    @property
+    def output(self) -> str:
+        """All that it has printed so far."""
+        with self._news:
+            return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str, deadline_s: float = DEADLINE_S) -> re.Match[str]:
+        """Return the first line that matches; fails with the output when it ends or takes long."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._find(pattern), deadline_s)
+            if (match := self._find(pattern)) is None:
+                raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
+            return match
+
+    def _find(self, pattern: str) -> re.Match[str] | None:
+        matches = (re.search(pattern, line) for line in self.lines)
+        return next((match for match in matches if match), None)
+
+    def wait(self, deadline_s: float = DEADLINE_S) -> int:
+        """Return the exit code."""
+        code = self.process.wait(deadline_s)
+        self._collector.join(deadline_s)
+        return code
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.wait()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            if self.process.stdout is not None and not self._collector.is_alive():
+                self.process.stdout.close()
+
+    def _collect(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+@contextmanager
+def running(arguments: Sequence[str], home: Path) -> Iterator[Process]:
+    """Run a script with its own configuration and runtime folders under `home`."""
+    process = Process(arguments, environment(home))
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def run(arguments: Sequence[str], home: Path) -> tuple[int, str]:
+    """Run a script to its end; returns exit code and output."""
+    process = Process(arguments, environment(home))
+    try:
+        code = process.wait()
+    finally:
+        process.stop()
+    return code, process.output
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return what makes a process live under `home` alone."""
+    runtime = home / "run"
+    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "USBSHARE_CONFIG": "",
+    }
+
+
+@contextmanager
+def serial_service(home: Path, *arguments: str) -> Iterator[tuple[Process, str]]:
+    """Run serial-svc on a free port of loopback; yields it and its target."""
+    with running(["serial-svc", "--listen", "127.0.0.1:0", *arguments], home) as service:
+        match = service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")
+        yield service, f"127.0.0.1:{match[1]}"
+
+
+@contextmanager
+def simulated(firmware: str, home: Path) -> Iterator[tuple[str, Path]]:
+    """Run a simulated machine; yields its device path and the record that it writes."""
+    link, record = home / f"tty-{firmware}", home / f"{firmware}.jsonl"
+    arguments = ["serial-svc", "simulate", firmware, "--pty", str(link), "--record", str(record)]
+    with running(arguments, home) as process:
+        process.wait_for("ready")
+        yield str(link), record

@@ -1,0 +1,459 @@
+"""What every Device keeps, on real ptys: the test holds the master."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import termios
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.waiting import until
+from usbshare.common.errors import DeviceError, InvalidArgumentError, NotSupportedError
+from usbshare.common.line import (
+    Completion,
+    Device,
+    FlowControl,
+    LineSettings,
+    ModemLines,
+    Parity,
+)
+from usbshare.common.posix_device import PosixDevice
+from usbshare.common.threaded_device import ThreadedDevice
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
+
+SETTINGS = LineSettings()
+MAKERS: list[Callable[[str, LineSettings], Device]] = [PosixDevice, ThreadedDevice]
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.writable_calls = 0
+        self.lines: list[ModemLines] = []
+        self.lost: list[str] = []
+
+    def data_received(self, data: bytes) -> None:
+        assert data
+        self.received += data
+
+    def writable(self) -> None:
+        self.writable_calls += 1
+
+    def lines_changed(self, lines: ModemLines) -> None:
+        self.lines.append(lines)
+
+    def device_lost(self, reason: str) -> None:
+        self.lost.append(reason)
+
+
+class Far:
+    """The far end of a line: the master of a pty."""
+
+    def __init__(self) -> None:
+        self.master, slave = os.openpty()
+        self.path = os.ttyname(slave)
+        self._slave = slave
+        attributes = termios.tcgetattr(slave)
+        attributes[3] &= ~(termios.ECHO | termios.ICANON)
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        os.set_blocking(self.master, False)
+        self.read = bytearray()
+
+    def release_slave(self) -> None:
+        if self._slave >= 0:
+            os.close(self._slave)
+        self._slave = -1
+
+    def take(self) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            self.read += os.read(self.master, 65536)
+        return bytes(self.read)
+
+    def send(self, data: bytes) -> None:
+        assert os.write(self.master, data) == len(data)
+
+    def hang_up(self) -> None:
+        if self.master >= 0:
+            os.close(self.master)
+        self.master = -1
+
+
+@pytest.fixture
+def far() -> Iterator[Far]:
+    far = Far()
+    yield far
+    far.release_slave()
+    far.hang_up()
+
+
+@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
+def make(request: pytest.FixtureRequest) -> Callable[[str, LineSettings], Device]:
+    maker: Callable[[str, LineSettings], Device] = request.param
+    return maker
+
+
+@contextlib.asynccontextmanager
+async def opened(device: Device, listener: Listener) -> AsyncIterator[Device]:
+    await device.open(listener)
+    try:
+        yield device
+    finally:
+        await device.close()
+
+
+async def write_all(device: Device, listener: Listener, data: bytes) -> None:
+    while data:
+        calls = listener.writable_calls
+        data = data[device.write(data) :]
+        if data:
+            await until(lambda: listener.writable_calls > calls)  # noqa: B023
+
+
+def fill(device: Device) -> int:
+    """Write until nothing more is taken; the far end does not read."""
+    total = 0
+    while taken := device.write(b"x" * 1000):
+        total += taken
+    return total
+
+
+async def test_every_byte_arrives_unchanged_both_ways(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    every = bytes(range(256)) * 8
+    async with opened(make(far.path, SETTINGS), listener) as device:
+        await write_all(device, listener, every)
+        far.send(every)
+        await until(lambda: len(far.take()) >= len(every) and len(listener.received) >= len(every))
+    assert far.read == every
+    assert listener.received == every
+
+
+async def test_a_short_write_is_followed_by_writable(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    async with opened(make(far.path, SETTINGS), listener) as device:
+        sent = 0
+        while sent < 60_000 and (taken := device.write(b"y" * 1000)) == 1000:
+            sent += taken
+        assert listener.writable_calls == 0
+        await until(lambda: (far.take(), listener.writable_calls)[1])
+        assert device.write(b"z") == 1
+
+
+async def test_what_is_discarded_is_not_sent_and_what_follows_is(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    async with opened(make(far.path, SETTINGS), listener) as device:
+        total = fill(device)
+        device.discard_output()
+        assert device.write(b"!") == 1
+        await until(lambda: far.take().endswith(b"!"))
+        # What the kernel had already handed to the master's side cannot be taken back on a pty.
+        assert far.read.count(b"x") < total
+        assert far.read.index(b"!") == len(far.read) - 1
+
+
+async def test_nothing_is_delivered_while_paused_and_all_of_it_afterwards(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    async with opened(make(far.path, SETTINGS), listener) as device:
+        far.send(b"before")
+        await until(lambda: listener.received == b"before")
+        device.pause_reading()
+        sent = fill_master(far)
+        await until(lambda: fill_master(far) == 0)
+        assert listener.received == b"before"
+        device.resume_reading()
+        await until(lambda: len(listener.received) >= len(b"before") + sent)
+
+
+def fill_master(far: Far) -> int:
+    total = 0
+    with contextlib.suppress(BlockingIOError):
+        while taken := os.write(far.master, b"p" * 500):
+            total += taken
+    return total
+
+
+async def test_discarded_input_is_not_delivered(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    async with opened(make(far.path, SETTINGS), listener) as device:
+        device.pause_reading()
+        far.send(b"stale")
+        await until(lambda: is_held_or_waiting(device, far))
+        device.discard_input()
+        device.resume_reading()
+        await until(lambda: send_and_see(far, listener))
+    assert b"stale" not in listener.received
+
+
+def is_held_or_waiting(device: Device, far: Far) -> bool:
+    return isinstance(device, PosixDevice) or (
+        isinstance(device, ThreadedDevice) and bool(device._held)
+    )
+
+
+def send_and_see(far: Far, listener: Listener) -> bool:
+    far.send(b"n")
+    return bool(listener.received)
+
+
+async def test_a_hang_up_is_told_once_and_closes(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    device = make(far.path, SETTINGS)
+    await device.open(listener)
+    far.release_slave()
+    far.hang_up()
+    await until(lambda: listener.lost)
+    with pytest.raises(DeviceError):
+        device.write(b"x")
+    await device.close()
+    assert len(listener.lost) == 1
+    assert far.path in listener.lost[0]
+
+
+async def test_a_device_opens_again_after_close(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    device = make(far.path, SETTINGS)
+    for text in (b"first", b"second"):
+        listener = Listener()
+        async with opened(device, listener):
+            far.send(text)
+            await until(lambda: bytes(listener.received) == text)  # noqa: B023
+
+
+async def test_close_tells_nothing(make: Callable[[str, LineSettings], Device], far: Far) -> None:
+    listener = Listener()
+    async with opened(make(far.path, SETTINGS), listener):
+        pass
+    assert listener.lost == []
+
+
+async def test_configure_returns_what_took_effect(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    async with opened(make(far.path, SETTINGS), Listener()) as device:
+        wanted = replace(SETTINGS, baud=9600, stop_bits=2, flow_control=FlowControl.XON_XOFF)
+        assert await device.configure(wanted) == wanted
+        assert device.settings == wanted
+        assert termios.tcgetattr(far.master)[5] == termios.B9600
+
+
+async def test_a_custom_baud_rate_takes_effect(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    async with opened(make(far.path, SETTINGS), Listener()) as device:
+        assert (await device.configure(replace(SETTINGS, baud=250_000))).baud == 250_000
+        other = PosixDevice(far.path, SETTINGS)
+        assert other._control.read(far.master).baud == 250_000
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"parity": Parity.EVEN}, "parity EVEN"), ({"data_bits": 7}, "data_bits 7")],
+)
+async def test_what_a_pty_cannot_do_is_refused_by_name_and_changes_nothing(
+    make: Callable[[str, LineSettings], Device], far: Far, change: dict[str, Any], name: str
+) -> None:
+    async with opened(make(far.path, SETTINGS), Listener()) as device:
+        with pytest.raises(InvalidArgumentError, match=name):
+            await device.configure(replace(SETTINGS, **change))
+        assert device.settings == SETTINGS
+        assert termios.tcgetattr(far.master)[5] == termios.B115200
+
+
+async def test_a_refusal_takes_the_rest_of_the_request_back(far: Far) -> None:
+    async with opened(PosixDevice(far.path, SETTINGS), Listener()) as device:
+        with pytest.raises(InvalidArgumentError, match="refuses parity ODD"):
+            await device.configure(replace(SETTINGS, baud=9600, parity=Parity.ODD))
+        assert termios.tcgetattr(far.master)[5] == termios.B115200
+
+
+@pytest.mark.parametrize(
+    "change", [{"baud": 0}, {"data_bits": 9}, {"stop_bits": 3}], ids=["baud", "bits", "stop"]
+)
+async def test_malformed_settings_are_refused_by_name(
+    make: Callable[[str, LineSettings], Device], far: Far, change: dict[str, Any]
+) -> None:
+    async with opened(make(far.path, SETTINGS), Listener()) as device:
+        with pytest.raises(InvalidArgumentError, match=next(iter(change))):
+            await device.configure(replace(SETTINGS, **change))
+
+
+async def test_drain_does_not_claim_more_than_a_pty_can_tell(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    listener = Listener()
+    async with opened(make(far.path, SETTINGS), listener) as device:
+        device.write(b"tail")
+        assert await device.drain(10) in {Completion.OK, Completion.ASSUMED_SUCCESS}
+        await until(lambda: far.take() == b"tail")
+
+
+async def test_a_pty_has_no_modem_lines_but_takes_a_break(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    async with opened(make(far.path, SETTINGS), Listener()) as device:
+        assert device.lines() == ModemLines()
+        device.set_break(on=True)
+        device.set_break(on=False)
+
+
+async def test_lines_that_are_not_there_cannot_be_set(far: Far) -> None:
+    async with opened(PosixDevice(far.path, SETTINGS), Listener()) as device:
+        with pytest.raises(NotSupportedError):
+            device.set_lines(dtr=True)
+
+
+async def test_a_device_that_is_not_there_is_named(
+    make: Callable[[str, LineSettings], Device], tmp_path: Path
+) -> None:
+    with pytest.raises(DeviceError, match="is not there"):
+        await make(str(tmp_path / "ttyUSB7"), SETTINGS).open(Listener())
+
+
+async def test_a_held_device_is_busy(make: Callable[[str, LineSettings], Device], far: Far) -> None:
+    async with opened(make(far.path, SETTINGS), Listener()):
+        with pytest.raises(DeviceError, match="held by another program"):
+            await make(far.path, SETTINGS).open(Listener())
+
+
+async def test_what_is_no_serial_device_is_refused(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    for path in (str(plain), "/dev/null"):
+        with pytest.raises(DeviceError, match="is not a serial device"):
+            await PosixDevice(path, SETTINGS).open(Listener())
+
+
+async def test_a_denied_device_names_group_and_remedy(
+    monkeypatch: pytest.MonkeyPatch, far: Far
+) -> None:
+    real_open = os.open
+
+    def denied(path: str, *rest: int) -> int:
+        if path == far.path:
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *rest)
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(DeviceError, match=r"sudo usermod -aG \w+ "):
+        await PosixDevice(far.path, SETTINGS).open(Listener())
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"))
+
+
+def own_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("usbshare")]
+
+
+async def test_close_leaves_neither_descriptors_nor_threads(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    await asyncio.to_thread(int)
+    before = descriptors()
+    for _ in range(3):
+        listener = Listener()
+        async with opened(make(far.path, SETTINGS), listener) as device:
+            fill(device)
+    await until(lambda: not own_threads())
+    assert descriptors() == before
+
+
+async def test_a_lost_device_leaves_neither_descriptors_nor_threads(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    await asyncio.to_thread(int)
+    before = descriptors()
+    listener = Listener()
+    device = make(far.path, SETTINGS)
+    await device.open(listener)
+    os.close(far.master)
+    far.release_slave()
+    await until(lambda: listener.lost and not own_threads())
+    held, far.master = far.master, -1
+    assert descriptors() <= before - {str(held)} | {str(held)}
+
+
+async def test_a_cancelled_open_leaves_nothing(
+    make: Callable[[str, LineSettings], Device], far: Far
+) -> None:
+    await asyncio.to_thread(int)
+    before = descriptors()
+    opening = asyncio.create_task(make(far.path, SETTINGS).open(Listener()))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await until(lambda: not own_threads() and descriptors() == before)
+
+
+async def test_the_hang_up_at_a_write_is_raised_and_told(far: Far) -> None:
+    listener = Listener()
+    device = PosixDevice(far.path, SETTINGS)
+    await device.open(listener)
+    device.pause_reading()
+    far.release_slave()
+    far.hang_up()
+    with pytest.raises(DeviceError):
+        device.write(b"x")
+    await until(lambda: listener.lost)
+    await device.close()
+    assert len(listener.lost) == 1
+
+
+async def test_a_loopback_url_carries_bytes_and_lines() -> None:
+    listener = Listener()
+    async with opened(ThreadedDevice("loop://", SETTINGS), listener) as device:
+        assert device.lines().cts is True
+        device.write(b"round")
+        await until(lambda: listener.received == b"round")
+        device.set_lines(rts=False)
+        await until(lambda: listener.lines and listener.lines[-1].cts is False)
+
+
+async def test_a_socket_url_carries_bytes_knows_no_lines_and_ends_as_lost() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    listener = Listener()
+    device = ThreadedDevice(f"socket://127.0.0.1:{server.getsockname()[1]}", SETTINGS)
+    with server:
+        await device.open(listener)
+        peer, _ = server.accept()
+        with peer:
+            assert device.lines() == ModemLines()
+            peer.sendall(bytes(range(256)))
+            await until(lambda: listener.received == bytes(range(256)))
+            device.write(b"answer")
+            assert await device.drain(10) is Completion.ASSUMED_SUCCESS
+            assert await asyncio.to_thread(peer.recv, 100) == b"answer"
+        await until(lambda: listener.lost)
+    await device.close()
+
+
+async def test_nobody_at_a_url_is_a_device_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"socket://127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(DeviceError, match="cannot be opened"):
+        await ThreadedDevice(url, SETTINGS).open(Listener())

@@ -1,0 +1,500 @@
+"""The virtual port on Linux as programs see it: real opens, real settings, real links."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import serial
+
+from fakes.waiting import until
+from usbshare.bridge.vcom.choose import virtual_port_for
+from usbshare.common.errors import ConfigError
+from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
+
+if TYPE_CHECKING or sys.platform == "linux":
+    from usbshare.bridge.vcom.linux_pty import LinuxPty
+    from usbshare.bridge.vcom.macos_pty import MacosPty
+    from usbshare.bridge.vcom.pty_base import PtyPort
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual port")
+
+SETTINGS = LineSettings()
+EXTPROC = 0o200000
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.events: list[str] = []
+        self.settings: list[LineSettings] = []
+        self.flushes: list[tuple[bool, bool]] = []
+        self.lines: list[tuple[bool | None, bool | None]] = []
+        self.room_calls = 0
+        self.lost: list[str] = []
+
+    def program_wrote(self, data: bytes) -> None:
+        assert data
+        self.written += data
+        self.events.append("wrote")
+
+    def program_opened(self) -> None:
+        self.events.append("opened")
+
+    def program_closed(self) -> None:
+        self.events.append("closed")
+
+    def program_configured(self, settings: LineSettings) -> None:
+        self.settings.append(settings)
+
+    def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
+        self.lines.append((dtr, rts))
+
+    def program_flushed(self, *, received: bool, written: bool) -> None:
+        self.flushes.append((received, written))
+
+    def port_writable(self) -> None:
+        self.room_calls += 1
+
+    def port_lost(self, reason: str) -> None:
+        self.lost.append(reason)
+
+    @property
+    def is_open(self) -> bool:
+        comings = [event for event in self.events if event != "wrote"]
+        return bool(comings) and comings[-1] == "opened"
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture(autouse=True)
+def _private_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setattr("usbshare.bridge.vcom.name_link.runtime_folder", lambda: runtime)
+
+
+@pytest.fixture(params=["LinuxPty", "MacosPty"])
+def any_kind(request: pytest.FixtureRequest) -> type[PtyPort]:
+    return {"LinuxPty": LinuxPty, "MacosPty": MacosPty}[request.param]
+
+
+@pytest.fixture
+async def port(listener: Listener, tmp_path: Path) -> AsyncIterator[LinuxPty]:
+    port = LinuxPty(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    yield port
+    await port.close()
+
+
+@contextlib.contextmanager
+def program(port: PtyPort, flags: int = os.O_RDWR) -> Iterator[int]:
+    descriptor = os.open(port.path, flags | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_taken(path: str | Path) -> bool:
+    return os.path.lexists(path)
+
+
+def read_some(descriptor: int) -> bytes:
+    with contextlib.suppress(BlockingIOError):
+        return os.read(descriptor, 4096)
+    return b""
+
+
+async def read_until(descriptor: int, size: int) -> bytes:
+    data = bytearray()
+
+    def enough() -> bool:
+        data.extend(read_some(descriptor))
+        return len(data) >= size
+
+    await until(enough)
+    return bytes(data)
+
+
+async def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    return await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, timeout=60, check=check
+    )
+
+
+async def test_every_byte_arrives_unchanged_both_ways(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    every = bytes(range(256))
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    with program(port) as descriptor:
+        os.write(descriptor, every)
+        await until(lambda: listener.written == every)
+        assert port.write(every) == len(every)
+        assert await read_until(descriptor, len(every)) == every
+    await until(lambda: not listener.is_open)
+    assert listener.events[0] == "opened"
+    await port.close()
+
+
+async def test_the_first_open_with_the_ports_settings_changes_nothing(
+    port: LinuxPty, listener: Listener
+) -> None:
+    def use() -> None:
+        with serial.Serial(port.path, SETTINGS.baud, timeout=10) as line:
+            line.write(b"hello")
+
+    await asyncio.to_thread(use)
+    await until(lambda: listener.written == b"hello" and not listener.is_open)
+    assert listener.settings == []
+
+
+@pytest.mark.parametrize("baud", [9600, 250_000, 1_000_000])
+async def test_a_programs_baud_rate_is_seen(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path, baud: int
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    line = await asyncio.to_thread(serial.Serial, port.path, baud, timeout=10)
+    await until(lambda: listener.settings)
+    assert listener.settings[-1] == replace(SETTINGS, baud=baud)
+    await asyncio.to_thread(line.close)
+    await port.close()
+
+
+async def test_stop_bits_and_flow_control_are_seen(port: LinuxPty, listener: Listener) -> None:
+    def use() -> None:
+        with serial.Serial(port.path, 115200, stopbits=2, xonxoff=True):
+            pass
+
+    await asyncio.to_thread(use)
+    await until(lambda: listener.settings)
+    assert listener.settings[-1].stop_bits == 2
+    assert listener.settings[-1].flow_control is FlowControl.XON_XOFF
+
+
+async def test_what_a_pty_cannot_carry_is_told_back_unchanged(
+    listener: Listener, tmp_path: Path
+) -> None:
+    port = LinuxPty(str(tmp_path / "COM10"))
+    odd = LineSettings(data_bits=7, parity=Parity.EVEN)
+    await port.start(listener, odd)
+    await run("stty", "-F", port.path, "57600")
+    await until(lambda: listener.settings)
+    assert listener.settings[-1] == replace(odd, baud=57600)
+    await port.close()
+
+
+async def test_settings_from_afar_are_shown_and_not_told(
+    port: LinuxPty, listener: Listener
+) -> None:
+    port.apply_settings(replace(SETTINGS, baud=19200))
+    with program(port) as descriptor:
+        assert termios.tcgetattr(descriptor)[5] == termios.B19200
+        os.write(descriptor, b"x")
+        await until(lambda: listener.written == b"x")
+    assert listener.settings == []
+
+
+async def test_baud_zero_drops_the_lines_and_the_next_rate_raises_them(
+    port: LinuxPty, listener: Listener
+) -> None:
+    with program(port) as descriptor:
+        attributes = termios.tcgetattr(descriptor)
+        for speed in (termios.B0, termios.B115200):
+            attributes[4] = attributes[5] = speed
+            termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+            up = speed != termios.B0
+            await until(lambda: listener.lines and listener.lines[-1] == (up, up))  # noqa: B023
+    assert listener.settings == []
+
+
+async def test_stty_sane_neither_blinds_nor_echoes(port: LinuxPty, listener: Listener) -> None:
+    with program(port) as descriptor:
+        # It reads back what it set, and may find that we have taken some of it back already.
+        await run("stty", "-F", port.path, "sane", check=False)
+        await until(lambda: termios.tcgetattr(descriptor)[3] & EXTPROC)
+        attributes = termios.tcgetattr(descriptor)
+        assert not attributes[1] & termios.OPOST
+        port.write(b"device says\n")
+        os.write(descriptor, b"program says\n")
+        await until(lambda: listener.written == b"program says\n")
+        await run("stty", "-F", port.path, "4800")
+        await until(lambda: listener.settings and listener.settings[-1].baud == 4800)
+
+
+async def test_flushes_are_told_and_our_own_are_not(port: LinuxPty, listener: Listener) -> None:
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        assert listener.flushes == []
+        termios.tcflush(descriptor, termios.TCIFLUSH)
+        await until(lambda: listener.flushes == [(True, False)])
+        termios.tcflush(descriptor, termios.TCOFLUSH)
+        await until(lambda: listener.flushes[-1] == (False, True))
+
+
+async def test_programs_come_and_go_one_after_another(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    for number in range(5):
+        text = f"program {number}\n".encode()
+        with program(port) as descriptor:
+            await until(lambda: listener.is_open)
+            os.write(descriptor, text)
+        await until(lambda: not listener.is_open)
+        assert listener.written.endswith(text)
+    comings = [event for event in listener.events if event != "wrote"]
+    assert comings == ["opened", "closed"] * 5
+    await port.close()
+
+
+async def test_a_program_that_is_gone_at_once_is_still_heard(
+    port: LinuxPty, listener: Listener
+) -> None:
+    with program(port, os.O_WRONLY) as descriptor:
+        os.write(descriptor, b"M5\n")
+    await until(lambda: listener.events == ["opened", "wrote", "closed"])
+    assert listener.written == b"M5\n"
+
+
+async def test_the_port_is_open_until_the_last_program_closes(
+    port: LinuxPty, listener: Listener
+) -> None:
+    with program(port) as first:
+        with program(port, os.O_RDONLY), program(port):
+            await until(lambda: listener.is_open)
+        os.write(first, b"still here")
+        await until(lambda: listener.written == b"still here")
+        assert listener.events.count("closed") == 0
+    await until(lambda: not listener.is_open)
+
+
+async def test_many_quick_opens_end_in_the_truth(port: LinuxPty, listener: Listener) -> None:
+    def storm() -> None:
+        for _ in range(300):
+            with program(port):
+                pass
+
+    await asyncio.gather(*(asyncio.to_thread(storm) for _ in range(3)))
+    await until(lambda: listener.events and not listener.is_open)
+    with program(port):
+        await until(lambda: listener.is_open)
+    await until(lambda: not listener.is_open)
+
+
+async def test_the_next_program_sees_nothing_stale(port: LinuxPty, listener: Listener) -> None:
+    with program(port):
+        await until(lambda: listener.is_open)
+        port.write(b"unread")
+    await until(lambda: not listener.is_open)
+    assert port.write(b"said to nobody") == len(b"said to nobody")
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        port.write(b"fresh")
+        assert await read_until(descriptor, 5) == b"fresh"
+
+
+async def test_a_program_that_does_not_read_holds_us_up_and_then_makes_room(
+    port: LinuxPty, listener: Listener
+) -> None:
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        written = 0
+        while (taken := port.write(b"d" * 1000)) == 1000:
+            written += taken
+            assert written < 100_000
+        written += taken
+        assert listener.room_calls == 0
+        assert len(await read_until(descriptor, written)) == written
+        await until(lambda: listener.room_calls)
+
+
+async def test_a_paused_port_holds_the_program_up_and_loses_nothing(
+    port: LinuxPty, listener: Listener
+) -> None:
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        port.pause_reading()
+        written = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                written += os.write(descriptor, b"p" * 1000)
+                assert written < 100_000
+        assert listener.written == b""
+        port.resume_reading()
+        await until(lambda: len(listener.written) == written)
+
+
+async def test_what_a_paused_port_holds_outlives_the_program(
+    port: LinuxPty, listener: Listener
+) -> None:
+    port.pause_reading()
+    with program(port) as descriptor:
+        os.write(descriptor, b"tail")
+        await until(lambda: listener.is_open)
+    await until(lambda: not listener.is_open)
+    assert listener.written == b""
+    port.resume_reading()
+    await until(lambda: listener.written == b"tail")
+
+
+async def test_close_hangs_the_program_up_and_takes_the_link_away(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        await port.close()
+        assert not is_taken(port.path)
+        with contextlib.suppress(OSError):  # end of file or EIO, by what the system finds first
+            assert os.read(descriptor, 10) == b""
+        with pytest.raises(OSError, match="Input/output error"):
+            os.write(descriptor, b"x")
+
+
+async def test_exclusive_use_ends_with_the_program(port: LinuxPty, listener: Listener) -> None:
+    with program(port) as descriptor:
+        with program(port):
+            fcntl.ioctl(descriptor, termios.TIOCEXCL)
+        os.write(descriptor, b"still mine")
+        await until(lambda: listener.written == b"still mine")
+        assert is_exclusive(descriptor)
+    await until(lambda: not listener.is_open)
+    with program(port) as descriptor:  # EBUSY if it were not ended
+        assert not is_exclusive(descriptor)
+
+
+def is_exclusive(descriptor: int) -> bool:
+    return any(fcntl.ioctl(descriptor, 0x80045440, bytes(4)))
+
+
+async def test_a_plain_name_is_in_the_runtime_folder_and_the_pty_is_private(
+    listener: Listener, tmp_path: Path
+) -> None:
+    port = virtual_port_for("COM10")
+    assert port.path == str(tmp_path / "runtime" / "COM10")
+    assert not is_taken(port.path)
+    await port.start(listener, SETTINGS)
+    assert os.readlink(port.path).startswith("/dev/pts/")
+    found = os.stat(port.path)
+    assert stat.S_IMODE(found.st_mode) == 0o600
+    assert found.st_uid == os.geteuid()
+    await port.close()
+    assert not is_taken(port.path)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+async def test_what_is_not_ours_is_left_alone(
+    listener: Listener, tmp_path: Path, kind: str
+) -> None:
+    taken = tmp_path / "COM10"
+    make: dict[str, Callable[[], None]] = {
+        "file": taken.touch,
+        "folder": taken.mkdir,
+        "link": lambda: taken.symlink_to("/dev/null"),
+    }
+    make[kind]()
+    with pytest.raises(ConfigError, match=f"{taken} exists and is not a link"):
+        await LinuxPty(str(taken)).start(listener, SETTINGS)
+    assert is_taken(taken)
+
+
+async def test_a_link_to_somebody_elses_living_pty_is_left_alone(
+    listener: Listener, tmp_path: Path
+) -> None:
+    master, slave = os.openpty()
+    taken = tmp_path / "COM10"
+    taken.symlink_to(os.ttyname(slave))
+    with pytest.raises(ConfigError, match="not a link that a bridge made"):
+        await LinuxPty(str(taken)).start(listener, SETTINGS)
+    os.close(master)
+    os.close(slave)
+
+
+async def test_a_dangling_link_to_a_pty_is_replaced(listener: Listener, tmp_path: Path) -> None:
+    stale = tmp_path / "COM10"
+    stale.symlink_to("/dev/pts/99999")
+    port = LinuxPty(str(stale))
+    await port.start(listener, SETTINGS)
+    assert os.readlink(stale) != "/dev/pts/99999"
+    await port.close()
+
+
+async def test_a_killed_bridges_link_is_replaced_though_its_pty_number_lives_again(
+    listener: Listener, tmp_path: Path
+) -> None:
+    killed = LinuxPty(str(tmp_path / "COM10"))
+    await killed.start(listener, SETTINGS)
+    slave = os.open(killed.path, os.O_RDWR | os.O_NOCTTY)  # keeps the number in use
+    target = os.readlink(killed.path)
+    await killed.close()
+    os.symlink(target, killed.path)
+    port = LinuxPty(killed.path)
+    await port.start(listener, SETTINGS)
+    assert os.readlink(port.path) != target
+    await port.close()
+    os.close(slave)
+
+
+async def test_a_living_bridges_name_is_refused(port: LinuxPty, listener: Listener) -> None:
+    with pytest.raises(ConfigError, match=rf"another bridge \(process {os.getpid()}\) offers"):
+        await LinuxPty(port.path).start(Listener(), SETTINGS)
+    assert is_taken(port.path)
+
+
+async def test_a_link_that_was_replaced_is_not_removed_at_close(
+    listener: Listener, tmp_path: Path
+) -> None:
+    port = LinuxPty(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    (tmp_path / "COM10").unlink()
+    (tmp_path / "COM10").touch()
+    await port.close()
+    assert is_taken(port.path)
+
+
+async def test_a_folder_that_is_missing_is_named(listener: Listener, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot make the link"):
+        await LinuxPty(str(tmp_path / "no" / "COM10")).start(listener, SETTINGS)
+
+
+async def test_close_leaves_no_descriptors(any_kind: type[PtyPort], tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        port = any_kind(str(tmp_path / "COM10"))
+        listener = Listener()
+        await port.start(listener, SETTINGS)
+        with program(port):
+            await until(lambda: listener.is_open)  # noqa: B023
+        await port.close()
+        await port.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_port_that_is_not_there_takes_calls(listener: Listener, tmp_path: Path) -> None:
+    port = LinuxPty(str(tmp_path / "COM10"))
+    assert port.write(b"x") == 1
+    port.pause_reading()
+    port.resume_reading()
+    port.apply_settings(SETTINGS)
+    port.show_lines(ModemLines())
+    await port.close()

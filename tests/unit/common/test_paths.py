@@ -1,0 +1,98 @@
+"""Folders of usbshare: whose they are, and that nobody else gets in."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from usbshare.common import paths
+from usbshare.common.errors import ConfigError
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the user's runtime folder impossible and tmp_path the temporary folder."""
+    blocked = tmp_path / "blocked"
+    blocked.touch()
+    monkeypatch.setattr(platformdirs, "user_runtime_path", lambda _name: blocked / "usbshare")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    return tmp_path
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_usbshare_home_decides_the_configuration_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USBSHARE_HOME", str(tmp_path))
+    assert paths.config_folder() == tmp_path
+    assert paths.client_bundle_path() == tmp_path / "client.pem"
+    assert paths.settings_path() == tmp_path / "usbshare.toml"
+
+
+def test_the_users_configuration_folder_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("USBSHARE_HOME", raising=False)
+    assert paths.config_folder() == platformdirs.user_config_path("usbshare")
+
+
+def test_runtime_folder_is_the_users_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = paths.runtime_folder()
+    assert folder == tmp_path / "usbshare"
+    assert mode_of(folder) == 0o700
+
+
+def test_runtime_folder_works_where_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert mode_of(paths.runtime_folder()) == 0o700
+
+
+def test_runtime_folder_falls_back_to_a_private_temporary_one(temporary: Path) -> None:
+    folder = paths.runtime_folder()
+    assert folder == temporary / f"usbshare-{os.geteuid()}"
+    assert mode_of(folder) == 0o700
+
+
+def test_runtime_folder_narrows_an_own_open_one(temporary: Path) -> None:
+    folder = temporary / f"usbshare-{os.geteuid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert mode_of(paths.runtime_folder()) == 0o700
+
+
+def test_runtime_folder_refuses_a_strangers_folder(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = os.geteuid() + 1
+    (temporary / f"usbshare-{stranger}").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    with pytest.raises(ConfigError, match="belongs to somebody else"):
+        paths.runtime_folder()
+
+
+def test_runtime_folder_refuses_a_link(temporary: Path) -> None:
+    elsewhere = temporary / "elsewhere"
+    elsewhere.mkdir()
+    (temporary / f"usbshare-{os.geteuid()}").symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="belongs to somebody else"):
+        paths.runtime_folder()
+
+
+def test_private_files_are_replaced_whole_and_leave_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    path.chmod(0o644)
+    paths.write_private(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert mode_of(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
