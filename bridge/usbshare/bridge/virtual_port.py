@@ -56,11 +56,8 @@ class VirtualPort(Protocol):
         """
         ...
 
-    def pause_reading(self) -> None:
-        """Stop calling `program_wrote`, so that the program's writes block before long."""
-
-    def resume_reading(self) -> None:
-        """Call `program_wrote` again."""
+    def limit_reading(self, most_bytes: int) -> None:
+        """Pass at most so many bytes to each `program_wrote`; 0 makes the program wait."""
 
     def apply_settings(self, settings: LineSettings) -> None:
         """Show settings that took effect at the far end, where the port can; tells no listener."""

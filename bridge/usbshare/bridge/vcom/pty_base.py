@@ -19,7 +19,7 @@ from usbshare.common.tty_control import system_tty
 
 _log = logging.getLogger(__name__)
 
-_READ_BYTES = 4096
+_READ_BYTES = 4095
 _SETTINGS_CHANGED = 0x40  # TIOCPKT_IOCTL: sent because EXTPROC is set
 _NONE = -1
 
@@ -43,6 +43,7 @@ class PtyPort(ABC):
         self._is_hung_up = False
         self._is_paused = False
         self._is_reading = False
+        self._most_bytes = _READ_BYTES
         self._loop: asyncio.AbstractEventLoop
         self._listener: VirtualPortListener
 
@@ -80,6 +81,14 @@ class PtyPort(ABC):
         if taken < len(data):
             self._loop.add_writer(self._master, self._on_writable)
         return taken
+
+    def limit_reading(self, most_bytes: int) -> None:
+        """Pass at most so many bytes to each `program_wrote`; 0 makes the program wait."""
+        self._most_bytes = most_bytes
+        if most_bytes == 0:
+            self.pause_reading()
+        elif self._is_paused:
+            self.resume_reading()
 
     def pause_reading(self) -> None:
         """Stop calling `program_wrote`; the program's writes block after some 16 KiB."""
@@ -176,7 +185,7 @@ class PtyPort(ABC):
     def _read(self) -> bytes:
         """Return what there is, with its leading status byte, and note whether anybody is there."""
         try:
-            data = os.read(self._master, _READ_BYTES)
+            data = os.read(self._master, self._most_bytes + 1)
         except (BlockingIOError, InterruptedError):
             self._is_hung_up = False
             return b""

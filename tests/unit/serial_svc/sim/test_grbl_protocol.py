@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usbshare.serial_svc.sim.grbl import GrblController
@@ -285,11 +285,13 @@ def test_a_hard_reset_forgets_the_position_and_keeps_settings(grbl: Any) -> None
 PROGRAM = b"G21\nM4S500\nG1X1F6000\n?X2S3\n!~X3\nG4P0.1\n$G\n\x84~G0X9\n"
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, len(PROGRAM) - 1)))
 def test_how_input_is_split_never_changes_the_outcome(cuts: set[int]) -> None:
     assert _outcome(PROGRAM, cuts) == _outcome(PROGRAM, set())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_leave_a_controller_that_a_reset_revives(data: bytes) -> None:
     controller = GrblController()

@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usbshare.serial_svc.sim.marlin import MarlinController
@@ -124,12 +124,14 @@ def test_queue_and_receive_buffer_are_bounded(marlin: Any) -> None:
     assert marlin.record.lost_bytes == 40 * 4 - 127
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, 60)))
 def test_how_input_is_split_never_changes_the_outcome(cuts: set[int]) -> None:
     data = b"G21\nM3 S9\nG1 X5 F6000\nG4 P10\nM5\nM114\nM105\nG28\nM0\nM108\n"
     assert _outcome(data, cuts) == _outcome(data, set())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_leave_a_controller_that_a_reset_revives(data: bytes) -> None:
     controller = MarlinController()

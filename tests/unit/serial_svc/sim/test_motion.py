@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usbshare.serial_svc.sim.motion import Phase, brake_profile, speed_profile
@@ -23,6 +23,7 @@ def end_speed(phases: list[Phase]) -> float:
     return phases[-1].speed + phases[-1].acceleration * phases[-1].duration_s
 
 
+@settings(deadline=None)
 @given(speeds, lengths, st.floats(0.1, 200), speeds, st.floats(10, 5000))
 def test_a_profile_covers_its_length_within_its_limits(
     v0: float, length: float, nominal: float, v1: float, a: float
@@ -33,6 +34,7 @@ def test_a_profile_covers_its_length_within_its_limits(
     assert end_speed(phases) <= max(v0, nominal) + 1e-6
 
 
+@settings(deadline=None)
 @given(speeds, lengths, st.floats(10, 5000))
 def test_braking_never_overruns(v0: float, length: float, a: float) -> None:
     phases = brake_profile(v0, length, a)
@@ -40,6 +42,7 @@ def test_braking_never_overruns(v0: float, length: float, a: float) -> None:
     assert end_speed(phases) >= -1e-9
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(coordinates, coordinates), max_size=BLOCKS))
 def test_the_plan_can_always_stop_at_its_end(points: list[tuple[float, float]]) -> None:
     planner = Planner(Settings())

@@ -123,7 +123,7 @@ async def test_the_runner_says_when_it_is_ready_and_cleans_up(tmp_path: Path) ->
 
 async def test_an_unknown_firmware_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="grbl or marlin"):
-        await simulate_on_pty("ruida", tmp_path / "tty", ready=str)
+        await simulate_on_pty("ruida", tmp_path / "tty", ready=print)
 
 
 async def test_a_record_that_cannot_be_written_leaves_no_link(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usbshare.common.line import LineSettings
@@ -89,6 +89,7 @@ def test_a_reset_reaches_the_controller() -> None:
     assert b"Grbl" in run_out(uart, 2.0, 3.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 0.5), max_size=20))
 def test_looking_more_often_never_changes_what_arrives(looks: list[float]) -> None:
     program = b"M4\nG1X1S5F6000\nX2S6\nX3\n" * 20

@@ -33,10 +33,9 @@ class GrblController:
     motion act around it, as on the real machine.
     """
 
-    def __init__(self, record: Record | None = None, *, start_s: float = 0.0) -> None:
+    def __init__(self, record: Record | None = None) -> None:
         self.record = record if record is not None else Record()
         self.machine = Machine(self.record)
-        self.machine.now_s = start_s
         self._rx = ReceiveBuffer()
         self._reader = LineReader(self._rx)
         self._program = Program(self.machine, self._delay)
@@ -70,8 +69,11 @@ class GrblController:
 
     def next_event_s(self) -> float | None:
         """Return when `advance` is due; None while only received bytes could change anything."""
-        times = (self.machine.motion.next_s, self._wake_s, self.machine.restored_s)
-        return min((time for time in times if time is not None), default=None)
+        due_s = self.machine.motion.next_s
+        for other_s in (self._wake_s, self.machine.restored_s):
+            if other_s is not None and (due_s is None or other_s < due_s):
+                due_s = other_s
+        return due_s
 
     def hard_reset(self, now_s: float) -> None:
         """Pull the reset pin: position and overrides are forgotten, stored settings are not."""

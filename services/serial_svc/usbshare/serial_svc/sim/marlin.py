@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 
-from usbshare.serial_svc.sim.laser import Laser
 from usbshare.serial_svc.sim.marlin_lines import (
     LINE_CHARACTERS,
     Command,
@@ -15,11 +14,10 @@ from usbshare.serial_svc.sim.marlin_lines import (
     Urgent,
     parse_command,
 )
-from usbshare.serial_svc.sim.motion import Motion
-from usbshare.serial_svc.sim.planner import Block, Move, Planner, Vector
+from usbshare.serial_svc.sim.marlin_machine import MarlinMachine
+from usbshare.serial_svc.sim.planner import Vector
 from usbshare.serial_svc.sim.receive import ReceiveBuffer
-from usbshare.serial_svc.sim.record import Record, Segment
-from usbshare.serial_svc.sim.settings import Settings
+from usbshare.serial_svc.sim.record import Record
 
 VERSION = "2.1.2"
 _RX_BYTES = 127
@@ -39,14 +37,11 @@ class MarlinController:
     leaves the beam as it is.
     """
 
-    def __init__(self, record: Record | None = None, *, start_s: float = 0.0) -> None:
+    def __init__(self, record: Record | None = None) -> None:
         self.record = record if record is not None else Record()
-        self._settings = Settings()
-        self._planner = Planner(self._settings)
-        self._motion = Motion(self._planner)
-        self._laser = Laser(self._settings, self.record)
+        self._machine = MarlinMachine(self.record)
         self._output = bytearray()
-        self._now_s = start_s
+        self._now_s = 0.0
         self._power_up()
 
     @property
@@ -72,7 +67,7 @@ class MarlinController:
 
     def next_event_s(self) -> float | None:
         """Return when `advance` is due; None while only received bytes could change anything."""
-        times = (self._motion.next_s, self._wake_s, self._busy_s)
+        times = (self._machine.motion.next_s, self._wake_s, self._busy_s)
         return min((time for time in times if time is not None), default=None)
 
     def hard_reset(self, now_s: float) -> None:
@@ -88,15 +83,10 @@ class MarlinController:
         self._checker = LineChecker()
         self._emergency = EmergencyParser()
         self._queue: deque[str] = deque()
-        self._killed = self._relative = False
-        self._waits_for_user = False
-        self._feed_mm_s = 25.0
+        self._killed = self._waits_for_user = False
         self._wake_s: float | None = None
         self._busy_s: float | None = None
-        self._planner.reset(_ORIGIN)
-        self._motion.reset(_ORIGIN)
-        self._target = _ORIGIN
-        self._origin = _ORIGIN
+        self._machine.clear()
         self._main = self._run_commands()
         self._waits_for: _Condition = lambda: True
         self._say("start")
@@ -120,7 +110,7 @@ class MarlinController:
         elif urgent is Urgent.CONTINUE:
             self._waits_for_user = False
         else:
-            self._quick_stop()
+            self._machine.quick_stop(self._now_s)
 
     def _kill(self) -> None:
         self._stop_all()
@@ -130,17 +120,8 @@ class MarlinController:
         self.record.event("kill", self._now_s)
 
     def _stop_all(self) -> None:
-        self._quick_stop()
-        self._laser.shine(0.0, self._now_s)
-
-    def _quick_stop(self) -> None:
-        block = self._motion.block
-        position = self._motion.position(self._now_s)
-        if block is not None:
-            self._engrave(block, position)
-        self._motion.reset(position)
-        self._planner.reset(position)
-        self._target = position
+        self._machine.quick_stop(self._now_s)
+        self._machine.laser.shine(0.0, self._now_s)
 
     def _live_until(self, now_s: float) -> None:
         while (due_s := self.next_event_s()) is not None and due_s <= now_s:
@@ -150,10 +131,8 @@ class MarlinController:
         self._now_s = max(now_s, self._now_s)
 
     def _step(self, now_s: float) -> None:
-        if self._motion.next_s == now_s:
-            block = self._motion.finish(now_s)
-            if block is not None:
-                self._engrave(block, block.move.target)
+        if self._machine.motion.next_s == now_s:
+            self._machine.finish_motion(now_s)
         elif self._wake_s == now_s:
             self._wake_s = None
         else:
@@ -218,12 +197,11 @@ class MarlinController:
 
     def _execute_at_once(self, command: Command) -> None:
         if command.name in ("G90", "G91"):
-            self._relative = command.name == "G91"
+            self._machine.relative = command.name == "G91"
         elif command.name == "G92":
-            self._set_position(command)
+            self._machine.name_position(command.words)
         elif command.name == "M114":
-            x, y, z = (t - o for t, o in zip(self._target, self._origin, strict=True))
-            self._say(f"X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:0.00 Count X:0 Y:0 Z:0")
+            self._say(self._machine.position_report())
         elif command.name == "M115":
             self._say(f"FIRMWARE_NAME:Marlin {VERSION} (usbshare simulator) {_PROTOCOL}")
             for capability in _CAPABILITIES:
@@ -232,35 +210,12 @@ class MarlinController:
             self._say(f'echo:Unknown command: "{command.text}"')
 
     def _move(self, command: Command) -> _Work:
-        words = command.words
-        if words.get("F"):
-            self._feed_mm_s = words["F"] / 60
-        x, y, z = (self._axis(words, axis) for axis in range(3))
-        yield lambda: not self._planner.full
-        self._target = (x, y, z)
-        self._motion.sync(self._now_s)
-        queued = self._planner.append(Move(self._target, self._feed_mm_s, self.record.beam_power))
-        if self._motion.next_s is not None:
-            self._motion.follow_plan(self._now_s)
-        elif queued:
-            self._motion.start(self._now_s)
-
-    def _axis(self, words: dict[str, float], axis: int) -> float:
-        letter = "XYZ"[axis]
-        if letter not in words:
-            return self._target[axis]
-        base = self._target[axis] if self._relative else self._origin[axis]
-        return base + words[letter]
-
-    def _set_position(self, command: Command) -> None:
-        x, y, z = (
-            target - command.words.get("XYZ"[axis], target - origin)
-            for axis, (target, origin) in enumerate(zip(self._target, self._origin, strict=True))
-        )
-        self._origin = (x, y, z)
+        target = self._machine.aim(command.words)
+        yield lambda: not self._machine.planner.full
+        self._machine.move(target, self._now_s)
 
     def _synchronize(self, _command: Command) -> _Work:
-        yield lambda: not self._planner.blocks
+        yield lambda: not self._machine.planner.blocks
 
     def _dwell(self, command: Command) -> _Work:
         yield from self._synchronize(command)
@@ -270,11 +225,10 @@ class MarlinController:
 
     def _home(self, command: Command) -> _Work:
         yield from self._synchronize(command)
-        self._origin = _ORIGIN
-        self._relative, relative = False, self._relative
-        yield from self._move(Command("G0", "G0", {"X": 0.0, "Y": 0.0, "Z": 0.0}))
+        self._machine.origin = _ORIGIN
+        yield lambda: not self._machine.planner.full
+        self._machine.move(_ORIGIN, self._now_s)
         yield from self._synchronize(command)
-        self._relative = relative
 
     def _wait_for_user(self, command: Command) -> _Work:
         yield from self._synchronize(command)
@@ -283,16 +237,11 @@ class MarlinController:
 
     def _beam_on(self, command: Command) -> _Work:
         yield from self._synchronize(command)
-        self._laser.shine(command.words.get("S", 255.0), self._now_s)
+        self._machine.laser.shine(command.words.get("S", 255.0), self._now_s)
 
     def _beam_off(self, command: Command) -> _Work:
         yield from self._synchronize(command)
-        self._laser.shine(0.0, self._now_s)
-
-    def _engrave(self, block: Block, end: Vector) -> None:
-        if block.move.power and end != block.start:
-            (x0, y0, _), (x1, y1, _) = block.start, end
-            self.record.cut(Segment(x0, y0, x1, y1, block.move.power), self._now_s)
+        self._machine.laser.shine(0.0, self._now_s)
 
     def _say(self, text: str) -> None:
         self._output += text.encode("latin-1") + b"\n"
@@ -301,6 +250,9 @@ class MarlinController:
 _MEMORY = "echo: Free Memory: 5000  PlannerBufferBytes: 1200"
 _PROTOCOL = "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Laser EXTRUDER_COUNT:0"
 _TEMPERATURE = "ok T:22.00 /0.00 @:0"
-_SILENT = frozenset(
-    "G17 G20 G21 M17 M18 M84 M105 M106 M107 M108 M110 M112 M117 M155 M410 M500 M501 M503".split()
-)
+# fmt: off
+_SILENT = frozenset({
+    "G17", "G20", "G21", "M17", "M18", "M84", "M105", "M106", "M107",
+    "M108", "M110", "M112", "M117", "M155", "M410", "M500", "M501", "M503",
+})
+# fmt: on
