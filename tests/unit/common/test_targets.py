@@ -1,10 +1,10 @@
-"""Targets as people type them."""
+"""Targets as people type them, and what every connection promises."""
 
 from __future__ import annotations
 
 import pytest
 
-from usbshare.common.channel import Target, parse_target
+from usbshare.common.channel import KEEPALIVE, Target, parse_target
 from usbshare.common.errors import InvalidArgumentError
 
 
@@ -53,3 +53,13 @@ def test_the_default_port_is_the_callers() -> None:
 @pytest.mark.parametrize("text", ["laser:50051", "[fd00::2]:50051", "192.0.2.7:1"])
 def test_targets_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_target(text)) == text
+
+
+def test_the_keepalive_set_is_whole() -> None:
+    assert dict(KEEPALIVE) == {
+        "grpc.keepalive_time_ms": 1000,
+        "grpc.keepalive_timeout_ms": 1000,
+        "grpc.http2.ping_timeout_ms": 1000,
+        "grpc.http2.max_pings_without_data": 0,
+        "grpc.keepalive_permit_without_calls": 1,
+    }

@@ -15,7 +15,6 @@ from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.serial_svc.service import serve
 from usbshare.serial_svc.settings import Settings
-from usbshare.serial_svc.simulate import simulate_on_pty
 
 CONFIG_EXIT = 2
 
@@ -69,6 +68,9 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
 
     def ready(line: str) -> None:
         click.echo(line, err=True)
+
+    # Needs ptys, which Windows has not.
+    from usbshare.serial_svc.simulate import simulate_on_pty  # noqa: PLC0415
 
     with suppress(KeyboardInterrupt):
         asyncio.run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
