@@ -8,6 +8,7 @@ from collections.abc import Callable
 import serial
 
 _CHUNK_BYTES = 4096
+_GATHER_STEPS = 32
 
 
 class SerialReader:
@@ -28,6 +29,7 @@ class SerialReader:
         self._on_error = on_error
         self._free = threading.Event()
         self._stopped = False
+        self._purge_steps = 0
         self._thread = threading.Thread(target=self._run, name="usbshare-reader", daemon=True)
         self.generation = 0
 
@@ -41,8 +43,16 @@ class SerialReader:
         self._free.set()
 
     def discard(self) -> None:
-        """Make chunks read before now recognisable: they carry an older generation."""
+        """Make chunks read before now recognisable (an older generation); `purge` must follow."""
         self.generation += 1
+
+    def purge(self) -> None:
+        """Empty the system's buffer; blocks; runs in any one thread."""
+        self._purge_steps += 1
+        try:
+            self._port.reset_input_buffer()
+        finally:
+            self._purge_steps += 1
 
     def stop(self) -> None:
         """Let the thread end when its read returns."""
@@ -56,11 +66,12 @@ class SerialReader:
 
     def _run(self) -> None:
         while not self._stopped:
+            steps = self._purge_steps
             try:
                 data = self._read()
-            except (
-                Exception
-            ) as error:  # handlers let through more than OSError when closed under us
+            except Exception as error:  # handlers let through more than OSError when closed
+                if self._was_purged_since(steps):
+                    continue
                 self._on_error(str(error))
                 return
             if data:
@@ -68,11 +79,18 @@ class SerialReader:
                 self._deliver(self.generation, data)
                 self._wait_until_free()
 
+    def _was_purged_since(self, steps: int) -> bool:
+        # pyserial takes "readable, but then empty" for a lost device, and a purge looks like that.
+        return self._purge_steps != steps or steps % 2 == 1
+
     def _read(self) -> bytes:
         data = self._port.read(1)
-        # A socket says 1 however much is there: ask until it says none.
-        while data and len(data) < _CHUNK_BYTES and (there := self._port.in_waiting):
-            data += self._port.read(min(there, _CHUNK_BYTES - len(data)))
+        # A socket says 1 however much is there, so ask again; not for long, on a line that is fast.
+        for _ in range(_GATHER_STEPS if data else 0):
+            there = min(self._port.in_waiting, _CHUNK_BYTES - len(data))
+            if not there:
+                break
+            data += self._port.read(there)
         return data
 
     def _wait_until_free(self) -> None:

@@ -87,9 +87,7 @@ class SerialWriter:
         while data := self._take_slice():
             try:
                 self._port.write(data)
-            except (
-                Exception
-            ) as error:  # handlers let through more than OSError when closed under us
+            except Exception as error:  # handlers let through more than OSError when closed
                 self._on_error(str(error))
                 return
             with self._changed:

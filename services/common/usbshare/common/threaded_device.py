@@ -110,7 +110,7 @@ class ThreadedDevice:
         if self._held:
             self._held = b""
             opened.reader.taken()
-        self._submit(opened.port.reset_input_buffer)
+        self._submit(opened.reader.purge)
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change all settings in one step, return what took effect; raises InvalidArgumentError."""

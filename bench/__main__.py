@@ -1,0 +1,38 @@
+"""Runs one benchmark by name, or all of them."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+from bench.stage import BenchError
+
+NAMES = ("round_trip", "throughput", "backlog", "job")
+
+
+def main(names: list[str]) -> int:
+    """Run; 0 when every benchmark came to its end."""
+    wrong = [name for name in names if name not in NAMES]
+    if wrong:
+        print(f"no benchmark {', '.join(wrong)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return max([_run(name) for name in names or NAMES])
+
+
+def _run(name: str) -> int:
+    print(f"== {name}", flush=True)
+    try:
+        importlib.import_module(f"bench.{name}").main()
+    except BenchError as error:
+        print(f"bench {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""Round trip of a 20-byte line: program, virtual port, mTLS, device that answers `ok`, back.
+
+Back to back the lines come faster than 115200 baud could carry them, and the pacer would hold them
+to that rate, as a real line does; so our ports have 2 Mbaud there, and one has 115200 to show it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from bench import peers
+from bench.ours import PortTable, python_module, start_bridge, start_service
+from bench.peers import have
+from bench.programs import Programs
+from bench.report import quantile, result, table
+from bench.stage import Actor, Stage, free_port
+
+OURS, GRBL, SLOW = "usbshare raw", "usbshare grbl", "usbshare raw 115200"
+SOCAT, SER2NET, BARE, DIRECT = "socat TLS", "ser2net TCP", "bare gRPC", "direct"
+UNPACED_BAUD = 2_000_000
+BURSTS = 25
+LINES_PER_BURST = 100
+SPACED_LINES_PER_BURST = 40
+GAP_US = 3000
+
+
+@dataclass(slots=True)
+class Path:
+    """One way to a device, with the round trips found so far, in microseconds."""
+
+    program: Actor
+    back_to_back: list[float] = field(default_factory=list)
+    spaced: list[float] = field(default_factory=list)
+
+    def burst(self, count: int, gap_us: int) -> list[float]:
+        """Send lines and return their round trips."""
+        answer = self.program.ask(f"{count} {gap_us}")
+        return [int(word) / 1000 for word in answer.split()]
+
+
+def main() -> None:
+    """Measure and print."""
+    with Stage() as stage:
+        paths = _paths(stage)
+        _warm_up(paths)
+        for _ in range(BURSTS):
+            for path in random.sample(list(paths.values()), len(paths)):
+                path.back_to_back += path.burst(LINES_PER_BURST, 0)
+            for path in random.sample(list(paths.values()), len(paths)):
+                path.spaced += path.burst(SPACED_LINES_PER_BURST, GAP_US)
+    _print_table("back to back", {name: path.back_to_back for name, path in paths.items()})
+    _print_table("3 ms apart", {name: path.spaced for name, path in paths.items()})
+    _print_results(paths)
+
+
+def _paths(stage: Stage) -> dict[str, Path]:
+    programs = Programs(stage)
+    service = start_service(
+        stage,
+        {
+            "raw": PortTable(_device(programs, stage, "raw"), "raw", UNPACED_BAUD),
+            "grbl": PortTable(_device(programs, stage, "grbl"), "grbl", UNPACED_BAUD),
+            "slow": PortTable(_device(programs, stage, "slow"), "raw", 115200),
+        },
+    )
+    ours = {"raw": OURS, "grbl": GRBL, "slow": SLOW}
+    places = {name: start_bridge(stage, service, port)[1] for port, name in ours.items()}
+    places[BARE] = _bare_grpc(stage, programs, service.folder / "site")
+    places[DIRECT] = _device(programs, stage, "direct")
+    if have("socat"):
+        device = _device(programs, stage, "socat")
+        places[SOCAT] = peers.socat_tls(stage, "tls", device, service.folder).path
+        if have("ser2net"):
+            places[SER2NET] = peers.ser2net(stage, _device(programs, stage, "ser2net")).path
+    return {name: Path(programs.start("ask", place)) for name, place in places.items()}
+
+
+def _device(programs: Programs, stage: Stage, name: str) -> str:
+    link = stage.path(f"device-{name}")
+    programs.start("echo", link)
+    return link
+
+
+def _bare_grpc(stage: Stage, programs: Programs, site: object) -> str:
+    target = f"127.0.0.1:{free_port()}"
+    command = python_module("bench.bare_grpc")
+    device, link = _device(programs, stage, "bare"), stage.path("bare")
+    stage.start([*command, "far", target, device, str(site)]).wait_for("ready")
+    near = stage.start([*command, "near", target, link, str(site)])
+    return stage.wait_for_path("bare", near)
+
+
+def _warm_up(paths: dict[str, Path]) -> None:
+    for path in paths.values():
+        path.burst(2 * LINES_PER_BURST, 0)
+
+
+def _print_table(title: str, times: dict[str, list[float]]) -> None:
+    base = times.get(SOCAT)
+    rows = []
+    for name, found in times.items():
+        p50, p99 = quantile(found, 0.5), quantile(found, 0.99)
+        ratios = (p50 / quantile(base, 0.5), p99 / quantile(base, 0.99)) if base else ("-", "-")
+        rows.append((name, len(found), *map(round, (p50, quantile(found, 0.9), p99)), *ratios))
+    print(f"round trip of a 20-byte line, {title}, us")
+    table(("path", "n", "p50", "p90", "p99", "p50 / socat", "p99 / socat"), rows)
+
+
+def _print_results(paths: dict[str, Path]) -> None:
+    ours, bare = paths[OURS], paths[BARE]
+    if (socat := paths.get(SOCAT)) is not None:
+        for share, key in ((0.5, "p50"), (0.99, "p99")):
+            for suffix, mine, theirs in (
+                ("", ours.back_to_back, socat.back_to_back),
+                ("_3ms_apart", ours.spaced, socat.spaced),
+            ):
+                ratio = quantile(mine, share) / quantile(theirs, share)
+                result(f"{key}_ratio_to_socat_tls{suffix}", ratio, "ratio")
+    p50 = quantile(ours.back_to_back, 0.5)
+    result("p50_ratio_to_bare_grpc", p50 / quantile(bare.back_to_back, 0.5), "ratio")
+    spaced = quantile(ours.spaced, 0.5) / quantile(bare.spaced, 0.5)
+    result("p50_ratio_to_bare_grpc_3ms_apart", spaced, "ratio")
+    result("p50_us", p50, "us")

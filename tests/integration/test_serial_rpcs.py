@@ -1,0 +1,408 @@
+"""The serial service's RPCs, called as other tools call them: generated stubs over real mTLS."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from fakes.certificates import make_site
+from fakes.waiting import until
+from usbshare.common.channel import open_channel, parse_target
+from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.site import Site
+from usbshare.common.tls import ClientBundle, server_credentials, ssl_context
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial.v1.serial_pb2_grpc import (
+    SerialServiceStub,
+    add_SerialServiceServicer_to_server,
+)
+from usbshare.serial_svc.port import PortConfig, QueueLimits
+from usbshare.serial_svc.registry import Registry
+from usbshare.serial_svc.service import SERVICE_NAME
+from usbshare.serial_svc.servicer import SerialServicer
+
+TIMEOUT_S = 30.0
+Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
+
+
+@dataclass
+class Served:
+    """A running service and a client of its site."""
+
+    registry: Registry
+    site: Site
+    target: str
+    channel: grpc.aio.Channel
+    stub: SerialServiceStub
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    site = make_site(tmp_path)
+    registry = Registry(time.monotonic)
+    registry.add(PortConfig("laser", "sim://grbl", "the big one"))
+    server = make_server()
+    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    await add_standard_services(server, [SERVICE_NAME])
+    port = bind(server, "127.0.0.1:0", server_credentials(site))
+    await server.start()
+    target = f"127.0.0.1:{port}"
+    channel = open_channel(parse_target(target), ClientBundle.load(site.client_bundle))
+    yield Served(registry, site, target, channel, SerialServiceStub(channel))
+    await channel.close()
+    await registry.close()
+    await server.stop(None)
+
+
+def opening(**fields: object) -> pb.SessionRequest:
+    chosen = {"port_id": "laser", "mode": pb.SESSION_MODE_CONTROL, "client_name": "test"}
+    return pb.SessionRequest(open=pb.Open(**{**chosen, **fields}))  # type: ignore[arg-type]
+
+
+async def opened(served: Served, **fields: object) -> tuple[Call, pb.Opened]:
+    call: Call = served.stub.Session(timeout=TIMEOUT_S)
+    await call.write(opening(**fields))
+    return call, (await event(call, "opened")).opened
+
+
+async def event(
+    call: Call, kind: str, where: Callable[[pb.SessionResponse], bool] = lambda _: True
+) -> pb.SessionResponse:
+    """Return the next event of that kind for which the condition holds."""
+    while True:
+        response = await call.read()
+        assert isinstance(response, pb.SessionResponse), "the stream ended"
+        if response.WhichOneof("event") == kind and where(response):
+            return response
+
+
+async def said(call: Call, text: bytes) -> bytes:
+    """Return what the device sent up to and with the text."""
+    heard = bytearray()
+    while text not in heard:
+        heard += (await event(call, "data")).data.data
+    return bytes(heard)
+
+
+def command(data: bytes, offset: int = 0, number: int = 1, epoch: int = 1) -> pb.SessionRequest:
+    return pb.SessionRequest(command=pb.Command(id=number, epoch=epoch, offset=offset, data=data))
+
+
+async def fails(call: Call) -> grpc.aio.AioRpcError:
+    try:
+        while await call.read() is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError("the call did not fail")
+
+
+async def test_ports_are_listed_with_all_there_is_to_know(served: Served) -> None:
+    (port,) = (await served.stub.ListPorts(pb.ListPortsRequest(), timeout=TIMEOUT_S)).ports
+    assert (port.id, port.description, port.source) == ("laser", "the big one", "sim://grbl")
+    assert port.state == pb.PORT_STATE_AVAILABLE
+    assert port.configured_profile == pb.PROFILE_AUTO
+    assert port.settings.baud == 115200
+    assert not port.HasField("holder")
+
+
+async def test_a_port_shows_who_holds_it(served: Served) -> None:
+    call, hello = await opened(served)
+    reply = await served.stub.GetPort(pb.GetPortRequest(port_id="laser"), timeout=TIMEOUT_S)
+    assert reply.port.holder.session_id == hello.session_id
+    assert reply.port.holder.identity == f"usbshare://{served.site.id}/operator"
+    assert reply.port.holder.client_name == "test"
+    call.cancel()
+
+
+async def test_an_unknown_port_is_not_found(served: Served) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await served.stub.GetPort(pb.GetPortRequest(port_id="lathe"), timeout=TIMEOUT_S)
+    assert failure.value.code() is grpc.StatusCode.NOT_FOUND
+    assert failure.value.details() == "no port 'lathe' here; there are: laser"
+
+
+async def test_watching_ports_tells_of_added_changed_and_removed(served: Served) -> None:
+    watch = served.stub.WatchPorts(pb.WatchPortsRequest(), timeout=TIMEOUT_S)
+    first = await watch.read()
+    assert (first.change, first.port.id) == (pb.PORT_CHANGE_EXISTING, "laser")
+    served.registry.add(PortConfig("second", "sim://marlin"))
+    added = await watch.read()
+    assert (added.change, added.port.id) == (pb.PORT_CHANGE_ADDED, "second")
+    call, _ = await opened(served)
+    changed = await watch.read()
+    assert (changed.change, changed.port.id) == (pb.PORT_CHANGE_UPDATED, "laser")
+    call.cancel()
+    watch.cancel()
+
+
+async def test_a_command_is_answered_by_machine_and_service(served: Served) -> None:
+    call, hello = await opened(served)
+    await call.write(command(b"$I\n", number=42, epoch=hello.port.epoch))
+    result = (await event(call, "command_result")).command_result
+    assert (result.id, result.outcome) == (42, pb.COMMAND_OUTCOME_WRITTEN)
+    assert result.written_bytes == 3
+    assert b"[VER:1.1h" in await said(call, b"ok\r\n")
+    await call.write(pb.SessionRequest(close=pb.Close()))
+    await event(call, "closed")
+    assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_auto_recognises_the_firmware_and_says_so(served: Served) -> None:
+    call, _ = await opened(served)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    await call.write(pb.SessionRequest(realtime=pb.Realtime(data=b"?")))
+    assert b"<Idle|" in await said(call, b">")
+
+
+async def test_a_second_controller_is_refused_and_an_observer_hears(served: Served) -> None:
+    call, hello = await opened(served)
+    second: Call = served.stub.Session(timeout=TIMEOUT_S)
+    await second.write(opening())
+    error = await fails(second)
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "port 'laser' is held by" in (error.details() or "")
+    watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
+    await call.write(command(b"$G\n", epoch=hello.port.epoch))
+    assert b"[GC:" in await said(watcher, b"ok\r\n")
+
+
+async def test_settings_take_effect_and_everybody_learns_it(served: Served) -> None:
+    call, _ = await opened(served)
+    watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
+    change = pb.Configure(id=9, settings=pb.SerialSettings(baud=9600))
+    await call.write(pb.SessionRequest(configure=change))
+    done = (await event(call, "operation_result")).operation_result
+    assert (done.id, done.outcome) == (9, pb.OPERATION_OUTCOME_OK)
+    assert (done.settings.baud, done.settings.data_bits) == (9600, 8)
+    changed = await event(watcher, "settings_changed")
+    assert changed.settings_changed.settings.baud == 9600
+
+
+@pytest.mark.parametrize(
+    ("request_", "outcome"),
+    [
+        (pb.SessionRequest(set_lines=pb.SetLines(id=1, dtr=True)), pb.OPERATION_OUTCOME_OK),
+        (
+            pb.SessionRequest(
+                line_sequence=pb.LineSequence(
+                    id=1, steps=[pb.LineStep(rts=True, delay=Duration(nanos=1000))]
+                )
+            ),
+            pb.OPERATION_OUTCOME_OK,
+        ),
+        (
+            pb.SessionRequest(send_break=pb.SendBreak(id=1, duration=Duration(nanos=1000))),
+            pb.OPERATION_OUTCOME_OK,
+        ),
+        (pb.SessionRequest(flush=pb.Flush(id=1)), pb.OPERATION_OUTCOME_OK),
+        (pb.SessionRequest(drain=pb.Drain(id=1)), pb.OPERATION_OUTCOME_OK),
+    ],
+)
+async def test_operations_on_the_line_are_answered(
+    served: Served, request_: pb.SessionRequest, outcome: pb.OperationOutcome.ValueType
+) -> None:
+    call, _ = await opened(served)
+    await call.write(request_)
+    done = (await event(call, "operation_result")).operation_result
+    assert (done.id, done.outcome) == (1, outcome)
+
+
+async def test_a_drain_that_takes_too_long_says_so(served: Served) -> None:
+    call, hello = await opened(served, settings=pb.SerialSettings(baud=300))
+    await call.write(command(b"G1 X1 F100\n" * 20, epoch=hello.port.epoch))
+    await call.write(pb.SessionRequest(drain=pb.Drain(id=1, timeout=Duration(nanos=1000))))
+    answer = await event(call, "operation_result", lambda r: r.operation_result.id == 1)
+    done = answer.operation_result
+    assert done.outcome == pb.OPERATION_OUTCOME_TIMEOUT
+
+
+async def test_credit_comes_with_the_first_answer_and_grows_with_use(served: Served) -> None:
+    call: Call = served.stub.Session(timeout=TIMEOUT_S)
+    await call.write(opening())
+    first = await call.read()
+    assert isinstance(first, pb.SessionResponse)
+    assert first.credit.limit_offset == 256
+    assert first.credit.limit_commands == 100
+    await call.write(command(b"$I\n", epoch=first.opened.port.epoch))
+    while True:
+        response = await call.read()
+        assert isinstance(response, pb.SessionResponse)
+        if response.HasField("credit") and response.credit.consumed_offset == 3:
+            break
+    assert response.credit.limit_offset == 259
+
+
+async def test_an_emergency_stop_reports_latches_and_is_rearmed(served: Served) -> None:
+    call, hello = await opened(served)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    request = pb.StopRequest(port_id="laser", action=pb.STOP_ACTION_EMERGENCY_STOP, reason="test")
+    stop = await served.stub.Stop(request, timeout=TIMEOUT_S)
+    assert (stop.sent, stop.latched, stop.epoch) == (b"\x18", True, hello.port.epoch + 1)
+    await call.write(command(b"$X\n", epoch=hello.port.epoch))
+    result = (await event(call, "command_result")).command_result
+    assert result.outcome == pb.COMMAND_OUTCOME_FENCED
+    await call.write(command(b"$X\n", offset=3, number=2, epoch=stop.epoch))
+    result = (await event(call, "command_result")).command_result
+    assert result.outcome == pb.COMMAND_OUTCOME_REFUSED
+    assert "re-arm" in result.message
+    await served.stub.Rearm(pb.RearmRequest(port_id="laser"), timeout=TIMEOUT_S)
+    await call.write(command(b"$X\n", offset=6, number=3, epoch=stop.epoch))
+    result = (await event(call, "command_result")).command_result
+    assert result.outcome == pb.COMMAND_OUTCOME_WRITTEN
+
+
+async def test_realtime_bytes_need_no_session(served: Served) -> None:
+    call, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    await served.stub.SendRealtime(
+        pb.SendRealtimeRequest(port_id="laser", data=b"?"), timeout=TIMEOUT_S
+    )
+    assert b"<Idle|" in await said(call, b">")
+
+
+async def test_stats_count_what_happened(served: Served) -> None:
+    call, hello = await opened(served)
+    await call.write(command(b"$I\n", epoch=hello.port.epoch))
+    await event(call, "command_result")
+    watch = served.stub.WatchStats(pb.WatchStatsRequest(port_id="laser"), timeout=TIMEOUT_S)
+    stats = await watch.read()
+    assert stats.clients == 1
+    assert stats.uptime.ToNanoseconds() > 0
+    (port,) = stats.ports
+    assert (port.port_id, port.written_bytes, port.written_commands) == ("laser", 3, 1)
+    assert port.queue.band == pb.QUEUE_BAND_NORMAL
+    assert port.queue_time.count == 1
+    watch.cancel()
+
+
+async def test_health_and_reflection_serve_generic_clients(served: Served) -> None:
+    health = health_pb2_grpc.HealthStub(served.channel)
+    request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
+    reply = await health.Check(request, timeout=TIMEOUT_S)
+    assert reply.status == health_pb2.HealthCheckResponse.SERVING
+    reflection = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+    call = reflection.ServerReflectionInfo(timeout=TIMEOUT_S)
+    await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    names = {service.name for service in (await call.read()).list_services_response.service}
+    assert {SERVICE_NAME, "grpc.health.v1.Health"} <= names
+    call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (pb.SessionRequest(heartbeat=pb.Heartbeat(id=1)), "must be `open`"),
+        (pb.SessionRequest(), "must be `open`"),
+        (opening(mode=pb.SESSION_MODE_UNSPECIFIED), "open.mode is SESSION_MODE_UNSPECIFIED"),
+        (opening(mode=77), "open.mode is 77"),
+        (opening(client_name="x" * 65), "open.client_name"),
+        (opening(client_name="a\x1b[31m"), "open.client_name"),
+    ],
+)
+async def test_a_wrong_first_message_harms_nobody_else(
+    served: Served, request_: pb.SessionRequest, says: str
+) -> None:
+    good, hello = await opened(served)
+    bad: Call = served.stub.Session(timeout=TIMEOUT_S)
+    await bad.write(request_)
+    error = await fails(bad)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert says in (error.details() or "")
+    await still_serves(good, hello)
+
+
+async def still_serves(call: Call, hello: pb.Opened) -> None:
+    await call.write(command(b"$I\n", epoch=hello.port.epoch))
+    assert b"[VER:" in await said(call, b"ok\r\n")
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "says"),
+    [
+        (opening(), grpc.StatusCode.INVALID_ARGUMENT, "only as the first message"),
+        (command(b""), grpc.StatusCode.INVALID_ARGUMENT, "command.data has 0 bytes"),
+        (command(b"x" * 4097), grpc.StatusCode.INVALID_ARGUMENT, "4097 bytes"),
+        (command(b"x", offset=1), grpc.StatusCode.INVALID_ARGUMENT, "0 follows on"),
+        (command(b"x" * (1 << 20)), grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max"),
+        (
+            pb.SessionRequest(send_break=pb.SendBreak(duration=Duration(seconds=60))),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "send_break.duration is 60 s; 0 s to 5 s are allowed",
+        ),
+        (
+            pb.SessionRequest(realtime=pb.Realtime(data=b"")),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "realtime.data has 0 bytes",
+        ),
+    ],
+)
+async def test_a_wrong_later_message_ends_its_own_session_only(
+    served: Served, request_: pb.SessionRequest, code: grpc.StatusCode, says: str
+) -> None:
+    served.registry.add(PortConfig("other", "sim://grbl"))
+    good, hello = await opened(served, port_id="other")
+    bad, _ = await opened(served)
+    await bad.write(request_)
+    error = await fails(bad)
+    assert error.code() is code
+    assert says in (error.details() or "")
+    await still_serves(good, hello)
+    fresh, hello = await opened(served)
+    await still_serves(fresh, hello)
+
+
+async def test_random_bytes_harm_nobody(served: Served) -> None:
+    good, hello = await opened(served)
+    host, port = served.target.rsplit(":", 1)
+    for context in (None, ssl_context(ClientBundle.load(served.site.client_bundle))):
+        if isinstance(context, ssl.SSLContext):
+            context.set_alpn_protocols(["h2"])
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        writer.write(os.urandom(20_000))
+        await asyncio.wait_for(reader.read(), TIMEOUT_S)
+        writer.close()
+    raw = served.channel.stream_stream(
+        f"/{SERVICE_NAME}/Session",
+        request_serializer=bytes,
+        response_deserializer=bytes,
+    )
+    garbage = raw(timeout=TIMEOUT_S)
+    await garbage.write(b"\xff" * 500)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await garbage.read()
+    await still_serves(good, hello)
+
+
+async def test_a_client_that_ignores_credit_is_held_and_loses_nothing(served: Served) -> None:
+    port = PortConfig("small", "sim://grbl", queue=QueueLimits(max_commands=4, max_bytes=512))
+    served.registry.add(port)
+    call, hello = await opened(served, port_id="small")
+    line, count = b"G4 P0\n", 300
+    for number in range(count):
+        await call.write(command(line, number * len(line), number, hello.port.epoch))
+    done = 0
+    while done < count:
+        await event(call, "command_result")
+        done += 1
+
+
+async def test_bytes_of_a_client_that_vanishes_are_not_written_later(served: Served) -> None:
+    call, hello = await opened(served, settings=pb.SerialSettings(baud=300))
+    await call.write(command(b"G4 P0\n" * 40, epoch=hello.port.epoch))
+    call.cancel()
+    laser = served.registry.get("laser")
+    await until(lambda: laser.session_count == 0)
+    assert laser.scheduler.commands == 0
