@@ -325,6 +325,11 @@ async def test_lines_that_are_not_there_cannot_be_set(far: Far) -> None:
             device.set_lines(dtr=True)
 
 
+async def test_lines_to_be_set_at_open_that_are_not_there_are_named(far: Far) -> None:
+    with pytest.raises(DeviceError, match="no DTR and RTS"):
+        await PosixDevice(far.path, SETTINGS, dtr=False).open(Listener())
+
+
 async def test_a_device_that_is_not_there_is_named(
     make: Callable[[str, LineSettings], Device], tmp_path: Path
 ) -> None:

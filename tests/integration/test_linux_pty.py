@@ -332,27 +332,27 @@ async def test_a_paused_port_holds_the_program_up_and_loses_nothing(
 ) -> None:
     with program(port) as descriptor:
         await until(lambda: listener.is_open)
-        port.pause_reading()
+        port.limit_reading(0)
         written = 0
         with contextlib.suppress(BlockingIOError):
             while True:
                 written += os.write(descriptor, b"p" * 1000)
                 assert written < 100_000
         assert listener.written == b""
-        port.resume_reading()
+        port.limit_reading(4095)
         await until(lambda: len(listener.written) == written)
 
 
 async def test_what_a_paused_port_holds_outlives_the_program(
     port: LinuxPty, listener: Listener
 ) -> None:
-    port.pause_reading()
+    port.limit_reading(0)
     with program(port) as descriptor:
         os.write(descriptor, b"tail")
         await until(lambda: listener.is_open)
     await until(lambda: not listener.is_open)
     assert listener.written == b""
-    port.resume_reading()
+    port.limit_reading(4095)
     await until(lambda: listener.written == b"tail")
 
 
@@ -493,8 +493,8 @@ async def test_close_leaves_no_descriptors(any_kind: type[PtyPort], tmp_path: Pa
 async def test_a_port_that_is_not_there_takes_calls(listener: Listener, tmp_path: Path) -> None:
     port = LinuxPty(str(tmp_path / "COM10"))
     assert port.write(b"x") == 1
-    port.pause_reading()
-    port.resume_reading()
+    port.limit_reading(0)
+    port.limit_reading(4095)
     port.apply_settings(SETTINGS)
     port.show_lines(ModemLines())
     await port.close()

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -27,7 +28,10 @@ from usbshare.serial.v1.serial_pb2_grpc import (
     SerialServiceStub,
     add_SerialServiceServicer_to_server,
 )
-from usbshare.serial_svc.port import PortConfig, QueueLimits
+
+if TYPE_CHECKING:  # only the type stubs know it
+    from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
+from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
 from usbshare.serial_svc.servicer import SerialServicer
@@ -44,7 +48,7 @@ class Served:
     site: Site
     target: str
     channel: grpc.aio.Channel
-    stub: SerialServiceStub
+    stub: SerialServiceAsyncStub
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ async def test_an_unknown_port_is_not_found(served: Served) -> None:
 
 
 async def test_watching_ports_tells_of_added_changed_and_removed(served: Served) -> None:
-    watch = served.stub.WatchPorts(pb.WatchPortsRequest(), timeout=TIMEOUT_S)
+    watch: Any = served.stub.WatchPorts(pb.WatchPortsRequest(), timeout=TIMEOUT_S)
     first = await watch.read()
     assert (first.change, first.port.id) == (pb.PORT_CHANGE_EXISTING, "laser")
     served.registry.add(PortConfig("second", "sim://marlin"))
@@ -277,7 +281,7 @@ async def test_stats_count_what_happened(served: Served) -> None:
     call, hello = await opened(served)
     await call.write(command(b"$I\n", epoch=hello.port.epoch))
     await event(call, "command_result")
-    watch = served.stub.WatchStats(pb.WatchStatsRequest(port_id="laser"), timeout=TIMEOUT_S)
+    watch: Any = served.stub.WatchStats(pb.WatchStatsRequest(port_id="laser"), timeout=TIMEOUT_S)
     stats = await watch.read()
     assert stats.clients == 1
     assert stats.uptime.ToNanoseconds() > 0
@@ -289,11 +293,12 @@ async def test_stats_count_what_happened(served: Served) -> None:
 
 
 async def test_health_and_reflection_serve_generic_clients(served: Served) -> None:
-    health = health_pb2_grpc.HealthStub(served.channel)
+    health: Any = health_pb2_grpc.HealthStub(served.channel)
     request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
     reply = await health.Check(request, timeout=TIMEOUT_S)
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
-    reflection = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+    channel: Any = served.channel
+    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = reflection.ServerReflectionInfo(timeout=TIMEOUT_S)
     await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
     names = {service.name for service in (await call.read()).list_services_response.service}

@@ -21,6 +21,6 @@ class Backoff:
 
     def next_s(self) -> float:
         """Return the next wait in seconds."""
-        longest = min(LONGEST_S, FIRST_S * 2 ** min(self._attempts, 16))
+        longest = min(LONGEST_S, FIRST_S * float(1 << min(self._attempts, 16)))
         self._attempts += 1
         return longest * (0.5 + self._random() / 2)

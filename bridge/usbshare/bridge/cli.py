@@ -27,7 +27,7 @@ BAD_USAGE_EXIT = 2
 _Command = Callable[..., Any]
 
 
-class TargetType(click.ParamType):
+class TargetType(click.ParamType[Target]):
     """HOST:PORT; the port may be left out."""
 
     name = "HOST:PORT"

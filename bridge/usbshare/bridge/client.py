@@ -52,7 +52,7 @@ class SerialClient:
         self.target = target
         self._bundle = bundle
         self._channel = open_channel(target, bundle)
-        self._stub = SerialServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._stub = SerialServiceStub(self._channel)
 
     async def list_ports(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemotePort]:
         """Return the service's ports."""

@@ -34,7 +34,8 @@ from usbshare.serial_svc.events import (
     SettingsChanged,
 )
 from usbshare.serial_svc.operations import LineOperations, LineStep
-from usbshare.serial_svc.port import PortConfig, QueueLimits, SerialPort
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.scheduler import Ordering
 from usbshare.serial_svc.session import Client, Command, Mode, Session
 

@@ -55,4 +55,4 @@ class MacosPty(PtyPort):
         if data:
             self._tell(data)
         if not self._is_paused:
-            self.resume_reading()
+            self._resume()

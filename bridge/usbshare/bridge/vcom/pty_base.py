@@ -83,23 +83,16 @@ class PtyPort(ABC):
         return taken
 
     def limit_reading(self, most_bytes: int) -> None:
-        """Pass at most so many bytes to each `program_wrote`; 0 makes the program wait."""
-        self._most_bytes = most_bytes
-        if most_bytes == 0:
-            self.pause_reading()
-        elif self._is_paused:
-            self.resume_reading()
+        """Pass at most so many bytes to each `program_wrote`; 0 makes the program wait.
 
-    def pause_reading(self) -> None:
-        """Stop calling `program_wrote`; the program's writes block after some 16 KiB."""
-        self._is_paused = True
-        self._stop_reader()
-
-    def resume_reading(self) -> None:
-        """Call `program_wrote` again."""
-        self._is_paused = False
-        if self._master != _NONE and self._wants_reader():
-            self._start_reader()
+        A program that must wait can still write some 16 KiB, which the pty holds.
+        """
+        self._most_bytes = min(most_bytes, _READ_BYTES)
+        was_paused, self._is_paused = self._is_paused, most_bytes == 0
+        if self._is_paused:
+            self._stop_reader()
+        elif was_paused:
+            self._resume()
 
     def apply_settings(self, settings: LineSettings) -> None:
         """Show settings that took effect at the far end; tells no listener."""
@@ -164,6 +157,10 @@ class PtyPort(ABC):
         path = self.path
         self._end()
         self._listener.port_lost(f"the virtual port {path} is gone: {why}")
+
+    def _resume(self) -> None:
+        if self._master != _NONE and self._wants_reader():
+            self._start_reader()
 
     def _start_reader(self) -> None:
         if not self._is_reading and not self._is_paused:

@@ -51,6 +51,7 @@ class Com0comPort:
         self._make_device = device
         self._lines = ModemLines()
         self._has_program = False
+        self._is_paused = False
         self._device: Device | None = None
         self._listener: VirtualPortListener
 
@@ -82,14 +83,14 @@ class Com0comPort:
         except DeviceError:  # `device_lost` follows
             return len(data)
 
-    def pause_reading(self) -> None:
-        """Stop calling `program_wrote`; a program's writes block when the pair is full."""
-        if self._device is not None:
+    def limit_reading(self, most_bytes: int) -> None:
+        """Stop calling `program_wrote` at 0; a read may bring more than the limit, up to 4 KiB."""
+        was_paused, self._is_paused = self._is_paused, most_bytes == 0
+        if self._device is None or was_paused == self._is_paused:
+            return
+        if self._is_paused:
             self._device.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Call `program_wrote` again."""
-        if self._device is not None:
+        else:
             self._device.resume_reading()
 
     def apply_settings(self, settings: LineSettings) -> None:

@@ -14,7 +14,7 @@ from typing import NoReturn
 from usbshare.common.errors import DeviceError, NotSupportedError
 from usbshare.common.line import Completion, DeviceListener, LineSettings, ModemLines
 from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
-from usbshare.common.posix_modem import read_modem_lines, set_modem_lines
+from usbshare.common.posix_modem import WITHOUT_LINES, read_modem_lines, set_modem_lines
 from usbshare.common.posix_open import OpenLine, open_line
 from usbshare.common.tty_control import Tty, TtyControl, system_tty
 
@@ -158,7 +158,9 @@ class PosixDevice:
         try:
             fcntl.ioctl(self._descriptor, request)
         except OSError as error:
-            raise NotSupportedError(f"{self._path} has no break: {error.strerror}") from error
+            if error.errno not in WITHOUT_LINES:
+                self._fail(error)
+            raise NotSupportedError(f"{self._path} has no break") from error
 
     async def close(self) -> None:
         """Close the line; DTR and RTS stay as they are (no HUPCL)."""

@@ -10,7 +10,7 @@ import termios
 from usbshare.common.errors import NotSupportedError
 from usbshare.common.line import ModemLines
 
-_WITHOUT_LINES = {errno.ENOTTY, errno.EINVAL}
+WITHOUT_LINES = {errno.ENOTTY, errno.EINVAL}
 _BITS = struct.Struct("i")
 
 
@@ -19,7 +19,7 @@ def read_modem_lines(descriptor: int) -> ModemLines:
     try:
         bits = _read(descriptor)
     except OSError as error:
-        if error.errno in _WITHOUT_LINES:
+        if error.errno in WITHOUT_LINES:
             return ModemLines()
         raise
     return ModemLines(
@@ -39,7 +39,7 @@ def set_modem_lines(descriptor: int, *, dtr: bool | None, rts: bool | None) -> N
         bits = _with(bits, termios.TIOCM_RTS, rts)
         fcntl.ioctl(descriptor, termios.TIOCMSET, _BITS.pack(bits))
     except OSError as error:
-        if error.errno in _WITHOUT_LINES:
+        if error.errno in WITHOUT_LINES:
             raise NotSupportedError("the device has no DTR and RTS lines") from error
         raise
 

@@ -11,7 +11,7 @@ import stat
 import termios
 from dataclasses import dataclass
 
-from usbshare.common.errors import DeviceError, InvalidArgumentError
+from usbshare.common.errors import DeviceError, InvalidArgumentError, NotSupportedError
 from usbshare.common.line import LineSettings
 from usbshare.common.posix_modem import set_modem_lines
 from usbshare.common.tty_control import Tty, TtyControl
@@ -65,7 +65,7 @@ def _prepare(
         termios.tcflush(tty.descriptor, termios.TCIFLUSH)
     except (OSError, termios.error) as error:
         raise DeviceError(_why(path, error)) from error
-    except InvalidArgumentError as error:
+    except (InvalidArgumentError, NotSupportedError) as error:
         raise DeviceError(f"cannot open {path}: {error}") from error
     with contextlib.suppress(OSError):
         tty.control.set_low_latency(tty.descriptor)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,6 +24,9 @@ from usbshare.serial_svc.session import Command, Mode
 from usbshare.serial_svc.stats import TimeStats
 
 LONGEST_NAME_BYTES = 64
+HEARTBEAT_INTERVAL_S = 0.25
+
+T = TypeVar("T")
 
 _PRIORITIES = {
     pb.PRIORITY_UNSPECIFIED: None,
@@ -194,7 +197,7 @@ def line_steps(message: pb.LineSequence) -> list[LineStep]:
     ]
 
 
-def _known(table: dict[Any, Any], value: Any, field: str, enum: Any) -> Any:
+def _known(table: Mapping[Any, T], value: Any, field: str, enum: Any) -> T:
     if value in table:
         return table[value]
     accepted = ", ".join(enum.Name(key) for key in table)
@@ -202,7 +205,7 @@ def _known(table: dict[Any, Any], value: Any, field: str, enum: Any) -> Any:
     raise InvalidArgumentError(f"{field} is {given}; accepted: {accepted}")
 
 
-def _optional(table: dict[Any, Any], value: Any, field: str, enum: Any) -> Any:
+def _optional(table: Mapping[Any, T], value: Any, field: str, enum: Any) -> T | None:
     return None if value == 0 else _known(table, value, field, enum)
 
 
@@ -313,7 +316,7 @@ def _opened(event: ev.Opened) -> pb.SessionResponse:
         port=port_message(event.port),
         data_offset=event.data_offset,
         lines=lines_message(event.lines),
-        heartbeat_interval=timedelta(seconds=0.25),
+        heartbeat_interval=duration(HEARTBEAT_INTERVAL_S),
     )
     return pb.SessionResponse(opened=opened)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from usbshare.common.errors import (
     DeviceError,
@@ -15,8 +15,9 @@ from usbshare.common.errors import (
     PortHeldError,
 )
 from usbshare.common.line import Device, LineSettings, ModemLines
-from usbshare.common.profiles import RAW, Priority, Profile, Recogniser, StopAction, StopPlan
-from usbshare.serial_svc.description import PortDescription, PortState, UsbIdentity
+from usbshare.common.profiles import RAW, Priority, Recogniser, StopAction, StopPlan
+from usbshare.serial_svc.description import PortDescription
+from usbshare.serial_svc.device_keeper import DeviceKeeper
 from usbshare.serial_svc.events import (
     CommandOutcome,
     LinesChanged,
@@ -27,6 +28,7 @@ from usbshare.serial_svc.events import (
     SettingsChanged,
 )
 from usbshare.serial_svc.pacer import Pacer
+from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.scheduler import Band, Queued, Scheduler, band_of
 from usbshare.serial_svc.session import Client, Mode, Session
 from usbshare.serial_svc.signal import Signal
@@ -35,32 +37,7 @@ from usbshare.serial_svc.writer import PortWriter
 
 log = logging.getLogger(__name__)
 
-REOPEN_INTERVAL_S = 0.5
 CLOSE_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """How much may wait for one port, and after how long a waiting command moves up a level."""
-
-    max_commands: int = 100
-    max_bytes: int = 65536
-    promote_after_s: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class PortConfig:
-    """A port as configured; `profile` None recognises the firmware by what it says."""
-
-    id: str
-    source: str
-    description: str = ""
-    profile: Profile | None = None
-    settings: LineSettings = field(default_factory=LineSettings)
-    queue: QueueLimits = field(default_factory=QueueLimits)
-    dtr: bool | None = None
-    rts: bool | None = None
-    usb: UsbIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +66,6 @@ class SerialPort:
         self.latched = False
         self.profile = config.profile or RAW
         self.settings = config.settings
-        self.reason = "not opened yet"
         self.counters = PortCounters()
         self.progress = Signal()
         limits = config.queue
@@ -98,17 +74,12 @@ class SerialPort:
             max_bytes=limits.max_bytes,
             promote_after_s=limits.promote_after_s,
         )
-        self._make_device = make_device
         self._clock = clock
         self._on_change = on_change
         self._pacer = Pacer(config.settings.bytes_per_s)
         self._writer = PortWriter(self.scheduler, self._pacer, self.counters, clock, self)
         self._recogniser = None if config.profile else Recogniser()
-        self._state = PortState.AVAILABLE
-        self._device: Device | None = None
-        self._device_name = ""
-        self._opening = asyncio.Lock()
-        self._reopener: asyncio.Task[None] | None = None
+        self._keeper = DeviceKeeper(config.id, make_device, self)
         self._control: Session | None = None
         self._sessions: dict[str, Session] = {}
         self._read_offset = 0
@@ -125,7 +96,12 @@ class SerialPort:
     @property
     def is_open(self) -> bool:
         """Tell whether there is a device to write to."""
-        return self._device is not None
+        return self._keeper.device is not None
+
+    @property
+    def reason(self) -> str:
+        """Why there is no device."""
+        return self._keeper.reason
 
     @property
     def read_offset(self) -> int:
@@ -140,9 +116,9 @@ class SerialPort:
     @property
     def device(self) -> Device:
         """The open device; raises DeviceError while there is none."""
-        if self._device is None:
+        if self._keeper.device is None:
             raise DeviceError(f"port '{self.id}' has no device: {self.reason}")
-        return self._device
+        return self._keeper.device
 
     def describe(self) -> PortDescription:
         """Return the port as it is now."""
@@ -150,9 +126,9 @@ class SerialPort:
             id=self.id,
             description=self.config.description,
             source=self.config.source,
-            device=self._device_name,
+            device=self.config.source if self.is_open else "",
             usb=self.config.usb,
-            state=self._state,
+            state=self._keeper.state,
             state_reason="" if self.is_open else self.reason,
             configured_profile=self.config.profile.name if self.config.profile else "auto",
             profile=self.profile.name,
@@ -271,7 +247,7 @@ class SerialPort:
         """Act on the machine at once, ahead of every queue; an emergency stop latches the port."""
         start = self._clock()
         plan = self.profile.stop_plan(action)
-        if self._device is None:
+        if not self.is_open:
             await self.ensure_open()
         fenced = self._fence() if action is StopAction.EMERGENCY_STOP else 0
         sent = self._carry_out(plan)
@@ -327,50 +303,14 @@ class SerialPort:
 
     async def ensure_open(self) -> None:
         """Open the device unless it is open; raises DeviceError naming the port and the reason."""
-        async with self._opening:
-            if self._device is not None:
-                return
-            try:
-                device = self._make_device(self.settings)
-                await device.open(self)
-                if device.settings != self.settings:
-                    await device.configure(self.settings)
-            except DeviceError as error:
-                self._fail(str(error))
-                raise DeviceError(f"port '{self.id}': {error}") from error
-            self._attach(device)
+        await self._keeper.ensure_open()
 
     async def close(self) -> None:
         """Stop taking sessions, end those there are, close the device."""
         self._closing = True
-        if self._reopener is not None:
-            self._reopener.cancel()
         await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self._sessions.values()))
         self._writer.detach()
-        if self._device is not None:
-            await self._device.close()
-            self._device = None
-
-    def _attach(self, device: Device) -> None:
-        self._device = device
-        self._device_name = getattr(device, "name", self.config.source)
-        self.settings = device.settings
-        self._state, self.reason = PortState.OPEN, ""
-        self._writer.attach(device)
-        log.info("port '%s' opened: %s", self.id, self._device_name)
-        self._changed()
-
-    def _fail(self, reason: str) -> None:
-        self._state, self.reason = PortState.FAILED, reason
-        self._changed()
-
-    async def _reopen(self) -> None:
-        while not self.is_open:
-            await asyncio.sleep(REOPEN_INTERVAL_S)
-            try:
-                await self.ensure_open()
-            except DeviceError as error:
-                log.debug("not back yet: %s", error)
+        await self._keeper.close()
 
     # What the writer tells.
 
@@ -388,10 +328,7 @@ class SerialPort:
 
     def write_failed(self, reason: str) -> None:
         """Give up a device that refuses a write."""
-        device = self._device
         self.device_lost(reason)
-        if device is not None:
-            asyncio.get_running_loop().create_task(device.close(), name=f"close {self.id}")
 
     # What the device tells.
 
@@ -414,22 +351,27 @@ class SerialPort:
         """Tell every session of the modem lines."""
         self._tell(LinesChanged(lines))
 
+    def device_opened(self, device: Device) -> None:
+        """Write to the device from now on."""
+        self.settings = device.settings
+        self._writer.attach(device)
+        log.info("port '%s' opened: %s", self.id, self.config.source)
+        self._changed()
+
+    def device_failed(self) -> None:
+        """Tell that the device cannot be opened."""
+        self._changed()
+
     def device_lost(self, reason: str) -> None:
         """Tell every session that the device is gone; what was queued has failed."""
-        if self._device is None:
+        if not self._keeper.lost(reason):
             return
-        self._device = None
         self.counters.device_errors += 1
         self.epoch += 1
-        self._state, self.reason = PortState.ABSENT, reason
         log.warning("port '%s' lost its device: %s", self.id, reason)
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
         self._changed()
-        if not self._closing:
-            self._reopener = asyncio.get_running_loop().create_task(
-                self._reopen(), name=f"reopen {self.id}"
-            )
 
     def _recognise(self, recogniser: Recogniser, data: bytes) -> None:
         profile = recogniser.feed(data)

@@ -11,7 +11,8 @@ from enum import Enum
 from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
-from usbshare.serial_svc.port import PortConfig, QueueLimits, SerialPort
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.signal import Signal
 from usbshare.serial_svc.sources import device_maker
 
@@ -87,7 +88,7 @@ class Registry:
         """Offer the USB serial ports that are plugged in now, forget unused ones that are not."""
         found = dict(name_devices(await asyncio.to_thread(list_serial_devices)))
         for port_id in found.keys() - self._ports.keys():
-            log.info("port '%s' plugged in: %s", port_id, found[port_id].device)
+            log.info("port '%s' plugged in: %s", port_id, found[port_id].path)
             self.add(_plugged_in(port_id, found[port_id], queue))
         for port in self.ports:
             gone = port.config.usb is not None and port.id not in found
@@ -110,7 +111,7 @@ def name_devices(
 ) -> list[tuple[str, SerialDeviceFound]]:
     """Give each device an id made of its USB identity; equal ones are numbered."""
     named: dict[str, SerialDeviceFound] = {}
-    for device in sorted(devices, key=lambda device: device.device):
+    for device in sorted(devices, key=lambda device: device.path):
         identity = f"{device.vid:04x}-{device.pid:04x}-{device.serial_number or ''}".rstrip("-")
         base = re.sub(r"[^a-z0-9.-]+", "-", identity.lower()).strip("-")[:56]
         copies = (f"{base}-{number}" for number in range(2, 1000))
@@ -127,5 +128,5 @@ def _plugged_in(port_id: str, found: SerialDeviceFound, queue: QueueLimits) -> P
         found.manufacturer or "",
         found.product or "",
     )
-    source = found.by_id or found.device
+    source = found.by_id_path or found.path
     return PortConfig(port_id, source, found.description or "", queue=queue, usb=usb)

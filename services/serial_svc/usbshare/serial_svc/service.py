@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import time
+from typing import Any
 
 import grpc
 from grpc_health.v1.health import aio as health
@@ -82,7 +83,7 @@ async def _until_stopped(registry: Registry, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    tasks = [asyncio.create_task(stopped.wait(), name="until stopped")]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
     if not settings.ports:
         follow = registry.follow_usb(settings.queue.limits())
         tasks.append(asyncio.create_task(follow, name="follow usb"))

@@ -51,7 +51,7 @@ class SerialServicer(SerialServiceServicer):
         async for change, port in self._registry.watch():
             yield convert.watch_message(change, port)
 
-    async def Session(
+    async def Session(  # type: ignore[override]  # the stub knows only generators
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
     ) -> None:
         """Serve one session: one task reads, one writes, the first to end ends both."""

@@ -12,7 +12,7 @@ from usbshare.common.config import Table
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
 from usbshare.common.profiles import BY_NAME, Profile, StopAction, StopPlan
-from usbshare.serial_svc.port import PortConfig, QueueLimits
+from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.sim.url import parse_sim_url
 from usbshare.serial_svc.sources import SIM_SCHEME
 

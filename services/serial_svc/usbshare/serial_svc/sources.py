@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from usbshare.common.device_source import open_device_for
 from usbshare.common.line import Device, LineSettings
-from usbshare.serial_svc.port import PortConfig
+from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.sim.device import sim_device
 
 SIM_SCHEME = "sim://"

@@ -1,0 +1,105 @@
+"""Opens one port's device at first use, keeps it open, and opens it again when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+from usbshare.common.errors import DeviceError
+from usbshare.common.line import Device, DeviceListener, LineSettings
+from usbshare.serial_svc.description import PortState
+
+log = logging.getLogger(__name__)
+
+REOPEN_INTERVAL_S = 0.5
+
+
+class KeptDeviceListener(DeviceListener, Protocol):
+    """Whom the keeper tells, besides what the device tells by itself."""
+
+    @property
+    def settings(self) -> LineSettings:
+        """The settings that a device gets when it is opened."""
+        ...
+
+    def device_opened(self, device: Device) -> None:
+        """Learn that a device is open."""
+
+    def device_failed(self) -> None:
+        """Learn that the device could not be opened; `state` and `reason` say why."""
+
+
+class DeviceKeeper:
+    """Knows whether a port has its device, and why not."""
+
+    def __init__(
+        self,
+        port_id: str,
+        make_device: Callable[[LineSettings], Device],
+        listener: KeptDeviceListener,
+    ) -> None:
+        self.device: Device | None = None
+        self.state = PortState.AVAILABLE
+        self.reason = "not opened yet"
+        self._port_id = port_id
+        self._make_device = make_device
+        self._listener = listener
+        self._opening = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def ensure_open(self) -> None:
+        """Open the device unless it is open; raises DeviceError naming the port and the reason."""
+        async with self._opening:
+            if self.device is not None:
+                return
+            try:
+                device = await self._open()
+            except DeviceError as error:
+                self.state, self.reason = PortState.FAILED, str(error)
+                self._listener.device_failed()
+                raise DeviceError(f"port '{self._port_id}': {error}") from error
+            self.device, self.state, self.reason = device, PortState.OPEN, ""
+            self._listener.device_opened(device)
+
+    def lost(self, reason: str) -> bool:
+        """Note that the device is gone, and look for it from now on; False if it was known."""
+        device, self.device = self.device, None
+        if device is None:
+            return False
+        self.state, self.reason = PortState.ABSENT, reason
+        self._run(device.close(), "close")
+        if not self._closed:
+            self._run(self._reopen(), "reopen")
+        return True
+
+    async def close(self) -> None:
+        """Close the device for good."""
+        self._closed = True
+        for task in self._background:
+            task.cancel()
+        device, self.device = self.device, None
+        if device is not None:
+            await device.close()
+
+    async def _open(self) -> Device:
+        device = self._make_device(self._listener.settings)
+        await device.open(self._listener)
+        if device.settings != self._listener.settings:
+            await device.configure(self._listener.settings)
+        return device
+
+    async def _reopen(self) -> None:
+        while self.device is None:
+            await asyncio.sleep(REOPEN_INTERVAL_S)
+            try:
+                await self.ensure_open()
+            except DeviceError as error:
+                log.debug("not back yet: %s", error)
+
+    def _run(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"{name} {self._port_id}")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

@@ -1,0 +1,33 @@
+"""A port as configured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from usbshare.common.line import LineSettings
+from usbshare.common.profiles import Profile
+from usbshare.serial_svc.description import UsbIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait for one port, and after how long a waiting command moves up a level."""
+
+    max_commands: int = 100
+    max_bytes: int = 65536
+    promote_after_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PortConfig:
+    """One port; `profile` None recognises the firmware by what it says."""
+
+    id: str
+    source: str
+    description: str = ""
+    profile: Profile | None = None
+    settings: LineSettings = field(default_factory=LineSettings)
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    dtr: bool | None = None
+    rts: bool | None = None
+    usb: UsbIdentity | None = None
