@@ -43,7 +43,7 @@ run-services: $(VENV)/.runtime ## Start the services of this host
 	@exec $(BIN)/serial-svc
 
 demo: $(VENV)/.runtime ## Stream an engraving to a simulated laser through a virtual COM port
-	@exec $(BIN)/bridge demo
+	@exec $(BIN)/python -m usbshare.bridge.demo
 
 test: $(VENV)/.dev ## Run every fast test
 	@$(BIN)/python -m pytest -m "not slow and not hardware"
