@@ -11,6 +11,7 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -97,7 +98,7 @@ class Session:
         while not (await self.next()).HasField("closed"):
             pass
 
-    async def _write(self, **message: object) -> None:
+    async def _write(self, **message: Any) -> None:
         async with self._write_lock:  # grpc.aio takes one message at a time
             await self._call.write(pb.SessionRequest(received_offset=self._received, **message))
 
@@ -111,7 +112,8 @@ async def jog(target: str, bundle: Path, port_id: str = "") -> None:
         beating = asyncio.create_task(session.beat())
         for line in COMMANDS:
             answer = await session.ask(line)
-            print(f"{line} -> {answer.decode().strip()}")
+            lines = filter(None, answer.decode().splitlines())
+            print(f"{line} -> {', '.join(lines)}")
         await session.close(beating)
         print("closed")
 

@@ -38,7 +38,7 @@ def test_the_python_example_jogs_and_closes_cleanly(home: Path, target: str, bun
     first, *answers, last = output.splitlines()
     assert first.startswith("opened port 'laser', session ")
     assert len(answers) == 3
-    assert all(answer.endswith("-> ok") for answer in answers)
+    assert all(answer.endswith("ok") for answer in answers)
     assert last == "closed"
 
 

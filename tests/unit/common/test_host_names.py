@@ -44,7 +44,7 @@ def test_own_names_and_addresses_are_found(host: Path) -> None:
 
 def test_hosts_file_names_of_own_addresses_are_found(host: Path) -> None:
     host.write_text(
-        "127.0.0.1 localhost # loop\n127.0.0.1\tlaser Cutter\n192.0.2.9 other\n\n# x\n::1\n"
+        "127.0.0.1 localhost # loop\n127.0.1.1\tlaser Cutter\n192.0.2.9 other\n\n# x\n::1\n"
     )
     assert {"laser", "cutter"} < set(host_names().dns)
     assert "other" not in host_names().dns

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from usbshare.common.channel import KEEPALIVE, Target, parse_target
 from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.grpc_environment import prefer_system_resolver
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,16 @@ def test_the_default_port_is_the_callers() -> None:
 @pytest.mark.parametrize("text", ["laser:50051", "[fd00::2]:50051", "192.0.2.7:1"])
 def test_targets_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_target(text)) == text
+
+
+def test_the_system_resolver_is_preferred_but_not_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_DNS_RESOLVER", "")
+    monkeypatch.delenv("GRPC_DNS_RESOLVER")
+    prefer_system_resolver()
+    assert os.environ["GRPC_DNS_RESOLVER"] == "native"
+    monkeypatch.setenv("GRPC_DNS_RESOLVER", "ares")
+    prefer_system_resolver()
+    assert os.environ["GRPC_DNS_RESOLVER"] == "ares"
 
 
 def test_the_keepalive_set_is_whole() -> None:

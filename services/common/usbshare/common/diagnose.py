@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from cryptography import x509
+
 from usbshare.common import certificates
 from usbshare.common.channel import Target
 from usbshare.common.errors import ConfigError
@@ -78,11 +80,8 @@ def _explain_server(result: Probe, target: Target, bundle: ClientBundle) -> str:
 
 
 def _explain_expired(result: Probe, target: Target) -> str:
-    end = (
-        ""
-        if result.certificate is None
-        else f" on {result.certificate.not_valid_after_utc:%Y-%m-%d}"
-    )
+    shown = result.certificate
+    end = f" on {shown.not_valid_after_utc:%Y-%m-%d}" if shown else ""
     return (
         f"the certificate of {target} expired{end}: start the service there again, which renews "
         "it; if that is in the future, set the clock of this computer"
@@ -90,27 +89,24 @@ def _explain_expired(result: Probe, target: Target) -> str:
 
 
 def _explain_too_early(result: Probe, target: Target) -> str:
-    start = (
-        "later"
-        if result.certificate is None
-        else f"{result.certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-    )
-    return (
-        f"the certificate of {target} is valid only from {start}: set the clocks of both computers"
-    )
+    shown = result.certificate
+    start = f"only from {shown.not_valid_before_utc:%Y-%m-%d %H:%M} UTC" if shown else "not yet"
+    return f"the certificate of {target} is valid {start}: set the clocks of both computers"
 
 
 def _explain_name(result: Probe, target: Target) -> str:
-    names: list[str] = []
-    if result.certificate is not None:
-        names = [
-            name for kind in certificates.subject_names(result.certificate) for name in sorted(kind)
-        ]
-    shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    shown = "other names" if result.certificate is None else _shown_names(result.certificate)
     return (
-        f"the certificate of {target} is not for {target.host!r} but for {shown or 'other names'}: "
+        f"the certificate of {target} is not for {target.host!r} but for {shown}: "
         f"use one of them, or add {target.host!r} to `[tls] names` on the host"
     )
+
+
+def _shown_names(certificate: x509.Certificate) -> str:
+    dns, addresses = certificates.subject_names(certificate)
+    names = [*sorted(dns), *sorted(addresses)]
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    return (", ".join(names[:_MOST_NAMES]) or "nobody") + more
 
 
 _SERVER_TEXTS: dict[int, Callable[[Probe, Target], str]] = {

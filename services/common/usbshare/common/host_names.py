@@ -75,9 +75,15 @@ def _names_in_hosts_files(addresses: set[str]) -> set[str]:
     names: set[str] = set()
     for line in _hosts_lines():
         address, *aliases = line.partition("#")[0].split() or [""]
-        if address in addresses:
+        if address in addresses or _is_loopback(address):
             names.update(aliases)
     return names
+
+
+def _is_loopback(text: str) -> bool:
+    # Debian's installer gives the host's name to 127.0.1.1, which no interface has.
+    address = parse_address(text)
+    return address is not None and address.is_loopback
 
 
 def _hosts_lines() -> Iterator[str]:
