@@ -1,1 +1,1 @@
-"""Benchmarks of usbshare against its peers, all in one interleaved run: `python -m bench [NAME]`."""
+"""Benchmarks of usbshare against its peers, interleaved in one run: `python -m bench [NAME]`."""

@@ -21,10 +21,6 @@ from usbshare.common.loop import run
 
 METHOD = "/bench.Bare/Stream"
 READ_BYTES = 4096
-SERIALISERS = {
-    "request_deserializer": BytesValue.FromString,
-    "response_serializer": BytesValue.SerializeToString,
-}
 
 
 class Line:
@@ -40,10 +36,12 @@ class Line:
         self._read.put_nowait(os.read(self._descriptor, READ_BYTES))
 
     async def pump(self, send: Callable[[BytesValue], Awaitable[None]]) -> None:
+        """Send what is read, for ever."""
         while True:
             await send(BytesValue(value=await self._read.get()))
 
     def write(self, data: bytes) -> None:
+        """Write bytes."""
         os.write(self._descriptor, data)
 
 
@@ -59,7 +57,11 @@ async def far(target: str, path: str, site: Path) -> None:
             line.write(request.value)
         pump.cancel()
 
-    handler = grpc.stream_stream_rpc_method_handler(stream, **SERIALISERS)
+    handler: Any = grpc.stream_stream_rpc_method_handler(
+        stream,
+        request_deserializer=BytesValue.FromString,
+        response_serializer=BytesValue.SerializeToString,
+    )
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.Bare", {"Stream": handler}),)
@@ -87,7 +89,7 @@ async def near(target: str, link: str, site: Path) -> None:
         )()
         line = Line(master)
         pump = asyncio.create_task(line.pump(call.write))
-        Path(link).symlink_to(os.ttyname(slave))
+        os.symlink(os.ttyname(slave), link)
         async for response in call:
             line.write(response.value)
         pump.cancel()
@@ -98,5 +100,5 @@ def _certificates(bundle: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    side, *arguments, folder = sys.argv[1:]
-    run({"far": far, "near": near}[side](*arguments, Path(folder)))
+    side, address, place, folder = sys.argv[1:]
+    run({"far": far, "near": near}[side](address, place, Path(folder)))

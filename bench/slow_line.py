@@ -20,7 +20,7 @@ MASTER_VARIABLE = "USBSHARE_BENCH_MASTER"
 def _serve() -> None:
     master = int(os.environ[MASTER_VARIABLE])
 
-    def unsent_bytes(device: PosixDevice) -> int:
+    def unsent_bytes(self: PosixDevice) -> int:
         return int(struct.unpack("i", fcntl.ioctl(master, termios.FIONREAD, bytes(4)))[0])
 
     PosixDevice.unsent_bytes = unsent_bytes  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""921600 baud both ways at once: is anything lost, and what does it cost in CPU time?
+"""What 921600 baud both ways at once loses, and what it costs in CPU time.
 
 Program and device each send their writes as fast as the line would carry them and receive the
 other's; both sides sum what they sent and received. Us and socat take turns.
@@ -138,7 +138,8 @@ def _print(ways: dict[str, Way]) -> None:
     for size in SIZES if SOCAT in ways else ():
         ours, socat = (ways[name].costs[size] for name in (OURS, SOCAT))
         ratio = (ours.near_s + ours.far_s) / (socat.near_s + socat.far_s)
-        result("cpu_ratio_to_socat" + ("" if size == SIZES[0] else f"_{size}_bytes"), ratio, "ratio")
+        suffix = "" if size == SIZES[0] else f"_{size}_bytes"
+        result(f"cpu_ratio_to_socat{suffix}", ratio, "ratio")
     costs = ways[OURS].costs.values()
     result("lost_bytes", sum(cost.lost for cost in costs), "bytes")
     result("damaged_runs", sum(cost.damaged for cost in costs), "runs")

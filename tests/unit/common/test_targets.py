@@ -8,7 +8,7 @@ import pytest
 
 from usbshare.common.channel import KEEPALIVE, Target, parse_target
 from usbshare.common.errors import InvalidArgumentError
-from usbshare.common.grpc_environment import prefer_system_resolver
+from usbshare.common.grpc_environment import prepare_grpc
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,11 @@ def test_targets_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_target(text)) == text
 
 
-def test_the_system_resolver_is_preferred_but_not_forced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRPC_DNS_RESOLVER", "")
-    monkeypatch.delenv("GRPC_DNS_RESOLVER")
-    prefer_system_resolver()
+def test_grpcs_environment_is_set_only_where_nobody_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"GRPC_VERBOSITY": "debug"})
+    prepare_grpc()
     assert os.environ["GRPC_DNS_RESOLVER"] == "native"
-    monkeypatch.setenv("GRPC_DNS_RESOLVER", "ares")
-    prefer_system_resolver()
-    assert os.environ["GRPC_DNS_RESOLVER"] == "ares"
+    assert os.environ["GRPC_VERBOSITY"] == "debug"
 
 
 def test_the_keepalive_set_is_whole() -> None:

@@ -19,24 +19,23 @@ class Ledger:
         self.received_offset += size
         self._received_commands += 1
 
-    def credit(self, waiting_commands: int, waiting_bytes: int, window: int) -> Credit:
-        """Return what the session may send, given what of it still waits."""
-        consumed = self.received_offset - waiting_bytes
-        done = self._received_commands - waiting_commands
-        return Credit(
-            limit_offset=max(self._told.limit_offset, consumed + window),
-            limit_commands=max(self._told.limit_commands, done + self._most_commands),
-            consumed_offset=max(self._told.consumed_offset, consumed),
-        )
-
-    def is_due(self, credit: Credit, window: int) -> bool:
+    def is_due(self, waiting_commands: int, waiting_bytes: int, window: int) -> bool:
         """Tell whether the news is worth a message of its own: a quarter of either limit."""
-        freed_bytes = credit.consumed_offset - self._told.consumed_offset
-        freed_commands = credit.limit_commands - self._told.limit_commands
+        freed_bytes = self.received_offset - waiting_bytes - self._told.consumed_offset
+        done = self._received_commands - waiting_commands
+        freed_commands = done + self._most_commands - self._told.limit_commands
         return freed_bytes * 4 >= window or freed_commands * 4 >= self._most_commands
 
-    def tell(self, credit: Credit) -> bool:
-        """Note that the session is told now; False when it would be no news."""
-        news = credit != self._told
-        self._told = credit
-        return news
+    def tell(self, waiting_commands: int, waiting_bytes: int, window: int) -> Credit | None:
+        """Return what to tell the session now, given what of it still waits; None for no news."""
+        told = self._told
+        consumed = max(told.consumed_offset, self.received_offset - waiting_bytes)
+        done = self._received_commands - waiting_commands
+        limit_offset = max(told.limit_offset, consumed + window)
+        limit_commands = max(told.limit_commands, done + self._most_commands)
+        if (limit_offset, limit_commands) == (told.limit_offset, told.limit_commands) and (
+            consumed == told.consumed_offset
+        ):
+            return None
+        self._told = Credit(limit_offset, limit_commands, consumed)
+        return self._told

@@ -38,6 +38,7 @@ from usbshare.serial_svc.writer import PortWriter
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
+QUIET_DEPTH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,8 @@ class SerialPort:
         """Queue a command of the control session and write what may go at once."""
         self.scheduler.add(command)
         depth = self.scheduler.commands
-        self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
+        if depth > self.counters.max_queue_commands:
+            self.counters.max_queue_commands = depth
         self._writer.pump()
         self._tell_band()
 
@@ -237,6 +239,8 @@ class SerialPort:
         self.settings = await self.device.configure(settings)
         self._pacer.set_rate(self.settings.bytes_per_s)
         if self.settings != before:
+            for session in self._sessions.values():
+                session.line_changed()
             self._tell(SettingsChanged(self.settings))
             self._changed(tell=False)
         return self.settings
@@ -354,6 +358,8 @@ class SerialPort:
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
         self.settings = device.settings
+        for session in self._sessions.values():
+            session.line_changed()
         self._writer.attach(device)
         log.info("port '%s' opened: %s", self.id, self.config.source)
         self._changed()
@@ -387,7 +393,10 @@ class SerialPort:
             session.send(event)
 
     def _tell_band(self) -> None:
-        band = band_of(self.scheduler.commands)
+        depth = self.scheduler.commands
+        if depth <= QUIET_DEPTH and self._band is Band.NORMAL:
+            return
+        band = band_of(depth)
         if band is not self._band:
             self._band = band
             self._tell(self.queue_state())

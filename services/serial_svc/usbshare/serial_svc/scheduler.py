@@ -182,6 +182,8 @@ class Scheduler:
         self._current = None
 
     def _best(self, now: float) -> Queued | None:
+        if not self._commands:
+            return None
         lanes = [lane for lane in self._lanes.values() if lane.commands]
         if len(lanes) == 1 and lanes[0].ordering is Ordering.PROGRAM:
             return next(lanes[0].heads())

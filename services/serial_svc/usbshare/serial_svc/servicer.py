@@ -55,13 +55,13 @@ class SerialServicer(SerialServiceServicer):
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
     ) -> None:
         """Serve one session: one task reads, one writes, the first to end ends both."""
-        first = await anext(request_iterator, None)
-        if first is None or first.WhichOneof("message") != "open":
+        first = await context.read()
+        if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a session must be `open`")
         port = self._registry.get(first.open.port_id)
         session = await port.open_session(_client(first.open, context))
         try:
-            await _serve(session, port, first, request_iterator, context)
+            await _serve(session, port, first, context)
         finally:
             session.lost()
 
@@ -137,12 +137,11 @@ async def _serve(
     session: Session,
     port: SerialPort,
     first: pb.SessionRequest,
-    requests: AsyncIterator[pb.SessionRequest],
     context: Context,
 ) -> None:
     writer = asyncio.create_task(_write(session, context), name=f"write {session.client.name}")
     reader = asyncio.create_task(
-        _read(session, port, first, requests), name=f"read {session.client.name}"
+        _read(session, port, first, context), name=f"read {session.client.name}"
     )
     try:
         await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
@@ -175,16 +174,19 @@ async def _read(
     session: Session,
     port: SerialPort,
     first: pb.SessionRequest,
-    requests: AsyncIterator[pb.SessionRequest],
+    context: Context,
 ) -> bool:
     """Handle requests until the stream ends; True when the client said goodbye."""
     desk = _Desk(session, port)
     if first.open.HasField("settings"):
         await desk.configure(pb.Configure(settings=first.open.settings))
-    async for request in requests:
+    while (request := await context.read()) is not grpc.aio.EOF:
         if request.HasField("received_offset"):
             session.outbox.acknowledged(request.received_offset)
         kind = request.WhichOneof("message")
+        if kind == "command":  # what comes most, and must not wait
+            await session.command(convert.command(request.command))
+            continue
         if kind == "close":
             await session.close()
             return True
@@ -200,7 +202,6 @@ class _Desk:
         self._session = session
         self._operations = LineOperations(port, session)
         self._handlers: dict[str, Callable[[Any], Awaitable[None]]] = {
-            "command": self.command,
             "realtime": self.realtime,
             "configure": self.configure,
             "set_lines": self.set_lines,
@@ -217,9 +218,6 @@ class _Desk:
         if handler is None:
             raise InvalidArgumentError(f"`{kind}` is allowed only as the first message")
         await handler(getattr(request, kind))
-
-    async def command(self, message: pb.Command) -> None:
-        await self._session.command(convert.command(message))
 
     async def realtime(self, message: pb.Realtime) -> None:
         self._session.realtime(message.data)

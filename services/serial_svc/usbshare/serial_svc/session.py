@@ -96,6 +96,8 @@ class Session:
         self._runner: asyncio.Task[None] | None = None
         self._ledger = Ledger(port.scheduler.max_commands)
         self._round_trip_s = 0.0
+        self._window = 0
+        self.line_changed()
 
     # What the client sends.
 
@@ -142,6 +144,7 @@ class Session:
     def heartbeat(self, heartbeat_id: int, round_trip_s: float) -> None:
         """Answer a heartbeat; the round trip sizes the credit window."""
         self._round_trip_s = round_trip_s
+        self.line_changed()
         self.send(HeartbeatReply(heartbeat_id))
 
     def flush_output(self) -> None:
@@ -192,13 +195,17 @@ class Session:
 
     def progressed(self) -> None:
         """Learn that bytes left the queue, so that credit may be due."""
-        if self._ledger.is_due(self._credit(), self._window()):
+        if self._ledger.is_due(*self._waiting(), self._window):
             self.outbox.poke()
+
+    def line_changed(self) -> None:
+        """Learn that the line's rate changed, which sizes the window."""
+        rate = self._port.settings.bytes_per_s
+        self._window = window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)
 
     def credit_due(self) -> Credit | None:
         """Return the credit to tell with the next message, None if nothing changed."""
-        credit = self._credit()
-        return credit if self._ledger.tell(credit) else None
+        return self._ledger.tell(*self._waiting(), self._window)
 
     # Helpers.
 
@@ -313,12 +320,10 @@ class Session:
         self._held.clear()
         self._port.session_ended(self)
 
-    def _credit(self) -> Credit:
+    def _waiting(self) -> tuple[int, int]:
+        """Return how many commands and bytes were received and have not left."""
         commands, size = self._port.scheduler.waiting_of(self)
-        held = [item.data for item in self._held if isinstance(item, Command)]
-        commands += len(held)
-        return self._ledger.credit(commands, size + sum(map(len, held)), self._window())
-
-    def _window(self) -> int:
-        rate = self._port.settings.bytes_per_s
-        return window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)
+        if self._held:
+            held = [item.data for item in self._held if isinstance(item, Command)]
+            return commands + len(held), size + sum(map(len, held))
+        return commands, size
