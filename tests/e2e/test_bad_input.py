@@ -52,7 +52,7 @@ def test_an_unknown_port_is_told_with_those_there_are(home: Path, target: str) -
 
 def test_a_missing_port_is_told_where_the_host_has_several(home: Path, target: str) -> None:
     _, output = fails(home, "--target", target, "--vcom", "COM10")
-    assert "the host has several ports: absent, gone, laser" in output
+    assert "the host has several ports; name one (port_id, --port): absent, gone, laser" in output
 
 
 def test_a_device_that_is_not_there_is_named(home: Path, target: str) -> None:

@@ -250,3 +250,14 @@ def test_a_simulated_machine_on_a_pty_can_be_shared(tmp_path: Path) -> None:
         received = [json.loads(line) for line in record.read_text().splitlines()]
         sent = b"".join(bytes.fromhex(entry["rx"]) for entry in received if "rx" in entry)
         assert sent.endswith(b"G1 X1 F600 S10\n")
+
+
+def test_send_takes_realtime_bytes_and_silence_for_an_answer(tmp_path: Path, target: str) -> None:
+    send = ["bridge", "send", "--target", target]
+    assert run([*send, "$I"], tmp_path)[0] == 0
+    code, output = run([*send, "?"], tmp_path)
+    assert code == 0
+    assert output.startswith("<Idle|")
+    assert "ok" not in output
+    code, output = run([*send, "--quiet", "0.1", "!"], tmp_path)
+    assert (code, output.startswith("waited ")) == (0, True)

@@ -86,7 +86,12 @@ async def test_bytes_pass_both_ways(
     port, session = await open_port(registry, url.format(start(accepter)))
     await session.command(Command(1, None, port.epoch, 0, b"G0 X1\n"))
     heard = bytearray()
-    await until(lambda: heard.extend(_read(device[0])) or heard == b"G0 X1\n")
+
+    def all_is_heard() -> bool:
+        heard.extend(_read(device[0]))
+        return heard == b"G0 X1\n"
+
+    await until(all_is_heard)
     os.write(device[0], b"ok\r\n")
     await until(lambda: port.read_offset == 4)
 

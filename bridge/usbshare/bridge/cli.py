@@ -161,8 +161,7 @@ def send(
     """Send one COMMAND line and print the answer."""
     where, trust = _connection(context, target, bundle, insecure)
     level = Priority[priority.upper()] if priority else None
-    data = command.encode() + b"\n"
-    answer = run(_send(where, trust, port, data, level, quiet_s, timeout_s))
+    answer = run(_send(where, trust, port, command.encode(), level, quiet_s, timeout_s))
     sys.stdout.buffer.write(answer.data.replace(b"\r\n", b"\n"))
     sys.stdout.flush()
     queue_ms, write_ms = answer.queue_time_s * 1e3, answer.write_time_s * 1e3
@@ -191,7 +190,7 @@ async def _send(
     target: Target,
     bundle: ClientBundle | None,
     port: str,
-    data: bytes,
+    line: bytes,
     priority: Priority | None,
     quiet_s: float,
     timeout_s: float,
@@ -200,7 +199,7 @@ async def _send(
     try:
         name = client_name("bridge send")
         return await send_command(
-            client, port, data, priority, name, quiet_s=quiet_s, timeout_s=timeout_s
+            client, port, line, priority, name, quiet_s=quiet_s, timeout_s=timeout_s
         )
     finally:
         await client.close()

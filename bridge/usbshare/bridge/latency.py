@@ -43,4 +43,4 @@ class Latency:
             return None
         mean = sum(self._seconds) / len(self._seconds)
         values = (self._seconds[-1], min(self._seconds), mean, max(self._seconds))
-        return LatencySummary(*(value * 1e3 for value in values))
+        return LatencySummary(*(round(value * 1e3, 3) for value in values))

@@ -14,15 +14,18 @@ from usbshare.bridge.messages import (
     DataEvent,
     Event,
     Goodbye,
+    Message,
     OpenedEvent,
+    RemotePort,
     ResultEvent,
     SendCommand,
+    SendRealtime,
 )
 from usbshare.common.errors import ConnectionRefusedByPeerError, DeviceError
 from usbshare.common.profiles import Priority
 
 COMMAND_ID = 1
-_LAST_LINE = re.compile(rb"(?m)^(ok\b.*|error:.*|ALARM:.*|Error:.*)\r?\n")
+_LAST_LINE = re.compile(rb"(?m)^(ok\b.*|error:.*|ALARM:.*|Error:.*|<.*>)\r?\n")
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class Answer:
     """What came back: the device's bytes, and the times of the command in seconds."""
 
     data: bytearray = field(default_factory=bytearray)
+    was_written: bool = False
     queue_time_s: float = 0.0
     write_time_s: float = 0.0
 
@@ -42,20 +46,20 @@ class Answer:
 async def send_command(
     client: SerialClient,
     port_id: str,
-    data: bytes,
+    line: bytes,
     priority: Priority | None,
     name: str,
     *,
     quiet_s: float,
     timeout_s: float,
 ) -> Answer:
-    """Send a command and return the answer: up to its last line, or until the device is quiet.
+    """Send a line (no line end) and return the answer: to its last line, or to a silence.
 
     Raises DeviceError when the command was not written, PortHeldError when the port is in use.
     """
     stream = await client.open_session(port_id, independent=True, name=name)
     try:
-        return await asyncio.wait_for(_exchange(stream, data, priority, quiet_s=quiet_s), timeout_s)
+        return await asyncio.wait_for(_exchange(stream, line, priority, quiet_s=quiet_s), timeout_s)
     except TimeoutError as error:
         raise DeviceError(f"no answer within {timeout_s:g} s") from error
     except EOFError as error:
@@ -67,39 +71,82 @@ async def send_command(
 
 
 async def _exchange(
-    stream: SessionStream, data: bytes, priority: Priority | None, *, quiet_s: float
+    stream: SessionStream, line: bytes, priority: Priority | None, *, quiet_s: float
 ) -> Answer:
-    opened = await _next(stream)
-    epoch = opened.port.epoch if isinstance(opened, OpenedEvent) else 0
-    await stream.send(SendCommand(COMMAND_ID, 0, data, epoch, priority))
     answer = Answer()
-    await _collect(stream, answer, quiet_s)
-    await stream.send(Goodbye())
-    while not isinstance(await _next(stream), ClosedEvent):
-        pass
+    events = _Events(stream)
+    try:
+        opened = await events.next()
+        if not isinstance(opened, OpenedEvent):
+            raise EOFError
+        message = _message(line, priority, opened.port)
+        await stream.send(message)
+        answer.was_written = not isinstance(message, SendCommand)
+        await _collect(events, answer, quiet_s)
+        await stream.send(Goodbye())
+        while not isinstance(await events.next(), ClosedEvent):
+            pass
+    finally:
+        events.stop()
     return answer
 
 
-async def _collect(stream: SessionStream, answer: Answer, quiet_s: float) -> None:
-    written = False
-    while not (written and answer.is_whole):
-        try:
-            event = await asyncio.wait_for(_next(stream), quiet_s if written else None)
-        except TimeoutError:
-            return
+def _message(line: bytes, priority: Priority | None, port: RemotePort) -> Message:
+    """Return a line as a command, or bytes that the firmware takes in real time as they are."""
+    if port.profile.realtime and port.profile.is_realtime(line):
+        return SendRealtime(line, port.epoch)
+    return SendCommand(COMMAND_ID, 0, line + b"\n", port.epoch, priority)
+
+
+async def _collect(events: _Events, answer: Answer, quiet_s: float) -> None:
+    """Take events until the answer is whole, or nothing comes for `quiet_s` after the last."""
+    while not (answer.was_written and answer.is_whole):
+        event = await events.next_within(quiet_s if answer.was_written else None)
         match event:
+            case None:
+                return
             case DataEvent():
                 answer.data += event.data
             case ResultEvent() if event.outcome == "written":
-                written = True
+                answer.was_written = True
                 answer.queue_time_s = event.queue_time_s
                 answer.write_time_s = event.write_time_s
             case ResultEvent():
                 raise DeviceError(f"the command was {event.outcome}: {event.message}")
 
 
-async def _next(stream: SessionStream) -> Event:
-    while True:
-        event, _ = await stream.receive()
-        if event is not None:
-            return event
+class _Events:
+    """A session's events; waiting for one may be given up without harm to the stream.
+
+    Cancelling a `read` of grpc.aio cancels the whole RPC, so the pending one is kept instead.
+    """
+
+    def __init__(self, stream: SessionStream) -> None:
+        self._stream = stream
+        self._pending: asyncio.Task[Event] | None = None
+
+    async def next(self) -> Event:
+        """Return the next event."""
+        pending = self._pending or asyncio.create_task(self._receive(), name="receive")
+        self._pending = pending
+        event = await pending
+        self._pending = None
+        return event
+
+    async def next_within(self, timeout_s: float | None) -> Event | None:
+        """Return the next event, None if there is none in time."""
+        if self._pending is None:
+            self._pending = asyncio.create_task(self._receive(), name="receive")
+        done, _ = await asyncio.wait((self._pending,), timeout=timeout_s)
+        return await self.next() if done else None
+
+    def stop(self) -> None:
+        """Give the stream up."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+    async def _receive(self) -> Event:
+        while True:
+            event, _ = await self._stream.receive()
+            if event is not None:
+                return event

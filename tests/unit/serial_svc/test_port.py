@@ -258,7 +258,7 @@ async def test_an_emergency_stop_fences_latches_and_goes_first(grbl: Bench) -> N
     for number in range(5):
         await grbl.send(session, number, b"G1 X10\n")
     old_epoch = grbl.port.epoch
-    record = await grbl.port.stop(StopAction.EMERGENCY_STOP, "somebody")
+    record = await grbl.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert (record.sent, record.fenced_commands, record.latched) == (b"\x18", 5, True)
     assert grbl.device.written == b"\x18"
     assert grbl.device.discarded_outputs == 1
@@ -266,13 +266,13 @@ async def test_an_emergency_stop_fences_latches_and_goes_first(grbl: Bench) -> N
     await grbl.send(session, 9, b"G1 X1\n")
     expected = dict.fromkeys((0, 1, 2, 3, 4, 8), CommandOutcome.FENCED)
     assert results(session) == {**expected, 9: CommandOutcome.REFUSED}
-    grbl.port.rearm("somebody")
+    grbl.port.stop_path.rearm("somebody")
     await grbl.send(session, 10, b"$X\n")
     await until(lambda: grbl.device.written == b"\x18$X\n")
 
 
 async def test_a_stop_needs_no_session_and_opens_the_device_if_it_must(grbl: Bench) -> None:
-    record = await grbl.port.stop(StopAction.HOLD, "somebody")
+    record = await grbl.port.stop_path.stop(StopAction.HOLD, "somebody")
     assert record.sent == b"!"
     assert grbl.device.written == b"!"
 
@@ -282,14 +282,14 @@ async def test_a_marlin_stop_ends_an_unfinished_line_first() -> None:
     session = await made.open()
     await made.send(session, 1, b"G1 X1")
     await until(lambda: made.device.written == b"G1 X1")
-    record = await made.port.stop(StopAction.EMERGENCY_STOP, "somebody")
+    record = await made.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert record.sent == b"\nM112\n"
 
 
 async def test_a_stop_that_the_profile_does_not_have_is_unsupported() -> None:
     made = bench(profile=RAW)
     with pytest.raises(NotSupportedError, match="profile 'raw'"):
-        await made.port.stop(StopAction.HOLD, "somebody")
+        await made.port.stop_path.stop(StopAction.HOLD, "somebody")
 
 
 async def test_auto_becomes_the_firmware_that_speaks() -> None:

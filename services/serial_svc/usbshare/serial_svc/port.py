@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from usbshare.common.errors import (
     DeviceError,
@@ -15,7 +14,7 @@ from usbshare.common.errors import (
     PortHeldError,
 )
 from usbshare.common.line import Device, LineSettings, ModemLines
-from usbshare.common.profiles import RAW, Priority, Recogniser, StopAction, StopPlan
+from usbshare.common.profiles import RAW, Priority, Recogniser
 from usbshare.serial_svc.description import PortDescription
 from usbshare.serial_svc.device_keeper import DeviceKeeper
 from usbshare.serial_svc.events import (
@@ -33,23 +32,13 @@ from usbshare.serial_svc.scheduler import Band, Queued, Scheduler, band_of
 from usbshare.serial_svc.session import Client, Mode, Session
 from usbshare.serial_svc.signal import Signal
 from usbshare.serial_svc.stats import PortCounters
+from usbshare.serial_svc.stop_path import StopPath
 from usbshare.serial_svc.writer import PortWriter
 
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
 QUIET_DEPTH = 5
-
-
-@dataclass(frozen=True, slots=True)
-class StopRecord:
-    """What a stop did; `write_delay_s` runs from the call to the driver having the bytes."""
-
-    epoch: int
-    latched: bool
-    sent: bytes
-    fenced_commands: int
-    write_delay_s: float
 
 
 class SerialPort:
@@ -81,6 +70,7 @@ class SerialPort:
         self._writer = PortWriter(self.scheduler, self._pacer, self.counters, clock, self)
         self._recogniser = None if config.profile else Recogniser()
         self._keeper = DeviceKeeper(config.id, make_device, self)
+        self.stop_path = StopPath(self, clock)
         self._control: Session | None = None
         self._sessions: dict[str, Session] = {}
         self._read_offset = 0
@@ -200,8 +190,7 @@ class SerialPort:
         """Queue a command of the control session and write what may go at once."""
         self.scheduler.add(command)
         depth = self.scheduler.commands
-        if depth > self.counters.max_queue_commands:
-            self.counters.max_queue_commands = depth
+        self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
         self._writer.pump()
         self._tell_band()
 
@@ -216,7 +205,7 @@ class SerialPort:
         if self.profile.reset is not None and self.profile.reset in urgent:
             self._writer.discard()
         if urgent:
-            self._write_urgent(urgent)
+            self.write_urgent(urgent)
         if polite:
             self._writer.polite(polite)
 
@@ -245,54 +234,40 @@ class SerialPort:
             self._changed(tell=False)
         return self.settings
 
-    # Stopping.
+    # Stopping; see stop_path.
 
-    async def stop(self, action: StopAction, who: str, why: str = "") -> StopRecord:
-        """Act on the machine at once, ahead of every queue; an emergency stop latches the port."""
-        start = self._clock()
-        plan = self.profile.stop_plan(action)
-        if not self.is_open:
-            await self.ensure_open()
-        fenced = self._fence() if action is StopAction.EMERGENCY_STOP else 0
-        sent = self._carry_out(plan)
-        delay_s = self._clock() - start
-        self.counters.stops += 1
-        log.warning(
-            "%s on port '%s' by %s: sent %r after %.3f ms, fenced %d commands%s",
-            *(action.value, self.id, who, sent, delay_s * 1e3, fenced, f" ({why})" if why else ""),
-        )
-        self._changed()
-        return StopRecord(self.epoch, self.latched, sent, fenced, delay_s)
+    @property
+    def line_is_unfinished(self) -> bool:
+        """Tell whether the last byte written left a line open."""
+        return self._writer.line_is_open
 
-    def rearm(self, who: str) -> int:
-        """Release the latch; returns the epoch in force."""
-        if self.latched:
-            self.latched = False
-            log.warning("port '%s' re-armed by %s", self.id, who)
-            self._changed()
-        return self.epoch
-
-    def _carry_out(self, plan: StopPlan) -> bytes:
-        ends_line = plan.own_line and self._writer.line_is_open
-        if plan.flush:
-            self._writer.discard()
-        data = (b"\n" if ends_line else b"") + plan.data
-        if data:
-            self._write_urgent(data)
-        if plan.drop_dtr:
-            self.device.set_lines(dtr=False)
-        return data
-
-    def _write_urgent(self, data: bytes) -> None:
+    def write_urgent(self, data: bytes) -> None:
+        """Write bytes now, ahead of everything; raises DeviceError when the device is stuck."""
         if not self._writer.urgent(data):
             raise DeviceError(f"the device of port '{self.id}' takes no bytes")
 
-    def _fence(self) -> int:
+    def discard_driver_output(self) -> None:
+        """Throw away what the driver still holds, and write nothing in its place."""
+        self._writer.discard()
+
+    def fence(self) -> int:
+        """End the epoch and latch: what was sent in it is dropped. Returns how many commands."""
         self.epoch += 1
         self.latched = True
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
-        fenced += sum(session.fence() for session in self._sessions.values())
-        return fenced
+        return fenced + sum(session.fence() for session in self._sessions.values())
+
+    def stopped(self) -> None:
+        """Count a stop and tell everybody."""
+        self.counters.stops += 1
+        self._changed()
+
+    def unlatch(self) -> bool:
+        """Take program bytes again; False if the port was not latched."""
+        was_latched, self.latched = self.latched, False
+        if was_latched:
+            self._changed()
+        return was_latched
 
     def _drop_queue(self, outcome: CommandOutcome, why: str) -> int:
         dropped = self.scheduler.drop()

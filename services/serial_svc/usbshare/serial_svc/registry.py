@@ -58,7 +58,9 @@ class Registry:
         if not port_id and len(self._ports) == 1:
             return next(iter(self._ports.values()))
         if not port_id:
-            raise InvalidArgumentError(f"port_id is empty and the host has several ports: {names}")
+            raise InvalidArgumentError(
+                f"the host has several ports; name one (port_id, --port): {names}"
+            )
         if port_id not in self._ports:
             raise NotFoundError(f"no port '{port_id}' here; there are: {names}")
         return self._ports[port_id]

@@ -72,7 +72,7 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError(f"reason is longer than {LONGEST_REASON_BYTES} bytes")
         port = self._registry.get(request.port_id)
         who = peer_identity(context).name
-        record = await port.stop(convert.stop_action(request), who, request.reason)
+        record = await port.stop_path.stop(convert.stop_action(request), who, request.reason)
         return pb.StopResponse(
             epoch=record.epoch,
             latched=record.latched,
@@ -85,7 +85,7 @@ class SerialServicer(SerialServiceServicer):
     async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
         """Release the latch."""
         port = self._registry.get(request.port_id)
-        return pb.RearmResponse(epoch=port.rearm(peer_identity(context).name))
+        return pb.RearmResponse(epoch=port.stop_path.rearm(peer_identity(context).name))
 
     async def SendRealtime(
         self, request: pb.SendRealtimeRequest, context: Context

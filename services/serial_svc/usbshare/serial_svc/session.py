@@ -201,7 +201,10 @@ class Session:
     def line_changed(self) -> None:
         """Learn that the line's rate changed, which sizes the window."""
         rate = self._port.settings.bytes_per_s
-        self._window = window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)
+        window = window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)
+        independent = self.client.ordering is Ordering.PRIORITY
+        # A command that must not be cut fits whole; a program may be cut anywhere.
+        self._window = max(window, LARGEST_COMMAND_BYTES) if independent else window
 
     def credit_due(self) -> Credit | None:
         """Return the credit to tell with the next message, None if nothing changed."""

@@ -1,0 +1,83 @@
+"""The stop: acts on a port's machine at once, ahead of every queue, lock and timer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usbshare.common.profiles import StopAction, StopPlan
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.port import SerialPort
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecord:
+    """What a stop did; `write_delay_s` runs from the call to the driver having the bytes."""
+
+    epoch: int
+    latched: bool
+    sent: bytes
+    fenced_commands: int
+    write_delay_s: float
+
+
+class StopPath:
+    """Carries out stops on one port; works with and without a session."""
+
+    def __init__(self, port: SerialPort, clock: Callable[[], float]) -> None:
+        self._port = port
+        self._clock = clock
+
+    async def stop(self, action: StopAction, who: str, why: str = "") -> StopRecord:
+        """Stop the machine; an emergency stop fences what was sent before and latches the port.
+
+        Raises NotSupportedError where the profile has no bytes for it, DeviceError where there is
+        no device or it takes no bytes.
+        """
+        start = self._clock()
+        port = self._port
+        plan = port.profile.stop_plan(action)
+        if not port.is_open:
+            await port.ensure_open()
+        fenced = port.fence() if action is StopAction.EMERGENCY_STOP else 0
+        sent = self._carry_out(plan)
+        record = StopRecord(port.epoch, port.latched, sent, fenced, self._clock() - start)
+        port.stopped()
+        _log_stop(action, port.id, who, why, record)
+        return record
+
+    def rearm(self, who: str) -> int:
+        """Release the latch; returns the epoch in force."""
+        if self._port.unlatch():
+            log.warning("port '%s' re-armed by %s", self._port.id, who)
+        return self._port.epoch
+
+    def _carry_out(self, plan: StopPlan) -> bytes:
+        port = self._port
+        ends_line = plan.own_line and port.line_is_unfinished
+        if plan.flush:
+            port.discard_driver_output()
+        data = (b"\n" if ends_line else b"") + plan.data
+        if data:
+            port.write_urgent(data)
+        if plan.drop_dtr:
+            port.device.set_lines(dtr=False)
+        return data
+
+
+def _log_stop(action: StopAction, port_id: str, who: str, why: str, record: StopRecord) -> None:
+    log.warning(
+        "%s on port '%s' by %s: sent %r after %.3f ms, fenced %d commands%s",
+        action.value,
+        port_id,
+        who,
+        record.sent,
+        record.write_delay_s * 1e3,
+        record.fenced_commands,
+        f" ({why})" if why else "",
+    )
