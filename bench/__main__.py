@@ -17,6 +17,7 @@ def main(names: list[str]) -> int:
     if wrong:
         print(f"no benchmark {', '.join(wrong)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return max([_run(name) for name in names or NAMES])
 
@@ -25,7 +26,7 @@ def _run(name: str) -> int:
     print(f"== {name}", flush=True)
     try:
         importlib.import_module(f"bench.{name}").main()
-    except BenchError as error:
+    except (BenchError, BrokenPipeError) as error:
         print(f"bench {name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,8 +1,9 @@
 """The time of a G-code job through us and by a direct cable, against simulated GRBL at 115200 baud.
 
-Each way has a simulator of its own. A run ends with the `ok` of a dwell, which comes once the
-machine stands still. Programs wait for `ok` either as if there were no buffer (send and wait), or
-keep the 128 bytes of GRBL's receive buffer filled (character counting).
+Each way has a simulator of its own; socat is there to show what a tunnel in C takes. A run ends
+with the `ok` of a dwell, which comes once the machine stands still. Programs wait for `ok` either
+as if there were no buffer (send and wait), or keep the 128 bytes of GRBL's receive buffer filled
+(character counting).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bench import peers
 from bench.ours import PortTable, start_bridge, start_service
 from bench.report import result, table
 from bench.stage import SCRIPTS, BenchError, Stage
 from usbshare.bridge.engraving import engraving_lines
 
-OURS, DIRECT = "usbshare", "direct"
+OURS, SOCAT, DIRECT = "usbshare", "socat TLS", "direct"
 RUNS = 3
 BODY_LINES = 1700
 FOOTER_LINES = 6
@@ -112,7 +114,11 @@ def _job() -> list[bytes]:
 
 def _paths(stage: Stage) -> dict[str, str]:
     service = start_service(stage, {"laser": PortTable(_simulator(stage, "far"), "grbl")})
-    return {OURS: start_bridge(stage, service, "laser")[1], DIRECT: _simulator(stage, "near")}
+    paths = {OURS: start_bridge(stage, service, "laser")[1], DIRECT: _simulator(stage, "near")}
+    if peers.have("socat"):
+        tunnel = peers.socat_tls(stage, "tls", _simulator(stage, "socat"), service.folder)
+        paths[SOCAT] = tunnel.path
+    return paths
 
 
 def _simulator(stage: Stage, name: str) -> str:
@@ -154,5 +160,7 @@ def _print(times: dict[tuple[str, str], list[float]], lines: int, size: int) -> 
     ]
     table(("sender", "way", "median", "least", "most"), rows)
     for name in SENDERS:
-        ours, direct = (statistics.median(times[name, way]) for way in (OURS, DIRECT))
-        result(f"{name}_ratio_to_direct", ours / direct, "ratio")
+        median = {way: statistics.median(found) for (n, way), found in times.items() if n == name}
+        result(f"{name}_ratio_to_direct", median[OURS] / median[DIRECT], "ratio")
+        if SOCAT in median:
+            result(f"socat_{name}_ratio_to_direct", median[SOCAT] / median[DIRECT], "ratio")

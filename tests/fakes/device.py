@@ -17,6 +17,7 @@ class FakeDevice:
     """Keeps all that is written; `capacity` bytes fit before it blocks."""
 
     name = "fake"
+    holds_back = True
 
     def __init__(self, settings: LineSettings | None = None) -> None:
         self._settings = settings or LineSettings()

@@ -21,23 +21,25 @@ _Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
 
 class SessionStream:
-    """One session's stream; its methods raise grpc.aio.AioRpcError, see `SerialClient.explain`."""
+    """One session's stream; its methods raise grpc.aio.AioRpcError, see `SerialClient.explain`.
+
+    `taken_offset` is what the user of the device's bytes has taken; it goes with each message,
+    and the service sends no more than 128 KiB beyond it.
+    """
 
     def __init__(self, call: _Call) -> None:
+        self.taken_offset = 0
         self._call = call
-        self._received_offset = 0
 
     async def send(self, message: Message) -> None:
         """Send a message."""
-        await self._call.write(convert.request(message, self._received_offset))
+        await self._call.write(convert.request(message, self.taken_offset))
 
     async def receive(self) -> tuple[Event | None, Credit | None]:
         """Return the next event, credit or both; raises EOFError at the end of the stream."""
         response = await self._call.read()
         if not isinstance(response, pb.SessionResponse):
             raise EOFError
-        if response.HasField("data"):
-            self._received_offset = response.data.offset + len(response.data.data)
         return convert.event(response), convert.credit(response)
 
     def cancel(self) -> None:

@@ -53,10 +53,10 @@ def open_request(
     )
 
 
-def request(message: m.Message, received_offset: int) -> pb.SessionRequest:
-    """Return a message of the session, with how much of the device's bytes has arrived."""
+def request(message: m.Message, taken_offset: int) -> pb.SessionRequest:
+    """Return a message of the session, with how much of the device's bytes was taken."""
     packed = _MESSAGES[type(message)](message)
-    packed.received_offset = received_offset
+    packed.received_offset = taken_offset
     return packed
 
 
@@ -177,6 +177,7 @@ _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
     m.SetLines: _set_lines,
     m.Flush: _flush,
     m.Heartbeat: _heartbeat,
+    m.Acknowledge: lambda _: pb.SessionRequest(),
     m.Goodbye: lambda _: pb.SessionRequest(close=pb.Close()),
 }
 
@@ -220,7 +221,7 @@ _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "lines_changed": lambda e: m.LinesEvent(_lines(e.lines)),
     "port_changed": lambda e: m.PortEvent(remote_port(e.port)),
     "queue_state": _queue,
-    "gap": lambda e: m.GapEvent(e.lost_bytes),
+    "gap": lambda e: m.GapEvent(e.lost_bytes, e.next_offset),
     "heartbeat": lambda e: m.HeartbeatEvent(e.id),
     "closed": lambda _: m.ClosedEvent(),
 }

@@ -16,6 +16,7 @@ from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.client import SerialClient, SessionStream
 from usbshare.bridge.latency import Latency
 from usbshare.bridge.messages import (
+    Acknowledge,
     ClosedEvent,
     Event,
     Goodbye,
@@ -32,6 +33,7 @@ HEARTBEAT_S = 0.25
 LINK_TIMEOUT_S = 2.0
 OPEN_TIMEOUT_S = 15.0
 GOODBYE_TIMEOUT_S = 5.0
+ACKNOWLEDGE_BYTES = 32 * 1024
 
 
 class LinkState(Enum):
@@ -98,6 +100,8 @@ class Link:
         self._waker: asyncio.Future[None] | None = None
         self._has_stood = False
         self._ending = asyncio.Event()
+        self._stream: SessionStream | None = None
+        self._acknowledged_offset = 0
         self._beats: dict[int, float] = {}
         self._beat = 0
 
@@ -118,6 +122,15 @@ class Link:
         self._upstream.add_ordered(Goodbye())
         self._ending.set()
         self.wake()
+
+    def taken(self, offset: int) -> None:
+        """Note that the program has every device byte before `offset`."""
+        if self._stream is not None:
+            self._stream.taken_offset = offset
+        if offset - self._acknowledged_offset >= ACKNOWLEDGE_BYTES:
+            self._acknowledged_offset = offset
+            self._upstream.add_urgent(Acknowledge())
+            self.wake()
 
     def wake(self) -> None:
         """Look at `upstream` again."""
@@ -149,6 +162,8 @@ class Link:
         if not isinstance(event, OpenedEvent):
             raise LinkLostError(f"the service began a session with {event}")
         self._upstream.begin(epoch=event.port.epoch, profile=event.port.profile)
+        self._stream = stream
+        self._acknowledged_offset = stream.taken_offset = event.data_offset
         if credit is not None:
             self._upstream.credit(credit)
         self._backoff.reset()

@@ -62,11 +62,18 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Nothing but how many of the device's bytes were taken, which goes with every message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The clean end of a session."""
 
 
-Message = SendCommand | SendRealtime | Configure | SetLines | Flush | Heartbeat | Goodbye
+Message = (
+    SendCommand | SendRealtime | Configure | SetLines | Flush | Heartbeat | Acknowledge | Goodbye
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,7 @@ class GapEvent:
     """Device bytes that were lost because we read too slowly."""
 
     lost_bytes: int
+    next_offset: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,6 @@ from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.line import LineSettings
 
-MOST_UNREAD_BYTES = 64 * 1024
-
 
 class Relay:
     """Listens to both sides; everything runs on one event loop, nothing here waits."""
@@ -51,6 +49,7 @@ class Relay:
         self._queue_commands = 0
         self._sent_bytes = 0
         self._received_bytes = 0
+        self._received_offset = 0
         self._lost_bytes = 0
 
     def status(self, target: str, state: str) -> Status:
@@ -87,6 +86,7 @@ class Relay:
     def program_closed(self) -> None:
         """Tell of a program that left; what was meant for it is void."""
         self._unread.clear()
+        self._tell_taken()
         self._reporter.event("closed", f"{self._port.path} was closed", path=self._port.path)
 
     def program_configured(self, settings: LineSettings) -> None:
@@ -106,6 +106,7 @@ class Relay:
         """Drop what the program does not want any more, here and at the far end."""
         if received:
             self._unread.clear()
+            self._tell_taken()
         if written:
             self._upstream.discard()
         if not self._observe:
@@ -116,6 +117,7 @@ class Relay:
         """Give the program what it had no room for."""
         taken = self._port.write(bytes(self._unread))
         del self._unread[:taken]
+        self._tell_taken()
 
     def port_lost(self, reason: str) -> None:
         """Tell that the virtual port is gone and end."""
@@ -129,6 +131,8 @@ class Relay:
         """Tell of the session; the program's settings are applied to the port again."""
         self.reconnections += 1
         self.remote = opened.port
+        self._received_offset = opened.data_offset
+        self._unread.clear()
         if self.port_is_ready:
             self._port.show_lines(opened.lines)
         if self._chosen is not None and self._chosen != opened.port.settings:
@@ -143,11 +147,11 @@ class Relay:
 
     def link_event(self, event: Event) -> None:
         """Take what the service tells; before the port is there nobody wants its news."""
-        if not self.port_is_ready and not isinstance(event, PortEvent):
+        if not self.port_is_ready and not isinstance(event, DataEvent | PortEvent):
             return
         match event:
             case DataEvent():
-                self._deliver(event.data)
+                self._deliver(event)
             case QueueEvent():
                 self._queue_commands = event.commands
             case SettingsEvent():
@@ -157,7 +161,8 @@ class Relay:
             case PortEvent():
                 self._port_changed(event.port)
             case GapEvent():
-                self._lose(event.lost_bytes, "the device's bytes came faster than the link")
+                self._received_offset = event.next_offset
+                self._lose(event.lost_bytes, "the program does not take what the device sends")
             case ResultEvent():
                 self._reporter.event("refused", f"bytes were {event.outcome}: {event.message}")
             case OperationEvent() if event.outcome not in ("ok", "assumed success"):
@@ -181,16 +186,22 @@ class Relay:
         text = f"connecting again in {wait_s:.1f} s ({reason})"
         self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
 
-    def _deliver(self, data: bytes) -> None:
+    def _deliver(self, event: DataEvent) -> None:
+        """Give bytes to the program; what it does not take waits, and is not acknowledged."""
+        data = event.data
         self._received_bytes += len(data)
-        taken = 0 if self._unread else self._port.write(data)
-        if taken == len(data):
-            return
-        room = MOST_UNREAD_BYTES - len(self._unread)
-        rest = data[taken:]
-        self._unread += rest[:room]
-        if len(rest) > room:
-            self._lose(len(rest) - room, "the program does not read what the device sends")
+        self._received_offset = event.offset + len(data)
+        if not self.port_is_ready:
+            taken = len(data)
+        else:
+            taken = 0 if self._unread else self._port.write(data)
+        if taken < len(data):
+            self._unread += data[taken:]
+        self._tell_taken()
+
+    def _tell_taken(self) -> None:
+        if self.link is not None:
+            self.link.taken(self._received_offset - len(self._unread))
 
     def _port_changed(self, port: RemotePort) -> None:
         before = self.remote

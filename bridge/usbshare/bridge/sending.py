@@ -148,5 +148,7 @@ class _Events:
     async def _receive(self) -> Event:
         while True:
             event, _ = await self._stream.receive()
+            if isinstance(event, DataEvent):
+                self._stream.taken_offset = event.offset + len(event.data)
             if event is not None:
                 return event

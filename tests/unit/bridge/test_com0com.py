@@ -54,6 +54,8 @@ class Listener:
 class PairedEnd:
     """A Device that remembers what it was given."""
 
+    holds_back = False
+
     def __init__(self, *, lines: ModemLines, fails: bool = False) -> None:
         self.listener: DeviceListener
         self.current = lines

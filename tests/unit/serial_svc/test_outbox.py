@@ -12,7 +12,13 @@ from fakes.clock import FakeClock
 from usbshare.common.errors import LimitError
 from usbshare.common.gather import GATHER_S
 from usbshare.serial_svc.events import Closed, Data, Gap, HeartbeatReply
-from usbshare.serial_svc.outbox import MOST_DATA_BYTES, MOST_EVENTS, Outbox
+from usbshare.serial_svc.outbox import (
+    HIGH_WATER_BYTES,
+    MOST_DATA_BYTES,
+    MOST_EVENTS,
+    MOST_UNACKNOWLEDGED_BYTES,
+    Outbox,
+)
 
 
 @pytest.fixture
@@ -21,13 +27,13 @@ def clock() -> FakeClock:
 
 
 async def test_a_lone_chunk_goes_at_once(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     outbox.put_data(0, b"o")
     assert await outbox.next() == Data(0, b"o")
 
 
 async def test_chunks_behind_an_unacknowledged_one_are_gathered(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     outbox.put_data(0, b"a")
     await outbox.next()
     outbox.put_data(1, b"b")
@@ -40,7 +46,7 @@ async def test_chunks_behind_an_unacknowledged_one_are_gathered(clock: FakeClock
 
 
 async def test_a_line_end_is_never_held_back(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     outbox.put_data(0, b"a")
     await outbox.next()
     outbox.put_data(1, b"ok\r\n")
@@ -48,7 +54,7 @@ async def test_a_line_end_is_never_held_back(clock: FakeClock) -> None:
 
 
 async def test_acknowledged_bytes_let_the_next_chunk_go_at_once(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     outbox.put_data(0, b"a")
     await outbox.next()
     outbox.acknowledged(1)
@@ -56,22 +62,43 @@ async def test_acknowledged_bytes_let_the_next_chunk_go_at_once(clock: FakeClock
     assert await outbox.next() == Data(1, b"b")
 
 
-async def test_events_keep_their_place_among_the_bytes(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+async def test_events_go_before_bytes_and_the_goodbye_last(clock: FakeClock) -> None:
+    outbox = Outbox(clock, lambda: None)
+    outbox.close()
     outbox.put_data(0, b"a")
     outbox.put(HeartbeatReply(1))
-    outbox.put_data(1, b"b\n")
-    outbox.close()
-    assert [await outbox.next() for _ in range(4)] == [
-        Data(0, b"a"),
-        HeartbeatReply(1),
-        Data(1, b"b\n"),
-        Closed(),
-    ]
+    assert [await outbox.next() for _ in range(3)] == [HeartbeatReply(1), Data(0, b"a"), Closed()]
+
+
+async def test_bytes_that_the_client_does_not_take_are_held_back(clock: FakeClock) -> None:
+    outbox = Outbox(clock, lambda: None)
+    outbox.acknowledged(0)
+    block = b"x" * 4096
+    fitting = MOST_UNACKNOWLEDGED_BYTES // len(block)
+    for number in range(fitting + 1):
+        outbox.put_data(number * len(block), block)
+    for _ in range(fitting):
+        assert isinstance(await outbox.next(), Data)
+    waiting = asyncio.ensure_future(outbox.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    outbox.put(HeartbeatReply(1))
+    assert await waiting == HeartbeatReply(1)
+    outbox.acknowledged(len(block))
+    assert await outbox.next() == Data(fitting * len(block), block)
+
+
+async def test_a_full_outbox_says_when_it_has_room_again(clock: FakeClock) -> None:
+    news: list[bool] = []
+    outbox = Outbox(clock, lambda: news.append(outbox.is_full))
+    outbox.put_data(0, b"x" * HIGH_WATER_BYTES)
+    assert outbox.is_full
+    await outbox.next()
+    assert news == [False]
 
 
 async def test_a_slow_reader_gets_a_gap_notice_with_the_exact_count(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     block = b"x" * 4096
     blocks = MOST_DATA_BYTES // len(block)
     for number in range(blocks + 3):
@@ -85,7 +112,7 @@ async def test_a_slow_reader_gets_a_gap_notice_with_the_exact_count(clock: FakeC
 
 
 async def test_a_client_that_reads_no_events_is_given_up(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     for number in range(MOST_EVENTS + 1):
         outbox.put(HeartbeatReply(number))
     with pytest.raises(LimitError, match="reads too slowly"):
@@ -93,7 +120,7 @@ async def test_a_client_that_reads_no_events_is_given_up(clock: FakeClock) -> No
 
 
 async def test_a_poke_returns_without_an_event(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     waiting = asyncio.ensure_future(outbox.next())
     await asyncio.sleep(0)
     outbox.poke()
@@ -101,7 +128,7 @@ async def test_a_poke_returns_without_an_event(clock: FakeClock) -> None:
 
 
 async def test_cancelling_next_loses_nothing(clock: FakeClock) -> None:
-    outbox = Outbox(clock)
+    outbox = Outbox(clock, lambda: None)
     waiting = asyncio.ensure_future(outbox.next())
     await asyncio.sleep(0)
     waiting.cancel()
@@ -115,7 +142,7 @@ async def test_cancelling_next_loses_nothing(clock: FakeClock) -> None:
 def test_bytes_come_out_in_order_however_they_went_in(chunks: list[bytes]) -> None:
     async def collect() -> bytes:
         clock = FakeClock()
-        outbox = Outbox(clock)
+        outbox = Outbox(clock, lambda: None)
         offset = 0
         for chunk in chunks:
             outbox.put_data(offset, chunk)

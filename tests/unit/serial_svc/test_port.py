@@ -34,6 +34,7 @@ from usbshare.serial_svc.events import (
     SettingsChanged,
 )
 from usbshare.serial_svc.operations import LineOperations, LineStep
+from usbshare.serial_svc.outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.scheduler import Ordering
@@ -78,10 +79,12 @@ class Bench:
 def told(session: Session) -> list[SessionEvent]:
     """Take all that waits in a session's outbox, in order."""
     events: list[SessionEvent] = []
-    while session.outbox._events:
-        event = session.outbox._take()
-        assert event is not None
-        events.append(event)
+    while session.outbox._events or session.outbox._data:
+        events.append(
+            session.outbox._events.popleft()
+            if session.outbox._events
+            else session.outbox._take_data()
+        )
     return events
 
 
@@ -453,3 +456,24 @@ async def test_a_lost_session_writes_nothing_more(grbl: Bench) -> None:
 
 async def test_priority_levels_are_those_that_users_know() -> None:
     assert [int(level) for level in Priority] == [0, 1, 5, 10]
+
+
+async def test_a_device_that_can_wait_is_held_back_by_a_slow_controller(grbl: Bench) -> None:
+    session = await grbl.open()
+    grbl.device.say(b"x" * HIGH_WATER_BYTES)
+    assert grbl.device.line_log == [("paused", True)]
+    told(session)
+    assert grbl.device.line_log == [("paused", True), ("paused", False)]
+
+
+async def test_a_slow_observer_holds_nobody_back(grbl: Bench) -> None:
+    await grbl.open("watcher", Mode.OBSERVE)
+    grbl.device.say(b"x" * HIGH_WATER_BYTES)
+    assert grbl.device.line_log == []
+
+
+async def test_a_controller_that_leaves_lets_the_device_go_on(grbl: Bench) -> None:
+    session = await grbl.open()
+    grbl.device.say(b"x" * HIGH_WATER_BYTES)
+    session.lost()
+    assert grbl.device.line_log == [("paused", True), ("paused", False)]

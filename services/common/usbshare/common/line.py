@@ -119,6 +119,11 @@ class Device(Protocol):
         """The settings in force."""
         ...
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
+        ...
+
     async def open(self, listener: DeviceListener) -> None:
         """Open the line, touching DTR and RTS no more than must be; raises DeviceError."""
 

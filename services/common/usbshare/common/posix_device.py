@@ -12,7 +12,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from usbshare.common.errors import DeviceError, NotSupportedError
-from usbshare.common.line import Completion, DeviceListener, LineSettings, ModemLines
+from usbshare.common.line import (
+    Completion,
+    DeviceListener,
+    FlowControl,
+    LineSettings,
+    ModemLines,
+)
 from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
 from usbshare.common.posix_modem import WITHOUT_LINES, read_modem_lines, set_modem_lines
 from usbshare.common.posix_open import OpenLine, open_line
@@ -57,6 +63,11 @@ class PosixDevice:
     def settings(self) -> LineSettings:
         """The settings in force."""
         return self._settings
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
+        return self._is_pty or self._settings.flow_control is not FlowControl.NONE
 
     async def open(self, listener: DeviceListener) -> None:
         """Open the line in a thread, since drivers may take their time; raises DeviceError."""

@@ -13,7 +13,13 @@ from typing import ParamSpec
 import serial
 
 from usbshare.common.errors import DeviceError, UsbshareError
-from usbshare.common.line import Completion, DeviceListener, LineSettings, ModemLines
+from usbshare.common.line import (
+    Completion,
+    DeviceListener,
+    FlowControl,
+    LineSettings,
+    ModemLines,
+)
 from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
 from usbshare.common.serial_reader import SerialReader
 from usbshare.common.serial_url import (
@@ -64,6 +70,11 @@ class ThreadedDevice:
     def settings(self) -> LineSettings:
         """The settings in force; of a network port without settings, those that were asked for."""
         return self._settings
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
+        return "://" in self._url or self._settings.flow_control is not FlowControl.NONE
 
     async def open(self, listener: DeviceListener) -> None:
         """Open the port in a thread; raises DeviceError."""

@@ -24,11 +24,17 @@ CONFIG_EXIT = 2
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="Configuration file.", show_envvar=True
+    "--config", type=click.Path(path_type=Path), help="Configuration file, or USBSHARE_CONFIG."
 )
-@click.option("--listen", envvar="USBSHARE_LISTEN", show_envvar=True, help="HOST:PORT.")
 @click.option(
-    "--insecure", is_flag=True, envvar="USBSHARE_INSECURE", help="Plaintext, loopback only."
+    "--listen", envvar="USBSHARE_LISTEN", show_envvar=True, help="HOST:PORT to listen at."
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    envvar="USBSHARE_INSECURE",
+    show_envvar=True,
+    help="Plaintext, loopback only.",
 )
 @click.option("--check-config", is_flag=True, help="Check the configuration and exit.")
 @click.option("--dump-config", is_flag=True, help="Print the settings in force and exit.")
@@ -61,7 +67,7 @@ def cli(
 
 @cli.command()
 @click.argument("firmware", type=click.Choice(["grbl", "marlin"]))
-@click.option("--pty", "link", type=click.Path(path_type=Path), required=True, help="Where.")
+@click.option("--pty", "link", type=click.Path(path_type=Path), required=True, help="Its name.")
 @click.option("--record", type=click.Path(path_type=Path), help="JSON lines of what happens.")
 def simulate(firmware: str, link: Path, record: Path | None) -> None:
     """Play a machine on a pseudo-terminal, for trying things without hardware."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Protocol
 
 from usbshare.common.errors import DeviceError
 from usbshare.common.line import Device, DeviceListener, LineSettings
 from usbshare.serial_svc.description import PortState
 
-log = logging.getLogger(__name__)
-
 REOPEN_INTERVAL_S = 0.5
+NOT_OPENED = "not opened yet"
+ABSENT = PortState.ABSENT
 
 
 class KeptDeviceListener(DeviceListener, Protocol):
@@ -42,13 +42,13 @@ class DeviceKeeper:
     ) -> None:
         self.device: Device | None = None
         self.state = PortState.AVAILABLE
-        self.reason = "not opened yet"
+        self.reason = NOT_OPENED
         self._port_id = port_id
         self._make_device = make_device
         self._listener = listener
         self._opening = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed = self._looking = False
 
     async def ensure_open(self) -> None:
         """Open the device unless it is open; raises DeviceError naming the port and the reason."""
@@ -75,6 +75,16 @@ class DeviceKeeper:
             self._run(self._reopen(), "reopen")
         return True
 
+    def noticed(self, *, present: bool) -> bool:
+        """Note whether there is something to open; True if that changed the state."""
+        if self.device is not None or self._looking or present == (self.state is not ABSENT):
+            return False
+        if present:
+            self.state, self.reason = PortState.AVAILABLE, NOT_OPENED
+        else:
+            self.state, self.reason = ABSENT, "not plugged in"
+        return True
+
     async def close(self) -> None:
         """Close the device for good."""
         self._closed = True
@@ -92,12 +102,14 @@ class DeviceKeeper:
         return device
 
     async def _reopen(self) -> None:
-        while self.device is None:
-            await asyncio.sleep(REOPEN_INTERVAL_S)
-            try:
-                await self.ensure_open()
-            except DeviceError as error:
-                log.debug("not back yet: %s", error)
+        self._looking = True
+        try:
+            while self.device is None:
+                await asyncio.sleep(REOPEN_INTERVAL_S)
+                with suppress(DeviceError):
+                    await self.ensure_open()
+        finally:
+            self._looking = False
 
     def _run(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"{name} {self._port_id}")

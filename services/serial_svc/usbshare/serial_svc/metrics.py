@@ -76,7 +76,8 @@ def serve_metrics(address: str, ports: Callable[[], Iterable[SerialPort]]) -> No
     try:
         start_http_server(port, host, registry)
     except OSError as error:
-        raise ConfigError(f"service.metrics: cannot listen at {address}: {error}") from error
+        why = error.strerror or error
+        raise ConfigError(f"service.metrics: cannot listen at {address}: {why}") from error
 
 
 def _summary(name: str, text: str, samples: list[tuple[str, TimeStats]]) -> Metric:

@@ -1,4 +1,8 @@
-"""What waits to be sent to one client: bounded, in order, gathered under load."""
+"""What waits to be sent to one client: bounded, device bytes in order, gathered under load.
+
+Events go before device bytes, so that a client that does not take its bytes still gets credit,
+results and signs of life.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.serial_svc.events import Closed, Data, Gap, SessionEvent
 
 MOST_DATA_BYTES = 256 * 1024
+HIGH_WATER_BYTES = 128 * 1024
+LOW_WATER_BYTES = 32 * 1024
+MOST_UNACKNOWLEDGED_BYTES = 128 * 1024
 MOST_EVENTS = 4096
 
 
@@ -25,17 +32,24 @@ class _DataRun:
 
 
 class Outbox:
-    """Events for one client. A client that reads too slowly gets a gap notice, never a wait."""
+    """Events and device bytes for one client.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    A client that reads too slowly gets a gap notice, never a wait of others. `on_room` is called
+    when an outbox that `is_full` has room again.
+    """
+
+    def __init__(self, clock: Callable[[], float], on_room: Callable[[], None]) -> None:
+        self.is_full = False
         self._clock = clock
-        self._events: deque[SessionEvent | _DataRun] = deque()
+        self._on_room = on_room
+        self._events: deque[SessionEvent] = deque()
+        self._data: deque[_DataRun | Gap] = deque()
         self._gatherer = Gatherer()
+        self._acknowledged: int | None = None
         self._data_bytes = 0
         self._lost_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._urgent = False
-        self._overrun = False
+        self._poked = self._overrun = self._closing = False
 
     def put(self, event: SessionEvent) -> None:
         """Add an event; a client that lets too many pile up is given up, see `next`."""
@@ -51,29 +65,37 @@ class Outbox:
             self._lost_bytes += len(data)
             return
         if self._lost_bytes:
-            self._events.append(Gap(self._lost_bytes, offset))
+            self._data.append(Gap(self._lost_bytes, offset))
             self._lost_bytes = 0
         self._data_bytes += len(data)
-        last = self._events[-1] if self._events else None
+        self.is_full = self.is_full or self._data_bytes >= HIGH_WATER_BYTES
+        last = self._data[-1] if self._data else None
         if isinstance(last, _DataRun) and len(last.data) < LARGEST_CHUNK_BYTES:
             last.data += data
         else:
-            self._events.append(_DataRun(offset, data))
+            self._data.append(_DataRun(offset, data))
         self._wake()
 
     def discard_data(self) -> None:
         """Throw away device bytes that have not been sent."""
-        self._events = deque(e for e in self._events if not isinstance(e, _DataRun))
-        self._data_bytes = 0
+        self._data.clear()
+        self._left(self._data_bytes)
 
     def poke(self) -> None:
         """Let `next` return although there may be no event: credit is due."""
-        self._urgent = True
+        self._poked = True
         self._wake()
 
     def acknowledged(self, offset: int) -> None:
-        """Note that the client has every device byte before `offset`."""
+        """Note that the client has taken every device byte before `offset`."""
+        self._acknowledged = max(offset, self._acknowledged or 0)
         self._gatherer.acknowledged(offset)
+        self._wake()
+
+    def close(self) -> None:
+        """Let the client know, after all else, that the session ended cleanly."""
+        self._closing = True
+        self._wake()
 
     async def next(self) -> SessionEvent | None:
         """Return the next event when it is due, or None after a `poke`.
@@ -82,35 +104,47 @@ class Outbox:
         """
         while (wait_s := self._wait_s()) != 0:
             await self._sleep(wait_s)
-        self._urgent = False
+        self._poked = False
         if self._overrun:
             raise LimitError(f"more than {MOST_EVENTS} events wait: the client reads too slowly")
-        return self._take()
-
-    def close(self) -> None:
-        """Let the client know, after all else, that the session ended cleanly."""
-        self.put(Closed())
+        if self._events:
+            return self._events.popleft()
+        if self._data and self._data_wait_s(self._data[0]) == 0:
+            return self._take_data()
+        return Closed() if self._closing and not self._data else None
 
     def _wait_s(self) -> float | None:
         """Return how long until something is due; None for until something comes."""
-        if self._urgent:
+        if self._poked or self._events or self._overrun:
             return 0
-        if not self._events:
-            return None
-        first = self._events[0]
-        if not isinstance(first, _DataRun) or len(self._events) > 1:
+        if self._data:
+            return self._data_wait_s(self._data[0])
+        return 0 if self._closing else None
+
+    def _data_wait_s(self, first: _DataRun | Gap) -> float | None:
+        if isinstance(first, Gap):
+            return 0
+        if self._acknowledged is not None:
+            ahead = first.offset + len(first.data) - self._acknowledged
+            if ahead > MOST_UNACKNOWLEDGED_BYTES:
+                return None
+        if len(self._data) > 1 or self._closing:
             return 0
         return self._gatherer.wait_s(first.data, self._clock())
 
-    def _take(self) -> SessionEvent | None:
-        if not self._events:
-            return None
-        event = self._events.popleft()
-        if not isinstance(event, _DataRun):
-            return event
-        self._data_bytes -= len(event.data)
-        self._gatherer.sent(event.offset + len(event.data), self._clock())
-        return Data(event.offset, bytes(event.data))
+    def _take_data(self) -> SessionEvent:
+        first = self._data.popleft()
+        if isinstance(first, Gap):
+            return first
+        self._gatherer.sent(first.offset + len(first.data), self._clock())
+        self._left(len(first.data))
+        return Data(first.offset, bytes(first.data))
+
+    def _left(self, size: int) -> None:
+        self._data_bytes -= size
+        if self.is_full and self._data_bytes <= LOW_WATER_BYTES:
+            self.is_full = False
+            self._on_room()
 
     async def _sleep(self, wait_s: float | None) -> None:
         loop = asyncio.get_running_loop()

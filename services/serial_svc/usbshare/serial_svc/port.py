@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable
 
 from usbshare.common.errors import (
     DeviceError,
     DrainingError,
     InvalidArgumentError,
-    PortHeldError,
 )
 from usbshare.common.line import Device, LineSettings, ModemLines
 from usbshare.common.profiles import RAW, Priority, Recogniser
+from usbshare.serial_svc.attendance import Attendance
 from usbshare.serial_svc.description import PortDescription
 from usbshare.serial_svc.device_keeper import DeviceKeeper
 from usbshare.serial_svc.events import (
@@ -23,7 +22,6 @@ from usbshare.serial_svc.events import (
     Opened,
     PortChanged,
     QueueState,
-    SessionEvent,
     SettingsChanged,
 )
 from usbshare.serial_svc.pacer import Pacer
@@ -71,11 +69,10 @@ class SerialPort:
         self._recogniser = None if config.profile else Recogniser()
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self.stop_path = StopPath(self, clock)
-        self._control: Session | None = None
-        self._sessions: dict[str, Session] = {}
+        self._attendance = Attendance(config.id)
         self._read_offset = 0
         self._band = Band.NORMAL
-        self._closing = False
+        self._closing = self._is_held_back = False
 
     # What others may know.
 
@@ -102,7 +99,7 @@ class SerialPort:
     @property
     def session_count(self) -> int:
         """Sessions of both kinds."""
-        return len(self._sessions)
+        return len(self._attendance)
 
     @property
     def device(self) -> Device:
@@ -124,8 +121,8 @@ class SerialPort:
             configured_profile=self.config.profile.name if self.config.profile else "auto",
             profile=self.profile.name,
             settings=self.settings,
-            holder=self._control.holder if self._control else None,
-            observers=sum(s.client.mode is Mode.OBSERVE for s in self._sessions.values()),
+            holder=self._attendance.holder,
+            observers=self._attendance.observers,
             epoch=self.epoch,
             latched=self.latched,
         )
@@ -147,13 +144,14 @@ class SerialPort:
             raise DrainingError(f"port '{self.id}' is closing; the service is stopping")
         session = Session(client, self, self._clock)
         if client.mode is Mode.CONTROL:
-            self._take_control(session)
+            self._attendance.take_control(session)
+            self.scheduler.add_source(session, client.ordering)
         try:
             await self.ensure_open()
         except BaseException:
             self._release(session)
             raise
-        self._sessions[client.session_id] = session
+        self._attendance.add(session)
         session.send(
             Opened(client.session_id, self.describe(), self._read_offset, self.device.lines())
         )
@@ -163,24 +161,16 @@ class SerialPort:
 
     def session_ended(self, session: Session) -> None:
         """Forget a session; what it queued is dropped. Called by the session itself."""
-        if self._sessions.pop(session.client.session_id, None) is None:
+        if not self._attendance.remove(session):
             return
         dropped = self.scheduler.waiting_of(session)[0]
         self._release(session)
         log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
         self._changed()
 
-    def _take_control(self, session: Session) -> None:
-        if self._control is not None:
-            raise PortHeldError(
-                f"port '{self.id}' is held by {self._control.holder}; it may be observed meanwhile"
-            )
-        self._control = session
-        self.scheduler.add_source(session, session.client.ordering)
-
     def _release(self, session: Session) -> None:
-        if self._control is session:
-            self._control = None
+        if self._attendance.give_up_control(session):
+            self.reader_has_room()
             self.scheduler.remove_source(session)
             self.write_progressed()
 
@@ -228,9 +218,8 @@ class SerialPort:
         self.settings = await self.device.configure(settings)
         self._pacer.set_rate(self.settings.bytes_per_s)
         if self.settings != before:
-            for session in self._sessions.values():
-                session.line_changed()
-            self._tell(SettingsChanged(self.settings))
+            self._line_changed()
+            self._attendance.tell(SettingsChanged(self.settings))
             self._changed(tell=False)
         return self.settings
 
@@ -255,7 +244,7 @@ class SerialPort:
         self.epoch += 1
         self.latched = True
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
-        return fenced + sum(session.fence() for session in self._sessions.values())
+        return fenced + sum(session.fence() for session in self._attendance)
 
     def stopped(self) -> None:
         """Count a stop and tell everybody."""
@@ -284,10 +273,15 @@ class SerialPort:
         """Open the device unless it is open; raises DeviceError naming the port and the reason."""
         await self._keeper.ensure_open()
 
+    def noticed(self, *, present: bool) -> None:
+        """Note whether there is a device to open."""
+        if self._keeper.noticed(present=present):
+            self._changed()
+
     async def close(self) -> None:
         """Stop taking sessions, end those there are, close the device."""
         self._closing = True
-        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self._sessions.values()))
+        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self._attendance))
         self._writer.detach()
         await self._keeper.close()
 
@@ -301,8 +295,8 @@ class SerialPort:
     def write_progressed(self) -> None:
         """Let those go on who wait for room or credit."""
         self.progress.fire()
-        if self._control is not None:
-            self._control.progressed()
+        if self._attendance.control is not None:
+            self._attendance.control.progressed()
         self._tell_band()
 
     def write_failed(self, reason: str) -> None:
@@ -319,8 +313,16 @@ class SerialPort:
         self._read_offset += len(data)
         if self._recogniser is not None:
             self._recognise(self._recogniser, data)
-        for session in self._sessions.values():
-            session.outbox.put_data(offset, data)
+        self._attendance.put_data(offset, data)
+        control = self._attendance.control
+        if control is not None and control.outbox.is_full:
+            self._hold_back()
+
+    def reader_has_room(self) -> None:
+        """Read from the device again."""
+        if self._is_held_back:
+            self._is_held_back = False
+            self.device.resume_reading()
 
     def writable(self) -> None:
         """Go on writing."""
@@ -328,13 +330,12 @@ class SerialPort:
 
     def lines_changed(self, lines: ModemLines) -> None:
         """Tell every session of the modem lines."""
-        self._tell(LinesChanged(lines))
+        self._attendance.tell(LinesChanged(lines))
 
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
         self.settings = device.settings
-        for session in self._sessions.values():
-            session.line_changed()
+        self._line_changed()
         self._writer.attach(device)
         log.info("port '%s' opened: %s", self.id, self.config.source)
         self._changed()
@@ -347,12 +348,19 @@ class SerialPort:
         """Tell every session that the device is gone; what was queued has failed."""
         if not self._keeper.lost(reason):
             return
+        self._is_held_back = False
         self.counters.device_errors += 1
         self.epoch += 1
         log.warning("port '%s' lost its device: %s", self.id, reason)
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
         self._changed()
+
+    def _hold_back(self) -> None:
+        """Read no more while the controlling client is behind, where that loses nothing."""
+        if self.device.holds_back and not self._is_held_back:
+            self._is_held_back = True
+            self.device.pause_reading()
 
     def _recognise(self, recogniser: Recogniser, data: bytes) -> None:
         profile = recogniser.feed(data)
@@ -363,9 +371,9 @@ class SerialPort:
 
     # Telling.
 
-    def _tell(self, event: SessionEvent) -> None:
-        for session in self._sessions.values():
-            session.send(event)
+    def _line_changed(self) -> None:
+        for session in self._attendance:
+            session.line_changed()
 
     def _tell_band(self) -> None:
         depth = self.scheduler.commands
@@ -374,14 +382,9 @@ class SerialPort:
         band = band_of(depth)
         if band is not self._band:
             self._band = band
-            self._tell(self.queue_state())
+            self._attendance.tell(self.queue_state())
 
     def _changed(self, *, tell: bool = True) -> None:
         if tell:
-            self._tell(PortChanged(self.describe()))
+            self._attendance.tell(PortChanged(self.describe()))
         self._on_change()
-
-
-def new_session_id() -> str:
-    """Return an id that nobody can guess."""
-    return secrets.token_hex(8)

@@ -14,7 +14,7 @@ from usbshare.serial_svc.description import PortDescription, UsbIdentity
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.signal import Signal
-from usbshare.serial_svc.sources import device_maker
+from usbshare.serial_svc.sources import device_maker, is_present
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +80,26 @@ class Registry:
             if known == {port.id: port.describe() for port in self.ports}:
                 await self._changed.wait()
 
-    async def follow_usb(self, queue: QueueLimits) -> None:
-        """Offer every USB serial port while it is plugged in, for ever."""
+    async def follow(self, offered: QueueLimits | None) -> None:
+        """Notice devices that come and go, for ever; see `scan`."""
         while True:
-            await self.scan_usb(queue)
             await asyncio.sleep(SCAN_INTERVAL_S)
+            await self.scan(offered)
 
-    async def scan_usb(self, queue: QueueLimits) -> None:
-        """Offer the USB serial ports that are plugged in now, forget unused ones that are not."""
-        found = dict(name_devices(await asyncio.to_thread(list_serial_devices)))
+    async def scan(self, offered: QueueLimits | None) -> None:
+        """Notice which devices are there; with `offered` limits, offer every USB serial port."""
+        sources = [port.config.source for port in self.ports]
+        plugged_in, present = await asyncio.to_thread(_look, sources)
+        for port in self.ports:
+            if port.config.source in present:
+                port.noticed(present=present[port.config.source])
+        if offered is not None:
+            await self._offer(dict(name_devices(plugged_in)), offered)
+
+    async def _offer(self, found: dict[str, SerialDeviceFound], limits: QueueLimits) -> None:
         for port_id in found.keys() - self._ports.keys():
             log.info("port '%s' plugged in: %s", port_id, found[port_id].path)
-            self.add(_plugged_in(port_id, found[port_id], queue))
+            self.add(_plugged_in(port_id, found[port_id], limits))
         for port in self.ports:
             gone = port.config.usb is not None and port.id not in found
             if gone and not port.session_count and not port.is_open:
@@ -132,3 +140,9 @@ def _plugged_in(port_id: str, found: SerialDeviceFound, queue: QueueLimits) -> P
     )
     source = found.by_id_path or found.path
     return PortConfig(port_id, source, found.description or "", queue=queue, usb=usb)
+
+
+def _look(sources: list[str]) -> tuple[list[SerialDeviceFound], dict[str, bool]]:
+    """Return what is plugged in, and of each source whether it is there; blocks for some ms."""
+    plugged_in = list_serial_devices()
+    return plugged_in, {source: is_present(source, plugged_in) for source in sources}

@@ -19,6 +19,7 @@ from usbshare.common.site import Site, ensure_site
 from usbshare.common.tls import server_credentials
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
 from usbshare.serial_svc.metrics import serve_metrics
+from usbshare.serial_svc.port_config import QueueLimits
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.servicer import SerialServicer
 from usbshare.serial_svc.settings import Settings
@@ -62,12 +63,15 @@ def _site(settings: Settings, insecure: bool) -> Site | None:
 async def _add_ports(registry: Registry, settings: Settings) -> None:
     for config in settings.port_configs():
         registry.add(config)
-    if settings.ports:
-        return
-    await registry.scan_usb(settings.queue.limits())
+    await registry.scan(_offered(settings))
     if not registry.ports:
         registry.add_demo(settings.queue.limits())
         log.info("no USB serial port here: offering a simulated laser as port 'demo'")
+
+
+def _offered(settings: Settings) -> QueueLimits | None:
+    """Return the limits for ports that nobody configured, None if only configured ones count."""
+    return None if settings.ports else settings.queue.limits()
 
 
 def _say_ready(settings: Settings, port: int, site: Site | None, registry: Registry) -> None:
@@ -84,9 +88,7 @@ async def _until_stopped(registry: Registry, settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
-    if not settings.ports:
-        follow = registry.follow_usb(settings.queue.limits())
-        tasks.append(asyncio.create_task(follow, name="follow usb"))
+    tasks.append(asyncio.create_task(registry.follow(_offered(settings)), name="follow devices"))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

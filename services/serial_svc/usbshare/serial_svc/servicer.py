@@ -17,9 +17,9 @@ from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.events import Closed, OperationResult
 from usbshare.serial_svc.operations import LineOperations
-from usbshare.serial_svc.port import SerialPort, new_session_id
+from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Registry
-from usbshare.serial_svc.session import Client, Session
+from usbshare.serial_svc.session import Client, Session, new_session_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ LARGEST_REALTIME_BYTES = 64
 MOST_HELD = 256
 OBSERVES = "the session only observes; open it with control to write"
 CLOSE_TIMEOUT_S = 10.0
+
+
+def new_session_id() -> str:
+    """Return an id that nobody can guess."""
+    return secrets.token_hex(8)
 
 
 class Mode(Enum):
@@ -86,7 +92,7 @@ class Session:
 
     def __init__(self, client: Client, port: SerialPort, clock: Callable[[], float]) -> None:
         self.client = client
-        self.outbox = Outbox(clock)
+        self.outbox = Outbox(clock, port.reader_has_room)
         self.holder = Holder(
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )

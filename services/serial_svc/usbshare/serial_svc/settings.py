@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from usbshare.common.addresses import split_host_port
 from usbshare.common.config import Table
-from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.errors import ConfigError, UsbshareError
+from usbshare.common.host_names import clean_names
 from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
 from usbshare.common.profiles import BY_NAME, Profile, StopAction, StopPlan
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.sim.url import parse_sim_url
-from usbshare.serial_svc.sources import SIM_SCHEME
+from usbshare.serial_svc.sources import check_source
 
 _PORT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PARITIES = {parity.name.lower(): parity for parity in Parity}
@@ -28,23 +30,35 @@ def _escaped_bytes(text: str) -> str:
     return text
 
 
-def _known_source(text: str) -> str:
-    if text.startswith(SIM_SCHEME):
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that keeps the text and reports the check's own words."""
+
+    def validate(text: str) -> str:
         try:
-            parse_sim_url(text)
-        except InvalidArgumentError as error:
+            check(text)
+        except UsbshareError as error:
             raise ValueError(str(error)) from error
-    return text
+        return text
+
+    return AfterValidator(validate)
 
 
+def _check_name(text: str) -> None:
+    if not any(clean_names([text])):
+        raise ConfigError("neither a DNS name nor an IP address")
+
+
+Address = Annotated[str, _checked(lambda text: split_host_port(text, 0))]
+HostName = Annotated[str, _checked(_check_name)]
+Source = Annotated[str, Field(min_length=1), _checked(check_source)]
 ByteText = Annotated[str, AfterValidator(_escaped_bytes)]
 
 
 class ServiceTable(Table):
     """`[service]`: where the service listens and how it talks."""
 
-    listen: str = "[::]:50051"
-    metrics: str | None = None
+    listen: Address = "[::]:50051"
+    metrics: Address | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
@@ -52,7 +66,7 @@ class ServiceTable(Table):
 class TlsTable(Table):
     """`[tls]`: more names for the host's certificate."""
 
-    names: list[str] = Field(default_factory=list)
+    names: list[HostName] = Field(default_factory=list)
 
 
 class QueueTable(Table):
@@ -93,7 +107,7 @@ class StopTable(Table):
 class PortTable(Table):
     """`[ports.<id>]`: one serial port."""
 
-    source: Annotated[str, Field(min_length=1), AfterValidator(_known_source)]
+    source: Source
     description: str = ""
     profile: Literal["auto", "raw", "grbl", "marlin"] = "auto"
     baud: int = Field(default=115200, ge=1, le=HIGHEST_BAUD)

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Sequence
 
-from usbshare.common.device_source import open_device_for
+from usbshare.common.device_source import SerialDeviceFound, open_device_for
+from usbshare.common.errors import ConfigError, InvalidArgumentError
 from usbshare.common.line import Device, LineSettings
+from usbshare.common.usb_devices import parse_usb_name
 from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.sim.device import sim_device
+from usbshare.serial_svc.sim.url import parse_sim_url
 
-SIM_SCHEME = "sim://"
+_SIMULATED = "sim://"
+_USB = "usb:"
+_URL = re.compile(r"([a-z0-9]+)://.", re.IGNORECASE)
+_SCHEMES = ("sim", "socket", "rfc2217", "hwgrep", "spy", "alt", "loop", "cp2110")
+
+
+def check_source(source: str) -> str:
+    """Return the source if it is well formed; raises ConfigError with what would be."""
+    url = _URL.match(source)
+    if url is not None and url[1].lower() not in _SCHEMES:
+        raise ConfigError(f"scheme {url[1]}:// is not one of {', '.join(_SCHEMES)}")
+    if source.startswith(_SIMULATED):
+        try:
+            parse_sim_url(source)
+        except InvalidArgumentError as error:
+            raise ConfigError(str(error)) from error
+    elif source.lower().startswith(_USB):
+        parse_usb_name(source)
+    return source
 
 
 def device_maker(config: PortConfig) -> Callable[[LineSettings], Device]:
     """Return what makes the port's device each time it is opened; a simulated one lives on."""
-    if config.source.startswith(SIM_SCHEME):
+    if config.source.startswith(_SIMULATED):
         machine = sim_device(config.source)
         return lambda _: machine
     return lambda settings: open_device_for(config.source, settings, dtr=config.dtr, rts=config.rts)
+
+
+def is_present(source: str, plugged_in: Sequence[SerialDeviceFound]) -> bool:
+    """Tell whether there is something to open; True where only opening can tell."""
+    if source.lower().startswith(_USB):
+        wanted = parse_usb_name(source)
+        return any(wanted.matches(device) for device in plugged_in)
+    return os.path.exists(source) if source.startswith("/") else True

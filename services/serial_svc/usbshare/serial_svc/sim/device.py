@@ -54,6 +54,11 @@ class SimDevice:
         """The settings in force."""
         return self._uart.settings
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
+        return False
+
     async def open(self, listener: DeviceListener) -> None:
         """Open the line; raises DeviceError when the record cannot be written."""
         if self._listener is not None:

@@ -1,0 +1,72 @@
+"""Who is on a port: one session in control at most, and any number that observe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from usbshare.common.errors import PortHeldError
+from usbshare.serial_svc.description import Holder
+from usbshare.serial_svc.events import SessionEvent
+from usbshare.serial_svc.session import Mode, Session
+
+
+class Attendance:
+    """The sessions of one port, in the order in which they came."""
+
+    def __init__(self, port_id: str) -> None:
+        self.control: Session | None = None
+        self._port_id = port_id
+        self._sessions: dict[str, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __contains__(self, session: Session) -> bool:
+        return session.client.session_id in self._sessions
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who is in control."""
+        return self.control.holder if self.control else None
+
+    @property
+    def observers(self) -> int:
+        """How many observe."""
+        return sum(s.client.mode is Mode.OBSERVE for s in self._sessions.values())
+
+    def take_control(self, session: Session) -> None:
+        """Reserve control; raises PortHeldError naming who has it."""
+        if self.control is not None:
+            raise PortHeldError(
+                f"port '{self._port_id}' is held by {self.control.holder}; "
+                "it may be observed meanwhile"
+            )
+        self.control = session
+
+    def give_up_control(self, session: Session) -> bool:
+        """Free control; False if the session did not have it."""
+        had_it = self.control is session
+        if had_it:
+            self.control = None
+        return had_it
+
+    def add(self, session: Session) -> None:
+        """Let a session take part."""
+        self._sessions[session.client.session_id] = session
+
+    def remove(self, session: Session) -> bool:
+        """Let a session go; False if it was gone."""
+        return self._sessions.pop(session.client.session_id, None) is not None
+
+    def tell(self, event: SessionEvent) -> None:
+        """Tell every session."""
+        for session in self._sessions.values():
+            session.send(event)
+
+    def put_data(self, offset: int, data: bytes) -> None:
+        """Give device bytes to every session."""
+        for session in self._sessions.values():
+            session.outbox.put_data(offset, data)
