@@ -153,7 +153,11 @@ def test_two_bridges_may_not_offer_one_name(home: Path, target: str) -> None:
         ("[queue]\nmax_commands = 0\n", "queue.max_commands: 0: "),
         ("[ports.a]\nprofile = 'raw'\n", "ports.a.source"),
         ("[ports.a\n", "bad.toml"),
-        ("[service]\nlisten = 'here:there'\n", "here:there"),
+        ("[service]\nlisten = 'here:there'\n", "service.listen: 'here:there': "),
+        ("[service]\nmetrics = 'a b'\n", "service.metrics: 'a b': "),
+        ("[tls]\nnames = ['a b']\n", "tls.names.0: 'a b': neither a DNS name nor"),
+        ("[ports.a]\nsource = 'usb:zz'\n", "ports.a.source: 'usb:zz': "),
+        ("[ports.a]\nsource = 'foo://x'\n", "scheme foo:// is not one of sim, socket"),
     ],
 )
 def test_a_bad_configuration_is_told_by_file_key_and_accepted_values(
