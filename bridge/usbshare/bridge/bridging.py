@@ -19,6 +19,7 @@ from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.channel import Target
 from usbshare.common.line import LineSettings
+from usbshare.common.loop import settle_garbage
 from usbshare.common.tls import ClientBundle
 
 STATUS_INTERVAL_S = 1.0
@@ -83,6 +84,7 @@ async def _show_port(
     settings = relay.remote.settings if relay.remote else LineSettings()
     await port.start(relay, settings)
     relay.port_is_ready = True
+    settle_garbage()
     mode = "observing" if choice.observe else "ready"
     reporter.event("ready", f"{mode}: open {port.path}", path=port.path)
 

@@ -27,7 +27,6 @@ _FLOW_CONTROLS = {
     FlowControl.XON_XOFF: pb.FLOW_CONTROL_XON_XOFF,
 }
 _PRIORITIES = {
-    None: pb.PRIORITY_UNSPECIFIED,
     Priority.EMERGENCY: pb.PRIORITY_EMERGENCY,
     Priority.HIGH: pb.PRIORITY_HIGH,
     Priority.NORMAL: pb.PRIORITY_NORMAL,
@@ -127,14 +126,12 @@ def _seconds(message: Duration) -> float:
 
 
 def _command(message: m.SendCommand) -> pb.SessionRequest:
-    command = pb.Command(
-        id=message.id,
-        priority=_PRIORITIES[message.priority],
-        epoch=message.epoch,
-        offset=message.offset,
-        data=message.data,
-    )
-    return pb.SessionRequest(command=command)
+    packed = pb.SessionRequest()
+    command = packed.command
+    command.id, command.offset, command.data, command.epoch = message[:4]
+    if message.priority is not None:
+        command.priority = _PRIORITIES[message.priority]
+    return packed
 
 
 def _configure(message: m.Configure) -> pb.SessionRequest:

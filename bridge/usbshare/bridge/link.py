@@ -198,11 +198,12 @@ class Link:
             event, credit = await stream.receive()
             if credit is not None:
                 self._upstream.credit(credit)
-                self.wake()
-            if isinstance(event, ClosedEvent):
-                break
+                if self._upstream.waiting_bytes:
+                    self.wake()
             if isinstance(event, HeartbeatEvent):
                 self._beaten(event.id)
+            elif isinstance(event, ClosedEvent):
+                break
             elif event is not None:
                 self._listener.link_event(event)
         if not self._ending.is_set():

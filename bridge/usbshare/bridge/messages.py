@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.common.profiles import Priority, Profile
 
 
-@dataclass(frozen=True, slots=True)
-class SendCommand:
+class SendCommand(NamedTuple):  # one a line of G-code: a dataclass takes longer to make
     """Program bytes; `offset` is that of the first one."""
 
     id: int
@@ -108,8 +108,7 @@ class OpenedEvent:
     lines: ModemLines
 
 
-@dataclass(frozen=True, slots=True)
-class DataEvent:
+class DataEvent(NamedTuple):
     """Bytes from the device."""
 
     offset: int

@@ -433,7 +433,25 @@ async def test_counters_count(grbl: Bench) -> None:
     counters = grbl.port.counters
     assert (counters.written_bytes, counters.read_bytes, counters.read_chunks) == (7, 4, 1)
     assert counters.queue_time.count == counters.write_time.count == 1
-    assert counters.max_queue_commands == 1
+    assert counters.max_queue_commands == 0
+
+
+async def test_the_deepest_queue_is_kept(grbl: Bench) -> None:
+    session = await grbl.open()
+    grbl.device.capacity = 0
+    await grbl.send(session, 1, b"a")
+    await grbl.send(session, 2, b"b")
+    grbl.device.make_room(10)
+    await until(lambda: grbl.device.written == b"ab")
+    assert grbl.port.counters.max_queue_commands == 2
+
+
+async def test_a_long_command_is_written_in_slices_worth_writing() -> None:
+    made = bench(settings=LineSettings(baud=921600))
+    session = await made.open()
+    await made.send(session, 1, b"x" * 4096)
+    await until(lambda: len(made.device.written) == 4096)
+    assert min(len(data) for data in made.device.writes[:-1]) >= 921600 // 10 * 0.004 // 2
 
 
 async def test_closing_a_session_first_writes_what_it_queued(grbl: Bench) -> None:

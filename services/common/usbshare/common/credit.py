@@ -6,7 +6,7 @@ credit in bytes that follows the line rate and the round trip instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LEAST_WINDOW_BYTES = 256
 MARGIN_S = 0.020
@@ -19,8 +19,7 @@ def window_bytes(bytes_per_s: float, round_trip_s: float, most_bytes: int) -> in
     return min(most_bytes, max(LEAST_WINDOW_BYTES, int(bytes_per_s * (round_trip_s + MARGIN_S))))
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(NamedTuple):
     """What a session may send; all three count from its start and never fall."""
 
     limit_offset: int

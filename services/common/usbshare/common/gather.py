@@ -7,7 +7,7 @@ message. A chunk that ends a line goes at once too, so that a lone `ok` is never
 
 from __future__ import annotations
 
-GATHER_S = 0.002
+GATHER_S = 0.003
 LARGEST_CHUNK_BYTES = 4096
 
 

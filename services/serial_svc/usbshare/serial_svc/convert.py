@@ -304,9 +304,8 @@ def response(event: ev.SessionEvent | None, credit: Credit | None) -> pb.Session
     """Return one message of a session: an event, credit, or both."""
     message = pb.SessionResponse() if event is None else _EVENTS[type(event)](event)
     if credit is not None:
-        message.credit.limit_offset = credit.limit_offset
-        message.credit.limit_commands = credit.limit_commands
-        message.credit.consumed_offset = credit.consumed_offset
+        told = message.credit
+        told.limit_offset, told.limit_commands, told.consumed_offset = credit
     return message
 
 
@@ -322,7 +321,10 @@ def _opened(event: ev.Opened) -> pb.SessionResponse:
 
 
 def _data(event: ev.Data) -> pb.SessionResponse:
-    return pb.SessionResponse(data=pb.Data(offset=event.offset, data=event.data))
+    message = pb.SessionResponse()
+    data = message.data
+    data.offset, data.data = event
+    return message
 
 
 def _command_result(event: ev.CommandResult) -> pb.SessionResponse:

@@ -31,11 +31,12 @@ class Ledger:
         told = self._told
         consumed = max(told.consumed_offset, self.received_offset - waiting_bytes)
         done = self._received_commands - waiting_commands
-        limit_offset = max(told.limit_offset, consumed + window)
-        limit_commands = max(told.limit_commands, done + self._most_commands)
-        if (limit_offset, limit_commands) == (told.limit_offset, told.limit_commands) and (
-            consumed == told.consumed_offset
-        ):
+        credit = Credit(
+            max(told.limit_offset, consumed + window),
+            max(told.limit_commands, done + self._most_commands),
+            consumed,
+        )
+        if credit == told:
             return None
-        self._told = Credit(limit_offset, limit_commands, consumed)
-        return self._told
+        self._told = credit
+        return credit

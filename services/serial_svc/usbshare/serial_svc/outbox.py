@@ -102,26 +102,23 @@ class Outbox:
 
         Raises LimitError once MOST_EVENTS were waiting: the client does not read.
         """
-        while (wait_s := self._wait_s()) != 0:
+        while True:
+            if self._overrun:
+                raise LimitError(f"{MOST_EVENTS} events wait: the client reads too slowly")
+            if self._events:
+                return self._events.popleft()
+            wait_s = self._data_wait_s(self._data[0]) if self._data else None
+            if wait_s == 0:
+                return self._take_data()
+            if self._closing and not self._data:
+                return Closed()
+            if self._poked:
+                self._poked = False
+                return None
             await self._sleep(wait_s)
-        self._poked = False
-        if self._overrun:
-            raise LimitError(f"more than {MOST_EVENTS} events wait: the client reads too slowly")
-        if self._events:
-            return self._events.popleft()
-        if self._data and self._data_wait_s(self._data[0]) == 0:
-            return self._take_data()
-        return Closed() if self._closing and not self._data else None
-
-    def _wait_s(self) -> float | None:
-        """Return how long until something is due; None for until something comes."""
-        if self._poked or self._events or self._overrun:
-            return 0
-        if self._data:
-            return self._data_wait_s(self._data[0])
-        return 0 if self._closing else None
 
     def _data_wait_s(self, first: _DataRun | Gap) -> float | None:
+        """Return how long until the first bytes are due; None for until something comes."""
         if isinstance(first, Gap):
             return 0
         if self._acknowledged is not None:

@@ -37,9 +37,14 @@ class Pacer:
         self._clear_at = 0.0
         self._stalls = self._last_unsent = 0
 
-    def allowance(self, now: float, unsent: int) -> int:
-        """Return how many bytes may be written now; 0 means ask again after `wait_s`."""
-        return max(0, self.lead_bytes - self._ahead(now, unsent))
+    def allowance(self, now: float, unsent: int, wanted: int) -> int:
+        """Return how many of the wanted bytes may be written now; 0: ask again after `wait_s`.
+
+        Less than half a lead is not worth a write, unless it is all that is wanted: a writer that
+        writes each byte as line time frees it would do nothing else.
+        """
+        free = self.lead_bytes - self._ahead(now, unsent)
+        return min(wanted, free) if free >= min(wanted, self.lead_bytes // 2) else 0
 
     def written(self, size: int, now: float) -> None:
         """Note bytes handed to the driver."""
@@ -49,7 +54,7 @@ class Pacer:
         """Return how long until half of the lead is free; longer each time a line stands still."""
         self._stalls = self._stalls + 1 if unsent and unsent == self._last_unsent else 0
         self._last_unsent = unsent
-        due = (self._ahead(now, unsent) - self.lead_bytes / 2) / self._rate
+        due = (self._ahead(now, unsent) - self.lead_bytes // 2) / self._rate
         stalled = min(_LONGEST_WAIT_S, _SHORTEST_WAIT_S * 2 ** min(self._stalls, 8))
         return max(due, stalled if self._stalls else _SHORTEST_WAIT_S)
 

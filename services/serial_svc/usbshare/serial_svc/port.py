@@ -177,12 +177,14 @@ class SerialPort:
     # Writing.
 
     def submit(self, command: Queued) -> None:
-        """Queue a command of the control session and write what may go at once."""
-        self.scheduler.add(command)
+        """Write a command of the control session, or queue it behind what waits."""
+        self._writer.submit(command)
+        if not self.is_open:
+            self._drop_queue(CommandOutcome.FAILED, self.reason)
         depth = self.scheduler.commands
-        self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
-        self._writer.pump()
-        self._tell_band()
+        if depth:
+            self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
+            self._tell_band()
 
     def write_realtime(self, data: bytes) -> None:
         """Write real-time bytes: urgent ones now, status polls when no command waits."""
@@ -290,7 +292,7 @@ class SerialPort:
     def command_written(self, command: Queued, now: float) -> None:
         """Report a command that went out whole."""
         if isinstance(command.source, Session):
-            command.source.finish(command, CommandOutcome.WRITTEN, now)
+            command.source.written(command, now)
 
     def write_progressed(self) -> None:
         """Let those go on who wait for room or credit."""

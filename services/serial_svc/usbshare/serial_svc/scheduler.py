@@ -120,7 +120,12 @@ class Scheduler:
         return fits and self._commands < self.max_commands
 
     def add(self, command: Queued) -> None:
-        """Queue a command of a known source; the caller has asked `has_room`."""
+        """Queue a command of a known source; the caller has asked `has_room`.
+
+        A command that has begun, which only an empty queue may be given, is finished first.
+        """
+        if command.written_bytes:
+            self._current = command
         self._lanes[command.source].append(command)
         self._commands += 1
         self._bytes += command.remaining

@@ -13,6 +13,7 @@ from grpc_health.v1.health import aio as health
 
 from usbshare.common.addresses import join_host_port, split_host_port
 from usbshare.common.host_names import host_names
+from usbshare.common.loop import settle_garbage
 from usbshare.common.paths import config_folder
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.site import Site, ensure_site
@@ -43,6 +44,7 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
     if settings.service.metrics:
         serve_metrics(settings.service.metrics, lambda: registry.ports)
     await server.start()
+    settle_garbage()
     _say_ready(settings, port, site, registry)
     try:
         await _until_stopped(registry, settings)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from usbshare.common.credit import Credit, window_bytes
 from usbshare.common.errors import (
@@ -68,8 +68,7 @@ class Client:
     only_failures: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):  # one a line of G-code: a dataclass takes four times as long to make
     """Bytes for the device; `priority` None lets the profile classify them."""
 
     id: int
@@ -97,6 +96,8 @@ class Session:
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )
         self._port = port
+        self._controls = client.mode is Mode.CONTROL
+        self._only_failures = client.only_failures
         self._clock = clock
         self._held: deque[Command | _Operation] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -122,7 +123,7 @@ class Session:
 
     def realtime(self, data: bytes) -> None:
         """Write real-time bytes ahead of the queue; a reset byte voids what this session queued."""
-        if self.client.mode is not Mode.CONTROL:
+        if not self._controls:
             raise PermissionDeniedError(OBSERVES)
         if not 1 <= len(data) <= LARGEST_REALTIME_BYTES:
             raise InvalidArgumentError(f"realtime.data has {len(data)} bytes; 1 to 64 are allowed")
@@ -160,7 +161,7 @@ class Session:
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """End cleanly: after the queued commands, or after the timeout without them."""
-        if self.client.mode is Mode.CONTROL:
+        if self._controls:
             await self._idle(timeout_s)
         self._end()
         self.outbox.close()
@@ -175,10 +176,13 @@ class Session:
         """Queue an event for the client."""
         self.outbox.put(event)
 
+    def written(self, command: Queued, now: float) -> None:
+        """Report a command that went out whole, if the client wants to know."""
+        if not self._only_failures:
+            self.finish(command, CommandOutcome.WRITTEN, now)
+
     def finish(self, command: Queued, outcome: CommandOutcome, now: float, why: str = "") -> None:
-        """Report what became of a command, if the client wants to know."""
-        if outcome is CommandOutcome.WRITTEN and self.client.only_failures:
-            return
+        """Report what became of a command."""
         started_at = command.started_at if command.started_at is not None else now
         self.send(
             CommandResult(
@@ -229,9 +233,10 @@ class Session:
             raise InvalidArgumentError(f"command.offset is {command.offset}; {expected} follows on")
 
     def _cut_realtime(self, command: Command) -> Command:
-        if self.client.mode is not Mode.CONTROL or command.epoch < self._port.epoch:
+        profile = self._port.profile
+        if not (profile.realtime and self._controls) or command.epoch < self._port.epoch:
             return command
-        split = self._port.profile.split(command.data)
+        split = profile.split(command.data)
         if not split.realtime:
             return command
         if split.reset:
@@ -251,11 +256,11 @@ class Session:
         if command.data:
             self._port.submit(queued)
         else:
-            self.finish(queued, CommandOutcome.WRITTEN, now)
+            self.written(queued, now)
 
     def _refusal(self, command: Command) -> tuple[CommandOutcome, str] | None:
         port = self._port
-        if self.client.mode is not Mode.CONTROL:
+        if not self._controls:
             return CommandOutcome.REFUSED, OBSERVES
         if command.epoch < port.epoch:
             why = f"epoch {command.epoch} was ended by a stop"
@@ -281,7 +286,7 @@ class Session:
         self._port.write_progressed()
 
     def _may_operate(self, operation_id: int) -> bool:
-        if self.client.mode is Mode.CONTROL:
+        if self._controls:
             return True
         self.send(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))
         return False

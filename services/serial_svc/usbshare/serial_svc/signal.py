@@ -13,6 +13,8 @@ class Signal:
 
     def fire(self) -> None:
         """Wake all that wait now."""
+        if not self._waiters:
+            return
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

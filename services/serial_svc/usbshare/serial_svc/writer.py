@@ -87,6 +87,22 @@ class PortWriter:
         self._write_urgent()
         return True
 
+    def submit(self, command: Queued) -> None:
+        """Write a command straight through when nothing waits, else queue it."""
+        device, size = self._device, len(command.data)
+        if (
+            device is not None
+            and not (self._scheduler.commands or self._urgent or self._polite or self._blocked)
+            and self._pacer.allowance(now := self._clock(), device.unsent_bytes(), size) == size
+        ):
+            command.started_at = now
+            command.written_bytes = self._hand_over(device, command.data, now)
+            if command.written_bytes == size:
+                self._count(command, now)
+                return
+        self._scheduler.add(command)
+        self.pump()
+
     def polite(self, data: bytes) -> None:
         """Write bytes when no command waits, after 50 ms at the latest."""
         if len(self._polite) + len(data) > MOST_URGENT_BYTES:
@@ -126,7 +142,7 @@ class PortWriter:
 
     def _write_slice(self, device: Device, command: Queued, now: float) -> bool:
         unsent = device.unsent_bytes()
-        size = min(command.remaining, self._pacer.allowance(now, unsent))
+        size = self._pacer.allowance(now, unsent, command.remaining)
         if size == 0:
             self._call_later(self._pacer.wait_s(now, unsent))
             return False
@@ -141,14 +157,17 @@ class PortWriter:
         whole = self._scheduler.written(taken, now)
         if whole is not None:
             self._count(whole, now)
-        self._listener.write_progressed()
+        else:
+            self._listener.write_progressed()
 
     def _count(self, command: Queued, now: float) -> None:
-        started_at = command.started_at or now
-        self._counters.written_commands += 1
-        self._counters.queue_time.add(started_at - command.queued_at)
-        self._counters.write_time.add(now - started_at)
+        started_at = now if command.started_at is None else command.started_at
+        counters = self._counters
+        counters.written_commands += 1
+        counters.queue_time.add(started_at - command.queued_at)
+        counters.write_time.add(now - started_at)
         self._listener.command_written(command, now)
+        self._listener.write_progressed()
 
     def _write_urgent(self) -> None:
         if self._device is not None and self._urgent:
