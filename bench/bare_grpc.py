@@ -14,10 +14,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
-from google.protobuf.wrappers_pb2 import BytesValue
+from usbshare.common.grpc_environment import prepare_grpc
 
-from usbshare.common.loop import run
+prepare_grpc()  # the same poller as ours: what is compared are our features
+
+import grpc  # noqa: E402
+from google.protobuf.wrappers_pb2 import BytesValue  # noqa: E402
+
+from usbshare.common.loop import run  # noqa: E402
 
 METHOD = "/bench.Bare/Stream"
 READ_BYTES = 4096

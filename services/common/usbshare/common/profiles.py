@@ -64,19 +64,25 @@ class Profile:
     reset: int | None = None
     stops: dict[StopAction, StopPlan] = field(default_factory=dict)
     speaks_gcode: bool = False
+    _realtime_bytes: bytes = field(init=False, repr=False, default=b"")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_realtime_bytes", bytes(self.realtime))
+
+    def has_realtime(self, data: bytes) -> bool:
+        """Tell whether there is a real-time byte among a program's."""
+        return len(data.translate(None, self._realtime_bytes)) != len(data)
 
     def split(self, data: bytes) -> Split:
         """Take real-time bytes out of a program's; a reset byte voids the program before it."""
-        if not self.realtime:
-            return Split(data)
-        program = data.translate(None, delete=bytes(self.realtime))
+        program = data.translate(None, self._realtime_bytes)
         if len(program) == len(data):
             return Split(data)
         realtime = bytes(byte for byte in data if byte in self.realtime)
         if self.reset is None or self.reset not in realtime:
             return Split(program, realtime)
         after = data[data.rindex(self.reset) + 1 :]
-        return Split(after.translate(None, delete=bytes(self.realtime)), realtime, reset=True)
+        return Split(after.translate(None, self._realtime_bytes), realtime, reset=True)
 
     def is_realtime(self, data: bytes) -> bool:
         """Tell whether every byte is a real-time byte here."""

@@ -178,13 +178,18 @@ class SerialPort:
 
     def submit(self, command: Queued) -> None:
         """Write a command of the control session, or queue it behind what waits."""
-        self._writer.submit(command)
-        if not self.is_open:
+        if self._writer.write_through(command):
+            return
+        if command.priority is None:
+            command.priority = self.profile.classify(command.data)
+        self.scheduler.add(command)
+        if not self.is_open:  # the device failed at that very write
             self._drop_queue(CommandOutcome.FAILED, self.reason)
+            return
         depth = self.scheduler.commands
-        if depth:
-            self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
-            self._tell_band()
+        self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
+        self._writer.pump()
+        self._tell_band()
 
     def write_realtime(self, data: bytes) -> None:
         """Write real-time bytes: urgent ones now, status polls when no command waits."""

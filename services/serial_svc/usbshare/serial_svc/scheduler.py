@@ -9,7 +9,13 @@ from enum import Enum
 
 from usbshare.common.profiles import Priority
 
-_RANKS = {Priority.EMERGENCY: 0, Priority.HIGH: 1, Priority.NORMAL: 2, Priority.LOW: 3}
+_RANKS: dict[Priority | None, int] = {
+    Priority.EMERGENCY: 0,
+    Priority.HIGH: 1,
+    Priority.NORMAL: 2,
+    None: 2,
+    Priority.LOW: 3,
+}
 _BEST_PROMOTED_RANK = _RANKS[Priority.HIGH]
 
 
@@ -37,11 +43,14 @@ def band_of(depth: int) -> Band:
 
 @dataclass(slots=True, eq=False)
 class Queued:
-    """A command in the queue; `source` is whoever sent it, times are monotonic seconds."""
+    """A command; `source` is whoever sent it, times are monotonic seconds.
+
+    `priority` is None until the command has to wait and is classified.
+    """
 
     source: object
     command_id: int
-    priority: Priority
+    priority: Priority | None
     data: bytes
     queued_at: float
     written_bytes: int = 0

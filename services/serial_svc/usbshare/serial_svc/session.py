@@ -234,11 +234,11 @@ class Session:
 
     def _cut_realtime(self, command: Command) -> Command:
         profile = self._port.profile
-        if not (profile.realtime and self._controls) or command.epoch < self._port.epoch:
+        if not profile.has_realtime(command.data):
+            return command
+        if not self._controls or command.epoch < self._port.epoch:
             return command
         split = profile.split(command.data)
-        if not split.realtime:
-            return command
         if split.reset:
             self._void_queue()
         self._port.write_realtime(split.realtime)
@@ -249,10 +249,7 @@ class Session:
             self._refuse(command, *refusal)
             return
         now = self._clock()
-        priority = command.priority
-        if priority is None:
-            priority = self._port.profile.classify(command.data)
-        queued = Queued(self, command.id, priority, command.data, now)
+        queued = Queued(self, command.id, command.priority, command.data, now)
         if command.data:
             self._port.submit(queued)
         else:

@@ -87,8 +87,8 @@ class PortWriter:
         self._write_urgent()
         return True
 
-    def submit(self, command: Queued) -> None:
-        """Write a command straight through when nothing waits, else queue it."""
+    def write_through(self, command: Queued) -> bool:
+        """Write a command at once if nothing waits; False if it, or its rest, must be queued."""
         device, size = self._device, len(command.data)
         if (
             device is not None
@@ -99,9 +99,8 @@ class PortWriter:
             command.written_bytes = self._hand_over(device, command.data, now)
             if command.written_bytes == size:
                 self._count(command, now)
-                return
-        self._scheduler.add(command)
-        self.pump()
+                return True
+        return False
 
     def polite(self, data: bytes) -> None:
         """Write bytes when no command waits, after 50 ms at the latest."""
