@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 FIRST_S = 0.1
-LONGEST_S = 5.0
+LONGEST_S = 2.0
 
 
 class Backoff:
-    """Doubles the wait up to 5 s, of which a random half is left out, so that clients spread."""
+    """Doubles the wait up to 2 s, of which a random half is left out, so that clients spread."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random

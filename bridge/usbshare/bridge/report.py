@@ -46,9 +46,14 @@ class TextReporter:
         self._stream = stream
         self._is_terminal = stream.isatty()
         self._shown = ""
+        self._last_reason: str | None = None
 
-    def event(self, name: str, text: str, **_: Any) -> None:
-        """Print a line above the status line."""
+    def event(self, name: str, text: str, **fields: Any) -> None:
+        """Print a line above the status line; attempts that fail alike are told once."""
+        repeats = name == "waiting" and fields.get("reason") == self._last_reason
+        self._last_reason = fields.get("reason")
+        if repeats:
+            return
         self._wipe()
         print(text, file=self._stream, flush=True)
 

@@ -1,0 +1,81 @@
+"""What the user is told: lines, a status line on a terminal, JSON for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from usbshare.bridge.latency import Latency
+from usbshare.bridge.report import JsonReporter, Status, TextReporter
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def status(**changes: object) -> Status:
+    fields = {
+        "state": "connected",
+        "target": "laser:50051",
+        "port": "demo",
+        "path": "/run/COM10",
+        "latency": None,
+        "queue_commands": 3,
+        "reconnections": 1,
+        "sent_bytes": 10,
+        "received_bytes": 20,
+        "lost_bytes": 0,
+    }
+    return Status(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_a_status_line_is_written_over_and_wiped_for_events() -> None:
+    terminal = Terminal()
+    reporter = TextReporter(terminal)
+    reporter.status(status())
+    reporter.event("lost", "link lost")
+    reporter.status(status(lost_bytes=5))
+    reporter.end()
+    first = "demo at laser:50051: connected | no beat yet | queue 3 | 10 B out | 20 B in"
+    assert terminal.getvalue().startswith(first)
+    assert "\r" in terminal.getvalue()
+    assert "link lost\n" in terminal.getvalue()
+    assert "5 B lost" in terminal.getvalue()
+
+
+def test_without_a_terminal_there_is_no_status_line() -> None:
+    stream = io.StringIO()
+    reporter = TextReporter(stream)
+    reporter.status(status())
+    reporter.event("ready", "ready: open COM10")
+    assert stream.getvalue() == "ready: open COM10\n"
+
+
+def test_attempts_that_fail_alike_are_told_once() -> None:
+    stream = io.StringIO()
+    reporter = TextReporter(stream)
+    for reason in ("down", "down", "refused", "down"):
+        reporter.event("waiting", f"again ({reason})", reason=reason)
+    assert stream.getvalue().splitlines() == ["again (down)", "again (refused)", "again (down)"]
+
+
+def test_programs_get_json_with_latency_in_milliseconds() -> None:
+    latency = Latency()
+    for seconds in (0.001, 0.003):
+        latency.add(seconds)
+    stream = io.StringIO()
+    JsonReporter(stream).status(status(latency=latency.summary()))
+    told = json.loads(stream.getvalue())
+    assert told["event"] == "status"
+    assert told["latency"] == {"now_ms": 3.0, "min_ms": 1.0, "mean_ms": 2.0, "max_ms": 3.0}
+
+
+def test_latency_forgets_all_but_the_last_hundred_beats() -> None:
+    latency = Latency()
+    latency.add(10.0)
+    for _ in range(100):
+        latency.add(0.001)
+    summary = latency.summary()
+    assert summary is not None
+    assert summary.max_ms == 1.0
