@@ -1,0 +1,245 @@
+"""The relay: a program's virtual port and a link, joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from fakes.remote import REMOTE
+from usbshare.bridge.latency import Latency
+from usbshare.bridge.messages import (
+    Configure,
+    DataEvent,
+    Flush,
+    GapEvent,
+    LinesEvent,
+    Message,
+    OpenedEvent,
+    PortEvent,
+    RemotePort,
+    ResultEvent,
+    SendCommand,
+    SetLines,
+    SettingsEvent,
+)
+from usbshare.bridge.relay import Relay
+from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
+from usbshare.common.credit import Credit
+from usbshare.common.line import LineSettings, ModemLines
+from usbshare.common.profiles import RAW
+
+
+class Port:
+    """A virtual port with a program that takes `room` bytes."""
+
+    path = "/run/COM10"
+
+    def __init__(self) -> None:
+        self.room = 1 << 20
+        self.taken = bytearray()
+        self.limit = 4095
+        self.shown: list[object] = []
+
+    async def start(self, listener: object, settings: LineSettings) -> None: ...
+
+    def write(self, data: bytes) -> int:
+        took = data[: self.room]
+        self.room -= len(took)
+        self.taken += took
+        return len(took)
+
+    def limit_reading(self, most_bytes: int) -> None:
+        self.limit = most_bytes
+
+    def apply_settings(self, settings: LineSettings) -> None:
+        self.shown.append(settings)
+
+    def show_lines(self, lines: ModemLines) -> None:
+        self.shown.append(lines)
+
+    async def close(self) -> None: ...
+
+
+class FakeLink:
+    """A link that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.taken_offset = 0
+        self.closed = False
+        self.latency = Latency()
+
+    def wake(self) -> None: ...
+
+    def taken(self, offset: int) -> None:
+        self.taken_offset = offset
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Reporter:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def event(self, name: str, text: str, **fields: Any) -> None:
+        self.events.append((name, text))
+
+    def status(self, status: object) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Bench:
+    def __init__(self, *, observe: bool = False) -> None:
+        self.port, self.upstream, self.reporter = Port(), Upstream(), Reporter()
+        self.link: Any = FakeLink()
+        self.relay = Relay(self.port, self.upstream, self.reporter, observe=observe)
+        self.relay.link = cast("Any", self.link)
+        self.connect()
+        self.relay.port_is_ready = True
+
+    def connect(self, port: RemotePort = REMOTE, offset: int = 0) -> None:
+        self.upstream.begin(epoch=port.epoch, profile=port.profile)
+        self.upstream.credit(Credit(1 << 20, 1000, 0))
+        self.relay.link_connected(OpenedEvent("s1", port, offset, ModemLines()))
+
+    def sent(self) -> list[Message]:
+        messages = []
+        while self.upstream.wait_s(1e9) == 0:
+            messages.append(self.upstream.take(1e9))
+        return messages
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_the_programs_bytes_go_up_and_the_devices_down(bench: Bench) -> None:
+    bench.relay.program_wrote(b"G0 X1\n")
+    assert bench.sent() == [SendCommand(1, 0, b"G0 X1\n", 1)]
+    bench.relay.link_event(DataEvent(0, b"ok\n"))
+    assert bench.port.taken == b"ok\n"
+    assert bench.link.taken_offset == 3
+
+
+def test_reading_stops_when_the_read_ahead_is_full_and_goes_on_after_sending(
+    bench: Bench,
+) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.relay.program_wrote(b"x" * READ_AHEAD_BYTES)
+    assert bench.port.limit == 0
+    bench.upstream.credit(Credit(100, 10, 0))
+    bench.sent()
+    bench.relay.link_sent()
+    assert bench.port.limit == 100
+
+
+def test_bytes_that_the_program_does_not_take_are_not_acknowledged(bench: Bench) -> None:
+    bench.port.room = 2
+    bench.relay.link_event(DataEvent(0, b"abcde"))
+    bench.relay.link_event(DataEvent(5, b"fgh"))
+    assert bench.port.taken == b"ab"
+    assert bench.link.taken_offset == 2
+    bench.port.room = 100
+    bench.relay.port_writable()
+    assert bench.port.taken == b"abcdefgh"
+    assert bench.link.taken_offset == 8
+
+
+def test_bytes_for_a_program_that_left_are_void_and_acknowledged(bench: Bench) -> None:
+    bench.port.room = 0
+    bench.relay.link_event(DataEvent(0, b"abc"))
+    bench.relay.program_closed()
+    assert bench.link.taken_offset == 3
+    bench.port.room = 100
+    bench.relay.link_event(DataEvent(3, b"new"))
+    assert bench.port.taken == b"new"
+
+
+def test_settings_and_lines_go_both_ways(bench: Bench) -> None:
+    slow = LineSettings(baud=9600)
+    bench.relay.program_configured(slow)
+    bench.relay.program_set_lines(dtr=True, rts=None)
+    lines = ModemLines(cts=True)
+    bench.relay.link_event(SettingsEvent(slow))
+    bench.relay.link_event(LinesEvent(lines))
+    sent = bench.sent()
+    assert [type(m) for m in sent] == [SetLines, Configure]
+    assert bench.port.shown == [slow, lines]
+
+
+def test_a_flush_drops_bytes_here_and_is_passed_on(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.port.room = 0
+    bench.relay.link_event(DataEvent(0, b"stale"))
+    bench.relay.program_wrote(b"unsent")
+    bench.relay.program_flushed(received=True, written=True)
+    assert bench.link.taken_offset == 5
+    (flush,) = bench.sent()
+    assert isinstance(flush, Flush)
+    assert (flush.received, flush.written) == (True, True)
+    assert bench.upstream.waiting_bytes == 0
+
+
+def test_an_observing_program_writes_nothing_and_is_told_once() -> None:
+    bench = Bench(observe=True)
+    bench.relay.program_wrote(b"G0 X1\n")
+    bench.relay.program_wrote(b"G0 X2\n")
+    bench.relay.program_configured(LineSettings(baud=9600))
+    assert bench.sent() == []
+    losing = [text for name, text in bench.reporter.events if name == "losing"]
+    assert len(losing) == 1
+    assert bench.relay.status("laser", "connected").lost_bytes == 12
+
+
+def test_a_lost_link_says_how_many_bytes_are_in_doubt_and_drops_the_rest(bench: Bench) -> None:
+    bench.upstream.credit(Credit(6, 10, 0))
+    bench.relay.program_wrote(b"G0 X1\nG0 X2\n")
+    bench.sent()
+    bench.relay.link_lost("cable cut")
+    name, text = bench.reporter.events[-1]
+    assert name == "lost"
+    assert "12 bytes of the program did not reach the device" in text
+    assert bench.upstream.waiting_bytes == 0
+
+
+def test_the_programs_settings_are_applied_again_after_a_reconnection(bench: Bench) -> None:
+    slow = LineSettings(baud=9600)
+    bench.relay.program_configured(slow)
+    bench.sent()
+    bench.connect()
+    (again,) = bench.sent()
+    assert isinstance(again, Configure)
+    assert again.settings == slow
+    assert bench.relay.status("laser", "connected").reconnections == 1
+
+
+def test_a_gap_is_told_and_counted(bench: Bench) -> None:
+    bench.relay.link_event(GapEvent(7, 10))
+    bench.relay.link_event(DataEvent(10, b"x"))
+    assert bench.link.taken_offset == 11
+    assert bench.relay.status("laser", "connected").lost_bytes == 7
+
+
+def test_a_new_epoch_drops_what_the_program_wrote_before(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.relay.program_wrote(b"G0 X1\n")
+    bench.relay.link_event(PortEvent(replace(REMOTE, epoch=2, latched=True)))
+    assert bench.upstream.waiting_bytes == 0
+    assert "latched by a stop" in bench.reporter.events[-1][1]
+
+
+def test_refused_bytes_are_told(bench: Bench) -> None:
+    bench.relay.link_event(ResultEvent(1, "fenced", 0.0, 0.0, "a stop ended its epoch"))
+    assert bench.reporter.events[-1] == (
+        "refused",
+        "bytes were fenced: a stop ended its epoch",
+    )
+
+
+def test_a_virtual_port_that_is_gone_ends_the_link(bench: Bench) -> None:
+    bench.relay.port_lost("pulled")
+    assert bench.link.closed
