@@ -838,7 +838,9 @@ class SessionRequest(google.protobuf.message.Message):
     CLOSE_FIELD_NUMBER: builtins.int
     RECEIVED_OFFSET_FIELD_NUMBER: builtins.int
     received_offset: builtins.int
-    """Device bytes received so far (the next offset expected), on any message."""
+    """Device bytes taken so far (the next offset wanted), on any message or alone. Once it is set, no
+    more than 128 KiB are sent beyond it.
+    """
     @property
     def open(self) -> Global___Open:
         """The first message, and only the first."""
