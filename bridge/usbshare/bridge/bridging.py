@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import random
-import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.channel import Target
 from usbshare.common.line import LineSettings
-from usbshare.common.loop import settle_garbage
+from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.tls import ClientBundle
 
 STATUS_INTERVAL_S = 1.0
@@ -48,7 +47,7 @@ async def bridge(choice: BridgeChoice, port: VirtualPort, reporter: Reporter) ->
         time.monotonic,
     )
     relay.link = link
-    _end_on_signals(link)
+    on_stop_signals(link.close)
     running = asyncio.create_task(link.run(), name="link")
     try:
         await _show_port(running, relay, port, reporter, choice)
@@ -97,12 +96,3 @@ async def _report_until(
         reporter.status(relay.status(str(choice.target), state))
         await asyncio.wait((running,), timeout=STATUS_INTERVAL_S)
     running.result()
-
-
-def _end_on_signals(link: Link) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, link.close)
-        except NotImplementedError:  # Windows: KeyboardInterrupt ends the loop instead
-            return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from typing import Any
 
@@ -13,7 +12,7 @@ from grpc_health.v1.health import aio as health
 
 from usbshare.common.addresses import join_host_port, split_host_port
 from usbshare.common.host_names import host_names
-from usbshare.common.loop import settle_garbage
+from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.paths import config_folder
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.site import Site, ensure_site
@@ -86,9 +85,7 @@ def _say_ready(settings: Settings, port: int, site: Site | None, registry: Regis
 async def _until_stopped(registry: Registry, settings: Settings) -> None:
     """Return when a signal comes; a background task that dies takes the service down."""
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+    on_stop_signals(stopped.set)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
     tasks.append(asyncio.create_task(registry.follow(_offered(settings)), name="follow devices"))
     try:

@@ -1,0 +1,40 @@
+"""What a Windows user starts must not import what only POSIX has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+POSIX_ONLY = ("fcntl", "termios", "tty", "pty", "pwd", "grp")
+
+SCRIPT = """
+import importlib, sys
+import asyncio, serial, socket, ssl, subprocess, tempfile  # make their own choices first
+for name in {posix!r}:
+    sys.modules[name] = None
+importlib.import_module({module!r})
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "usbshare.bridge.vcom.windows_com0com",
+        "usbshare.common.threaded_device",
+        "usbshare.common.tls",
+        "usbshare.bridge.relay",
+        "usbshare.bridge.link",
+        "usbshare.bridge.sending",
+        "usbshare.serial_svc.port",
+        "usbshare.serial_svc.sim.device",
+    ],
+)
+def test_a_module_for_every_platform_imports_without_posix(module: str) -> None:
+    # msvcrt and winreg do not exist here, so modules that choose by platform are left to mypy.
+    script = SCRIPT.format(posix=POSIX_ONLY, module=module)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
