@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from usbshare.bridge import listing
+from usbshare.bridge import listing, rfc2217_port, tcp_port
 from usbshare.bridge.bridging import BridgeChoice, bridge, client_name
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.loopback_address import loopback_address
 from usbshare.bridge.messages import RemotePort
 from usbshare.bridge.report import JsonReporter, TextReporter
+from usbshare.bridge.rfc2217_port import Rfc2217Port
 from usbshare.bridge.sending import Answer, send_command
+from usbshare.bridge.tcp_port import TcpPort
 from usbshare.bridge.vcom.choose import virtual_port_for
+from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.channel import Target, parse_target
 from usbshare.common.errors import ConfigError, InvalidArgumentError, UsbshareError
 from usbshare.common.loop import run
@@ -25,6 +30,11 @@ from usbshare.common.tls import ClientBundle
 
 BAD_USAGE_EXIT = 2
 _Command = Callable[..., Any]
+_PORT_MAKERS: dict[str, Callable[[str], VirtualPort]] = {
+    "vcom": virtual_port_for,
+    "tcp": lambda text: TcpPort(loopback_address(text, tcp_port.DEFAULT_PORT)),
+    "rfc2217": lambda text: Rfc2217Port(loopback_address(text, rfc2217_port.DEFAULT_PORT)),
+}
 
 
 class TargetType(click.ParamType[Target]):
@@ -87,6 +97,20 @@ def connection_options(command: _Command) -> _Command:
     help="The virtual COM port to offer: a name such as COM10, or a path.",
 )
 @click.option(
+    "--tcp",
+    metavar="HOST:PORT",
+    envvar="USBSHARE_TCP",
+    show_envvar=True,
+    help="Instead: where to listen for a program that speaks TCP, such as 127.0.0.1:23.",
+)
+@click.option(
+    "--rfc2217",
+    metavar="HOST:PORT",
+    envvar="USBSHARE_RFC2217",
+    show_envvar=True,
+    help="Instead: where to listen for a program that speaks RFC 2217, such as 127.0.0.1:2217.",
+)
+@click.option(
     "--port",
     default="",
     envvar="USBSHARE_PORT",
@@ -102,6 +126,8 @@ def cli(
     bundle: Path | None,
     insecure: bool,
     vcom: str | None,
+    tcp: str | None,
+    rfc2217: str | None,
     port: str,
     observe: bool,
     as_json: bool,
@@ -110,12 +136,11 @@ def cli(
     if context.invoked_subcommand is not None:
         context.obj = (target, bundle, insecure)
         return
-    if vcom is None:
-        raise click.UsageError("Missing option '--vcom': the virtual COM port, such as COM10.")
+    virtual_port = _virtual_port(context, {"vcom": vcom, "tcp": tcp, "rfc2217": rfc2217})
     where, trust = _connection(context, target, bundle, insecure)
     reporter = JsonReporter() if as_json else TextReporter()
     choice = BridgeChoice(where, trust, port, observe)
-    run(bridge(choice, virtual_port_for(vcom), reporter))
+    run(bridge(choice, virtual_port, reporter))
 
 
 @cli.command("list")
@@ -203,6 +228,23 @@ async def _send(
         )
     finally:
         await client.close()
+
+
+def _virtual_port(context: click.Context, offered: dict[str, str | None]) -> VirtualPort:
+    """Return the one port that is asked for; the command line goes before the environment."""
+    for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        asked = [
+            _PORT_MAKERS[name](value)
+            for name, value in offered.items()
+            if value is not None and context.get_parameter_source(name) is source
+        ]
+        if len(asked) > 1:
+            raise click.UsageError("Give exactly one of '--vcom', '--tcp' and '--rfc2217'.")
+        if asked:
+            return asked[0]
+    raise click.UsageError(
+        "Missing option '--vcom': the virtual COM port, such as COM10 (or '--tcp' or '--rfc2217')."
+    )
 
 
 def _connection(

@@ -1,0 +1,360 @@
+"""One session with a remote port, served by a thread and an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from usbshare.bridge.backoff import Backoff
+from usbshare.bridge.bridging import client_name
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.link import GOODBYE_TIMEOUT_S, Link, LinkLostError, SessionChoice
+from usbshare.bridge.messages import (
+    Configure,
+    DataEvent,
+    Event,
+    Flush,
+    GapEvent,
+    LinesEvent,
+    Message,
+    OpenedEvent,
+    OperationEvent,
+    PortEvent,
+    RemotePort,
+    ResultEvent,
+    SetLines,
+)
+from usbshare.bridge.pyserial.address import PortAddress
+from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
+from usbshare.bridge.upstream import Upstream
+from usbshare.common.credit import Credit
+from usbshare.common.errors import (
+    DeviceError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UsbshareError,
+)
+from usbshare.common.line import LineSettings, ModemLines
+
+log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 30.0
+OPERATION_TIMEOUT_S = 10.0
+CLOSED = "the port was closed"
+_GONE = ("absent", "failed")
+
+
+class RemoteLine:
+    """A serial line far away; each method may be called from any thread but its own.
+
+    A session that is lost stays lost: every later call raises LineLostError. Methods without
+    another word raise that, DeviceError or NotSupportedError.
+    """
+
+    def __init__(self, address: PortAddress) -> None:
+        self._address = address
+        self._exchange = Exchange()
+        self._upstream = _ToldUpstream(self._show_upstream)
+        self._link = Link(
+            lambda: SerialClient(address.target, address.bundle),
+            SessionChoice(address.port_id, address.observe, client_name(_program())),
+            self._upstream,
+            self,
+            Backoff(random.random),
+            time.monotonic,
+        )
+        self._settings = LineSettings()
+        self._ids = itertools.count(1)
+        self._emptying: set[int] = set()
+        self._is_closing = False
+        self._abandoned = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name=str(address), daemon=True)
+
+    # The program's side.
+
+    def open(self) -> None:
+        """Begin the session, once; raises why it cannot."""
+        self._thread.start()
+        try:
+            self._settings = self._exchange.wait_opened(OPEN_TIMEOUT_S).port.settings
+        except BaseException:
+            self._abandon()
+            raise
+
+    def close(self) -> None:
+        """End the session after what was written, or after 5 s; no thread is left. Idempotent."""
+        if threading.current_thread() is self._thread:  # garbage was collected there
+            self._say_goodbye()
+            return
+        if not self._exchange.is_lost:
+            self._post_quietly(self._say_goodbye)
+            self._thread.join(GOODBYE_TIMEOUT_S + 1.0)
+        self._abandon()
+
+    def read(self, size: int, timeout_s: float | None, gap_s: float | None) -> bytes:
+        """Return bytes as pyserial's `read` does; LineLostError once none are left to come."""
+        deadline, gap_s = after(timeout_s), gap_s or inf
+        # In pieces: the service sends no more until it learns what was taken.
+        piece = self._read_piece(size, deadline, gap_s, inf)
+        data = bytearray(piece)
+        with suppress(LineLostError):  # the next call raises it
+            while len(piece) == TELL_BYTES and len(data) < size:
+                gap_end = time.monotonic() + gap_s
+                piece = self._read_piece(size - len(data), deadline, gap_s, gap_end)
+                data += piece
+        return bytes(data)
+
+    def cancel_read(self) -> None:
+        """End a read that waits in another thread."""
+        self._exchange.cancel_read()
+
+    def waiting_bytes(self) -> int:
+        """Return how many bytes can be read at once."""
+        return self._exchange.waiting_bytes()
+
+    def write(self, data: bytes, timeout_s: float | None) -> int:
+        """Hand bytes over as room comes and return how many; fewer only at the timeout.
+
+        Real-time bytes alone need no room: they overtake. LineRefusedError tells, at the next
+        write, that earlier bytes did not reach the device.
+        """
+        self._require_control()
+        deadline = after(timeout_s)
+        if self._exchange.is_realtime(data):
+            self._post(self._add_program, data, 0)
+            return len(data)
+        written = 0
+        while written < len(data):
+            size = self._exchange.reserve(len(data) - written, deadline)
+            if size == 0:
+                break
+            self._post(self._add_program, data[written : written + size], size)
+            written += size
+        return written
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes were written and are not at the device's driver."""
+        return self._exchange.unsent_bytes()
+
+    def drain(self) -> None:
+        """Wait until the far driver has all bytes; raises as `write` does."""
+        self._exchange.wait_sent()
+
+    def configure(self, settings: LineSettings) -> None:
+        """Change settings after the bytes before; an observer changes nothing."""
+        if self._address.observe or settings == self._settings:
+            return
+        self._ask(self._upstream.add_ordered, Configure(next(self._ids), settings))
+        self._settings = settings
+
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Set output lines now; an observer sets nothing."""
+        if not self._address.observe:
+            self._ask(self._upstream.add_urgent, SetLines(next(self._ids), dtr, rts))
+
+    def discard_input(self) -> None:
+        """Drop what the device sent so far, here and at the far end."""
+        if self._address.observe:
+            self._post(self._link.taken, self._exchange.discard_received())
+            return
+        flush = Flush(next(self._ids), received=True, written=False)
+        self._emptying.add(flush.id)
+        self._ask(self._upstream.add_urgent, flush)
+
+    def discard_output(self) -> None:
+        """Drop what was written and has not left, here and at the far end."""
+        if not self._address.observe:
+            flush = Flush(next(self._ids), received=False, written=True)
+            self._ask(self._discard_and_add, flush)
+
+    def modem_lines(self) -> ModemLines:
+        """Return the modem lines as told last."""
+        return self._exchange.modem_lines()
+
+    # The link's side: on the loop.
+
+    def link_connected(self, opened: OpenedEvent) -> None:
+        """Let `open` return."""
+        self._show_upstream()
+        self._exchange.opened(opened)
+
+    def link_event(self, event: Event) -> None:
+        """Take what the service tells."""
+        match event:
+            case DataEvent():
+                self._exchange.deliver(event)
+                if self._is_closing:
+                    self._discard_received()
+            case GapEvent():
+                log.warning("%s: %d bytes lost: not read in time", self._address, event.lost_bytes)
+                self._exchange.skip_to(event.next_offset)
+            case LinesEvent():
+                self._exchange.show_lines(event.lines)
+            case OperationEvent():
+                self._operated(event)
+            case PortEvent():
+                self._port_changed(event.port)
+            case ResultEvent() if event.outcome != "flushed":
+                self._exchange.refuse(f"bytes were {event.outcome}: {event.message}")
+
+    def link_sent(self) -> None:
+        """Show the new room."""
+        self._show_upstream()
+
+    def link_lost(self, reason: str) -> None:
+        """End: a program must not go on in the middle of another session."""
+        self._lose(f"the link to {self._address.target} is lost: {reason}")
+
+    def link_waiting(self, wait_s: float, reason: str) -> None:
+        """Do nothing: there is no next attempt."""
+
+    def _operated(self, event: OperationEvent) -> None:
+        if event.id in self._emptying:
+            self._emptying.discard(event.id)
+            self._discard_received()
+        self._exchange.answered(event)
+
+    def _port_changed(self, port: RemotePort) -> None:
+        before = self._upstream.waiting_bytes
+        self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
+        self._exchange.show_port(port)
+        if dropped := before - self._upstream.waiting_bytes:
+            self._exchange.refuse(f"a stop dropped {dropped} bytes")
+        self._show_upstream()
+        if port.state in _GONE:
+            why = f": {port.reason}" if port.reason else ""
+            self._lose(f"port '{port.id}' is {port.state}{why}")
+
+    def _add_program(self, data: bytes, reserved: int) -> None:
+        self._upstream.add_program(data)
+        self._exchange.added(reserved)
+        self._show_upstream()
+        self._link.wake()
+
+    def _discard_and_add(self, flush: Message) -> None:
+        self._upstream.discard()
+        self._show_upstream()
+        self._upstream.add_urgent(flush)
+
+    def _discard_received(self) -> None:
+        self._link.taken(self._exchange.discard_received())
+
+    def _show_upstream(self) -> None:
+        pending = self._upstream.waiting_bytes + self._upstream.unconsumed_bytes
+        self._exchange.show_upstream(self._upstream.room, pending)
+
+    def _lose(self, why: str) -> None:
+        self._exchange.lose(why)
+        self._link.close()
+
+    def _say_goodbye(self) -> None:
+        # What nobody reads any more must not hold the goodbye back.
+        self._is_closing = True
+        self._discard_received()
+        self._exchange.lose(CLOSED)
+        self._link.close()
+
+    # The thread.
+
+    def _serve(self) -> None:
+        why = CLOSED
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._main())
+        except (UsbshareError, LinkLostError) as error:
+            why = str(error)
+        except Exception as error:
+            log.exception("%s failed", self._address)
+            why = f"an error of usbshare itself: {error!r}"
+        finally:
+            self._exchange.lose(why)
+
+    async def _main(self) -> None:
+        self._loop.set_exception_handler(_hear)
+        running = asyncio.create_task(self._link.run(), name="link")
+        abandoned = asyncio.create_task(self._abandoned.wait(), name="abandoned")
+        tasks = (running, abandoned)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Helpers of the program's side.
+
+    def _ask(self, add: Callable[[Any], None], message: Configure | SetLines | Flush) -> None:
+        self._exchange.expect(message.id)
+        self._post(add, message)
+        self._post(self._link.wake)
+        answer = self._exchange.wait_answer(message.id, OPERATION_TIMEOUT_S)
+        if answer is None:
+            raise DeviceError(f"{self._address} did not answer within {OPERATION_TIMEOUT_S:g} s")
+        if answer.outcome == "not supported":
+            raise NotSupportedError(f"not supported by {self._address}: {answer.message}")
+        if answer.outcome not in ("ok", "assumed success"):
+            raise DeviceError(f"{self._address} said {answer.outcome}: {answer.message}")
+
+    def _read_piece(self, most: int, deadline: float, gap_s: float, gap_end: float) -> bytes:
+        piece = self._exchange.read(min(most, TELL_BYTES), deadline, gap_s, gap_end)
+        if (offset := self._exchange.taken_news()) is not None:
+            self._post_quietly(self._link.taken, offset)
+        return piece
+
+    def _require_control(self) -> None:
+        if self._address.observe:
+            raise PermissionDeniedError(f"{self._address} is only observed: leave out observe=1")
+
+    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError as error:  # the loop is closed
+            raise LineLostError(CLOSED) from error
+
+    def _post_quietly(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._post(callback, *arguments)
+        except LineLostError:
+            return
+
+    def _abandon(self) -> None:
+        self._post_quietly(self._abandoned.set)
+        self._thread.join()
+
+
+class _ToldUpstream(Upstream):
+    """Tells of credit, which the link keeps to itself."""
+
+    def __init__(self, on_credit: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_credit = on_credit
+
+    def credit(self, credit: Credit) -> None:
+        super().credit(credit)
+        self._on_credit()
+
+
+def _hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # gRPC has one queue for all loops of a process: one that comes too late for a byte, or has
+    # news for another port's loop, which is closed, complains aloud. Nothing is lost by it.
+    if "PollerCompletionQueue._handle_events" in context["message"]:
+        log.debug("gRPC: %r", context.get("exception"))
+    else:
+        loop.default_exception_handler(context)
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name or "pyserial"
