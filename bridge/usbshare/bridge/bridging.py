@@ -60,8 +60,13 @@ async def bridge(choice: BridgeChoice, port: VirtualPort, reporter: Reporter) ->
 
 
 def client_name(program: str) -> str:
-    """Return what this client calls itself: program, user and computer."""
-    return f"{program} {getpass.getuser()}@{socket.gethostname()}"[:64]
+    """Return what this client calls itself, program, user and computer, in 64 printable bytes."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may have no entry for its user
+        user = "somebody"
+    name = "".join(c for c in f"{program} {user}@{socket.gethostname()}" if c.isprintable())
+    return name.encode()[:64].decode(errors="ignore")
 
 
 async def _show_port(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import grpc
 
 from usbshare.bridge import convert
@@ -32,8 +35,11 @@ class SessionStream:
         self._call = call
 
     async def send(self, message: Message) -> None:
-        """Send a message."""
-        await self._call.write(convert.request(message, self.taken_offset))
+        """Send a message; raises EOFError when the stream has ended, `receive` says why."""
+        try:
+            await self._call.write(convert.request(message, self.taken_offset))
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError) as error:
+            raise EOFError from error
 
     async def receive(self) -> tuple[Event | None, Credit | None]:
         """Return the next event, credit or both; raises EOFError at the end of the stream."""
@@ -70,14 +76,11 @@ class SerialClient:
         """Begin a session; its first event is `opened`, or an error that says why not."""
         call: _Call = self._stub.Session()
         stream = SessionStream(call)
-        try:
-            await call.write(
-                convert.open_request(
-                    port_id, observe=observe, independent=independent, client_name=name
-                )
-            )
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
+        request = convert.open_request(
+            port_id, observe=observe, independent=independent, client_name=name
+        )
+        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # `receive` says why
+            await call.write(request)
         return stream
 
     async def explain(self, error: grpc.aio.AioRpcError) -> UsbshareError:

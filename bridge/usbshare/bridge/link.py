@@ -31,9 +31,10 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.25
 LINK_TIMEOUT_S = 2.0
-OPEN_TIMEOUT_S = 15.0
+OPEN_TIMEOUT_S = 10.0
 GOODBYE_TIMEOUT_S = 5.0
 ACKNOWLEDGE_BYTES = 32 * 1024
+REASON_TIMEOUT_S = 0.5
 
 
 class LinkState(Enum):
@@ -110,7 +111,7 @@ class Link:
         while not self._ending.is_set():
             self.state = LinkState.CONNECTING
             try:
-                await self._session()
+                await self._until_ended()
             except (UsbshareError, LinkLostError) as error:
                 if not self._has_stood:
                     raise
@@ -136,6 +137,24 @@ class Link:
         """Look at `upstream` again."""
         if self._waker is not None and not self._waker.done():
             self._waker.set_result(None)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether a session stands."""
+        return self.state is LinkState.CONNECTED
+
+    async def _until_ended(self) -> None:
+        """Run a session; one that does not stand yet when the end comes is given up."""
+        session = asyncio.create_task(self._session(), name="session")
+        ending = asyncio.create_task(self._ending.wait(), name="ending")
+        try:
+            await asyncio.wait((session, ending), return_when=asyncio.FIRST_COMPLETED)
+            if session.done() or self.is_connected:
+                await session
+        finally:
+            ending.cancel()
+            session.cancel()
+            await asyncio.gather(session, ending, return_exceptions=True)
 
     async def _session(self) -> None:
         client = self._connect()
@@ -214,7 +233,11 @@ class Link:
             while (wait_s := self._upstream.wait_s(self._clock())) != 0:
                 await self._sleep(wait_s)
             message = self._upstream.take(self._clock())
-            await stream.send(message)
+            try:
+                await stream.send(message)
+            except EOFError:
+                await asyncio.sleep(REASON_TIMEOUT_S)  # `_receive` is about to learn why
+                raise
             self._listener.link_sent()
 
     async def _beat_for_ever(self) -> None:
@@ -236,7 +259,7 @@ class Link:
     async def _end_in_time(self) -> None:
         await self._ending.wait()
         await asyncio.sleep(GOODBYE_TIMEOUT_S)
-        log.warning("the service did not answer the goodbye within %g s", GOODBYE_TIMEOUT_S)
+        self._listener.link_lost(f"no answer to the goodbye within {GOODBYE_TIMEOUT_S:g} s")
 
     async def _wait(self, reason: str) -> None:
         self.state = LinkState.WAITING

@@ -87,6 +87,8 @@ class Relay:
         """Tell of a program that left; what was meant for it is void."""
         self._unread.clear()
         self._tell_taken()
+        if self.link is not None and not self.link.is_connected:
+            self._lost_bytes += self._upstream.discard()
         self._reporter.event("closed", f"{self._port.path} was closed", path=self._port.path)
 
     def program_configured(self, settings: LineSettings) -> None:
@@ -136,8 +138,11 @@ class Relay:
         if self.port_is_ready:
             self._port.show_lines(opened.lines)
         if self._chosen is not None and self._chosen != opened.port.settings:
-            self.program_configured(self._chosen)
+            self._upstream.add_first(Configure(next(self._ids), self._chosen))
+            self._wake()
         self.connected.set()
+        if self._upstream.voided_bytes:
+            self._lose(self._upstream.voided_bytes, "what the program wrote before a stop is void")
         self._reporter.event(
             "connected",
             f"connected to port '{opened.port.id}' ({opened.port.description or 'no description'})",
@@ -162,6 +167,7 @@ class Relay:
                 self._port_changed(event.port)
             case GapEvent():
                 self._received_offset = event.next_offset
+                self._tell_taken()
                 self._lose(event.lost_bytes, "the program does not take what the device sends")
             case ResultEvent():
                 self._reporter.event("refused", f"bytes were {event.outcome}: {event.message}")
@@ -175,7 +181,7 @@ class Relay:
 
     def link_lost(self, reason: str) -> None:
         """Drop what cannot be continued, and say how much that is."""
-        in_doubt = self._upstream.unconsumed_bytes + self._upstream.discard()
+        in_doubt = self._upstream.lose()
         self._lost_bytes += in_doubt
         note = f"; {in_doubt} bytes of the program did not reach the device" if in_doubt else ""
         self._reporter.event("lost", f"link lost: {reason}{note}", lost_bytes=in_doubt)
@@ -206,7 +212,9 @@ class Relay:
     def _port_changed(self, port: RemotePort) -> None:
         before = self.remote
         self.remote = port
-        self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
+        voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
+        if voided:
+            self._lose(voided, "what the program wrote before the stop or loss is void")
         if before is None or (before.state, before.latched) == (port.state, port.latched):
             return
         latch = ", latched by a stop" if port.latched else ""

@@ -20,6 +20,7 @@ from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.common.profiles import RAW, Profile
 
 READ_AHEAD_BYTES = 4096
+MOST_REALTIME_BYTES = 64
 
 
 class Upstream:
@@ -29,12 +30,21 @@ class Upstream:
         self._urgent: deque[Message] = deque()
         self._ordered: deque[bytearray | Configure | Goodbye] = deque()
         self._waiting_bytes = 0
+        self._realtime_bytes = 0
+        self._last_byte = b"\n"
+        self._skips_line = False
         self._profile = RAW
+        self._epoch = 0
         self.begin(epoch=0, profile=RAW)
 
     def begin(self, *, epoch: int, profile: Profile) -> None:
-        """Start a session: offsets and credit count from 0 again."""
+        """Start a session: offsets and credit count from 0 again.
+
+        What the program wrote in another epoch is void: `voided_bytes` says how much.
+        """
         self._urgent.clear()
+        self._realtime_bytes = 0
+        self.voided_bytes = self.discard() if epoch != self._epoch else 0
         self._epoch = epoch
         self._profile = profile
         self._credit = Credit(0, 0, 0)
@@ -45,7 +55,7 @@ class Upstream:
     @property
     def room(self) -> int:
         """How many more bytes of the program may be read now."""
-        return max(0, READ_AHEAD_BYTES - self._waiting_bytes)
+        return max(0, READ_AHEAD_BYTES - self._waiting_bytes - self._realtime_bytes)
 
     @property
     def waiting_bytes(self) -> int:
@@ -57,31 +67,54 @@ class Upstream:
         """Bytes sent whose fate is not known."""
         return self._sent_offset - self._credit.consumed_offset
 
-    def port_changed(self, *, epoch: int, profile: Profile) -> None:
-        """Follow the port; what the program wrote in an older epoch is void."""
+    def port_changed(self, *, epoch: int, profile: Profile) -> int:
+        """Follow the port; what the program wrote in an older epoch is void. Returns how much."""
         self._profile = profile
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self.discard()
+        if epoch == self._epoch:
+            return 0
+        self._epoch = epoch
+        return self.discard()
+
+    def lose(self) -> int:
+        """Give up what was sent and not consumed, and what waits; returns how many bytes.
+
+        Of a G-code program the rest of a line so cut is void too, as it comes.
+        """
+        in_doubt = self.unconsumed_bytes + self.discard()
+        self._sent_offset = self._credit.consumed_offset
+        cut = in_doubt > 0 and self._last_byte != b"\n"
+        self._skips_line = cut and self._profile.speaks_gcode
+        return in_doubt
 
     def add_program(self, data: bytes) -> None:
         """Take bytes that the program wrote."""
         split = self._profile.split(data)
         if split.reset:
             self.discard()
-        if split.realtime:
-            self._urgent.append(SendRealtime(split.realtime, self._epoch))
-        if not split.program:
+        for start in range(0, len(split.realtime), MOST_REALTIME_BYTES):
+            piece = split.realtime[start : start + MOST_REALTIME_BYTES]
+            self._urgent.append(SendRealtime(piece, self._epoch))
+            self._realtime_bytes += len(piece)
+        program = self._from_a_line_start(split.program)
+        if not program:
             return
         if self._ordered and isinstance(self._ordered[-1], bytearray):
-            self._ordered[-1] += split.program
+            self._ordered[-1] += program
         else:
-            self._ordered.append(bytearray(split.program))
-        self._waiting_bytes += len(split.program)
+            self._ordered.append(bytearray(program))
+        self._waiting_bytes += len(program)
+        self._last_byte = program[-1:]
 
     def add_ordered(self, message: Configure | Goodbye) -> None:
-        """Add a request that must come after the bytes before it."""
+        """Add a request that must come after the bytes before it; the last settings count."""
+        last = self._ordered[-1] if self._ordered else None
+        if isinstance(last, Configure) and isinstance(message, Configure):
+            self._ordered.pop()
         self._ordered.append(message)
+
+    def add_first(self, message: Configure) -> None:
+        """Add settings that must be in force before the bytes that wait already."""
+        self._ordered.appendleft(message)
 
     def add_urgent(self, message: Message) -> None:
         """Add a message that waits for nothing."""
@@ -117,12 +150,23 @@ class Upstream:
     def take(self, now: float) -> Message:
         """Return the next message; only when `wait_s` said 0."""
         if self._urgent:
-            return self._urgent.popleft()
+            message = self._urgent.popleft()
+            if isinstance(message, SendRealtime):
+                self._realtime_bytes -= len(message.data)
+            return message
         head = self._ordered[0]
         if not isinstance(head, bytearray):
             self._ordered.popleft()
             return head
         return self._take_program(head, now)
+
+    def _from_a_line_start(self, program: bytes) -> bytes:
+        """Leave out the rest of a line whose beginning was lost."""
+        if not self._skips_line:
+            return program
+        _, end, rest = program.partition(b"\n")
+        self._skips_line = not end
+        return rest
 
     def _allowed(self) -> int:
         if self._sent_commands >= self._credit.limit_commands:

@@ -68,6 +68,7 @@ class FakeLink:
     def __init__(self) -> None:
         self.taken_offset = 0
         self.closed = False
+        self.is_connected = True
         self.latency = Latency()
 
     def wake(self) -> None: ...
@@ -243,3 +244,31 @@ def test_refused_bytes_are_told(bench: Bench) -> None:
 def test_a_virtual_port_that_is_gone_ends_the_link(bench: Bench) -> None:
     bench.relay.port_lost("pulled")
     assert bench.link.closed
+
+
+def test_what_a_program_left_while_the_link_was_down_is_void(bench: Bench) -> None:
+    bench.link.is_connected = False
+    bench.relay.program_wrote(b"G0 X1\n")
+    bench.relay.program_closed()
+    assert bench.upstream.waiting_bytes == 0
+    assert bench.relay.status("laser", "waiting").lost_bytes == 6
+
+
+def test_settings_come_before_the_bytes_that_wait_at_a_reconnection(bench: Bench) -> None:
+    slow = LineSettings(baud=9600)
+    bench.relay.program_configured(slow)
+    bench.sent()
+    bench.relay.link_lost("cable cut")
+    bench.relay.program_wrote(b"for 9600\n")
+    bench.connect()
+    assert [type(m) for m in bench.sent()] == [Configure, SendCommand]
+
+
+def test_what_was_written_before_a_stop_elsewhere_is_void_after_a_reconnection(
+    bench: Bench,
+) -> None:
+    bench.relay.link_lost("cable cut")
+    bench.relay.program_wrote(b"G1 X100 S900\n")
+    bench.connect(replace(REMOTE, epoch=2))
+    assert bench.sent() == []
+    assert bench.relay.status("laser", "connected").lost_bytes == 13

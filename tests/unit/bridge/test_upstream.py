@@ -168,3 +168,44 @@ def test_whatever_the_credit_every_byte_goes_once_and_in_order(
             sent += message.data
             assert len(sent) <= limit
     assert sent == b"".join(writes)
+
+
+def test_many_realtime_bytes_go_in_messages_that_the_service_takes() -> None:
+    up = upstream(grbl=True)
+    up.add_program(b"!" * 150)
+    assert [len(m.data) for m in taken(up) if isinstance(m, SendRealtime)] == [64, 64, 22]
+
+
+def test_realtime_bytes_that_cannot_be_sent_make_the_program_wait() -> None:
+    up = upstream(grbl=True)
+    up.add_program(b"?" * READ_AHEAD_BYTES)
+    assert up.room == 0
+    taken(up)
+    assert up.room == READ_AHEAD_BYTES
+
+
+def test_only_the_last_of_several_settings_is_sent() -> None:
+    up = upstream()
+    for baud in (9600, 57600):
+        up.add_ordered(Configure(1, LineSettings(baud=baud)))
+    assert taken(up) == [Configure(1, LineSettings(baud=57600))]
+
+
+def test_after_a_loss_the_rest_of_a_cut_line_is_void() -> None:
+    up = upstream(grbl=True)
+    up.add_program(b"G1 X10\nG1 X3")
+    taken(up)
+    assert up.lose() == 12
+    up.begin(epoch=3, profile=GRBL)
+    up.credit(PLENTY)
+    up.add_program(b"0 Y40 S900\nG1 X5\n")
+    assert taken(up) == [SendCommand(1, 0, b"G1 X5\n", epoch=3)]
+
+
+def test_a_session_of_another_epoch_voids_what_waits() -> None:
+    up = upstream(Credit(0, 0, 0))
+    up.add_program(b"G1 X10\n")
+    up.begin(epoch=4, profile=RAW)
+    up.credit(PLENTY)
+    assert taken(up) == []
+    assert up.voided_bytes == 7

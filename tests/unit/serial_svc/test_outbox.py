@@ -156,3 +156,18 @@ def test_bytes_come_out_in_order_however_they_went_in(chunks: list[bytes]) -> No
         return bytes(out)
 
     assert asyncio.run(collect()) == b"".join(chunks)
+
+
+async def test_bytes_that_were_thrown_away_do_not_count_as_unacknowledged(
+    clock: FakeClock,
+) -> None:
+    outbox = Outbox(clock, lambda: None)
+    outbox.acknowledged(0)
+    outbox.put_data(0, b"first\n")
+    await outbox.next()
+    outbox.put_data(6, b"x" * 2 * MOST_UNACKNOWLEDGED_BYTES)
+    outbox.discard_data()
+    outbox.acknowledged(6)
+    offset = 6 + 2 * MOST_UNACKNOWLEDGED_BYTES
+    outbox.put_data(offset, b"next\n")
+    assert await outbox.next() == Data(offset, b"next\n")

@@ -18,8 +18,9 @@ from usbshare.common.errors import (
     PermissionDeniedError,
     PortHeldError,
 )
-from usbshare.common.line import LineSettings, SettingsChange
+from usbshare.common.line import LineSettings, ModemLines, SettingsChange
 from usbshare.common.profiles import GRBL, MARLIN, RAW, Priority, StopAction
+from usbshare.serial_svc import stop_path
 from usbshare.serial_svc.description import PortState
 from usbshare.serial_svc.events import (
     CommandOutcome,
@@ -38,7 +39,7 @@ from usbshare.serial_svc.outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.scheduler import Ordering
-from usbshare.serial_svc.session import Client, Command, Mode, Session
+from usbshare.serial_svc.session import MOST_HELD, Client, Command, Mode, Session
 
 FAST = LineSettings(baud=12_000_000)
 
@@ -495,3 +496,160 @@ async def test_a_controller_that_leaves_lets_the_device_go_on(grbl: Bench) -> No
     grbl.device.say(b"x" * HIGH_WATER_BYTES)
     session.lost()
     assert grbl.device.line_log == [("paused", True), ("paused", False)]
+
+
+async def test_a_device_that_fails_while_a_session_opens_leaves_the_port_free() -> None:
+    made = bench()
+    lines = made.device.lines
+    made.device.lines = _failing  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="gone"):
+        await made.open("one")
+    assert made.port.describe().holder is None
+    made.device.lines = lines  # type: ignore[method-assign]
+    await made.open("two")
+
+
+def _failing() -> ModemLines:
+    raise DeviceError("gone")
+
+
+async def test_realtime_bytes_for_an_absent_device_are_void(grbl: Bench) -> None:
+    session = await grbl.open()
+    grbl.device.fails_to_open = "unplugged"
+    grbl.device.vanish()
+    session.realtime(b"~")
+    session.realtime(b"?")
+    grbl.device.fails_to_open = None
+    await until(lambda: grbl.port.is_open)
+    session.realtime(b"?")
+    assert grbl.device.written == b"?"
+
+
+async def test_a_stop_that_the_device_does_not_take_is_no_success(
+    grbl: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_path, "TAKE_TIMEOUT_S", 0.02)
+    session = await grbl.open()
+    grbl.device.capacity = 0
+    told(session)
+    with pytest.raises(DeviceError, match="takes no bytes; the stop will be the first"):
+        await grbl.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
+    assert grbl.port.latched
+    assert grbl.port.counters.stops == 1
+    assert any(isinstance(event, PortChanged) for event in told(session))
+    grbl.device.make_room(100)
+    assert grbl.device.written == b"\x18"
+
+
+async def test_a_stop_on_a_device_that_fails_is_no_success(grbl: Bench) -> None:
+    await grbl.open()
+    grbl.device.broken = "gone"
+    with pytest.raises(DeviceError):
+        await grbl.port.stop_path.stop(StopAction.HOLD, "somebody")
+
+
+async def test_a_marlin_stop_survives_a_flush_that_takes_the_line_end() -> None:
+    made = bench(profile=MARLIN)
+    session = await made.open()
+    await made.send(session, 1, b"G1 X1\n")
+    await until(lambda: made.device.written == b"G1 X1\n")
+    record = await made.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
+    assert record.sent == b"\nM112\n"
+
+
+async def test_a_reset_byte_from_outside_drops_the_program_too(grbl: Bench) -> None:
+    session = await grbl.open()
+    grbl.device.unsent = 1 << 20
+    await grbl.send(session, 1, b"G1 X10\n")
+    grbl.port.write_realtime(b"\x18")
+    assert results(session) == {1: CommandOutcome.FLUSHED}
+    assert grbl.device.written == b"\x18"
+
+
+async def test_a_device_that_fails_when_asked_what_it_holds_is_given_up(grbl: Bench) -> None:
+    session = await grbl.open()
+    grbl.device.unsent_bytes = _failing  # type: ignore[method-assign, assignment]
+    await grbl.send(session, 1, b"G1 X10\n")
+    assert results(session) == {1: CommandOutcome.FAILED}
+    assert grbl.port.counters.device_errors == 1
+
+
+async def test_what_a_device_says_after_it_was_given_up_is_no_news() -> None:
+    devices: list[FakeDevice] = []
+
+    def make(settings: LineSettings) -> FakeDevice:
+        devices.append(FakeDevice(settings))
+        return devices[-1]
+
+    port = SerialPort(
+        PortConfig("laser", "fake", profile=GRBL, settings=FAST), make, time.monotonic, lambda: None
+    )
+    await port.ensure_open()
+    port.device_lost("write failed")
+    await port.ensure_open()
+    devices[0].vanish("a late notice")
+    devices[0].say(b"ghost")
+    assert port.is_open
+    assert port.read_offset == 0
+    await port.close()
+
+
+async def test_settings_begun_are_finished_though_their_client_leaves(grbl: Bench) -> None:
+    session = await grbl.open()
+    operations = LineOperations(grbl.port, session)
+    going = asyncio.Event()
+    configure = grbl.device.configure
+
+    async def slow(settings: LineSettings) -> LineSettings:
+        await going.wait()
+        return await configure(settings)
+
+    grbl.device.configure = slow  # type: ignore[method-assign]
+    session.operation(1, lambda: operations.configure(1, SettingsChange(baud=9600)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    session.lost()
+    going.set()
+    await until(lambda: grbl.port.settings.baud == 9600)
+
+
+async def test_a_command_that_waits_when_its_session_ends_is_not_written() -> None:
+    made = bench(queue=QueueLimits(max_commands=1))
+    session = await made.open()
+    made.device.capacity = 0
+    await made.send(session, 1, b"aa")
+    waiting = asyncio.create_task(made.send(session, 2, b"bb"))
+    await asyncio.sleep(0)
+    session.lost()
+    await waiting
+    made.device.make_room(100)
+    assert made.device.written == b""
+
+
+async def test_an_observers_command_is_refused_though_the_queue_is_full() -> None:
+    made = bench(queue=QueueLimits(max_commands=1))
+    session = await made.open()
+    made.device.capacity = 0
+    await made.send(session, 1, b"aa")
+    watcher = await made.open("watcher", Mode.OBSERVE)
+    await asyncio.wait_for(made.send(watcher, 1, b"x"), 30)
+    assert results(watcher) == {1: CommandOutcome.REFUSED}
+
+
+async def test_a_command_behind_many_that_were_held_is_written() -> None:
+    made = bench(queue=QueueLimits(max_commands=1000))
+    session = await made.open()
+    going = asyncio.Event()
+
+    async def slow() -> OperationResult:
+        await going.wait()
+        return OperationResult(1, OperationOutcome.OK)
+
+    session.operation(1, slow)
+    for number in range(MOST_HELD - 1):
+        await made.send(session, number, b"a")
+    last = asyncio.create_task(made.send(session, 999, b"LAST"))
+    await asyncio.sleep(0)
+    going.set()
+    await last
+    await until(lambda: made.device.written.endswith(b"LAST"))

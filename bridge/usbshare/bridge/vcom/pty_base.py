@@ -99,6 +99,8 @@ class PtyPort(ABC):
         if self._master == _NONE:
             return
         before = self._control.read(self._master)
+        if self._has_program and self._carried(settings_of(before, 0)) != self._settings:
+            return  # the program has chosen anew meanwhile, and will be heard
         carried = replace(settings, parity=_CARRIED.parity, data_bits=_CARRIED.data_bits)
         self._control.write(self._master, with_settings(before, carried, 0))
         self._settings = settings

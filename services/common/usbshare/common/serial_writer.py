@@ -40,7 +40,7 @@ class SerialWriter:
         with self._changed:
             taken = min(len(data), BUFFER_BYTES - self._held_bytes())
             self._waiting += data[:taken]
-            self._wants_room = taken < len(data)
+            self._wants_room = self._wants_room or taken < len(data)
             self._changed.notify_all()
         return taken
 

@@ -132,6 +132,10 @@ class ThreadedDevice:
             )
         except UsbshareError:
             raise
+        except asyncio.CancelledError:
+            if self._open is opened:
+                raise
+            raise DeviceError(f"{self._url} was closed") from None
         except Exception as error:  # even going back failed; see configure_port for the breadth
             self._lose(str(error))
             raise DeviceError(f"{self._url} failed: {error}") from error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from usbshare.common.errors import DeviceError
-from usbshare.common.line import Device, DeviceListener, LineSettings
+from usbshare.common.line import Device, DeviceListener, LineSettings, ModemLines
 from usbshare.serial_svc.description import PortState
+
+T = TypeVar("T")
 
 REOPEN_INTERVAL_S = 0.5
 NOT_OPENED = "not opened yet"
@@ -41,13 +43,14 @@ class DeviceKeeper:
         listener: KeptDeviceListener,
     ) -> None:
         self.device: Device | None = None
+        self._ear: _Ear | None = None
         self.state = PortState.AVAILABLE
         self.reason = NOT_OPENED
         self._port_id = port_id
         self._make_device = make_device
         self._listener = listener
         self._opening = asyncio.Lock()
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
         self._closed = self._looking = False
 
     async def ensure_open(self) -> None:
@@ -69,10 +72,11 @@ class DeviceKeeper:
         device, self.device = self.device, None
         if device is None:
             return False
+        self._stop_listening()
         self.state, self.reason = PortState.ABSENT, reason
-        self._run(device.close(), "close")
+        self.run(device.close(), "close")
         if not self._closed:
-            self._run(self._reopen(), "reopen")
+            self.run(self._reopen(), "reopen")
         return True
 
     def noticed(self, *, present: bool) -> bool:
@@ -91,15 +95,26 @@ class DeviceKeeper:
         for task in self._background:
             task.cancel()
         device, self.device = self.device, None
+        self._stop_listening()
         if device is not None:
             await device.close()
 
     async def _open(self) -> Device:
         device = self._make_device(self._listener.settings)
-        await device.open(self._listener)
-        if device.settings != self._listener.settings:
-            await device.configure(self._listener.settings)
+        self._ear = _Ear(self._listener)
+        try:
+            await device.open(self._ear)
+            if device.settings != self._listener.settings:
+                await device.configure(self._listener.settings)
+        except BaseException:
+            self._stop_listening()
+            await asyncio.shield(self.run(device.close(), "close"))
+            raise
         return device
+
+    def _stop_listening(self) -> None:
+        if self._ear is not None:
+            self._ear.is_deaf = True
 
     async def _reopen(self) -> None:
         self._looking = True
@@ -111,7 +126,33 @@ class DeviceKeeper:
         finally:
             self._looking = False
 
-    def _run(self, work: Coroutine[None, None, None], name: str) -> None:
+    def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run something on the device that outlives whoever asked for it."""
         task = asyncio.get_running_loop().create_task(work, name=f"{name} {self._port_id}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
+
+
+class _Ear:
+    """Listens to one device until it is given up: what a device says after that is not news."""
+
+    def __init__(self, listener: DeviceListener) -> None:
+        self.is_deaf = False
+        self._listener = listener
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_deaf:
+            self._listener.data_received(data)
+
+    def writable(self) -> None:
+        if not self.is_deaf:
+            self._listener.writable()
+
+    def lines_changed(self, lines: ModemLines) -> None:
+        if not self.is_deaf:
+            self._listener.lines_changed(lines)
+
+    def device_lost(self, reason: str) -> None:
+        if not self.is_deaf:
+            self._listener.device_lost(reason)

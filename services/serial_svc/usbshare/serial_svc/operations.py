@@ -40,9 +40,11 @@ class LineOperations:
         self._session = session
 
     async def configure(self, operation_id: int, change: SettingsChange) -> OperationResult:
-        """Change settings once the bytes before have left, or after 2 s of a line that stalls."""
+        """Change settings once the bytes before have left; TIMEOUT when none leaves for 2 s."""
         settings = change.apply_to(self._port.settings)
-        await self._settle(SETTLE_TIMEOUT_S)
+        if not await self._settle():
+            why = "the line stands still: the bytes before have not left"
+            return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
         effective = await self._port.configure(settings)
         return OperationResult(operation_id, OperationOutcome.OK, settings=effective)
 
@@ -59,7 +61,7 @@ class LineOperations:
             raise InvalidArgumentError(
                 f"line_sequence is longer than {MOST_STEPS} steps or {LONGEST_SEQUENCE_S:g} s"
             )
-        await self._settle(SETTLE_TIMEOUT_S)
+        await self._settle()
         try:
             for step in steps:
                 self._apply(step)
@@ -71,7 +73,7 @@ class LineOperations:
 
     async def send_break(self, operation_id: int, duration_s: float) -> OperationResult:
         """Hold the line in the break condition for that long."""
-        await self._settle(SETTLE_TIMEOUT_S)
+        await self._settle()
         self._port.device.set_break(on=True)
         try:
             await asyncio.sleep(duration_s)
@@ -90,13 +92,23 @@ class LineOperations:
 
     async def drain(self, operation_id: int, timeout_s: float) -> OperationResult:
         """Wait until the session's earlier bytes have left the host."""
-        if not await self._settle(timeout_s):
+        if not await self._sent_within(timeout_s):
             outcome = OperationOutcome.TIMEOUT
             return OperationResult(operation_id, outcome, f"not drained after {timeout_s:g} s")
         completion = await self._port.device.drain(timeout_s)
         return OperationResult(operation_id, _OUTCOMES[completion])
 
-    async def _settle(self, timeout_s: float) -> bool:
+    async def _settle(self) -> bool:
+        """Wait until the bytes before have left; False when none leaves for 2 s."""
+        while True:
+            waiting = self._port.scheduler.waiting_of(self._session)
+            if await self._sent_within(SETTLE_TIMEOUT_S):
+                return True
+            left = self._port.scheduler.waiting_of(self._session)
+            if left == waiting and left != (0, 0):
+                return False
+
+    async def _sent_within(self, timeout_s: float) -> bool:
         try:
             await asyncio.wait_for(self._port.until_sent(self._session), timeout_s)
         except TimeoutError:

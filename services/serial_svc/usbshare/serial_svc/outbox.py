@@ -46,6 +46,7 @@ class Outbox:
         self._data: deque[_DataRun | Gap] = deque()
         self._gatherer = Gatherer()
         self._acknowledged: int | None = None
+        self._sent_offset = 0
         self._data_bytes = 0
         self._lost_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -121,9 +122,10 @@ class Outbox:
         """Return how long until the first bytes are due; None for until something comes."""
         if isinstance(first, Gap):
             return 0
+        # What was sent counts, not what was thrown away or lost before it could be.
         if self._acknowledged is not None:
-            ahead = first.offset + len(first.data) - self._acknowledged
-            if ahead > MOST_UNACKNOWLEDGED_BYTES:
+            in_flight = self._sent_offset - self._acknowledged
+            if in_flight > 0 and in_flight + len(first.data) > MOST_UNACKNOWLEDGED_BYTES:
                 return None
         if len(self._data) > 1 or self._closing:
             return 0
@@ -133,7 +135,8 @@ class Outbox:
         first = self._data.popleft()
         if isinstance(first, Gap):
             return first
-        self._gatherer.sent(first.offset + len(first.data), self._clock())
+        self._sent_offset = first.offset + len(first.data)
+        self._gatherer.sent(self._sent_offset, self._clock())
         self._left(len(first.data))
         return Data(first.offset, bytes(first.data))
 

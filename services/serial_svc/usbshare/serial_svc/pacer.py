@@ -9,6 +9,7 @@ from __future__ import annotations
 
 LEAD_S = 0.004
 LEAST_LEAD_BYTES = 32
+LARGEST_UNSENT_BYTES = 1 << 20
 _SHORTEST_WAIT_S = 0.001
 _LONGEST_WAIT_S = 0.020
 
@@ -54,6 +55,7 @@ class Pacer:
         """Return how long until half of the lead is free; longer each time a line stands still."""
         self._stalls = self._stalls + 1 if unsent and unsent == self._last_unsent else 0
         self._last_unsent = unsent
+        unsent = min(unsent, LARGEST_UNSENT_BYTES)
         due = (self._ahead(now, unsent) - self.lead_bytes // 2) / self._rate
         stalled = min(_LONGEST_WAIT_S, _SHORTEST_WAIT_S * 2 ** min(self._stalls, 8))
         return max(due, stalled if self._stalls else _SHORTEST_WAIT_S)

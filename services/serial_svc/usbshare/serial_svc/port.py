@@ -24,6 +24,7 @@ from usbshare.serial_svc.events import (
     QueueState,
     SettingsChanged,
 )
+from usbshare.serial_svc.hold_back import HoldBack
 from usbshare.serial_svc.pacer import Pacer
 from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.scheduler import Band, Queued, Scheduler, band_of
@@ -72,7 +73,8 @@ class SerialPort:
         self._attendance = Attendance(config.id)
         self._read_offset = 0
         self._band = Band.NORMAL
-        self._closing = self._is_held_back = False
+        self._closing = False
+        self.hold_back = HoldBack()
 
     # What others may know.
 
@@ -148,13 +150,12 @@ class SerialPort:
             self.scheduler.add_source(session, client.ordering)
         try:
             await self.ensure_open()
+            lines = self.device.lines()
+            session.send(Opened(client.session_id, self.describe(), self._read_offset, lines))
+            self._attendance.add(session)
         except BaseException:
             self._release(session)
             raise
-        self._attendance.add(session)
-        session.send(
-            Opened(client.session_id, self.describe(), self._read_offset, self.device.lines())
-        )
         self._changed()
         log.info("session %s opened by %s", client.session_id, session.holder)
         return session
@@ -170,7 +171,7 @@ class SerialPort:
 
     def _release(self, session: Session) -> None:
         if self._attendance.give_up_control(session):
-            self.reader_has_room()
+            self.hold_back.release()
             self.scheduler.remove_source(session)
             self.write_progressed()
 
@@ -200,6 +201,8 @@ class SerialPort:
         polite = bytes(b for b in data if self.profile.realtime[b] is Priority.LOW)
         urgent = bytes(b for b in data if self.profile.realtime[b] is not Priority.LOW)
         if self.profile.reset is not None and self.profile.reset in urgent:
+            for session in self._attendance:
+                session.void_queue()
             self._writer.discard()
         if urgent:
             self.write_urgent(urgent)
@@ -221,9 +224,13 @@ class SerialPort:
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change the line's settings in one step; returns what took effect, tells all sessions."""
+        # Begun it is finished whoever leaves, so that the port knows what the line is at.
+        return await asyncio.shield(self._keeper.run(self._configure(settings), "configure"))
+
+    async def _configure(self, settings: LineSettings) -> LineSettings:
         before = self.settings
         self.settings = await self.device.configure(settings)
-        self._pacer.set_rate(self.settings.bytes_per_s)
+        self._writer.rate_changed(self.settings.bytes_per_s)
         if self.settings != before:
             self._line_changed()
             self._attendance.tell(SettingsChanged(self.settings))
@@ -238,9 +245,16 @@ class SerialPort:
         return self._writer.line_is_open
 
     def write_urgent(self, data: bytes) -> None:
-        """Write bytes now, ahead of everything; raises DeviceError when the device is stuck."""
-        if not self._writer.urgent(data):
-            raise DeviceError(f"the device of port '{self.id}' takes no bytes")
+        """Write bytes ahead of everything; raises DeviceError naming the port and the reason."""
+        try:
+            self._writer.urgent(data)
+        except DeviceError as error:
+            raise DeviceError(f"port '{self.id}': {error}") from error
+
+    @property
+    def urgent_waits(self) -> bool:
+        """Tell whether the device has not taken all urgent bytes."""
+        return self._writer.urgent_waits
 
     def discard_driver_output(self) -> None:
         """Throw away what the driver still holds, and write nothing in its place."""
@@ -292,8 +306,6 @@ class SerialPort:
         self._writer.detach()
         await self._keeper.close()
 
-    # What the writer tells.
-
     def command_written(self, command: Queued, now: float) -> None:
         """Report a command that went out whole."""
         if isinstance(command.source, Session):
@@ -323,13 +335,7 @@ class SerialPort:
         self._attendance.put_data(offset, data)
         control = self._attendance.control
         if control is not None and control.outbox.is_full:
-            self._hold_back()
-
-    def reader_has_room(self) -> None:
-        """Read from the device again."""
-        if self._is_held_back:
-            self._is_held_back = False
-            self.device.resume_reading()
+            self.hold_back.hold(self.device)
 
     def writable(self) -> None:
         """Go on writing."""
@@ -355,19 +361,15 @@ class SerialPort:
         """Tell every session that the device is gone; what was queued has failed."""
         if not self._keeper.lost(reason):
             return
-        self._is_held_back = False
+        self.hold_back.forget()
         self.counters.device_errors += 1
         self.epoch += 1
         log.warning("port '%s' lost its device: %s", self.id, reason)
+        if self.config.profile is None:
+            self.profile, self._recogniser = RAW, Recogniser()
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
         self._changed()
-
-    def _hold_back(self) -> None:
-        """Read no more while the controlling client is behind, where that loses nothing."""
-        if self.device.holds_back and not self._is_held_back:
-            self._is_held_back = True
-            self.device.pause_reading()
 
     def _recognise(self, recogniser: Recogniser, data: bytes) -> None:
         profile = recogniser.feed(data)

@@ -62,7 +62,7 @@ class Registry:
                 f"the host has several ports; name one (port_id, --port): {names}"
             )
         if port_id not in self._ports:
-            raise NotFoundError(f"no port '{port_id}' here; there are: {names}")
+            raise NotFoundError(f"no port {repr(port_id)[:66]} here; there are: {names}")
         return self._ports[port_id]
 
     async def watch(self) -> AsyncIterator[tuple[Change, PortDescription]]:

@@ -91,7 +91,7 @@ class Session:
 
     def __init__(self, client: Client, port: SerialPort, clock: Callable[[], float]) -> None:
         self.client = client
-        self.outbox = Outbox(clock, port.reader_has_room)
+        self.outbox = Outbox(clock, port.hold_back.release)
         self.holder = Holder(
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )
@@ -104,6 +104,7 @@ class Session:
         self._ledger = Ledger(port.scheduler.max_commands)
         self._round_trip_s = 0.0
         self._window = 0
+        self._ended = False
         self.line_changed()
 
     # What the client sends.
@@ -112,9 +113,13 @@ class Session:
         """Queue a command, waiting while the queue is full; refusals are answered in band."""
         self._check(command)
         self._ledger.receive(len(command.data))
+        if not self._controls:
+            self._refuse(command, CommandOutcome.REFUSED, OBSERVES)
+            return
         command = self._cut_realtime(command)
         if self._held:
             await self._until(lambda: len(self._held) < MOST_HELD)
+        if self._held:
             self._held.append(command)
             return
         if not self._port.scheduler.has_room(len(command.data)):
@@ -127,9 +132,7 @@ class Session:
             raise PermissionDeniedError(OBSERVES)
         if not 1 <= len(data) <= LARGEST_REALTIME_BYTES:
             raise InvalidArgumentError(f"realtime.data has {len(data)} bytes; 1 to 64 are allowed")
-        if self._port.profile.reset is not None and self._port.profile.reset in data:
-            self._void_queue()
-        self._port.write_realtime(data)
+        self._write_realtime(data)
 
     def operation(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
         """Run something on the line after the session's earlier bytes, before its later ones."""
@@ -156,7 +159,7 @@ class Session:
 
     def flush_output(self) -> None:
         """Drop what this session queued and what the driver still holds."""
-        self._void_queue()
+        self.void_queue()
         self._port.discard_output()
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
@@ -203,6 +206,17 @@ class Session:
             self._refuse(command, CommandOutcome.FENCED, "a stop ended its epoch")
         return len(commands)
 
+    def void_queue(self) -> None:
+        """Drop what this session queued: a reset byte or a flush made it void."""
+        now = self._clock()
+        for queued in self._port.scheduler.drop(self):
+            self.finish(queued, CommandOutcome.FLUSHED, now, "dropped by its own session")
+        commands = [item for item in self._held if isinstance(item, Command)]
+        self._held = deque(item for item in self._held if isinstance(item, _Operation))
+        for command in commands:
+            self._refuse(command, CommandOutcome.FLUSHED, "dropped by its own session")
+        self._port.write_progressed()
+
     def progressed(self) -> None:
         """Learn that bytes left the queue, so that credit may be due."""
         if self._ledger.is_due(*self._waiting(), self._window):
@@ -236,15 +250,25 @@ class Session:
         profile = self._port.profile
         if not profile.has_realtime(command.data):
             return command
-        if not self._controls or command.epoch < self._port.epoch:
+        if command.epoch < self._port.epoch:
             return command
         split = profile.split(command.data)
-        if split.reset:
-            self._void_queue()
-        self._port.write_realtime(split.realtime)
+        self._write_realtime(split.realtime)
         return Command(command.id, command.priority, command.epoch, command.offset, split.program)
 
+    def _write_realtime(self, data: bytes) -> None:
+        """Write real-time bytes; void where there is no device, of which the session is told."""
+        if not self._port.is_open:
+            return
+        try:
+            self._port.write_realtime(data)
+        except DeviceError:
+            if self._port.is_open:
+                raise
+
     def _enqueue(self, command: Command) -> None:
+        if self._ended:
+            return
         if refusal := self._refusal(command):
             self._refuse(command, *refusal)
             return
@@ -254,14 +278,12 @@ class Session:
             self._port.submit(queued)
         else:
             self.written(queued, now)
+            self.progressed()
 
     def _refusal(self, command: Command) -> tuple[CommandOutcome, str] | None:
         port = self._port
-        if not self._controls:
-            return CommandOutcome.REFUSED, OBSERVES
         if command.epoch < port.epoch:
-            why = f"epoch {command.epoch} was ended by a stop"
-            return CommandOutcome.FENCED, why
+            return CommandOutcome.FENCED, f"epoch {command.epoch} has ended"
         if port.latched:
             return CommandOutcome.REFUSED, f"port '{port.id}' is latched by a stop; re-arm it first"
         if not port.is_open:
@@ -271,16 +293,6 @@ class Session:
     def _refuse(self, command: Command, outcome: CommandOutcome, why: str) -> None:
         self._port.counters.failed_commands += 1
         self.send(CommandResult(command.id, outcome, message=why))
-
-    def _void_queue(self) -> None:
-        now = self._clock()
-        for queued in self._port.scheduler.drop(self):
-            self.finish(queued, CommandOutcome.FLUSHED, now, "dropped by its own session")
-        commands = [item for item in self._held if isinstance(item, Command)]
-        self._held = deque(item for item in self._held if isinstance(item, _Operation))
-        for command in commands:
-            self._refuse(command, CommandOutcome.FLUSHED, "dropped by its own session")
-        self._port.write_progressed()
 
     def _may_operate(self, operation_id: int) -> bool:
         if self._controls:
@@ -313,7 +325,7 @@ class Session:
         self.send(result)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
+        while not (self._ended or condition()):
             await self._port.progress.wait()
 
     async def _idle(self, timeout_s: float) -> None:
@@ -326,6 +338,7 @@ class Session:
             return
 
     def _end(self) -> None:
+        self._ended = True
         if self._runner is not None:
             self._runner.cancel()
         self._held.clear()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from usbshare.common.errors import DeviceError
 from usbshare.common.profiles import StopAction, StopPlan
 
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
 
 log = logging.getLogger(__name__)
+
+TAKE_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,12 @@ class StopPath:
         if not port.is_open:
             await port.ensure_open()
         fenced = port.fence() if action is StopAction.EMERGENCY_STOP else 0
-        sent = self._carry_out(plan)
+        try:
+            sent = self._carry_out(plan)
+            await self._until_taken()
+        finally:
+            port.stopped()
         record = StopRecord(port.epoch, port.latched, sent, fenced, self._clock() - start)
-        port.stopped()
         _log_stop(action, port.id, who, why, record)
         return record
 
@@ -57,9 +65,25 @@ class StopPath:
             log.warning("port '%s' re-armed by %s", self._port.id, who)
         return self._port.epoch
 
+    async def _until_taken(self) -> None:
+        """Wait until the device has taken the bytes; raises DeviceError if it does not."""
+        port, deadline = self._port, self._clock() + TAKE_TIMEOUT_S
+        while port.urgent_waits:
+            left_s = deadline - self._clock()
+            if left_s <= 0:
+                raise DeviceError(
+                    f"port '{port.id}': the device takes no bytes; "
+                    "the stop will be the first that it gets"
+                )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(port.progress.wait(), left_s)
+        if not port.is_open:
+            raise DeviceError(f"port '{port.id}' has no device: {port.reason}")
+
     def _carry_out(self, plan: StopPlan) -> bytes:
         port = self._port
-        ends_line = plan.own_line and port.line_is_unfinished
+        # A flush may take the line end that was written with it; a blank line harms nothing.
+        ends_line = plan.own_line and (plan.flush or port.line_is_unfinished)
         if plan.flush:
             port.discard_driver_output()
         data = (b"\n" if ends_line else b"") + plan.data

@@ -8,6 +8,7 @@ between a command and the device.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -56,21 +57,24 @@ class PortWriter:
         self._polite_due = 0.0
         self._blocked = False
         self._timer: asyncio.TimerHandle | None = None
-        self._last_byte = b"\n"
+        self._last_byte = b""
 
     @property
     def line_is_open(self) -> bool:
-        """Tell whether the last byte written left a line unfinished."""
+        """Tell whether the last byte written left a line unfinished, or none is known."""
         return self._last_byte not in (b"\n", b"\r")
+
+    @property
+    def urgent_waits(self) -> bool:
+        """Tell whether the device has not taken all urgent bytes."""
+        return bool(self._urgent)
 
     def attach(self, device: Device) -> None:
         """Write to this device from now on."""
         self._device = device
         self._blocked = False
-        self._last_byte = b"\n"
-        self._pacer.reset()
-        self._pacer.set_rate(device.settings.bytes_per_s)
-        self.pump()
+        self._last_byte = b""
+        self.rate_changed(device.settings.bytes_per_s)
 
     def detach(self) -> None:
         """Write nowhere; what was urgent for the device that left is void."""
@@ -79,13 +83,25 @@ class PortWriter:
         self._polite.clear()
         self._stop_timer()
 
-    def urgent(self, data: bytes) -> bool:
-        """Write bytes ahead of everything, now if the device takes them; False if it is stuck."""
+    def rate_changed(self, bytes_per_s: float) -> None:
+        """Pace at this rate from now on; what was written at another has left."""
+        self._pacer.reset()
+        self._pacer.set_rate(bytes_per_s)
+        self.pump()
+
+    def urgent(self, data: bytes) -> None:
+        """Write bytes ahead of everything, at once if the device takes them, else first of all.
+
+        Raises DeviceError when there is no device, it fails, or too much waits already.
+        """
+        if self._device is None:
+            raise DeviceError("there is no device")
         if len(self._urgent) + len(data) > MOST_URGENT_BYTES:
-            return False
+            raise DeviceError("the device takes no bytes")
         self._urgent += data
         self._write_urgent()
-        return True
+        if self._device is None:
+            raise DeviceError("the device failed")
 
     def write_through(self, command: Queued) -> bool:
         """Write a command at once if nothing waits; False if it, or its rest, must be queued."""
@@ -93,7 +109,7 @@ class PortWriter:
         if (
             device is not None
             and not (self._scheduler.commands or self._urgent or self._polite or self._blocked)
-            and self._pacer.allowance(now := self._clock(), device.unsent_bytes(), size) == size
+            and self._pacer.allowance(now := self._clock(), self._unsent(device), size) == size
         ):
             command.started_at = now
             command.written_bytes = self._hand_over(device, command.data, now)
@@ -103,8 +119,8 @@ class PortWriter:
         return False
 
     def polite(self, data: bytes) -> None:
-        """Write bytes when no command waits, after 50 ms at the latest."""
-        if len(self._polite) + len(data) > MOST_URGENT_BYTES:
+        """Write bytes when no command waits, after 50 ms at the latest; void without a device."""
+        if self._device is None or len(self._polite) + len(data) > MOST_URGENT_BYTES:
             return
         if not self._polite:
             self._polite_due = self._clock() + LONGEST_POLITE_WAIT_S
@@ -112,10 +128,14 @@ class PortWriter:
         self.pump()
 
     def discard(self) -> None:
-        """Throw away what the device's driver still holds, and what was waiting politely."""
+        """Throw away what the device's driver still holds, and what waits to be written at once."""
         self._polite.clear()
+        self._urgent.clear()
         if self._device is not None:
-            self._device.discard_output()
+            try:
+                self._device.discard_output()
+            except DeviceError as error:
+                self._listener.write_failed(str(error))
         self._pacer.reset()
         self._blocked = False
 
@@ -128,6 +148,8 @@ class PortWriter:
     def pump(self) -> None:
         """Write what may be written now and arrange to be called again for the rest."""
         self._stop_timer()
+        if not self._blocked:
+            self._write_urgent()
         while self._device is not None and not self._blocked:
             now = self._clock()
             command = self._scheduler.current(now)
@@ -140,10 +162,10 @@ class PortWriter:
                 return
 
     def _write_slice(self, device: Device, command: Queued, now: float) -> bool:
-        unsent = device.unsent_bytes()
+        unsent = self._unsent(device)
         size = self._pacer.allowance(now, unsent, command.remaining)
-        if size == 0:
-            self._call_later(self._pacer.wait_s(now, unsent))
+        if size == 0 or self._device is None:
+            self._call_later(self._pacer.wait_s(now, unsent), now)
             return False
         start = command.written_bytes
         self._sent(device, command.data[start : start + size], now, command)
@@ -172,6 +194,17 @@ class PortWriter:
         if self._device is not None and self._urgent:
             taken = self._hand_over(self._device, bytes(self._urgent), self._clock())
             del self._urgent[:taken]
+            if not self._urgent:
+                self._listener.write_progressed()
+
+    def _unsent(self, device: Device) -> int:
+        """Return what the device has not sent; a failed one is given up and never has room."""
+        try:
+            return device.unsent_bytes()
+        except DeviceError as error:
+            self._blocked = True
+            self._listener.write_failed(str(error))
+            return sys.maxsize
 
     def _hand_over(self, device: Device, data: bytes, now: float) -> int:
         """Give bytes to the device, return how many it took; a failed device takes none."""
@@ -187,7 +220,11 @@ class PortWriter:
         self._last_byte = data[taken - 1 : taken] or self._last_byte
         return taken
 
-    def _call_later(self, wait_s: float) -> None:
+    def _call_later(self, wait_s: float, now: float) -> None:
+        if self._device is None:
+            return
+        if self._polite:
+            wait_s = min(wait_s, max(0.0, self._polite_due - now))
         self._timer = asyncio.get_running_loop().call_later(wait_s, self.pump)
 
     def _stop_timer(self) -> None:
