@@ -204,6 +204,7 @@ class Link:
             for task in done:
                 task.result()
         except (grpc.aio.AioRpcError, EOFError, LinkLostError) as error:
+            self.state = LinkState.WAITING
             self._listener.link_lost(_short(error))
             raise
         finally:

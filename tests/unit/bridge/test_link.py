@@ -232,3 +232,16 @@ async def test_what_was_taken_is_acknowledged_every_32_kib(bench: Bench) -> None
     bench.link.taken(40_000)
     await until(lambda: len(bench.service.received) > before)
     assert bench.service.streams[0].taken_offset == 40_000
+
+
+async def test_a_link_that_was_lost_is_not_connected_while_the_reason_is_sought(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[bool] = []
+    monkeypatch.setattr(
+        bench.listener, "link_lost", lambda _: states.append(bench.link.is_connected)
+    )
+    await bench.start()
+    bench.service.streams[0].end()
+    await until(lambda: states)
+    assert states == [False]

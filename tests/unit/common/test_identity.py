@@ -36,7 +36,6 @@ def test_the_usbshare_uri_wins() -> None:
     auth = {"peer_uri": [b"https://example.org/", URI], "x509_common_name": [b"somebody"]}
     identity = identity_of(auth)
     assert identity == Identity("usbshare://0123456789ab/operator", "192.0.2.7:1234")
-    assert identity.short_name == "operator"
 
 
 def test_a_common_name_will_do() -> None:

@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from usbshare.common.errors import ConfigError
-from usbshare.common.paths import config_folder
+from usbshare.common.paths import SETTINGS_FILE, settings_path
 
 ENVIRONMENT_NAME = "USBSHARE_CONFIG"
-FILE_NAME = "usbshare.toml"
 
 
 class Table(BaseModel):
@@ -37,7 +36,7 @@ def find_config(asked: Path | None) -> Path | None:
         if not named.is_file():
             raise ConfigError(f"configuration file {named} does not exist")
         return named
-    candidates = (Path(FILE_NAME), config_folder() / FILE_NAME)
+    candidates = (Path(SETTINGS_FILE), settings_path())
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -27,11 +27,6 @@ class Identity:
     name: str
     address: str
 
-    @property
-    def short_name(self) -> str:
-        """The last part of the name, for people."""
-        return self.name.rsplit("/", 1)[-1]
-
 
 def peer_identity(context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
     """Return the caller's identity; PermissionDeniedError if its certificate names nobody."""
