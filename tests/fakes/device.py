@@ -30,6 +30,7 @@ class FakeDevice:
         self.unsent = 0
         self.broken: str | None = None
         self.fails_to_open: str | None = None
+        self.vanishes_while_opened: str | None = None
         self.is_open = False
         self.line_log: list[tuple[str, bool]] = []
         self.has_modem_lines = True
@@ -44,6 +45,9 @@ class FakeDevice:
             raise DeviceError(self.fails_to_open)
         self.listener = listener
         self.is_open = True
+        if self.vanishes_while_opened:
+            self.is_open = False
+            listener.device_lost(self.vanishes_while_opened)
 
     def write(self, data: bytes) -> int:
         if self.broken:

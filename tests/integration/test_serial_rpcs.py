@@ -31,6 +31,7 @@ from usbshare.serial.v1.serial_pb2_grpc import (
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
+from usbshare.serial_svc import servicer
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
@@ -327,6 +328,22 @@ async def test_a_wrong_first_message_harms_nobody_else(
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert says in (error.details() or "")
     await still_serves(good, hello)
+
+
+async def test_a_session_that_never_opens_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servicer, "OPEN_TIMEOUT_S", 0.05)
+    error = await fails(served.stub.Session(timeout=TIMEOUT_S))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no `open` came within 0.05 s" in (error.details() or "")
+
+
+async def test_a_reason_that_would_break_the_log_is_refused(served: Served) -> None:
+    request = pb.StopRequest(port_id="laser", action=pb.STOP_ACTION_HOLD, reason="a\nb")
+    with pytest.raises(grpc.aio.AioRpcError, match="printable") as caught:
+        await served.stub.Stop(request, timeout=TIMEOUT_S)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def still_serves(call: Call, hello: pb.Opened) -> None:

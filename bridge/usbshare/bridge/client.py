@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 import grpc
 
@@ -34,10 +36,14 @@ class SessionStream:
         self.taken_offset = 0
         self._call = call
 
+    def write(self, message: Message) -> Coroutine[Any, Any, None]:
+        """Return the writing of a message, which raises whatever gRPC does."""
+        return self._call.write(convert.request(message, self.taken_offset))
+
     async def send(self, message: Message) -> None:
         """Send a message; raises EOFError when the stream has ended, `receive` says why."""
         try:
-            await self._call.write(convert.request(message, self.taken_offset))
+            await self.write(message)
         except (asyncio.InvalidStateError, grpc.aio.AioRpcError) as error:
             raise EOFError from error
 

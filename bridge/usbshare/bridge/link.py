@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -22,10 +22,12 @@ from usbshare.bridge.messages import (
     Goodbye,
     Heartbeat,
     HeartbeatEvent,
+    Message,
     OpenedEvent,
 )
 from usbshare.bridge.upstream import Upstream
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.pump import StreamPump
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class Link:
         self._listener = listener
         self._backoff = backoff
         self._clock = clock
-        self._waker: asyncio.Future[None] | None = None
+        self._pump: StreamPump[Message] | None = None
         self._has_stood = False
         self._ending = asyncio.Event()
         self._stream: SessionStream | None = None
@@ -135,8 +137,16 @@ class Link:
 
     def wake(self) -> None:
         """Look at `upstream` again."""
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
+        if self._pump is not None:
+            self._pump.kick()
+
+    def pass_through(self, data: bytes) -> bool:
+        """Send the program's bytes past `upstream` if they may go at once; else False."""
+        pump = self._pump
+        if pump is None or pump.is_busy:
+            return False
+        message = self._upstream.pass_through(data, self._clock())
+        return message is not None and pump.offer(message)
 
     @property
     def is_connected(self) -> bool:
@@ -193,53 +203,57 @@ class Link:
 
     async def _converse(self, stream: SessionStream) -> None:
         """Run until the goodbye is answered; whatever else ends it raises."""
-        tasks = [
-            asyncio.create_task(self._receive(stream), name="link receive"),
-            asyncio.create_task(self._send(stream), name="link send"),
+        self._pump = pump = StreamPump(self._upstream, self._writer(stream), self._clock)
+        receive = asyncio.create_task(self._receive(stream), name="link receive")
+        tasks: list[asyncio.Future[Any]] = [
+            receive,
             asyncio.create_task(self._beat_for_ever(), name="link heartbeat"),
             asyncio.create_task(self._end_in_time(), name="link end"),
         ]
+        pump.kick()
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait((*tasks, pump.ended), return_when=asyncio.FIRST_COMPLETED)
+            if pump.ended.done():  # `_receive` is about to learn why
+                await asyncio.wait((receive,), timeout=REASON_TIMEOUT_S)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            if pump.ended.done() and not receive.done():
+                raise EOFError from pump.ended.result()
         except (grpc.aio.AioRpcError, EOFError, LinkLostError) as error:
             self.state = LinkState.WAITING
             self._listener.link_lost(_short(error))
             raise
         finally:
+            self._pump = None
+            pump.close()
             stream.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _writer(self, stream: SessionStream) -> Callable[[Message], Coroutine[Any, Any, None]]:
+        def write(message: Message) -> Coroutine[Any, Any, None]:
+            self._listener.link_sent()
+            return stream.write(message)
+
+        return write
+
     async def _receive(self, stream: SessionStream) -> None:
         while True:
             event, credit = await stream.receive()
+            if type(event) is HeartbeatEvent:
+                self._beaten(event.id)
+            elif type(event) is ClosedEvent:
+                break
+            elif event is not None:
+                self._listener.link_event(event)
             if credit is not None:
                 self._upstream.credit(credit)
                 if self._upstream.waiting_bytes:
                     self.wake()
-            if isinstance(event, HeartbeatEvent):
-                self._beaten(event.id)
-            elif isinstance(event, ClosedEvent):
-                break
-            elif event is not None:
-                self._listener.link_event(event)
         if not self._ending.is_set():
             raise LinkLostError("the service closed the session")
-
-    async def _send(self, stream: SessionStream) -> None:
-        while True:
-            while (wait_s := self._upstream.wait_s(self._clock())) != 0:
-                await self._sleep(wait_s)
-            message = self._upstream.take(self._clock())
-            try:
-                await stream.send(message)
-            except EOFError:
-                await asyncio.sleep(REASON_TIMEOUT_S)  # `_receive` is about to learn why
-                raise
-            self._listener.link_sent()
 
     async def _beat_for_ever(self) -> None:
         while True:
@@ -268,17 +282,6 @@ class Link:
         self._listener.link_waiting(wait_s, reason)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), wait_s)
-
-    async def _sleep(self, wait_s: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._waker = loop.create_future()
-        timer = loop.call_later(wait_s, self.wake) if wait_s is not None else None
-        try:
-            await self._waker
-        finally:
-            self._waker = None
-            if timer is not None:
-                timer.cancel()
 
 
 def _short(error: BaseException) -> str:

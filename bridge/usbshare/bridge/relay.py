@@ -51,6 +51,7 @@ class Relay:
         self._received_bytes = 0
         self._received_offset = 0
         self._lost_bytes = 0
+        self._told_room = -1
 
     def status(self, target: str, state: str) -> Status:
         """Return how things stand."""
@@ -75,9 +76,11 @@ class Relay:
             self._lose(len(data), "the port is only observed: the program's bytes are dropped")
             return
         self._sent_bytes += len(data)
+        if self.link is not None and self.link.pass_through(data):
+            return
         self._upstream.add_program(data)
-        self._port.limit_reading(self._upstream.room)
         self._wake()
+        self._limit_reading()
 
     def program_opened(self) -> None:
         """Tell of a program that came."""
@@ -152,11 +155,12 @@ class Relay:
 
     def link_event(self, event: Event) -> None:
         """Take what the service tells; before the port is there nobody wants its news."""
-        if not self.port_is_ready and not isinstance(event, DataEvent | PortEvent):
+        if type(event) is DataEvent:
+            self._deliver(event)
+            return
+        if not self.port_is_ready and not isinstance(event, PortEvent):
             return
         match event:
-            case DataEvent():
-                self._deliver(event)
             case QueueEvent():
                 self._queue_commands = event.commands
             case SettingsEvent():
@@ -176,8 +180,7 @@ class Relay:
 
     def link_sent(self) -> None:
         """Read more of what the program writes."""
-        if self.port_is_ready:
-            self._port.limit_reading(self._upstream.room)
+        self._limit_reading()
 
     def link_lost(self, reason: str) -> None:
         """Drop what cannot be continued, and say how much that is."""
@@ -194,15 +197,15 @@ class Relay:
 
     def _deliver(self, event: DataEvent) -> None:
         """Give bytes to the program; what it does not take waits, and is not acknowledged."""
-        data = event.data
-        self._received_bytes += len(data)
-        self._received_offset = event.offset + len(data)
-        if not self.port_is_ready:
-            taken = len(data)
-        else:
+        offset, data = event
+        size = len(data)
+        taken = size  # as if taken, while nobody can have the port open
+        if self.port_is_ready:
             taken = 0 if self._unread else self._port.write(data)
-        if taken < len(data):
+        if taken < size:
             self._unread += data[taken:]
+        self._received_bytes += size
+        self._received_offset = offset + size
         self._tell_taken()
 
     def _tell_taken(self) -> None:
@@ -222,6 +225,12 @@ class Relay:
         self._reporter.event(
             "port", f"port '{port.id}' is {port.state}{latch}{reason}", state=port.state
         )
+
+    def _limit_reading(self) -> None:
+        room = self._upstream.room
+        if room != self._told_room and self.port_is_ready:
+            self._told_room = room
+            self._port.limit_reading(room)
 
     def _lose(self, size: int, why: str) -> None:
         if self._lost_bytes == 0:

@@ -105,6 +105,21 @@ class Upstream:
         self._waiting_bytes += len(program)
         self._last_byte = program[-1:]
 
+    def pass_through(self, data: bytes, now: float) -> SendCommand | None:
+        """Return the program's bytes as a message if they may go at once and nothing waits.
+
+        None takes nothing: they are for `add_program`.
+        """
+        if self._ordered or self._urgent or self._skips_line:
+            return None
+        limit_offset, limit_commands, _ = self._credit
+        if self._sent_offset + len(data) > limit_offset or self._sent_commands >= limit_commands:
+            return None
+        if self._profile.has_realtime(data) or not self._gatherer.is_due(data):
+            return None
+        self._last_byte = data[-1:]
+        return self._command(data, now)
+
     def add_ordered(self, message: Configure | Goodbye) -> None:
         """Add a request that must come after the bytes before it; the last settings count."""
         last = self._ordered[-1] if self._ordered else None
@@ -178,9 +193,12 @@ class Upstream:
         del run[: len(data)]
         if not run:
             self._ordered.popleft()
-        offset = self._sent_offset
         self._waiting_bytes -= len(data)
-        self._sent_offset += len(data)
+        return self._command(data, now)
+
+    def _command(self, data: bytes, now: float) -> SendCommand:
+        offset = self._sent_offset
+        self._sent_offset = offset + len(data)
         self._sent_commands += 1
         self._gatherer.sent(self._sent_offset, now)
         return SendCommand(self._sent_commands, offset, data, self._epoch)

@@ -71,7 +71,7 @@ class Stream:
     def end(self) -> None:
         self._events.put_nowait(None)
 
-    async def send(self, message: Message) -> None:
+    async def write(self, message: Message) -> None:
         self._service.received.append(message)
         if isinstance(message, Heartbeat) and self._service.answers_heartbeats:
             self.say(HeartbeatEvent(message.id))
@@ -145,6 +145,14 @@ async def test_bytes_are_sent_as_they_come(bench: Bench) -> None:
     bench.link.wake()
     await until(lambda: bench.sent(SendCommand))
     assert bench.sent(SendCommand)[0].data == b"G0 X1\n"
+
+
+async def test_bytes_that_may_go_at_once_do_not_wait_for_another_round(bench: Bench) -> None:
+    await bench.start()
+    await until(lambda: bench.sent(Heartbeat))
+    await until(lambda: bench.link.pass_through(b"G0 X1\n"))
+    assert bench.sent(SendCommand)[0].data == b"G0 X1\n"
+    assert bench.upstream.waiting_bytes == 0
 
 
 async def test_heartbeats_measure_the_round_trip(bench: Bench) -> None:

@@ -73,6 +73,9 @@ class FakeLink:
 
     def wake(self) -> None: ...
 
+    def pass_through(self, data: bytes) -> bool:
+        return False
+
     def taken(self, offset: int) -> None:
         self.taken_offset = offset
 

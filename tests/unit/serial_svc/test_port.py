@@ -80,12 +80,9 @@ class Bench:
 def told(session: Session) -> list[SessionEvent]:
     """Take all that waits in a session's outbox, in order."""
     events: list[SessionEvent] = []
-    while session.outbox._events or session.outbox._data:
-        events.append(
-            session.outbox._events.popleft()
-            if session.outbox._events
-            else session.outbox._take_data()
-        )
+    outbox = session.outbox
+    while outbox._events or outbox._data:
+        events.append(outbox._events.popleft() if outbox._events else outbox._take_data(0.0))
     return events
 
 
@@ -419,6 +416,16 @@ async def test_a_device_that_refuses_a_write_is_given_up(grbl: Bench) -> None:
     assert grbl.port.counters.device_errors == 1
 
 
+async def test_a_device_that_vanishes_while_it_is_opened_is_not_believed_open(grbl: Bench) -> None:
+    grbl.device.vanishes_while_opened = "unplugged"
+    with pytest.raises(DeviceError, match="unplugged"):
+        await grbl.open()
+    assert not grbl.port.is_open
+    grbl.device.vanishes_while_opened = None
+    await grbl.open()
+    assert grbl.port.is_open
+
+
 async def test_modem_lines_are_pushed_to_everybody(grbl: Bench) -> None:
     session = await grbl.open()
     lines = replace(grbl.device.lines(), dsr=True)
@@ -434,7 +441,7 @@ async def test_counters_count(grbl: Bench) -> None:
     counters = grbl.port.counters
     assert (counters.written_bytes, counters.read_bytes, counters.read_chunks) == (7, 4, 1)
     assert counters.queue_time.count == counters.write_time.count == 1
-    assert counters.max_queue_commands == 0
+    assert counters.max_queue_commands == 1
 
 
 async def test_the_deepest_queue_is_kept(grbl: Bench) -> None:

@@ -195,10 +195,11 @@ class PtyPort(ABC):
 
     def _tell(self, data: bytes) -> None:
         # In packet mode the first byte says what follows: 0 for bytes, else what happened.
-        if data[0]:
-            self._note_status(data[0])
-        elif len(data) > 1:
-            self._listener.program_wrote(data[1:])
+        status, data = data[0], data[1:]
+        if data:
+            self._listener.program_wrote(data)
+        elif status:
+            self._note_status(status)
 
     # What is left is this class's own.
 

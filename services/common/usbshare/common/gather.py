@@ -28,6 +28,10 @@ class Gatherer:
         """Note that the other side has everything before `offset`."""
         self._acknowledged_offset = max(self._acknowledged_offset, offset)
 
+    def is_due(self, pending: bytes) -> bool:
+        """Tell whether bytes go at once, without a look at the clock."""
+        return self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n")
+
     def wait_s(self, pending: bytes | bytearray, now: float) -> float:
         """Return how long to hold back what is pending; 0 means send now."""
         if self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n"):

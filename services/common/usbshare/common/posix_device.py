@@ -96,6 +96,8 @@ class PosixDevice:
     def unsent_bytes(self) -> int:
         """Bytes handed over that have not left, as the driver says; 0 on a pty."""
         self._require_open()
+        if self._is_pty:
+            return 0
         try:
             answer = fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4))
         except OSError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from usbshare.common.errors import PortHeldError
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import SessionEvent
+from usbshare.serial_svc.outbox import Outbox
 from usbshare.serial_svc.session import Mode, Session
 
 
@@ -17,6 +18,7 @@ class Attendance:
         self.control: Session | None = None
         self._port_id = port_id
         self._sessions: dict[str, Session] = {}
+        self._outboxes: tuple[Outbox, ...] = ()
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -56,17 +58,24 @@ class Attendance:
     def add(self, session: Session) -> None:
         """Let a session take part."""
         self._sessions[session.client.session_id] = session
+        self._order_outboxes()
 
     def remove(self, session: Session) -> bool:
         """Let a session go; False if it was gone."""
-        return self._sessions.pop(session.client.session_id, None) is not None
+        was_there = self._sessions.pop(session.client.session_id, None) is not None
+        self._order_outboxes()
+        return was_there
 
     def tell(self, event: SessionEvent) -> None:
         """Tell every session."""
         for session in self._sessions.values():
             session.send(event)
 
-    def put_data(self, offset: int, data: bytes) -> None:
-        """Give device bytes to every session."""
-        for session in self._sessions.values():
-            session.outbox.put_data(offset, data)
+    def put_data(self, offset: int, data: bytes, now: float) -> None:
+        """Give device bytes to every session, the one in control first."""
+        for outbox in self._outboxes:
+            outbox.put_data(offset, data, now)
+
+    def _order_outboxes(self) -> None:
+        sessions = sorted(self._sessions.values(), key=lambda s: s is not self.control)
+        self._outboxes = tuple(session.outbox for session in sessions)

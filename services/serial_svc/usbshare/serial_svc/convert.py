@@ -147,12 +147,14 @@ def ordering(message: pb.Open) -> Ordering:
 
 def client_name(message: pb.Open) -> str:
     """Return what the client calls itself, on one printable line."""
-    name = message.client_name
-    if len(name.encode()) > LONGEST_NAME_BYTES or not (name.isprintable() or not name):
-        raise InvalidArgumentError(
-            f"open.client_name is not {LONGEST_NAME_BYTES} printable bytes at most"
-        )
-    return name
+    return one_line(message.client_name, "open.client_name", LONGEST_NAME_BYTES)
+
+
+def one_line(text: str, field: str, most_bytes: int) -> str:
+    """Return a text that may go into a log; raises InvalidArgumentError naming the field."""
+    if len(text.encode()) > most_bytes or not text.isprintable():
+        raise InvalidArgumentError(f"{field} is not {most_bytes} printable bytes at most")
+    return text
 
 
 def command(message: pb.Command) -> Command:

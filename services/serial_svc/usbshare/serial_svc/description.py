@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from usbshare.common.line import LineSettings
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.port import SerialPort
 
 
 class PortState(Enum):
@@ -62,3 +66,23 @@ class PortDescription:
     observers: int
     epoch: int
     latched: bool
+
+
+def describe(port: SerialPort, state: PortState, holder: Holder | None) -> PortDescription:
+    """Return a port as it is now."""
+    return PortDescription(
+        id=port.id,
+        description=port.config.description,
+        source=port.config.source,
+        device=port.config.source if port.is_open else "",
+        usb=port.config.usb,
+        state=state,
+        state_reason="" if port.is_open else port.reason,
+        configured_profile=port.config.profile.name if port.config.profile else "auto",
+        profile=port.profile.name,
+        settings=port.settings,
+        holder=holder,
+        observers=port.observers,
+        epoch=port.epoch,
+        latched=port.latched,
+    )

@@ -101,11 +101,13 @@ class DeviceKeeper:
 
     async def _open(self) -> Device:
         device = self._make_device(self._listener.settings)
-        self._ear = _Ear(self._listener)
+        self._ear = ear = _Ear(self._listener)
         try:
-            await device.open(self._ear)
+            await device.open(ear)
             if device.settings != self._listener.settings:
                 await device.configure(self._listener.settings)
+            if ear.lost_reason:
+                raise DeviceError(ear.lost_reason)
         except BaseException:
             self._stop_listening()
             await asyncio.shield(self.run(device.close(), "close"))
@@ -114,7 +116,7 @@ class DeviceKeeper:
 
     def _stop_listening(self) -> None:
         if self._ear is not None:
-            self._ear.is_deaf = True
+            self._ear.go_deaf()
 
     async def _reopen(self) -> None:
         self._looking = True
@@ -135,15 +137,21 @@ class DeviceKeeper:
 
 
 class _Ear:
-    """Listens to one device until it is given up: what a device says after that is not news."""
+    """Listens to one device until it is given up: what a device says after that is not news.
+
+    The loss of a device that is still being opened is nobody's yet, so it is kept here.
+    """
 
     def __init__(self, listener: DeviceListener) -> None:
+        self.lost_reason = ""
         self.is_deaf = False
         self._listener = listener
+        self.data_received: Callable[[bytes], None] = listener.data_received
 
-    def data_received(self, data: bytes) -> None:
-        if not self.is_deaf:
-            self._listener.data_received(data)
+    def go_deaf(self) -> None:
+        """Tell nothing any more."""
+        self.is_deaf = True
+        self.data_received = lambda _: None
 
     def writable(self) -> None:
         if not self.is_deaf:
@@ -154,5 +162,6 @@ class _Ear:
             self._listener.lines_changed(lines)
 
     def device_lost(self, reason: str) -> None:
+        self.lost_reason = reason
         if not self.is_deaf:
             self._listener.device_lost(reason)

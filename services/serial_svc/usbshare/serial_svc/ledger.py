@@ -13,30 +13,32 @@ class Ledger:
         self.received_offset = 0
         self._received_commands = 0
         self._told = Credit(0, 0, 0)
+        self._due_offset = self._due_commands = 0
 
     def receive(self, size: int) -> None:
         """Note a command of that many bytes."""
         self.received_offset += size
         self._received_commands += 1
 
-    def is_due(self, waiting_commands: int, waiting_bytes: int, window: int) -> bool:
+    def is_due(self, waiting_commands: int, waiting_bytes: int) -> bool:
         """Tell whether the news is worth a message of its own: a quarter of either limit."""
-        freed_bytes = self.received_offset - waiting_bytes - self._told.consumed_offset
-        done = self._received_commands - waiting_commands
-        freed_commands = done + self._most_commands - self._told.limit_commands
-        return freed_bytes * 4 >= window or freed_commands * 4 >= self._most_commands
+        return (
+            self.received_offset - waiting_bytes >= self._due_offset
+            or self._received_commands - waiting_commands >= self._due_commands
+        )
 
     def tell(self, waiting_commands: int, waiting_bytes: int, window: int) -> Credit | None:
         """Return what to tell the session now, given what of it still waits; None for no news."""
-        told = self._told
-        consumed = max(told.consumed_offset, self.received_offset - waiting_bytes)
+        limit, limit_commands, consumed = told = self._told
+        consumed_now = self.received_offset - waiting_bytes
         done = self._received_commands - waiting_commands
-        credit = Credit(
-            max(told.limit_offset, consumed + window),
-            max(told.limit_commands, done + self._most_commands),
-            consumed,
-        )
+        consumed = max(consumed, consumed_now)
+        limit = max(limit, consumed + window)
+        limit_commands = max(limit_commands, done + self._most_commands)
+        credit = Credit(limit, limit_commands, consumed)
         if credit == told:
             return None
         self._told = credit
+        self._due_offset = consumed + max(1, window // 4)
+        self._due_commands = limit_commands - self._most_commands * 3 // 4
         return credit

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from usbshare.common.errors import LimitError
 from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
+from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.events import Closed, Data, Gap, SessionEvent
 
 MOST_DATA_BYTES = 256 * 1024
@@ -35,12 +36,13 @@ class Outbox:
     """Events and device bytes for one client.
 
     A client that reads too slowly gets a gap notice, never a wait of others. `on_room` is called
-    when an outbox that `is_full` has room again.
+    when an outbox that `is_full` has room again. `finished` is set once the goodbye has left.
     """
 
-    def __init__(self, clock: Callable[[], float], on_room: Callable[[], None]) -> None:
+    def __init__(self, on_room: Callable[[], None]) -> None:
         self.is_full = False
-        self._clock = clock
+        self._pump: StreamPump[SessionEvent | None] | None = None
+        self.finished = asyncio.Event()
         self._on_room = on_room
         self._events: deque[SessionEvent] = deque()
         self._data: deque[_DataRun | Gap] = deque()
@@ -49,19 +51,40 @@ class Outbox:
         self._sent_offset = 0
         self._data_bytes = 0
         self._lost_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._poked = self._overrun = self._closing = False
+        self._poked = self._overrun = self._closing = self._said_goodbye = False
+
+    def attach(self, pump: StreamPump[SessionEvent | None]) -> None:
+        """Send by this pump from now on."""
+        self._pump = pump
+        pump.kick()
 
     def put(self, event: SessionEvent) -> None:
-        """Add an event; a client that lets too many pile up is given up, see `next`."""
+        """Add an event; a client that lets too many pile up is given up, see `take`."""
         if len(self._events) < MOST_EVENTS:
             self._events.append(event)
         else:
             self._overrun = True
-        self._wake()
+        self._kick()
 
-    def put_data(self, offset: int, data: bytes) -> None:
+    def put_data(self, offset: int, data: bytes, now: float) -> None:
         """Add device bytes, or count them as lost while there is no room."""
+        if not self._went_through(offset, data, now):
+            self._put_data(offset, data)
+
+    def _went_through(self, offset: int, data: bytes, now: float) -> bool:
+        """Send device bytes past the empty outbox, if they are due and nothing else is."""
+        if self._data or self._events or self._lost_bytes or self._pump is None:
+            return False
+        end = offset + len(data)
+        if self._acknowledged is not None and end - self._acknowledged > MOST_UNACKNOWLEDGED_BYTES:
+            return False
+        if not self._gatherer.is_due(data) or not self._pump.offer(Data(offset, data)):
+            return False
+        self._sent_offset = end
+        self._gatherer.sent(end, now)
+        return True
+
+    def _put_data(self, offset: int, data: bytes) -> None:
         if self._data_bytes + len(data) > MOST_DATA_BYTES:
             self._lost_bytes += len(data)
             return
@@ -75,7 +98,7 @@ class Outbox:
             last.data += data
         else:
             self._data.append(_DataRun(offset, data))
-        self._wake()
+        self._kick()
 
     def discard_data(self) -> None:
         """Throw away device bytes that have not been sent."""
@@ -83,42 +106,52 @@ class Outbox:
         self._left(self._data_bytes)
 
     def poke(self) -> None:
-        """Let `next` return although there may be no event: credit is due."""
+        """Let there be something to take although there may be no event: credit is due."""
         self._poked = True
-        self._wake()
+        self._kick()
 
     def acknowledged(self, offset: int) -> None:
         """Note that the client has taken every device byte before `offset`."""
-        self._acknowledged = max(offset, self._acknowledged or 0)
+        if self._acknowledged is None or offset > self._acknowledged:
+            self._acknowledged = offset
         self._gatherer.acknowledged(offset)
-        self._wake()
+        if self._data:
+            self._kick()
 
     def close(self) -> None:
         """Let the client know, after all else, that the session ended cleanly."""
         self._closing = True
-        self._wake()
+        self._kick()
 
-    async def next(self) -> SessionEvent | None:
-        """Return the next event when it is due, or None after a `poke`.
+    def wait_s(self, now: float) -> float | None:
+        """Return how long until `take` has something; 0 for now, None for until something comes."""
+        if self._events or self._poked or self._overrun:
+            return 0
+        if self._data:
+            return self._data_wait_s(self._data[0], now)
+        if self._said_goodbye:  # and what was taken before this call has left
+            self.finished.set()
+            return None
+        return 0 if self._closing else None
+
+    def take(self, now: float) -> SessionEvent | None:
+        """Return the next event, None after a `poke`; only when `wait_s` said 0.
 
         Raises LimitError once MOST_EVENTS were waiting: the client does not read.
         """
-        while True:
-            if self._overrun:
-                raise LimitError(f"{MOST_EVENTS} events wait: the client reads too slowly")
-            if self._events:
-                return self._events.popleft()
-            wait_s = self._data_wait_s(self._data[0]) if self._data else None
-            if wait_s == 0:
-                return self._take_data()
-            if self._closing and not self._data:
-                return Closed()
-            if self._poked:
-                self._poked = False
-                return None
-            await self._sleep(wait_s)
+        if self._overrun:
+            raise LimitError(f"{MOST_EVENTS} events wait: the client reads too slowly")
+        was_poked, self._poked = self._poked, False
+        if self._events:
+            return self._events.popleft()
+        if self._data and self._data_wait_s(self._data[0], now) == 0:
+            return self._take_data(now)
+        if was_poked:
+            return None
+        self._said_goodbye = True
+        return Closed()
 
-    def _data_wait_s(self, first: _DataRun | Gap) -> float | None:
+    def _data_wait_s(self, first: _DataRun | Gap, now: float) -> float | None:
         """Return how long until the first bytes are due; None for until something comes."""
         if isinstance(first, Gap):
             return 0
@@ -129,14 +162,14 @@ class Outbox:
                 return None
         if len(self._data) > 1 or self._closing:
             return 0
-        return self._gatherer.wait_s(first.data, self._clock())
+        return self._gatherer.wait_s(first.data, now)
 
-    def _take_data(self) -> SessionEvent:
+    def _take_data(self, now: float) -> SessionEvent:
         first = self._data.popleft()
         if isinstance(first, Gap):
             return first
         self._sent_offset = first.offset + len(first.data)
-        self._gatherer.sent(self._sent_offset, self._clock())
+        self._gatherer.sent(self._sent_offset, now)
         self._left(len(first.data))
         return Data(first.offset, bytes(first.data))
 
@@ -146,17 +179,6 @@ class Outbox:
             self.is_full = False
             self._on_room()
 
-    async def _sleep(self, wait_s: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = loop.call_later(wait_s, self._wake) if wait_s is not None else None
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _kick(self) -> None:
+        if self._pump is not None:
+            self._pump.kick()

@@ -45,7 +45,9 @@ class Pacer:
         writes each byte as line time frees it would do nothing else.
         """
         free = self.lead_bytes - self._ahead(now, unsent)
-        return min(wanted, free) if free >= min(wanted, self.lead_bytes // 2) else 0
+        if wanted <= free:
+            return wanted
+        return free if free >= min(wanted, self.lead_bytes // 2) else 0
 
     def written(self, size: int, now: float) -> None:
         """Note bytes handed to the driver."""
@@ -61,5 +63,6 @@ class Pacer:
         return max(due, stalled if self._stalls else _SHORTEST_WAIT_S)
 
     def _ahead(self, now: float, unsent: int) -> int:
-        by_clock = max(0.0, self._clear_at - now) * self._rate
-        return max(unsent, int(by_clock + 0.999))
+        if self._clear_at <= now:
+            return unsent
+        return max(unsent, int((self._clear_at - now) * self._rate + 0.999))

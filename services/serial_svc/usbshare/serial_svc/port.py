@@ -12,9 +12,9 @@ from usbshare.common.errors import (
     InvalidArgumentError,
 )
 from usbshare.common.line import Device, LineSettings, ModemLines
-from usbshare.common.profiles import RAW, Priority, Recogniser
+from usbshare.common.profiles import RAW, Priority, Profile
 from usbshare.serial_svc.attendance import Attendance
-from usbshare.serial_svc.description import PortDescription
+from usbshare.serial_svc.description import PortDescription, describe
 from usbshare.serial_svc.device_keeper import DeviceKeeper
 from usbshare.serial_svc.events import (
     CommandOutcome,
@@ -25,6 +25,7 @@ from usbshare.serial_svc.events import (
     SettingsChanged,
 )
 from usbshare.serial_svc.hold_back import HoldBack
+from usbshare.serial_svc.intake import Intake
 from usbshare.serial_svc.pacer import Pacer
 from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.scheduler import Band, Queued, Scheduler, band_of
@@ -67,11 +68,12 @@ class SerialPort:
         self._on_change = on_change
         self._pacer = Pacer(config.settings.bytes_per_s)
         self._writer = PortWriter(self.scheduler, self._pacer, self.counters, clock, self)
-        self._recogniser = None if config.profile else Recogniser()
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self.stop_path = StopPath(self, clock)
         self._attendance = Attendance(config.id)
-        self._read_offset = 0
+        self._intake = Intake(self._attendance, self.counters, clock, self._recognised)
+        if config.profile is None:
+            self._intake.recognise()
         self._band = Band.NORMAL
         self._closing = False
         self.hold_back = HoldBack()
@@ -96,12 +98,17 @@ class SerialPort:
     @property
     def read_offset(self) -> int:
         """Bytes received from the device so far."""
-        return self._read_offset
+        return self._intake.offset
 
     @property
     def session_count(self) -> int:
         """Sessions of both kinds."""
         return len(self._attendance)
+
+    @property
+    def observers(self) -> int:
+        """Sessions that observe."""
+        return self._attendance.observers
 
     @property
     def device(self) -> Device:
@@ -112,22 +119,7 @@ class SerialPort:
 
     def describe(self) -> PortDescription:
         """Return the port as it is now."""
-        return PortDescription(
-            id=self.id,
-            description=self.config.description,
-            source=self.config.source,
-            device=self.config.source if self.is_open else "",
-            usb=self.config.usb,
-            state=self._keeper.state,
-            state_reason="" if self.is_open else self.reason,
-            configured_profile=self.config.profile.name if self.config.profile else "auto",
-            profile=self.profile.name,
-            settings=self.settings,
-            holder=self._attendance.holder,
-            observers=self._attendance.observers,
-            epoch=self.epoch,
-            latched=self.latched,
-        )
+        return describe(self, self._keeper.state, self._attendance.holder)
 
     def queue_state(self) -> QueueState:
         """Return how full the queue is now."""
@@ -151,7 +143,7 @@ class SerialPort:
         try:
             await self.ensure_open()
             lines = self.device.lines()
-            session.send(Opened(client.session_id, self.describe(), self._read_offset, lines))
+            session.send(Opened(client.session_id, self.describe(), self._intake.offset, lines))
             self._attendance.add(session)
         except BaseException:
             self._release(session)
@@ -177,10 +169,17 @@ class SerialPort:
 
     # Writing.
 
+    def write_through(self, data: bytes, epoch: int) -> int:
+        """Write a program's bytes past the empty queue; returns how many the device took.
+
+        0 where they must be queued, taken apart or refused instead.
+        """
+        if self.latched or epoch < self.epoch or self.profile.has_realtime(data):
+            return 0
+        return self._writer.write_through(data)
+
     def submit(self, command: Queued) -> None:
-        """Write a command of the control session, or queue it behind what waits."""
-        if self._writer.write_through(command):
-            return
+        """Queue a command of the control session."""
         if command.priority is None:
             command.priority = self.profile.classify(command.data)
         self.scheduler.add(command)
@@ -326,13 +325,7 @@ class SerialPort:
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes from the device to every session."""
-        self.counters.read_bytes += len(data)
-        self.counters.read_chunks += 1
-        offset = self._read_offset
-        self._read_offset += len(data)
-        if self._recogniser is not None:
-            self._recognise(self._recogniser, data)
-        self._attendance.put_data(offset, data)
+        self._intake.receive(data)
         control = self._attendance.control
         if control is not None and control.outbox.is_full:
             self.hold_back.hold(self.device)
@@ -366,14 +359,14 @@ class SerialPort:
         self.epoch += 1
         log.warning("port '%s' lost its device: %s", self.id, reason)
         if self.config.profile is None:
-            self.profile, self._recogniser = RAW, Recogniser()
+            self.profile = RAW
+            self._intake.recognise()
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
         self._changed()
 
-    def _recognise(self, recogniser: Recogniser, data: bytes) -> None:
-        profile = recogniser.feed(data)
-        if profile is not None and profile is not self.profile:
+    def _recognised(self, profile: Profile) -> None:
+        if profile is not self.profile:
             self.profile = profile
             log.info("port '%s' speaks %s", self.id, profile.name)
             self._changed()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +13,11 @@ import grpc
 
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.identity import peer_identity
+from usbshare.common.pump import StreamPump
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
-from usbshare.serial_svc.events import Closed, OperationResult
+from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Registry
@@ -23,6 +25,8 @@ from usbshare.serial_svc.session import Client, Session, new_session_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
+GOODBYE_TIMEOUT_S = 2.0
+OPEN_TIMEOUT_S = 10.0
 
 
 class SerialServicer(SerialServiceServicer):
@@ -55,7 +59,10 @@ class SerialServicer(SerialServiceServicer):
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
     ) -> None:
         """Serve one session: one task reads, one writes, the first to end ends both."""
-        first = await context.read()
+        try:
+            first = await asyncio.wait_for(context.read(), OPEN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a session must be `open`")
         port = self._registry.get(first.open.port_id)
@@ -68,11 +75,10 @@ class SerialServicer(SerialServiceServicer):
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
         """Act on the machine at once."""
         received = datetime.now(UTC)
-        if len(request.reason.encode()) > LONGEST_REASON_BYTES:
-            raise InvalidArgumentError(f"reason is longer than {LONGEST_REASON_BYTES} bytes")
+        reason = convert.one_line(request.reason, "reason", LONGEST_REASON_BYTES)
         port = self._registry.get(request.port_id)
         who = peer_identity(context).name
-        record = await port.stop_path.stop(convert.stop_action(request), who, request.reason)
+        record = await port.stop_path.stop(convert.stop_action(request), who, reason)
         return pb.StopResponse(
             epoch=record.epoch,
             latched=record.latched,
@@ -139,35 +145,26 @@ async def _serve(
     first: pb.SessionRequest,
     context: Context,
 ) -> None:
-    writer = asyncio.create_task(_write(session, context), name=f"write {session.client.name}")
+    def write(event: SessionEvent | None) -> Coroutine[Any, Any, None]:
+        return context.write(convert.response(event, session.credit_due()))
+
+    outbox = session.outbox
+    pump = StreamPump(outbox, write, time.monotonic)
+    outbox.attach(pump)
     reader = asyncio.create_task(
         _read(session, port, first, context), name=f"read {session.client.name}"
     )
     try:
-        await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-        if reader.done() and not reader.cancelled() and reader.exception() is None:
-            await _say_goodbye(reader.result(), writer)
+        await asyncio.wait((reader, pump.ended), return_when=asyncio.FIRST_COMPLETED)
+        if pump.ended.done():
+            raise pump.ended.result()
+        if reader.result():  # said goodbye: the last events go out; a lost client gets none
+            with suppress(TimeoutError):
+                await asyncio.wait_for(outbox.finished.wait(), GOODBYE_TIMEOUT_S)
     finally:
-        for task in (reader, writer):
-            task.cancel()
-        ended = await asyncio.gather(reader, writer, return_exceptions=True)
-    for outcome in ended:
-        if isinstance(outcome, Exception):
-            raise outcome
-
-
-async def _say_goodbye(closed: bool, writer: asyncio.Task[None]) -> None:
-    """Let the last events out if the client said goodbye; a lost client gets nothing more."""
-    if closed:
-        await asyncio.wait((writer,), timeout=2.0)
-
-
-async def _write(session: Session, context: Context) -> None:
-    while True:
-        event = await session.outbox.next()
-        await context.write(convert.response(event, session.credit_due()))
-        if isinstance(event, Closed):
-            return
+        pump.close()
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
 
 
 async def _read(

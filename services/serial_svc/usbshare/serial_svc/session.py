@@ -91,7 +91,7 @@ class Session:
 
     def __init__(self, client: Client, port: SerialPort, clock: Callable[[], float]) -> None:
         self.client = client
-        self.outbox = Outbox(clock, port.hold_back.release)
+        self.outbox = Outbox(port.hold_back.release)
         self.holder = Holder(
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )
@@ -110,21 +110,18 @@ class Session:
     # What the client sends.
 
     async def command(self, command: Command) -> None:
-        """Queue a command, waiting while the queue is full; refusals are answered in band."""
+        """Write or queue a command, waiting while the queue is full; refusals are told in band."""
         self._check(command)
-        self._ledger.receive(len(command.data))
-        if not self._controls:
-            self._refuse(command, CommandOutcome.REFUSED, OBSERVES)
-            return
-        command = self._cut_realtime(command)
-        if self._held:
-            await self._until(lambda: len(self._held) < MOST_HELD)
-        if self._held:
-            self._held.append(command)
-            return
-        if not self._port.scheduler.has_room(len(command.data)):
-            await self._until(lambda: self._port.scheduler.has_room(len(command.data)))
-        self._enqueue(command)
+        size = len(command.data)
+        self._ledger.receive(size)
+        taken = self._write_through(command)
+        if taken == size:
+            if self._ledger.is_due(0, 0):
+                self.outbox.poke()
+        elif taken:
+            self._submit(command, taken)
+        else:
+            await self._queue(command)
 
     def realtime(self, data: bytes) -> None:
         """Write real-time bytes ahead of the queue; a reset byte voids what this session queued."""
@@ -219,7 +216,7 @@ class Session:
 
     def progressed(self) -> None:
         """Learn that bytes left the queue, so that credit may be due."""
-        if self._ledger.is_due(*self._waiting(), self._window):
+        if self._ledger.is_due(*self._waiting()):
             self.outbox.poke()
 
     def line_changed(self) -> None:
@@ -245,6 +242,26 @@ class Session:
         expected = self._ledger.received_offset
         if command.offset != expected:
             raise InvalidArgumentError(f"command.offset is {command.offset}; {expected} follows on")
+
+    def _write_through(self, command: Command) -> int:
+        """Write a command past the empty queue; returns how many bytes the device took."""
+        if not self._only_failures or not self._controls or self._held or self._ended:
+            return 0
+        return self._port.write_through(command.data, command.epoch)
+
+    async def _queue(self, command: Command) -> None:
+        if not self._controls:
+            self._refuse(command, CommandOutcome.REFUSED, OBSERVES)
+            return
+        command = self._cut_realtime(command)
+        if self._held:
+            await self._until(lambda: len(self._held) < MOST_HELD)
+        if self._held:
+            self._held.append(command)
+            return
+        if not self._port.scheduler.has_room(len(command.data)):
+            await self._until(lambda: self._port.scheduler.has_room(len(command.data)))
+        self._enqueue(command)
 
     def _cut_realtime(self, command: Command) -> Command:
         profile = self._port.profile
@@ -272,13 +289,19 @@ class Session:
         if refusal := self._refusal(command):
             self._refuse(command, *refusal)
             return
-        now = self._clock()
-        queued = Queued(self, command.id, command.priority, command.data, now)
         if command.data:
-            self._port.submit(queued)
-        else:
-            self.written(queued, now)
+            self._submit(command)
+        else:  # all of it were real-time bytes
+            now = self._clock()
+            self.written(Queued(self, command.id, command.priority, b"", now), now)
             self.progressed()
+
+    def _submit(self, command: Command, written_bytes: int = 0) -> None:
+        now = self._clock()
+        queued = Queued(self, command.id, command.priority, command.data, now, written_bytes)
+        if written_bytes:
+            queued.started_at = now
+        self._port.submit(queued)
 
     def _refusal(self, command: Command) -> tuple[CommandOutcome, str] | None:
         port = self._port

@@ -26,6 +26,11 @@ class TimeStats:
         """The mean; 0 while nothing was counted."""
         return self.total_s / self.count if self.count else 0.0
 
+    def add_none(self) -> None:
+        """Count something that took no time."""
+        self.count += 1
+        self.min_s = 0.0
+
 
 @dataclass(slots=True)
 class PortCounters:
@@ -41,3 +46,9 @@ class PortCounters:
     max_queue_commands: int = 0
     queue_time: TimeStats = field(default_factory=TimeStats)
     write_time: TimeStats = field(default_factory=TimeStats)
+
+    def wrote_through(self) -> None:
+        """Count a command that waited for nothing."""
+        self.written_commands += 1
+        self.queue_time.add_none()
+        self.write_time.add_none()

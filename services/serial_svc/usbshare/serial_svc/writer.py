@@ -103,20 +103,20 @@ class PortWriter:
         if self._device is None:
             raise DeviceError("the device failed")
 
-    def write_through(self, command: Queued) -> bool:
-        """Write a command at once if nothing waits; False if it, or its rest, must be queued."""
-        device, size = self._device, len(command.data)
-        if (
-            device is not None
-            and not (self._scheduler.commands or self._urgent or self._polite or self._blocked)
-            and self._pacer.allowance(now := self._clock(), self._unsent(device), size) == size
-        ):
-            command.started_at = now
-            command.written_bytes = self._hand_over(device, command.data, now)
-            if command.written_bytes == size:
-                self._count(command, now)
-                return True
-        return False
+    def write_through(self, data: bytes) -> int:
+        """Write a command at once if nothing waits and all of it may go; returns bytes taken."""
+        device, size = self._device, len(data)
+        if device is None or self._blocked or self._scheduler.commands:
+            return 0
+        if self._urgent or self._polite:
+            return 0
+        now = self._clock()
+        if self._pacer.allowance(now, self._unsent(device), size) != size:
+            return 0
+        taken = self._hand_over(device, data, now)
+        if taken == size:
+            self._counters.wrote_through()
+        return taken
 
     def polite(self, data: bytes) -> None:
         """Write bytes when no command waits, after 50 ms at the latest; void without a device."""

@@ -1,0 +1,123 @@
+"""Writes one message after another to a stream, without a task between the news and the write.
+
+A task would run only in the event loop's next round, a hundred microseconds later on a cold
+machine. So `kick` runs a write up to its first wait itself, as `asyncio.eager_task_factory` does
+from Python 3.12 on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Source(Protocol[T_co]):
+    """What is to be written, in order."""
+
+    def wait_s(self, now: float) -> float | None:
+        """Return how long until `take` has a message; 0 for now, None for until there is news."""
+
+    def take(self, now: float) -> T_co:
+        """Return the next message; called only when `wait_s` said 0."""
+        ...
+
+
+class StreamPump(Generic[T]):
+    """Writes what a source has due, each message after the one before it has been taken.
+
+    Used from the event loop only. `ended` is the exception that ended it, once there is one.
+    """
+
+    def __init__(
+        self,
+        source: Source[T],
+        write: Callable[[T], Coroutine[Any, Any, object]],
+        clock: Callable[[], float],
+    ) -> None:
+        self.ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._source = source
+        self._write = write
+        self._clock = clock
+        self._writing: Coroutine[Any, Any, object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is being written, so that `offer` would take none."""
+        return self._writing is not None
+
+    def kick(self) -> None:
+        """Write what is due now; call it whenever the source has news."""
+        if self._writing is not None or self._is_closed:
+            return
+        if self._timer is not None:
+            self._stop_timer()
+        try:
+            while self._writing is None:
+                now = self._clock()
+                if (wait_s := self._source.wait_s(now)) != 0:
+                    if wait_s is not None:
+                        self._kick_later(wait_s)
+                    return
+                self._writing = self._write(self._source.take(now))
+                self._step()
+        except Exception as error:
+            self._end(error)
+
+    def offer(self, message: T) -> bool:
+        """Write a message that is not in the source, if none is being written; else False."""
+        if self._writing is not None or self._is_closed:
+            return False
+        try:
+            self._writing = self._write(message)
+            self._step()
+        except Exception as error:
+            self._end(error)
+        return True
+
+    def close(self) -> None:
+        """Write nothing any more; a write under way is left to end with its stream."""
+        self._is_closed = True
+        self._stop_timer()
+
+    def _step(self) -> None:
+        """Run the write up to its next wait, or to its end."""
+        if self._writing is None:
+            return
+        try:
+            awaited = self._writing.send(None)
+        except StopIteration:
+            self._writing = None
+        except BaseException:
+            self._writing = None
+            raise
+        else:
+            # The protocol between a coroutine and whoever runs it, see asyncio.Future.__await__.
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(self._resume)
+
+    def _resume(self, _: object) -> None:
+        try:
+            self._step()
+        except (Exception, asyncio.CancelledError) as error:
+            self._end(error)
+        else:
+            self.kick()
+
+    def _end(self, error: BaseException) -> None:
+        self.close()
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+    def _kick_later(self, wait_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self.kick)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
