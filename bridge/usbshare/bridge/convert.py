@@ -54,7 +54,10 @@ def open_request(
 
 def request(message: m.Message, taken_offset: int) -> pb.SessionRequest:
     """Return a message of the session, with how much of the device's bytes was taken."""
-    packed = _MESSAGES[type(message)](message)
+    if isinstance(message, m.SendCommand):  # what goes most, and must not wait
+        packed = _command(message)
+    else:
+        packed = _MESSAGES[type(message)](message)
     packed.received_offset = taken_offset
     return packed
 
@@ -62,6 +65,9 @@ def request(message: m.Message, taken_offset: int) -> pb.SessionRequest:
 def event(response: pb.SessionResponse) -> m.Event | None:
     """Return what the service tells, None for credit alone or what we do not know yet."""
     kind = response.WhichOneof("event")
+    if kind == "data":
+        data = response.data
+        return m.DataEvent(data.offset, data.data)
     unpack = _EVENTS.get(kind) if kind else None
     return unpack(getattr(response, kind)) if unpack and kind else None
 
@@ -168,7 +174,6 @@ def _heartbeat(message: m.Heartbeat) -> pb.SessionRequest:
 
 
 _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
-    m.SendCommand: _command,
     m.SendRealtime: lambda e: pb.SessionRequest(realtime=pb.Realtime(data=e.data, epoch=e.epoch)),
     m.Configure: _configure,
     m.SetLines: _set_lines,
@@ -211,7 +216,6 @@ def _queue(event: pb.QueueState) -> m.QueueEvent:
 
 _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "opened": _opened,
-    "data": lambda e: m.DataEvent(e.offset, e.data),
     "command_result": _result,
     "operation_result": _operation,
     "settings_changed": lambda e: m.SettingsEvent(line_settings(e.settings)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 
 KEPT = 100
+TYPICAL_OF = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ class Latency:
         self._seconds: deque[float] = deque(maxlen=KEPT)
 
     @property
-    def now_s(self) -> float:
-        """The last round trip; 0 before the first."""
-        return self._seconds[-1] if self._seconds else 0.0
+    def typical_s(self) -> float:
+        """The lower median of the last five, so that one late beat counts little; 0 before any."""
+        last = sorted(itertools.islice(reversed(self._seconds), TYPICAL_OF))
+        return last[(len(last) - 1) // 2] if last else 0.0
 
     def add(self, seconds: float) -> None:
         """Note one round trip."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +18,7 @@ from usbshare.bridge.latency import Latency
 from usbshare.bridge.messages import (
     Acknowledge,
     ClosedEvent,
+    DataEvent,
     Event,
     Goodbye,
     Heartbeat,
@@ -54,8 +55,11 @@ class LinkListener(Protocol):
     def link_connected(self, opened: OpenedEvent) -> None:
         """Learn that a session stands."""
 
+    def link_data(self, event: DataEvent) -> None:
+        """Take bytes from the device."""
+
     def link_event(self, event: Event) -> None:
-        """Take an event of the session."""
+        """Take any other event of the session."""
 
     def link_sent(self) -> None:
         """Learn that something left `upstream`."""
@@ -128,8 +132,9 @@ class Link:
 
     def taken(self, offset: int) -> None:
         """Note that the program has every device byte before `offset`."""
-        if self._stream is not None:
-            self._stream.taken_offset = offset
+        stream = self._stream
+        if stream is not None:
+            stream.taken_offset = offset
         if offset - self._acknowledged_offset >= ACKNOWLEDGE_BYTES:
             self._acknowledged_offset = offset
             self._upstream.add_urgent(Acknowledge())
@@ -152,6 +157,18 @@ class Link:
     def is_connected(self) -> bool:
         """Tell whether a session stands."""
         return self.state is LinkState.CONNECTED
+
+    # The source of the pump.
+
+    def wait_s(self, now: float) -> float | None:
+        """Return how long until there is something to send."""
+        return self._upstream.wait_s(now)
+
+    def take(self, now: float) -> Message:
+        """Return what to send."""
+        message = self._upstream.take(now)
+        self._listener.link_sent()
+        return message
 
     async def _until_ended(self) -> None:
         """Run a session; one that does not stand yet when the end comes is given up."""
@@ -203,7 +220,7 @@ class Link:
 
     async def _converse(self, stream: SessionStream) -> None:
         """Run until the goodbye is answered; whatever else ends it raises."""
-        self._pump = pump = StreamPump(self._upstream, self._writer(stream), self._clock)
+        self._pump = pump = StreamPump(self, stream.write, self._clock)
         receive = asyncio.create_task(self._receive(stream), name="link receive")
         tasks: list[asyncio.Future[Any]] = [
             receive,
@@ -232,26 +249,20 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _writer(self, stream: SessionStream) -> Callable[[Message], Coroutine[Any, Any, None]]:
-        def write(message: Message) -> Coroutine[Any, Any, None]:
-            self._listener.link_sent()
-            return stream.write(message)
-
-        return write
-
     async def _receive(self, stream: SessionStream) -> None:
+        listener, upstream = self._listener, self._upstream
         while True:
             event, credit = await stream.receive()
-            if type(event) is HeartbeatEvent:
+            if type(event) is DataEvent:
+                listener.link_data(event)
+            elif type(event) is HeartbeatEvent:
                 self._beaten(event.id)
             elif type(event) is ClosedEvent:
                 break
             elif event is not None:
-                self._listener.link_event(event)
-            if credit is not None:
-                self._upstream.credit(credit)
-                if self._upstream.waiting_bytes:
-                    self.wake()
+                listener.link_event(event)
+            if credit is not None and upstream.credit(credit):
+                self.wake()
         if not self._ending.is_set():
             raise LinkLostError("the service closed the session")
 
@@ -262,7 +273,7 @@ class Link:
                 raise LinkLostError(f"no sign of life from the service for {LINK_TIMEOUT_S:g} s")
             self._beat += 1
             self._beats[self._beat] = now
-            self._upstream.add_urgent(Heartbeat(self._beat, self.latency.now_s))
+            self._upstream.add_urgent(Heartbeat(self._beat, self.latency.typical_s))
             self.wake()
             await asyncio.sleep(HEARTBEAT_S)
 

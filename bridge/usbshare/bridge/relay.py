@@ -153,11 +153,22 @@ class Relay:
             session=opened.session_id,
         )
 
+    def link_data(self, event: DataEvent) -> None:
+        """Give bytes to the program; what it does not take waits, and is not acknowledged."""
+        offset, data = event
+        size = len(data)
+        taken = size  # as if taken, while nobody can have the port open
+        if self.port_is_ready:
+            taken = 0 if self._unread else self._port.write(data)
+        if taken < size:
+            self._unread += data[taken:]
+        self._received_bytes += size
+        self._received_offset = offset = offset + size
+        if self.link is not None:
+            self.link.taken(offset - len(self._unread))
+
     def link_event(self, event: Event) -> None:
         """Take what the service tells; before the port is there nobody wants its news."""
-        if type(event) is DataEvent:
-            self._deliver(event)
-            return
         if not self.port_is_ready and not isinstance(event, PortEvent):
             return
         match event:
@@ -194,19 +205,6 @@ class Relay:
         """Tell of the next attempt."""
         text = f"connecting again in {wait_s:.1f} s ({reason})"
         self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
-
-    def _deliver(self, event: DataEvent) -> None:
-        """Give bytes to the program; what it does not take waits, and is not acknowledged."""
-        offset, data = event
-        size = len(data)
-        taken = size  # as if taken, while nobody can have the port open
-        if self.port_is_ready:
-            taken = 0 if self._unread else self._port.write(data)
-        if taken < size:
-            self._unread += data[taken:]
-        self._received_bytes += size
-        self._received_offset = offset + size
-        self._tell_taken()
 
     def _tell_taken(self) -> None:
         if self.link is not None:

@@ -142,10 +142,11 @@ class Upstream:
         self._waiting_bytes = 0
         return dropped
 
-    def credit(self, credit: Credit) -> None:
-        """Take what the service grants."""
+    def credit(self, credit: Credit) -> bool:
+        """Take what the service grants; True if bytes wait for it."""
         self._credit = credit
-        self._gatherer.acknowledged(credit.consumed_offset)
+        self._gatherer.acknowledged_offset = credit.consumed_offset
+        return self._waiting_bytes > 0
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until `take` has something; 0 for now, None for until something comes."""

@@ -100,6 +100,9 @@ class Listener:
     def link_event(self, event: Event) -> None:
         self.events.append(event)
 
+    def link_data(self, event: DataEvent) -> None:
+        self.events.append(event)
+
     def link_sent(self) -> None: ...
 
     def link_lost(self, reason: str) -> None:

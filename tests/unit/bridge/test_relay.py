@@ -124,7 +124,7 @@ def bench() -> Bench:
 def test_the_programs_bytes_go_up_and_the_devices_down(bench: Bench) -> None:
     bench.relay.program_wrote(b"G0 X1\n")
     assert bench.sent() == [SendCommand(1, 0, b"G0 X1\n", 1)]
-    bench.relay.link_event(DataEvent(0, b"ok\n"))
+    bench.relay.link_data(DataEvent(0, b"ok\n"))
     assert bench.port.taken == b"ok\n"
     assert bench.link.taken_offset == 3
 
@@ -143,8 +143,8 @@ def test_reading_stops_when_the_read_ahead_is_full_and_goes_on_after_sending(
 
 def test_bytes_that_the_program_does_not_take_are_not_acknowledged(bench: Bench) -> None:
     bench.port.room = 2
-    bench.relay.link_event(DataEvent(0, b"abcde"))
-    bench.relay.link_event(DataEvent(5, b"fgh"))
+    bench.relay.link_data(DataEvent(0, b"abcde"))
+    bench.relay.link_data(DataEvent(5, b"fgh"))
     assert bench.port.taken == b"ab"
     assert bench.link.taken_offset == 2
     bench.port.room = 100
@@ -155,11 +155,11 @@ def test_bytes_that_the_program_does_not_take_are_not_acknowledged(bench: Bench)
 
 def test_bytes_for_a_program_that_left_are_void_and_acknowledged(bench: Bench) -> None:
     bench.port.room = 0
-    bench.relay.link_event(DataEvent(0, b"abc"))
+    bench.relay.link_data(DataEvent(0, b"abc"))
     bench.relay.program_closed()
     assert bench.link.taken_offset == 3
     bench.port.room = 100
-    bench.relay.link_event(DataEvent(3, b"new"))
+    bench.relay.link_data(DataEvent(3, b"new"))
     assert bench.port.taken == b"new"
 
 
@@ -178,7 +178,7 @@ def test_settings_and_lines_go_both_ways(bench: Bench) -> None:
 def test_a_flush_drops_bytes_here_and_is_passed_on(bench: Bench) -> None:
     bench.upstream.begin(epoch=1, profile=RAW)
     bench.port.room = 0
-    bench.relay.link_event(DataEvent(0, b"stale"))
+    bench.relay.link_data(DataEvent(0, b"stale"))
     bench.relay.program_wrote(b"unsent")
     bench.relay.program_flushed(received=True, written=True)
     assert bench.link.taken_offset == 5
@@ -223,7 +223,7 @@ def test_the_programs_settings_are_applied_again_after_a_reconnection(bench: Ben
 
 def test_a_gap_is_told_and_counted(bench: Bench) -> None:
     bench.relay.link_event(GapEvent(7, 10))
-    bench.relay.link_event(DataEvent(10, b"x"))
+    bench.relay.link_data(DataEvent(10, b"x"))
     assert bench.link.taken_offset == 11
     assert bench.relay.status("laser", "connected").lost_bytes == 7
 

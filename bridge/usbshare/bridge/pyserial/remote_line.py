@@ -189,13 +189,15 @@ class RemoteLine:
         self._show_upstream()
         self._exchange.opened(opened)
 
+    def link_data(self, event: DataEvent) -> None:
+        """Take bytes from the device."""
+        self._exchange.deliver(event)
+        if self._is_closing:
+            self._discard_received()
+
     def link_event(self, event: Event) -> None:
         """Take what the service tells."""
         match event:
-            case DataEvent():
-                self._exchange.deliver(event)
-                if self._is_closing:
-                    self._discard_received()
             case GapEvent():
                 log.warning("%s: %d bytes lost: not read in time", self._address, event.lost_bytes)
                 self._exchange.skip_to(event.next_offset)
@@ -342,9 +344,10 @@ class _ToldUpstream(Upstream):
         super().__init__()
         self._on_credit = on_credit
 
-    def credit(self, credit: Credit) -> None:
-        super().credit(credit)
+    def credit(self, credit: Credit) -> bool:
+        is_awaited = super().credit(credit)
         self._on_credit()
+        return is_awaited
 
 
 def _hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -225,7 +225,9 @@ class PtyPort(ABC):
             self._somebody_seen()
             if not self._is_reading:
                 return
-        if not self._read_once() and self._is_hung_up:
+        if data := self._read():
+            self._tell(data)
+        elif self._is_hung_up:
             self._hung_up()
 
     def _on_writable(self) -> None:

@@ -12,11 +12,14 @@ LARGEST_CHUNK_BYTES = 4096
 
 
 class Gatherer:
-    """Decides for one direction of one stream; offsets count the bytes sent and acknowledged."""
+    """Decides for one direction of one stream.
+
+    Its user keeps `acknowledged_offset` up to date: the other side has everything before it.
+    """
 
     def __init__(self) -> None:
+        self.acknowledged_offset = 0
         self._sent_offset = 0
-        self._acknowledged_offset = 0
         self._sent_at = float("-inf")
 
     def sent(self, end_offset: int, now: float) -> None:
@@ -24,17 +27,13 @@ class Gatherer:
         self._sent_offset = end_offset
         self._sent_at = now
 
-    def acknowledged(self, offset: int) -> None:
-        """Note that the other side has everything before `offset`."""
-        self._acknowledged_offset = max(self._acknowledged_offset, offset)
-
     def is_due(self, pending: bytes) -> bool:
         """Tell whether bytes go at once, without a look at the clock."""
-        return self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n")
+        return self.acknowledged_offset >= self._sent_offset or pending.endswith(b"\n")
 
     def wait_s(self, pending: bytes | bytearray, now: float) -> float:
         """Return how long to hold back what is pending; 0 means send now."""
-        if self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n"):
+        if self.acknowledged_offset >= self._sent_offset or pending.endswith(b"\n"):
             return 0.0
         if len(pending) >= LARGEST_CHUNK_BYTES:
             return 0.0

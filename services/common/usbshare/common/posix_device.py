@@ -82,7 +82,8 @@ class PosixDevice:
 
     def write(self, data: bytes) -> int:
         """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
-        self._require_open()
+        if self._descriptor == _CLOSED:
+            self._require_open()
         try:
             taken = os.write(self._descriptor, data)
         except BlockingIOError:
@@ -95,9 +96,9 @@ class PosixDevice:
 
     def unsent_bytes(self) -> int:
         """Bytes handed over that have not left, as the driver says; 0 on a pty."""
-        self._require_open()
-        if self._is_pty:
+        if self._is_pty and self._descriptor != _CLOSED:
             return 0
+        self._require_open()
         try:
             answer = fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4))
         except OSError as error:

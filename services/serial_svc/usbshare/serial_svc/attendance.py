@@ -12,13 +12,16 @@ from usbshare.serial_svc.session import Mode, Session
 
 
 class Attendance:
-    """The sessions of one port, in the order in which they came."""
+    """The sessions of one port, in the order in which they came.
+
+    `outboxes` are theirs, that of the session in control first.
+    """
 
     def __init__(self, port_id: str) -> None:
         self.control: Session | None = None
         self._port_id = port_id
         self._sessions: dict[str, Session] = {}
-        self._outboxes: tuple[Outbox, ...] = ()
+        self.outboxes: tuple[Outbox, ...] = ()
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -71,11 +74,6 @@ class Attendance:
         for session in self._sessions.values():
             session.send(event)
 
-    def put_data(self, offset: int, data: bytes, now: float) -> None:
-        """Give device bytes to every session, the one in control first."""
-        for outbox in self._outboxes:
-            outbox.put_data(offset, data, now)
-
     def _order_outboxes(self) -> None:
         sessions = sorted(self._sessions.values(), key=lambda s: s is not self.control)
-        self._outboxes = tuple(session.outbox for session in sessions)
+        self.outboxes = tuple(session.outbox for session in sessions)

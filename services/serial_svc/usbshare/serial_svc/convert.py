@@ -159,7 +159,9 @@ def one_line(text: str, field: str, most_bytes: int) -> str:
 
 def command(message: pb.Command) -> Command:
     """Return a command."""
-    priority = _known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
+    priority = None
+    if message.priority:
+        priority = _known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
     return Command(message.id, priority, message.epoch, message.offset, message.data)
 
 

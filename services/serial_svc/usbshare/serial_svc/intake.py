@@ -39,4 +39,6 @@ class Intake:
         self.offset = offset + len(data)
         if self._recogniser is not None and (profile := self._recogniser.feed(data)) is not None:
             self._on_recognised(profile)
-        self._attendance.put_data(offset, data, self._clock())
+        now = self._clock()
+        for outbox in self._attendance.outboxes:
+            outbox.put_data(offset, data, now)

@@ -68,23 +68,23 @@ class Outbox:
 
     def put_data(self, offset: int, data: bytes, now: float) -> None:
         """Add device bytes, or count them as lost while there is no room."""
-        if not self._went_through(offset, data, now):
-            self._put_data(offset, data)
-
-    def _went_through(self, offset: int, data: bytes, now: float) -> bool:
-        """Send device bytes past the empty outbox, if they are due and nothing else is."""
-        if self._data or self._events or self._lost_bytes or self._pump is None:
-            return False
         end = offset + len(data)
+        pump = self._pump
+        if pump and self._may_pass(data, end) and pump.offer(Data(offset, data)):
+            self._sent_offset = end
+            self._gatherer.sent(end, now)
+        else:
+            self._queue_data(offset, data)
+
+    def _may_pass(self, data: bytes, end: int) -> bool:
+        """Tell whether bytes that end there may go past the empty queues at once."""
+        if self._data or self._events or self._lost_bytes:
+            return False
         if self._acknowledged is not None and end - self._acknowledged > MOST_UNACKNOWLEDGED_BYTES:
             return False
-        if not self._gatherer.is_due(data) or not self._pump.offer(Data(offset, data)):
-            return False
-        self._sent_offset = end
-        self._gatherer.sent(end, now)
-        return True
+        return self._gatherer.is_due(data)
 
-    def _put_data(self, offset: int, data: bytes) -> None:
+    def _queue_data(self, offset: int, data: bytes) -> None:
         if self._data_bytes + len(data) > MOST_DATA_BYTES:
             self._lost_bytes += len(data)
             return
@@ -113,8 +113,7 @@ class Outbox:
     def acknowledged(self, offset: int) -> None:
         """Note that the client has taken every device byte before `offset`."""
         if self._acknowledged is None or offset > self._acknowledged:
-            self._acknowledged = offset
-        self._gatherer.acknowledged(offset)
+            self._acknowledged = self._gatherer.acknowledged_offset = offset
         if self._data:
             self._kick()
 

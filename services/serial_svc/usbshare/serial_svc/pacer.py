@@ -44,7 +44,9 @@ class Pacer:
         Less than half a lead is not worth a write, unless it is all that is wanted: a writer that
         writes each byte as line time frees it would do nothing else.
         """
-        free = self.lead_bytes - self._ahead(now, unsent)
+        if self._clear_at > now:
+            unsent = self._ahead(now, unsent)
+        free = self.lead_bytes - unsent
         if wanted <= free:
             return wanted
         return free if free >= min(wanted, self.lead_bytes // 2) else 0

@@ -92,7 +92,10 @@ class _Lane:
 
 
 class Scheduler:
-    """A bounded queue over all sources. A command that has begun is finished before the next."""
+    """A bounded queue over all sources. A command that has begun is finished before the next.
+
+    `commands` is how many wait, the one being written included.
+    """
 
     def __init__(self, *, max_commands: int, max_bytes: int, promote_after_s: float) -> None:
         self.max_commands = max_commands
@@ -100,13 +103,8 @@ class Scheduler:
         self._promote_after_s = promote_after_s
         self._lanes: dict[object, _Lane] = {}
         self._current: Queued | None = None
-        self._commands = 0
+        self.commands = 0
         self._bytes = 0
-
-    @property
-    def commands(self) -> int:
-        """Commands waiting, the one being written included."""
-        return self._commands
 
     @property
     def waiting_bytes(self) -> int:
@@ -125,8 +123,8 @@ class Scheduler:
 
     def has_room(self, size: int) -> bool:
         """Tell whether a command of that many bytes may be added; an empty queue takes any."""
-        fits = self._bytes + size <= self.max_bytes or self._commands == 0
-        return fits and self._commands < self.max_commands
+        fits = self._bytes + size <= self.max_bytes or self.commands == 0
+        return fits and self.commands < self.max_commands
 
     def add(self, command: Queued) -> None:
         """Queue a command of a known source; the caller has asked `has_room`.
@@ -136,7 +134,7 @@ class Scheduler:
         if command.written_bytes:
             self._current = command
         self._lanes[command.source].append(command)
-        self._commands += 1
+        self.commands += 1
         self._bytes += command.remaining
 
     def waiting_of(self, source: object) -> tuple[int, int]:
@@ -184,7 +182,7 @@ class Scheduler:
         dropped = list(lane.everything())
         if self._current in dropped:
             self._current = None
-        self._commands -= lane.commands
+        self.commands -= lane.commands
         self._bytes -= lane.waiting_bytes
         lane.queues.clear()
         lane.commands = lane.waiting_bytes = 0
@@ -192,11 +190,11 @@ class Scheduler:
 
     def _remove(self, lane: _Lane, command: Queued) -> None:
         lane.remove_head(command)
-        self._commands -= 1
+        self.commands -= 1
         self._current = None
 
     def _best(self, now: float) -> Queued | None:
-        if not self._commands:
+        if not self.commands:
             return None
         lanes = [lane for lane in self._lanes.values() if lane.commands]
         if len(lanes) == 1 and lanes[0].ordering is Ordering.PROGRAM:

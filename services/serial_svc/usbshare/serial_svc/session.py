@@ -111,10 +111,13 @@ class Session:
 
     async def command(self, command: Command) -> None:
         """Write or queue a command, waiting while the queue is full; refusals are told in band."""
-        self._check(command)
         size = len(command.data)
+        if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
+            raise self._malformed(command)
         self._ledger.receive(size)
-        taken = self._write_through(command)
+        taken = 0
+        if self._only_failures and self._controls and not (self._held or self._ended):
+            taken = self._port.write_through(command.data, command.epoch)
         if taken == size:
             if self._ledger.is_due(0, 0):
                 self.outbox.poke()
@@ -233,21 +236,14 @@ class Session:
 
     # Helpers.
 
-    def _check(self, command: Command) -> None:
-        if not 1 <= len(command.data) <= LARGEST_COMMAND_BYTES:
-            size = len(command.data)
-            raise InvalidArgumentError(
+    def _malformed(self, command: Command) -> InvalidArgumentError:
+        size = len(command.data)
+        if not 1 <= size <= LARGEST_COMMAND_BYTES:
+            return InvalidArgumentError(
                 f"command.data has {size} bytes; 1 to {LARGEST_COMMAND_BYTES} are allowed"
             )
         expected = self._ledger.received_offset
-        if command.offset != expected:
-            raise InvalidArgumentError(f"command.offset is {command.offset}; {expected} follows on")
-
-    def _write_through(self, command: Command) -> int:
-        """Write a command past the empty queue; returns how many bytes the device took."""
-        if not self._only_failures or not self._controls or self._held or self._ended:
-            return 0
-        return self._port.write_through(command.data, command.epoch)
+        return InvalidArgumentError(f"command.offset is {command.offset}; {expected} follows on")
 
     async def _queue(self, command: Command) -> None:
         if not self._controls:
@@ -369,7 +365,10 @@ class Session:
 
     def _waiting(self) -> tuple[int, int]:
         """Return how many commands and bytes were received and have not left."""
-        commands, size = self._port.scheduler.waiting_of(self)
+        scheduler = self._port.scheduler
+        if not self._held and not scheduler.commands:
+            return 0, 0
+        commands, size = scheduler.waiting_of(self)
         if self._held:
             held = [item.data for item in self._held if isinstance(item, Command)]
             return commands + len(held), size + sum(map(len, held))

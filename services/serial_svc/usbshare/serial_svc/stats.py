@@ -26,11 +26,6 @@ class TimeStats:
         """The mean; 0 while nothing was counted."""
         return self.total_s / self.count if self.count else 0.0
 
-    def add_none(self) -> None:
-        """Count something that took no time."""
-        self.count += 1
-        self.min_s = 0.0
-
 
 @dataclass(slots=True)
 class PortCounters:
@@ -50,5 +45,6 @@ class PortCounters:
     def wrote_through(self) -> None:
         """Count a command that waited for nothing."""
         self.written_commands += 1
-        self.queue_time.add_none()
-        self.write_time.add_none()
+        for times in (self.queue_time, self.write_time):
+            times.count += 1
+            times.min_s = 0.0

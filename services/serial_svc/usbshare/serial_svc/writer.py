@@ -111,7 +111,7 @@ class PortWriter:
         if self._urgent or self._polite:
             return 0
         now = self._clock()
-        if self._pacer.allowance(now, self._unsent(device), size) != size:
+        if self._pacer.allowance(now, self._unsent(device), size) < size:
             return 0
         taken = self._hand_over(device, data, now)
         if taken == size:

@@ -1,0 +1,42 @@
+"""Round trips of heartbeats."""
+
+from __future__ import annotations
+
+import pytest
+
+from usbshare.bridge.latency import KEPT, Latency
+
+
+def latency(*seconds: float) -> Latency:
+    made = Latency()
+    for value in seconds:
+        made.add(value)
+    return made
+
+
+def test_nothing_is_known_before_the_first_beat() -> None:
+    assert latency().typical_s == 0
+    assert latency().summary() is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "typical"),
+    [
+        ((0.3,), 0.3),
+        ((0.3, 0.1), 0.1),
+        ((0.1, 0.9, 0.1, 0.1), 0.1),
+        ((9.0, 9.0, 9.0, 0.1, 0.1, 0.1), 0.1),
+        ((0.1, 0.1, 0.5, 0.5, 0.5), 0.5),
+    ],
+)
+def test_one_late_beat_counts_little_and_a_slower_link_soon(
+    seconds: tuple[float, ...], typical: float
+) -> None:
+    assert latency(*seconds).typical_s == typical
+
+
+def test_the_summary_is_of_the_last_hundred() -> None:
+    summary = latency(5.0, *[0.001] * (KEPT - 1), 0.003).summary()
+    assert summary is not None
+    assert (summary.now_ms, summary.min_ms, summary.max_ms) == (3.0, 1.0, 3.0)
+    assert summary.mean_ms == pytest.approx(1.02)
