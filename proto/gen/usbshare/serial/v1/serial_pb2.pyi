@@ -413,6 +413,42 @@ STOP_ACTION_EMERGENCY_STOP: StopAction.ValueType  # 4
 """Throw the program away, reset the firmware, latch the port."""
 Global___StopAction: typing_extensions.TypeAlias = StopAction
 
+class _LinkLossPolicy:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LinkLossPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LinkLossPolicy.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LINK_LOSS_POLICY_UNSPECIFIED: _LinkLossPolicy.ValueType  # 0
+    """Not sent."""
+    LINK_LOSS_POLICY_DOOR: _LinkLossPolicy.ValueType  # 1
+    """Hold with the beam off (SAFETY_DOOR); what is queued is held."""
+    LINK_LOSS_POLICY_HOLD: _LinkLossPolicy.ValueType  # 2
+    """Feed hold; what is queued is held."""
+    LINK_LOSS_POLICY_STOP: _LinkLossPolicy.ValueType  # 3
+    """Emergency stop: what is queued is dropped, the port is latched."""
+    LINK_LOSS_POLICY_CONTINUE: _LinkLossPolicy.ValueType  # 4
+    """What is queued goes on to be written."""
+    LINK_LOSS_POLICY_NONE: _LinkLossPolicy.ValueType  # 5
+    """Nothing is sent to the machine; what is queued waits for the session."""
+
+class LinkLossPolicy(_LinkLossPolicy, metaclass=_LinkLossPolicyEnumTypeWrapper):
+    """What the service does to a machine that was at work when the link of its control session was lost."""
+
+LINK_LOSS_POLICY_UNSPECIFIED: LinkLossPolicy.ValueType  # 0
+"""Not sent."""
+LINK_LOSS_POLICY_DOOR: LinkLossPolicy.ValueType  # 1
+"""Hold with the beam off (SAFETY_DOOR); what is queued is held."""
+LINK_LOSS_POLICY_HOLD: LinkLossPolicy.ValueType  # 2
+"""Feed hold; what is queued is held."""
+LINK_LOSS_POLICY_STOP: LinkLossPolicy.ValueType  # 3
+"""Emergency stop: what is queued is dropped, the port is latched."""
+LINK_LOSS_POLICY_CONTINUE: LinkLossPolicy.ValueType  # 4
+"""What is queued goes on to be written."""
+LINK_LOSS_POLICY_NONE: LinkLossPolicy.ValueType  # 5
+"""Nothing is sent to the machine; what is queued waits for the session."""
+Global___LinkLossPolicy: typing_extensions.TypeAlias = LinkLossPolicy
+
 class _QueueBand:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -654,6 +690,8 @@ class Port(google.protobuf.message.Message):
     OBSERVERS_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     LATCHED_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
+    LINK_LOSS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id, chosen by configuration, never a device path."""
     description: builtins.str
@@ -676,6 +714,12 @@ class Port(google.protobuf.message.Message):
     """The fencing number; commands of an older one are dropped."""
     latched: builtins.bool
     """Whether an emergency stop has latched the port."""
+    held: builtins.bool
+    """Whether what a lost session queued waits until a person resumes: Stop with RESUME, or the
+    profile's resume byte. An emergency stop or a reset byte voids it instead.
+    """
+    link_loss: Global___LinkLossPolicy.ValueType
+    """What is done to the machine when the link of the control session is lost."""
     @property
     def usb(self) -> Global___UsbIdentity:
         """The USB identity, absent for others."""
@@ -705,9 +749,11 @@ class Port(google.protobuf.message.Message):
         observers: builtins.int = ...,
         epoch: builtins.int = ...,
         latched: builtins.bool = ...,
+        held: builtins.bool = ...,
+        link_loss: Global___LinkLossPolicy.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["holder", b"holder", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "holder", b"holder", "id", b"id", "latched", b"latched", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "holder", b"holder", "id", b"id", "latched", b"latched", "link_loss", b"link_loss", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
 
 Global___Port: typing_extensions.TypeAlias = Port
 
@@ -922,6 +968,8 @@ class Open(google.protobuf.message.Message):
     CLIENT_NAME_FIELD_NUMBER: builtins.int
     SETTINGS_FIELD_NUMBER: builtins.int
     RESULTS_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    RESUME_OFFSET_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     mode: Global___SessionMode.ValueType
@@ -932,6 +980,12 @@ class Open(google.protobuf.message.Message):
     """What the client calls itself, at most 64 bytes."""
     results: Global___ResultPolicy.ValueType
     """Which commands are answered."""
+    resume_token: builtins.str
+    """Takes up a session that was lost: `resume_token` of its `opened`; empty for a new session.
+    It can be taken up by the same identity, for the resume window, while no other has control.
+    """
+    resume_offset: builtins.int
+    """With a token: the offset of the first device byte that the client does not have."""
     @property
     def settings(self) -> Global___SerialSettings:
         """Settings to apply first, absent to leave them."""
@@ -945,9 +999,11 @@ class Open(google.protobuf.message.Message):
         client_name: builtins.str = ...,
         settings: Global___SerialSettings | None = ...,
         results: Global___ResultPolicy.ValueType = ...,
+        resume_token: builtins.str = ...,
+        resume_offset: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["settings", b"settings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "settings", b"settings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
 
 Global___Open: typing_extensions.TypeAlias = Open
 
@@ -994,7 +1050,7 @@ class Realtime(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     data: builtins.bytes
-    """At most 64 bytes, each a real-time byte of the profile."""
+    """At most 64 bytes, each a real-time byte of the profile, or one whole urgent line of it (M112)."""
     epoch: builtins.int
     """The port's epoch as last told."""
     def __init__(
@@ -1334,10 +1390,29 @@ class Opened(google.protobuf.message.Message):
     DATA_OFFSET_FIELD_NUMBER: builtins.int
     LINES_FIELD_NUMBER: builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    RESUMED_FIELD_NUMBER: builtins.int
+    NOT_RESUMED_REASON_FIELD_NUMBER: builtins.int
+    ACCEPTED_OFFSET_FIELD_NUMBER: builtins.int
+    ACCEPTED_COMMANDS_FIELD_NUMBER: builtins.int
+    LINK_TIMEOUT_FIELD_NUMBER: builtins.int
+    RESUME_WINDOW_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """The session's id."""
     data_offset: builtins.int
     """Offset of the first device byte that will be delivered."""
+    resume_token: builtins.str
+    """A secret with which this session can be taken up after a loss; only sessions with control."""
+    resumed: builtins.bool
+    """Whether this is the session that was asked for: nothing was lost, neither way. If not, it is
+    a new one, and what it begins with says how much was: `data_offset` is that of the port.
+    """
+    not_resumed_reason: builtins.str
+    """Why a session that was asked for could not be taken up."""
+    accepted_offset: builtins.int
+    """Command bytes of this session that the service has; send what follows."""
+    accepted_commands: builtins.int
+    """Commands of this session that the service has; `Credit.limit_commands` counts from there on."""
     @property
     def port(self) -> Global___Port:
         """The port as it is now."""
@@ -1350,6 +1425,14 @@ class Opened(google.protobuf.message.Message):
     def heartbeat_interval(self) -> google.protobuf.duration_pb2.Duration:
         """How often both sides show that they live."""
 
+    @property
+    def link_timeout(self) -> google.protobuf.duration_pb2.Duration:
+        """A control session that is silent for longer is lost."""
+
+    @property
+    def resume_window(self) -> google.protobuf.duration_pb2.Duration:
+        """For how long a lost session can be taken up."""
+
     def __init__(
         self,
         *,
@@ -1358,9 +1441,16 @@ class Opened(google.protobuf.message.Message):
         data_offset: builtins.int = ...,
         lines: Global___LineState | None = ...,
         heartbeat_interval: google.protobuf.duration_pb2.Duration | None = ...,
+        resume_token: builtins.str = ...,
+        resumed: builtins.bool = ...,
+        not_resumed_reason: builtins.str = ...,
+        accepted_offset: builtins.int = ...,
+        accepted_commands: builtins.int = ...,
+        link_timeout: google.protobuf.duration_pb2.Duration | None = ...,
+        resume_window: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "port", b"port"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["data_offset", b"data_offset", "heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "port", b"port", "session_id", b"session_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "link_timeout", b"link_timeout", "port", b"port", "resume_window", b"resume_window"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accepted_commands", b"accepted_commands", "accepted_offset", b"accepted_offset", "data_offset", b"data_offset", "heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "link_timeout", b"link_timeout", "not_resumed_reason", b"not_resumed_reason", "port", b"port", "resume_token", b"resume_token", "resume_window", b"resume_window", "resumed", b"resumed", "session_id", b"session_id"]) -> None: ...
 
 Global___Opened: typing_extensions.TypeAlias = Opened
 
@@ -1674,6 +1764,7 @@ class StopResponse(google.protobuf.message.Message):
     FENCED_COMMANDS_FIELD_NUMBER: builtins.int
     RECEIVE_TIME_FIELD_NUMBER: builtins.int
     WRITE_DELAY_FIELD_NUMBER: builtins.int
+    DRAIN_DELAY_FIELD_NUMBER: builtins.int
     epoch: builtins.int
     """The epoch in force after it."""
     latched: builtins.bool
@@ -1690,6 +1781,10 @@ class StopResponse(google.protobuf.message.Message):
     def write_delay(self) -> google.protobuf.duration_pb2.Duration:
         """From receiving the request to the driver having the bytes."""
 
+    @property
+    def drain_delay(self) -> google.protobuf.duration_pb2.Duration:
+        """From receiving the request to the bytes having left the host; absent where nobody can tell."""
+
     def __init__(
         self,
         *,
@@ -1699,9 +1794,10 @@ class StopResponse(google.protobuf.message.Message):
         fenced_commands: builtins.int = ...,
         receive_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         write_delay: google.protobuf.duration_pb2.Duration | None = ...,
+        drain_delay: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["receive_time", b"receive_time", "write_delay", b"write_delay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "fenced_commands", b"fenced_commands", "latched", b"latched", "receive_time", b"receive_time", "sent", b"sent", "write_delay", b"write_delay"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["drain_delay", b"drain_delay", "receive_time", b"receive_time", "write_delay", b"write_delay"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["drain_delay", b"drain_delay", "epoch", b"epoch", "fenced_commands", b"fenced_commands", "latched", b"latched", "receive_time", b"receive_time", "sent", b"sent", "write_delay", b"write_delay"]) -> None: ...
 
 Global___StopResponse: typing_extensions.TypeAlias = StopResponse
 
@@ -1749,17 +1845,21 @@ class SendRealtimeRequest(google.protobuf.message.Message):
 
     PORT_ID_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    SESSION_ID_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     data: builtins.bytes
-    """At most 64 bytes, each a real-time byte of the profile."""
+    """At most 64 bytes, each a real-time byte of the profile, or one whole urgent line of it (M112)."""
+    session_id: builtins.str
+    """Whose bytes they are: a reset voids what this session queued; empty: what every session did."""
     def __init__(
         self,
         *,
         port_id: builtins.str = ...,
         data: builtins.bytes = ...,
+        session_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "port_id", b"port_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "port_id", b"port_id", "session_id", b"session_id"]) -> None: ...
 
 Global___SendRealtimeRequest: typing_extensions.TypeAlias = SendRealtimeRequest
 
@@ -1865,6 +1965,9 @@ class PortStats(google.protobuf.message.Message):
     FAILED_COMMANDS_FIELD_NUMBER: builtins.int
     DEVICE_ERRORS_FIELD_NUMBER: builtins.int
     STOPS_FIELD_NUMBER: builtins.int
+    STOP_WRITE_TIME_FIELD_NUMBER: builtins.int
+    LOST_SESSIONS_FIELD_NUMBER: builtins.int
+    LINK_LOSS_ACTIONS_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id."""
     sessions: builtins.int
@@ -1885,6 +1988,10 @@ class PortStats(google.protobuf.message.Message):
     """Times the device failed or vanished."""
     stops: builtins.int
     """Stops of all kinds."""
+    lost_sessions: builtins.int
+    """Control sessions that were lost without a goodbye."""
+    link_loss_actions: builtins.int
+    """Times that the link-loss policy acted on the machine."""
     @property
     def queue(self) -> Global___QueueState:
         """The queue now."""
@@ -1896,6 +2003,10 @@ class PortStats(google.protobuf.message.Message):
     @property
     def write_time(self) -> Global___TimeStats:
         """Times from the first byte of a command written to the last."""
+
+    @property
+    def stop_write_time(self) -> Global___TimeStats:
+        """Times from receiving a stop to the driver having its bytes."""
 
     def __init__(
         self,
@@ -1913,9 +2024,12 @@ class PortStats(google.protobuf.message.Message):
         failed_commands: builtins.int = ...,
         device_errors: builtins.int = ...,
         stops: builtins.int = ...,
+        stop_write_time: Global___TimeStats | None = ...,
+        lost_sessions: builtins.int = ...,
+        link_loss_actions: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["queue", b"queue", "queue_time", b"queue_time", "write_time", b"write_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device_errors", b"device_errors", "failed_commands", b"failed_commands", "max_queue_commands", b"max_queue_commands", "port_id", b"port_id", "queue", b"queue", "queue_time", b"queue_time", "read_bytes", b"read_bytes", "read_chunks", b"read_chunks", "sessions", b"sessions", "stops", b"stops", "write_time", b"write_time", "written_bytes", b"written_bytes", "written_commands", b"written_commands"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["queue", b"queue", "queue_time", b"queue_time", "stop_write_time", b"stop_write_time", "write_time", b"write_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["device_errors", b"device_errors", "failed_commands", b"failed_commands", "link_loss_actions", b"link_loss_actions", "lost_sessions", b"lost_sessions", "max_queue_commands", b"max_queue_commands", "port_id", b"port_id", "queue", b"queue", "queue_time", b"queue_time", "read_bytes", b"read_bytes", "read_chunks", b"read_chunks", "sessions", b"sessions", "stop_write_time", b"stop_write_time", "stops", b"stops", "write_time", b"write_time", "written_bytes", b"written_bytes", "written_commands", b"written_commands"]) -> None: ...
 
 Global___PortStats: typing_extensions.TypeAlias = PortStats
 
