@@ -21,6 +21,7 @@ from usbshare.common.errors import (
 from usbshare.common.line import LineSettings, ModemLines, SettingsChange
 from usbshare.common.profiles import GRBL, MARLIN, RAW, Priority, StopAction
 from usbshare.serial_svc import stop_path
+from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.description import PortState
 from usbshare.serial_svc.events import (
     CommandOutcome,
@@ -39,7 +40,7 @@ from usbshare.serial_svc.outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.scheduler import Ordering
-from usbshare.serial_svc.session import MOST_HELD, Client, Command, Mode, Session
+from usbshare.serial_svc.session import MOST_HELD, Session
 
 FAST = LineSettings(baud=12_000_000)
 
@@ -139,7 +140,7 @@ async def test_observers_see_data_and_may_not_write(grbl: Bench) -> None:
 
 async def test_control_is_free_again_when_its_session_ends(grbl: Bench) -> None:
     first = await grbl.open("one")
-    first.lost()
+    first.end("lost")
     assert grbl.port.describe().holder is None
     await grbl.open("two")
 
@@ -473,7 +474,7 @@ async def test_a_lost_session_writes_nothing_more(grbl: Bench) -> None:
     session = await grbl.open()
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
-    session.lost()
+    session.end("lost")
     grbl.device.unsent = 0
     fresh = await grbl.open("two")
     await grbl.send(fresh, 1, b"new\n")
@@ -501,7 +502,7 @@ async def test_a_slow_observer_holds_nobody_back(grbl: Bench) -> None:
 async def test_a_controller_that_leaves_lets_the_device_go_on(grbl: Bench) -> None:
     session = await grbl.open()
     grbl.device.say(b"x" * HIGH_WATER_BYTES)
-    session.lost()
+    session.end("lost")
     assert grbl.device.line_log == [("paused", True), ("paused", False)]
 
 
@@ -615,7 +616,7 @@ async def test_settings_begun_are_finished_though_their_client_leaves(grbl: Benc
     session.operation(1, lambda: operations.configure(1, SettingsChange(baud=9600)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    session.lost()
+    session.end("lost")
     going.set()
     await until(lambda: grbl.port.settings.baud == 9600)
 
@@ -627,7 +628,7 @@ async def test_a_command_that_waits_when_its_session_ends_is_not_written() -> No
     await made.send(session, 1, b"aa")
     waiting = asyncio.create_task(made.send(session, 2, b"bb"))
     await asyncio.sleep(0)
-    session.lost()
+    session.end("lost")
     await waiting
     made.device.make_room(100)
     assert made.device.written == b""

@@ -11,10 +11,10 @@ import pytest
 
 from usbshare.common.device_source import SerialDeviceFound
 from usbshare.serial_svc import registry as registry_module
+from usbshare.serial_svc.client import Client, Mode
 from usbshare.serial_svc.description import PortState
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Change, Registry, name_devices
-from usbshare.serial_svc.session import Client, Mode
 
 LIMITS = QueueLimits()
 

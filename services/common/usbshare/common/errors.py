@@ -33,6 +33,10 @@ class DrainingError(UsbshareError):
     """The service is stopping and takes nothing new."""
 
 
+class SessionLostError(UsbshareError):
+    """The service gave up a session's stream: its client was silent, or another took over."""
+
+
 class PermissionDeniedError(UsbshareError):
     """The identity is known and may not do that."""
 

@@ -16,6 +16,7 @@ HOME_VARIABLE = "USBSHARE_HOME"
 SETTINGS_FILE = "usbshare.toml"
 CLIENT_BUNDLE_FILE = "client.pem"
 SITE_FOLDER = "site"
+STATE_FOLDER = "state"
 
 
 def config_folder() -> Path:
@@ -32,6 +33,14 @@ def settings_path() -> Path:
 def client_bundle_path() -> Path:
     """Return where the client's certificate is unless a flag says otherwise."""
     return config_folder() / CLIENT_BUNDLE_FILE
+
+
+def state_folder() -> Path:
+    """Return where a service notes what must survive it; need not exist."""
+    home = os.environ.get(HOME_VARIABLE)
+    if home:
+        return Path(home).expanduser() / STATE_FOLDER
+    return platformdirs.user_state_path("usbshare")
 
 
 def runtime_folder() -> Path:

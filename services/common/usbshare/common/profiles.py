@@ -1,4 +1,4 @@
-"""What the firmware behind a port speaks: its real-time bytes, its stops, how to recognise it.
+"""What the firmware behind a port speaks: what overtakes its program, its stops, its banner.
 
 GRBL: https://github.com/gnea/grbl/wiki/Grbl-v1.1-Commands (real-time commands).
 Marlin: https://marlinfw.org/docs/gcode/M112.html, M108, M410 (emergency parser).
@@ -7,6 +7,7 @@ Marlin: https://marlinfw.org/docs/gcode/M112.html, M108, M410 (emergency parser)
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
@@ -57,24 +58,53 @@ _HIGH_WORDS = frozenset({(b"G", n) for n in range(4)} | {(b"M", n) for n in (3, 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A firmware: which bytes are real-time ones, and what each stop sends."""
+    """A firmware: what overtakes its program, and what each stop sends.
+
+    That is either bytes, which may stand anywhere, or whole lines. `reset_line` is one of them
+    which, as `reset` does, voids the program before it; it alone may bear a line number, since a
+    firmware that counts lines would miss any other.
+    """
 
     name: str
     realtime: dict[int, Priority] = field(default_factory=dict)
     reset: int | None = None
+    urgent_lines: dict[bytes, Priority] = field(default_factory=dict)
+    reset_line: bytes | None = None
     stops: dict[StopAction, StopPlan] = field(default_factory=dict)
     speaks_gcode: bool = False
     _realtime_bytes: bytes = field(init=False, repr=False, default=b"")
+    _line_initials: bytes = field(init=False, repr=False, default=b"")
+    _line_hints: tuple[bytes, ...] = field(init=False, repr=False, default=())
+    _line_pattern: re.Pattern[bytes] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
+        words = [line.strip() for line in self.urgent_lines]
+        hints = (*words, *(word.lower() for word in words))
         object.__setattr__(self, "_realtime_bytes", bytes(self.realtime))
+        object.__setattr__(self, "_line_hints", hints)
+        object.__setattr__(self, "_line_initials", bytes({hint[0] for hint in hints}))
+        if words:
+            object.__setattr__(self, "_line_pattern", _line_pattern(words, self.reset_line))
 
     def has_realtime(self, data: bytes) -> bool:
         """Tell whether there is a real-time byte among a program's."""
         return len(data.translate(None, self._realtime_bytes)) != len(data)
 
-    def split(self, data: bytes) -> Split:
-        """Take real-time bytes out of a program's; a reset byte voids the program before it."""
+    def has_urgent(self, data: bytes) -> bool:
+        """Tell whether there may be something for `split` to take out of a program's bytes."""
+        if len(data.translate(None, self._realtime_bytes)) != len(data):
+            return True
+        if not self._line_hints or len(data.translate(None, self._line_initials)) == len(data):
+            return False
+        return any(hint in data for hint in self._line_hints)
+
+    def split(self, data: bytes, at_line_start: bool = True) -> Split:
+        """Take out of a program's bytes what overtakes it; a reset voids the program before it.
+
+        Urgent lines are taken where `data` has all of them, and come out bare: M112 and LF.
+        """
+        if self._line_pattern is not None and self.has_urgent(data):
+            return self._split_lines(self._line_pattern, data, at_line_start)
         program = data.translate(None, self._realtime_bytes)
         if len(program) == len(data):
             return Split(data)
@@ -85,8 +115,27 @@ class Profile:
         return Split(after.translate(None, self._realtime_bytes), realtime, reset=True)
 
     def is_realtime(self, data: bytes) -> bool:
-        """Tell whether every byte is a real-time byte here."""
-        return all(byte in self.realtime for byte in data)
+        """Tell whether all of it overtakes a program here: real-time bytes, or bare urgent lines.
+
+        Bare: as `split` returns them.
+        """
+        return all(unit in self.realtime or unit in self.urgent_lines for unit in self._units(data))
+
+    def is_emergency(self, data: bytes) -> bool:
+        """Tell whether all of it are stops, which do no harm when they come twice."""
+        found = [self._priority(unit) for unit in self._units(data)]
+        return all(priority is Priority.EMERGENCY for priority in found)
+
+    def resets(self, realtime: bytes) -> bool:
+        """Tell whether a reset is among what `split` took out."""
+        units = self._units(realtime)
+        return any(unit is not None and unit in (self.reset, self.reset_line) for unit in units)
+
+    def pieces(self, realtime: bytes, most_bytes: int) -> list[bytes]:
+        """Cut what `split` took out for messages of so many bytes, never within an urgent line."""
+        if self.urgent_lines:
+            return realtime.splitlines(keepends=True)
+        return [realtime[i : i + most_bytes] for i in range(0, len(realtime), most_bytes)]
 
     def classify(self, data: bytes) -> Priority:
         """Say how urgent a line is by what it does."""
@@ -107,6 +156,34 @@ class Profile:
                 f"set them in the port's [ports.<id>.stop] table"
             )
         return plan
+
+    def _units(self, realtime: bytes) -> Sequence[int | bytes]:
+        return realtime.splitlines(keepends=True) if self.urgent_lines else realtime
+
+    def _priority(self, unit: int | bytes) -> Priority | None:
+        return self.realtime.get(unit) if isinstance(unit, int) else self.urgent_lines.get(unit)
+
+    def _split_lines(self, pattern: re.Pattern[bytes], data: bytes, at_line_start: bool) -> Split:
+        begin = 0 if at_line_start else data.find(b"\n") + 1 or len(data)
+        program, realtime, reset = bytearray(data[:begin]), bytearray(), False
+        for found in pattern.finditer(data, begin):
+            line = (found[1] or found[2]).upper() + b"\n"
+            program += data[begin : found.start()]
+            realtime += line
+            begin = found.end()
+            if line == self.reset_line:
+                program, reset = bytearray(), True
+        return Split(bytes(program + data[begin:]), bytes(realtime), reset)
+
+
+def _line_pattern(words: list[bytes], reset_line: bytes | None) -> re.Pattern[bytes]:
+    """Match an urgent line with its end; the word is group 1, with a line number group 2."""
+    numbered = (reset_line or words[0]).strip()
+    return re.compile(
+        rb"^[ \t]*+(?:(%b)|N\d++[ \t]*+(%b)(?:[ \t]*+\*[ \t]*+\d++)?+)[ \t]*+(?:;[^\n]*+)?+\r?\n"
+        % (b"|".join(words), numbered),
+        re.IGNORECASE | re.MULTILINE,
+    )
 
 
 _GRBL_OVERRIDES = (*range(0x90, 0x98), *range(0x99, 0x9F), 0xA0, 0xA1)
@@ -135,6 +212,12 @@ GRBL = Profile(
 )
 MARLIN = Profile(
     "marlin",
+    urgent_lines={
+        b"M112\n": Priority.EMERGENCY,
+        b"M410\n": Priority.EMERGENCY,
+        b"M108\n": Priority.HIGH,
+    },
+    reset_line=b"M112\n",
     stops={
         StopAction.HOLD: StopPlan(b"M410\n", own_line=True),
         StopAction.SAFETY_DOOR: StopPlan(b"M410\nM5\n", own_line=True),

@@ -30,6 +30,7 @@ class StreamPump(Generic[T]):
     """Writes what a source has due, each message after the one before it has been taken.
 
     Used from the event loop only. `ended` is the exception that ended it, once there is one.
+    With `queue_up`, which is to kick it when its turn comes, it writes only then.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class StreamPump(Generic[T]):
         source: Source[T],
         write: Callable[[T], Coroutine[Any, Any, object]],
         clock: Callable[[], float],
+        queue_up: Callable[[StreamPump[T]], None] | None = None,
     ) -> None:
         self.ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._source = source
         self._write = write
         self._clock = clock
+        self._queue_up = queue_up
         self._writing: Coroutine[Any, Any, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -51,8 +54,15 @@ class StreamPump(Generic[T]):
         """Whether a message is being written, so that `offer` would take none."""
         return self._writing is not None
 
+    def nudge(self) -> None:
+        """Write what is due, now or when its turn comes; call it whenever the source has news."""
+        if self._queue_up is None:
+            self.kick()
+        elif self._writing is None and not self._is_closed:
+            self._queue_up(self)
+
     def kick(self) -> None:
-        """Write what is due now; call it whenever the source has news."""
+        """Write what is due now."""
         if self._writing is not None or self._is_closed:
             return
         if self._timer is not None:
@@ -71,7 +81,7 @@ class StreamPump(Generic[T]):
 
     def offer(self, message: T) -> bool:
         """Write a message that is not in the source, if none is being written; else False."""
-        if self._writing is not None or self._is_closed:
+        if self._writing is not None or self._is_closed or self._queue_up is not None:
             return False
         try:
             self._writing = self._write(message)
@@ -107,7 +117,7 @@ class StreamPump(Generic[T]):
         except (Exception, asyncio.CancelledError) as error:
             self._end(error)
         else:
-            self.kick()
+            self.nudge()
 
     def _end(self, error: BaseException) -> None:
         self.close()
@@ -115,7 +125,7 @@ class StreamPump(Generic[T]):
             self.ended.set_result(error)
 
     def _kick_later(self, wait_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self.kick)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self.nudge)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -26,6 +26,7 @@ _CODES: dict[type[UsbshareError], grpc.StatusCode] = {
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
+    errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotSupportedError: grpc.StatusCode.UNIMPLEMENTED,
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 from usbshare.common.errors import PortHeldError
+from usbshare.serial_svc.client import Mode
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import SessionEvent
 from usbshare.serial_svc.outbox import Outbox
-from usbshare.serial_svc.session import Mode, Session
+from usbshare.serial_svc.session import Session
 
 
 class Attendance:
@@ -45,11 +47,14 @@ class Attendance:
     def take_control(self, session: Session) -> None:
         """Reserve control; raises PortHeldError naming who has it."""
         if self.control is not None:
-            raise PortHeldError(
-                f"port '{self._port_id}' is held by {self.control.holder}; "
-                "it may be observed meanwhile"
-            )
+            self.refuse()
         self.control = session
+
+    def refuse(self) -> NoReturn:
+        """Raise PortHeldError naming who has control."""
+        raise PortHeldError(
+            f"port '{self._port_id}' is held by {self.holder}; it may be observed meanwhile"
+        )
 
     def give_up_control(self, session: Session) -> bool:
         """Free control; False if the session did not have it."""
@@ -57,6 +62,10 @@ class Attendance:
         if had_it:
             self.control = None
         return had_it
+
+    def get(self, session_id: str) -> Session | None:
+        """Return a session by its id."""
+        return self._sessions.get(session_id)
 
     def add(self, session: Session) -> None:
         """Let a session take part."""

@@ -15,12 +15,12 @@ from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity, 
 from usbshare.common.profiles import Priority, StopAction
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc import events as ev
+from usbshare.serial_svc.client import Command, Mode, Resumption
 from usbshare.serial_svc.description import Holder, PortDescription, PortState
 from usbshare.serial_svc.operations import LineStep
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Change
 from usbshare.serial_svc.scheduler import Band, Ordering
-from usbshare.serial_svc.session import Command, Mode
 from usbshare.serial_svc.stats import TimeStats
 
 LONGEST_NAME_BYTES = 64
@@ -143,6 +143,13 @@ def mode(message: pb.Open) -> Mode:
 def ordering(message: pb.Open) -> Ordering:
     """Return the ordering."""
     return _known(_ORDERINGS, message.ordering, "open.ordering", pb.Ordering)
+
+
+def resumption(message: pb.Open) -> Resumption | None:
+    """Return which lost session to take up, None for a new one."""
+    if not message.resume_token:
+        return None
+    return Resumption(message.resume_token, message.resume_offset)
 
 
 def client_name(message: pb.Open) -> str:
@@ -320,6 +327,13 @@ def _opened(event: ev.Opened) -> pb.SessionResponse:
         data_offset=event.data_offset,
         lines=lines_message(event.lines),
         heartbeat_interval=duration(HEARTBEAT_INTERVAL_S),
+        resume_token=event.token,
+        resumed=event.resumed,
+        not_resumed_reason=event.not_resumed_reason,
+        accepted_offset=event.accepted_offset,
+        accepted_commands=event.accepted_commands,
+        link_timeout=duration(event.link_timeout_s),
+        resume_window=duration(event.resume_window_s),
     )
     return pb.SessionResponse(opened=opened)
 

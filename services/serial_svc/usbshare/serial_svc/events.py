@@ -39,6 +39,13 @@ class Opened:
     port: PortDescription
     data_offset: int
     lines: ModemLines
+    token: str = ""
+    resumed: bool = False
+    not_resumed_reason: str = ""
+    accepted_offset: int = 0
+    accepted_commands: int = 0
+    link_timeout_s: float = 0.0
+    resume_window_s: float = 0.0
 
 
 class Data(NamedTuple):  # one a chunk: a dataclass takes four times as long to make

@@ -14,6 +14,16 @@ class Ledger:
         self._received_commands = 0
         self._told = Credit(0, 0, 0)
         self._due_offset = self._due_commands = 0
+        self._must_tell = True
+
+    @property
+    def received_commands(self) -> int:
+        """Commands received."""
+        return self._received_commands
+
+    def tell_again(self) -> None:
+        """Forget that the session knows: what it was told may not have come."""
+        self._must_tell = True
 
     def receive(self, size: int) -> None:
         """Note a command of that many bytes."""
@@ -36,8 +46,9 @@ class Ledger:
         limit = max(limit, consumed + window)
         limit_commands = max(limit_commands, done + self._most_commands)
         credit = Credit(limit, limit_commands, consumed)
-        if credit == told:
+        if credit == told and not self._must_tell:
             return None
+        self._must_tell = False
         self._told = credit
         self._due_offset = consumed + max(1, window // 4)
         self._due_commands = limit_commands - self._most_commands * 3 // 4

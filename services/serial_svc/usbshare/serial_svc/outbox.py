@@ -13,13 +13,22 @@ from collections.abc import Callable
 from usbshare.common.errors import LimitError
 from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.common.pump import StreamPump
-from usbshare.serial_svc.events import Closed, Data, Gap, SessionEvent
+from usbshare.serial_svc.events import (
+    Closed,
+    CommandResult,
+    Data,
+    Gap,
+    OperationResult,
+    SessionEvent,
+)
+from usbshare.serial_svc.replay import Replay
 
 MOST_DATA_BYTES = 256 * 1024
 HIGH_WATER_BYTES = 128 * 1024
 LOW_WATER_BYTES = 32 * 1024
 MOST_UNACKNOWLEDGED_BYTES = 128 * 1024
 MOST_EVENTS = 4096
+LASTING = (CommandResult, OperationResult)
 
 
 class _DataRun:
@@ -37,13 +46,16 @@ class Outbox:
 
     A client that reads too slowly gets a gap notice, never a wait of others. `on_room` is called
     when an outbox that `is_full` has room again. `finished` is set once the goodbye has left.
+    With a `replay` a client that was lost can `resume`.
     """
 
-    def __init__(self, on_room: Callable[[], None]) -> None:
+    def __init__(self, on_room: Callable[[], None], replay: Replay | None = None) -> None:
         self.is_full = False
         self._pump: StreamPump[SessionEvent | None] | None = None
         self.finished = asyncio.Event()
         self._on_room = on_room
+        self._replay = replay
+        self._is_away = False
         self._events: deque[SessionEvent] = deque()
         self._data: deque[_DataRun | Gap] = deque()
         self._gatherer = Gatherer()
@@ -56,10 +68,35 @@ class Outbox:
     def attach(self, pump: StreamPump[SessionEvent | None]) -> None:
         """Send by this pump from now on."""
         self._pump = pump
-        pump.kick()
+        self._is_away = False
+        pump.nudge()
+
+    def detach(self) -> None:
+        """Send nothing until the next `attach`; news that will be old by then are dropped."""
+        self._pump = None
+        self._is_away = True
+        self._events = deque(event for event in self._events if isinstance(event, LASTING))
+
+    def resume(self, opened: SessionEvent, offset: int) -> bool:
+        """Begin with `opened`, then what a client lacks that has all before `offset`.
+
+        False, and nothing changes, if that cannot be told.
+        """
+        chunks = self._replay.take_from(offset) if self._replay is not None else None
+        if chunks is None:
+            return False
+        for start, data in reversed(chunks):
+            self._data.appendleft(_DataRun(start, data))
+            self._data_bytes += len(data)
+        self._acknowledged = self._gatherer.acknowledged_offset = self._sent_offset = offset
+        self._gatherer.sent(offset, 0.0)
+        self._events.appendleft(opened)
+        return True
 
     def put(self, event: SessionEvent) -> None:
         """Add an event; a client that lets too many pile up is given up, see `take`."""
+        if self._is_away and not isinstance(event, LASTING):
+            return
         if len(self._events) < MOST_EVENTS:
             self._events.append(event)
         else:
@@ -73,6 +110,8 @@ class Outbox:
         if pump and self._may_pass(data, end) and pump.offer(Data(offset, data)):
             self._sent_offset = end
             self._gatherer.sent(end, now)
+            if self._replay is not None:
+                self._replay.sent(offset, data)
         else:
             self._queue_data(offset, data)
 
@@ -114,6 +153,8 @@ class Outbox:
         """Note that the client has taken every device byte before `offset`."""
         if self._acknowledged is None or offset > self._acknowledged:
             self._acknowledged = self._gatherer.acknowledged_offset = offset
+            if self._replay is not None:
+                self._replay.acknowledged(offset)
         if self._data:
             self._kick()
 
@@ -170,7 +211,10 @@ class Outbox:
         self._sent_offset = first.offset + len(first.data)
         self._gatherer.sent(self._sent_offset, now)
         self._left(len(first.data))
-        return Data(first.offset, bytes(first.data))
+        data = bytes(first.data)
+        if self._replay is not None:
+            self._replay.sent(first.offset, data)
+        return Data(first.offset, data)
 
     def _left(self, size: int) -> None:
         self._data_bytes -= size
@@ -180,4 +224,4 @@ class Outbox:
 
     def _kick(self) -> None:
         if self._pump is not None:
-            self._pump.kick()
+            self._pump.nudge()

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from usbshare.common.errors import (
     DeviceError,
     DrainingError,
-    InvalidArgumentError,
 )
 from usbshare.common.line import Device, LineSettings, ModemLines
-from usbshare.common.profiles import RAW, Priority, Profile
+from usbshare.common.profiles import GRBL, RAW, Profile
+from usbshare.serial_svc.active_ports import ActivePorts
+from usbshare.serial_svc.activity import Activity
+from usbshare.serial_svc.admission import Admission
 from usbshare.serial_svc.attendance import Attendance
+from usbshare.serial_svc.client import Client, Resumption
 from usbshare.serial_svc.description import PortDescription, describe
 from usbshare.serial_svc.device_keeper import DeviceKeeper
 from usbshare.serial_svc.events import (
     CommandOutcome,
     LinesChanged,
-    Opened,
     PortChanged,
     QueueState,
     SettingsChanged,
 )
+from usbshare.serial_svc.gallery import Gallery
 from usbshare.serial_svc.hold_back import HoldBack
 from usbshare.serial_svc.intake import Intake
+from usbshare.serial_svc.left_over import LeftOver
+from usbshare.serial_svc.link_watch import LinkWatch
 from usbshare.serial_svc.pacer import Pacer
 from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.scheduler import Band, Queued, Scheduler, band_of
-from usbshare.serial_svc.session import Client, Mode, Session
+from usbshare.serial_svc.queue_news import QueueNews
+from usbshare.serial_svc.realtime import Realtime
+from usbshare.serial_svc.scheduler import Queued, Scheduler
+from usbshare.serial_svc.session import Session
 from usbshare.serial_svc.signal import Signal
 from usbshare.serial_svc.stats import PortCounters
 from usbshare.serial_svc.stop_path import StopPath
@@ -38,7 +46,6 @@ from usbshare.serial_svc.writer import PortWriter
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
-QUIET_DEPTH = 5
 
 
 class SerialPort:
@@ -50,6 +57,7 @@ class SerialPort:
         make_device: Callable[[LineSettings], Device],
         clock: Callable[[], float],
         on_change: Callable[[], None],
+        active_ports: ActivePorts | None = None,
     ) -> None:
         self.config = config
         self.epoch = 1
@@ -66,17 +74,25 @@ class SerialPort:
         )
         self._clock = clock
         self._on_change = on_change
+        self.left_over = LeftOver(self, active_ports, clock)
         self._pacer = Pacer(config.settings.bytes_per_s)
-        self._writer = PortWriter(self.scheduler, self._pacer, self.counters, clock, self)
+        self.activity = Activity(clock, self.left_over.note)
+        self._writer = PortWriter(
+            self.scheduler, self._pacer, self.counters, clock, self, self.activity.wrote
+        )
         self._keeper = DeviceKeeper(config.id, make_device, self)
+        self._realtime = Realtime(self, self._writer)
         self.stop_path = StopPath(self, clock)
+        self.watch = LinkWatch(self, clock)
         self._attendance = Attendance(config.id)
+        self._admission = Admission(self, self._attendance, clock)
+        self._queue_news = QueueNews(self.scheduler, clock, self._attendance.tell)
         self._intake = Intake(self._attendance, self.counters, clock, self._recognised)
         if config.profile is None:
             self._intake.recognise()
-        self._band = Band.NORMAL
         self._closing = False
         self.hold_back = HoldBack()
+        self.gallery = Gallery()
 
     # What others may know.
 
@@ -123,46 +139,48 @@ class SerialPort:
 
     def queue_state(self) -> QueueState:
         """Return how full the queue is now."""
-        depth = self.scheduler.commands
-        age_s = self.scheduler.oldest_age_s(self._clock())
-        return QueueState(depth, self.scheduler.waiting_bytes, band_of(depth), age_s)
+        return self._queue_news.state()
 
     # Sessions.
 
-    async def open_session(self, client: Client) -> Session:
-        """Open a session, and the device if this is the first use of it.
+    async def open_session(self, client: Client, resumption: Resumption | None = None) -> Session:
+        """Open a session, and the device if this is the first use of it, or take up a lost one.
 
         Raises PortHeldError naming the holder, DeviceError when the device cannot be opened.
         """
         if self._closing:
             raise DrainingError(f"port '{self.id}' is closing; the service is stopping")
-        session = Session(client, self, self._clock)
-        if client.mode is Mode.CONTROL:
-            self._attendance.take_control(session)
-            self.scheduler.add_source(session, client.ordering)
-        try:
-            await self.ensure_open()
-            lines = self.device.lines()
-            session.send(Opened(client.session_id, self.describe(), self._intake.offset, lines))
-            self._attendance.add(session)
-        except BaseException:
-            self._release(session)
-            raise
-        self._changed()
-        log.info("session %s opened by %s", client.session_id, session.holder)
-        return session
+        return await self._admission.open(client, resumption)
+
+    def session(self, session_id: str) -> Session | None:
+        """Return a session by its id, None if there is none."""
+        return self._attendance.get(session_id)
+
+    def session_failed(self, session: Session, why: str) -> None:
+        """Learn that a session's client broke the rules."""
+        if session is self._attendance.control:
+            self.watch.lose(why)
+
+    def stream_lost(self, session: Session) -> None:
+        """Learn that a session has no stream any more: in control it may come back."""
+        if session is not self._attendance.control:
+            session.end("the stream ended")
+        elif self.config.resume_window_s == 0:
+            self.watch.lose("the stream ended")
 
     def session_ended(self, session: Session) -> None:
         """Forget a session; what it queued is dropped. Called by the session itself."""
         if not self._attendance.remove(session):
             return
         dropped = self.scheduler.waiting_of(session)[0]
-        self._release(session)
+        self.release_control(session)
         log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
-        self._changed()
+        self.changed()
 
-    def _release(self, session: Session) -> None:
+    def release_control(self, session: Session) -> None:
+        """Let go of a session that may be in control, with what it queued."""
         if self._attendance.give_up_control(session):
+            self.watch.end()
             self.hold_back.release()
             self.scheduler.remove_source(session)
             self.write_progressed()
@@ -189,24 +207,11 @@ class SerialPort:
         depth = self.scheduler.commands
         self.counters.max_queue_commands = max(self.counters.max_queue_commands, depth)
         self._writer.pump()
-        self._tell_band()
+        self._queue_news.changed()
 
-    def write_realtime(self, data: bytes) -> None:
-        """Write real-time bytes: urgent ones now, status polls when no command waits."""
-        if not self.profile.is_realtime(data):
-            raise InvalidArgumentError(
-                f"{data!r} has bytes that are no real-time bytes of profile '{self.profile.name}'"
-            )
-        polite = bytes(b for b in data if self.profile.realtime[b] is Priority.LOW)
-        urgent = bytes(b for b in data if self.profile.realtime[b] is not Priority.LOW)
-        if self.profile.reset is not None and self.profile.reset in urgent:
-            for session in self._attendance:
-                session.void_queue()
-            self._writer.discard()
-        if urgent:
-            self.write_urgent(urgent)
-        if polite:
-            self._writer.polite(polite)
+    def write_realtime(self, data: bytes, session: Session | None = None) -> None:
+        """Write real-time bytes; a reset voids what the session queued, else what all did."""
+        self._realtime.write(data, [session] if session is not None else self._attendance)
 
     def discard_output(self) -> None:
         """Throw away what the driver still holds."""
@@ -233,8 +238,17 @@ class SerialPort:
         if self.settings != before:
             self._line_changed()
             self._attendance.tell(SettingsChanged(self.settings))
-            self._changed(tell=False)
+            self.changed(tell=False)
         return self.settings
+
+    @property
+    def held(self) -> bool:
+        """Whether what a lost session queued waits for a person."""
+        return self.watch.needs_person
+
+    def pump(self) -> None:
+        """Write what may be written now."""
+        self._writer.pump()
 
     # Stopping; see stop_path.
 
@@ -249,6 +263,11 @@ class SerialPort:
             self._writer.urgent(data)
         except DeviceError as error:
             raise DeviceError(f"port '{self.id}': {error}") from error
+        self._realtime.written(data)
+
+    def run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something on the port, whoever waits for it."""
+        return self._keeper.run(work, name)
 
     @property
     def urgent_waits(self) -> bool:
@@ -263,19 +282,20 @@ class SerialPort:
         """End the epoch and latch: what was sent in it is dropped. Returns how many commands."""
         self.epoch += 1
         self.latched = True
+        self.activity.stopped()
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
         return fenced + sum(session.fence() for session in self._attendance)
 
     def stopped(self) -> None:
         """Count a stop and tell everybody."""
         self.counters.stops += 1
-        self._changed()
+        self.changed()
 
     def unlatch(self) -> bool:
         """Take program bytes again; False if the port was not latched."""
         was_latched, self.latched = self.latched, False
         if was_latched:
-            self._changed()
+            self.changed()
         return was_latched
 
     def _drop_queue(self, outcome: CommandOutcome, why: str) -> int:
@@ -296,11 +316,13 @@ class SerialPort:
     def noticed(self, *, present: bool) -> None:
         """Note whether there is a device to open."""
         if self._keeper.noticed(present=present):
-            self._changed()
+            self.changed()
 
     async def close(self) -> None:
         """Stop taking sessions, end those there are, close the device."""
         self._closing = True
+        if (acting := self.watch.act("the service is stopping")) is not None:
+            await acting
         await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self._attendance))
         self._writer.detach()
         await self._keeper.close()
@@ -315,7 +337,7 @@ class SerialPort:
         self.progress.fire()
         if self._attendance.control is not None:
             self._attendance.control.progressed()
-        self._tell_band()
+        self._queue_news.changed()
 
     def write_failed(self, reason: str) -> None:
         """Give up a device that refuses a write."""
@@ -326,6 +348,9 @@ class SerialPort:
     def data_received(self, data: bytes) -> None:
         """Pass bytes from the device to every session."""
         self._intake.receive(data)
+        if self.activity.is_active and self.profile.name == GRBL.name:
+            idle = not self.scheduler.commands
+            self.activity.heard(data, self._clock(), nothing_waits=idle)
         control = self._attendance.control
         if control is not None and control.outbox.is_full:
             self.hold_back.hold(self.device)
@@ -344,17 +369,19 @@ class SerialPort:
         self._line_changed()
         self._writer.attach(device)
         log.info("port '%s' opened: %s", self.id, self.config.source)
-        self._changed()
+        self.left_over.device_opened()
+        self.changed()
 
     def device_failed(self) -> None:
         """Tell that the device cannot be opened."""
-        self._changed()
+        self.changed()
 
     def device_lost(self, reason: str) -> None:
         """Tell every session that the device is gone; what was queued has failed."""
         if not self._keeper.lost(reason):
             return
         self.hold_back.forget()
+        self.activity.stopped()
         self.counters.device_errors += 1
         self.epoch += 1
         log.warning("port '%s' lost its device: %s", self.id, reason)
@@ -363,13 +390,13 @@ class SerialPort:
             self._intake.recognise()
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
-        self._changed()
+        self.changed()
 
     def _recognised(self, profile: Profile) -> None:
         if profile is not self.profile:
             self.profile = profile
             log.info("port '%s' speaks %s", self.id, profile.name)
-            self._changed()
+            self.changed()
 
     # Telling.
 
@@ -377,16 +404,8 @@ class SerialPort:
         for session in self._attendance:
             session.line_changed()
 
-    def _tell_band(self) -> None:
-        depth = self.scheduler.commands
-        if depth <= QUIET_DEPTH and self._band is Band.NORMAL:
-            return
-        band = band_of(depth)
-        if band is not self._band:
-            self._band = band
-            self._attendance.tell(self.queue_state())
-
-    def _changed(self, *, tell: bool = True) -> None:
+    def changed(self, *, tell: bool = True) -> None:
+        """Tell everybody how the port is now."""
         if tell:
             self._attendance.tell(PortChanged(self.describe()))
         self._on_change()

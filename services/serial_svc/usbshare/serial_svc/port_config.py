@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from usbshare.common.line import LineSettings
 from usbshare.common.profiles import Profile
 from usbshare.serial_svc.description import UsbIdentity
+from usbshare.serial_svc.link_loss import LinkLossPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class PortConfig:
-    """One port; `profile` None recognises the firmware by what it says."""
+    """One port; `profile` None recognises the firmware, `link_loss` None goes by the profile."""
 
     id: str
     source: str
@@ -31,3 +32,7 @@ class PortConfig:
     dtr: bool | None = None
     rts: bool | None = None
     usb: UsbIdentity | None = None
+    link_loss: LinkLossPolicy | None = None
+    link_timeout_s: float = 2.0
+    resume_window_s: float = 30.0
+    write_timeout_s: float = 10.0

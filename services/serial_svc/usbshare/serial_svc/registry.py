@@ -10,6 +10,7 @@ from enum import Enum
 
 from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
+from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
@@ -35,8 +36,9 @@ class Change(Enum):
 class Registry:
     """The ports of this host. Ids never are device paths, which change on replug."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], active: ActivePorts | None = None) -> None:
         self._clock = clock
+        self._active = active
         self._ports: dict[str, SerialPort] = {}
         self._changed = Signal()
 
@@ -47,7 +49,9 @@ class Registry:
 
     def add(self, config: PortConfig) -> SerialPort:
         """Add a port; its device is opened at first use."""
-        port = SerialPort(config, device_maker(config), self._clock, self._changed.fire)
+        port = SerialPort(
+            config, device_maker(config), self._clock, self._changed.fire, self._active
+        )
         self._ports[config.id] = port
         self._changed.fire()
         return port
@@ -110,6 +114,10 @@ class Registry:
     def add_demo(self, queue: QueueLimits) -> None:
         """Offer a simulated laser, for a host without any port."""
         self.add(PortConfig(DEMO_PORT, DEMO_SOURCE, "simulated GRBL laser", queue=queue))
+
+    async def stop_left_over(self) -> None:
+        """Act on the machines that were at work when the service died, before anybody comes."""
+        await asyncio.gather(*(port.left_over.stop() for port in self._ports.values()))
 
     async def close(self) -> None:
         """Close every port."""

@@ -70,6 +70,7 @@ class _Lane:
     queues: dict[Priority | None, deque[Queued]] = field(default_factory=dict)
     waiting_bytes: int = 0
     commands: int = 0
+    is_held: bool = False
 
     def append(self, command: Queued) -> None:
         key = None if self.ordering is Ordering.PROGRAM else command.priority
@@ -121,6 +122,15 @@ class Scheduler:
         self._lanes.pop(source, None)
         return dropped
 
+    def hold(self, source: object) -> None:
+        """Let nothing of a source go out until `release`, not even the rest of a command."""
+        self._lanes[source].is_held = True
+
+    def release(self, source: object) -> None:
+        """Let a source's commands go out again."""
+        if source in self._lanes:
+            self._lanes[source].is_held = False
+
     def has_room(self, size: int) -> bool:
         """Tell whether a command of that many bytes may be added; an empty queue takes any."""
         fits = self._bytes + size <= self.max_bytes or self.commands == 0
@@ -146,6 +156,8 @@ class Scheduler:
         """Return the command to write from: the one begun, else the best one waiting."""
         if self._current is None:
             self._current = self._best(now)
+        elif self._lanes[self._current.source].is_held:
+            return None
         return self._current
 
     def written(self, size: int, now: float) -> Queued | None:
@@ -196,7 +208,7 @@ class Scheduler:
     def _best(self, now: float) -> Queued | None:
         if not self.commands:
             return None
-        lanes = [lane for lane in self._lanes.values() if lane.commands]
+        lanes = [lane for lane in self._lanes.values() if lane.commands and not lane.is_held]
         if len(lanes) == 1 and lanes[0].ordering is Ordering.PROGRAM:
             return next(lanes[0].heads())
         candidates = [entry for lane in lanes for entry in self._candidates(lane, now)]

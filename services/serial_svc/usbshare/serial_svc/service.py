@@ -13,11 +13,12 @@ from grpc_health.v1.health import aio as health
 from usbshare.common.addresses import join_host_port, split_host_port
 from usbshare.common.host_names import host_names
 from usbshare.common.loop import on_stop_signals, settle_garbage
-from usbshare.common.paths import config_folder
+from usbshare.common.paths import config_folder, state_folder
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.site import Site, ensure_site
 from usbshare.common.tls import server_credentials
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
+from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.metrics import serve_metrics
 from usbshare.serial_svc.port_config import QueueLimits
 from usbshare.serial_svc.registry import Registry
@@ -33,8 +34,9 @@ GRACE_S = 3.0
 async def serve(settings: Settings, *, insecure: bool) -> None:
     """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
     site = await asyncio.to_thread(_site, settings, insecure)
-    registry = Registry(time.monotonic)
+    registry = Registry(time.monotonic, _active_ports(settings))
     await _add_ports(registry, settings)
+    await registry.stop_left_over()
     server = make_server()
     add_SerialServiceServicer_to_server(SerialServicer(registry), server)
     health_servicer = await add_standard_services(server, [SERVICE_NAME])
@@ -49,6 +51,11 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
         await _until_stopped(registry, settings)
     finally:
         await _end(server, health_servicer, registry)
+
+
+def _active_ports(settings: Settings) -> ActivePorts:
+    _, port = split_host_port(settings.service.listen, 0)
+    return ActivePorts(state_folder() / "serial-svc" / f"active-{port}")
 
 
 def _site(settings: Settings, insecure: bool) -> Site | None:

@@ -11,17 +11,19 @@ from typing import Any
 
 import grpc
 
-from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.errors import InvalidArgumentError, SessionLostError, UsbshareError
 from usbshare.common.identity import peer_identity
 from usbshare.common.pump import StreamPump
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
+from usbshare.serial_svc.attachment import Attachment
+from usbshare.serial_svc.client import Client, Mode, new_session_id
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Registry
-from usbshare.serial_svc.session import Client, Session, new_session_id
+from usbshare.serial_svc.session import Session
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
@@ -66,11 +68,16 @@ class SerialServicer(SerialServiceServicer):
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a session must be `open`")
         port = self._registry.get(first.open.port_id)
-        session = await port.open_session(_client(first.open, context))
+        session = await port.open_session(
+            _client(first.open, context), convert.resumption(first.open)
+        )
         try:
             await _serve(session, port, first, context)
-        finally:
-            session.lost()
+        except SessionLostError:
+            raise
+        except UsbshareError as error:  # a client that breaks the rules does not come back
+            session.fail(str(error))
+            raise
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
         """Act on the machine at once."""
@@ -102,7 +109,7 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")
         port = self._registry.get(request.port_id)
         await port.ensure_open()
-        port.write_realtime(request.data)
+        port.write_realtime(request.data, port.session(request.session_id))
         return pb.SendRealtimeResponse(write_delay=convert.duration(time.monotonic() - start))
 
     async def WatchStats(
@@ -149,13 +156,18 @@ async def _serve(
         return context.write(convert.response(event, session.credit_due()))
 
     outbox = session.outbox
-    pump = StreamPump(outbox, write, time.monotonic)
-    outbox.attach(pump)
+    is_control = session.client.mode is Mode.CONTROL
+    queue_up = None if is_control else port.gallery.queue_up
+    pump = StreamPump(outbox, write, time.monotonic, queue_up)
+    attachment = session.attach(pump)
     reader = asyncio.create_task(
-        _read(session, port, first, context), name=f"read {session.client.name}"
+        _read(session, port, first, context, attachment), name=f"read {session.client.name}"
     )
     try:
-        await asyncio.wait((reader, pump.ended), return_when=asyncio.FIRST_COMPLETED)
+        ends = (reader, pump.ended, attachment.ended)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if attachment.ended.done():
+            raise SessionLostError(attachment.ended.result())
         if pump.ended.done():
             raise pump.ended.result()
         if reader.result():  # said goodbye: the last events go out; a lost client gets none
@@ -163,6 +175,7 @@ async def _serve(
                 await asyncio.wait_for(outbox.finished.wait(), GOODBYE_TIMEOUT_S)
     finally:
         pump.close()
+        session.stream_ended(attachment)
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
 
@@ -172,12 +185,16 @@ async def _read(
     port: SerialPort,
     first: pb.SessionRequest,
     context: Context,
+    attachment: Attachment,
 ) -> bool:
     """Handle requests until the stream ends; True when the client said goodbye."""
     desk = _Desk(session, port)
     if first.open.HasField("settings"):
         await desk.configure(pb.Configure(settings=first.open.settings))
     while (request := await context.read()) is not grpc.aio.EOF:
+        if attachment.ended.done():  # what comes now has been asked for on another stream
+            return False
+        session.last_heard = time.monotonic()
         if request.HasField("received_offset"):
             session.outbox.acknowledged(request.received_offset)
         kind = request.WhichOneof("message")

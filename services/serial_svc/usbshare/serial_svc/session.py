@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from usbshare.common.credit import Credit, window_bytes
 from usbshare.common.errors import (
@@ -19,18 +17,23 @@ from usbshare.common.errors import (
     NotSupportedError,
     PermissionDeniedError,
 )
-from usbshare.common.profiles import Priority
+from usbshare.common.pump import StreamPump
+from usbshare.serial_svc.attachment import Attachment
+from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import (
     CommandOutcome,
     CommandResult,
     HeartbeatReply,
+    Opened,
     OperationOutcome,
     OperationResult,
     SessionEvent,
 )
+from usbshare.serial_svc.held_line import HeldLine, Operation
 from usbshare.serial_svc.ledger import Ledger
-from usbshare.serial_svc.outbox import Outbox
+from usbshare.serial_svc.outbox import MOST_UNACKNOWLEDGED_BYTES, Outbox
+from usbshare.serial_svc.replay import Replay
 from usbshare.serial_svc.scheduler import Ordering, Queued
 
 if TYPE_CHECKING:
@@ -43,64 +46,32 @@ OBSERVES = "the session only observes; open it with control to write"
 CLOSE_TIMEOUT_S = 10.0
 
 
-def new_session_id() -> str:
-    """Return an id that nobody can guess."""
-    return secrets.token_hex(8)
-
-
-class Mode(Enum):
-    """What a session may do."""
-
-    CONTROL = "control"
-    OBSERVE = "observe"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who is at the other end, and what it asked for at open."""
-
-    session_id: str
-    identity: str
-    name: str
-    peer: str
-    mode: Mode
-    ordering: Ordering = Ordering.PROGRAM
-    only_failures: bool = False
-
-
-class Command(NamedTuple):  # one a line of G-code: a dataclass takes four times as long to make
-    """Bytes for the device; `priority` None lets the profile classify them."""
-
-    id: int
-    priority: Priority | None
-    epoch: int
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    """Something that must wait for the bytes before it, and that the bytes after it wait for."""
-
-    id: int
-    run: Callable[[], Awaitable[OperationResult]]
-
-
 class Session:
-    """A client's stream; created by SerialPort.open_session, ended by `close` or `lost`."""
+    """A client's conversation; made by SerialPort.open_session, ended by `close` or `end`.
+
+    It outlives its stream: see `attach`, `stream_ended` and `resume`. `last_heard` is when the
+    client was heard last, `is_held` whether its queue waits for a person.
+    """
 
     def __init__(self, client: Client, port: SerialPort, clock: Callable[[], float]) -> None:
         self.client = client
-        self.outbox = Outbox(port.hold_back.release)
+        self.token = secrets.token_urlsafe(16)
+        self.last_heard = clock()
+        self.is_held = False
+        self._attachment: Attachment | None = None
+        controls = client.mode is Mode.CONTROL
+        replay = Replay(port.read_offset, MOST_UNACKNOWLEDGED_BYTES) if controls else None
+        self.outbox = Outbox(port.hold_back.release, replay)
         self.holder = Holder(
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )
         self._port = port
-        self._controls = client.mode is Mode.CONTROL
+        self._controls = controls
         self._only_failures = client.only_failures
         self._clock = clock
-        self._held: deque[Command | _Operation] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._held = HeldLine(
+            client.name, self._perform, self._until_room, self._enqueue, port.write_progressed
+        )
         self._ledger = Ledger(port.scheduler.max_commands)
         self._round_trip_s = 0.0
         self._window = 0
@@ -116,7 +87,7 @@ class Session:
             raise self._malformed(command)
         self._ledger.receive(size)
         taken = 0
-        if self._only_failures and self._controls and not (self._held or self._ended):
+        if self._only_failures and self._controls and not self._must_queue():
             taken = self._port.write_through(command.data, command.epoch)
         if taken == size:
             if self._ledger.is_due(0, 0):
@@ -140,16 +111,14 @@ class Session:
             return
         if len(self._held) >= MOST_HELD:
             raise LimitError(f"more than {MOST_HELD} requests wait for the line")
-        self._held.append(_Operation(operation_id, run))
-        if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._run_held(), name=f"held {self.client.name}")
+        self._held.append(Operation(operation_id, run))
 
     async def operate_now(
         self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]
     ) -> None:
         """Run something on the line at once, whatever is queued."""
         if self._may_operate(operation_id):
-            await self._perform(_Operation(operation_id, run))
+            await self._perform(Operation(operation_id, run))
 
     def heartbeat(self, heartbeat_id: int, round_trip_s: float) -> None:
         """Answer a heartbeat; the round trip sizes the credit window."""
@@ -166,12 +135,82 @@ class Session:
         """End cleanly: after the queued commands, or after the timeout without them."""
         if self._controls:
             await self._idle(timeout_s)
+            if self._waiting() == (0, 0):  # the program was left as it wanted to be
+                self._port.activity.stopped()
         self._end()
         self.outbox.close()
 
-    def lost(self) -> None:
+    def end(self, why: str) -> None:
         """End without a goodbye: what was queued is dropped, since nobody may be watching."""
         self._end()
+        self.detach(why)
+
+    # Its stream.
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a stream."""
+        return self._attachment is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the session is over."""
+        return self._ended
+
+    def attach(self, pump: StreamPump[SessionEvent | None]) -> Attachment:
+        """Talk over a stream from now on."""
+        self._attachment = attachment = Attachment(pump)
+        self.outbox.attach(pump)
+        return attachment
+
+    def detach(self, why: str) -> None:
+        """End the stream, if there is one; the session waits for its client to come back."""
+        attachment, self._attachment = self._attachment, None
+        self.outbox.detach()
+        if attachment is not None:
+            attachment.end(why)
+
+    def stream_ended(self, attachment: Attachment) -> None:
+        """Learn that a stream ended without a goodbye; one that was replaced does not matter."""
+        if attachment is self._attachment and not self._ended:
+            self.detach("the stream ended")
+            self._port.stream_lost(self)
+
+    def fail(self, why: str) -> None:
+        """End a session whose client broke the rules; the machine is treated as after a loss."""
+        if not self._ended:
+            self._port.session_failed(self, why)
+            self.end(why)
+
+    def resume(self, opened: Opened, offset: int) -> bool:
+        """Take the client up again that has all device bytes before `offset`.
+
+        False, and nothing changes, if those that follow are not all here.
+        """
+        opened = replace(
+            opened,
+            resumed=True,
+            data_offset=offset,
+            accepted_offset=self._ledger.received_offset,
+            accepted_commands=self._ledger.received_commands,
+        )
+        if not self.outbox.resume(opened, offset):
+            return False
+        self._ledger.tell_again()
+        self.last_heard = self._clock()
+        return True
+
+    def hold(self) -> None:
+        """Let nothing of what is queued go out."""
+        self.is_held = True
+        self._port.scheduler.hold(self)
+
+    def release(self) -> None:
+        """Let what is queued go out."""
+        if self.is_held:
+            self.is_held = False
+            self._port.scheduler.release(self)
+            self._port.pump()
 
     # What the port tells.
 
@@ -200,10 +239,10 @@ class Session:
 
     def fence(self) -> int:
         """Drop what waits behind an operation: a stop ended its epoch. Returns how many."""
-        commands = [item for item in self._held if isinstance(item, Command)]
-        self._held = deque(item for item in self._held if isinstance(item, _Operation))
+        commands = self._held.drop_commands()
         for command in commands:
             self._refuse(command, CommandOutcome.FENCED, "a stop ended its epoch")
+        self.release()
         return len(commands)
 
     def void_queue(self) -> None:
@@ -211,10 +250,9 @@ class Session:
         now = self._clock()
         for queued in self._port.scheduler.drop(self):
             self.finish(queued, CommandOutcome.FLUSHED, now, "dropped by its own session")
-        commands = [item for item in self._held if isinstance(item, Command)]
-        self._held = deque(item for item in self._held if isinstance(item, _Operation))
-        for command in commands:
+        for command in self._held.drop_commands():
             self._refuse(command, CommandOutcome.FLUSHED, "dropped by its own session")
+        self.release()
         self._port.write_progressed()
 
     def progressed(self) -> None:
@@ -236,6 +274,9 @@ class Session:
 
     # Helpers.
 
+    def _must_queue(self) -> bool:
+        return bool(self._held) or self.is_held or self._ended
+
     def _malformed(self, command: Command) -> InvalidArgumentError:
         size = len(command.data)
         if not 1 <= size <= LARGEST_COMMAND_BYTES:
@@ -250,14 +291,19 @@ class Session:
             self._refuse(command, CommandOutcome.REFUSED, OBSERVES)
             return
         command = self._cut_realtime(command)
-        if self._held:
-            await self._until(lambda: len(self._held) < MOST_HELD)
+        try:
+            if self._held:
+                await self._until(lambda: len(self._held) < MOST_HELD)
+            elif not self._port.scheduler.has_room(len(command.data)):
+                await self._until_room(len(command.data))
+        except asyncio.CancelledError:  # the stream is gone, but the client knows it as accepted
+            if not self._ended:
+                self._held.append(command)
+            raise
         if self._held:
             self._held.append(command)
-            return
-        if not self._port.scheduler.has_room(len(command.data)):
-            await self._until(lambda: self._port.scheduler.has_room(len(command.data)))
-        self._enqueue(command)
+        else:
+            self._enqueue(command)
 
     def _cut_realtime(self, command: Command) -> Command:
         profile = self._port.profile
@@ -274,7 +320,7 @@ class Session:
         if not self._port.is_open:
             return
         try:
-            self._port.write_realtime(data)
+            self._port.write_realtime(data, self)
         except DeviceError:
             if self._port.is_open:
                 raise
@@ -319,21 +365,7 @@ class Session:
         self.send(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))
         return False
 
-    async def _run_held(self) -> None:
-        while self._held:
-            item = self._held[0]
-            if isinstance(item, _Operation):
-                await self._perform(item)
-            else:
-                size = len(item.data)
-                await self._until(lambda size=size: self._port.scheduler.has_room(size))  # type: ignore[misc]
-            if self._held and self._held[0] is item:
-                self._held.popleft()
-                if isinstance(item, Command):
-                    self._enqueue(item)
-        self._port.write_progressed()
-
-    async def _perform(self, operation: _Operation) -> None:
+    async def _perform(self, operation: Operation) -> None:
         try:
             result = await operation.run()
         except NotSupportedError as error:
@@ -343,13 +375,17 @@ class Session:
             result = OperationResult(operation.id, OperationOutcome.ERROR, str(error))
         self.send(result)
 
+    async def _until_room(self, size: int) -> None:
+        await self._until(lambda: self._port.scheduler.has_room(size))
+
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not (self._ended or condition()):
             await self._port.progress.wait()
 
     async def _idle(self, timeout_s: float) -> None:
         def idle() -> bool:
-            return not self._held and self._port.scheduler.waiting_of(self) == (0, 0)
+            waits = self._held or self._port.scheduler.waiting_of(self) != (0, 0)
+            return self.is_held or not waits
 
         try:
             await asyncio.wait_for(self._until(idle), timeout_s)
@@ -358,9 +394,7 @@ class Session:
 
     def _end(self) -> None:
         self._ended = True
-        if self._runner is not None:
-            self._runner.cancel()
-        self._held.clear()
+        self._held.end()
         self._port.session_ended(self)
 
     def _waiting(self) -> tuple[int, int]:
@@ -370,6 +404,6 @@ class Session:
             return 0, 0
         commands, size = scheduler.waiting_of(self)
         if self._held:
-            held = [item.data for item in self._held if isinstance(item, Command)]
+            held = [command.data for command in self._held.commands]
             return commands + len(held), size + sum(map(len, held))
         return commands, size

@@ -38,6 +38,8 @@ class PortCounters:
     failed_commands: int = 0
     device_errors: int = 0
     stops: int = 0
+    lost_sessions: int = 0
+    link_loss_actions: int = 0
     max_queue_commands: int = 0
     queue_time: TimeStats = field(default_factory=TimeStats)
     write_time: TimeStats = field(default_factory=TimeStats)

@@ -45,12 +45,14 @@ class PortWriter:
         counters: PortCounters,
         clock: Callable[[], float],
         listener: WriterListener,
+        on_program: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._scheduler = scheduler
         self._pacer = pacer
         self._counters = counters
         self._clock = clock
         self._listener = listener
+        self._on_program = on_program
         self._device: Device | None = None
         self._urgent = bytearray()
         self._polite = bytearray()
@@ -114,6 +116,7 @@ class PortWriter:
         if self._pacer.allowance(now, self._unsent(device), size) < size:
             return 0
         taken = self._hand_over(device, data, now)
+        self._on_program(now)
         if taken == size:
             self._counters.wrote_through()
         return taken
@@ -175,6 +178,7 @@ class PortWriter:
         taken = self._hand_over(device, data, now)
         if taken == 0:
             return
+        self._on_program(now)
         whole = self._scheduler.written(taken, now)
         if whole is not None:
             self._count(whole, now)

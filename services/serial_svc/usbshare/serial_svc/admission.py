@@ -1,0 +1,120 @@
+"""Who gets control of a port: a lost client its own session again, another one after it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from usbshare.common.line import ModemLines
+from usbshare.serial_svc.attendance import Attendance
+from usbshare.serial_svc.client import Client, Mode, Resumption
+from usbshare.serial_svc.events import Opened
+from usbshare.serial_svc.session import Session
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.port import SerialPort
+
+log = logging.getLogger(__name__)
+
+# Three heartbeats: one whose stream looks alive is taken for dead by its own identity after this.
+HALF_DEAD_S = 0.75
+
+
+class Admission:
+    """Opens the sessions of one port; decides who may take control from whom."""
+
+    def __init__(
+        self, port: SerialPort, attendance: Attendance, clock: Callable[[], float]
+    ) -> None:
+        self._port = port
+        self._attendance = attendance
+        self._clock = clock
+
+    async def open(self, client: Client, resumption: Resumption | None) -> Session:
+        """Return a new session, or the lost one that the client asks for.
+
+        Raises PortHeldError naming the holder, DeviceError when the device cannot be opened.
+        """
+        why_not = ""
+        if resumption is not None:
+            lost, why_not = self._take_up(client, resumption)
+            if lost is not None:
+                log.info("session %s taken up by %s", lost.client.session_id, client.peer)
+                return lost
+        if client.mode is Mode.CONTROL:
+            await self._make_way(client)
+        return await self._new_session(client, why_not)
+
+    async def _new_session(self, client: Client, why_not_resumed: str) -> Session:
+        port = self._port
+        session = Session(client, port, self._clock)
+        if client.mode is Mode.CONTROL:
+            self._attendance.take_control(session)
+            port.scheduler.add_source(session, client.ordering)
+        try:
+            await port.ensure_open()
+            session.send(replace(self._opened(session), not_resumed_reason=why_not_resumed))
+            self._attendance.add(session)
+        except BaseException:
+            port.release_control(session)
+            raise
+        if client.mode is Mode.CONTROL:
+            port.watch.begin(session)
+        port.changed()
+        log.info("session %s opened by %s", client.session_id, session.holder)
+        return session
+
+    def _opened(self, session: Session) -> Opened:
+        port = self._port
+        return Opened(
+            session.client.session_id,
+            port.describe(),
+            port.read_offset,
+            port.device.lines() if port.is_open else ModemLines(),
+            token=session.token if session.client.mode is Mode.CONTROL else "",
+            link_timeout_s=port.config.link_timeout_s,
+            resume_window_s=port.config.resume_window_s,
+        )
+
+    def _take_up(self, client: Client, resumption: Resumption) -> tuple[Session | None, str]:
+        """Return the lost session that a client asks for, or why it cannot have it."""
+        session = self._attendance.control
+        if client.mode is not Mode.CONTROL:
+            return None, "a session that observes has no token"
+        if session is None or session.token != resumption.token:
+            return None, "the session is over"
+        if session.client.identity != client.identity:
+            return None, "the session is another identity's"
+        session.detach("the client opened another stream")
+        opened = self._opened(session)
+        if not session.resume(opened, resumption.offset):
+            return None, "device bytes that were missed are not kept any more"
+        self._port.watch.begin(session)
+        return session, ""
+
+    async def _make_way(self, client: Client) -> None:
+        """End a session in control that is lost, or half dead and of the same identity.
+
+        Raises PortHeldError when it lives.
+        """
+        holder = self._attendance.control
+        if holder is None:
+            return
+        is_own = holder.client.identity == client.identity
+        if is_own and holder.is_attached:
+            await self._until_heard_or_dead(holder)
+        lives = holder.is_attached or not (is_own or self._port.watch.is_lost)
+        if holder is self._attendance.control and lives:
+            self._attendance.refuse()
+        if holder is self._attendance.control:
+            self._port.watch.lose(f"{client.identity} takes over")
+            holder.end("another session took over")
+
+    async def _until_heard_or_dead(self, holder: Session) -> None:
+        heard = holder.last_heard
+        await asyncio.sleep(max(0.0, heard + HALF_DEAD_S - self._clock()))
+        if holder.last_heard == heard:
+            holder.detach("a newer session of the same identity took over")

@@ -1,0 +1,78 @@
+"""What one session sent behind an operation on its line, which must be done first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from usbshare.serial_svc.client import Command
+from usbshare.serial_svc.events import OperationResult
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something that must wait for the bytes before it, and that the bytes after it wait for."""
+
+    id: int
+    run: Callable[[], Awaitable[OperationResult]]
+
+
+class HeldLine:
+    """Operations and the commands behind them, carried out in order by a task of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        perform: Callable[[Operation], Awaitable[None]],
+        until_room: Callable[[int], Awaitable[None]],
+        enqueue: Callable[[Command], None],
+        on_empty: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._perform = perform
+        self._until_room = until_room
+        self._enqueue = enqueue
+        self._on_empty = on_empty
+        self._items: deque[Command | Operation] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def commands(self) -> list[Command]:
+        """The commands that wait."""
+        return [item for item in self._items if isinstance(item, Command)]
+
+    def append(self, item: Command | Operation) -> None:
+        """Add something that comes after all that is here."""
+        self._items.append(item)
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run(), name=f"held {self._name}")
+
+    def drop_commands(self) -> list[Command]:
+        """Drop the commands and return them; operations stay."""
+        dropped = self.commands
+        self._items = deque(item for item in self._items if isinstance(item, Operation))
+        return dropped
+
+    def end(self) -> None:
+        """Drop everything."""
+        if self._runner is not None:
+            self._runner.cancel()
+        self._items.clear()
+
+    async def _run(self) -> None:
+        while self._items:
+            item = self._items[0]
+            if isinstance(item, Operation):
+                await self._perform(item)
+            else:
+                await self._until_room(len(item.data))
+            if self._items and self._items[0] is item:
+                self._items.popleft()
+                if isinstance(item, Command):
+                    self._enqueue(item)
+        self._on_empty()

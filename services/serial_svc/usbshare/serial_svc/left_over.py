@@ -1,0 +1,57 @@
+"""A machine that was at work when the service died: it is stopped before anybody writes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from usbshare.common.errors import DeviceError
+from usbshare.serial_svc.active_ports import ActivePorts
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.port import SerialPort
+
+log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 5.0
+
+
+class LeftOver:
+    """What one port was doing when the service died, and a note of what it does now."""
+
+    def __init__(
+        self, port: SerialPort, active_ports: ActivePorts | None, clock: Callable[[], float]
+    ) -> None:
+        self._port = port
+        self._active_ports = active_ports
+        self._clock = clock
+        self._profile = active_ports.profile_of(port.id) if active_ports else None
+
+    def note(self, active: bool) -> None:
+        """Note whether the machine is at work."""
+        if self._active_ports is not None:
+            self._active_ports.note(self._port.id, self._port.profile, active=active)
+
+    async def stop(self) -> None:
+        """Act on the machine, if it was at work, as after a lost link; an absent one is next."""
+        if self._profile is None:
+            return
+        try:
+            await asyncio.wait_for(self._port.ensure_open(), OPEN_TIMEOUT_S)
+        except (DeviceError, TimeoutError) as error:
+            log.warning("port '%s' was at work when the service died: %s", self._port.id, error)
+
+    def device_opened(self) -> None:
+        """Act now: nobody can have written to the device yet."""
+        port, profile = self._port, self._profile
+        if profile is None:
+            return
+        self._profile = None
+        log.warning("port '%s' was at work when the service died", port.id)
+        if port.config.profile is None:
+            port.profile = profile
+        port.activity.wrote(self._clock())
+        port.watch.act("the service died while the machine was at work")
+        port.activity.stopped()

@@ -1,0 +1,354 @@
+"""A lost control session: the machine is stopped, the queue held, the client may come back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from fakes.device import FakeDevice
+from fakes.waiting import until
+from usbshare.common.errors import PortHeldError
+from usbshare.common.line import LineSettings
+from usbshare.common.profiles import GRBL, RAW, Profile, StopAction
+from usbshare.common.pump import StreamPump
+from usbshare.serial_svc import activity, admission
+from usbshare.serial_svc.attachment import Attachment
+from usbshare.serial_svc.client import Client, Command, Mode, Resumption
+from usbshare.serial_svc.events import CommandOutcome, CommandResult, Data, Opened, SessionEvent
+from usbshare.serial_svc.link_loss import LinkLossPolicy
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.port_config import PortConfig
+from usbshare.serial_svc.session import Session
+
+FAST = LineSettings(baud=12_000_000)
+DOOR, RESUME, RESET = b"\x84", b"~", b"\x18"
+
+
+class Client1:
+    """A client with streams that remember what came."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.events: list[SessionEvent | None] = []
+        self.attachment = self.connect()
+        self._offset = self._number = 0
+
+    def connect(self) -> Attachment:
+        pump = StreamPump(self.session.outbox, self._take, time.monotonic)
+        self.attachment = self.session.attach(pump)
+        return self.attachment
+
+    async def send(self, data: bytes, epoch: int = 1) -> None:
+        self._number += 1
+        command = Command(self._number, None, epoch, self._offset, data)
+        self._offset += len(data)
+        await self.session.command(command)
+
+    def cut(self) -> None:
+        self.session.stream_ended(self.attachment)
+
+    def received(self) -> bytes:
+        return b"".join(e.data for e in self.events if isinstance(e, Data))
+
+    def results(self) -> list[CommandOutcome]:
+        return [e.outcome for e in self.events if isinstance(e, CommandResult)]
+
+    def opened(self) -> list[Opened]:
+        return [e for e in self.events if isinstance(e, Opened)]
+
+    async def _take(self, event: SessionEvent | None) -> None:
+        self.session.credit_due()
+        self.events.append(event)
+
+
+class Bench:
+    def __init__(self, **config: object) -> None:
+        chosen: dict[str, object] = {
+            "profile": GRBL,
+            "settings": FAST,
+            "link_timeout_s": 0.05,
+            "resume_window_s": 30.0,
+        }
+        made = PortConfig("laser", "fake", **(chosen | config))  # type: ignore[arg-type]
+        self.device = FakeDevice(FAST)
+        self.port = SerialPort(made, lambda _: self.device, time.monotonic, lambda: None)
+
+    async def open(self, name: str = "ann", resumption: Resumption | None = None) -> Client1:
+        client = Client(f"id-{name}", f"usbshare://site/{name}", name, "127.0.0.1:1", Mode.CONTROL,
+                        only_failures=True)  # fmt: skip
+        return Client1(await self.port.open_session(client, resumption))
+
+    async def take_up(self, lost: Client1, offset: int | None = None) -> Session:
+        client = replace(lost.session.client, session_id="id-again")
+        offset = len(lost.received()) if offset is None else offset
+        session = await self.port.open_session(client, Resumption(lost.session.token, offset))
+        if session is lost.session:
+            lost.connect()
+        return session
+
+    @property
+    def written(self) -> bytes:
+        return bytes(self.device.written)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    await made.port.close()
+
+
+async def lost(bench: Bench, client: Client1) -> None:
+    client.cut()
+    await until(lambda: bench.port.watch.is_lost)
+
+
+async def test_a_machine_at_work_is_stopped_when_its_client_is_silent(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X10\n")
+    await until(lambda: DOOR in bench.written)
+    assert bench.port.held
+    assert "nothing heard" in await asyncio.wait_for(client.attachment.ended, 30)
+    assert bench.port.counters.lost_sessions == bench.port.counters.link_loss_actions == 1
+
+
+async def test_a_machine_that_was_never_written_to_is_left_alone(bench: Bench) -> None:
+    client = await bench.open()
+    await lost(bench, client)
+    assert bench.written == b""
+    assert not bench.port.held
+
+
+async def test_a_machine_known_to_be_idle_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "SETTLED_S", 0.0)
+    client = await bench.open()
+    await client.send(b"G1 X10\n")
+    bench.device.say(b"<Idle|MPos:0,0,0>\r\n")
+    await lost(bench, client)
+    assert DOOR not in bench.written
+
+
+@pytest.mark.parametrize(
+    ("policy", "sent"),
+    [
+        (LinkLossPolicy.DOOR, DOOR),
+        (LinkLossPolicy.HOLD, b"!"),
+        (LinkLossPolicy.STOP, RESET),
+        (LinkLossPolicy.CONTINUE, b""),
+        (LinkLossPolicy.NONE, b""),
+    ],
+)
+async def test_each_policy_does_what_it_says(policy: LinkLossPolicy, sent: bytes) -> None:
+    bench = Bench(link_loss=policy)
+    client = await bench.open()
+    await client.send(b"G1 X10\n")
+    await lost(bench, client)
+    await until(lambda: bench.written == b"G1 X10\n" + sent)
+    assert bench.port.latched == (policy is LinkLossPolicy.STOP)
+    await bench.port.close()
+
+
+async def test_what_is_queued_waits_for_a_person(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.device.capacity = 0
+    await client.send(b"G1 X2\n")
+    await lost(bench, client)
+    bench.device.make_room(1000)
+    await until(lambda: bench.written == b"G1 X1\n" + DOOR)
+    assert await bench.take_up(client) is client.session
+    await client.send(b"G1 X3\n")
+    assert bench.written == b"G1 X1\n" + DOOR
+    client.session.realtime(RESUME)
+    assert bench.written == b"G1 X1\n" + DOOR + RESUME + b"G1 X2\nG1 X3\n"
+    assert not bench.port.held
+
+
+async def test_a_stop_with_resume_lets_go_too(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await lost(bench, client)
+    await bench.take_up(client)
+    await client.send(b"G1 X2\n")
+    await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert bench.written.endswith(RESUME + b"G1 X2\n")
+
+
+async def test_a_reset_voids_what_is_held(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.device.capacity = 0
+    await client.send(b"G1 X2\n")
+    await lost(bench, client)
+    bench.device.make_room(1000)
+    await bench.take_up(client)
+    client.session.realtime(RESET)
+    await client.send(b"G1 X3\n")
+    assert bench.written == b"G1 X1\n" + DOOR + RESET + b"G1 X3\n"
+
+
+async def test_a_stop_voids_what_is_held_and_latches(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.device.capacity = 0
+    await client.send(b"G1 X2\n")
+    await lost(bench, client)
+    bench.device.make_room(1000)
+    await bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob")
+    await bench.take_up(client)
+    client.session.realtime(RESUME)
+    assert b"G1 X2" not in bench.written
+    await until(lambda: client.results() == [CommandOutcome.FENCED])
+
+
+async def test_a_client_that_comes_back_in_time_finds_nothing_changed(bench: Bench) -> None:
+    bench = Bench(link_timeout_s=30.0)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    client.cut()
+    assert await bench.take_up(client) is client.session
+    await client.send(b"G1 X2\n")
+    assert bench.written == b"G1 X1\nG1 X2\n"
+    again = client.opened()[-1]
+    assert (again.resumed, again.accepted_offset, again.accepted_commands) == (True, 6, 1)
+    await bench.port.close()
+
+
+async def test_device_bytes_are_sent_again_from_where_the_client_stopped(bench: Bench) -> None:
+    client = await bench.open()
+    bench.device.say(b"one\n")
+    bench.device.say(b"two\n")
+    await until(lambda: client.received() == b"one\ntwo\n")
+    client.cut()
+    bench.device.say(b"three\n")
+    client.events.clear()
+    await bench.take_up(client, offset=4)
+    await until(lambda: client.received() == b"two\nthree\n")
+    assert client.opened()[0].data_offset == 4
+
+
+async def test_what_was_acknowledged_and_is_asked_for_again_makes_a_new_session(
+    bench: Bench,
+) -> None:
+    client = await bench.open()
+    bench.device.say(b"one\n")
+    await until(lambda: client.received() == b"one\n")
+    client.session.outbox.acknowledged(4)
+    client.cut()
+    session = await bench.take_up(client, offset=0)
+    assert session is not client.session
+    opened = Client1(session).opened()[0]
+    assert not opened.resumed
+    assert "not kept" in opened.not_resumed_reason
+    assert opened.data_offset == 4
+
+
+async def test_a_wrong_token_resumes_nothing(bench: Bench) -> None:
+    client = await bench.open()
+    client.cut()
+    again = await bench.open("ann", Resumption("guessed", 0))
+    assert again.session is not client.session
+    assert again.opened()[0].not_resumed_reason == "the session is over"
+
+
+async def test_another_identity_cannot_use_a_token(bench: Bench) -> None:
+    client = await bench.open()
+    with pytest.raises(PortHeldError):
+        await bench.open("bob", Resumption(client.session.token, 0))
+
+
+async def test_a_session_that_is_not_taken_up_ends() -> None:
+    bench = Bench(resume_window_s=0.05)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await lost(bench, client)
+    await until(lambda: client.session.has_ended)
+    assert bench.port.describe().holder is None
+    assert not bench.port.held
+    await bench.port.close()
+
+
+async def test_without_a_window_a_stream_that_ends_is_a_loss_at_once() -> None:
+    bench = Bench(resume_window_s=0.0, link_timeout_s=30.0)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    client.cut()
+    assert client.session.has_ended
+    await until(lambda: DOOR in bench.written)
+    await bench.port.close()
+
+
+async def test_the_same_identity_takes_over_from_a_dead_stream_at_once(bench: Bench) -> None:
+    bench = Bench(link_timeout_s=30.0)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    client.cut()
+    again = await bench.open()
+    assert client.session.has_ended
+    await until(lambda: DOOR in bench.written)
+    await again.send(b"$I\n")
+    await until(lambda: bench.written.endswith(b"$I\n"))
+    await bench.port.close()
+
+
+async def test_the_same_identity_takes_over_from_a_half_dead_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "HALF_DEAD_S", 0.05)
+    bench = Bench(link_timeout_s=30.0)
+    client = await bench.open()
+    await bench.open()
+    assert client.session.has_ended
+    assert "same identity" in await asyncio.wait_for(client.attachment.ended, 30)
+    await bench.port.close()
+
+
+async def test_nobody_takes_over_from_a_client_that_lives() -> None:
+    bench = Bench(link_timeout_s=30.0)
+    client = await bench.open()
+    opening = asyncio.create_task(bench.open())
+    await asyncio.sleep(0)
+    client.session.last_heard = time.monotonic() + 0.001
+    with pytest.raises(PortHeldError):
+        await opening
+    with pytest.raises(PortHeldError):
+        await bench.open("bob")
+    await bench.port.close()
+
+
+async def test_another_identity_takes_over_once_the_session_is_lost(bench: Bench) -> None:
+    client = await bench.open()
+    client.cut()
+    with pytest.raises(PortHeldError):
+        await bench.open("bob")
+    await until(lambda: bench.port.watch.is_lost)
+    await bench.open("bob")
+    assert client.session.has_ended
+
+
+async def test_a_binary_line_stands_still_and_goes_on_by_itself() -> None:
+    raw: Profile = RAW
+    bench = Bench(profile=raw)
+    client = await bench.open()
+    bench.device.capacity = 0
+    await client.send(b"\x00\x01")
+    await lost(bench, client)
+    bench.device.make_room(1000)
+    assert bench.written == b""
+    assert not bench.port.held
+    await bench.take_up(client)
+    assert bench.written == b"\x00\x01"
+    await bench.port.close()
+
+
+async def test_a_stopping_service_stops_the_machine_at_work(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await bench.port.close()
+    assert bench.written == b"G1 X1\n" + DOOR
