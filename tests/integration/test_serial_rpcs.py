@@ -176,7 +176,11 @@ async def test_a_second_controller_is_refused_and_an_observer_hears(served: Serv
     call, hello = await opened(served)
     second: Call = served.stub.Session(timeout=TIMEOUT_S)
     await second.write(opening())
-    error = await fails(second)
+    refused = asyncio.create_task(fails(second))
+    while not refused.done():
+        await call.write(pb.SessionRequest(heartbeat=pb.Heartbeat(id=1)))
+        await asyncio.wait((refused,), timeout=0.2)
+    error = await refused
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "port 'laser' is held by" in (error.details() or "")
     watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
@@ -426,5 +430,8 @@ async def test_bytes_of_a_client_that_vanishes_are_not_written_later(served: Ser
     await call.write(command(b"G4 P0\n" * 40, epoch=hello.port.epoch))
     call.cancel()
     laser = served.registry.get("laser")
-    await until(lambda: laser.session_count == 0)
+    await until(lambda: laser.held)
+    assert laser.scheduler.commands
+    await opened(served)
+    assert not laser.held
     assert laser.scheduler.commands == 0

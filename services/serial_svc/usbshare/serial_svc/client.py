@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.profiles import Priority
 from usbshare.serial_svc.scheduler import Ordering
+
+LARGEST_COMMAND_BYTES = 4096
 
 
 def new_session_id() -> str:
@@ -52,3 +55,13 @@ class Command(NamedTuple):  # one a line of G-code: a dataclass takes four times
     epoch: int
     offset: int
     data: bytes
+
+
+def malformed(command: Command, expected_offset: int) -> InvalidArgumentError:
+    """Return what is wrong with a command that has another size or offset than it may have."""
+    size = len(command.data)
+    if not 1 <= size <= LARGEST_COMMAND_BYTES:
+        return InvalidArgumentError(
+            f"command.data has {size} bytes; 1 to {LARGEST_COMMAND_BYTES} are allowed"
+        )
+    return InvalidArgumentError(f"command.offset is {command.offset}; {expected_offset} follows on")

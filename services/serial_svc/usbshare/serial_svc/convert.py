@@ -16,12 +16,12 @@ from usbshare.common.profiles import Priority, StopAction
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc import events as ev
 from usbshare.serial_svc.client import Command, Mode, Resumption
+from usbshare.serial_svc.convert_stats import duration, queue_message
 from usbshare.serial_svc.description import Holder, PortDescription, PortState
+from usbshare.serial_svc.link_loss import LinkLossPolicy
 from usbshare.serial_svc.operations import LineStep
-from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Change
-from usbshare.serial_svc.scheduler import Band, Ordering
-from usbshare.serial_svc.stats import TimeStats
+from usbshare.serial_svc.scheduler import Ordering
 
 LONGEST_NAME_BYTES = 64
 HEARTBEAT_INTERVAL_S = 0.25
@@ -93,10 +93,12 @@ _OPERATION_OUTCOMES = {
     ev.OperationOutcome.TIMEOUT: pb.OPERATION_OUTCOME_TIMEOUT,
     ev.OperationOutcome.NOT_SUPPORTED: pb.OPERATION_OUTCOME_NOT_SUPPORTED,
 }
-_BANDS = {
-    Band.NORMAL: pb.QUEUE_BAND_NORMAL,
-    Band.HIGH: pb.QUEUE_BAND_HIGH,
-    Band.OVERLOAD: pb.QUEUE_BAND_OVERLOAD,
+_POLICIES = {
+    LinkLossPolicy.DOOR: pb.LINK_LOSS_POLICY_DOOR,
+    LinkLossPolicy.HOLD: pb.LINK_LOSS_POLICY_HOLD,
+    LinkLossPolicy.STOP: pb.LINK_LOSS_POLICY_STOP,
+    LinkLossPolicy.CONTINUE: pb.LINK_LOSS_POLICY_CONTINUE,
+    LinkLossPolicy.NONE: pb.LINK_LOSS_POLICY_NONE,
 }
 _CHANGES = {
     Change.EXISTING: pb.PORT_CHANGE_EXISTING,
@@ -104,11 +106,6 @@ _CHANGES = {
     Change.UPDATED: pb.PORT_CHANGE_UPDATED,
     Change.REMOVED: pb.PORT_CHANGE_REMOVED,
 }
-
-
-def duration(seconds: float) -> Duration:
-    """Return a Duration of that many seconds."""
-    return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
 def seconds_of(
@@ -256,6 +253,8 @@ def port_message(port: PortDescription) -> pb.Port:
         observers=port.observers,
         epoch=port.epoch,
         latched=port.latched,
+        held=port.held,
+        link_loss=_POLICIES[port.link_loss],
     )
     if port.holder is not None:
         message.holder.CopyFrom(_holder_message(port.holder))
@@ -280,35 +279,6 @@ def _holder_message(holder: Holder) -> pb.Holder:
 def watch_message(change: Change, port: PortDescription) -> pb.WatchPortsResponse:
     """Return what happened to a port."""
     return pb.WatchPortsResponse(change=_CHANGES[change], port=port_message(port))
-
-
-def stats_message(port: SerialPort) -> pb.PortStats:
-    """Return a port's counters now."""
-    counters = port.counters
-    return pb.PortStats(
-        port_id=port.id,
-        sessions=port.session_count,
-        written_bytes=counters.written_bytes,
-        read_bytes=counters.read_bytes,
-        written_commands=counters.written_commands,
-        read_chunks=counters.read_chunks,
-        queue=_queue(port.queue_state()),
-        max_queue_commands=counters.max_queue_commands,
-        queue_time=_times(counters.queue_time),
-        write_time=_times(counters.write_time),
-        failed_commands=counters.failed_commands,
-        device_errors=counters.device_errors,
-        stops=counters.stops,
-    )
-
-
-def _times(times: TimeStats) -> pb.TimeStats:
-    return pb.TimeStats(
-        count=times.count,
-        min=duration(times.min_s),
-        mean=duration(times.mean_s),
-        max=duration(times.max_s),
-    )
 
 
 def response(event: ev.SessionEvent | None, credit: Credit | None) -> pb.SessionResponse:
@@ -366,15 +336,6 @@ def _operation_result(event: ev.OperationResult) -> pb.SessionResponse:
     return pb.SessionResponse(operation_result=result)
 
 
-def _queue(state: ev.QueueState) -> pb.QueueState:
-    return pb.QueueState(
-        commands=state.commands,
-        queued_bytes=state.queued_bytes,
-        band=_BANDS[state.band],
-        oldest_age=duration(state.oldest_age_s),
-    )
-
-
 _EVENTS: dict[type, Callable[[Any], pb.SessionResponse]] = {
     ev.Opened: _opened,
     ev.Data: _data,
@@ -389,7 +350,7 @@ _EVENTS: dict[type, Callable[[Any], pb.SessionResponse]] = {
     ev.PortChanged: lambda e: pb.SessionResponse(
         port_changed=pb.PortChanged(port=port_message(e.port))
     ),
-    ev.QueueState: lambda e: pb.SessionResponse(queue_state=_queue(e)),
+    ev.QueueState: lambda e: pb.SessionResponse(queue_state=queue_message(e)),
     ev.Gap: lambda e: pb.SessionResponse(
         gap=pb.Gap(lost_bytes=e.lost_bytes, next_offset=e.next_offset)
     ),

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from usbshare.common.line import LineSettings
+from usbshare.serial_svc.link_loss import LinkLossPolicy, policy_of
 
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
@@ -66,9 +67,11 @@ class PortDescription:
     observers: int
     epoch: int
     latched: bool
+    held: bool
+    link_loss: LinkLossPolicy
 
 
-def describe(port: SerialPort, state: PortState, holder: Holder | None) -> PortDescription:
+def describe(port: SerialPort, state: PortState) -> PortDescription:
     """Return a port as it is now."""
     return PortDescription(
         id=port.id,
@@ -81,8 +84,10 @@ def describe(port: SerialPort, state: PortState, holder: Holder | None) -> PortD
         configured_profile=port.config.profile.name if port.config.profile else "auto",
         profile=port.profile.name,
         settings=port.settings,
-        holder=holder,
-        observers=port.observers,
+        holder=port.attendance.holder,
+        observers=port.attendance.observers,
         epoch=port.epoch,
         latched=port.latched,
+        held=port.held,
+        link_loss=policy_of(port.config.link_loss, port.profile),
     )

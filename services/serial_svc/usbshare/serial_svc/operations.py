@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from usbshare.common.errors import InvalidArgumentError
@@ -110,10 +111,16 @@ class LineOperations:
 
     async def _sent_within(self, timeout_s: float) -> bool:
         try:
-            await asyncio.wait_for(self._port.until_sent(self._session), timeout_s)
+            await asyncio.wait_for(self._until_sent(), timeout_s)
         except TimeoutError:
             return False
         return True
+
+    async def _until_sent(self) -> None:
+        """Wait until what the session queued has left the host, by line time at least."""
+        while self._port.scheduler.waiting_of(self._session) != (0, 0):
+            await self._port.progress.wait()
+        await asyncio.sleep(max(0.0, self._port.line_clear_at - time.monotonic()))
 
     def _apply(self, step: LineStep) -> None:
         if step.dtr is not None or step.rts is not None:

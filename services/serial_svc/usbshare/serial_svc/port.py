@@ -78,16 +78,22 @@ class SerialPort:
         self._pacer = Pacer(config.settings.bytes_per_s)
         self.activity = Activity(clock, self.left_over.note)
         self._writer = PortWriter(
-            self.scheduler, self._pacer, self.counters, clock, self, self.activity.wrote
+            self.scheduler,
+            self._pacer,
+            self.counters,
+            clock,
+            self,
+            self.activity.wrote,
+            config.write_timeout_s,
         )
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self._realtime = Realtime(self, self._writer)
         self.stop_path = StopPath(self, clock)
         self.watch = LinkWatch(self, clock)
-        self._attendance = Attendance(config.id)
-        self._admission = Admission(self, self._attendance, clock)
-        self._queue_news = QueueNews(self.scheduler, clock, self._attendance.tell)
-        self._intake = Intake(self._attendance, self.counters, clock, self._recognised)
+        self.attendance = Attendance(config.id)
+        self._admission = Admission(self, self.attendance, clock)
+        self._queue_news = QueueNews(self.scheduler, clock, self.attendance.tell)
+        self._intake = Intake(self.attendance, self.counters, clock, self._recognised)
         if config.profile is None:
             self._intake.recognise()
         self._closing = False
@@ -117,16 +123,6 @@ class SerialPort:
         return self._intake.offset
 
     @property
-    def session_count(self) -> int:
-        """Sessions of both kinds."""
-        return len(self._attendance)
-
-    @property
-    def observers(self) -> int:
-        """Sessions that observe."""
-        return self._attendance.observers
-
-    @property
     def device(self) -> Device:
         """The open device; raises DeviceError while there is none."""
         if self._keeper.device is None:
@@ -135,7 +131,7 @@ class SerialPort:
 
     def describe(self) -> PortDescription:
         """Return the port as it is now."""
-        return describe(self, self._keeper.state, self._attendance.holder)
+        return describe(self, self._keeper.state)
 
     def queue_state(self) -> QueueState:
         """Return how full the queue is now."""
@@ -152,25 +148,21 @@ class SerialPort:
             raise DrainingError(f"port '{self.id}' is closing; the service is stopping")
         return await self._admission.open(client, resumption)
 
-    def session(self, session_id: str) -> Session | None:
-        """Return a session by its id, None if there is none."""
-        return self._attendance.get(session_id)
-
     def session_failed(self, session: Session, why: str) -> None:
         """Learn that a session's client broke the rules."""
-        if session is self._attendance.control:
+        if session is self.attendance.control:
             self.watch.lose(why)
 
     def stream_lost(self, session: Session) -> None:
         """Learn that a session has no stream any more: in control it may come back."""
-        if session is not self._attendance.control:
+        if session is not self.attendance.control:
             session.end("the stream ended")
         elif self.config.resume_window_s == 0:
             self.watch.lose("the stream ended")
 
     def session_ended(self, session: Session) -> None:
         """Forget a session; what it queued is dropped. Called by the session itself."""
-        if not self._attendance.remove(session):
+        if not self.attendance.remove(session):
             return
         dropped = self.scheduler.waiting_of(session)[0]
         self.release_control(session)
@@ -179,7 +171,7 @@ class SerialPort:
 
     def release_control(self, session: Session) -> None:
         """Let go of a session that may be in control, with what it queued."""
-        if self._attendance.give_up_control(session):
+        if self.attendance.give_up_control(session):
             self.watch.end()
             self.hold_back.release()
             self.scheduler.remove_source(session)
@@ -211,20 +203,17 @@ class SerialPort:
 
     def write_realtime(self, data: bytes, session: Session | None = None) -> None:
         """Write real-time bytes; a reset voids what the session queued, else what all did."""
-        self._realtime.write(data, [session] if session is not None else self._attendance)
+        self._realtime.write(data, [session] if session is not None else self.attendance)
 
     def discard_output(self) -> None:
         """Throw away what the driver still holds."""
         self._writer.discard()
         self._writer.pump()
 
-    async def until_sent(self, session: Session) -> None:
-        """Wait until what the session queued has left the host, by line time at least."""
-        while self.scheduler.waiting_of(session) != (0, 0):
-            await self.progress.wait()
-        remaining_s = self._pacer.clear_at - self._clock()
-        if remaining_s > 0:
-            await asyncio.sleep(remaining_s)
+    @property
+    def line_clear_at(self) -> float:
+        """When what was written has left by line time."""
+        return self._pacer.clear_at
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change the line's settings in one step; returns what took effect, tells all sessions."""
@@ -237,7 +226,7 @@ class SerialPort:
         self._writer.rate_changed(self.settings.bytes_per_s)
         if self.settings != before:
             self._line_changed()
-            self._attendance.tell(SettingsChanged(self.settings))
+            self.attendance.tell(SettingsChanged(self.settings))
             self.changed(tell=False)
         return self.settings
 
@@ -284,7 +273,7 @@ class SerialPort:
         self.latched = True
         self.activity.stopped()
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
-        return fenced + sum(session.fence() for session in self._attendance)
+        return fenced + sum(session.fence() for session in self.attendance)
 
     def stopped(self) -> None:
         """Count a stop and tell everybody."""
@@ -323,7 +312,7 @@ class SerialPort:
         self._closing = True
         if (acting := self.watch.act("the service is stopping")) is not None:
             await acting
-        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self._attendance))
+        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self.attendance))
         self._writer.detach()
         await self._keeper.close()
 
@@ -335,13 +324,9 @@ class SerialPort:
     def write_progressed(self) -> None:
         """Let those go on who wait for room or credit."""
         self.progress.fire()
-        if self._attendance.control is not None:
-            self._attendance.control.progressed()
+        if self.attendance.control is not None:
+            self.attendance.control.progressed()
         self._queue_news.changed()
-
-    def write_failed(self, reason: str) -> None:
-        """Give up a device that refuses a write."""
-        self.device_lost(reason)
 
     # What the device tells.
 
@@ -351,7 +336,7 @@ class SerialPort:
         if self.activity.is_active and self.profile.name == GRBL.name:
             idle = not self.scheduler.commands
             self.activity.heard(data, self._clock(), nothing_waits=idle)
-        control = self._attendance.control
+        control = self.attendance.control
         if control is not None and control.outbox.is_full:
             self.hold_back.hold(self.device)
 
@@ -361,7 +346,7 @@ class SerialPort:
 
     def lines_changed(self, lines: ModemLines) -> None:
         """Tell every session of the modem lines."""
-        self._attendance.tell(LinesChanged(lines))
+        self.attendance.tell(LinesChanged(lines))
 
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
@@ -401,11 +386,11 @@ class SerialPort:
     # Telling.
 
     def _line_changed(self) -> None:
-        for session in self._attendance:
+        for session in self.attendance:
             session.line_changed()
 
     def changed(self, *, tell: bool = True) -> None:
         """Tell everybody how the port is now."""
         if tell:
-            self._attendance.tell(PortChanged(self.describe()))
+            self.attendance.tell(PortChanged(self.describe()))
         self._on_change()

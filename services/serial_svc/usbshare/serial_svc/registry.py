@@ -106,7 +106,7 @@ class Registry:
             self.add(_plugged_in(port_id, found[port_id], limits))
         for port in self.ports:
             gone = port.config.usb is not None and port.id not in found
-            if gone and not port.session_count and not port.is_open:
+            if gone and not len(port.attendance) and not port.is_open:
                 log.info("port '%s' unplugged", port.id)
                 await self._ports.pop(port.id).close()
                 self._changed.fire()

@@ -19,6 +19,7 @@ from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import Client, Mode, new_session_id
+from usbshare.serial_svc.convert_stats import duration, stats_message
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.port import SerialPort
@@ -86,13 +87,15 @@ class SerialServicer(SerialServiceServicer):
         port = self._registry.get(request.port_id)
         who = peer_identity(context).name
         record = await port.stop_path.stop(convert.stop_action(request), who, reason)
+        drained = record.drain_delay_s
         return pb.StopResponse(
             epoch=record.epoch,
             latched=record.latched,
             sent=record.sent,
             fenced_commands=record.fenced_commands,
             receive_time=convert.timestamp(received),
-            write_delay=convert.duration(record.write_delay_s),
+            write_delay=duration(record.write_delay_s),
+            drain_delay=None if drained is None else duration(drained),
         )
 
     async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
@@ -109,8 +112,8 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")
         port = self._registry.get(request.port_id)
         await port.ensure_open()
-        port.write_realtime(request.data, port.session(request.session_id))
-        return pb.SendRealtimeResponse(write_delay=convert.duration(time.monotonic() - start))
+        port.write_realtime(request.data, port.attendance.get(request.session_id))
+        return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
     async def WatchStats(
         self, request: pb.WatchStatsRequest, context: Context
@@ -127,9 +130,9 @@ class SerialServicer(SerialServiceServicer):
         ports = [self._registry.get(port_id)] if port_id else self._registry.ports
         return pb.WatchStatsResponse(
             time=convert.timestamp(datetime.now(UTC)),
-            uptime=convert.duration(time.monotonic() - self._started_at),
-            clients=sum(port.session_count for port in self._registry.ports),
-            ports=[convert.stats_message(port) for port in ports],
+            uptime=duration(time.monotonic() - self._started_at),
+            clients=sum(len(port.attendance) for port in self._registry.ports),
+            ports=[stats_message(port) for port in ports],
         )
 
 

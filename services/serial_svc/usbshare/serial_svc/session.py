@@ -19,7 +19,7 @@ from usbshare.common.errors import (
 )
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.attachment import Attachment
-from usbshare.serial_svc.client import Client, Command, Mode
+from usbshare.serial_svc.client import LARGEST_COMMAND_BYTES, Client, Command, Mode, malformed
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import (
     CommandOutcome,
@@ -39,7 +39,6 @@ from usbshare.serial_svc.scheduler import Ordering, Queued
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
 
-LARGEST_COMMAND_BYTES = 4096
 LARGEST_REALTIME_BYTES = 64
 MOST_HELD = 256
 OBSERVES = "the session only observes; open it with control to write"
@@ -84,7 +83,7 @@ class Session:
         """Write or queue a command, waiting while the queue is full; refusals are told in band."""
         size = len(command.data)
         if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
-            raise self._malformed(command)
+            raise malformed(command, self._ledger.received_offset)
         self._ledger.receive(size)
         taken = 0
         if self._only_failures and self._controls and not self._must_queue():
@@ -276,15 +275,6 @@ class Session:
 
     def _must_queue(self) -> bool:
         return bool(self._held) or self.is_held or self._ended
-
-    def _malformed(self, command: Command) -> InvalidArgumentError:
-        size = len(command.data)
-        if not 1 <= size <= LARGEST_COMMAND_BYTES:
-            return InvalidArgumentError(
-                f"command.data has {size} bytes; 1 to {LARGEST_COMMAND_BYTES} are allowed"
-            )
-        expected = self._ledger.received_offset
-        return InvalidArgumentError(f"command.offset is {command.offset}; {expected} follows on")
 
     async def _queue(self, command: Command) -> None:
         if not self._controls:

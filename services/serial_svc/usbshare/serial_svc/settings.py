@@ -15,6 +15,7 @@ from usbshare.common.errors import ConfigError, UsbshareError
 from usbshare.common.host_names import clean_names
 from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
 from usbshare.common.profiles import BY_NAME, Profile, StopAction, StopPlan
+from usbshare.serial_svc.link_loss import LinkLossPolicy, action_of
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.sources import check_source
 
@@ -117,6 +118,10 @@ class PortTable(Table):
     flow_control: Literal["none", "rts_cts", "xon_xoff"] = "none"
     dtr: bool | None = None
     rts: bool | None = None
+    link_loss: Literal["by_profile", "door", "hold", "stop", "continue", "none"] = "by_profile"
+    link_timeout_s: float = Field(default=2.0, ge=0.5, le=60)
+    resume_window_s: float = Field(default=30.0, ge=0, le=3600)
+    write_timeout_s: float = Field(default=10.0, ge=0, le=600)
     stop: StopTable = Field(default_factory=StopTable)
 
     def line_settings(self) -> LineSettings:
@@ -131,18 +136,42 @@ class PortTable(Table):
             raise ValueError("[stop] needs a profile of raw, grbl or marlin beside it, not auto")
         return self
 
+    @model_validator(mode="after")
+    def _link_loss_needs_its_stop(self) -> Self:
+        policy, profile = self.policy(), self.profiled()
+        action = action_of(policy) if policy else None
+        if profile is None or action is None or action in profile.stops:
+            return self
+        raise ValueError(
+            f'link_loss = "{self.link_loss}" needs the bytes of that stop, which profile '
+            f"{self.profile} does not have: set [stop] {action.name.lower()}, or link_loss to "
+            "continue or none"
+        )
+
+    def policy(self) -> LinkLossPolicy | None:
+        """Return the configured policy, None where the profile decides."""
+        return None if self.link_loss == "by_profile" else LinkLossPolicy(self.link_loss)
+
+    def profiled(self) -> Profile | None:
+        """Return the profile with the port's own stops, None for `auto`."""
+        profile = BY_NAME.get(self.profile)
+        return self.stop.applied_to(profile) if profile else None
+
     def config(self, port_id: str, queue: QueueLimits) -> PortConfig:
         """Return what a port takes."""
-        profile = BY_NAME.get(self.profile)
         return PortConfig(
             id=port_id,
             source=self.source,
             description=self.description,
-            profile=self.stop.applied_to(profile) if profile else None,
+            profile=self.profiled(),
             settings=self.line_settings(),
             queue=queue,
             dtr=self.dtr,
             rts=self.rts,
+            link_loss=self.policy(),
+            link_timeout_s=self.link_timeout_s,
+            resume_window_s=self.resume_window_s,
+            write_timeout_s=self.write_timeout_s,
         )
 
 

@@ -43,6 +43,7 @@ class PortCounters:
     max_queue_commands: int = 0
     queue_time: TimeStats = field(default_factory=TimeStats)
     write_time: TimeStats = field(default_factory=TimeStats)
+    stop_write_time: TimeStats = field(default_factory=TimeStats)
 
     def wrote_through(self) -> None:
         """Count a command that waited for nothing."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usbshare.common.errors import DeviceError
+from usbshare.common.line import Completion
 from usbshare.common.profiles import StopAction, StopPlan
 
 if TYPE_CHECKING:
@@ -18,17 +19,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TAKE_TIMEOUT_S = 1.0
+DRAIN_TIMEOUT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class StopRecord:
-    """What a stop did; `write_delay_s` runs from the call to the driver having the bytes."""
+    """What a stop did, with times since the call.
+
+    `write_delay_s` is until the driver had the bytes, `drain_delay_s` until they had left the host,
+    None where nobody can tell.
+    """
 
     epoch: int
     latched: bool
     sent: bytes
     fenced_commands: int
     write_delay_s: float
+    drain_delay_s: float | None = None
 
 
 class StopPath:
@@ -55,7 +62,10 @@ class StopPath:
             await self._until_taken()
         finally:
             port.stopped()
-        record = StopRecord(port.epoch, port.latched, sent, fenced, self._clock() - start)
+        write_delay_s = self._clock() - start
+        port.counters.stop_write_time.add(write_delay_s)
+        drain_delay_s = self._clock() - start if await self._has_drained() else None
+        record = StopRecord(port.epoch, port.latched, sent, fenced, write_delay_s, drain_delay_s)
         _log_stop(action, port.id, who, why, record)
         return record
 
@@ -80,6 +90,13 @@ class StopPath:
         if not port.is_open:
             raise DeviceError(f"port '{port.id}' has no device: {port.reason}")
 
+    async def _has_drained(self) -> bool:
+        """Tell whether the driver says that all has left; it is not waited for long."""
+        try:
+            return await self._port.device.drain(DRAIN_TIMEOUT_S) is Completion.OK
+        except DeviceError:
+            return False
+
     def _carry_out(self, plan: StopPlan) -> bytes:
         port = self._port
         # A flush may take the line end that was written with it; a blank line harms nothing.
@@ -95,13 +112,15 @@ class StopPath:
 
 
 def _log_stop(action: StopAction, port_id: str, who: str, why: str, record: StopRecord) -> None:
+    drain_s = record.drain_delay_s
     log.warning(
-        "%s on port '%s' by %s: sent %r after %.3f ms, fenced %d commands%s",
+        "%s on port '%s' by %s: sent %r after %.3f ms%s, fenced %d commands%s",
         action.value,
         port_id,
         who,
         record.sent,
         record.write_delay_s * 1e3,
+        "" if drain_s is None else f" (drained after {drain_s * 1e3:.3f} ms)",
         record.fenced_commands,
         f" ({why})" if why else "",
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from usbshare.common.errors import DeviceError
-from usbshare.common.line import Device
+from usbshare.common.line import Device, FlowControl
 from usbshare.serial_svc.pacer import Pacer
 from usbshare.serial_svc.scheduler import Queued, Scheduler
 from usbshare.serial_svc.stats import PortCounters
@@ -31,7 +31,7 @@ class WriterListener(Protocol):
     def write_progressed(self) -> None:
         """Learn that bytes left the queue."""
 
-    def write_failed(self, reason: str) -> None:
+    def device_lost(self, reason: str) -> None:
         """Learn that the device refused a write for good."""
 
 
@@ -46,6 +46,7 @@ class PortWriter:
         clock: Callable[[], float],
         listener: WriterListener,
         on_program: Callable[[float], None] = lambda _: None,
+        write_timeout_s: float = 0.0,
     ) -> None:
         self._scheduler = scheduler
         self._pacer = pacer
@@ -53,6 +54,8 @@ class PortWriter:
         self._clock = clock
         self._listener = listener
         self._on_program = on_program
+        self._write_timeout_s = write_timeout_s
+        self._stall: asyncio.TimerHandle | None = None
         self._device: Device | None = None
         self._urgent = bytearray()
         self._polite = bytearray()
@@ -84,6 +87,7 @@ class PortWriter:
         self._urgent.clear()
         self._polite.clear()
         self._stop_timer()
+        self._end_stall()
 
     def rate_changed(self, bytes_per_s: float) -> None:
         """Pace at this rate from now on; what was written at another has left."""
@@ -138,7 +142,7 @@ class PortWriter:
             try:
                 self._device.discard_output()
             except DeviceError as error:
-                self._listener.write_failed(str(error))
+                self._listener.device_lost(str(error))
         self._pacer.reset()
         self._blocked = False
 
@@ -207,7 +211,7 @@ class PortWriter:
             return device.unsent_bytes()
         except DeviceError as error:
             self._blocked = True
-            self._listener.write_failed(str(error))
+            self._listener.device_lost(str(error))
             return sys.maxsize
 
     def _hand_over(self, device: Device, data: bytes, now: float) -> int:
@@ -216,13 +220,34 @@ class PortWriter:
             taken = device.write(data)
         except DeviceError as error:
             self._blocked = True
-            self._listener.write_failed(str(error))
+            self._listener.device_lost(str(error))
             return 0
         self._blocked = taken < len(data)
+        if taken:
+            self._end_stall()
+        if self._blocked:
+            self._watch_stall(device)
         self._pacer.written(taken, now)
         self._counters.written_bytes += taken
         self._last_byte = data[taken - 1 : taken] or self._last_byte
         return taken
+
+    def _watch_stall(self, device: Device) -> None:
+        """Give a device up that takes nothing for too long, unless its flow control may say so."""
+        may_stall = device.settings.flow_control is not FlowControl.NONE
+        if self._stall is None and self._write_timeout_s and not may_stall:
+            loop = asyncio.get_running_loop()
+            self._stall = loop.call_later(self._write_timeout_s, self._stalled)
+
+    def _stalled(self) -> None:
+        self._stall = None
+        if self._device is not None and self._blocked:
+            self._listener.device_lost(f"it has taken no bytes for {self._write_timeout_s:g} s")
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def _call_later(self, wait_s: float, now: float) -> None:
         if self._device is None:
