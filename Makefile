@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTO_VENV := .venv-proto
 NAME ?=
+MINUTES ?= 10
 PIP := -m pip install --disable-pip-version-check --no-input --progress-bar off
 
-.PHONY: help setup run-services demo test test-slow lint type proto proto-check bench lock clean
+.PHONY: help setup run-services demo test test-slow fuzz lint type proto proto-check bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -51,6 +52,9 @@ test: $(VENV)/.dev ## Run every fast test
 
 test-slow: $(VENV)/.dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m slow --timeout 1800
+
+fuzz: $(VENV)/.dev ## Send random input to every parser and to a service for ten minutes: MINUTES=10
+	@$(BIN)/python tests/fuzz/run.py $(MINUTES)
 
 lint: $(VENV)/.dev ## Check style, import walls and protos
 	@$(BIN)/ruff check .

@@ -8,7 +8,7 @@ import sys
 
 from bench.stage import BenchError
 
-NAMES = ("round_trip", "throughput", "backlog", "job")
+NAMES = ("round_trip", "throughput", "backlog", "job", "stop")
 
 
 def main(names: list[str]) -> int:

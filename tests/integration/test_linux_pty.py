@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -369,6 +370,142 @@ async def test_close_hangs_the_program_up_and_takes_the_link_away(
             assert os.read(descriptor, 10) == b""
         with pytest.raises(OSError, match="Input/output error"):
             os.write(descriptor, b"x")
+
+
+def read_to_the_end(descriptor: int, data: bytearray) -> None:
+    """Read as a program does that waits for the machine, until its port is gone."""
+    os.set_blocking(descriptor, True)
+    with contextlib.suppress(OSError):  # end of file or EIO, by what the system finds first
+        while more := os.read(descriptor, 4096):
+            data += more
+
+
+async def test_a_hung_up_program_reads_the_end_and_cannot_write_on(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        data = bytearray()
+        reading = asyncio.create_task(asyncio.to_thread(read_to_the_end, descriptor, data))
+        port.write(b"ok\n")
+        await until(lambda: data == b"ok\n")
+        port.hang_up()
+        assert listener.events[-1] == "closed"
+        await asyncio.wait_for(reading, 30)
+        for _ in range(3):
+            with pytest.raises(OSError, match="Input/output error"):
+                os.write(descriptor, b"G1 X10\n")
+    assert listener.written == b""
+    await port.close()
+
+
+async def test_after_a_hang_up_the_same_path_is_a_fresh_port(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    port.apply_settings(replace(SETTINGS, baud=57600))
+    with program(port) as old:
+        await until(lambda: listener.is_open)
+        os.write(old, b"written and not read when the port was hung up\n")
+        port.write(b"never read\n")
+        port.hang_up()
+        with program(port) as fresh:
+            os.write(fresh, b"$$\n")
+            await until(lambda: listener.written == b"$$\n" and listener.is_open)
+            assert termios.tcgetattr(fresh)[5] == termios.B57600
+            port.write(b"fresh\n")
+            assert await read_until(fresh, 6) == b"fresh\n"
+    await until(lambda: not listener.is_open)
+    assert [e for e in listener.events if e != "wrote"] == ["opened", "closed"] * 2
+    assert listener.settings == []
+    await port.close()
+
+
+async def test_the_path_never_vanishes_while_ports_are_hung_up(port: LinuxPty) -> None:
+    ended = asyncio.Event()
+
+    def watch() -> int:
+        seen = 0
+        while not ended.is_set():
+            assert is_taken(port.path)
+            seen += 1
+        return seen
+
+    watching = asyncio.create_task(asyncio.to_thread(watch))
+    for _ in range(50):
+        port.hang_up()
+        await asyncio.sleep(0)
+    ended.set()
+    assert await watching
+
+
+async def test_a_hang_up_with_no_program_tells_nothing(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    port.hang_up()
+    assert listener.events == []
+    with program(port) as descriptor:
+        os.write(descriptor, b"x")
+        await until(lambda: listener.written == b"x")
+    await port.close()
+    port.hang_up()
+    assert listener.lost == []
+
+
+async def test_what_a_paused_port_holds_is_void_after_a_hang_up(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    with program(port) as old:
+        await until(lambda: listener.is_open)
+        port.limit_reading(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(old, b"old" * 100)
+        port.hang_up()
+    with program(port) as descriptor:
+        os.write(descriptor, b"new")
+        assert listener.written == b""
+        port.limit_reading(4095)
+        await until(lambda: listener.written == b"new")
+    await port.close()
+
+
+async def test_a_port_that_cannot_come_back_is_lost_and_hung_up_all_the_same(
+    port: LinuxPty, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.ENOSPC, "out of pty devices")
+
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        monkeypatch.setattr(os, "openpty", none_left)
+        port.hang_up()
+        assert len(listener.lost) == 1
+        assert "out of pty devices" in listener.lost[0]
+        with pytest.raises(OSError, match="Input/output error"):
+            os.write(descriptor, b"x")
+    assert not is_taken(port.path)
+
+
+async def test_many_hang_ups_leave_no_descriptors(
+    any_kind: type[PtyPort], listener: Listener, tmp_path: Path
+) -> None:
+    port = any_kind(str(tmp_path / "COM10"))
+    await port.start(listener, SETTINGS)
+    port.hang_up()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(100):
+        with program(port):
+            port.hang_up()
+    assert len(os.listdir("/proc/self/fd")) == before
+    await port.close()
 
 
 async def test_exclusive_use_ends_with_the_program(port: LinuxPty, listener: Listener) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -308,6 +309,53 @@ async def test_close_hangs_the_program_up_and_frees_the_port(
     again = TcpPort(LoopbackAddress(*where))
     await again.start(listener, SETTINGS)
     await again.close()
+
+
+async def test_a_hung_up_program_reads_the_end_and_the_port_is_there_at_once(
+    port: TcpPort, listener: Listener
+) -> None:
+    reader, writer = old = await program(port, listener)
+    writer.write(b"before")
+    await until(lambda: listener.data == b"before")
+    port.hang_up()
+    assert listener.events[-1] == "closed"
+    async with asyncio.timeout(30):
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+    for _ in range(3):  # a sender that does not look carries on
+        writer.write(b"after")
+    fresh = await program(port, listener)
+    fresh[1].write(b"$$")
+    await until(lambda: listener.data.endswith(b"$$"))
+    assert listener.data == b"before$$"
+    assert [e for e in listener.events if e != "wrote"] == ["opened", "closed", "opened"]
+    with contextlib.suppress(OSError):
+        await hang_up(old)
+    await hang_up(fresh)
+
+
+async def test_a_hang_up_with_no_program_tells_nothing(port: TcpPort, listener: Listener) -> None:
+    port.hang_up()
+    assert listener.events == []
+    await hang_up(await program(port, listener))
+
+
+async def test_what_was_not_read_while_paused_is_void_after_a_hang_up(
+    port: TcpPort, listener: Listener
+) -> None:
+    old = await program(port, listener)
+    port.limit_reading(0)
+    old[1].write(b"old" * 1000)
+    await old[1].drain()
+    port.hang_up()
+    port.limit_reading(4096)
+    fresh = await program(port, listener)
+    fresh[1].write(b"new")
+    await until(lambda: listener.data)
+    assert listener.data == b"new"
+    with contextlib.suppress(OSError):
+        await hang_up(old)
+    await hang_up(fresh)
 
 
 async def test_a_taken_port_is_named(port: TcpPort, listener: Listener) -> None:

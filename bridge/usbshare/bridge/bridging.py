@@ -7,6 +7,8 @@ import getpass
 import random
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from usbshare.bridge.backoff import Backoff
@@ -15,6 +17,7 @@ from usbshare.bridge.link import Link, SessionChoice
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.report import Reporter
 from usbshare.bridge.upstream import Upstream
+from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.channel import Target
 from usbshare.common.line import LineSettings
@@ -50,8 +53,10 @@ async def bridge(choice: BridgeChoice, port: VirtualPort, reporter: Reporter) ->
     on_stop_signals(link.close)
     running = asyncio.create_task(link.run(), name="link")
     try:
-        await _show_port(running, relay, port, reporter, choice)
-        await _report_until(running, relay, reporter, choice)
+        if await _stands(running, relay):
+            async with _urgent_line(choice, relay, reporter):
+                await _show_port(relay, port, reporter, choice)
+                await _report_until(running, relay, reporter, choice)
     finally:
         reporter.end()
         running.cancel()
@@ -69,14 +74,8 @@ def client_name(program: str) -> str:
     return name.encode()[:64].decode(errors="ignore")
 
 
-async def _show_port(
-    running: asyncio.Task[None],
-    relay: Relay,
-    port: VirtualPort,
-    reporter: Reporter,
-    choice: BridgeChoice,
-) -> None:
-    """Make the port appear once the first session stands."""
+async def _stands(running: asyncio.Task[None], relay: Relay) -> bool:
+    """Wait for the first session; False when the end came before it."""
     connected = asyncio.create_task(relay.connected.wait(), name="connected")
     try:
         await asyncio.wait((running, connected), return_when=asyncio.FIRST_COMPLETED)
@@ -84,7 +83,30 @@ async def _show_port(
         connected.cancel()
     if running.done():
         running.result()
+    return not running.done()
+
+
+@asynccontextmanager
+async def _urgent_line(
+    choice: BridgeChoice, relay: Relay, reporter: Reporter
+) -> AsyncIterator[None]:
+    """Hold a connection for the program's stops; an observer's program has none."""
+    if choice.observe:
+        yield
         return
+    line = UrgentLine(lambda: SerialClient(choice.target, choice.bundle), reporter)
+    line.start()
+    relay.urgent_line = line
+    try:
+        yield
+    finally:
+        await line.close()
+
+
+async def _show_port(
+    relay: Relay, port: VirtualPort, reporter: Reporter, choice: BridgeChoice
+) -> None:
+    """Make the port appear."""
     settings = relay.remote.settings if relay.remote else LineSettings()
     await port.start(relay, settings)
     relay.port_is_ready = True

@@ -1,40 +1,36 @@
-"""The command line of the bridge; the only place that reads options and builds objects."""
+"""The command line of the bridge; the only place that reads options and builds objects.
+
+`stop` must not wait for what it does not need, so what the other commands need is imported where
+they begin.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from usbshare.bridge import listing, rfc2217_port, tcp_port
-from usbshare.bridge.bridging import BridgeChoice, bridge, client_name
+from usbshare.bridge import stopping
 from usbshare.bridge.client import SerialClient
-from usbshare.bridge.loopback_address import loopback_address
-from usbshare.bridge.messages import RemotePort
-from usbshare.bridge.report import JsonReporter, TextReporter
-from usbshare.bridge.rfc2217_port import Rfc2217Port
-from usbshare.bridge.sending import Answer, send_command
-from usbshare.bridge.tcp_port import TcpPort
-from usbshare.bridge.vcom.choose import virtual_port_for
-from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.channel import Target, parse_target
 from usbshare.common.errors import ConfigError, InvalidArgumentError, UsbshareError
 from usbshare.common.loop import run
 from usbshare.common.paths import client_bundle_path
-from usbshare.common.profiles import Priority
+from usbshare.common.profiles import Priority, StopAction
 from usbshare.common.tls import ClientBundle
+
+if TYPE_CHECKING:
+    from usbshare.bridge.messages import RemotePort
+    from usbshare.bridge.sending import Answer
+    from usbshare.bridge.virtual_port import VirtualPort
 
 BAD_USAGE_EXIT = 2
 _Command = Callable[..., Any]
-_PORT_MAKERS: dict[str, Callable[[str], VirtualPort]] = {
-    "vcom": virtual_port_for,
-    "tcp": lambda text: TcpPort(loopback_address(text, tcp_port.DEFAULT_PORT)),
-    "rfc2217": lambda text: Rfc2217Port(loopback_address(text, rfc2217_port.DEFAULT_PORT)),
-}
 
 
 class TargetType(click.ParamType[Target]):
@@ -136,6 +132,9 @@ def cli(
     if context.invoked_subcommand is not None:
         context.obj = (target, bundle, insecure)
         return
+    from usbshare.bridge.bridging import BridgeChoice, bridge  # noqa: PLC0415 - see the top
+    from usbshare.bridge.report import JsonReporter, TextReporter  # noqa: PLC0415
+
     virtual_port = _virtual_port(context, {"vcom": vcom, "tcp": tcp, "rfc2217": rfc2217})
     where, trust = _connection(context, target, bundle, insecure)
     reporter = JsonReporter() if as_json else TextReporter()
@@ -155,6 +154,8 @@ def list_ports(
     as_json: bool,
 ) -> None:
     """Show the ports of a host."""
+    from usbshare.bridge import listing  # noqa: PLC0415 - see the top
+
     where, trust = _connection(context, target, bundle, insecure)
     ports = run(_list(where, trust))
     click.echo(listing.as_json(ports) if as_json else listing.as_table(ports))
@@ -193,6 +194,37 @@ def send(
     click.echo(f"waited {queue_ms:.2f} ms, written in {write_ms:.2f} ms", err=True)
 
 
+@cli.command()
+@connection_options
+@click.option("--hold", is_flag=True, help="Hold the machine; the beam may stay on.")
+@click.option("--door", is_flag=True, help="Hold the machine with the beam off.")
+@click.option("--resume", is_flag=True, help="Go on after a hold.")
+@click.option("--rearm", is_flag=True, help="Let programs write again after an emergency stop.")
+@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
+@click.pass_context
+def stop(
+    context: click.Context,
+    target: Target | None,
+    bundle: Path | None,
+    insecure: bool,
+    hold: bool,
+    door: bool,
+    resume: bool,
+    rearm: bool,
+    port: str,
+    reason: str,
+) -> None:
+    """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
+    if hold + door + resume + rearm > 1:
+        raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
+    where, trust = _connection(context, target, bundle, insecure)
+    actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}
+    asked = (action for action, is_asked in actions.items() if is_asked)
+    action = None if rearm else next(asked, StopAction.EMERGENCY_STOP)
+    click.echo(asyncio.run(_stop(where, trust, port, action, reason)))
+
+
 def main() -> None:
     """Run the command line; every error is one clear line, 2 for bad usage."""
     try:
@@ -201,6 +233,23 @@ def main() -> None:
         _fail(error, BAD_USAGE_EXIT)
     except UsbshareError as error:
         _fail(error, 1)
+
+
+async def _stop(
+    target: Target,
+    bundle: ClientBundle | None,
+    port: str,
+    action: StopAction | None,
+    reason: str,
+) -> str:
+    """Stop, or re-arm where there is no action."""
+    client = SerialClient(target, bundle)
+    try:
+        if action is None:
+            return await stopping.rearm(client, port)
+        return await stopping.stop(client, port, action, reason)
+    finally:
+        await client.close()
 
 
 async def _list(target: Target, bundle: ClientBundle | None) -> list[RemotePort]:
@@ -220,6 +269,9 @@ async def _send(
     quiet_s: float,
     timeout_s: float,
 ) -> Answer:
+    from usbshare.bridge.bridging import client_name  # noqa: PLC0415 - see the top
+    from usbshare.bridge.sending import send_command  # noqa: PLC0415
+
     client = SerialClient(target, bundle)
     try:
         name = client_name("bridge send")
@@ -232,9 +284,11 @@ async def _send(
 
 def _virtual_port(context: click.Context, offered: dict[str, str | None]) -> VirtualPort:
     """Return the one port that is asked for; the command line goes before the environment."""
+    from usbshare.bridge.port_makers import PORT_MAKERS  # noqa: PLC0415 - see the top
+
     for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
         asked = [
-            _PORT_MAKERS[name](value)
+            PORT_MAKERS[name](value)
             for name, value in offered.items()
             if value is not None and context.get_parameter_source(name) is source
         ]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 import grpc
 
 from usbshare.bridge import convert
-from usbshare.bridge.messages import Event, Message, RemotePort
+from usbshare.bridge.messages import Event, Message, RemotePort, StopReport
 from usbshare.common.channel import Target, open_channel
 from usbshare.common.credit import Credit
-from usbshare.common.diagnose import why_unreachable
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.profiles import StopAction
 from usbshare.common.status import error_from_rpc
 from usbshare.common.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as pb
@@ -23,6 +25,21 @@ from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 CALL_TIMEOUT_S = 5.0
 
 _Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
+
+
+class ConnectionState(Enum):
+    """How a connection is; CONNECTING also from its end to the first attempt that fails."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    FAILING = "failing"
+
+
+_STATES = {
+    grpc.ChannelConnectivity.READY: ConnectionState.READY,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE: ConnectionState.FAILING,
+    grpc.ChannelConnectivity.SHUTDOWN: ConnectionState.FAILING,
+}
 
 
 class SessionStream:
@@ -77,23 +94,93 @@ class SerialClient:
         return [convert.remote_port(port) for port in reply.ports]
 
     async def open_session(
-        self, port_id: str, *, observe: bool = False, independent: bool = False, name: str
+        self,
+        port_id: str,
+        *,
+        observe: bool = False,
+        independent: bool = False,
+        name: str,
+        resume_token: str = "",
+        resume_offset: int = 0,
     ) -> SessionStream:
-        """Begin a session; its first event is `opened`, or an error that says why not."""
+        """Begin a session, or take one up; its first event is `opened`, or an error says why not.
+
+        A token is of a session that was lost; we have all device bytes before the offset.
+        """
         call: _Call = self._stub.Session()
         stream = SessionStream(call)
         request = convert.open_request(
-            port_id, observe=observe, independent=independent, client_name=name
+            port_id,
+            observe=observe,
+            independent=independent,
+            client_name=name,
+            resume_token=resume_token,
+            resume_offset=resume_offset,
         )
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # `receive` says why
             await call.write(request)
         return stream
+
+    async def stop(
+        self,
+        port_id: str,
+        action: StopAction,
+        reason: str = "",
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> StopReport:
+        """Stop the machine, whoever holds the port; returns what that did and how long it took."""
+        request = convert.stop_request(port_id, action, reason)
+        start = time.monotonic()
+        try:
+            reply = await self._stub.Stop(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return convert.stop_report(reply, time.monotonic() - start)
+
+    async def rearm(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> int:
+        """Release the latch of an emergency stop; returns the epoch in force."""
+        try:
+            reply = await self._stub.Rearm(pb.RearmRequest(port_id=port_id), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return reply.epoch
+
+    async def send_realtime(
+        self,
+        port_id: str,
+        data: bytes,
+        session_id: str = "",
+        timeout_s: float = CALL_TIMEOUT_S,
+        *,
+        waits_for_connection: bool = False,
+    ) -> None:
+        """Write real-time bytes ahead of every queue; a reset voids what that session queued.
+
+        What it raises says no more than gRPC does, since to look closer takes time.
+        """
+        request = pb.SendRealtimeRequest(port_id=port_id, data=data, session_id=session_id)
+        try:
+            await self._stub.SendRealtime(
+                request, timeout=timeout_s, wait_for_ready=waits_for_connection
+            )
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from error
+
+    async def watch_connection(self, tell: Callable[[ConnectionState], None]) -> None:
+        """Keep the connection up without a call on it, and tell of its states; never returns."""
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            tell(_STATES.get(state, ConnectionState.CONNECTING))
+            await self._channel.wait_for_state_change(state)
 
     async def explain(self, error: grpc.aio.AioRpcError) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
             return explained
+        # It loads half of TLS, which a stop must not wait for.
+        from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415
+
         why = await why_unreachable(self.target, self._bundle, CALL_TIMEOUT_S)
         return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
 

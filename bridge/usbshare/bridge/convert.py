@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,8 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from usbshare.bridge import messages as m
 from usbshare.common.credit import Credit
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
-from usbshare.common.profiles import BY_NAME, RAW, Priority
+from usbshare.common.profiles import BY_NAME, RAW, Priority, StopAction
 from usbshare.serial.v1 import serial_pb2 as pb
+
+LONGEST_REASON_BYTES = 200
 
 _PARITIES = {
     Parity.NONE: pb.PARITY_NONE,
@@ -32,13 +35,25 @@ _PRIORITIES = {
     Priority.NORMAL: pb.PRIORITY_NORMAL,
     Priority.LOW: pb.PRIORITY_LOW,
 }
+_STOP_ACTIONS = {
+    StopAction.HOLD: pb.STOP_ACTION_HOLD,
+    StopAction.SAFETY_DOOR: pb.STOP_ACTION_SAFETY_DOOR,
+    StopAction.RESUME: pb.STOP_ACTION_RESUME,
+    StopAction.EMERGENCY_STOP: pb.STOP_ACTION_EMERGENCY_STOP,
+}
 _PARITY_OF = {code: parity for parity, code in _PARITIES.items()}
 _STOP_BITS_OF = {code: bits for bits, code in _STOP_BITS.items()}
 _FLOW_CONTROL_OF = {code: flow for flow, code in _FLOW_CONTROLS.items()}
 
 
 def open_request(
-    port_id: str, *, observe: bool, independent: bool, client_name: str
+    port_id: str,
+    *,
+    observe: bool,
+    independent: bool,
+    client_name: str,
+    resume_token: str = "",
+    resume_offset: int = 0,
 ) -> pb.SessionRequest:
     """Return the first message; `independent` commands go by priority, each is answered."""
     return pb.SessionRequest(
@@ -48,6 +63,8 @@ def open_request(
             ordering=pb.ORDERING_PRIORITY if independent else pb.ORDERING_PROGRAM,
             results=pb.RESULT_POLICY_ALL if independent else pb.RESULT_POLICY_FAILURES,
             client_name=client_name,
+            resume_token=resume_token,
+            resume_offset=resume_offset,
         )
     )
 
@@ -100,6 +117,27 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         observers=port.observers,
         epoch=port.epoch,
         latched=port.latched,
+        held=port.held,
+    )
+
+
+def stop_request(port_id: str, action: StopAction, reason: str) -> pb.StopRequest:
+    """Return the request for a stop; a reason too long for the log is cut."""
+    short = reason.encode()[:LONGEST_REASON_BYTES].decode(errors="ignore")
+    return pb.StopRequest(port_id=port_id, action=_STOP_ACTIONS[action], reason=short)
+
+
+def stop_report(reply: pb.StopResponse, round_trip_s: float) -> m.StopReport:
+    """Return what a stop did."""
+    return m.StopReport(
+        epoch=reply.epoch,
+        latched=reply.latched,
+        sent=reply.sent,
+        fenced_commands=reply.fenced_commands,
+        receive_time=reply.receive_time.ToDatetime(UTC),
+        write_delay_s=_seconds(reply.write_delay),
+        drain_delay_s=_seconds(reply.drain_delay) if reply.HasField("drain_delay") else None,
+        round_trip_s=round_trip_s,
     )
 
 
@@ -185,8 +223,19 @@ _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
 
 
 def _opened(event: pb.Opened) -> m.OpenedEvent:
-    port = remote_port(event.port)
-    return m.OpenedEvent(event.session_id, port, event.data_offset, _lines(event.lines))
+    return m.OpenedEvent(
+        session_id=event.session_id,
+        port=remote_port(event.port),
+        data_offset=event.data_offset,
+        lines=_lines(event.lines),
+        resume_token=event.resume_token,
+        resumed=event.resumed,
+        not_resumed_reason=event.not_resumed_reason,
+        accepted_offset=event.accepted_offset,
+        accepted_commands=event.accepted_commands,
+        link_timeout_s=_seconds(event.link_timeout),
+        resume_window_s=_seconds(event.resume_window),
+    )
 
 
 def _result(event: pb.CommandResult) -> m.ResultEvent:

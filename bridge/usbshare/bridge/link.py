@@ -1,4 +1,4 @@
-"""Keeps one session alive: connects, converses, and connects again when the link is lost."""
+"""Keeps one session alive: connects, converses, and takes it up again when the link is lost."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.client import SerialClient, SessionStream
 from usbshare.bridge.latency import Latency
+from usbshare.bridge.link_listener import LinkListener
 from usbshare.bridge.messages import (
     Acknowledge,
     ClosedEvent,
     DataEvent,
     Event,
+    GapEvent,
     Goodbye,
     Heartbeat,
     HeartbeatEvent,
     Message,
     OpenedEvent,
+    OperationEvent,
 )
+from usbshare.bridge.resumption import Loss, Resumed, Resumption
 from usbshare.bridge.upstream import Upstream
+from usbshare.common.credit import Credit
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.pump import StreamPump
 
@@ -35,6 +40,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 0.25
 LINK_TIMEOUT_S = 2.0
 OPEN_TIMEOUT_S = 10.0
+TAKE_UP_TIMEOUT_S = 4.0
+SHORT_LIVED_S = 0.1
 GOODBYE_TIMEOUT_S = 5.0
 ACKNOWLEDGE_BYTES = 32 * 1024
 REASON_TIMEOUT_S = 0.5
@@ -49,35 +56,14 @@ class LinkState(Enum):
     ENDED = "ended"
 
 
-class LinkListener(Protocol):
-    """Whom a link tells."""
-
-    def link_connected(self, opened: OpenedEvent) -> None:
-        """Learn that a session stands."""
-
-    def link_data(self, event: DataEvent) -> None:
-        """Take bytes from the device."""
-
-    def link_event(self, event: Event) -> None:
-        """Take any other event of the session."""
-
-    def link_sent(self) -> None:
-        """Learn that something left `upstream`."""
-
-    def link_lost(self, reason: str) -> None:
-        """Learn that the session is gone."""
-
-    def link_waiting(self, wait_s: float, reason: str) -> None:
-        """Learn that the next attempt comes after `wait_s`, and why the last one failed."""
-
-
 @dataclass(frozen=True, slots=True)
 class SessionChoice:
-    """What to open."""
+    """What to open; `resumes`: whether a session that was lost is taken up again."""
 
     port_id: str
     observe: bool
     client_name: str
+    resumes: bool = True
 
 
 class LinkLostError(Exception):
@@ -85,7 +71,11 @@ class LinkLostError(Exception):
 
 
 class Link:
-    """One session after another on one port. `run` is its only task; `wake` says there is news."""
+    """One session after another on one port. `run` is its only task; `wake` says there is news.
+
+    A session that is lost is opened again at once, then after growing waits; for as long as it can
+    be taken up, nothing of the program is dropped.
+    """
 
     def __init__(
         self,
@@ -105,7 +95,12 @@ class Link:
         self._backoff = backoff
         self._clock = clock
         self._pump: StreamPump[Message] | None = None
-        self._has_stood = False
+        self._resumption = Resumption()
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._has_stood = self._tries_at_once = False
+        self._stood_at = 0.0
+        self._timeout_s = LINK_TIMEOUT_S
+        self._received_offset = 0
         self._ending = asyncio.Event()
         self._stream: SessionStream | None = None
         self._acknowledged_offset = 0
@@ -114,14 +109,17 @@ class Link:
 
     async def run(self) -> None:
         """Serve until `close`. A first attempt that fails raises why; later ones are repeated."""
-        while not self._ending.is_set():
-            self.state = LinkState.CONNECTING
-            try:
-                await self._until_ended()
-            except (UsbshareError, LinkLostError) as error:
-                if not self._has_stood:
-                    raise
-                await self._wait(str(error))
+        try:
+            while not self._ending.is_set():
+                try:
+                    await self._until_ended()
+                except (UsbshareError, LinkLostError) as error:
+                    if not self._has_stood:
+                        raise
+                    await self._wait(str(error))
+            self._abandon("the bridge ends")
+        finally:
+            self._stop_giving_up()
         self.state = LinkState.ENDED
 
     def close(self) -> None:
@@ -151,12 +149,20 @@ class Link:
         if pump is None or pump.is_busy:
             return False
         message = self._upstream.pass_through(data, self._clock())
-        return message is not None and pump.offer(message)
+        if message is None:
+            return False
+        pump.offer(message)  # a pump that has just failed takes nothing, but it goes again later
+        return True
 
     @property
     def is_connected(self) -> bool:
         """Tell whether a session stands."""
         return self.state is LinkState.CONNECTED
+
+    @property
+    def keeps_program(self) -> bool:
+        """Tell whether what the program writes will reach the device, now or after a loss."""
+        return self.is_connected or self._resumption.is_pending
 
     # The source of the pump.
 
@@ -186,37 +192,83 @@ class Link:
     async def _session(self) -> None:
         client = self._connect()
         try:
-            stream = await client.open_session(
-                self._choice.port_id,
-                observe=self._choice.observe,
-                name=self._choice.client_name,
-            )
-            await self._open(stream)
+            stream = await self._open(client)
             await self._converse(stream)
         except grpc.aio.AioRpcError as error:
+            if self._resumption.is_pending:  # no time to look closer
+                raise LinkLostError(_short(error)) from error
             raise await client.explain(error) from error
         except EOFError as error:
             raise LinkLostError("the service ended the stream without a goodbye") from error
         finally:
             await client.close()
 
-    async def _open(self, stream: SessionStream) -> None:
+    async def _open(self, client: SerialClient) -> SessionStream:
+        timeout_s = OPEN_TIMEOUT_S
+        if self._resumption.is_pending:
+            timeout_s = min(TAKE_UP_TIMEOUT_S, self._resumption.left_s(self._clock()))
         try:
-            event, credit = await asyncio.wait_for(stream.receive(), OPEN_TIMEOUT_S)
+            async with asyncio.timeout(timeout_s):
+                stream = await client.open_session(
+                    self._choice.port_id,
+                    observe=self._choice.observe,
+                    name=self._choice.client_name,
+                    resume_token=self._resumption.token,
+                    resume_offset=self._received_offset,
+                )
+                event, credit = await stream.receive()
         except TimeoutError as error:
             raise ConnectionRefusedByPeerError("the service does not answer") from error
         if not isinstance(event, OpenedEvent):
             raise LinkLostError(f"the service began a session with {event}")
-        self._upstream.begin(epoch=event.port.epoch, profile=event.port.profile)
-        self._stream = stream
-        self._acknowledged_offset = stream.taken_offset = event.data_offset
+        self._stands(stream, event, credit)
+        return stream
+
+    def _stands(self, stream: SessionStream, opened: OpenedEvent, credit: Credit | None) -> None:
+        news = self._resume(stream, opened) if opened.resumed else self._begin(stream, opened)
         if credit is not None:
             self._upstream.credit(credit)
-        self._backoff.reset()
+        self._stop_giving_up()
+        self._resumption.stands(opened)
+        self._timeout_s = opened.link_timeout_s or LINK_TIMEOUT_S
+        self._stream = stream
+        self._stood_at = self._clock()
         self._beats.clear()
+        self._backoff.reset()
         self._has_stood = True
         self.state = LinkState.CONNECTED
-        self._listener.link_connected(event)
+        if isinstance(news, Resumed):
+            self._listener.link_resumed(opened, news)
+        else:
+            self._listener.link_connected(opened, news)
+
+    def _resume(self, stream: SessionStream, opened: OpenedEvent) -> Resumed:
+        upstream, port = self._upstream, opened.port
+        if not self._resumption.is_pending or not upstream.can_resume(opened.accepted_offset):
+            self._abandon("the service took up what is not ours")
+            raise LinkLostError("the service took up what is not ours")
+        resent = upstream.resume(
+            opened.accepted_offset,
+            opened.accepted_commands,
+            epoch=port.epoch,
+            profile=port.profile,
+        )
+        if self._stream is not None:
+            stream.taken_offset = self._stream.taken_offset
+        return Resumed(self._resumption.away_s(self._clock()), resent)
+
+    def _begin(self, stream: SessionStream, opened: OpenedEvent) -> Loss | None:
+        """Begin a new session; returns what the end of the one before cost."""
+        loss = None
+        missed = opened.data_offset - self._received_offset
+        if self._has_stood and (missed or self._resumption.is_pending):
+            dropped = self._upstream.lose() if self._resumption.is_pending else 0
+            why = opened.not_resumed_reason or "it is a new session"
+            loss = Loss(dropped, missed if missed >= 0 else None, why)
+        self._upstream.begin(epoch=opened.port.epoch, profile=opened.port.profile)
+        self._received_offset = opened.data_offset
+        self._acknowledged_offset = stream.taken_offset = opened.data_offset
+        return loss
 
     async def _converse(self, stream: SessionStream) -> None:
         """Run until the goodbye is answered; whatever else ends it raises."""
@@ -238,8 +290,7 @@ class Link:
             if pump.ended.done() and not receive.done():
                 raise EOFError from pump.ended.result()
         except (grpc.aio.AioRpcError, EOFError, LinkLostError) as error:
-            self.state = LinkState.WAITING
-            self._listener.link_lost(_short(error))
+            self._lost(_short(error))
             raise
         finally:
             self._pump = None
@@ -254,23 +305,31 @@ class Link:
         while True:
             event, credit = await stream.receive()
             if type(event) is DataEvent:
+                self._received_offset = event[0] + len(event[1])
                 listener.link_data(event)
             elif type(event) is HeartbeatEvent:
                 self._beaten(event.id)
             elif type(event) is ClosedEvent:
                 break
             elif event is not None:
+                self._note(event)
                 listener.link_event(event)
             if credit is not None and upstream.credit(credit):
                 self.wake()
         if not self._ending.is_set():
             raise LinkLostError("the service closed the session")
 
+    def _note(self, event: Event) -> None:
+        if isinstance(event, GapEvent):
+            self._received_offset = event.next_offset
+        elif isinstance(event, OperationEvent):
+            self._upstream.answered(event.id)
+
     async def _beat_for_ever(self) -> None:
         while True:
             now = self._clock()
-            if self._beats and now - min(self._beats.values()) > LINK_TIMEOUT_S:
-                raise LinkLostError(f"no sign of life from the service for {LINK_TIMEOUT_S:g} s")
+            if self._beats and now - min(self._beats.values()) > self._timeout_s:
+                raise LinkLostError(f"no sign of life from the service for {self._timeout_s:g} s")
             self._beat += 1
             self._beats[self._beat] = now
             self._upstream.add_urgent(Heartbeat(self._beat, self.latency.typical_s))
@@ -285,10 +344,41 @@ class Link:
     async def _end_in_time(self) -> None:
         await self._ending.wait()
         await asyncio.sleep(GOODBYE_TIMEOUT_S)
-        self._listener.link_lost(f"no answer to the goodbye within {GOODBYE_TIMEOUT_S:g} s")
+        raise LinkLostError(f"no answer to the goodbye within {GOODBYE_TIMEOUT_S:g} s")
+
+    def _lost(self, reason: str) -> None:
+        now = self._clock()
+        self.state = LinkState.WAITING
+        self._tries_at_once = now - self._stood_at >= SHORT_LIVED_S
+        window_s = self._resumption.lost(now) if self._choice.resumes else 0.0
+        self._upstream.lose_link()
+        self._listener.link_lost(reason, window_s)
+        if window_s:
+            why = f"it did not come back within {window_s:g} s"
+            loop = asyncio.get_running_loop()
+            self._giving_up = loop.call_later(window_s, self._abandon, why)
+        else:
+            self._tell_abandoned(reason)
+
+    def _abandon(self, why: str) -> None:
+        """Give up a session that could still have come back, if there is one."""
+        self._stop_giving_up()
+        if self._resumption.is_pending:
+            self._resumption.give_up()
+            self._tell_abandoned(why)
+
+    def _tell_abandoned(self, why: str) -> None:
+        self._listener.link_abandoned(Loss(self._upstream.lose(), 0, why))
+
+    def _stop_giving_up(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
     async def _wait(self, reason: str) -> None:
-        self.state = LinkState.WAITING
+        at_once, self._tries_at_once = self._tries_at_once, False
+        if at_once or self._ending.is_set():
+            return
         wait_s = self._backoff.next_s()
         self._listener.link_waiting(wait_s, reason)
         with suppress(TimeoutError):

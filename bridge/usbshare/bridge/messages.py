@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from usbshare.common.line import LineSettings, ModemLines
@@ -96,16 +97,41 @@ class RemotePort:
     observers: int
     epoch: int
     latched: bool
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What a stop did. Delays run from the service receiving it; None where nobody can tell."""
+
+    epoch: int
+    latched: bool
+    sent: bytes
+    fenced_commands: int
+    receive_time: datetime
+    write_delay_s: float
+    drain_delay_s: float | None
+    round_trip_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedEvent:
-    """The session stands."""
+    """The session stands; if `resumed`, the one whose token we sent, of which nothing was lost.
+
+    `resume_token` is empty where it could not be taken up again, `link_timeout_s` 0 where not told.
+    """
 
     session_id: str
     port: RemotePort
     data_offset: int
     lines: ModemLines
+    resume_token: str = ""
+    resumed: bool = False
+    not_resumed_reason: str = ""
+    accepted_offset: int = 0
+    accepted_commands: int = 0
+    link_timeout_s: float = 0.0
+    resume_window_s: float = 0.0
 
 
 class DataEvent(NamedTuple):

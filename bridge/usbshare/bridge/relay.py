@@ -23,9 +23,13 @@ from usbshare.bridge.messages import (
     SettingsEvent,
 )
 from usbshare.bridge.report import Reporter, Status
+from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import Upstream
+from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.line import LineSettings
+
+HELD = "the machine is held: send ~ from your program or run `bridge stop --resume`"
 
 
 class Relay:
@@ -35,6 +39,7 @@ class Relay:
         self, port: VirtualPort, upstream: Upstream, reporter: Reporter, *, observe: bool
     ) -> None:
         self.link: Link | None = None
+        self.urgent_line: UrgentLine | None = None
         self.remote: RemotePort | None = None
         self.connected = asyncio.Event()
         self.port_is_ready = False
@@ -43,6 +48,7 @@ class Relay:
         self._upstream = upstream
         self._reporter = reporter
         self._observe = observe
+        self._session_id = ""
         self._unread = bytearray()
         self._ids = itertools.count(1)
         self._chosen: LineSettings | None = None
@@ -65,7 +71,7 @@ class Relay:
             reconnections=max(0, self.reconnections),
             sent_bytes=self._sent_bytes,
             received_bytes=self._received_bytes,
-            lost_bytes=self._lost_bytes,
+            lost_bytes=self._lost_bytes + self._upstream.dropped_realtime_bytes,
         )
 
     # The program's side.
@@ -80,17 +86,19 @@ class Relay:
             return
         self._upstream.add_program(data)
         self._wake()
+        self._send_stuck_stops()
         self._limit_reading()
 
     def program_opened(self) -> None:
         """Tell of a program that came."""
+        self._upstream.program_came()
         self._reporter.event("opened", f"a program opened {self._port.path}", path=self._port.path)
 
     def program_closed(self) -> None:
         """Tell of a program that left; what was meant for it is void."""
         self._unread.clear()
         self._tell_taken()
-        if self.link is not None and not self.link.is_connected:
+        if self.link is not None and not self.link.keeps_program:
             self._lost_bytes += self._upstream.discard()
         self._reporter.event("closed", f"{self._port.path} was closed", path=self._port.path)
 
@@ -113,7 +121,7 @@ class Relay:
             self._unread.clear()
             self._tell_taken()
         if written:
-            self._upstream.discard()
+            self._upstream.void()
         if not self._observe:
             self._upstream.add_urgent(Flush(next(self._ids), received, written))
             self._wake()
@@ -132,10 +140,12 @@ class Relay:
 
     # The link's side.
 
-    def link_connected(self, opened: OpenedEvent) -> None:
-        """Tell of the session; the program's settings are applied to the port again."""
+    def link_connected(self, opened: OpenedEvent, loss: Loss | None = None) -> None:
+        """Tell of a new session and of what the one before cost; settings are applied again."""
         self.reconnections += 1
-        self.remote = opened.port
+        before, self.remote = self.remote, opened.port
+        self._session_id = opened.session_id
+        unread = len(self._unread)
         self._received_offset = opened.data_offset
         self._unread.clear()
         if self.port_is_ready:
@@ -144,14 +154,38 @@ class Relay:
             self._upstream.add_first(Configure(next(self._ids), self._chosen))
             self._wake()
         self.connected.set()
-        if self._upstream.voided_bytes:
-            self._lose(self._upstream.voided_bytes, "what the program wrote before a stop is void")
+        self._tell_voided()
         self._reporter.event(
             "connected",
             f"connected to port '{opened.port.id}' ({opened.port.description or 'no description'})",
             port=opened.port.id,
             session=opened.session_id,
         )
+        if loss is not None:
+            self._tell_loss(loss, unread)
+        is_hung_up = loss is not None and loss.program_bytes > 0
+        if before is not None and before.epoch != opened.port.epoch and not is_hung_up:
+            self._hang_up(_why_fenced(opened.port))
+
+    def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
+        """Tell that the session goes on; nothing of the program was lost, unless a stop came."""
+        self.reconnections += 1
+        if self.port_is_ready:
+            self._port.show_lines(opened.lines)
+        self._tell_voided()
+        text = f"session resumed after {resumed.away_s:.1f} s"
+        if resumed.resent_bytes:
+            text += f": {resumed.resent_bytes} bytes of the program are sent again"
+        if opened.port.held:
+            text += f"; {HELD}"
+        self._reporter.event(
+            "resumed",
+            text,
+            away_s=round(resumed.away_s, 3),
+            resent_bytes=resumed.resent_bytes,
+            held=opened.port.held,
+        )
+        self._port_changed(opened.port)
 
     def link_data(self, event: DataEvent) -> None:
         """Give bytes to the program; what it does not take waits, and is not acknowledged."""
@@ -193,12 +227,14 @@ class Relay:
         """Read more of what the program writes."""
         self._limit_reading()
 
-    def link_lost(self, reason: str) -> None:
-        """Drop what cannot be continued, and say how much that is."""
-        in_doubt = self._upstream.lose()
-        self._lost_bytes += in_doubt
-        note = f"; {in_doubt} bytes of the program did not reach the device" if in_doubt else ""
-        self._reporter.event("lost", f"link lost: {reason}{note}", lost_bytes=in_doubt)
+    def link_lost(self, reason: str, window_s: float = 0.0) -> None:
+        """Tell that the link is down; what the program writes waits for it."""
+        note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
+        self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
+
+    def link_abandoned(self, loss: Loss) -> None:
+        """Tell what the end of a lost session cost."""
+        self._tell_loss(loss)
         self.link_sent()
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
@@ -206,9 +242,59 @@ class Relay:
         text = f"connecting again in {wait_s:.1f} s ({reason})"
         self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
 
+    def _tell_loss(self, loss: Loss, unread_bytes: int = 0) -> None:
+        """Tell what a session's end cost; a program must not go on behind a hole."""
+        missed = None if loss.device_bytes is None else loss.device_bytes + unread_bytes
+        self._lost_bytes += loss.program_bytes + (missed or 0)
+        if self._observe and missed == 0:
+            return
+        unknown = "an unknown number of" if missed is None else missed
+        self._reporter.event(
+            "not_resumed",
+            f"the session could not be resumed ({loss.why}): {loss.program_bytes} bytes of the "
+            f"program are lost or in doubt, {unknown} bytes of the device were missed",
+            program_bytes=loss.program_bytes,
+            device_bytes=missed,
+            reason=loss.why,
+        )
+        if loss.program_bytes:
+            self._hang_up(f"{loss.program_bytes} bytes of the program are lost or in doubt")
+
+    def _tell_voided(self) -> None:
+        if self._upstream.voided_bytes:
+            self._lose(self._upstream.voided_bytes, "what the program wrote before a stop is void")
+
     def _tell_taken(self) -> None:
         if self.link is not None:
             self.link.taken(self._received_offset - len(self._unread))
+
+    def _send_stuck_stops(self) -> None:
+        """Send stops on their own connection where the session's has not taken them at once."""
+        line = self.urgent_line
+        if line is None or self.remote is None or self.link is None:
+            return
+        if self.link.is_connected and not line.is_ready:
+            return
+        if stuck := self._upstream.take_emergency():
+            sending = line.send(stuck, self.remote.id, self._session_id)
+            sending.add_done_callback(lambda _: self._stops_sent())
+
+    def _stops_sent(self) -> None:
+        self._upstream.emergency_done()
+        self._wake()
+
+    def _hang_up(self, why: str) -> None:
+        """Take the port away from its program, which must not carry on; an observer's stays."""
+        if self._observe or not self.port_is_ready:
+            return
+        self._unread.clear()
+        self._tell_taken()
+        voided = self._upstream.void()
+        if voided:
+            self._lose(voided, "what the program wrote before its port was hung up is void")
+        self._port.hang_up()
+        self._limit_reading()
+        self._reporter.event("hung_up", f"{self._port.path} was hung up: {why}", reason=why)
 
     def _port_changed(self, port: RemotePort) -> None:
         before = self.remote
@@ -216,6 +302,8 @@ class Relay:
         voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         if voided:
             self._lose(voided, "what the program wrote before the stop or loss is void")
+        if before is not None and before.epoch != port.epoch:
+            self._hang_up(_why_fenced(port))
         if before is None or (before.state, before.latched) == (port.state, port.latched):
             return
         latch = ", latched by a stop" if port.latched else ""
@@ -238,3 +326,11 @@ class Relay:
     def _wake(self) -> None:
         if self.link is not None:
             self.link.wake()
+
+
+def _why_fenced(port: RemotePort) -> str:
+    if port.latched:
+        return "an emergency stop has latched the port; `bridge stop --rearm` releases it"
+    if port.state != "open":
+        return f"the device is gone{': ' + port.reason if port.reason else ''}"
+    return "an emergency stop has ended what its program was doing"

@@ -64,7 +64,7 @@ class Rfc2217Port(TcpPort):
         try:
             item = take_item(unread, self._most_bytes)
         except TelnetError as error:
-            self._hang_up(str(error))
+            self._expel(str(error))
             return False
         if isinstance(item, Command):
             self._obey(item)
@@ -82,7 +82,7 @@ class Rfc2217Port(TcpPort):
             _log.info("ignored a malformed request at %s: %s", self.path, command.raw.hex(" "))
             self._manager.suboption, self._manager.mode = None, M_NORMAL
 
-    def _hang_up(self, why: str) -> None:
+    def _expel(self, why: str) -> None:
         _log.warning("the program at %s is hung up: %s", self.path, why)
         if self._program is not None:
             self._program.abort()

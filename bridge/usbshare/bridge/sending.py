@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import grpc
@@ -14,6 +15,8 @@ from usbshare.bridge.messages import (
     DataEvent,
     Event,
     Goodbye,
+    Heartbeat,
+    HeartbeatEvent,
     Message,
     OpenedEvent,
     RemotePort,
@@ -25,6 +28,7 @@ from usbshare.common.errors import ConnectionRefusedByPeerError, DeviceError
 from usbshare.common.profiles import Priority
 
 COMMAND_ID = 1
+HEARTBEAT_S = 0.25
 _LAST_LINE = re.compile(rb"(?m)^(ok\b.*|error:.*|ALARM:.*|Error:.*|<.*>)\r?\n")
 
 
@@ -124,21 +128,32 @@ class _Events:
     def __init__(self, stream: SessionStream) -> None:
         self._stream = stream
         self._pending: asyncio.Task[Event] | None = None
+        self._beats = 0
 
     async def next(self) -> Event:
         """Return the next event."""
-        pending = self._pending or asyncio.create_task(self._receive(), name="receive")
-        self._pending = pending
-        event = await pending
-        self._pending = None
+        while (event := await self.next_within(HEARTBEAT_S)) is None:
+            pass
         return event
 
     async def next_within(self, timeout_s: float | None) -> Event | None:
-        """Return the next event, None if there is none in time."""
+        """Return the next event, None if there is none in time; shows meanwhile that we live."""
+        if timeout_s is None:
+            return await self.next()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         if self._pending is None:
             self._pending = asyncio.create_task(self._receive(), name="receive")
-        done, _ = await asyncio.wait((self._pending,), timeout=timeout_s)
-        return await self.next() if done else None
+        while (left_s := deadline - loop.time()) > 0 and not self._pending.done():
+            await asyncio.wait((self._pending,), timeout=min(HEARTBEAT_S, left_s))
+            if not self._pending.done():
+                self._beats += 1
+                with suppress(EOFError):  # the pending read is about to say why
+                    await self._stream.send(Heartbeat(self._beats, 0.0))
+        if not self._pending.done():
+            return None
+        pending, self._pending = self._pending, None
+        return pending.result()
 
     def stop(self) -> None:
         """Give the stream up."""
@@ -150,5 +165,5 @@ class _Events:
             event, _ = await self._stream.receive()
             if isinstance(event, DataEvent):
                 self._stream.taken_offset = event.offset + len(event.data)
-            if event is not None:
+            if event is not None and not isinstance(event, HeartbeatEvent):
                 return event

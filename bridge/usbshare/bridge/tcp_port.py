@@ -82,16 +82,20 @@ class TcpPort:
     def show_lines(self, lines: ModemLines) -> None:
         """Do nothing: plain TCP carries no modem lines."""
 
+    def hang_up(self) -> None:
+        """Close the program's connection, and that of one which waits for its turn; listen on."""
+        had_program = self._program is not None
+        self._abort_all()
+        if had_program:
+            _log.info("the program at %s was hung up", self.path)
+            self._listener.program_closed()
+
     async def close(self) -> None:
         """Listen no more; a program that is connected is hung up."""
         self._is_open = False
         if self._server is not None:
             self._server.close()
-        connections = (self._program, self._next)
-        self._program = self._next = None
-        for connection in connections:
-            if connection is not None:
-                connection.abort()
+        self._abort_all()
 
     # What a subclass may do otherwise.
 
@@ -155,6 +159,13 @@ class TcpPort:
             self._begin(following)
 
     # What is left is this class's own.
+
+    def _abort_all(self) -> None:
+        connections = (self._program, self._next)
+        self._program, self._next, self._is_starved = None, None, False
+        for connection in connections:
+            if connection is not None:
+                connection.abort()
 
     def _begin(self, program: ProgramConnection) -> None:
         self._program = program

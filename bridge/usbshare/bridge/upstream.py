@@ -1,16 +1,22 @@
 """What the program wrote and the service has no credit for yet: bounded, in order.
 
 Pure: time is passed in, nothing here waits. Real-time bytes leave the program's bytes as they
-arrive, so that a `!` is seen though a kilobyte waits before it.
+arrive, so that a `!` is seen though a kilobyte waits before it. What was sent is kept until it is
+consumed, so that a session that was lost can go on where it was.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
+from usbshare.bridge.in_flight import InFlight
 from usbshare.bridge.messages import (
+    Acknowledge,
     Configure,
+    Flush,
     Goodbye,
+    Heartbeat,
     Message,
     SendCommand,
     SendRealtime,
@@ -24,15 +30,24 @@ MOST_REALTIME_BYTES = 64
 
 
 class Upstream:
-    """Orders one program's bytes and requests for one session after another."""
+    """Orders one program's bytes and requests for one session after another.
+
+    `voided_bytes` is what the last `begin` or `resume` dropped because a stop had ended its epoch;
+    `dropped_realtime_bytes` counts, for ever, those that came at the wrong time to be sent.
+    """
 
     def __init__(self) -> None:
+        self.dropped_realtime_bytes = 0
         self._urgent: deque[Message] = deque()
         self._ordered: deque[bytearray | Configure | Goodbye] = deque()
         self._waiting_bytes = 0
         self._realtime_bytes = 0
         self._last_byte = b"\n"
         self._skips_line = False
+        self._is_down = False
+        self._emergencies = 0
+        self._in_flight = InFlight()
+        self._answered_id = 0
         self._profile = RAW
         self._epoch = 0
         self.begin(epoch=0, profile=RAW)
@@ -40,17 +55,47 @@ class Upstream:
     def begin(self, *, epoch: int, profile: Profile) -> None:
         """Start a session: offsets and credit count from 0 again.
 
-        What the program wrote in another epoch is void: `voided_bytes` says how much.
+        What the program wrote in another epoch is void.
         """
-        self._urgent.clear()
+        self.dropped_realtime_bytes += self._realtime_bytes
         self._realtime_bytes = 0
-        self.voided_bytes = self.discard() if epoch != self._epoch else 0
-        self._epoch = epoch
-        self._profile = profile
+        self._urgent.clear()
+        self._in_flight.clear()
         self._credit = Credit(0, 0, 0)
-        self._sent_offset = 0
-        self._sent_commands = 0
-        self._gatherer = Gatherer()
+        self._void_offset: int | None = None
+        self._go_on(0, 0, epoch, profile)
+
+    def lose_link(self) -> None:
+        """Keep everything for `resume` but what has its time: polls, overrides, signs of life.
+
+        Emergency bytes wait for `take_emergency`, not for the link: they are not kept either.
+        """
+        self._is_down = True
+        self._filter_realtime(lambda data: self._emergencies_of(data)[0])
+        self._urgent = deque(m for m in self._urgent if not isinstance(m, Heartbeat | Acknowledge))
+
+    def can_resume(self, accepted_offset: int) -> bool:
+        """Tell whether we can send what follows there."""
+        return self._credit.consumed_offset <= accepted_offset <= self._sent_offset
+
+    def resume(
+        self, accepted_offset: int, accepted_commands: int, *, epoch: int, profile: Profile
+    ) -> int:
+        """Go on with a session that has what was sent before the offset; the rest goes again.
+
+        Returns how many bytes that is. Real-time bytes that waited are dropped: one that stops or
+        starts a machine must not come late.
+        """
+        again = self._in_flight.beyond(accepted_offset)
+        self._in_flight.clear()
+        self._filter_realtime(lambda _: b"")
+        size = self._put_back(again, profile)
+        is_void = epoch != self._epoch
+        self._go_on(accepted_offset, accepted_commands, epoch, profile)
+        if self._void_offset is not None and accepted_offset <= self._void_offset:
+            self._void_offset = accepted_offset
+            self._urgent.append(Flush(0, received=False, written=True))
+        return 0 if is_void else size
 
     @property
     def room(self) -> int:
@@ -73,6 +118,8 @@ class Upstream:
         if epoch == self._epoch:
             return 0
         self._epoch = epoch
+        self._in_flight.void()
+        self._last_byte = b"\n"  # what comes now is another program, or its beginning
         return self.discard()
 
     def lose(self) -> int:
@@ -82,19 +129,22 @@ class Upstream:
         """
         in_doubt = self.unconsumed_bytes + self.discard()
         self._sent_offset = self._credit.consumed_offset
+        self._in_flight.clear()
         cut = in_doubt > 0 and self._last_byte != b"\n"
         self._skips_line = cut and self._profile.speaks_gcode
         return in_doubt
 
+    def program_came(self) -> None:
+        """Begin at the start of a line: a new program does not end that of the one before."""
+        self._skips_line = False
+        self._last_byte = b"\n"
+
     def add_program(self, data: bytes) -> None:
         """Take bytes that the program wrote."""
-        split = self._profile.split(data)
+        split = self._profile.split(data, at_line_start=self._last_byte == b"\n")
         if split.reset:
-            self.discard()
-        for start in range(0, len(split.realtime), MOST_REALTIME_BYTES):
-            piece = split.realtime[start : start + MOST_REALTIME_BYTES]
-            self._urgent.append(SendRealtime(piece, self._epoch))
-            self._realtime_bytes += len(piece)
+            self.void()
+        self._add_realtime(split.realtime)
         program = self._from_a_line_start(split.program)
         if not program:
             return
@@ -110,12 +160,12 @@ class Upstream:
 
         None takes nothing: they are for `add_program`.
         """
-        if self._ordered or self._urgent or self._skips_line:
+        if self._ordered or self._urgent or self._skips_line or self._emergencies:
             return None
         limit_offset, limit_commands, _ = self._credit
         if self._sent_offset + len(data) > limit_offset or self._sent_commands >= limit_commands:
             return None
-        if self._profile.has_realtime(data) or not self._gatherer.is_due(data):
+        if self._profile.has_urgent(data) or not self._gatherer.is_due(data):
             return None
         self._last_byte = data[-1:]
         return self._command(data, now)
@@ -135,6 +185,41 @@ class Upstream:
         """Add a message that waits for nothing."""
         self._urgent.append(message)
 
+    def take_emergency(self) -> bytes:
+        """Take the emergency bytes that could not leave at once, for another way to the machine.
+
+        If there are any, the program's later bytes wait until `emergency_done`.
+        """
+        taken = bytearray()
+
+        def without(data: bytes) -> bytes:
+            emergency, rest = self._emergencies_of(data)
+            taken.extend(emergency)
+            return rest
+
+        self._filter_realtime(without)
+        self.dropped_realtime_bytes -= len(taken)
+        self._emergencies += bool(taken)
+        return bytes(taken)
+
+    def emergency_done(self) -> None:
+        """Let the program's bytes go on after a `take_emergency` that returned some."""
+        self._emergencies -= 1
+
+    def answered(self, operation_id: int) -> None:
+        """Note that settings need not be sent again."""
+        self._answered_id = max(self._answered_id, operation_id)
+
+    def void(self) -> int:
+        """Drop the program's bytes, sent or not: it does not want them; returns those not sent.
+
+        After a loss the service is told again, unless it has bytes that came after them.
+        """
+        self._in_flight.void()
+        self._void_offset = self._sent_offset
+        self._last_byte = b"\n"
+        return self.discard()
+
     def discard(self) -> int:
         """Drop the program's bytes that have not been sent; returns how many."""
         dropped = self._waiting_bytes
@@ -146,13 +231,14 @@ class Upstream:
         """Take what the service grants; True if bytes wait for it."""
         self._credit = credit
         self._gatherer.acknowledged_offset = credit.consumed_offset
+        self._in_flight.consumed(credit.consumed_offset)
         return self._waiting_bytes > 0
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until `take` has something; 0 for now, None for until something comes."""
         if self._urgent:
             return 0.0
-        if not self._ordered:
+        if not self._ordered or self._emergencies:
             return None
         head = self._ordered[0]
         if not isinstance(head, bytearray):
@@ -173,8 +259,65 @@ class Upstream:
         head = self._ordered[0]
         if not isinstance(head, bytearray):
             self._ordered.popleft()
+            if isinstance(head, Configure):
+                self._in_flight.configured(self._sent_offset, head)
             return head
         return self._take_program(head, now)
+
+    def _go_on(self, offset: int, commands: int, epoch: int, profile: Profile) -> None:
+        self.voided_bytes = self.discard() if epoch != self._epoch else 0
+        self._epoch = epoch
+        self._profile = profile
+        self._sent_offset = offset
+        self._sent_commands = commands
+        self._gatherer = Gatherer()
+        self._is_down = False
+
+    def _put_back(self, again: list[bytes | Configure], profile: Profile) -> int:
+        """Put what must be sent again before what waits; returns how many bytes."""
+        size = 0
+        for item in reversed(again):
+            if isinstance(item, Configure):
+                if item.id > self._answered_id:
+                    self._ordered.appendleft(item)
+                continue
+            # The profile may have been recognised since: what is a real-time byte now is stale.
+            data = item if profile is self._profile else profile.split(item).program
+            self.dropped_realtime_bytes += len(item) - len(data)
+            if data:
+                self._ordered.appendleft(bytearray(data))
+            size += len(data)
+        self._waiting_bytes += size
+        return size
+
+    def _add_realtime(self, realtime: bytes) -> None:
+        if self._is_down:
+            kept = self._emergencies_of(realtime)[0]
+            self.dropped_realtime_bytes += len(realtime) - len(kept)
+            realtime = kept
+        for piece in self._profile.pieces(realtime, MOST_REALTIME_BYTES):
+            self._urgent.append(SendRealtime(piece, self._epoch))
+            self._realtime_bytes += len(piece)
+
+    def _filter_realtime(self, keep: Callable[[bytes], bytes]) -> None:
+        """Keep of each real-time message that waits only what `keep` returns; drop the rest."""
+        kept: deque[Message] = deque()
+        for message in self._urgent:
+            if not isinstance(message, SendRealtime):
+                kept.append(message)
+                continue
+            if data := keep(message.data):
+                kept.append(SendRealtime(data, message.epoch))
+            self.dropped_realtime_bytes += len(message.data) - len(data)
+            self._realtime_bytes -= len(message.data) - len(data)
+        self._urgent = kept
+
+    def _emergencies_of(self, realtime: bytes) -> tuple[bytes, bytes]:
+        """Part what overtakes the program: what is an emergency, the rest."""
+        parted: tuple[list[bytes], list[bytes]] = [], []
+        for unit in self._profile.pieces(realtime, 1):
+            parted[not self._profile.is_emergency(unit)].append(unit)
+        return b"".join(parted[0]), b"".join(parted[1])
 
     def _from_a_line_start(self, program: bytes) -> bytes:
         """Leave out the rest of a line whose beginning was lost."""
@@ -202,4 +345,5 @@ class Upstream:
         self._sent_offset = offset + len(data)
         self._sent_commands += 1
         self._gatherer.sent(self._sent_offset, now)
+        self._in_flight.append((self._sent_offset, data))
         return SendCommand(self._sent_commands, offset, data, self._epoch)

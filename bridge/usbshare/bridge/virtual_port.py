@@ -65,5 +65,11 @@ class VirtualPort(Protocol):
     def show_lines(self, lines: ModemLines) -> None:
         """Show the device's modem lines to the program, where the port can."""
 
+    def hang_up(self) -> None:
+        """Let the program see its port vanish as if the cable had been pulled.
+
+        A fresh one is at the same path at once. Tells `program_closed` if a program was there.
+        """
+
     async def close(self) -> None:
         """Take the port and its name away; a program that has it open sees a hang-up."""

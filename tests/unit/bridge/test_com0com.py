@@ -63,6 +63,7 @@ class PairedEnd:
         self.sent = bytearray()
         self.shown: list[tuple[bool | None, bool | None]] = []
         self.closed = False
+        self.inputs_discarded = 0
 
     @property
     def settings(self) -> LineSettings:
@@ -87,7 +88,8 @@ class PairedEnd:
     def discard_output(self) -> None:
         self.sent.clear()
 
-    def discard_input(self) -> None: ...
+    def discard_input(self) -> None:
+        self.inputs_discarded += 1
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         return settings
@@ -187,6 +189,48 @@ async def test_the_devices_lines_are_shown_crossed() -> None:
     port = await started(end, Listener())
     port.show_lines(ModemLines(cts=False, dsr=True))
     assert end.shown == [(True, False)]
+
+
+async def test_a_hung_up_program_sees_its_lines_fall_and_is_not_heard_until_it_has_closed() -> None:
+    listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
+    port = await started(end, listener)
+    end.program(dtr=True, rts=True)
+    port.write(b"not read yet")
+    port.hang_up()
+    assert listener.events == ["opened", "closed"]
+    assert end.shown == [(False, False)]
+    assert not end.sent
+    assert end.inputs_discarded == 1
+    port.show_lines(ModemLines(cts=True, dsr=True))
+    end.listener.data_received(b"G1 X10\n")
+    assert port.write(b"ok") == 2
+    assert not listener.written
+    assert not end.sent
+    assert end.shown == [(False, False)]
+    end.program(dtr=False, rts=False)
+    assert end.shown[-1] == (True, True)
+    end.program(dtr=True, rts=True)
+    end.listener.data_received(b"$$\n")
+    assert listener.written == b"$$\n"
+    assert listener.events == ["opened", "closed", "opened"]
+
+
+async def test_a_hang_up_with_no_program_changes_no_lines() -> None:
+    listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
+    port = await started(end, listener)
+    port.hang_up()
+    assert (listener.events, end.shown) == ([], [])
+    end.program(dtr=True, rts=True)
+    assert listener.events == ["opened"]
+
+
+async def test_a_hung_up_program_without_lines_is_told_gone_and_heard_again() -> None:
+    listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
+    port = await started(end, listener)
+    end.listener.data_received(b"G0\n")
+    port.hang_up()
+    end.listener.data_received(b"G1\n")
+    assert listener.events == ["opened", "closed", "opened"]
 
 
 async def test_close_closes_the_end_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from usbshare.bridge.messages import (
     OpenedEvent,
     SendCommand,
 )
+from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.errors import ConnectionRefusedByPeerError, PortHeldError
@@ -40,18 +42,48 @@ class Service:
         self.received: list[Message] = []
         self.streams: list[Stream] = []
         self.refuses: Exception | None = None
+        self.window_s = self.link_timeout_s = 0.0
+        self.forgets = False
+        self.accepted_offset = self.sent_bytes = 0
+        self.asked: list[tuple[str, int]] = []
         self.answers_heartbeats = True
 
     def connect(self) -> Any:
         return self
 
-    async def open_session(self, port_id: str, *, observe: bool, name: str) -> Stream:
+    async def open_session(
+        self, port_id: str, *, observe: bool, name: str, resume_token: str, resume_offset: int
+    ) -> Stream:
+        self.asked.append((resume_token, resume_offset))
         if self.refuses is not None:
             raise self.refuses
         stream = Stream(self)
-        stream.say(OpenedEvent(f"s{len(self.streams)}", REMOTE, 0, ModemLines()), PLENTY)
+        stream.say(self._opened(resume_token, resume_offset), PLENTY)
         self.streams.append(stream)
         return stream
+
+    def _opened(self, token: str, offset: int) -> OpenedEvent:
+        opened = OpenedEvent(
+            f"s{len(self.streams)}",
+            REMOTE,
+            self.sent_bytes,
+            ModemLines(),
+            link_timeout_s=self.link_timeout_s,
+        )
+        if not self.window_s:
+            return opened
+        opened = replace(opened, resume_token="secret", resume_window_s=self.window_s)
+        if token != "secret":
+            return opened
+        if self.forgets:
+            return replace(opened, not_resumed_reason="the session is over")
+        return replace(
+            opened,
+            resumed=True,
+            data_offset=offset,
+            accepted_offset=self.accepted_offset,
+            accepted_commands=1,
+        )
 
     async def explain(self, error: Exception) -> Exception:
         return ConnectionRefusedByPeerError(str(error))
@@ -92,10 +124,17 @@ class Listener:
         self.connected: list[str] = []
         self.events: list[Event] = []
         self.losses: list[str] = []
+        self.costs: list[Loss] = []
+        self.resumed: list[Resumed] = []
         self.waits: list[str] = []
 
-    def link_connected(self, opened: OpenedEvent) -> None:
+    def link_connected(self, opened: OpenedEvent, loss: Loss | None) -> None:
         self.connected.append(opened.session_id)
+        if loss is not None:
+            self.costs.append(loss)
+
+    def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
+        self.resumed.append(resumed)
 
     def link_event(self, event: Event) -> None:
         self.events.append(event)
@@ -105,8 +144,11 @@ class Listener:
 
     def link_sent(self) -> None: ...
 
-    def link_lost(self, reason: str) -> None:
+    def link_lost(self, reason: str, window_s: float) -> None:
         self.losses.append(reason)
+
+    def link_abandoned(self, loss: Loss) -> None:
+        self.costs.append(loss)
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
         self.waits.append(reason)
@@ -250,9 +292,111 @@ async def test_a_link_that_was_lost_is_not_connected_while_the_reason_is_sought(
 ) -> None:
     states: list[bool] = []
     monkeypatch.setattr(
-        bench.listener, "link_lost", lambda _: states.append(bench.link.is_connected)
+        bench.listener, "link_lost", lambda *_: states.append(bench.link.is_connected)
     )
     await bench.start()
     bench.service.streams[0].end()
     await until(lambda: states)
     assert states == [False]
+
+
+async def lose_with_bytes_in_flight(bench: Bench) -> None:
+    """Send 12 bytes, receive 5, and lose the link."""
+    bench.service.window_s = bench.service.window_s or 30.0
+    await bench.start()
+    bench.upstream.add_program(b"G0 X1\nG0 X2\n")
+    bench.link.wake()
+    bench.service.streams[0].say(DataEvent(0, b"ok\nok"))
+    await until(lambda: bench.sent(SendCommand) and bench.listener.events)
+    bench.service.streams[0].end()
+
+
+async def test_a_session_that_was_lost_is_taken_up_where_it_was(bench: Bench) -> None:
+    bench.service.accepted_offset = 6
+    await lose_with_bytes_in_flight(bench)
+    await until(lambda: bench.listener.resumed and len(bench.sent(SendCommand)) == 2)
+    assert bench.service.asked == [("", 0), ("secret", 5)]
+    assert bench.listener.resumed[0].resent_bytes == 6
+    assert bench.sent(SendCommand)[1] == SendCommand(2, 6, b"G0 X2\n", 1)
+    assert (bench.listener.costs, bench.listener.connected) == ([], ["s0"])
+
+
+async def test_the_first_attempt_after_a_loss_comes_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "SHORT_LIVED_S", 0.0)
+    await lose_with_bytes_in_flight(bench)
+    await until(lambda: bench.listener.resumed)
+    assert bench.listener.waits == []
+
+
+async def test_a_session_that_is_taken_up_again_knows_what_the_program_has_taken(
+    bench: Bench,
+) -> None:
+    bench.service.window_s = 30.0
+    await bench.start()
+    bench.link.taken(3)
+    bench.service.streams[0].end()
+    bench.link.taken(4)
+    await until(lambda: bench.listener.resumed)
+    assert bench.service.streams[1].taken_offset == 4
+
+
+async def test_a_session_that_cannot_be_resumed_says_what_that_costs(bench: Bench) -> None:
+    bench.service.forgets = True
+    bench.service.sent_bytes = 0
+    await lose_with_bytes_in_flight(bench)
+    bench.service.sent_bytes = 25
+    await until(lambda: bench.listener.costs)
+    assert bench.listener.costs == [Loss(12, 20, "the session is over")]
+    assert bench.listener.connected == ["s0", "s1"]
+
+
+async def test_a_session_that_does_not_come_back_in_time_is_given_up(bench: Bench) -> None:
+    bench.service.window_s = 0.05
+    await lose_with_bytes_in_flight(bench)
+    bench.service.refuses = PortHeldError("held")
+    await until(lambda: bench.listener.costs)
+    assert bench.listener.costs[0].program_bytes == 12
+    assert not bench.link.keeps_program
+    bench.service.refuses = None
+    await until(lambda: len(bench.listener.connected) == 2)
+    assert bench.service.asked[-1][0] == ""
+    assert bench.listener.resumed == []
+
+
+async def test_a_session_that_shall_not_be_resumed_is_given_up_at_once(bench: Bench) -> None:
+    bench.link._choice = replace(bench.link._choice, resumes=False)
+    await lose_with_bytes_in_flight(bench)
+    await until(lambda: len(bench.listener.connected) == 2)
+    assert bench.listener.costs[0].program_bytes == 12
+    assert {token for token, _ in bench.service.asked} == {""}
+
+
+async def test_a_service_that_has_what_was_never_sent_is_not_followed(bench: Bench) -> None:
+    bench.service.accepted_offset = 1000
+    await lose_with_bytes_in_flight(bench)
+    await until(lambda: len(bench.listener.connected) == 2)
+    assert bench.listener.costs[0].program_bytes == 12
+    assert bench.listener.resumed == []
+
+
+async def test_an_end_while_the_session_is_lost_says_what_that_costs(bench: Bench) -> None:
+    await lose_with_bytes_in_flight(bench)
+    bench.service.refuses = PortHeldError("held")
+    await until(lambda: bench.link.state is LinkState.WAITING and bench.listener.losses)
+    bench.link.close()
+    assert bench.running is not None
+    await asyncio.wait_for(bench.running, 30)
+    assert bench.listener.costs == [Loss(12, 0, "the bridge ends")]
+
+
+async def test_the_services_own_link_timeout_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "HEARTBEAT_S", 0.01)
+    bench.service.link_timeout_s = 0.05
+    bench.service.answers_heartbeats = False
+    await bench.start()
+    await until(lambda: bench.listener.losses)
+    assert "for 0.05 s" in bench.listener.losses[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
@@ -21,14 +22,16 @@ from usbshare.bridge.messages import (
     RemotePort,
     ResultEvent,
     SendCommand,
+    SendRealtime,
     SetLines,
     SettingsEvent,
 )
 from usbshare.bridge.relay import Relay
+from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.line import LineSettings, ModemLines
-from usbshare.common.profiles import RAW
+from usbshare.common.profiles import GRBL, RAW
 
 
 class Port:
@@ -40,6 +43,7 @@ class Port:
         self.room = 1 << 20
         self.taken = bytearray()
         self.limit = 4095
+        self.hang_ups = 0
         self.shown: list[object] = []
 
     async def start(self, listener: object, settings: LineSettings) -> None: ...
@@ -59,6 +63,9 @@ class Port:
     def show_lines(self, lines: ModemLines) -> None:
         self.shown.append(lines)
 
+    def hang_up(self) -> None:
+        self.hang_ups += 1
+
     async def close(self) -> None: ...
 
 
@@ -68,7 +75,7 @@ class FakeLink:
     def __init__(self) -> None:
         self.taken_offset = 0
         self.closed = False
-        self.is_connected = True
+        self.is_connected = self.keeps_program = True
         self.latency = Latency()
 
     def wake(self) -> None: ...
@@ -104,10 +111,15 @@ class Bench:
         self.connect()
         self.relay.port_is_ready = True
 
-    def connect(self, port: RemotePort = REMOTE, offset: int = 0) -> None:
+    def connect(self, port: RemotePort = REMOTE, offset: int = 0, loss: Loss | None = None) -> None:
         self.upstream.begin(epoch=port.epoch, profile=port.profile)
         self.upstream.credit(Credit(1 << 20, 1000, 0))
-        self.relay.link_connected(OpenedEvent("s1", port, offset, ModemLines()))
+        self.relay.link_connected(OpenedEvent("s1", port, offset, ModemLines()), loss)
+
+    def resume(self, port: RemotePort = REMOTE) -> None:
+        self.upstream.lose_link()
+        self.upstream.resume(0, 0, epoch=port.epoch, profile=port.profile)
+        self.relay.link_resumed(OpenedEvent("s1", port, 0, ModemLines()), Resumed(1.23, 7))
 
     def sent(self) -> list[Message]:
         messages = []
@@ -199,15 +211,78 @@ def test_an_observing_program_writes_nothing_and_is_told_once() -> None:
     assert bench.relay.status("laser", "connected").lost_bytes == 12
 
 
-def test_a_lost_link_says_how_many_bytes_are_in_doubt_and_drops_the_rest(bench: Bench) -> None:
-    bench.upstream.credit(Credit(6, 10, 0))
+def test_a_lost_link_says_that_nothing_is_lost_yet(bench: Bench) -> None:
     bench.relay.program_wrote(b"G0 X1\nG0 X2\n")
-    bench.sent()
-    bench.relay.link_lost("cable cut")
+    bench.relay.link_lost("cable cut", 30.0)
+    assert bench.reporter.events[-1] == (
+        "lost",
+        "link lost: cable cut; nothing is lost if it is back within 30 s",
+    )
+    assert bench.upstream.waiting_bytes == 12
+
+
+def test_a_session_that_is_over_says_what_is_in_doubt_and_hangs_up(bench: Bench) -> None:
+    bench.relay.link_lost("cable cut", 30.0)
+    bench.relay.link_abandoned(Loss(12, 0, "it did not come back"))
+    told = dict(bench.reporter.events)
+    assert "12 bytes of the program are lost or in doubt" in told["not_resumed"]
+    assert bench.port.hang_ups == 1
+    assert bench.relay.status("laser", "waiting").lost_bytes == 12
+
+
+def test_a_session_that_is_over_hangs_nobody_up_who_lost_nothing(bench: Bench) -> None:
+    bench.relay.link_abandoned(Loss(0, 0, "it did not come back"))
+    assert bench.port.hang_ups == 0
+
+
+def test_a_new_session_says_how_many_bytes_were_missed(bench: Bench) -> None:
+    bench.port.room = 2
+    bench.relay.link_data(DataEvent(0, b"abc"))
+    loss = Loss(5, 7, "the session is over")
+    bench.connect(offset=10, loss=loss)
+    told = dict(bench.reporter.events)
+    assert "5 bytes of the program" in told["not_resumed"]
+    assert "8 bytes of the device" in told["not_resumed"]
+    assert bench.relay.status("laser", "connected").lost_bytes == 13
+    assert bench.port.hang_ups == 1
+    assert bench.link.taken_offset == 10
+
+
+def test_a_resumed_session_goes_on_with_what_the_program_has_not_read(bench: Bench) -> None:
+    bench.port.room = 2
+    bench.relay.link_data(DataEvent(0, b"abc"))
+    bench.resume()
+    bench.port.room = 100
+    bench.relay.link_data(DataEvent(3, b"def"))
+    bench.relay.port_writable()
+    assert bench.port.taken == b"abcdef"
+    assert bench.relay.status("laser", "connected").lost_bytes == 0
+
+
+def test_a_resumed_session_tells_what_was_sent_again_and_that_the_machine_is_held(
+    bench: Bench,
+) -> None:
+    bench.resume(replace(REMOTE, held=True))
     name, text = bench.reporter.events[-1]
-    assert name == "lost"
-    assert "12 bytes of the program did not reach the device" in text
-    assert bench.upstream.waiting_bytes == 0
+    assert name == "resumed"
+    assert text.startswith("session resumed after 1.2 s: 7 bytes of the program are sent again")
+    assert "bridge stop --resume" in text
+
+
+def test_a_stop_while_the_session_was_lost_hangs_up(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.relay.program_wrote(b"G1 X100 S900\n")
+    bench.resume(replace(REMOTE, epoch=2, latched=True))
+    assert bench.port.hang_ups == 1
+    assert bench.sent() == []
+    assert bench.relay.status("laser", "connected").lost_bytes == 13
+
+
+def test_what_a_program_left_while_its_session_was_lost_is_kept(bench: Bench) -> None:
+    bench.link.is_connected = False
+    bench.relay.program_wrote(b"G0 X1\n")
+    bench.relay.program_closed()
+    assert bench.upstream.waiting_bytes == 6
 
 
 def test_the_programs_settings_are_applied_again_after_a_reconnection(bench: Bench) -> None:
@@ -249,8 +324,8 @@ def test_a_virtual_port_that_is_gone_ends_the_link(bench: Bench) -> None:
     assert bench.link.closed
 
 
-def test_what_a_program_left_while_the_link_was_down_is_void(bench: Bench) -> None:
-    bench.link.is_connected = False
+def test_what_a_program_left_after_its_session_was_over_is_void(bench: Bench) -> None:
+    bench.link.is_connected = bench.link.keeps_program = False
     bench.relay.program_wrote(b"G0 X1\n")
     bench.relay.program_closed()
     assert bench.upstream.waiting_bytes == 0
@@ -275,3 +350,105 @@ def test_what_was_written_before_a_stop_elsewhere_is_void_after_a_reconnection(
     bench.connect(replace(REMOTE, epoch=2))
     assert bench.sent() == []
     assert bench.relay.status("laser", "connected").lost_bytes == 13
+
+
+LATCHED = replace(REMOTE, epoch=2, latched=True)
+GONE = replace(REMOTE, epoch=2, state="absent", reason="unplugged")
+
+
+@pytest.mark.parametrize(
+    ("port", "why"), [(LATCHED, "`bridge stop --rearm` releases it"), (GONE, "gone: unplugged")]
+)
+def test_a_stop_and_a_lost_device_hang_the_program_up_and_say_why(
+    bench: Bench, port: RemotePort, why: str
+) -> None:
+    bench.port.room = 0
+    bench.relay.link_data(DataEvent(0, b"unread"))
+    bench.relay.program_wrote(b"G1 X10\n")
+    bench.relay.link_event(PortEvent(port))
+    assert bench.port.hang_ups == 1
+    assert bench.sent() == []
+    assert bench.link.taken_offset == 6
+    (text,) = [text for name, text in bench.reporter.events if name == "hung_up"]
+    assert text.startswith("/run/COM10 was hung up: ")
+    assert why in text
+
+
+def test_a_port_that_changes_within_its_epoch_hangs_nobody_up(bench: Bench) -> None:
+    bench.relay.link_event(PortEvent(LATCHED))
+    bench.relay.link_event(PortEvent(replace(LATCHED, latched=False)))
+    assert bench.port.hang_ups == 1
+
+
+def test_an_observers_port_is_not_hung_up() -> None:
+    bench = Bench(observe=True)
+    bench.relay.link_event(PortEvent(LATCHED))
+    assert bench.port.hang_ups == 0
+
+
+def test_a_hang_up_makes_room_for_the_next_program(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.relay.program_wrote(b"x" * READ_AHEAD_BYTES)
+    assert bench.port.limit == 0
+    bench.relay.link_event(PortEvent(LATCHED))
+    assert bench.port.limit == READ_AHEAD_BYTES
+
+
+class UrgentLine:
+    """A connection for stops that remembers what it was given."""
+
+    is_ready = True
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, str, str]] = []
+        self.sending: list[asyncio.Future[bool]] = []
+
+    def send(self, data: bytes, port_id: str, session_id: str) -> asyncio.Future[bool]:
+        self.sent.append((data, port_id, session_id))
+        self.sending.append(asyncio.get_running_loop().create_future())
+        return self.sending[-1]
+
+
+@pytest.fixture
+def stops(bench: Bench) -> UrgentLine:
+    bench.connect(replace(REMOTE, profile=GRBL))
+    line: Any = UrgentLine()
+    bench.relay.urgent_line = line
+    return cast("UrgentLine", line)
+
+
+async def test_a_stop_that_is_stuck_goes_another_way_and_the_program_waits_for_it(
+    bench: Bench, stops: UrgentLine
+) -> None:
+    bench.relay.program_wrote(b"G1 X1\n!\x18")
+    assert stops.sent == [(b"!\x18", "laser", "s1")]
+    bench.relay.program_wrote(b"$X\n")
+    assert bench.sent() == []
+    stops.sending[0].set_result(True)
+    await asyncio.sleep(0)
+    assert [m.data for m in bench.sent() if isinstance(m, SendCommand)] == [b"$X\n"]
+
+
+async def test_what_the_stream_takes_at_once_goes_no_other_way(
+    bench: Bench, stops: UrgentLine
+) -> None:
+    bench.link.wake = bench.sent
+    bench.relay.program_wrote(b"!")
+    assert stops.sent == []
+
+
+async def test_what_is_no_stop_goes_no_other_way(bench: Bench, stops: UrgentLine) -> None:
+    bench.relay.program_wrote(b"~?")
+    assert stops.sent == []
+    assert bench.sent() == [SendRealtime(b"~?", 1)]
+
+
+async def test_a_stop_stays_on_a_stream_that_stands_while_the_other_way_does_not(
+    bench: Bench, stops: UrgentLine
+) -> None:
+    stops.is_ready = False
+    bench.relay.program_wrote(b"!")
+    assert stops.sent == []
+    bench.link.is_connected = False
+    bench.relay.program_wrote(b"!")
+    assert stops.sent == [(b"!!", "laser", "s1")]

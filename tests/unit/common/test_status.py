@@ -19,6 +19,7 @@ ON_THE_WIRE = {
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
+    errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotSupportedError: grpc.StatusCode.UNIMPLEMENTED,
 }

@@ -58,7 +58,7 @@ def test_never_faster_than_the_line_and_never_more_than_a_lead_ahead(
         size = pacer.allowance(now, 0, PLENTY)
         pacer.written(size, now)
         sent += size
-        assert sent <= now * rate + pacer.lead_bytes + 1e-6
+        assert sent <= now * rate + pacer.lead_bytes + 0.01
         now += pause
 
 

@@ -36,6 +36,7 @@ from usbshare.bridge.messages import (
 )
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
+from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.errors import (
@@ -67,7 +68,7 @@ class RemoteLine:
         self._upstream = _ToldUpstream(self._show_upstream)
         self._link = Link(
             lambda: SerialClient(address.target, address.bundle),
-            SessionChoice(address.port_id, address.observe, client_name(_program())),
+            SessionChoice(address.port_id, address.observe, client_name(_program()), resumes=False),
             self._upstream,
             self,
             Backoff(random.random),
@@ -184,7 +185,7 @@ class RemoteLine:
 
     # The link's side: on the loop.
 
-    def link_connected(self, opened: OpenedEvent) -> None:
+    def link_connected(self, opened: OpenedEvent, loss: Loss | None) -> None:
         """Let `open` return."""
         self._show_upstream()
         self._exchange.opened(opened)
@@ -214,9 +215,15 @@ class RemoteLine:
         """Show the new room."""
         self._show_upstream()
 
-    def link_lost(self, reason: str) -> None:
+    def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
+        """Do nothing: no session is taken up again."""
+
+    def link_lost(self, reason: str, window_s: float) -> None:
         """End: a program must not go on in the middle of another session."""
         self._lose(f"the link to {self._address.target} is lost: {reason}")
+
+    def link_abandoned(self, loss: Loss) -> None:
+        """Do nothing: `link_lost` has told."""
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
         """Do nothing: there is no next attempt."""

@@ -55,6 +55,11 @@ class LinuxPty(PtyPort):
     def _somebody_seen(self) -> None:
         self._look()
 
+    def _look_for_program(self) -> None:
+        # One that opened in the very moment in which another left has been missed, see above.
+        if self._slave != _NONE:
+            self._look()
+
     def _hung_up(self) -> None:
         # Our own slave descriptor keeps the pty alive, so this is no program's leaving.
         self._lose("the system took the pty away")

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from usbshare.bridge.vcom.name_link import NameLink
 from usbshare.bridge.virtual_port import VirtualPortListener
+from usbshare.common.errors import ConfigError
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.common.posix_termios import raw, settings_of, with_settings
 from usbshare.common.tty_control import system_tty
@@ -57,9 +58,7 @@ class PtyPort(ABC):
         self._loop, self._listener = asyncio.get_running_loop(), listener
         self._link.claim()
         try:
-            self._make_pty(settings)
-            self._watch()
-            self._link.show(self._slave_path)
+            self._appear(settings)
         except BaseException:
             self._end()
             raise
@@ -70,6 +69,8 @@ class PtyPort(ABC):
 
         While no program has the port open, everything is taken and thrown away.
         """
+        if not self._has_program:
+            self._look_for_program()
         if not self._has_program:
             return len(data)
         try:
@@ -108,6 +109,25 @@ class PtyPort(ABC):
     def show_lines(self, lines: ModemLines) -> None:  # noqa: B027  # no system has more to do
         """Do nothing: a pty has no modem lines."""
 
+    def hang_up(self) -> None:
+        """Put a fresh pty under the name, then end the old one: its program sees end of file.
+
+        What that program wrote and nobody read is void. Not from within a listener's method.
+        """
+        if self._master == _NONE:
+            return
+        had_program, before = self._has_program, self._let_go()
+        try:
+            self._appear(self._settings)
+        except (OSError, ConfigError) as error:
+            self._lose(str(error))
+            return
+        finally:
+            _close_all(before)
+        _log.info("virtual port hung up: %s -> %s", self._link.path, self._slave_path)
+        if had_program:
+            self._listener.program_closed()
+
     async def close(self) -> None:
         """Take the name away, then the pty; a program that has it open sees a hang-up."""
         self._end()
@@ -133,6 +153,9 @@ class PtyPort(ABC):
     @abstractmethod
     def _hung_up(self) -> None:
         """Learn that the master reads end of file."""
+
+    def _look_for_program(self) -> None:  # noqa: B027  # not every system has a better way to see
+        """Make sure that nobody is there, before bytes are thrown away."""
 
     # What a subclass calls.
 
@@ -202,6 +225,12 @@ class PtyPort(ABC):
             self._note_status(status)
 
     # What is left is this class's own.
+
+    def _appear(self, settings: LineSettings) -> None:
+        """Make a pty and show it under the name, in the place of the one before."""
+        self._make_pty(settings)
+        self._watch()
+        self._link.show(self._slave_path)
 
     def _make_pty(self, settings: LineSettings) -> None:
         self._master, self._slave = os.openpty()
@@ -277,16 +306,24 @@ class PtyPort(ABC):
 
     def _end(self) -> None:
         self._link.remove()
-        if self._master == _NONE:
-            return
+        if self._master != _NONE:
+            _close_all(self._let_go())
+
+    def _let_go(self) -> tuple[int, int]:
+        """Watch the pty no more; returns its descriptors, which are still to be closed."""
         self._unwatch()
         self._stop_reader()
         self._loop.remove_writer(self._master)
-        self._has_program = False
-        for descriptor in (self._slave, self._master):
-            if descriptor != _NONE:
-                os.close(descriptor)
+        descriptors = self._slave, self._master
         self._master = self._slave = _NONE
+        self._has_program = self._is_hung_up = False
+        return descriptors
+
+
+def _close_all(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        if descriptor != _NONE:
+            os.close(descriptor)
 
 
 _CARRIED = LineSettings()

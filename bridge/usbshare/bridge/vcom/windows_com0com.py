@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from usbshare.bridge.vcom.com0com_pairs import INSTALLER_NAMED, paired_port
@@ -50,7 +51,9 @@ class Com0comPort:
         self._port_names = port_names
         self._make_device = device
         self._lines = ModemLines()
+        self._shown: tuple[bool | None, bool | None] = (True, True)
         self._has_program = False
+        self._is_void = False
         self._is_paused = False
         self._device: Device | None = None
         self._listener: VirtualPortListener
@@ -98,12 +101,27 @@ class Com0comPort:
 
     def show_lines(self, lines: ModemLines) -> None:
         """Show the device's DSR and CTS; the program's CD follows DSR as com0com wires it."""
+        self._shown = (lines.dsr, lines.cts)
+        if not self._is_void:
+            self._set_lines(*self._shown)
+
+    def hang_up(self) -> None:
+        """Drop DTR and RTS, and take nothing from the program until it has closed the port.
+
+        A program sees DSR, CTS and CD fall; com0com can neither close its port nor fail its
+        writes, so what it writes is thrown away. One that keeps DTR and RTS low is not seen to
+        close: its writes are taken again at once.
+        """
         if self._device is None:
             return
-        try:
-            self._device.set_lines(dtr=lines.dsr, rts=lines.cts)
-        except (DeviceError, NotSupportedError) as error:
-            _log.debug("lines not shown on %s: %s", self._name, error)
+        had_program = self._has_program
+        self._is_void = had_program and _shows_program(self._lines)
+        self._has_program = False
+        self._discard(self._device)
+        if self._is_void:
+            self._set_lines(dtr=False, rts=False)
+        if had_program:
+            self._listener.program_closed()
 
     async def close(self) -> None:
         """Give our end up; a program on the other end sees its lines drop."""
@@ -113,6 +131,8 @@ class Com0comPort:
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the program; that there are any shows that it is there."""
+        if self._is_void:
+            return
         self._note_program(is_there=True)
         self._listener.program_wrote(data)
 
@@ -145,10 +165,25 @@ class Com0comPort:
 
     def _take_lines(self, lines: ModemLines) -> None:
         self._lines = lines
-        if lines.dsr is None:
-            self._note_program(is_there=True)
-        else:
-            self._note_program(is_there=lines.dsr or bool(lines.cd))
+        is_there = lines.dsr is None or _shows_program(lines)
+        if self._is_void and not is_there:
+            self._is_void = False
+            self._set_lines(*self._shown)
+        if not self._is_void:
+            self._note_program(is_there=is_there)
+
+    def _set_lines(self, dtr: bool | None, rts: bool | None) -> None:
+        if self._device is None:
+            return
+        try:
+            self._device.set_lines(dtr=dtr, rts=rts)
+        except (DeviceError, NotSupportedError) as error:
+            _log.debug("lines not shown on %s: %s", self._name, error)
+
+    def _discard(self, device: Device) -> None:
+        with suppress(DeviceError):  # `device_lost` follows
+            device.discard_output()
+            device.discard_input()
 
     def _note_program(self, *, is_there: bool) -> None:
         if is_there == self._has_program:
@@ -160,6 +195,10 @@ class Com0comPort:
         if self._device is not None:
             self._device.discard_output()
         self._listener.program_closed()
+
+
+def _shows_program(lines: ModemLines) -> bool:
+    return bool(lines.dsr or lines.cd)
 
 
 def _port_name(registry: Any, end: str) -> str | None:

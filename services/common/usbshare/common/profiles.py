@@ -62,7 +62,8 @@ class Profile:
 
     That is either bytes, which may stand anywhere, or whole lines. `reset_line` is one of them
     which, as `reset` does, voids the program before it; it alone may bear a line number, since a
-    firmware that counts lines would miss any other.
+    firmware that counts lines would miss any other. Where a hold throws moves away, the program
+    cannot go on after it (`hold_keeps_program`).
     """
 
     name: str
@@ -72,6 +73,7 @@ class Profile:
     reset_line: bytes | None = None
     stops: dict[StopAction, StopPlan] = field(default_factory=dict)
     speaks_gcode: bool = False
+    hold_keeps_program: bool = True
     _realtime_bytes: bytes = field(init=False, repr=False, default=b"")
     _line_initials: bytes = field(init=False, repr=False, default=b"")
     _line_hints: tuple[bytes, ...] = field(init=False, repr=False, default=())
@@ -224,6 +226,7 @@ MARLIN = Profile(
         StopAction.RESUME: StopPlan(b"M108\n", own_line=True),
         StopAction.EMERGENCY_STOP: StopPlan(b"M112\n", flush=True, own_line=True),
     },
+    hold_keeps_program=False,
     speaks_gcode=True,
 )
 BY_NAME = {profile.name: profile for profile in (RAW, GRBL, MARLIN)}

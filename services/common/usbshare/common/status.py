@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from usbshare.common import errors
 from usbshare.common.errors import UsbshareError
@@ -144,6 +145,8 @@ def _domain_error(error: BaseException) -> UsbshareError | None:
     # A task group wraps what one of its tasks raised.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    if isinstance(error, DecodeError):
+        return errors.InvalidArgumentError("the bytes are no message of this RPC")
     return error if isinstance(error, UsbshareError) else None
 
 

@@ -6,10 +6,11 @@ Written without fsync: it is the process that may die; without power the machine
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from usbshare.common.paths import make_private
-from usbshare.common.profiles import BY_NAME, Profile
+from usbshare.common.profiles import BY_NAME, RAW, Profile
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +30,37 @@ class ActivePorts:
         try:
             if active:
                 self._make_folder()
-                (self._folder / port_id).write_text(profile.name, encoding="ascii")
+                self._replace(self._path(port_id), profile.name)
             else:
-                (self._folder / port_id).unlink(missing_ok=True)
+                self._path(port_id).unlink(missing_ok=True)
         except OSError as error:
             log.warning("cannot note in %s what port '%s' does: %s", self._folder, port_id, error)
 
     def profile_of(self, port_id: str) -> Profile | None:
-        """Return what was behind a port that was at work when the service died, else None."""
+        """Return what was behind a port that was at work when the service died, else None.
+
+        A note that cannot be read is one all the same: raw, which leaves it to the configuration.
+        """
         try:
-            name = (self._folder / port_id).read_text(encoding="ascii", errors="replace")
-        except OSError:
+            name = self._path(port_id).read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
             return None
-        return BY_NAME.get(name.strip())
+        except OSError as error:
+            log.warning("cannot read in %s what port '%s' did: %s", self._folder, port_id, error)
+            return None
+        return BY_NAME.get(name.strip(), RAW)
+
+    def _path(self, port_id: str) -> Path:
+        # Windows takes a file `com3` for the device, in any folder.
+        return self._folder / f"port-{port_id}"
+
+    def _replace(self, path: Path, text: str) -> None:
+        """Write a file that is there whole or not at all, whenever the process dies."""
+        temporary = path.with_name(f".{path.name}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with open(os.open(temporary, flags, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+        temporary.replace(path)
 
     def _make_folder(self) -> None:
         if not self._is_made:

@@ -11,18 +11,25 @@ from collections.abc import Callable
 
 # A report that crossed with a command says nothing about it.
 SETTLED_S = 0.25
-_REPORT = re.compile(rb"<(Idle|Alarm|Check|Sleep)[|,:>]")
-_LONGEST_START = 8
+LONGEST_REPORT_BYTES = 256
+_REPORT = re.compile(rb"<(\w+)[^<>]*>")
+_FREE_BYTES = re.compile(rb"\|Bf:\d+,(\d{1,6})")
+_AT_REST = frozenset({b"Idle", b"Check", b"Sleep"})
+_AT_WORK = frozenset({b"Run", b"Hold", b"Jog", b"Home", b"Door"})
+_NEVER = float("-inf")
 
 
 class Activity:
-    """Follows one device; `is_active` may be read at any time, `on_change` is told of changes."""
+    """Follows one device; `is_active` may be read at any time, `on_change` is told of changes.
 
-    def __init__(self, clock: Callable[[], float], on_change: Callable[[bool], None]) -> None:
+    A machine that was believed idle and says that it works, works on what it was sent before.
+    """
+
+    def __init__(self, on_change: Callable[[bool], None]) -> None:
         self.is_active = False
-        self._clock = clock
         self._on_change = on_change
-        self._written_at = float("-inf")
+        self._written_at = _NEVER
+        self._most_free_bytes = 0
         self._tail = b""
         self._tail_at = 0.0
 
@@ -33,30 +40,51 @@ class Activity:
             self._change(active=True)
 
     def heard(self, data: bytes, now: float, *, nothing_waits: bool) -> None:
-        """Look for a report that says idle; split over chunks anyhow."""
-        if not self.is_active:
+        """Look for GRBL's reports, split over chunks anyhow, also while not active."""
+        if not self._tail and b"<" not in data:
             return
-        begun_at = self._tail_at if self._tail else now
-        text = self._tail + data
-        if self._settled(text, begun_at) and nothing_waits:
-            self._change(active=False)
-        start = text.rfind(b"<", -_LONGEST_START)
-        if start < 0:
-            self._tail = b""
-        elif not self._tail or start > 0:
-            self._tail, self._tail_at = text[start:], now
-        else:
-            self._tail = text[start:]
+        text, end = self._tail + data, 0
+        for report in _REPORT.finditer(text):
+            is_older = bool(self._tail) and report.start() == 0
+            self._reported(report, self._tail_at if is_older else now, nothing_waits)
+            end = report.end()
+        self._keep(text, max(end, text.rfind(b"<")), now)
 
     def stopped(self) -> None:
         """Note that the machine was stopped, or is gone."""
+        self._written_at = _NEVER
+        self._most_free_bytes = 0
         if self.is_active:
             self._change(active=False)
 
-    def _settled(self, text: bytes, begun_at: float) -> bool:
-        return begun_at - self._written_at >= SETTLED_S and _REPORT.search(text) is not None
+    def _reported(self, report: re.Match[bytes], begun_at: float, nothing_waits: bool) -> None:
+        """Take a report whose first byte came at `begun_at`."""
+        state = report[1]
+        # In a dwell (G4) GRBL says Idle, though lines wait in its receive buffer.
+        is_at_rest = (self._is_empty(report[0]) and state in _AT_REST) or state == b"Alarm"
+        is_settled = begun_at - self._written_at >= SETTLED_S and nothing_waits
+        if self.is_active and is_at_rest and is_settled:
+            self._change(active=False)
+        elif not self.is_active and state in _AT_WORK and self._written_at != _NEVER:
+            self._change(active=True)
+
+    def _is_empty(self, report: bytes) -> bool:
+        """Tell whether the receive buffer is empty, as far as the report says ($10=2 and more)."""
+        found = _FREE_BYTES.search(report)
+        if found is None:
+            return True
+        free_bytes = int(found[1])
+        self._most_free_bytes = max(self._most_free_bytes, free_bytes)
+        return free_bytes == self._most_free_bytes
+
+    def _keep(self, text: bytes, start: int, now: float) -> None:
+        """Keep a report that has begun, with the time of its first byte."""
+        is_same = bool(self._tail) and start == 0
+        tail = text[start:] if text[start : start + 1] == b"<" else b""
+        self._tail = tail if len(tail) <= LONGEST_REPORT_BYTES else b""
+        if not is_same:
+            self._tail_at = now
 
     def _change(self, *, active: bool) -> None:
         self.is_active = active
-        self._tail = b""
         self._on_change(active)

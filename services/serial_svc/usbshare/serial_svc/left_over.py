@@ -54,4 +54,3 @@ class LeftOver:
             port.profile = profile
         port.activity.wrote(self._clock())
         port.watch.act("the service died while the machine was at work")
-        port.activity.stopped()

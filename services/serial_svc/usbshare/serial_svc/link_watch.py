@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import DeviceError, NotSupportedError
+from usbshare.common.errors import DeviceError
 from usbshare.common.profiles import StopAction
 from usbshare.serial_svc.link_loss import LinkLossPolicy, action_of, policy_of
 
@@ -83,8 +84,12 @@ class LinkWatch:
         if session is not None:
             session.hold()
         action = action_of(policy)
-        if action is None or not port.activity.is_active or not port.is_open:
+        if action is None or action not in port.profile.stops:
             return None
+        if not port.activity.is_active or not port.is_open:
+            return None
+        if action is not StopAction.EMERGENCY_STOP and not port.profile.hold_keeps_program:
+            port.end_epoch()
         self._needs_person = True
         port.counters.link_loss_actions += 1
         return port.run(self._stop(action, why), action.value)
@@ -96,11 +101,8 @@ class LinkWatch:
             self._session.release()
 
     async def _stop(self, action: StopAction, why: str) -> None:
-        port = self._port
-        try:
-            await port.stop_path.stop(action, WHO, why)
-        except (DeviceError, NotSupportedError) as error:
-            log.error("port '%s': %s failed: %s", port.id, action.value, error)
+        with suppress(DeviceError):  # the stop path has logged it
+            await self._port.stop_path.stop(action, WHO, why)
 
     def _look_in(self, wait_s: float) -> None:
         if self._timer is not None:

@@ -23,6 +23,14 @@ _COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
     ),
     "device_errors": ("Times the device vanished", lambda p: p.counters.device_errors),
     "stops": ("Stops of all kinds", lambda p: p.counters.stops),
+    "lost_sessions": (
+        "Control sessions lost without a goodbye",
+        lambda p: p.counters.lost_sessions,
+    ),
+    "link_loss_actions": (
+        "Times the link-loss policy acted on the machine",
+        lambda p: p.counters.link_loss_actions,
+    ),
 }
 _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
     "open": ("Whether the device is open", lambda p: float(p.is_open)),
@@ -37,10 +45,22 @@ _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
         "The deepest the queue has been",
         lambda p: p.counters.max_queue_commands,
     ),
+    "held": (
+        "Whether what a lost session queued waits for a person",
+        lambda p: float(p.held),
+    ),
+    "at_work": (
+        "Whether the machine may be at work",
+        lambda p: float(p.activity.is_active),
+    ),
     "latched": ("Whether a stop has latched the port", lambda p: float(p.latched)),
 }
 _TIMES: dict[str, tuple[str, Callable[[SerialPort], TimeStats]]] = {
     "queue_time_seconds": ("Waits of commands in the queue", lambda p: p.counters.queue_time),
+    "stop_write_time_seconds": (
+        "Receiving a stop to the driver having it",
+        lambda p: p.counters.stop_write_time,
+    ),
     "write_time_seconds": ("First byte of a command to its last", lambda p: p.counters.write_time),
 }
 

@@ -76,7 +76,7 @@ class SerialPort:
         self._on_change = on_change
         self.left_over = LeftOver(self, active_ports, clock)
         self._pacer = Pacer(config.settings.bytes_per_s)
-        self.activity = Activity(clock, self.left_over.note)
+        self.activity = Activity(self.left_over.note)
         self._writer = PortWriter(
             self.scheduler,
             self._pacer,
@@ -206,8 +206,8 @@ class SerialPort:
         self._realtime.write(data, [session] if session is not None else self.attendance)
 
     def discard_output(self) -> None:
-        """Throw away what the driver still holds."""
-        self._writer.discard()
+        """Throw away what the driver still holds of the program; stops that wait stay."""
+        self._writer.discard_program()
         self._writer.pump()
 
     @property
@@ -269,9 +269,15 @@ class SerialPort:
 
     def fence(self) -> int:
         """End the epoch and latch: what was sent in it is dropped. Returns how many commands."""
-        self.epoch += 1
         self.latched = True
         self.activity.stopped()
+        fenced = self.end_epoch()
+        self.watch.person_resumed()
+        return fenced
+
+    def end_epoch(self) -> int:
+        """Void what was sent so far, wherever it is. Returns how many commands were here."""
+        self.epoch += 1
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
         return fenced + sum(session.fence() for session in self.attendance)
 
@@ -312,6 +318,7 @@ class SerialPort:
         self._closing = True
         if (acting := self.watch.act("the service is stopping")) is not None:
             await acting
+        self.activity.stopped()
         await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self.attendance))
         self._writer.detach()
         await self._keeper.close()
@@ -333,7 +340,7 @@ class SerialPort:
     def data_received(self, data: bytes) -> None:
         """Pass bytes from the device to every session."""
         self._intake.receive(data)
-        if self.activity.is_active and self.profile.name == GRBL.name:
+        if self.profile.name == GRBL.name:
             idle = not self.scheduler.commands
             self.activity.heard(data, self._clock(), nothing_waits=idle)
         control = self.attendance.control

@@ -35,4 +35,4 @@ class PortConfig:
     link_loss: LinkLossPolicy | None = None
     link_timeout_s: float = 2.0
     resume_window_s: float = 30.0
-    write_timeout_s: float = 10.0
+    write_timeout_s: float = 60.0

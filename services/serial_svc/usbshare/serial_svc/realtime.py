@@ -36,6 +36,7 @@ class Realtime:
                 session.void_queue()
             self._writer.discard()
             self._port.activity.stopped()
+            self._port.watch.person_resumed()
         if profile.urgent_lines:
             ends_line = resets or self._port.line_is_unfinished
             self._port.write_urgent(b"\n" + data if ends_line else data)

@@ -33,6 +33,8 @@ GRACE_S = 3.0
 
 async def serve(settings: Settings, *, insecure: bool) -> None:
     """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
     site = await asyncio.to_thread(_site, settings, insecure)
     registry = Registry(time.monotonic, _active_ports(settings))
     await _add_ports(registry, settings)
@@ -48,7 +50,7 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
     settle_garbage()
     _say_ready(settings, port, site, registry)
     try:
-        await _until_stopped(registry, settings)
+        await _until(stopped, registry, settings)
     finally:
         await _end(server, health_servicer, registry)
 
@@ -89,10 +91,8 @@ def _say_ready(settings: Settings, port: int, site: Site | None, registry: Regis
     log.info("serial-svc ready at %s (%s), ports: %s", join_host_port(host, port), trust, names)
 
 
-async def _until_stopped(registry: Registry, settings: Settings) -> None:
+async def _until(stopped: asyncio.Event, registry: Registry, settings: Settings) -> None:
     """Return when a signal comes; a background task that dies takes the service down."""
-    stopped = asyncio.Event()
-    on_stop_signals(stopped.set)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
     tasks.append(asyncio.create_task(registry.follow(_offered(settings)), name="follow devices"))
     try:

@@ -30,6 +30,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
 GOODBYE_TIMEOUT_S = 2.0
 OPEN_TIMEOUT_S = 10.0
+SETTLE_TIMEOUT_S = 1.0
 
 
 class SerialServicer(SerialServiceServicer):
@@ -113,6 +114,9 @@ class SerialServicer(SerialServiceServicer):
         port = self._registry.get(request.port_id)
         await port.ensure_open()
         port.write_realtime(request.data, port.attendance.get(request.session_id))
+        if port.profile.resets(request.data):  # it may have overtaken bytes of the session's stream
+            port.end_epoch()
+            port.changed()
         return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
     async def WatchStats(
@@ -179,6 +183,8 @@ async def _serve(
     finally:
         pump.close()
         session.stream_ended(attachment)
+        with suppress(TimeoutError):  # the stream must not end in the middle of a write
+            await asyncio.wait_for(pump.until_idle(), SETTLE_TIMEOUT_S)
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
 

@@ -241,7 +241,6 @@ class Session:
         commands = self._held.drop_commands()
         for command in commands:
             self._refuse(command, CommandOutcome.FENCED, "a stop ended its epoch")
-        self.release()
         return len(commands)
 
     def void_queue(self) -> None:
@@ -251,7 +250,6 @@ class Session:
             self.finish(queued, CommandOutcome.FLUSHED, now, "dropped by its own session")
         for command in self._held.drop_commands():
             self._refuse(command, CommandOutcome.FLUSHED, "dropped by its own session")
-        self.release()
         self._port.write_progressed()
 
     def progressed(self) -> None:

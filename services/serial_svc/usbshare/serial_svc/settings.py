@@ -121,7 +121,7 @@ class PortTable(Table):
     link_loss: Literal["by_profile", "door", "hold", "stop", "continue", "none"] = "by_profile"
     link_timeout_s: float = Field(default=2.0, ge=0.5, le=60)
     resume_window_s: float = Field(default=30.0, ge=0, le=3600)
-    write_timeout_s: float = Field(default=10.0, ge=0, le=600)
+    write_timeout_s: float = Field(default=60.0, ge=0, le=600)
     stop: StopTable = Field(default_factory=StopTable)
 
     def line_settings(self) -> LineSettings:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 TAKE_TIMEOUT_S = 1.0
 DRAIN_TIMEOUT_S = 0.1
+_DRAIN_POLL_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,9 @@ class StopPath:
         try:
             sent = self._carry_out(plan)
             await self._until_taken()
+        except DeviceError as error:
+            log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
+            raise
         finally:
             port.stopped()
         write_delay_s = self._clock() - start
@@ -91,9 +95,19 @@ class StopPath:
             raise DeviceError(f"port '{port.id}' has no device: {port.reason}")
 
     async def _has_drained(self) -> bool:
-        """Tell whether the driver says that all has left; it is not waited for long."""
+        """Tell whether the driver says that the bytes have left; it is not waited for long.
+
+        Those of a program that follow them are not waited for.
+        """
+        port, deadline = self._port, self._clock() + DRAIN_TIMEOUT_S
+        until_bytes = port.counters.written_bytes
         try:
-            return await self._port.device.drain(DRAIN_TIMEOUT_S) is Completion.OK
+            device = port.device
+            while port.counters.written_bytes - device.unsent_bytes() < until_bytes:
+                if self._clock() >= deadline:
+                    return False
+                await asyncio.sleep(_DRAIN_POLL_S)
+            return await device.drain(0.0) is not Completion.ASSUMED_SUCCESS
         except DeviceError:
             return False
 

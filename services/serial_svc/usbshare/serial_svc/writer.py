@@ -16,6 +16,7 @@ from usbshare.common.errors import DeviceError
 from usbshare.common.line import Device, FlowControl
 from usbshare.serial_svc.pacer import Pacer
 from usbshare.serial_svc.scheduler import Queued, Scheduler
+from usbshare.serial_svc.stall import Stall
 from usbshare.serial_svc.stats import PortCounters
 
 LONGEST_POLITE_WAIT_S = 0.050
@@ -55,7 +56,7 @@ class PortWriter:
         self._listener = listener
         self._on_program = on_program
         self._write_timeout_s = write_timeout_s
-        self._stall: asyncio.TimerHandle | None = None
+        self._stall = Stall(write_timeout_s, clock, self._stalled)
         self._device: Device | None = None
         self._urgent = bytearray()
         self._polite = bytearray()
@@ -87,7 +88,7 @@ class PortWriter:
         self._urgent.clear()
         self._polite.clear()
         self._stop_timer()
-        self._end_stall()
+        self._stall.end()
 
     def rate_changed(self, bytes_per_s: float) -> None:
         """Pace at this rate from now on; what was written at another has left."""
@@ -136,8 +137,13 @@ class PortWriter:
 
     def discard(self) -> None:
         """Throw away what the device's driver still holds, and what waits to be written at once."""
-        self._polite.clear()
         self._urgent.clear()
+        self.discard_program()
+
+    def discard_program(self) -> None:
+        """Throw away what the device's driver still holds; urgent bytes that wait go on waiting."""
+        self._polite.clear()
+        self._stall.rests()
         if self._device is not None:
             try:
                 self._device.discard_output()
@@ -165,15 +171,20 @@ class PortWriter:
                 self._polite.clear()
                 self._write_urgent()
                 continue
-            if command is None or not self._write_slice(self._device, command, now):
+            if command is None:
+                self._stall.rests()
+                return
+            if not self._write_slice(self._device, command, now):
                 return
 
     def _write_slice(self, device: Device, command: Queued, now: float) -> bool:
         unsent = self._unsent(device)
         size = self._pacer.allowance(now, unsent, command.remaining)
         if size == 0 or self._device is None:
+            self._note_wait(unsent, now)
             self._call_later(self._pacer.wait_s(now, unsent), now)
             return False
+        self._stall.goes_on()
         start = command.written_bytes
         self._sent(device, command.data[start : start + size], now, command)
         return True
@@ -224,30 +235,24 @@ class PortWriter:
             return 0
         self._blocked = taken < len(data)
         if taken:
-            self._end_stall()
-        if self._blocked:
-            self._watch_stall(device)
+            self._stall.took()
+        if self._blocked and _must_take(device):
+            self._stall.refused(now)
         self._pacer.written(taken, now)
         self._counters.written_bytes += taken
         self._last_byte = data[taken - 1 : taken] or self._last_byte
         return taken
 
-    def _watch_stall(self, device: Device) -> None:
-        """Give a device up that takes nothing for too long, unless its flow control may say so."""
-        may_stall = device.settings.flow_control is not FlowControl.NONE
-        if self._stall is None and self._write_timeout_s and not may_stall:
-            loop = asyncio.get_running_loop()
-            self._stall = loop.call_later(self._write_timeout_s, self._stalled)
+    def _note_wait(self, unsent: int, now: float) -> None:
+        device = self._device
+        if unsent and device is not None and _must_take(device):
+            self._stall.waits(unsent, now)
 
     def _stalled(self) -> None:
-        self._stall = None
-        if self._device is not None and self._blocked:
+        waits = self._blocked or self._scheduler.current(self._clock()) is not None
+        if waits and self._device is not None and _must_take(self._device):
+            self._blocked = True
             self._listener.device_lost(f"it has taken no bytes for {self._write_timeout_s:g} s")
-
-    def _end_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
 
     def _call_later(self, wait_s: float, now: float) -> None:
         if self._device is None:
@@ -260,3 +265,8 @@ class PortWriter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _must_take(device: Device) -> bool:
+    """Tell whether nothing gives the device the right to let its line stand still."""
+    return device.settings.flow_control is FlowControl.NONE

@@ -1,0 +1,45 @@
+"""A client that stops a port by calls, as `bridge` does: with its connection open in advance."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from usbshare.common.grpc_environment import prepare_grpc
+
+prepare_grpc()  # the same poller as ours
+
+from usbshare.bridge.client import SerialClient  # noqa: E402
+from usbshare.common.channel import parse_target  # noqa: E402
+from usbshare.common.loop import run, settle_garbage  # noqa: E402
+from usbshare.common.profiles import StopAction  # noqa: E402
+from usbshare.common.tls import ClientBundle  # noqa: E402
+
+Heard = tuple[int, int]
+
+
+def hold_again_and_again(
+    target: str, port_id: str, bundle: Path, gaps_s: Iterable[float], hear: Callable[[], Heard]
+) -> list[tuple[int, Heard]]:
+    """Hold after each gap; returns the moments before the calls (ns), and what was heard then."""
+    return run(_hold(target, port_id, bundle, gaps_s, hear))
+
+
+async def _hold(
+    target: str, port_id: str, bundle: Path, gaps_s: Iterable[float], hear: Callable[[], Heard]
+) -> list[tuple[int, Heard]]:
+    client = SerialClient(parse_target(target), ClientBundle.load(bundle))
+    found: list[tuple[int, Heard]] = []
+    try:
+        await client.list_ports()
+        settle_garbage()
+        for gap_s in gaps_s:
+            await asyncio.sleep(gap_s)
+            called = time.monotonic_ns()
+            await client.stop(port_id, StopAction.HOLD, "bench")
+            found.append((called, hear()))
+    finally:
+        await client.close()
+    return found

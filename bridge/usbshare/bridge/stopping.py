@@ -1,0 +1,105 @@
+"""Stops a machine from the command line and says in one line what that did."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from usbshare.bridge.messages import RemotePort, StopReport
+from usbshare.common.channel import Target
+from usbshare.common.errors import ConnectionRefusedByPeerError, DeviceError, UsbshareError
+from usbshare.common.profiles import StopAction
+
+NAME_TIMEOUT_S = 1.0
+NOTHING_SENT = (
+    "SENT NOTHING, since the port's profile has no bytes for it: "
+    "use the machine's own emergency stop"
+)
+
+
+class StopClient(Protocol):
+    """What is needed of a connection to a service."""
+
+    target: Target
+
+    async def stop(self, port_id: str, action: StopAction, reason: str = "") -> StopReport:
+        """Stop the machine."""
+        ...
+
+    async def rearm(self, port_id: str) -> int:
+        """Release the latch."""
+        ...
+
+    async def list_ports(self, timeout_s: float) -> list[RemotePort]:
+        """Return the service's ports."""
+        ...
+
+
+async def stop(client: StopClient, port_id: str, action: StopAction, reason: str) -> str:
+    """Stop the machine and return a line about it; raises UsbshareError, with what to do then."""
+    try:
+        report = await client.stop(port_id, action, reason)
+    except (ConnectionRefusedByPeerError, DeviceError) as error:
+        raise _unconfirmed(action, error) from error
+    name = await _name_of(client, port_id)
+    line = f"{action.value} on {name}: {_what_was_done(action, report)}; {_times(report)}"
+    return f"{line}; {_what_now(client, port_id, action, report)}"
+
+
+async def rearm(client: StopClient, port_id: str) -> str:
+    """Release the latch of an emergency stop and return a line about it; raises UsbshareError."""
+    epoch = await client.rearm(port_id)
+    return f"{await _name_of(client, port_id)} takes programs again (epoch {epoch})"
+
+
+def _unconfirmed(action: StopAction, error: UsbshareError) -> UsbshareError:
+    remedy = "" if action is StopAction.RESUME else "; use the machine's own emergency stop"
+    return type(error)(f"{action.value} is not confirmed: {error}{remedy}")
+
+
+async def _name_of(client: StopClient, port_id: str) -> str:
+    """Return how to call the port; asks only after the stop, since that must not wait."""
+    if port_id:
+        return f"port '{port_id}'"
+    try:
+        ports = await client.list_ports(NAME_TIMEOUT_S)
+    except UsbshareError:
+        return "the host's port"
+    return f"port '{ports[0].id}'" if len(ports) == 1 else "the host's port"
+
+
+def _what_was_done(action: StopAction, report: StopReport) -> str:
+    sent = f"sent {_shown(report.sent)}" if report.sent else NOTHING_SENT
+    if action is not StopAction.EMERGENCY_STOP:
+        return sent
+    plural = "" if report.fenced_commands == 1 else "s"
+    return f"{sent}, fenced {report.fenced_commands} command{plural}"
+
+
+def _times(report: StopReport) -> str:
+    drained = report.drain_delay_s
+    parts = [
+        f"round trip {report.round_trip_s * 1e3:.1f} ms",
+        f"written after {report.write_delay_s * 1e3:.1f} ms",
+        "drained: unknown" if drained is None else f"drained after {drained * 1e3:.1f} ms",
+    ]
+    return ", ".join(parts)
+
+
+def _what_now(client: StopClient, port_id: str, action: StopAction, report: StopReport) -> str:
+    where = f"--target {client.target}" + (f" --port {port_id}" if port_id else "")
+    if report.latched:
+        return f"the port is latched until `bridge stop --rearm {where}`"
+    if action in (StopAction.HOLD, StopAction.SAFETY_DOOR):
+        return f"not latched: `bridge stop --resume {where}` goes on"
+    return "not latched"
+
+
+def _shown(data: bytes) -> str:
+    """Return bytes as a person knows them: `!`, 0x18, M112."""
+    lines = data.decode("latin-1").split("\n")
+    names = [text if text.isprintable() and text.isascii() else _hex(text) for text in lines]
+    return ", ".join(name for name in names if name)
+
+
+def _hex(text: str) -> str:
+    return " ".join(f"0x{ord(character):02X}" for character in text)

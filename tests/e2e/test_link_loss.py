@@ -1,0 +1,141 @@
+"""The link of a running job is cut: the beam goes off, a person resumes, nothing is lost.
+
+`pytest -m slow` does it fifty times; figures are printed.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes.job_rig import DEADLINE_S, Job, Rig, rig, until
+from fakes.machine import simulated_machine
+from fakes.processes import running
+from usbshare.bridge.engraving import engraving_lines
+
+LINK_TIMEOUT_S = 1.0
+GRACE_S = 0.25
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def half_open(rig: Rig) -> Callable[[], None]:
+    rig.network.black_hole()
+    return rig.network.heal
+
+
+def link_down(rig: Rig) -> Callable[[], None]:
+    rig.network.refuse()
+    rig.network.cut(rst=True)
+    return rig.network.heal
+
+
+def frozen(rig: Rig) -> Callable[[], None]:
+    rig.bridge.process.send_signal(signal.SIGSTOP)
+    return lambda: rig.bridge.process.send_signal(signal.SIGCONT)
+
+
+CUTS = (half_open, link_down, frozen)
+
+
+def cut_and_come_back(rig: Rig, job: Job, how: Callable[[Rig], Callable[[], None]]) -> float:
+    """Cut the link of a running job, check beam and machine; returns when the beam went off."""
+    resumed = rig.bridge.output.count('"resumed"')
+    cut_at = time.monotonic()
+    come_back = how(rig)
+    limit = cut_at + LINK_TIMEOUT_S + GRACE_S
+    until(lambda: time.monotonic() > limit + 0.2, "the time in which the beam must be off")
+    looked_at = time.monotonic()
+    burning_s = rig.machine.beam_on_between(limit, looked_at)
+    assert burning_s == 0, f"{how.__name__}: the beam was on for {burning_s:.3f} s after the limit"
+    come_back()
+    until(lambda: rig.bridge.output.count('"resumed"') > resumed, "the session is taken up again")
+    answered = job.answered
+    back_at = time.monotonic()
+    until(lambda: time.monotonic() > back_at + 0.3, "time in which a job could go on by itself")
+    assert rig.machine.beam_on_between(limit, time.monotonic()) == 0
+    job.resume()
+    until(lambda: job.answered > answered or not job.is_alive(), "the job goes on")
+    return max(0.0, rig.machine.beam_on_between(cut_at, limit))
+
+
+def lose_link_often(home: Path, times: int, seed: int) -> None:
+    lines = engraving_lines()
+    with rig(home / "calm", link_timeout_s=LINK_TIMEOUT_S) as calm:
+        undisturbed = calm.job(lines)
+        undisturbed.join(DEADLINE_S)
+        until(lambda: not undisturbed.is_alive(), "the undisturbed job")
+        expected = calm.machine.engraving()
+    chance = random.Random(seed)
+    moments = sorted(chance.sample(range(50, len(lines) - 200), times))
+    with rig(home / "rough", link_timeout_s=LINK_TIMEOUT_S) as rough:
+        job = rough.job(lines)
+        burnt = []
+        for number, moment in enumerate(moments):
+            until(lambda moment=moment: job.answered >= moment, f"line {moment}")  # type: ignore[misc]
+            burnt.append(cut_and_come_back(rough, job, CUTS[number % len(CUTS)]))
+        job.join(DEADLINE_S)
+        assert not job.is_alive()
+        assert job.failure == ""
+        assert rough.machine.engraving() == expected
+    print(
+        f"{times} cuts: beam on for at most {max(burnt):.3f} s after a cut, "
+        f"allowed {LINK_TIMEOUT_S + GRACE_S:g} s; engraving equal, {len(expected)} pieces"
+    )
+
+
+def test_a_cut_link_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
+    lose_link_often(tmp_path, 6, seed=1)
+
+
+@pytest.mark.slow
+def test_a_link_cut_fifty_times_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
+    lose_link_often(tmp_path, 50, seed=2)
+
+
+def test_a_killed_bridge_stops_the_beam(tmp_path: Path) -> None:
+    with rig(tmp_path, link_timeout_s=LINK_TIMEOUT_S) as used:
+        job = used.job(engraving_lines())
+        until(lambda: job.answered > 100, "the job runs")
+        used.bridge.process.kill()
+        limit = time.monotonic() + LINK_TIMEOUT_S + GRACE_S
+        until(lambda: job.failure, "the program sees its port hang up")
+        until(lambda: time.monotonic() > limit + 0.3, "the limit")
+        assert used.machine.beam_on_between(limit, time.monotonic()) == 0
+        assert b"\x84" in used.machine.received()
+
+
+def test_a_service_that_was_killed_stops_the_machine_when_it_starts_again(tmp_path: Path) -> None:
+    with simulated_machine(tmp_path) as machine:
+        config = tmp_path / "serial.toml"
+        config.write_text(f'[ports.laser]\nsource = "{machine.path}"\nprofile = "grbl"\n')
+        target = f"127.0.0.1:{free_port()}"  # a service that starts again listens where it did
+        arguments = ["serial-svc", "--config", str(config), "--listen", target]
+        with running(arguments, tmp_path) as service:
+            service.wait_for("ready at")
+            bridge = ["bridge", "--target", target, "--vcom", str(tmp_path / "COM10"), "--json"]
+            with running(bridge, tmp_path) as bridged:
+                bridged.wait_for('"ready"')
+                job = Job(tmp_path / "COM10", engraving_lines())
+                job.start()
+                until(lambda: job.answered > 100, "the job runs")
+                service.process.kill()
+                bridged.wait_for('"lost"')
+                before = machine.received()
+                with running(arguments, tmp_path) as again:
+                    again.wait_for("was at work when the service died")
+                    again.wait_for("ready at")
+                    until(lambda: len(machine.received()) > len(before), "bytes at the machine")
+                    after = machine.received()[len(before) :]
+                    assert after.startswith(b"\x84")
+                    until(lambda: job.failure, "the program sees its port hang up")
+                    assert b"G1" not in machine.received()[len(before) :]

@@ -1,0 +1,73 @@
+"""A service that dies while its machine works: the next one stops the machine first of all."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from fakes.job_rig import Job, until
+from fakes.machine import Machine, simulated_machine
+from fakes.processes import Process, run, running, serial_service
+
+DOOR = b"\x84"
+# One line keeps the machine busy for minutes, so that the service's death does not stop it.
+JOB = ["M4 S1000", *(f"G1 X{300 + n} Y{n} F60" for n in range(40))]
+NOTES = Path(".local/state/usbshare/serial-svc/active-0")
+
+
+def configuration(home: Path, machine: Machine) -> list[str]:
+    path = home / "serial.toml"
+    path.write_text(f'[ports.laser]\nsource = "{machine.path}"\nprofile = "grbl"\n')
+    return ["--config", str(path)]
+
+
+def kill_while_it_works(home: Path, machine: Machine, options: list[str]) -> None:
+    with serial_service(home, *options) as (service, target):
+        bridge = ["bridge", "--target", target, "--vcom", str(home / "COM10"), "--json"]
+        with running(bridge, home) as client:
+            client.wait_for('"ready"')
+            Job(home / "COM10", JOB).start()
+            until(lambda: burns(machine), "the beam to be on")
+            service.process.kill()
+            client.wait_for('"lost"')
+
+
+def burns(machine: Machine) -> bool:
+    now = time.monotonic()
+    return machine.beam_on_between(now - 0.001, now) > 0
+
+
+def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_written(
+    tmp_path: Path,
+) -> None:
+    with simulated_machine(tmp_path) as machine:
+        options = configuration(tmp_path, machine)
+        kill_while_it_works(tmp_path, machine, options)
+        assert burns(machine), "nobody is left to stop it"
+        assert DOOR not in machine.received()
+        with serial_service(tmp_path, *options) as (service, target):
+            service.wait_for("was at work when the service died")
+            until(lambda: not burns(machine), "the beam to be off")
+            program, _, rest = machine.received().partition(DOOR)
+            assert "\n".join([*JOB, ""]).encode().startswith(program)
+            assert rest == b""
+            code, output = run(["bridge", "send", "--target", target, "?"], tmp_path)
+            assert code == 0, output
+            assert "<Door" in output or "<Hold" in output
+
+
+def test_a_machine_that_rests_is_left_alone_by_the_next_service(tmp_path: Path) -> None:
+    with simulated_machine(tmp_path) as machine:
+        options = configuration(tmp_path, machine)
+        with serial_service(tmp_path, *options) as (service, target):
+            assert run(["bridge", "send", "--target", target, "G0 X1"], tmp_path)[0] == 0
+            assert list((tmp_path / NOTES).iterdir()) == []
+            kill(service)
+        with serial_service(tmp_path, *options) as (_, target):
+            assert run(["bridge", "send", "--target", target, "$I"], tmp_path)[0] == 0
+        assert DOOR not in machine.received()
+
+
+def kill(service: Process) -> None:
+    service.process.kill()
+    service.wait()

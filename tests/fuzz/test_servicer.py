@@ -1,0 +1,236 @@
+"""Whatever clients send, in whatever order: the service lives, says why not, harms nobody else.
+
+A real server over mTLS; beside the port that is fuzzed another one has a session, whose machine
+must answer throughout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes.certificates import make_site
+from fakes.protobuf_messages import messages
+from usbshare.common.channel import open_channel, parse_target
+from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial.v1.serial_pb2_grpc import (
+    SerialServiceStub,
+    add_SerialServiceServicer_to_server,
+)
+
+if TYPE_CHECKING:  # only the type stubs know it
+    from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
+from usbshare.common.profiles import GRBL
+from usbshare.serial_svc.port_config import PortConfig
+from usbshare.serial_svc.registry import Registry
+from usbshare.serial_svc.service import SERVICE_NAME
+from usbshare.serial_svc.servicer import SerialServicer
+
+TIMEOUT_S = 30.0
+LONGEST_SESSION_S = 0.5
+OUR_BUGS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+CUT_OFF = "Internal error from Core"  # what this client calls a write that its `cancel` ended
+Call = Any
+
+openings = st.builds(
+    lambda mode, ordering, results: pb.SessionRequest(
+        open=pb.Open(port_id="laser", mode=mode, ordering=ordering, results=results)
+    ),
+    st.sampled_from([pb.SESSION_MODE_CONTROL, pb.SESSION_MODE_OBSERVE]),
+    st.sampled_from([pb.ORDERING_PROGRAM, pb.ORDERING_PRIORITY]),
+    st.sampled_from([pb.RESULT_POLICY_ALL, pb.RESULT_POLICY_FAILURES]),
+)
+lines = st.builds(
+    lambda data: pb.SessionRequest(command=pb.Command(data=data)),
+    st.sampled_from([b"$I\n", b"G1 X1 F600\n", b"G4P0.1\n", b"x" * 4096, b"\x18", b"$H\n"]),
+)
+requests = st.one_of(messages(pb.SessionRequest), lines)
+conversations = st.tuples(st.one_of(openings, openings, requests), st.lists(requests, max_size=25))
+
+
+class Errors(logging.Handler):
+    """What our code and asyncio log as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(("usbshare", "asyncio")):
+            self.records.append(record)
+
+
+@dataclass
+class Served:
+    """A running service, its client, and a session on the port that nobody fuzzes."""
+
+    channel: grpc.aio.Channel
+    stub: SerialServiceAsyncStub
+    bystander: Call
+    sent_bytes: int = 0
+    sent_commands: int = 0
+    epoch: int = 0
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # gRPC takes one write at a time
+
+    async def say(self, request: pb.SessionRequest) -> None:
+        """Send something on the other session."""
+        async with self.writing:
+            await self.bystander.write(request)
+
+    async def live(self) -> None:
+        """Show for ever that the other session's client lives."""
+        while True:
+            await self.say(pb.SessionRequest(heartbeat=pb.Heartbeat(id=1)))
+            await asyncio.sleep(0.25)
+
+    async def bystander_is_well(self) -> None:
+        """Let the other session's machine answer a line."""
+        self.sent_commands += 1
+        command = pb.Command(
+            id=self.sent_commands, epoch=self.epoch, offset=self.sent_bytes, data=b"$I\n"
+        )
+        self.sent_bytes += 3
+        await self.say(pb.SessionRequest(command=command))
+        heard = b""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not heard.endswith(b"ok\r\n"):
+                response = await self.bystander.read()
+                assert response is not grpc.aio.EOF
+                heard += response.data.data
+
+
+@pytest.fixture(scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    site = make_site(tmp_path_factory.mktemp("site"))
+    registry = Registry(time.monotonic)
+    registry.add(PortConfig("laser", "sim://grbl"))
+    registry.add(PortConfig("quiet", "sim://grbl", profile=GRBL))
+    server = make_server()
+    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    await add_standard_services(server, [SERVICE_NAME])
+    port = bind(server, "127.0.0.1:0", server_credentials(site))
+    await server.start()
+    bundle = ClientBundle.load(Path(site.client_bundle))
+    channel = open_channel(parse_target(f"127.0.0.1:{port}"), bundle)
+    stub: SerialServiceAsyncStub = SerialServiceStub(channel)
+    bystander: Call = stub.Session()
+    opening = pb.Open(port_id="quiet", mode=pb.SESSION_MODE_CONTROL, client_name="bystander")
+    await bystander.write(pb.SessionRequest(open=opening))
+    opened = await bystander.read()
+    made = Served(channel, stub, bystander, epoch=opened.opened.port.epoch)
+    beating = asyncio.create_task(made.live())
+    yield made
+    beating.cancel()
+    bystander.cancel()
+    await channel.close()
+    await registry.close()
+    await server.stop(None)
+
+
+@pytest.fixture
+def errors() -> Iterator[Errors]:
+    handler = Errors()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+async def converse(call: Call, requests: list[pb.SessionRequest], offsets: bool) -> None:
+    """Send the requests, the commands among them at the right offset if asked."""
+    offset = 0
+    for request in requests:
+        if offsets and request.WhichOneof("message") == "command":
+            request.command.offset = offset
+            request.command.epoch = 1 << 60
+            offset += len(request.command.data)
+        await call.write(request)
+    await call.done_writing()
+
+
+async def ended(call: Call) -> grpc.StatusCode:
+    """Read to the end; a session that does not end by itself is cut off."""
+    with suppress(grpc.aio.AioRpcError, TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(LONGEST_SESSION_S):
+            while await call.read() is not grpc.aio.EOF:
+                pass
+    call.cancel()
+    return await asyncio.wait_for(call.code(), TIMEOUT_S)
+
+
+async def talk(served: Served, requests: list[pb.SessionRequest], offsets: bool) -> None:
+    call: Call = served.stub.Session(timeout=TIMEOUT_S)
+    writing = asyncio.create_task(converse(call, requests, offsets))
+    code = await ended(call)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    details = await call.details()
+    assert code not in OUR_BUGS or details == CUT_OFF, f"{code}: {details}"
+
+
+@given(conversation=conversations, offsets=st.booleans())
+async def test_sessions_of_any_messages(
+    served: Served,
+    errors: Errors,
+    conversation: tuple[pb.SessionRequest, list[pb.SessionRequest]],
+    offsets: bool,
+) -> None:
+    first, rest = conversation
+    await talk(served, [first, *rest], offsets)
+    await served.bystander_is_well()
+    assert [record.getMessage() for record in errors.records] == []
+
+
+@given(request=messages(pb.StopRequest), data=messages(pb.SendRealtimeRequest))
+async def test_calls_of_any_messages(
+    served: Served, errors: Errors, request: pb.StopRequest, data: pb.SendRealtimeRequest
+) -> None:
+    for each in (request, data):
+        each.port_id = "" if each.port_id == "quiet" else each.port_id
+    calls: list[Call] = [
+        served.stub.Stop(request, timeout=TIMEOUT_S),
+        served.stub.SendRealtime(data, timeout=TIMEOUT_S),
+        served.stub.Rearm(pb.RearmRequest(port_id="laser"), timeout=TIMEOUT_S),
+        served.stub.GetPort(pb.GetPortRequest(port_id=request.port_id), timeout=TIMEOUT_S),
+    ]
+    for call in calls:
+        with suppress(grpc.aio.AioRpcError):
+            await call
+        assert await call.code() not in OUR_BUGS, await call.details()
+    await served.bystander_is_well()
+    assert [record.getMessage() for record in errors.records] == []
+
+
+@given(junk=st.lists(st.binary(max_size=60), min_size=1, max_size=4), opens=st.booleans())
+async def test_bytes_that_are_no_messages(
+    served: Served, errors: Errors, junk: list[bytes], *, opens: bool
+) -> None:
+    method = f"/{SERVICE_NAME}/Session"
+    call: Call = served.channel.stream_stream(method)(timeout=TIMEOUT_S)
+    opening = pb.Open(port_id="laser", mode=pb.SESSION_MODE_CONTROL)
+    start = [pb.SessionRequest(open=opening).SerializeToString()] if opens else []
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        for message in [*start, *junk]:
+            await call.write(message)
+        await call.done_writing()
+    await ended(call)
+    await served.bystander_is_well()
+
+
+async def test_bytes_that_are_no_message_are_the_clients_fault(served: Served) -> None:
+    method = f"/{SERVICE_NAME}/Session"
+    call: Call = served.channel.stream_stream(method)(timeout=TIMEOUT_S)
+    await call.write(b"\xff")
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT

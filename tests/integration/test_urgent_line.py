@@ -1,0 +1,249 @@
+"""The bridge's own connection for stops, against a real server that can refuse and vanish."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fakes.waiting import until
+from usbshare.bridge import urgent_line
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.urgent_line import UrgentLine
+from usbshare.common.channel import parse_target
+from usbshare.common.errors import DeviceError, NotFoundError, UsbshareError
+from usbshare.common.server import bind, make_server
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial.v1.serial_pb2_grpc import (
+    SerialServiceServicer,
+    add_SerialServiceServicer_to_server,
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Service(SerialServiceServicer):
+    """Remembers what it is asked and by whom; `failures` are raised first, one a call."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, bytes, str]] = []
+        self.urgent_peers: set[str] = set()
+        self.session_peers: set[str] = set()
+        self.failures: list[UsbshareError] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def SendRealtime(
+        self, request: pb.SendRealtimeRequest, context: Context
+    ) -> pb.SendRealtimeResponse:
+        self.requests.append((request.port_id, request.data, request.session_id))
+        self.urgent_peers.add(context.peer())
+        await self.answers.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        return pb.SendRealtimeResponse()
+
+    async def Session(  # type: ignore[override]  # the stub knows only generators
+        self, request_iterator: object, context: Context
+    ) -> None:
+        self.session_peers.add(context.peer())
+
+
+class Host:
+    """A server on one port of loopback that comes and goes."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._server: grpc.aio.Server | None = None
+        self.target = "127.0.0.1:0"
+
+    async def start(self) -> None:
+        self._server = make_server()
+        add_SerialServiceServicer_to_server(self._service, self._server)
+        self.target = f"127.0.0.1:{bind(self._server, self.target, None)}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+    def client(self) -> SerialClient:
+        return SerialClient(parse_target(self.target), None)
+
+
+class Reporter:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, name: str, text: str, **fields: Any) -> None:
+        self.events.append(name)
+
+    def status(self, status: object) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()  # type: ignore[abstract]  # nobody calls the rest
+
+
+@pytest.fixture
+async def host(service: Service) -> AsyncIterator[Host]:
+    host = Host(service)
+    await host.start()
+    yield host
+    service.answers.set()
+    await host.stop()
+
+
+@pytest.fixture
+def reporter() -> Reporter:
+    return Reporter()
+
+
+@pytest.fixture
+async def line(host: Host, reporter: Reporter) -> AsyncIterator[UrgentLine]:
+    line = UrgentLine(host.client, reporter)
+    line.start()
+    await until(lambda: line.is_ready)
+    yield line
+    await line.close()
+
+
+async def test_bytes_arrive_with_their_port_and_session(
+    line: UrgentLine, service: Service, reporter: Reporter
+) -> None:
+    assert await line.send(b"\x18", "laser", "s1")
+    assert service.requests == [("laser", b"\x18", "s1")]
+    assert reporter.events == []
+
+
+async def test_it_is_a_connection_of_its_own(
+    line: UrgentLine, host: Host, service: Service
+) -> None:
+    session = host.client()
+    await converse(session)
+    await line.send(b"!", "laser", "s1")
+    assert len(service.urgent_peers) == len(service.session_peers) == 1
+    assert service.session_peers.isdisjoint(service.urgent_peers)
+    await session.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_its_connection_is_there_before_it_is_needed(line: UrgentLine, host: Host) -> None:
+    port = int(host.target.rpartition(":")[2])
+    assert line.is_ready
+    assert connections_to(port) == 1
+    session = host.client()
+    await converse(session)
+    assert connections_to(port) == 2
+    await session.close()
+
+
+async def converse(client: SerialClient) -> None:
+    stream = await client.open_session("laser", name="test")
+    with suppress(EOFError, grpc.aio.AioRpcError):
+        await stream.receive()
+
+
+def connections_to(port: int) -> int:
+    """Return how many established TCP connections lead there, as the kernel says."""
+    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+@pytest.mark.parametrize("stop", [b"\x18", b"!", b"\x84\x85", b"M112\n"])
+async def test_a_stop_is_tried_again_while_the_service_cannot(
+    line: UrgentLine, service: Service, reporter: Reporter, stop: bytes
+) -> None:
+    service.failures = [DeviceError("no device"), DeviceError("no device")]
+    assert await line.send(stop, "laser", "s1")
+    assert service.requests == [("laser", stop, "s1")] * 3
+    assert reporter.events == []
+
+
+@pytest.mark.parametrize("going_on", [b"~", b"~!", b"M108\n", b"?"])
+async def test_what_is_no_stop_goes_once(
+    line: UrgentLine, service: Service, reporter: Reporter, going_on: bytes
+) -> None:
+    service.failures = [DeviceError("no device")]
+    assert not await line.send(going_on, "laser", "s1")
+    assert len(service.requests) == 1
+    assert reporter.events == ["stop_undelivered"]
+
+
+async def test_a_refusal_is_not_tried_again(
+    line: UrgentLine, service: Service, reporter: Reporter
+) -> None:
+    service.failures = [NotFoundError("no port 'x' here")]
+    assert not await line.send(b"!", "x", "s1")
+    assert len(service.requests) == 1
+    assert reporter.events == ["stop_undelivered"]
+
+
+async def test_a_stop_that_nobody_takes_is_given_up_in_time_and_told(
+    line: UrgentLine, service: Service, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urgent_line, "DELIVERY_S", 0.2)
+    service.answers.clear()
+    assert not await line.send(b"\x18", "laser", "s1")
+    assert reporter.events == ["stop_undelivered"]
+
+
+async def test_lines_and_long_runs_are_cut_into_what_a_message_carries(
+    line: UrgentLine, service: Service
+) -> None:
+    await line.send(b"M410\nM112\n", "printer", "s1")
+    await line.send(b"!" * 100, "laser", "s1")
+    sent = [data for _, data, _ in service.requests]
+    assert sent == [b"M410\n", b"M112\n", b"!" * 64, b"!" * 36]
+
+
+async def test_a_lost_connection_is_told_once_and_comes_back_by_itself(
+    line: UrgentLine, host: Host, service: Service, reporter: Reporter
+) -> None:
+    await host.stop()
+    await until(lambda: reporter.events == ["urgent_line_lost"])
+    assert not line.is_ready
+    assert not await line.send(b"~", "laser", "s1")
+    await host.start()
+    await until(lambda: line.is_ready)
+    assert reporter.events == ["urgent_line_lost", "stop_undelivered", "urgent_line_ready"]
+    assert await line.send(b"~", "laser", "s1")
+    assert service.requests == [("laser", b"~", "s1")]
+
+
+async def test_a_stop_waits_for_the_connection_that_comes_back(
+    line: UrgentLine, host: Host, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urgent_line, "DELIVERY_S", 30.0)
+    await host.stop()
+    await until(lambda: not line.is_ready)
+    sending = line.send(b"!", "laser", "s1")
+    await host.start()
+    assert await sending
+    assert service.requests == [("laser", b"!", "s1")]
+
+
+async def test_the_end_waits_for_a_stop_that_is_on_its_way(
+    host: Host, service: Service, reporter: Reporter
+) -> None:
+    line = UrgentLine(host.client, reporter)
+    line.start()
+    service.answers.clear()
+    sending = line.send(b"!", "laser", "s1")
+    closing = asyncio.create_task(line.close())
+    await until(lambda: service.requests)
+    assert not closing.done()
+    service.answers.set()
+    await closing
+    assert sending.result()

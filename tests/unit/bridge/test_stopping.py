@@ -1,0 +1,138 @@
+"""`bridge stop`: what it asks for and the line that it prints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from fakes.remote import REMOTE
+from usbshare.bridge import stopping
+from usbshare.bridge.messages import RemotePort, StopReport
+from usbshare.common.channel import Target
+from usbshare.common.errors import (
+    ConnectionRefusedByPeerError,
+    DeviceError,
+    NotFoundError,
+    UsbshareError,
+)
+from usbshare.common.profiles import StopAction
+
+REPORT = StopReport(
+    epoch=2,
+    latched=True,
+    sent=b"\x18",
+    fenced_commands=12,
+    receive_time=datetime(2026, 11, 21, tzinfo=UTC),
+    write_delay_s=0.0002,
+    drain_delay_s=0.0014,
+    round_trip_s=0.0031,
+)
+
+
+class Client:
+    """A service that answers as it is told and remembers what it was asked."""
+
+    target = Target("laser", 50051)
+
+    def __init__(self, report: StopReport = REPORT, *, fails: UsbshareError | None = None) -> None:
+        self.report = report
+        self.fails = fails
+        self.ports = [REMOTE]
+        self.asked: list[object] = []
+
+    async def stop(self, port_id: str, action: StopAction, reason: str = "") -> StopReport:
+        self.asked.append((port_id, action, reason))
+        if self.fails is not None:
+            raise self.fails
+        return self.report
+
+    async def rearm(self, port_id: str) -> int:
+        self.asked.append(("rearm", port_id))
+        return 3
+
+    async def list_ports(self, timeout_s: float) -> list[RemotePort]:
+        self.asked.append("list")
+        if self.fails is not None:
+            raise self.fails
+        return self.ports
+
+
+async def test_an_emergency_stop_says_all_that_it_did() -> None:
+    client = Client()
+    line = await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "smoke")
+    assert client.asked == [("laser", StopAction.EMERGENCY_STOP, "smoke")]
+    assert line == (
+        "emergency stop on port 'laser': sent 0x18, fenced 12 commands; round trip 3.1 ms, "
+        "written after 0.2 ms, drained after 1.4 ms; the port is latched until "
+        "`bridge stop --rearm --target laser:50051 --port laser`"
+    )
+
+
+async def test_a_hold_says_how_to_go_on() -> None:
+    held = replace(REPORT, latched=False, sent=b"!", fenced_commands=0, drain_delay_s=None)
+    line = await stopping.stop(Client(held), "", StopAction.HOLD, "")
+    assert line == (
+        "hold on port 'laser': sent !; round trip 3.1 ms, written after 0.2 ms, "
+        "drained: unknown; not latched: `bridge stop --resume --target laser:50051` goes on"
+    )
+
+
+async def test_the_ports_name_is_asked_for_only_after_the_stop() -> None:
+    client = Client()
+    await stopping.stop(client, "", StopAction.RESUME, "")
+    assert client.asked == [("", StopAction.RESUME, ""), "list"]
+
+
+async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
+    client = Client()
+    client.ports = []
+    line = await stopping.stop(client, "", StopAction.SAFETY_DOOR, "")
+    assert line.startswith("safety door on the host's port: ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (b"\x84", "sent 0x84"),
+        (b"\nM112\n", "sent M112"),
+        (b"\nM410\nM5\n", "sent M410, M5"),
+        (b"\x01\x02", "sent 0x01 0x02"),
+        (b"", "SENT NOTHING"),
+    ],
+)
+async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> None:
+    client = Client(replace(REPORT, sent=sent))
+    assert f": {shown}" in await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")
+
+
+@pytest.mark.parametrize("failure", [ConnectionRefusedByPeerError, DeviceError])
+async def test_a_stop_that_nobody_confirms_names_the_last_resort(
+    failure: type[UsbshareError],
+) -> None:
+    client = Client(fails=failure("laser:50051 does not answer"))
+    with pytest.raises(failure) as caught:
+        await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")
+    assert str(caught.value) == (
+        "emergency stop is not confirmed: laser:50051 does not answer; "
+        "use the machine's own emergency stop"
+    )
+
+
+async def test_a_resume_that_fails_stops_nobody() -> None:
+    client = Client(fails=DeviceError("gone"))
+    with pytest.raises(DeviceError, match=r"^resume is not confirmed: gone$"):
+        await stopping.stop(client, "laser", StopAction.RESUME, "")
+
+
+async def test_a_refusal_is_told_as_it_is() -> None:
+    client = Client(fails=NotFoundError("no port 'x' here"))
+    with pytest.raises(NotFoundError, match=r"^no port 'x' here$"):
+        await stopping.stop(client, "x", StopAction.HOLD, "")
+
+
+async def test_a_re_arm_is_told() -> None:
+    client = Client()
+    assert await stopping.rearm(client, "laser") == "port 'laser' takes programs again (epoch 3)"
+    assert client.asked == [("rearm", "laser")]
