@@ -9,11 +9,11 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from fakes.footprint import Footprint, footprint
 from fakes.job_rig import open_port, until
 from fakes.processes import Process, running, serial_service
 from fakes.serial_device import Acknowledging, SerialDevice
@@ -21,25 +21,6 @@ from fakes.serial_device import Acknowledging, SerialDevice
 WARM_UP = 3
 IS_OPEN = "port 'laser' is open"
 MEMORY_GROWTH = 1.05
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What a process holds."""
-
-    descriptors: int
-    threads: int
-    resident_kib: int
-
-
-def footprint(process: Process) -> Footprint:
-    folder = Path(f"/proc/{process.process.pid}")
-    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-    return Footprint(
-        len(list((folder / "fd").iterdir())),
-        int(status["Threads"]),
-        int(status["VmRSS"].split()[0]),
-    )
 
 
 def answered(port: int, line: bytes) -> bool:

@@ -218,6 +218,7 @@ class Upstream:
         self._in_flight.void()
         self._void_offset = self._sent_offset
         self._last_byte = b"\n"
+        self._skips_line = False
         return self.discard()
 
     def discard(self) -> int:

@@ -77,14 +77,9 @@ class SerialPort:
         self.left_over = LeftOver(self, active_ports, clock)
         self._pacer = Pacer(config.settings.bytes_per_s)
         self.activity = Activity(self.left_over.note)
+        wrote, stalled_s = self.activity.wrote, config.write_timeout_s
         self._writer = PortWriter(
-            self.scheduler,
-            self._pacer,
-            self.counters,
-            clock,
-            self,
-            self.activity.wrote,
-            config.write_timeout_s,
+            self.scheduler, self._pacer, self.counters, clock, self, wrote, stalled_s
         )
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self._realtime = Realtime(self, self._writer)
@@ -341,8 +336,7 @@ class SerialPort:
         """Pass bytes from the device to every session."""
         self._intake.receive(data)
         if self.profile.name == GRBL.name:
-            idle = not self.scheduler.commands
-            self.activity.heard(data, self._clock(), nothing_waits=idle)
+            self.activity.heard(data, self._clock(), nothing_waits=not self.scheduler.commands)
         control = self.attendance.control
         if control is not None and control.outbox.is_full:
             self.hold_back.hold(self.device)
