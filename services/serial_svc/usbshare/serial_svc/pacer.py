@@ -7,7 +7,7 @@ is noticed although the clock runs on.
 
 from __future__ import annotations
 
-LEAD_S = 0.004
+LEAD_S = 0.003
 LEAST_LEAD_BYTES = 32
 LARGEST_UNSENT_BYTES = 1 << 20
 _SHORTEST_WAIT_S = 0.001
