@@ -181,6 +181,19 @@ async def test_a_stop_with_resume_lets_go_too(bench: Bench) -> None:
     assert bench.written.endswith(RESUME + b"G1 X2\n")
 
 
+async def test_what_is_queued_does_not_go_out_before_its_client_is_back(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.device.capacity = 0
+    await client.send(b"G1 X2\n")
+    await lost(bench, client)
+    bench.device.make_room(1000)
+    await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert bench.written == b"G1 X1\n" + DOOR + RESUME
+    await bench.take_up(client)
+    assert bench.written == b"G1 X1\n" + DOOR + RESUME + b"G1 X2\n"
+
+
 async def test_a_reset_voids_what_is_held(bench: Bench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")

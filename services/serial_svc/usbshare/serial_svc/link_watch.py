@@ -95,9 +95,9 @@ class LinkWatch:
         return port.run(self._stop(action, why), action.value)
 
     def person_resumed(self) -> None:
-        """Let what was held for a person go out."""
+        """Let what was held for a person go out, once its client is there to follow it up."""
         self._needs_person = False
-        if self._session is not None:
+        if self._session is not None and not self._is_lost:
             self._session.release()
 
     async def _stop(self, action: StopAction, why: str) -> None:
