@@ -32,11 +32,11 @@ def stop_a_job(used: Rig, target: str, number: int, chance: random.Random) -> No
     until(lambda: job.answered >= moment, f"line {moment} of job {number}")
     lost_when = chance.choice(("before", "after", "never"))
     if lost_when == "before":
-        used.network.cut(rst=chance.random() < 0.5)
+        used.proxy.cut(rst=chance.random() < 0.5)
     stop(used, target)
     stopped_at = time.monotonic()
     if lost_when == "after":
-        used.network.cut(rst=chance.random() < 0.5)
+        used.proxy.cut(rst=chance.random() < 0.5)
     until(lambda: job.failure, "the program's port hangs up")
     assert used.machine.beam_on_between(stopped_at, time.monotonic()) == 0
     latched = used.machine.received()

@@ -9,18 +9,21 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from fakes.job_rig import DEADLINE_S, Job, Rig, rig, until
 from fakes.machine import simulated_machine
-from fakes.processes import running
+from fakes.namespaces import Wire, joined_namespaces
+from fakes.processes import SCRIPTS, running
 from usbshare.bridge.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 GRACE_S = 0.25
+Cut = Callable[[Rig], Callable[[], None]]
 
 
 def free_port() -> int:
@@ -29,14 +32,14 @@ def free_port() -> int:
 
 
 def half_open(rig: Rig) -> Callable[[], None]:
-    rig.network.black_hole()
-    return rig.network.heal
+    rig.proxy.black_hole()
+    return rig.proxy.heal
 
 
 def link_down(rig: Rig) -> Callable[[], None]:
-    rig.network.refuse()
-    rig.network.cut(rst=True)
-    return rig.network.heal
+    rig.proxy.refuse()
+    rig.proxy.cut(rst=True)
+    return rig.proxy.heal
 
 
 def frozen(rig: Rig) -> Callable[[], None]:
@@ -68,38 +71,97 @@ def cut_and_come_back(rig: Rig, job: Job, how: Callable[[Rig], Callable[[], None
     return max(0.0, rig.machine.beam_on_between(cut_at, limit))
 
 
-def lose_link_often(home: Path, times: int, seed: int) -> None:
-    lines = engraving_lines()
+def undisturbed(home: Path, lines: list[str]) -> list[list[float]]:
+    """Return what the job engraves when nothing happens."""
     with rig(home / "calm", link_timeout_s=LINK_TIMEOUT_S) as calm:
-        undisturbed = calm.job(lines)
-        undisturbed.join(DEADLINE_S)
-        until(lambda: not undisturbed.is_alive(), "the undisturbed job")
-        expected = calm.machine.engraving()
-    chance = random.Random(seed)
-    moments = sorted(chance.sample(range(50, len(lines) - 200), times))
-    with rig(home / "rough", link_timeout_s=LINK_TIMEOUT_S) as rough:
-        job = rough.job(lines)
-        burnt = []
-        for number, moment in enumerate(moments):
-            until(lambda moment=moment: job.answered >= moment, f"line {moment}")  # type: ignore[misc]
-            burnt.append(cut_and_come_back(rough, job, CUTS[number % len(CUTS)]))
+        job = calm.job(lines)
         job.join(DEADLINE_S)
         assert not job.is_alive()
-        assert job.failure == ""
-        assert rough.machine.engraving() == expected
+        return calm.machine.engraving()
+
+
+def lose_link_often(
+    rough: Rig,
+    lines: list[str],
+    expected: list[list[float]],
+    ways: Sequence[Cut],
+    moments: list[int],
+) -> None:
+    job = rough.job(lines)
+    burnt = []
+    for number, moment in enumerate(moments):
+        until(lambda moment=moment: job.answered >= moment, f"line {moment}")  # type: ignore[misc]
+        burnt.append(cut_and_come_back(rough, job, ways[number % len(ways)]))
+    job.join(DEADLINE_S)
+    assert not job.is_alive()
+    assert job.failure == ""
+    assert rough.machine.engraving() == expected
     print(
-        f"{times} cuts: beam on for at most {max(burnt):.3f} s after a cut, "
+        f"{len(moments)} cuts: beam on for at most {max(burnt):.3f} s after a cut, "
         f"allowed {LINK_TIMEOUT_S + GRACE_S:g} s; engraving equal, {len(expected)} pieces"
     )
 
 
+def moments_of(lines: list[str], times: int, seed: int) -> list[int]:
+    return sorted(random.Random(seed).sample(range(50, len(lines) - 200), times))
+
+
+def lose_link_by_proxy(home: Path, times: int, seed: int) -> None:
+    lines = engraving_lines()
+    expected = undisturbed(home, lines)
+    with rig(home / "rough", link_timeout_s=LINK_TIMEOUT_S) as rough:
+        lose_link_often(rough, lines, expected, CUTS, moments_of(lines, times, seed))
+
+
+def lose_link_by_wire(home: Path, times: int, seed: int) -> None:
+    lines = engraving_lines()
+    expected = undisturbed(home, lines)
+    with joined_namespaces() as wire, wired_rig(home / "rough", wire) as rough:
+
+        def pulled(_: Rig) -> Callable[[], None]:
+            wire.link_down()
+            return wire.link_up
+
+        lose_link_often(rough, lines, expected, (pulled,), moments_of(lines, times, seed))
+
+
+@contextmanager
+def wired_rig(home: Path, wire: Wire) -> Iterator[Rig]:
+    """Run service and bridge on two computers with a wire between them."""
+    with simulated_machine(home) as machine:
+        config = home / "serial.toml"
+        config.write_text(
+            f'[ports.laser]\nsource = "{machine.path}"\nprofile = "grbl"\n'
+            f"link_timeout_s = {LINK_TIMEOUT_S}\n"
+        )
+        target = f"{wire.host.address}:50051"
+        serve = [str(SCRIPTS / "serial-svc"), "--config", str(config), "--listen", target]
+        join = [
+            str(SCRIPTS / "bridge"),
+            "--target",
+            target,
+            "--vcom",
+            str(home / "COM10"),
+            "--json",
+        ]
+        with running(wire.host.command(serve), home) as service:
+            service.wait_for("ready at")
+            with running(wire.client.command(join), home) as bridge:
+                bridge.wait_for('"ready"')
+                yield Rig(home, machine, None, bridge, target)
+
+
 def test_a_cut_link_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
-    lose_link_often(tmp_path, 6, seed=1)
+    lose_link_by_proxy(tmp_path, 6, seed=1)
 
 
 @pytest.mark.slow
 def test_a_link_cut_fifty_times_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
-    lose_link_often(tmp_path, 50, seed=2)
+    lose_link_by_proxy(tmp_path, 50, seed=2)
+
+
+def test_a_pulled_wire_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
+    lose_link_by_wire(tmp_path, 3, seed=5)
 
 
 def test_a_killed_bridge_stops_the_beam(tmp_path: Path) -> None:

@@ -73,11 +73,18 @@ class Rig:
     """What a test acts on."""
 
     def __init__(
-        self, home: Path, machine: Machine, network: Network, bridge: Process, target: str
+        self, home: Path, machine: Machine, proxy: Network | None, bridge: Process, target: str
     ) -> None:
-        self.home, self.machine, self.network, self.bridge = home, machine, network, bridge
+        self.home, self.machine, self.bridge = home, machine, bridge
+        self._proxy = proxy
         self.service_target = target
         self.vcom = home / "COM10"
+
+    @property
+    def proxy(self) -> Network:
+        """The network that can fail, where it is a proxy."""
+        assert self._proxy is not None
+        return self._proxy
 
     def job(self, lines: list[str]) -> Job:
         job = Job(self.vcom, lines)
