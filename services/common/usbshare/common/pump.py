@@ -47,7 +47,6 @@ class StreamPump(Generic[T]):
         self._queue_up = queue_up
         self._writing: Coroutine[Any, Any, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._idle: asyncio.Future[None] | None = None
         self._is_closed = False
 
     @property
@@ -91,12 +90,6 @@ class StreamPump(Generic[T]):
             self._end(error)
         return True
 
-    async def until_idle(self) -> None:
-        """Wait until no message is being written."""
-        while self._writing is not None:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
-
     def close(self) -> None:
         """Write nothing any more; a write under way is left to end with its stream."""
         self._is_closed = True
@@ -125,8 +118,6 @@ class StreamPump(Generic[T]):
             self._end(error)
         else:
             self.nudge()
-        if self._writing is None and self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
 
     def _end(self, error: BaseException) -> None:
         self.close()

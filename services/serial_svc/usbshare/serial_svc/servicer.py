@@ -30,7 +30,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
 GOODBYE_TIMEOUT_S = 2.0
 OPEN_TIMEOUT_S = 10.0
-SETTLE_TIMEOUT_S = 1.0
 
 
 class SerialServicer(SerialServiceServicer):
@@ -183,8 +182,6 @@ async def _serve(
     finally:
         pump.close()
         session.stream_ended(attachment)
-        with suppress(TimeoutError):  # the stream must not end in the middle of a write
-            await asyncio.wait_for(pump.until_idle(), SETTLE_TIMEOUT_S)
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
 
