@@ -13,7 +13,7 @@ from fakes.device import FakeDevice
 from fakes.waiting import until
 from usbshare.common.errors import PortHeldError
 from usbshare.common.line import LineSettings
-from usbshare.common.profiles import GRBL, RAW, Profile, StopAction
+from usbshare.common.profiles import GRBL, RAW, Profile, StopAction, StopPlan
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc import activity, admission
 from usbshare.serial_svc.attachment import Attachment
@@ -193,6 +193,17 @@ async def test_what_is_queued_does_not_go_out_before_its_client_is_back(bench: B
     assert bench.written == b"G1 X1\n" + DOOR + RESUME
     await bench.take_up(client)
     assert bench.written == b"G1 X1\n" + DOOR + RESUME + b"G1 X2\n"
+
+
+async def test_a_resume_without_bytes_is_not_taken_for_every_stop() -> None:
+    silent = replace(GRBL, stops={**GRBL.stops, StopAction.RESUME: StopPlan(b"")})
+    bench = Bench(profile=silent)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await lost(bench, client)
+    await until(lambda: DOOR in bench.written)
+    assert bench.port.held
+    await bench.port.close()
 
 
 async def test_a_reset_voids_what_is_held(bench: Bench) -> None:

@@ -54,5 +54,5 @@ class Realtime:
     def written(self, data: bytes) -> None:
         """Note urgent bytes that were written: a person's resume lets go on what was held."""
         resume = self._port.profile.stops.get(StopAction.RESUME)
-        if resume is not None and data.endswith(resume.data):
+        if resume is not None and resume.data and data.endswith(resume.data):
             self._port.watch.person_resumed()
