@@ -151,11 +151,6 @@ class Session:
         """Whether there is a stream."""
         return self._attachment is not None
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the session is over."""
-        return self._ended
-
     def attach(self, pump: StreamPump[SessionEvent | None]) -> Attachment:
         """Talk over a stream from now on."""
         self._attachment = attachment = Attachment(pump)
