@@ -78,8 +78,14 @@ class Bench:
         self.port = SerialPort(made, lambda _: self.device, time.monotonic, lambda: None)
 
     async def open(self, name: str = "ann", resumption: Resumption | None = None) -> Client1:
-        client = Client(new_session_id(), f"usbshare://site/{name}", name, "127.0.0.1:1", Mode.CONTROL,
-                        only_failures=True)  # fmt: skip
+        client = Client(
+            new_session_id(),
+            f"usbshare://site/{name}",
+            name,
+            "127.0.0.1:1",
+            Mode.CONTROL,
+            only_failures=True,
+        )
         return Client1(await self.port.open_session(client, resumption))
 
     async def take_up(self, lost: Client1, offset: int | None = None) -> Session:
