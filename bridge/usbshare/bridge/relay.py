@@ -333,4 +333,4 @@ def _why_fenced(port: RemotePort) -> str:
         return "an emergency stop has latched the port; `bridge stop --rearm` releases it"
     if port.state != "open":
         return f"the device is gone{': ' + port.reason if port.reason else ''}"
-    return "an emergency stop has ended what its program was doing"
+    return "a stop or a lost session has ended what its program was doing"

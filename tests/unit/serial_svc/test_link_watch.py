@@ -291,9 +291,11 @@ async def test_a_session_that_is_not_taken_up_ends() -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     await lost(bench, client)
+    epoch = bench.port.epoch
     await until(lambda: client.session not in bench.port.attendance)
     assert bench.port.describe().holder is None
     assert not bench.port.held
+    assert bench.port.epoch > epoch  # what its program was doing cannot be gone on with
     await bench.port.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,16 @@ class LeftOver:
     """What one port was doing when the service died, and a note of what it does now."""
 
     def __init__(
-        self, port: SerialPort, active_ports: ActivePorts | None, clock: Callable[[], float]
+        self,
+        port: SerialPort,
+        active_ports: ActivePorts | None,
+        clock: Callable[[], float],
+        utc: Callable[[], float] = time.time,
     ) -> None:
         self._port = port
         self._active_ports = active_ports
         self._clock = clock
+        self._utc = utc
         self._profile = active_ports.profile_of(port.id) if active_ports else None
 
     def note(self, active: bool) -> None:
@@ -52,5 +58,7 @@ class LeftOver:
         log.warning("port '%s' was at work when the service died", port.id)
         if port.config.profile is None:
             port.profile = profile
+        # Past every epoch of the service that died: what its sessions were sending is void.
+        port.epoch += int(self._utc())
         port.activity.wrote(self._clock())
         port.watch.act("the service died while the machine was at work")

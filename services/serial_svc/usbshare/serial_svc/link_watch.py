@@ -70,7 +70,7 @@ class LinkWatch:
         if port.config.resume_window_s > 0:
             self._look_in(port.config.resume_window_s)
         else:
-            session.end(why)
+            self._give_up(session, why)
 
     def act(self, why: str) -> asyncio.Task[None] | None:
         """Do to a machine at work what the port's policy says, and hold what is queued.
@@ -114,7 +114,8 @@ class LinkWatch:
         if session is None:
             return
         if self._is_lost:
-            session.end(f"not taken up again within {self._port.config.resume_window_s:g} s")
+            window_s = self._port.config.resume_window_s
+            self._give_up(session, f"not taken up again within {window_s:g} s")
             return
         silent_s = self._clock() - session.last_heard
         left_s = self._port.config.link_timeout_s - silent_s
@@ -122,3 +123,9 @@ class LinkWatch:
             self._look_in(left_s)
         else:
             self.lose(f"nothing heard for {silent_s:.2f} s")
+
+    def _give_up(self, session: Session, why: str) -> None:
+        """End a lost session; what it was doing, if it was stopped in it, cannot be gone on with."""
+        if self._needs_person:
+            self._port.end_epoch()
+        session.end(why)
