@@ -125,7 +125,7 @@ class LinkWatch:
             self.lose(f"nothing heard for {silent_s:.2f} s")
 
     def _give_up(self, session: Session, why: str) -> None:
-        """End a lost session; what it was doing, if it was stopped in it, cannot be gone on with."""
+        """End a lost session; work in which the machine was stopped ends with it."""
         if self._needs_person:
             self._port.end_epoch()
         session.end(why)
