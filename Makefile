@@ -42,7 +42,7 @@ $(PROTO_VENV)/.done: requirements/proto.lock
 	@touch $@
 
 run-services: $(VENV)/.runtime ## Start the services of this host
-	@exec $(BIN)/serial-svc
+	@exec $(BIN)/python -m usbshare.common.run_services
 
 demo: $(VENV)/.runtime ## Stream an engraving to a simulated laser through a virtual COM port
 	@exec $(BIN)/python -m usbshare.bridge.demo

@@ -87,8 +87,8 @@ def test_a_target_that_is_none_is_bad_usage(home: Path, target: str, text: str) 
     assert "--target" in output
 
 
-def test_a_missing_target_is_bad_usage(home: Path, target: str) -> None:
-    code, output = fails(home, "--vcom", "COM10")
+def test_a_missing_target_is_bad_usage(tmp_path: Path) -> None:
+    code, output = fails(tmp_path, "--vcom", "COM10")
     assert code == 2
     assert "--target" in output
 

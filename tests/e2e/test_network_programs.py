@@ -143,12 +143,12 @@ def test_a_port_in_use_is_named(home: Path, target: str) -> None:
     assert "Traceback" not in output
 
 
-def test_exactly_one_kind_of_port_is_asked_for(home: Path) -> None:
+def test_exactly_one_kind_of_port_is_asked_for(tmp_path: Path) -> None:
     bridge = ["bridge", "--target", "nowhere"]
-    code, output = run([*bridge, "--vcom", "COM10", "--tcp", "127.0.0.1:0"], home)
+    code, output = run([*bridge, "--vcom", "COM10", "--tcp", "127.0.0.1:0"], tmp_path)
     assert code == 2
     assert "Give exactly one of '--vcom', '--tcp' and '--rfc2217'." in output
-    code, output = run(bridge, home)
+    code, output = run(bridge, tmp_path)
     assert code == 2
     assert "Missing option '--vcom'" in output
     assert "'--tcp'" in output

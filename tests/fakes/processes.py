@@ -111,6 +111,7 @@ def environment(home: Path) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_RUNTIME_DIR": str(runtime),
         "USBSHARE_CONFIG": "",
+        "USBSHARE_DISCOVERY_INTERFACES": "127.0.0.1",
     }
 
 
@@ -118,6 +119,14 @@ def environment(home: Path) -> dict[str, str]:
 def serial_service(home: Path, *arguments: str) -> Iterator[tuple[Process, str]]:
     """Run serial-svc on a free port of loopback; yields it and its target."""
     with running(["serial-svc", "--listen", "127.0.0.1:0", *arguments], home) as service:
+        match = service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")
+        yield service, f"127.0.0.1:{match[1]}"
+
+
+@contextmanager
+def camera_service(home: Path, *arguments: str) -> Iterator[tuple[Process, str]]:
+    """Run camera-svc on a free port of loopback; yields it and its target."""
+    with running(["camera-svc", "--listen", "127.0.0.1:0", *arguments], home) as service:
         match = service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")
         yield service, f"127.0.0.1:{match[1]}"
 

@@ -490,3 +490,39 @@ async def test_an_oversized_request_is_refused(site: Site, bundle: ClientBundle)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(bytes(129 * 1024), timeout=20)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_certificate_may_be_for_another_name_than_the_address(
+    tmp_path: Path, ca: Issued
+) -> None:
+    server = issue(ca, name="server", names=["laser.local"], usage=SERVER)
+    bundle = client_of(tmp_path, issue(ca, usage=CLIENT), ca)
+    async with serving(write_site(tmp_path / "host", ca, server)) as port:
+        target = Target("127.0.0.1", port, tls_name="laser.local")
+        async with open_channel(target, bundle) as channel:
+            await health(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
+        assert await why_unreachable(target, bundle, 20) is None
+
+
+async def test_a_certificate_that_lacks_the_name_asked_for_is_told(
+    site: Site, bundle: ClientBundle
+) -> None:
+    async with serving(site) as port:
+        text = await why_unreachable(Target("127.0.0.1", port, "mill.local"), bundle, 20)
+    assert text is not None
+    assert "is not for 'mill.local' but for" in text
+    assert "add 'mill.local' to `[tls] names`" in text
+
+
+@pytest.mark.parametrize("host", ["::1", "::1%1"])
+async def test_the_scope_of_an_address_is_not_in_a_certificate(
+    site: Site, bundle: ClientBundle, host: str
+) -> None:
+    server = make_server()
+    port = bind(server, "[::1]:0", server_credentials(site))
+    async with serving(site, server):
+        target = Target(host, port)
+        assert target.certified_name == "::1"
+        assert await why_unreachable(target, bundle, 20) is None
+        async with open_channel(target, bundle) as channel:
+            await health(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)

@@ -148,6 +148,34 @@ async def test_its_connection_is_there_before_it_is_needed(line: UrgentLine, hos
     await session.close()
 
 
+async def test_it_moves_to_where_the_service_is_now(
+    host: Host, service: Service, reporter: Reporter
+) -> None:
+    places = [host]
+
+    def connect() -> SerialClient:
+        return places[-1].client()
+
+    line = UrgentLine(connect, reporter)
+    line.start()
+    await until(lambda: line.is_ready)
+    service.answers.clear()
+    under_way = line.send(b"!", "laser", "s1")
+    await until(lambda: service.requests)
+    elsewhere = Host(moved := Service())  # type: ignore[abstract]  # nobody calls the rest
+    await elsewhere.start()
+    places.append(elsewhere)
+    line.move()
+    await until(lambda: line.is_ready)
+    assert await line.send(b"\x18", "laser", "s2")
+    assert moved.requests == [("laser", b"\x18", "s2")]
+    service.answers.set()
+    assert await under_way, "what was being sent is not lost"
+    await line.close()
+    await elsewhere.stop()
+    assert reporter.events == []
+
+
 async def converse(client: SerialClient) -> None:
     stream = await client.open_session("laser", name="test")
     with suppress(EOFError, grpc.aio.AioRpcError):

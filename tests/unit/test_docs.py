@@ -14,22 +14,37 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from usbshare.bridge.cli import cli as bridge
+from usbshare.bridge.settings import Settings as BridgeSettings
+from usbshare.camera_svc.cli import cli as camera_svc
+from usbshare.camera_svc.settings import Settings as CameraSettings
+from usbshare.discovery_svc.cli import cli as discovery_svc
+from usbshare.discovery_svc.settings import Settings as DiscoverySettings
 from usbshare.serial_svc.cli import cli as serial_svc
-from usbshare.serial_svc.settings import Settings
+from usbshare.serial_svc.settings import Settings as SerialSettings
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
-EXAMPLE = ROOT / "services" / "serial_svc" / "usbshare.example.toml"
+EXAMPLES: dict[Path, tuple[str, type[BaseModel]]] = {
+    ROOT / "services" / "serial_svc" / "usbshare.example.toml": ("serial-svc", SerialSettings),
+    ROOT / "services" / "discovery_svc" / "usbshare.example.toml": (
+        "discovery-svc",
+        DiscoverySettings,
+    ),
+    ROOT / "services" / "camera_svc" / "usbshare.example.toml": ("camera-svc", CameraSettings),
+    ROOT / "bridge" / "usbshare.example.toml": ("bridge", BridgeSettings),
+}
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "services").rglob("*.md")),
 ]
-COMMANDS: dict[str, click.Group] = {
+COMMANDS: dict[str, click.Command] = {
     "bridge": bridge,
     "usbshare-bridge": bridge,
     "serial-svc": serial_svc,
+    "discovery-svc": discovery_svc,
+    "camera-svc": camera_svc,
 }
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -38,7 +53,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
 
 
-def tables(model: type[BaseModel] = Settings, name: str = "") -> Iterator[tuple[str, Any]]:
+def tables(model: type[BaseModel], name: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the name of each table in the configuration, as the page spells it, and its model."""
     for key, field in model.model_fields.items():
         inner = _model_in(field.annotation)
@@ -59,7 +74,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next(models, None)
 
 
-TABLES = dict(tables())
+TABLES = {
+    title: model
+    for settings in (SerialSettings, DiscoverySettings, CameraSettings, BridgeSettings)
+    for title, model in tables(settings)
+}
 
 
 def documented(title: str) -> dict[str, list[str]]:
@@ -84,7 +103,19 @@ def default_of(field: Any) -> str:
 
 
 def test_the_tables_are_found() -> None:
-    assert list(TABLES) == ["service", "tls", "queue", "ports.ID", "ports.ID.stop"]
+    assert set(TABLES) == {
+        "service",
+        "tls",
+        "queue",
+        "ports.ID",
+        "ports.ID.stop",
+        "camera",
+        "cameras.ID",
+        "cameras.ID.controls",
+        "discovery",
+        "hosts.ID",
+        "bridge",
+    }
 
 
 @pytest.mark.parametrize("title", TABLES)
@@ -97,30 +128,49 @@ def test_every_key_is_documented_with_its_default(title: str) -> None:
     }
 
 
-def test_the_example_configuration_is_correct() -> None:
-    result = CliRunner().invoke(serial_svc, ["--check-config", "--config", str(EXAMPLE)])
-    assert result.exit_code == 0, result.output
-    assert result.output == f"{EXAMPLE}: correct\n"
+@pytest.fixture(params=EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def example(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
 
 
-def test_the_example_configuration_has_every_key() -> None:
-    text = re.sub(r"^#(?=\w+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+def uncommented(example: Path) -> dict[str, Any]:
+    """Return the tables of an example with every key in force; one port or host stands for all."""
+    text = re.sub(r"^#(?=\w+ = )", "", example.read_text(), flags=re.MULTILINE)
     everything = tomllib.loads(text)
-    Settings.model_validate(everything)
-    (port,) = everything.pop("ports").values()
-    found = {**everything, "ports.ID": port, "ports.ID.stop": port["stop"]}
-    assert {title: set(keys) for title, keys in found.items()} == {
-        title: set(model.model_fields) for title, model in TABLES.items()
-    }
+    for several in ("ports", "cameras", "hosts"):
+        for table in everything.pop(several, {}).values():
+            everything[f"{several}.ID"] = table
+    if stops := everything.get("ports.ID", {}).get("stop"):
+        everything["ports.ID.stop"] = stops
+    if controls := everything.get("cameras.ID", {}).get("controls"):
+        everything["cameras.ID.controls"] = controls
+    return everything
 
 
-def test_the_example_shows_the_defaults() -> None:
-    commented = "".join(re.findall(r"^#(\w+ = .*\n|)", EXAMPLE.read_text(), flags=re.MULTILINE))
-    shown = tomllib.loads(commented)
-    for title in ("service", "queue"):
+def test_an_example_configuration_is_correct(example: Path) -> None:
+    program, _ = EXAMPLES[example]
+    result = CliRunner().invoke(COMMANDS[program], ["--check-config", "--config", str(example)])
+    assert result.exit_code == 0, result.output
+    assert result.output == f"{example}: correct\n"
+
+
+def test_an_example_configuration_has_every_key(example: Path) -> None:
+    program, settings = EXAMPLES[example]
+    found = {title: set(keys) for title, keys in uncommented(example).items()}
+    expected = {title: set(model.model_fields) for title, model in tables(settings)}
+    if program in {"serial-svc", "camera-svc"}:  # they read where discovery-svc listens, no more
+        expected.pop("discovery")
+        found.pop("discovery", None)
+    assert found == expected
+
+
+def test_an_example_shows_the_defaults(example: Path) -> None:
+    shown = uncommented(example)
+    for title in {"service", "queue", "camera", "cameras.ID", "discovery"} & shown.keys():
         for key, field in TABLES[title].model_fields.items():
-            if field.default is not None:
-                assert shown[key] == field.default, key
+            if not (field.is_required() or field.default is None or field.default_factory):
+                assert shown[title][key] == field.default, key
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -142,8 +192,7 @@ def test_options_of_our_commands_exist(page: Path) -> None:
     for code in commands_in(page):
         program, *words = code.split()
         if program in COMMANDS:
-            group = COMMANDS[program]
-            sub = [word for word in words[:1] if word in group.commands]
+            sub = [word for word in words[:1] if word in subcommands(program)]
             known = help_of(program, *sub)
             unknown = [option for option in _OPTION.findall(code) if option not in known]
             assert not unknown, code
@@ -165,6 +214,13 @@ def help_of(program: str, *words: str) -> str:
 
 
 def all_commands() -> Iterator[tuple[str, ...]]:
-    for program, group in COMMANDS.items():
+    for program in COMMANDS:
         yield (program,)
-        yield from ((program, name) for name in group.commands)
+        yield from ((program, name) for name in subcommands(program))
+
+
+def subcommands(program: str) -> list[str]:
+    command = COMMANDS[program]
+    if not isinstance(command, click.Group):
+        return []
+    return command.list_commands(click.Context(command))

@@ -7,42 +7,58 @@ import getpass
 import random
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.link import Link, SessionChoice
+from usbshare.bridge.naming import open_finder
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.report import Reporter
 from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
+from usbshare.bridge.whereabouts import Whereabouts
 from usbshare.common.channel import Target
 from usbshare.common.line import LineSettings
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.tls import ClientBundle
+
+if TYPE_CHECKING:
+    from usbshare.bridge.settings import Settings
 
 STATUS_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeChoice:
-    """What to join: a service's port (empty id: its only one)."""
+    """What to join: a service's port (empty id: its only one); `settings`: how to find it again."""
 
     target: Target
     bundle: ClientBundle | None
     port_id: str
     observe: bool
+    settings: Settings | None = None
 
 
-async def bridge(choice: BridgeChoice, port: VirtualPort, reporter: Reporter) -> None:
-    """Join until SIGINT or SIGTERM; raises why when the first connection fails."""
+async def bridge(
+    choice: BridgeChoice,
+    port: VirtualPort,
+    reporter: Reporter,
+    stood: Callable[[str], None] | None = None,
+) -> None:
+    """Join until SIGINT or SIGTERM; raises why when the first connection fails.
+
+    `stood` is told in a thread, once, which remote port it is.
+    """
     upstream = Upstream()
     relay = Relay(port, upstream, reporter, observe=choice.observe)
+    whereabouts = _whereabouts(choice, relay, reporter)
     link = Link(
-        lambda: SerialClient(choice.target, choice.bundle),
+        lambda: SerialClient(whereabouts.target, choice.bundle),
         SessionChoice(choice.port_id, choice.observe, client_name("bridge")),
         upstream,
         relay,
@@ -54,12 +70,15 @@ async def bridge(choice: BridgeChoice, port: VirtualPort, reporter: Reporter) ->
     running = asyncio.create_task(link.run(), name="link")
     try:
         if await _stands(running, relay):
-            async with _urgent_line(choice, relay, reporter):
+            async with _urgent_line(choice, whereabouts, relay, reporter):
                 await _show_port(relay, port, reporter, choice)
-                await _report_until(running, relay, reporter, choice)
+                if stood is not None and relay.remote is not None:
+                    await asyncio.to_thread(stood, relay.remote.id)
+                await _report_until(running, relay, reporter, whereabouts)
     finally:
         reporter.end()
         running.cancel()
+        await whereabouts.close()
         await port.close()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -72,6 +91,28 @@ def client_name(program: str) -> str:
         user = "somebody"
     name = "".join(c for c in f"{program} {user}@{socket.gethostname()}" if c.isprintable())
     return name.encode()[:64].decode(errors="ignore")
+
+
+def _whereabouts(choice: BridgeChoice, relay: Relay, reporter: Reporter) -> Whereabouts:
+    """Return what knows where to connect, and hurries the link when discovery sees the host."""
+
+    def woken(has_moved: bool) -> None:
+        if has_moved:
+            where = str(whereabouts.target)
+            reporter.event("moved", f"the host is at {where} now", target=where)
+            if relay.urgent_line is not None:
+                relay.urgent_line.move()
+        if relay.link is not None:
+            relay.link.retry_now()
+
+    whereabouts = Whereabouts(
+        choice.target,
+        choice.bundle,
+        lambda: open_finder(choice.settings, choice.bundle),
+        woken,
+        time.monotonic,
+    )
+    return whereabouts
 
 
 async def _stands(running: asyncio.Task[None], relay: Relay) -> bool:
@@ -88,13 +129,13 @@ async def _stands(running: asyncio.Task[None], relay: Relay) -> bool:
 
 @asynccontextmanager
 async def _urgent_line(
-    choice: BridgeChoice, relay: Relay, reporter: Reporter
+    choice: BridgeChoice, whereabouts: Whereabouts, relay: Relay, reporter: Reporter
 ) -> AsyncIterator[None]:
     """Hold a connection for the program's stops; an observer's program has none."""
     if choice.observe:
         yield
         return
-    line = UrgentLine(lambda: SerialClient(choice.target, choice.bundle), reporter)
+    line = UrgentLine(lambda: SerialClient(whereabouts.target, choice.bundle), reporter)
     line.start()
     relay.urgent_line = line
     try:
@@ -116,10 +157,11 @@ async def _show_port(
 
 
 async def _report_until(
-    running: asyncio.Task[None], relay: Relay, reporter: Reporter, choice: BridgeChoice
+    running: asyncio.Task[None], relay: Relay, reporter: Reporter, whereabouts: Whereabouts
 ) -> None:
     while not running.done():
         state = relay.link.state.value if relay.link else ""
-        reporter.status(relay.status(str(choice.target), state))
+        reporter.status(relay.status(str(whereabouts.target), state))
+        whereabouts.link_is(up=relay.link is not None and relay.link.is_connected)
         await asyncio.wait((running,), timeout=STATUS_INTERVAL_S)
     running.result()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -23,6 +24,7 @@ from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
 CALL_TIMEOUT_S = 5.0
+LEAST_LOOK_S = 0.5  # after a call that took all of its time
 
 _Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
@@ -86,11 +88,13 @@ class SerialClient:
         self._stub = SerialServiceStub(self._channel)
 
     async def list_ports(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemotePort]:
-        """Return the service's ports."""
+        """Return the service's ports; why it failed is known soon after the timeout at most."""
+        start = time.monotonic()
         try:
             reply = await self._stub.ListPorts(pb.ListPortsRequest(), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
+            left_s = max(LEAST_LOOK_S, timeout_s - (time.monotonic() - start))
+            raise await self.explain(error, left_s) from error
         return [convert.remote_port(port) for port in reply.ports]
 
     async def open_session(
@@ -166,6 +170,20 @@ class SerialClient:
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
 
+    async def clock(self, timeout_s: float = CALL_TIMEOUT_S) -> tuple[datetime, float]:
+        """Return the service's time and how long the answer took, over a connection in use."""
+        start = time.monotonic()
+        call = self._stub.WatchStats(pb.WatchStatsRequest(), timeout=timeout_s)
+        try:
+            reply = await call.read()
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        finally:
+            call.cancel()
+        if not isinstance(reply, pb.WatchStatsResponse):
+            raise ConnectionRefusedByPeerError(f"{self.target} tells no time: it is stopping")
+        return reply.time.ToDatetime(UTC), time.monotonic() - start
+
     async def watch_connection(self, tell: Callable[[ConnectionState], None]) -> None:
         """Keep the connection up without a call on it, and tell of its states; never returns."""
         while True:
@@ -173,7 +191,9 @@ class SerialClient:
             tell(_STATES.get(state, ConnectionState.CONNECTING))
             await self._channel.wait_for_state_change(state)
 
-    async def explain(self, error: grpc.aio.AioRpcError) -> UsbshareError:
+    async def explain(
+        self, error: grpc.aio.AioRpcError, timeout_s: float = CALL_TIMEOUT_S
+    ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
@@ -181,7 +201,7 @@ class SerialClient:
         # It loads half of TLS, which a stop must not wait for.
         from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415
 
-        why = await why_unreachable(self.target, self._bundle, CALL_TIMEOUT_S)
+        why = await why_unreachable(self.target, self._bundle, timeout_s)
         return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
 
     async def close(self) -> None:

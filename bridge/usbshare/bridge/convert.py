@@ -118,6 +118,7 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         epoch=port.epoch,
         latched=port.latched,
         held=port.held,
+        low_latency=port.low_latency if port.HasField("low_latency") else None,
     )
 
 

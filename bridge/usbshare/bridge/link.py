@@ -102,6 +102,7 @@ class Link:
         self._timeout_s = LINK_TIMEOUT_S
         self._received_offset = 0
         self._ending = asyncio.Event()
+        self._woken = asyncio.Event()
         self._stream: SessionStream | None = None
         self._acknowledged_offset = 0
         self._beats: dict[int, float] = {}
@@ -126,7 +127,12 @@ class Link:
         """Say goodbye after what has been read from the program, and let `run` end."""
         self._upstream.add_ordered(Goodbye())
         self._ending.set()
+        self._woken.set()
         self.wake()
+
+    def retry_now(self) -> None:
+        """Let the next attempt to connect come at once."""
+        self._woken.set()
 
     def taken(self, offset: int) -> None:
         """Note that the program has every device byte before `offset`."""
@@ -235,6 +241,7 @@ class Link:
         self._stood_at = self._clock()
         self._beats.clear()
         self._backoff.reset()
+        self._woken.clear()
         self._has_stood = True
         self.state = LinkState.CONNECTED
         if isinstance(news, Resumed):
@@ -382,7 +389,8 @@ class Link:
         wait_s = self._backoff.next_s()
         self._listener.link_waiting(wait_s, reason)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), wait_s)
+            await asyncio.wait_for(self._woken.wait(), wait_s)
+        self._woken.clear()
 
 
 def _short(error: BaseException) -> str:

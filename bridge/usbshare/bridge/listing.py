@@ -1,4 +1,4 @@
-"""Ports as a table for people or JSON for programs."""
+"""What hosts have, as a table for people or JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,41 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from usbshare.bridge.inventory import CameraItem, Item
 from usbshare.bridge.messages import RemotePort
 
-_HEADINGS = ("PORT", "STATE", "USB", "SERIAL NUMBER", "PROFILE", "HELD BY", "DESCRIPTION")
+_HEADINGS = (
+    "HOST",
+    "KIND",
+    "ID",
+    "STATE",
+    "USB",
+    "SERIAL NUMBER",
+    "PROFILE",
+    "HELD BY",
+    "DESCRIPTION",
+)
 
 
-def as_table(ports: Iterable[RemotePort]) -> str:
-    """Return a table with a heading, a line a port."""
-    rows = [_HEADINGS, *(_row(port) for port in ports)]
+def as_table(items: Iterable[Item | CameraItem]) -> str:
+    """Return a table with a heading, a line an item; nothing in it can move the cursor."""
+    rows = [_HEADINGS, *(_row(item) for item in items)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join(_aligned(row, widths) for row in rows)
 
 
-def as_json(ports: Iterable[RemotePort]) -> str:
-    """Return a JSON list, an object a port."""
-    return json.dumps([_object(port) for port in ports], indent=2, ensure_ascii=False)
+def as_json(items: Iterable[Item | CameraItem]) -> str:
+    """Return a JSON list, an object an item."""
+    return json.dumps([_object(item) for item in items], indent=2, ensure_ascii=False)
 
 
-def _row(port: RemotePort) -> Sequence[str]:
+def _row(item: Item | CameraItem) -> Sequence[str]:
+    cells = _camera_cells(item) if isinstance(item, CameraItem) else _port_cells(item)
+    return tuple(map(_printable, (item.host.name, item.kind, *cells)))
+
+
+def _port_cells(item: Item) -> Sequence[str]:
+    port = item.port
     auto = " (auto)" if port.configured_profile == "auto" else ""
     state = f"{port.state}, latched" if port.latched else port.state
     holder = port.holder or "-"
@@ -39,6 +56,18 @@ def _row(port: RemotePort) -> Sequence[str]:
     )
 
 
+def _camera_cells(item: CameraItem) -> Sequence[str]:
+    camera = item.camera
+    watching = {0: "-", 1: "1 viewer"}.get(camera.viewers, f"{camera.viewers} viewers")
+    described = camera.name or camera.source
+    return (camera.id, camera.state.value, "-", "-", "-", watching, described)
+
+
+def _printable(text: str) -> str:
+    # USB descriptors are the device's own words, and escapes in them would reach the terminal.
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def _usb_id(port: RemotePort) -> str | None:
     if port.vendor_id is None or port.product_id is None:
         return None
@@ -50,7 +79,26 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _object(port: RemotePort) -> dict[str, Any]:
+def _object(item: Item | CameraItem) -> dict[str, Any]:
+    what = _camera_object(item) if isinstance(item, CameraItem) else _port_object(item)
+    where = {"host": item.host.name, "target": str(item.target), "kind": item.kind}
+    return where | what
+
+
+def _camera_object(item: CameraItem) -> dict[str, Any]:
+    camera = item.camera
+    return {
+        "id": camera.id,
+        "description": camera.name,
+        "source": camera.source,
+        "state": camera.state.value,
+        "reason": camera.reason,
+        "viewers": camera.viewers,
+    }
+
+
+def _port_object(item: Item) -> dict[str, Any]:
+    port = item.port
     return {
         "id": port.id,
         "description": port.description,

@@ -98,6 +98,7 @@ class RemotePort:
     epoch: int
     latched: bool
     held: bool = False
+    low_latency: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Protocol
 
 from usbshare.bridge.messages import RemotePort, StopReport
@@ -86,7 +87,8 @@ def _times(report: StopReport) -> str:
 
 
 def _what_now(client: StopClient, port_id: str, action: StopAction, report: StopReport) -> str:
-    where = f"--target {client.target}" + (f" --port {port_id}" if port_id else "")
+    target = shlex.quote(client.target.name or str(client.target))
+    where = f"--target {target}" + (f" --port {port_id}" if port_id else "")
     if report.latched:
         return f"the port is latched until `bridge stop --rearm {where}`"
     if action in (StopAction.HOLD, StopAction.SAFETY_DOOR):

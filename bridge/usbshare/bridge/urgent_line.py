@@ -34,6 +34,7 @@ class UrgentLine:
         self._reporter = reporter
         self._is_reported_lost = False
         self._sending: set[asyncio.Task[bool]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._client: SerialClient
         self._watching: asyncio.Task[None]
 
@@ -42,6 +43,16 @@ class UrgentLine:
         self._client = self._connect()
         watching = self._client.watch_connection(self._changed)
         self._watching = asyncio.create_task(watching, name="urgent line")
+
+    def move(self) -> None:
+        """Connect anew, where the service is now; what is being sent ends where it began."""
+        self.is_ready = False
+        leaving = asyncio.create_task(
+            _leave(self._client, self._watching, set(self._sending)), name="urgent line leaves"
+        )
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        self.start()
 
     def send(self, data: bytes, port_id: str, session_id: str) -> asyncio.Task[bool]:
         """Send real-time bytes; the result tells, within 2 s, whether the driver has them.
@@ -55,11 +66,8 @@ class UrgentLine:
 
     async def close(self) -> None:
         """Finish what is being sent, within its 2 s, then disconnect."""
-        if self._sending:
-            await asyncio.wait(self._sending)
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
-        await self._client.close()
+        sending = set(self._sending)
+        await asyncio.gather(*self._leaving, _leave(self._client, self._watching, sending))
 
     async def _deliver(self, data: bytes, port_id: str, session_id: str) -> bool:
         deadline = time.monotonic() + DELIVERY_S
@@ -111,6 +119,15 @@ class UrgentLine:
         elif self.is_ready and self._is_reported_lost:
             self._is_reported_lost = False
             self._reporter.event("urgent_line_ready", "the connection for stops is back")
+
+
+async def _leave(
+    client: SerialClient, watching: asyncio.Task[None], sending: set[asyncio.Task[bool]]
+) -> None:
+    """Close a connection, after what is being sent on it, which takes no more than 2 s."""
+    watching.cancel()
+    await asyncio.gather(watching, *sending, return_exceptions=True)
+    await client.close()
 
 
 def _profile_of(data: bytes) -> Profile:

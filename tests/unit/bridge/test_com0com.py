@@ -55,6 +55,7 @@ class PairedEnd:
     """A Device that remembers what it was given."""
 
     holds_back = False
+    low_latency = None
 
     def __init__(self, *, lines: ModemLines, fails: bool = False) -> None:
         self.listener: DeviceListener

@@ -268,6 +268,29 @@ async def test_later_refusals_are_tried_again(bench: Bench) -> None:
     await until(lambda: bench.listener.connected == ["s0", "s1"])
 
 
+async def test_a_link_that_is_woken_tries_again_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.start()
+    monkeypatch.setattr("usbshare.bridge.backoff.FIRST_S", 3600)
+    monkeypatch.setattr("usbshare.bridge.backoff.LONGEST_S", 3600)
+    bench.service.refuses = PortHeldError("held")
+    bench.service.streams[0].end()
+    await until(lambda: len(bench.listener.waits) == 1)
+    bench.service.refuses = None
+    bench.link.retry_now()
+    await until(lambda: bench.listener.connected == ["s0", "s1"])
+
+
+async def test_waking_a_link_that_stands_changes_nothing(bench: Bench) -> None:
+    await bench.start()
+    bench.link.retry_now()
+    bench.link.retry_now()
+    await until(lambda: len(bench.sent(Heartbeat)) > 2)
+    assert bench.listener.connected == ["s0"]
+    assert bench.listener.losses == []
+
+
 async def test_a_close_while_waiting_ends_at_once(bench: Bench) -> None:
     await bench.start()
     bench.service.refuses = PortHeldError("held")

@@ -11,6 +11,7 @@ import pytest
 
 from fakes.device import FakeDevice
 from fakes.waiting import until
+from usbshare.bridge.convert import remote_port
 from usbshare.common.errors import (
     DeviceError,
     InvalidArgumentError,
@@ -22,6 +23,7 @@ from usbshare.common.line import LineSettings, ModemLines, SettingsChange
 from usbshare.common.profiles import GRBL, MARLIN, RAW, Priority, StopAction
 from usbshare.serial_svc import stop_path
 from usbshare.serial_svc.client import Client, Command, Mode
+from usbshare.serial_svc.convert import port_message
 from usbshare.serial_svc.description import PortState
 from usbshare.serial_svc.events import (
     CommandOutcome,
@@ -661,3 +663,14 @@ async def test_a_command_behind_many_that_were_held_is_written() -> None:
     going.set()
     await last
     await until(lambda: made.device.written.endswith(b"LAST"))
+
+
+async def test_whether_the_adapter_hands_over_at_once_is_told_while_it_is_open() -> None:
+    bench = Bench(PortConfig("laser", "fake"))
+    bench.device.low_latency = False
+    assert bench.port.describe().low_latency is None
+    await bench.port.ensure_open()
+    description = bench.port.describe()
+    assert description.low_latency is False
+    assert remote_port(port_message(description)).low_latency is False
+    await bench.port.close()

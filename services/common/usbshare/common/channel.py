@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import grpc
 
@@ -21,27 +22,56 @@ KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+# For connections that may be idle for days and of which nobody's safety hangs: a dead peer is
+# noticed within 12 s, and a connection without a call costs nothing at all.
+QUIET_KEEPALIVE: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.http2.ping_timeout_ms", 2000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.bdp_probe", 0),  # a ping more for each answer
+)
+# For pictures, which may fill a slow link for a second: a ping behind them is not lost yet. A dead
+# viewer costs its window of frames, and is noticed within 7 s.
+VIDEO_KEEPALIVE: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 2000),
+    ("grpc.keepalive_timeout_ms", 5000),
+    ("grpc.http2.ping_timeout_ms", 5000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 0),
+)
 _CLIENT: tuple[tuple[str, int], ...] = (
-    *KEEPALIVE,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),  # also bounds one attempt to connect
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.enable_retries", 0),  # a command must never be sent twice
     ("grpc.enable_http_proxy", 0),  # the host is near; http_proxy is for the web
-    ("grpc.max_receive_message_length", 1024 * 1024),
 )
+MOST_MESSAGE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a service listens."""
+    """Where a service listens.
+
+    `tls_name`: what its certificate must be for, where that is not `host`, as `laser.local` of an
+    address that discovery found. `name`: what people call it, where that was no address.
+    """
 
     host: str
     port: int
+    tls_name: str = ""
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return join_host_port(self.host, self.port)
+
+    @property
+    def certified_name(self) -> str:
+        """The name or address that its certificate must be for; no certificate has a scope."""
+        return self.tls_name or self.host.partition("%")[0]
 
 
 def parse_target(text: str, default_port: int = DEFAULT_PORT) -> Target:
@@ -58,12 +88,23 @@ def parse_target(text: str, default_port: int = DEFAULT_PORT) -> Target:
 
 
 def open_channel(
-    target: Target, bundle: ClientBundle | None, own_connection: bool = True
+    target: Target,
+    bundle: ClientBundle | None,
+    own_connection: bool = True,
+    keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
+    most_message_bytes: int = MOST_MESSAGE_BYTES,
 ) -> grpc.aio.Channel:
     """Return a channel, in plaintext without a bundle; with a TCP connection shared by none."""
-    options = (*_CLIENT, ("grpc.use_local_subchannel_pool", int(own_connection)))
+    options: tuple[tuple[str, int | str], ...] = (
+        *keepalive,
+        *_CLIENT,
+        ("grpc.max_receive_message_length", most_message_bytes),
+        ("grpc.use_local_subchannel_pool", int(own_connection)),
+    )
     # The scheme is spelled out, else a host called `unix` or `ipv4` would be taken for one.
-    uri = f"dns:///{target}"
+    uri = f"dns:///{quote(str(target), safe='[]:')}"
     if bundle is None:
         return grpc.aio.insecure_channel(uri, options)
+    if target.certified_name != target.host:
+        options = (*options, ("grpc.ssl_target_name_override", target.certified_name))
     return grpc.aio.secure_channel(uri, channel_credentials(bundle), options)

@@ -1,20 +1,26 @@
-"""Configuration files: where they are found, and every mistake in one at once."""
+"""Configuration files: read whole with every mistake at once, written with comments kept."""
 
 from __future__ import annotations
 
-import os
 import tomllib
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError
+import tomlkit.items
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from tomlkit import TOMLDocument
+from tomlkit.exceptions import TOMLKitError
 
-from usbshare.common.errors import ConfigError
-from usbshare.common.paths import SETTINGS_FILE, settings_path
+from usbshare.common.errors import ConfigError, UsbshareError
+from usbshare.common.paths import rewrite
 
-ENVIRONMENT_NAME = "USBSHARE_CONFIG"
+# One file serves every process of a computer; each reads its own tables and passes over the rest.
+TABLES = frozenset(
+    {"service", "tls", "queue", "ports", "camera", "cameras", "discovery", "hosts", "bridge"}
+)
 
 
 class Table(BaseModel):
@@ -26,18 +32,17 @@ class Table(BaseModel):
 TableT = TypeVar("TableT", bound=Table)
 
 
-def find_config(asked: Path | None) -> Path | None:
-    """Return the first of --config, USBSHARE_CONFIG, ./usbshare.toml, the user's folder.
+def checked(check: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that keeps the text and reports the check's own words."""
 
-    A file that was asked for by name must exist: ConfigError otherwise.
-    """
-    named = asked or (Path(value) if (value := os.environ.get(ENVIRONMENT_NAME)) else None)
-    if named is not None:
-        if not named.is_file():
-            raise ConfigError(f"configuration file {named} does not exist")
-        return named
-    candidates = (Path(SETTINGS_FILE), settings_path())
-    return next((path for path in candidates if path.is_file()), None)
+    def validate(text: str) -> str:
+        try:
+            check(text)
+        except UsbshareError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    return AfterValidator(validate)
 
 
 def load_config(path: Path | None, model: type[TableT]) -> TableT:
@@ -45,10 +50,16 @@ def load_config(path: Path | None, model: type[TableT]) -> TableT:
     if path is None:
         return model()
     try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return model.model_validate(_own_tables(read_config(path), model))
     except ValidationError as error:
         lines = [_explain(path, details, model) for details in error.errors()]
         raise ConfigError("\n".join(lines)) from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return what a file says, unchecked; raises ConfigError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -58,22 +69,78 @@ def dumps_config(settings: Table) -> str:
     return tomlkit.dumps(settings.model_dump(mode="json", exclude_none=True))
 
 
+def write_config(path: Path, changes: Mapping[tuple[str, ...], Any]) -> None:
+    """Set keys (None: take it away) in a file, made if need be; comments and order stay.
+
+    A key is the way to it: `("bridge", "target")`. Raises ConfigError; the file then is as it was.
+    """
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        for key, value in changes.items():
+            _set(document, key, value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rewrite(path, tomlkit.dumps(document).encode())
+    except (OSError, UnicodeDecodeError, TOMLKitError, ConfigError) as error:
+        raise ConfigError(f"{path} cannot be changed: {error}") from error
+
+
+def _set(document: TOMLDocument, key: tuple[str, ...], value: Any) -> None:
+    table: Any = document
+    *names, last = key
+    for name in names:
+        if name not in table:
+            if value is None:
+                return
+            table[name] = tomlkit.table(is_super_table=name != names[-1])
+        table = table[name]
+        if not isinstance(table, MutableMapping):
+            raise ConfigError(f"{name} is {table!r}, not a table")
+    _set_in_table(table, last, value)
+
+
+def _set_in_table(table: Any, key: str, value: Any) -> None:
+    if value is None:
+        table.pop(key, None)
+    elif key in table or not isinstance(table, tomlkit.items.Table):
+        table[key] = value
+    else:
+        _append(table, key, value)
+
+
+def _append(table: tomlkit.items.Table, key: str, value: Any) -> None:
+    """Add a key behind the last one; comments after that may be about the next table."""
+    body, after = table.value.body, []
+    while body and body[-1][0] is None:
+        after.append(body.pop())
+    table.append(key, value)
+    body.extend(reversed(after))
+
+
+def _own_tables(found: dict[str, Any], model: type[Table]) -> dict[str, Any]:
+    others = TABLES - model.model_fields.keys()
+    return {key: value for key, value in found.items() if key not in others}
+
+
 def _explain(path: Path, details: ErrorDetails, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in details["loc"])
     if details["type"] == "extra_forbidden":
-        accepted = ", ".join(_keys_beside(model, details["loc"]))
+        is_table = len(details["loc"]) == 1
+        keys = TABLES if is_table else _keys_beside(model, details["loc"])
+        accepted = ", ".join(sorted(keys))
         return f"{path}: {key}: no such key; accepted: {accepted}"
+    if details["type"] == "missing":
+        return f"{path}: {key}: missing, and required"
     reason = details["msg"].removeprefix("Value error, ")
     return f"{path}: {key}: {details['input']!r}: {reason}"
 
 
-def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
     """Return the keys that the table at the location's parent takes."""
     for part in location[:-1]:
         field = model.model_fields.get(str(part))
         if field is not None:
             model = _table_in(field.annotation) or model
-    return sorted(model.model_fields)
+    return set(model.model_fields)
 
 
 def _table_in(annotation: Any) -> type[BaseModel] | None:

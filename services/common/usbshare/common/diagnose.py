@@ -49,18 +49,19 @@ async def why_unreachable(
     target: Target, bundle: ClientBundle | None, timeout_s: float = 5.0
 ) -> str | None:
     """Return in one line why the target does not serve us and what to do; None if it does."""
-    # The probe ends before us, so that its more exact answer is the one that is heard.
-    looking = asyncio.to_thread(probe, target, bundle, timeout_s * 0.8)
     try:
-        result = await asyncio.wait_for(looking, timeout_s)
+        async with asyncio.timeout(timeout_s):  # `wait_for` of Python 3.11 may lose a cancellation
+            # The probe ends before us, so that its more exact answer is the one that is heard.
+            result = await asyncio.to_thread(probe, target, bundle, timeout_s * 0.8)
     except TimeoutError:
         return _TEXTS[Finding.NO_CONNECTION].format(target=target)
     except ConfigError as error:
         return str(error)
-    return _explain(result, target, bundle)
+    return explain(result, target, bundle)
 
 
-def _explain(result: Probe, target: Target, bundle: ClientBundle | None) -> str | None:
+def explain(result: Probe, target: Target, bundle: ClientBundle | None) -> str | None:
+    """Return what a probe that was made with the bundle means; None if all is well."""
     if result.finding is Finding.ANSWERS:
         return None
     if bundle is not None and result.finding is Finding.SERVER_UNTRUSTED:
@@ -96,9 +97,10 @@ def _explain_too_early(result: Probe, target: Target) -> str:
 
 def _explain_name(result: Probe, target: Target) -> str:
     shown = "other names" if result.certificate is None else _shown_names(result.certificate)
+    wanted = target.certified_name
     return (
-        f"the certificate of {target} is not for {target.host!r} but for {shown}: "
-        f"use one of them, or add {target.host!r} to `[tls] names` on the host"
+        f"the certificate of {target} is not for {wanted!r} but for {shown}: "
+        f"use one of them, or add {wanted!r} to `[tls] names` on the host"
     )
 
 

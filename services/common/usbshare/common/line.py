@@ -124,6 +124,11 @@ class Device(Protocol):
         """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
         ...
 
+    @property
+    def low_latency(self) -> bool | None:
+        """Whether the adapter hands bytes over at once; None where nobody can tell."""
+        ...
+
     async def open(self, listener: DeviceListener) -> None:
         """Open the line, touching DTR and RTS no more than must be; raises DeviceError."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import os
 import struct
 import termios
+from pathlib import Path
 
 from usbshare.common.posix_termios import Termios
 
@@ -18,6 +20,8 @@ _SPEED_BITS = 0o010017
 _SPEED_IS_A_NUMBER = 0o010000  # BOTHER
 _INPUT_SPEED_BITS = _SPEED_BITS << 16
 _ASYNC_LOW_LATENCY = 0x2000
+_TTYS = Path("/sys/class/tty")
+_SHORTEST_TIMER_MS = 1
 _PTY_SLAVE_MAJORS = range(136, 144)
 
 
@@ -42,16 +46,32 @@ class LinuxTty:
         packed = _TERMIOS2.pack(*flags, discipline, wanted.cc, wanted.baud, wanted.baud)
         fcntl.ioctl(descriptor, _TCSETS2, packed)
 
-    def set_low_latency(self, descriptor: int) -> None:
-        """Ask the adapter to hand bytes over at once (FTDI waits 16 ms); OSError if it cannot."""
-        serial_struct = array.array("i", [0] * 32)
-        fcntl.ioctl(descriptor, termios.TIOCGSERIAL, serial_struct)
-        serial_struct[4] |= _ASYNC_LOW_LATENCY
-        fcntl.ioctl(descriptor, termios.TIOCSSERIAL, serial_struct)
+    def set_low_latency(self, descriptor: int) -> bool | None:
+        """Ask the adapter to hand bytes over at once (FTDI waits 16 ms); return whether it does.
+
+        None where it has no such timer, or tells nothing of one.
+        """
+        with contextlib.suppress(OSError):
+            serial_struct = array.array("i", [0] * 32)
+            fcntl.ioctl(descriptor, termios.TIOCGSERIAL, serial_struct)
+            serial_struct[4] |= _ASYNC_LOW_LATENCY
+            fcntl.ioctl(descriptor, termios.TIOCSSERIAL, serial_struct)
+        return timer_is_short(Path(os.ttyname(descriptor)).name)
 
     def is_pty(self, descriptor: int) -> bool:
         """Tell whether the descriptor is a pty's slave, which has no line behind it."""
         return os.major(os.fstat(descriptor).st_rdev) in _PTY_SLAVE_MAJORS
+
+
+def timer_is_short(name: str, ttys: Path = _TTYS) -> bool | None:
+    """Tell whether the latency timer of the adapter (`ttyUSB0`) is at its 1 ms; None without one.
+
+    The flag itself tells nothing: most drivers take it and have no timer, others never show it.
+    """
+    try:
+        return int((ttys / name / "device" / "latency_timer").read_text()) <= _SHORTEST_TIMER_MS
+    except (OSError, ValueError):
+        return None
 
 
 def _read_raw(descriptor: int) -> tuple[int, int, int, int, int, bytes, int, int]:

@@ -37,8 +37,9 @@ class MacosTty:
             _set(descriptor, wanted, _SAFE_BAUD)
             fcntl.ioctl(descriptor, _IOSSIOSPEED, struct.pack("@L", wanted.baud))
 
-    def set_low_latency(self, descriptor: int) -> None:
-        """Do nothing: drivers here hand bytes over at once."""
+    def set_low_latency(self, descriptor: int) -> bool | None:
+        """Do nothing: drivers here hand bytes over at once, as far as is known."""
+        return None
 
     def is_pty(self, descriptor: int) -> bool:
         """Tell whether the descriptor is a pty's slave, which has no line behind it."""

@@ -13,6 +13,7 @@ import platformdirs
 from usbshare.common.errors import ConfigError
 
 HOME_VARIABLE = "USBSHARE_HOME"
+CONFIG_VARIABLE = "USBSHARE_CONFIG"
 SETTINGS_FILE = "usbshare.toml"
 CLIENT_BUNDLE_FILE = "client.pem"
 SITE_FOLDER = "site"
@@ -28,6 +29,20 @@ def config_folder() -> Path:
 def settings_path() -> Path:
     """Return where the settings are unless a flag says otherwise."""
     return config_folder() / SETTINGS_FILE
+
+
+def find_config(asked: Path | None) -> Path | None:
+    """Return the first of --config, USBSHARE_CONFIG, ./usbshare.toml, the user's folder.
+
+    A file that was asked for by name must exist: ConfigError otherwise.
+    """
+    named = asked or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
+    if named is not None:
+        if not named.is_file():
+            raise ConfigError(f"configuration file {named} does not exist")
+        return named
+    candidates = (Path(SETTINGS_FILE), settings_path())
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def client_bundle_path() -> Path:
@@ -60,12 +75,23 @@ def make_private(folder: Path) -> None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace the file in one step by one that only the owner may read (mode 0600)."""
+    _replace(path, content, 0o600)
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Replace the file in one step, or make it private; one that is there keeps its mode."""
+    real = path.resolve()  # a link to a file elsewhere stays a link
+    _replace(real, content, stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o600)
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

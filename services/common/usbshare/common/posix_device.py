@@ -53,6 +53,7 @@ class PosixDevice:
         self._descriptor = _CLOSED
         self._path = path if isinstance(path, str) else ""
         self._is_pty = False
+        self._low_latency: bool | None = None
         self._is_reading = False
         self._lines = ModemLines()
         self._poll: asyncio.TimerHandle | None = None
@@ -69,6 +70,11 @@ class PosixDevice:
         """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
         return self._is_pty or self._settings.flow_control is not FlowControl.NONE
 
+    @property
+    def low_latency(self) -> bool | None:
+        """Whether the adapter hands bytes over at once; None where nobody can tell."""
+        return self._low_latency
+
     async def open(self, listener: DeviceListener) -> None:
         """Open the line in a thread, since drivers may take their time; raises DeviceError."""
         if self._descriptor != _CLOSED:
@@ -77,6 +83,7 @@ class PosixDevice:
         line = await self._open_in_thread()
         self._descriptor, self._path = line.tty.descriptor, line.path
         self._settings, self._is_pty = line.settings, line.is_pty
+        self._low_latency = line.low_latency
         self.resume_reading()
         self._start_polling()
 

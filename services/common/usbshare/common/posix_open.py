@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import grp
@@ -29,6 +28,7 @@ class OpenLine:
     path: str
     settings: LineSettings
     is_pty: bool
+    low_latency: bool | None
 
 
 def open_line(
@@ -67,9 +67,14 @@ def _prepare(
         raise DeviceError(_why(path, error)) from error
     except (InvalidArgumentError, NotSupportedError) as error:
         raise DeviceError(f"cannot open {path}: {error}") from error
-    with contextlib.suppress(OSError):
-        tty.control.set_low_latency(tty.descriptor)
-    return OpenLine(tty, path, found, is_pty)
+    return OpenLine(tty, path, found, is_pty, _set_low_latency(tty))
+
+
+def _set_low_latency(tty: Tty) -> bool | None:
+    try:
+        return tty.control.set_low_latency(tty.descriptor)
+    except OSError:  # gone meanwhile, which the first read will tell
+        return None
 
 
 def _lock(descriptor: int, *, is_pty: bool) -> None:

@@ -23,7 +23,7 @@ _SETTINGS = 4
 class Finding(Enum):
     """What a probe met first."""
 
-    ANSWERS = auto()  # HTTP/2, as it should be
+    ANSWERS = auto()  # HTTP/2, as it should be; `detail` is the version of TLS
     UNRESOLVED = auto()
     REFUSED = auto()
     UNREACHABLE = auto()  # `detail` is the system's reason
@@ -69,7 +69,7 @@ class _Port:
     """The target with the time that is left for it."""
 
     def __init__(self, target: Target, deadline: float) -> None:
-        self.host = target.host
+        self.certified_name = target.certified_name
         self._address = (target.host, target.port)
         self._deadline = deadline
 
@@ -116,7 +116,7 @@ def _probe_plaintext(port: _Port, connection: socket.socket) -> Probe:
 
 def _probe_tls(port: _Port, raw: socket.socket, context: ssl.SSLContext) -> Probe:
     try:
-        with context.wrap_socket(raw, server_hostname=port.host) as connection:
+        with context.wrap_socket(raw, server_hostname=port.certified_name) as connection:
             return _probe_acceptance(connection)
     except ssl.SSLCertVerificationError as error:
         certificate = port.shown_certificate()
@@ -137,7 +137,9 @@ def _probe_acceptance(connection: ssl.SSLSocket) -> Probe:
     answer = _greet(connection)
     if not answer:
         return Probe(Finding.CLIENT_UNTRUSTED)
-    return Probe(Finding.ANSWERS if _is_settings(answer) else Finding.NOT_GRPC)
+    if not _is_settings(answer):
+        return Probe(Finding.NOT_GRPC)
+    return Probe(Finding.ANSWERS, connection.version() or "")
 
 
 def _greet(connection: socket.socket) -> bytes:

@@ -19,7 +19,6 @@ from usbshare.common.status import StatusInterceptor
 MAX_REQUEST_BYTES = 128 * 1024
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
-    *KEEPALIVE,
     ("grpc.http2.min_ping_interval_without_data_ms", 200),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),  # else a second server binds the same port and steals clients
@@ -29,9 +28,13 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def make_server(interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> grpc.aio.Server:
+def make_server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
+) -> grpc.aio.Server:
     """Return a server that turns errors into statuses, outside of the given interceptors."""
-    return grpc.aio.server(interceptors=(StatusInterceptor(), *interceptors), options=_OPTIONS)
+    all_interceptors = (StatusInterceptor(), *interceptors)
+    return grpc.aio.server(interceptors=all_interceptors, options=(*keepalive, *_OPTIONS))
 
 
 async def add_standard_services(
@@ -47,15 +50,20 @@ async def add_standard_services(
     return servicer
 
 
-def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+def bind(
+    server: grpc.aio.Server,
+    address: str,
+    credentials: grpc.ServerCredentials | None,
+    default_port: int = DEFAULT_PORT,
+) -> int:
     """Listen at `host:port`, in plaintext (loopback only) without credentials; return the port."""
-    host, port = _listen_address(address)
+    host, port = _listen_address(address, default_port)
     if credentials is None and not is_loopback(host):
         raise ConfigError(
             f"refused to listen at {address} without TLS: use --listen 127.0.0.1:{port}, "
             "or leave out --insecure"
         )
-    _require_free(host, port)
+    require_free(host, port)
     target = join_host_port(host, port)
     try:
         if credentials is None:
@@ -75,14 +83,15 @@ def is_loopback(host: str) -> bool:
     return all(address is not None and address.is_loopback for address in addresses)
 
 
-def _listen_address(text: str) -> tuple[str, int]:
+def _listen_address(text: str, default_port: int) -> tuple[str, int]:
     try:
-        return split_host_port(text, DEFAULT_PORT)
+        return split_host_port(text, default_port)
     except InvalidArgumentError as error:
         raise ConfigError(f"--listen {error}") from error
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int) -> None:
+    """Raise ConfigError, which says why, if one cannot listen there now."""
     # gRPC tells no reason, and is content if one of several addresses could be bound.
     try:
         for family, address in _bind_addresses(host, port):

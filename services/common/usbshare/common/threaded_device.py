@@ -76,6 +76,11 @@ class ThreadedDevice:
         """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
         return "://" in self._url or self._settings.flow_control is not FlowControl.NONE
 
+    @property
+    def low_latency(self) -> bool | None:
+        """Return None: nobody can tell whether the adapter hands bytes over at once."""
+        return None
+
     async def open(self, listener: DeviceListener) -> None:
         """Open the port in a thread; raises DeviceError."""
         if self._open is not None or self._ending is not None:

@@ -64,6 +64,12 @@ class ClientBundle:
         )
 
     @property
+    def site(self) -> str:
+        """The fingerprint of the first authority that it trusts, which is its site's."""
+        first = x509.load_pem_x509_certificates(self.authorities)[0]
+        return certificates.fingerprint(first.public_key())
+
+    @property
     def is_consistent(self) -> bool:
         """Whether one of its own authorities issued its certificate."""
         own = x509.load_pem_x509_certificate(self.chain)

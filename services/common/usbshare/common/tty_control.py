@@ -52,8 +52,9 @@ class TtyControl(Protocol):
     def write(self, descriptor: int, wanted: Termios) -> None:
         """Change all settings without waiting; the driver keeps those it can."""
 
-    def set_low_latency(self, descriptor: int) -> None:
-        """Ask the adapter to hand bytes over at once."""
+    def set_low_latency(self, descriptor: int) -> bool | None:
+        """Ask the adapter to hand bytes over at once; return whether it does, None if unknown."""
+        ...
 
     def is_pty(self, descriptor: int) -> bool:
         """Tell whether the descriptor is a pty's slave, which has no line behind it."""

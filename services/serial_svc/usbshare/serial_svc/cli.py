@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from usbshare.common.config import dumps_config, find_config, load_config
-from usbshare.common.errors import ConfigError, UsbshareError
+from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
+from usbshare.common.older_import import Side, import_older_settings
+from usbshare.common.paths import find_config
+from usbshare.common.service_cli import (
+    CONTEXT,
+    is_about_config,
+    run_command_line,
+    service_options,
+    teller,
+)
 from usbshare.serial_svc.service import serve
 from usbshare.serial_svc.settings import Settings
 
-CONFIG_EXIT = 2
 
-
-@click.group(
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-)
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Configuration file, or USBSHARE_CONFIG."
-)
-@click.option(
-    "--listen", envvar="USBSHARE_LISTEN", show_envvar=True, help="HOST:PORT to listen at."
-)
-@click.option(
-    "--insecure",
-    is_flag=True,
-    envvar="USBSHARE_INSECURE",
-    show_envvar=True,
-    help="Plaintext, loopback only.",
-)
-@click.option("--check-config", is_flag=True, help="Check the configuration and exit.")
-@click.option("--dump-config", is_flag=True, help="Print the settings in force and exit.")
+@click.group(invoke_without_command=True, context_settings=CONTEXT)
+@service_options("USBSHARE_LISTEN")
 @click.pass_context
 def cli(
     context: click.Context,
@@ -54,13 +42,11 @@ def cli(
     """
     if context.invoked_subcommand is not None:
         return
+    if not (check_config or dump_config):
+        import_older_settings(Side.SERVER, config, teller("serial-svc"))
     path = find_config(config)
     settings = _with_flags(load_config(path, Settings), listen)
-    if dump_config:
-        _dump(settings)
-    elif check_config:
-        click.echo(f"{path or 'no configuration file'}: correct")
-    else:
+    if not is_about_config(settings, path, check=check_config, dump=dump_config):
         set_up_logging(settings.service.log_level, as_json=settings.service.log_format == "json")
         run(serve(settings, insecure=insecure))
 
@@ -82,14 +68,25 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
         asyncio.run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
 
 
+@cli.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--listen", help="HOST:PORT where the service listens.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(context: click.Context, config: Path | None, listen: str | None, as_json: bool) -> None:
+    """Check what this host needs to serve: devices, rights, certificates, address, firewall."""
+    from usbshare.common.checkup import check_up  # noqa: PLC0415 - the service needs neither
+    from usbshare.serial_svc.checkup.doctor import examined, steps  # noqa: PLC0415
+
+    outer = context.parent.params if context.parent else {}
+    what = examined(config or outer.get("config"), listen or outer.get("listen"))
+    if not run(check_up(list(steps(what)), click.echo, as_json=as_json)):
+        context.exit(1)
+
+
 def main() -> None:
     """Run the command line; every error is one clear line, 2 for a bad configuration."""
-    try:
-        cli.main(standalone_mode=True)
-    except ConfigError as error:
-        _fail(error, CONFIG_EXIT)
-    except UsbshareError as error:
-        _fail(error, 1)
+    run_command_line("serial-svc", cli)
 
 
 def _with_flags(settings: Settings, listen: str | None) -> Settings:
@@ -97,13 +94,3 @@ def _with_flags(settings: Settings, listen: str | None) -> Settings:
         return settings
     service = settings.service.model_copy(update={"listen": listen})
     return settings.model_copy(update={"service": service})
-
-
-def _dump(settings: Settings) -> None:
-    click.echo(dumps_config(settings), nl=False)
-
-
-def _fail(error: UsbshareError, code: int) -> None:
-    for line in str(error).splitlines():
-        click.echo(f"serial-svc: {line}", err=True)
-    sys.exit(code)

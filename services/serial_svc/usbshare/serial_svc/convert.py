@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
-
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from usbshare.common.credit import Credit
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity, SettingsChange
 from usbshare.common.profiles import Priority, StopAction
+from usbshare.common.wire_time import duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc import events as ev
 from usbshare.serial_svc.client import Command, Mode, Resumption
-from usbshare.serial_svc.convert_stats import duration, queue_message
+from usbshare.serial_svc.convert_stats import queue_message
 from usbshare.serial_svc.description import Holder, PortDescription, PortState
 from usbshare.serial_svc.link_loss import LinkLossPolicy
 from usbshare.serial_svc.operations import LineStep
@@ -106,27 +103,6 @@ _CHANGES = {
     Change.UPDATED: pb.PORT_CHANGE_UPDATED,
     Change.REMOVED: pb.PORT_CHANGE_REMOVED,
 }
-
-
-def seconds_of(
-    message: Duration, field: str, *, most: float, least: float = 0.0, absent: float | None = None
-) -> float:
-    """Return a Duration in seconds; raises InvalidArgumentError naming a field out of range."""
-    if absent is not None and message == Duration():
-        return absent
-    seconds = message.seconds + message.nanos * 1e-9
-    if not least <= seconds <= most:
-        raise InvalidArgumentError(
-            f"{field} is {seconds:g} s; {least:g} s to {most:g} s are allowed"
-        )
-    return seconds
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    """Return a Timestamp."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
 
 
 # What clients send.
@@ -255,6 +231,7 @@ def port_message(port: PortDescription) -> pb.Port:
         latched=port.latched,
         held=port.held,
         link_loss=_POLICIES[port.link_loss],
+        low_latency=port.low_latency,
     )
     if port.holder is not None:
         message.holder.CopyFrom(_holder_message(port.holder))

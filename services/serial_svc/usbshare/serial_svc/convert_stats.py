@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from google.protobuf.duration_pb2 import Duration
-
+from usbshare.common.wire_time import duration
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.events import QueueState
 from usbshare.serial_svc.port import SerialPort
@@ -15,11 +14,6 @@ _BANDS = {
     Band.HIGH: pb.QUEUE_BAND_HIGH,
     Band.OVERLOAD: pb.QUEUE_BAND_OVERLOAD,
 }
-
-
-def duration(seconds: float) -> Duration:
-    """Return a Duration of that many seconds."""
-    return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
 def stats_message(port: SerialPort) -> pb.PortStats:

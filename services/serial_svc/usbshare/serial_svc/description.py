@@ -69,6 +69,7 @@ class PortDescription:
     latched: bool
     held: bool
     link_loss: LinkLossPolicy
+    low_latency: bool | None = None
 
 
 def describe(port: SerialPort, state: PortState) -> PortDescription:
@@ -90,4 +91,5 @@ def describe(port: SerialPort, state: PortState) -> PortDescription:
         latched=port.latched,
         held=port.held,
         link_loss=policy_of(port.config.link_loss, port.profile),
+        low_latency=port.device.low_latency if port.is_open else None,
     )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from usbshare.common.addresses import split_host_port
-from usbshare.common.errors import ConfigError
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.stats import TimeStats
 
@@ -86,18 +83,6 @@ class PortCollector(Collector):
             yield gauge
         for name, (text, times) in _TIMES.items():
             yield _summary(name, text, [(port.id, times(port)) for port in ports])
-
-
-def serve_metrics(address: str, ports: Callable[[], Iterable[SerialPort]]) -> None:
-    """Answer GET /metrics at `host:port` from a daemon thread; ConfigError if it cannot."""
-    host, port = split_host_port(address, 9464)
-    registry = CollectorRegistry()
-    registry.register(PortCollector(ports))
-    try:
-        start_http_server(port, host, registry)
-    except OSError as error:
-        why = error.strerror or error
-        raise ConfigError(f"service.metrics: cannot listen at {address}: {why}") from error
 
 
 def _summary(name: str, text: str, samples: list[tuple[str, TimeStats]]) -> Metric:

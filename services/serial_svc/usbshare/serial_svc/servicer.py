@@ -14,12 +14,13 @@ import grpc
 from usbshare.common.errors import InvalidArgumentError, SessionLostError, UsbshareError
 from usbshare.common.identity import peer_identity
 from usbshare.common.pump import StreamPump
+from usbshare.common.wire_time import duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import Client, Mode, new_session_id
-from usbshare.serial_svc.convert_stats import duration, stats_message
+from usbshare.serial_svc.convert_stats import stats_message
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.port import SerialPort
@@ -93,7 +94,7 @@ class SerialServicer(SerialServiceServicer):
             latched=record.latched,
             sent=record.sent,
             fenced_commands=record.fenced_commands,
-            receive_time=convert.timestamp(received),
+            receive_time=timestamp(received),
             write_delay=duration(record.write_delay_s),
             drain_delay=None if drained is None else duration(drained),
         )
@@ -122,9 +123,7 @@ class SerialServicer(SerialServiceServicer):
         self, request: pb.WatchStatsRequest, context: Context
     ) -> AsyncIterator[pb.WatchStatsResponse]:
         """Stream counters until the client leaves."""
-        interval_s = convert.seconds_of(
-            request.interval, "interval", least=0.1, most=3600.0, absent=1.0
-        )
+        interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
         while True:
             yield self._stats(request.port_id)
             await asyncio.sleep(interval_s)
@@ -132,7 +131,7 @@ class SerialServicer(SerialServiceServicer):
     def _stats(self, port_id: str) -> pb.WatchStatsResponse:
         ports = [self._registry.get(port_id)] if port_id else self._registry.ports
         return pb.WatchStatsResponse(
-            time=convert.timestamp(datetime.now(UTC)),
+            time=timestamp(datetime.now(UTC)),
             uptime=duration(time.monotonic() - self._started_at),
             clients=sum(len(port.attendance) for port in self._registry.ports),
             ports=[stats_message(port) for port in ports],
@@ -255,13 +254,11 @@ class _Desk:
         self._later(message.id, lambda: self._operations.play(message.id, steps))
 
     async def send_break(self, message: pb.SendBreak) -> None:
-        duration_s = convert.seconds_of(
-            message.duration, "send_break.duration", most=5.0, absent=0.25
-        )
+        duration_s = seconds_of(message.duration, "send_break.duration", most=5.0, absent=0.25)
         self._later(message.id, lambda: self._operations.send_break(message.id, duration_s))
 
     async def drain(self, message: pb.Drain) -> None:
-        timeout_s = convert.seconds_of(message.timeout, "drain.timeout", most=60.0, absent=10.0)
+        timeout_s = seconds_of(message.timeout, "drain.timeout", most=60.0, absent=10.0)
         self._later(message.id, lambda: self._operations.drain(message.id, timeout_s))
 
     async def set_lines(self, message: pb.SetLines) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from usbshare.common.addresses import split_host_port
-from usbshare.common.config import Table
-from usbshare.common.errors import ConfigError, UsbshareError
-from usbshare.common.host_names import clean_names
+from usbshare.common.config import Table, checked
+from usbshare.common.discovery.settings import DiscoveryTable
 from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
 from usbshare.common.profiles import BY_NAME, Profile, StopAction, StopPlan
+from usbshare.common.service_settings import TlsTable
 from usbshare.serial_svc.link_loss import LinkLossPolicy, action_of
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.sources import check_source
@@ -31,27 +30,8 @@ def _escaped_bytes(text: str) -> str:
     return text
 
 
-def _checked(check: Callable[[str], object]) -> AfterValidator:
-    """Return a validator that keeps the text and reports the check's own words."""
-
-    def validate(text: str) -> str:
-        try:
-            check(text)
-        except UsbshareError as error:
-            raise ValueError(str(error)) from error
-        return text
-
-    return AfterValidator(validate)
-
-
-def _check_name(text: str) -> None:
-    if not any(clean_names([text])):
-        raise ConfigError("neither a DNS name nor an IP address")
-
-
-Address = Annotated[str, _checked(lambda text: split_host_port(text, 0))]
-HostName = Annotated[str, _checked(_check_name)]
-Source = Annotated[str, Field(min_length=1), _checked(check_source)]
+Address = Annotated[str, checked(lambda text: split_host_port(text, 0))]
+Source = Annotated[str, Field(min_length=1), checked(check_source)]
 ByteText = Annotated[str, AfterValidator(_escaped_bytes)]
 
 
@@ -62,12 +42,6 @@ class ServiceTable(Table):
     metrics: Address | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-
-
-class TlsTable(Table):
-    """`[tls]`: more names for the host's certificate."""
-
-    names: list[HostName] = Field(default_factory=list)
 
 
 class QueueTable(Table):
@@ -188,6 +162,7 @@ class Settings(Table):
     service: ServiceTable = Field(default_factory=ServiceTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     queue: QueueTable = Field(default_factory=QueueTable)
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
     ports: Annotated[dict[str, PortTable], AfterValidator(_valid_ids)] = Field(default_factory=dict)
 
     def port_configs(self) -> list[PortConfig]:

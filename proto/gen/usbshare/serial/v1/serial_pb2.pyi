@@ -692,6 +692,7 @@ class Port(google.protobuf.message.Message):
     LATCHED_FIELD_NUMBER: builtins.int
     HELD_FIELD_NUMBER: builtins.int
     LINK_LOSS_FIELD_NUMBER: builtins.int
+    LOW_LATENCY_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id, chosen by configuration, never a device path."""
     description: builtins.str
@@ -720,6 +721,8 @@ class Port(google.protobuf.message.Message):
     """
     link_loss: Global___LinkLossPolicy.ValueType
     """What is done to the machine when the link of the control session is lost."""
+    low_latency: builtins.bool
+    """Whether its adapter hands bytes over at once, absent where it is not open or cannot tell."""
     @property
     def usb(self) -> Global___UsbIdentity:
         """The USB identity, absent for others."""
@@ -751,9 +754,11 @@ class Port(google.protobuf.message.Message):
         latched: builtins.bool = ...,
         held: builtins.bool = ...,
         link_loss: Global___LinkLossPolicy.ValueType = ...,
+        low_latency: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["holder", b"holder", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "holder", b"holder", "id", b"id", "latched", b"latched", "link_loss", b"link_loss", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "holder", b"holder", "low_latency", b"low_latency", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "holder", b"holder", "id", b"id", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_low_latency", b"_low_latency"]) -> typing.Literal["low_latency"] | None: ...
 
 Global___Port: typing_extensions.TypeAlias = Port
 

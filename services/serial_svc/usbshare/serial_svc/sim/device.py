@@ -59,6 +59,11 @@ class SimDevice:
         """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
         return False
 
+    @property
+    def low_latency(self) -> bool | None:
+        """Return None: there is no adapter."""
+        return None
+
     async def open(self, listener: DeviceListener) -> None:
         """Open the line; raises DeviceError when the record cannot be written."""
         if self._listener is not None:

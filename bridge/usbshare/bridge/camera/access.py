@@ -1,0 +1,64 @@
+"""Who may see the pictures over HTTP."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+
+from usbshare.common.addresses import parse_address, split_host_port
+from usbshare.common.errors import ConfigError, InvalidArgumentError
+
+LEAST_TOKEN_LETTERS = 12
+_BEARER = "bearer "
+_ANY_PORT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A token that each request must carry, or none: then only names of this computer are served.
+
+    A web page may have its own name resolve to 127.0.0.1 (DNS rebinding), but then the browser
+    still sends that name in the Host header.
+    """
+
+    token: str = ""
+
+    def why_refused(self, host: str, given: str, authorization: str) -> str:
+        """Return why a request may not be served, empty if it may."""
+        if not self.token:
+            return "" if _is_this_computer(host) else f"this is not {host!r}: use 127.0.0.1"
+        if authorization.casefold().startswith(_BEARER):
+            given = authorization[len(_BEARER) :].strip()
+        # aiohttp passes on bytes that are no UTF-8 as surrogates.
+        if hmac.compare_digest(given.encode(errors="backslashreplace"), self.token.encode()):
+            return ""
+        return "the token is missing or wrong: add ?token=… as `bridge camera` printed it"
+
+
+def new_token() -> str:
+    """Return a token that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+def checked_token(text: str) -> str:
+    """Return a token that a person chose; raises ConfigError where it does not fit into a URL."""
+    if len(text) < LEAST_TOKEN_LETTERS or not _fits_into_url(text):
+        raise ConfigError(
+            f"--token needs {LEAST_TOKEN_LETTERS} or more letters, digits, '-' or '_'; "
+            "leave it out, and one is made"
+        )
+    return text
+
+
+def _fits_into_url(text: str) -> bool:
+    return text.isascii() and all(each.isalnum() or each in "-_" for each in text)
+
+
+def _is_this_computer(host: str) -> bool:
+    try:
+        name, _ = split_host_port(host, _ANY_PORT)
+    except InvalidArgumentError:
+        return False
+    address = parse_address(name)
+    return name.casefold() == "localhost" if address is None else address.is_loopback

@@ -1,0 +1,80 @@
+"""Where the pictures are served on this computer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+
+from usbshare.common.addresses import join_host_port, parse_address, split_host_port
+from usbshare.common.errors import ConfigError, InvalidArgumentError
+
+DEFAULT_PORT = 8081
+DEFAULT_ADDRESS = f"127.0.0.1:{DEFAULT_PORT}"
+_UNSENT_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """A numeric address and a port; port 0 is any that is free."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this computer reaches it."""
+        address = parse_address(self.host)
+        return address is not None and address.is_loopback
+
+    def listen(self) -> socket.socket:
+        """Return a listening socket; raises ConfigError that says why not."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            listening = socket.create_server((self.host, self.port), family=family)
+        except OSError as error:
+            raise ConfigError(_why_not(join_host_port(self.host, self.port), error)) from error
+        _keep_little_unsent(listening)
+        return listening
+
+    def url(self, port: int, token: str = "") -> str:
+        """Return what to open in a browser of this computer."""
+        address = parse_address(self.host)
+        is_any = address is not None and address.is_unspecified
+        host = socket.gethostname() if is_any else self.host
+        return f"http://{join_host_port(host, port)}/" + (f"?token={token}" if token else "")
+
+
+def http_address(text: str) -> HttpAddress:
+    """Read `host`, `host:port` or `[v6]:port`; raises InvalidArgumentError."""
+    host, port = split_host_port(text, DEFAULT_PORT)
+    if parse_address(host) is not None:
+        return HttpAddress(host, port)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{text}: {host!r} has no address: use {DEFAULT_ADDRESS}"
+        ) from error
+    addresses = [str(entry[4][0]) for entry in found]
+    return HttpAddress(min(addresses, key=lambda address: ":" in address), port)
+
+
+def _keep_little_unsent(listening: socket.socket) -> None:
+    """Let a picture that its reader has no room for wait here, where a newer one replaces it.
+
+    Connections inherit it.
+    """
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+
+
+def _why_not(where: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"cannot serve pictures at {where}: another program listens there: "
+            f"choose another port, as in --http 127.0.0.1:{DEFAULT_PORT + 1}"
+        )
+    reason = os.strerror(error.errno or 0).lower()
+    return f"cannot serve pictures at {where}: {reason}: choose another address with --http"

@@ -1,0 +1,24 @@
+"""Where else the pictures go, besides HTTP."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from usbshare.bridge.camera.newest import Newest
+from usbshare.common.errors import UsbshareError
+
+
+class OutputError(UsbshareError):
+    """A place takes no more pictures."""
+
+
+class Output(Protocol):
+    """A place for pictures."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        ...
+
+    async def run(self, newest: Newest) -> None:
+        """Take pictures until cancelled; raises OutputError when it can take no more."""

@@ -1,0 +1,74 @@
+"""Shows within two seconds that the pictures have ended, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from usbshare.bridge.camera.messages import Frame
+from usbshare.bridge.camera.newest import Newest, Picture
+from usbshare.bridge.camera.notice import notice
+from usbshare.bridge.camera.viewing import Viewing, ViewState
+
+QUIET_S = 1.5
+QUIET_FRAMES = 2.5
+AGAIN_S = 1.0
+_LOOK_S = 0.1
+_SIZE_BEFORE_ANY = (1280, 720)
+
+
+class StandIn:
+    """Puts a picture of its own where none has come for a while, again each second.
+
+    What the service sends for a camera that delivers nothing is a picture too.
+    """
+
+    def __init__(
+        self, viewing: Viewing, newest: Newest, target: str, clock: Callable[[], float]
+    ) -> None:
+        self._viewing = viewing
+        self._newest = newest
+        self._target = target
+        self._clock = clock
+        self._put_at = float("-inf")
+
+    async def run(self) -> None:
+        """Stand in until cancelled."""
+        while True:
+            if self.is_due:
+                await self.put()
+            await asyncio.sleep(_LOOK_S)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether nothing has come for too long, and nothing was put for a second."""
+        now, viewing = self._clock(), self._viewing
+        allowed_s = QUIET_S
+        if viewing.state is not ViewState.LOST:
+            allowed_s = max(QUIET_S, QUIET_FRAMES * viewing.slowest_s)
+        return now - viewing.heard_at >= allowed_s and now - self._put_at >= AGAIN_S
+
+    async def put(self) -> None:
+        """Draw and show it, unless a picture has come meanwhile."""
+        heard_at = self._viewing.heard_at
+        self._viewing.fell_silent(f"no picture comes from {self._target}")
+        last = self._newest.last_good
+        size = (last.frame.width, last.frame.height) if last else _SIZE_BEFORE_ANY
+        text, seen = self.text, _seen_at(last)
+        data = await asyncio.to_thread(notice, *size, text, seen.astimezone() if seen else None)
+        if self._viewing.heard_at != heard_at:
+            return
+        self._put_at = now = self._clock()
+        sequence = last.frame.sequence if last else 0
+        captured = datetime.now(UTC).timestamp()
+        self._newest.put(Frame(sequence, captured, 0, *size, data, is_placeholder=True), now)
+
+    @property
+    def text(self) -> str:
+        """Why there is no picture."""
+        return self._viewing.reason or "no picture"
+
+
+def _seen_at(picture: Picture | None) -> datetime | None:
+    return None if picture is None else datetime.fromtimestamp(picture.frame.captured_s, UTC)

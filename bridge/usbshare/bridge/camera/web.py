@@ -1,0 +1,163 @@
+"""The pictures over HTTP, as browsers, VLC, OBS, LightBurn and OctoPrint-like hosts read them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from usbshare.bridge.camera import parts
+from usbshare.bridge.camera.access import Access
+from usbshare.bridge.camera.measures import Measures
+from usbshare.bridge.camera.newest import Newest, Picture
+from usbshare.bridge.camera.overview import iso_time
+from usbshare.bridge.camera.page import PAGE
+
+log = logging.getLogger(__name__)
+
+MOST_STREAMS = 64
+STUCK_S = 20.0
+FIRST_PICTURE_S = 2.5
+_END_S = 0.2
+_IDLE_S = 60.0
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HEADERS = {
+    hdrs.CACHE_CONTROL: "no-store",
+    "Referrer-Policy": "no-referrer",  # the address may carry the token
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Web:
+    """An HTTP server; each of its readers gets the newest picture at its own pace."""
+
+    def __init__(
+        self,
+        newest: Newest,
+        measures: Measures,
+        state: Callable[[], dict[str, Any]],
+        access: Access,
+        clock: Callable[[], float],
+    ) -> None:
+        self.streams = 0
+        self._newest = newest
+        self._measures = measures
+        self._state = state
+        self._access = access
+        self._clock = clock
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve at a listening socket, which is closed at the end."""
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/", self._page)
+        app.router.add_get("/stream", self._stream, allow_head=False)
+        app.router.add_get("/snapshot.jpg", self._snapshot)
+        app.router.add_get("/state", self._state_page)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_END_S, keepalive_timeout=_IDLE_S
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        why = self._access.why_refused(
+            request.headers.get(hdrs.HOST, ""),
+            request.query.get("token", ""),
+            request.headers.get(hdrs.AUTHORIZATION, ""),
+        )
+        if why:
+            return web.Response(status=403, text=f"{why}\n", headers=_HEADERS)
+        return await handler(request)
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return web.Response(text=PAGE, content_type="text/html", headers=_HEADERS)
+
+    async def _state_page(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return web.json_response({**self._state(), "http_streams": self.streams}, headers=_HEADERS)
+
+    async def _snapshot(self, request: web.Request) -> web.StreamResponse:
+        del request
+        try:
+            async with asyncio.timeout(FIRST_PICTURE_S):
+                picture = await self._newest.after(0)
+        except TimeoutError:
+            return web.Response(status=503, text="no picture yet\n", headers=_HEADERS)
+        status = 503 if picture.frame.is_placeholder else 200
+        return web.Response(
+            status=status,
+            body=picture.frame.data,
+            content_type="image/jpeg",
+            headers={**_HEADERS, **self._timing(picture)},
+        )
+
+    def _timing(self, picture: Picture) -> dict[str, str]:
+        frame = picture.frame
+        if frame.is_placeholder:
+            return {hdrs.RETRY_AFTER: "1"}
+        return {
+            hdrs.LAST_MODIFIED: formatdate(frame.captured_s, usegmt=True),
+            "X-Usbshare-Age-Ms": f"{picture.age_s(self._clock()) * 1e3:.1f}",
+            "X-Usbshare-Capture-Time": iso_time(frame),
+            "X-Usbshare-Sequence": str(frame.sequence),
+        }
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self.streams >= MOST_STREAMS:
+            text = f"{MOST_STREAMS} programs watch already\n"
+            return web.Response(status=503, text=text, headers=_HEADERS)
+        self.streams += 1
+        try:
+            return await self._send_pictures(request)
+        finally:
+            self.streams -= 1
+
+    async def _send_pictures(self, request: web.Request) -> web.StreamResponse:
+        response = _EndlessResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: parts.CONTENT_TYPE})
+        response.force_close()
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=0)  # a picture is written or replaced
+        await response.prepare(request)
+        early = parts.wants_early_header(request.headers.get(hdrs.USER_AGENT, ""))
+        with suppress(ConnectionError, TimeoutError):
+            await _write(response, parts.opening(early_header=early))
+            await self._send_newest(response, early_header=early)
+        if request.transport is not None:
+            request.transport.abort()  # what a stuck program has not taken, it shall not wait for
+        return response
+
+    async def _send_newest(self, response: web.StreamResponse, *, early_header: bool) -> None:
+        seen = 0
+        while True:
+            picture = await self._newest.after(seen)
+            if seen:
+                self._measures.http_skipped(picture.number - seen - 1)
+            seen = picture.number
+            await _write(response, parts.part(picture, early_header=early_header))
+
+
+class _EndlessResponse(web.StreamResponse):
+    """A response without chunks: plain cameras send none, and simple readers expect none."""
+
+    _length_check = False
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    async with asyncio.timeout(STUCK_S):
+        await response.write(data)

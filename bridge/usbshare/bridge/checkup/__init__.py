@@ -1,0 +1,1 @@
+"""What `bridge doctor` looks at, from the configuration to the virtual port."""

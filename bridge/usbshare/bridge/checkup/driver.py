@@ -1,0 +1,42 @@
+"""Check of what offers the virtual port, by the kind that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+
+from usbshare.bridge.checkup.subject import Subject
+from usbshare.bridge.loopback_address import LoopbackAddress, loopback_address
+from usbshare.common.checkup import Judgement, Verdict, failure, fine, warning
+
+if sys.platform == "win32":
+    from usbshare.bridge.checkup.driver_com0com import judge_driver as judge_vcom
+else:
+    from usbshare.bridge.checkup.driver_pty import judge_driver as judge_vcom
+
+_TAKEN = "another bridge"
+
+
+async def judge_virtual_port(subject: Subject) -> Judgement:
+    """Say whether the virtual port can be made."""
+    kind, value = subject.virtual_port or ("vcom", "")
+    if kind != "vcom":
+        return judge_address(loopback_address(value, 0))
+    judgement = await asyncio.to_thread(judge_vcom, value)
+    is_taken = judgement.verdict is Verdict.FAILURE and judgement.measured.startswith(_TAKEN)
+    if is_taken and subject.is_bridged_from_here:
+        return warning(judgement.measured, "nothing, if that is the bridge that is meant")
+    return judgement
+
+
+def judge_address(address: LoopbackAddress) -> Judgement:
+    """Say whether a program of this computer can be waited for there."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        socket.create_server((address.host, address.port), family=family).close()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        return failure(f"cannot listen at {address} ({reason})", "choose another port")
+    return fine(f"{address} is free")

@@ -1,0 +1,149 @@
+"""Checks of the services at the target: health, rights, the port, its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from usbshare.bridge.checkup.health import HealthClient
+from usbshare.bridge.checkup.subject import Subject
+from usbshare.bridge.choosing import at_address
+from usbshare.bridge.messages import RemotePort
+from usbshare.common.channel import Target
+from usbshare.common.checkup import Judgement, failure, fine, skipped, warning
+from usbshare.common.discovery.instance import Entry, Kind
+from usbshare.common.errors import PermissionDeniedError, UsbshareError
+from usbshare.common.line import FlowControl, LineSettings
+
+SERIAL_SERVICE = "usbshare.serial.v1.SerialService"
+PORT = "port"
+_SERVING = "SERVING"
+_CHOOSE = "choose one with --port"
+_START = "look at the host's log, start the service there again"
+
+
+async def judge_health(subject: Subject) -> Judgement:
+    """Say whether the serial service serves, and so do the host's others that are known."""
+    target = subject.where
+    serial = await _status(subject, target, SERIAL_SERVICE)
+    others = {
+        kind.value: await _status(subject, each, "") for kind, each in _others(subject).items()
+    }
+    measured = ", ".join(
+        f"{name} {status}" for name, status in {"serial": serial, **others}.items()
+    )
+    if serial != _SERVING:
+        return failure(measured, _START)
+    if any(status != _SERVING for status in others.values()):
+        return warning(measured, _START)
+    return fine(measured)
+
+
+async def judge_access(subject: Subject) -> Judgement:
+    """Say whether this certificate may see the ports."""
+    try:
+        subject.ports = await subject.service.list_ports()
+    except PermissionDeniedError as error:
+        return failure(f"the ports may not be listed ({error})", "ask the host's operator")
+    count = len(subject.ports)
+    return fine(f"may list the ports: there {'is 1' if count == 1 else f'are {count}'}")
+
+
+async def judge_port(subject: Subject) -> Judgement:
+    """Say whether the port can be used."""
+    if (port := subject.port) is not None:
+        return judge_state(port, subject.where, is_own=subject.is_bridged_from_here)
+    names = ", ".join(each.id for each in subject.ports)
+    if not names:
+        return failure("the host offers no port", "configure one there, or plug its device in")
+    if subject.port_id:
+        return failure(f"no port '{subject.port_id}' here; there are: {names}", _CHOOSE)
+    return failure(f"the host has several ports: {names}", _CHOOSE)
+
+
+def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
+    """Say what the state of a port means; `is_own`: a bridge on this computer holds it."""
+    name, there = f"port '{port.id}'", f"--target {target} --port {port.id}"
+    if port.state not in ("open", "available"):
+        why, _, remedy = port.reason.partition(": ")
+        look = "run `serial-svc doctor` on the host"
+        return failure(f"{name} is {port.state} ({why})", f"{remedy}; {look}" if remedy else look)
+    if port.latched:
+        return failure(
+            f"{name} is latched by an emergency stop",
+            f"once the machine is safe: `bridge stop --rearm {there}`",
+        )
+    if port.holder and is_own:
+        return warning(
+            f"{name} is held by {port.holder}: the bridge that runs here",
+            "nothing, if that is the one; a second bridge would be refused",
+        )
+    if port.holder:
+        return failure(
+            f"{name} is held by {port.holder}",
+            "end that bridge; meanwhile the port may be read with --observe",
+        )
+    if port.held:
+        return warning(
+            f"{name} is {port.state}, and what a lost session queued waits",
+            f"`bridge stop --resume {there}` goes on with it, `bridge stop {there}` throws it away",
+        )
+    return fine(f"{name} is {port.state} and free")
+
+
+async def judge_settings(subject: Subject) -> Judgement:
+    """Say how the line is set, and whether its adapter hands bytes over at once."""
+    return judge_line(subject.port) if subject.port else skipped(PORT)
+
+
+def judge_line(port: RemotePort) -> Judgement:
+    """Say what the settings of a port mean."""
+    latency = {True: ", low latency on", False: ", low latency off", None: ""}[port.low_latency]
+    measured = f"{shown_settings(port.settings)}{latency}, profile {port.profile.name}"
+    if port.low_latency is False:
+        return warning(
+            measured,
+            "the adapter keeps each answer back for up to 16 ms: on the host "
+            f"`echo 1 | sudo tee /sys/class/tty/{_device_name(port)}/device/latency_timer`",
+        )
+    return fine(measured if port.state == "open" else f"{measured} (not open yet)")
+
+
+def shown_settings(settings: LineSettings) -> str:
+    """Return them as people write them: 115200 8N1."""
+    line = f"{settings.baud} {settings.data_bits}{settings.parity.value}{settings.stop_bits:g}"
+    flow = settings.flow_control
+    return line if flow is FlowControl.NONE else f"{line} {flow.value.replace('_', '/')}"
+
+
+def _device_name(port: RemotePort) -> str:
+    return port.device.rsplit("/", 1)[-1] if port.device.startswith("/dev/tty") else "ttyUSB0"
+
+
+async def _status(subject: Subject, target: Target, service: str) -> str:
+    client = HealthClient(target, subject.bundle)
+    try:
+        return await client.status(service)
+    except UsbshareError as error:
+        if target == subject.where:
+            raise
+        return f"silent ({str(error).partition(': ')[0]})"
+    finally:
+        await client.close()
+
+
+def _others(subject: Subject) -> dict[Kind, Target]:
+    """Return the other services of the host that discovery or `[hosts]` tell of."""
+    target = subject.where
+    host, name = target.host, target.tls_name
+    known = _same_host(subject.found, target)
+    ports = {each.kind: each.port for entry in known for each in entry.instance.endpoints}
+    ports.pop(Kind.SERIAL, None)
+    return {kind: Target(host, port, name) for kind, port in ports.items()}
+
+
+def _same_host(found: Iterable[Entry], target: Target) -> list[Entry]:
+    """Return the entries of that host with that serial service; several may be on one computer."""
+    entries = list(found)
+    named = [each for each in entries if target.name and each.instance.name == target.name]
+    candidates = named or at_address(target.host, entries)
+    return [each for each in candidates if each.instance.port_of(Kind.SERIAL) == target.port]

@@ -1,0 +1,55 @@
+"""Checks of this computer's client certificate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from cryptography import x509
+
+from usbshare.bridge.checkup.subject import Subject
+from usbshare.common.certificate_checks import judge_dates, judge_key_rights
+from usbshare.common.checkup import Judgement, failure, fine, warning
+from usbshare.common.paths import client_bundle_path
+from usbshare.common.tls import ClientBundle
+
+COPY = "copy client.pem from the host again"
+_RENEW = f"start the service on the host again, which renews it, and {COPY}"
+
+
+async def judge_certificate(subject: Subject) -> Judgement:
+    """Say whether there is a client certificate, and how long it is valid."""
+    wishes = subject.wishes
+    if wishes.insecure:
+        return warning("none: plaintext, nobody is authenticated", "leave out --insecure")
+    path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
+    subject.bundle = bundle = ClientBundle.load(path)
+    dates = judge_dates(_certificate(bundle), datetime.now(UTC), _RENEW)
+    return Judgement(dates.verdict, f"{path}: {dates.measured}", dates.remedy)
+
+
+async def judge_chain(subject: Subject) -> Judgement:
+    """Say whether the authority in the bundle issued the certificate in it."""
+    bundle = subject.bundle
+    if bundle is None:
+        return fine("not used")
+    if not bundle.is_consistent:
+        return failure(f"{bundle.path} is of another site than the CA certificate in it", COPY)
+    return fine(f"issued by the CA beside it, for {_holder(_certificate(bundle))}")
+
+
+async def judge_rights_on_key(subject: Subject) -> Judgement:
+    """Say whether others may read the private key."""
+    return fine("not used") if subject.bundle is None else judge_key_rights([subject.bundle.path])
+
+
+def _certificate(bundle: ClientBundle) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(bundle.chain)
+
+
+def _holder(certificate: x509.Certificate) -> str:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return certificate.subject.rfc4514_string()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next(iter(uris), certificate.subject.rfc4514_string())

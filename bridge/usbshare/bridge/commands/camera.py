@@ -1,0 +1,233 @@
+"""`bridge camera`: a remote camera's picture on this computer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from usbshare.bridge.bridging import client_name
+from usbshare.bridge.camera.access import Access, checked_token, new_token
+from usbshare.bridge.camera.http_address import DEFAULT_ADDRESS, HttpAddress, http_address
+from usbshare.bridge.camera.messages import Frame, View
+from usbshare.bridge.camera.option_types import HttpAddressType, IntervalType
+from usbshare.bridge.camera.output import Output
+from usbshare.bridge.camera.overview import Overview, iso_time
+from usbshare.bridge.camera.recording import Recording
+from usbshare.bridge.camera.snapshot import STDOUT, save_snapshot
+from usbshare.bridge.camera.timelapse import Timelapse
+from usbshare.bridge.camera.video_file import require_known_ending
+from usbshare.bridge.camera.viewing import ViewChoice
+from usbshare.bridge.camera.watching import HttpChoice, WatchWish, watch
+from usbshare.bridge.camera.where import camera_id_or_default, camera_target
+from usbshare.bridge.options import connection_options
+from usbshare.bridge.report import JsonReporter, Reporter, TextReporter
+from usbshare.common.loop import run
+from usbshare.common.profiles import Priority
+
+OWN_VIRTUAL_CAMERA = "auto"
+
+
+def _view_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what is asked of the camera."""
+    options = (
+        click.option(
+            "--camera",
+            "camera_id",
+            default="",
+            envvar="USBSHARE_CAMERA",
+            show_envvar=True,
+            help="The camera's id; needed only when the host has several.",
+        ),
+        click.option(
+            "--width",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="PIXELS",
+            help="Widest picture; 0 is the camera's own.",
+        ),
+        click.option(
+            "--fps",
+            type=click.FloatRange(min=0, max=240),
+            default=0.0,
+            help="Most frames a second; 0 is the camera's own rate.",
+        ),
+        click.option(
+            "--quality",
+            type=click.IntRange(min=0, max=100),
+            default=0,
+            help="JPEG quality, 1 to 100; 0 leaves it to the service.",
+        ),
+        click.option(
+            "--priority",
+            type=click.Choice([priority.name.lower() for priority in Priority]),
+            default=Priority.NORMAL.name.lower(),
+            help="Whose picture comes first when the host cannot serve all.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add where the pictures go."""
+    options = (
+        click.option(
+            "--http",
+            type=HttpAddressType(),
+            envvar="USBSHARE_CAMERA_HTTP",
+            show_envvar=True,
+            help=f"Serve a page, /stream, /snapshot.jpg and /state there; {DEFAULT_ADDRESS} unless "
+            "the pictures go elsewhere. Beyond this computer a token is needed.",
+        ),
+        click.option(
+            "--token",
+            envvar="USBSHARE_CAMERA_TOKEN",
+            show_envvar=True,
+            help="What every HTTP request must carry as ?token=…; made and printed where needed.",
+        ),
+        click.option(
+            "--v4l2",
+            "virtual_camera",
+            metavar="DEVICE",
+            help=f"Show it as a camera of this computer: /dev/videoN of v4l2loopback, or "
+            f"'{OWN_VIRTUAL_CAMERA}' for the platform's own. Needs pyvirtualcam.",
+        ),
+        click.option(
+            "--record",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Record to a new file: .mkv (with times), or .mjpeg.",
+        ),
+        click.option(
+            "--timelapse",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="FOLDER",
+            help="Keep a picture in this folder now and then.",
+        ),
+        click.option(
+            "--every",
+            "every_s",
+            type=IntervalType(),
+            default="10s",
+            help="How often, with --timelapse.",
+        ),
+        click.option(
+            "--snapshot",
+            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+            help="Write one picture to this file ('-' is stdout), then end.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@connection_options
+@_view_options
+@_place_options
+@click.option("--stats", is_flag=True, help="Print age, rate and drops once a second.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines on stdout.")
+@click.pass_context
+def camera(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    camera_id: str,
+    width: int,
+    fps: float,
+    quality: int,
+    priority: str,
+    http: HttpAddress | None,
+    token: str | None,
+    virtual_camera: str | None,
+    record: Path | None,
+    timelapse: Path | None,
+    every_s: float,
+    snapshot: Path | None,
+    stats: bool,
+    as_json: bool,
+) -> None:
+    """Show a remote camera here: in the browser, as a stream, as files, as a virtual camera."""
+    _check_snapshot(snapshot, http, virtual_camera, record, timelapse)
+    outputs = _outputs(record, timelapse, every_s, virtual_camera, fps)
+    serving = _serving(http, token, has_outputs=bool(outputs)) if snapshot is None else None
+    where, trust = camera_target(context, target, bundle, insecure)
+    camera_id = camera_id_or_default(context, camera_id)
+    view = View(width, fps, quality, Priority[priority.upper()])
+    if snapshot is not None:
+        frame = run(save_snapshot(where, trust, camera_id, view, snapshot))
+        _tell_snapshot(frame, snapshot, as_json=as_json)
+        return
+    reporter = JsonReporter() if as_json else TextReporter()
+    choice = ViewChoice(camera_id, view, client_name(f"bridge camera {os.getpid()}"))
+    wish = WatchWish(where, trust, choice, serving, outputs)
+    run(watch(wish, reporter, _stats_printer(reporter, stats=stats, as_json=as_json)))
+
+
+def _check_snapshot(snapshot: Path | None, *others: object) -> None:
+    if snapshot is not None and any(other is not None for other in others):
+        raise click.UsageError("Give '--snapshot' alone: it ends after one picture.")
+
+
+def _outputs(
+    record: Path | None,
+    timelapse: Path | None,
+    every_s: float,
+    virtual_camera: str | None,
+    fps: float,
+) -> list[Output]:
+    outputs: list[Output] = []
+    if record is not None:
+        require_known_ending(record)
+        outputs.append(Recording(record))
+    if timelapse is not None:
+        outputs.append(Timelapse(timelapse, every_s, time.monotonic))
+    if virtual_camera is not None:
+        outputs.append(_virtual_camera(virtual_camera, fps))
+    return outputs
+
+
+def _virtual_camera(device: str, fps: float) -> Output:
+    from usbshare.bridge.camera.virtual_camera import VirtualCamera, opener  # noqa: PLC0415 - extra
+
+    open_sink = opener("" if device == OWN_VIRTUAL_CAMERA else device)
+    return VirtualCamera(open_sink, fps, lambda name: click.echo(f"camera {name}", err=True))
+
+
+def _serving(
+    http: HttpAddress | None, token: str | None, *, has_outputs: bool
+) -> HttpChoice | None:
+    if http is None and has_outputs:
+        return None
+    address = http or http_address(DEFAULT_ADDRESS)
+    if token is not None:
+        return HttpChoice(address, Access(checked_token(token)))
+    return HttpChoice(address, Access("" if address.is_loopback else new_token()))
+
+
+def _tell_snapshot(frame: Frame, path: Path, *, as_json: bool) -> None:
+    fields = asdict(frame) | {"data": len(frame.data), "format": frame.format.value}
+    if as_json and path != STDOUT:
+        reporter: Reporter = JsonReporter()
+    else:
+        reporter = TextReporter()
+    text = f"{path}: {frame.width}x{frame.height}, {len(frame.data)} bytes, of {iso_time(frame)}"
+    reporter.event("snapshot", text, path=str(path), **fields)
+
+
+def _stats_printer(reporter: Reporter, *, stats: bool, as_json: bool) -> Callable[[Overview], None]:
+    def tell(overview: Overview) -> None:
+        if stats and as_json:
+            reporter.event("stats", overview.line(), **overview.as_dict())
+        elif stats:
+            click.echo(overview.line())
+
+    return tell

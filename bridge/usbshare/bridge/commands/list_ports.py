@@ -1,0 +1,52 @@
+"""`bridge list`: what a host has, or all known hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from usbshare.bridge import listing
+from usbshare.bridge.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
+from usbshare.bridge.matching import Criterion
+from usbshare.bridge.options import connection_options, trust, wanted, warn
+from usbshare.bridge.picking import NO_HOST
+
+
+@click.command("list")
+@connection_options
+@match_option
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_TIMEOUT_S,
+    metavar="SECONDS",
+    help="What does not answer within this time is left out, with a warning.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def list_ports(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    criteria: Sequence[Criterion],
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Show a host's ports and cameras; without --target, all hosts' that are known or found."""
+    wishes = wanted(context, target, bundle, insecure)
+    inventory = inventory_of(context, wishes, trust(wishes), timeout_s)
+    items = inventory.all_matching(criteria)
+    has_failed = bool(inventory.failures) and not inventory.answers
+    if as_json:
+        click.echo(listing.as_json(items))
+    elif inventory.answers:
+        click.echo(listing.as_table(items))
+    if not (inventory.answers or inventory.failures):
+        warn(NO_HOST)
+    elif criteria and not items and not has_failed:
+        warn(f"nothing matches {' '.join(map(str, criteria))}")
+    context.exit(1 if has_failed else 0)

@@ -1,0 +1,70 @@
+"""`bridge send`: one command line and its answer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from usbshare.bridge.bridging import client_name
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.sending import Answer, send_command
+from usbshare.common.channel import Target
+from usbshare.common.loop import run
+from usbshare.common.profiles import Priority
+from usbshare.common.tls import ClientBundle
+
+
+@click.command()
+@connection_options
+@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@click.option(
+    "--priority",
+    type=click.Choice([priority.name.lower() for priority in Priority]),
+    help="How urgent; by default what the firmware's profile says of the command.",
+)
+@click.option("--timeout", "timeout_s", default=30.0, help="Seconds to wait for the answer.")
+@click.option("--quiet", "quiet_s", default=1.0, help="Seconds of silence that end an answer.")
+@click.argument("command")
+@click.pass_context
+def send(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    port: str,
+    priority: str | None,
+    timeout_s: float,
+    quiet_s: float,
+    command: str,
+) -> None:
+    """Send one COMMAND line and print the answer."""
+    where, trust = connection(context, target, bundle, insecure)
+    port = port_or_default(context, port, where)
+    level = Priority[priority.upper()] if priority else None
+    answer = run(_send(where, trust, port, command.encode(), level, quiet_s, timeout_s))
+    sys.stdout.buffer.write(answer.data.replace(b"\r\n", b"\n"))
+    sys.stdout.flush()
+    queue_ms, write_ms = answer.queue_time_s * 1e3, answer.write_time_s * 1e3
+    click.echo(f"waited {queue_ms:.2f} ms, written in {write_ms:.2f} ms", err=True)
+
+
+async def _send(
+    target: Target,
+    bundle: ClientBundle | None,
+    port: str,
+    line: bytes,
+    priority: Priority | None,
+    quiet_s: float,
+    timeout_s: float,
+) -> Answer:
+    client = SerialClient(target, bundle)
+    try:
+        name = client_name("bridge send")
+        return await send_command(
+            client, port, line, priority, name, quiet_s=quiet_s, timeout_s=timeout_s
+        )
+    finally:
+        await client.close()

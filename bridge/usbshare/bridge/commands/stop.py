@@ -1,0 +1,70 @@
+"""`bridge stop`: the machine stops at once; so nothing is imported here that is not needed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from usbshare.bridge import stopping
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.common.channel import Target
+from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.profiles import StopAction
+from usbshare.common.tls import ClientBundle
+
+
+@click.command()
+@connection_options
+@click.option("--hold", is_flag=True, help="Hold the machine; the beam may stay on.")
+@click.option("--door", is_flag=True, help="Hold the machine with the beam off.")
+@click.option("--resume", is_flag=True, help="Go on after a hold.")
+@click.option("--rearm", is_flag=True, help="Let programs write again after an emergency stop.")
+@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
+@click.pass_context
+def stop(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    hold: bool,
+    door: bool,
+    resume: bool,
+    rearm: bool,
+    port: str,
+    reason: str,
+) -> None:
+    """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
+    if hold + door + resume + rearm > 1:
+        raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
+    where, trust = connection(context, target, bundle, insecure)
+    actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}
+    asked = (action for action, is_asked in actions.items() if is_asked)
+    action = None if rearm else next(asked, StopAction.EMERGENCY_STOP)
+    try:
+        click.echo(asyncio.run(_stop(where, trust, port, action, reason)))
+    except InvalidArgumentError:
+        # Only a host with several ports asks which: nothing must stand in the way of the others.
+        if port or not (usual := port_or_default(context, port, where)):
+            raise
+        click.echo(asyncio.run(_stop(where, trust, usual, action, reason)))
+
+
+async def _stop(
+    target: Target,
+    bundle: ClientBundle | None,
+    port: str,
+    action: StopAction | None,
+    reason: str,
+) -> str:
+    """Stop, or re-arm where there is no action."""
+    client = SerialClient(target, bundle)
+    try:
+        if action is None:
+            return await stopping.rearm(client, port)
+        return await stopping.stop(client, port, action, reason)
+    finally:
+        await client.close()

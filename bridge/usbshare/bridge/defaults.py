@@ -1,0 +1,164 @@
+"""What counts where command line and environment say nothing: `[bridge]`, then what was used last.
+
+Settings are validated by pydantic, which takes its time to import: they are read when needed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
+from usbshare.common.channel import Target, parse_target
+from usbshare.common.errors import ConfigError, InvalidArgumentError
+from usbshare.common.paths import find_config
+
+if TYPE_CHECKING:
+    from usbshare.bridge.settings import Settings
+
+
+class Defaults:
+    """The configuration and the state, read once each, at the first question.
+
+    Every question raises ConfigError when the configuration is wrong. What is not known is empty.
+    """
+
+    def __init__(self, asked: Path | None, warn: Warn) -> None:
+        self._asked = asked
+        self._warn = warn
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The configuration file, None without one."""
+        return find_config(self._asked)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The whole configuration, valid."""
+        from usbshare.bridge.settings import load_settings  # noqa: PLC0415 - see the top
+
+        return load_settings(self.path)
+
+    @property
+    def settings_if_any(self) -> Settings | None:
+        """The whole configuration, None without one."""
+        return self.settings if self.path else None
+
+    @cached_property
+    def table(self) -> Mapping[str, Any]:
+        """What `[bridge]` sets."""
+        if self.path is None:
+            return {}
+        return self.settings.bridge.model_dump(mode="json", exclude_none=True)
+
+    @cached_property
+    def last(self) -> LastUsed:
+        """What was used last; nothing where `remember` is false."""
+        return bridge_state(self._warn).load() if self.remembers else LastUsed()
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the state is read and written."""
+        return bool(self.table.get("remember", True))
+
+    @property
+    def target(self) -> str:
+        """The target, as a person wrote it."""
+        return self._said("target") or self.last.name or self.last.target
+
+    @property
+    def repeats_target(self) -> bool:
+        """Whether the target is that of the last time."""
+        return not self._said("target") and bool(self.last.target)
+
+    @property
+    def last_host(self) -> Target | None:
+        """Where the host that was last found by name was; None unless a certificate can prove it.
+
+        Another host may have the address by now.
+        """
+        last = self.last
+        if not (self.repeats_target and last.name and last.tls_name):
+            return None
+        return replace(parse_target(last.target), tls_name=last.tls_name, name=last.name)
+
+    @property
+    def bundle(self) -> Path | None:
+        """The client certificate."""
+        said = self._said("bundle")
+        return Path(said).expanduser() if said else None
+
+    @property
+    def virtual_port(self) -> tuple[str, str] | None:
+        """The kind of virtual port that is configured and its value: `("vcom", "COM10")`."""
+        said = ((kind, self._said(kind)) for kind in KINDS)
+        return next((each for each in said if each[1]), None)
+
+    def configured_port(self, target: str) -> str:
+        """Return the configured port's id, unless the configuration is about another target."""
+        said = self._said("target")
+        return self._said("port") if not said or _are_same(target, said) else ""
+
+    def repeated_port(self, target: str) -> str:
+        """Return the id last used, if it was with that target and none is configured for it."""
+        used = (self.last.name, self.last.target)
+        is_of_target = any(_are_same(target, each) for each in used)
+        return self.last.port if is_of_target and not self.configured_port(target) else ""
+
+    def _said(self, key: str) -> str:
+        return str(self.table.get(key, ""))
+
+
+class UrgentDefaults(Defaults):
+    """For a stop, which must neither wait for pydantic nor fail for a mistake in the file."""
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The configuration file, None without one."""
+        try:
+            return find_config(self._asked)
+        except ConfigError as error:
+            self._warn(f"{error}; stopping all the same")
+            return None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration, the defaults where it is wrong."""
+        from usbshare.bridge.settings import Settings, load_settings  # noqa: PLC0415 - see the top
+
+        try:
+            return load_settings(self.path)
+        except ConfigError as error:
+            self._warn(f"{error}; stopping all the same")
+            return Settings()
+
+    @cached_property
+    def table(self) -> Mapping[str, Any]:
+        """What `[bridge]` sets, as far as it can be read."""
+        if self.path is None:
+            return {}
+        try:
+            found = tomllib.loads(self.path.read_text(encoding="utf-8")).get("bridge")
+        except (OSError, ValueError) as error:
+            self._warn(f"{self.path}: {error}; stopping all the same")
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _said(self, key: str) -> str:
+        said = self.table.get(key)
+        return said if isinstance(said, str) else ""
+
+
+def _are_same(one: str, other: str) -> bool:
+    return bool(one and other) and _canonical(one) == _canonical(other)
+
+
+def _canonical(text: str) -> str:
+    try:
+        return str(parse_target(text)).casefold()
+    except InvalidArgumentError:
+        return text.strip().casefold()

@@ -1,0 +1,206 @@
+"""Where the host is that a person calls by name: configuration, DNS or discovery knows it.
+
+Discovery is imported only where it is needed, since `bridge stop` comes by here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from usbshare.common.addresses import is_dns_name, parse_address
+from usbshare.common.channel import DEFAULT_PORT, Target, parse_target
+from usbshare.common.errors import InvalidArgumentError, NotFoundError
+from usbshare.common.tls import ClientBundle
+
+if TYPE_CHECKING:
+    from usbshare.bridge.settings import Settings
+    from usbshare.common.discovery.catalogue import Catalogue
+    from usbshare.common.discovery.finder import Finder
+    from usbshare.common.discovery.instance import Entry
+
+DNS_HEAD_START_S = 0.15
+SETTLE_S = 0.25
+# A foreign host may have the name of one of ours, which then is meant.
+FOREIGN_SETTLE_S = 1.0
+
+
+async def resolve(
+    text: str, settings: Settings | None, bundle: ClientBundle | None, timeout_s: float = 3.0
+) -> Target:
+    """Return where the serial service is that the text names.
+
+    An address, or anything with a port, is taken as it is. NotFoundError names the candidates
+    where nobody, or more than one host, has the name; InvalidArgumentError: the text is no name.
+    """
+    name = text.strip()
+    if (target := configured(name, settings)) is not None:
+        return target
+    if (target := _as_written(name)) is not None:
+        return target
+    return await _look_up(name, settings, bundle, timeout_s)
+
+
+def configured(name: str, settings: Settings | None) -> Target | None:
+    """Return where the host of `[hosts]` is that has this name, None if none has."""
+    hosts = settings.hosts if settings is not None else {}
+    folded = name.casefold()
+    host = next((host for known, host in hosts.items() if known.casefold() == folded), None)
+    if host is None:
+        return None
+    if not host.serial:
+        raise NotFoundError(f"[hosts] says of {name!r} that it has no serial ports (serial = 0)")
+    return Target(host.address, host.serial, name=name)
+
+
+def site_of(bundle: ClientBundle | None) -> str:
+    """Return the fingerprint of our site; empty without a bundle."""
+    return "" if bundle is None else bundle.site
+
+
+def open_finder(settings: Settings | None, bundle: ClientBundle | None) -> Finder:
+    """Return what finds hosts, as configured; it is not started yet."""
+    from usbshare.common.discovery.finder import Finder  # noqa: PLC0415 - see the top
+    from usbshare.common.discovery.settings import DiscoveryTable  # noqa: PLC0415
+
+    if settings is None:
+        return Finder(DiscoveryTable(), {}, bundle, time.monotonic)
+    return Finder(settings.discovery, settings.hosts, bundle, time.monotonic)
+
+
+def targets_of(entry: Entry, bundle: ClientBundle | None) -> list[Target]:
+    """Return where the serial service of a host may be reached, best first.
+
+    Without a bundle those on this computer: what discovery says must not lead plaintext out of it.
+    """
+    from usbshare.bridge.choosing import addresses_of  # noqa: PLC0415 - see the top
+
+    return [
+        Target(address, port, name=entry.instance.name)
+        for address, port in addresses_of(entry)
+        if bundle is not None or _is_loopback(address)
+    ]
+
+
+def _as_written(text: str) -> Target | None:
+    """Return the target that an address, or a host with a port, is; None for a mere name."""
+    try:
+        target = parse_target(text)
+    except InvalidArgumentError:
+        if ":" in text or "/" in text or not text:
+            raise
+        return None
+    is_name = parse_address(target.host) is None and target.host == text
+    return None if is_name else target
+
+
+async def _look_up(
+    name: str, settings: Settings | None, bundle: ClientBundle | None, timeout_s: float
+) -> Target:
+    """Ask DNS and, unless that answers at once, discovery; DNS wins where it has an answer."""
+    in_dns = _in_dns(name)
+    await asyncio.wait((in_dns,), timeout=DNS_HEAD_START_S)
+    if in_dns.done() and in_dns.result():
+        return Target(name, DEFAULT_PORT)
+    finding = asyncio.create_task(_discover(name, settings, bundle, timeout_s), name="discover")
+    try:
+        await asyncio.wait((in_dns, finding), return_when=asyncio.FIRST_COMPLETED)
+        if in_dns.done() and in_dns.result():
+            return Target(name, DEFAULT_PORT)
+        return await finding
+    finally:
+        await _end([finding])
+
+
+def _in_dns(name: str) -> asyncio.Future[bool]:
+    """Tell whether the system's resolver knows the name.
+
+    In a thread that the end of the program does not wait for: without network it takes long.
+    """
+    loop = asyncio.get_running_loop()
+    known: asyncio.Future[bool] = loop.create_future()
+
+    def settle(is_known: bool) -> None:
+        if not known.done():
+            known.set_result(is_known)
+
+    def ask() -> None:
+        try:
+            is_known = bool(socket.getaddrinfo(name, DEFAULT_PORT, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError):
+            is_known = False
+        with suppress(RuntimeError):  # the loop may be closed meanwhile
+            loop.call_soon_threadsafe(settle, is_known)
+
+    if is_dns_name(name):
+        threading.Thread(target=ask, name="DNS", daemon=True).start()
+    else:
+        known.set_result(False)
+    return known
+
+
+async def _discover(
+    name: str, settings: Settings | None, bundle: ClientBundle | None, timeout_s: float
+) -> Target:
+    from usbshare.bridge import choosing  # noqa: PLC0415 - see the top
+    from usbshare.bridge.proving import first_proven  # noqa: PLC0415
+
+    site = site_of(bundle)
+    async with open_finder(settings, bundle) as finder:
+        found = await _settled(finder.catalogue, name, site, timeout_s)
+        if not found:
+            raise choosing.unknown(name, finder.catalogue.entries(), site)
+    places = [targets_of(each, bundle) for each in found]
+    if not any(places):
+        raise choosing.not_to_be_used(found[0])
+    answering = await asyncio.gather(*(first_proven(each, bundle) for each in places))
+    if len(proven := [each for each in answering if each is not None]) == 1:
+        return proven[0]
+    if len(found) > 1:
+        raise choosing.ambiguous(name, found, site)
+    return places[0][0]
+
+
+async def _settled(catalogue: Catalogue, name: str, site: str, timeout_s: float) -> list[Entry]:
+    """Return who has the name, once nobody else turned up for a moment; nothing in the end."""
+    from usbshare.bridge import choosing  # noqa: PLC0415 - see the top
+
+    changed = asyncio.Event()
+    unsubscribe = catalogue.subscribe(changed.set)
+    clock = asyncio.get_running_loop().time
+    end, settled_at = clock() + timeout_s, 0.0
+    found: list[Entry] = []
+    try:
+        while True:
+            before, found = found, choosing.choose(name, catalogue.entries(), site)
+            if [each.id for each in found] != [each.id for each in before]:
+                settled_at = clock() + (SETTLE_S if _is_ours(found, site) else FOREIGN_SETTLE_S)
+            wait_s = (min(settled_at, end) if found else end) - clock()
+            if wait_s <= 0:
+                return found
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), wait_s)
+            changed.clear()
+    finally:
+        unsubscribe()
+
+
+def _is_ours(found: list[Entry], site: str) -> bool:
+    return not site or any(each.instance.site == site for each in found)
+
+
+def _is_loopback(text: str) -> bool:
+    address = parse_address(text)
+    return address.is_loopback if address else text == "localhost"
+
+
+async def _end(tasks: Iterable[asyncio.Task[Target]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,172 @@
+"""The options that say where to connect and with which trust, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from usbshare.bridge.defaults import Defaults, UrgentDefaults
+from usbshare.common.addresses import parse_address
+from usbshare.common.channel import Target, parse_target
+from usbshare.common.errors import ConfigError, InvalidArgumentError, NotFoundError
+from usbshare.common.loop import run
+from usbshare.common.paths import client_bundle_path
+from usbshare.common.tls import ClientBundle
+
+_Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where to connect and with which trust, as far as somebody said it.
+
+    `target` is what a person wrote, an address or a name, and empty if nobody did. `is_asked`: the
+    command line or the environment said it.
+    """
+
+    target: str
+    is_asked: bool
+    bundle: Path | None
+    insecure: bool
+    defaults: Defaults
+
+
+def connection_options(command: _Command) -> _Command:
+    """Add the options that say where to connect, and with which trust."""
+    options = (
+        click.option(
+            "--target",
+            metavar="NAME|HOST:PORT",
+            envvar="USBSHARE_TARGET",
+            show_envvar=True,
+            help="The laser host: its name, as `bridge discover` shows it, or its address.",
+        ),
+        click.option(
+            "--bundle",
+            type=click.Path(path_type=Path),
+            envvar="USBSHARE_BUNDLE",
+            show_envvar=True,
+            help="Client certificate; by default client.pem in the configuration folder.",
+        ),
+        click.option(
+            "--insecure",
+            is_flag=True,
+            envvar="USBSHARE_INSECURE",
+            show_envvar=True,
+            help="Plaintext, to a service on this computer only.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def remember_group_options(
+    context: click.Context,
+    config: Path | None,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+) -> Wanted:
+    """Keep what the group's options say, for this command and for its subcommand; return it."""
+    kind = UrgentDefaults if context.invoked_subcommand == "stop" else Defaults
+    wishes = Wanted(target or "", target is not None, bundle, insecure, kind(config, warn))
+    context.obj = wishes
+    return wishes
+
+
+def wanted(
+    context: click.Context, target: str | None, bundle: Path | None, insecure: bool
+) -> Wanted:
+    """Return what was said: by this command, its group, the configuration, or the last use.
+
+    Raises ConfigError when the configuration is needed and wrong.
+    """
+    said: Wanted = context.obj
+    said = replace(said, insecure=insecure or said.insecure)
+    if target is not None and _is_said_here(context, "target"):
+        said = replace(said, target=target, is_asked=True)
+    if bundle is not None and _is_said_here(context, "bundle"):
+        said = replace(said, bundle=bundle)
+    return said if said.is_asked else replace(said, target=said.defaults.target)
+
+
+def connection(
+    context: click.Context, target: str | None, bundle: Path | None, insecure: bool
+) -> tuple[Target, ClientBundle | None]:
+    """Return where and with which trust; what a subcommand leaves out, the group may say."""
+    wishes = wanted(context, target, bundle, insecure)
+    if not wishes.target and not wishes.is_asked:
+        raise click.UsageError(
+            "Missing option '--target': the laser host, such as laser:50051, or its name as "
+            "`bridge discover` shows it."
+        )
+    trusted = trust(wishes)
+    return resolved(context, wishes, trusted), trusted
+
+
+def trust(wishes: Wanted) -> ClientBundle | None:
+    """Load the client certificate; None for plaintext."""
+    if wishes.insecure:
+        warn("plaintext: nobody is authenticated (--insecure)")
+        return None
+    loaded = ClientBundle.load(wishes.bundle or wishes.defaults.bundle or client_bundle_path())
+    if loaded.warning:
+        warn(loaded.warning)
+    return loaded
+
+
+def resolved(context: click.Context, wishes: Wanted, bundle: ClientBundle | None) -> Target:
+    """Return the address that is wanted; a name is looked up. Raises UsbshareError."""
+    if not wishes.is_asked and wishes.defaults.repeats_target:
+        warn(f"as last time: --target {wishes.target}")
+    try:
+        return _resolve(wishes, bundle)
+    except InvalidArgumentError as error:
+        if wishes.is_asked:
+            raise click.BadParameter(str(error), context, param_hint="'--target'") from error
+        raise ConfigError(f"the configured or last target: {error}") from error
+    except NotFoundError as error:
+        if wishes.is_asked or (last := wishes.defaults.last_host) is None:
+            raise
+        warn(f"{error}; trying {last}, where it was last time")
+        return last
+
+
+def port_or_default(context: click.Context, port: str, target: Target) -> str:
+    """Return the port's id: as said, else as configured for or last used with that target."""
+    wishes: Wanted = context.obj
+    if port:
+        return port
+    target_text = target.name or str(target)
+    if repeated := wishes.defaults.repeated_port(target_text):
+        warn(f"as last time: --port {repeated}")
+    return wishes.defaults.configured_port(target_text) or repeated
+
+
+def warn(text: str) -> None:
+    """Tell the user, on stderr."""
+    for line in text.splitlines():
+        click.echo(f"bridge: {line}", err=True)
+
+
+def _is_said_here(context: click.Context, name: str) -> bool:
+    """Tell whether this command's own line says it; what the environment says, its group took."""
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _resolve(wishes: Wanted, bundle: ClientBundle | None) -> Target:
+    try:
+        plain = parse_target(wishes.target)
+    except InvalidArgumentError:
+        plain = None  # a name, perhaps; else the error comes again
+    if plain is not None and parse_address(plain.host):
+        return plain
+    from usbshare.bridge.naming import resolve  # noqa: PLC0415 - an address does not need it
+
+    return run(resolve(wishes.target, wishes.defaults.settings_if_any, bundle))

@@ -1,0 +1,59 @@
+"""What a command line chose, kept for the next time: in the state, and in `[bridge]` if asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from usbshare.bridge.defaults import Defaults
+from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
+from usbshare.common.channel import Target
+from usbshare.common.paths import settings_path
+
+
+@dataclass(frozen=True, slots=True)
+class PortName:
+    """A virtual port as it is asked for: `vcom` and `COM10`."""
+
+    kind: str
+    value: str
+
+
+def note_last(
+    defaults: Defaults, target: Target, port_name: PortName, warn: Warn
+) -> Callable[[str], None]:
+    """Return what notes, with the remote port's id, that this bridge stood."""
+
+    def note(port_id: str) -> None:
+        if not defaults.remembers:
+            return
+        state = bridge_state(warn)
+        used = {port_name.kind: anywhere(port_name.kind, port_name.value)}
+        last = LastUsed(camera=state.load().camera, **used)
+        named = {"name": target.name, "tls_name": target.tls_name}
+        state.save(replace(last, target=str(target), port=port_id, **named))
+
+    return note
+
+
+def anywhere(key: str, value: str) -> str:
+    """Return the value of a key of `[bridge]` as it means the same in every working folder."""
+    is_path = key == "bundle" or (key == "vcom" and os.sep in value)
+    return os.path.abspath(value) if is_path else value
+
+
+def save_choice(path: Path | None, chosen: Mapping[str, str]) -> Path:
+    """Write keys of `[bridge]` into the file, else into the user's; return where they are.
+
+    A new kind of virtual port takes the place of another. Raises ConfigError.
+    """
+    from usbshare.common.config import write_config  # noqa: PLC0415 - pydantic takes its time
+
+    where = path or settings_path()
+    changes: dict[tuple[str, ...], str | None] = {("bridge", key): chosen[key] for key in chosen}
+    if not chosen.keys().isdisjoint(KINDS):
+        changes.update({("bridge", kind): None for kind in KINDS if kind not in chosen})
+    write_config(where, changes)
+    return where

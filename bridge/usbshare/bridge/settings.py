@@ -1,0 +1,67 @@
+"""What the configuration says to the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from usbshare.bridge import rfc2217_port, tcp_port
+from usbshare.bridge.loopback_address import loopback_address
+from usbshare.bridge.state import KINDS
+from usbshare.common.config import Table, checked, load_config
+from usbshare.common.discovery.settings import DiscoveryTable, Hosts
+
+
+def _shown(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError("give printable text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_shown)]
+TcpAddress = Annotated[str, checked(lambda text: loopback_address(text, tcp_port.DEFAULT_PORT))]
+Rfc2217Address = Annotated[
+    str, checked(lambda text: loopback_address(text, rfc2217_port.DEFAULT_PORT))
+]
+
+
+class BridgeTable(Table):
+    """`[bridge]`: what counts where neither command line nor environment say it."""
+
+    target: Text | None = None
+    vcom: Text | None = None
+    tcp: TcpAddress | None = None
+    rfc2217: Rfc2217Address | None = None
+    port: Text | None = None
+    bundle: Path | None = None
+    camera: Text | None = None
+    remember: bool = True
+
+    @model_validator(mode="after")
+    def _one_virtual_port(self) -> Self:
+        if sum(getattr(self, kind) is not None for kind in KINDS) > 1:
+            raise ValueError("give at most one of vcom, tcp, rfc2217")
+        return self
+
+    def with_said(self, said: Mapping[str, str]) -> Self:
+        """Return the table with these keys over it; one kind of virtual port replaces another."""
+        kept = self.model_dump()
+        if not said.keys().isdisjoint(KINDS):
+            kept.update(dict.fromkeys(KINDS))
+        return self.model_validate({**kept, **said})
+
+
+class Settings(Table):
+    """The tables that the bridge reads; the services' are passed over."""
+
+    bridge: BridgeTable = Field(default_factory=BridgeTable)
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
+    hosts: Hosts = Field(default_factory=dict)
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read and validate the file; ConfigError with a line for each mistake."""
+    return load_config(path, Settings)

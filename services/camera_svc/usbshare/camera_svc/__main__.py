@@ -1,0 +1,19 @@
+"""Where the console script begins: the environment first, then all else."""
+
+import sys
+
+from usbshare.common.grpc_environment import prepare_grpc
+
+
+def main() -> None:
+    """Run the camera service's command line."""
+    prepare_grpc()
+    try:
+        from usbshare.camera_svc.cli import main as run  # noqa: PLC0415 - imports grpc
+    except ImportError as error:  # of the extra, or a library of the system that OpenCV needs
+        sys.exit(f"camera-svc: {error}: install it with: pip install 'usbshare[camera]'")
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The command line of camera-svc; the only place that reads settings and builds objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from usbshare.camera_svc.encode import encode_on_one_thread_each
+from usbshare.camera_svc.service import serve
+from usbshare.camera_svc.settings import Settings
+from usbshare.camera_svc.video_source import quiet_opencv
+from usbshare.common.config import load_config
+from usbshare.common.logs import set_up_logging
+from usbshare.common.loop import run
+from usbshare.common.older_import import Side, import_older_settings
+from usbshare.common.paths import find_config
+from usbshare.common.service_cli import (
+    CONTEXT,
+    is_about_config,
+    run_command_line,
+    service_options,
+    teller,
+)
+
+
+@click.command(context_settings=CONTEXT)
+@service_options("USBSHARE_CAMERA_LISTEN")
+def cli(
+    config: Path | None,
+    listen: str | None,
+    insecure: bool,
+    check_config: bool,
+    dump_config: bool,
+) -> None:
+    """Offer this host's cameras to clients of its site, over mTLS.
+
+    Without configuration every camera that is plugged in is offered; where there is none, a
+    simulated laser bed as camera `demo`.
+    """
+    if not (check_config or dump_config):
+        import_older_settings(Side.SERVER, config, teller("camera-svc"))
+    path = find_config(config)
+    settings = _with_flags(load_config(path, Settings), listen)
+    if not is_about_config(settings, path, check=check_config, dump=dump_config):
+        table = settings.camera
+        set_up_logging(table.log_level, as_json=table.log_format == "json")
+        quiet_opencv()
+        encode_on_one_thread_each()
+        run(serve(settings, insecure=insecure))
+
+
+def main() -> None:
+    """Run the command line; every error is one clear line, 2 for a bad configuration."""
+    run_command_line("camera-svc", cli)
+
+
+def _with_flags(settings: Settings, listen: str | None) -> Settings:
+    if listen is None:
+        return settings
+    camera = settings.camera.model_copy(update={"listen": listen})
+    return settings.model_copy(update={"camera": camera})

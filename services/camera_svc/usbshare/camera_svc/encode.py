@@ -1,0 +1,118 @@
+"""Makes a picture of a frame as a recipe says; runs in an encoder thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from usbshare.camera_svc.frame import Picture, Pixels, Raw, Recipe
+from usbshare.camera_svc.jpeg import BadPictureError
+
+DEFAULT_QUALITY = 80
+
+
+@dataclass(slots=True)
+class EncodeCounters:
+    """What the encoder threads of one camera did; add under `lock`."""
+
+    decoded_frames: int = 0
+    encoded_frames: int = 0
+    passed_frames: int = 0
+    encode_sum_s: float = 0.0
+    encode_longest_s: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def encoded(self, took_s: float) -> None:
+        """Count an encode."""
+        with self.lock:
+            self.encoded_frames += 1
+            self.encode_sum_s += took_s
+            self.encode_longest_s = max(self.encode_longest_s, took_s)
+
+    def decoded(self) -> None:
+        """Count a decode."""
+        with self.lock:
+            self.decoded_frames += 1
+
+    def passed(self) -> None:
+        """Count a frame that went out as it came."""
+        with self.lock:
+            self.passed_frames += 1
+
+
+class Encoder:
+    """Encodes the frames of one camera as JPEG; decodes each at most once."""
+
+    def __init__(self, counters: EncodeCounters) -> None:
+        self.counters = counters
+        self._decoded: Raw | None = None
+
+    def make(self, raw: Raw, recipe: Recipe) -> Picture:
+        """Return the picture; BadPictureError if the frame is none. Any thread."""
+        began = time.monotonic_ns()
+        wait_s = (began - raw.captured.monotonic_ns) / 1e9
+        if raw.jpeg is not None and recipe.width == 0 and recipe.quality == 0:
+            self.counters.passed()
+            return Picture(
+                raw.sequence, raw.captured, raw.width, raw.height, raw.jpeg, wait_s=wait_s
+            )
+        pixels = _scaled(self._pixels(raw), recipe.width)
+        quality = recipe.quality or DEFAULT_QUALITY
+        data = encode_jpeg(pixels, quality)
+        took_s = (time.monotonic_ns() - began) / 1e9
+        self.counters.encoded(took_s)
+        height, width = pixels.shape[:2]
+        return Picture(
+            raw.sequence,
+            raw.captured,
+            width,
+            height,
+            data,
+            quality=quality,
+            wait_s=wait_s,
+            encode_s=took_s,
+        )
+
+    def _pixels(self, raw: Raw) -> Pixels:
+        if raw.pixels is not None:
+            return raw.pixels
+        known = self._decoded
+        if known is not None and known.sequence == raw.sequence and known.pixels is not None:
+            return known.pixels
+        pixels = decode_jpeg(raw.jpeg or b"")
+        self.counters.decoded()
+        self._decoded = replace(raw, pixels=pixels)
+        return pixels
+
+
+def encode_on_one_thread_each() -> None:
+    """Keep OpenCV from spreading one picture over every core: those are for other pictures."""
+    cv2.setNumThreads(1)
+
+
+def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
+    """Return BGR pixels as a JPEG of quality 1 to 100; BadPictureError if that is impossible."""
+    done, data = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    if not done:
+        raise BadPictureError("the picture cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+def decode_jpeg(data: bytes) -> Pixels:
+    """Return the BGR pixels of a JPEG; BadPictureError if it is none."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if pixels is None:
+        raise BadPictureError("the JPEG cannot be decoded")
+    return pixels.astype(np.uint8, copy=False)
+
+
+def _scaled(pixels: Pixels, width: int) -> Pixels:
+    height, native = pixels.shape[:2]
+    if not width or width >= native:
+        return pixels
+    size = (width, max(2, round(height * width / native / 2) * 2))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

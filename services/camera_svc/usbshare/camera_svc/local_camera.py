@@ -1,0 +1,32 @@
+"""Which source opens a camera of this computer, and how its cameras are listed, on this system."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from usbshare.camera_svc.device_list import CameraFound, DeviceList
+from usbshare.camera_svc.source import Source, Wish
+
+if sys.platform == "linux":
+    from usbshare.camera_svc.v4l2 import is_camera
+    from usbshare.camera_svc.v4l2_source import V4l2Source
+
+    def local_camera(source: str, wish: Wish) -> Source:
+        """Return the source for a number, a device path or a link to one."""
+        return V4l2Source(f"/dev/video{source}" if source.isdecimal() else source, wish)
+
+    def camera_lister() -> Callable[[], tuple[CameraFound, ...]]:
+        """Return what lists the cameras that are plugged in; it blocks for some ms."""
+        return DeviceList(is_camera).look
+
+else:
+    from usbshare.camera_svc.video_source import VideoSource
+
+    def local_camera(source: str, wish: Wish) -> Source:
+        """Return the source for a number as OpenCV counts the cameras."""
+        return VideoSource(int(source) if source.isdecimal() else source, wish.fps)
+
+    def camera_lister() -> Callable[[], tuple[CameraFound, ...]]:
+        """Return what lists none: only Linux tells cameras apart for good."""
+        return lambda: ()

@@ -1,0 +1,113 @@
+"""The life of the service: open to viewers, serve until told to stop, end cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from usbshare.camera_svc import convert
+from usbshare.camera_svc.device_list import CameraFound
+from usbshare.camera_svc.local_camera import camera_lister
+from usbshare.camera_svc.metrics import CameraCollector
+from usbshare.camera_svc.registry import Encoding, Registry
+from usbshare.camera_svc.servicer import SERVICE_NAME, CameraServicer, add_to_server
+from usbshare.camera_svc.settings import Settings
+from usbshare.camera_svc.sources import source_maker
+from usbshare.common.announcing import announcing
+from usbshare.common.channel import VIDEO_KEEPALIVE
+from usbshare.common.discovery.instance import Endpoint, Kind
+from usbshare.common.loop import on_stop_signals, settle_garbage
+from usbshare.common.metrics import serve_metrics
+from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
+from usbshare.common.site import Site
+from usbshare.common.tls import server_credentials
+
+log = logging.getLogger(__name__)
+
+CAMERA_PORT = 50052
+METRICS_PORT = 9465
+
+Look = Callable[[], tuple[CameraFound, ...]]
+
+
+async def serve(settings: Settings, *, insecure: bool) -> None:
+    """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
+    site = await _site(settings, insecure)
+    server = make_server(keepalive=VIDEO_KEEPALIVE)
+    credentials = server_credentials(site) if site else None
+    port = bind(server, settings.camera.listen, credentials, CAMERA_PORT)
+    encoding = make_encoding()
+    registry, look = Registry(encoding), camera_lister()
+    await _add_cameras(registry, settings, look)
+    add_to_server(CameraServicer(registry), server)
+    health_servicer = await add_standard_services(server, [SERVICE_NAME])
+    if settings.camera.metrics:
+        collector = CameraCollector(lambda: registry.cameras)
+        serve_metrics(settings.camera.metrics, "camera.metrics", METRICS_PORT, collector)
+    await server.start()
+    settle_garbage()
+    _say_ready(settings, port, site, registry)
+    try:
+        await run_until(
+            stopped,
+            follow_devices=_follow(registry, settings, look),
+            announce=_announce(settings, port, site),
+        )
+    finally:
+        log.info("stopping: taking nothing new, ending streams")
+        await stop_server(server, health_servicer, registry.close())
+        await asyncio.to_thread(encoding.executor.shutdown)
+
+
+def make_encoding() -> Encoding:
+    """Return threads for all cores but one, which is for everything that is not an encoder."""
+    threads = max(1, (os.cpu_count() or 1) - 1)
+    return Encoding(ThreadPoolExecutor(threads, "encode"), threads, convert.frame_bytes)
+
+
+async def _site(settings: Settings, insecure: bool) -> Site | None:
+    if insecure:
+        log.warning("plaintext: anybody on this computer may watch the cameras (--insecure)")
+        return None
+    return await own_site(settings.tls.names)
+
+
+async def _add_cameras(registry: Registry, settings: Settings, look: Look) -> None:
+    for camera_id, table in settings.cameras.items():
+        registry.add(table.config(camera_id), source_maker(table.source, table.wish()))
+    if settings.cameras:
+        return
+    registry.plugged_in(await asyncio.to_thread(look))
+    if not registry.cameras:
+        registry.add_demo()
+        log.info("no camera here: offering a simulated laser bed as camera 'demo'")
+
+
+async def _follow(registry: Registry, settings: Settings, look: Look) -> None:
+    """Notice cameras that come and go, for ever, where none is configured."""
+    if settings.cameras:
+        await asyncio.get_running_loop().create_future()
+    else:
+        await registry.follow(look)
+
+
+async def _announce(settings: Settings, port: int, site: Site | None) -> None:
+    """Tell this computer's discovery service that there are cameras, for ever."""
+    endpoint = Endpoint(Kind.CAMERA, port)
+    told = announcing(settings.discovery, site, settings.camera.listen, endpoint)
+    if told is None:
+        await asyncio.get_running_loop().create_future()
+    else:
+        await told.run()
+
+
+def _say_ready(settings: Settings, port: int, site: Site | None, registry: Registry) -> None:
+    where = address_and_trust(settings.camera.listen, port, site)
+    names = ", ".join(each.id for each in registry.cameras)
+    log.info("camera-svc ready at %s, cameras: %s", where, names)

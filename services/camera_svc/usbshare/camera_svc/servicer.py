@@ -1,0 +1,118 @@
+"""The camera service's RPCs: unpack, one call, pack."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+
+from usbshare.camera.v1 import camera_pb2 as pb
+from usbshare.camera.v1.camera_pb2_grpc import (
+    CameraServiceServicer,
+    add_CameraServiceServicer_to_server,
+)
+from usbshare.camera_svc import convert
+from usbshare.camera_svc.registry import Registry
+from usbshare.camera_svc.snapshot import take_picture
+from usbshare.camera_svc.stats import Client
+from usbshare.camera_svc.watching import Watching
+from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.identity import peer_identity
+from usbshare.common.wire_time import duration, timestamp
+
+Context = grpc.aio.ServicerContext[Any, Any]
+SERVICE_NAME = "usbshare.camera.v1.CameraService"
+OPEN_TIMEOUT_S = 10.0
+
+
+class CameraServicer(CameraServiceServicer):
+    """Maps RPCs to the registry and its cameras."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._started_at = time.monotonic()
+
+    async def ListCameras(
+        self, request: pb.ListCamerasRequest, context: Context
+    ) -> pb.ListCamerasResponse:
+        """List every camera."""
+        cameras = [convert.camera_message(each) for each in self._registry.cameras]
+        return pb.ListCamerasResponse(cameras=cameras)
+
+    async def Watch(  # type: ignore[override]  # the stub knows only generators
+        self, request_iterator: AsyncIterator[pb.WatchRequest], context: Context
+    ) -> None:
+        """Stream one camera; what is written is serialised already."""
+        try:
+            first = await asyncio.wait_for(context.read(), OPEN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
+        if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
+            raise InvalidArgumentError("the first message of a stream must be `open`")
+        asked = convert.asked(first.open)
+        offered = self._registry.get(asked.camera_id)
+        watching = Watching(offered, asked, _client(asked.client_name, context), context.write)
+        await watching.serve(context.read, self._registry.ending)
+
+    async def Snapshot(self, request: pb.SnapshotRequest, context: Context) -> pb.SnapshotResponse:
+        """Return one picture, fresh as asked."""
+        asked = convert.asked_picture(request)
+        offered = self._registry.get(asked.camera_id)
+        client = _client("snapshot", context)
+        picture = await take_picture(offered, client, asked.width, asked.quality, asked.max_age_s)
+        return pb.SnapshotResponse(frame=convert.frame_message(picture))
+
+    async def GetControls(
+        self, request: pb.GetControlsRequest, context: Context
+    ) -> pb.GetControlsResponse:
+        """Return the controls as they are."""
+        controls = await self._registry.get(request.camera_id).camera.controls()
+        return pb.GetControlsResponse(controls=convert.control_messages(controls))
+
+    async def SetControls(
+        self, request: pb.SetControlsRequest, context: Context
+    ) -> pb.SetControlsResponse:
+        """Change controls; the first change that cannot be made ends it."""
+        changes = convert.control_changes(request.changes)
+        controls = await self._registry.get(request.camera_id).camera.change_controls(changes)
+        return pb.SetControlsResponse(controls=convert.control_messages(controls))
+
+    async def WatchStats(
+        self, request: pb.WatchStatsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStatsResponse]:
+        """Stream counters until the client leaves or the service ends."""
+        interval_s = convert.interval_s(request)
+        while not self._registry.ending.done():
+            yield self._stats(request.camera_id)
+            await asyncio.wait((self._registry.ending,), timeout=interval_s)
+
+    def _stats(self, camera_id: str) -> pb.WatchStatsResponse:
+        registry, now = self._registry, time.monotonic()
+        cameras = [registry.get(camera_id)] if camera_id else registry.cameras
+        return pb.WatchStatsResponse(
+            time=timestamp(datetime.now(UTC)),
+            uptime=duration(now - self._started_at),
+            cameras=[convert.stats_message(each, now) for each in cameras],
+        )
+
+
+def add_to_server(servicer: CameraServicer, server: grpc.aio.Server) -> None:
+    """Register the servicer; Watch writes bytes, since a frame is serialised once for all."""
+    watch: Any = {
+        "Watch": grpc.stream_stream_rpc_method_handler(
+            servicer.Watch, request_deserializer=pb.WatchRequest.FromString
+        )
+    }
+    # Of generic handlers the first that knows a method serves it, of registered ones the last.
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, watch),))
+    add_CameraServiceServicer_to_server(servicer, server)
+    server.add_registered_method_handlers(SERVICE_NAME, watch)
+
+
+def _client(name: str, context: Context) -> Client:
+    identity = peer_identity(context)
+    return Client(name, identity.name, identity.address)

@@ -1,0 +1,99 @@
+"""The camera service's configuration: what of the TOML file it reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from usbshare.camera_svc.camera import CameraConfig
+from usbshare.camera_svc.source import ControlChange, PixelFormat, Wish
+from usbshare.camera_svc.sources import check_source
+from usbshare.common.addresses import split_host_port
+from usbshare.common.config import Table, checked
+from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.common.service_settings import TlsTable
+
+_CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+Address = Annotated[str, checked(lambda text: split_host_port(text, 0))]
+Source = Annotated[str, checked(check_source)]
+Lock = Annotated[float, Field(allow_inf_nan=False)] | Literal["auto"] | None
+
+
+class ServiceTable(Table):
+    """`[camera]`: where the service listens and how it talks."""
+
+    listen: Address = "[::]:50052"
+    metrics: Address | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+
+class ControlsTable(Table):
+    """`[cameras.<id>.controls]`: what is set at each opening, in the driver's units."""
+
+    exposure: Lock = None
+    focus: Lock = None
+    gain: Lock = None
+    white_balance: Lock = None
+
+    def changes(self) -> tuple[ControlChange, ...]:
+        """Return the changes that set them."""
+        locks = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return tuple(_change(name, lock) for name, lock in locks if lock is not None)
+
+
+class CameraTable(Table):
+    """`[cameras.<id>]`: one camera."""
+
+    source: Source
+    name: str = ""
+    width: int = Field(default=0, ge=0, le=16384)
+    height: int = Field(default=0, ge=0, le=16384)
+    fps: float = Field(default=0.0, ge=0, le=240)
+    format: Literal["any", "mjpeg", "raw"] = "any"
+    always_on: bool = False
+    linger_s: float = Field(default=10.0, ge=0, le=86400)
+    controls: ControlsTable = Field(default_factory=ControlsTable)
+
+    def config(self, camera_id: str) -> CameraConfig:
+        """Return what a camera takes."""
+        return CameraConfig(
+            id=camera_id,
+            name=self.name or camera_id,
+            source=self.source,
+            always_on=self.always_on,
+            linger_s=self.linger_s,
+            locks=self.controls.changes(),
+        )
+
+    def wish(self) -> Wish:
+        """Return the mode that is asked of the camera."""
+        pixels = None if self.format == "any" else PixelFormat(self.format)
+        return Wish(self.width, self.height, self.fps, pixels)
+
+
+def _valid_ids(cameras: dict[str, CameraTable]) -> dict[str, CameraTable]:
+    for camera_id in cameras:
+        if not _CAMERA_ID.fullmatch(camera_id):
+            raise ValueError(f"camera id '{camera_id}' is not of a-z, 0-9, '.', '_', '-'")
+    return cameras
+
+
+class Settings(Table):
+    """The tables that it knows; without `[cameras]` it offers what is plugged in."""
+
+    camera: ServiceTable = Field(default_factory=ServiceTable)
+    tls: TlsTable = Field(default_factory=TlsTable)
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
+    cameras: Annotated[dict[str, CameraTable], AfterValidator(_valid_ids)] = Field(
+        default_factory=dict
+    )
+
+
+def _change(name: str, lock: float | str) -> ControlChange:
+    if isinstance(lock, str):
+        return ControlChange(name, automatic=True)
+    return ControlChange(name, value=lock, automatic=False)

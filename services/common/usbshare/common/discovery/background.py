@@ -1,0 +1,30 @@
+"""A task that runs beside everything else, and whose failure is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+
+def in_background(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Start it; the caller keeps the task, and ends it by `cancel_all`."""
+    task = asyncio.create_task(coroutine, name=name)
+    task.add_done_callback(_tell_failure)
+    return task
+
+
+async def cancel_all(*tasks: asyncio.Task[None] | None) -> None:
+    """Cancel them and wait until they have ended, however they did."""
+    living = [task for task in tasks if task is not None]
+    for task in living:
+        task.cancel()
+    await asyncio.gather(*living, return_exceptions=True)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("%s failed", task.get_name(), exc_info=error)

@@ -1,0 +1,80 @@
+"""What the command line of every service has in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from usbshare.common.config import Table, dumps_config
+from usbshare.common.errors import ConfigError, UsbshareError
+
+CONFIG_EXIT = 2
+CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path), help="Configuration file, or USBSHARE_CONFIG."
+)
+_OTHERS = (
+    click.option(
+        "--insecure",
+        is_flag=True,
+        envvar="USBSHARE_INSECURE",
+        show_envvar=True,
+        help="Plaintext, loopback only.",
+    ),
+    click.option("--check-config", is_flag=True, help="Check the configuration and exit."),
+    click.option("--dump-config", is_flag=True, help="Print the settings in force and exit."),
+)
+
+
+def service_options(listen_variable: str) -> Callable[[_Command], _Command]:
+    """Add config, listen, insecure, check_config and dump_config to a command."""
+    listen = click.option(
+        "--listen", envvar=listen_variable, show_envvar=True, help="HOST:PORT to listen at."
+    )
+
+    def add(command: _Command) -> _Command:
+        for option in reversed((_CONFIG, listen, *_OTHERS)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def is_about_config(settings: Table, path: Path | None, *, check: bool, dump: bool) -> bool:
+    """Do what --dump-config or --check-config ask for; False if neither was given."""
+    if dump:
+        click.echo(dumps_config(settings), nl=False)
+    elif check:
+        click.echo(f"{path or 'no configuration file'}: correct")
+    return dump or check
+
+
+def teller(name: str) -> Callable[[str], None]:
+    """Return what tells the user something, on stderr."""
+
+    def tell(text: str) -> None:
+        for line in text.splitlines():
+            click.echo(f"{name}: {line}", err=True)
+
+    return tell
+
+
+def run_command_line(name: str, cli: click.Command) -> None:
+    """Run a service's command line; every error is a clear line, 2 for a bad configuration."""
+    try:
+        cli.main(standalone_mode=True)
+    except ConfigError as error:
+        _fail(name, error, CONFIG_EXIT)
+    except UsbshareError as error:
+        _fail(name, error, 1)
+
+
+def _fail(name: str, error: UsbshareError, code: int) -> None:
+    teller(name)(str(error))
+    sys.exit(code)

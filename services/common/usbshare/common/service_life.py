@@ -1,0 +1,64 @@
+"""What the life of every service has in common: its site, its ready line, its tasks, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import grpc
+from grpc_health.v1.health import aio as health
+
+from usbshare.common.addresses import join_host_port, split_host_port
+from usbshare.common.host_names import host_names
+from usbshare.common.paths import config_folder
+from usbshare.common.site import Site, ensure_site
+
+_log = logging.getLogger(__name__)
+GRACE_S = 3.0
+
+
+async def own_site(names: Iterable[str]) -> Site:
+    """Return the site of this computer, made on first start."""
+    return await asyncio.to_thread(_own_site, names)
+
+
+def address_and_trust(listen: str, port: int, site: Site | None) -> str:
+    """Return the part of a ready line that every service has."""
+    host, _ = split_host_port(listen, 0)
+    trust = f"mTLS, site {site.id}" if site else "plaintext"
+    return f"{join_host_port(host, port)} ({trust})"
+
+
+async def run_until(stopped: asyncio.Event, **background: Coroutine[Any, Any, object]) -> None:
+    """Return when told to stop; a background task that ends or dies ends the service too."""
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
+    tasks += [asyncio.create_task(each, name=name) for name, each in background.items()]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def stop_server(
+    server: grpc.aio.Server,
+    health_servicer: health.HealthServicer,
+    closing: Coroutine[Any, Any, object],
+) -> None:
+    """Say NOT_SERVING, close what the server serves, give calls a moment to end, stop it."""
+    await health_servicer.enter_graceful_shutdown()
+    await closing
+    await server.stop(GRACE_S)
+    _log.info("stopped")
+
+
+def _own_site(names: Iterable[str]) -> Site:
+    site = ensure_site(config_folder(), host_names(names))
+    if site.is_new:
+        _log.info("made site %s; for another PC copy %s", site.id, site.client_bundle)
+    return site

@@ -1,0 +1,15 @@
+"""Where the console script begins: the environment first, then all else."""
+
+from usbshare.common.grpc_environment import prepare_grpc
+
+
+def main() -> None:
+    """Run the discovery service's command line."""
+    prepare_grpc()
+    from usbshare.discovery_svc.cli import main as run  # noqa: PLC0415 - imports grpc
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The command line of discovery-svc; the only place that reads settings and builds objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from usbshare.common.config import load_config
+from usbshare.common.logs import set_up_logging
+from usbshare.common.loop import run
+from usbshare.common.older_import import Side, import_older_settings
+from usbshare.common.paths import find_config
+from usbshare.common.service_cli import (
+    CONTEXT,
+    is_about_config,
+    run_command_line,
+    service_options,
+    teller,
+)
+from usbshare.discovery_svc.service import serve
+from usbshare.discovery_svc.settings import Settings
+
+
+@click.command(context_settings=CONTEXT)
+@service_options("USBSHARE_DISCOVERY_LISTEN")
+def cli(
+    config: Path | None,
+    listen: str | None,
+    insecure: bool,
+    check_config: bool,
+    dump_config: bool,
+) -> None:
+    """Announce this host's services on the network, and tell which others there are.
+
+    Services of this computer register by themselves; hosts that multicast does not reach are
+    listed in the configuration, as [hosts.NAME].
+    """
+    if not (check_config or dump_config):
+        import_older_settings(Side.SERVER, config, teller("discovery-svc"))
+    path = find_config(config)
+    settings = _with_flags(load_config(path, Settings), listen)
+    if not is_about_config(settings, path, check=check_config, dump=dump_config):
+        table = settings.discovery
+        set_up_logging(table.log_level, as_json=table.log_format == "json")
+        run(serve(settings, insecure=insecure))
+
+
+def main() -> None:
+    """Run the command line; every error is one clear line, 2 for a bad configuration."""
+    run_command_line("discovery-svc", cli)
+
+
+def _with_flags(settings: Settings, listen: str | None) -> Settings:
+    if listen is None:
+        return settings
+    discovery = settings.discovery.model_copy(update={"listen": listen})
+    return settings.model_copy(update={"discovery": discovery})

@@ -1,0 +1,135 @@
+"""The life of the service: announce this host, find the others, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+import grpc
+from grpc_health.v1.health import aio as health
+
+from usbshare.common.addresses import split_host_port
+from usbshare.common.channel import QUIET_KEEPALIVE
+from usbshare.common.discovery.beacon import BeaconPublisher
+from usbshare.common.discovery.finder import Finder
+from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Source
+from usbshare.common.discovery.reach import is_reachable
+from usbshare.common.discovery.settings import DISCOVERY_PORT
+from usbshare.common.errors import ConfigError
+from usbshare.common.loop import on_stop_signals, settle_garbage
+from usbshare.common.metrics import serve_metrics
+from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
+from usbshare.common.site import Site
+from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.common.version import usbshare_version
+from usbshare.discovery.v1.discovery_pb2_grpc import add_DiscoveryServiceServicer_to_server
+from usbshare.discovery_svc.announcer import Announcer, own_host_name
+from usbshare.discovery_svc.convert import InstanceWriter
+from usbshare.discovery_svc.metrics import SourceCollector
+from usbshare.discovery_svc.registrations import Registrations
+from usbshare.discovery_svc.servicer import DiscoveryServicer
+from usbshare.discovery_svc.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SERVICE_NAME = "usbshare.discovery.v1.DiscoveryService"
+METRICS_PORT = 9466
+SCRAPE_TIMEOUT_S = 5.0
+
+T = TypeVar("T")
+
+
+async def serve(settings: Settings, *, insecure: bool) -> None:
+    """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
+    site = await _site(settings, insecure)
+    server = make_server(keepalive=QUIET_KEEPALIVE)
+    credentials = server_credentials(site) if site else None
+    port = bind(server, settings.discovery.listen, credentials, DISCOVERY_PORT)
+    finder = Finder(settings.discovery, settings.hosts, _bundle(site), time.monotonic)
+    finder.add_counters(Source.LOCAL)
+    announcer = _announcer(settings, port, site, finder)
+    servicer = _servicer(site, finder, announcer)
+    add_DiscoveryServiceServicer_to_server(servicer, server)
+    health_servicer = await add_standard_services(server, [SERVICE_NAME])
+    if settings.discovery.metrics:
+        collector = SourceCollector(_on_loop(finder.stats), _on_loop(finder.active_instances))
+        serve_metrics(settings.discovery.metrics, "discovery.metrics", METRICS_PORT, collector)
+    await server.start()
+    async with AsyncExitStack() as exits:
+        exits.push_async_callback(_stop_server, server, health_servicer, servicer)
+        await exits.enter_async_context(finder)
+        finder.start_liveness()
+        await announcer.start()
+        settle_garbage()
+        where = address_and_trust(settings.discovery.listen, port, site)
+        log.info("discovery-svc ready at %s, name %r", where, announcer.name)
+        announcing = announcer.run(finder.mdns, _publisher(settings, finder))
+        await run_until(stopped, announce=announcing, find=finder.run())
+
+
+async def _site(settings: Settings, insecure: bool) -> Site | None:
+    if insecure:
+        log.warning("plaintext: anybody on this computer may announce services (--insecure)")
+        return None
+    return await own_site(settings.tls.names)
+
+
+def _bundle(site: Site | None) -> ClientBundle | None:
+    """Return what own hosts are asked for their health with."""
+    if site is None:
+        return None
+    try:
+        return ClientBundle.load(site.client_bundle)
+    except ConfigError as error:
+        log.warning("hosts of this site are only knocked at, not asked for their health: %s", error)
+        return None
+
+
+def _announcer(settings: Settings, port: int, site: Site | None, finder: Finder) -> Announcer:
+    table = settings.discovery
+    host, _ = split_host_port(table.listen, DISCOVERY_PORT)
+    is_open = is_reachable(host, table.chosen_interfaces)
+    instance = Instance(
+        name=table.friendly_name,
+        addresses=(),
+        endpoints=(Endpoint(Kind.DISCOVERY, port),) if is_open else (),
+        host=own_host_name(),
+        tls=site is not None,
+        site=site.fingerprint if site else "",
+        version=usbshare_version(),
+    )
+    return Announcer(instance, table.chosen_interfaces, finder.catalogue)
+
+
+def _servicer(site: Site | None, finder: Finder, announcer: Announcer) -> DiscoveryServicer:
+    registrations = Registrations(time.monotonic, announcer.offered)
+    writer = InstanceWriter(site.fingerprint if site else "", time.time() - time.monotonic())
+    return DiscoveryServicer(finder, registrations, writer, lambda: announcer.name)
+
+
+def _publisher(settings: Settings, finder: Finder) -> BeaconPublisher | None:
+    counters = finder.counters.get(Source.BEACON)
+    return None if counters is None else BeaconPublisher(counters, settings.discovery)
+
+
+async def _stop_server(
+    server: grpc.aio.Server, health_servicer: health.HealthServicer, servicer: DiscoveryServicer
+) -> None:
+    await stop_server(server, health_servicer, servicer.close())
+
+
+def _on_loop(function: Callable[[], T]) -> Callable[[], T]:
+    """Return what calls a function on the running loop and is itself called in other threads."""
+    loop = asyncio.get_running_loop()
+
+    async def call() -> T:
+        return function()
+
+    return lambda: asyncio.run_coroutine_threadsafe(call(), loop).result(SCRAPE_TIMEOUT_S)

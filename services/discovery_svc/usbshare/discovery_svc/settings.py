@@ -1,0 +1,17 @@
+"""The discovery service's configuration: what of the TOML file it reads."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from usbshare.common.config import Table
+from usbshare.common.discovery.settings import DiscoveryTable, Hosts
+from usbshare.common.service_settings import TlsTable
+
+
+class Settings(Table):
+    """The tables that it knows; the file may have others, for other services."""
+
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
+    tls: TlsTable = Field(default_factory=TlsTable)
+    hosts: Hosts = Field(default_factory=dict)

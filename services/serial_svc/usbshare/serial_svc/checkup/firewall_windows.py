@@ -1,0 +1,22 @@
+"""What to tell of the firewall on Windows, whose rules are not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from usbshare.common.checkup import Judgement, warning
+from usbshare.serial_svc.checkup.openings import Opening, spans
+
+
+def judge_firewall(wanted: Iterable[Opening]) -> Judgement:
+    """Give the commands that open the ports."""
+    commands = (
+        f"netsh advfirewall firewall add rule name=usbshare dir=in action=allow "
+        f"protocol={protocol.upper()} localport={span}"
+        for protocol, span in spans(wanted, "-")
+    )
+    listed = " and ".join(f"`{command}`" for command in commands)
+    return warning(
+        "Windows has one; whether it lets usbshare through is not looked at",
+        f"unless other computers reach this one, as administrator {listed}",
+    )

@@ -1,0 +1,104 @@
+"""Whether this host can serve: its certificates and the address where it listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from usbshare.common import certificates
+from usbshare.common.addresses import parse_address, split_host_port
+from usbshare.common.certificate_checks import judge_dates
+from usbshare.common.channel import DEFAULT_PORT, Target
+from usbshare.common.checkup import Judgement, Verdict, failure, failure_of, fine, warning
+from usbshare.common.errors import ConfigError
+from usbshare.common.probe import Finding, probe
+from usbshare.common.server import require_free
+from usbshare.common.site import Site
+from usbshare.common.tls import ClientBundle
+
+_PROBE_S = 5.0
+_RESTART = "start the service again, which renews it"
+_NEW_SITE = "restore ca.key and ca.crt from a backup; without one: docs/operations.md, Certificates"
+_NONE_YET = fine("none yet: the first start of serial-svc makes it")
+
+
+def judge_authority(site: Site, now: datetime) -> Judgement:
+    """Say whether the site's authority is there and valid."""
+    found = _read(site.ca_certificate)
+    if isinstance(found, Judgement):
+        return found
+    if not site.ca_certificate.with_name("ca.key").exists():
+        return failure(f"{site.ca_certificate} is there, but not its key", _NEW_SITE)
+    return judge_dates(found, now, _NEW_SITE)
+
+
+def judge_host_certificate(site: Site, names: Iterable[str], now: datetime) -> Judgement:
+    """Say whether the host's certificate is valid, of the site, and for all names of the host."""
+    found, authority = _read(site.server_certificate), _read(site.ca_certificate)
+    if isinstance(found, Judgement):
+        return found
+    if isinstance(authority, Judgement):
+        return authority
+    if not certificates.is_issued_by(found, authority):
+        return failure(f"{site.server_certificate} is of another site", _RESTART)
+    dates = judge_dates(found, now, _RESTART)
+    if dates.verdict is not Verdict.OK:
+        return dates
+    dns, addresses = certificates.subject_names(found)
+    if missing := sorted(set(names) - dns - addresses):
+        return warning(f"{dates.measured}; not for {', '.join(missing)}", _RESTART)
+    return dates
+
+
+def judge_operator_certificate(site: Site, now: datetime) -> Judgement:
+    """Say whether the bundle to copy to other computers is there, valid, and of the site."""
+    found, authority = _read(site.client_bundle), _read(site.ca_certificate)
+    if isinstance(found, Judgement):
+        return found
+    if isinstance(authority, x509.Certificate) and not certificates.is_issued_by(found, authority):
+        return warning(f"{site.client_bundle} is of another site", "remove it and start again")
+    return judge_dates(found, now, f"{_RESTART}, then copy it to the other computers again")
+
+
+def judge_address(listen: str, bundle_path: Path) -> Judgement:
+    """Say whether the address is free, or the service that has it is ours."""
+    host, port = split_host_port(listen, DEFAULT_PORT)
+    try:
+        require_free(host, port)
+    except ConfigError as error:
+        who = _who_answers(Target(_own_address(host), port), bundle_path)
+        return fine(f"{listen}: {who}") if who else failure_of(error)
+    return fine(f"{listen} is free: no service runs there now")
+
+
+def _own_address(host: str) -> str:
+    address = parse_address(host)
+    return "127.0.0.1" if address is not None and address.is_unspecified else host
+
+
+def _who_answers(target: Target, bundle_path: Path) -> str:
+    """Return which service of ours answers, empty if it is none."""
+    try:
+        finding = probe(target, ClientBundle.load(bundle_path), _PROBE_S).finding
+    except ConfigError:
+        finding = probe(target, None, _PROBE_S).finding
+    texts = {
+        Finding.ANSWERS: "the service runs and answers",
+        Finding.PLAINTEXT_THERE: "a service runs there with --insecure",
+        Finding.TLS_THERE: "a service with TLS runs there",
+    }
+    return texts.get(finding, "")
+
+
+def _read(path: Path) -> x509.Certificate | Judgement:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except FileNotFoundError:
+        return _NONE_YET
+    except PermissionError:
+        return warning(f"this user may not read {path}", "run the doctor as the service's user")
+    except (ValueError, IndexError, OSError) as error:
+        return failure(f"{path} is no certificate ({error})", _NEW_SITE)

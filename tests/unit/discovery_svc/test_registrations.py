@@ -1,0 +1,94 @@
+"""What the programs of one host register, together and one after the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes.clock import FakeClock
+from usbshare.common.discovery.instance import Endpoint, Kind
+from usbshare.common.errors import InvalidArgumentError, LimitError
+from usbshare.discovery_svc.registrations import MOST_LEASES, Offer, Registrations
+
+SERIAL = Offer((Endpoint(Kind.SERIAL, 50051),), ("laser", "mill"))
+CAMERA = Offer((Endpoint(Kind.CAMERA, 50052),))
+OTHER_SERIAL = Offer((Endpoint(Kind.SERIAL, 60051),), ("engraver",))
+
+
+class Desk:
+    """Registrations, and all that they said is offered."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.offers: list[Offer] = []
+        self.registrations = Registrations(self.clock, self.offers.append)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_what_several_programs_offer_is_one_offer(desk: Desk) -> None:
+    desk.registrations.take("serial", SERIAL, 30)
+    desk.registrations.take("camera", CAMERA, 30)
+    both = Offer((*SERIAL.endpoints, *CAMERA.endpoints), SERIAL.port_ids)
+    assert desk.offers == [SERIAL, both]
+
+
+def test_what_ends_is_offered_no_more(desk: Desk) -> None:
+    serial = desk.registrations.take("serial", SERIAL, 30)
+    camera = desk.registrations.take("camera", CAMERA, 30)
+    desk.registrations.end(serial)
+    desk.registrations.end(camera)
+    assert desk.offers[2:] == [CAMERA, Offer()]
+    assert len(desk.registrations) == 0
+
+
+def test_the_older_of_two_for_a_kind_stays_and_the_newer_follows_it(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = desk.registrations.take("first", SERIAL, 30)
+    desk.registrations.take("second", OTHER_SERIAL, 30)
+    assert desk.registrations.offer == SERIAL
+    assert "second offers a serial service at port 60051" in caplog.text
+    desk.registrations.end(first)
+    assert desk.offers == [SERIAL, OTHER_SERIAL]
+
+
+def test_an_empty_offer_renews_what_stands(desk: Desk) -> None:
+    lease = desk.registrations.take("serial", SERIAL, 30)
+    desk.clock.advance(29)
+    assert desk.registrations.left_s(lease) == 1
+    desk.registrations.renew(lease, Offer(), 10)
+    assert desk.registrations.left_s(lease) == 10
+    assert desk.offers == [SERIAL]
+
+
+def test_another_offer_replaces_what_stood(desk: Desk) -> None:
+    lease = desk.registrations.take("serial", SERIAL, 30)
+    fewer = Offer(SERIAL.endpoints, ("laser",))
+    desk.registrations.renew(lease, fewer, 30)
+    assert desk.offers == [SERIAL, fewer]
+
+
+def test_nothing_is_left_of_a_lease_that_was_not_renewed(desk: Desk) -> None:
+    lease = desk.registrations.take("serial", SERIAL, 30)
+    desk.clock.advance(31)
+    assert desk.registrations.left_s(lease) == 0
+
+
+def test_a_registration_without_a_service_is_refused(desk: Desk) -> None:
+    with pytest.raises(InvalidArgumentError, match="endpoints"):
+        desk.registrations.take("nobody", Offer(), 30)
+    lease = desk.registrations.take("serial", SERIAL, 30)
+    with pytest.raises(InvalidArgumentError, match="endpoints"):
+        desk.registrations.renew(lease, Offer((), ("laser",)), 30)
+    assert desk.registrations.offer == SERIAL
+
+
+def test_there_is_room_for_a_bounded_number(desk: Desk) -> None:
+    for _ in range(MOST_LEASES):
+        desk.registrations.take("serial", SERIAL, 30)
+    with pytest.raises(LimitError, match="64 programs"):
+        desk.registrations.take("one more", SERIAL, 30)
+    assert len(desk.registrations) == MOST_LEASES
