@@ -8,7 +8,7 @@ import sys
 
 from bench.stage import BenchError
 
-NAMES = ("round_trip", "throughput", "backlog", "job", "stop")
+NAMES = ("round_trip", "throughput", "backlog", "job", "stop", "camera", "serial_beside_video")
 
 
 def main(names: list[str]) -> int:

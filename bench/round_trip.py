@@ -49,17 +49,18 @@ def _play_round(found: dict[str, Found]) -> None:
     with Stage() as stage:
         programs = _programs(stage)
         for program in programs.values():
-            _burst(program, 2 * LINES_PER_BURST, 0)
+            burst(program, 2 * LINES_PER_BURST, 0)
         for _ in range(BURSTS):
             for name in random.sample(list(programs), len(programs)):
-                found.setdefault(name, Found()).back_to_back += _burst(
+                found.setdefault(name, Found()).back_to_back += burst(
                     programs[name], LINES_PER_BURST, 0
                 )
             for name in random.sample(list(programs), len(programs)):
-                found[name].spaced += _burst(programs[name], SPACED_LINES_PER_BURST, GAP_US)
+                found[name].spaced += burst(programs[name], SPACED_LINES_PER_BURST, GAP_US)
 
 
-def _burst(program: Actor, count: int, gap_us: int) -> list[float]:
+def burst(program: Actor, count: int, gap_us: int) -> list[float]:
+    """Return so many round trips of a program, in microseconds."""
     return [int(word) / 1000 for word in program.ask(f"{count} {gap_us}").split()]
 
 

@@ -122,10 +122,10 @@ def main() -> None:
 
 def _by_call(title: str, key: str, observers: int = 0) -> Way:
     """Stop by calls while `cat` streams the job, with observers of all that the device says."""
-    with Stage() as stage, _device(stage, "chatter" if observers else "") as device:
-        service = _service(stage, device)
+    with Stage() as stage, paced_device(stage, "chatter" if observers else "") as device:
+        service = start_paced(stage, device)
         _, path = start_bridge(stage, service, "laser")
-        _stream(stage, path)
+        stream(stage, path)
         heard = _observe(stage, service, observers) if observers else None
         time.sleep(SETTLE_S)
         bundle = stage.folder / "usbshare/client.pem"
@@ -137,8 +137,8 @@ def _by_call(title: str, key: str, observers: int = 0) -> Way:
 
 def _by_program(title: str, key: str) -> Way:
     """Stop as the sending program itself does, by a byte to the virtual port."""
-    with Stage() as stage, _device(stage, "ok") as device:
-        _, path = start_bridge(stage, _service(stage, device), "laser")
+    with Stage() as stage, paced_device(stage, "ok") as device:
+        _, path = start_bridge(stage, start_paced(stage, device), "laser")
         program = Program(path)
         try:
             program.run_for(SETTLE_S)
@@ -161,10 +161,10 @@ def _way(title: str, key: str, found: list[tuple[int, Heard]]) -> Way:
 
 def _by_full_program(title: str, key: str, *, bare: bool = False) -> Way:
     """Stop in band behind all that the port takes, through us or by the pty of the device."""
-    with Stage() as stage, _device(stage) as device:
+    with Stage() as stage, paced_device(stage) as device:
         path = device.path
         if not bare:
-            _, path = start_bridge(stage, _service(stage, device), "laser")
+            _, path = start_bridge(stage, start_paced(stage, device), "laser")
         descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(descriptor)
         try:
@@ -189,7 +189,7 @@ def _stop_when_full(descriptor: int, device: Device) -> float:
 
 def _by_peer(start: Callable[[Stage, str], str]) -> float:
     """One stop in band behind what a peer takes at once."""
-    with Stage() as stage, _device(stage) as device:
+    with Stage() as stage, paced_device(stage) as device:
         descriptor = os.open(start(stage, device.path), os.O_RDWR | os.O_NOCTTY)
         tty.setraw(descriptor)
         job = LINE * (PEER_BYTES // len(LINE))
@@ -215,7 +215,8 @@ def _ser2net(stage: Stage, device: str) -> str:
 
 
 @contextmanager
-def _device(stage: Stage, voice: str = "") -> Iterator[Device]:
+def paced_device(stage: Stage, voice: str = "") -> Iterator[Device]:
+    """Run a device at the far end of a line of 115200 baud."""
     master, slave = os.openpty()
     tty.setraw(slave)
     command = [*python_module("bench.paced_device"), str(master), str(BYTES_PER_S), voice]
@@ -228,7 +229,8 @@ def _device(stage: Stage, voice: str = "") -> Iterator[Device]:
         os.close(slave)
 
 
-def _service(stage: Stage, device: Device) -> Service:
+def start_paced(stage: Stage, device: Device) -> Service:
+    """Start a service whose port `laser` writes no faster than the line."""
     return start_service(
         stage,
         {"laser": PortTable(device.path, "grbl")},
@@ -238,7 +240,7 @@ def _service(stage: Stage, device: Device) -> Service:
     )
 
 
-def _stream(stage: Stage, path: str) -> Actor:
+def stream(stage: Stage, path: str) -> Actor:
     """Start a program that sends the job, and takes what the device says."""
     job = stage.folder / "job.gcode"
     job.write_bytes(LINE * (JOB_BYTES // len(LINE)))

@@ -22,6 +22,7 @@ from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.camera_svc import camera as camera_module
+from usbshare.camera_svc import h264
 from usbshare.camera_svc import registry as registry_module
 from usbshare.camera_svc import servicer as servicer_module
 from usbshare.camera_svc.camera import CameraConfig
@@ -348,11 +349,6 @@ async def test_a_picture_that_cannot_be_decoded_is_one_bad_frame(served: Served)
         ({"acknowledge": pb.Acknowledge()}, grpc.StatusCode.INVALID_ARGUMENT, "must be `open`"),
         ({"open": pb.Open(camera_id="x")}, grpc.StatusCode.NOT_FOUND, "no camera 'x' here"),
         ({"open": pb.Open(window=4)}, grpc.StatusCode.INVALID_ARGUMENT, "open.window is 4"),
-        (
-            {"open": pb.Open(view=pb.View(format=pb.FORMAT_H264))},
-            grpc.StatusCode.UNIMPLEMENTED,
-            "no H264 encoder",
-        ),
     ],
 )
 async def test_a_wrong_first_message_is_refused(
@@ -363,6 +359,18 @@ async def test_a_wrong_first_message_is_refused(
     status, details = await failure_of(watch)
     assert status is code
     assert text in details
+
+
+async def test_h264_is_refused_where_nothing_encodes_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(h264, "_LIBRARY", "no_such_library")
+    watch = served.watch()
+    await watch.send(open=pb.Open(view=pb.View(format=pb.FORMAT_H264)))
+    status, details = await failure_of(watch)
+    assert status is grpc.StatusCode.UNIMPLEMENTED
+    assert "no H264 encoder" in details
+    assert "pip install 'usbshare[h264]'" in details
 
 
 async def test_a_second_open_ends_the_stream(served: Served) -> None:

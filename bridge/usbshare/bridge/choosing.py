@@ -71,17 +71,16 @@ def ambiguous(name: str, entries: Sequence[Entry], site: str) -> NotFoundError:
     )
 
 
-def not_to_be_used(entry: Entry) -> NotFoundError:
-    """Return the error for a host that has no serial service, or none that plaintext may go to."""
-    if addresses_of(entry):
+def not_to_be_used(entry: Entry, kind: str) -> NotFoundError:
+    """Return the error for a host that lacks a service, or has none that plaintext may go to."""
+    if addresses_of(entry, Kind(kind)):
         return NotFoundError(
             f"{entry.instance.name!r} is at {entry.instance.addresses[0]}, and plaintext "
             "(--insecure) is for this computer only"
         )
     kinds = ", ".join(each.kind.value for each in entry.instance.endpoints) or "nothing"
     return NotFoundError(
-        f"{entry.instance.name!r} announces {kinds}, but no serial ports: is serial-svc running "
-        "there?"
+        f"{entry.instance.name!r} announces {kinds}, but no {kind}: is {kind}-svc running there?"
     )
 
 

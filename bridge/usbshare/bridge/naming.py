@@ -31,9 +31,13 @@ FOREIGN_SETTLE_S = 1.0
 
 
 async def resolve(
-    text: str, settings: Settings | None, bundle: ClientBundle | None, timeout_s: float = 3.0
+    text: str,
+    settings: Settings | None,
+    bundle: ClientBundle | None,
+    timeout_s: float = 3.0,
+    kind: str = "serial",
 ) -> Target:
-    """Return where the serial service is that the text names.
+    """Return where the service is that the text names, of that kind as discovery calls it.
 
     An address, or anything with a port, is taken as it is. NotFoundError names the candidates
     where nobody, or more than one host, has the name; InvalidArgumentError: the text is no name.
@@ -43,7 +47,7 @@ async def resolve(
         return target
     if (target := _as_written(name)) is not None:
         return target
-    return await _look_up(name, settings, bundle, timeout_s)
+    return await _look_up(name, settings, bundle, timeout_s, kind)
 
 
 def configured(name: str, settings: Settings | None) -> Target | None:
@@ -73,16 +77,17 @@ def open_finder(settings: Settings | None, bundle: ClientBundle | None) -> Finde
     return Finder(settings.discovery, settings.hosts, bundle, time.monotonic)
 
 
-def targets_of(entry: Entry, bundle: ClientBundle | None) -> list[Target]:
-    """Return where the serial service of a host may be reached, best first.
+def targets_of(entry: Entry, bundle: ClientBundle | None, kind: str = "serial") -> list[Target]:
+    """Return where a service of a host may be reached, best first.
 
     Without a bundle those on this computer: what discovery says must not lead plaintext out of it.
     """
     from usbshare.bridge.choosing import addresses_of  # noqa: PLC0415 - see the top
+    from usbshare.common.discovery.instance import Kind  # noqa: PLC0415
 
     return [
         Target(address, port, name=entry.instance.name)
-        for address, port in addresses_of(entry)
+        for address, port in addresses_of(entry, Kind(kind))
         if bundle is not None or _is_loopback(address)
     ]
 
@@ -100,14 +105,19 @@ def _as_written(text: str) -> Target | None:
 
 
 async def _look_up(
-    name: str, settings: Settings | None, bundle: ClientBundle | None, timeout_s: float
+    name: str,
+    settings: Settings | None,
+    bundle: ClientBundle | None,
+    timeout_s: float,
+    kind: str,
 ) -> Target:
     """Ask DNS and, unless that answers at once, discovery; DNS wins where it has an answer."""
     in_dns = _in_dns(name)
     await asyncio.wait((in_dns,), timeout=DNS_HEAD_START_S)
     if in_dns.done() and in_dns.result():
         return Target(name, DEFAULT_PORT)
-    finding = asyncio.create_task(_discover(name, settings, bundle, timeout_s), name="discover")
+    discovering = _discover(name, settings, bundle, timeout_s, kind)
+    finding = asyncio.create_task(discovering, name="discover")
     try:
         await asyncio.wait((in_dns, finding), return_when=asyncio.FIRST_COMPLETED)
         if in_dns.done() and in_dns.result():
@@ -145,7 +155,11 @@ def _in_dns(name: str) -> asyncio.Future[bool]:
 
 
 async def _discover(
-    name: str, settings: Settings | None, bundle: ClientBundle | None, timeout_s: float
+    name: str,
+    settings: Settings | None,
+    bundle: ClientBundle | None,
+    timeout_s: float,
+    kind: str,
 ) -> Target:
     from usbshare.bridge import choosing  # noqa: PLC0415 - see the top
     from usbshare.bridge.proving import first_proven  # noqa: PLC0415
@@ -155,9 +169,9 @@ async def _discover(
         found = await _settled(finder.catalogue, name, site, timeout_s)
         if not found:
             raise choosing.unknown(name, finder.catalogue.entries(), site)
-    places = [targets_of(each, bundle) for each in found]
+    places = [targets_of(each, bundle, kind) for each in found]
     if not any(places):
-        raise choosing.not_to_be_used(found[0])
+        raise choosing.not_to_be_used(found[0], kind)
     answering = await asyncio.gather(*(first_proven(each, bundle) for each in places))
     if len(proven := [each for each in answering if each is not None]) == 1:
         return proven[0]

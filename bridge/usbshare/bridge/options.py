@@ -97,9 +97,16 @@ def wanted(
 
 
 def connection(
-    context: click.Context, target: str | None, bundle: Path | None, insecure: bool
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    kind: str = "serial",
 ) -> tuple[Target, ClientBundle | None]:
-    """Return where and with which trust; what a subcommand leaves out, the group may say."""
+    """Return where and with which trust; what a subcommand leaves out, the group may say.
+
+    A host that discovery knows by name is resolved to its service of that kind.
+    """
     wishes = wanted(context, target, bundle, insecure)
     if not wishes.target and not wishes.is_asked:
         raise click.UsageError(
@@ -107,7 +114,7 @@ def connection(
             "`bridge discover` shows it."
         )
     trusted = trust(wishes)
-    return resolved(context, wishes, trusted), trusted
+    return resolved(context, wishes, trusted, kind), trusted
 
 
 def trust(wishes: Wanted) -> ClientBundle | None:
@@ -121,12 +128,14 @@ def trust(wishes: Wanted) -> ClientBundle | None:
     return loaded
 
 
-def resolved(context: click.Context, wishes: Wanted, bundle: ClientBundle | None) -> Target:
+def resolved(
+    context: click.Context, wishes: Wanted, bundle: ClientBundle | None, kind: str = "serial"
+) -> Target:
     """Return the address that is wanted; a name is looked up. Raises UsbshareError."""
     if not wishes.is_asked and wishes.defaults.repeats_target:
         warn(f"as last time: --target {wishes.target}")
     try:
-        return _resolve(wishes, bundle)
+        return _resolve(wishes, bundle, kind)
     except InvalidArgumentError as error:
         if wishes.is_asked:
             raise click.BadParameter(str(error), context, param_hint="'--target'") from error
@@ -160,7 +169,7 @@ def _is_said_here(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _resolve(wishes: Wanted, bundle: ClientBundle | None) -> Target:
+def _resolve(wishes: Wanted, bundle: ClientBundle | None, kind: str) -> Target:
     try:
         plain = parse_target(wishes.target)
     except InvalidArgumentError:
@@ -169,4 +178,5 @@ def _resolve(wishes: Wanted, bundle: ClientBundle | None) -> Target:
         return plain
     from usbshare.bridge.naming import resolve  # noqa: PLC0415 - an address does not need it
 
-    return run(resolve(wishes.target, wishes.defaults.settings_if_any, bundle))
+    settings = wishes.defaults.settings_if_any
+    return run(resolve(wishes.target, settings, bundle, kind=kind))

@@ -223,7 +223,7 @@ async def test_an_ambiguous_name_is_told_with_its_candidates(
 
 async def test_a_host_without_a_serial_service_is_told(finder: FakeFinder) -> None:
     finder.tell(instance(NAME, "127.0.0.1", serial=0))
-    with pytest.raises(NotFoundError, match="announces discovery, but no serial ports"):
+    with pytest.raises(NotFoundError, match="announces discovery, but no serial: is serial-svc"):
         await resolve(NAME, None, None)
 
 

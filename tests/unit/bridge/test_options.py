@@ -65,8 +65,9 @@ class Naming:
         self.asked: list[str] = []
 
     async def resolve(
-        self, text: str, _settings: Settings | None, _bundle: ClientBundle | None
+        self, text: str, _settings: Settings | None, _bundle: ClientBundle | None, kind: str
     ) -> Target:
+        assert kind == "serial"
         self.asked.append(text)
         if text not in self.known:
             raise NotFoundError(f"no host is called {text!r}")

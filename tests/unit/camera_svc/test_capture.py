@@ -212,7 +212,7 @@ async def test_an_unforeseen_error_ends_the_capture_and_nothing_else(rig: Rig) -
     rig.start()
     rig.camera.do(ZeroDivisionError("in the codec"))
     await until(lambda: rig.listener.ends)
-    assert rig.listener.ends == ["capture failed: in the codec"]
+    assert rig.listener.ends == ["capture failed: ZeroDivisionError: in the codec"]
     assert rig.camera.sources[0].closed == 1
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usbshare.camera.v1 import camera_pb2 as pb
-from usbshare.camera_svc import convert
+from usbshare.camera_svc import convert, h264
 from usbshare.camera_svc.frame import Picture, Stamp
 from usbshare.camera_svc.source import ControlChange
 from usbshare.camera_svc.viewer import View
@@ -54,7 +54,8 @@ def test_what_is_out_of_range_is_named(message: pb.Open, complaint: str) -> None
     assert complaint in str(caught.value)
 
 
-def test_a_format_without_encoder_is_not_supported() -> None:
+def test_a_format_without_encoder_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h264, "_LIBRARY", "no_such_library")
     with pytest.raises(NotSupportedError, match="no H264 encoder"):
         convert.view(pb.View(format=pb.FORMAT_H264))
 

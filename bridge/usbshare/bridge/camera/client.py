@@ -12,7 +12,7 @@ from usbshare.bridge.camera import convert
 from usbshare.bridge.camera.messages import Event, Frame, HostReport, RemoteCamera, View
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.channel import Target, open_channel
+from usbshare.common.channel import VIDEO_KEEPALIVE, Target, open_channel
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.status import error_from_rpc
 from usbshare.common.tls import ClientBundle
@@ -54,7 +54,9 @@ class CameraClient:
     def __init__(self, target: Target, bundle: ClientBundle | None) -> None:
         self.target = target
         self._bundle = bundle
-        self._channel = open_channel(target, bundle, most_message_bytes=MOST_FRAME_BYTES)
+        self._channel = open_channel(
+            target, bundle, most_message_bytes=MOST_FRAME_BYTES, keepalive=VIDEO_KEEPALIVE
+        )
         self._stub = CameraServiceStub(self._channel)
 
     async def list_cameras(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemoteCamera]:

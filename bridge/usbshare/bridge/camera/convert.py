@@ -20,6 +20,7 @@ _PRIORITIES = {
     Priority.NORMAL: pb.PRIORITY_NORMAL,
     Priority.LOW: pb.PRIORITY_LOW,
 }
+_FORMATS = {m.Format.JPEG: pb.FORMAT_JPEG, m.Format.H264: pb.FORMAT_H264}
 _STATES = {
     pb.CAMERA_STATE_CLOSED: m.CameraState.CLOSED,
     pb.CAMERA_STATE_OPENING: m.CameraState.OPENING,
@@ -34,8 +35,9 @@ def open_request(camera_id: str, view: m.View, client_name: str) -> pb.WatchRequ
         width_px=view.width,
         fps=view.fps,
         quality=view.quality,
-        format=pb.FORMAT_JPEG,
+        format=_FORMATS[view.format],
         priority=_PRIORITIES[view.priority],
+        is_fixed=view.is_fixed,
     )
     opening = pb.Open(camera_id=camera_id, view=wanted, client_name=client_name)
     return pb.WatchRequest(open=opening)

@@ -50,7 +50,7 @@ class Measures:
         """Count a frame that is shown; a placeholder only for its bytes."""
         if self._started_at is None:
             self._started_at = now
-        self._arrivals.append((now, 0 if frame.is_placeholder else 1, len(frame.data)))
+        self._arrivals.append((now, 0 if frame.is_placeholder else 1, frame.link_bytes))
         if frame.is_placeholder:
             return
         self.frames += 1

@@ -33,6 +33,8 @@ class View:
     fps: float = 0.0
     quality: int = 0
     priority: Priority = Priority.NORMAL
+    format: Format = Format.JPEG
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Frame:
 
     `wait_s`, `encode_s` and `send_s` are what the service tells: until encoding, for it, and from
     capture to the connection. `dropped`: frames not sent since the last one, the window being full.
+    `decoded_bytes`: how long the H.264 was that this JPEG was made of here, 0 if it came as JPEG.
     """
 
     sequence: int
@@ -69,6 +72,17 @@ class Frame:
     send_s: float = 0.0
     dropped: int = 0
     given_fps: float = 0.0
+    decoded_bytes: int = 0
+
+    @property
+    def link_bytes(self) -> int:
+        """How many bytes came over the link."""
+        return self.decoded_bytes or len(self.data)
+
+    @property
+    def link_format(self) -> Format:
+        """As what it came over the link."""
+        return Format.H264 if self.decoded_bytes else self.format
 
 
 @dataclass(frozen=True, slots=True)

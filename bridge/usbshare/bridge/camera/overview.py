@@ -47,6 +47,7 @@ class Overview:
             "sequence": last.frame.sequence if last else None,
             "width_px": last.frame.width if last else 0,
             "height_px": last.frame.height if last else 0,
+            "format": last.frame.link_format.value if last else "",
             "last_frame_time": iso_time(last.frame) if last else None,
             "picture_age_ms": round(last.age_s(now) * 1e3, 1) if last else None,
             "age_ms": _ages(measures.ages),

@@ -15,6 +15,7 @@ import grpc
 
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.camera.client import CALL_TIMEOUT_S, CameraClient, WatchStream
+from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.host_clock import HostClock
 from usbshare.bridge.camera.measures import Measures
 from usbshare.bridge.camera.messages import (
@@ -109,6 +110,7 @@ class Viewing:
         self._clock = clock
         self._last_sequence = -1
         self._woken = asyncio.Event()
+        self._decoder = H264Decoder()
 
     async def run(self) -> None:
         """View until cancelled. A first attempt that fails raises why; later ones are repeated."""
@@ -168,6 +170,7 @@ class Viewing:
     def _begin(self, opened: OpenedEvent) -> None:
         self.window = opened.window
         self._last_sequence = -1
+        self._decoder = H264Decoder()
         self.given_fps = 0.0
         self.heard_at = self._clock()
         self.host_clock.forget()
@@ -197,7 +200,14 @@ class Viewing:
             raise ViewLostError(f"no picture came for {silence_s:g} s") from error
         if isinstance(event, Frame):
             await stream.acknowledge(event.sequence)
+            event = await self._as_jpeg(event)
         self._take(event)
+
+    async def _as_jpeg(self, frame: Frame) -> Frame:
+        """Decode H.264 that was asked for; what cannot be decoded ends the stream."""
+        if frame.format is self._choice.view.format is Format.H264:
+            return await asyncio.to_thread(self._decoder.decode, frame)
+        return frame
 
     def _take(self, event: Event | None) -> None:
         if isinstance(event, Frame):

@@ -10,7 +10,7 @@ import click
 from usbshare.bridge.camera.client import CAMERA_PORT
 from usbshare.bridge.options import Wanted, connection, trust, wanted
 from usbshare.common.addresses import split_host_port
-from usbshare.common.channel import Target
+from usbshare.common.channel import DEFAULT_PORT, Target
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.tls import ClientBundle
 
@@ -26,8 +26,9 @@ def camera_target(
     wishes = wanted(context, target, bundle, insecure)
     if (configured := _configured(wishes)) is not None:
         return configured, trust(wishes)
-    where, trusted = connection(context, target, bundle, insecure)
-    if wishes.is_asked and _says_port(wishes.target):
+    where, trusted = connection(context, target, bundle, insecure, kind="camera")
+    is_found = where.port != DEFAULT_PORT and not _says_port(wishes.target)
+    if is_found or (wishes.is_asked and _says_port(wishes.target)):
         return where, trusted
     return replace(where, port=CAMERA_PORT), trusted
 

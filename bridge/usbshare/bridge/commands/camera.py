@@ -13,8 +13,9 @@ import click
 
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.camera.access import Access, checked_token, new_token
+from usbshare.bridge.camera.h264 import require_decoder
 from usbshare.bridge.camera.http_address import DEFAULT_ADDRESS, HttpAddress, http_address
-from usbshare.bridge.camera.messages import Frame, View
+from usbshare.bridge.camera.messages import Format, Frame, View
 from usbshare.bridge.camera.option_types import HttpAddressType, IntervalType
 from usbshare.bridge.camera.output import Output
 from usbshare.bridge.camera.overview import Overview, iso_time
@@ -64,10 +65,24 @@ def _view_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="JPEG quality, 1 to 100; 0 leaves it to the service.",
         ),
         click.option(
+            "--format",
+            "encoding",
+            type=click.Choice([each.value for each in Format]),
+            default=Format.JPEG.value,
+            help="What comes over the network; h264 is a thirtieth of the bytes where little "
+            "moves, and needs PyAV at both ends.",
+        ),
+        click.option(
             "--priority",
             type=click.Choice([priority.name.lower() for priority in Priority]),
             default=Priority.NORMAL.name.lower(),
             help="Whose picture comes first when the host cannot serve all.",
+        ),
+        click.option(
+            "--fixed",
+            "is_fixed",
+            is_flag=True,
+            help="Keep size and quality however slow the link is; the picture may then be old.",
         ),
     )
     for option in reversed(options):
@@ -144,7 +159,9 @@ def camera(
     width: int,
     fps: float,
     quality: int,
+    encoding: str,
     priority: str,
+    is_fixed: bool,
     http: HttpAddress | None,
     token: str | None,
     virtual_camera: str | None,
@@ -161,11 +178,13 @@ def camera(
     serving = _serving(http, token, has_outputs=bool(outputs)) if snapshot is None else None
     where, trust = camera_target(context, target, bundle, insecure)
     camera_id = camera_id_or_default(context, camera_id)
-    view = View(width, fps, quality, Priority[priority.upper()])
+    view = View(width, fps, quality, Priority[priority.upper()], Format(encoding), is_fixed)
     if snapshot is not None:
         frame = run(save_snapshot(where, trust, camera_id, view, snapshot))
         _tell_snapshot(frame, snapshot, as_json=as_json)
         return
+    if view.format is Format.H264:
+        require_decoder()
     reporter = JsonReporter() if as_json else TextReporter()
     choice = ViewChoice(camera_id, view, client_name(f"bridge camera {os.getpid()}"))
     wish = WatchWish(where, trust, choice, serving, outputs)

@@ -62,6 +62,11 @@ class Adaptation:
         """What the next frame should be."""
         return LEVELS[self._index]
 
+    @property
+    def is_roomy(self) -> bool:
+        """Whether whole frames arrive so soon that one more on the way makes none of them old."""
+        return self._index == 0 and self._roomy_since is not None
+
     def delivered(self, size_bytes: int, took_s: float) -> None:
         """Learn how long one frame took, without the round trip that an empty one takes too."""
         self._deliveries.append((size_bytes, max(took_s, _SMALLEST_TIME_S)))
@@ -79,6 +84,10 @@ class Adaptation:
             return False
         self._step_down(size_bytes)
         return True
+
+    def forget_rate(self) -> None:
+        """Know no more what the link carries: what comes next is of another kind."""
+        self._deliveries.clear()
 
     def _bytes_per_s(self) -> float | None:
         """Return what the link has carried at its best of late, None before the first frame."""

@@ -88,6 +88,7 @@ class Camera:
         self.reason = ""
         self.losses = 0
         self.last_good: Raw | None = None
+        self._unmade: tuple[str, Raw | None] | None = None
         self.modes: tuple[Mode, ...] = ()
         self.known_controls: tuple[Control, ...] = ()
         self._make_capture = make_capture
@@ -193,12 +194,21 @@ class Camera:
         self._after("silent", SILENT_S, self._silent)
         self.reason = ""
         if self.state is not CameraState.LIVE:
+            if self.state is CameraState.LOST:
+                log.info("camera '%s' delivers pictures again", self.id)
             self._enter(CameraState.LIVE, "")
         self.fanout.captured(raw)
 
     def bad_picture(self, reason: str) -> None:
         """Learn that a frame was none; if no good one follows, this is why."""
         self.reason = reason
+
+    def not_made(self, reason: str) -> None:
+        """Learn that a good frame could not be made into what some want; they are told why."""
+        self.reason = reason
+        if self._unmade is None:
+            self._unmade = reason, self.last_good
+            self._after("unmade", SILENT_S, self._say_unmade)
 
     def ended(self, reason: str) -> None:
         """Learn that the capture is over: it is tried again."""
@@ -217,6 +227,20 @@ class Camera:
     def _give_up_capture(self) -> None:
         self._end_capture()
         self._begin()
+
+    def _say_unmade(self) -> None:
+        if self._unmade is not None and self.fanout.unserved:
+            log.warning("camera '%s': %s", self.id, self._unmade[0])
+            self._show_unserved()
+        else:
+            self._unmade = None
+
+    def _show_unserved(self) -> None:
+        if self._unmade is None or not self.fanout.unserved:
+            self._unmade = None
+            return
+        self.fanout.show_unserved(*self._make_placeholder(*self._unmade))
+        self._after("unmade", PLACEHOLDER_S, self._show_unserved)
 
     def _lose(self, reason: str) -> None:
         if self.state is not CameraState.LOST:

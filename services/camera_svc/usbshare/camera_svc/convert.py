@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.camera import Camera, CameraState
 from usbshare.camera_svc.frame import Format, Picture
+from usbshare.camera_svc.h264 import why_missing
 from usbshare.camera_svc.registry import OfferedCamera
 from usbshare.camera_svc.source import Control, ControlChange, Mode, PixelFormat
 from usbshare.camera_svc.stats import Watcher
@@ -48,8 +49,6 @@ _PIXEL_FORMATS = {
     PixelFormat.MJPEG: pb.PIXEL_FORMAT_MJPEG,
     PixelFormat.RAW: pb.PIXEL_FORMAT_RAW,
 }
-# What the service encodes; the rest of the formats is UNIMPLEMENTED.
-_ENCODED = frozenset({Format.JPEG})
 
 T = TypeVar("T")
 
@@ -91,8 +90,8 @@ def asked(message: pb.Open) -> Asked:
 def view(message: pb.View, field: str = "adjust.view") -> View:
     """Return a view; raises InvalidArgumentError, NotSupportedError where nothing encodes it."""
     encoding = _known(_FORMATS, message.format, f"{field}.format", pb.Format)
-    if encoding not in _ENCODED:
-        raise NotSupportedError(f"{field}.format: this service has no {encoding.name} encoder")
+    if encoding is Format.H264 and (why := why_missing()):
+        raise NotSupportedError(f"{field}.format: {why}")
     return View(
         width=_within(message.width_px, f"{field}.width_px", WIDEST_PX),
         fps=_rate(message.fps, f"{field}.fps"),
@@ -311,4 +310,5 @@ def _given_message(watcher: Watcher, camera: Camera, now: float) -> pb.View:
         native = camera.last_good.width
         recipe = watcher.viewer.recipe(native)
         given.width_px, given.quality = recipe.width or native, recipe.quality
+        given.format = _FORMAT_CODES[recipe.format]
     return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from usbshare.camera_svc.frame import Picture, Pixels, Raw, Recipe
-from usbshare.camera_svc.jpeg import BadPictureError
+from usbshare.camera_svc.frame import Format, Picture, Pixels, Raw, Recipe
+from usbshare.camera_svc.h264 import H264Encoder
+from usbshare.camera_svc.jpeg import BadPictureError, check_length
 
 DEFAULT_QUALITY = 80
 
@@ -45,11 +47,13 @@ class EncodeCounters:
 
 
 class Encoder:
-    """Encodes the frames of one camera as JPEG; decodes each at most once."""
+    """Encodes the frames of one camera; decodes each at most once."""
 
     def __init__(self, counters: EncodeCounters) -> None:
         self.counters = counters
         self._decoded: Raw | None = None
+        self._streams: dict[Recipe, H264Encoder] = {}
+        self._stream_numbers = itertools.count(1)
 
     def make(self, raw: Raw, recipe: Recipe) -> Picture:
         """Return the picture; BadPictureError if the frame is none. Any thread."""
@@ -77,6 +81,46 @@ class Encoder:
             encode_s=took_s,
         )
 
+    def make_next(self, raw: Raw, recipe: Recipe, *, force_key: bool) -> Picture:
+        """Return the next picture of an H.264 stream; one call for each recipe at a time.
+
+        Pictures of another size begin another stream. VideoEncoderError if there can be none.
+        """
+        began = time.monotonic_ns()
+        pixels = _even(_scaled(self._pixels(raw), recipe.width))
+        height, width = pixels.shape[:2]
+        planes = cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
+        quality = recipe.quality or DEFAULT_QUALITY
+        encoder = self._stream(recipe, (width, height), quality)
+        data, is_key = encoder.encode(planes, force_key=force_key)
+        took_s = (time.monotonic_ns() - began) / 1e9
+        self.counters.encoded(took_s)
+        return Picture(
+            raw.sequence,
+            raw.captured,
+            width,
+            height,
+            data,
+            Format.H264,
+            quality,
+            is_key,
+            wait_s=(began - raw.captured.monotonic_ns) / 1e9,
+            encode_s=took_s,
+            stream=encoder.stream,
+            index=encoder.encoded,
+        )
+
+    def end(self, recipe: Recipe) -> None:
+        """End the stream of a recipe."""
+        self._streams.pop(recipe, None)
+
+    def _stream(self, recipe: Recipe, size: tuple[int, int], quality: int) -> H264Encoder:
+        encoder = self._streams.get(recipe)
+        if encoder is None or encoder.size != size:
+            encoder = H264Encoder(next(self._stream_numbers), size, quality)
+            self._streams[recipe] = encoder
+        return encoder
+
     def _pixels(self, raw: Raw) -> Pixels:
         if raw.pixels is not None:
             return raw.pixels
@@ -99,6 +143,7 @@ def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
     done, data = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
     if not done:
         raise BadPictureError("the picture cannot be encoded as JPEG")
+    check_length(data.size)
     return data.tobytes()
 
 
@@ -108,6 +153,12 @@ def decode_jpeg(data: bytes) -> Pixels:
     if pixels is None:
         raise BadPictureError("the JPEG cannot be decoded")
     return pixels.astype(np.uint8, copy=False)
+
+
+def _even(pixels: Pixels) -> Pixels:
+    """Leave an odd row or column out: colours come for two by two pixels."""
+    height, width = pixels.shape[:2]
+    return pixels[: height & ~1, : width & ~1]
 
 
 def _scaled(pixels: Pixels, width: int) -> Pixels:

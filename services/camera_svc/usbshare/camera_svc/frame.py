@@ -44,16 +44,23 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is encoded once for all who want the same; width 0 is the source's own."""
+    """What is encoded once for all who want the same; width 0 is the source's own.
+
+    `fps` only for H.264, whose pictures build on each other: all of its viewers get the same ones.
+    """
 
     width: int = 0
     quality: int = 80
     format: Format = Format.JPEG
+    fps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded frame. `quality` is 0 for a JPEG passed through as it came."""
+    """An encoded frame. `quality` is 0 for a JPEG passed through as it came.
+
+    One that is no key frame builds on the one with the index before it, of the same stream.
+    """
 
     sequence: int
     captured: Stamp
@@ -66,3 +73,5 @@ class Picture:
     is_placeholder: bool = False
     wait_s: float = 0.0
     encode_s: float = 0.0
+    stream: int = 0
+    index: int = 0

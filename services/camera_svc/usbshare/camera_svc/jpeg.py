@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from usbshare.common.errors import UsbshareError
 
 MOST_PIXELS = 64_000_000
-MOST_BYTES = 32 << 20
+# What a viewer takes in one message is 16 MiB, with what is said beside the picture.
+MOST_BYTES = 15 << 20
 
 _START = b"\xff\xd8"
 _SOI, _EOI, _SOS, _DHT = 0xD8, 0xD9, 0xDA, 0xC4
@@ -47,9 +48,14 @@ def outline_of(data: bytes, start: int = 0) -> Outline:
         found = data[start : start + 2].hex()
         raise BadPictureError(f"the picture begins with {found}, not with a JPEG's ffd8")
     outline = _Walk(data, start).outline()
-    if outline.end - start > MOST_BYTES:
-        raise BadPictureError(f"the picture is longer than {MOST_BYTES >> 20} MiB")
+    check_length(outline.end - start)
     return outline
+
+
+def check_length(length: int) -> None:
+    """Raise BadPictureError unless a picture of so many bytes reaches its viewers."""
+    if length > MOST_BYTES:
+        raise BadPictureError(f"the picture is longer than {MOST_BYTES >> 20} MiB")
 
 
 def check_size(width: int, height: int) -> None:

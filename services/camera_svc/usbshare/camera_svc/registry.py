@@ -15,8 +15,9 @@ from usbshare.camera_svc.capture import Abandoned, CaptureCounters, CaptureThrea
 from usbshare.camera_svc.device_list import CameraFound, watch_cameras
 from usbshare.camera_svc.encode import EncodeCounters, Encoder
 from usbshare.camera_svc.fanout import Fanout, Made
-from usbshare.camera_svc.frame import Picture, Raw, Recipe
+from usbshare.camera_svc.frame import Picture, Raw
 from usbshare.camera_svc.jpeg import check_jpeg
+from usbshare.camera_svc.making import Maker, Serialise
 from usbshare.camera_svc.placeholder import placeholder
 from usbshare.camera_svc.source import SourceMaker, Wish
 from usbshare.camera_svc.sources import source_maker
@@ -29,8 +30,6 @@ MOST_VIEWERS = 2000
 DEMO_CAMERA = "demo"
 DEMO_SOURCE = "sim://bed"
 _UNKNOWN_SIZE = (1280, 720)
-
-Serialise = Callable[[Picture], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,17 @@ class OfferedCamera:
         self._make_source = make_source
         self._serialise = encoding.serialise
         self._changed = changed
-        self._encoder = Encoder(self.encoded)
         self._sequence = itertools.count(1)
         self._abandoned = Abandoned()
         self._standing_in: tuple[str, int, bytes] = ("", -1, b"")
+        maker = Maker(Encoder(self.encoded), encoding.serialise)
         fanout = Fanout(
-            self._make,
+            maker.make,
             encoding.executor,
             asyncio.get_running_loop().call_soon_threadsafe,
             self._failed,
             encoding.threads,
+            video=maker,
         )
         self.camera = Camera(config, self._capture, fanout, self._placeholder, self._camera_changed)
 
@@ -103,13 +103,9 @@ class OfferedCamera:
         counters = (each.viewer.counters for each in tuple(self.watchers))
         return self._left_bytes + sum(each.sent_bytes for each in counters)
 
-    def _make(self, raw: Raw, recipe: Recipe) -> Made:
-        picture = self._encoder.make(raw, recipe)
-        return picture, self._serialise(picture)
-
     def _failed(self, error: Exception) -> None:
         self.captured.bad += 1
-        self.camera.bad_picture(str(error))
+        self.camera.not_made(str(error))
 
     def _capture(self, listener: Camera) -> CaptureThread:
         return CaptureThread(

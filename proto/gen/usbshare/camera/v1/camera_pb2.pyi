@@ -720,7 +720,7 @@ class SnapshotRequest(google.protobuf.message.Message):
     width_px: builtins.int
     """Widest picture, pixels; the camera's own width if 0."""
     quality: builtins.int
-    """JPEG quality, 1 to 100; 90 if 0."""
+    """JPEG quality, 1 to 100; if 0 the camera's own JPEG where it delivers one, else 90."""
     @property
     def max_age(self) -> google.protobuf.duration_pb2.Duration:
         """How old it may be; 1 s if absent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -23,7 +23,6 @@ from usbshare.common.tls import ClientBundle
 log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0  # an expiry that comes nearer meanwhile is noticed at most so late
 
 
 class _Node(Protocol):
@@ -140,8 +139,19 @@ class Finder:
         self._tasks.append(asyncio.create_task(work, name=name))
 
     async def _expire(self) -> None:
-        while True:
-            self.catalogue.expire()
-            next_s = self.catalogue.next_expiry()
-            left_s = LONGEST_PAUSE_S if next_s is None else next_s - self._clock()
-            await asyncio.sleep(min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, left_s)))
+        changed = asyncio.Event()
+        unsubscribe = self.catalogue.subscribe(changed.set)  # which an expiry that is nearer calls
+        try:
+            while True:
+                changed.clear()
+                self.catalogue.expire()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._until_expiry_s()):
+                        await changed.wait()
+                await asyncio.sleep(SHORTEST_PAUSE_S)
+        finally:
+            unsubscribe()
+
+    def _until_expiry_s(self) -> float | None:
+        next_at = self.catalogue.next_expiry()
+        return None if next_at is None else max(0.0, next_at - self._clock())
