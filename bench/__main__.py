@@ -8,7 +8,16 @@ import sys
 
 from bench.stage import BenchError
 
-NAMES = ("round_trip", "throughput", "backlog", "job", "stop", "camera", "serial_beside_video")
+NAMES = (
+    "round_trip",
+    "throughput",
+    "backlog",
+    "job",
+    "stop",
+    "camera",
+    "serial_beside_video",
+    "serial_on_a_full_link",
+)
 
 
 def main(names: list[str]) -> int:

@@ -99,7 +99,9 @@ async def by_rpc(place: Place, camera_id: str) -> AsyncGenerator[Seen, None]:
     )
     try:
         call: Any = CameraServiceStub(channel).Watch()
-        await call.write(pb.WatchRequest(open=pb.Open(camera_id=camera_id, client_name="bench")))
+        # Fixed, so that a busy machine shows as lost frames and not as smaller pictures.
+        opening = pb.Open(camera_id=camera_id, client_name="bench", view=pb.View(is_fixed=True))
+        await call.write(pb.WatchRequest(open=opening))
         while (response := await call.read()) is not grpc.aio.EOF:
             arrived_s = time.time()
             if response.WhichOneof("event") not in {"opened", "frame"}:
