@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
+from usbshare.common.addresses import split_host_port
 from usbshare.common.channel import Target, parse_target
 from usbshare.common.errors import ConfigError, InvalidArgumentError
 from usbshare.common.paths import find_config
@@ -108,6 +109,17 @@ class Defaults:
         used = (self.last.name, self.last.target)
         is_of_target = any(_are_same(target, each) for each in used)
         return self.last.port if is_of_target and not self.configured_port(target) else ""
+
+    def is_last_host(self, target: Target) -> bool:
+        """Tell whether the host is the one last used, whichever of its services is meant."""
+        last = self.last
+        if last.name and last.name.casefold() == target.name.casefold():
+            return True
+        return bool(last.target) and split_host_port(last.target, 0)[0] == target.host
+
+    def repeated_camera(self, target: Target) -> str:
+        """Return the id of the camera last shown, if it is of that host."""
+        return self.last.camera if self.is_last_host(target) else ""
 
     def _said(self, key: str) -> str:
         return str(self.table.get(key, ""))

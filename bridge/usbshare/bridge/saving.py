@@ -38,6 +38,17 @@ def note_last(
     return note
 
 
+def note_camera(defaults: Defaults, target: Target, warn: Warn) -> Callable[[str], None]:
+    """Return what notes the id of a camera that was shown, if it is of the host last used."""
+
+    def note(camera_id: str) -> None:
+        if defaults.remembers and defaults.is_last_host(target):
+            state = bridge_state(warn)
+            state.save(replace(state.load(), camera=camera_id))
+
+    return note
+
+
 def anywhere(key: str, value: str) -> str:
     """Return the value of a key of `[bridge]` as it means the same in every working folder."""
     is_path = key == "bundle" or (key == "vcom" and os.sep in value)

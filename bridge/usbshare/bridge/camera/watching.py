@@ -45,6 +45,7 @@ class WatchWish:
     view: ViewChoice
     http: HttpChoice | None
     outputs: Sequence[Output] = ()
+    stood: Callable[[str], None] = lambda _: None  # told once, with the camera's id
 
 
 async def watch(wish: WatchWish, reporter: Reporter, stats: Callable[[Overview], None]) -> None:
@@ -73,7 +74,7 @@ class Watching:
             wish.view,
             self._newest,
             self._measures,
-            _Teller(reporter, str(wish.target)),
+            _Teller(reporter, str(wish.target), wish.stood),
             Backoff(random.random),
             time.monotonic,
         )
@@ -164,12 +165,15 @@ class Watching:
 class _Teller:
     """Tells a person what happens to the view."""
 
-    def __init__(self, reporter: Reporter, target: str) -> None:
+    def __init__(self, reporter: Reporter, target: str, stood: Callable[[str], None]) -> None:
         self._reporter = reporter
         self._target = target
+        self._stood = stood
         self._told: RemoteCamera | None = None
 
     def view_stands(self, camera: RemoteCamera) -> None:
+        if self._told is None:
+            self._stood(camera.id)
         text = f"connected to {self._target}: camera {camera.id}"
         self._reporter.event("connected", text, camera=camera.id, target=self._target)
         self.camera_changed(camera)

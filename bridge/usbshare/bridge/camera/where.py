@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from usbshare.bridge.camera.client import CAMERA_PORT
-from usbshare.bridge.options import Wanted, connection, trust, wanted
+from usbshare.bridge.options import Wanted, connection, trust, wanted, warn
 from usbshare.common.addresses import split_host_port
 from usbshare.common.channel import DEFAULT_PORT, Target
 from usbshare.common.errors import InvalidArgumentError
@@ -33,10 +33,14 @@ def camera_target(
     return replace(where, port=CAMERA_PORT), trusted
 
 
-def camera_id_or_default(context: click.Context, camera_id: str) -> str:
-    """Return the camera's id: as said, else as configured."""
+def camera_id_or_default(context: click.Context, camera_id: str, target: Target) -> str:
+    """Return the camera's id: as said, else as configured, else as last used with that host."""
     wishes: Wanted = context.obj
-    return camera_id or str(wishes.defaults.table.get("camera", ""))
+    if said := camera_id or str(wishes.defaults.table.get("camera", "")):
+        return said
+    if repeated := wishes.defaults.repeated_camera(target):
+        warn(f"as last time: --camera {repeated}")
+    return repeated
 
 
 def _configured(wishes: Wanted) -> Target | None:

@@ -26,8 +26,9 @@ from usbshare.bridge.camera.video_file import require_known_ending
 from usbshare.bridge.camera.viewing import ViewChoice
 from usbshare.bridge.camera.watching import HttpChoice, WatchWish, watch
 from usbshare.bridge.camera.where import camera_id_or_default, camera_target
-from usbshare.bridge.options import connection_options
+from usbshare.bridge.options import connection_options, warn
 from usbshare.bridge.report import JsonReporter, Reporter, TextReporter
+from usbshare.bridge.saving import note_camera
 from usbshare.common.loop import run
 from usbshare.common.profiles import Priority
 
@@ -177,7 +178,7 @@ def camera(
     outputs = _outputs(record, timelapse, every_s, virtual_camera, fps)
     serving = _serving(http, token, has_outputs=bool(outputs)) if snapshot is None else None
     where, trust = camera_target(context, target, bundle, insecure)
-    camera_id = camera_id_or_default(context, camera_id)
+    camera_id = camera_id_or_default(context, camera_id, where)
     view = View(width, fps, quality, Priority[priority.upper()], Format(encoding), is_fixed)
     if snapshot is not None:
         frame = run(save_snapshot(where, trust, camera_id, view, snapshot))
@@ -187,7 +188,8 @@ def camera(
         require_decoder()
     reporter = JsonReporter() if as_json else TextReporter()
     choice = ViewChoice(camera_id, view, client_name(f"bridge camera {os.getpid()}"))
-    wish = WatchWish(where, trust, choice, serving, outputs)
+    stood = note_camera(context.obj.defaults, where, warn)
+    wish = WatchWish(where, trust, choice, serving, outputs, stood)
     run(watch(wish, reporter, _stats_printer(reporter, stats=stats, as_json=as_json)))
 
 

@@ -9,7 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from usbshare.bridge.camera.where import camera_id_or_default, camera_target
+from usbshare.bridge.defaults import Defaults
 from usbshare.bridge.options import connection_options, remember_group_options
+from usbshare.bridge.saving import note_camera
+from usbshare.bridge.state import LastUsed, bridge_state
+from usbshare.common.channel import Target
 
 
 @click.group()
@@ -36,7 +40,7 @@ def where(
 ) -> None:
     """Print what is meant."""
     found, _ = camera_target(context, target, bundle, insecure)
-    click.echo(f"{found} {camera_id_or_default(context, camera)}".strip())
+    click.echo(f"{found} {camera_id_or_default(context, camera, found)}".strip())
 
 
 @pytest.fixture
@@ -101,3 +105,19 @@ def test_without_any_target_that_is_what_is_missing(config: Path) -> None:
     result = ask(config, "", "where", "--insecure")
     assert result.exit_code == 2
     assert "--target" in result.output
+
+
+def test_the_camera_last_shown_is_shown_again_on_its_own_host(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USBSHARE_HOME", str(tmp_path / "home"))
+    told: list[str] = []
+    state, defaults = bridge_state(told.append), Defaults(None, told.append)
+    state.save(LastUsed(target="10.0.0.1:50051", port="laser", vcom="COM10"))
+    note_camera(defaults, Target("10.0.0.1", 50052), told.append)("lid")
+    note_camera(defaults, Target("10.0.0.2", 50052), told.append)("another host's")
+    assert state.load() == LastUsed("10.0.0.1:50051", port="laser", vcom="COM10", camera="lid")
+    assert asked(config, "", "where", "--insecure").endswith("10.0.0.1:50052 lid")
+    other = asked(config, "", "where", "--insecure", "--target", "10.0.0.2")
+    assert other == "10.0.0.2:50052"
+    assert not told
