@@ -58,8 +58,12 @@ class Announcing:
         """Register, again whenever the discovery service comes back, until cancelled."""
         pause_s = FIRST_PAUSE_S
         while True:
-            if await self._attempt():
-                pause_s = FIRST_PAUSE_S
+            try:
+                if await self._attempt():
+                    pause_s = FIRST_PAUSE_S
+            except Exception as error:  # a machine may be at work here: it must not end for this
+                _log.debug("could not register", exc_info=True)
+                self._say(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
