@@ -163,10 +163,12 @@ async def _discover(
 ) -> Target:
     from usbshare.bridge import choosing  # noqa: PLC0415 - see the top
     from usbshare.bridge.proving import first_proven  # noqa: PLC0415
+    from usbshare.common.discovery.settings import DiscoveryTable  # noqa: PLC0415
 
     site = site_of(bundle)
+    beacon_interval_s = (settings.discovery if settings else DiscoveryTable()).beacon_interval_s
     async with open_finder(settings, bundle) as finder:
-        found = await _settled(finder.catalogue, name, site, timeout_s)
+        found = await _settled(finder.catalogue, name, site, timeout_s, beacon_interval_s)
         if not found:
             raise choosing.unknown(name, finder.catalogue.entries(), site)
     places = [targets_of(each, bundle, kind) for each in found]
@@ -180,21 +182,30 @@ async def _discover(
     return places[0][0]
 
 
-async def _settled(catalogue: Catalogue, name: str, site: str, timeout_s: float) -> list[Entry]:
+async def _settled(
+    catalogue: Catalogue, name: str, site: str, timeout_s: float, beacon_interval_s: float
+) -> list[Entry]:
     """Return who has the name, once nobody else turned up for a moment; nothing in the end."""
     from usbshare.bridge import choosing  # noqa: PLC0415 - see the top
+    from usbshare.common.discovery.instance import Source  # noqa: PLC0415
+
+    def settle_s() -> float:
+        shortest_s = SETTLE_S if _is_ours(found, site) else FOREIGN_SETTLE_S
+        # Nobody can be asked for a beacon: another host of this name may be yet to send its own.
+        is_beacon_alone = all(each.sources == {Source.BEACON} for each in found)
+        return shortest_s + (beacon_interval_s if is_beacon_alone else 0.0)
 
     changed = asyncio.Event()
     unsubscribe = catalogue.subscribe(changed.set)
     clock = asyncio.get_running_loop().time
-    end, settled_at = clock() + timeout_s, 0.0
+    end, since = clock() + timeout_s, 0.0
     found: list[Entry] = []
     try:
         while True:
             before, found = found, choosing.choose(name, catalogue.entries(), site)
             if [each.id for each in found] != [each.id for each in before]:
-                settled_at = clock() + (SETTLE_S if _is_ours(found, site) else FOREIGN_SETTLE_S)
-            wait_s = (min(settled_at, end) if found else end) - clock()
+                since = clock()
+            wait_s = (min(since + settle_s(), end) if found else end) - clock()
             if wait_s <= 0:
                 return found
             with suppress(TimeoutError):

@@ -221,6 +221,22 @@ async def test_an_ambiguous_name_is_told_with_its_candidates(
     assert "give its address" in str(caught.value)
 
 
+async def test_a_host_known_by_beacon_alone_may_have_a_namesake_that_is_yet_to_be_heard(
+    finder: FakeFinder, bundle: ClientBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming, "SETTLE_S", 0)
+    settings = Settings.model_validate({"discovery": {"beacon_interval_s": 600}})
+    host = instance(NAME, "127.0.0.1", serial=1, site=bundle.site, host="a.local")
+    finder.tell(host, Source.BEACON)
+    resolving = asyncio.create_task(resolve(NAME, settings, bundle, timeout_s=3600))
+    await asyncio.sleep(0)
+    other = instance(NAME, "127.0.0.2", serial=1, site=bundle.site, host="b.local")
+    finder.tell(other, Source.BEACON, key="b")
+    finder.tell(other, Source.MDNS, key="b")  # there mDNS gets through, and has told all
+    with pytest.raises(NotFoundError, match="2 hosts are called 'Laser Workshop'"):
+        await resolving
+
+
 async def test_a_host_without_a_serial_service_is_told(finder: FakeFinder) -> None:
     finder.tell(instance(NAME, "127.0.0.1", serial=0))
     with pytest.raises(NotFoundError, match="announces discovery, but no serial: is serial-svc"):
