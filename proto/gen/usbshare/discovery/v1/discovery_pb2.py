@@ -24,49 +24,60 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from usbshare.access.v1 import access_pb2 as usbshare_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%usbshare/discovery/v1/discovery.proto\x12\x15usbshare.discovery.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n\x06\x46ilter\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.usbshare.discovery.v1.Kind\x12\x14\n\x0cname_pattern\x18\x02 \x01(\t\x12\x0c\n\x04site\x18\x03 \x01(\t\"C\n\x08\x45ndpoint\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.usbshare.discovery.v1.Kind\x12\x0c\n\x04port\x18\x02 \x01(\r\"\xb0\x02\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\taddresses\x18\x04 \x03(\t\x12\x32\n\tendpoints\x18\x05 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Endpoint\x12\x10\n\x08port_ids\x18\x06 \x03(\t\x12\x0b\n\x03tls\x18\x07 \x01(\x08\x12\x0c\n\x04site\x18\x08 \x01(\t\x12\x13\n\x0bis_own_site\x18\t \x01(\x08\x12\x0f\n\x07version\x18\n \x01(\t\x12.\n\x07sources\x18\x0b \x03(\x0e\x32\x1d.usbshare.discovery.v1.Source\x12\x32\n\x0elast_seen_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x14ListInstancesRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.usbshare.discovery.v1.Filter\"K\n\x15ListInstancesResponse\x12\x32\n\tinstances\x18\x01 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Instance\"=\n\x0cWatchRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.usbshare.discovery.v1.Filter\">\n\x08Snapshot\x12\x32\n\tinstances\x18\x01 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Instance\"\xe7\x01\n\rWatchResponse\x12\x33\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1f.usbshare.discovery.v1.SnapshotH\x00\x12\x30\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x0b\x32\x1f.usbshare.discovery.v1.InstanceH\x00\x12\x32\n\x07updated\x18\x03 \x01(\x0b\x32\x1f.usbshare.discovery.v1.InstanceH\x00\x12\x32\n\x07removed\x18\x04 \x01(\x0b\x32\x1f.usbshare.discovery.v1.InstanceH\x00\x42\x07\n\x05\x65vent\"\x7f\n\x0f\x41nnounceRequest\x12\x32\n\tendpoints\x18\x01 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Endpoint\x12\x10\n\x08port_ids\x18\x02 \x03(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x10\x41nnounceResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x02\n\x0bSourceStats\x12-\n\x06source\x18\x01 \x01(\x0e\x32\x1d.usbshare.discovery.v1.Source\x12\x14\n\x0csent_packets\x18\x02 \x01(\x04\x12\x12\n\nsent_bytes\x18\x03 \x01(\x04\x12\x18\n\x10received_packets\x18\x04 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x05 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x06 \x01(\x04\x12\x18\n\x10\x61\x63tive_instances\x18\x07 \x01(\r\x12)\n\x06uptime\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x16received_packets_per_s\x18\t \x01(\x01\"\x11\n\x0fGetStatsRequest\"G\n\x10GetStatsResponse\x12\x33\n\x07sources\x18\x01 \x03(\x0b\x32\".usbshare.discovery.v1.SourceStats\"\x13\n\x11ResetStatsRequest\"I\n\x12ResetStatsResponse\x12\x33\n\x07sources\x18\x01 \x03(\x0b\x32\".usbshare.discovery.v1.SourceStats*R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_SERIAL\x10\x01\x12\x0f\n\x0bKIND_CAMERA\x10\x02\x12\x12\n\x0eKIND_DISCOVERY\x10\x03*i\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_MDNS\x10\x01\x12\x11\n\rSOURCE_BEACON\x10\x02\x12\x11\n\rSOURCE_STATIC\x10\x03\x12\x10\n\x0cSOURCE_LOCAL\x10\x04\x32\xf7\x03\n\x10\x44iscoveryService\x12j\n\rListInstances\x12+.usbshare.discovery.v1.ListInstancesRequest\x1a,.usbshare.discovery.v1.ListInstancesResponse\x12V\n\x05Watch\x12#.usbshare.discovery.v1.WatchRequest\x1a$.usbshare.discovery.v1.WatchResponse(\x01\x30\x01\x12_\n\x08\x41nnounce\x12&.usbshare.discovery.v1.AnnounceRequest\x1a\'.usbshare.discovery.v1.AnnounceResponse(\x01\x30\x01\x12[\n\x08GetStats\x12&.usbshare.discovery.v1.GetStatsRequest\x1a\'.usbshare.discovery.v1.GetStatsResponse\x12\x61\n\nResetStats\x12(.usbshare.discovery.v1.ResetStatsRequest\x1a).usbshare.discovery.v1.ResetStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%usbshare/discovery/v1/discovery.proto\x12\x15usbshare.discovery.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fusbshare/access/v1/access.proto\"W\n\x06\x46ilter\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.usbshare.discovery.v1.Kind\x12\x14\n\x0cname_pattern\x18\x02 \x01(\t\x12\x0c\n\x04site\x18\x03 \x01(\t\"C\n\x08\x45ndpoint\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.usbshare.discovery.v1.Kind\x12\x0c\n\x04port\x18\x02 \x01(\r\"\xb0\x02\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\taddresses\x18\x04 \x03(\t\x12\x32\n\tendpoints\x18\x05 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Endpoint\x12\x10\n\x08port_ids\x18\x06 \x03(\t\x12\x0b\n\x03tls\x18\x07 \x01(\x08\x12\x0c\n\x04site\x18\x08 \x01(\t\x12\x13\n\x0bis_own_site\x18\t \x01(\x08\x12\x0f\n\x07version\x18\n \x01(\t\x12.\n\x07sources\x18\x0b \x03(\x0e\x32\x1d.usbshare.discovery.v1.Source\x12\x32\n\x0elast_seen_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x14ListInstancesRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.usbshare.discovery.v1.Filter\"K\n\x15ListInstancesResponse\x12\x32\n\tinstances\x18\x01 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Instance\"=\n\x0cWatchRequest\x12-\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.usbshare.discovery.v1.Filter\">\n\x08Snapshot\x12\x32\n\tinstances\x18\x01 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Instance\"\xe7\x01\n\rWatchResponse\x12\x33\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1f.usbshare.discovery.v1.SnapshotH\x00\x12\x30\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x0b\x32\x1f.usbshare.discovery.v1.InstanceH\x00\x12\x32\n\x07updated\x18\x03 \x01(\x0b\x32\x1f.usbshare.discovery.v1.InstanceH\x00\x12\x32\n\x07removed\x18\x04 \x01(\x0b\x32\x1f.usbshare.discovery.v1.InstanceH\x00\x42\x07\n\x05\x65vent\"\x7f\n\x0f\x41nnounceRequest\x12\x32\n\tendpoints\x18\x01 \x03(\x0b\x32\x1f.usbshare.discovery.v1.Endpoint\x12\x10\n\x08port_ids\x18\x02 \x03(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x10\x41nnounceResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x02\n\x0bSourceStats\x12-\n\x06source\x18\x01 \x01(\x0e\x32\x1d.usbshare.discovery.v1.Source\x12\x14\n\x0csent_packets\x18\x02 \x01(\x04\x12\x12\n\nsent_bytes\x18\x03 \x01(\x04\x12\x18\n\x10received_packets\x18\x04 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x05 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x06 \x01(\x04\x12\x18\n\x10\x61\x63tive_instances\x18\x07 \x01(\r\x12)\n\x06uptime\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x16received_packets_per_s\x18\t \x01(\x01\"\x11\n\x0fGetStatsRequest\"G\n\x10GetStatsResponse\x12\x33\n\x07sources\x18\x01 \x03(\x0b\x32\".usbshare.discovery.v1.SourceStats\"\x13\n\x11ResetStatsRequest\"I\n\x12ResetStatsResponse\x12\x33\n\x07sources\x18\x01 \x03(\x0b\x32\".usbshare.discovery.v1.SourceStats*R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_SERIAL\x10\x01\x12\x0f\n\x0bKIND_CAMERA\x10\x02\x12\x12\n\x0eKIND_DISCOVERY\x10\x03*i\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_MDNS\x10\x01\x12\x11\n\rSOURCE_BEACON\x10\x02\x12\x11\n\rSOURCE_STATIC\x10\x03\x12\x10\n\x0cSOURCE_LOCAL\x10\x04\x32\x9f\x04\n\x10\x44iscoveryService\x12r\n\rListInstances\x12+.usbshare.discovery.v1.ListInstancesRequest\x1a,.usbshare.discovery.v1.ListInstancesResponse\"\x06\xca\xf3\x18\x02\x08\x01\x12^\n\x05Watch\x12#.usbshare.discovery.v1.WatchRequest\x1a$.usbshare.discovery.v1.WatchResponse\"\x06\xca\xf3\x18\x02\x08\x01(\x01\x30\x01\x12g\n\x08\x41nnounce\x12&.usbshare.discovery.v1.AnnounceRequest\x1a\'.usbshare.discovery.v1.AnnounceResponse\"\x06\xca\xf3\x18\x02\x08\x03(\x01\x30\x01\x12\x63\n\x08GetStats\x12&.usbshare.discovery.v1.GetStatsRequest\x1a\'.usbshare.discovery.v1.GetStatsResponse\"\x06\xca\xf3\x18\x02\x08\x01\x12i\n\nResetStats\x12(.usbshare.discovery.v1.ResetStatsRequest\x1a).usbshare.discovery.v1.ResetStatsResponse\"\x06\xca\xf3\x18\x02\x08\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usbshare.discovery.v1.discovery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=1766
-  _globals['_KIND']._serialized_end=1848
-  _globals['_SOURCE']._serialized_start=1850
-  _globals['_SOURCE']._serialized_end=1955
-  _globals['_FILTER']._serialized_start=129
-  _globals['_FILTER']._serialized_end=216
-  _globals['_ENDPOINT']._serialized_start=218
-  _globals['_ENDPOINT']._serialized_end=285
-  _globals['_INSTANCE']._serialized_start=288
-  _globals['_INSTANCE']._serialized_end=592
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=594
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=663
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=665
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=740
-  _globals['_WATCHREQUEST']._serialized_start=742
-  _globals['_WATCHREQUEST']._serialized_end=803
-  _globals['_SNAPSHOT']._serialized_start=805
-  _globals['_SNAPSHOT']._serialized_end=867
-  _globals['_WATCHRESPONSE']._serialized_start=870
-  _globals['_WATCHRESPONSE']._serialized_end=1101
-  _globals['_ANNOUNCEREQUEST']._serialized_start=1103
-  _globals['_ANNOUNCEREQUEST']._serialized_end=1230
-  _globals['_ANNOUNCERESPONSE']._serialized_start=1232
-  _globals['_ANNOUNCERESPONSE']._serialized_end=1304
-  _globals['_SOURCESTATS']._serialized_start=1307
-  _globals['_SOURCESTATS']._serialized_end=1576
-  _globals['_GETSTATSREQUEST']._serialized_start=1578
-  _globals['_GETSTATSREQUEST']._serialized_end=1595
-  _globals['_GETSTATSRESPONSE']._serialized_start=1597
-  _globals['_GETSTATSRESPONSE']._serialized_end=1668
-  _globals['_RESETSTATSREQUEST']._serialized_start=1670
-  _globals['_RESETSTATSREQUEST']._serialized_end=1689
-  _globals['_RESETSTATSRESPONSE']._serialized_start=1691
-  _globals['_RESETSTATSRESPONSE']._serialized_end=1764
-  _globals['_DISCOVERYSERVICE']._serialized_start=1958
-  _globals['_DISCOVERYSERVICE']._serialized_end=2461
+  _globals['_DISCOVERYSERVICE'].methods_by_name['ListInstances']._loaded_options = None
+  _globals['_DISCOVERYSERVICE'].methods_by_name['ListInstances']._serialized_options = b'\312\363\030\002\010\001'
+  _globals['_DISCOVERYSERVICE'].methods_by_name['Watch']._loaded_options = None
+  _globals['_DISCOVERYSERVICE'].methods_by_name['Watch']._serialized_options = b'\312\363\030\002\010\001'
+  _globals['_DISCOVERYSERVICE'].methods_by_name['Announce']._loaded_options = None
+  _globals['_DISCOVERYSERVICE'].methods_by_name['Announce']._serialized_options = b'\312\363\030\002\010\003'
+  _globals['_DISCOVERYSERVICE'].methods_by_name['GetStats']._loaded_options = None
+  _globals['_DISCOVERYSERVICE'].methods_by_name['GetStats']._serialized_options = b'\312\363\030\002\010\001'
+  _globals['_DISCOVERYSERVICE'].methods_by_name['ResetStats']._loaded_options = None
+  _globals['_DISCOVERYSERVICE'].methods_by_name['ResetStats']._serialized_options = b'\312\363\030\002\010\004'
+  _globals['_KIND']._serialized_start=1799
+  _globals['_KIND']._serialized_end=1881
+  _globals['_SOURCE']._serialized_start=1883
+  _globals['_SOURCE']._serialized_end=1988
+  _globals['_FILTER']._serialized_start=162
+  _globals['_FILTER']._serialized_end=249
+  _globals['_ENDPOINT']._serialized_start=251
+  _globals['_ENDPOINT']._serialized_end=318
+  _globals['_INSTANCE']._serialized_start=321
+  _globals['_INSTANCE']._serialized_end=625
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=627
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=696
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=698
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=773
+  _globals['_WATCHREQUEST']._serialized_start=775
+  _globals['_WATCHREQUEST']._serialized_end=836
+  _globals['_SNAPSHOT']._serialized_start=838
+  _globals['_SNAPSHOT']._serialized_end=900
+  _globals['_WATCHRESPONSE']._serialized_start=903
+  _globals['_WATCHRESPONSE']._serialized_end=1134
+  _globals['_ANNOUNCEREQUEST']._serialized_start=1136
+  _globals['_ANNOUNCEREQUEST']._serialized_end=1263
+  _globals['_ANNOUNCERESPONSE']._serialized_start=1265
+  _globals['_ANNOUNCERESPONSE']._serialized_end=1337
+  _globals['_SOURCESTATS']._serialized_start=1340
+  _globals['_SOURCESTATS']._serialized_end=1609
+  _globals['_GETSTATSREQUEST']._serialized_start=1611
+  _globals['_GETSTATSREQUEST']._serialized_end=1628
+  _globals['_GETSTATSRESPONSE']._serialized_start=1630
+  _globals['_GETSTATSRESPONSE']._serialized_end=1701
+  _globals['_RESETSTATSREQUEST']._serialized_start=1703
+  _globals['_RESETSTATSREQUEST']._serialized_end=1722
+  _globals['_RESETSTATSRESPONSE']._serialized_start=1724
+  _globals['_RESETSTATSRESPONSE']._serialized_end=1797
+  _globals['_DISCOVERYSERVICE']._serialized_start=1991
+  _globals['_DISCOVERYSERVICE']._serialized_end=2534
 # @@protoc_insertion_point(module_scope)

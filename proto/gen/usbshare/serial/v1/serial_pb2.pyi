@@ -394,7 +394,7 @@ class _StopActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     STOP_ACTION_SAFETY_DOOR: _StopAction.ValueType  # 2
     """Hold with the beam off."""
     STOP_ACTION_RESUME: _StopAction.ValueType  # 3
-    """Carry on after a hold."""
+    """Carry on after a hold; needs the right to control the port, since the machine moves then."""
     STOP_ACTION_EMERGENCY_STOP: _StopAction.ValueType  # 4
     """Throw the program away, reset the firmware, latch the port."""
 
@@ -408,7 +408,7 @@ STOP_ACTION_HOLD: StopAction.ValueType  # 1
 STOP_ACTION_SAFETY_DOOR: StopAction.ValueType  # 2
 """Hold with the beam off."""
 STOP_ACTION_RESUME: StopAction.ValueType  # 3
-"""Carry on after a hold."""
+"""Carry on after a hold; needs the right to control the port, since the machine moves then."""
 STOP_ACTION_EMERGENCY_STOP: StopAction.ValueType  # 4
 """Throw the program away, reset the firmware, latch the port."""
 Global___StopAction: typing_extensions.TypeAlias = StopAction
