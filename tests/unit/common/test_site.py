@@ -44,7 +44,8 @@ def test_first_start_makes_everything(tmp_path: Path) -> None:
     site = make_site(tmp_path / "home", now=NOW)
     assert site.is_new
     assert set(contents(site)) == {
-        *("ca.crt", "ca.key", "server.crt", "server.key", "client.pem", ".lock")
+        *("ca.crt", "ca.key", "id", "server.crt", "server.key", "host.pem", "client.pem"),
+        *("identities.json", ".lock", ".identities.lock"),
     }
 
 
@@ -95,7 +96,7 @@ def test_fingerprint_is_that_of_the_authoritys_key(tmp_path: Path) -> None:
 def test_certificates_past_two_thirds_of_their_life_are_issued_again(tmp_path: Path) -> None:
     old = make_site(tmp_path, now=NOW)
     old_server, old_client = server_certificate(old), client_certificate(old)
-    new = make_site(tmp_path, now=NOW + timedelta(days=61))
+    new = make_site(tmp_path, now=NOW + timedelta(days=65))
     assert server_certificate(new).not_valid_after_utc > old_server.not_valid_after_utc
     assert client_certificate(new).not_valid_after_utc > old_client.not_valid_after_utc
     assert new.fingerprint == old.fingerprint

@@ -8,23 +8,29 @@ from pathlib import Path
 
 from cryptography import x509
 
-from usbshare.common import certificates
 from usbshare.common.checkup import Judgement, failure, fine, warning
 from usbshare.common.paths import is_open_to_others
+from usbshare.common.pki import lifetime
 
 SET_CLOCK = "set the clock of this computer; if it is right, set that of the host"
 
 
 def judge_dates(certificate: x509.Certificate, now: datetime, renew: str) -> Judgement:
-    """Say how long the certificate still is valid; `renew` is how to get a new one."""
+    """Say how long the certificate still is valid; `renew` is how to get a new one.
+
+    One that is due is fine, since it renews itself; one that should have done so long ago is not.
+    """
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if now < start:
-        return failure(f"valid only from {start:%Y-%m-%d %H:%M} UTC", SET_CLOCK)
-    if now > end:
-        days = (now - end).days
-        return failure(f"expired on {end:%Y-%m-%d}, {days} days ago", renew)
     left = f"valid until {end:%Y-%m-%d}, {(end - now).days} days left"
-    return warning(left, renew) if certificates.is_due(certificate, now) else fine(left)
+    match lifetime.age(certificate, now):
+        case lifetime.Age.NOT_YET_VALID:
+            clock = f"and the clock here says {now:%Y-%m-%d %H:%M}"
+            return failure(f"valid only from {start:%Y-%m-%d %H:%M} UTC, {clock}", SET_CLOCK)
+        case lifetime.Age.EXPIRED:
+            return failure(f"expired on {end:%Y-%m-%d}, {(now - end).days} days ago", renew)
+        case lifetime.Age.LATE:
+            return warning(left, renew)
+    return fine(left)
 
 
 def judge_key_rights(keys: Iterable[Path]) -> Judgement:

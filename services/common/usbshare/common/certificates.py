@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
 from collections.abc import Iterable
@@ -12,7 +13,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+    PrivateKeyTypes,
+    PublicKeyTypes,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -55,33 +60,44 @@ def new_key() -> Key:
 def new_authority(key: Key, now: datetime) -> Authority:
     """Sign the key's own certificate, named after the key, valid for ten years."""
     name = _name(f"usbshare site {site_id(fingerprint(key.public_key()))}")
-    builder = _valid(_builder(name, key, name, key), now, AUTHORITY_LIFE)
+    builder = _valid(_builder(name, key.public_key(), name, key), now, AUTHORITY_LIFE)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
     builder = builder.add_extension(_key_usage(of_authority=True), True)
     return Authority(builder.sign(key, hashes.SHA256()), key)
 
 
 def issue_server(
-    authority: Authority, key: Key, dns: Iterable[str], addresses: Iterable[str], now: datetime
+    authority: Authority,
+    key: Key,
+    dns: Iterable[str],
+    addresses: Iterable[str],
+    now: datetime,
+    life: timedelta = LEAF_LIFE,
 ) -> x509.Certificate:
     """Sign a server's certificate for these DNS names and IP addresses."""
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     leaf = _Leaf("usbshare host", names, ExtendedKeyUsageOID.SERVER_AUTH)
-    return _issue(authority, key, leaf, now)
+    return _issue(authority, key.public_key(), leaf, now, life)
 
 
-def issue_client(authority: Authority, key: Key, uri: str, now: datetime) -> x509.Certificate:
+def issue_client(
+    authority: Authority,
+    key: Key | CertificatePublicKeyTypes,
+    uri: str,
+    now: datetime,
+    life: timedelta = LEAF_LIFE,
+) -> x509.Certificate:
     """Sign a client's certificate for the identity `uri`; its last part becomes the common name."""
+    public = key.public_key() if isinstance(key, ec.EllipticCurvePrivateKey) else key
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
     leaf = _Leaf(uri.rsplit("/", 1)[-1], names, ExtendedKeyUsageOID.CLIENT_AUTH)
-    return _issue(authority, key, leaf, now)
+    return _issue(authority, public, leaf, now, life)
 
 
-def is_due(certificate: x509.Certificate, now: datetime) -> bool:
-    """Tell whether the certificate is past two thirds of its life."""
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return now >= start + (end - start) * 2 / 3
+def issue_moment(certificate: x509.Certificate) -> datetime:
+    """Return when the certificate was issued, to the second."""
+    return certificate.not_valid_before_utc + BACKDATE
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -112,9 +128,29 @@ def subject_names(certificate: x509.Certificate) -> tuple[set[str], set[str]]:
     return set(names.get_values_for_type(x509.DNSName)), {str(address) for address in addresses}
 
 
+def uris(certificate: x509.Certificate) -> list[str]:
+    """Return the URIs that the certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
 def fingerprint(key: PublicKeyTypes) -> str:
     """Return the SHA-256 of the public key (SubjectPublicKeyInfo), in hex."""
     return hashlib.sha256(_public_bytes(key)).hexdigest()
+
+
+def short_fingerprint(key: PublicKeyTypes) -> str:
+    """Return the first 40 bits of the public key's SHA-256 for people to compare: `ABCD-EFGH`."""
+    return short_text(hashlib.sha256(_public_bytes(key)).digest())
+
+
+def short_text(sha256: bytes) -> str:
+    """Return the short form of a public key's SHA-256."""
+    text = base64.b32encode(sha256[:5]).decode("ascii")
+    return f"{text[:4]}-{text[4:]}"
 
 
 def site_id(key_fingerprint: str) -> str:
@@ -165,10 +201,16 @@ def _load_any_key(pem: bytes) -> PrivateKeyTypes:
         raise ValueError(str(error)) from error
 
 
-def _issue(authority: Authority, key: Key, leaf: _Leaf, now: datetime) -> x509.Certificate:
+def _issue(
+    authority: Authority,
+    public: CertificatePublicKeyTypes,
+    leaf: _Leaf,
+    now: datetime,
+    life: timedelta,
+) -> x509.Certificate:
     issuer = authority.certificate.subject
-    builder = _builder(_name(leaf.common_name), key, issuer, authority.key)
-    builder = _valid(builder, now, LEAF_LIFE)
+    builder = _builder(_name(leaf.common_name), public, issuer, authority.key)
+    builder = _valid(builder, now, life)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
     builder = builder.add_extension(_key_usage(of_authority=False), True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([leaf.usage]), False)
@@ -177,9 +219,9 @@ def _issue(authority: Authority, key: Key, leaf: _Leaf, now: datetime) -> x509.C
 
 
 def _builder(
-    subject: x509.Name, key: Key, issuer: x509.Name, signer: Key
+    subject: x509.Name, public: CertificatePublicKeyTypes, issuer: x509.Name, signer: Key
 ) -> x509.CertificateBuilder:
-    public, signing = key.public_key(), signer.public_key()
+    signing = signer.public_key()
     builder = x509.CertificateBuilder(issuer, subject, public)
     builder = builder.serial_number(x509.random_serial_number())
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)

@@ -6,9 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from usbshare.common.addresses import split_host_port
 from usbshare.common.config import Table, checked
 from usbshare.common.errors import ConfigError
 from usbshare.common.host_names import clean_names
+
+ENROLMENT_PORT = 50054
 
 
 def _check_name(text: str) -> None:
@@ -19,7 +22,17 @@ def _check_name(text: str) -> None:
 HostName = Annotated[str, checked(_check_name)]
 
 
+def _check_enrolment(text: str) -> None:
+    if text:
+        split_host_port(text, ENROLMENT_PORT)
+
+
 class TlsTable(Table):
-    """`[tls]`: more names for the host's certificate."""
+    """`[tls]`: more names for the host's certificate, how long certificates last, where to enrol.
+
+    `enrolment`: what listens while an invitation is open; empty for nothing.
+    """
 
     names: list[HostName] = Field(default_factory=list)
+    certificate_days: int = Field(default=90, ge=1, le=3650)
+    enrolment: Annotated[str, checked(_check_enrolment)] = f"[::]:{ENROLMENT_PORT}"

@@ -66,14 +66,23 @@ class ClientBundle:
     @property
     def site(self) -> str:
         """The fingerprint of the first authority that it trusts, which is its site's."""
-        first = x509.load_pem_x509_certificates(self.authorities)[0]
-        return certificates.fingerprint(first.public_key())
+        return self.sites[0]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The fingerprints of all that it trusts: two while its site changes its authority."""
+        found = x509.load_pem_x509_certificates(self.authorities)
+        return tuple(certificates.fingerprint(each.public_key()) for each in found)
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """Its own certificate."""
+        return x509.load_pem_x509_certificate(self.chain)
 
     @property
     def is_consistent(self) -> bool:
         """Whether one of its own authorities issued its certificate."""
-        own = x509.load_pem_x509_certificate(self.chain)
-        authorities = x509.load_pem_x509_certificates(self.authorities)
+        own, authorities = self.certificate, x509.load_pem_x509_certificates(self.authorities)
         return any(certificates.is_issued_by(own, authority) for authority in authorities)
 
 
@@ -125,7 +134,11 @@ def _read_bundle(path: Path) -> certificates.Bundle:
     try:
         bundle = certificates.load_bundle(path.read_bytes())
     except FileNotFoundError as error:
-        raise ConfigError(f"there is no client certificate at {path}: {_COPY}") from error
+        raise ConfigError(
+            f"there is no client certificate at {path}: let the host invite this computer "
+            "(`serial-svc pki invite` there) and use the invitation here (`bridge enroll`), "
+            f"or {_COPY}"
+        ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}: mend its rights") from error
     except ValueError as error:

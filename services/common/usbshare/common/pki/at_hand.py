@@ -1,0 +1,84 @@
+"""What the `pki` commands work on: the site, the settings and the audit log of this computer."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import Field
+
+from usbshare.common.access.names import SCHEME, identity_uri
+from usbshare.common.audit.log import AuditLog, audit_folder
+from usbshare.common.certificates import fingerprint
+from usbshare.common.config import Table, load_config
+from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.common.errors import ConfigError, NotFoundError
+from usbshare.common.host_names import host_names
+from usbshare.common.paths import SITE_FOLDER, config_folder, find_config
+from usbshare.common.pki.authorities import CERTIFICATES_FILE, load_authorities
+from usbshare.common.pki.identities import read_identities, registry_path, short_name
+from usbshare.common.service_settings import TlsTable
+from usbshare.common.site import Site, ensure_site
+
+BUILT_IN = frozenset({"operator", "host"})
+_AUDIT_NAME = "pki"
+
+
+class PkiSettings(Table):
+    """What the commands read of the services' configuration."""
+
+    tls: TlsTable = Field(default_factory=TlsTable)
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
+
+
+def load_settings(config: Path | None) -> PkiSettings:
+    """Return the settings of the services of this computer; raises ConfigError."""
+    return load_config(find_config(config), PkiSettings)
+
+
+def made_site(tls: TlsTable) -> Site:
+    """Return the site of this computer, made and renewed as at the start of a service."""
+    life = timedelta(days=tls.certificate_days)
+    return ensure_site(config_folder(), host_names(tls.names), life=life)
+
+
+def known_site() -> Site:
+    """Return the site of this computer as it is; ConfigError if there is none."""
+    folder = config_folder()
+    if not (folder / SITE_FOLDER / CERTIFICATES_FILE).exists():
+        raise ConfigError(
+            f"there is no site in {folder}: start a service, which makes it, or set USBSHARE_HOME"
+        )
+    authorities = load_authorities(folder / SITE_FOLDER, datetime.now(UTC))
+    return Site(folder, fingerprint(authorities.host.key.public_key()), known_id=_id(folder))
+
+
+def known_identity(site: Site, name: str) -> str:
+    """Return the URI of a name that somebody of the site has, or of a whole URI; NotFoundError."""
+    uri = identity_uri(site.id, name)
+    known = read_identities(registry_path(site.folder))
+    if uri in known or name.startswith(SCHEME) or name in BUILT_IN:
+        return uri
+    names = ", ".join(sorted({*BUILT_IN, *map(short_name, known)}))
+    raise NotFoundError(f"nobody here is called {name!r}; there are: {names}")
+
+
+def command_log() -> AuditLog:
+    """Return the audit log of the commands, as a context manager."""
+    return AuditLog(audit_folder(), _AUDIT_NAME)
+
+
+def administrator() -> str:
+    """Return who types the commands, for the audit log: a user of this computer."""
+    try:
+        return f"local:{getpass.getuser()}"
+    except (OSError, KeyError):  # a user without a name, as in a container
+        return "local"
+
+
+def _id(folder: Path) -> str:
+    try:
+        return (folder / SITE_FOLDER / "id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):  # as before sites had one: it is the authority's
+        return ""

@@ -1,0 +1,140 @@
+"""The `pki` commands of a service: who is let in, who is in, who is out."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from usbshare.common.access.policy import POLICY_FILE, load_policy
+from usbshare.common.access.second_factor import FILE_NAME, SecondFactors
+from usbshare.common.errors import ConfigError
+from usbshare.common.paths import config_folder, state_folder
+from usbshare.common.pki import identities, invitations
+from usbshare.common.pki.at_hand import administrator, command_log, known_identity, known_site
+from usbshare.common.pki.duration import Duration
+from usbshare.common.pki.identities import registry_path, short_name
+from usbshare.common.pki.invitations import invitations_path
+from usbshare.common.pki.invite_command import invite
+from usbshare.common.pki.qr_code import print_qr_code
+from usbshare.common.pki.roll_call import as_table, roll_call
+from usbshare.common.pki.rollover import DEFAULT_OVERLAP, finish, roll
+from usbshare.common.service_cli import CONTEXT, teller
+
+
+def pki_group(service: str) -> click.Group:
+    """Return the group for the command line of a service."""
+    settings = {**CONTEXT, "obj": service}
+    text = "Let computers in, see who is in, keep them out."
+    group = click.Group("pki", help=text, context_settings=settings)
+    for command in (invite, list_command, revoke, totp, roll_command, policy):
+        group.add_command(command)
+    return group
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(as_json: bool) -> None:
+    """Show identities, what they may do, when they were seen, until when their certificate is."""
+    site = known_site()
+    entries = roll_call(site.folder, state_folder(), site.id, datetime.now(UTC))
+    if as_json:
+        found = [asdict(each) for each in entries]
+        click.echo(json.dumps(found, indent=1, default=_iso, ensure_ascii=False))
+    else:
+        click.echo(as_table(entries))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the list and the audit log.")
+@click.pass_context
+def revoke(context: click.Context, name: str, reason: str) -> None:
+    """End an identity's streams within a second, and refuse it from then on.
+
+    A later invitation lets the name in again, with a new certificate.
+    """
+    tell, site, now = teller(str(context.obj)), known_site(), datetime.now(UTC)
+    uri = known_identity(site, name)
+    if uri == site.host_uri:
+        raise ConfigError(
+            "the services of this host use 'host' among themselves: to replace its key, stop them, "
+            f"remove {site.host_bundle}, and start them again"
+        )
+    withdrawn = invitations.withdraw(invitations_path(site.folder), short_name(uri), now)
+    identities.revoke(registry_path(site.folder), uri, reason, now)
+    with command_log() as log:
+        log.note("revoked", who=administrator(), identity=uri, reason=reason)
+    tell(f"{short_name(uri)} is revoked: its streams end within a second, and it is refused")
+    if withdrawn:
+        tell("the invitation for that name counts no more")
+    if uri == site.operator_uri:
+        tell(f"for a new one remove {site.client_bundle}, then start the services again")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--replace", is_flag=True, help="Make another one; the old one counts no more.")
+@click.option("--no-qr", is_flag=True, help="Draw no QR code on the terminal.")
+@click.pass_context
+def totp(context: click.Context, name: str, replace: bool, no_qr: bool) -> None:
+    """Make an identity's second factor, for any authenticator app: print its otpauth URI.
+
+    Grants with confirm = "totp" in the policy ask for its codes.
+    """
+    site = known_site()
+    uri = known_identity(site, name)
+    factors = SecondFactors(site.home / FILE_NAME, time.monotonic)
+    if factors.has(uri) and not replace:
+        raise ConfigError(f"{name} has a second factor: --replace makes another in its place")
+    address = factors.make(uri)
+    with command_log() as log:
+        log.note("second factor made", who=administrator(), identity=uri)
+    click.echo(address)
+    if not no_qr:
+        print_qr_code(address)
+    teller(str(context.obj))("let the app read it now: it is not shown again")
+
+
+@click.command("roll")
+@click.option(
+    "--overlap",
+    type=Duration(),
+    default=f"{DEFAULT_OVERLAP.days}d",
+    help="How long the old authority counts beside the new one.",
+)
+@click.option("--finish", "is_end", is_flag=True, help="End the overlap now.")
+@click.pass_context
+def roll_command(context: click.Context, overlap: timedelta, is_end: bool) -> None:
+    """Change over to a new authority; clients get its certificates when they renew theirs."""
+    site = known_site()
+    done = finish(site.folder) if is_end else roll(site.folder, overlap)
+    with command_log() as log:
+        log.note(
+            "authority rolled over" if is_end else "authority rolling over",
+            who=administrator(),
+            old=done.old_fingerprint,
+            new=done.new_fingerprint,
+            until=done.overlap_end.isoformat(),
+        )
+    tell = teller(str(context.obj))
+    if is_end:
+        tell("the old authority counts no more: who has not renewed must be invited again")
+    else:
+        end = f"{done.overlap_end:%Y-%m-%d}"
+        tell(f"a new authority signs from now on; the old one counts until {end}")
+
+
+@click.command()
+def policy() -> None:
+    """Print where the policy is, and whether it is correct."""
+    path = config_folder() / POLICY_FILE
+    load_policy(path)
+    click.echo(f"{path}: {'correct' if path.exists() else 'not there: the default counts'}")
+
+
+def _iso(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

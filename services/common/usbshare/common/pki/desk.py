@@ -1,0 +1,132 @@
+"""Where a computer trades an invitation for a certificate: every check, in order, is noted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from usbshare.common import certificates
+from usbshare.common.access.names import identity_uri
+from usbshare.common.access.policy import POLICY_FILE, load_policy
+from usbshare.common.audit.noting import Audit
+from usbshare.common.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    LimitError,
+    PermissionDeniedError,
+    UsbshareError,
+)
+from usbshare.common.pki import invitations
+from usbshare.common.pki.authorities import load_authorities
+from usbshare.common.pki.identities import note_issued, read_identities, registry_path
+from usbshare.common.pki.invitations import Given, invitations_path
+from usbshare.common.pki.issuing import admit
+from usbshare.common.pki.membership import (
+    move,
+    require_usable_name,
+    rights_in_words,
+    role_of,
+)
+from usbshare.common.pki.requests import requested_key
+from usbshare.common.pki.tries import Tries
+from usbshare.common.site import Site
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a computer gets; `role` is what it may do, in words."""
+
+    certificate_pem: str
+    authorities_pem: str
+    uri: str
+    role: str
+
+
+class Desk:
+    """Enrols the holders of open invitations into one site; blocks for the site's files.
+
+    `now` returns the aware time.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        audit: Audit,
+        tries: Tries,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._site = site
+        self._audit = audit
+        self._tries = tries
+        self._now = now
+        self._invitations = invitations_path(site.folder)
+        self._policy = site.folder / POLICY_FILE
+        self._registry = registry_path(site.folder)
+
+    def enrol(self, token: bytes, csr_pem: str, address: str) -> Enrolled:
+        """Use up the token; the error says why not, and a wrong try is counted and noted."""
+        try:
+            self._tries.require_few(address)
+            requested_key(csr_pem)
+            given = invitations.find(self._invitations, token, self._now())
+        except (InvalidArgumentError, LimitError, PermissionDeniedError) as error:
+            self._refuse(address, error)
+            raise
+        return self._admit(given, token, csr_pem, address)
+
+    def _admit(self, given: Given, token: bytes, csr_pem: str, address: str) -> Enrolled:
+        # All that can fail comes before the token is spent.
+        role = self._checked_role(given)
+        uri = identity_uri(self._site.id, given.name)
+        issued = admit(self._site, uri, csr_pem, self._now())
+        try:
+            invitations.take(self._invitations, token, self._now(), address)
+        except PermissionDeniedError as error:  # another was quicker
+            self._refuse(address, error)
+            raise
+        known = read_identities(self._registry).get(uri)
+        move(self._policy, given.name, known.role if known else "", role)
+        record = note_issued(self._registry, uri, issued, role=role, address=address)
+        _log.info(
+            "enrolled %s (%s) from %s: its key's fingerprint is %s",
+            *(given.name, role, address, record.fingerprint),
+        )
+        self._audit.note(
+            *("enrolled",),
+            who=uri,
+            address=address,
+            role=role,
+            fingerprint=record.fingerprint,
+            expires=issued.not_valid_after_utc.isoformat(),
+        )
+        authorities = load_authorities(self._site.home, self._now())
+        rights = rights_in_words(load_policy(self._policy), uri, self._site.id, self._now())
+        return Enrolled(
+            certificates.certificate_pem(issued).decode("ascii"),
+            authorities.pem.decode("ascii"),
+            uri,
+            f"{role}: {rights}",
+        )
+
+    def _checked_role(self, given: Given) -> str:
+        try:
+            policy = load_policy(self._policy)
+            require_usable_name(policy, given.name)
+            return role_of(policy, given.role)
+        except (ConfigError, InvalidArgumentError) as error:
+            _log.warning("cannot enrol %s: %s", given.name, error)
+            raise PermissionDeniedError(
+                "the policy of this host has a mistake, see the log of its service; once it is "
+                "mended, try the same invitation again"
+            ) from error
+
+    def _refuse(self, address: str, error: UsbshareError) -> None:
+        if isinstance(error, LimitError) or not self._tries.note_wrong(address):
+            _log.debug("refused to enrol from %s: %s", address, error)
+            return
+        _log.warning("refused to enrol from %s: %s", address, error)
+        self._audit.note("enrolment refused", address=address, reason=str(error))

@@ -1,0 +1,133 @@
+"""The listener for those who have an invitation and no certificate: there while one is open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+import grpc
+
+from usbshare.access.v1.access_pb2_grpc import add_EnrolmentServiceServicer_to_server
+from usbshare.common.channel import QUIET_KEEPALIVE
+from usbshare.common.errors import ConfigError
+from usbshare.common.pki.desk import Desk
+from usbshare.common.pki.invitations import invitations_path, read_invitations
+from usbshare.common.pki.servicer import EnrolmentServicer
+from usbshare.common.server import bind
+from usbshare.common.service_settings import ENROLMENT_PORT
+from usbshare.common.site import Site
+from usbshare.common.status import StatusInterceptor
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+GRACE_S = 2.0
+LONGEST_REQUEST_BYTES = 32 * 1024
+MOST_AT_ONCE = 8
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    *QUIET_KEEPALIVE,
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", LONGEST_REQUEST_BYTES),
+    ("grpc.max_metadata_size", 4 * 1024),
+    ("grpc.absolute_max_metadata_size", 8 * 1024),
+    ("grpc.max_concurrent_streams", 4),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 10_000),
+    ("grpc.max_connection_age_ms", 30_000),
+)
+
+
+class Reception:
+    """Opens and closes the listener of one service at `listen`; the first service to bind serves.
+
+    `now` returns the aware time.
+    """
+
+    def __init__(self, site: Site, listen: str, desk: Desk, now: Callable[[], datetime]) -> None:
+        self._site = site
+        self._listen = listen
+        self._desk = desk
+        self._now = now
+        self._invitations = invitations_path(site.folder)
+        self._stamp: tuple[int, int] | None = None
+        self._ends: list[datetime] = []
+        self._server: grpc.aio.Server | None = None
+        self._trouble = ""
+        self.port = 0
+
+    async def run(self) -> None:
+        """Be open while an invitation is, until cancelled; failures are told and tried again."""
+        try:
+            while True:
+                try:
+                    await self._look()
+                except Exception as error:  # a machine may be at work here
+                    self._say(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(POLL_S)
+        finally:
+            await self._close(0)
+
+    async def _look(self) -> None:
+        await asyncio.to_thread(self._read)
+        now = self._now()
+        is_wanted = any(now < end for end in self._ends)
+        if is_wanted and self._server is None:
+            await self._open()
+        elif not is_wanted and self._server is not None:
+            await self._close(GRACE_S)
+
+    def _read(self) -> None:
+        """Note when the open invitations end, if the file is another than last time."""
+        try:
+            status = self._invitations.stat()
+        except FileNotFoundError:
+            self._stamp, self._ends = None, []
+            return
+        if (stamp := (status.st_mtime_ns, status.st_ino)) == self._stamp:
+            return
+        try:
+            found = read_invitations(self._invitations)
+        except ConfigError as error:
+            self._say(str(error))
+            found = []
+        self._stamp = stamp
+        self._ends = [each.expires for each in found if each.is_open(self._now())]
+
+    async def _open(self) -> None:
+        server = grpc.aio.server(
+            interceptors=(StatusInterceptor(),),
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=MOST_AT_ONCE,
+        )
+        add_EnrolmentServiceServicer_to_server(EnrolmentServicer(self._desk), server)
+        try:
+            credentials = await asyncio.to_thread(_credentials, self._site)
+            self.port = bind(server, self._listen, credentials, ENROLMENT_PORT)
+        except (ConfigError, OSError) as error:
+            # Usual where another service of this host was quicker.
+            _log.debug("enrolment is not open here: %s", error)
+            return
+        await server.start()
+        self._server, self._trouble = server, ""
+        until = max(self._ends, default=self._now())
+        _log.info("enrolment is open at %s until %s UTC", self._listen, f"{until:%H:%M:%S}")
+
+    async def _close(self, grace_s: float) -> None:
+        if (server := self._server) is None:
+            return
+        self._server = None
+        await server.stop(grace_s)
+        _log.info("enrolment is closed: no invitation is open")
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _log.warning("enrolment cannot be opened: %s", trouble)
+
+
+def _credentials(site: Site) -> grpc.ServerCredentials:
+    # The authorities go along, so that a newcomer finds the one that its invitation names.
+    chain = site.server_certificate.read_bytes() + site.ca_certificate.read_bytes()
+    return grpc.ssl_server_credentials([(site.server_key.read_bytes(), chain)])

@@ -1,0 +1,192 @@
+"""Keeps a site's certificates current while a service runs, and renews those of its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from cryptography import x509
+
+from usbshare.common import certificates
+from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
+from usbshare.common.host_names import host_names
+from usbshare.common.pki import authorities, identities, issuing, lifetime
+from usbshare.common.site import Site, ensure_site
+
+_log = logging.getLogger(__name__)
+
+INTERVAL_S = 3600.0
+# An hour, but a command line that changes the authority is followed at once.
+LOOK_S = 5.0
+AUTHORITY_WARNING = timedelta(days=180)
+REMIND_S = 86_400.0
+
+
+class Caller(Protocol):
+    """Who asks for a new certificate."""
+
+    @property
+    def name(self) -> str:
+        """Its identity's URI."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        ...
+
+
+def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None) -> tuple[str, str]:
+    """Return a new certificate for the caller's identity and every authority to trust, PEM.
+
+    InvalidArgumentError says what is wrong with the request. Blocks for the files of the site.
+    """
+    now = now or datetime.now(UTC)
+    if not caller.name.startswith(f"usbshare://{site.id}/"):
+        raise PermissionDeniedError(f"{caller.name!r} has no certificate of this site to renew")
+    issued = issuing.issue_for(site, caller.name, csr_pem, now, site.life)
+    registry = identities.registry_path(site.folder)
+    identities.note_issued(registry, caller.name, issued, address=caller.address)
+    _log.info("renewed %s at %s, until %s", caller.name, caller.address, _end(issued).date())
+    trusted = authorities.load_authorities(site.home, now)
+    return certificates.certificate_pem(issued).decode("ascii"), trusted.pem.decode("ascii")
+
+
+async def keep_current(
+    site: Site,
+    names: Iterable[str] = (),
+    clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Renew what is due of the site's own certificates, on the spot, for ever.
+
+    `names` are those of `[tls]`. That a renewal fails ends nothing: it is logged, and tried again.
+    """
+    keeper = _Keeper(site, tuple(names), clock, now)
+    while True:
+        try:
+            await asyncio.to_thread(keeper.look)
+        except Exception:  # a machine may be at work here
+            _log.exception("cannot keep the certificates of this host current")
+        await asyncio.sleep(LOOK_S)
+
+
+class _Keeper:
+    """Looks after the files of one site, whole once an hour and whenever its authority changed."""
+
+    def __init__(
+        self,
+        site: Site,
+        names: tuple[str, ...],
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.site = site
+        self._names = names
+        self._clock = clock
+        self._now = now
+        self._stamps = _stamps(site)
+        self._next_at = clock() + _interval_s()
+        self._reminded_at: float | None = None
+        self._trouble = ""
+        self._due_at: datetime | None = None
+
+    def look(self) -> None:
+        """Look whether anything is to be done, and do it; blocks."""
+        stamps, now = _stamps(self.site), self._now()
+        is_due = self._due_at is None or now >= self._due_at
+        if stamps == self._stamps and self._clock() < self._next_at and not is_due:
+            return
+        self._stamps, self._next_at = stamps, self._clock() + _interval_s()
+        try:
+            self.site = ensure_site(self.site.folder, host_names(self._names), now, self.site.life)
+            self._remind(now)
+            self._due_at = _next_due(self.site, now)
+            self._trouble = ""
+        except (UsbshareError, OSError, ValueError) as error:
+            self._due_at = now + timedelta(seconds=INTERVAL_S)
+            self._tell(str(error))
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _log.error("cannot keep the certificates of this host current: %s", trouble)
+
+    def _remind(self, now: datetime) -> None:
+        """Warn once a day of an authority that nears its end, which nothing renews by itself."""
+        if self._reminded_at is not None and self._clock() - self._reminded_at < REMIND_S:
+            return
+        end = _end(authorities.load_authorities(self.site.home, now).clients.certificate)
+        if end - now < AUTHORITY_WARNING:
+            self._reminded_at = self._clock()
+            _log.warning(
+                "the site's authority ends on %s, and every certificate with it: change it over "
+                "with `serial-svc pki roll`",
+                end.date(),
+            )
+
+
+def own_certificates(site: Site) -> dict[str, x509.Certificate]:
+    """Return the certificates that this host keeps, by what they are; what is bad is left out."""
+    paths = {
+        "authority": site.ca_certificate,
+        "host": site.server_certificate,
+        "operator": site.client_bundle,
+        "services": site.host_bundle,
+    }
+    found = {}
+    for name, path in paths.items():
+        try:
+            found[name] = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def serving_fingerprint(site: Site) -> str:
+    """Return the fingerprint of the authority of the host's certificate as it is now."""
+    server = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
+    trusted = x509.load_pem_x509_certificates(site.ca_certificate.read_bytes())
+    issuers = (each for each in trusted if certificates.is_issued_by(server, each))
+    return next((certificates.fingerprint(each.public_key()) for each in issuers), "")
+
+
+def _next_due(site: Site, now: datetime) -> datetime:
+    """Return when the next of them is due; a clock that is wrong is looked at again soon."""
+    own = own_certificates(site)
+    if any(now < each.not_valid_before_utc for each in own.values()):
+        return now + timedelta(minutes=1)
+    dues = [lifetime.due_at(each) for name, each in own.items() if name != "authority"]
+    with suppress(OSError, ConfigError):
+        dues.append(authorities.read_overlap_end(site.home / authorities.OVERLAP_FILE))
+    # One that is due still is not ours to renew: a revoked operator's, another site's.
+    return min((due for due in dues if due > now), default=now + timedelta(days=1))
+
+
+def _interval_s() -> float:
+    return INTERVAL_S * random.uniform(0.9, 1.1)  # noqa: S311 - it spreads load, it hides nothing
+
+
+def _stamps(site: Site) -> tuple[tuple[int, int], ...]:
+    """Return what tells that somebody changed the authority or took a file away."""
+    paths = (site.ca_certificate, site.home / authorities.OVERLAP_FILE, site.server_certificate)
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_ino)
+
+
+def _end(certificate: x509.Certificate) -> datetime:
+    return certificate.not_valid_after_utc

@@ -1,0 +1,44 @@
+"""Both ends of an enrolment in one process: a host's desk and its invitations, a PC's request."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from fakes.certificates import make_site
+from fakes.noted import Noted
+from usbshare.common import certificates
+from usbshare.common.pki.desk import Desk
+from usbshare.common.pki.invitation import Invitation
+from usbshare.common.pki.inviting import invite
+from usbshare.common.pki.requests import new_request
+from usbshare.common.pki.tries import Tries
+from usbshare.common.site import Site
+
+TEN_MINUTES = timedelta(minutes=10)
+
+__all__ = ["TEN_MINUTES", "Noted", "desk_of", "invited", "make_site", "request_pem", "utc_now"]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def desk_of(site: Site, audit: Noted | None = None, now: datetime | None = None) -> Desk:
+    clock = utc_now if now is None else lambda: now
+    return Desk(site, audit or Noted(), Tries(time.monotonic), clock)
+
+
+def invited(
+    site: Site,
+    name: str = "office-pc",
+    role: str = "operators",
+    port: int = 50054,
+    lasting: timedelta = TEN_MINUTES,
+) -> Invitation:
+    now = utc_now()
+    return invite(site, name, role, ["127.0.0.1"], port, now, now + lasting)
+
+
+def request_pem() -> str:
+    return new_request(certificates.new_key(), "office-pc")

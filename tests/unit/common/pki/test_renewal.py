@@ -1,0 +1,201 @@
+"""A service keeps its site's certificates current, and renews those of its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from prometheus_client import CollectorRegistry, generate_latest
+
+from fakes.certificates import make_site
+from fakes.waiting import until
+from usbshare.common import certificates
+from usbshare.common.errors import ConfigError, InvalidArgumentError, PermissionDeniedError
+from usbshare.common.host_names import HostNames
+from usbshare.common.identity import Identity
+from usbshare.common.paths import write_private
+from usbshare.common.pki import identities, renewal, rollover
+from usbshare.common.pki.authorities import load_authorities
+from usbshare.common.pki.metrics import CertificateCollector
+from usbshare.common.pki.requests import new_request
+from usbshare.common.site import Site, ensure_site
+from usbshare.common.tls import ClientBundle
+
+NOW = datetime.now(UTC)
+HOST = HostNames(("localhost",), ("127.0.0.1", "::1"))
+
+
+class Calendar:
+    """The time of day, which a test turns on."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path)
+
+
+@pytest.fixture
+def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
+    monkeypatch.setattr(renewal, "LOOK_S", 0.01)
+    monkeypatch.setattr(renewal, "host_names", lambda _: HOST)
+    return Calendar()
+
+
+@asynccontextmanager
+async def kept(site: Site, calendar: Calendar) -> AsyncIterator[None]:
+    task = asyncio.create_task(renewal.keep_current(site, now=calendar.now))
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def ends(path: Path) -> datetime:
+    return x509.load_pem_x509_certificates(path.read_bytes())[0].not_valid_after_utc
+
+
+def all_end_after(site: Site, moment: datetime) -> Callable[[], bool]:
+    paths = (site.server_certificate, site.client_bundle, site.host_bundle)
+    return lambda: all(ends(path) > moment for path in paths)
+
+
+async def test_what_falls_due_while_the_service_runs_is_renewed(
+    site: Site, calendar: Calendar
+) -> None:
+    async with kept(site, calendar):
+        calendar.ahead = timedelta(days=70)
+        await until(all_end_after(site, calendar.now() + timedelta(days=89)))
+
+
+async def test_a_change_of_authority_is_followed_at_once(site: Site, calendar: Calendar) -> None:
+    async with kept(site, calendar):
+        done = rollover.roll(site.folder)
+        await until(lambda: len(ClientBundle.load(site.client_bundle).sites) == 2)
+        assert renewal.serving_fingerprint(site) == done.old_fingerprint
+        calendar.ahead = timedelta(days=91)
+        await until(lambda: renewal.serving_fingerprint(site) == done.new_fingerprint)
+
+
+async def test_a_site_that_is_damaged_meanwhile_is_told_once_and_ends_nothing(
+    site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = site.ca_certificate.read_bytes()
+    async with kept(site, calendar):
+        site.ca_certificate.write_bytes(b"damaged")
+        await until(lambda: "cannot keep the certificates" in caplog.text)
+        site.ca_certificate.write_bytes(authority)
+        site.server_certificate.unlink()
+        await until(site.server_certificate.exists)
+    told = [each for each in caplog.records if "cannot keep" in each.message]
+    assert len(told) == 1
+
+
+async def test_an_authority_that_nears_its_end_is_told(
+    site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
+) -> None:
+    calendar.ahead = timedelta(days=3650 - 100)
+    async with kept(site, calendar):
+        await until(lambda: "`serial-svc pki roll`" in caplog.text)
+
+
+def test_a_clock_that_is_behind_is_told(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        ensure_site(site.folder, HOST, NOW - timedelta(days=400))
+    assert "set the clock" in caplog.text
+
+
+def test_no_site_is_made_with_a_clock_of_1970(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the clock of this computer says 1970-01-02"):
+        ensure_site(tmp_path, HOST, datetime(1970, 1, 2, tzinfo=UTC))
+
+
+def test_the_life_of_certificates_is_as_configured(tmp_path: Path) -> None:
+    site = ensure_site(tmp_path, HOST, life=timedelta(days=7))
+    assert ends(site.server_certificate) < NOW + timedelta(days=8)
+    assert ends(site.client_bundle) < NOW + timedelta(days=8)
+
+
+def test_a_bundle_of_another_identity_in_the_operators_place_is_not_renewed(site: Site) -> None:
+    authority = load_authorities(site.home, NOW)
+    key = certificates.new_key()
+    long_ago = NOW - timedelta(days=80)
+    uri = f"usbshare://{site.id}/office-pc"
+    issued = certificates.issue_client(authority.clients, key, uri, long_ago)
+    parts = (certificates.key_pem(key), certificates.certificate_pem(issued), authority.pem)
+    write_private(site.client_bundle, b"".join(parts))
+    make_site(site.folder)
+    assert ClientBundle.load(site.client_bundle).certificate == issued
+
+
+def test_an_operator_who_was_revoked_stays_so(site: Site) -> None:
+    identities.revoke(identities.registry_path(site.folder), site.operator_uri, "", NOW)
+    before = site.client_bundle.read_bytes()
+    make_site(site.folder, now=NOW + timedelta(days=80))
+    assert site.client_bundle.read_bytes() == before
+
+
+# What clients ask for.
+
+
+def caller(site: Site, name: str = "office-pc") -> Identity:
+    return Identity(f"usbshare://{site.id}/{name}", "192.0.2.7:40000")
+
+
+def test_a_client_gets_a_certificate_for_its_own_identity(site: Site) -> None:
+    key = certificates.new_key()
+    pem, authorities = renewal.renew(site, caller(site), new_request(key, "somebody-else"))
+    issued = x509.load_pem_x509_certificate(pem.encode())
+    assert certificates.uris(issued) == [caller(site).name]
+    assert certificates.is_pair(issued, key)
+    assert authorities.encode() == site.ca_certificate.read_bytes()
+    record = identities.read_identities(identities.registry_path(site.folder))[caller(site).name]
+    assert record.expires == issued.not_valid_after_utc
+
+
+def test_while_an_authority_changes_clients_get_the_new_one_and_trust_both(site: Site) -> None:
+    done = rollover.roll(site.folder)
+    request = new_request(certificates.new_key(), "office-pc")
+    pem, authorities = renewal.renew(site, caller(site), request)
+    new, old = x509.load_pem_x509_certificates(authorities.encode())
+    assert certificates.fingerprint(new.public_key()) == done.new_fingerprint
+    assert certificates.fingerprint(old.public_key()) == done.old_fingerprint
+    assert certificates.is_issued_by(x509.load_pem_x509_certificate(pem.encode()), new)
+
+
+@pytest.mark.parametrize("name", ["insecure", "usbshare://0123456789ab/operator"])
+def test_who_is_not_of_the_site_gets_none(site: Site, name: str) -> None:
+    request = new_request(certificates.new_key(), "x")
+    with pytest.raises(PermissionDeniedError, match="of this site"):
+        renewal.renew(site, Identity(name, "192.0.2.7:1"), request)
+
+
+def test_a_request_that_is_none_is_refused(site: Site) -> None:
+    with pytest.raises(InvalidArgumentError, match="certificate_request"):
+        renewal.renew(site, caller(site), "nonsense")
+
+
+def test_the_ends_of_all_certificates_are_metrics(site: Site) -> None:
+    registry = CollectorRegistry()
+    registry.register(CertificateCollector(site))
+    text = generate_latest(registry).decode()
+    for name in ("authority", "host", "operator", "services"):
+        assert f'usbshare_certificate_end_timestamp_seconds{{certificate="{name}"}}' in text
+    end = ends(site.server_certificate).timestamp()
+    found = registry.get_sample_value(
+        "usbshare_certificate_end_timestamp_seconds", {"certificate": "host"}
+    )
+    assert found == end
