@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import mmap
 import os
+import sys
 from pathlib import Path
 
 _WANTED = {
@@ -14,6 +15,7 @@ _WANTED = {
 }
 # The older poller hands over between fewer threads: a fifth less round trip, see decision 0006.
 _EVENT_ENGINE = ("event_engine_client", "event_engine_listener", "event_engine_callback_cq")
+_TRACE = {"GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "handshaker"}
 
 
 def prepare_grpc() -> None:
@@ -22,6 +24,23 @@ def prepare_grpc() -> None:
         os.environ.setdefault(name, value)
     if "GRPC_EXPERIMENTS" not in os.environ and _core_knows(_EVENT_ENGINE):
         os.environ["GRPC_EXPERIMENTS"] = ",".join(f"-{name}" for name in _EVENT_ENGINE)
+
+
+def trace_handshakes() -> None:
+    """Let gRPC say why handshakes fail, on stderr, which `handshake_log` reads.
+
+    For processes that serve; call after `prepare_grpc` and before grpc is imported. What the user
+    has set stays, and is not read then. Without pipes that never block nothing can be read either.
+    """
+    is_ours = os.environ.get("GRPC_VERBOSITY") == _WANTED["GRPC_VERBOSITY"]
+    is_free = is_ours and "GRPC_TRACE" not in os.environ and "grpc" not in sys.modules
+    if is_free and hasattr(os, "set_blocking"):
+        os.environ.update(_TRACE)
+
+
+def traces_handshakes() -> bool:
+    """Tell whether gRPC was imported so that it says why handshakes fail, and nothing else."""
+    return all(os.environ.get(name) == value for name, value in _TRACE.items())
 
 
 def _core_knows(experiments: tuple[str, ...]) -> bool:

@@ -1,0 +1,1 @@
+"""Handshakes that fail: read from gRPC's trace, explained, told in log and audit."""

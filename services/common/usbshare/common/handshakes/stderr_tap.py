@@ -1,0 +1,105 @@
+"""Stands between file descriptor 2 and the real stderr: what C libraries write there is read."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import logging
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+_READ_BYTES = 256 * 1024
+_JOIN_TIMEOUT_S = 5.0
+
+
+@contextmanager
+def tapped_stderr(read: Callable[[bytes, Callable[[bytes], None]], None]) -> Iterator[None]:
+    """Call `read(chunk, pass_on)`, in a thread of its own, with all that is written to fd 2.
+
+    Python's own stderr, its log and its last words in a crash go to the real one directly. At the
+    end everything written before has been read.
+    """
+    real = os.dup(2)
+    incoming, outgoing = os.pipe()
+    _never_block(outgoing)
+    with _python_writes_to(real):
+        os.dup2(outgoing, 2)
+        end = b"\0" + secrets.token_bytes(16) + b"\n"
+        thread = threading.Thread(
+            target=_read_on, args=(incoming, real, end, read), name="stderr of gRPC", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            # A child may hold the pipe open: its end would never come.
+            os.set_blocking(outgoing, True)
+            os.write(outgoing, end)
+            thread.join(_JOIN_TIMEOUT_S)
+    for descriptor in (incoming, outgoing, real):
+        os.close(descriptor)
+
+
+def _read_on(
+    incoming: int,
+    real: int,
+    end: bytes,
+    read: Callable[[bytes, Callable[[bytes], None]], None],
+) -> None:
+    def pass_on(data: bytes) -> None:
+        with suppress(OSError):  # nobody reads it any more
+            while data:
+                data = data[os.write(real, data) :]
+
+    while True:
+        chunk = os.read(incoming, _READ_BYTES)
+        last = chunk.endswith(end)
+        read(chunk.removesuffix(end), pass_on)
+        if last or not chunk:
+            return
+
+
+@contextmanager
+def _python_writes_to(descriptor: int) -> Iterator[None]:
+    before = sys.stderr
+    file = io.FileIO(descriptor, "w", closefd=False)
+    stream = io.TextIOWrapper(
+        io.BufferedWriter(file), errors="backslashreplace", line_buffering=True
+    )
+    had_faults = faulthandler.is_enabled()
+    faulthandler.enable(descriptor)
+    sys.stderr = stream
+    _move_log(before, stream)
+    try:
+        yield
+    finally:
+        stream.flush()
+        sys.stderr = before
+        _move_log(stream, before)
+        faulthandler.disable()
+        if had_faults:
+            faulthandler.enable()
+
+
+def _move_log(before: object, after: object) -> None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(after)
+
+
+def _never_block(pipe: int) -> None:
+    """Make a full pipe lose lines.
+
+    gRPC writes while it holds the interpreter's lock, which the reader waits for: it would block
+    for ever. The pipe is as wide as the system allows, so that a flood fits.
+    """
+    os.set_blocking(pipe, False)
+    with suppress(ImportError, AttributeError, OSError):  # Linux only, and within its limits
+        import fcntl  # noqa: PLC0415
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1024 * 1024)

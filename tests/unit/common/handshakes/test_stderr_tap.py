@@ -1,0 +1,99 @@
+"""What is written to fd 2 is read, and nothing is lost; tried in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+PREPARED = """
+import logging, os, signal, subprocess, sys
+from usbshare.common.handshakes.stderr_tap import tapped_stderr
+
+def read(chunk, pass_on):
+    pass_on(chunk.replace(b"secret", b"******"))
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PREPARED + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_what_c_writes_is_read_and_python_goes_past_it() -> None:
+    ended = run("""
+        logging.basicConfig(format="%(message)s")
+        with tapped_stderr(read):
+            os.write(2, b"a secret of C\\n")
+            print("a secret of Python", file=sys.stderr)
+            logging.warning("a secret of the log")
+        print("after", file=sys.stderr)
+        logging.warning("secret after")
+    """)
+    assert ended.returncode == 0
+    assert set(ended.stderr.splitlines()) == {
+        "a ****** of C",
+        "a secret of Python",
+        "a secret of the log",
+        "after",
+        "secret after",
+    }
+
+
+def test_all_that_was_written_before_the_end_is_read() -> None:
+    ended = run("""
+        with tapped_stderr(read):
+            for number in range(2000):
+                os.write(2, b"%d\\n" % number)
+    """)
+    assert ended.stderr.split() == [str(number) for number in range(2000)]
+
+
+def test_a_child_that_lives_on_does_not_hold_up_the_end() -> None:
+    ended = run("""
+        with tapped_stderr(read):
+            child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
+            os.write(2, b"end\\n")
+        child.kill()
+    """)
+    assert ended.stderr == "end\n"
+
+
+def test_a_full_pipe_loses_lines_and_blocks_nobody() -> None:
+    ended = run("""
+        import threading
+        go_on = threading.Event()
+        def read(chunk, pass_on):
+            go_on.wait(30)
+        with tapped_stderr(read):
+            try:
+                for _ in range(100_000):
+                    os.write(2, b"x" * 1000)
+            except BlockingIOError:
+                print("full", file=sys.stderr)
+            go_on.set()
+    """)
+    assert ended.stderr == "full\n"
+
+
+def test_an_uncaught_error_is_shown_whole() -> None:
+    ended = run("""
+        with tapped_stderr(read):
+            raise ValueError("the reason")
+    """)
+    assert ended.returncode == 1
+    assert "ValueError: the reason" in ended.stderr
+
+
+def test_the_last_words_of_a_crash_reach_stderr() -> None:
+    ended = run("""
+        with tapped_stderr(read):
+            os.kill(os.getpid(), signal.SIGSEGV)
+    """)
+    assert ended.returncode == -11
+    assert "Fatal Python error: Segmentation fault" in ended.stderr
