@@ -1,0 +1,147 @@
+"""What every service composes to know who may do what: gate, audit log, limits, enrolment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import grpc
+
+from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
+from usbshare.common.access.arrivals import Arrivals
+from usbshare.common.access.gate import Gate
+from usbshare.common.access.interceptor import AccessInterceptor
+from usbshare.common.access.refusals import Refusals
+from usbshare.common.access.rights import ResourceKind
+from usbshare.common.access.rulebook import Rulebook
+from usbshare.common.access.second_factor import FILE_NAME, SecondFactors
+from usbshare.common.access.servicer import AccessServicer
+from usbshare.common.audit.log import AuditLog, audit_folder
+from usbshare.common.audit.settings import AuditTable
+from usbshare.common.errors import NotSupportedError
+from usbshare.common.handshakes.telling import handshake_log
+from usbshare.common.identity import Identity
+from usbshare.common.limits import Limits
+from usbshare.common.paths import SITE_FOLDER, config_folder, state_folder
+from usbshare.common.pki.desk import Desk
+from usbshare.common.pki.reception import Reception
+from usbshare.common.pki.renewal import keep_current, renew
+from usbshare.common.pki.seen import Seen
+from usbshare.common.pki.tries import Tries
+from usbshare.common.service_settings import TlsTable
+from usbshare.common.site import Site
+from usbshare.common.version import usbshare_version
+
+Ids = Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One service's access control; `offers` must be told before it serves."""
+
+    site: Site | None
+    tls: TlsTable
+    rulebook: Rulebook
+    gate: Gate
+    audit: AuditLog
+    limits: Limits
+    seen: Seen
+    _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
+
+    @property
+    def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
+        """What asks the gate about every RPC."""
+        refusals = Refusals(self.audit, time.monotonic)
+        host = "" if self.site is None else self.site.host_uri
+        seen = Arrivals(self.audit, host, self.seen)
+        interceptor = AccessInterceptor(self.gate, self.limits, seen, refusals, self._resolve)
+        return (interceptor,)
+
+    def offers(self, kind: ResourceKind, ids: Ids) -> None:
+        """Learn which ports or cameras there are; `ids` tells those of the moment."""
+        self._offered[kind] = ids
+
+    def add_services(self, server: grpc.aio.Server) -> None:
+        """Add the RPCs about rights."""
+        servicer = AccessServicer(self.gate, self.audit, self._all_offered, self._renew)
+        add_AccessServiceServicer_to_server(servicer, server)
+
+    def background(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what must run while the service does, by name; for `run_until`."""
+        tasks = {
+            "follow_rules": self.rulebook.follow(self.gate.time_passed),
+            "note_callers": self.seen.keep(),
+        }
+        if self.site is not None:
+            tasks["keep_certificates"] = keep_current(self.site, self.tls.names)
+            if self.tls.enrolment:
+                tasks["enrol"] = self._reception(self.site).run()
+        return tasks
+
+    def _reception(self, site: Site) -> Reception:
+        desk = Desk(site, self.audit, Tries(time.monotonic), _utc_now)
+        return Reception(site, self.tls.enrolment, desk, _utc_now)
+
+    def _all_offered(self) -> dict[ResourceKind, Iterable[str]]:
+        return {kind: ids() for kind, ids in self._offered.items()}
+
+    def _resolve(self, kind: ResourceKind, asked: str) -> str:
+        """Return the id that an empty one stands for: the only one there is, or none."""
+        ids = self._offered.get(kind)
+        if asked or ids is None:
+            return asked
+        found = list(ids())
+        return found[0] if len(found) == 1 else ""
+
+    def _renew(self, caller: Identity, request_pem: str) -> tuple[str, str]:
+        if self.site is None:
+            raise NotSupportedError("over plaintext there is no certificate to renew")
+        return renew(self.site, caller, request_pem)
+
+
+@asynccontextmanager
+async def open_guard(
+    site: Site | None, *, service: str, tls: TlsTable, audit: AuditTable
+) -> AsyncIterator[Guard]:
+    """Guard a service while the block lasts; without a site everybody may do everything.
+
+    Raises ConfigError if the policy has mistakes.
+    """
+    log = AuditLog(audit_folder(), service, max_bytes=audit.max_bytes, keep=audit.keep)
+    guard = _guard(site, service, tls, log)
+    await asyncio.to_thread(guard.rulebook.load)
+    unfollow = guard.gate.follow_rules()
+    log.start()
+    log.note("service started", version=usbshare_version(), plaintext=site is None)
+    note: Callable[..., None] = log.note
+    try:
+        with handshake_log(note):
+            yield guard
+    finally:
+        unfollow()
+        log.note("service stopped")
+        await asyncio.to_thread(log.close)
+
+
+def _guard(site: Site | None, service: str, tls: TlsTable, audit: AuditLog) -> Guard:
+    folder = config_folder() if site is None else site.folder
+    rulebook = Rulebook(folder, "" if site is None else site.id, audit)
+    factors = SecondFactors(folder / SITE_FOLDER / FILE_NAME, time.monotonic)
+    return Guard(
+        site=site,
+        tls=tls,
+        rulebook=rulebook,
+        gate=Gate(rulebook, factors, audit, _utc_now, service),
+        audit=audit,
+        limits=Limits(lambda: rulebook.policy.limits, time.monotonic),
+        seen=Seen(state_folder(), service, _utc_now),
+    )
+
+
+_utc_now = partial(datetime.now, UTC)

@@ -1,0 +1,158 @@
+"""Asks the gate about every RPC, before its servicer sees anything of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import grpc
+
+from usbshare.common.access.arrivals import Sightings
+from usbshare.common.access.gate import Gate
+from usbshare.common.access.refusals import Refusals
+from usbshare.common.access.requirements import Requirement, requirement_of
+from usbshare.common.access.rights import SERVICE, Resource, ResourceKind, Right
+from usbshare.common.errors import (
+    AuditUnavailableError,
+    ConfirmationNeededError,
+    LimitError,
+    PermissionDeniedError,
+    UsbshareError,
+)
+from usbshare.common.identity import INSECURE, Identity, peer_address
+from usbshare.common.limits import Limits
+from usbshare.common.paced import PacedContext, paced_requests
+from usbshare.common.rpc_handlers import (
+    Behaviour,
+    Context,
+    Handler,
+    run_single,
+    run_stream,
+    wrapped,
+)
+
+# Returns the id that an empty one stands for, empty if it stands for all.
+Resolve = Callable[[ResourceKind, str], str]
+_REFUSED = (
+    PermissionDeniedError,
+    ConfirmationNeededError,
+    AuditUnavailableError,
+    LimitError,
+)
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """Lets through who may; streams end when the right does.
+
+    A request that names a port or camera needs the right on that one. A stream of requests names
+    it later: its servicer asks for the right on it, here it is the right on any.
+    """
+
+    def __init__(
+        self, gate: Gate, limits: Limits, seen: Sightings, refusals: Refusals, resolve: Resolve
+    ) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._seen = seen
+        self._refusals = refusals
+        self._resolve = resolve
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the method's handler, if there is such a method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        return wrapped(handler, self._guarding(handler_call_details.method, handler))
+
+    def _guarding(self, method: str, handler: Handler) -> Callable[[Behaviour], Behaviour]:
+        serve = self._stream if handler.response_streaming else self._single
+
+        def guard(behaviour: Behaviour) -> Behaviour:
+            async def call(request: Any, context: Context) -> Any:
+                rpc = _Rpc(method, behaviour, None if handler.request_streaming else request)
+                try:
+                    return await serve(rpc, request, context)
+                except _REFUSED as error:
+                    self._note(error, rpc, context)
+                    raise
+
+            return call
+
+        return guard
+
+    async def _single(self, rpc: _Rpc, request: Any, context: Context) -> Any:
+        needed = await self._admit(rpc, context)
+        caller, resource = rpc.admitted, self._resource(needed, rpc)
+        if rpc.named_by is None:
+            async with self._gate.permit(caller, needed.right, resource, arms=needed.arms):
+                return await run_single(rpc.behaviour, request, context)
+        self._gate.check(caller, needed.right, resource, arms=needed.arms)
+        return await run_single(rpc.behaviour, request, context)
+
+    async def _stream(self, rpc: _Rpc, request: Any, context: Context) -> None:
+        needed = await self._admit(rpc, context)
+        caller, resource = rpc.admitted, self._resource(needed, rpc)
+        async with self._gate.permit(caller, needed.right, resource, arms=needed.arms):
+            if caller.name == INSECURE:
+                await run_stream(rpc.behaviour, request, context)
+                return
+            with self._limits.open_stream(caller.name, caller.address):
+                pace = partial(self._limits.pace, caller.name)
+                if rpc.named_by is None:
+                    request = paced_requests(request, pace)
+                    context = cast("Context", PacedContext(context, pace))
+                await run_stream(rpc.behaviour, request, context)
+
+    async def _admit(self, rpc: _Rpc, context: Context) -> Requirement:
+        """Learn who calls, within its limits, and what that needs."""
+        rpc.caller = caller = self._gate.identity(context)
+        self._gate.require_valid(caller)
+        requirement = requirement_of(rpc.method)
+        if requirement is None:
+            raise PermissionDeniedError(f"{rpc.method} tells not what right it needs: nobody may")
+        needed = requirement if rpc.named_by is None else requirement.of(rpc.named_by)
+        if caller.name != INSECURE:
+            self._seen.note(caller.name, caller.address)
+            await self._limits.admit_request(caller.name, is_stop=needed.right is Right.STOP)
+        return needed
+
+    def _resource(self, needed: Requirement, rpc: _Rpc) -> Resource:
+        if needed.kind is ResourceKind.SERVICE:
+            return SERVICE
+        if rpc.named_by is None:
+            return Resource(needed.kind)
+        named = needed.resource_id(rpc.named_by)
+        rpc.resource_id = named or self._resolve(needed.kind, named)
+        return Resource(needed.kind, rpc.resource_id)
+
+    def _note(self, error: UsbshareError, rpc: _Rpc, context: Context) -> None:
+        self._refusals.note(
+            error,
+            who="" if rpc.caller is None else rpc.caller.name,
+            address=peer_address(context),
+            method=rpc.method.rpartition("/")[2],
+            port=rpc.resource_id or error.about,
+        )
+
+
+@dataclass(slots=True)
+class _Rpc:
+    """One call; `named_by` is the request that names its resource, None in a stream of them."""
+
+    method: str
+    behaviour: Behaviour
+    named_by: Any
+    caller: Identity | None = None
+    resource_id: str = ""
+
+    @property
+    def admitted(self) -> Identity:
+        if self.caller is None:
+            raise RuntimeError("nobody knows yet who calls")
+        return self.caller

@@ -1,0 +1,48 @@
+"""What may be done, and on what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Right(Enum):
+    """What may be done; in the order in which people are told of them."""
+
+    VIEW = "view"
+    STOP = "stop"
+    CONTROL = "control"
+    ADMIN = "admin"
+
+
+class ResourceKind(Enum):
+    """What a right can be on."""
+
+    SERVICE = "service"
+    PORT = "port"
+    CAMERA = "camera"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One port or camera by its id, or the service as a whole, which has none."""
+
+    kind: ResourceKind
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} '{self.id}'" if self.id else f"the {self.kind.value}"
+
+
+SERVICE = Resource(ResourceKind.SERVICE)
+_IMPLIED = {
+    Right.VIEW: frozenset({Right.VIEW, Right.STOP}),
+    Right.STOP: frozenset({Right.STOP}),
+    Right.CONTROL: frozenset({Right.VIEW, Right.STOP, Right.CONTROL}),
+    Right.ADMIN: frozenset({Right.VIEW, Right.STOP, Right.ADMIN}),
+}
+
+
+def implied(right: Right) -> frozenset[Right]:
+    """Return the right and those that come with it; who may view may stop."""
+    return _IMPLIED[right]

@@ -1,0 +1,58 @@
+"""The RPCs about rights, part of every service: unpack, one call, pack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+
+from usbshare.access.v1 import access_pb2 as pb
+from usbshare.access.v1.access_pb2_grpc import AccessServiceServicer
+from usbshare.common.access import convert
+from usbshare.common.access.gate import Gate
+from usbshare.common.access.rights import ResourceKind
+from usbshare.common.audit.noting import Audit
+from usbshare.common.identity import Identity
+from usbshare.common.wire_time import timestamp
+
+Context = grpc.aio.ServicerContext[Any, Any]
+SERVICE_NAME = "usbshare.access.v1.AccessService"
+
+Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]
+# Returns a certificate for the key of a request, and the authorities, all PEM; blocks.
+Renew = Callable[[Identity, str], tuple[str, str]]
+
+
+class AccessServicer(AccessServiceServicer):
+    """Tells callers of their rights, takes their codes, renews their certificates."""
+
+    def __init__(self, gate: Gate, audit: Audit, offered: Offered, renew: Renew) -> None:
+        self._gate = gate
+        self._audit = audit
+        self._offered = offered
+        self._renew = renew
+
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
+        """Return the caller's identity and rights."""
+        caller = self._gate.caller(context)
+        grants = self._gate.grants(caller, self._offered())
+        return convert.who_am_i(caller, grants, self._gate.confirmed_until(caller))
+
+    async def Confirm(self, request: pb.ConfirmRequest, context: Context) -> pb.ConfirmResponse:
+        """Take a code of the caller's second factor."""
+        caller = self._gate.caller(context)
+        await asyncio.to_thread(self._gate.confirm, caller, request.code)
+        until = self._gate.confirmed_until(caller) or datetime.now(UTC)
+        end = until.isoformat(timespec="seconds")
+        self._audit.note("confirmed", who=caller.name, address=caller.address, until=end)
+        return pb.ConfirmResponse(until_time=timestamp(until))
+
+    async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
+        """Issue the caller's next certificate."""
+        caller = self._gate.caller(context)
+        issued = await asyncio.to_thread(self._renew, caller, request.certificate_request)
+        self._audit.note("renewed", who=caller.name, address=caller.address)
+        return pb.RenewResponse(certificate=issued[0], authorities=issued[1])

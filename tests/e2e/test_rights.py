@@ -1,0 +1,109 @@
+"""Rights as people meet them: what `bridge` says, and the codes that it asks for."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from fakes.processes import SCRIPTS, environment, run, serial_service
+
+POLICY = """
+[[grants]]
+who = ["operator"]
+rights = ["control"]
+confirm = "totp"
+confirm_for = "1h"
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[str]:
+    with serial_service(tmp_path) as (service, target):
+        (config(tmp_path) / "policy.toml").write_text(POLICY, encoding="ascii")
+        service.wait_for("the policy of .* is in force")
+        yield target
+
+
+def config(home: Path) -> Path:
+    return home / "config" / "usbshare"
+
+
+def new_code(home: Path) -> str:
+    """Make a second factor for the operator; returns its code."""
+    code, output = run(["serial-svc", "pki", "totp", "operator"], home)
+    assert code == 0, output
+    uri = next(word for word in output.split() if word.startswith("otpauth://"))
+    app = pyotp.parse_uri(uri)
+    assert isinstance(app, pyotp.TOTP)
+    return app.now()
+
+
+def bridge(home: Path, *arguments: str) -> tuple[int, str]:
+    return run(["bridge", *arguments], home)
+
+
+def test_whoami_tells_identity_rights_and_end(tmp_path: Path, target: str) -> None:
+    code, output = bridge(tmp_path, "whoami", "--target", target)
+    assert code == 0, output
+    assert "/operator" in output
+    assert "certificate  until 20" in output
+    assert "port demo    view, stop, control (with a code)" in output
+    found = json.loads(bridge(tmp_path, "whoami", "--target", target, "--json")[1])
+    assert found["rights"][0]["to_confirm"] == ["control"]
+    assert found["confirmed_until"] is None
+
+
+def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path, target: str) -> None:
+    send = ("send", "--target", target, "$I")
+    code, output = bridge(tmp_path, *send)
+    assert code == 1
+    assert "needs a code of its authenticator app, which counts for 1 h" in output
+    code, output = bridge(tmp_path, *send, "--code", "000000")
+    assert code == 1
+    assert "operator has no second factor: make one on the host" in output
+    code, output = bridge(tmp_path, *send, "--code", new_code(tmp_path))
+    assert code == 0, output
+    assert "bridge: confirmed until" in output
+    assert "[VER:" in output
+    code, output = bridge(tmp_path, *send)
+    assert code == 0, output
+    assert "confirmed" not in output
+
+
+def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> None:
+    code, output = bridge(tmp_path, "stop", "--target", target)
+    assert code == 0, output
+    code, output = bridge(tmp_path, "stop", "--rearm", "--target", target)
+    assert code == 1
+    assert "needs a code" in output
+    rearm = ("stop", "--rearm", "--target", target, "--code", new_code(tmp_path))
+    code, output = bridge(tmp_path, *rearm)
+    assert code == 0, output
+    assert "takes programs again" in output
+
+
+def test_a_person_at_a_terminal_is_prompted(tmp_path: Path, target: str) -> None:
+    code = new_code(tmp_path)
+    master, slave = pty.openpty()
+    command = [str(SCRIPTS / "bridge"), "send", "--target", target, "$I"]
+    process = subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment(tmp_path)},
+    )
+    os.close(slave)
+    os.write(master, f"{code}\n".encode())
+    output, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert process.returncode == 0, output
+    assert b"Code:" in output
+    assert b"[VER:" in output

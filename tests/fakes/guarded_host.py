@@ -1,0 +1,192 @@
+"""A whole host in the test's own process: all three services, guarded as they are for people."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fakes.cameras import FakeCamera, jpeg_of
+from fakes.certificates import make_site
+from fakes.discovery_served import QUIET
+from usbshare.camera_svc.camera import CameraConfig
+from usbshare.camera_svc.registry import Registry as Cameras
+from usbshare.camera_svc.service import make_encoding
+from usbshare.camera_svc.servicer import CameraServicer, add_to_server
+from usbshare.common import certificates
+from usbshare.common.access.gate import DISCOVERY
+from usbshare.common.access.guard import Guard, open_guard
+from usbshare.common.access.rights import ResourceKind
+from usbshare.common.audit.settings import AuditTable
+from usbshare.common.channel import Target, open_channel
+from usbshare.common.discovery.finder import Finder
+from usbshare.common.discovery.instance import Endpoint, Instance, Kind
+from usbshare.common.pki.issuing import issue_for
+from usbshare.common.pki.requests import new_request
+from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.service_settings import TlsTable
+from usbshare.common.site import Site
+from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.discovery.v1.discovery_pb2_grpc import add_DiscoveryServiceServicer_to_server
+from usbshare.discovery_svc.announcer import Announcer
+from usbshare.discovery_svc.convert import InstanceWriter
+from usbshare.discovery_svc.registrations import Registrations
+from usbshare.discovery_svc.servicer import DiscoveryServicer
+from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
+from usbshare.serial_svc.port_config import PortConfig
+from usbshare.serial_svc.registry import Registry as Ports
+from usbshare.serial_svc.servicer import SerialServicer
+
+NO_ENROLMENT = TlsTable(enrolment="")
+
+
+@dataclass
+class GuardedHost:
+    """The running services, and a channel to each for each identity that is asked for."""
+
+    site: Site
+    ports: Ports
+    cameras: Cameras
+    guards: dict[str, Guard] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    channels: dict[tuple[str, str], grpc.aio.Channel] = field(default_factory=dict)
+    bundles: dict[str, ClientBundle] = field(default_factory=dict)
+
+    def bundle(self, name: str) -> ClientBundle:
+        """Return a certificate of the site for an identity, issued at first use."""
+        if name not in self.bundles:
+            path = self.site.folder / f"{name}.pem"
+            write_bundle(self.site, name, path)
+            self.bundles[name] = ClientBundle.load(path)
+        return self.bundles[name]
+
+    def channel(self, service: str, name: str) -> grpc.aio.Channel:
+        """Return an identity's channel to a service."""
+        key = (service, name)
+        if key not in self.channels:
+            self.channels[key] = open_channel(self.targets[service], self.bundle(name))
+        return self.channels[key]
+
+    def write_policy(self, text: str) -> None:
+        """Put another policy into force."""
+        (self.site.folder / "policy.toml").write_text(text, encoding="utf-8")
+
+
+def write_bundle(site: Site, name: str, path: Path) -> Path:
+    """Write a bundle for an identity of the site."""
+    key = certificates.new_key()
+    uri = f"usbshare://{site.id}/{name}"
+    issued = issue_for(site, uri, new_request(key, name), datetime.now(UTC))
+    path.touch(mode=0o600)
+    path.write_bytes(
+        certificates.key_pem(key)
+        + certificates.certificate_pem(issued)
+        + site.ca_certificate.read_bytes()
+    )
+    return path
+
+
+@asynccontextmanager
+async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
+    """Serve ports `laser` and `mill`, cameras `bed` and `door`, and discovery, under a policy."""
+    with _home(folder):
+        site = make_site(folder)
+        encoding = make_encoding()
+        host = GuardedHost(site, Ports(time.monotonic), Cameras(encoding))
+        host.write_policy(policy)
+        for name in ("laser", "mill"):
+            host.ports.add(PortConfig(name, "sim://grbl"))
+        for name in ("bed", "door"):
+            config = CameraConfig(name, name, "fake://", linger_s=0.0)
+            host.cameras.add(config, FakeCamera(jpeg_of()).make)
+        async with AsyncExitStack() as stack:
+            await _serve_serial(host, stack)
+            await _serve_cameras(host, stack)
+            await _serve_discovery(host, stack)
+            yield host
+            await asyncio.gather(*(channel.close() for channel in host.channels.values()))
+            await asyncio.gather(host.ports.close(), host.cameras.close())
+        await asyncio.to_thread(encoding.executor.shutdown)
+
+
+@contextmanager
+def _home(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("USBSHARE_HOME", str(folder))
+        yield
+
+
+async def _serve_serial(host: GuardedHost, stack: AsyncExitStack) -> None:
+    guard = await _guard(host, "serial-svc", stack)
+    guard.offers(ResourceKind.PORT, lambda: [port.id for port in host.ports.ports])
+    guard.rulebook.subscribe(host.ports.rules_changed)
+    server = make_server(guard.interceptors)
+    add_SerialServiceServicer_to_server(SerialServicer(host.ports, guard.gate), server)
+    await _start(host, guard, "serial", server, stack)
+
+
+async def _serve_cameras(host: GuardedHost, stack: AsyncExitStack) -> None:
+    guard = await _guard(host, "camera-svc", stack)
+    guard.offers(ResourceKind.CAMERA, lambda: [each.id for each in host.cameras.cameras])
+    server = make_server(guard.interceptors)
+    add_to_server(CameraServicer(host.cameras, guard.gate, guard.audit), server)
+    await _start(host, guard, "camera", server, stack)
+
+
+async def _serve_discovery(host: GuardedHost, stack: AsyncExitStack) -> None:
+    guard = await _guard(host, DISCOVERY, stack)
+    bundle = ClientBundle.load(host.site.host_bundle)
+    finder = await stack.enter_async_context(Finder(QUIET, {}, bundle, time.monotonic))
+    own = Instance("own", (), (Endpoint(Kind.DISCOVERY, 1),), site=host.site.fingerprint)
+    announcer = Announcer(own, ["127.0.0.1"], finder.catalogue)
+    await announcer.start()
+    _run(announcer.run(None, None), stack)
+    servicer = DiscoveryServicer(
+        finder,
+        Registrations(time.monotonic, announcer.offered),
+        InstanceWriter(host.site.fingerprint, time.time() - time.monotonic()),
+        lambda: announcer.name,
+        guard.gate,
+    )
+    server = make_server(guard.interceptors)
+    add_DiscoveryServiceServicer_to_server(servicer, server)
+    stack.push_async_callback(servicer.close)
+    await _start(host, guard, "discovery", server, stack)
+
+
+async def _guard(host: GuardedHost, service: str, stack: AsyncExitStack) -> Guard:
+    opened = open_guard(host.site, service=service, tls=NO_ENROLMENT, audit=AuditTable())
+    guard = await stack.enter_async_context(opened)
+    host.guards[service] = guard
+    for work in guard.background().values():
+        _run(work, stack)
+    return guard
+
+
+async def _start(
+    host: GuardedHost, guard: Guard, name: str, server: grpc.aio.Server, stack: AsyncExitStack
+) -> None:
+    guard.add_services(server)
+    await add_standard_services(server, [])
+    port = bind(server, "127.0.0.1:0", server_credentials(host.site))
+    host.targets[name] = Target("127.0.0.1", port)
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+
+
+def _run(work: Coroutine[Any, Any, object], stack: AsyncExitStack) -> None:
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)
