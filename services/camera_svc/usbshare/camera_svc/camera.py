@@ -219,6 +219,12 @@ class Camera:
         self._lose(reason.replace(self.config.source, self.config.shown_source))
         self._after("retry", RETRY_S, self._begin)
 
+    def withdraw(self, reason: str) -> None:
+        """Let go of the device now; it is tried again, as after any loss."""
+        if self._capture is not None:
+            self._end_capture()
+            self.ended(reason)
+
     def _silent(self) -> None:
         why = self.reason or f"the camera delivers no picture for {SILENT_S:g} s"
         self._lose(why)

@@ -7,26 +7,33 @@ from pathlib import Path
 import click
 
 from usbshare.camera_svc.encode import encode_on_one_thread_each
-from usbshare.camera_svc.service import serve
+from usbshare.camera_svc.local_camera import camera_lister
+from usbshare.camera_svc.quarantine import plugged_in_cameras
 from usbshare.camera_svc.settings import Settings
 from usbshare.camera_svc.video_source import quiet_opencv
+from usbshare.common.access.devices_cli import devices_group
+from usbshare.common.audit.cli import audit_commands
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side, import_older_settings
 from usbshare.common.paths import find_config
+from usbshare.common.pki.cli import pki_group
 from usbshare.common.service_cli import (
     CONTEXT,
     is_about_config,
+    prepare_to_serve,
     run_command_line,
     service_options,
     teller,
 )
 
 
-@click.command(context_settings=CONTEXT)
+@click.group(invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_CAMERA_LISTEN")
+@click.pass_context
 def cli(
+    context: click.Context,
     config: Path | None,
     listen: str | None,
     insecure: bool,
@@ -38,6 +45,8 @@ def cli(
     Without configuration every camera that is plugged in is offered; where there is none, a
     simulated laser bed as camera `demo`.
     """
+    if context.invoked_subcommand is not None:
+        return
     if not (check_config or dump_config):
         import_older_settings(Side.SERVER, config, teller("camera-svc"))
     path = find_config(config)
@@ -47,7 +56,15 @@ def cli(
         set_up_logging(table.log_level, as_json=table.log_format == "json")
         quiet_opencv()
         encode_on_one_thread_each()
+        prepare_to_serve(insecure=insecure)
+        from usbshare.camera_svc.service import serve  # noqa: PLC0415 - gRPC reads its settings then
+
         run(serve(settings, insecure=insecure))
+
+
+cli.add_command(audit_commands("camera-svc"))
+cli.add_command(pki_group("camera-svc"))
+cli.add_command(devices_group("camera-svc", lambda: plugged_in_cameras(camera_lister())))
 
 
 def main() -> None:

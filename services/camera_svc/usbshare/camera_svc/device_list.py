@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from usbshare.common.access.devices import UsbDevice
+
 _SYS = Path("/sys/class/video4linux")
 _DEV = Path("/dev")
 _NODE = re.compile(r"video[0-9]+")
@@ -28,6 +30,7 @@ class CameraFound:
     name: str
     path: str
     source: str
+    usb: UsbDevice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,16 @@ def _camera(node: _Node, *, is_alone: bool) -> CameraFound:
     label = _INDEX.sub("", link.name) if link else f"{node.name}-{node.place}"
     own_id = _NOT_IN_ID.sub("-", label.lower().removeprefix("usb-")).strip("-.")
     number = f"-{node.index}" if node.index else ""
-    return CameraFound(own_id + number, node.name, str(node.path), str(link or node.path))
+    source = str(link or node.path)
+    return CameraFound(own_id + number, node.name, str(node.path), source, _usb(node))
+
+
+def _usb(node: _Node) -> UsbDevice | None:
+    vid, pid, serial = node.make or ("", "", "")
+    if not (vid and pid):
+        return None
+    place = node.place.partition(":")[0]  # after the colon is the interface
+    return UsbDevice(int(vid, 16), int(pid, 16), serial, place)
 
 
 def _links(folder: Path) -> dict[Path, Path]:

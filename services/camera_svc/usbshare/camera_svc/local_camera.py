@@ -14,7 +14,11 @@ if sys.platform == "linux":
 
     def local_camera(source: str, wish: Wish) -> Source:
         """Return the source for a number, a device path or a link to one."""
-        return V4l2Source(f"/dev/video{source}" if source.isdecimal() else source, wish)
+        return V4l2Source(camera_node(source), wish)
+
+    def camera_node(source: str) -> str:
+        """Return the path of the device that a number, a path or a link means."""
+        return f"/dev/video{source}" if source.isdecimal() else source
 
     def camera_lister() -> Callable[[], tuple[CameraFound, ...]]:
         """Return what lists the cameras that are plugged in; it blocks for some ms."""
@@ -26,6 +30,10 @@ else:
     def local_camera(source: str, wish: Wish) -> Source:
         """Return the source for a number as OpenCV counts the cameras."""
         return VideoSource(int(source) if source.isdecimal() else source, wish.fps)
+
+    def camera_node(source: str) -> str:
+        """Return nothing: a number as OpenCV counts does not tell which device it is."""
+        return ""
 
     def camera_lister() -> Callable[[], tuple[CameraFound, ...]]:
         """Return what lists none: only Linux tells cameras apart for good."""

@@ -19,6 +19,7 @@ from usbshare.camera_svc.frame import Picture, Raw
 from usbshare.camera_svc.jpeg import check_jpeg
 from usbshare.camera_svc.making import Maker, Serialise
 from usbshare.camera_svc.placeholder import placeholder
+from usbshare.camera_svc.quarantine import CameraQuarantine
 from usbshare.camera_svc.source import SourceMaker, Wish
 from usbshare.camera_svc.sources import source_maker
 from usbshare.camera_svc.stats import Watcher
@@ -143,9 +144,11 @@ class OfferedCamera:
 class Registry:
     """The cameras of this host. Ids never are device paths, which change on replug."""
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, quarantine: CameraQuarantine | None = None) -> None:
         self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._encoding = encoding
+        self._quarantine = quarantine
+        self._seen: tuple[CameraFound, ...] | None = None
         self._cameras: dict[str, OfferedCamera] = {}
         self._plugged_in: set[str] = set()
         self._unplugged: set[str] = set()
@@ -157,6 +160,8 @@ class Registry:
 
     def add(self, config: CameraConfig, make_source: SourceMaker) -> OfferedCamera:
         """Offer a camera; it is opened for its first viewer, or now if it is always on."""
+        if self._quarantine is not None:
+            make_source = self._quarantine.guarded(config.source, make_source)
         offered = OfferedCamera(config, make_source, self._encoding, self._changed)
         self._cameras[config.id] = offered
         if config.always_on:
@@ -187,7 +192,9 @@ class Registry:
 
     def plugged_in(self, found: Iterable[CameraFound]) -> None:
         """Learn which cameras are plugged in; one that is watched stays until it is closed."""
-        there = {each.id: each for each in found}
+        self._seen = tuple(found)
+        allowed = self._quarantine.allowed(self._seen) if self._quarantine else self._seen
+        there = {each.id: each for each in allowed}
         self._unplugged = self._plugged_in - there.keys()
         for camera_id in there.keys() - self._cameras.keys():
             each = there[camera_id]
@@ -197,6 +204,14 @@ class Registry:
             self._plugged_in.add(camera_id)
         for camera_id in tuple(self._unplugged):
             self._drop_unplugged(self._cameras[camera_id])
+
+    def rules_changed(self) -> None:
+        """Learn that other devices may be allowed now; those that may not are let go at once."""
+        if self._seen is not None:
+            self.plugged_in(self._seen)
+        for offered in self.cameras:
+            if self._quarantine and (why := self._quarantine.why_not(offered.camera.config.source)):
+                offered.camera.withdraw(why)
 
     async def close(self) -> None:
         """Close every camera and let its streams end."""

@@ -12,15 +12,20 @@ from usbshare.camera_svc import convert
 from usbshare.camera_svc.device_list import CameraFound
 from usbshare.camera_svc.local_camera import camera_lister
 from usbshare.camera_svc.metrics import CameraCollector
+from usbshare.camera_svc.quarantine import CameraQuarantine
 from usbshare.camera_svc.registry import Encoding, Registry
 from usbshare.camera_svc.servicer import SERVICE_NAME, CameraServicer, add_to_server
 from usbshare.camera_svc.settings import Settings
 from usbshare.camera_svc.sources import source_maker
+from usbshare.common.access.devices import Quarantine
+from usbshare.common.access.guard import Guard, open_guard
+from usbshare.common.access.rights import ResourceKind
 from usbshare.common.announcing import announcing
 from usbshare.common.channel import VIDEO_KEEPALIVE
 from usbshare.common.discovery.instance import Endpoint, Kind
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
+from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
 from usbshare.common.site import Site
@@ -39,23 +44,37 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
     stopped = asyncio.Event()
     on_stop_signals(stopped.set)
     site = await _site(settings, insecure)
-    server = make_server(keepalive=VIDEO_KEEPALIVE)
+    async with open_guard(
+        site, service="camera-svc", tls=settings.tls, audit=settings.audit
+    ) as guard:
+        await _serve(settings, guard, stopped)
+
+
+async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
+    site = guard.site
+    server = make_server(guard.interceptors, VIDEO_KEEPALIVE)
     credentials = server_credentials(site) if site else None
     port = bind(server, settings.camera.listen, credentials, CAMERA_PORT)
     encoding = make_encoding()
-    registry, look = Registry(encoding), camera_lister()
+    quarantine = Quarantine(lambda: guard.rulebook.policy, guard.audit, "camera-svc", "camera")
+    registry, look = Registry(encoding, CameraQuarantine(quarantine)), camera_lister()
+    guard.rulebook.subscribe(registry.rules_changed)
+    guard.offers(ResourceKind.CAMERA, lambda: [camera.id for camera in registry.cameras])
     await _add_cameras(registry, settings, look)
-    add_to_server(CameraServicer(registry), server)
+    add_to_server(CameraServicer(registry, guard.gate, guard.audit), server)
+    guard.add_services(server)
     health_servicer = await add_standard_services(server, [SERVICE_NAME])
     if settings.camera.metrics:
         collector = CameraCollector(lambda: registry.cameras)
-        serve_metrics(settings.camera.metrics, "camera.metrics", METRICS_PORT, collector)
+        own = CertificateCollector(site)
+        serve_metrics(settings.camera.metrics, "camera.metrics", METRICS_PORT, collector, own)
     await server.start()
     settle_garbage()
     _say_ready(settings, port, site, registry)
     try:
         await run_until(
             stopped,
+            **guard.background(),
             follow_devices=_follow(registry, settings, look),
             announce=_announce(settings, port, site),
         )
@@ -75,7 +94,7 @@ async def _site(settings: Settings, insecure: bool) -> Site | None:
     if insecure:
         log.warning("plaintext: anybody on this computer may watch the cameras (--insecure)")
         return None
-    return await own_site(settings.tls.names)
+    return await own_site(settings.tls.names, settings.tls.certificate_days)
 
 
 async def _add_cameras(registry: Registry, settings: Settings, look: Look) -> None:

@@ -16,12 +16,16 @@ from usbshare.camera.v1.camera_pb2_grpc import (
     add_CameraServiceServicer_to_server,
 )
 from usbshare.camera_svc import convert
-from usbshare.camera_svc.registry import Registry
+from usbshare.camera_svc.registry import OfferedCamera, Registry
 from usbshare.camera_svc.snapshot import take_picture
 from usbshare.camera_svc.stats import Client
 from usbshare.camera_svc.watching import Watching
+from usbshare.camera_svc.witness import Witness
+from usbshare.common.access.gate import Gate
+from usbshare.common.access.rights import Resource, ResourceKind, Right
+from usbshare.common.audit.noting import Audit
 from usbshare.common.errors import InvalidArgumentError
-from usbshare.common.identity import peer_identity
+from usbshare.common.identity import Identity
 from usbshare.common.wire_time import duration, timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,15 +36,17 @@ OPEN_TIMEOUT_S = 10.0
 class CameraServicer(CameraServiceServicer):
     """Maps RPCs to the registry and its cameras."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, gate: Gate, audit: Audit | None = None) -> None:
         self._registry = registry
+        self._gate = gate
+        self._witness = Witness(time.monotonic, audit)
         self._started_at = time.monotonic()
 
     async def ListCameras(
         self, request: pb.ListCamerasRequest, context: Context
     ) -> pb.ListCamerasResponse:
-        """List every camera."""
-        cameras = [convert.camera_message(each) for each in self._registry.cameras]
+        """List every camera that the caller may view."""
+        cameras = [convert.camera_message(each) for each in self._visible(context)]
         return pb.ListCamerasResponse(cameras=cameras)
 
     async def Watch(  # type: ignore[override]  # the stub knows only generators
@@ -48,22 +54,36 @@ class CameraServicer(CameraServiceServicer):
     ) -> None:
         """Stream one camera; what is written is serialised already."""
         try:
-            first = await asyncio.wait_for(context.read(), OPEN_TIMEOUT_S)
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                first = await context.read()
         except TimeoutError as error:
             raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a stream must be `open`")
         asked = convert.asked(first.open)
         offered = self._registry.get(asked.camera_id)
-        watching = Watching(offered, asked, _client(asked.client_name, context), context.write)
-        await watching.serve(context.read, self._registry.ending)
+        caller = self._gate.caller(context)
+        resource = Resource(ResourceKind.CAMERA, offered.id)
+        client = _client(asked.client_name, caller)
+        watching = Watching(
+            offered,
+            asked,
+            client,
+            context.write,
+            lambda: self._gate.check(caller, Right.CONTROL, resource),
+            lambda changes: self._witness.controlled(client, offered.id, changes),
+        )
+        async with self._gate.permit(caller, Right.VIEW, resource):
+            with self._witness.watching(client, offered.id):
+                await watching.serve(context.read, self._registry.ending)
 
     async def Snapshot(self, request: pb.SnapshotRequest, context: Context) -> pb.SnapshotResponse:
         """Return one picture, fresh as asked."""
         asked = convert.asked_picture(request)
         offered = self._registry.get(asked.camera_id)
-        client = _client("snapshot", context)
+        client = _client("snapshot", self._gate.caller(context))
         picture = await take_picture(offered, client, asked.width, asked.quality, asked.max_age_s)
+        self._witness.pictured(client, offered.id)
         return pb.SnapshotResponse(frame=convert.frame_message(picture))
 
     async def GetControls(
@@ -78,7 +98,10 @@ class CameraServicer(CameraServiceServicer):
     ) -> pb.SetControlsResponse:
         """Change controls; the first change that cannot be made ends it."""
         changes = convert.control_changes(request.changes)
-        controls = await self._registry.get(request.camera_id).camera.change_controls(changes)
+        offered = self._registry.get(request.camera_id)
+        controls = await offered.camera.change_controls(changes)
+        client = _client("", self._gate.caller(context))
+        self._witness.controlled(client, offered.id, changes)
         return pb.SetControlsResponse(controls=convert.control_messages(controls))
 
     async def WatchStats(
@@ -87,12 +110,17 @@ class CameraServicer(CameraServiceServicer):
         """Stream counters until the client leaves or the service ends."""
         interval_s = convert.interval_s(request)
         while not self._registry.ending.done():
-            yield self._stats(request.camera_id)
+            yield self._stats(request.camera_id, context)
             await asyncio.wait((self._registry.ending,), timeout=interval_s)
 
-    def _stats(self, camera_id: str) -> pb.WatchStatsResponse:
+    def _visible(self, context: Context) -> list[OfferedCamera]:
+        caller = self._gate.caller(context)
+        cameras = {each.id: each for each in self._registry.cameras}
+        return [cameras[each] for each in self._gate.visible(caller, ResourceKind.CAMERA, cameras)]
+
+    def _stats(self, camera_id: str, context: Context) -> pb.WatchStatsResponse:
         registry, now = self._registry, time.monotonic()
-        cameras = [registry.get(camera_id)] if camera_id else registry.cameras
+        cameras = [registry.get(camera_id)] if camera_id else self._visible(context)
         return pb.WatchStatsResponse(
             time=timestamp(datetime.now(UTC)),
             uptime=duration(now - self._started_at),
@@ -113,6 +141,5 @@ def add_to_server(servicer: CameraServicer, server: grpc.aio.Server) -> None:
     server.add_registered_method_handlers(SERVICE_NAME, watch)
 
 
-def _client(name: str, context: Context) -> Client:
-    identity = peer_identity(context)
+def _client(name: str, identity: Identity) -> Client:
     return Client(name, identity.name, identity.address)

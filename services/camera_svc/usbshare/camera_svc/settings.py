@@ -11,6 +11,7 @@ from usbshare.camera_svc.camera import CameraConfig
 from usbshare.camera_svc.source import ControlChange, PixelFormat, Wish
 from usbshare.camera_svc.sources import check_source
 from usbshare.common.addresses import split_host_port
+from usbshare.common.audit.settings import AuditTable
 from usbshare.common.config import Table, checked
 from usbshare.common.discovery.settings import DiscoveryTable
 from usbshare.common.service_settings import TlsTable
@@ -87,6 +88,7 @@ class Settings(Table):
 
     camera: ServiceTable = Field(default_factory=ServiceTable)
     tls: TlsTable = Field(default_factory=TlsTable)
+    audit: AuditTable = Field(default_factory=AuditTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
     cameras: Annotated[dict[str, CameraTable], AfterValidator(_valid_ids)] = Field(
         default_factory=dict

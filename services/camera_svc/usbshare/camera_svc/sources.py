@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from usbshare.camera_svc.local_camera import local_camera
+from usbshare.camera_svc.local_camera import camera_node, local_camera
 from usbshare.camera_svc.mjpeg_source import FILE_SUFFIXES, MjpegSource
 from usbshare.camera_svc.sim_source import SimSource
 from usbshare.camera_svc.sim_url import SCHEME as SIMULATED
@@ -40,6 +40,14 @@ def source_maker(source: str, wish: Wish) -> SourceMaker:
 def is_device(source: str) -> bool:
     """Tell whether the source is a device of this computer, by number or by path."""
     return _DEVICE.fullmatch(source) is not None
+
+
+def local_node(source: str) -> str | None:
+    """Return the path behind a source: None if it is no path, empty if nobody can tell it."""
+    if is_device(source):
+        return camera_node(source)
+    path = source.removeprefix("file://")
+    return None if _URL.fullmatch(path) else path
 
 
 def _make(source: str, wish: Wish) -> Source:

@@ -35,9 +35,17 @@ class Watching:
     """
 
     def __init__(
-        self, offered: OfferedCamera, asked: convert.Asked, client: Client, write: Write
+        self,
+        offered: OfferedCamera,
+        asked: convert.Asked,
+        client: Client,
+        write: Write,
+        require_control: Callable[[], object],
+        controlled: Callable[[tuple[ControlChange, ...]], object],
     ) -> None:
         self._offered = offered
+        self._require_control = require_control
+        self._controlled = controlled
         self._news: deque[bytes] = deque()
         self._has_another_state = False
         self._opened_at = 0.0
@@ -130,7 +138,9 @@ class Watching:
 
     async def _carry_out(self, changes: tuple[ControlChange, ...]) -> None:
         try:
+            self._require_control()
             await self._offered.camera.change_controls(changes)
+            self._controlled(changes)
         except UsbshareError as error:
             self._answer_controls(str(error))
         else:

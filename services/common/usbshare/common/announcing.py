@@ -72,7 +72,7 @@ class Announcing:
         if not await _is_open(self.target):  # the usual case: nothing of gRPC's is started for it
             return False
         if (bundle := _own_bundle(self._site)) is None:
-            self._say("there is no client certificate of this computer's own site")
+            self._say("there is no certificate for this computer's services")
             return False
         name = ""
         channel = open_channel(self.target, bundle, keepalive=QUIET_KEEPALIVE)
@@ -143,10 +143,9 @@ def announcing(
 
 def _own_bundle(site: Site) -> ClientBundle | None:
     try:
-        bundle = ClientBundle.load(site.client_bundle)
+        return ClientBundle.load(site.host_bundle)
     except ConfigError:
         return None
-    return bundle if bundle.site == site.fingerprint else None
 
 
 def _discovery_service(settings: DiscoveryTable) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,10 @@ from usbshare.common.paths import rewrite
 
 # One file serves every process of a computer; each reads its own tables and passes over the rest.
 TABLES = frozenset(
-    {"service", "tls", "queue", "ports", "camera", "cameras", "discovery", "hosts", "bridge"}
+    {
+        *("service", "tls", "audit", "queue", "ports", "camera", "cameras"),
+        *("discovery", "hosts", "bridge"),
+    }
 )
 
 
@@ -52,8 +55,14 @@ def load_config(path: Path | None, model: type[TableT]) -> TableT:
     try:
         return model.model_validate(_own_tables(read_config(path), model))
     except ValidationError as error:
-        lines = [_explain(path, details, model) for details in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError(explain_mistakes(path, error, model, TABLES)) from None
+
+
+def explain_mistakes(
+    path: Path, error: ValidationError, model: type[Table], tables: Set[str] = frozenset()
+) -> str:
+    """Return a line for each mistake in a file, in which there may be tables of others."""
+    return "\n".join(_explain(path, details, model, tables) for details in error.errors())
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -121,11 +130,11 @@ def _own_tables(found: dict[str, Any], model: type[Table]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in others}
 
 
-def _explain(path: Path, details: ErrorDetails, model: type[BaseModel]) -> str:
+def _explain(path: Path, details: ErrorDetails, model: type[BaseModel], tables: Set[str]) -> str:
     key = ".".join(str(part) for part in details["loc"])
     if details["type"] == "extra_forbidden":
         is_table = len(details["loc"]) == 1
-        keys = TABLES if is_table else _keys_beside(model, details["loc"])
+        keys = (is_table and tables) or _keys_beside(model, details["loc"])
         accepted = ", ".join(sorted(keys))
         return f"{path}: {key}: no such key; accepted: {accepted}"
     if details["type"] == "missing":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from usbshare.common.errors import ConfigError
 from usbshare.common.line import Device, LineSettings
@@ -22,20 +23,38 @@ _WINDOWS_NAME = re.compile(r"(\\\\\.\\.+|COM\d+)", re.IGNORECASE)
 
 
 def open_device_for(
-    source: str, settings: LineSettings, *, dtr: bool | None = None, rts: bool | None = None
+    source: str,
+    settings: LineSettings,
+    *,
+    dtr: bool | None = None,
+    rts: bool | None = None,
+    admit: Callable[[str], None] | None = None,
 ) -> Device:
     """Return a device still to be opened; raises ConfigError for a malformed name.
 
     `source` is a path, a Windows name (COM3), `usb:VID:PID[:SERIAL]`, which is looked up at each
-    `open`, or a pyserial URL (socket://, rfc2217://, loop://).
+    `open`, or a pyserial URL (socket://, rfc2217://, loop://). `admit` is asked at each `open`, in
+    a thread, with the path or URL; it raises DeviceError where that must not be opened.
     """
     if not source:
         raise ConfigError("the device's name is empty")
-    if source.lower().startswith(_USB):
-        wanted = parse_usb_name(source)
-        return LocalDevice(
-            lambda: path_of(wanted, list_serial_devices()), settings, dtr=dtr, rts=rts
-        )
+    name = _admitted(_locator(source), admit) if admit else _locator(source)
     if "://" in source or _WINDOWS_NAME.fullmatch(source):
-        return ThreadedDevice(source, settings, dtr=dtr, rts=rts)
-    return LocalDevice(source, settings, dtr=dtr, rts=rts)
+        return ThreadedDevice(name, settings, dtr=dtr, rts=rts)
+    return LocalDevice(name, settings, dtr=dtr, rts=rts)
+
+
+def _locator(source: str) -> str | Callable[[], str]:
+    if not source.lower().startswith(_USB):
+        return source
+    wanted = parse_usb_name(source)
+    return lambda: path_of(wanted, list_serial_devices())
+
+
+def _admitted(name: str | Callable[[], str], admit: Callable[[str], None]) -> Callable[[], str]:
+    def locate() -> str:
+        found = name() if callable(name) else name
+        admit(found)
+        return found
+
+    return locate

@@ -12,6 +12,7 @@ from usbshare.common import certificates
 from usbshare.common.channel import Target
 from usbshare.common.errors import ConfigError
 from usbshare.common.probe import Finding, Probe, probe
+from usbshare.common.shown_certificate import read_shown
 from usbshare.common.tls import ClientBundle
 
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64  # X509_V_ERR_… of OpenSSL
@@ -120,11 +121,23 @@ _SERVER_TEXTS: dict[int, Callable[[Probe, Target], str]] = {
 
 
 def _why_refused(result: Probe, bundle: ClientBundle) -> str:
-    if bundle.expires < datetime.now(UTC):
-        return f"it expired on {bundle.expires:%Y-%m-%d}: {_RENEW}"
+    if trouble := _own_trouble(bundle, datetime.now(UTC)):
+        return trouble
     for alert, text in _ALERTS.items():
         if alert in result.detail:
             return text
-    if not bundle.is_consistent:
-        return f"it is of another site than the CA beside it: {_COPY}"
+    if problem := read_shown(bundle.chain).problem:
+        return f"it {problem}"
     return f"it may be of an older site, or the host's clock is wrong: {_COPY}, check that clock"
+
+
+def _own_trouble(bundle: ClientBundle, now: datetime) -> str:
+    """Return what anybody would find wrong with the bundle's certificate, or ""."""
+    certificate = x509.load_pem_x509_certificate(bundle.chain)
+    if bundle.expires < now:
+        return f"it expired on {bundle.expires:%Y-%m-%d}: {_RENEW}"
+    if (start := certificate.not_valid_before_utc) > now:
+        return f"it is valid only from {start:%Y-%m-%d %H:%M} UTC: set the clocks of both computers"
+    if certificates.is_issued_by(certificate, certificate):
+        return f"it is signed by itself, not by the site: {_COPY}"
+    return "" if bundle.is_consistent else f"it is of another site than the CA beside it: {_COPY}"

@@ -2,7 +2,9 @@
 
 
 class UsbshareError(Exception):
-    """Base of all errors whose text is meant for people."""
+    """Base of all errors whose text is meant for people; `about` is the port or camera, if any."""
+
+    about = ""
 
 
 class InvalidArgumentError(UsbshareError):
@@ -39,6 +41,14 @@ class SessionLostError(UsbshareError):
 
 class PermissionDeniedError(UsbshareError):
     """The identity is known and may not do that."""
+
+
+class ConfirmationNeededError(UsbshareError):
+    """The right counts only after a second factor was confirmed."""
+
+
+class AuditUnavailableError(UsbshareError):
+    """The audit log cannot be written, without which nobody may control."""
 
 
 class NotSupportedError(UsbshareError):

@@ -11,6 +11,8 @@ import click
 
 from usbshare.common.config import Table, dumps_config
 from usbshare.common.errors import ConfigError, UsbshareError
+from usbshare.common.grpc_environment import trace_handshakes
+from usbshare.common.open_files import allow_most_open_files
 
 CONFIG_EXIT = 2
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
@@ -53,6 +55,13 @@ def is_about_config(settings: Table, path: Path | None, *, check: bool, dump: bo
     elif check:
         click.echo(f"{path or 'no configuration file'}: correct")
     return dump or check
+
+
+def prepare_to_serve(*, insecure: bool) -> None:
+    """Do what a process that serves needs before it imports gRPC."""
+    if not insecure:
+        trace_handshakes()
+    allow_most_open_files()
 
 
 def teller(name: str) -> Callable[[str], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -19,9 +20,9 @@ _log = logging.getLogger(__name__)
 GRACE_S = 3.0
 
 
-async def own_site(names: Iterable[str]) -> Site:
-    """Return the site of this computer, made on first start."""
-    return await asyncio.to_thread(_own_site, names)
+async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
+    """Return the site of this computer, made on first start; new certificates last that long."""
+    return await asyncio.to_thread(_own_site, names, timedelta(days=certificate_days))
 
 
 def address_and_trust(listen: str, port: int, site: Site | None) -> str:
@@ -57,8 +58,8 @@ async def stop_server(
     _log.info("stopped")
 
 
-def _own_site(names: Iterable[str]) -> Site:
-    site = ensure_site(config_folder(), host_names(names))
+def _own_site(names: Iterable[str], life: timedelta) -> Site:
+    site = ensure_site(config_folder(), host_names(names), life=life)
     if site.is_new:
-        _log.info("made site %s; for another PC copy %s", site.id, site.client_bundle)
+        _log.info("made site %s; to let another PC in: `serial-svc pki invite`", site.id)
     return site

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from usbshare.common import errors
 from usbshare.common.errors import UsbshareError
+from usbshare.common.rpc_handlers import (
+    Behaviour,
+    Context,
+    Handler,
+    run_single,
+    run_stream,
+    wrapped,
+)
 
 _log = logging.getLogger(__name__)
 _INTERNAL_TEXT = "internal error; see the service's log"
@@ -24,6 +30,8 @@ _CODES: dict[type[UsbshareError], grpc.StatusCode] = {
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
@@ -42,10 +50,6 @@ _UNNAMED: dict[grpc.StatusCode, type[UsbshareError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.ConnectionRefusedByPeerError,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.ConnectionRefusedByPeerError,
 }
-
-# Strings: these classes are generic in their stubs only.
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 def code_of(error: UsbshareError) -> grpc.StatusCode:
@@ -67,39 +71,23 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> Handler | None:
         """Wrap the method's handler, if there is such a method."""
         handler = await continuation(handler_call_details)
         return None if handler is None else _guarded(handler, handler_call_details.method)
 
 
-def _guarded(handler: _Handler, method: str) -> _Handler:
-    make, behaviour = _maker_and_behaviour(handler)
-    wrap = _guard_stream if handler.response_streaming else _guard_single
-    return make(
-        wrap(behaviour, method),
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
+def _guarded(handler: Handler, method: str) -> Handler:
+    guard = _guard_stream if handler.response_streaming else _guard_single
+    return wrapped(handler, lambda behaviour: guard(behaviour, method))
 
 
-def _maker_and_behaviour(handler: _Handler) -> tuple[Callable[..., _Handler], Any]:
-    if handler.request_streaming:
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler, handler.stream_stream
-        return grpc.stream_unary_rpc_method_handler, handler.stream_unary
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler, handler.unary_stream
-    return grpc.unary_unary_rpc_method_handler, handler.unary_unary
-
-
-def _guard_single(behaviour: Callable[..., Any], method: str) -> Callable[..., Awaitable[Any]]:
-    async def call(request: Any, context: _Context) -> Any:
+def _guard_single(behaviour: Behaviour, method: str) -> Callable[..., Awaitable[Any]]:
+    async def call(request: Any, context: Context) -> Any:
         try:
-            response = behaviour(request, context)
-            return await response if inspect.isawaitable(response) else response
+            return await run_single(behaviour, request, context)
         except grpc.aio.AbortError:
             raise
         except Exception as error:
@@ -108,10 +96,10 @@ def _guard_single(behaviour: Callable[..., Any], method: str) -> Callable[..., A
     return call
 
 
-def _guard_stream(behaviour: Callable[..., Any], method: str) -> Callable[..., Awaitable[None]]:
-    async def call(request: Any, context: _Context) -> None:
+def _guard_stream(behaviour: Behaviour, method: str) -> Callable[..., Awaitable[None]]:
+    async def call(request: Any, context: Context) -> None:
         try:
-            await _run_stream(behaviour(request, context), context)
+            await run_stream(behaviour, request, context)
         except grpc.aio.AbortError:
             raise
         except Exception as error:
@@ -120,16 +108,7 @@ def _guard_stream(behaviour: Callable[..., Any], method: str) -> Callable[..., A
     return call
 
 
-async def _run_stream(responses: Any, context: _Context) -> None:
-    if not inspect.isasyncgen(responses):
-        await responses
-        return
-    async with aclosing(responses):
-        async for response in responses:
-            await context.write(response)
-
-
-async def _abort(context: _Context, error: Exception, method: str) -> NoReturn:
+async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
     domain = _domain_error(error)
     code = grpc.StatusCode.INTERNAL if domain is None else code_of(domain)
     if isinstance(error, NotImplementedError) and _is_unimplemented(context):
@@ -150,7 +129,7 @@ def _domain_error(error: BaseException) -> UsbshareError | None:
     return error if isinstance(error, UsbshareError) else None
 
 
-def _is_unimplemented(context: _Context) -> bool:
+def _is_unimplemented(context: Context) -> bool:
     # Set by the generated base just before it raises; our own NotImplementedError is a bug.
     return context.code() is grpc.StatusCode.UNIMPLEMENTED
 

@@ -27,6 +27,7 @@ class SerialDeviceFound:
     manufacturer: str | None
     product: str | None
     description: str
+    location: str | None = None
 
     @property
     def ids(self) -> str:
@@ -78,6 +79,7 @@ def list_serial_devices() -> list[SerialDeviceFound]:
             manufacturer=port.manufacturer,
             product=port.product,
             description=port.description,
+            location=port.location,
         )
         for port in sorted(list_ports.comports())
         if port.vid is not None

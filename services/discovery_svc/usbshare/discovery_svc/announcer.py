@@ -36,6 +36,11 @@ class Announcer:
         self._offer = offer
         self._changed()
 
+    def is_of_site(self, fingerprint: str) -> None:
+        """Tell this site from now on: it has another authority."""
+        self._base = replace(self._base, site=fingerprint)
+        self._changed()
+
     async def start(self) -> None:
         """Tell this host's own clients; nothing goes out yet."""
         await self._look(None)

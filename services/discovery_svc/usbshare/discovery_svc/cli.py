@@ -6,25 +6,29 @@ from pathlib import Path
 
 import click
 
+from usbshare.common.audit.cli import audit_commands
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side, import_older_settings
 from usbshare.common.paths import find_config
+from usbshare.common.pki.cli import pki_group
 from usbshare.common.service_cli import (
     CONTEXT,
     is_about_config,
+    prepare_to_serve,
     run_command_line,
     service_options,
     teller,
 )
-from usbshare.discovery_svc.service import serve
 from usbshare.discovery_svc.settings import Settings
 
 
-@click.command(context_settings=CONTEXT)
+@click.group(invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_DISCOVERY_LISTEN")
+@click.pass_context
 def cli(
+    context: click.Context,
     config: Path | None,
     listen: str | None,
     insecure: bool,
@@ -36,6 +40,8 @@ def cli(
     Services of this computer register by themselves; hosts that multicast does not reach are
     listed in the configuration, as [hosts.NAME].
     """
+    if context.invoked_subcommand is not None:
+        return
     if not (check_config or dump_config):
         import_older_settings(Side.SERVER, config, teller("discovery-svc"))
     path = find_config(config)
@@ -43,7 +49,14 @@ def cli(
     if not is_about_config(settings, path, check=check_config, dump=dump_config):
         table = settings.discovery
         set_up_logging(table.log_level, as_json=table.log_format == "json")
+        prepare_to_serve(insecure=insecure)
+        from usbshare.discovery_svc.service import serve  # noqa: PLC0415 - gRPC reads its settings then
+
         run(serve(settings, insecure=insecure))
+
+
+cli.add_command(audit_commands("discovery-svc"))
+cli.add_command(pki_group("discovery-svc"))
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ class InstanceWriter:
     """Makes messages of entries; `wall_offset_s` is what the catalogue's clock lacks to 1970."""
 
     def __init__(self, own_site: str, wall_offset_s: float) -> None:
-        self._own_site = own_site
+        self.own_site = own_site
         self._wall_offset_s = wall_offset_s
 
     def instance(self, entry: Entry) -> pb.Instance:
@@ -115,7 +115,7 @@ class InstanceWriter:
             port_ids=known.port_ids,
             tls=known.tls,
             site=known.site,
-            is_own_site=bool(known.site) and known.site == self._own_site,
+            is_own_site=bool(known.site) and known.site == self.own_site,
             version=known.version,
             sources=sorted(_SOURCE_CODES[each] for each in entry.sources if each in _SOURCE_CODES),
             last_seen_time=timestamp_of(entry.last_seen + self._wall_offset_s),

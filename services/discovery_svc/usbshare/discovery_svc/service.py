@@ -12,6 +12,8 @@ from typing import TypeVar
 import grpc
 from grpc_health.v1.health import aio as health
 
+from usbshare.common.access.gate import DISCOVERY
+from usbshare.common.access.guard import Guard, open_guard
 from usbshare.common.addresses import split_host_port
 from usbshare.common.channel import QUIET_KEEPALIVE
 from usbshare.common.discovery.beacon import BeaconPublisher
@@ -22,6 +24,7 @@ from usbshare.common.discovery.settings import DISCOVERY_PORT
 from usbshare.common.errors import ConfigError
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
+from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
 from usbshare.common.site import Site
@@ -34,6 +37,7 @@ from usbshare.discovery_svc.metrics import SourceCollector
 from usbshare.discovery_svc.registrations import Registrations
 from usbshare.discovery_svc.servicer import DiscoveryServicer
 from usbshare.discovery_svc.settings import Settings
+from usbshare.discovery_svc.site_news import follow_site
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +53,27 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
     stopped = asyncio.Event()
     on_stop_signals(stopped.set)
     site = await _site(settings, insecure)
-    server = make_server(keepalive=QUIET_KEEPALIVE)
+    async with open_guard(site, service=DISCOVERY, tls=settings.tls, audit=settings.audit) as guard:
+        await _serve(settings, guard, stopped)
+
+
+async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
+    site = guard.site
+    server = make_server(guard.interceptors, QUIET_KEEPALIVE)
     credentials = server_credentials(site) if site else None
     port = bind(server, settings.discovery.listen, credentials, DISCOVERY_PORT)
     finder = Finder(settings.discovery, settings.hosts, _bundle(site), time.monotonic)
     finder.add_counters(Source.LOCAL)
     announcer = _announcer(settings, port, site, finder)
-    servicer = _servicer(site, finder, announcer)
+    writer = InstanceWriter(site.fingerprint if site else "", time.time() - time.monotonic())
+    servicer = _servicer(guard, finder, announcer, writer)
     add_DiscoveryServiceServicer_to_server(servicer, server)
+    guard.add_services(server)
     health_servicer = await add_standard_services(server, [SERVICE_NAME])
     if settings.discovery.metrics:
         collector = SourceCollector(_on_loop(finder.stats), _on_loop(finder.active_instances))
-        serve_metrics(settings.discovery.metrics, "discovery.metrics", METRICS_PORT, collector)
+        own = CertificateCollector(site)
+        serve_metrics(settings.discovery.metrics, "discovery.metrics", METRICS_PORT, collector, own)
     await server.start()
     async with AsyncExitStack() as exits:
         exits.push_async_callback(_stop_server, server, health_servicer, servicer)
@@ -71,14 +84,20 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
         where = address_and_trust(settings.discovery.listen, port, site)
         log.info("discovery-svc ready at %s, name %r", where, announcer.name)
         announcing = announcer.run(finder.mdns, _publisher(settings, finder))
-        await run_until(stopped, announce=announcing, find=finder.run())
+        await run_until(
+            stopped,
+            **guard.background(),
+            announce=announcing,
+            find=finder.run(),
+            follow_site=_follow_site(site, finder, announcer, writer),
+        )
 
 
 async def _site(settings: Settings, insecure: bool) -> Site | None:
     if insecure:
         log.warning("plaintext: anybody on this computer may announce services (--insecure)")
         return None
-    return await own_site(settings.tls.names)
+    return await own_site(settings.tls.names, settings.tls.certificate_days)
 
 
 def _bundle(site: Site | None) -> ClientBundle | None:
@@ -86,7 +105,7 @@ def _bundle(site: Site | None) -> ClientBundle | None:
     if site is None:
         return None
     try:
-        return ClientBundle.load(site.client_bundle)
+        return ClientBundle.load(site.host_bundle)
     except ConfigError as error:
         log.warning("hosts of this site are only knocked at, not asked for their health: %s", error)
         return None
@@ -108,10 +127,28 @@ def _announcer(settings: Settings, port: int, site: Site | None, finder: Finder)
     return Announcer(instance, table.chosen_interfaces, finder.catalogue)
 
 
-def _servicer(site: Site | None, finder: Finder, announcer: Announcer) -> DiscoveryServicer:
+async def _follow_site(
+    site: Site | None, finder: Finder, announcer: Announcer, writer: InstanceWriter
+) -> None:
+    """Go on with the site's certificates of the moment."""
+    if site is None:
+        await asyncio.get_running_loop().create_future()
+        return
+
+    def told(fingerprint: str) -> None:
+        writer.own_site = fingerprint
+        announcer.is_of_site(fingerprint)
+
+    await follow_site(site, told, finder.liveness.use)
+
+
+def _servicer(
+    guard: Guard, finder: Finder, announcer: Announcer, writer: InstanceWriter
+) -> DiscoveryServicer:
     registrations = Registrations(time.monotonic, announcer.offered)
-    writer = InstanceWriter(site.fingerprint if site else "", time.time() - time.monotonic())
-    return DiscoveryServicer(finder, registrations, writer, lambda: announcer.name)
+    return DiscoveryServicer(
+        finder, registrations, writer, lambda: announcer.name, guard.gate, guard.audit
+    )
 
 
 def _publisher(settings: Settings, finder: Finder) -> BeaconPublisher | None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import grpc
 
+from usbshare.common.access.gate import Gate
+from usbshare.common.audit.noting import Audit, NullAudit
 from usbshare.common.discovery import watch as watching
 from usbshare.common.discovery.finder import Finder
 from usbshare.common.errors import LimitError, SessionLostError
-from usbshare.common.identity import peer_identity
+from usbshare.common.identity import Identity
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceServicer
 from usbshare.discovery_svc import convert
@@ -33,11 +35,15 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         registrations: Registrations,
         writer: InstanceWriter,
         own_name: Callable[[], str],
+        gate: Gate,
+        audit: Audit | None = None,
     ) -> None:
         self._finder = finder
         self._registrations = registrations
         self._writer = writer
         self._own_name = own_name
+        self._gate = gate
+        self._audit = audit or NullAudit()
         self._watches = 0
         self._ending = asyncio.Event()
 
@@ -74,17 +80,19 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         self, request_iterator: AsyncIterator[pb.AnnounceRequest], context: Context
     ) -> None:
         """Register services until the stream ends or is not renewed in time."""
-        identity = peer_identity(context)
+        identity = self._gate.caller(context)
         require_own_host(identity.address)
         first = await _read_within(context, FIRST_REQUEST_TIMEOUT_S, "no registration came")
         if first is grpc.aio.EOF:
             return
         offer, ttl_s = convert.offer_of(first), convert.ttl_s(first)
         lease = self._registrations.take(identity.name, offer, ttl_s)
+        self._note("announced", identity, lease)
         try:
             await self._keep(lease, context)
         finally:
             self._registrations.end(lease)
+            self._note("announcement ended", identity, lease)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         """Return the counters of each source."""
@@ -98,7 +106,13 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         """Set the counters to zero; return what they were."""
         finder = self._finder
         sources = convert.stats_messages(finder.reset_stats(), finder.active_instances())
+        caller = self._gate.caller(context)
+        self._audit.note("counters reset", who=caller.name, address=caller.address)
         return pb.ResetStatsResponse(sources=sources)
+
+    def _note(self, event: str, caller: Identity, lease: Lease) -> None:
+        services = {each.kind.value: each.port for each in lease.offer.endpoints}
+        self._audit.note(event, who=caller.name, address=caller.address, services=services)
 
     async def _serve_watch(self, watch: watching.Watch, context: Context) -> None:
         tasks = [

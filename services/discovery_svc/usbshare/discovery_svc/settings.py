@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from usbshare.common.audit.settings import AuditTable
 from usbshare.common.config import Table
 from usbshare.common.discovery.settings import DiscoveryTable, Hosts
 from usbshare.common.service_settings import TlsTable
@@ -14,4 +15,5 @@ class Settings(Table):
 
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
     tls: TlsTable = Field(default_factory=TlsTable)
+    audit: AuditTable = Field(default_factory=AuditTable)
     hosts: Hosts = Field(default_factory=dict)

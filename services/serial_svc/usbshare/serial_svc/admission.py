@@ -43,6 +43,7 @@ class Admission:
             lost, why_not = self._take_up(client, resumption)
             if lost is not None:
                 log.info("session %s taken up by %s", lost.client.session_id, client.peer)
+                self._port.witness.resumed(lost.client, client.peer)
                 return lost
         if client.mode is Mode.CONTROL:
             await self._make_way(client)
@@ -65,6 +66,7 @@ class Admission:
             port.watch.begin(session)
         port.changed()
         log.info("session %s opened by %s", client.session_id, session.holder)
+        port.witness.opened(client)
         return session
 
     def _opened(self, session: Session) -> Opened:

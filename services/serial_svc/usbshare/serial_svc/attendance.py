@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from usbshare.common.errors import PortHeldError
-from usbshare.serial_svc.client import Mode
+from usbshare.serial_svc.client import Client, Mode, Resumption
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import SessionEvent
 from usbshare.serial_svc.outbox import Outbox
@@ -43,6 +43,13 @@ class Attendance:
     def observers(self) -> int:
         """How many observe."""
         return sum(s.client.mode is Mode.OBSERVE for s in self._sessions.values())
+
+    def is_to_resume(self, client: Client, resumption: Resumption | None) -> bool:
+        """Tell whether a client asks for the session in control, and it is its own."""
+        held = self.control
+        if resumption is None or held is None:
+            return False
+        return held.token == resumption.token and held.client.identity == client.identity
 
     def take_control(self, session: Session) -> None:
         """Reserve control; raises PortHeldError naming who has it."""

@@ -8,19 +8,23 @@ from pathlib import Path
 
 import click
 
+from usbshare.common.access.devices_cli import devices_group
+from usbshare.common.audit.cli import audit_commands
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side, import_older_settings
 from usbshare.common.paths import find_config
+from usbshare.common.pki.cli import pki_group
 from usbshare.common.service_cli import (
     CONTEXT,
     is_about_config,
+    prepare_to_serve,
     run_command_line,
     service_options,
     teller,
 )
-from usbshare.serial_svc.service import serve
+from usbshare.serial_svc.quarantine import plugged_in_ports
 from usbshare.serial_svc.settings import Settings
 
 
@@ -48,6 +52,9 @@ def cli(
     settings = _with_flags(load_config(path, Settings), listen)
     if not is_about_config(settings, path, check=check_config, dump=dump_config):
         set_up_logging(settings.service.log_level, as_json=settings.service.log_format == "json")
+        prepare_to_serve(insecure=insecure)
+        from usbshare.serial_svc.service import serve  # noqa: PLC0415 - gRPC reads its settings then
+
         run(serve(settings, insecure=insecure))
 
 
@@ -82,6 +89,11 @@ def doctor(context: click.Context, config: Path | None, listen: str | None, as_j
     what = examined(config or outer.get("config"), listen or outer.get("listen"))
     if not run(check_up(list(steps(what)), click.echo, as_json=as_json)):
         context.exit(1)
+
+
+cli.add_command(devices_group("serial-svc", plugged_in_ports))
+cli.add_command(audit_commands("serial-svc"))
+cli.add_command(pki_group("serial-svc"))
 
 
 def main() -> None:

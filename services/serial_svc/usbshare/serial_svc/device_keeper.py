@@ -79,15 +79,16 @@ class DeviceKeeper:
             self.run(self._reopen(), "reopen")
         return True
 
-    def noticed(self, *, present: bool) -> bool:
+    def noticed(self, *, present: bool, why_not: str = "not plugged in") -> bool:
         """Note whether there is something to open; True if that changed the state."""
-        if self.device is not None or self._looking or present == (self.state is not ABSENT):
+        if self.device is not None or self._looking:
             return False
-        if present:
-            self.state, self.reason = PortState.AVAILABLE, NOT_OPENED
-        else:
-            self.state, self.reason = ABSENT, "not plugged in"
-        return True
+        if present and self.state is not ABSENT:
+            return False
+        now = (PortState.AVAILABLE, NOT_OPENED) if present else (ABSENT, why_not)
+        before = self.state, self.reason
+        self.state, self.reason = now
+        return before != now
 
     async def close(self) -> None:
         """Close the device for good."""

@@ -46,7 +46,9 @@ class LineOperations:
         if not await self._settle():
             why = "the line stands still: the bytes before have not left"
             return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
+        before = self._port.settings
         effective = await self._port.configure(settings)
+        self._port.witness.configured(self._session.client, before, effective)
         return OperationResult(operation_id, OperationOutcome.OK, settings=effective)
 
     async def set_lines(

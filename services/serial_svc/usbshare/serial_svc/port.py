@@ -7,10 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from usbshare.common.errors import (
-    DeviceError,
-    DrainingError,
-)
+from usbshare.common.errors import DeviceError, DrainingError
 from usbshare.common.line import Device, LineSettings, ModemLines
 from usbshare.common.profiles import GRBL, RAW, Profile
 from usbshare.serial_svc.active_ports import ActivePorts
@@ -41,6 +38,7 @@ from usbshare.serial_svc.session import Session
 from usbshare.serial_svc.signal import Signal
 from usbshare.serial_svc.stats import PortCounters
 from usbshare.serial_svc.stop_path import StopPath
+from usbshare.serial_svc.witness import Witness
 from usbshare.serial_svc.writer import PortWriter
 
 log = logging.getLogger(__name__)
@@ -58,8 +56,10 @@ class SerialPort:
         clock: Callable[[], float],
         on_change: Callable[[], None],
         active_ports: ActivePorts | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.config = config
+        self.witness = witness or Witness(config.id, clock)
         self.epoch = 1
         self.latched = False
         self.profile = config.profile or RAW
@@ -162,6 +162,7 @@ class SerialPort:
         dropped = self.scheduler.waiting_of(session)[0]
         self.release_control(session)
         log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
+        self.witness.closed(session.client, dropped)
         self.changed()
 
     def release_control(self, session: Session) -> None:
@@ -303,9 +304,9 @@ class SerialPort:
         """Open the device unless it is open; raises DeviceError naming the port and the reason."""
         await self._keeper.ensure_open()
 
-    def noticed(self, *, present: bool) -> None:
+    def noticed(self, *, present: bool, why_not: str = "not plugged in") -> None:
         """Note whether there is a device to open."""
-        if self._keeper.noticed(present=present):
+        if self._keeper.noticed(present=present, why_not=why_not):
             self.changed()
 
     async def close(self) -> None:
@@ -355,6 +356,7 @@ class SerialPort:
         self._line_changed()
         self._writer.attach(device)
         log.info("port '%s' opened: %s", self.id, self.config.source)
+        self.witness.device_opened(self.config.source)
         self.left_over.device_opened()
         self.changed()
 
@@ -371,6 +373,7 @@ class SerialPort:
         self.counters.device_errors += 1
         self.epoch += 1
         log.warning("port '%s' lost its device: %s", self.id, reason)
+        self.witness.device_lost(reason)
         if self.config.profile is None:
             self.profile = RAW
             self._intake.recognise()

@@ -6,16 +6,21 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 
+from usbshare.common.audit.noting import Audit
 from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.quarantine import PortQuarantine, withdraw
 from usbshare.serial_svc.signal import Signal
 from usbshare.serial_svc.sources import device_maker, is_present
+from usbshare.serial_svc.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +41,21 @@ class Change(Enum):
 class Registry:
     """The ports of this host. Ids never are device paths, which change on replug."""
 
-    def __init__(self, clock: Callable[[], float], active: ActivePorts | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        active: ActivePorts | None = None,
+        quarantine: PortQuarantine | None = None,
+        audit: Audit | None = None,
+        *,
+        audits_contents: bool = False,
+    ) -> None:
         self._clock = clock
         self._active = active
+        self._quarantine = quarantine
+        self._audit = audit
+        self._audits_contents = audits_contents
+        self._rules_changed = asyncio.Event()
         self._ports: dict[str, SerialPort] = {}
         self._changed = Signal()
 
@@ -49,9 +66,9 @@ class Registry:
 
     def add(self, config: PortConfig) -> SerialPort:
         """Add a port; its device is opened at first use."""
-        port = SerialPort(
-            config, device_maker(config), self._clock, self._changed.fire, self._active
-        )
+        maker = device_maker(config, self._quarantine.admit if self._quarantine else None)
+        witness = Witness(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
+        port = SerialPort(config, maker, self._clock, self._changed.fire, self._active, witness)
         self._ports[config.id] = port
         self._changed.fire()
         return port
@@ -69,36 +86,60 @@ class Registry:
             raise NotFoundError(f"no port {repr(port_id)[:66]} here; there are: {names}")
         return self._ports[port_id]
 
-    async def watch(self) -> AsyncIterator[tuple[Change, PortDescription]]:
-        """Yield the ports there are, then every change, until cancelled."""
+    async def watch(
+        self, is_shown: Callable[[str], bool] = lambda _: True
+    ) -> AsyncIterator[tuple[Change, PortDescription]]:
+        """Yield the ports there are of those shown, then every change, until cancelled."""
         known: dict[str, PortDescription] = {}
         change = Change.EXISTING
         while True:
-            now = {port.id: port.describe() for port in self.ports}
+            now = self._described(is_shown)
             for port_id in known.keys() - now.keys():
                 yield Change.REMOVED, known[port_id]
             for port_id, description in now.items():
                 if known.get(port_id) != description:
                     yield (change if port_id not in known else Change.UPDATED), description
             known, change = now, Change.ADDED
-            if known == {port.id: port.describe() for port in self.ports}:
+            if known == self._described(is_shown):
                 await self._changed.wait()
+
+    def _described(self, is_shown: Callable[[str], bool]) -> dict[str, PortDescription]:
+        return {port.id: port.describe() for port in self.ports if is_shown(port.id)}
 
     async def follow(self, offered: QueueLimits | None) -> None:
         """Notice devices that come and go, for ever; see `scan`."""
         while True:
-            await asyncio.sleep(SCAN_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SCAN_INTERVAL_S):
+                    await self._rules_changed.wait()
+            self._rules_changed.clear()
             await self.scan(offered)
+
+    def rules_changed(self) -> None:
+        """Learn that others may be allowed or shown now: `follow` and `watch` look at once."""
+        self._changed.fire()
+        self._rules_changed.set()
 
     async def scan(self, offered: QueueLimits | None) -> None:
         """Notice which devices are there; with `offered` limits, offer every USB serial port."""
         sources = [port.config.source for port in self.ports]
-        plugged_in, present = await asyncio.to_thread(_look, sources)
+        seen = await asyncio.to_thread(_look, sources, self._quarantine)
         for port in self.ports:
-            if port.config.source in present:
-                port.noticed(present=present[port.config.source])
+            source = port.config.source
+            if (why := seen.held_back.get(source)) is not None:
+                await self._hold_back(port, why)
+            elif source in seen.present:
+                port.noticed(present=seen.present[source])
         if offered is not None:
-            await self._offer(dict(name_devices(plugged_in)), offered)
+            named = name_devices(seen.plugged_in)  # all, lest a quarantine renames the others
+            allowed = {port_id: found for port_id, found in named if found in seen.allowed}
+            await self._offer(allowed, offered)
+
+    async def _hold_back(self, port: SerialPort, why: str) -> None:
+        if port.is_open:
+            await withdraw(port, why)
+        else:
+            port.noticed(present=False, why_not=why)
 
     async def _offer(self, found: dict[str, SerialDeviceFound], limits: QueueLimits) -> None:
         for port_id in found.keys() - self._ports.keys():
@@ -150,7 +191,21 @@ def _plugged_in(port_id: str, found: SerialDeviceFound, queue: QueueLimits) -> P
     return PortConfig(port_id, source, found.description or "", queue=queue, usb=usb)
 
 
-def _look(sources: list[str]) -> tuple[list[SerialDeviceFound], dict[str, bool]]:
-    """Return what is plugged in, and of each source whether it is there; blocks for some ms."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look found; `present` and `held_back` are by source, the latter with the reason."""
+
+    plugged_in: list[SerialDeviceFound]
+    allowed: list[SerialDeviceFound]
+    present: dict[str, bool]
+    held_back: dict[str, str]
+
+
+def _look(sources: list[str], quarantine: PortQuarantine | None) -> _Seen:
+    """Look at what is plugged in, and at each source; blocks for some ms."""
     plugged_in = list_serial_devices()
-    return plugged_in, {source: is_present(source, plugged_in) for source in sources}
+    present = {source: is_present(source, plugged_in) for source in sources}
+    if quarantine is None:
+        return _Seen(plugged_in, plugged_in, present, {})
+    allowed = quarantine.allowed(plugged_in)
+    return _Seen(plugged_in, allowed, present, quarantine.held_back(sources, plugged_in))

@@ -6,12 +6,16 @@ import asyncio
 import logging
 import time
 
+from usbshare.common.access.devices import Quarantine
+from usbshare.common.access.guard import Guard, open_guard
+from usbshare.common.access.rights import ResourceKind
 from usbshare.common.addresses import split_host_port
 from usbshare.common.announcing import Announcing, announcing
 from usbshare.common.discovery.instance import Endpoint, Kind
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
 from usbshare.common.paths import state_folder
+from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
 from usbshare.common.site import Site
@@ -20,6 +24,7 @@ from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_serv
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.metrics import PortCollector
 from usbshare.serial_svc.port_config import QueueLimits
+from usbshare.serial_svc.quarantine import PortQuarantine
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.servicer import SerialServicer
 from usbshare.serial_svc.settings import Settings
@@ -35,17 +40,32 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
     stopped = asyncio.Event()
     on_stop_signals(stopped.set)
     site = await _site(settings, insecure)
-    registry = Registry(time.monotonic, _active_ports(settings))
+    async with open_guard(
+        site, service="serial-svc", tls=settings.tls, audit=settings.audit
+    ) as guard:
+        await _serve(settings, guard, stopped)
+
+
+async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
+    site = guard.site
+    registry = Registry(
+        *(time.monotonic, _active_ports(settings), _quarantine(guard), guard.audit),
+        audits_contents=settings.audit.contents,
+    )
+    guard.rulebook.subscribe(registry.rules_changed)
+    guard.offers(ResourceKind.PORT, lambda: [port.id for port in registry.ports])
     await _add_ports(registry, settings)
     await registry.stop_left_over()
-    server = make_server()
-    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    server = make_server(guard.interceptors)
+    add_SerialServiceServicer_to_server(SerialServicer(registry, guard.gate), server)
+    guard.add_services(server)
     health_servicer = await add_standard_services(server, [SERVICE_NAME])
     credentials = server_credentials(site) if site else None
     port = bind(server, settings.service.listen, credentials)
     if settings.service.metrics:
         collector = PortCollector(lambda: registry.ports)
-        serve_metrics(settings.service.metrics, "service.metrics", METRICS_PORT, collector)
+        own = CertificateCollector(site)
+        serve_metrics(settings.service.metrics, "service.metrics", METRICS_PORT, collector, own)
     await server.start()
     settle_garbage()
     _say_ready(settings, port, site, registry)
@@ -53,6 +73,7 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
     try:
         await run_until(
             stopped,
+            **guard.background(),
             follow_devices=following,
             announce=tell_discovery(settings, port, site, registry),
         )
@@ -78,6 +99,11 @@ async def _tell_ports(told: Announcing, registry: Registry) -> None:
         told.has_ports([port.id for port in registry.ports])
 
 
+def _quarantine(guard: Guard) -> PortQuarantine:
+    rulebook, audit = guard.rulebook, guard.audit
+    return PortQuarantine(Quarantine(lambda: rulebook.policy, audit, "serial-svc", "serial port"))
+
+
 def _active_ports(settings: Settings) -> ActivePorts:
     _, port = split_host_port(settings.service.listen, 0)
     return ActivePorts(state_folder() / "serial-svc" / f"active-{port}")
@@ -87,7 +113,7 @@ async def _site(settings: Settings, insecure: bool) -> Site | None:
     if insecure:
         log.warning("plaintext: anybody on this computer may use the ports (--insecure)")
         return None
-    return await own_site(settings.tls.names)
+    return await own_site(settings.tls.names, settings.tls.certificate_days)
 
 
 async def _add_ports(registry: Registry, settings: Settings) -> None:

@@ -11,15 +11,18 @@ from typing import Any
 
 import grpc
 
+from usbshare.common.access.gate import Gate
+from usbshare.common.access.permit import Permit
+from usbshare.common.access.rights import Resource, ResourceKind, Right
 from usbshare.common.errors import InvalidArgumentError, SessionLostError, UsbshareError
-from usbshare.common.identity import peer_identity
+from usbshare.common.identity import Identity
 from usbshare.common.pump import StreamPump
 from usbshare.common.wire_time import duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
-from usbshare.serial_svc.client import Client, Mode, new_session_id
+from usbshare.serial_svc.client import Client, Mode, Resumption, new_session_id
 from usbshare.serial_svc.convert_stats import stats_message
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
@@ -36,15 +39,16 @@ OPEN_TIMEOUT_S = 10.0
 class SerialServicer(SerialServiceServicer):
     """Maps RPCs to the registry and its ports."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, gate: Gate) -> None:
         self._registry = registry
+        self._gate = gate
         self._started_at = time.monotonic()
 
     async def ListPorts(
         self, request: pb.ListPortsRequest, context: Context
     ) -> pb.ListPortsResponse:
-        """List every port."""
-        ports = [convert.port_message(port.describe()) for port in self._registry.ports]
+        """List every port that the caller may view."""
+        ports = [convert.port_message(port.describe()) for port in self._visible(context)]
         return pb.ListPortsResponse(ports=ports)
 
     async def GetPort(self, request: pb.GetPortRequest, context: Context) -> pb.GetPortResponse:
@@ -55,8 +59,11 @@ class SerialServicer(SerialServiceServicer):
     async def WatchPorts(
         self, request: pb.WatchPortsRequest, context: Context
     ) -> AsyncIterator[pb.WatchPortsResponse]:
-        """Stream ports and their changes."""
-        async for change, port in self._registry.watch():
+        """Stream the ports that the caller may view, and their changes."""
+        caller = self._gate.caller(context)
+        async for change, port in self._registry.watch(
+            lambda port_id: self._gate.may(caller, Right.VIEW, Resource(ResourceKind.PORT, port_id))
+        ):
             yield convert.watch_message(change, port)
 
     async def Session(  # type: ignore[override]  # the stub knows only generators
@@ -64,21 +71,25 @@ class SerialServicer(SerialServiceServicer):
     ) -> None:
         """Serve one session: one task reads, one writes, the first to end ends both."""
         try:
-            first = await asyncio.wait_for(context.read(), OPEN_TIMEOUT_S)
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                first = await context.read()
         except TimeoutError as error:
             raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a session must be `open`")
         port = self._registry.get(first.open.port_id)
-        session = await port.open_session(
-            _client(first.open, context), convert.resumption(first.open)
-        )
+        caller = self._gate.caller(context)
+        client, resumption = _client(first.open, caller), convert.resumption(first.open)
+        session = None
         try:
-            await _serve(session, port, first, context)
+            async with self._permit(caller, port, client, resumption):
+                session = await port.open_session(client, resumption)
+                await _serve(session, port, first, context)
         except SessionLostError:
             raise
-        except UsbshareError as error:  # a client that breaks the rules does not come back
-            session.fail(str(error))
+        except UsbshareError as error:  # breaks the rules, or lost its right: does not come back
+            if session is not None:
+                session.fail(str(error))
             raise
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
@@ -86,8 +97,8 @@ class SerialServicer(SerialServiceServicer):
         received = datetime.now(UTC)
         reason = convert.one_line(request.reason, "reason", LONGEST_REASON_BYTES)
         port = self._registry.get(request.port_id)
-        who = peer_identity(context).name
-        record = await port.stop_path.stop(convert.stop_action(request), who, reason)
+        caller, action = self._gate.caller(context), convert.stop_action(request)
+        record = await port.stop_path.stop(action, caller.name, reason, caller.address)
         drained = record.drain_delay_s
         return pb.StopResponse(
             epoch=record.epoch,
@@ -102,7 +113,8 @@ class SerialServicer(SerialServiceServicer):
     async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
         """Release the latch."""
         port = self._registry.get(request.port_id)
-        return pb.RearmResponse(epoch=port.stop_path.rearm(peer_identity(context).name))
+        caller = self._gate.caller(context)
+        return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, caller.address))
 
     async def SendRealtime(
         self, request: pb.SendRealtimeRequest, context: Context
@@ -113,6 +125,8 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")
         port = self._registry.get(request.port_id)
         await port.ensure_open()
+        caller = self._gate.caller(context)
+        port.witness.realtime(caller.name, caller.address, port.profile, request.data)
         port.write_realtime(request.data, port.attendance.get(request.session_id))
         if port.profile.resets(request.data):  # it may have overtaken bytes of the session's stream
             port.end_epoch()
@@ -125,11 +139,23 @@ class SerialServicer(SerialServiceServicer):
         """Stream counters until the client leaves."""
         interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
         while True:
-            yield self._stats(request.port_id)
+            yield self._stats(request.port_id, context)
             await asyncio.sleep(interval_s)
 
-    def _stats(self, port_id: str) -> pb.WatchStatsResponse:
-        ports = [self._registry.get(port_id)] if port_id else self._registry.ports
+    def _permit(
+        self, caller: Identity, port: SerialPort, client: Client, resumption: Resumption | None
+    ) -> Permit:
+        right = Right.CONTROL if client.mode is Mode.CONTROL else Right.VIEW
+        arms = right is Right.CONTROL and not port.attendance.is_to_resume(client, resumption)
+        return self._gate.permit(caller, right, Resource(ResourceKind.PORT, port.id), arms=arms)
+
+    def _visible(self, context: Context) -> list[SerialPort]:
+        caller = self._gate.caller(context)
+        ports = {port.id: port for port in self._registry.ports}
+        return [ports[each] for each in self._gate.visible(caller, ResourceKind.PORT, ports)]
+
+    def _stats(self, port_id: str, context: Context) -> pb.WatchStatsResponse:
+        ports = [self._registry.get(port_id)] if port_id else self._visible(context)
         return pb.WatchStatsResponse(
             time=timestamp(datetime.now(UTC)),
             uptime=duration(time.monotonic() - self._started_at),
@@ -138,8 +164,7 @@ class SerialServicer(SerialServiceServicer):
         )
 
 
-def _client(message: pb.Open, context: Context) -> Client:
-    identity = peer_identity(context)
+def _client(message: pb.Open, identity: Identity) -> Client:
     return Client(
         session_id=new_session_id(),
         identity=identity.name,

@@ -68,6 +68,7 @@ class Session:
         self._controls = controls
         self._only_failures = client.only_failures
         self._clock = clock
+        self._sending = port.witness.sending(client)
         self._held = HeldLine(
             client.name, self._perform, self._until_room, self._enqueue, port.write_progressed
         )
@@ -85,6 +86,8 @@ class Session:
         if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
             raise malformed(command, self._ledger.received_offset)
         self._ledger.receive(size)
+        if self._controls:
+            self._sending.sent(command.data)
         taken = 0
         if self._only_failures and self._controls and not self._must_queue():
             taken = self._port.write_through(command.data, command.epoch)
@@ -302,6 +305,8 @@ class Session:
         """Write real-time bytes; void where there is no device, of which the session is told."""
         if not self._port.is_open:
             return
+        client, port = self.client, self._port
+        port.witness.realtime(client.identity, client.peer, port.profile, data)
         try:
             self._port.write_realtime(data, self)
         except DeviceError:
@@ -377,6 +382,7 @@ class Session:
 
     def _end(self) -> None:
         self._ended = True
+        self._sending.end()
         self._held.end()
         self._port.session_ended(self)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from usbshare.common.addresses import split_host_port
+from usbshare.common.audit.settings import AuditTable
 from usbshare.common.config import Table, checked
 from usbshare.common.discovery.settings import DiscoveryTable
 from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
@@ -161,6 +162,7 @@ class Settings(Table):
 
     service: ServiceTable = Field(default_factory=ServiceTable)
     tls: TlsTable = Field(default_factory=TlsTable)
+    audit: AuditTable = Field(default_factory=AuditTable)
     queue: QueueTable = Field(default_factory=QueueTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
     ports: Annotated[dict[str, PortTable], AfterValidator(_valid_ids)] = Field(default_factory=dict)

@@ -35,12 +35,19 @@ def check_source(source: str) -> str:
     return source
 
 
-def device_maker(config: PortConfig) -> Callable[[LineSettings], Device]:
-    """Return what makes the port's device each time it is opened; a simulated one lives on."""
+def device_maker(
+    config: PortConfig, admit: Callable[[str], None] | None = None
+) -> Callable[[LineSettings], Device]:
+    """Return what makes the port's device each time it is opened; a simulated one lives on.
+
+    `admit` is asked at each opening, with a path or URL; see `open_device_for`.
+    """
     if config.source.startswith(_SIMULATED):
         machine = sim_device(config.source)
         return lambda _: machine
-    return lambda settings: open_device_for(config.source, settings, dtr=config.dtr, rts=config.rts)
+    return lambda settings: open_device_for(
+        config.source, settings, dtr=config.dtr, rts=config.rts, admit=admit
+    )
 
 
 def is_present(source: str, plugged_in: Sequence[SerialDeviceFound]) -> bool:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import DeviceError
+from usbshare.common.errors import DeviceError, NotSupportedError
 from usbshare.common.line import Completion
 from usbshare.common.profiles import StopAction, StopPlan
 
@@ -46,12 +46,24 @@ class StopPath:
         self._port = port
         self._clock = clock
 
-    async def stop(self, action: StopAction, who: str, why: str = "") -> StopRecord:
+    async def stop(
+        self, action: StopAction, who: str, why: str = "", address: str = ""
+    ) -> StopRecord:
         """Stop the machine; an emergency stop fences what was sent before and latches the port.
 
         Raises NotSupportedError where the profile has no bytes for it, DeviceError where there is
         no device or it takes no bytes.
         """
+        witness = self._port.witness
+        try:
+            record = await self._stop(action, who, why)
+        except (DeviceError, NotSupportedError) as error:
+            witness.stop_failed(action, who, address, why, str(error))
+            raise
+        witness.stopped(action, who, address, why, record)
+        return record
+
+    async def _stop(self, action: StopAction, who: str, why: str) -> StopRecord:
         start = self._clock()
         port = self._port
         plan = port.profile.stop_plan(action)
@@ -73,10 +85,11 @@ class StopPath:
         _log_stop(action, port.id, who, why, record)
         return record
 
-    def rearm(self, who: str) -> int:
+    def rearm(self, who: str, address: str = "") -> int:
         """Release the latch; returns the epoch in force."""
         if self._port.unlatch():
             log.warning("port '%s' re-armed by %s", self._port.id, who)
+            self._port.witness.rearmed(who, address, self._port.epoch)
         return self._port.epoch
 
     async def _until_taken(self) -> None:

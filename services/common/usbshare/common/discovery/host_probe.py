@@ -29,7 +29,7 @@ class HostProbe:
 
     def __init__(self, bundle: ClientBundle | None) -> None:
         self._bundle = bundle
-        self._site = bundle.site if bundle else ""
+        self._sites = bundle.sites if bundle else ()
         self._kept: tuple[Target, grpc.aio.Channel] | None = None
         self._is_refused = False
 
@@ -85,7 +85,7 @@ class HostProbe:
             return False
         if not instance.tls:
             return address.is_loopback
-        return bool(self._site) and instance.site == self._site
+        return instance.site in self._sites
 
 
 async def _health(channel: grpc.aio.Channel) -> grpc.StatusCode | None:

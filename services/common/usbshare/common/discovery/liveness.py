@@ -51,6 +51,7 @@ class Liveness:
         self._clock = clock
         self._make_probe = make_probe
         self._probes: dict[str, Probe] = {}
+        self._left: list[Probe] = []
         self._running: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -73,6 +74,12 @@ class Liveness:
         if tasks := [self._start(each, attempts=1) for each in stale]:
             await asyncio.wait(tasks, timeout=PROBE_TIMEOUT_S)
 
+    def use(self, bundle: ClientBundle) -> None:
+        """Ask with this one from now on, over new connections."""
+        self._bundle = bundle
+        self._left += self._probes.values()
+        self._probes = {}
+
     async def close(self) -> None:
         """Stop probing and let go of every connection."""
         tasks = list(self._running.values())
@@ -80,6 +87,7 @@ class Liveness:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._let_go(list(self._probes))
+        await asyncio.gather(*(_close(each) for each in self._left))
 
     def _doubted(self) -> list[Entry]:
         return [
@@ -118,11 +126,18 @@ class Liveness:
         return now is not None and (now.last_seen >= moment or now.instance != entry.instance)
 
     async def _let_go_of_the_gone(self) -> None:
+        if self._left and not self._running:
+            left, self._left = self._left, []
+            await asyncio.gather(*(_close(each) for each in left))
         gone = [each for each in self._probes if self._catalogue.get(each) is None]
         await self._let_go(each for each in gone if each not in self._running)
 
     async def _let_go(self, ids: Iterable[str]) -> None:
         for entry_id in list(ids):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._probes.pop(entry_id).close()
+            await _close(self._probes.pop(entry_id))
+
+
+async def _close(probe: Probe) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await probe.close()

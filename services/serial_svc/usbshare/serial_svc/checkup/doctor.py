@@ -18,7 +18,9 @@ from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import ConfigError
 from usbshare.common.host_names import host_names
 from usbshare.common.paths import config_folder, find_config
+from usbshare.common.pki.authorities import KEY_FILE, NEXT_KEY_FILE
 from usbshare.common.server import is_loopback
+from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
 from usbshare.serial_svc.checkup import devices, firewall, host
 from usbshare.serial_svc.checkup.openings import Opening
@@ -58,7 +60,8 @@ def examined(config: Path | None, listen: str | None) -> Examined:
 def steps(what: Examined) -> Iterator[Step]:
     """Yield the checks in their order."""
     site, now = what.site, datetime.now(UTC)
-    keys = (site.folder / "site/ca.key", site.server_key, site.client_bundle)
+    authority_keys = (site.home / KEY_FILE, site.home / NEXT_KEY_FILE)
+    keys = (*authority_keys, site.server_key, site.client_bundle, site.host_bundle)
     yield _step("configuration", lambda: what.configuration)
     yield _step("site authority", partial(host.judge_authority, site, now))
     yield _step("host certificate", lambda: _judge_host_certificate(what, now))
@@ -123,7 +126,9 @@ def _judge_firewall(what: Examined) -> Judgement:
         return fine(f"not asked: {what.settings.service.listen} is for this computer only")
     discovery = what.settings.discovery
     _, discovery_port = split_host_port(discovery.listen, 0)
-    ports = {port, CAMERA_PORT, discovery_port} - {0}
+    enrolment = what.settings.tls.enrolment
+    enrolment_port = split_host_port(enrolment, ENROLMENT_PORT)[1] if enrolment else 0
+    ports = {port, CAMERA_PORT, discovery_port, enrolment_port} - {0}
     wanted = {Opening("tcp", each) for each in ports}
     wanted |= {Opening("udp", MDNS_PORT), Opening("udp", discovery.beacon_port)}
     return firewall.judge_firewall(wanted)

@@ -14,13 +14,15 @@ from usbshare.common.certificate_checks import judge_dates
 from usbshare.common.channel import DEFAULT_PORT, Target
 from usbshare.common.checkup import Judgement, Verdict, failure, failure_of, fine, warning
 from usbshare.common.errors import ConfigError
+from usbshare.common.pki.authorities import OVERLAP_FILE, read_overlap_end
 from usbshare.common.probe import Finding, probe
 from usbshare.common.server import require_free
 from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle
 
 _PROBE_S = 5.0
-_RESTART = "start the service again, which renews it"
+_RESTART = "start the service again, which renews it; its log says why it did not do so before"
+_ROLL = "make a new one beside it: `serial-svc pki roll`"
 _NEW_SITE = "restore ca.key and ca.crt from a backup; without one: docs/operations.md, Certificates"
 _NONE_YET = fine("none yet: the first start of serial-svc makes it")
 
@@ -32,7 +34,10 @@ def judge_authority(site: Site, now: datetime) -> Judgement:
         return found
     if not site.ca_certificate.with_name("ca.key").exists():
         return failure(f"{site.ca_certificate} is there, but not its key", _NEW_SITE)
-    return judge_dates(found, now, _NEW_SITE)
+    dates = judge_dates(found[0], now, _ROLL if found[0].not_valid_after_utc > now else _NEW_SITE)
+    if dates.verdict is Verdict.OK and len(found) > 1:
+        return fine(f"{dates.measured}; the one before it still counts{_overlap(site)}")
+    return dates
 
 
 def judge_host_certificate(site: Site, names: Iterable[str], now: datetime) -> Judgement:
@@ -42,12 +47,12 @@ def judge_host_certificate(site: Site, names: Iterable[str], now: datetime) -> J
         return found
     if isinstance(authority, Judgement):
         return authority
-    if not certificates.is_issued_by(found, authority):
+    if not _is_of(authority, found[0]):
         return failure(f"{site.server_certificate} is of another site", _RESTART)
-    dates = judge_dates(found, now, _RESTART)
+    dates = judge_dates(found[0], now, _RESTART)
     if dates.verdict is not Verdict.OK:
         return dates
-    dns, addresses = certificates.subject_names(found)
+    dns, addresses = certificates.subject_names(found[0])
     if missing := sorted(set(names) - dns - addresses):
         return warning(f"{dates.measured}; not for {', '.join(missing)}", _RESTART)
     return dates
@@ -58,9 +63,9 @@ def judge_operator_certificate(site: Site, now: datetime) -> Judgement:
     found, authority = _read(site.client_bundle), _read(site.ca_certificate)
     if isinstance(found, Judgement):
         return found
-    if isinstance(authority, x509.Certificate) and not certificates.is_issued_by(found, authority):
+    if not isinstance(authority, Judgement) and not _is_of(authority, found[0]):
         return warning(f"{site.client_bundle} is of another site", "remove it and start again")
-    return judge_dates(found, now, f"{_RESTART}, then copy it to the other computers again")
+    return judge_dates(found[0], now, _RESTART)
 
 
 def judge_address(listen: str, bundle_path: Path) -> Judgement:
@@ -93,12 +98,24 @@ def _who_answers(target: Target, bundle_path: Path) -> str:
     return texts.get(finding, "")
 
 
-def _read(path: Path) -> x509.Certificate | Judgement:
+def _is_of(authorities: Iterable[x509.Certificate], certificate: x509.Certificate) -> bool:
+    return any(certificates.is_issued_by(certificate, each) for each in authorities)
+
+
+def _overlap(site: Site) -> str:
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())[0]
+        end = read_overlap_end(site.home / OVERLAP_FILE)
+    except (OSError, ConfigError):
+        return ""
+    return f" until {end:%Y-%m-%d}"
+
+
+def _read(path: Path) -> list[x509.Certificate] | Judgement:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except FileNotFoundError:
         return _NONE_YET
     except PermissionError:
         return warning(f"this user may not read {path}", "run the doctor as the service's user")
-    except (ValueError, IndexError, OSError) as error:
+    except (ValueError, OSError) as error:
         return failure(f"{path} is no certificate ({error})", _NEW_SITE)

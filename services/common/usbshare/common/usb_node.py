@@ -1,0 +1,45 @@
+"""Which USB device is behind a device node, as Linux says in /sys."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from usbshare.common.access.devices import UsbDevice
+from usbshare.common.usb_devices import SerialDeviceFound
+
+_SYS = Path("/sys")
+
+
+def usb_device_behind(node: str, sys: Path = _SYS) -> UsbDevice | None:
+    """Return the device behind a path, None if it is not there or not USB; blocks for a moment."""
+    try:
+        found = os.stat(node)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISCHR(found.st_mode):
+        return None
+    number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+    interface = (sys / "dev" / "char" / number / "device").resolve()
+    return next((usb for folder in interface.parents if (usb := _read(folder))), None)
+
+
+def usb_device_of(found: SerialDeviceFound) -> UsbDevice:
+    """Return a listed serial device as a USB device."""
+    path = (found.location or "").partition(":")[0]  # after the colon is the interface
+    return UsbDevice(found.vid, found.pid, found.serial_number or "", path)
+
+
+def _read(folder: Path) -> UsbDevice | None:
+    vid, pid = (_text(folder / name) for name in ("idVendor", "idProduct"))
+    if not (vid and pid):
+        return None
+    return UsbDevice(int(vid, 16), int(pid, 16), _text(folder / "serial"), folder.name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,42 @@
+"""Follows the site's certificates while the service runs: they are renewed, or rolled over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from usbshare.common.errors import ConfigError
+from usbshare.common.pki.renewal import serving_fingerprint
+from usbshare.common.site import Site
+from usbshare.common.tls import ClientBundle
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 10.0
+
+
+async def follow_site(
+    site: Site, told: Callable[[str], None], use: Callable[[ClientBundle], None]
+) -> None:
+    """Call `told` with another authority's fingerprint and `use` with a new bundle, for ever."""
+    fingerprint, key = site.fingerprint, b""
+    while True:
+        found, bundle = await asyncio.to_thread(_read, site)
+        if found and found != fingerprint:
+            fingerprint = found
+            log.info("the site's authority is %s now", found[:12])
+            told(found)
+        if bundle is not None and bundle.key != key:
+            if key:
+                use(bundle)
+            key = bundle.key
+        await asyncio.sleep(LOOK_S)
+
+
+def _read(site: Site) -> tuple[str, ClientBundle | None]:
+    try:
+        return serving_fingerprint(site), ClientBundle.load(site.host_bundle)
+    except (ConfigError, OSError, ValueError) as error:
+        log.debug("certificates of the site: %s", error)
+        return "", None
