@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usbshare.bridge.backoff import Backoff
+from usbshare.bridge.changing_over import renewing
 from usbshare.bridge.client import SerialClient
-from usbshare.bridge.link import Link, SessionChoice
+from usbshare.bridge.link import Link
+from usbshare.bridge.link_state import SessionChoice
 from usbshare.bridge.naming import open_finder
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.report import Reporter
@@ -58,7 +60,7 @@ async def bridge(
     relay = Relay(port, upstream, reporter, observe=choice.observe)
     whereabouts = _whereabouts(choice, relay, reporter)
     link = Link(
-        lambda: SerialClient(whereabouts.target, choice.bundle),
+        lambda: SerialClient(whereabouts.target, whereabouts.bundle),
         SessionChoice(choice.port_id, choice.observe, client_name("bridge")),
         upstream,
         relay,
@@ -74,7 +76,8 @@ async def bridge(
                 await _show_port(relay, port, reporter, choice)
                 if stood is not None and relay.remote is not None:
                     await asyncio.to_thread(stood, relay.remote.id)
-                await _report_until(running, relay, reporter, whereabouts)
+                async with renewing(relay, whereabouts, reporter):
+                    await _report_until(running, relay, reporter, whereabouts)
     finally:
         reporter.end()
         running.cancel()
@@ -108,7 +111,7 @@ def _whereabouts(choice: BridgeChoice, relay: Relay, reporter: Reporter) -> Wher
     whereabouts = Whereabouts(
         choice.target,
         choice.bundle,
-        lambda: open_finder(choice.settings, choice.bundle),
+        lambda: open_finder(choice.settings, whereabouts.bundle),
         woken,
         time.monotonic,
     )
@@ -135,7 +138,7 @@ async def _urgent_line(
     if choice.observe:
         yield
         return
-    line = UrgentLine(lambda: SerialClient(whereabouts.target, choice.bundle), reporter)
+    line = UrgentLine(lambda: SerialClient(whereabouts.target, whereabouts.bundle), reporter)
     line.start()
     relay.urgent_line = line
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from usbshare.common.addresses import join_host_port
 from usbshare.common.discovery.instance import Entry, Kind, Source
@@ -13,7 +13,7 @@ _SITE_DIGITS = 12
 _REMEDY = "give its address, as in --target 192.168.1.20:50051"
 
 
-def choose(name: str, entries: Iterable[Entry], site: str) -> list[Entry]:
+def choose(name: str, entries: Iterable[Entry], sites: Collection[str]) -> list[Entry]:
     """Return the hosts that a name best fits: one is meant, several are ambiguous.
 
     Friendly names go before DNS names (`laser.local`); the configuration's hosts before those of
@@ -25,7 +25,7 @@ def choose(name: str, entries: Iterable[Entry], site: str) -> list[Entry]:
     candidates = named or hosts
     tests: tuple[Callable[[Entry], bool], ...] = (
         lambda entry: Source.STATIC in entry.sources,
-        lambda entry: is_own(entry, site),
+        lambda entry: is_own(entry, sites),
     )
     for fits in tests:
         if best := [each for each in candidates if fits(each)]:
@@ -33,9 +33,9 @@ def choose(name: str, entries: Iterable[Entry], site: str) -> list[Entry]:
     return candidates
 
 
-def is_own(entry: Entry, site: str) -> bool:
+def is_own(entry: Entry, sites: Collection[str]) -> bool:
     """Tell whether the host says that it is of our site."""
-    return bool(site) and entry.instance.site == site
+    return bool(entry.instance.site) and entry.instance.site in sites
 
 
 def at_address(host: str, entries: Iterable[Entry]) -> list[Entry]:
@@ -54,20 +54,20 @@ def addresses_of(entry: Entry, kind: Kind = Kind.SERIAL) -> list[tuple[str, int]
     return [] if port is None else [(address, port) for address in entry.instance.addresses]
 
 
-def unknown(name: str, entries: Sequence[Entry], site: str) -> NotFoundError:
+def unknown(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotFoundError:
     """Return the error for a name that nobody has, with those that there are."""
     if not entries:
         return NotFoundError(
             f"no host is called {name!r}, neither in DNS nor by discovery, which found no host at "
             f"all: {_REMEDY}; `bridge doctor` tells whether multicast gets through"
         )
-    return NotFoundError(f"no host is called {name!r}: found: {_listed(entries, site)}")
+    return NotFoundError(f"no host is called {name!r}: found: {_listed(entries, sites)}")
 
 
-def ambiguous(name: str, entries: Sequence[Entry], site: str) -> NotFoundError:
+def ambiguous(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotFoundError:
     """Return the error for a name that several have."""
     return NotFoundError(
-        f"{len(entries)} hosts are called {name!r}: {_listed(entries, site)}: {_REMEDY}"
+        f"{len(entries)} hosts are called {name!r}: {_listed(entries, sites)}: {_REMEDY}"
     )
 
 
@@ -89,16 +89,16 @@ def _dns_names(host: str) -> tuple[str, ...]:
     return (folded, folded.removesuffix(".local")) if folded else ()
 
 
-def _listed(entries: Sequence[Entry], site: str) -> str:
-    shown = [_described(each, site) for each in entries[:_MOST_CANDIDATES]]
+def _listed(entries: Sequence[Entry], sites: Collection[str]) -> str:
+    shown = [_described(each, sites) for each in entries[:_MOST_CANDIDATES]]
     more = len(entries) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _described(entry: Entry, site: str) -> str:
+def _described(entry: Entry, sites: Collection[str]) -> str:
     found = addresses_of(entry)
     where = join_host_port(*found[0]) if found else ", ".join(entry.instance.addresses[:1])
     text = f"{entry.instance.name} at {where}" if where else entry.instance.name
-    if not entry.instance.site or is_own(entry, site):
+    if not entry.instance.site or is_own(entry, sites):
         return text
     return f"{text} (foreign site {entry.instance.site[:_SITE_DIGITS]})"

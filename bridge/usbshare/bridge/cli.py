@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from usbshare.bridge import bare_options
 from usbshare.bridge.bare_options import config_options, virtual_port_options
+from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.match_option import check_match, connection_of_match, match_option
 from usbshare.bridge.matching import Criterion
 from usbshare.bridge.options import (
@@ -33,9 +36,12 @@ _COMMANDS = {
     "camera": "usbshare.bridge.commands.camera:camera",
     "doctor": "usbshare.bridge.commands.doctor:doctor",
     "discover": "usbshare.bridge.commands.discover:discover",
+    "enroll": "usbshare.bridge.commands.enroll:enroll",
     "list": "usbshare.bridge.commands.list_ports:list_ports",
+    "renew": "usbshare.bridge.commands.renew:renew",
     "send": "usbshare.bridge.commands.send:send",
     "stop": "usbshare.bridge.commands.stop:stop",
+    "whoami": "usbshare.bridge.commands.whoami:whoami",
 }
 
 
@@ -70,6 +76,7 @@ class _Commands(click.Group):
 @match_option
 @click.option("--first", is_flag=True, help="Take the first of several ports that match.")
 @click.option("--observe", is_flag=True, help="Only read; others may hold the port.")
+@code_option
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
 @click.pass_context
@@ -85,6 +92,7 @@ def cli(
     criteria: Sequence[Criterion],
     first: bool,
     observe: bool,
+    code: str,
     save: bool,
     config: Path | None,
     check_config: bool,
@@ -109,19 +117,24 @@ def cli(
     from usbshare.bridge.report import JsonReporter, TextReporter  # noqa: PLC0415
 
     name = bare_options.port_name(context)
-    virtual_port = PORT_MAKERS[name.kind](name.value)
+    make_port = partial(PORT_MAKERS[name.kind], name.value)
+    make_port()  # a name that cannot be is told before anything is tried
     if criteria:
         where, trust, port = connection_of_match(context, wishes, criteria, first=first)
     else:
         where, trust = connection(context, target, bundle, insecure)
     if save:
         bare_options.save(context)
-    reporter = JsonReporter() if as_json else TextReporter()
     port_id = port_or_default(context, port, where)
     choice = BridgeChoice(where, trust, port_id, observe, wishes.defaults.settings_if_any)
     # Who watched last time does not want to hold the machine this time.
     stood = None if observe else note_last(wishes.defaults, where, name, warn)
-    run(bridge(choice, virtual_port, reporter, stood))
+
+    def join() -> Coroutine[Any, Any, None]:
+        reporter = JsonReporter() if as_json else TextReporter()
+        return bridge(choice, make_port(), reporter, stood)
+
+    run_confirmed(run, join, where, trust, code)
 
 
 def main() -> None:

@@ -184,6 +184,14 @@ class SerialClient:
             raise ConnectionRefusedByPeerError(f"{self.target} tells no time: it is stopping")
         return reply.time.ToDatetime(UTC), time.monotonic() - start
 
+    async def connect(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Connect now instead of with the first call; ConnectionRefusedByPeerError if it fails."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._channel.channel_ready()
+        except TimeoutError as error:
+            raise ConnectionRefusedByPeerError(f"{self.target} does not answer") from error
+
     async def watch_connection(self, tell: Callable[[ConnectionState], None]) -> None:
         """Keep the connection up without a call on it, and tell of its states; never returns."""
         while True:
@@ -207,3 +215,10 @@ class SerialClient:
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
+
+
+def short_reason(error: BaseException) -> str:
+    """Return why a stream ended, as far as its error says."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.details() or error.code().name
+    return str(error) or "the stream ended"

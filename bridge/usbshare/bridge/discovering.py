@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,12 @@ class SourceReport:
     active_instances: int
 
 
-def sight(entry: Entry, site: str, look: Look | None) -> Sight:
+def sight(entry: Entry, sites: Collection[str], look: Look | None) -> Sight:
     """Return how a host is shown; who answered our certificate is of our site, whoever it says."""
-    if look is not None and not look.failure and site:
+    if look is not None and not look.failure and sites:
         return Sight(entry, True, look)
     told = entry.instance.site
-    return Sight(entry, told == site if told and site else None, look)
+    return Sight(entry, told in sites if told and sites else None, look)
 
 
 def as_table(sights: Iterable[Sight]) -> str:

@@ -6,16 +6,16 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import grpc
 
 from usbshare.bridge.backoff import Backoff
-from usbshare.bridge.client import SerialClient, SessionStream
+from usbshare.bridge.client import SerialClient, SessionStream, short_reason
+from usbshare.bridge.heartbeats import Heartbeats
 from usbshare.bridge.latency import Latency
 from usbshare.bridge.link_listener import LinkListener
+from usbshare.bridge.link_state import LinkLostError, LinkState, SessionChoice
 from usbshare.bridge.messages import (
     Acknowledge,
     ClosedEvent,
@@ -29,10 +29,11 @@ from usbshare.bridge.messages import (
     OpenedEvent,
     OperationEvent,
 )
+from usbshare.bridge.moving import Departure
 from usbshare.bridge.resumption import Loss, Resumed, Resumption
 from usbshare.bridge.upstream import Upstream
+from usbshare.common import errors
 from usbshare.common.credit import Credit
-from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.pump import StreamPump
 
 log = logging.getLogger(__name__)
@@ -45,29 +46,6 @@ SHORT_LIVED_S = 0.1
 GOODBYE_TIMEOUT_S = 5.0
 ACKNOWLEDGE_BYTES = 32 * 1024
 REASON_TIMEOUT_S = 0.5
-
-
-class LinkState(Enum):
-    """Where a link is in its life."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    WAITING = "waiting"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionChoice:
-    """What to open; `resumes`: whether a session that was lost is taken up again."""
-
-    port_id: str
-    observe: bool
-    client_name: str
-    resumes: bool = True
-
-
-class LinkLostError(Exception):
-    """The session is gone; the text says why."""
 
 
 class Link:
@@ -104,9 +82,10 @@ class Link:
         self._ending = asyncio.Event()
         self._woken = asyncio.Event()
         self._stream: SessionStream | None = None
+        self._client: SerialClient
         self._acknowledged_offset = 0
-        self._beats: dict[int, float] = {}
-        self._beat = 0
+        self._beats = Heartbeats(self.latency, clock)
+        self._departure = Departure(self._beats)
 
     async def run(self) -> None:
         """Serve until `close`. A first attempt that fails raises why; later ones are repeated."""
@@ -114,8 +93,9 @@ class Link:
             while not self._ending.is_set():
                 try:
                     await self._until_ended()
-                except (UsbshareError, LinkLostError) as error:
-                    if not self._has_stood:
+                except (errors.UsbshareError, LinkLostError) as error:
+                    if not self._has_stood or isinstance(error, errors.PermissionDeniedError):
+                        self._abandon(str(error))
                         raise
                     await self._wait(str(error))
             self._abandon("the bridge ends")
@@ -133,6 +113,13 @@ class Link:
     def retry_now(self) -> None:
         """Let the next attempt to connect come at once."""
         self._woken.set()
+
+    async def move(self, client: SerialClient) -> bool:
+        """Go on over this connection, which is ours then; nothing is lost, nothing waits for it.
+
+        False: it cannot be now, nothing has changed, and the connection stays the caller's.
+        """
+        return self.can_move and await self._departure.ask(client)
 
     def taken(self, offset: int) -> None:
         """Note that the program has every device byte before `offset`."""
@@ -152,13 +139,18 @@ class Link:
     def pass_through(self, data: bytes) -> bool:
         """Send the program's bytes past `upstream` if they may go at once; else False."""
         pump = self._pump
-        if pump is None or pump.is_busy:
+        if pump is None or pump.is_busy or self._departure.is_quiet:
             return False
         message = self._upstream.pass_through(data, self._clock())
         if message is None:
             return False
         pump.offer(message)  # a pump that has just failed takes nothing, but it goes again later
         return True
+
+    @property
+    def can_move(self) -> bool:
+        """Tell whether a session stands that another connection could take over."""
+        return self.is_connected and self._resumption.can_resume
 
     @property
     def is_connected(self) -> bool:
@@ -174,11 +166,12 @@ class Link:
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until there is something to send."""
-        return self._upstream.wait_s(now)
+        return None if self._departure.is_quiet else self._upstream.wait_s(now)
 
     def take(self, now: float) -> Message:
         """Return what to send."""
         message = self._upstream.take(now)
+        self._departure.sending(message)
         self._listener.link_sent()
         return message
 
@@ -196,20 +189,25 @@ class Link:
             await asyncio.gather(session, ending, return_exceptions=True)
 
     async def _session(self) -> None:
-        client = self._connect()
+        self._client = self._connect()
         try:
-            stream = await self._open(client)
-            await self._converse(stream)
+            stream: SessionStream | None = await self._open(self._client)
+            while stream is not None:
+                stream = await self._converse(stream)
         except grpc.aio.AioRpcError as error:
-            if self._resumption.is_pending:  # no time to look closer
-                raise LinkLostError(_short(error)) from error
-            raise await client.explain(error) from error
+            is_refused = error.code() is grpc.StatusCode.PERMISSION_DENIED
+            if self._resumption.is_pending and not is_refused:  # no time to look closer
+                raise LinkLostError(short_reason(error)) from error
+            raise await self._client.explain(error) from error
         except EOFError as error:
             raise LinkLostError("the service ended the stream without a goodbye") from error
         finally:
-            await client.close()
+            self._departure.give_up()
+            await self._client.close()
 
-    async def _open(self, client: SerialClient) -> SessionStream:
+    async def _open(
+        self, client: SerialClient, before: asyncio.Task[None] | None = None
+    ) -> SessionStream:
         timeout_s = OPEN_TIMEOUT_S
         if self._resumption.is_pending:
             timeout_s = min(TAKE_UP_TIMEOUT_S, self._resumption.left_s(self._clock()))
@@ -222,9 +220,11 @@ class Link:
                     resume_token=self._resumption.token,
                     resume_offset=self._received_offset,
                 )
+                if before is not None:  # what the old stream still brings comes first
+                    await asyncio.wait((before,), timeout=REASON_TIMEOUT_S)
                 event, credit = await stream.receive()
         except TimeoutError as error:
-            raise ConnectionRefusedByPeerError("the service does not answer") from error
+            raise errors.ConnectionRefusedByPeerError("the service does not answer") from error
         if not isinstance(event, OpenedEvent):
             raise LinkLostError(f"the service began a session with {event}")
         self._stands(stream, event, credit)
@@ -239,7 +239,8 @@ class Link:
         self._timeout_s = opened.link_timeout_s or LINK_TIMEOUT_S
         self._stream = stream
         self._stood_at = self._clock()
-        self._beats.clear()
+        self._beats.begin()
+        self._departure.arrived()
         self._backoff.reset()
         self._woken.clear()
         self._has_stood = True
@@ -254,12 +255,9 @@ class Link:
         if not self._resumption.is_pending or not upstream.can_resume(opened.accepted_offset):
             self._abandon("the service took up what is not ours")
             raise LinkLostError("the service took up what is not ours")
-        resent = upstream.resume(
-            opened.accepted_offset,
-            opened.accepted_commands,
-            epoch=port.epoch,
-            profile=port.profile,
-        )
+        accepted, resent = (opened.accepted_offset, opened.accepted_commands), 0
+        if not (self._departure.is_quiet and upstream.has_sent(accepted[0], port.epoch)):
+            resent = upstream.resume(*accepted, epoch=port.epoch, profile=port.profile)
         if self._stream is not None:
             stream.taken_offset = self._stream.taken_offset
         return Resumed(self._resumption.away_s(self._clock()), resent)
@@ -277,13 +275,16 @@ class Link:
         self._acknowledged_offset = stream.taken_offset = opened.data_offset
         return loss
 
-    async def _converse(self, stream: SessionStream) -> None:
-        """Run until the goodbye is answered; whatever else ends it raises."""
+    async def _converse(self, stream: SessionStream) -> SessionStream | None:
+        """Run until the goodbye is answered, or return where it moved; what else ends it raises."""
         self._pump = pump = StreamPump(self, stream.write, self._clock)
         receive = asyncio.create_task(self._receive(stream), name="link receive")
         tasks: list[asyncio.Future[Any]] = [
             receive,
-            asyncio.create_task(self._beat_for_ever(), name="link heartbeat"),
+            asyncio.create_task(self._departure.until_quiet(self._beat), name="link move"),
+            asyncio.create_task(
+                self._beats.run(self._beat, HEARTBEAT_S, self._timeout_s), name="link heartbeat"
+            ),
             asyncio.create_task(self._end_in_time(), name="link end"),
         ]
         pump.kick()
@@ -296,8 +297,9 @@ class Link:
                     task.result()
             if pump.ended.done() and not receive.done():
                 raise EOFError from pump.ended.result()
+            return None if receive.done() else await self._take_along(receive)
         except (grpc.aio.AioRpcError, EOFError, LinkLostError) as error:
-            self._lost(_short(error))
+            self._lost(short_reason(error))
             raise
         finally:
             self._pump = None
@@ -307,15 +309,31 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _take_along(self, receive: asyncio.Task[None]) -> SessionStream:
+        """Take the session up over another connection, while its stream still stands."""
+        if self._pump is not None:
+            self._pump.close()
+            self._pump = None
+        self._resumption.lost(self._clock())
+        self._departure.has_left = True
+        try:
+            moved = await self._open(self._departure.client, receive)
+        except errors.UsbshareError as error:
+            raise LinkLostError(str(error)) from error
+        self._client = self._departure.left_for(self._client)
+        return moved
+
     async def _receive(self, stream: SessionStream) -> None:
         listener, upstream = self._listener, self._upstream
         while True:
             event, credit = await stream.receive()
+            if self._departure.has_left and isinstance(event, DataEvent | GapEvent):
+                continue  # it comes again, on the next one
             if type(event) is DataEvent:
                 self._received_offset = event[0] + len(event[1])
                 listener.link_data(event)
             elif type(event) is HeartbeatEvent:
-                self._beaten(event.id)
+                self._beats.answered(event.id)
             elif type(event) is ClosedEvent:
                 break
             elif event is not None:
@@ -332,21 +350,9 @@ class Link:
         elif isinstance(event, OperationEvent):
             self._upstream.answered(event.id)
 
-    async def _beat_for_ever(self) -> None:
-        while True:
-            now = self._clock()
-            if self._beats and now - min(self._beats.values()) > self._timeout_s:
-                raise LinkLostError(f"no sign of life from the service for {self._timeout_s:g} s")
-            self._beat += 1
-            self._beats[self._beat] = now
-            self._upstream.add_urgent(Heartbeat(self._beat, self.latency.typical_s))
-            self.wake()
-            await asyncio.sleep(HEARTBEAT_S)
-
-    def _beaten(self, beat: int) -> None:
-        sent_at = self._beats.pop(beat, None)
-        if sent_at is not None:
-            self.latency.add(self._clock() - sent_at)
+    def _beat(self, beat: Heartbeat) -> None:
+        self._upstream.add_urgent(beat)
+        self.wake()
 
     async def _end_in_time(self) -> None:
         await self._ending.wait()
@@ -362,8 +368,8 @@ class Link:
         self._listener.link_lost(reason, window_s)
         if window_s:
             why = f"it did not come back within {window_s:g} s"
-            loop = asyncio.get_running_loop()
-            self._giving_up = loop.call_later(window_s, self._abandon, why)
+            giving_up = asyncio.get_running_loop().call_later(window_s, self._abandon, why)
+            self._giving_up = giving_up
         else:
             self._tell_abandoned(reason)
 
@@ -391,9 +397,3 @@ class Link:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), wait_s)
         self._woken.clear()
-
-
-def _short(error: BaseException) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return error.details() or error.code().name
-    return str(error) or "the stream ended"

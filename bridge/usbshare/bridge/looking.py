@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from usbshare.bridge.client import SerialClient
@@ -91,7 +91,7 @@ class Looks:
         await asyncio.gather(*asking, return_exceptions=True)
 
 
-def is_asked(entry: Entry, site: str, *, in_plaintext: bool) -> bool:
+def is_asked(entry: Entry, sites: Collection[str], *, in_plaintext: bool) -> bool:
     """Tell whether a host is asked: one of our site, or one that the configuration names.
 
     In plaintext (`--insecure`) only one that says that it speaks it.
@@ -99,7 +99,7 @@ def is_asked(entry: Entry, site: str, *, in_plaintext: bool) -> bool:
     if in_plaintext:
         return not entry.instance.tls or Source.STATIC in entry.sources
     told = entry.instance.site
-    return bool(site) and (told == site or (not told and Source.STATIC in entry.sources))
+    return bool(sites) and (told in sites or (not told and Source.STATIC in entry.sources))
 
 
 async def look_at(entry: Entry, bundle: ClientBundle | None) -> Look:

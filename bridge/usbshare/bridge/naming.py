@@ -9,7 +9,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -62,9 +62,9 @@ def configured(name: str, settings: Settings | None) -> Target | None:
     return Target(host.address, host.serial, name=name)
 
 
-def site_of(bundle: ClientBundle | None) -> str:
-    """Return the fingerprint of our site; empty without a bundle."""
-    return "" if bundle is None else bundle.site
+def sites_of(bundle: ClientBundle | None) -> Collection[str]:
+    """Return the fingerprints of our site's authorities; nothing without a bundle."""
+    return () if bundle is None else bundle.sites
 
 
 def open_finder(settings: Settings | None, bundle: ClientBundle | None) -> Finder:
@@ -165,12 +165,12 @@ async def _discover(
     from usbshare.bridge.proving import first_proven  # noqa: PLC0415
     from usbshare.common.discovery.settings import DiscoveryTable  # noqa: PLC0415
 
-    site = site_of(bundle)
+    sites = sites_of(bundle)
     beacon_interval_s = (settings.discovery if settings else DiscoveryTable()).beacon_interval_s
     async with open_finder(settings, bundle) as finder:
-        found = await _settled(finder.catalogue, name, site, timeout_s, beacon_interval_s)
+        found = await _settled(finder.catalogue, name, sites, timeout_s, beacon_interval_s)
         if not found:
-            raise choosing.unknown(name, finder.catalogue.entries(), site)
+            raise choosing.unknown(name, finder.catalogue.entries(), sites)
     places = [targets_of(each, bundle, kind) for each in found]
     if not any(places):
         raise choosing.not_to_be_used(found[0], kind)
@@ -178,19 +178,23 @@ async def _discover(
     if len(proven := [each for each in answering if each is not None]) == 1:
         return proven[0]
     if len(found) > 1:
-        raise choosing.ambiguous(name, found, site)
+        raise choosing.ambiguous(name, found, sites)
     return places[0][0]
 
 
 async def _settled(
-    catalogue: Catalogue, name: str, site: str, timeout_s: float, beacon_interval_s: float
+    catalogue: Catalogue,
+    name: str,
+    sites: Collection[str],
+    timeout_s: float,
+    beacon_interval_s: float,
 ) -> list[Entry]:
     """Return who has the name, once nobody else turned up for a moment; nothing in the end."""
     from usbshare.bridge import choosing  # noqa: PLC0415 - see the top
     from usbshare.common.discovery.instance import Source  # noqa: PLC0415
 
     def settle_s() -> float:
-        shortest_s = SETTLE_S if _is_ours(found, site) else FOREIGN_SETTLE_S
+        shortest_s = SETTLE_S if _is_ours(found, sites) else FOREIGN_SETTLE_S
         # Nobody can be asked for a beacon: another host of this name may be yet to send its own.
         is_beacon_alone = all(each.sources == {Source.BEACON} for each in found)
         return shortest_s + (beacon_interval_s if is_beacon_alone else 0.0)
@@ -202,7 +206,7 @@ async def _settled(
     found: list[Entry] = []
     try:
         while True:
-            before, found = found, choosing.choose(name, catalogue.entries(), site)
+            before, found = found, choosing.choose(name, catalogue.entries(), sites)
             if [each.id for each in found] != [each.id for each in before]:
                 since = clock()
             wait_s = (min(since + settle_s(), end) if found else end) - clock()
@@ -215,8 +219,8 @@ async def _settled(
         unsubscribe()
 
 
-def _is_ours(found: list[Entry], site: str) -> bool:
-    return not site or any(each.instance.site == site for each in found)
+def _is_ours(found: list[Entry], sites: Collection[str]) -> bool:
+    return not sites or any(each.instance.site in sites for each in found)
 
 
 def _is_loopback(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from usbshare.common.channel import Target, parse_target
 from usbshare.common.errors import ConfigError, InvalidArgumentError, NotFoundError
 from usbshare.common.loop import run
 from usbshare.common.paths import client_bundle_path
+from usbshare.common.pki import lifetime
 from usbshare.common.tls import ClientBundle
 
 _Command = Callable[..., Any]
@@ -125,6 +127,8 @@ def trust(wishes: Wanted) -> ClientBundle | None:
     loaded = ClientBundle.load(wishes.bundle or wishes.defaults.bundle or client_bundle_path())
     if loaded.warning:
         warn(loaded.warning)
+    if lifetime.age(loaded.certificate, datetime.now(UTC)) is lifetime.Age.LATE:
+        warn(f"the certificate in {loaded.path} ends on {loaded.expires:%Y-%m-%d}: `bridge renew`")
     return loaded
 
 

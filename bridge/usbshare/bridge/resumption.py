@@ -43,10 +43,15 @@ class Resumption:
         self._token = opened.resume_token
         self._window_s = opened.resume_window_s
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether the session that stands could come back if it were lost."""
+        return bool(self._token) and self._window_s > 0
+
     def lost(self, now: float) -> float:
         """Learn that it is lost; returns for how long it can come back, 0 if it cannot."""
         self._lost_at = now
-        self.is_pending = bool(self._token) and self._window_s > 0
+        self.is_pending = self.can_resume
         return self._window_s if self.is_pending else 0.0
 
     def give_up(self) -> None:

@@ -20,7 +20,7 @@ from usbshare.bridge.discovering import (
 )
 from usbshare.bridge.live_table import LiveTable
 from usbshare.bridge.looking import Looks, is_asked, look_at
-from usbshare.bridge.naming import site_of
+from usbshare.bridge.naming import sites_of
 from usbshare.common.channel import Target
 from usbshare.common.discovery.catalogue import Catalogue
 from usbshare.common.discovery.filter import Filter
@@ -102,24 +102,24 @@ async def show_living(search: Search, stream: TextIO) -> None:
 async def show_changes(search: Search, tell: Callable[[str], None], *, as_json: bool) -> None:
     """Tell of each host that comes, changes or goes, in a line, until SIGINT or SIGTERM."""
     line = change_json if as_json else change_line
-    site = site_of(search.bundle)
+    sites = sites_of(search.bundle)
     async with search.finder() as finder:
         finder.start_liveness()
         with Watch(finder.catalogue, search.filter) as watch:
             on_stop_signals(watch.close)
             async for change in watch:
                 for event, entry in _events(change):
-                    tell(line(event, sight(entry, site, None)))
+                    tell(line(event, sight(entry, sites, None)))
 
 
 @asynccontextmanager
 async def _looking(search: Search, finder: Finder) -> AsyncIterator[Looks]:
     """Ask the hosts of our site meanwhile."""
-    site = site_of(search.bundle)
+    sites = sites_of(search.bundle)
 
     def asked(entry: Entry) -> bool:
         fits = search.filter.matches(entry.instance)
-        return fits and is_asked(entry, site, in_plaintext=search.in_plaintext)
+        return fits and is_asked(entry, sites, in_plaintext=search.in_plaintext)
 
     async def ask(entry: Entry) -> Look:
         return await look_at(entry, search.bundle)
@@ -149,8 +149,8 @@ async def _until_quiet(catalogue: Catalogue, least_s: float, most_s: float) -> N
 
 
 def _sights(search: Search, catalogue: Catalogue, looks: Looks) -> list[Sight]:
-    site = site_of(search.bundle)
-    return [sight(each, site, looks.of(each)) for each in catalogue.entries(search.filter)]
+    sites = sites_of(search.bundle)
+    return [sight(each, sites, looks.of(each)) for each in catalogue.entries(search.filter)]
 
 
 def _page(sights: list[Sight]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from usbshare.bridge.choosing import addresses_of
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.inventory import Answer, Inventory, KnownHost, Place, Survey, without_doubles
 from usbshare.bridge.matching import CAMERA
-from usbshare.bridge.naming import open_finder, targets_of
+from usbshare.bridge.naming import open_finder, sites_of, targets_of
 from usbshare.bridge.proving import first_proven
 from usbshare.common.addresses import join_host_port, parse_address
 from usbshare.common.channel import Target
@@ -107,13 +107,13 @@ async def _ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -
     raise failures[0]
 
 
-def is_foreign(entry: Entry, site: str) -> bool:
-    """Tell whether, by its own word, a host is not of our site (empty: we have no certificate)."""
+def is_foreign(entry: Entry, sites: Collection[str]) -> bool:
+    """Tell whether, by its own word, a host is not of our site (none: we have no certificate)."""
     if Source.STATIC in entry.sources:
         return False
-    if not site:
+    if not sites:
         return entry.instance.tls
-    return entry.instance.site not in {"", site}
+    return entry.instance.site not in {"", *sites}
 
 
 async def _ask_at(
@@ -154,12 +154,12 @@ async def _follow(catalogue: Catalogue, survey: Survey, bundle: ClientBundle | N
     """Ask each host of ours as it becomes known; never returns."""
     changed = asyncio.Event()
     unsubscribe = catalogue.subscribe(changed.set)
-    site = _site(bundle)
+    sites = sites_of(bundle)
     try:
         while True:
             changed.clear()
             for entry in catalogue.entries():
-                if not is_foreign(entry, site):
+                if not is_foreign(entry, sites):
                     for host in _services_of(entry, bundle):
                         survey.begin(host)
             await changed.wait()
@@ -185,17 +185,13 @@ def _camera_targets(entry: Entry, bundle: ClientBundle | None) -> tuple[Target, 
 
 def _not_ours(entries: Iterable[Entry], bundle: ClientBundle | None) -> tuple[str, ...]:
     """Name the hosts that have ports or cameras, but none for us."""
-    site = _site(bundle)
+    sites = sites_of(bundle)
     return tuple(
         f"{entry.instance.name} ({join_host_port(*places[0])})"
         for entry in entries
         if (places := addresses_of(entry) or addresses_of(entry, Kind.CAMERA))
-        and (is_foreign(entry, site) or not _services_of(entry, bundle))
+        and (is_foreign(entry, sites) or not _services_of(entry, bundle))
     )
-
-
-def _site(bundle: ClientBundle | None) -> str:
-    return bundle.site if bundle else ""
 
 
 def _listen_s(settings: Settings) -> float:

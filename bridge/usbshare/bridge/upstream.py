@@ -78,6 +78,10 @@ class Upstream:
         """Tell whether we can send what follows there."""
         return self._credit.consumed_offset <= accepted_offset <= self._sent_offset
 
+    def has_sent(self, accepted_offset: int, epoch: int) -> bool:
+        """Tell whether what was sent ends there, in this epoch: then nothing is to be resumed."""
+        return accepted_offset == self._sent_offset and epoch == self._epoch
+
     def resume(
         self, accepted_offset: int, accepted_commands: int, *, epoch: int, profile: Profile
     ) -> int:

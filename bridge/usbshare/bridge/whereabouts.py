@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from usbshare.bridge.choosing import at_address, choose
-from usbshare.bridge.naming import site_of, targets_of
+from usbshare.bridge.naming import sites_of, targets_of
 from usbshare.bridge.proving import first_proven
 from usbshare.common.channel import Target
 from usbshare.common.discovery.catalogue import Catalogue
@@ -36,7 +36,7 @@ OpenFinder = Callable[[], AbstractAsyncContextManager[HostFinder]]
 
 
 class Whereabouts:
-    """Knows where to connect. While the link stands it sends nothing.
+    """Knows where to connect, and with which bundle. While the link stands it sends nothing.
 
     `woken(has_moved)` is called when the host is seen again, or elsewhere. That discovery fails
     costs no more than its help.
@@ -51,7 +51,7 @@ class Whereabouts:
         clock: Callable[[], float],
     ) -> None:
         self.target = target
-        self._bundle = bundle
+        self.bundle = bundle
         self._open_finder = open_finder
         self._woken = woken
         self._clock = clock
@@ -100,7 +100,7 @@ class Whereabouts:
 
     async def _look(self, entries: list[Entry]) -> None:
         found = self._meant(entries)
-        places = [place for entry in found for place in targets_of(entry, self._bundle)]
+        places = [place for entry in found for place in targets_of(entry, self.bundle)]
         has_moved = await self._move_to(places)
         seen = frozenset((entry.id, entry.instance) for entry in found)
         is_news, self._seen = bool(seen - self._seen), seen
@@ -109,7 +109,7 @@ class Whereabouts:
 
     def _meant(self, entries: Iterable[Entry]) -> list[Entry]:
         if self.target.name:
-            return choose(self.target.name, entries, site_of(self._bundle))
+            return choose(self.target.name, entries, sites_of(self.bundle))
         return at_address(self.target.host, entries)
 
     async def _move_to(self, places: list[Target]) -> bool:
@@ -119,7 +119,7 @@ class Whereabouts:
         if not here.name or is_there:
             return False
         same_host = [replace(each, tls_name=here.tls_name) for each in places]
-        place = await first_proven(same_host, self._bundle)
+        place = await first_proven(same_host, self.bundle)
         if place is None:
             return False
         log.info("%r was at %s, and is at %s now", place.name, here, place)

@@ -20,6 +20,7 @@ from usbshare.bridge.camera.overview import Overview
 from usbshare.bridge.camera.stand_in import StandIn
 from usbshare.bridge.camera.viewing import ViewChoice, Viewing
 from usbshare.bridge.camera.web import Web
+from usbshare.bridge.renewing import Renewing
 from usbshare.bridge.report import Reporter
 from usbshare.common.channel import Target
 from usbshare.common.loop import on_stop_signals, settle_garbage
@@ -69,8 +70,11 @@ class Watching:
         self._stats = stats
         self._newest = Newest()
         self._measures = Measures()
+        self._renewing: Renewing | None = None
+        if wish.bundle is not None:
+            self._renewing = Renewing(wish.bundle, lambda: wish.target, _connects_anew, reporter)
         self._viewing = Viewing(
-            lambda: CameraClient(wish.target, wish.bundle),
+            self._connect,
             wish.view,
             self._newest,
             self._measures,
@@ -95,6 +99,8 @@ class Watching:
             if not await self._stands(tasks[0], stop):
                 return
             tasks.append(asyncio.create_task(stand_in.run(), name="stand-in"))
+            if self._renewing is not None:
+                tasks.append(asyncio.create_task(self._renewing.run(), name="renewing"))
             if wish.http and listening:
                 server = self._web(wish.http.access)
                 await server.start(listening)
@@ -109,6 +115,10 @@ class Watching:
                 listening.close()
             await _end([*self._outputs, *tasks, stop])
             self._reporter.end()
+
+    def _connect(self) -> CameraClient:
+        bundle = self._renewing.bundle if self._renewing is not None else None
+        return CameraClient(self._wish.target, bundle)
 
     def _web(self, access: Access) -> Web:
         return Web(self._newest, self._measures, self._overview.as_dict, access, time.monotonic)
@@ -188,6 +198,11 @@ class _Teller:
             text = f"camera {camera.id} is {camera.state.value}{why}"
             state, reason = camera.state.value, camera.reason
             self._reporter.event("camera", text, camera=camera.id, state=state, reason=reason)
+
+
+async def _connects_anew(_: ClientBundle) -> bool:
+    """Leave a stream as it is: it ends with its certificate at the latest, then the next begins."""
+    return True
 
 
 async def _end(tasks: Sequence[asyncio.Task[None] | asyncio.Task[bool]]) -> None:

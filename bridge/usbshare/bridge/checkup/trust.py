@@ -13,7 +13,8 @@ from usbshare.common.paths import client_bundle_path
 from usbshare.common.tls import ClientBundle
 
 COPY = "copy client.pem from the host again"
-_RENEW = f"start the service on the host again, which renews it, and {COPY}"
+_RENEW = "run `bridge renew`; a bridge that runs does so by itself"
+_ANEW = f"enrol this computer again (`serial-svc pki invite` on the host), or {COPY}"
 
 
 async def judge_certificate(subject: Subject) -> Judgement:
@@ -23,7 +24,8 @@ async def judge_certificate(subject: Subject) -> Judgement:
         return warning("none: plaintext, nobody is authenticated", "leave out --insecure")
     path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
     subject.bundle = bundle = ClientBundle.load(path)
-    dates = judge_dates(_certificate(bundle), datetime.now(UTC), _RENEW)
+    now = datetime.now(UTC)
+    dates = judge_dates(bundle.certificate, now, _RENEW if now < bundle.expires else _ANEW)
     return Judgement(dates.verdict, f"{path}: {dates.measured}", dates.remedy)
 
 
@@ -34,16 +36,12 @@ async def judge_chain(subject: Subject) -> Judgement:
         return fine("not used")
     if not bundle.is_consistent:
         return failure(f"{bundle.path} is of another site than the CA certificate in it", COPY)
-    return fine(f"issued by the CA beside it, for {_holder(_certificate(bundle))}")
+    return fine(f"issued by the CA beside it, for {_holder(bundle.certificate)}")
 
 
 async def judge_rights_on_key(subject: Subject) -> Judgement:
     """Say whether others may read the private key."""
     return fine("not used") if subject.bundle is None else judge_key_rights([subject.bundle.path])
-
-
-def _certificate(bundle: ClientBundle) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(bundle.chain)
 
 
 def _holder(certificate: x509.Certificate) -> str:

@@ -9,6 +9,7 @@ import click
 
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.options import connection, connection_options, port_or_default
 from usbshare.bridge.sending import Answer, send_command
 from usbshare.common.channel import Target
@@ -27,6 +28,7 @@ from usbshare.common.tls import ClientBundle
 )
 @click.option("--timeout", "timeout_s", default=30.0, help="Seconds to wait for the answer.")
 @click.option("--quiet", "quiet_s", default=1.0, help="Seconds of silence that end an answer.")
+@code_option
 @click.argument("command")
 @click.pass_context
 def send(
@@ -38,13 +40,20 @@ def send(
     priority: str | None,
     timeout_s: float,
     quiet_s: float,
+    code: str,
     command: str,
 ) -> None:
     """Send one COMMAND line and print the answer."""
     where, trust = connection(context, target, bundle, insecure)
     port = port_or_default(context, port, where)
     level = Priority[priority.upper()] if priority else None
-    answer = run(_send(where, trust, port, command.encode(), level, quiet_s, timeout_s))
+    answer = run_confirmed(
+        run,
+        lambda: _send(where, trust, port, command.encode(), level, quiet_s, timeout_s),
+        where,
+        trust,
+        code,
+    )
     sys.stdout.buffer.write(answer.data.replace(b"\r\n", b"\n"))
     sys.stdout.flush()
     queue_ms, write_ms = answer.queue_time_s * 1e3, answer.write_time_s * 1e3

@@ -9,6 +9,7 @@ import click
 
 from usbshare.bridge import stopping
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.options import connection, connection_options, port_or_default
 from usbshare.common.channel import Target
 from usbshare.common.errors import InvalidArgumentError
@@ -24,6 +25,7 @@ from usbshare.common.tls import ClientBundle
 @click.option("--rearm", is_flag=True, help="Let programs write again after an emergency stop.")
 @click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
+@code_option
 @click.pass_context
 def stop(
     context: click.Context,
@@ -36,6 +38,7 @@ def stop(
     rearm: bool,
     port: str,
     reason: str,
+    code: str,
 ) -> None:
     """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
     if hold + door + resume + rearm > 1:
@@ -44,13 +47,19 @@ def stop(
     actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}
     asked = (action for action, is_asked in actions.items() if is_asked)
     action = None if rearm else next(asked, StopAction.EMERGENCY_STOP)
+
+    def stop_at(port: str) -> str:
+        return run_confirmed(
+            asyncio.run, lambda: _stop(where, trust, port, action, reason), where, trust, code
+        )
+
     try:
-        click.echo(asyncio.run(_stop(where, trust, port, action, reason)))
+        click.echo(stop_at(port))
     except InvalidArgumentError:
         # Only a host with several ports asks which: nothing must stand in the way of the others.
         if port or not (usual := port_or_default(context, port, where)):
             raise
-        click.echo(asyncio.run(_stop(where, trust, usual, action, reason)))
+        click.echo(stop_at(usual))
 
 
 async def _stop(

@@ -15,10 +15,12 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from usbshare.bridge import bundle_file
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.client import SerialClient
-from usbshare.bridge.link import GOODBYE_TIMEOUT_S, Link, LinkLostError, SessionChoice
+from usbshare.bridge.link import GOODBYE_TIMEOUT_S, Link
+from usbshare.bridge.link_state import LinkLostError, SessionChoice
 from usbshare.bridge.messages import (
     Configure,
     DataEvent,
@@ -67,7 +69,7 @@ class RemoteLine:
         self._exchange = Exchange()
         self._upstream = _ToldUpstream(self._show_upstream)
         self._link = Link(
-            lambda: SerialClient(address.target, address.bundle),
+            lambda: _connect(address),
             SessionChoice(address.port_id, address.observe, client_name(_program()), resumes=False),
             self._upstream,
             self,
@@ -364,6 +366,12 @@ def _hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.debug("gRPC: %r", context.get("exception"))
     else:
         loop.default_exception_handler(context)
+
+
+def _connect(address: PortAddress) -> SerialClient:
+    """Connect with what the bundle's file holds now: a bridge may have renewed it."""
+    bundle = address.bundle
+    return SerialClient(address.target, bundle and bundle_file.newest(bundle))
 
 
 def _program() -> str:

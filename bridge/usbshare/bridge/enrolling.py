@@ -1,0 +1,147 @@
+"""Gets this computer its certificate for an invitation; the key is made here and stays here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from usbshare.bridge.enrolment_client import Admission, call_enrol
+from usbshare.bridge.pinning import ImpostorError, NobodyThereError, expected_authority
+from usbshare.common import certificates
+from usbshare.common.certificates import Key
+from usbshare.common.channel import Target
+from usbshare.common.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.paths import write_private
+from usbshare.common.pki.invitation import Invitation
+from usbshare.common.pki.requests import new_request
+
+LOOK_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What came of it; fingerprints are the short ones that the host shows too."""
+
+    identity: str
+    role: str
+    path: Path
+    expires: datetime
+    target: Target
+    fingerprint: str
+    authority_fingerprint: str
+
+
+async def enrol(invitation: Invitation, path: Path) -> Enrolment:
+    """Use the invitation and write the bundle to `path`; raises UsbshareError, nothing written.
+
+    `path` must be such that `require_place` is content.
+    """
+    now = datetime.now(UTC)
+    target, authority = await _first_proven(invitation, now)
+    key = certificates.new_key()
+    request = new_request(key, invitation.name)
+    admission = await call_enrol(target, authority, invitation.token, request)
+    issued = _checked(admission, key, authority)
+    parts = (certificates.key_pem(key), admission.certificate, admission.authorities)
+    write_private(path, b"".join(parts))
+    return Enrolment(
+        identity=admission.identity,
+        role=admission.role,
+        path=path,
+        expires=issued.not_valid_after_utc,
+        target=target,
+        fingerprint=certificates.short_fingerprint(key.public_key()),
+        authority_fingerprint=certificates.short_fingerprint(authority.public_key()),
+    )
+
+
+def require_place(path: Path, *, force: bool) -> None:
+    """Raise ConfigError unless a bundle can be written there and replaces none, or may."""
+    if path.exists() and not force:
+        raise ConfigError(
+            f"there is a certificate at {path} already ({_owner(path)}): keep it with "
+            "--bundle FILE, or replace it with --force"
+        )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make {path.parent}: {error.strerror}") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"cannot write {path}: choose another place with --bundle FILE")
+
+
+async def _first_proven(invitation: Invitation, now: datetime) -> tuple[Target, x509.Certificate]:
+    """Return the first address that proves to be the host; the most telling error if none does."""
+
+    async def look(host: str) -> tuple[Target, x509.Certificate]:
+        target = Target(host, invitation.port)
+        wanted = invitation.authority_sha256
+        found = await asyncio.to_thread(expected_authority, target, wanted, now, LOOK_TIMEOUT_S)
+        return target, found
+
+    looks = [
+        asyncio.create_task(look(host), name=f"look at {host}") for host in invitation.addresses
+    ]
+    errors: list[UsbshareError] = []
+    try:
+        for finished in asyncio.as_completed(looks):
+            try:
+                return await finished
+            except UsbshareError as error:
+                errors.append(error)
+    finally:
+        for each in looks:
+            each.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+    raise _most_telling(errors, invitation, now)
+
+
+def _most_telling(
+    errors: Iterable[UsbshareError], invitation: Invitation, now: datetime
+) -> UsbshareError:
+    in_order = sorted(errors, key=_rank)
+    if isinstance(worst := in_order[0], ImpostorError):
+        return worst
+    reasons = "; ".join(dict.fromkeys(map(str, in_order)))
+    if not isinstance(worst, NobodyThereError):
+        return type(worst)(reasons)
+    end = invitation.expires.astimezone()
+    over = "it expired" if now >= invitation.expires else "it was used, or withdrawn"
+    return ConnectionRefusedByPeerError(
+        f"no invitation is open there ({reasons}): {over} (it is good until {end:%Y-%m-%d %H:%M}), "
+        "or no service runs on the host; ask its operator"
+    )
+
+
+def _rank(error: UsbshareError) -> int:
+    kinds = (ImpostorError, NobodyThereError)
+    return next((rank for rank, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
+
+
+def _checked(admission: Admission, key: Key, authority: x509.Certificate) -> x509.Certificate:
+    """Return the certificate if it is what was asked for."""
+    try:
+        issued = x509.load_pem_x509_certificate(admission.certificate)
+        trusted = x509.load_pem_x509_certificates(admission.authorities)
+    except ValueError as error:
+        raise ConnectionRefusedByPeerError(f"the host's answer makes no sense: {error}") from error
+    is_vouched = any(certificates.is_issued_by(issued, each) for each in trusted)
+    if not (certificates.is_pair(issued, key) and is_vouched and authority in trusted):
+        raise ConnectionRefusedByPeerError("the host's answer is not a certificate for this key")
+    return issued
+
+
+def _owner(path: Path) -> str:
+    try:
+        bundle = certificates.load_bundle(path.read_bytes())
+    except (OSError, ValueError):
+        return "not a readable one"
+    end = bundle.certificate.not_valid_after_utc
+    names = ", ".join(certificates.uris(bundle.certificate)) or "of nobody"
+    return f"{names}, valid until {end:%Y-%m-%d}"
