@@ -17,6 +17,9 @@ NAMES = (
     "camera",
     "serial_beside_video",
     "serial_on_a_full_link",
+    "renewal",
+    "limits",
+    "rights",
 )
 
 

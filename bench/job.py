@@ -94,41 +94,44 @@ SENDERS: dict[str, Sender] = {
 
 def main() -> None:
     """Measure and print."""
-    lines = _job()
+    lines = job_lines()
     times: dict[tuple[str, str], list[float]] = {}
     with Stage() as stage:
         paths = _paths(stage)
         for run in range(RUNS):
             for name, sender in SENDERS.items():
                 for way in random.sample(list(paths), len(paths)):
-                    times.setdefault((name, way), []).append(_run(paths[way], sender, lines))
+                    times.setdefault((name, way), []).append(run_job(paths[way], sender, lines))
             print(f"run {run + 1} of {RUNS} done", flush=True)
     _print(times, len(lines), sum(map(len, lines)))
 
 
-def _job() -> list[bytes]:
+def job_lines() -> list[bytes]:
+    """Return a short engraving that ends with a dwell."""
     program = engraving_lines()
     chosen = [*program[:BODY_LINES], *program[-FOOTER_LINES:], "G4 P0.01"]
     return [line.encode() + b"\n" for line in chosen]
 
 
 def _paths(stage: Stage) -> dict[str, str]:
-    service = start_service(stage, {"laser": PortTable(_simulator(stage, "far"), "grbl")})
-    paths = {OURS: start_bridge(stage, service, "laser")[1], DIRECT: _simulator(stage, "near")}
+    service = start_service(stage, {"laser": PortTable(start_simulator(stage, "far"), "grbl")})
+    paths = {OURS: start_bridge(stage, service, "laser")[1], DIRECT: start_simulator(stage, "near")}
     if peers.have("socat"):
-        tunnel = peers.socat_tls(stage, "tls", _simulator(stage, "socat"), service.folder)
+        tunnel = peers.socat_tls(stage, "tls", start_simulator(stage, "socat"), service.folder)
         paths[SOCAT] = tunnel.path
     return paths
 
 
-def _simulator(stage: Stage, name: str) -> str:
+def start_simulator(stage: Stage, name: str) -> str:
+    """Start a GRBL; returns its device path."""
     link = stage.path(f"sim-{name}")
     command = [str(SCRIPTS / "serial-svc"), "simulate", "grbl", "--pty", link]
     stage.start(command).wait_for("ready")
     return link
 
 
-def _run(path: str, sender: Sender, lines: list[bytes]) -> float:
+def run_job(path: str, sender: Sender, lines: list[bytes]) -> float:
+    """Send the lines; returns how long it took until the machine stood still."""
     with _line(path) as controller:
         controller.send(b"\n")
         controller.wait_for_ok()

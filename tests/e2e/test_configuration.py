@@ -144,7 +144,7 @@ def test_a_stop_works_in_spite_of_a_wrong_configuration(home: Path, target: str)
 
 def test_damaged_state_is_kept_aside_and_the_bridge_goes_on(home: Path, target: str) -> None:
     state = home / STATE
-    state.parent.mkdir(parents=True)
+    state.parent.mkdir(parents=True, exist_ok=True)
     state.write_text('{"target": "10.0.')
     output = once(home, "--target", target, "--port", "mill", "--vcom", "COM10")
     assert "is damaged" in output
@@ -175,7 +175,7 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="needs root, and unshare of util-linux")
 def test_a_full_disk_is_one_warning_and_keeps_what_was_known(home: Path, target: str) -> None:
     state, known = home / STATE, home / "known.json"
-    state.parent.mkdir(parents=True)
+    state.parent.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps({"target": target, "port": "mill", "vcom": "COM10"}))
     unshare = shutil.which("unshare") or ""
     with_full_disk = [unshare, "--mount", "sh", "-c", FULL_DISK, "sh", str(state.parent)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from fakes.gates import gate_of
 from usbshare.common.channel import Target, open_channel
 from usbshare.common.discovery.finder import Finder
 from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Observation, Source
@@ -72,7 +73,8 @@ async def serving(site: Site, port: int = 0, **hosts: HostTable) -> AsyncIterato
         announcer = Announcer(own, ["127.0.0.1"], finder.catalogue)
         registrations = Registrations(time.monotonic, announcer.offered)
         writer = InstanceWriter(site.fingerprint, time.time() - time.monotonic())
-        servicer = DiscoveryServicer(finder, registrations, writer, lambda: announcer.name)
+        gate = gate_of(site, "discovery-svc")
+        servicer = DiscoveryServicer(finder, registrations, writer, lambda: announcer.name, gate)
         server = make_server()
         add_DiscoveryServiceServicer_to_server(servicer, server)
         await add_standard_services(server, [SERVICE_NAME])

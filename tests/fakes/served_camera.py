@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
@@ -132,7 +133,7 @@ async def served_camera(
     registry = Registry(encoding)
     registry.add(CameraConfig("bed", NAME, source, linger_s=0.0), make_source)
     server = make_server()
-    add_to_server(CameraServicer(registry), server)
+    add_to_server(CameraServicer(registry, gate_of(site, "camera-svc")), server)
     await add_standard_services(server, [SERVICE_NAME])
     target = parse_target(f"127.0.0.1:{bind(server, '127.0.0.1:0', server_credentials(site))}")
     await server.start()

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.certificates import make_site
+from fakes.gates import gate_of
 from fakes.protobuf_messages import messages
 from usbshare.common.channel import open_channel, parse_target
 from usbshare.common.server import add_standard_services, bind, make_server
@@ -119,7 +120,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     registry.add(PortConfig("laser", "sim://grbl"))
     registry.add(PortConfig("quiet", "sim://grbl", profile=GRBL))
     server = make_server()
-    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    add_SerialServiceServicer_to_server(SerialServicer(registry, gate_of(site)), server)
     await add_standard_services(server, [SERVICE_NAME])
     port = bind(server, "127.0.0.1:0", server_credentials(site))
     await server.start()

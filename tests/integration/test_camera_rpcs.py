@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fakes.cameras import EXPOSURE, FakeCamera, decoded, jpeg_of, noisy_jpeg, truncated
 from fakes.certificates import make_site
+from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
@@ -123,7 +124,7 @@ async def serving(site: Site, still: bytes | None = PICTURE) -> AsyncIterator[Se
     registry, camera = Registry(encoding), FakeCamera(still)
     registry.add(CameraConfig("bed", "the bed", "fake://", linger_s=0.0), camera.make)
     server = make_server()
-    add_to_server(CameraServicer(registry), server)
+    add_to_server(CameraServicer(registry, gate_of(site, "camera-svc")), server)
     await add_standard_services(server, [SERVICE_NAME])
     target = parse_target(f"127.0.0.1:{bind(server, '127.0.0.1:0', server_credentials(site))}")
     await server.start()

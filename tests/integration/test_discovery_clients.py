@@ -15,6 +15,7 @@ from fakes.certificates import make_site
 from fakes.discovery_served import QUIET, Served, serving
 from fakes.waiting import until
 from usbshare.common import announcing as announcing_module
+from usbshare.common.access import gate as gate_module
 from usbshare.common.announcing import Announcing, announcing
 from usbshare.common.channel import Target
 from usbshare.common.discovery import via as via_module
@@ -25,7 +26,6 @@ from usbshare.common.discovery.via import ViaSource
 from usbshare.common.identity import Identity
 from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle
-from usbshare.discovery_svc import servicer as servicer_module
 from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.service import tell_discovery
@@ -111,11 +111,11 @@ async def test_a_service_that_is_refused_says_so_once(
     caplog.set_level("INFO")
     attempts: list[Identity] = []
 
-    def stranger(_: object) -> Identity:
+    def stranger(*_: object) -> Identity:
         attempts.append(Identity("somebody", "192.0.2.9:1"))
         return attempts[-1]
 
-    monkeypatch.setattr(servicer_module, "peer_identity", stranger)
+    monkeypatch.setattr(gate_module, "peer_identity", stranger)
     async with registering(served.target, served.site):
         await until(lambda: len(attempts) >= 3)
     said = [each.message for each in caplog.records if each.name == announcing_module.__name__]
@@ -168,14 +168,13 @@ class _Outward:
     is_loopback = False
 
 
-async def test_a_service_without_a_certificate_of_its_own_site_is_not_registered(
-    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+async def test_a_service_without_a_certificate_of_its_own_is_not_registered(
+    site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    other = make_site(tmp_path / "other")
-    site.client_bundle.write_bytes(other.client_bundle.read_bytes())
-    async with serving(other) as served, registering(served.target, site):
-        await until(lambda: "no client certificate of this computer's own site" in caplog.text)
+    site.host_bundle.unlink()
+    async with serving(site) as served, registering(served.target, site):
+        await until(lambda: "no certificate for this computer's services" in caplog.text)
         assert not offers_serial(served)
 
 

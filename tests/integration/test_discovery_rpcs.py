@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from fakes.certificates import make_site
 from fakes.discovery_served import Served, serving
 from fakes.waiting import until
+from usbshare.common.access import gate as gate_module
 from usbshare.common.discovery.instance import Endpoint, Kind, Source
 from usbshare.common.discovery.settings import HostTable
 from usbshare.common.identity import Identity
@@ -263,7 +264,7 @@ async def test_another_computer_may_not_announce(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = Identity("usbshare://site/operator", "192.0.2.9:4000")
-    monkeypatch.setattr(servicer_module, "peer_identity", lambda _: stranger)
+    monkeypatch.setattr(gate_module, "peer_identity", lambda *_: stranger)
     call = served.stub.Announce(timeout=TIMEOUT_S)
     code, text = await failure(call.read())
     assert code is grpc.StatusCode.PERMISSION_DENIED

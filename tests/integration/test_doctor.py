@@ -25,6 +25,7 @@ from fakes.certificates import (
     write_bundle,
     write_site,
 )
+from fakes.gates import gate_of
 from usbshare.bridge.checkup import whereabouts
 from usbshare.bridge.checkup.doctor import steps
 from usbshare.bridge.checkup.subject import Subject
@@ -77,13 +78,13 @@ class Host:
 
 @asynccontextmanager
 async def host_of(
-    site: Site, make_servicer: Callable[[Registry], SerialServicer] = SerialServicer
+    site: Site, make_servicer: type[SerialServicer] = SerialServicer
 ) -> AsyncIterator[Host]:
     """Run a serial service with one simulated port, `laser`."""
     registry = Registry(time.monotonic)
     registry.add(PortConfig("laser", "sim://grbl"))
     server = make_server()
-    add_SerialServiceServicer_to_server(make_servicer(registry), server)
+    add_SerialServiceServicer_to_server(make_servicer(registry, gate_of(site)), server)
     health = await add_standard_services(server, [SERVICE_NAME])
     port = bind(server, "127.0.0.1:0", server_credentials(site))
     await server.start()
@@ -212,7 +213,7 @@ async def test_a_certificate_near_its_end_is_warned_of(tmp_path: Path) -> None:
     ca = issue(name="ca")
     server = issue(ca, usage=SERVER, names=["127.0.0.1"])
     site = write_site(tmp_path / "host", ca, server)
-    client = issue(ca, usage=CLIENT, from_days=-85, to_days=5)
+    client = issue(ca, usage=CLIENT, names=[site.operator_uri], from_days=-85, to_days=5)
     bundle = write_bundle(tmp_path / "c.pem", client, ca)
     async with host_of(site) as host:
         found = await judged_at(host.target, bundle)
@@ -380,7 +381,7 @@ async def test_without_tls_it_is_warned_of() -> None:
     registry = Registry(time.monotonic)
     registry.add(PortConfig("laser", "sim://grbl"))
     server = make_server()
-    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    add_SerialServiceServicer_to_server(SerialServicer(registry, gate_of(None)), server)
     await add_standard_services(server, [SERVICE_NAME])
     port = bind(server, "127.0.0.1:0", None)
     await server.start()
@@ -425,8 +426,8 @@ async def test_a_clock_by_which_the_hosts_certificate_is_not_valid(
 class Fast(SerialServicer):
     """A host whose clock is an hour ahead."""
 
-    def _stats(self, port_id: str) -> pb.WatchStatsResponse:
-        stats = super()._stats(port_id)
+    def _stats(self, port_id: str, context: Context) -> pb.WatchStatsResponse:
+        stats = super()._stats(port_id, context)
         stats.time.seconds += 3600
         return stats
 

@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fakes.certificates import make_site
+from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.common.channel import open_channel, parse_target
 from usbshare.common.server import add_standard_services, bind, make_server
@@ -58,7 +59,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     registry = Registry(time.monotonic)
     registry.add(PortConfig("laser", "sim://grbl", "the big one"))
     server = make_server()
-    add_SerialServiceServicer_to_server(SerialServicer(registry), server)
+    add_SerialServiceServicer_to_server(SerialServicer(registry, gate_of(site)), server)
     await add_standard_services(server, [SERVICE_NAME])
     port = bind(server, "127.0.0.1:0", server_credentials(site))
     await server.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ def test_the_tables_are_found() -> None:
     assert set(TABLES) == {
         "service",
         "tls",
+        "audit",
         "queue",
         "ports.ID",
         "ports.ID.stop",
@@ -192,8 +193,7 @@ def test_options_of_our_commands_exist(page: Path) -> None:
     for code in commands_in(page):
         program, *words = code.split()
         if program in COMMANDS:
-            sub = [word for word in words[:1] if word in subcommands(program)]
-            known = help_of(program, *sub)
+            known = help_of(program, *named_in(words, COMMANDS[program]))
             unknown = [option for option in _OPTION.findall(code) if option not in known]
             assert not unknown, code
         elif program.startswith("--") and page.parent in (ROOT, ROOT / "docs"):
@@ -214,13 +214,29 @@ def help_of(program: str, *words: str) -> str:
 
 
 def all_commands() -> Iterator[tuple[str, ...]]:
-    for program in COMMANDS:
-        yield (program,)
-        yield from ((program, name) for name in subcommands(program))
+    for program, command in COMMANDS.items():
+        yield from ((program, *names) for names in names_below(command))
 
 
-def subcommands(program: str) -> list[str]:
-    command = COMMANDS[program]
+def names_below(command: click.Command) -> Iterator[tuple[str, ...]]:
+    """Yield the way to the command and to each one below it."""
+    yield ()
+    for name, below in commands_of(command).items():
+        yield from ((name, *names) for names in names_below(below))
+
+
+def named_in(words: list[str], command: click.Command) -> Iterator[str]:
+    """Yield the leading words that are commands of commands."""
+    for word in words:
+        if word not in commands_of(command):
+            return
+        yield word
+        command = commands_of(command)[word]
+
+
+def commands_of(command: click.Command) -> Mapping[str, click.Command]:
     if not isinstance(command, click.Group):
-        return []
-    return command.list_commands(click.Context(command))
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: below for name, below in found.items() if below is not None}

@@ -32,7 +32,7 @@ def cells(*sights: Sight) -> list[list[str]]:
 
 def test_a_host_of_ours_is_shown_with_round_trip_and_holders() -> None:
     told = instance("Läser", "192.0.2.20", "fe80::1%eth0", port_ids=("laser",))
-    seen = sight(entry(told, Source.MDNS, Source.BEACON), OWN_SITE, Look(0.00125, (HELD,)))
+    seen = sight(entry(told, Source.MDNS, Source.BEACON), {OWN_SITE}, Look(0.00125, (HELD,)))
     assert cells(seen)[1] == [
         *("Läser", "192.0.2.20 +1", "serial:50051", "yes", "own", "1.2 ms"),
         *("laser held by usbshare://a/operator (bridge me@pc)", "beacon mdns"),
@@ -54,28 +54,28 @@ def test_a_port_that_nobody_holds_is_shown_with_its_state(port: object, expected
 
 
 def test_a_foreign_host_is_shown_as_such_with_the_ports_it_announces() -> None:
-    seen = sight(entry(instance(site=FOREIGN_SITE, port_ids=("a", "b"))), OWN_SITE, None)
+    seen = sight(entry(instance(site=FOREIGN_SITE, port_ids=("a", "b"))), {OWN_SITE}, None)
     assert cells(seen)[1][4:] == ["foreign ffffffffffff", "-", "a, b", "mdns"]
 
 
 def test_without_a_site_of_our_own_nobody_is_foreign() -> None:
-    assert sight(entry(instance()), "", None).is_own is None
-    assert "aaaaaaaaaaaa" in discovering.as_table([sight(entry(instance()), "", None)])
+    assert sight(entry(instance()), (), None).is_own is None
+    assert "aaaaaaaaaaaa" in discovering.as_table([sight(entry(instance()), (), None)])
 
 
 def test_a_host_that_took_our_certificate_is_ours_even_if_it_said_nothing() -> None:
-    seen = sight(entry(instance(site=""), Source.STATIC), OWN_SITE, Look(0.001))
+    seen = sight(entry(instance(site=""), Source.STATIC), {OWN_SITE}, Look(0.001))
     assert seen.is_own
 
 
 def test_a_host_that_does_not_answer_is_shown_with_the_reason() -> None:
-    seen = sight(entry(instance()), OWN_SITE, Look(failure="nothing listens at 192.0.2.20"))
+    seen = sight(entry(instance()), {OWN_SITE}, Look(failure="nothing listens at 192.0.2.20"))
     assert "no answer: nothing listens at 192.0.2.20" in discovering.as_table([seen])
     assert discovering.as_object(seen)["ports"] is None
 
 
 def test_json_has_everything_with_units_in_the_names() -> None:
-    seen = sight(entry(instance(port_ids=("laser",))), OWN_SITE, Look(0.00125, (HELD,)))
+    seen = sight(entry(instance(port_ids=("laser",))), {OWN_SITE}, Look(0.00125, (HELD,)))
     (found,) = json.loads(discovering.as_json([seen]))
     assert found["services"] == {"serial": 50051}
     assert found["round_trip_ms"] == 1.25
@@ -85,7 +85,7 @@ def test_json_has_everything_with_units_in_the_names() -> None:
 
 
 def test_a_change_is_one_line() -> None:
-    seen = sight(entry(instance(port_ids=("laser",))), OWN_SITE, None)
+    seen = sight(entry(instance(port_ids=("laser",))), {OWN_SITE}, None)
     assert discovering.change_line("added", seen) == (
         "added  Laser-Workshop  192.0.2.20  serial:50051  TLS yes  site own  laser  mdns"
     )
@@ -96,7 +96,7 @@ def test_a_change_is_one_line() -> None:
 def test_nothing_that_was_told_reaches_the_terminal_raw(name: str, holder: str) -> None:
     told = replace(instance(), name=name)
     port = replace(REMOTE, holder=holder)
-    seen = sight(entry(told), OWN_SITE, Look(0.001, (port,)))
+    seen = sight(entry(told), {OWN_SITE}, Look(0.001, (port,)))
     text = discovering.as_table([seen])
     assert len(text.splitlines()) == 2
     assert all(each.isprintable() for each in text.replace("\n", ""))
@@ -112,7 +112,9 @@ def test_a_cut_text_fits(text: str, columns: int) -> None:
 
 def test_columns_are_aligned_however_wide_their_characters_are() -> None:
     told = [instance("日本"), instance("abcd")]
-    rows = discovering.as_table([sight(entry(each), OWN_SITE, None) for each in told]).splitlines()
+    rows = discovering.as_table(
+        [sight(entry(each), {OWN_SITE}, None) for each in told]
+    ).splitlines()
     starts = {width(row[: row.index("192.0.2.20")]) for row in rows[1:]}
     assert len(starts) == 1
 
@@ -128,7 +130,7 @@ def test_counters_are_shown_by_source() -> None:
 
 
 def test_only_hosts_of_our_site_and_configured_ones_are_asked() -> None:
-    def asked(site: str, *sources: Source, own: str = OWN_SITE) -> bool:
+    def asked(site: str, *sources: Source, own: frozenset[str] = frozenset({OWN_SITE})) -> bool:
         return is_asked(entry(instance(site=site), *sources), own, in_plaintext=False)
 
     assert asked(OWN_SITE)
@@ -136,12 +138,12 @@ def test_only_hosts_of_our_site_and_configured_ones_are_asked() -> None:
     assert not asked(FOREIGN_SITE)
     assert not asked(FOREIGN_SITE, Source.STATIC)
     assert not asked("")
-    assert not asked("", Source.STATIC, own="")
+    assert not asked("", Source.STATIC, own=frozenset())
 
 
 def test_in_plaintext_only_those_are_asked_that_speak_it() -> None:
-    assert is_asked(entry(instance(tls=False)), "", in_plaintext=True)
-    assert not is_asked(entry(instance()), "", in_plaintext=True)
+    assert is_asked(entry(instance(tls=False)), (), in_plaintext=True)
+    assert not is_asked(entry(instance()), (), in_plaintext=True)
 
 
 def test_a_living_table_draws_over_what_it_drew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,45 +47,45 @@ def known_to_dns(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_a_name_is_that_of_one_host_whatever_its_case() -> None:
     laser, mill = entry(instance("Läser")), entry(instance("Mill"), id_="2")
-    assert choose("läser", [laser, mill], OWN_SITE) == [laser]
-    assert choose("LÄSER", [laser, mill], OWN_SITE) == [laser]
+    assert choose("läser", [laser, mill], {OWN_SITE}) == [laser]
+    assert choose("LÄSER", [laser, mill], {OWN_SITE}) == [laser]
 
 
 def test_a_part_of_a_name_is_no_name() -> None:
-    assert choose("Laser", [entry(instance("Laser-Workshop", host="x.local"))], OWN_SITE) == []
+    assert choose("Laser", [entry(instance("Laser-Workshop", host="x.local"))], {OWN_SITE}) == []
 
 
 def test_a_dns_name_that_discovery_tells_is_a_name_too() -> None:
     laser = entry(instance(host="laser.local"))
-    assert choose("LASER.local.", [laser], OWN_SITE) == [laser]
+    assert choose("LASER.local.", [laser], {OWN_SITE}) == [laser]
 
 
 def test_a_friendly_name_goes_before_a_dns_name() -> None:
     named = entry(instance("laser.local", host="other.local"))
     host = entry(instance("Mill", host="laser.local"), id_="2")
-    assert choose("laser.local", [named, host], OWN_SITE) == [named]
+    assert choose("laser.local", [named, host], {OWN_SITE}) == [named]
 
 
 def test_a_host_of_ours_goes_before_a_foreign_one_of_the_same_name() -> None:
     own, foreign = entry(instance()), entry(instance(site=FOREIGN_SITE), id_="2")
-    assert choose("Laser-Workshop", [foreign, own], OWN_SITE) == [own]
-    assert choose("Laser-Workshop", [foreign], OWN_SITE) == [foreign]
+    assert choose("Laser-Workshop", [foreign, own], {OWN_SITE}) == [own]
+    assert choose("Laser-Workshop", [foreign], {OWN_SITE}) == [foreign]
 
 
 def test_a_configured_host_goes_before_all_others() -> None:
     configured = entry(instance(site=""), Source.STATIC)
-    assert choose("Laser-Workshop", [entry(instance(), id_="2"), configured], OWN_SITE) == [
+    assert choose("Laser-Workshop", [entry(instance(), id_="2"), configured], {OWN_SITE}) == [
         configured
     ]
 
 
 def test_two_hosts_of_ours_with_one_name_are_ambiguous() -> None:
     two = [entry(instance()), entry(instance("Laser-Workshop", "192.0.2.30"), id_="2")]
-    assert choose("Laser-Workshop", two, OWN_SITE) == two
+    assert choose("Laser-Workshop", two, {OWN_SITE}) == two
 
 
 def test_nobody_is_meant_by_an_empty_host_name() -> None:
-    assert choose(".", [entry(instance(host=""))], OWN_SITE) == []
+    assert choose(".", [entry(instance(host=""))], {OWN_SITE}) == []
     assert at_address("", [entry(instance(host=""))]) == []
 
 
@@ -97,7 +97,7 @@ def test_a_host_is_known_by_its_address_and_its_dns_name(where: str) -> None:
 
 def test_a_long_list_of_candidates_is_cut() -> None:
     many = [entry(instance(f"host-{number}"), id_=f"{number}") for number in range(40)]
-    text = str(unknown("x", many, OWN_SITE))
+    text = str(unknown("x", many, {OWN_SITE}))
     assert text.endswith("and 28 more")
 
 

@@ -46,7 +46,7 @@ def entry(source: Source = Source.MDNS, site: str = "", tls: bool = True) -> Ent
     ],
 )
 def test_a_host_is_foreign_by_its_own_word(found: Entry, site: str, expected: bool) -> None:
-    assert surveying.is_foreign(found, site) is expected
+    assert surveying.is_foreign(found, {site} - {""}) is expected
 
 
 class Asked:

@@ -35,6 +35,7 @@ class ListedPort:
     manufacturer: str | None = None
     product: str | None = None
     description: str = "n/a"
+    location: str | None = None
 
 
 class Listener:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
+import grpc  # noqa: F401  # as all other tests do
 import pytest
 
 from usbshare.common import grpc_environment
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.common.grpc_environment import prepare_grpc, trace_handshakes, traces_handshakes
 
 
 @pytest.fixture
@@ -36,3 +38,35 @@ def test_what_the_user_has_set_stays(environment: dict[str, str]) -> None:
     prepare_grpc()
     assert environment["GRPC_EXPERIMENTS"] == ""
     assert environment["GRPC_VERBOSITY"] == "DEBUG"
+
+
+@pytest.fixture
+def fresh(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """As in a process that has not imported gRPC."""
+    monkeypatch.delitem(sys.modules, "grpc", raising=False)
+    prepare_grpc()
+    return environment
+
+
+def test_a_service_lets_grpc_say_why_handshakes_fail(fresh: dict[str, str]) -> None:
+    assert not traces_handshakes()
+    trace_handshakes()
+    assert fresh["GRPC_TRACE"] == "handshaker"
+    assert traces_handshakes()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"GRPC_VERBOSITY": "ERROR"}, {"GRPC_VERBOSITY": "DEBUG"}, {"GRPC_TRACE": "http"}]
+)
+def test_what_the_user_asked_grpc_for_stays(fresh: dict[str, str], asked: dict[str, str]) -> None:
+    fresh.update(asked)
+    trace_handshakes()
+    assert not traces_handshakes()
+    assert asked.items() <= fresh.items()
+
+
+def test_it_is_too_late_once_grpc_is_there(environment: dict[str, str]) -> None:
+    prepare_grpc()
+    assert "grpc" in sys.modules
+    trace_handshakes()
+    assert not traces_handshakes()

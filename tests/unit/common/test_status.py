@@ -16,6 +16,8 @@ ON_THE_WIRE = {
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,

@@ -29,6 +29,7 @@ from usbshare.common.certificate_checks import judge_key_rights
 from usbshare.common.checkup import Check, Judgement, Verdict, examine
 from usbshare.common.device_source import SerialDeviceFound
 from usbshare.common.errors import DeviceError
+from usbshare.common.pki import rollover
 from usbshare.common.site import Site
 from usbshare.serial_svc.checkup import devices, firewall_linux, firewall_windows, host
 from usbshare.serial_svc.checkup.doctor import Examined, examined, steps
@@ -258,7 +259,7 @@ def test_before_the_first_start_there_is_nothing_to_blame(tmp_path: Path) -> Non
         (-80, 10, Verdict.WARNING, "9 days left"),
         (1, 90, Verdict.FAILURE, "valid only from"),
     ],
-    ids=["expired", "due", "not valid yet"],
+    ids=["expired", "long due", "not valid yet"],
 )
 def test_dates_of_the_host_certificate(
     tmp_path: Path, from_days: float, to_days: float, expected: Verdict, words: str
@@ -270,6 +271,33 @@ def test_dates_of_the_host_certificate(
     assert found.verdict is expected
     assert words in found.measured
     assert found.remedy
+
+
+def test_a_certificate_that_is_due_is_fine_since_it_renews_itself(tmp_path: Path) -> None:
+    authority = issue(name="ca")
+    site = write_site(
+        tmp_path, authority, issue(authority, usage=SERVER, from_days=-72, to_days=24)
+    )
+    assert host.judge_host_certificate(site, (), datetime.now(UTC)).verdict is Verdict.OK
+
+
+def test_while_the_authority_is_changed_all_is_fine_and_the_end_of_the_old_one_is_told(
+    tmp_path: Path,
+) -> None:
+    site = make_site(tmp_path)
+    done = rollover.roll(tmp_path)
+    make_site(tmp_path)
+    found = host.judge_authority(site, NOW)
+    assert found.verdict is Verdict.OK
+    assert f"still counts until {done.overlap_end:%Y-%m-%d}" in found.measured
+    assert host.judge_host_certificate(site, (), NOW).verdict is Verdict.OK
+    assert host.judge_operator_certificate(site, NOW).verdict is Verdict.OK
+
+
+def test_an_authority_that_nears_its_end_is_to_be_changed(tmp_path: Path) -> None:
+    found = host.judge_authority(make_site(tmp_path), NOW + timedelta(days=3500))
+    assert found.verdict is Verdict.WARNING
+    assert "serial-svc pki roll" in found.remedy
 
 
 def test_a_host_certificate_of_another_site_fails(tmp_path: Path) -> None:
@@ -309,7 +337,7 @@ def test_a_client_bundle_that_has_expired_fails(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     found = host.judge_operator_certificate(site, NOW + timedelta(days=100))
     assert found.verdict is Verdict.FAILURE
-    assert "copy it to the other computers again" in found.remedy
+    assert "its log says why" in found.remedy
 
 
 def test_what_this_user_may_not_read_is_not_judged(

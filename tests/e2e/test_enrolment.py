@@ -1,0 +1,256 @@
+"""Enrolment as people do it: two computers, one string, and the way out again."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fakes.namespaces import Wire, joined_namespaces
+from fakes.processes import DEADLINE_S, SCRIPTS, Process, environment, run, running
+
+LASER = '[ports.laser]\nsource = "sim://grbl"\n'
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """Return the home of a host whose newcomers enrol at a port that is free."""
+    home = tmp_path / "host"
+    home.mkdir()
+    write_settings(home, f"127.0.0.1:{free_port()}")
+    return home
+
+
+@pytest.fixture
+def pc(tmp_path: Path) -> Path:
+    home = tmp_path / "pc"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with joined_namespaces() as made:
+        yield made
+
+
+def write_settings(home: Path, enrolment: str) -> None:
+    folder = home / "config" / "usbshare"
+    folder.mkdir(parents=True)
+    (folder / "usbshare.toml").write_text(f'{LASER}[tls]\nenrolment = "{enrolment}"\n')
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[tuple[Process, str]]:
+    with running(["serial-svc", "--listen", "127.0.0.1:0"], home) as service:
+        yield service, service.wait_for(r"ready at (127\.0\.0\.1:\d+)")[1]
+
+
+def pki(home: Path, *arguments: str, prefix: Sequence[str] = ()) -> tuple[str, str]:
+    """Run a command on the host; return what it printed for programs and for people."""
+    done = subprocess.run(
+        [*prefix, str(SCRIPTS / "serial-svc"), "pki", *arguments],
+        env={"PATH": "/usr/bin:/bin", **environment(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+def invite(home: Path, role: str = "operator", *more: str) -> str:
+    string, _ = pki(home, "invite", "--name", "office-pc", "--role", role, *more)
+    assert re.fullmatch(r"usbshare1\.[A-Za-z0-9_-]+", string)
+    return string
+
+
+def enroll(home: Path, string: str, *more: str) -> tuple[int, str]:
+    return run(["bridge", "enroll", string, *more], home)
+
+
+def listed(home: Path) -> dict[str, dict[str, str]]:
+    return {each["name"]: each for each in json.loads(pki(home, "list", "--json")[0])}
+
+
+def send(home: Path, target: str) -> tuple[int, str]:
+    return run(["bridge", "send", "--target", target, "$I"], home)
+
+
+def test_a_new_computer_comes_in_works_and_is_shut_out(host: Path, pc: Path) -> None:
+    with serving(host) as (service, target):
+        code, output = enroll(pc, invite(host))
+        assert code == 0, output
+        assert "operators: view, stop, control" in output
+        fingerprint = service.wait_for(r"enrolled office-pc .* fingerprint is (\S+)")[1]
+        assert fingerprint in output
+        assert listed(host)["office-pc"]["fingerprint"] == fingerprint
+        bundle = pc / "config" / "usbshare" / "client.pem"
+        assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+        service.wait_for("policy of .* is in force")
+        code, output = send(pc, target)
+        assert code == 0, output
+        with running(["bridge", "--target", target, "--vcom", "COM10"], pc) as bridge:
+            bridge.wait_for("ready: open")
+            pki(host, "revoke", "office-pc", "--reason", "left the company")
+            bridge.wait_for("revoked")
+        assert "revoked" in send(pc, target)[1]
+        assert listed(host)["office-pc"]["state"].endswith("left the company")
+        assert "Traceback" not in service.output
+
+
+def test_a_revocation_ends_the_streams_of_every_service(host: Path, pc: Path) -> None:
+    camera_svc = ["camera-svc", "--listen", "127.0.0.1:0"]
+    with serving(host) as (service, target), running(camera_svc, host) as cameras:
+        camera = cameras.wait_for(r"ready at (127\.0\.0\.1:\d+)")[1]
+        assert enroll(pc, invite(host))[0] == 0
+        for each in (service, cameras):
+            each.wait_for("policy of .* is in force")
+        watch = ["bridge", "camera", "--target", camera, "--http", "127.0.0.1:0"]
+        with (
+            running(["bridge", "--target", target, "--vcom", "COM10"], pc) as bridge,
+            running(watch, pc) as viewer,
+        ):
+            bridge.wait_for("ready: open")
+            viewer.wait_for("camera demo is live")
+            pki(host, "revoke", "office-pc")
+            for each in (bridge, viewer):
+                each.wait_for("the certificate of office-pc is revoked")
+
+
+def test_who_was_shut_out_is_let_in_again_with_another_role(host: Path, pc: Path) -> None:
+    with serving(host) as (service, target):
+        assert enroll(pc, invite(host))[0] == 0
+        pki(host, "revoke", "office-pc")
+        code, output = enroll(pc, invite(host, "viewer"))
+        assert code == 2
+        assert "--force" in output
+        code, output = enroll(pc, invite(host, "viewer"), "--force")
+        assert code == 0, output
+        service.wait_for(r"enrolled office-pc \(viewers\)")
+        code, output = run(["bridge", "list", "--target", target], pc)
+        assert code == 0, output
+        code, output = send(pc, target)
+        assert code == 1
+        assert "right to control" in output
+
+
+def test_a_string_that_is_used_cut_or_altered_lets_nobody_in(host: Path, pc: Path) -> None:
+    with serving(host) as (service, _):
+        string = invite(host)
+        assert enroll(pc, string[:-3])[0] == 2
+        assert enroll(pc, string)[0] == 0
+        code, output = enroll(pc, string, "--force")
+        assert code == 1
+        assert "no invitation is open there" in output
+        pki(host, "invite", "--name", "another-pc", "--role", "viewer")
+        service.wait_for("enrolment is open")
+        code, output = enroll(pc, string, "--force")
+        assert code == 1
+        assert "was used already" in output
+        service.wait_for("refused to enrol from 127.0.0.1: .* was used already")
+        audit = run(["serial-svc", "audit", "show"], host)[1]
+        assert "enrolment refused" in audit
+        assert "invited" in audit
+
+
+def test_revoking_withdraws_what_was_not_used_yet(host: Path, pc: Path) -> None:
+    with serving(host):
+        string = invite(host)
+        assert enroll(pc, string)[0] == 0
+        string = invite(host)
+        assert "invitation for that name counts no more" in pki(host, "revoke", "office-pc")[1]
+        assert enroll(pc, string, "--force")[0] == 1
+
+
+def test_invite_waits_until_the_string_is_used(host: Path, pc: Path) -> None:
+    arguments = ["serial-svc", "pki", "invite", "--name", "office-pc", "--role", "operator"]
+    with serving(host), running([*arguments, "--wait"], host) as inviting:
+        string = inviting.wait_for(r"^usbshare1\.\S+")[0]
+        code, output = enroll(pc, string)
+        assert code == 0, output
+        fingerprint = inviting.wait_for(r"office-pc is in, from 127\.0\.0\.1: .* key (\S+)")[1]
+        assert fingerprint in output
+        assert inviting.wait() == 0
+
+
+def test_an_invitation_without_a_service_says_what_is_missing(host: Path) -> None:
+    text = pki(host, "invite", "--name", "office-pc", "--role", "operator")[1]
+    assert "no service of this host answers" in text
+    assert "bridge enroll" in text
+
+
+def test_what_cannot_be_is_said_in_one_line(host: Path) -> None:
+    pki(host, "invite", "--name", "first", "--role", "viewer")  # makes the site
+    invite_as = ["invite", "--name"]
+    for arguments, text in (
+        ([*invite_as, "Office PC", "--role", "operator"], "cannot be a name"),
+        ([*invite_as, "operators", "--role", "operator"], "is a group"),
+        ([*invite_as, "operator", "--role", "operator"], "the host's own identity"),
+        ([*invite_as, "pc", "--role", "boss"], "it has: admins, operators, viewers"),
+        ([*invite_as, "pc", "--role", "viewer", "--expires", "soon"], "write a time as"),
+        ([*invite_as, "pc", "--role", "viewer", "--expires", "8d"], "7d at most"),
+        ([*invite_as, "pc", "--role", "viewer", "--address", "a b"], "neither a DNS name"),
+        (["revoke", "pd"], "nobody here is called 'pd'; there are: host, operator"),
+        (["revoke", "host"], "the services of this host use 'host' among themselves"),
+        (["totp", "nobody"], "nobody here is called"),
+    ):
+        code, output = run(["serial-svc", "pki", *arguments], host)
+        assert code != 0
+        assert text in output
+        assert "Traceback" not in output
+
+
+def test_a_second_factor_is_shown_once(host: Path) -> None:
+    pki(host, "invite", "--name", "first", "--role", "viewer")
+    assert pki(host, "totp", "operator")[0].startswith("otpauth://totp/")
+    code, output = run(["serial-svc", "pki", "totp", "operator"], host)
+    assert code == 2
+    assert "--replace" in output
+    assert pki(host, "totp", "operator", "--replace")[0].startswith("otpauth://totp/")
+
+
+@pytest.mark.parametrize("service", ["camera-svc", "discovery-svc"])
+def test_every_service_has_the_commands(host: Path, service: str) -> None:
+    code, output = run([service, "pki", "policy"], host)
+    assert code == 0
+    assert output.endswith("policy.toml: not there: the default counts")
+
+
+def test_between_two_computers_with_every_default(
+    tmp_path: Path, host: Path, pc: Path, wire: Wire
+) -> None:
+    (host / "config" / "usbshare" / "usbshare.toml").write_text(LASER)
+    interface = {"USBSHARE_DISCOVERY_INTERFACES": wire.host.interface}
+    command = wire.host.command([str(SCRIPTS / "serial-svc")])
+    service = Process(command, {**environment(host), **interface})
+    try:
+        service.wait_for("ready at")
+        prefix = wire.host.command(["env", f"USBSHARE_DISCOVERY_INTERFACES={wire.host.interface}"])
+        string, talk = pki(
+            host, "invite", "--name", "office-pc", "--role", "operator", prefix=prefix
+        )
+        assert "no service" not in talk
+        bridge = wire.client.command([str(SCRIPTS / "bridge")])
+        code, output = run([*bridge, "enroll", string], pc)
+        assert code == 0, output
+        assert f"bridge list --target {wire.host.address}" in output
+        service.wait_for("policy of .* is in force")
+        code, output = run([*bridge, "send", "--target", wire.host.address, "$I"], pc)
+        assert code == 0, output
+        assert "VER:1.1h" in output
+    finally:
+        assert service.stop() == 0

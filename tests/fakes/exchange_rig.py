@@ -1,0 +1,94 @@
+"""A device and a program that exchange random bytes through real service, network and bridge."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakes.network import Network, running_network
+from fakes.processes import Process, running, serial_service
+
+DEADLINE_S = 60.0
+BAUD = 12_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A device and a program, joined by service, network and bridge."""
+
+    home: Path
+    target: str
+    service: Process
+    device: int
+    program: int
+    network: Network
+    bridge: Process
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what the bridge told so far under that name."""
+        told = [json.loads(line) for line in list(self.bridge.lines) if line.startswith("{")]
+        return [event for event in told if event["event"] == name]
+
+    def wait_for(self, name: str, count: int) -> list[dict[str, Any]]:
+        """Return what it told once it has told it so often."""
+        end = time.monotonic() + DEADLINE_S
+        while len(found := self.events(name)) < count:
+            assert self.bridge.process.poll() is None, self.bridge.output
+            assert time.monotonic() < end, self.bridge.output
+            select.select([], [], [], 0.01)
+        return found
+
+    def check_ends(self) -> None:
+        """Fail if more bytes come than were sent, or the program's descriptor is dead."""
+        for source, sink in ((self.program, self.device), (self.device, self.program)):
+            os.write(source, b"end\n")
+            assert read(sink, 4) == b"end\n"
+
+
+def read(source: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and select.select([source], [], [], DEADLINE_S)[0]:
+        data += os.read(source, 65536)
+    return data
+
+
+@contextmanager
+def rig(home: Path, *, more_config: str = "") -> Iterator[Rig]:
+    device, slave = os.openpty()
+    make_raw(slave)
+    config = home / "usbshare.toml"
+    source = os.ttyname(slave)
+    config.write_text(
+        f'[ports.laser]\nsource = "{source}"\nprofile = "raw"\nbaud = {BAUD}\n{more_config}'
+    )
+    with (
+        serial_service(home, "--config", str(config)) as (service, server),
+        running_network(server) as network,
+        running(["bridge", "--json", "--target", network.target, "--vcom", "C"], home) as bridge,
+    ):
+        bridge.wait_for('"event": "ready"')
+        os.close(slave)
+        program = os.open(home / "run" / "usbshare" / "C", os.O_RDWR | os.O_NOCTTY)
+        bridge.wait_for('"event": "opened"')
+        try:
+            yield Rig(home, network.target, service, device, program, network, bridge)
+        except BaseException as error:
+            error.add_note(f"bridge:\n{bridge.output}\nservice:\n{service.output}")
+            raise
+        finally:
+            os.close(program)
+            os.close(device)
+
+
+def make_raw(terminal: int) -> None:
+    attributes = termios.tcgetattr(terminal)
+    attributes[0] = attributes[1] = attributes[3] = 0
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)

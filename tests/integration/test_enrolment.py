@@ -1,0 +1,382 @@
+"""Enrolment over real connections: a host's reception, a PC's bridge, and those in between."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import stat
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import grpc
+import pytest
+
+from fakes.certificates import issue, serving
+from fakes.enrolment import Noted, desk_of, invited, make_site, request_pem, utc_now
+from fakes.waiting import until
+from usbshare.bridge.enrolling import enrol, require_place
+from usbshare.bridge.enrolment_client import call_enrol
+from usbshare.bridge.pinning import ImpostorError, expected_authority
+from usbshare.common import certificates
+from usbshare.common.channel import Target, open_channel
+from usbshare.common.errors import (
+    ConfigError,
+    ConnectionRefusedByPeerError,
+    LimitError,
+    PermissionDeniedError,
+    UsbshareError,
+)
+from usbshare.common.pki import invitations
+from usbshare.common.pki.invitation import Invitation
+from usbshare.common.pki.invitations import invitations_path
+from usbshare.common.pki.inviting import Answer, authority, wait_for_answer
+from usbshare.common.pki.reception import Reception
+from usbshare.common.pki.tries import MOST_OF_ONE
+from usbshare.common.site import Site
+from usbshare.common.tls import ClientBundle
+
+TIMEOUT_S = 20.0
+Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path / "host")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return tmp_path / "pc" / "client.pem"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def mode_of(path: Path) -> int | None:
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+
+
+@asynccontextmanager
+async def reception(
+    site: Site, port: int, audit: Noted | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Reception]:
+    made = Reception(site, f"{host}:{port}", desk_of(site, audit), utc_now)
+    running = asyncio.create_task(made.run(), name="reception")
+    try:
+        yield made
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+@asynccontextmanager
+async def open_reception(
+    site: Site, audit: Noted | None = None
+) -> AsyncIterator[tuple[Reception, int]]:
+    """Run one that is kept open by an invitation that nobody uses."""
+    port = free_port()
+    invited(site, name="nobody", port=port)
+    async with reception(site, port, audit) as made:
+        await until(lambda: made.port)
+        yield made, port
+
+
+async def enrolled(site: Site, bundle: Path, port: int) -> ClientBundle:
+    require_place(bundle, force=True)
+    await enrol(invited(site, port=port), bundle)
+    return ClientBundle.load(bundle)
+
+
+async def refusal(invitation: Invitation, bundle: Path, kind: type[UsbshareError]) -> str:
+    require_place(bundle, force=True)
+    with pytest.raises(kind) as caught:
+        await enrol(invitation, bundle)
+    assert mode_of(bundle) is None
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_a_newcomer_gets_a_bundle_that_opens_the_services(site: Site, bundle: Path) -> None:
+    async with open_reception(site) as (_, port), serving(site) as service:
+        loaded = await enrolled(site, bundle, port)
+        channel = open_channel(Target("127.0.0.1", service), loaded)
+        await asyncio.wait_for(channel.channel_ready(), TIMEOUT_S)
+        await channel.close()
+    assert mode_of(bundle) == 0o600
+    assert loaded.is_consistent
+    assert loaded.warning is None
+
+
+async def test_both_ends_know_the_same_fingerprints(site: Site, bundle: Path) -> None:
+    audit = Noted()
+    async with open_reception(site, audit) as (_, port):
+        require_place(bundle, force=False)
+        done = await enrol(invited(site, port=port), bundle)
+    assert audit.entries[-1]["fingerprint"] == done.fingerprint
+    own = certificates.short_fingerprint(authority(site).public_key())
+    assert done.authority_fingerprint == own
+
+
+async def test_it_listens_only_while_an_invitation_is_open(site: Site, bundle: Path) -> None:
+    port = free_port()
+    async with reception(site, port):
+        assert not is_open(port)
+        invitation = invited(site, port=port)
+        await until(lambda: is_open(port))
+        require_place(bundle, force=False)
+        await enrol(invitation, bundle)
+        await until(lambda: not is_open(port))
+        invited(site, port=port)
+        await until(lambda: is_open(port))
+        invitations.withdraw(invitations_path(site.folder), "office-pc", utc_now())
+        await until(lambda: not is_open(port))
+        invited(site, port=port, lasting=timedelta(seconds=1))
+        await until(lambda: is_open(port))
+        await until(lambda: not is_open(port))
+
+
+async def test_of_two_services_one_answers_and_the_other_takes_over(
+    site: Site, bundle: Path
+) -> None:
+    port = free_port()
+    invitation = invited(site, port=port)
+    async with reception(site, port) as second:
+        async with reception(site, port) as first:
+            await until(lambda: first.port or second.port)
+        await until(lambda: second.port)
+        await until(lambda: is_open(port))
+        require_place(bundle, force=False)
+        await enrol(invitation, bundle)
+
+
+async def test_who_invites_sees_who_answers(site: Site) -> None:
+    async def answer(port: int) -> Answer:
+        arguments = (site, f"127.0.0.1:{port}", 0.0, lambda: 0.0, lambda: None)
+        return await asyncio.to_thread(wait_for_answer, *arguments)
+
+    assert await answer(free_port()) is Answer.NOBODY
+    async with open_reception(site) as (_, port):
+        assert await answer(port) is Answer.OURS
+    other = make_site(site.folder.parent / "other")
+    async with open_reception(other) as (_, port):
+        assert await answer(port) is Answer.ANOTHER
+
+
+async def test_a_used_invitation_is_refused(site: Site, bundle: Path, tmp_path: Path) -> None:
+    audit = Noted()
+    async with open_reception(site, audit) as (_, port):
+        invitation = invited(site, port=port)
+        require_place(bundle, force=False)
+        await enrol(invitation, bundle)
+        text = await refusal(invitation, tmp_path / "pc2" / "client.pem", PermissionDeniedError)
+    assert "was used already" in text
+    assert audit.events == ["enrolled", "enrolment refused"]
+
+
+async def test_an_expired_invitation_is_refused(site: Site, bundle: Path) -> None:
+    async with open_reception(site) as (_, port):
+        past = invited(site, port=port, lasting=timedelta(seconds=-1))
+        assert "expired" in await refusal(past, bundle, PermissionDeniedError)
+
+
+async def test_an_altered_token_is_refused(site: Site, bundle: Path) -> None:
+    async with open_reception(site) as (_, port):
+        altered = replace(invited(site, port=port), token=bytes(16))
+        assert "was altered" in await refusal(altered, bundle, PermissionDeniedError)
+
+
+async def test_an_altered_name_or_role_gives_nothing(site: Site, bundle: Path) -> None:
+    async with open_reception(site) as (_, port):
+        altered = replace(invited(site, port=port), name="operator", role="admins")
+        require_place(bundle, force=False)
+        done = await enrol(altered, bundle)
+    assert done.identity == f"usbshare://{site.id}/office-pc"
+    assert done.role == "operators: view, stop, control"
+
+
+async def test_after_a_few_wrong_tokens_one_must_wait(site: Site, bundle: Path) -> None:
+    audit = Noted()
+    async with open_reception(site, audit) as (_, port):
+        good = invited(site, port=port)
+        for _ in range(MOST_OF_ONE):
+            await refusal(replace(good, token=bytes(16)), bundle, PermissionDeniedError)
+        assert "too many wrong tries" in await refusal(good, bundle, LimitError)
+    assert len(audit.entries) == MOST_OF_ONE
+
+
+async def test_no_open_invitation_is_told_as_that(site: Site, bundle: Path) -> None:
+    text = await refusal(invited(site, port=free_port()), bundle, ConnectionRefusedByPeerError)
+    assert "no invitation is open there" in text
+
+
+async def test_one_address_that_answers_is_enough(site: Site, bundle: Path) -> None:
+    async with open_reception(site) as (_, port):
+        several = ("127.0.0.2", "no-such-host.invalid", "127.0.0.1")
+        require_place(bundle, force=False)
+        done = await enrol(replace(invited(site, port=port), addresses=several), bundle)
+    assert done.target.host == "127.0.0.1"
+
+
+async def test_an_address_that_the_certificate_is_not_for_is_told(site: Site, bundle: Path) -> None:
+    port = free_port()
+    invitation = replace(invited(site, port=port), addresses=("127.0.0.2",))
+    async with reception(site, port, host="127.0.0.2") as made:
+        await until(lambda: made.port)
+        text = await refusal(invitation, bundle, ConnectionRefusedByPeerError)
+    assert "is not for '127.0.0.2' but for localhost, 127.0.0.1, ::1" in text
+
+
+async def test_the_caller_needs_a_certificate_nowhere_else(site: Site) -> None:
+    async with open_reception(site) as (_, port):
+        root = certificates.certificate_pem(authority(site))
+        credentials = grpc.ssl_channel_credentials(root)
+        async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
+            for method in (
+                "/usbshare.access.v1.AccessService/WhoAmI",
+                "/usbshare.serial.v1.SerialService/ListPorts",
+                "/grpc.health.v1.Health/Check",
+            ):
+                call: Call = channel.unary_unary(method)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call(b"", timeout=TIMEOUT_S)
+                assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_huge_request_is_refused(site: Site) -> None:
+    async with open_reception(site) as (_, port):
+        target = Target("127.0.0.1", port)
+        with pytest.raises(LimitError):
+            await call_enrol(target, authority(site), bytes(16), "x" * 100_000)
+
+
+class Impostor:
+    """Speaks TLS with what it was given, and remembers every byte that it is sent in it."""
+
+    def __init__(self, chain: bytes, key: bytes, folder: Path) -> None:
+        path = folder / "impostor.pem"
+        path.write_bytes(key + chain)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(path)
+        self._context.set_alpn_protocols(["h2"])
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.port = int(self._listener.getsockname()[1])
+        self.handshakes = 0
+        self.received = b""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        # Closing alone would leave accept() waiting.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(TIMEOUT_S)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                raw, _ = self._listener.accept()
+            except OSError:
+                return
+            with suppress(OSError), raw, self._context.wrap_socket(raw, server_side=True) as tls:
+                self.handshakes += 1
+                while more := tls.recv(4096):
+                    self.received += more
+
+
+@contextmanager
+def impostor(chain: bytes, key: bytes, folder: Path) -> Iterator[Impostor]:
+    made = Impostor(chain, key, folder)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def test_nothing_is_sent_to_one_with_another_authority(
+    site: Site, bundle: Path, tmp_path: Path
+) -> None:
+    other = issue(name="usbshare site")
+    leaf = issue(other, names=["127.0.0.1"])
+    with impostor(leaf.pem + other.pem, leaf.key_pem, tmp_path) as between:
+        text = await refusal(invited(site, port=between.port), bundle, ImpostorError)
+        assert between.handshakes == 1
+        assert between.received == b""
+    assert "is not the host of this invitation" in text
+    assert "nothing was sent" in text
+
+
+async def test_nothing_is_sent_to_one_that_shows_our_authority_and_has_another_certificate(
+    site: Site, bundle: Path, tmp_path: Path
+) -> None:
+    other = issue(name="usbshare site")
+    leaf = issue(other, names=["127.0.0.1"])
+    chain = leaf.pem + site.ca_certificate.read_bytes()
+    with impostor(chain, leaf.key_pem, tmp_path) as between:
+        await refusal(invited(site, port=between.port), bundle, ImpostorError)
+        assert between.received == b""
+
+
+async def test_nothing_is_sent_to_a_client_of_the_site_that_plays_the_host(
+    site: Site, bundle: Path, tmp_path: Path
+) -> None:
+    client = ClientBundle.load(site.client_bundle)
+    with impostor(client.chain + client.authorities, client.key, tmp_path) as between:
+        await refusal(invited(site, port=between.port), bundle, ImpostorError)
+        assert between.received == b""
+
+
+async def test_what_speaks_no_tls_is_told(site: Site, bundle: Path) -> None:
+    async with serving(None) as port:
+        text = await refusal(invited(site, port=port), bundle, ConnectionRefusedByPeerError)
+    assert "is not usbshare" in text
+
+
+async def test_one_that_says_nothing_is_not_waited_for_long(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = Target("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(ConnectionRefusedByPeerError, match="does not answer"):
+            await asyncio.to_thread(expected_authority, target, bytes(32), utc_now(), 0.2)
+
+
+async def test_a_wrong_clock_is_told(site: Site) -> None:
+    async with open_reception(site) as (_, port):
+        sha256 = invited(site).authority_sha256
+        arguments = (Target("127.0.0.1", port), sha256, utc_now() + timedelta(days=400), TIMEOUT_S)
+        with pytest.raises(ConnectionRefusedByPeerError, match="set the clock"):
+            await asyncio.to_thread(expected_authority, *arguments)
+
+
+def test_a_certificate_that_is_there_is_kept_unless_forced(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"usbshare://{site.id}/operator.*--force"):
+        require_place(site.client_bundle, force=False)
+    require_place(site.client_bundle, force=True)
+    with pytest.raises(ConfigError, match="cannot"):
+        require_place(tmp_path, force=True)
+
+
+async def test_many_replays_at_once_give_one_certificate(site: Site) -> None:
+    async with open_reception(site) as (_, port):
+        token, target = invited(site, port=port).token, Target("127.0.0.1", port)
+        calls = [call_enrol(target, authority(site), token, request_pem()) for _ in range(4)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(not isinstance(each, BaseException) for each in found) == 1
+    assert sum(isinstance(each, PermissionDeniedError) for each in found) == 3

@@ -1,0 +1,236 @@
+"""Devices that the policy does not allow are no ports; what it withdraws is let go at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.usb_tree import UsbTree
+from fakes.waiting import until
+from usbshare.common import device_source, usb_node
+from usbshare.common.access.devices import Quarantine
+from usbshare.common.access.policy import Policy
+from usbshare.common.device_source import SerialDeviceFound
+from usbshare.common.errors import DeviceError
+from usbshare.common.profiles import GRBL
+from usbshare.serial_svc import quarantine as quarantine_module
+from usbshare.serial_svc import registry as registry_module
+from usbshare.serial_svc.client import Client, Command, Mode
+from usbshare.serial_svc.description import PortState
+from usbshare.serial_svc.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.quarantine import PortQuarantine
+from usbshare.serial_svc.registry import Registry
+
+LIMITS = QueueLimits()
+ALLOWED_LASER = {"vid": "1a86", "serial": "X1"}
+
+
+class NoAudit:
+    """Keeps nothing."""
+
+    def note(self, event: str, **fields: Any) -> None: ...
+
+
+class Host:
+    """A host with a policy, and with ptys that are USB adapters."""
+
+    def __init__(self, tree: UsbTree) -> None:
+        self.tree = tree
+        self.plugged_in: list[SerialDeviceFound] = []
+        self.masters: dict[str, int] = {}
+        self.policy = Policy(devices="listed")
+        rule = Quarantine(lambda: self.policy, NoAudit(), "serial-svc", "serial port")
+        self.registry = Registry(time.monotonic, quarantine=PortQuarantine(rule))
+
+    def plug_in(self, serial: str = "X1", place: str = "1-1") -> str:
+        """Return the node of a new adapter."""
+        master, slave = os.openpty()
+        path = os.ttyname(slave)
+        os.set_blocking(master, False)
+        self.masters[path] = master
+        self.tree.attach(path, place, "1a86", "7523", serial)
+        found = SerialDeviceFound(
+            path, None, 0x1A86, 0x7523, serial or None, None, None, "", f"{place}:1.0"
+        )
+        self.plugged_in.append(found)
+        return path
+
+    def allow(self, *entries: dict[str, str]) -> None:
+        """Allow these and no other."""
+        self.policy = Policy.model_validate({"devices": "listed", "allowed_devices": list(entries)})
+        self.registry.rules_changed()
+
+    def received(self, path: str) -> bytes:
+        """Return what came out at the device's end."""
+        try:
+            return os.read(self.masters[path], 4096)
+        except BlockingIOError:
+            return b""
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UsbTree:
+    made = UsbTree(tmp_path / "sys")
+    behind = partial(usb_node.usb_device_behind, sys=made.sys)
+    monkeypatch.setattr(quarantine_module, "usb_device_behind", behind)
+    return made
+
+
+@pytest.fixture
+async def host(tree: UsbTree, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
+    made = Host(tree)
+    for module in (registry_module, quarantine_module, device_source):
+        monkeypatch.setattr(module, "list_serial_devices", lambda: list(made.plugged_in))
+    yield made
+    await made.registry.close()
+    for master in made.masters.values():
+        os.close(master)
+
+
+@pytest.fixture
+def no_device() -> Iterator[str]:
+    master, slave = os.openpty()
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def client(mode: Mode = Mode.OBSERVE) -> Client:
+    return Client("s", "id", "test", "peer", mode)
+
+
+async def test_only_listed_devices_are_offered(host: Host) -> None:
+    host.plug_in("X1", "1-1")
+    host.plug_in("X2", "1-2")
+    host.allow(ALLOWED_LASER)
+    await host.registry.scan(LIMITS)
+    assert [port.id for port in host.registry.ports] == ["1a86-7523-x1"]
+
+
+async def test_a_quarantined_twin_does_not_rename_the_allowed_one(host: Host) -> None:
+    host.plug_in("", "1-1")
+    host.plug_in("", "1-2")
+    host.allow({"path": "1-2"})
+    await host.registry.scan(LIMITS)
+    before = [port.id for port in host.registry.ports]
+    host.allow({"path": "1-1"}, {"path": "1-2"})
+    await host.registry.scan(LIMITS)
+    after = [port.id for port in host.registry.ports]
+    assert after == ["1a86-7523", "1a86-7523-2"]
+    assert set(before) < set(after)
+
+
+@pytest.mark.parametrize("by_ids", [True, False])
+async def test_a_configured_port_of_a_quarantined_device_says_why(host: Host, by_ids: bool) -> None:
+    path = host.plug_in()
+    port = host.registry.add(PortConfig("laser", "usb:1a86:7523" if by_ids else path))
+    await host.registry.scan(None)
+    seen = port.describe()
+    assert seen.state is PortState.ABSENT
+    assert seen.state_reason.startswith("quarantined: USB device 1a86:7523, serial number X1")
+    host.allow(ALLOWED_LASER)
+    await host.registry.scan(None)
+    assert port.describe().state is PortState.AVAILABLE
+
+
+@pytest.mark.parametrize("by_ids", [True, False])
+async def test_a_quarantined_device_is_not_opened_even_before_a_scan(
+    host: Host, by_ids: bool
+) -> None:
+    path = host.plug_in()
+    port = host.registry.add(PortConfig("laser", "usb:1a86:7523" if by_ids else path))
+    with pytest.raises(DeviceError, match="port 'laser': quarantined: USB device 1a86:7523"):
+        await port.open_session(client())
+    host.allow(ALLOWED_LASER)
+    await port.open_session(client())
+    assert port.is_open
+
+
+async def test_a_device_that_is_no_usb_device_is_not_quarantined(
+    host: Host, no_device: str
+) -> None:
+    port = host.registry.add(PortConfig("uart", no_device))
+    await port.open_session(client())
+    await host.registry.scan(None)
+    assert port.describe().state is PortState.OPEN
+
+
+@pytest.mark.parametrize("source", ["hwgrep://CH340", "spy:///dev/ttyUSB0", "cp2110://0001:0002"])
+async def test_a_source_that_may_be_any_device_is_quarantined(host: Host, source: str) -> None:
+    port = host.registry.add(PortConfig("laser", source))
+    with pytest.raises(DeviceError, match="nobody can tell which USB device"):
+        await port.open_session(client())
+
+
+@pytest.mark.parametrize("source", ["sim://grbl", "loop://"])
+async def test_what_is_not_of_this_host_is_not_quarantined(host: Host, source: str) -> None:
+    port = host.registry.add(PortConfig("laser", source))
+    await port.open_session(client())
+    await host.registry.scan(None)
+    assert port.is_open
+
+
+async def test_withdrawing_a_device_lets_go_of_it_as_if_it_was_unplugged(host: Host) -> None:
+    path = host.plug_in()
+    host.allow(ALLOWED_LASER)
+    await host.registry.scan(LIMITS)
+    (port,) = host.registry.ports
+    session = await port.open_session(client(Mode.CONTROL))
+    epoch = port.epoch
+    host.allow()
+    await host.registry.scan(LIMITS)
+    assert not port.is_open
+    assert port.epoch > epoch
+    await until(lambda: port.reason.startswith("quarantined"))
+    session.end("test")
+    await host.registry.scan(LIMITS)
+    assert host.registry.ports == []
+    assert path in host.masters
+
+
+async def test_a_device_that_is_allowed_again_is_there_again_for_who_waited(host: Host) -> None:
+    path = host.plug_in()
+    port = host.registry.add(PortConfig("laser", path))
+    host.allow(ALLOWED_LASER)
+    await port.open_session(client())
+    host.allow()
+    await host.registry.scan(None)
+    assert not port.is_open
+    host.allow(ALLOWED_LASER)
+    await until(lambda: port.is_open)
+
+
+async def test_a_machine_at_work_is_stopped_before_its_device_is_withdrawn(host: Host) -> None:
+    path = host.plug_in()
+    port = host.registry.add(PortConfig("laser", path, profile=GRBL))
+    host.allow(ALLOWED_LASER)
+    session = await port.open_session(client(Mode.CONTROL))
+    await session.command(Command(1, None, port.epoch, 0, b"G1 X9\n"))
+    await until(lambda: port.activity.is_active)
+    host.allow()
+    await host.registry.scan(None)
+    assert not port.is_open
+    assert b"\x84" in host.received(path)
+
+
+async def test_a_policy_change_is_acted_on_without_waiting_for_the_next_look(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "SCAN_INTERVAL_S", 3600.0)
+    host.plug_in()
+    await host.registry.scan(LIMITS)
+    following = asyncio.create_task(host.registry.follow(LIMITS))
+    try:
+        host.allow(ALLOWED_LASER)
+        await until(lambda: host.registry.ports)
+        host.allow()
+        await until(lambda: not host.registry.ports)
+    finally:
+        following.cancel()
