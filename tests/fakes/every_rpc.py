@@ -130,8 +130,8 @@ async def _change_controls(channel: grpc.aio.Channel, which: str) -> object:
     call = CameraServiceStub(channel).Watch(timeout=TIMEOUT_S)
     changes = camera.ChangeControls(changes=[camera.ControlChange(name="exposure", value=100)])
     try:
-        with suppress(asyncio.InvalidStateError):
-            await call.write(watch(which))
+        await call.write(watch(which))
+        if await call.read() is not grpc.aio.EOF:
             await call.write(camera.WatchRequest(change_controls=changes))
         while isinstance(answer := await call.read(), camera.WatchResponse):
             if answer.HasField("controls"):

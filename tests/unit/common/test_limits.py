@@ -109,7 +109,7 @@ async def test_a_stop_does_not_wait_for_the_requests_before_it(
     for _ in range(20):
         await limits.admit_request("office-pc")
     slept = list(clock.slept)
-    await limits.admit_request("office-pc", is_stop=True)
+    await limits.admit_request("office-pc", lane="Stop")
     assert clock.slept == slept
 
 

@@ -72,11 +72,10 @@ class Bucket:
 class _Usage:
     """What one identity has used."""
 
-    requests: Bucket
-    stops: Bucket
     commands: Bucket
     bytes: Bucket
     seen: float
+    requests: dict[str, Bucket] = field(default_factory=dict)
     streams: int = 0
     waiting: int = 0
     connections: Counter[str] = field(default_factory=Counter)
@@ -85,7 +84,7 @@ class _Usage:
 class Limits:
     """Keeps every identity within the policy's limits; of one event loop.
 
-    A stop is counted by itself, so that nothing else an identity does can delay it.
+    What is urgent is counted by itself, so that nothing else an identity does can delay it.
     """
 
     def __init__(self, table: Callable[[], LimitsTable], clock: Callable[[], float]) -> None:
@@ -94,10 +93,13 @@ class Limits:
         self._usages: dict[str, _Usage] = {}
         self._swept = clock()
 
-    async def admit_request(self, who: str, *, is_stop: bool = False) -> None:
-        """Count an RPC, and wait where it comes early; LimitError, late, if far too early."""
+    async def admit_request(self, who: str, lane: str = "") -> None:
+        """Count an RPC, and wait where it comes early; LimitError, late, if far too early.
+
+        `lane`: which urgent RPC it is, and empty for all others.
+        """
         usage, rate = self._usage(who), self._table().requests_per_s
-        bucket = usage.stops if is_stop else usage.requests
+        bucket = usage.requests.setdefault(lane, Bucket(self._clock()))
         wait_s = bucket.take(1, rate, self._clock())
         if wait_s > LONGEST_WAIT_S:
             bucket.give_back(1, rate)
@@ -143,7 +145,7 @@ class Limits:
         usage = self._usages.get(who)
         if usage is None:
             self._sweep(now)
-            usage = _Usage(Bucket(now), Bucket(now), Bucket(now), Bucket(now), now)
+            usage = _Usage(Bucket(now), Bucket(now), now)
             self._usages[who] = usage
         usage.seen = now
         return usage

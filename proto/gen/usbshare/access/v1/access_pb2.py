@@ -26,7 +26,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fusbshare/access/v1/access.proto\x12\x12usbshare.access.v1\x1a google/protobuf/descriptor.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"y\n\x0bRequirement\x12(\n\x05right\x18\x01 \x01(\x0e\x32\x19.usbshare.access.v1.Right\x12\x32\n\x08resource\x18\x02 \x01(\x0e\x32 .usbshare.access.v1.ResourceKind\x12\x0c\n\x04\x61rms\x18\x03 \x01(\x08\"\x0f\n\rWhoAmIRequest\"\xc1\x01\n\x0eWhoAmIResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12)\n\x06grants\x18\x02 \x03(\x0b\x32\x19.usbshare.access.v1.Grant\x12\x38\n\x14\x63\x65rtificate_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14\x63onfirmed_until_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\x05Grant\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .usbshare.access.v1.ResourceKind\x12\n\n\x02id\x18\x02 \x01(\t\x12)\n\x06rights\x18\x03 \x03(\x0e\x32\x19.usbshare.access.v1.Right\x12-\n\nto_confirm\x18\x04 \x03(\x0e\x32\x19.usbshare.access.v1.Right\x12.\n\nuntil_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1e\n\x0e\x43onfirmRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"A\n\x0f\x43onfirmResponse\x12.\n\nuntil_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0cRenewRequest\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\t\"9\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x13\n\x0b\x61uthorities\x18\x02 \x01(\t\":\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\t\"Y\n\rEnrolResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x13\n\x0b\x61uthorities\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t*b\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_VIEW\x10\x01\x12\x0e\n\nRIGHT_STOP\x10\x02\x12\x11\n\rRIGHT_CONTROL\x10\x03\x12\x0f\n\x0bRIGHT_ADMIN\x10\x04*_\n\x0cResourceKind\x12\x1d\n\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RESOURCE_KIND_PORT\x10\x01\x12\x18\n\x14RESOURCE_KIND_CAMERA\x10\x02\x32\x94\x02\n\rAccessService\x12U\n\x06WhoAmI\x12!.usbshare.access.v1.WhoAmIRequest\x1a\".usbshare.access.v1.WhoAmIResponse\"\x04\xca\xf3\x18\x00\x12X\n\x07\x43onfirm\x12\".usbshare.access.v1.ConfirmRequest\x1a#.usbshare.access.v1.ConfirmResponse\"\x04\xca\xf3\x18\x00\x12R\n\x05Renew\x12 .usbshare.access.v1.RenewRequest\x1a!.usbshare.access.v1.RenewResponse\"\x04\xca\xf3\x18\x00\x32\x66\n\x10\x45nrolmentService\x12R\n\x05\x45nrol\x12 .usbshare.access.v1.EnrolRequest\x1a!.usbshare.access.v1.EnrolResponse\"\x04\xca\xf3\x18\x00:V\n\x0brequirement\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x1f.usbshare.access.v1.Requirement:_\n\x11value_requirement\x12!.google.protobuf.EnumValueOptions\x18\xba\x8e\x03 \x01(\x0b\x32\x1f.usbshare.access.v1.Requirement:[\n\x11\x66ield_requirement\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x0b\x32\x1f.usbshare.access.v1.Requirementb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fusbshare/access/v1/access.proto\x12\x12usbshare.access.v1\x1a google/protobuf/descriptor.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x01\n\x0bRequirement\x12(\n\x05right\x18\x01 \x01(\x0e\x32\x19.usbshare.access.v1.Right\x12\x32\n\x08resource\x18\x02 \x01(\x0e\x32 .usbshare.access.v1.ResourceKind\x12\x0c\n\x04\x61rms\x18\x03 \x01(\x08\x12\x0e\n\x06urgent\x18\x04 \x01(\x08\"\x0f\n\rWhoAmIRequest\"\xc1\x01\n\x0eWhoAmIResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12)\n\x06grants\x18\x02 \x03(\x0b\x32\x19.usbshare.access.v1.Grant\x12\x38\n\x14\x63\x65rtificate_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14\x63onfirmed_until_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\x05Grant\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .usbshare.access.v1.ResourceKind\x12\n\n\x02id\x18\x02 \x01(\t\x12)\n\x06rights\x18\x03 \x03(\x0e\x32\x19.usbshare.access.v1.Right\x12-\n\nto_confirm\x18\x04 \x03(\x0e\x32\x19.usbshare.access.v1.Right\x12.\n\nuntil_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1e\n\x0e\x43onfirmRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"A\n\x0f\x43onfirmResponse\x12.\n\nuntil_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0cRenewRequest\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\t\"9\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x13\n\x0b\x61uthorities\x18\x02 \x01(\t\":\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\t\"Y\n\rEnrolResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x13\n\x0b\x61uthorities\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t*b\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_VIEW\x10\x01\x12\x0e\n\nRIGHT_STOP\x10\x02\x12\x11\n\rRIGHT_CONTROL\x10\x03\x12\x0f\n\x0bRIGHT_ADMIN\x10\x04*_\n\x0cResourceKind\x12\x1d\n\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RESOURCE_KIND_PORT\x10\x01\x12\x18\n\x14RESOURCE_KIND_CAMERA\x10\x02\x32\x94\x02\n\rAccessService\x12U\n\x06WhoAmI\x12!.usbshare.access.v1.WhoAmIRequest\x1a\".usbshare.access.v1.WhoAmIResponse\"\x04\xca\xf3\x18\x00\x12X\n\x07\x43onfirm\x12\".usbshare.access.v1.ConfirmRequest\x1a#.usbshare.access.v1.ConfirmResponse\"\x04\xca\xf3\x18\x00\x12R\n\x05Renew\x12 .usbshare.access.v1.RenewRequest\x1a!.usbshare.access.v1.RenewResponse\"\x04\xca\xf3\x18\x00\x32\x66\n\x10\x45nrolmentService\x12R\n\x05\x45nrol\x12 .usbshare.access.v1.EnrolRequest\x1a!.usbshare.access.v1.EnrolResponse\"\x04\xca\xf3\x18\x00:V\n\x0brequirement\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x1f.usbshare.access.v1.Requirement:_\n\x11value_requirement\x12!.google.protobuf.EnumValueOptions\x18\xba\x8e\x03 \x01(\x0b\x32\x1f.usbshare.access.v1.Requirement:[\n\x11\x66ield_requirement\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x0b\x32\x1f.usbshare.access.v1.Requirementb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,32 +41,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSSERVICE'].methods_by_name['Renew']._serialized_options = b'\312\363\030\000'
   _globals['_ENROLMENTSERVICE'].methods_by_name['Enrol']._loaded_options = None
   _globals['_ENROLMENTSERVICE'].methods_by_name['Enrol']._serialized_options = b'\312\363\030\000'
-  _globals['_RIGHT']._serialized_start=1020
-  _globals['_RIGHT']._serialized_end=1118
-  _globals['_RESOURCEKIND']._serialized_start=1120
-  _globals['_RESOURCEKIND']._serialized_end=1215
-  _globals['_REQUIREMENT']._serialized_start=122
-  _globals['_REQUIREMENT']._serialized_end=243
-  _globals['_WHOAMIREQUEST']._serialized_start=245
-  _globals['_WHOAMIREQUEST']._serialized_end=260
-  _globals['_WHOAMIRESPONSE']._serialized_start=263
-  _globals['_WHOAMIRESPONSE']._serialized_end=456
-  _globals['_GRANT']._serialized_start=459
-  _globals['_GRANT']._serialized_end=664
-  _globals['_CONFIRMREQUEST']._serialized_start=666
-  _globals['_CONFIRMREQUEST']._serialized_end=696
-  _globals['_CONFIRMRESPONSE']._serialized_start=698
-  _globals['_CONFIRMRESPONSE']._serialized_end=763
-  _globals['_RENEWREQUEST']._serialized_start=765
-  _globals['_RENEWREQUEST']._serialized_end=808
-  _globals['_RENEWRESPONSE']._serialized_start=810
-  _globals['_RENEWRESPONSE']._serialized_end=867
-  _globals['_ENROLREQUEST']._serialized_start=869
-  _globals['_ENROLREQUEST']._serialized_end=927
-  _globals['_ENROLRESPONSE']._serialized_start=929
-  _globals['_ENROLRESPONSE']._serialized_end=1018
-  _globals['_ACCESSSERVICE']._serialized_start=1218
-  _globals['_ACCESSSERVICE']._serialized_end=1494
-  _globals['_ENROLMENTSERVICE']._serialized_start=1496
-  _globals['_ENROLMENTSERVICE']._serialized_end=1598
+  _globals['_RIGHT']._serialized_start=1037
+  _globals['_RIGHT']._serialized_end=1135
+  _globals['_RESOURCEKIND']._serialized_start=1137
+  _globals['_RESOURCEKIND']._serialized_end=1232
+  _globals['_REQUIREMENT']._serialized_start=123
+  _globals['_REQUIREMENT']._serialized_end=260
+  _globals['_WHOAMIREQUEST']._serialized_start=262
+  _globals['_WHOAMIREQUEST']._serialized_end=277
+  _globals['_WHOAMIRESPONSE']._serialized_start=280
+  _globals['_WHOAMIRESPONSE']._serialized_end=473
+  _globals['_GRANT']._serialized_start=476
+  _globals['_GRANT']._serialized_end=681
+  _globals['_CONFIRMREQUEST']._serialized_start=683
+  _globals['_CONFIRMREQUEST']._serialized_end=713
+  _globals['_CONFIRMRESPONSE']._serialized_start=715
+  _globals['_CONFIRMRESPONSE']._serialized_end=780
+  _globals['_RENEWREQUEST']._serialized_start=782
+  _globals['_RENEWREQUEST']._serialized_end=825
+  _globals['_RENEWRESPONSE']._serialized_start=827
+  _globals['_RENEWRESPONSE']._serialized_end=884
+  _globals['_ENROLREQUEST']._serialized_start=886
+  _globals['_ENROLREQUEST']._serialized_end=944
+  _globals['_ENROLRESPONSE']._serialized_start=946
+  _globals['_ENROLRESPONSE']._serialized_end=1035
+  _globals['_ACCESSSERVICE']._serialized_start=1235
+  _globals['_ACCESSSERVICE']._serialized_end=1511
+  _globals['_ENROLMENTSERVICE']._serialized_start=1513
+  _globals['_ENROLMENTSERVICE']._serialized_end=1615
 # @@protoc_insertion_point(module_scope)

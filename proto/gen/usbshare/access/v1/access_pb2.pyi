@@ -87,20 +87,24 @@ class Requirement(google.protobuf.message.Message):
     RIGHT_FIELD_NUMBER: builtins.int
     RESOURCE_FIELD_NUMBER: builtins.int
     ARMS_FIELD_NUMBER: builtins.int
+    URGENT_FIELD_NUMBER: builtins.int
     right: Global___Right.ValueType
     """The right that it needs, on the resource or, without one, on anything of the service."""
     resource: Global___ResourceKind.ValueType
     """What the right is needed on."""
     arms: builtins.bool
     """It makes a machine ready to run: a right with a second factor must have been confirmed."""
+    urgent: builtins.bool
+    """It acts on a machine at once: counted by itself, so that no other call of the caller can delay it."""
     def __init__(
         self,
         *,
         right: Global___Right.ValueType = ...,
         resource: Global___ResourceKind.ValueType = ...,
         arms: builtins.bool = ...,
+        urgent: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arms", b"arms", "resource", b"resource", "right", b"right"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arms", b"arms", "resource", b"resource", "right", b"right", "urgent", b"urgent"]) -> None: ...
 
 Global___Requirement: typing_extensions.TypeAlias = Requirement
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -13,7 +15,7 @@ from usbshare.common.access.arrivals import Sightings
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.refusals import Refusals
 from usbshare.common.access.requirements import Requirement, requirement_of
-from usbshare.common.access.rights import SERVICE, Resource, ResourceKind, Right
+from usbshare.common.access.rights import SERVICE, Resource, ResourceKind
 from usbshare.common.errors import (
     AuditUnavailableError,
     ConfirmationNeededError,
@@ -35,6 +37,7 @@ from usbshare.common.rpc_handlers import (
 
 # Returns the id that an empty one stands for, empty if it stands for all.
 Resolve = Callable[[ResourceKind, str], str]
+LONGEST_HEARING_S = 0.5
 _REFUSED = (
     PermissionDeniedError,
     ConfirmationNeededError,
@@ -80,6 +83,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                     return await serve(rpc, request, context)
                 except _REFUSED as error:
                     self._note(error, rpc, context)
+                    if rpc.named_by is None and not rpc.has_begun:
+                        await _hear(context)
                     raise
 
             return call
@@ -91,6 +96,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         caller, resource = rpc.admitted, self._resource(needed, rpc)
         if rpc.named_by is None:
             async with self._gate.permit(caller, needed.right, resource, arms=needed.arms):
+                rpc.has_begun = True
                 return await run_single(rpc.behaviour, request, context)
         self._gate.check(caller, needed.right, resource, arms=needed.arms)
         return await run_single(rpc.behaviour, request, context)
@@ -100,9 +106,11 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         caller, resource = rpc.admitted, self._resource(needed, rpc)
         async with self._gate.permit(caller, needed.right, resource, arms=needed.arms):
             if caller.name == INSECURE:
+                rpc.has_begun = True
                 await run_stream(rpc.behaviour, request, context)
                 return
             with self._limits.open_stream(caller.name, caller.address):
+                rpc.has_begun = True
                 pace = partial(self._limits.pace, caller.name)
                 if rpc.named_by is None:
                     request = paced_requests(request, pace)
@@ -119,7 +127,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         needed = requirement if rpc.named_by is None else requirement.of(rpc.named_by)
         if caller.name != INSECURE:
             self._seen.note(caller.name, caller.address)
-            await self._limits.admit_request(caller.name, is_stop=needed.right is Right.STOP)
+            lane = rpc.method if needed.urgent else ""
+            await self._limits.admit_request(caller.name, lane)
         return needed
 
     def _resource(self, needed: Requirement, rpc: _Rpc) -> Resource:
@@ -150,9 +159,17 @@ class _Rpc:
     named_by: Any
     caller: Identity | None = None
     resource_id: str = ""
+    has_begun: bool = False
 
     @property
     def admitted(self) -> Identity:
         if self.caller is None:
             raise RuntimeError("nobody knows yet who calls")
         return self.caller
+
+
+async def _hear(context: Context) -> None:
+    """Take a stream's first message: gRPC's client that fails to write it never reads a status."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_HEARING_S):
+            await context.read()

@@ -34,12 +34,14 @@ _ID_FIELDS = {ResourceKind.PORT: "port_id", ResourceKind.CAMERA: "camera_id"}
 class Requirement:
     """The right that is needed, None if any identity may; on what; whether it arms a machine.
 
-    `by_value`: what is needed instead, by a field of the request and its value.
+    `urgent`: it acts on a machine at once. `by_value`: what is needed instead, by a field of the
+    request and its value.
     """
 
     right: Right | None
     kind: ResourceKind = ResourceKind.SERVICE
     arms: bool = False
+    urgent: bool = False
     by_value: Mapping[str, Mapping[int, Requirement]] = field(default_factory=dict)
 
     def of(self, request: Any) -> Requirement:
@@ -91,4 +93,5 @@ def _by_value(enum: EnumDescriptor | None) -> dict[int, Requirement]:
 def _requirement(
     message: pb.Requirement, by_value: Mapping[str, Mapping[int, Requirement]]
 ) -> Requirement:
-    return Requirement(_RIGHTS[message.right], _KINDS[message.resource], message.arms, by_value)
+    right, kind = _RIGHTS[message.right], _KINDS[message.resource]
+    return Requirement(right, kind, message.arms, message.urgent, by_value)
