@@ -75,8 +75,8 @@ class GrantTable(Table):
 class LimitsTable(Table):
     """`[limits]`: what one identity may use up in one service."""
 
-    connections: int = Field(default=32, ge=1)
-    streams: int = Field(default=64, ge=1)
+    connections: int = Field(default=64, ge=1)
+    streams: int = Field(default=128, ge=1)
     requests_per_s: float = Field(default=100, gt=0)
     commands_per_s: float = Field(default=5_000, gt=0)
     bytes_per_s: float = Field(default=4_000_000, gt=0)
