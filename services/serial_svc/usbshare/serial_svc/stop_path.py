@@ -28,7 +28,8 @@ class StopRecord:
     """What a stop did, with times since the call.
 
     `write_delay_s` is until the driver had the bytes, `drain_delay_s` until they had left the host,
-    None where nobody can tell.
+    None where nobody can tell. `caller_left` while it was carried out: if the device had not
+    `taken` the bytes by then, `write_delay_s` is until that moment.
     """
 
     epoch: int
@@ -37,6 +38,18 @@ class StopRecord:
     fenced_commands: int
     write_delay_s: float
     drain_delay_s: float | None = None
+    caller_left: bool = False
+    taken: bool = True
+
+
+@dataclass(slots=True)
+class _Begun:
+    """How far a stop has come; `sent` once its bytes are on their way."""
+
+    at: float
+    fenced: int = 0
+    sent: bytes | None = None
+    write_delay_s: float | None = None
 
 
 class StopPath:
@@ -52,38 +65,66 @@ class StopPath:
         """Stop the machine; an emergency stop fences what was sent before and latches the port.
 
         Raises NotSupportedError where the profile has no bytes for it, DeviceError where there is
-        no device or it takes no bytes.
+        no device or it takes no bytes. What was begun is told also if the caller leaves.
         """
-        witness = self._port.witness
+        witness, begun = self._port.witness, _Begun(self._clock())
         try:
-            record = await self._stop(action, who, why)
+            record = await self._stop(action, who, begun)
         except (DeviceError, NotSupportedError) as error:
             witness.stop_failed(action, who, address, why, str(error))
             raise
+        except asyncio.CancelledError:
+            self._caller_left(action, who, why, address, begun)
+            raise
+        _log_stop(action, self._port.id, who, why, record)
         witness.stopped(action, who, address, why, record)
         return record
 
-    async def _stop(self, action: StopAction, who: str, why: str) -> StopRecord:
-        start = self._clock()
+    def _caller_left(
+        self, action: StopAction, who: str, why: str, address: str, begun: _Begun
+    ) -> None:
+        port = self._port
+        if begun.sent is None:
+            error = "its caller left before there was a device; nothing was sent"
+            log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
+            port.witness.stop_failed(action, who, address, why, error)
+            return
+        delay_s = begun.write_delay_s
+        record = StopRecord(
+            epoch=port.epoch,
+            latched=port.latched,
+            sent=begun.sent,
+            fenced_commands=begun.fenced,
+            write_delay_s=self._since(begun) if delay_s is None else delay_s,
+            caller_left=True,
+            taken=delay_s is not None,
+        )
+        _log_stop(action, port.id, who, why, record)
+        port.witness.stopped(action, who, address, why, record)
+
+    def _since(self, begun: _Begun) -> float:
+        return self._clock() - begun.at
+
+    async def _stop(self, action: StopAction, who: str, begun: _Begun) -> StopRecord:
         port = self._port
         plan = port.profile.stop_plan(action)
         if not port.is_open:
             await port.ensure_open()
-        fenced = port.fence() if action is StopAction.EMERGENCY_STOP else 0
+        begun.fenced = port.fence() if action is StopAction.EMERGENCY_STOP else 0
         try:
-            sent = self._carry_out(plan)
+            begun.sent = sent = self._carry_out(plan)
             await self._until_taken()
         except DeviceError as error:
             log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
             raise
         finally:
             port.stopped()
-        write_delay_s = self._clock() - start
+        begun.write_delay_s = write_delay_s = self._since(begun)
         port.counters.stop_write_time.add(write_delay_s)
-        drain_delay_s = self._clock() - start if await self._has_drained() else None
-        record = StopRecord(port.epoch, port.latched, sent, fenced, write_delay_s, drain_delay_s)
-        _log_stop(action, port.id, who, why, record)
-        return record
+        drain_delay_s = self._since(begun) if await self._has_drained() else None
+        return StopRecord(
+            port.epoch, port.latched, sent, begun.fenced, write_delay_s, drain_delay_s
+        )
 
     def rearm(self, who: str, address: str = "") -> int:
         """Release the latch; returns the epoch in force."""
@@ -139,15 +180,23 @@ class StopPath:
 
 
 def _log_stop(action: StopAction, port_id: str, who: str, why: str, record: StopRecord) -> None:
-    drain_s = record.drain_delay_s
     log.warning(
-        "%s on port '%s' by %s: sent %r after %.3f ms%s, fenced %d commands%s",
+        "%s on port '%s' by %s: sent %r %s, fenced %d commands%s",
         action.value,
         port_id,
         who,
         record.sent,
-        record.write_delay_s * 1e3,
-        "" if drain_s is None else f" (drained after {drain_s * 1e3:.3f} ms)",
+        _when(record),
         record.fenced_commands,
         f" ({why})" if why else "",
     )
+
+
+def _when(record: StopRecord) -> str:
+    after = f"after {record.write_delay_s * 1e3:.3f} ms"
+    if not record.taken:
+        return f"(its caller left {after}; the device had not taken it yet)"
+    if record.caller_left:
+        return f"{after} (its caller left before they had drained)"
+    drain_s = record.drain_delay_s
+    return after if drain_s is None else f"{after} (drained after {drain_s * 1e3:.3f} ms)"

@@ -107,11 +107,12 @@ class Witness:
             action=action.value,
             reason=reason,
             sent=record.sent.hex(),
-            write_ms=round(record.write_delay_s * 1e3, 3),
+            write_ms=round(record.write_delay_s * 1e3, 3) if record.taken else None,
             drain_ms=None if drain_s is None else round(drain_s * 1e3, 3),
             fenced_commands=record.fenced_commands,
             latched=record.latched,
             epoch=record.epoch,
+            caller_left=record.caller_left or None,
         )
 
     def stop_failed(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from typing import Any
 import pytest
 
 from fakes.audit import written_log
+from fakes.clock import FakeClock
 from fakes.waiting import until
+from usbshare.common.audit import appending
 from usbshare.common.audit import log as log_module
+from usbshare.common.audit.appending import Appender
 from usbshare.common.audit.files import LogFiles, snapshot
 from usbshare.common.audit.head import read_head
 from usbshare.common.audit.log import AuditLog
@@ -142,6 +146,34 @@ def test_a_lost_head_stays_to_be_seen_when_the_log_goes_on(tmp_path: Path) -> No
     ]
 
 
+def test_a_lost_head_is_told_once_however_often_the_log_is_written(tmp_path: Path) -> None:
+    files = written_log(tmp_path, 3)
+    files.head.unlink()
+    appender = Appender(files, 10_000_000, 3)
+    for _ in range(3):
+        appender.append([{"event": "started"}])
+    events = [line["event"] for line in entries(tmp_path)][3:]
+    assert events == ["head file lost", "started", "started", "started"]
+    Appender(files, 10_000_000, 3).append([{"event": "started"}])
+    assert [line["event"] for line in entries(tmp_path)][7:] == ["started"]
+
+
+def test_a_lost_head_is_told_also_if_the_disk_was_full_then(tmp_path: Path) -> None:
+    files = written_log(tmp_path, 3)
+    files.head.unlink()
+    appender = Appender(files, 10_000_000, 3)
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(appending, "_write_whole", fail_to_write)
+        with pytest.raises(OSError, match="no room"):
+            appender.append([{"event": "started"}])
+    appender.append([{"event": "started"}])
+    assert [line["event"] for line in entries(tmp_path)][3:] == ["head file lost", "started"]
+
+
+def fail_to_write(*_: object) -> None:
+    raise OSError("no room")
+
+
 async def test_a_running_writer_knows_what_was_cut_head_and_all(tmp_path: Path) -> None:
     files = LogFiles(tmp_path, NAME)
     with AuditLog(tmp_path, NAME) as audit:
@@ -212,6 +244,78 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Callable[[], 
         return path.unlink
 
     return fill
+
+
+class HungDisk:
+    """Takes calls and lets none return until it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.goes_on = threading.Event()
+
+    def __call__(self, *_: object) -> Any:
+        self.asked.set()
+        self.goes_on.wait()
+        raise OSError("it hung")
+
+
+@pytest.fixture
+def hung_disk() -> Iterator[HungDisk]:
+    disk = HungDisk()
+    yield disk
+    disk.goes_on.set()
+
+
+async def test_noting_does_not_wait_for_a_disk_that_is_asked_for_its_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hung_disk: HungDisk
+) -> None:
+    monkeypatch.setattr(log_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(shutil, "disk_usage", hung_disk)
+    with AuditLog(tmp_path, NAME) as audit:
+        await until(hung_disk.asked.is_set)
+        noting = threading.Thread(target=audit.note, args=("stop",), daemon=True)
+        noting.start()
+        try:
+            await until(lambda: not noting.is_alive())
+        finally:
+            hung_disk.goes_on.set()
+    assert [line["event"] for line in entries(tmp_path)] == ["stop"]
+
+
+async def test_a_disk_that_hangs_is_trouble_and_is_told_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hung_disk: HungDisk,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(log_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(log_module, "RETRY_S", 0.01)
+    clock = FakeClock()
+    with AuditLog(tmp_path, NAME, clock=clock) as audit:
+        with monkeypatch.context() as hanging:
+            hanging.setattr(Appender, "append", hung_disk)
+            audit.note("stop")
+            await until(hung_disk.asked.is_set)
+            assert not audit.trouble
+            clock.advance(log_module.LONGEST_WAIT_S + 1)
+            assert "written for 6 s" in audit.trouble
+            await until(lambda: "the disk hangs" in caplog.text)
+        hung_disk.goes_on.set()
+        await until(lambda: not audit.trouble)
+        await until(lambda: "does not wait" in caplog.text)
+    assert caplog.text.count("the disk hangs") == 1
+    assert [line["event"] for line in entries(tmp_path)] == ["stop"]
+
+
+async def test_a_disk_that_hangs_does_not_keep_a_service_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hung_disk: HungDisk
+) -> None:
+    monkeypatch.setattr(Appender, "append", hung_disk)
+    audit = AuditLog(tmp_path, NAME)
+    audit.start()
+    audit.note("stop")
+    await until(hung_disk.asked.is_set)
+    audit.close(timeout_s=0.05)
 
 
 async def test_little_room_is_trouble_before_a_line_is_lost(

@@ -47,6 +47,7 @@ class Appender:
             size = self._find_tip()
             if self._head_is_lost:
                 self._write_some([{"time": entries[0].get("time"), "event": HEAD_LOST}], size)
+                self._head_is_lost = False
                 size = self._files.current.stat().st_size
             return self._write_some(entries, size)
 
@@ -107,7 +108,8 @@ class Appender:
         self._head_is_lost = head is None and tip.seq > 0
         if head is None:
             head = Head(Tip())
-            write_head(self._files.head, head)
+            if not self._head_is_lost:  # one that is lost stays so until a line says it
+                write_head(self._files.head, head)
         self._first = head.first
         # What the head or this process knows and the file lacks was cut off: the gap stays to be
         # seen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from usbshare.common.audit.appending import Appender
+from usbshare.common.audit.backlog import Backlog, Entry
 from usbshare.common.audit.files import LogFiles
+from usbshare.common.audit.sparing import Sparing
 from usbshare.common.paths import state_folder
 
 log = logging.getLogger(__name__)
@@ -23,9 +25,8 @@ KEEP = 20
 MOST_WAITING = 10_000
 RETRY_S = 0.5
 LOOK_S = 5.0
+LONGEST_WAIT_S = 5.0
 LEAST_FREE_BYTES = 1_000_000
-
-Entry = dict[str, object]
 
 
 def audit_folder() -> Path:
@@ -52,17 +53,17 @@ class AuditLog:
         max_bytes: int = MAX_BYTES,
         keep: int = KEEP,
         utc: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._name = name
         self._utc = utc
         self._appender = Appender(LogFiles(folder, name), max_bytes, keep)
-        self._waiting: deque[Entry] = deque()
-        self._lost = 0
-        self._news = threading.Condition()
+        self._backlog = Backlog(MOST_WAITING, clock, self._loss)
+        self._sparing = Sparing(clock)
         self._closed = threading.Event()
         self._trouble = ""
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,40 +79,45 @@ class AuditLog:
 
     @property
     def trouble(self) -> str:
-        """Why nothing can be written at present; empty if it can."""
-        return self._trouble
+        """Why nothing can be written at present, as far as is known; empty if it can."""
+        return self._trouble or self._stall()
 
     def start(self) -> None:
         """Begin to write."""
-        # A daemon: a disk that hangs must not keep a service from ending.
-        self._thread = threading.Thread(target=self._write, name=f"audit {self._name}", daemon=True)
-        self._thread.start()
+        for work, name in ((self._write, "audit"), (self._watch, "audit watch")):
+            # A daemon: a disk that hangs must not keep a service from ending.
+            thread = threading.Thread(target=work, name=f"{name} {self._name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits and end; blocks, that long at most."""
-        with self._news:
-            self._closed.set()
-            self._news.notify()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-        if self._waiting:
-            log.error("audit log %s: %d lines are lost", self._name, len(self._waiting))
+        deadline = time.monotonic() + timeout_s
+        self._closed.set()
+        self._backlog.end()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._backlog:
+            log.error("audit log %s: %d lines are lost", self._name, len(self._backlog))
 
     def note(
         self, event: str, *, who: str = "", address: str = "", port: str = "", **fields: object
     ) -> None:
-        """Note an event; neither blocks nor raises, may be called from any thread."""
+        """Note an event; neither blocks nor raises, may be called from any thread.
+
+        Of `SPARED` events some of each identity are written; the next line counts the others.
+        """
+        left_out = self._sparing.left_out_before(event, who)
+        if left_out is None:
+            return
         entry: Entry = {"time": None, "event": event, "who": who, "address": address, "port": port}
         entry.update(fields)
+        if left_out:
+            entry["left_out_before"] = left_out
         entry["time"] = _written(self._utc())
-        with self._news:
-            if len(self._waiting) < MOST_WAITING:
-                self._waiting.append(entry)
-                self._news.notify()
-            else:
-                self._lost += 1
+        self._backlog.add(entry)
 
-    # The thread.
+    # The thread that writes.
 
     def _write(self) -> None:
         while entries := self._take():
@@ -126,25 +132,18 @@ class AuditLog:
 
     def _take(self) -> list[Entry]:
         """Return what waits, once there is anything; nothing when it is time to end."""
-        with self._news:
-            while not (self._waiting or self._closed.is_set()):
-                if not self._news.wait(LOOK_S):
-                    self._is_in_trouble(self._no_room())
-            if self._lost and len(self._waiting) < MOST_WAITING:
-                self._waiting.append(self._loss())
-            return list(self._waiting)
+        while not self._backlog.wait(LOOK_S):
+            self._is_in_trouble(self._no_room())
+        return self._backlog.lines()
 
     def _append(self, entries: list[Entry]) -> None:
         while entries:
             count = self._appender.append(entries)
             del entries[:count]
-            with self._news:
-                for _ in range(count):
-                    self._waiting.popleft()
+            self._backlog.written(count)
 
-    def _loss(self) -> Entry:
-        lost, self._lost = self._lost, 0
-        return {"time": _written(self._utc()), "event": "lines lost", "count": lost}
+    def _loss(self, count: int) -> Entry:
+        return {"time": _written(self._utc()), "event": "lines lost", "count": count}
 
     def _no_room(self) -> str:
         """Return that the disk is about to be full; a writer finds out only at its next line."""
@@ -160,6 +159,24 @@ class AuditLog:
         elif self._trouble and not why:
             log.warning("audit log %s is written again", self._name)
         self._trouble = why
+
+    # The thread that tells of a disk that hangs, and with it the other thread.
+
+    def _watch(self) -> None:
+        told = False
+        while not self._closed.wait(LOOK_S):
+            stall = "" if self._trouble else self._stall()
+            if stall and not told:
+                log.error("audit log %s cannot be written: %s", self._name, stall)
+            elif told and not stall:
+                log.warning("audit log %s does not wait for its disk any more", self._name)
+            told = bool(stall)
+
+    def _stall(self) -> str:
+        waited_s = self._backlog.age_s
+        if waited_s <= LONGEST_WAIT_S:
+            return ""
+        return f"nothing was written for {waited_s:.0f} s: the disk hangs"
 
 
 def _written(moment: datetime) -> str:

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from usbshare.common.paths import make_private, rewrite
@@ -52,9 +52,15 @@ class Seen:
         try:
             while True:
                 await asyncio.sleep(WRITE_EVERY_S)
-                await asyncio.to_thread(self.write)
+                await asyncio.to_thread(self._try_to_write)
         finally:
+            self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        try:
             self.write()
+        except Exception:  # no service ends for what is only good to know
+            _log.exception("who called is not noted in %s", self._path)
 
     def write(self) -> None:
         """Write what is new; a folder that cannot be written costs only what was seen."""
@@ -66,7 +72,7 @@ class Seen:
         lines = {uri: [each.time.isoformat(), each.address] for uri, each in newest}
         try:
             make_private(self._path.parent)
-            rewrite(self._path, json.dumps(lines, ensure_ascii=False).encode())
+            rewrite(self._path, json.dumps(lines).encode())
         except OSError as error:
             _log.debug("cannot note who was seen in %s: %s", self._path, error)
 
@@ -75,9 +81,16 @@ def read_sightings(path: Path) -> dict[str, Sighting]:
     """Return what one service noted; nothing if there is no such file, or none that makes sense."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {uri: Sighting(datetime.fromisoformat(at), who) for uri, (at, who) in found.items()}
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError):
+        return {uri: _sighting(at, address) for uri, (at, address) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
+
+
+def _sighting(at: str, address: str) -> Sighting:
+    time = datetime.fromisoformat(at)
+    if time.tzinfo is None or not isinstance(address, str):
+        raise ValueError(f"not a sighting: {at!r}, {address!r}")
+    return Sighting(time.astimezone(UTC), address)
 
 
 def last_seen(state_folder: Path) -> dict[str, Sighting]:
