@@ -194,8 +194,8 @@ def _renewal(_: str) -> access.RenewRequest:
     return access.RenewRequest(certificate_request=new_request(new_key(), "x"))
 
 
-def _realtime(port: str) -> serial.SendRealtimeRequest:
-    return serial.SendRealtimeRequest(port_id=port, data=b"?")
+def _realtime(data: bytes) -> Request:
+    return lambda port: serial.SendRealtimeRequest(port_id=port, data=data)
 
 
 V, S, C, A = Right
@@ -214,7 +214,12 @@ CASES = [
     _stop("hold", S, serial.STOP_ACTION_HOLD),
     _stop("resume", C, serial.STOP_ACTION_RESUME),
     _serial("Rearm", C, lambda port: serial.RearmRequest(port_id=port)),
-    _serial("SendRealtime", C, _realtime),
+    _serial("SendRealtime", S, _realtime(b"!"), variant="hold"),
+    _serial("SendRealtime", S, _realtime(b"\x18!"), variant="reset"),
+    _serial("SendRealtime", C, _realtime(b"~"), variant="resume"),
+    _serial("SendRealtime", C, _realtime(b"!~"), variant="hold and resume"),
+    _serial("SendRealtime", C, _realtime(b"?"), variant="poll"),
+    _serial("SendRealtime", C, _realtime(b"G"), variant="none"),
     _serial("WatchStats", V, lambda port: serial.WatchStatsRequest(port_id=port), make=_answers),
     _camera("ListCameras", V, lambda _: camera.ListCamerasRequest(), kind=""),
     _camera("Watch", V, watch, make=_talk),

@@ -31,6 +31,7 @@ from usbshare.common.discovery.finder import Finder
 from usbshare.common.discovery.instance import Endpoint, Instance, Kind
 from usbshare.common.pki.issuing import issue_for
 from usbshare.common.pki.requests import new_request
+from usbshare.common.profiles import GRBL
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_settings import TlsTable
 from usbshare.common.site import Site
@@ -103,7 +104,7 @@ async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
         host = GuardedHost(site, Ports(time.monotonic), Cameras(encoding))
         host.write_policy(policy)
         for name in ("laser", "mill"):
-            host.ports.add(PortConfig(name, "sim://grbl"))
+            host.ports.add(PortConfig(name, "sim://grbl", profile=GRBL))
         for name in ("bed", "door"):
             config = CameraConfig(name, name, "fake://", linger_s=0.0)
             host.cameras.add(config, FakeCamera(jpeg_of()).make)

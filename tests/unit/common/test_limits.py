@@ -13,7 +13,7 @@ import pytest
 
 from usbshare.common import limits as limits_module
 from usbshare.common.errors import LimitError
-from usbshare.common.limits import FORGOTTEN_AFTER_S, Limits
+from usbshare.common.limits import FORGOTTEN_AFTER_S, Limits, Ration
 from usbshare.common.paced import PacedContext, paced_requests
 
 
@@ -111,6 +111,32 @@ async def test_a_stop_does_not_wait_for_the_requests_before_it(
     slept = list(clock.slept)
     await limits.admit_request("office-pc", lane="Stop")
     assert clock.slept == slept
+
+
+async def test_no_policy_makes_stops_wait(limits: Limits, clock: Clock) -> None:
+    for _ in range(100):
+        await limits.admit_request("office-pc", lane="Stop")
+    assert clock.slept == []
+
+
+async def test_even_stops_are_limited(limits: Limits, clock: Clock) -> None:
+    for _ in range(400):
+        await limits.admit_request("office-pc", lane="Stop")
+    assert clock.now == pytest.approx(2.0)
+
+
+def test_what_is_rationed_is_to_be_had_again_a_minute_later(clock: Clock) -> None:
+    ration = Ration(2, "renew its certificate", clock)
+    ration.take("pc")
+    clock.now += 30
+    ration.take("pc")
+    with pytest.raises(LimitError, match="'pc' may renew its certificate 2 times a minute"):
+        ration.take("pc")
+    ration.take("laptop")
+    clock.now += 30
+    ration.take("pc")
+    with pytest.raises(LimitError):
+        ration.take("pc")
 
 
 async def test_only_so_many_calls_wait(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:

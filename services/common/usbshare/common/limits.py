@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,12 +14,16 @@ from usbshare.common.errors import LimitError
 # Who asks too fast is answered late, at last with a refusal: to try again at once gains nothing.
 LONGEST_WAIT_S = 1.0
 SHORTEST_WAIT_S = 0.001
+# What stops a machine is limited only so far as its service must stay able to do it.
+URGENT_PER_S = 100.0
 # How much of a rate may come at once, after a pause.
 BURST_S = 2.0
 # So many calls of one identity wait at a time; more are refused at once.
 MOST_WAITING = 1024
 # Identities that used nothing for this long are forgotten.
 FORGOTTEN_AFTER_S = 60.0
+MINUTE_S = 60.0
+MOST_RATIONED = 4096
 
 
 class LimitsTable(Protocol):
@@ -44,6 +48,27 @@ class LimitsTable(Protocol):
     @property
     def bytes_per_s(self) -> float:
         """Bytes within streams."""
+
+
+class Ration:
+    """So many of something costly a minute for each identity; bounded whoever comes."""
+
+    def __init__(self, a_minute: int, what: str, clock: Callable[[], float]) -> None:
+        self._a_minute = a_minute
+        self._what = what
+        self._clock = clock
+        self._taken: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def take(self, who: str) -> None:
+        """Count one; LimitError if there were as many within the last minute."""
+        now = self._clock()
+        times = self._taken.pop(who, None) or deque[float](maxlen=self._a_minute)
+        self._taken[who] = times
+        if len(self._taken) > MOST_RATIONED:
+            self._taken.popitem(last=False)
+        if len(times) == self._a_minute and now - times[0] < MINUTE_S:
+            raise LimitError(f"'{who}' may {self._what} {self._a_minute} times a minute: wait")
+        times.append(now)
 
 
 class Bucket:
@@ -96,9 +121,11 @@ class Limits:
     async def admit_request(self, who: str, lane: str = "") -> None:
         """Count an RPC, and wait where it comes early; LimitError, late, if far too early.
 
-        `lane`: which urgent RPC it is, and empty for all others.
+        `lane`: which urgent RPC it is, and empty for all others. No policy allows few of these.
         """
         usage, rate = self._usage(who), self._table().requests_per_s
+        if lane:
+            rate = max(rate, URGENT_PER_S)
         bucket = usage.requests.setdefault(lane, Bucket(self._clock()))
         wait_s = bucket.take(1, rate, self._clock())
         if wait_s > LONGEST_WAIT_S:

@@ -36,7 +36,8 @@ class Admission:
     async def open(self, client: Client, resumption: Resumption | None) -> Session:
         """Return a new session, or the lost one that the client asks for.
 
-        Raises PortHeldError naming the holder, DeviceError when the device cannot be opened.
+        Raises PortHeldError naming the holder, DeviceError when the device cannot be opened, and
+        what the client lacks to begin a session instead of the lost one.
         """
         why_not = ""
         if resumption is not None:
@@ -45,6 +46,8 @@ class Admission:
                 log.info("session %s taken up by %s", lost.client.session_id, client.peer)
                 self._port.witness.resumed(lost.client, client.peer)
                 return lost
+            if client.mode is Mode.CONTROL:
+                resumption.require_begin()
         if client.mode is Mode.CONTROL:
             await self._make_way(client)
         return await self._new_session(client, why_not)

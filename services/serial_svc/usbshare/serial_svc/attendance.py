@@ -51,6 +51,14 @@ class Attendance:
             return False
         return held.token == resumption.token and held.client.identity == client.identity
 
+    def is_in_control(self, session_id: str, identity: str) -> bool:
+        """Tell whether that session is in control, and the identity's own."""
+        held = self.control
+        return held is not None and (held.client.session_id, held.client.identity) == (
+            session_id,
+            identity,
+        )
+
     def take_control(self, session: Session) -> None:
         """Reserve control; raises PortHeldError naming who has it."""
         if self.control is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -39,12 +40,20 @@ class Client:
     only_failures: bool = False
 
 
+def _anybody_may() -> None:
+    """Ask for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A lost session to take up again, by a client that has all device bytes before `offset`."""
+    """A lost session to take up again, by a client that has all device bytes before `offset`.
+
+    `require_begin` raises why the client may not begin a new one in control, where it is lost.
+    """
 
     token: str
     offset: int
+    require_begin: Callable[[], None] = _anybody_may
 
 
 class Command(NamedTuple):  # one a line of G-code: a dataclass takes four times as long to make

@@ -118,11 +118,11 @@ def ordering(message: pb.Open) -> Ordering:
     return _known(_ORDERINGS, message.ordering, "open.ordering", pb.Ordering)
 
 
-def resumption(message: pb.Open) -> Resumption | None:
+def resumption(message: pb.Open, require_begin: Callable[[], None]) -> Resumption | None:
     """Return which lost session to take up, None for a new one."""
     if not message.resume_token:
         return None
-    return Resumption(message.resume_token, message.resume_offset)
+    return Resumption(message.resume_token, message.resume_offset, require_begin)
 
 
 def client_name(message: pb.Open) -> str:

@@ -79,7 +79,8 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError("the first message of a session must be `open`")
         port = self._registry.get(first.open.port_id)
         caller = self._gate.caller(context)
-        client, resumption = _client(first.open, caller), convert.resumption(first.open)
+        client = _client(first.open, caller)
+        resumption = convert.resumption(first.open, lambda: self._require_begin(caller, port))
         session = None
         try:
             async with self._permit(caller, port, client, resumption):
@@ -124,8 +125,9 @@ class SerialServicer(SerialServiceServicer):
         if not 1 <= len(request.data) <= 64:
             raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")
         port = self._registry.get(request.port_id)
-        await port.ensure_open()
         caller = self._gate.caller(context)
+        self._require_realtime(caller, port, request)
+        await port.ensure_open()
         port.witness.realtime(caller.name, caller.address, port.profile, request.data)
         port.write_realtime(request.data, port.attendance.get(request.session_id))
         if port.profile.resets(request.data):  # it may have overtaken bytes of the session's stream
@@ -145,9 +147,28 @@ class SerialServicer(SerialServiceServicer):
     def _permit(
         self, caller: Identity, port: SerialPort, client: Client, resumption: Resumption | None
     ) -> Permit:
-        right = Right.CONTROL if client.mode is Mode.CONTROL else Right.VIEW
-        arms = right is Right.CONTROL and not port.attendance.is_to_resume(client, resumption)
-        return self._gate.permit(caller, right, Resource(ResourceKind.PORT, port.id), arms=arms)
+        resource = Resource(ResourceKind.PORT, port.id)
+        if client.mode is not Mode.CONTROL:
+            return self._gate.permit(caller, Right.VIEW, resource)
+        if port.attendance.is_to_resume(client, resumption):
+            return self._gate.permit_to_stay(caller, Right.CONTROL, resource)
+        return self._gate.permit(caller, Right.CONTROL, resource, arms=True)
+
+    def _require_begin(self, caller: Identity, port: SerialPort) -> None:
+        resource = Resource(ResourceKind.PORT, port.id)
+        self._gate.check(caller, Right.CONTROL, resource, arms=True)
+
+    def _require_realtime(
+        self, caller: Identity, port: SerialPort, request: pb.SendRealtimeRequest
+    ) -> None:
+        """Ask for what bytes take that stop nothing; for a stop the gate has asked."""
+        if port.profile.is_emergency(request.data):
+            return
+        resource = Resource(ResourceKind.PORT, port.id)
+        if port.attendance.is_in_control(request.session_id, caller.name):
+            self._gate.require(caller, Right.CONTROL, resource)
+        else:
+            self._gate.check(caller, Right.CONTROL, resource, arms=True)
 
     def _visible(self, context: Context) -> list[SerialPort]:
         caller = self._gate.caller(context)

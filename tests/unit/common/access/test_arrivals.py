@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fakes.noted import Noted
 from usbshare.common.access.arrivals import MOST_REMEMBERED, Arrivals
+from usbshare.common.audit.sparing import SPARED
 
 HOST, PC = "usbshare://a/host", "usbshare://a/pc"
 
@@ -44,3 +45,9 @@ def test_only_so_many_are_remembered_and_those_in_use_stay() -> None:
     assert [each["address"] for each in audit.entries].count("in use") == 1
     arrivals.note(PC, "0")
     assert [each["address"] for each in audit.entries].count("0") == 2
+
+
+def test_one_that_connects_all_the_time_does_not_fill_the_log() -> None:
+    audit = Noted()
+    Arrivals(audit, HOST, Sightings()).note(PC, "192.0.2.1:1000")
+    assert set(audit.events) <= SPARED

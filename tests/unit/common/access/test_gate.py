@@ -95,6 +95,23 @@ def test_a_refusal_names_who_what_and_the_right_that_is_missing(setup: Setup) ->
     )
 
 
+def test_a_refusal_shows_no_more_of_an_id_than_fits_a_line(setup: Setup) -> None:
+    made_up = Resource(ResourceKind.PORT, "x'\nWARNING emergency stop\x1b[2J" + "y" * 100_000)
+    with pytest.raises(PermissionDeniedError) as raised:
+        setup.gate.check(identity("pc"), Right.CONTROL, made_up)
+    told = f"{raised.value} {raised.value.about}"
+    assert told.isprintable()
+    assert len(told) < 400
+    assert len(raised.value.about) == 64
+
+
+def test_what_was_begun_goes_on_without_a_code_and_without_the_audit_log(setup: Setup) -> None:
+    setup.audit.trouble = "no space left"
+    setup.gate.require(identity("pc"), Right.CONTROL, LASER)
+    with pytest.raises(PermissionDeniedError):
+        setup.gate.require(identity("pc"), Right.CONTROL, MILL)
+
+
 def test_over_plaintext_everybody_may_do_everything(setup: Setup) -> None:
     setup.audit.trouble = "no space left"
     for right in Right:

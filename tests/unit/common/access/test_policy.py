@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from usbshare.common.access.policy import TEMPLATE, Decision, Policy, load_policy
+from usbshare.common.access.policy_file import edit_policy
 from usbshare.common.access.rights import SERVICE, Resource, ResourceKind, Right
 from usbshare.common.errors import ConfigError
 
@@ -195,6 +196,9 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     assert len(told.splitlines()) == 10
 
 
+GRANT = '[[grants]]\nwho = ["a"]\nrights = ["control"]\n'
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -206,7 +210,28 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ),
         ("[[allowed_devices]]\nnote = 'any'", "name vid, pid"),
         ("[[grants]", "policy.toml"),
+        (GRANT + "until = 9999-12-31", "grants.0.until"),
+        (GRANT + "until = 0001-01-01T00:00:00+14:00", "no calendar goes so far"),
+        (GRANT + 'confirm = "totp"\nconfirm_for = "9999999999d"', "of 36500 d at most"),
+        ("x = " + "[" * 5000 + "]" * 5000, "within one another without end"),
+        ("[limits]\nconnections = " + "9" * 5000, "policy.toml: Exceeds the limit"),
+        ("[limits]\nrequests_per_s = 0.3", "limits.requests_per_s"),
     ],
 )
 def test_what_is_wrong_in_itself_is_told(tmp_path: Path, text: str, why: str) -> None:
     assert why in mistakes(tmp_path, text)
+    before = (tmp_path / "policy.toml").read_bytes()
+    with pytest.raises(ConfigError):
+        edit_policy(tmp_path / "policy.toml", lambda _: None)
+    assert (tmp_path / "policy.toml").read_bytes() == before
+
+
+def test_a_policy_that_cannot_be_looked_at_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load_policy(tmp_path / "policy.toml")

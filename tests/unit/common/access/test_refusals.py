@@ -37,14 +37,16 @@ def test_one_a_second_of_each_kind_is_told_and_the_others_are_counted(
     for _ in range(10):
         refuse(refusals, denied)
     assert notes.left_out == [0]
+    refuse(refusals, PermissionDeniedError("pc may not, said of something else"))
+    assert notes.left_out == [0]
     refuse(refusals, LimitError("too many"))
     refuse(refusals, denied, who="other")
     refuse(refusals, denied, method="Rearm")
     assert notes.left_out == [0, 0, 0, 0]
     clock.advance(PAUSE_S)
     refuse(refusals, denied)
-    assert notes.left_out == [0, 0, 0, 0, 9]
-    assert "(9 more of these)" in caplog.text
+    assert notes.left_out == [0, 0, 0, 0, 10]
+    assert "(10 more of these)" in caplog.text
 
 
 def test_many_kinds_do_not_fill_the_memory() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import hashlib
 import os
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fakes.waiting import until
+from usbshare.common.access import rulebook as rulebook_module
 from usbshare.common.access.rights import SERVICE, Right
 from usbshare.common.access.rulebook import Rulebook
 from usbshare.common.errors import ConfigError
@@ -43,6 +51,13 @@ def book(tmp_path: Path, notes: Notes) -> Rulebook:
     book.policy_path.write_text(GRANT.format("view"), encoding="ascii")
     book.load()
     return book
+
+
+def fail(error: Exception) -> Callable[..., Any]:
+    def raise_it(*_: object, **__: object) -> Any:
+        raise error
+
+    return raise_it
 
 
 def may(book: Rulebook, right: Right) -> bool:
@@ -153,6 +168,96 @@ async def test_a_damaged_registry_keeps_who_is_revoked(
     await looks(book, 3)
     assert book.is_revoked(PC, now)
     assert caplog.text.count("stays as it was") == 1
+
+
+async def test_a_registry_that_could_not_be_read_for_a_moment_is_read_at_the_next_look(
+    book: Rulebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "site").mkdir(exist_ok=True)
+    revoke(registry_path(tmp_path), PC, "lost", now)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", fail(OSError(errno.EMFILE, "Too many open files")))
+        await looks(book, 2)
+        assert not book.is_revoked(PC, now)
+    await book.look()
+    assert book.is_revoked(PC, now)
+
+
+async def test_a_registry_that_is_gone_pardons_nobody(
+    book: Rulebook, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "site").mkdir(exist_ok=True)
+    revoke(registry_path(tmp_path), PC, "lost", now)
+    await book.look()
+    registry_path(tmp_path).unlink()
+    await looks(book, 3)
+    assert book.is_revoked(PC, now)
+    assert caplog.text.count("is gone: restore it from a backup") == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+async def test_a_policy_that_cannot_be_looked_at_stays_and_it_is_said_why(
+    book: Rulebook, notes: Notes, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail(OSError(number, os.strerror(number))))
+        await looks(book, 4)
+    assert may(book, Right.VIEW)
+    assert [event for event, _ in notes.events] == ["policy refused"]
+    assert os.strerror(number) in str(notes.events[0][1]["reason"])
+    book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
+    await looks(book, 2)
+    assert may(book, Right.CONTROL)
+
+
+async def test_whatever_goes_wrong_the_rules_are_followed_on(
+    book: Rulebook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rulebook_module, "POLL_S", 0.001)
+    calls: list[None] = []
+
+    def after_look() -> None:
+        calls.append(None)
+        raise RuntimeError("a bug")
+
+    following = asyncio.create_task(book.follow(after_look))
+    await until(lambda: len(calls) >= 3)
+    assert not following.done()
+    assert caplog.text.count("could not be followed") == 1
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_subscriber_that_fails_keeps_no_other_from_hearing(book: Rulebook) -> None:
+    heard: list[None] = []
+    book.subscribe(fail(RuntimeError("a bug")))
+    book.subscribe(lambda: heard.append(None))
+    book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
+    await looks(book, 2)
+    assert len(heard) == 1
+
+
+async def test_the_rules_do_not_wait_for_other_work_in_threads(book: Rulebook) -> None:
+    busy = threading.Event()
+    most = min(32, (os.cpu_count() or 1) + 4)
+    others = [asyncio.create_task(asyncio.to_thread(busy.wait)) for _ in range(most)]
+    try:
+        book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
+        async with asyncio.timeout(60):
+            await looks(book, 2)
+        assert may(book, Right.CONTROL)
+    finally:
+        busy.set()
+        await asyncio.gather(*others)
+
+
+def test_the_hash_of_the_policy_is_known(book: Rulebook, tmp_path: Path) -> None:
+    assert book.policy_sha256 == hashlib.sha256(book.policy_path.read_bytes()).hexdigest()
+    book.policy_path.unlink()
+    book.load()
+    assert "there is no file" in book.policy_sha256
 
 
 async def test_nobody_is_called_back_after_unsubscribing(book: Rulebook) -> None:

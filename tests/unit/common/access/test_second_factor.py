@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,8 +15,11 @@ import pyotp
 import pytest
 
 from fakes.clock import FakeClock
+from fakes.waiting import until
+from usbshare.common.access import second_factor
 from usbshare.common.access.second_factor import MOST_WRONG, WRONG_WITHIN_S, SecondFactors
-from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError
+from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError, UsbshareError
+from usbshare.common.paths import write_private
 
 ANNA = "usbshare://0123456789ab/anna"
 NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)
@@ -108,8 +115,90 @@ def test_somebody_elses_guesses_do_not_matter(factors: SecondFactors) -> None:
     factors.check(ANNA, app.at(NOW), NOW)
 
 
-def test_a_damaged_file_is_told(factors: SecondFactors, tmp_path: Path) -> None:
+def test_guessing_many_at_once_is_no_way_round(factors: SecondFactors) -> None:
+    factors.make(ANNA)
+
+    def guess(code: int) -> type[UsbshareError]:
+        with pytest.raises((PermissionDeniedError, LimitError)) as caught:
+            factors.check(ANNA, f"x{code}", NOW)
+        return caught.type
+
+    with ThreadPoolExecutor(16) as many:
+        outcomes = list(many.map(guess, range(40)))
+    assert outcomes.count(PermissionDeniedError) == MOST_WRONG
+
+
+def test_a_damaged_file_is_told(
+    factors: SecondFactors, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     factors.make(ANNA)
     (tmp_path / "site" / "totp.json").write_text("[]", encoding="ascii")
     with pytest.raises(ConfigError, match="damaged"):
+        factors.has(ANNA)
+    with pytest.raises(PermissionDeniedError, match="its operator finds in the log"):
         factors.check(ANNA, "123456", NOW)
+    assert "remove it and make new second factors" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "entry", ["5", "{}", "[]", '{"secret": "1", "step": 0}', '{"secret": "AAAA", "step": "x"}']
+)
+def test_a_damaged_entry_is_told_and_can_be_replaced(
+    factors: SecondFactors, tmp_path: Path, entry: str
+) -> None:
+    other = app_of(factors.make(ANNA + "2"))
+    path = tmp_path / "site" / "totp.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), ANNA: json.loads(entry)}))
+    with pytest.raises(PermissionDeniedError, match="`serial-svc pki totp anna --replace`"):
+        factors.check(ANNA, "123456", NOW)
+    factors.check(ANNA + "2", other.at(NOW), NOW)
+    assert factors.has(ANNA)
+    factors.check(ANNA, app_of(factors.make(ANNA)).at(NOW), NOW)
+
+
+def test_what_a_secret_has_confirmed_counts_no_more_once_it_is_replaced(
+    factors: SecondFactors, tmp_path: Path, clock: FakeClock
+) -> None:
+    other_process = SecondFactors(tmp_path / "site" / "totp.json", clock)
+    for name in (ANNA, ANNA + "2"):
+        factors.check(name, app_of(factors.make(name)).at(NOW), NOW)
+    factors.look()
+    assert factors.confirmed_ago_s(ANNA) == 0
+    new = app_of(other_process.make(ANNA))
+    factors.look()
+    assert factors.confirmed_ago_s(ANNA) is None
+    assert factors.confirmed_ago_s(ANNA + "2") == 0
+    factors.check(ANNA, new.at(NOW), NOW)
+    factors.look()
+    assert factors.confirmed_ago_s(ANNA) == 0
+
+
+def test_without_the_file_nothing_counts(factors: SecondFactors, tmp_path: Path) -> None:
+    factors.check(ANNA, app_of(factors.make(ANNA)).at(NOW), NOW)
+    (tmp_path / "site" / "totp.json").unlink()
+    factors.look()
+    assert factors.confirmed_ago_s(ANNA) is None
+
+
+async def test_the_file_is_followed_and_damage_ends_nothing(
+    factors: SecondFactors,
+    tmp_path: Path,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(second_factor, "POLL_S", 0.01)
+    path = tmp_path / "site" / "totp.json"
+    factors.check(ANNA, app_of(factors.make(ANNA)).at(NOW), NOW)
+    following = asyncio.create_task(factors.follow(), name="follow")
+    good = path.read_bytes()
+    write_private(path, b"[]")
+    await until(lambda: "cannot tell" in caplog.text)
+    assert factors.confirmed_ago_s(ANNA) == 0
+    write_private(path, good)
+    SecondFactors(path, clock).make(ANNA)
+    await until(lambda: factors.confirmed_ago_s(ANNA) is None)
+    assert caplog.text.count("cannot tell") == 1
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following

@@ -126,6 +126,8 @@ class SerialServiceServicer(object):
 
     def SendRealtime(self, request, context):
         """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
+        Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
+        factor where the policy says so, unless `session_id` is the caller's own session in control.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

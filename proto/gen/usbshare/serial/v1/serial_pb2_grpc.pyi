@@ -249,7 +249,10 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
     """Releases the latch that an emergency stop left; needs the right to control the port."""
 
     SendRealtime: _SerialServiceSendRealtimeType
-    """Writes real-time bytes of the port's profile ahead of every queue, with or without a session."""
+    """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
+    Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
+    factor where the policy says so, unless `session_id` is the caller's own session in control.
+    """
 
     WatchStats: _SerialServiceWatchStatsType
     """Streams counters of one port or of all, at the asked interval."""
@@ -348,7 +351,10 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.serial.v1.serial_pb2.SendRealtimeRequest,
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.SendRealtimeResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.SendRealtimeResponse]]:
-        """Writes real-time bytes of the port's profile ahead of every queue, with or without a session."""
+        """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
+        Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
+        factor where the policy says so, unless `session_id` is the caller's own session in control.
+        """
 
     @abc.abstractmethod
     def WatchStats(

@@ -12,7 +12,14 @@ import grpc
 from usbshare.common.access.names import identity_uri, short_name
 from usbshare.common.access.permit import Permit, Permits
 from usbshare.common.access.policy import Decision
-from usbshare.common.access.rights import SERVICE, Resource, ResourceKind, Right, implied
+from usbshare.common.access.rights import (
+    SERVICE,
+    Resource,
+    ResourceKind,
+    Right,
+    implied,
+    shown_id,
+)
 from usbshare.common.access.rulebook import Rulebook
 from usbshare.common.access.second_factor import SecondFactors
 from usbshare.common.access.times import duration_in_words
@@ -87,7 +94,7 @@ class Gate:
         `right` None: any identity may. With `arms`, a second factor must have been confirmed.
         Raises PermissionDeniedError, ConfirmationNeededError or AuditUnavailableError.
         """
-        until = self._stays(caller, right, resource)
+        until = self.require(caller, right, resource)
         if caller.name != INSECURE and right is not None:
             self._require_audit(right, resource)
             if arms:
@@ -104,8 +111,16 @@ class Gate:
         return Permit(
             self._permits,
             lambda: self.check(caller, right, resource, arms=arms),
-            lambda: self._stays(caller, right, resource),
+            lambda: self.require(caller, right, resource),
         )
+
+    def permit_to_stay(self, caller: Identity, right: Right, resource: Resource) -> Permit:
+        """Return the same for what was begun before: that needs the right alone."""
+
+        def stays() -> datetime | None:
+            return self.require(caller, right, resource)
+
+        return Permit(self._permits, stays, stays)
 
     def may(self, caller: Identity, right: Right, resource: Resource) -> bool:
         """Tell whether the caller has the right now."""
@@ -143,7 +158,8 @@ class Gate:
         until = min((d.until for d in allowed.values() if d.until is not None), default=None)
         return Granted(resource, tuple(allowed), tuple(to_confirm), until)
 
-    def _stays(self, caller: Identity, right: Right | None, resource: Resource) -> datetime | None:
+    def require(self, caller: Identity, right: Right | None, resource: Resource) -> datetime | None:
+        """Raise PermissionDeniedError without the right, all that staying takes; see `check`."""
         self.require_valid(caller)
         until = caller.expires
         if right is not None:
@@ -221,5 +237,5 @@ class Gate:
 
 def _refusal(kind: type[UsbshareError], resource: Resource, why: str) -> UsbshareError:
     error = kind(why)
-    error.about = resource.id
+    error.about = shown_id(resource.id)
     return error

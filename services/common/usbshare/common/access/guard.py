@@ -28,6 +28,7 @@ from usbshare.common.errors import NotSupportedError
 from usbshare.common.handshakes.telling import handshake_log
 from usbshare.common.identity import Identity
 from usbshare.common.limits import Limits
+from usbshare.common.own_thread import OwnThread
 from usbshare.common.paths import SITE_FOLDER, config_folder, state_folder
 from usbshare.common.pki.desk import Desk
 from usbshare.common.pki.reception import Reception
@@ -49,9 +50,11 @@ class Guard:
     tls: TlsTable
     rulebook: Rulebook
     gate: Gate
+    second_factors: SecondFactors
     audit: AuditLog
     limits: Limits
     seen: Seen
+    _thread: OwnThread
     _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
 
     @property
@@ -69,13 +72,16 @@ class Guard:
 
     def add_services(self, server: grpc.aio.Server) -> None:
         """Add the RPCs about rights."""
-        servicer = AccessServicer(self.gate, self.audit, self._all_offered, self._renew)
+        servicer = AccessServicer(
+            self.gate, self.audit, self._all_offered, self._renew, self._thread, time.monotonic
+        )
         add_AccessServiceServicer_to_server(servicer, server)
 
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what must run while the service does, by name; for `run_until`."""
         tasks = {
             "follow_rules": self.rulebook.follow(self.gate.time_passed),
+            "follow_second_factors": self.second_factors.follow(),
             "note_callers": self.seen.keep(),
         }
         if self.site is not None:
@@ -83,6 +89,11 @@ class Guard:
             if self.tls.enrolment:
                 tasks["enrol"] = self._reception(self.site).run()
         return tasks
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self.rulebook.close()
+        self._thread.close()
 
     def _reception(self, site: Site) -> Reception:
         desk = Desk(site, self.audit, Tries(time.monotonic), _utc_now)
@@ -118,13 +129,19 @@ async def open_guard(
     await asyncio.to_thread(guard.rulebook.load)
     unfollow = guard.gate.follow_rules()
     log.start()
-    log.note("service started", version=usbshare_version(), plaintext=site is None)
+    log.note(
+        "service started",
+        version=usbshare_version(),
+        plaintext=site is None,
+        policy_sha256=guard.rulebook.policy_sha256,
+    )
     note: Callable[..., None] = log.note
     try:
         with handshake_log(note):
             yield guard
     finally:
         unfollow()
+        guard.close()
         log.note("service stopped")
         await asyncio.to_thread(log.close)
 
@@ -138,9 +155,11 @@ def _guard(site: Site | None, service: str, tls: TlsTable, audit: AuditLog) -> G
         tls=tls,
         rulebook=rulebook,
         gate=Gate(rulebook, factors, audit, _utc_now, service),
+        second_factors=factors,
         audit=audit,
         limits=Limits(lambda: rulebook.policy.limits, time.monotonic),
         seen=Seen(state_folder(), service, _utc_now),
+        _thread=OwnThread("certificates"),
     )
 
 

@@ -15,7 +15,7 @@ from usbshare.common.access.arrivals import Sightings
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.refusals import Refusals
 from usbshare.common.access.requirements import Requirement, requirement_of
-from usbshare.common.access.rights import SERVICE, Resource, ResourceKind
+from usbshare.common.access.rights import SERVICE, Resource, ResourceKind, shown_id
 from usbshare.common.errors import (
     AuditUnavailableError,
     ConfirmationNeededError,
@@ -118,18 +118,28 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 await run_stream(rpc.behaviour, request, context)
 
     async def _admit(self, rpc: _Rpc, context: Context) -> Requirement:
-        """Learn who calls, within its limits, and what that needs."""
+        """Learn who calls, within its limits, and what that needs.
+
+        A revoked certificate is within them too, but takes nothing from stops of the same name.
+        """
         rpc.caller = caller = self._gate.identity(context)
-        self._gate.require_valid(caller)
         requirement = requirement_of(rpc.method)
         if requirement is None:
             raise PermissionDeniedError(f"{rpc.method} tells not what right it needs: nobody may")
         needed = requirement if rpc.named_by is None else requirement.of(rpc.named_by)
+        if needed.urgent:
+            self._gate.require_valid(caller)
+            await self._count(caller, rpc.method)
+        else:
+            await self._count(caller)
+            self._gate.require_valid(caller)
         if caller.name != INSECURE:
             self._seen.note(caller.name, caller.address)
-            lane = rpc.method if needed.urgent else ""
-            await self._limits.admit_request(caller.name, lane)
         return needed
+
+    async def _count(self, caller: Identity, lane: str = "") -> None:
+        if caller.name != INSECURE:
+            await self._limits.admit_request(caller.name, lane)
 
     def _resource(self, needed: Requirement, rpc: _Rpc) -> Resource:
         if needed.kind is ResourceKind.SERVICE:
@@ -146,7 +156,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             who="" if rpc.caller is None else rpc.caller.name,
             address=peer_address(context),
             method=rpc.method.rpartition("/")[2],
-            port=rpc.resource_id or error.about,
+            port=shown_id(rpc.resource_id) or error.about,
         )
 
 

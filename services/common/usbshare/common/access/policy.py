@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -27,7 +28,7 @@ from usbshare.common.access.times import (
     parse_duration_s,
     parse_hours,
 )
-from usbshare.common.config import Table, explain_mistakes, read_config
+from usbshare.common.config import Table, explain_mistakes
 from usbshare.common.errors import ConfigError
 
 __all__ = ["TEMPLATE", "AllowedDevice", "Decision", "LimitsTable", "Policy", "load_policy"]
@@ -183,11 +184,25 @@ def load_policy(path: Path) -> Policy:
 
     ConfigError has a line for each mistake.
     """
-    found = tomllib.loads(TEMPLATE) | (read_config(path) if path.exists() else {})
     try:
-        return Policy.model_validate(found)
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return parse_policy(path, text, tomllib.loads(TEMPLATE))
+
+
+def parse_policy(path: Path, text: str, absent: Mapping[str, Any] | None = None) -> Policy:
+    """Read the text of a policy over what it leaves out; ConfigError whatever is wrong with it."""
+    try:
+        return Policy.model_validate(dict(absent or {}) | tomllib.loads(text))
     except ValidationError as error:
         raise ConfigError(explain_mistakes(path, error, Policy)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: tables or lists within one another without end") from None
+    except (ValueError, OverflowError) as error:  # no TOML, or a number that is none
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _short(name: str, site: str) -> str:

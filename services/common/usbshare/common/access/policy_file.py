@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import tomlkit
-from pydantic import ValidationError
 from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
-from usbshare.common.access.policy import TEMPLATE, Policy
-from usbshare.common.config import explain_mistakes
+from usbshare.common.access.policy import TEMPLATE, parse_policy
 from usbshare.common.errors import ConfigError
 from usbshare.common.file_lock import file_lock
-from usbshare.common.paths import rewrite
+from usbshare.common.paths import require_writable, rewrite
 
 
 def edit_policy(path: Path, change: Callable[[TOMLDocument], None]) -> None:
@@ -23,30 +20,42 @@ def edit_policy(path: Path, change: Callable[[TOMLDocument], None]) -> None:
 
     Raises ConfigError if it is wrong before or after; the file then is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(path.with_name(f".{path.name}.lock")):
-        document = _read(path)
-        change(document)
-        text = tomlkit.dumps(document)
-        _check(path, text)
-        try:
-            rewrite(path, text.encode())
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be changed: {error}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(path.with_name(f".{path.name}.lock")):
+            rewrite(path, _changed(path, change))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be changed: {error}") from error
+
+
+def rehearse_edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
+    """Raise the ConfigError that `edit_policy` would raise now; the file stays as it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require_writable(path, len(_changed(path, change)))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be changed: {error}") from error
+
+
+def _changed(path: Path, change: Callable[[TOMLDocument], None]) -> bytes:
+    document = _read(path)
+    change(document)
+    text = tomlkit.dumps(document)
+    parse_policy(path, text)
+    return text.encode()
 
 
 def _read(path: Path) -> TOMLDocument:
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else TEMPLATE
-        document = tomlkit.parse(text)
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        document = tomlkit.parse(text := _text(path))
+    except (OSError, ValueError, RecursionError, TOMLKitError) as error:
         raise ConfigError(f"{path} cannot be changed: {error}") from error
-    _check(path, text)
+    parse_policy(path, text)
     return document
 
 
-def _check(path: Path, text: str) -> None:
+def _text(path: Path) -> str:
     try:
-        Policy.model_validate(tomllib.loads(text))
-    except ValidationError as error:
-        raise ConfigError(explain_mistakes(path, error, Policy)) from None
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return TEMPLATE

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from usbshare.common.access.names import SCHEME, is_name, is_uri
 from usbshare.common.access.rights import Right
-from usbshare.common.access.times import parse_duration_s, parse_hours
+from usbshare.common.access.times import end_of, parse_duration_s, parse_hours
 from usbshare.common.config import Table
 
 ANYBODY = "*"
@@ -32,9 +32,13 @@ def _check_who(text: str) -> None:
 
 
 def _require_moment(value: Any) -> Any:
-    if isinstance(value, date):
-        return value
-    raise ValueError("write a date or date and time, without quotes, as in 2026-12-31T18:00:00")
+    if not isinstance(value, date):
+        raise ValueError("write a date or date and time, without quotes, as in 2026-12-31T18:00:00")
+    try:
+        end_of(value).astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        raise ValueError("no calendar goes so far: leave it out for a grant without end") from None
+    return value
 
 
 def _check_hex4(text: str) -> None:
@@ -77,9 +81,9 @@ class LimitsTable(Table):
 
     connections: int = Field(default=64, ge=1)
     streams: int = Field(default=128, ge=1)
-    requests_per_s: float = Field(default=100, gt=0)
-    commands_per_s: float = Field(default=5_000, gt=0)
-    bytes_per_s: float = Field(default=4_000_000, gt=0)
+    requests_per_s: float = Field(default=100, ge=1)
+    commands_per_s: float = Field(default=5_000, ge=1)
+    bytes_per_s: float = Field(default=4_000_000, ge=1)
 
 
 class AllowedDevice(Table):

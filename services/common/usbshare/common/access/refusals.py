@@ -20,18 +20,19 @@ class Refusals:
     def __init__(self, audit: Audit, clock: Callable[[], float]) -> None:
         self._audit = audit
         self._clock = clock
-        self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._told: dict[tuple[str, str, type[UsbshareError]], tuple[float, int]] = {}
 
     def note(self, error: UsbshareError, *, who: str, address: str, method: str, port: str) -> None:
         """Tell of a refused call."""
-        kind = (who or address.rpartition(":")[0], method, str(error))
+        kind = (who or address.rpartition(":")[0], method, type(error))
         now = self._clock()
         at, left_out = self._told.get(kind, (now - PAUSE_S, 0))
         if now - at < PAUSE_S:
             self._told[kind] = (at, left_out + 1)
             return
+        self._told.pop(kind, None)
         if len(self._told) >= MOST_KINDS:
-            self._told.clear()
+            del self._told[next(iter(self._told))]
         self._told[kind] = (now, 0)
         more = f" ({left_out} more of these)" if left_out else ""
         _log.warning("refused %s of %s at %s: %s%s", method, who or "?", address, error, more)

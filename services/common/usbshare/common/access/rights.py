@@ -31,10 +31,17 @@ class Resource:
     id: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind.value} '{self.id}'" if self.id else f"the {self.kind.value}"
+        return f"{self.kind.value} {shown_id(self.id)!r}" if self.id else f"the {self.kind.value}"
+
+
+def shown_id(asked: str) -> str:
+    """Return an id that a caller has made up, as it may be told: printable, and not without end."""
+    shown = "".join(char if char.isprintable() else "?" for char in asked[:_MOST_SHOWN])
+    return shown if len(asked) <= _MOST_SHOWN else f"{shown[:-1]}…"
 
 
 SERVICE = Resource(ResourceKind.SERVICE)
+_MOST_SHOWN = 64
 _IMPLIED = {
     Right.VIEW: frozenset({Right.VIEW, Right.STOP}),
     Right.STOP: frozenset({Right.STOP}),

@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from usbshare.common.access.policy import POLICY_FILE, Policy, load_policy
+from usbshare.common.access.rule_file import RuleFile
 from usbshare.common.audit.noting import Audit
-from usbshare.common.errors import ConfigError
+from usbshare.common.own_thread import OwnThread
 from usbshare.common.pki.identities import read_revocations, registry_path
 
 _log = logging.getLogger(__name__)
 
 POLL_S = 0.2
-_Stamp = tuple[int, int, int] | None
 
 
 class Rulebook:
@@ -31,20 +31,29 @@ class Rulebook:
         self.policy_path = folder / POLICY_FILE
         self.site_id = site_id
         self.policy = Policy()
+        self.policy_sha256 = ""
         self._revocations: Mapping[str, datetime] = {}
-        self._revocations_path = registry_path(folder)
         self._audit = audit
         self._subscribers: list[Callable[[], None]] = []
-        self._policy_stamp: _Stamp = None
-        self._unsteady_stamp: _Stamp = None
-        self._revocations_stamp: _Stamp = None
+        self._policy_file = RuleFile(
+            self.policy_path,
+            _read_policy,
+            what_stays="the policy stays as it was, since the new one cannot be used",
+            tell=lambda why: audit.note("policy refused", reason=why),
+        )
+        self._revocations_file = RuleFile(
+            registry_path(folder),
+            read_revocations,
+            what_stays="who is revoked stays as it was",
+            may_go=False,
+        )
+        self._thread = OwnThread("rules")
+        self._trouble = ""
 
     def load(self) -> None:
         """Read everything; raises ConfigError. Blocks."""
-        self._policy_stamp = self._unsteady_stamp = _stamp(self.policy_path)
-        self.policy = load_policy(self.policy_path)
-        self._revocations_stamp = _stamp(self._revocations_path)
-        self._revocations = read_revocations(self._revocations_path)
+        self.policy, self.policy_sha256 = self._policy_file.load()
+        self._revocations = self._revocations_file.load()
 
     def is_revoked(self, identity: str, issued: datetime | None) -> bool:
         """Tell whether a certificate of the identity that was issued then is revoked."""
@@ -62,62 +71,54 @@ class Rulebook:
         return unsubscribe
 
     async def follow(self, after_look: Callable[[], None]) -> None:
-        """Follow the files, until cancelled; calls back after each look, for what time ends."""
+        """Follow the files, until cancelled; calls back after each look, for what time ends.
+
+        Nothing else ends it: whatever goes wrong is logged, and the next look comes.
+        """
         while True:
             await asyncio.sleep(POLL_S)
-            await self.look()
-            after_look()
+            try:
+                await self.look()
+                after_look()
+            except Exception as error:
+                self._explain(error)
+            else:
+                self._trouble = ""
 
     async def look(self) -> None:
         """Take over what has changed, and tell the subscribers."""
-        revocations = await asyncio.to_thread(self._changed_revocations)
-        policy = await asyncio.to_thread(self._changed_policy)
+        revocations = await self._thread.run(self._revocations_file.changed)
+        policy = await self._thread.run(self._policy_file.changed_for_good)
         if revocations is not None:
             self._revocations = revocations
         if policy is not None:
-            self.policy = policy
+            self.policy, self.policy_sha256 = policy
+            _log.info("the policy of %s is in force", self.policy_path)
+            self._audit.note("policy changed", sha256=self.policy_sha256)
         if policy is not None or revocations is not None:
-            for subscriber in tuple(self._subscribers):
+            self._tell()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._thread.close()
+
+    def _tell(self) -> None:
+        for subscriber in tuple(self._subscribers):
+            try:
                 subscriber()
+            except Exception as error:  # the others must hear of it all the same
+                self._explain(error)
 
-    def _changed_policy(self) -> Policy | None:
-        """Read the policy if it has changed and then stayed as it is for one look.
-
-        Editors write in steps; a file that is gone for a moment must not cost anybody a right.
-        """
-        stamp = _stamp(self.policy_path)
-        is_steady, self._unsteady_stamp = stamp == self._unsteady_stamp, stamp
-        if stamp == self._policy_stamp or not is_steady:
-            return None
-        self._policy_stamp = stamp
-        try:
-            policy = load_policy(self.policy_path)
-        except ConfigError as error:
-            _log.error("the policy stays as it was, since the new one has mistakes: %s", error)
-            self._audit.note("policy refused", reason=str(error))
-            return None
-        _log.info("the policy of %s is in force", self.policy_path)
-        self._audit.note("policy changed", sha256=_digest(self.policy_path))
-        return policy
-
-    def _changed_revocations(self) -> Mapping[str, datetime] | None:
-        stamp = _stamp(self._revocations_path)
-        if stamp == self._revocations_stamp:
-            return None
-        self._revocations_stamp = stamp
-        try:
-            return read_revocations(self._revocations_path)
-        except ConfigError as error:
-            _log.error("who is revoked stays as it was: %s", error)
-            return None
+    def _explain(self, error: Exception) -> None:
+        if (trouble := repr(error)) != self._trouble:
+            self._trouble = trouble
+            _log.error("the rules could not be followed; it is tried again", exc_info=error)
 
 
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def _read_policy(path: Path) -> tuple[Policy, str]:
+    """Return the policy and its hash, or words for a file that is not there."""
+    policy = load_policy(path)
+    return policy, _digest(path)
 
 
 def _digest(path: Path) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import binascii
 import hmac
 import json
+import logging
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyotp
 
@@ -17,10 +21,24 @@ from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedErro
 from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import make_private, write_private
 
+_log = logging.getLogger(__name__)
+
 FILE_NAME = "totp.json"
 ISSUER = "usbshare"
 MOST_WRONG, WRONG_WITHIN_S = 5, 60.0
+POLL_S = 0.5
 STEPS_AROUND = (0, -1, 1)  # clocks differ, and people type slowly: RFC 6238, 5.2
+
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Confirmation:
+    """When an identity has confirmed, by the clock, and with which secret."""
+
+    at: float
+    secret: str
 
 
 class SecondFactors:
@@ -33,8 +51,11 @@ class SecondFactors:
         self._path = path
         self._clock = clock
         self._wrong: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._confirmed_at: dict[str, float] = {}
+        self._confirmed: dict[str, _Confirmation] = {}
+        self._stamp: tuple[int, int] | None = None
+        self._trouble = ""
         self._lock = threading.Lock()
+        self._checking = threading.Lock()
 
     def has(self, identity: str) -> bool:
         """Tell whether the identity has a second factor."""
@@ -49,25 +70,66 @@ class SecondFactors:
 
     def check(self, identity: str, code: str, now: datetime) -> None:
         """Take a code; PermissionDeniedError if it is wrong or used, LimitError after five."""
-        self._require_few_wrong(identity)
-        try:
-            self._change(lambda factors: _use(factors, identity, code, now))
-        except PermissionDeniedError:
+        with self._checking:  # else many at once would be more guesses than five
+            self._require_few_wrong(identity)
+            try:
+                secret = self._change(lambda factors: _use(factors, identity, code, now))
+            except PermissionDeniedError:
+                with self._lock:
+                    self._wrong[identity].append(self._clock())
+                raise
+            except (ConfigError, OSError) as error:
+                _log.error("nobody can confirm: %s", error)
+                raise PermissionDeniedError(
+                    "the second factors of this host cannot be used: its operator finds in the "
+                    "log of the service what to do"
+                ) from error
             with self._lock:
-                self._wrong[identity].append(self._clock())
-            raise
-        with self._lock:
-            self._wrong.pop(identity, None)
-            self._confirmed_at[identity] = self._clock()
+                self._wrong.pop(identity, None)
+                self._confirmed[identity] = _Confirmation(self._clock(), secret)
+            self._stamp = None  # the secret may have been replaced since
 
     def confirmed_ago_s(self, identity: str) -> float | None:
         """Return how long ago the identity has confirmed; None if it has not."""
-        at = self._confirmed_at.get(identity)
-        return None if at is None else self._clock() - at
+        found = self._confirmed.get(identity)
+        return None if found is None else self._clock() - found.at
 
     def forget(self, identity: str) -> None:
         """Let nothing count any more that the identity has confirmed."""
-        self._confirmed_at.pop(identity, None)
+        self._confirmed.pop(identity, None)
+
+    async def follow(self) -> None:
+        """Follow the file, until cancelled: a secret that is replaced has confirmed nothing."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await asyncio.to_thread(self.look)
+                self._trouble = ""
+            except (ConfigError, OSError) as error:
+                self._tell(str(error))
+
+    def look(self) -> None:
+        """Let nothing count that was confirmed with a secret which is not in the file any more."""
+        if (stamp := self._stamp_now()) == self._stamp:
+            return
+        factors = self._read()
+        self._stamp = stamp
+        with self._lock:
+            for identity, found in tuple(self._confirmed.items()):
+                if _secret_of(factors.get(identity)) != found.secret:
+                    del self._confirmed[identity]
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _log.error("cannot tell whether second factors were replaced: %s", trouble)
+
+    def _stamp_now(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return status.st_mtime_ns, status.st_ino
 
     def _require_few_wrong(self, identity: str) -> None:
         with self._lock:
@@ -77,12 +139,13 @@ class SecondFactors:
             if len(wrong) >= MOST_WRONG:
                 raise LimitError(f"{MOST_WRONG} wrong codes within a minute: wait a minute")
 
-    def _change(self, change: Callable[[dict[str, Any]], object]) -> None:
+    def _change(self, change: Callable[[dict[str, Any]], _Result]) -> _Result:
         make_private(self._path.parent)
         with file_lock(self._path.with_name(f".{self._path.name}.lock")):
             factors = self._read()
-            change(factors)
+            result = change(factors)
             write_private(self._path, json.dumps(factors, indent=1).encode())
+        return result
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -96,19 +159,39 @@ class SecondFactors:
         return found
 
 
-def _use(factors: dict[str, Any], identity: str, code: str, now: datetime) -> None:
-    """Note the step that the code is of as used; PermissionDeniedError if there is none."""
+def _use(factors: dict[str, Any], identity: str, code: str, now: datetime) -> str:
+    """Note the step that the code is of as used, and return the secret; PermissionDeniedError."""
+    name = identity.rpartition("/")[2]
     if (factor := factors.get(identity)) is None:
-        name = identity.rpartition("/")[2]
         raise PermissionDeniedError(
             f"{name} has no second factor: make one on the host with `serial-svc pki totp {name}`"
         )
-    totp = pyotp.TOTP(factor["secret"])
+    if not (secret := _secret_of(factor)):
+        raise PermissionDeniedError(
+            f"the second factor of {name} is damaged: make another on the host with "
+            f"`serial-svc pki totp {name} --replace`"
+        )
+    totp = pyotp.TOTP(secret)
     current = totp.timecode(now)
     for step in (current + each for each in STEPS_AROUND):
         if hmac.compare_digest(totp.generate_otp(step).encode(), code.strip().encode()):
             if step <= factor["step"]:
                 raise PermissionDeniedError("the code was used already: wait for the next one")
             factor["step"] = step
-            return
+            return secret
     raise PermissionDeniedError("the code is wrong: check it, and the clocks of phone and host")
+
+
+def _secret_of(factor: object) -> str:
+    """Return the secret; empty if the entry is none that this module has written."""
+    match factor:
+        case {"secret": str(secret), "step": int()} if _is_key(secret):
+            return secret
+    return ""
+
+
+def _is_key(secret: str) -> bool:
+    try:
+        return bool(pyotp.TOTP(secret).byte_secret())
+    except (binascii.Error, ValueError):
+        return False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,10 +16,13 @@ from usbshare.common.access.gate import Gate
 from usbshare.common.access.rights import ResourceKind
 from usbshare.common.audit.noting import Audit
 from usbshare.common.identity import Identity
+from usbshare.common.limits import Ration
+from usbshare.common.own_thread import OwnThread
 from usbshare.common.wire_time import timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE_NAME = "usbshare.access.v1.AccessService"
+RENEWALS_A_MINUTE = 6
 
 Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]
 # Returns a certificate for the key of a request, and the authorities, all PEM; blocks.
@@ -29,11 +32,21 @@ Renew = Callable[[Identity, str], tuple[str, str]]
 class AccessServicer(AccessServiceServicer):
     """Tells callers of their rights, takes their codes, renews their certificates."""
 
-    def __init__(self, gate: Gate, audit: Audit, offered: Offered, renew: Renew) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        audit: Audit,
+        offered: Offered,
+        renew: Renew,
+        thread: OwnThread,
+        clock: Callable[[], float],
+    ) -> None:
         self._gate = gate
         self._audit = audit
         self._offered = offered
         self._renew = renew
+        self._thread = thread
+        self._renewals = Ration(RENEWALS_A_MINUTE, "renew its certificate", clock)
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """Return the caller's identity and rights."""
@@ -44,7 +57,7 @@ class AccessServicer(AccessServiceServicer):
     async def Confirm(self, request: pb.ConfirmRequest, context: Context) -> pb.ConfirmResponse:
         """Take a code of the caller's second factor."""
         caller = self._gate.caller(context)
-        await asyncio.to_thread(self._gate.confirm, caller, request.code)
+        await self._thread.run(partial(self._gate.confirm, caller, request.code))
         until = self._gate.confirmed_until(caller) or datetime.now(UTC)
         end = until.isoformat(timespec="seconds")
         self._audit.note("confirmed", who=caller.name, address=caller.address, until=end)
@@ -53,6 +66,7 @@ class AccessServicer(AccessServiceServicer):
     async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
         """Issue the caller's next certificate."""
         caller = self._gate.caller(context)
-        issued = await asyncio.to_thread(self._renew, caller, request.certificate_request)
+        self._renewals.take(caller.name)
+        issued = await self._thread.run(partial(self._renew, caller, request.certificate_request))
         self._audit.note("renewed", who=caller.name, address=caller.address)
         return pb.RenewResponse(certificate=issued[0], authorities=issued[1])

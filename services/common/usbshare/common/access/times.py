@@ -12,6 +12,8 @@ _DAY_MINUTES = 24 * 60
 _HOURS = re.compile(r"(?:(\S+)\s+)?(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
 _UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_LONGEST_DAYS = 36_500
+_LONGEST_S = _LONGEST_DAYS * 86_400
 _HOURS_FORM = "write days and hours as in 'Mon-Fri 08:00-18:00'"
 
 
@@ -50,8 +52,8 @@ def parse_duration_s(text: str) -> float:
     """Read `90s`, `10m`, `8h` or `2d`; ValueError if it is none or nothing."""
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
-    if not seconds:
-        raise ValueError("write a time as 90s, 10m, 8h or 2d")
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError(f"write a time as 90s, 10m, 8h or 2d, of {_LONGEST_DAYS} d at most")
     return seconds
 
 
