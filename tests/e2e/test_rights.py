@@ -13,6 +13,7 @@ import pyotp
 import pytest
 
 from fakes.processes import SCRIPTS, environment, run, serial_service
+from fakes.waiting import until
 
 POLICY = """
 [[grants]]
@@ -75,6 +76,15 @@ def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path, target: str
     code, output = bridge(tmp_path, *send)
     assert code == 0, output
     assert "confirmed" not in output
+
+
+async def test_a_secret_that_is_replaced_has_confirmed_nothing(tmp_path: Path, target: str) -> None:
+    send = ("send", "--target", target, "$I")
+    code, output = bridge(tmp_path, *send, "--code", new_code(tmp_path))
+    assert code == 0, output
+    code, output = run(["serial-svc", "pki", "totp", "operator", "--replace"], tmp_path)
+    assert code == 0, output
+    await until(lambda: "needs a code" in bridge(tmp_path, *send)[1])
 
 
 def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> None:

@@ -276,7 +276,7 @@ class Impostor:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.port = int(self._listener.getsockname()[1])
-        self.handshakes = 0
+        self.visits = 0
         self.received = b""
 
     def start(self) -> None:
@@ -295,8 +295,8 @@ class Impostor:
                 raw, _ = self._listener.accept()
             except OSError:
                 return
+            self.visits += 1
             with suppress(OSError), raw, self._context.wrap_socket(raw, server_side=True) as tls:
-                self.handshakes += 1
                 while more := tls.recv(4096):
                     self.received += more
 
@@ -318,7 +318,7 @@ async def test_nothing_is_sent_to_one_with_another_authority(
     leaf = issue(other, names=["127.0.0.1"])
     with impostor(leaf.pem + other.pem, leaf.key_pem, tmp_path) as between:
         text = await refusal(invited(site, port=between.port), bundle, ImpostorError)
-        assert between.handshakes == 1
+        assert between.visits == 1
         assert between.received == b""
     assert "is not the host of this invitation" in text
     assert "nothing was sent" in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +16,12 @@ from usbshare.common import certificates
 from usbshare.common.certificates import Key
 from usbshare.common.channel import Target
 from usbshare.common.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.paths import write_private
+from usbshare.common.paths import require_writable, write_private
 from usbshare.common.pki.invitation import Invitation
 from usbshare.common.pki.requests import new_request
 
 LOOK_TIMEOUT_S = 5.0
+BUNDLE_BYTES = 16 * 1024  # more than any has
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,13 @@ async def enrol(invitation: Invitation, path: Path) -> Enrolment:
     admission = await call_enrol(target, authority, invitation.token, request)
     issued = _checked(admission, key, authority)
     parts = (certificates.key_pem(key), admission.certificate, admission.authorities)
-    write_private(path, b"".join(parts))
+    try:
+        write_private(path, b"".join(parts))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} could not be written ({error.strerror}), and the invitation is used up: mend "
+            "that, then ask the host's operator for a new one"
+        ) from error
     return Enrolment(
         identity=admission.identity,
         role=admission.role,
@@ -62,7 +68,10 @@ async def enrol(invitation: Invitation, path: Path) -> Enrolment:
 
 
 def require_place(path: Path, *, force: bool) -> None:
-    """Raise ConfigError unless a bundle can be written there and replaces none, or may."""
+    """Raise ConfigError unless a bundle can be written there and replaces none, or may.
+
+    It is tried: an invitation cannot be used a second time.
+    """
     if path.exists() and not force:
         raise ConfigError(
             f"there is a certificate at {path} already ({_owner(path)}): keep it with "
@@ -72,8 +81,12 @@ def require_place(path: Path, *, force: bool) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make {path.parent}: {error.strerror}") from error
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"cannot write {path}: choose another place with --bundle FILE")
+    try:
+        require_writable(path, BUNDLE_BYTES)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}: choose another place with --bundle FILE"
+        ) from error
 
 
 async def _first_proven(invitation: Invitation, now: datetime) -> tuple[Target, x509.Certificate]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from usbshare.bridge import enrolling
 from usbshare.bridge.cli import cli
+from usbshare.common.errors import ConfigError
 from usbshare.common.pki.invitation import Invitation
 
 WHOLE = Invitation(
@@ -42,6 +45,27 @@ def test_what_is_no_invitation_is_bad_usage(text: str) -> None:
 def test_the_string_may_come_on_stdin_in_several_lines() -> None:
     result = enroll("-", typed=f"{WHOLE[:50]}\n{WHOLE[50:]}\n")
     assert "no invitation is open there" in str(result.exception)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_invitation_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, size: int) -> None:
+        assert size >= 16 * 1024
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(enrolling, "require_writable", full)
+    result = enroll(WHOLE)
+    assert isinstance(result.exception, ConfigError)
+    assert "No space left on device: choose another place" in str(result.exception)
+
+
+def test_a_folder_in_the_bundles_place_is_told_and_nothing_stays(tmp_path: Path) -> None:
+    place = tmp_path / "home" / "client.pem"
+    place.mkdir(parents=True)
+    result = enroll(WHOLE, "--force")
+    assert "Is a directory: choose another place" in str(result.exception)
+    assert list(place.parent.iterdir()) == [place]
 
 
 @pytest.mark.parametrize("options", [[], ["--bundle", "home/client.pem"]])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from fakes.clock import FakeClock
 from fakes.device import FakeDevice
 from fakes.waiting import until
 from usbshare.common.audit import bursts
+from usbshare.common.audit.sparing import SPARED
 from usbshare.common.errors import DeviceError, NotSupportedError
 from usbshare.common.line import LineSettings, SettingsChange
 from usbshare.common.profiles import GRBL, RAW, StopAction
 from usbshare.common.pump import StreamPump
+from usbshare.serial_svc import stop_path
 from usbshare.serial_svc import witness as witness_module
 from usbshare.serial_svc.client import Client, Command, Mode, Resumption
 from usbshare.serial_svc.operations import LineOperations
@@ -86,6 +89,11 @@ async def test_one_that_observes_takes_no_control_and_sends_nothing(bench: Bench
     await session.close()
     assert bench.audit.events == ["device opened", "session opened", "session closed"]
     assert bench.last("session opened")["mode"] == "observe"
+
+
+async def test_one_that_opens_sessions_all_the_time_does_not_fill_the_log(bench: Bench) -> None:
+    await (await bench.open(Mode.OBSERVE)).close()
+    assert set(bench.audit.events) - {"device opened"} <= SPARED
 
 
 async def test_what_was_sent_is_told_once_the_session_ends(bench: Bench) -> None:
@@ -162,6 +170,68 @@ async def test_a_stop_that_the_device_does_not_take_is_told_as_failed(bench: Ben
     with pytest.raises(NotSupportedError):
         await bench.port.stop_path.stop(StopAction.HOLD, BOB)
     assert bench.audit.events.count("stop failed") == 2
+
+
+async def hang_up_on_a_stop(bench: Bench, is_time: Callable[[], object]) -> None:
+    stopping = asyncio.create_task(
+        bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, BOB, "smoke", BOBS_ADDRESS),
+        name="stop",
+    )
+    await until(is_time)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+
+
+async def test_a_stop_is_told_though_its_caller_hangs_up_before_its_bytes_have_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stop_path, "DRAIN_TIMEOUT_S", 60)
+    await bench.port.ensure_open()
+    monkeypatch.setattr(bench.device, "unsent_bytes", lambda: 1 << 20)
+    await hang_up_on_a_stop(bench, lambda: bench.port.counters.stop_write_time.count)
+    stop = bench.last("stop")
+    assert (stop["who"], stop["reason"], stop["latched"], stop["epoch"]) == (BOB, "smoke", True, 2)
+    assert stop["write_ms"] >= 0
+    assert stop["drain_ms"] is None
+    assert stop["caller_left"] is True
+    assert "emergency stop on port 'laser' by usbshare://site/bob" in caplog.text
+
+
+async def test_a_stop_is_told_though_its_caller_hangs_up_before_the_device_took_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.port.ensure_open()
+    bench.device.capacity = 0
+    await hang_up_on_a_stop(bench, lambda: bench.port.urgent_waits)
+    stop = bench.last("stop")
+    assert bytes.fromhex(stop["sent"]).endswith(b"\x18")
+    assert stop["write_ms"] is None
+    assert stop["caller_left"] is True
+    assert "the device had not taken it yet" in caplog.text
+    bench.device.make_room(100)
+    assert bench.device.written.endswith(b"\x18")
+
+
+async def test_a_stop_whose_caller_hangs_up_before_there_is_a_device_is_told_as_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = asyncio.Event()
+
+    async def never_open(listener: object) -> None:
+        opening.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.device, "open", never_open)
+    await hang_up_on_a_stop(bench, opening.is_set)
+    assert bench.audit.events == ["stop failed"]
+    assert "its caller left" in bench.last("stop failed")["error"]
+
+
+async def test_a_stop_whose_caller_stays_says_nothing_of_leaving(bench: Bench) -> None:
+    await bench.port.ensure_open()
+    await bench.port.stop_path.stop(StopAction.HOLD, BOB)
+    assert bench.last("stop")["caller_left"] is None
 
 
 async def test_a_lost_client_and_what_was_done_to_its_machine_are_told(bench: Bench) -> None:

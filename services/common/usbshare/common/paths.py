@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -82,6 +83,21 @@ def rewrite(path: Path, content: bytes) -> None:
     """Replace the file in one step, or make it private; one that is there keeps its mode."""
     real = path.resolve()  # a link to a file elsewhere stays a link
     _replace(real, content, stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o600)
+
+
+def require_writable(path: Path, size: int) -> None:
+    """Raise OSError unless `write_private` and `rewrite` can put so many bytes there now."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    real = path.resolve()
+    descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(descriptor)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:

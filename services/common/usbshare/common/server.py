@@ -85,6 +85,16 @@ def is_loopback(host: str) -> bool:
     return all(address is not None and address.is_loopback for address in addresses)
 
 
+def free_places(address: str, default_port: int = DEFAULT_PORT) -> list[str]:
+    """Return the addresses, without names, of `host:port`; ConfigError if one is taken. Blocks."""
+    host, port = _listen_address(address, default_port)
+    require_free(host, port)
+    if parse_address(host) is not None:
+        return [join_host_port(host, port)]
+    found = dict.fromkeys(place[0] for _, place in _bind_addresses(host, port))
+    return [join_host_port(each, port) for each in found] or [join_host_port(host, port)]
+
+
 def _listen_address(text: str, default_port: int) -> tuple[str, int]:
     try:
         return split_host_port(text, default_port)

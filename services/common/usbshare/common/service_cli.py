@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,22 @@ from usbshare.common.errors import ConfigError, UsbshareError
 from usbshare.common.grpc_environment import trace_handshakes
 from usbshare.common.open_files import allow_most_open_files
 
+_log = logging.getLogger(__name__)
+
 CONFIG_EXIT = 2
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
+
+_OTHERS_FILES = (
+    "work as the user that the services run as, mend the owner and the rights of it and its "
+    "folder, or choose another folder with USBSHARE_HOME"
+)
+_ADVICE = {
+    errno.EACCES: _OTHERS_FILES,
+    errno.EPERM: _OTHERS_FILES,
+    errno.EROFS: "the disk can only be read: choose another folder with USBSHARE_HOME",
+    errno.ENOSPC: "make room on the disk, then try again",
+    errno.EDQUOT: "make room on the disk, then try again",
+}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _CONFIG = click.option(
@@ -82,8 +98,19 @@ def run_command_line(name: str, cli: click.Command) -> None:
         _fail(name, error, CONFIG_EXIT)
     except UsbshareError as error:
         _fail(name, error, 1)
+    except OSError as error:
+        if error.errno is None:  # a timeout, say: none of a file or an address
+            raise
+        _log.debug("the system refused something", exc_info=error)
+        _fail(name, _in_words(error), 1)
 
 
-def _fail(name: str, error: UsbshareError, code: int) -> None:
+def _fail(name: str, error: object, code: int) -> None:
     teller(name)(str(error))
     sys.exit(code)
+
+
+def _in_words(error: OSError) -> str:
+    what = "the system says no" if error.filename is None else f"cannot use {error.filename}"
+    advice = _ADVICE.get(error.errno or 0, "mend that, then try again")
+    return f"{what}: {(error.strerror or str(error)).lower()}: {advice}"

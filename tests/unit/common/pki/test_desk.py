@@ -73,9 +73,43 @@ def test_a_bad_policy_leaves_the_invitation_open(site: Site) -> None:
     desk, token = desk_of(site), invited(site).token
     policy = site.folder / "policy.toml"
     policy.write_text("nonsense = 1\n")
-    with pytest.raises(PermissionDeniedError, match="the policy of this host has a mistake"):
+    with pytest.raises(PermissionDeniedError, match="its policy has a mistake"):
         desk.enrol(token, request_pem(), ADDRESS)
     policy.unlink()
+    desk.enrol(token, request_pem(), ADDRESS)
+
+
+def test_a_policy_without_groups_has_those_of_the_template(site: Site) -> None:
+    (site.folder / "policy.toml").write_text("[limits]\nconnections = 9\n")
+    enrolled = desk_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
+    assert enrolled.role == "operators: view, stop, control"
+    assert load_policy(site.folder / "policy.toml").groups["operators"] == ["office-pc"]
+
+
+def test_a_policy_that_cannot_be_written_leaves_the_invitation_open(site: Site) -> None:
+    desk, token = desk_of(site), invited(site).token
+    policy = site.folder / "policy.toml"
+    policy.symlink_to(site.folder / "not mounted" / "policy.toml")
+    with pytest.raises(PermissionDeniedError, match="cannot be written"):
+        desk.enrol(token, request_pem(), ADDRESS)
+    policy.unlink()
+    desk.enrol(token, request_pem(), ADDRESS)
+
+
+@pytest.mark.parametrize("damage", ["damaged", "a folder"])
+def test_a_registry_that_cannot_be_used_leaves_the_invitation_open(site: Site, damage: str) -> None:
+    desk, token = desk_of(site), invited(site).token
+    registry = identities.registry_path(site.folder)
+    before = registry.read_bytes()
+    registry.write_text(damage)
+    if damage == "a folder":
+        registry.unlink()
+        registry.mkdir()
+    with pytest.raises(PermissionDeniedError, match="cannot be written"):
+        desk.enrol(token, request_pem(), ADDRESS)
+    if registry.is_dir():
+        registry.rmdir()
+    registry.write_bytes(before)
     desk.enrol(token, request_pem(), ADDRESS)
 
 

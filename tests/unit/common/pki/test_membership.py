@@ -12,6 +12,7 @@ from usbshare.common.errors import ConfigError, InvalidArgumentError
 from usbshare.common.pki.membership import (
     as_member,
     move,
+    rehearse_move,
     require_usable_name,
     rights_in_words,
     role_of,
@@ -104,3 +105,44 @@ def test_what_is_promised_is_what_comes(path: Path, policy: Policy) -> None:
     move(path, "a", "operators", "viewers")
     assert rights_in_words(load_policy(path), uri, SITE, NOW) == "view, stop"
     assert rights_in_words(policy, uri, SITE, NOW) == "nothing"
+
+
+LIMITED = "[limits]\nconnections = 9\n"
+GRANTED = '[[grants]]\nwho = ["operators"]\nrights = ["stop"]\n'
+
+
+@pytest.mark.parametrize("text", ["", "# mine", LIMITED, GRANTED, GRANTED + LIMITED])
+def test_groups_that_are_left_out_are_those_of_the_template(path: Path, text: str) -> None:
+    path.write_text(text)
+    rehearse_move(path, "office-pc", "", "operators")
+    assert path.read_text() == text
+    before = load_policy(path)
+    move(path, "office-pc", "", "operators")
+    after = load_policy(path)
+    assert after.groups == {**before.groups, "operators": ["office-pc"]}
+    assert (after.grants, after.limits) == (before.grants, before.limits)
+    assert path.read_text().startswith(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["groups = {operators = []}\n", "groups.operators = []\ngroups.viewers = []\n"]
+)
+def test_groups_may_be_written_in_other_ways(path: Path, text: str) -> None:
+    path.write_text(text)
+    move(path, "office-pc", "", "operators")
+    assert load_policy(path).groups["operators"] == ["office-pc"]
+
+
+def test_a_group_that_is_gone_is_told(path: Path) -> None:
+    path.write_text("[groups]\nviewers = []\n")
+    for change in (rehearse_move, move):
+        with pytest.raises(ConfigError, match="no group 'operators'"):
+            change(path, "office-pc", "", "operators")
+
+
+def test_a_rehearsal_tells_what_would_fail_and_leaves_nothing(path: Path) -> None:
+    rehearse_move(path, "office-pc", "", "operators")
+    assert not list(path.parent.iterdir())
+    path.symlink_to(path.parent / "gone" / "policy.toml")
+    with pytest.raises(ConfigError, match="cannot be changed"):
+        rehearse_move(path, "office-pc", "", "operators")

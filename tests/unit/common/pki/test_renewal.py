@@ -14,6 +14,7 @@ from cryptography import x509
 from prometheus_client import CollectorRegistry, generate_latest
 
 from fakes.certificates import make_site
+from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.common import certificates
 from usbshare.common.errors import ConfigError, InvalidArgumentError, PermissionDeniedError
@@ -112,6 +113,27 @@ async def test_an_authority_that_nears_its_end_is_told(
         await until(lambda: "`serial-svc pki roll`" in caplog.text)
 
 
+def test_a_certificate_that_is_late_is_told_once_a_day(
+    site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    keeper = renewal._Keeper(site, (), clock, calendar.now)
+    (site.home / "ca.key").write_text("damaged")
+
+    def told_after(days: int) -> int:
+        caplog.clear()
+        calendar.ahead = timedelta(days=days)
+        for _ in range(24):
+            clock.advance(3600)
+            calendar.ahead += timedelta(hours=1)
+            keeper.look()
+        return sum("this host is not renewed" in each.message for each in caplog.records)
+
+    assert told_after(65) == 0
+    assert [told_after(days) for days in (76, 77, 95)] == [1, 1, 1]
+    assert "ca.key is not a private key" in caplog.text
+
+
 def test_a_clock_that_is_behind_is_told(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         ensure_site(site.folder, HOST, NOW - timedelta(days=400))
@@ -181,6 +203,14 @@ def test_who_is_not_of_the_site_gets_none(site: Site, name: str) -> None:
     request = new_request(certificates.new_key(), "x")
     with pytest.raises(PermissionDeniedError, match="of this site"):
         renewal.renew(site, Identity(name, "192.0.2.7:1"), request)
+
+
+def test_the_services_own_certificate_is_renewed_from_its_files_only(site: Site) -> None:
+    before = site.host_bundle.read_bytes()
+    request = new_request(certificates.new_key(), "host")
+    with pytest.raises(PermissionDeniedError, match="from its files"):
+        renewal.renew(site, caller(site, "host"), request)
+    assert site.host_bundle.read_bytes() == before
 
 
 def test_a_request_that_is_none_is_refused(site: Site) -> None:

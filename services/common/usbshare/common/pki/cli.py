@@ -13,15 +13,14 @@ from usbshare.common.access.policy import POLICY_FILE, load_policy
 from usbshare.common.access.second_factor import FILE_NAME, SecondFactors
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import config_folder, state_folder
-from usbshare.common.pki import identities, invitations
 from usbshare.common.pki.at_hand import administrator, command_log, known_identity, known_site
 from usbshare.common.pki.duration import Duration
-from usbshare.common.pki.identities import registry_path, short_name
-from usbshare.common.pki.invitations import invitations_path
+from usbshare.common.pki.identities import short_name
 from usbshare.common.pki.invite_command import invite
 from usbshare.common.pki.qr_code import print_qr_code
 from usbshare.common.pki.roll_call import as_table, roll_call
 from usbshare.common.pki.rollover import DEFAULT_OVERLAP, finish, roll
+from usbshare.common.pki.shutting_out import shut_out
 from usbshare.common.service_cli import CONTEXT, teller
 
 
@@ -57,22 +56,25 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
 
     A later invitation lets the name in again, with a new certificate.
     """
-    tell, site, now = teller(str(context.obj)), known_site(), datetime.now(UTC)
+    tell, site = teller(str(context.obj)), known_site()
     uri = known_identity(site, name)
     if uri == site.host_uri:
         raise ConfigError(
             "the services of this host use 'host' among themselves: to replace its key, stop them, "
             f"remove {site.host_bundle}, and start them again"
         )
-    withdrawn = invitations.withdraw(invitations_path(site.folder), short_name(uri), now)
-    identities.revoke(registry_path(site.folder), uri, reason, now)
+    done = shut_out(site.folder, uri, reason, datetime.now(UTC))
     with command_log() as log:
         log.note("revoked", who=administrator(), identity=uri, reason=reason)
     tell(f"{short_name(uri)} is revoked: its streams end within a second, and it is refused")
-    if withdrawn:
+    if done.withdrawn:
         tell("the invitation for that name counts no more")
     if uri == site.operator_uri:
         tell(f"for a new one remove {site.client_bundle}, then start the services again")
+    if done.trouble:
+        tell(f"whether an invitation is open for that name is not known: {done.trouble}")
+        tell("mend that, then revoke once more: an open invitation would let the name in again")
+        context.exit(1)
 
 
 @click.command()

@@ -20,11 +20,18 @@ from usbshare.common.errors import (
 )
 from usbshare.common.pki import invitations
 from usbshare.common.pki.authorities import load_authorities
-from usbshare.common.pki.identities import note_issued, read_identities, registry_path
+from usbshare.common.pki.identities import (
+    note_issued,
+    read_identities,
+    registry_path,
+    rehearse_issue,
+)
 from usbshare.common.pki.invitations import Given, invitations_path
 from usbshare.common.pki.issuing import admit
 from usbshare.common.pki.membership import (
+    as_member,
     move,
+    rehearse_move,
     require_usable_name,
     rights_in_words,
     role_of,
@@ -80,16 +87,16 @@ class Desk:
 
     def _admit(self, given: Given, token: bytes, csr_pem: str, address: str) -> Enrolled:
         # All that can fail comes before the token is spent.
-        role = self._checked_role(given)
         uri = identity_uri(self._site.id, given.name)
+        former, role, rights = self._prepared(given, uri)
         issued = admit(self._site, uri, csr_pem, self._now())
+        authorities = load_authorities(self._site.home, self._now())
         try:
             invitations.take(self._invitations, token, self._now(), address)
         except PermissionDeniedError as error:  # another was quicker
             self._refuse(address, error)
             raise
-        known = read_identities(self._registry).get(uri)
-        move(self._policy, given.name, known.role if known else "", role)
+        move(self._policy, given.name, former, role)
         record = note_issued(self._registry, uri, issued, role=role, address=address)
         _log.info(
             "enrolled %s (%s) from %s: its key's fingerprint is %s",
@@ -103,8 +110,6 @@ class Desk:
             fingerprint=record.fingerprint,
             expires=issued.not_valid_after_utc.isoformat(),
         )
-        authorities = load_authorities(self._site.home, self._now())
-        rights = rights_in_words(load_policy(self._policy), uri, self._site.id, self._now())
         return Enrolled(
             certificates.certificate_pem(issued).decode("ascii"),
             authorities.pem.decode("ascii"),
@@ -112,17 +117,25 @@ class Desk:
             f"{role}: {rights}",
         )
 
-    def _checked_role(self, given: Given) -> str:
+    def _prepared(self, given: Given, uri: str) -> tuple[str, str, str]:
+        """Return its former role, the new one, and what that may do, once all can be written."""
         try:
+            known = read_identities(self._registry).get(uri)
+            former = known.role if known else ""
             policy = load_policy(self._policy)
             require_usable_name(policy, given.name)
-            return role_of(policy, given.role)
+            role = role_of(policy, given.role)
+            rehearse_move(self._policy, given.name, former, role)
+            rehearse_issue(self._registry)
         except (ConfigError, InvalidArgumentError) as error:
             _log.warning("cannot enrol %s: %s", given.name, error)
             raise PermissionDeniedError(
-                "the policy of this host has a mistake, see the log of its service; once it is "
-                "mended, try the same invitation again"
+                "this host cannot let anybody in, as its policy has a mistake or its files cannot "
+                "be written: see the log of its service; once that is mended, try the same "
+                "invitation again"
             ) from error
+        member = as_member(policy, given.name, former, role)
+        return former, role, rights_in_words(member, uri, self._site.id, self._now())
 
     def _refuse(self, address: str, error: UsbshareError) -> None:
         if isinstance(error, LimitError) or not self._tries.note_wrong(address):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,9 @@ from cryptography import x509
 from usbshare.common import certificates
 from usbshare.common.errors import ConfigError
 from usbshare.common.file_lock import file_lock
-from usbshare.common.paths import SITE_FOLDER, write_private
+from usbshare.common.paths import SITE_FOLDER, require_writable, write_private
+
+_LONGEST_RECORD_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,15 @@ def note_issued(
         return records[uri]
 
 
+def rehearse_issue(path: Path) -> None:
+    """Raise ConfigError unless `note_issued` can write the registry now, and change nothing."""
+    size = len(_as_text(read_identities(path))) + _LONGEST_RECORD_BYTES
+    try:
+        require_writable(path, size)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from error
+
+
 def revoke(path: Path, uri: str, reason: str, now: datetime) -> IdentityRecord:
     """Refuse from now on every certificate that the identity has, known here or not."""
     # Certificates tell seconds only: what was issued within this one is revoked too.
@@ -111,9 +122,12 @@ def _changing(path: Path) -> Iterator[dict[str, IdentityRecord]]:
     with file_lock(path.with_name(".identities.lock")):
         records = read_identities(path)
         yield records
-        found = [_as_json(records[uri]) for uri in sorted(records)]
-        text = json.dumps({"identities": found}, indent=1, ensure_ascii=False)
-        write_private(path, text.encode())
+        write_private(path, _as_text(records))
+
+
+def _as_text(records: Mapping[str, IdentityRecord]) -> bytes:
+    found = [_as_json(records[uri]) for uri in sorted(records)]
+    return json.dumps({"identities": found}, indent=1, ensure_ascii=False).encode()
 
 
 def _as_json(record: IdentityRecord) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from usbshare.common.errors import ConfigError
 from usbshare.common.pki.desk import Desk
 from usbshare.common.pki.invitations import invitations_path, read_invitations
 from usbshare.common.pki.servicer import EnrolmentServicer
-from usbshare.common.server import bind
+from usbshare.common.server import free_places
 from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
 from usbshare.common.status import StatusInterceptor
@@ -23,6 +23,7 @@ from usbshare.common.status import StatusInterceptor
 _log = logging.getLogger(__name__)
 
 POLL_S = 0.25
+LONGEST_PAUSE_S = 5.0
 GRACE_S = 2.0
 LONGEST_REQUEST_BYTES = 32 * 1024
 MOST_AT_ONCE = 8
@@ -55,12 +56,16 @@ class Reception:
         self._ends: list[datetime] = []
         self._server: grpc.aio.Server | None = None
         self._trouble = ""
+        self._pause_s = POLL_S
+        self._next_try_at = 0.0
         self.port = 0
 
     async def run(self) -> None:
         """Be open while an invitation is, until cancelled; failures are told and tried again."""
+        task = asyncio.current_task()
         try:
-            while True:
+            # Before Python 3.12 the stop of a server may swallow a cancellation (gh-86296).
+            while task is None or not task.cancelling():
                 try:
                     await self._look()
                 except Exception as error:  # a machine may be at work here
@@ -73,10 +78,11 @@ class Reception:
         await asyncio.to_thread(self._read)
         now = self._now()
         is_wanted = any(now < end for end in self._ends)
-        if is_wanted and self._server is None:
-            await self._open()
-        elif not is_wanted and self._server is not None:
+        if not is_wanted:
+            self._pause_s, self._next_try_at = POLL_S, 0.0
             await self._close(GRACE_S)
+        elif self._server is None and asyncio.get_running_loop().time() >= self._next_try_at:
+            await self._try_to_open()
 
     def _read(self) -> None:
         """Note when the open invitations end, if the file is another than last time."""
@@ -92,10 +98,23 @@ class Reception:
         except ConfigError as error:
             self._say(str(error))
             found = []
-        self._stamp = stamp
+        self._stamp, self._next_try_at = stamp, 0.0
         self._ends = [each.expires for each in found if each.is_open(self._now())]
 
-    async def _open(self) -> None:
+    async def _try_to_open(self) -> None:
+        try:
+            places, credentials = await asyncio.to_thread(self._prepare)
+            await self._open(places, credentials)
+        except (ConfigError, OSError) as error:
+            # Usual where another service of this host was quicker.
+            _log.debug("enrolment is not open here: %s", error)
+            self._next_try_at = asyncio.get_running_loop().time() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _prepare(self) -> tuple[list[str], grpc.ServerCredentials]:
+        return free_places(self._listen, ENROLMENT_PORT), _credentials(self._site)
+
+    async def _open(self, places: list[str], credentials: grpc.ServerCredentials) -> None:
         server = grpc.aio.server(
             interceptors=(StatusInterceptor(),),
             options=_OPTIONS,
@@ -103,14 +122,13 @@ class Reception:
         )
         add_EnrolmentServiceServicer_to_server(EnrolmentServicer(self._desk), server)
         try:
-            credentials = await asyncio.to_thread(_credentials, self._site)
-            self.port = bind(server, self._listen, credentials, ENROLMENT_PORT)
-        except (ConfigError, OSError) as error:
-            # Usual where another service of this host was quicker.
-            _log.debug("enrolment is not open here: %s", error)
-            return
+            ports = [server.add_secure_port(each, credentials) for each in places]
+        except RuntimeError as error:
+            await server.stop(None)
+            raise ConfigError(f"cannot listen at {self._listen}: {error}") from error
         await server.start()
-        self._server, self._trouble = server, ""
+        self._server, self._trouble, self.port = server, "", ports[0]
+        self._pause_s, self._next_try_at = POLL_S, 0.0
         until = max(self._ends, default=self._now())
         _log.info("enrolment is open at %s until %s UTC", self._listen, f"{until:%H:%M:%S}")
 

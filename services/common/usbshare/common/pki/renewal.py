@@ -27,6 +27,9 @@ INTERVAL_S = 3600.0
 LOOK_S = 5.0
 AUTHORITY_WARNING = timedelta(days=180)
 REMIND_S = 86_400.0
+_TOO_OLD = frozenset({lifetime.Age.LATE, lifetime.Age.EXPIRED})
+_WORKED_WITH = {"host": "this host", "services": "the services of this host among themselves"}
+_UNKNOWN = "ask `serial-svc doctor`"
 
 
 class Caller(Protocol):
@@ -51,6 +54,10 @@ def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None)
     now = now or datetime.now(UTC)
     if not caller.name.startswith(f"usbshare://{site.id}/"):
         raise PermissionDeniedError(f"{caller.name!r} has no certificate of this site to renew")
+    if caller.name == site.host_uri:
+        raise PermissionDeniedError(
+            "the services of this host renew the certificate that they share from its files"
+        )
     issued = issuing.issue_for(site, caller.name, csr_pem, now, site.life)
     registry = identities.registry_path(site.folder)
     identities.note_issued(registry, caller.name, issued, address=caller.address)
@@ -95,6 +102,7 @@ class _Keeper:
         self._stamps = _stamps(site)
         self._next_at = clock() + _interval_s()
         self._reminded_at: float | None = None
+        self._told_late_at: float | None = None
         self._trouble = ""
         self._due_at: datetime | None = None
 
@@ -113,6 +121,20 @@ class _Keeper:
         except (UsbshareError, OSError, ValueError) as error:
             self._due_at = now + timedelta(seconds=INTERVAL_S)
             self._tell(str(error))
+        self._remind_of_late(now)
+
+    def _remind_of_late(self, now: datetime) -> None:
+        """Warn once a day of those that should have been renewed long ago: soon they end."""
+        if self._told_late_at is not None and self._clock() - self._told_late_at < REMIND_S:
+            return
+        own = own_certificates(self.site)
+        for name, whose in _WORKED_WITH.items():
+            if name in own and lifetime.age(own[name], now) in _TOO_OLD:
+                self._told_late_at = self._clock()
+                _log.error(
+                    "the certificate of %s is not renewed, and nobody gets in after %s: %s",
+                    *(whose, _end(own[name]).date(), self._trouble or _UNKNOWN),
+                )
 
     def _tell(self, trouble: str) -> None:
         if trouble != self._trouble:
