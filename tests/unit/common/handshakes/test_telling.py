@@ -59,6 +59,16 @@ def test_who_only_knocks_is_not_in_the_audit(
     assert notes.events == []
 
 
+def test_the_services_of_this_host_may_knock_at_one_another(
+    teller: HandshakeTeller, caplog: pytest.LogCaptureFixture
+) -> None:
+    teller.failed(Failure("127.0.0.1:4012", LEFT))
+    teller.failed(Failure("[::1]:4012", LEFT))
+    assert caplog.messages == []
+    teller.failed(Failure("127.0.0.1:4012", ALIEN))
+    assert len(caplog.messages) == 1
+
+
 def test_many_of_one_address_are_one_line_and_a_number(
     notes: Notes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,6 +23,8 @@ FIRST_PERIOD_S = 1.0
 # A bridge that is refused tries every second, for ever; monitors and others knock as long.
 LONGEST_PERIOD_S = 600.0
 _LONGEST_LINE_BYTES = 64 * 1024
+# The services of this host knock at one another before they begin a handshake.
+_OWN = ("127.0.0.1:", "[::1]:")
 _VERBS = {Weight.ATTEMPT: "refused", Weight.CALLED_OFF: "lost"}
 _LEVELS = {Weight.ATTEMPT: logging.WARNING, Weight.CALLED_OFF: logging.INFO}
 
@@ -109,6 +111,8 @@ class HandshakeTeller:
         key = _source(failure.address), reason.kind
         text = f"{_VERBS[reason.weight]} {failure.address or 'a client'}: {reason.text}"
         _log.debug("handshake with %s: %s", failure.address, failure.why)
+        if reason.weight is Weight.CALLED_OFF and failure.address.startswith(_OWN):
+            return
         with self._lock:
             is_new = self._throttles[reason.weight].admits(key, text, self._clock())
             self._set_timer()
