@@ -49,6 +49,14 @@ def test_one_a_second_of_each_kind_is_told_and_the_others_are_counted(
     assert "(10 more of these)" in caplog.text
 
 
+def test_who_names_nobody_is_told_by_each_reason() -> None:
+    notes = Notes()
+    refusals = Refusals(notes, FakeClock())
+    for text in ("it has no name", "it has two names", "it has no name"):
+        refuse(refusals, PermissionDeniedError(text), who="")
+    assert notes.left_out == [0, 0]
+
+
 def test_many_kinds_do_not_fill_the_memory() -> None:
     notes = Notes()
     refusals = Refusals(notes, FakeClock())

@@ -20,11 +20,13 @@ class Refusals:
     def __init__(self, audit: Audit, clock: Callable[[], float]) -> None:
         self._audit = audit
         self._clock = clock
-        self._told: dict[tuple[str, str, type[UsbshareError]], tuple[float, int]] = {}
+        self._told: dict[tuple[str, str, type[UsbshareError], int], tuple[float, int]] = {}
 
     def note(self, error: UsbshareError, *, who: str, address: str, method: str, port: str) -> None:
         """Tell of a refused call."""
-        kind = (who or address.rpartition(":")[0], method, type(error))
+        # Whose certificate names nobody has only the reason to be told apart by.
+        reason = 0 if who else hash(str(error))
+        kind = (who or address.rpartition(":")[0], method, type(error), reason)
         now = self._clock()
         at, left_out = self._told.get(kind, (now - PAUSE_S, 0))
         if now - at < PAUSE_S:
