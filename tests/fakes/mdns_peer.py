@@ -62,6 +62,10 @@ class Peer:
         self._wait(is_so)
         return self.entries[name]
 
+    def wait_until(self, is_so: Callable[[dict[str, Entry]], object]) -> None:
+        """Return when what its catalogue has, by name, is so."""
+        self._wait(lambda: is_so(self.entries))
+
     def wait_until_gone(self, name: str) -> None:
         """Return when nothing of that name is in its catalogue."""
         self._wait(lambda: name not in self.entries)
