@@ -28,6 +28,8 @@ ALLOWED_WEBCAM = {"vid": "046d", "serial": "C1"}
 class Notes:
     """An audit log with a memory."""
 
+    trouble = ""
+
     def __init__(self) -> None:
         self.events: list[str] = []
 

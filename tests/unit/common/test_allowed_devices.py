@@ -27,6 +27,8 @@ def policy(*entries: dict[str, str], devices: str = "listed") -> Policy:
 class Notes:
     """An audit log with a memory."""
 
+    trouble = ""
+
     def __init__(self) -> None:
         self.taken: list[tuple[str, dict[str, Any]]] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,11 +10,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-SCHEME = "usbshare://"
+from usbshare.common import certificates
+from usbshare.common.access.names import SCHEME, is_uri
+
 LEAST_RSA_BITS = 2048
 LEAST_CURVE_BITS = 256
-# A name is printed, written to logs and matched by patterns: nothing in it may mean anything there.
-_IDENTITY = re.compile(r"usbshare://[0-9A-Za-z._-]+/[0-9A-Za-z._@+-]{1,64}")
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _ENROL = "enrol this computer"
 
@@ -56,7 +55,7 @@ def weakness(certificate: x509.Certificate) -> str:
 
 
 def _read(certificate: x509.Certificate) -> ShownCertificate:
-    named = _uris(certificate)
+    named = certificates.uris(certificate)
     uris = [uri for uri in named if uri.casefold().startswith(SCHEME)]
     if (
         problem := _about_identity(uris, named)
@@ -79,7 +78,8 @@ def _about_identity(uris: list[str], named: list[str]) -> str:
         return f"names nobody (it has no {SCHEME} URI among its alternative names{other})"
     if len(uris) > 1:
         return f"names {len(uris)} identities, where one is allowed"
-    if _IDENTITY.fullmatch(uris[0]) is None:
+    # It is printed, written to logs and matched by patterns: nothing may mean anything there.
+    if not is_uri(uris[0]):
         return f"names {uris[0][:80]!r}, which is no identity of the form {SCHEME}<site>/<name>"
     return ""
 
@@ -90,14 +90,6 @@ def _about_usage(certificate: x509.Certificate) -> str:
     if ExtendedKeyUsageOID.CLIENT_AUTH not in _usages(certificate):
         return "is not for clients (its extended key usage lacks clientAuth)"
     return ""
-
-
-def _uris(certificate: x509.Certificate) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
 def _usages(certificate: x509.Certificate) -> list[x509.ObjectIdentifier]:

@@ -7,8 +7,9 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from usbshare.common.audit.noting import Audit
 from usbshare.common.errors import DeviceError, InvalidArgumentError
 
 log = logging.getLogger(__name__)
@@ -144,20 +145,11 @@ def is_allowed(policy: DevicePolicy, device: UsbDevice) -> bool:
     return policy.devices != LISTED or any(fits(entry, device) for entry in policy.allowed_devices)
 
 
-class Auditor(Protocol):
-    """Takes down what happened."""
-
-    def note(
-        self, event: str, *, who: str = "", address: str = "", port: str = "", **fields: Any
-    ) -> None:
-        """Take down one event."""
-
-
 class Quarantine:
     """Keeps devices from being offered, and says so once of each; used from any thread."""
 
     def __init__(
-        self, policy: Callable[[], DevicePolicy], audit: Auditor, service: str, kind: str
+        self, policy: Callable[[], DevicePolicy], audit: Audit, service: str, kind: str
     ) -> None:
         self._policy = policy
         self._audit = audit

@@ -100,10 +100,13 @@ class Desk:
         record = note_issued(self._registry, uri, issued, role=role, address=address)
         _log.info(
             "enrolled %s (%s) from %s: its key's fingerprint is %s",
-            *(given.name, role, address, record.fingerprint),
+            given.name,
+            role,
+            address,
+            record.fingerprint,
         )
         self._audit.note(
-            *("enrolled",),
+            "enrolled",
             who=uri,
             address=address,
             role=role,
