@@ -336,7 +336,7 @@ async def test_this_side_refuses_a_host_of_another_site(host: Host, tmp_path: Pa
     assert broken(found) == ["TLS handshake"]
     assert found["TLS handshake"].measured.startswith("refused by this side: ")
     assert "of another site" in found["TLS handshake"].measured
-    assert "copy client.pem from that host" in found["TLS handshake"].remedy
+    assert "let the host invite this computer" in found["TLS handshake"].remedy
 
 
 async def test_the_host_refuses_a_client_of_another_site(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_bundle_never_shows_its_key(tmp_path: Path) -> None:
 
 
 def test_a_missing_bundle_tells_which_file_to_copy(tmp_path: Path) -> None:
-    assert "copy client.pem from" in refusal(tmp_path / "client.pem")
+    assert "let the host invite this computer" in refusal(tmp_path / "client.pem")
 
 
 def test_a_folder_is_no_bundle(tmp_path: Path) -> None:

@@ -10,11 +10,9 @@ from usbshare.bridge.checkup.subject import Subject
 from usbshare.common.certificate_checks import judge_dates, judge_key_rights
 from usbshare.common.checkup import Judgement, failure, fine, warning
 from usbshare.common.paths import client_bundle_path
-from usbshare.common.tls import ClientBundle
+from usbshare.common.tls import ENROL_ANEW, ClientBundle
 
-COPY = "copy client.pem from the host again"
 _RENEW = "run `bridge renew`; a bridge that runs does so by itself"
-_ANEW = f"enrol this computer again (`serial-svc pki invite` on the host), or {COPY}"
 
 
 async def judge_certificate(subject: Subject) -> Judgement:
@@ -25,7 +23,7 @@ async def judge_certificate(subject: Subject) -> Judgement:
     path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
     subject.bundle = bundle = ClientBundle.load(path)
     now = datetime.now(UTC)
-    dates = judge_dates(bundle.certificate, now, _RENEW if now < bundle.expires else _ANEW)
+    dates = judge_dates(bundle.certificate, now, _RENEW if now < bundle.expires else ENROL_ANEW)
     return Judgement(dates.verdict, f"{path}: {dates.measured}", dates.remedy)
 
 
@@ -35,7 +33,9 @@ async def judge_chain(subject: Subject) -> Judgement:
     if bundle is None:
         return fine("not used")
     if not bundle.is_consistent:
-        return failure(f"{bundle.path} is of another site than the CA certificate in it", COPY)
+        return failure(
+            f"{bundle.path} is of another site than the CA certificate in it", ENROL_ANEW
+        )
     return fine(f"issued by the CA beside it, for {_holder(bundle.certificate)}")
 
 

@@ -13,12 +13,10 @@ from usbshare.common.channel import Target
 from usbshare.common.errors import ConfigError
 from usbshare.common.probe import Finding, Probe, probe
 from usbshare.common.shown_certificate import read_shown
-from usbshare.common.tls import ClientBundle
+from usbshare.common.tls import ENROL_ANEW, ClientBundle
 
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64  # X509_V_ERR_… of OpenSSL
 _MOST_NAMES = 12
-_COPY = "copy client.pem from the host again"
-_RENEW = f"start the service on the host again, which renews it, and {_COPY}"
 
 _TEXTS = {
     Finding.UNRESOLVED: "the name of {target} is unknown: check its spelling, or give the host's "
@@ -38,9 +36,9 @@ _TEXTS = {
 }
 # Parts of the alerts that other servers send; gRPC's own closes without one.
 _ALERTS = {
-    "UNKNOWN_CA": f"it is of another site: {_COPY}",
-    "CERTIFICATE_EXPIRED": f"it has expired by the host's clock: {_RENEW}",
-    "CERTIFICATE_REQUIRED": f"it did not arrive: {_COPY}",
+    "UNKNOWN_CA": f"it is of another site: {ENROL_ANEW}",
+    "CERTIFICATE_EXPIRED": f"it has expired by the host's clock: {ENROL_ANEW}",
+    "CERTIFICATE_REQUIRED": f"it did not arrive: {ENROL_ANEW}",
     "CERTIFICATE_REVOKED": "it was revoked: ask the host's operator for a new one",
     "PROTOCOL_VERSION": "the two sides have no TLS version in common: update both",
 }
@@ -75,10 +73,7 @@ def explain(result: Probe, target: Target, bundle: ClientBundle | None) -> str |
 def _explain_server(result: Probe, target: Target, bundle: ClientBundle) -> str:
     if explain := _SERVER_TEXTS.get(result.verify_code):
         return explain(result, target)
-    return (
-        f"{target} is of another site than {bundle.path} ({result.detail}): "
-        "copy client.pem from that host"
-    )
+    return f"{target} is of another site than {bundle.path} ({result.detail}): {ENROL_ANEW}"
 
 
 def _explain_expired(result: Probe, target: Target) -> str:
@@ -128,16 +123,20 @@ def _why_refused(result: Probe, bundle: ClientBundle) -> str:
             return text
     if problem := read_shown(bundle.chain).problem:
         return f"it {problem}"
-    return f"it may be of an older site, or the host's clock is wrong: {_COPY}, check that clock"
+    return (
+        f"it may be of an older site, or the host's clock is wrong: {ENROL_ANEW}, check that clock"
+    )
 
 
 def _own_trouble(bundle: ClientBundle, now: datetime) -> str:
     """Return what anybody would find wrong with the bundle's certificate, or ""."""
     certificate = x509.load_pem_x509_certificate(bundle.chain)
     if bundle.expires < now:
-        return f"it expired on {bundle.expires:%Y-%m-%d}: {_RENEW}"
+        return f"it expired on {bundle.expires:%Y-%m-%d}: {ENROL_ANEW}"
     if (start := certificate.not_valid_before_utc) > now:
         return f"it is valid only from {start:%Y-%m-%d %H:%M} UTC: set the clocks of both computers"
     if certificates.is_issued_by(certificate, certificate):
-        return f"it is signed by itself, not by the site: {_COPY}"
-    return "" if bundle.is_consistent else f"it is of another site than the CA beside it: {_COPY}"
+        return f"it is signed by itself, not by the site: {ENROL_ANEW}"
+    return (
+        "" if bundle.is_consistent else f"it is of another site than the CA beside it: {ENROL_ANEW}"
+    )

@@ -80,7 +80,7 @@ class Site:
 
     @property
     def client_bundle(self) -> Path:
-        """The file to copy to the operator's computer."""
+        """What a bridge on the host itself shows: the operator's key and certificate."""
         return self.folder / CLIENT_BUNDLE_FILE
 
     @property

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from usbshare.common.site import Site
 
 _log = logging.getLogger(__name__)
-_COPY = "copy client.pem from the configuration folder of the host (~/.config/usbshare)"
+# What to do about a certificate that is missing or good for nothing.
+ENROL = "let the host invite this computer (`serial-svc pki invite` there, `bridge enroll` here)"
+ENROL_ANEW = ENROL.replace("enroll`", "enroll --force`")
 
 
 def server_credentials(site: Site) -> grpc.ServerCredentials:
@@ -99,7 +101,7 @@ def ssl_context(bundle: ClientBundle) -> ssl.SSLContext:
     try:
         context.load_cert_chain(bundle.path)
     except OSError as error:
-        raise ConfigError(f"cannot read {bundle.path} any more: {error}: {_COPY} again") from error
+        raise ConfigError(f"cannot read {bundle.path} any more: {error}: {ENROL_ANEW}") from error
     return context
 
 
@@ -134,34 +136,27 @@ def _read_bundle(path: Path) -> certificates.Bundle:
     try:
         bundle = certificates.load_bundle(path.read_bytes())
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"there is no client certificate at {path}: let the host invite this computer "
-            "(`serial-svc pki invite` there) and use the invitation here (`bridge enroll`), "
-            f"or {_COPY}"
-        ) from error
+        raise ConfigError(f"there is no client certificate at {path}: {ENROL}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}: mend its rights") from error
     except ValueError as error:
-        raise ConfigError(f"{path} is not a client bundle ({error}): {_COPY} again") from error
+        raise ConfigError(f"{path} is not a client bundle ({error}): {ENROL_ANEW}") from error
     if not bundle.authorities:
-        raise ConfigError(f"{path} lacks the CA certificate at its end: {_COPY} again")
+        raise ConfigError(f"{path} lacks the CA certificate at its end: {ENROL_ANEW}")
     return bundle
 
 
 def _require_usable(path: Path, certificate: x509.Certificate, now: datetime) -> None:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
-        raise ConfigError(
-            f"the certificate in {path} expired on {end:%Y-%m-%d}: start the service on the host "
-            f"again, which renews it, and {_COPY} again"
-        )
+        raise ConfigError(f"the certificate in {path} expired on {end:%Y-%m-%d}: {ENROL_ANEW}")
     if now < start:
         raise ConfigError(
             f"the certificate in {path} is valid only from {start:%Y-%m-%d %H:%M} UTC: "
             "check the clock of this computer"
         )
     if not certificates.is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH):
-        raise ConfigError(f"the certificate in {path} is not for clients: {_COPY}")
+        raise ConfigError(f"the certificate in {path} is not for clients: {ENROL_ANEW}")
 
 
 def _rights_warning(path: Path) -> str | None:

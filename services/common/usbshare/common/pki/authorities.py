@@ -99,8 +99,8 @@ def damaged(path: Path, problem: str) -> ConfigError:
     """Return what to say of an authority that cannot be used."""
     return ConfigError(
         f"{path} {problem}: restore it from a backup, or remove {path.parent} to start a new site "
-        f"(then remove {path.parent.parent / CLIENT_BUNDLE_FILE} too, and copy the new one "
-        "to every client)"
+        f"(then remove {path.parent.parent / CLIENT_BUNDLE_FILE} too, and invite every computer "
+        "again)"
     )
 
 
