@@ -1,4 +1,4 @@
-"""Log lines on stderr: text for people, JSON for machines."""
+"""Log lines on stderr: text for people, JSON for machines; nobody waits for stderr."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+
+from usbshare.base.log_writer import LogWriter, log_what_python_prints
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,8 +27,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str, *, as_json: bool = False) -> None:
-    """Write log lines of `level` and above to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Write log lines of `level` and above to stderr, in a thread."""
+    handler = LogWriter(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if as_json else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    log_what_python_prints()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -97,3 +98,28 @@ def test_the_last_words_of_a_crash_reach_stderr() -> None:
     """)
     assert ended.returncode == -11
     assert "Fatal Python error: Segmentation fault" in ended.stderr
+
+
+def test_the_end_does_not_wait_for_a_stderr_that_nobody_reads() -> None:
+    reading, writing = os.pipe()
+    program = """
+        os.set_blocking(2, True)
+        with tapped_stderr(read):
+            try:
+                for _ in range(100_000):
+                    os.write(2, b"x" * 1000)
+            except BlockingIOError:
+                print("full", flush=True)
+        print("ended", flush=True)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", PREPARED + textwrap.dedent(program)],
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(reading)
+    os.close(writing)
+    assert (ended.returncode, ended.stdout) == (0, "full\nended\n")

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
+from usbshare.base.threads import OwnThread
 from usbshare.common.access.arrivals import Arrivals
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.interceptor import AccessInterceptor
@@ -28,7 +29,6 @@ from usbshare.common.errors import NotSupportedError
 from usbshare.common.handshakes.telling import handshake_log
 from usbshare.common.identity import Identity
 from usbshare.common.limits import Limits
-from usbshare.common.own_thread import OwnThread
 from usbshare.common.paths import SITE_FOLDER, config_folder, state_folder
 from usbshare.common.pki.desk import Desk
 from usbshare.common.pki.reception import Reception

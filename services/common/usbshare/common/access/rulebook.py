@@ -10,10 +10,10 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from usbshare.base.threads import OwnThread
 from usbshare.common.access.policy import POLICY_FILE, Policy, load_policy
 from usbshare.common.access.rule_file import RuleFile
 from usbshare.common.audit.noting import Audit
-from usbshare.common.own_thread import OwnThread
 from usbshare.common.pki.identities import read_revocations, registry_path
 
 _log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ import grpc
 
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import AccessServiceServicer
+from usbshare.base.threads import OwnThread
 from usbshare.common.access import convert
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.rights import ResourceKind
 from usbshare.common.audit.noting import Audit
 from usbshare.common.identity import Identity
 from usbshare.common.limits import Ration
-from usbshare.common.own_thread import OwnThread
 from usbshare.common.wire_time import timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -12,13 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from usbshare.base.backlog import Backlog
 from usbshare.common.audit.appending import Appender
-from usbshare.common.audit.backlog import Backlog, Entry
 from usbshare.common.audit.files import LogFiles
 from usbshare.common.audit.sparing import Sparing
 from usbshare.common.paths import state_folder
 
 log = logging.getLogger(__name__)
+
+Entry = dict[str, object]
 
 MAX_BYTES = 10_000_000
 KEEP = 20
@@ -59,7 +61,7 @@ class AuditLog:
         self._name = name
         self._utc = utc
         self._appender = Appender(LogFiles(folder, name), max_bytes, keep)
-        self._backlog = Backlog(MOST_WAITING, clock, self._loss)
+        self._backlog: Backlog[Entry] = Backlog(MOST_WAITING, clock, self._loss)
         self._sparing = Sparing(clock)
         self._closed = threading.Event()
         self._trouble = ""
@@ -134,13 +136,13 @@ class AuditLog:
         """Return what waits, once there is anything; nothing when it is time to end."""
         while not self._backlog.wait(LOOK_S):
             self._is_in_trouble(self._no_room())
-        return self._backlog.lines()
+        return self._backlog.items()
 
     def _append(self, entries: list[Entry]) -> None:
         while entries:
             count = self._appender.append(entries)
             del entries[:count]
-            self._backlog.written(count)
+            self._backlog.taken(count)
 
     def _loss(self, count: int) -> Entry:
         return {"time": _written(self._utc()), "event": "lines lost", "count": count}

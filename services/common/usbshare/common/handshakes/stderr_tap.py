@@ -7,13 +7,17 @@ import io
 import logging
 import os
 import secrets
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
+
+from usbshare.base.log_writer import LogWriter
 
 _READ_BYTES = 256 * 1024
-_JOIN_TIMEOUT_S = 5.0
+_JOIN_TIMEOUT_S = 1.0
 
 
 @contextmanager
@@ -38,11 +42,18 @@ def tapped_stderr(read: Callable[[bytes, Callable[[bytes], None]], None]) -> Ite
         finally:
             os.dup2(real, 2)
             # A child may hold the pipe open: its end would never come.
-            os.set_blocking(outgoing, True)
-            os.write(outgoing, end)
+            _write_in_time(outgoing, end)
             thread.join(_JOIN_TIMEOUT_S)
-    for descriptor in (incoming, outgoing, real):
-        os.close(descriptor)
+    if not thread.is_alive():  # else nobody reads the real stderr, and the process is at its end
+        for descriptor in (incoming, outgoing, real):
+            os.close(descriptor)
+
+
+def _write_in_time(pipe: int, data: bytes) -> None:
+    """Write to a pipe that may stay full: nothing then."""
+    if select.select([], [pipe], [], _JOIN_TIMEOUT_S)[1]:
+        with suppress(BlockingIOError):  # room for less than that
+            os.write(pipe, data)
 
 
 def _read_on(
@@ -86,9 +97,9 @@ def _python_writes_to(descriptor: int) -> Iterator[None]:
             faulthandler.enable()
 
 
-def _move_log(before: object, after: object) -> None:
+def _move_log(before: TextIO, after: TextIO) -> None:
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+        if isinstance(handler, (logging.StreamHandler, LogWriter)) and handler.stream is before:
             handler.setStream(after)
 
 

@@ -1,0 +1,1 @@
+"""What everything else stands on: threads for what may block, and nothing of the domain."""

@@ -1,0 +1,134 @@
+"""Blocking calls in daemon threads: none waits for another's, and none keeps the process alive.
+
+`asyncio.to_thread` and every ThreadPoolExecutor share a few threads, and the interpreter joins
+them at its end: one call to a disk that hangs delays all that come after it, and the process never
+ends. So nothing here uses them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NAME = "usbshare call"
+
+
+async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what the work returns; it has a thread of its own, from now on.
+
+    If the caller is cancelled, the work goes on and its result is dropped.
+    """
+    return await begin(work, *args, **kwargs)
+
+
+def begin(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    """Begin work in a thread of its own, at once; a cancelled future does not end it.
+
+    For what must be done even if the caller's task is cancelled before its first step: closing.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    call = _Call(lambda: work(*args, **kwargs), loop, future)
+    threading.Thread(target=call.run, name=_NAME, daemon=True).start()
+    return future
+
+
+class OwnThread:
+    """Does blocking work, one piece after the other; the thread begins with the first."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._waiting: deque[_Call] = deque()
+        self._news = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the work returns; what has begun is finished, whoever waits for it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._add(_Call(lambda: work(*args, **kwargs), loop, future))
+        return await future
+
+    def close(self) -> None:
+        """Take no more work; what waits is dropped, what has begun is not waited for."""
+        with self._news:
+            self._closed = True
+            dropped = list(self._waiting)
+            self._waiting.clear()
+            self._news.notify_all()
+        for call in dropped:
+            call.drop()
+
+    def _add(self, call: _Call) -> None:
+        with self._news:
+            if self._closed:
+                raise RuntimeError(f"thread '{self._name}' is closed")
+            self._waiting.append(call)
+            self._news.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                call = self._waiting.popleft()
+            if not call.is_dropped:
+                call.run()
+            del call  # what it holds must not live until the next
+
+
+class _Call:
+    """Work for a thread, and the future that a loop waits for."""
+
+    def __init__(
+        self,
+        work: Callable[[], T],
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[T],
+    ) -> None:
+        def finish(outcome: T | None, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(outcome)  # type: ignore[arg-type]  # None only if T is
+
+        self._work: Callable[[], object] = work
+        self._loop = loop
+        self._future = future
+        self._finish: Callable[..., None] = finish
+
+    def run(self) -> None:
+        """Do the work; called in the thread."""
+        try:
+            outcome = self._work()
+        except BaseException as error:  # handed to whoever waits
+            self._post(None, error)
+        else:
+            self._post(outcome, None)
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._future.cancelled()
+
+    def drop(self) -> None:
+        """Let nobody wait for it any more; called on the loop."""
+        self._future.cancel()
+
+    def _post(self, outcome: object, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._finish, outcome, error)
