@@ -190,7 +190,7 @@ def test_invite_waits_until_the_string_is_used(host: Path, pc: Path) -> None:
 def test_an_invitation_without_a_service_says_what_is_missing(host: Path) -> None:
     text = pki(host, "invite", "--name", "office-pc", "--role", "operator")[1]
     assert "no service of this host answers" in text
-    assert "bridge enroll" in text
+    assert "usbshare-bridge enroll" in text
 
 
 def test_what_cannot_be_is_said_in_one_line(host: Path) -> None:
@@ -247,7 +247,7 @@ def test_between_two_computers_with_every_default(
         bridge = wire.client.command([str(SCRIPTS / "bridge")])
         code, output = run([*bridge, "enroll", string], pc)
         assert code == 0, output
-        assert f"bridge list --target {wire.host.address}" in output
+        assert f"usbshare-bridge list --target {wire.host.address}" in output
         service.wait_for("policy of .* is in force")
         code, output = run([*bridge, "send", "--target", wire.host.address, "$I"], pc)
         assert code == 0, output

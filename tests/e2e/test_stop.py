@@ -73,7 +73,7 @@ def test_an_emergency_stop_hangs_up_the_program_of_another_and_latches_until_re_
             assert code == 0
             assert re.fullmatch(
                 rf"emergency stop on port 'laser': sent 0x18, fenced 0 commands; {TIMES}.*; the "
-                rf"port is latched until `bridge stop --rearm --target {target}`",
+                rf"port is latched until `usbshare-bridge stop --rearm --target {target}`",
                 output,
             )
             with pytest.raises((serial.SerialException, OSError)):
@@ -136,7 +136,7 @@ def test_a_hold_and_a_resume_need_no_session_and_do_not_latch(tmp_path: Path, ta
     assert code == 0
     assert re.fullmatch(
         rf"hold on port 'laser': sent !; {TIMES}.*; not latched: "
-        rf"`bridge stop --resume --target {target} --port laser` goes on",
+        rf"`usbshare-bridge stop --resume --target {target} --port laser` goes on",
         output,
     )
     assert stop(tmp_path, target, "--door")[1].startswith(

@@ -1,10 +1,12 @@
 """Where the console script begins: the environment first, then all else."""
 
+from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.common.grpc_environment import prepare_grpc
 
 
 def main() -> None:
     """Run the bridge's command line."""
+    ensure_standard_streams()
     prepare_grpc()
     from usbshare.bridge.cli import main as run  # noqa: PLC0415 - imports grpc
 

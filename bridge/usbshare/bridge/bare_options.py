@@ -1,4 +1,4 @@
-"""The options of a bare `bridge` about its virtual port and configuration, and their meaning."""
+"""The options of a bare bridge about its virtual port and configuration, and their meaning."""
 
 from __future__ import annotations
 

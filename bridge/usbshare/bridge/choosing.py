@@ -59,7 +59,7 @@ def unknown(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotF
     if not entries:
         return NotFoundError(
             f"no host is called {name!r}, neither in DNS nor by discovery, which found no host at "
-            f"all: {_REMEDY}; `bridge doctor` tells whether multicast gets through"
+            f"all: {_REMEDY}; `usbshare-bridge doctor` tells whether multicast gets through"
         )
     return NotFoundError(f"no host is called {name!r}: found: {_listed(entries, sites)}")
 

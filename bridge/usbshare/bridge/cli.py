@@ -140,7 +140,7 @@ def cli(
 def main() -> None:
     """Run the command line; every error is one clear line, 2 for bad usage."""
     try:
-        cli.main(standalone_mode=True)
+        cli.main(prog_name="usbshare-bridge", standalone_mode=True)
     except ConfigError as error:
         _fail(error, BAD_USAGE_EXIT)
     except UsbshareError as error:

@@ -20,6 +20,7 @@ from typing import IO
 import click
 import serial
 
+from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.bridge.engraving import engraving_lines
 from usbshare.bridge.gcode_sender import SentJob, stream_job
 
@@ -34,6 +35,7 @@ class DemoError(Exception):
 
 def main() -> None:
     """Run the demo and print what it measured."""
+    ensure_standard_streams()
     with tempfile.TemporaryDirectory(prefix="usbshare-demo-") as folder:
         try:
             _demo(Path(folder))
@@ -47,7 +49,7 @@ def _demo(folder: Path) -> None:
     click.echo("starting serial-svc with a simulated GRBL laser")
     with _running(["serial-svc", "--listen", "127.0.0.1:0"], environment) as service:
         address = service.wait_for("ready at ").split("ready at ")[1].split()[0]
-        click.echo(f"starting bridge --target {address} --vcom COM10")
+        click.echo(f"starting usbshare-bridge --target {address} --vcom COM10")
         arguments = ["bridge", "--target", address, "--vcom", "COM10", "--json"]
         with _running(arguments, environment) as bridge:
             _engrave(json.loads(bridge.wait_for('"ready"'))["path"], bridge)

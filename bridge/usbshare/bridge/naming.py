@@ -1,6 +1,6 @@
 """Where the host is that a person calls by name: configuration, DNS or discovery knows it.
 
-Discovery is imported only where it is needed, since `bridge stop` comes by here.
+Discovery is imported only where it is needed, since `usbshare-bridge stop` comes by here.
 """
 
 from __future__ import annotations

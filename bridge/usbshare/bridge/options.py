@@ -46,7 +46,7 @@ def connection_options(command: _Command) -> _Command:
             metavar="NAME|HOST:PORT",
             envvar="USBSHARE_TARGET",
             show_envvar=True,
-            help="The laser host: its name, as `bridge discover` shows it, or its address.",
+            help="The laser host: its address, or its name as `usbshare-bridge discover` shows it.",
         ),
         click.option(
             "--bundle",
@@ -113,7 +113,7 @@ def connection(
     if not wishes.target and not wishes.is_asked:
         raise click.UsageError(
             "Missing option '--target': the laser host, such as laser:50051, or its name as "
-            "`bridge discover` shows it."
+            "`usbshare-bridge discover` shows it."
         )
     trusted = trust(wishes)
     return resolved(context, wishes, trusted, kind), trusted
@@ -128,7 +128,10 @@ def trust(wishes: Wanted) -> ClientBundle | None:
     if loaded.warning:
         warn(loaded.warning)
     if lifetime.age(loaded.certificate, datetime.now(UTC)) is lifetime.Age.LATE:
-        warn(f"the certificate in {loaded.path} ends on {loaded.expires:%Y-%m-%d}: `bridge renew`")
+        warn(
+            f"the certificate in {loaded.path} ends on {loaded.expires:%Y-%m-%d}: "
+            "`usbshare-bridge renew`"
+        )
     return loaded
 
 

@@ -11,7 +11,7 @@ from usbshare.common.errors import NotFoundError
 
 NO_HOST = (
     "no host is known: give --target HOST, name it under [hosts] in usbshare.toml, or see with "
-    "`bridge discover` whether multicast reaches this computer"
+    "`usbshare-bridge discover` whether multicast reaches this computer"
 )
 
 

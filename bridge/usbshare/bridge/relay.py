@@ -29,7 +29,7 @@ from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.line import LineSettings
 
-HELD = "the machine is held: send ~ from your program or run `bridge stop --resume`"
+HELD = "the machine is held: send ~ from your program or run `usbshare-bridge stop --resume`"
 
 
 class Relay:
@@ -330,7 +330,7 @@ class Relay:
 
 def _why_fenced(port: RemotePort) -> str:
     if port.latched:
-        return "an emergency stop has latched the port; `bridge stop --rearm` releases it"
+        return "an emergency stop has latched the port; `usbshare-bridge stop --rearm` releases it"
     if port.state != "open":
         return f"the device is gone{': ' + port.reason if port.reason else ''}"
     return "a stop or a lost session has ended what its program was doing"

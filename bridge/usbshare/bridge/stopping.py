@@ -90,9 +90,9 @@ def _what_now(client: StopClient, port_id: str, action: StopAction, report: Stop
     target = shlex.quote(client.target.name or str(client.target))
     where = f"--target {target}" + (f" --port {port_id}" if port_id else "")
     if report.latched:
-        return f"the port is latched until `bridge stop --rearm {where}`"
+        return f"the port is latched until `usbshare-bridge stop --rearm {where}`"
     if action in (StopAction.HOLD, StopAction.SAFETY_DOOR):
-        return f"not latched: `bridge stop --resume {where}` goes on"
+        return f"not latched: `usbshare-bridge stop --resume {where}` goes on"
     return "not latched"
 
 

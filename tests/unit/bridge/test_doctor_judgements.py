@@ -119,7 +119,7 @@ def test_a_port_without_its_device_fails_with_the_hosts_reason(state: str) -> No
 def test_a_latched_port_fails_and_rearming_is_told() -> None:
     found = judge_state(replace(REMOTE, latched=True), TARGET, is_own=False)
     assert found.verdict is Verdict.FAILURE
-    assert "`bridge stop --rearm --target laser:50051 --port laser`" in found.remedy
+    assert "`usbshare-bridge stop --rearm --target laser:50051 --port laser`" in found.remedy
 
 
 def test_a_port_that_somebody_holds_fails_and_names_them() -> None:
@@ -142,7 +142,7 @@ def test_a_port_that_the_bridge_here_holds_is_a_warning_only() -> None:
 def test_a_port_where_a_lost_job_waits_is_warned_of() -> None:
     found = judge_state(replace(REMOTE, held=True), TARGET, is_own=False)
     assert found.verdict is Verdict.WARNING
-    assert "`bridge stop --resume --target laser:50051 --port laser`" in found.remedy
+    assert "`usbshare-bridge stop --resume --target laser:50051 --port laser`" in found.remedy
 
 
 # Its settings.

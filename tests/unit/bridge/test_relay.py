@@ -266,7 +266,7 @@ def test_a_resumed_session_tells_what_was_sent_again_and_that_the_machine_is_hel
     name, text = bench.reporter.events[-1]
     assert name == "resumed"
     assert text.startswith("session resumed after 1.2 s: 7 bytes of the program are sent again")
-    assert "bridge stop --resume" in text
+    assert "usbshare-bridge stop --resume" in text
 
 
 def test_a_stop_while_the_session_was_lost_hangs_up(bench: Bench) -> None:
@@ -357,7 +357,8 @@ GONE = replace(REMOTE, epoch=2, state="absent", reason="unplugged")
 
 
 @pytest.mark.parametrize(
-    ("port", "why"), [(LATCHED, "`bridge stop --rearm` releases it"), (GONE, "gone: unplugged")]
+    ("port", "why"),
+    [(LATCHED, "`usbshare-bridge stop --rearm` releases it"), (GONE, "gone: unplugged")],
 )
 def test_a_stop_and_a_lost_device_hang_the_program_up_and_say_why(
     bench: Bench, port: RemotePort, why: str

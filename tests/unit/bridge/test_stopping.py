@@ -66,7 +66,7 @@ async def test_an_emergency_stop_says_all_that_it_did() -> None:
     assert line == (
         "emergency stop on port 'laser': sent 0x18, fenced 12 commands; round trip 3.1 ms, "
         "written after 0.2 ms, drained after 1.4 ms; the port is latched until "
-        "`bridge stop --rearm --target laser:50051 --port laser`"
+        "`usbshare-bridge stop --rearm --target laser:50051 --port laser`"
     )
 
 
@@ -75,7 +75,8 @@ async def test_a_hold_says_how_to_go_on() -> None:
     line = await stopping.stop(Client(held), "", StopAction.HOLD, "")
     assert line == (
         "hold on port 'laser': sent !; round trip 3.1 ms, written after 0.2 ms, "
-        "drained: unknown; not latched: `bridge stop --resume --target laser:50051` goes on"
+        "drained: unknown; not latched: "
+        "`usbshare-bridge stop --resume --target laser:50051` goes on"
     )
 
 

@@ -33,7 +33,7 @@ class Access:
         # aiohttp passes on bytes that are no UTF-8 as surrogates.
         if hmac.compare_digest(given.encode(errors="backslashreplace"), self.token.encode()):
             return ""
-        return "the token is missing or wrong: add ?token=… as `bridge camera` printed it"
+        return "the token is missing or wrong: add ?token=… as `usbshare-bridge camera` printed it"
 
 
 def new_token() -> str:

@@ -1,4 +1,4 @@
-"""What the options of `bridge camera` take."""
+"""What the options of `usbshare-bridge camera` take."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `bridge doctor` looks at, from the configuration to the virtual port."""
+"""What `usbshare-bridge doctor` looks at, from the configuration to the virtual port."""

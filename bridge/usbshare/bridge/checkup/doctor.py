@@ -1,4 +1,4 @@
-"""The steps of `bridge doctor`, in the order in which a connection comes about."""
+"""The steps of `usbshare-bridge doctor`, in the order in which a connection comes about."""
 
 from __future__ import annotations
 

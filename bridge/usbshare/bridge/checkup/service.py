@@ -70,7 +70,7 @@ def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
     if port.latched:
         return failure(
             f"{name} is latched by an emergency stop",
-            f"once the machine is safe: `bridge stop --rearm {there}`",
+            f"once the machine is safe: `usbshare-bridge stop --rearm {there}`",
         )
     if port.holder and is_own:
         return warning(
@@ -85,7 +85,8 @@ def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
     if port.held:
         return warning(
             f"{name} is {port.state}, and what a lost session queued waits",
-            f"`bridge stop --resume {there}` goes on with it, `bridge stop {there}` throws it away",
+            f"`usbshare-bridge stop --resume {there}` goes on with it, "
+            f"`usbshare-bridge stop {there}` throws it away",
         )
     return fine(f"{name} is {port.state} and free")
 

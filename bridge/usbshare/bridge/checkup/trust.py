@@ -12,7 +12,7 @@ from usbshare.common.checkup import Judgement, failure, fine, warning
 from usbshare.common.paths import client_bundle_path
 from usbshare.common.tls import ENROL_ANEW, ClientBundle
 
-_RENEW = "run `bridge renew`; a bridge that runs does so by itself"
+_RENEW = "run `usbshare-bridge renew`; a bridge that runs does so by itself"
 
 
 async def judge_certificate(subject: Subject) -> Judgement:

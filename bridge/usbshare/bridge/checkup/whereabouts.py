@@ -22,7 +22,8 @@ async def judge_name(subject: Subject) -> Judgement:
     if not text:
         return failure(
             "no target is given, configured, or known from last time",
-            "give one with --target: the host's name, as `bridge discover` shows it, or address",
+            "give one with --target: the host's name, as `usbshare-bridge discover` shows it, "
+            "or its address",
         )
     in_dns = await _in_dns(text)
     if _needs_discovery(subject, in_dns):

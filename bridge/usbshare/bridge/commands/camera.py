@@ -1,4 +1,4 @@
-"""`bridge camera`: a remote camera's picture on this computer."""
+"""`usbshare-bridge camera`: a remote camera's picture on this computer."""
 
 from __future__ import annotations
 

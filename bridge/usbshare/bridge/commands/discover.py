@@ -1,4 +1,4 @@
-"""`bridge discover`: the hosts of the network."""
+"""`usbshare-bridge discover`: the hosts of the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bridge doctor`: why a connection works or does not, check by check."""
+"""`usbshare-bridge doctor`: why a connection works or does not, check by check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bridge enroll`: this computer is let in by an invitation."""
+"""`usbshare-bridge enroll`: this computer is let in by an invitation."""
 
 from __future__ import annotations
 
@@ -61,4 +61,4 @@ def _tell(done: Enrolment, *, is_usual: bool) -> None:
         f"the host's CA  {done.authority_fingerprint} (fingerprint; the host shows the same)"
     )
     click.echo(f"certificate    {done.path}, valid until {done.expires:%Y-%m-%d}, renews itself")
-    click.echo(f"next           bridge list{option} --target {done.target.host}")
+    click.echo(f"next           usbshare-bridge list{option} --target {done.target.host}")

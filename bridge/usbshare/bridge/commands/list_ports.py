@@ -1,4 +1,4 @@
-"""`bridge list`: what a host has, or all known hosts."""
+"""`usbshare-bridge list`: what a host has, or all known hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bridge renew`: a new certificate now, instead of when it is due."""
+"""`usbshare-bridge renew`: a new certificate now, instead of when it is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bridge send`: one command line and its answer."""
+"""`usbshare-bridge send`: one command line and its answer."""
 
 from __future__ import annotations
 

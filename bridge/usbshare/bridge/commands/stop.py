@@ -1,4 +1,4 @@
-"""`bridge stop`: the machine stops at once; so nothing is imported here that is not needed."""
+"""`usbshare-bridge stop`: the machine stops at once, so only what is needed is imported here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bridge whoami`: who a host takes this computer for, and what it may do there."""
+"""`usbshare-bridge whoami`: who a host takes this computer for, and what it may do there."""
 
 from __future__ import annotations
 

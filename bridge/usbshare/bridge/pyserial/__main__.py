@@ -6,6 +6,7 @@ import importlib.util
 import runpy
 import sys
 
+from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.bridge.pyserial import register
 
 USAGE = "usage: python -m usbshare.bridge.pyserial MODULE [ARGS...]"
@@ -14,6 +15,7 @@ BAD_USAGE_EXIT = 2
 
 def main() -> None:
     """Run the module named first as `python -m` would, with the arguments after it."""
+    ensure_standard_streams()
     if len(sys.argv) < 2 or sys.argv[1] in {"-h", "--help"}:
         sys.exit(_complain(USAGE))
     module = sys.argv[1]

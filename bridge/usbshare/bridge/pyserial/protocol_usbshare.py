@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import serial
 
+from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.common.errors import NotSupportedError, UsbshareError
 from usbshare.common.grpc_environment import prepare_grpc
 from usbshare.common.line import FlowControl, LineSettings, Parity
@@ -170,6 +171,7 @@ class Serial(serial.SerialBase):
 
 
 def _open_line(url: str) -> RemoteLine:
+    ensure_standard_streams()
     prepare_grpc()
     from usbshare.bridge.pyserial.address import parse_url  # noqa: PLC0415 - imports grpc
     from usbshare.bridge.pyserial.remote_line import RemoteLine  # noqa: PLC0415 - imports grpc

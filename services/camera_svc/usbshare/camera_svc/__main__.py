@@ -2,11 +2,13 @@
 
 import sys
 
+from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.common.grpc_environment import prepare_grpc
 
 
 def main() -> None:
     """Run the camera service's command line."""
+    ensure_standard_streams()
     prepare_grpc()
     try:
         from usbshare.camera_svc.cli import main as run  # noqa: PLC0415 - imports grpc

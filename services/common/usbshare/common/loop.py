@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from usbshare.base.standard_streams import ensure_standard_streams
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,7 @@ SWITCH_INTERVAL_S = 0.0005
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, on uvloop where that is installed."""
+    ensure_standard_streams()  # libuv aborts without
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import on_stop_signals, run
 
@@ -103,6 +104,7 @@ def main() -> None:
 
     They read this process's environment.
     """
+    ensure_standard_streams()
     set_up_logging("info")
     names = sys.argv[1:] or SERVICES
     sys.exit(run(run_services(installed(Path(sys.executable).parent, names))))

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 # What to do about a certificate that is missing or good for nothing.
-ENROL = "let the host invite this computer (`serial-svc pki invite` there, `bridge enroll` here)"
+ENROL = (
+    "let the host invite this computer "
+    "(`serial-svc pki invite` there, `usbshare-bridge enroll` here)"
+)
 ENROL_ANEW = ENROL.replace("enroll`", "enroll --force`")
 
 

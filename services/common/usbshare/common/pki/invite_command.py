@@ -66,7 +66,7 @@ def invite(
     no_qr: bool,
     config: Path | None,
 ) -> None:
-    """Print one string that lets one computer in, once: type `bridge enroll STRING` there.
+    """Print one string that lets one computer in, once: type `usbshare-bridge enroll STRING` there.
 
     Whoever has the string first is let in: give it over a way that you trust. While an invitation
     is open, the services of this host listen for it at [tls] enrolment.
@@ -127,7 +127,10 @@ def _say_what_it_is(tell: Callable[[str], None], site: Site, invitation: Invitat
     member = as_member(policy, invitation.name, former, invitation.role)
     rights = rights_in_words(member, uri, site.id, datetime.now(UTC))
     end = invitation.expires.astimezone()
-    tell(f"on {invitation.name}, before {end:%H:%M:%S}: bridge enroll STRING (the line above)")
+    tell(
+        f"on {invitation.name}, before {end:%H:%M:%S}: "
+        "usbshare-bridge enroll STRING (the line above)"
+    )
     tell(f"it may then: {rights} ({invitation.role}); who has the string first is let in")
     fingerprint = certificates.short_fingerprint(authority(site).public_key())
     tell(f"fingerprint of this host's authority, the same on both ends: {fingerprint}")
