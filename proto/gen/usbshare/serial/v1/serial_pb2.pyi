@@ -477,6 +477,102 @@ QUEUE_BAND_OVERLOAD: QueueBand.ValueType  # 3
 """Above 20 commands."""
 Global___QueueBand: typing_extensions.TypeAlias = QueueBand
 
+class _HoldCause:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _HoldCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_HoldCause.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    HOLD_CAUSE_UNSPECIFIED: _HoldCause.ValueType  # 0
+    """Never sent."""
+    HOLD_CAUSE_LINK_LOSS: _HoldCause.ValueType  # 1
+    """The link-loss policy stopped the machine; what its program wrote since waits."""
+    HOLD_CAUSE_WAITING: _HoldCause.ValueType  # 2
+    """The session was lost. The machine was left alone, but what waited meanwhile does not go out."""
+    HOLD_CAUSE_STOP: _HoldCause.ValueType  # 3
+    """A Stop with HOLD or SAFETY_DOOR."""
+    HOLD_CAUSE_PROGRAM: _HoldCause.ValueType  # 4
+    """Real-time bytes of a client: GRBL's ! or 0x84, Marlin's M410."""
+    HOLD_CAUSE_MACHINE: _HoldCause.ValueType  # 5
+    """The machine reports that it is held, for a reason of its own: a button, its door."""
+    HOLD_CAUSE_ALARM: _HoldCause.ValueType  # 6
+    """The machine reports an alarm."""
+
+class HoldCause(_HoldCause, metaclass=_HoldCauseEnumTypeWrapper):
+    """Why the machine of a port, or what waits for it, does not go on."""
+
+HOLD_CAUSE_UNSPECIFIED: HoldCause.ValueType  # 0
+"""Never sent."""
+HOLD_CAUSE_LINK_LOSS: HoldCause.ValueType  # 1
+"""The link-loss policy stopped the machine; what its program wrote since waits."""
+HOLD_CAUSE_WAITING: HoldCause.ValueType  # 2
+"""The session was lost. The machine was left alone, but what waited meanwhile does not go out."""
+HOLD_CAUSE_STOP: HoldCause.ValueType  # 3
+"""A Stop with HOLD or SAFETY_DOOR."""
+HOLD_CAUSE_PROGRAM: HoldCause.ValueType  # 4
+"""Real-time bytes of a client: GRBL's ! or 0x84, Marlin's M410."""
+HOLD_CAUSE_MACHINE: HoldCause.ValueType  # 5
+"""The machine reports that it is held, for a reason of its own: a button, its door."""
+HOLD_CAUSE_ALARM: HoldCause.ValueType  # 6
+"""The machine reports an alarm."""
+Global___HoldCause: typing_extensions.TypeAlias = HoldCause
+
+class _LatchCause:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LatchCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LatchCause.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LATCH_CAUSE_UNSPECIFIED: _LatchCause.ValueType  # 0
+    """Never sent."""
+    LATCH_CAUSE_EMERGENCY_STOP: _LatchCause.ValueType  # 1
+    """An emergency stop."""
+    LATCH_CAUSE_JOB_LOST: _LatchCause.ValueType  # 2
+    """A session ended with bytes of its program lost, or with its machine held."""
+
+class LatchCause(_LatchCause, metaclass=_LatchCauseEnumTypeWrapper):
+    """Why a port refuses programs."""
+
+LATCH_CAUSE_UNSPECIFIED: LatchCause.ValueType  # 0
+"""Never sent."""
+LATCH_CAUSE_EMERGENCY_STOP: LatchCause.ValueType  # 1
+"""An emergency stop."""
+LATCH_CAUSE_JOB_LOST: LatchCause.ValueType  # 2
+"""A session ended with bytes of its program lost, or with its machine held."""
+Global___LatchCause: typing_extensions.TypeAlias = LatchCause
+
+class _Release:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReleaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Release.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RELEASE_UNSPECIFIED: _Release.ValueType  # 0
+    """Never sent."""
+    RELEASE_RESUME: _Release.ValueType  # 1
+    """Stop with RESUME, or the profile's resume byte."""
+    RELEASE_REARM: _Release.ValueType  # 2
+    """Rearm."""
+    RELEASE_REARM_OR_RESET: _Release.ValueType  # 3
+    """Rearm, or the profile's reset byte from a session in control."""
+    RELEASE_MACHINE: _Release.ValueType  # 4
+    """What the machine itself asks for: its door, its button, `$X`, homing, a reset."""
+
+class Release(_Release, metaclass=_ReleaseEnumTypeWrapper):
+    """What lets a held or latched port go on."""
+
+RELEASE_UNSPECIFIED: Release.ValueType  # 0
+"""Never sent."""
+RELEASE_RESUME: Release.ValueType  # 1
+"""Stop with RESUME, or the profile's resume byte."""
+RELEASE_REARM: Release.ValueType  # 2
+"""Rearm."""
+RELEASE_REARM_OR_RESET: Release.ValueType  # 3
+"""Rearm, or the profile's reset byte from a session in control."""
+RELEASE_MACHINE: Release.ValueType  # 4
+"""What the machine itself asks for: its door, its button, `$X`, homing, a reset."""
+Global___Release: typing_extensions.TypeAlias = Release
+
 class _PortChange:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -671,6 +767,90 @@ class Holder(google.protobuf.message.Message):
 Global___Holder: typing_extensions.TypeAlias = Holder
 
 @typing.final
+class Hold(google.protobuf.message.Message):
+    """A machine, or what waits for it, that does not go on by itself."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: builtins.int
+    WHO_FIELD_NUMBER: builtins.int
+    BEGIN_TIME_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    WAITING_BYTES_FIELD_NUMBER: builtins.int
+    WAITING_AGE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    cause: Global___HoldCause.ValueType
+    """Why."""
+    who: builtins.str
+    """Who caused it: an identity, or a part of the service; empty where nobody knows."""
+    release: Global___Release.ValueType
+    """What lets it go on."""
+    waiting_bytes: builtins.int
+    """Command bytes that wait, as far as the host and the client that is back know."""
+    reason: builtins.str
+    """More about it, for people."""
+    @property
+    def begin_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @property
+    def waiting_age(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the oldest of them had waited when the client came back; absent where not told."""
+
+    def __init__(
+        self,
+        *,
+        cause: Global___HoldCause.ValueType = ...,
+        who: builtins.str = ...,
+        begin_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        release: Global___Release.ValueType = ...,
+        waiting_bytes: builtins.int = ...,
+        waiting_age: google.protobuf.duration_pb2.Duration | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["begin_time", b"begin_time", "waiting_age", b"waiting_age"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["begin_time", b"begin_time", "cause", b"cause", "reason", b"reason", "release", b"release", "waiting_age", b"waiting_age", "waiting_bytes", b"waiting_bytes", "who", b"who"]) -> None: ...
+
+Global___Hold: typing_extensions.TypeAlias = Hold
+
+@typing.final
+class Latch(google.protobuf.message.Message):
+    """Program bytes are refused."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: builtins.int
+    WHO_FIELD_NUMBER: builtins.int
+    BEGIN_TIME_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    cause: Global___LatchCause.ValueType
+    """Why."""
+    who: builtins.str
+    """Who caused it."""
+    release: Global___Release.ValueType
+    """What releases it."""
+    reason: builtins.str
+    """More about it, for people."""
+    @property
+    def begin_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        cause: Global___LatchCause.ValueType = ...,
+        who: builtins.str = ...,
+        begin_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        release: Global___Release.ValueType = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["begin_time", b"begin_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["begin_time", b"begin_time", "cause", b"cause", "reason", b"reason", "release", b"release", "who", b"who"]) -> None: ...
+
+Global___Latch: typing_extensions.TypeAlias = Latch
+
+@typing.final
 class Port(google.protobuf.message.Message):
     """A serial port, known by a stable id."""
 
@@ -693,6 +873,9 @@ class Port(google.protobuf.message.Message):
     HELD_FIELD_NUMBER: builtins.int
     LINK_LOSS_FIELD_NUMBER: builtins.int
     LOW_LATENCY_FIELD_NUMBER: builtins.int
+    HOLD_FIELD_NUMBER: builtins.int
+    LATCH_FIELD_NUMBER: builtins.int
+    MACHINE_STATE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id, chosen by configuration, never a device path."""
     description: builtins.str
@@ -714,7 +897,7 @@ class Port(google.protobuf.message.Message):
     epoch: builtins.int
     """The fencing number; commands of an older one are dropped."""
     latched: builtins.bool
-    """Whether an emergency stop has latched the port."""
+    """Whether program bytes are refused until the port is re-armed; `latch` says why."""
     held: builtins.bool
     """Whether what a lost session queued waits until a person resumes: Stop with RESUME, or the
     profile's resume byte. An emergency stop or a reset byte voids it instead.
@@ -723,6 +906,8 @@ class Port(google.protobuf.message.Message):
     """What is done to the machine when the link of the control session is lost."""
     low_latency: builtins.bool
     """Whether its adapter hands bytes over at once, absent where it is not open or cannot tell."""
+    machine_state: builtins.str
+    """What the machine reported last of itself (GRBL: `Idle`, `Hold:0`); empty where it never did."""
     @property
     def usb(self) -> Global___UsbIdentity:
         """The USB identity, absent for others."""
@@ -734,6 +919,14 @@ class Port(google.protobuf.message.Message):
     @property
     def holder(self) -> Global___Holder:
         """The control session, absent while free."""
+
+    @property
+    def hold(self) -> Global___Hold:
+        """Why the machine, or what waits for it, does not go on; absent where nothing is held."""
+
+    @property
+    def latch(self) -> Global___Latch:
+        """Why program bytes are refused; absent where they are not."""
 
     def __init__(
         self,
@@ -755,9 +948,12 @@ class Port(google.protobuf.message.Message):
         held: builtins.bool = ...,
         link_loss: Global___LinkLossPolicy.ValueType = ...,
         low_latency: builtins.bool | None = ...,
+        hold: Global___Hold | None = ...,
+        latch: Global___Latch | None = ...,
+        machine_state: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "holder", b"holder", "low_latency", b"low_latency", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "holder", b"holder", "id", b"id", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "hold", b"hold", "holder", b"holder", "latch", b"latch", "low_latency", b"low_latency", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_low_latency", b"_low_latency"]) -> typing.Literal["low_latency"] | None: ...
 
 Global___Port: typing_extensions.TypeAlias = Port
@@ -887,6 +1083,7 @@ class SessionRequest(google.protobuf.message.Message):
     DRAIN_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
     CLOSE_FIELD_NUMBER: builtins.int
+    WAITING_FIELD_NUMBER: builtins.int
     RECEIVED_OFFSET_FIELD_NUMBER: builtins.int
     received_offset: builtins.int
     """Device bytes taken so far (the next offset wanted), on any message or alone. Once it is set, no
@@ -936,6 +1133,10 @@ class SessionRequest(google.protobuf.message.Message):
     def close(self) -> Global___Close:
         """Ends the session cleanly, after its queued commands."""
 
+    @property
+    def waiting(self) -> Global___Waiting:
+        """What waits at a client whose lost session was taken up again; before its first command."""
+
     def __init__(
         self,
         *,
@@ -950,14 +1151,15 @@ class SessionRequest(google.protobuf.message.Message):
         drain: Global___Drain | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         close: Global___Close | None = ...,
+        waiting: Global___Waiting | None = ...,
         received_offset: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_received_offset", b"_received_offset"]) -> typing.Literal["received_offset"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["open", "command", "realtime", "configure", "set_lines", "line_sequence", "send_break", "flush", "drain", "heartbeat", "close"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["open", "command", "realtime", "configure", "set_lines", "line_sequence", "send_break", "flush", "drain", "heartbeat", "close", "waiting"] | None: ...
 
 Global___SessionRequest: typing_extensions.TypeAlias = SessionRequest
 
@@ -975,6 +1177,7 @@ class Open(google.protobuf.message.Message):
     RESULTS_FIELD_NUMBER: builtins.int
     RESUME_TOKEN_FIELD_NUMBER: builtins.int
     RESUME_OFFSET_FIELD_NUMBER: builtins.int
+    LOST_BYTES_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     mode: Global___SessionMode.ValueType
@@ -991,6 +1194,10 @@ class Open(google.protobuf.message.Message):
     """
     resume_offset: builtins.int
     """With a token: the offset of the first device byte that the client does not have."""
+    lost_bytes: builtins.int
+    """For control: bytes of a program that the client gave up since its last session began. If there
+    are any, a new session begins with the port latched (LATCH_CAUSE_JOB_LOST).
+    """
     @property
     def settings(self) -> Global___SerialSettings:
         """Settings to apply first, absent to leave them."""
@@ -1006,9 +1213,10 @@ class Open(google.protobuf.message.Message):
         results: Global___ResultPolicy.ValueType = ...,
         resume_token: builtins.str = ...,
         resume_offset: builtins.int = ...,
+        lost_bytes: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["settings", b"settings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "lost_bytes", b"lost_bytes", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
 
 Global___Open: typing_extensions.TypeAlias = Open
 
@@ -1295,6 +1503,33 @@ class Close(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___Close: typing_extensions.TypeAlias = Close
+
+@typing.final
+class Waiting(google.protobuf.message.Message):
+    """What a client has for the device after its session was lost and taken up again. Until this
+    comes, what the session sends is held; if there is something, it is held for a person.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: builtins.int
+    AGE_FIELD_NUMBER: builtins.int
+    bytes: builtins.int
+    """Command bytes that the service has not accepted."""
+    @property
+    def age(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the oldest of them has waited; at most since the session was lost."""
+
+    def __init__(
+        self,
+        *,
+        bytes: builtins.int = ...,
+        age: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["age", b"age"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age", b"age", "bytes", b"bytes"]) -> None: ...
+
+Global___Waiting: typing_extensions.TypeAlias = Waiting
 
 @typing.final
 class SessionResponse(google.protobuf.message.Message):
