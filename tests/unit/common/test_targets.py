@@ -68,8 +68,8 @@ def test_grpcs_environment_is_set_only_where_nobody_did(monkeypatch: pytest.Monk
 def test_the_keepalive_set_is_whole() -> None:
     assert dict(KEEPALIVE) == {
         "grpc.keepalive_time_ms": 1000,
-        "grpc.keepalive_timeout_ms": 1000,
-        "grpc.http2.ping_timeout_ms": 1000,
+        "grpc.keepalive_timeout_ms": 6000,
+        "grpc.http2.ping_timeout_ms": 10_000,
         "grpc.http2.max_pings_without_data": 0,
         "grpc.keepalive_permit_without_calls": 1,
     }

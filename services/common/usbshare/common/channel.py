@@ -14,37 +14,44 @@ from usbshare.common.tls import ClientBundle, channel_credentials
 DEFAULT_PORT = 50051
 _EXAMPLE = f"laser:{DEFAULT_PORT}"
 
+# How long nothing may come back before a connection counts as dead. This bounds silence, not
+# slowness: data that the peer does not acknowledge (TCP_USER_TIMEOUT, which counts for the SYN
+# too), and a ping that is not answered, though it may queue behind all that a slow link carries.
+# A control session has its own heartbeats, which are much faster.
+UNACKNOWLEDGED_MS = 6000
+UNANSWERED_MS = 10_000
 # Fewer of these are not enough: without the ping timeout a frozen peer is never noticed.
 KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 1000),
-    ("grpc.keepalive_timeout_ms", 1000),
-    ("grpc.http2.ping_timeout_ms", 1000),
+    ("grpc.keepalive_timeout_ms", UNACKNOWLEDGED_MS),
+    ("grpc.http2.ping_timeout_ms", UNANSWERED_MS),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 # For connections that may be idle for days and of which nobody's safety hangs: a dead peer is
-# noticed within 12 s, and a connection without a call costs nothing at all.
+# noticed within 20 s, and a connection without a call costs nothing at all.
 QUIET_KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.http2.ping_timeout_ms", 2000),
+    ("grpc.keepalive_timeout_ms", UNACKNOWLEDGED_MS),
+    ("grpc.http2.ping_timeout_ms", UNANSWERED_MS),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.bdp_probe", 0),  # a ping more for each answer
 )
-# For pictures, which may fill a slow link for a second: a ping behind them is not lost yet. A dead
-# viewer costs its window of frames, and is noticed within 7 s.
+# For pictures, which may fill a slow link for seconds: a ping behind them is not lost yet. A dead
+# viewer costs its window of frames, and is noticed within 22 s.
 VIDEO_KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 2000),
-    ("grpc.keepalive_timeout_ms", 5000),
-    ("grpc.http2.ping_timeout_ms", 5000),
+    ("grpc.keepalive_timeout_ms", UNACKNOWLEDGED_MS),
+    ("grpc.http2.ping_timeout_ms", 2 * UNANSWERED_MS),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 0),
 )
+# One attempt to connect: TCP, TLS and HTTP/2 take three to five round trips one after another.
+ATTEMPT_S = 20.0
 _CLIENT: tuple[tuple[str, int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),  # also bounds one attempt to connect
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.enable_retries", 0),  # a command must never be sent twice
     ("grpc.enable_http_proxy", 0),  # the host is near; http_proxy is for the web
@@ -93,11 +100,17 @@ def open_channel(
     own_connection: bool = True,
     keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
     most_message_bytes: int = MOST_MESSAGE_BYTES,
+    attempt_s: float = ATTEMPT_S,
 ) -> grpc.aio.Channel:
-    """Return a channel, in plaintext without a bundle; with a TCP connection shared by none."""
+    """Return a channel, in plaintext without a bundle; with a TCP connection shared by none.
+
+    `attempt_s` bounds one attempt to connect, from the first packet to HTTP/2's settings.
+    """
     options: tuple[tuple[str, int | str], ...] = (
         *keepalive,
         *_CLIENT,
+        # In spite of its name it does not slow attempts down, it bounds each of them.
+        ("grpc.min_reconnect_backoff_ms", round(attempt_s * 1000)),
         ("grpc.max_receive_message_length", most_message_bytes),
         ("grpc.use_local_subchannel_pool", int(own_connection)),
     )
@@ -108,3 +121,17 @@ def open_channel(
     if target.certified_name != target.host:
         options = (*options, ("grpc.ssl_target_name_override", target.certified_name))
     return grpc.aio.secure_channel(uri, channel_credentials(bundle), options)
+
+
+async def until_connected(channel: grpc.aio.Channel) -> bool:
+    """Connect and return whether that worked; after one attempt, which takes what it takes."""
+    while True:
+        state = channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.READY:
+            return True
+        if state in {
+            grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+            grpc.ChannelConnectivity.SHUTDOWN,
+        }:
+            return False
+        await channel.wait_for_state_change(state)
