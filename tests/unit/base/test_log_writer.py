@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from usbshare.base.log_writer import MOST_WAITING, LogWriter
+from usbshare.base.line_writer import MOST_WAITING
+from usbshare.base.log_writer import LogWriter
 
 PATIENCE_S = 20.0
 _LOGS_AND_ENDS = """
@@ -68,11 +69,11 @@ def test_a_full_pipe_drops_and_says_so_once_it_is_read(
     logger = logger_to(writer)
     for number in range(3 * MOST_WAITING):
         logger.info("%d %s", number, "x" * 100)
-    lost = writer.lost
-    assert lost >= MOST_WAITING // 2
-    text = read_until(reading, b"lines dropped: stderr took none\n").decode()
-    assert text.splitlines()[-1] == f"{writer.lost} lines dropped: stderr took none"
-    assert text.count("x\n") == 3 * MOST_WAITING - writer.lost
+    assert writer.lines.lost >= MOST_WAITING // 2
+    text = read_until(reading, b"log lines dropped: stderr took none\n").decode()
+    lost = writer.lines.lost
+    assert text.splitlines()[-1] == f"{lost} log lines dropped: stderr took none"
+    assert text.count("x\n") == 3 * MOST_WAITING - lost
     writer.close()
 
 
@@ -81,7 +82,7 @@ def test_arguments_that_do_not_fit_are_told(pipe: tuple[int, io.TextIOWrapper]) 
     writer = LogWriter(stream)
     logger_to(writer).info("%d", "no number")
     text = read_until(reading, b"\n").decode()
-    assert text.startswith("a log line of test cannot be formatted: '%d': ")
+    assert text.startswith("cannot be formatted: '%d': ")
     writer.close()
 
 
