@@ -1,5 +1,8 @@
 """Which ports have a machine at work, noted in files that survive the death of the service.
 
+The note is there before a program's first byte: that byte waits for it, some ms at most. Where the
+disk hangs the byte goes out, and the note follows when it can. No stop waits for a note.
+
 Written without fsync: it is the process that may die; without power the machine is off as well.
 """
 
@@ -7,12 +10,16 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
+from usbshare.base.background import Background
 from usbshare.common.paths import make_private
 from usbshare.common.profiles import BY_NAME, RAW, Profile
 
 log = logging.getLogger(__name__)
+
+_PREFIX = "port-"  # Windows takes a file `com3` for the device, in any folder
 
 
 class ActivePorts:
@@ -21,48 +28,66 @@ class ActivePorts:
     Two services of one host need two folders. A folder that cannot be used costs only the memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, background: Background) -> None:
         self._folder = folder
+        self._background = background
         self._is_made = False
+        self._found: dict[str, Profile] = {}
 
-    def note(self, port_id: str, profile: Profile, *, active: bool) -> None:
-        """Note whether a port's machine is at work."""
-        try:
-            if active:
-                self._make_folder()
-                self._replace(self._path(port_id), profile.name)
-            else:
-                self._path(port_id).unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("cannot note in %s what port '%s' does: %s", self._folder, port_id, error)
-
-    def profile_of(self, port_id: str) -> Profile | None:
-        """Return what was behind a port that was at work when the service died, else None.
+    def load(self) -> None:
+        """Read what was at work when the service died; blocks.
 
         A note that cannot be read is one all the same: raw, which leaves it to the configuration.
         """
         try:
-            name = self._path(port_id).read_text(encoding="ascii", errors="replace")
+            paths = [path for path in self._folder.iterdir() if path.name.startswith(_PREFIX)]
         except FileNotFoundError:
-            return None
+            return
         except OSError as error:
-            log.warning("cannot read in %s what port '%s' did: %s", self._folder, port_id, error)
-            return None
-        return BY_NAME.get(name.strip(), RAW)
+            log.error("cannot read in %s which machines were at work: %s", self._folder, error)
+            return
+        for path in paths:
+            if (profile := _read(path)) is not None:
+                self._found[path.name.removeprefix(_PREFIX)] = profile
 
-    def _path(self, port_id: str) -> Path:
-        # Windows takes a file `com3` for the device, in any folder.
-        return self._folder / f"port-{port_id}"
+    def profile_of(self, port_id: str) -> Profile | None:
+        """Return what was behind a port that was at work when the service died, else None."""
+        return self._found.get(port_id)
 
-    def _replace(self, path: Path, text: str) -> None:
+    def note(self, port_id: str, profile: Profile, *, active: bool) -> None:
+        """Note whether a port's machine is at work; waits some ms for the note that it is."""
+        self._found.pop(port_id, None)  # it has been acted on
+        path, key = self._folder / f"{_PREFIX}{port_id}", f"active {port_id}"
+        if active:
+            self._background.put_first(key, partial(self._write, path, profile.name))
+        else:
+            self._background.put(key, partial(_remove, path))
+
+    # In the background's thread.
+
+    def _write(self, path: Path, text: str) -> None:
         """Write a file that is there whole or not at all, whenever the process dies."""
+        if not self._is_made:
+            make_private(self._folder)
+            self._is_made = True
         temporary = path.with_name(f".{path.name}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with open(os.open(temporary, flags, 0o600), "w", encoding="ascii") as file:
             file.write(text)
         temporary.replace(path)
 
-    def _make_folder(self) -> None:
-        if not self._is_made:
-            make_private(self._folder)
-            self._is_made = True
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Profile | None:
+    try:
+        name = path.read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    except OSError as error:
+        log.warning("cannot read what a machine did, taking it for one at work: %s", error)
+        return RAW
+    return BY_NAME.get(name.strip(), RAW)

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 
+from usbshare.base.background import Background
+from usbshare.base.threads import in_thread
 from usbshare.common.access.devices import Quarantine
 from usbshare.common.access.guard import Guard, open_guard
 from usbshare.common.access.rights import ResourceKind
@@ -47,9 +49,20 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
 
 
 async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
-    site = guard.site
+    background = Background("the state folder")
+    try:
+        await _serve_with(settings, guard, stopped, background)
+    finally:
+        await in_thread(background.close)
+
+
+async def _serve_with(
+    settings: Settings, guard: Guard, stopped: asyncio.Event, background: Background
+) -> None:
+    site, active = guard.site, _active_ports(settings, background)
+    await in_thread(active.load)
     registry = Registry(
-        *(time.monotonic, _active_ports(settings), _quarantine(guard), guard.audit),
+        *(time.monotonic, active, _quarantine(guard), guard.audit),
         audits_contents=settings.audit.contents,
     )
     guard.rulebook.subscribe(registry.rules_changed)
@@ -104,9 +117,9 @@ def _quarantine(guard: Guard) -> PortQuarantine:
     return PortQuarantine(Quarantine(lambda: rulebook.policy, audit, "serial-svc", "serial port"))
 
 
-def _active_ports(settings: Settings) -> ActivePorts:
+def _active_ports(settings: Settings, background: Background) -> ActivePorts:
     _, port = split_host_port(settings.service.listen, 0)
-    return ActivePorts(state_folder() / "serial-svc" / f"active-{port}")
+    return ActivePorts(state_folder() / "serial-svc" / f"active-{port}", background)
 
 
 async def _site(settings: Settings, insecure: bool) -> Site | None:
