@@ -14,14 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.common.grpc_environment import prepare_grpc, prepare_grpc_to_serve
 
-prepare_grpc()  # the same poller as ours: what is compared are our features
+# The same pollers as ours: what is compared are our features.
+if sys.argv[1:2] == ["far"]:
+    prepare_grpc_to_serve()
+else:
+    prepare_grpc()
 
-import grpc  # noqa: E402
-from google.protobuf.wrappers_pb2 import BytesValue  # noqa: E402
+import grpc
+from google.protobuf.wrappers_pb2 import BytesValue
 
-from usbshare.common.loop import run  # noqa: E402
+from usbshare.common.loop import run
 
 METHOD = "/bench.Bare/Stream"
 READ_BYTES = 4096

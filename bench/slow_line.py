@@ -12,7 +12,7 @@ import struct
 import termios
 
 from usbshare.common.posix_device import PosixDevice
-from usbshare.serial_svc.cli import main
+from usbshare.serial_svc.__main__ import main
 
 MASTER_VARIABLE = "USBSHARE_BENCH_MASTER"
 

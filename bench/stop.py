@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import sys
 import time
 import tty
 from collections import deque
@@ -21,7 +22,7 @@ from bench import peers
 from bench.ours import PortTable, Service, python_module, start_bridge, start_service
 from bench.report import quantile, result, table
 from bench.slow_line import MASTER_VARIABLE
-from bench.stage import Actor, BenchError, Stage
+from bench.stage import REPOSITORY, Actor, BenchError, Stage
 from bench.stop_client import Heard, hold_again_and_again
 
 LINE = b"G1 X10.000 Y20.0000\n"
@@ -31,6 +32,7 @@ GRBL_BUFFER_BYTES = 128
 STOPS = 200
 FULL_STOPS = 10
 OBSERVERS = 3
+FLOODS = ((1, "window_updates_1_connection"), (3, "window_updates_3_connections"))
 SETTLE_S = 1.0
 GAP_S = (0.010, 0.040)
 PEER_TIMEOUT_S = 100.0
@@ -111,6 +113,7 @@ def main() -> None:
         _by_call("Stop call, 1 MB queued", "behind_1MB"),
         _by_program("`!` of a program that counts", "behind_1MB_vcom"),
         _by_call("Stop call, 3 observers", "behind_1MB_observers", observers=OBSERVERS),
+        *(_by_call(f"Stop call, a flood by {count}", key, flood=count) for count, key in FLOODS),
         _by_full_program("`!` into a full virtual port", "vcom_full"),
         _by_full_program("`!` into a full bare pty", "bare_pty_full", bare=True),
     ]
@@ -120,8 +123,11 @@ def main() -> None:
     _print(ways)
 
 
-def _by_call(title: str, key: str, observers: int = 0) -> Way:
-    """Stop by calls while `cat` streams the job, with observers of all that the device says."""
+def _by_call(title: str, key: str, observers: int = 0, flood: int = 0) -> Way:
+    """Stop by calls while `cat` streams the job.
+
+    With observers of all that the device says, or with connections that flood with WINDOW_UPDATE.
+    """
     with Stage() as stage, paced_device(stage, "chatter" if observers else "") as device:
         service = start_paced(stage, device)
         _, path = start_bridge(stage, service, "laser")
@@ -129,6 +135,8 @@ def _by_call(title: str, key: str, observers: int = 0) -> Way:
         heard = _observe(stage, service, observers) if observers else None
         time.sleep(SETTLE_S)
         bundle = stage.folder / "usbshare/client.pem"
+        if flood:
+            _flood(stage, service, flood)
         found = hold_again_and_again(service.target, "laser", bundle, _gaps_s(), device.heard)
         if heard is not None:
             _require_all_heard(heard, observers)
@@ -254,6 +262,13 @@ def _observe(stage: Stage, service: Service, count: int) -> Actor:
     actor = stage.start([*python_module("bench.observers"), *arguments], asked=True)
     actor.answer()
     return actor
+
+
+def _flood(stage: Stage, service: Service, count: int) -> None:
+    script = str(REPOSITORY / "tests/fakes/frame_flood.py")
+    bundle = str(stage.folder / "usbshare/client.pem")
+    command = [sys.executable, script, service.target, "window_update", str(count), bundle]
+    stage.start(command, asked=True).answer()
 
 
 def _require_all_heard(observers: Actor, count: int) -> None:

@@ -9,7 +9,12 @@ import grpc  # noqa: F401  # as all other tests do
 import pytest
 
 from usbshare.common import grpc_environment
-from usbshare.common.grpc_environment import prepare_grpc, trace_handshakes, traces_handshakes
+from usbshare.common.grpc_environment import (
+    prepare_grpc,
+    prepare_grpc_to_serve,
+    trace_handshakes,
+    traces_handshakes,
+)
 
 
 @pytest.fixture
@@ -19,10 +24,30 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return kept
 
 
-def test_the_older_poller_is_chosen_where_grpc_has_it(environment: dict[str, str]) -> None:
+def test_a_client_uses_the_older_poller_where_grpc_has_it(environment: dict[str, str]) -> None:
     prepare_grpc()
     assert environment["GRPC_EXPERIMENTS"].startswith("-event_engine_client,")
     assert environment["GRPC_DNS_RESOLVER"] == "native"
+
+
+def test_a_service_never_uses_the_older_poller_by_itself(environment: dict[str, str]) -> None:
+    prepare_grpc_to_serve()
+    assert "GRPC_EXPERIMENTS" not in environment
+    assert environment["GRPC_DNS_RESOLVER"] == "native"
+
+
+def test_a_service_that_a_client_started_does_not_inherit_its_poller(
+    environment: dict[str, str],
+) -> None:
+    prepare_grpc()
+    prepare_grpc_to_serve()
+    assert "GRPC_EXPERIMENTS" not in environment
+
+
+def test_an_experiment_that_the_user_chose_for_a_service_stays(environment: dict[str, str]) -> None:
+    environment["GRPC_EXPERIMENTS"] = "-event_engine_client"
+    prepare_grpc_to_serve()
+    assert environment["GRPC_EXPERIMENTS"] == "-event_engine_client"
 
 
 def test_a_grpc_that_does_not_know_it_is_left_alone(
@@ -44,7 +69,7 @@ def test_what_the_user_has_set_stays(environment: dict[str, str]) -> None:
 def fresh(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """As in a process that has not imported gRPC."""
     monkeypatch.delitem(sys.modules, "grpc", raising=False)
-    prepare_grpc()
+    prepare_grpc_to_serve()
     return environment
 
 

@@ -72,12 +72,13 @@ async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> No
     settle_garbage()
     _say_ready(settings, port, site, registry)
     try:
-        await run_until(
-            stopped,
-            **guard.background(),
-            follow_devices=_follow(registry, settings, look),
-            announce=_announce(settings, port, site),
-        )
+        with guard.against_floods(port):
+            await run_until(
+                stopped,
+                **guard.background(),
+                follow_devices=_follow(registry, settings, look),
+                announce=_announce(settings, port, site),
+            )
     finally:
         log.info("stopping: taking nothing new, ending streams")
         await stop_server(server, health_servicer, registry.close())

@@ -13,23 +13,37 @@ _WANTED = {
     "GRPC_VERBOSITY": "NONE",  # a refused handshake is explained by us, in one line
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
-# The older poller hands over between fewer threads: a fifth less round trip, see decision 0006.
+# Without them the older poller is used. It hands over between fewer threads, a fifth less round
+# trip; but one connection can keep it busy for ever: for clients only, see decision 0006.
 _EVENT_ENGINE = ("event_engine_client", "event_engine_listener", "event_engine_callback_cq")
+_OLDER_POLLER = ",".join(f"-{name}" for name in _EVENT_ENGINE)
 _TRACE = {"GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "handshaker"}
 
 
 def prepare_grpc() -> None:
-    """Set what nobody has set; call before grpc is imported for the first time."""
+    """Set what nobody has set, for a client; call before grpc is imported for the first time."""
+    _set_defaults()
+    if "GRPC_EXPERIMENTS" not in os.environ and _core_knows(_EVENT_ENGINE):
+        os.environ["GRPC_EXPERIMENTS"] = _OLDER_POLLER
+
+
+def prepare_grpc_to_serve() -> None:
+    """Set what nobody has set, for a process that serves, as `prepare_grpc` does for a client."""
+    _set_defaults()
+    if os.environ.get("GRPC_EXPERIMENTS") == _OLDER_POLLER:  # a client of ours started this
+        del os.environ["GRPC_EXPERIMENTS"]
+
+
+def _set_defaults() -> None:
     for name, value in _WANTED.items():
         os.environ.setdefault(name, value)
-    if "GRPC_EXPERIMENTS" not in os.environ and _core_knows(_EVENT_ENGINE):
-        os.environ["GRPC_EXPERIMENTS"] = ",".join(f"-{name}" for name in _EVENT_ENGINE)
 
 
 def trace_handshakes() -> None:
     """Let gRPC say why handshakes fail, on stderr, which `handshake_log` reads.
 
-    For processes that serve; call after `prepare_grpc` and before grpc is imported. What the user
+    For processes that serve; call after
+    `prepare_grpc_to_serve` and before grpc is imported. What the user
     has set stays, and is not read then. Without pipes that never block nothing can be read either.
     """
     is_ours = os.environ.get("GRPC_VERBOSITY") == _WANTED["GRPC_VERBOSITY"]

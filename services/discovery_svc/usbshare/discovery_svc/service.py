@@ -84,6 +84,7 @@ async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> No
         where = address_and_trust(settings.discovery.listen, port, site)
         log.info("discovery-svc ready at %s, name %r", where, announcer.name)
         announcing = announcer.run(finder.mdns, _publisher(settings, finder))
+        exits.enter_context(guard.against_floods(port))
         await run_until(
             stopped,
             **guard.background(),

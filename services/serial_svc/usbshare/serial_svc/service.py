@@ -84,12 +84,13 @@ async def _serve_with(
     _say_ready(settings, port, site, registry)
     following = registry.follow(_offered(settings))
     try:
-        await run_until(
-            stopped,
-            **guard.background(),
-            follow_devices=following,
-            announce=tell_discovery(settings, port, site, registry),
-        )
+        with guard.against_floods(port):
+            await run_until(
+                stopped,
+                **guard.background(),
+                follow_devices=following,
+                announce=tell_discovery(settings, port, site, registry),
+            )
     finally:
         log.info("stopping: taking nothing new, ending sessions")
         await stop_server(server, health_servicer, registry.close())

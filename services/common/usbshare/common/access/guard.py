@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -38,8 +38,11 @@ from usbshare.common.pki.tries import Tries
 from usbshare.common.service_settings import TlsTable
 from usbshare.common.site import Site
 from usbshare.common.version import usbshare_version
+from usbshare.rpc.flood_guard import flood_guard
 
 Ids = Callable[[], Iterable[str]]
+# A command of a few bytes takes more on the wire: its frame, its record of TLS, its envelope.
+WIRE_OVERHEAD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,13 @@ class Guard:
             if self.tls.enrolment:
                 tasks["enrol"] = self._reception(self.site).run()
         return tasks
+
+    def against_floods(self, port: int) -> AbstractContextManager[None]:
+        """Bound what each address may send to the service's port while the block lasts."""
+        note: Callable[..., None] = self.audit.note
+        return flood_guard(
+            port, lambda: WIRE_OVERHEAD * self.rulebook.policy.limits.bytes_per_s, note
+        )
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -1,0 +1,95 @@
+"""Who sends too much is found by its address, and only the connections that do it are ended."""
+
+from __future__ import annotations
+
+from usbshare.rpc.byte_rates import BURST_S, MOST_SOURCES, ByteRates, Connection
+
+LIMIT = 1000.0
+
+
+class Wire:
+    """Connections whose bytes are counted as the system counts them."""
+
+    def __init__(self) -> None:
+        self.rates = ByteRates()
+        self.now = 0.0
+        self.received: dict[tuple[str, int], int] = {}
+
+    def pass_s(self, seconds: float, **sent: int) -> set[str]:
+        """Let `a1=700` send 700 bytes from port 1 of host a; return who must be ended."""
+        self.now += seconds
+        for name, count in sent.items():
+            key = self._key(name)
+            self.received[key] = self.received.get(key, 0) + count
+        found = [Connection(9, *key, count) for key, count in self.received.items()]
+        ended = self.rates.over_limit(found, LIMIT, self.now)
+        for each in ended:
+            del self.received[each.host, each.port]
+        return {f"{'abc'[int(each.host[-1]) - 1]}{each.port}" for each in ended}
+
+    @staticmethod
+    def _key(name: str) -> tuple[str, int]:
+        return f"192.0.2.{'abc'.index(name[0]) + 1}", int(name[1:])
+
+
+def test_what_is_allowed_may_go_on_for_ever() -> None:
+    wire = Wire()
+    assert not any(wire.pass_s(1.0, a1=1000) for _ in range(100))
+
+
+def test_a_burst_after_a_pause_is_allowed() -> None:
+    wire = Wire()
+    wire.pass_s(1.0)
+    assert not wire.pass_s(0.25, a1=int(BURST_S * LIMIT))
+
+
+def test_a_connection_that_sends_more_is_ended() -> None:
+    wire = Wire()
+    ended = [wire.pass_s(0.25, a1=1000, b1=100) for _ in range(4)]
+    assert ended[-1] == {"a1"}
+    assert not any("b1" in each for each in ended)
+
+
+def test_of_one_address_only_the_greedy_connection_is_ended() -> None:
+    wire = Wire()
+    ended = [wire.pass_s(0.25, a1=1000, a2=20) for _ in range(8)]
+    assert {"a1"} in ended
+    assert not any("a2" in each for each in ended)
+
+
+def test_several_connections_of_one_address_share_what_it_may_send() -> None:
+    wire = Wire()
+    ended = [wire.pass_s(0.25, a1=400, a2=400, a3=400) for _ in range(8)]
+    assert {"a1", "a2", "a3"} in ended
+
+
+def test_who_comes_back_at_once_has_nothing_left_to_send() -> None:
+    wire = Wire()
+    while not wire.pass_s(0.25, a1=10_000):
+        continue
+    assert wire.pass_s(0.02, a2=500) == {"a2"}
+    assert not wire.pass_s(10.0)
+    assert not wire.pass_s(0.25, a3=1000)
+
+
+def test_a_port_that_is_used_again_counts_from_nothing() -> None:
+    wire = Wire()
+    wire.pass_s(1.0, a1=1900)
+    del wire.received["192.0.2.1", 1]
+    assert not wire.pass_s(1.0, a1=900)
+
+
+def test_an_address_with_ipv6_is_a_network_of_one_site() -> None:
+    rates = ByteRates()
+    for turn in range(1, 5):
+        found = [Connection(9, f"2001:db8::{n}", 1, 400 * turn) for n in range(1, 4)]
+        ended = rates.over_limit(found, LIMIT, 0.25 * turn)
+    assert len(ended) == 3
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    rates = ByteRates()
+    for n in range(2 * MOST_SOURCES):
+        found = [Connection(9, f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 1, 1500)]
+        rates.over_limit(found, LIMIT, 0.0)
+    assert len(rates._spare) == MOST_SOURCES
