@@ -18,6 +18,7 @@ class FakeDevice:
 
     name = "fake"
     holds_back = True
+    has_line_rate = True
     low_latency: bool | None = None
 
     def __init__(self, settings: LineSettings | None = None) -> None:

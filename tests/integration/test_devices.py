@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
+import struct
 import sys
 import termios
 import threading
@@ -26,6 +28,7 @@ from usbshare.common.line import (
     ModemLines,
     Parity,
 )
+from usbshare.common.linux_tty import LinuxTty
 from usbshare.common.posix_device import PosixDevice
 from usbshare.common.threaded_device import ThreadedDevice
 
@@ -308,6 +311,29 @@ async def test_drain_does_not_claim_more_than_a_pty_can_tell(
         device.write(b"tail")
         assert await device.drain(10) in {Completion.OK, Completion.ASSUMED_SUCCESS}
         await until(lambda: far.take() == b"tail")
+
+
+async def test_a_driver_that_counts_whole_buffers_is_believed_up_to_what_it_was_given(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [10240]
+
+    def ioctl(descriptor: int, request: int, *argument: Any) -> Any:
+        if request == termios.TIOCOUTQ:
+            return struct.pack("i", answers[-1])
+        return real_ioctl(descriptor, request, *argument)
+
+    real_ioctl = fcntl.ioctl
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(LinuxTty, "is_pty", lambda *_: False)
+    device = PosixDevice(far.path, SETTINGS)
+    await device.open(Listener())
+    assert device.write(b"?") == 1
+    assert device.unsent_bytes() == 1
+    assert await device.drain(0.0) is Completion.TIMEOUT
+    answers.append(0)
+    assert await device.drain(0.0) is Completion.OK
+    await device.close()
 
 
 async def test_a_pty_has_no_modem_lines_but_takes_a_break(

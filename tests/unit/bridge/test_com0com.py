@@ -55,6 +55,7 @@ class PairedEnd:
     """A Device that remembers what it was given."""
 
     holds_back = False
+    has_line_rate = True
     low_latency = None
 
     def __init__(self, *, lines: ModemLines, fails: bool = False) -> None:

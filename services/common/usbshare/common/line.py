@@ -125,6 +125,15 @@ class Device(Protocol):
         ...
 
     @property
+    def has_line_rate(self) -> bool:
+        """Whether the baud rate bounds what leaves.
+
+        False for a device with a USB connection of its own, which takes bytes as fast as it can and
+        makes the host wait; its driver must tell what is unsent.
+        """
+        ...
+
+    @property
     def low_latency(self) -> bool | None:
         """Whether the adapter hands bytes over at once; None where nobody can tell."""
         ...

@@ -21,6 +21,8 @@ _SPEED_IS_A_NUMBER = 0o010000  # BOTHER
 _INPUT_SPEED_BITS = _SPEED_BITS << 16
 _ASYNC_LOW_LATENCY = 0x2000
 _TTYS = Path("/sys/class/tty")
+_DEVICES = Path("/sys/dev/char")
+_OWN_RATE_DRIVER = "cdc_acm"
 _SHORTEST_TIMER_MS = 1
 _PTY_SLAVE_MAJORS = range(136, 144)
 
@@ -58,6 +60,10 @@ class LinuxTty:
             fcntl.ioctl(descriptor, termios.TIOCSSERIAL, serial_struct)
         return timer_is_short(Path(os.ttyname(descriptor)).name)
 
+    def has_line_rate(self, descriptor: int) -> bool:
+        """Return False where a USB device takes bytes at its own rate (CDC-ACM)."""
+        return not takes_at_own_rate(os.fstat(descriptor).st_rdev)
+
     def is_pty(self, descriptor: int) -> bool:
         """Tell whether the descriptor is a pty's slave, which has no line behind it."""
         return os.major(os.fstat(descriptor).st_rdev) in _PTY_SLAVE_MAJORS
@@ -72,6 +78,16 @@ def timer_is_short(name: str, ttys: Path = _TTYS) -> bool | None:
         return int((ttys / name / "device" / "latency_timer").read_text()) <= _SHORTEST_TIMER_MS
     except (OSError, ValueError):
         return None
+
+
+def takes_at_own_rate(device_number: int, devices: Path = _DEVICES) -> bool:
+    """Return whether the driver is that of USB devices that make the host wait (cdc_acm)."""
+    number = f"{os.major(device_number)}:{os.minor(device_number)}"
+    try:
+        driver = (devices / number / "device" / "driver").readlink().name
+    except OSError:
+        return False
+    return driver == _OWN_RATE_DRIVER
 
 
 def _read_raw(descriptor: int) -> tuple[int, int, int, int, int, bytes, int, int]:

@@ -41,6 +41,10 @@ class MacosTty:
         """Do nothing: drivers here hand bytes over at once, as far as is known."""
         return None
 
+    def has_line_rate(self, descriptor: int) -> bool:
+        """Return True: TIOCOUTQ does not see what waits in IOKit, so only line time bounds it."""
+        return True
+
     def is_pty(self, descriptor: int) -> bool:
         """Tell whether the descriptor is a pty's slave, which has no line behind it."""
         return os.ttyname(descriptor).startswith("/dev/ttys")

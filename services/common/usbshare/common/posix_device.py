@@ -23,6 +23,7 @@ from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
 from usbshare.common.posix_modem import WITHOUT_LINES, read_modem_lines, set_modem_lines
 from usbshare.common.posix_open import OpenLine, open_line
 from usbshare.common.tty_control import Tty, TtyControl, system_tty
+from usbshare.line.unsent import Unsent
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class PosixDevice:
         self._descriptor = _CLOSED
         self._path = path if isinstance(path, str) else ""
         self._is_pty = False
+        self._has_line_rate = True
+        self._unsent = Unsent()
         self._low_latency: bool | None = None
         self._is_reading = False
         self._lines = ModemLines()
@@ -71,6 +74,11 @@ class PosixDevice:
         return self._is_pty or self._settings.flow_control is not FlowControl.NONE
 
     @property
+    def has_line_rate(self) -> bool:
+        """Whether the baud rate bounds what leaves; False for CDC-ACM on Linux."""
+        return self._has_line_rate
+
+    @property
     def low_latency(self) -> bool | None:
         """Whether the adapter hands bytes over at once; None where nobody can tell."""
         return self._low_latency
@@ -83,6 +91,7 @@ class PosixDevice:
         line = await self._open_in_thread()
         self._descriptor, self._path = line.tty.descriptor, line.path
         self._settings, self._is_pty = line.settings, line.is_pty
+        self._has_line_rate, self._unsent = line.has_line_rate, Unsent()
         self._low_latency = line.low_latency
         self.resume_reading()
         self._start_polling()
@@ -97,12 +106,13 @@ class PosixDevice:
             taken = 0
         except OSError as error:
             self._fail(error)
+        self._unsent.wrote(taken)
         if taken < len(data):
             self._loop.add_writer(self._descriptor, self._on_writable)
         return taken
 
     def unsent_bytes(self) -> int:
-        """Bytes handed over that have not left, as the driver says; 0 on a pty."""
+        """Bytes handed over that have not left, as far as the driver is right; 0 on a pty."""
         if self._is_pty and self._descriptor != _CLOSED:
             return 0
         self._require_open()
@@ -110,7 +120,7 @@ class PosixDevice:
             answer = fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4))
         except OSError as error:
             self._fail(error)
-        return int(struct.unpack("i", answer)[0])
+        return self._unsent.believed(struct.unpack("i", answer)[0])
 
     def pause_reading(self) -> None:
         """Stop calling `data_received`; the driver's buffer fills, then its flow control acts."""

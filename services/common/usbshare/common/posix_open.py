@@ -28,6 +28,7 @@ class OpenLine:
     path: str
     settings: LineSettings
     is_pty: bool
+    has_line_rate: bool
     low_latency: bool | None
 
 
@@ -59,6 +60,7 @@ def _prepare(
         raise DeviceError(f"{path} is not a serial device")
     try:
         is_pty = tty.control.is_pty(tty.descriptor)
+        has_line_rate = tty.control.has_line_rate(tty.descriptor)
         _lock(tty.descriptor, is_pty=is_pty)
         found = tty.configure(settings)
         _set_lines(tty.descriptor, dtr=dtr, rts=rts)
@@ -67,7 +69,7 @@ def _prepare(
         raise DeviceError(_why(path, error)) from error
     except (InvalidArgumentError, NotSupportedError) as error:
         raise DeviceError(f"cannot open {path}: {error}") from error
-    return OpenLine(tty, path, found, is_pty, _set_low_latency(tty))
+    return OpenLine(tty, path, found, is_pty, has_line_rate, _set_low_latency(tty))
 
 
 def _set_low_latency(tty: Tty) -> bool | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import serial
 
 from usbshare.common.serial_url import waiting_output
+from usbshare.line.unsent import Unsent
 
 BUFFER_BYTES = 4096
 # What a discard can no longer take back where the system cannot abort a write.
@@ -26,6 +27,7 @@ class SerialWriter:
         self._changed = threading.Condition()
         self._waiting = bytearray()
         self._in_flight_bytes = 0
+        self._unsent = Unsent()
         self._purges = 0
         self._wants_room = False
         self._stopped = False
@@ -46,8 +48,10 @@ class SerialWriter:
 
     def unsent_bytes(self) -> int:
         """Bytes held here or in the driver; what is being written counts once."""
-        in_driver = waiting_output(self._port) or 0
         with self._changed:
+            in_driver = waiting_output(self._port) or 0
+            if in_driver or not self._in_flight_bytes:  # else it may not have begun
+                in_driver = self._unsent.believed(in_driver)
             return len(self._waiting) + max(self._in_flight_bytes, in_driver)
 
     def is_empty(self) -> bool:
@@ -103,6 +107,7 @@ class SerialWriter:
             data = bytes(self._waiting[:_SLICE_BYTES])
             del self._waiting[:_SLICE_BYTES]
             self._in_flight_bytes = len(data)
+            self._unsent.wrote(len(data))
             return data
 
     def _tell_room(self) -> None:

@@ -30,6 +30,7 @@ from usbshare.common.serial_url import (
     waiting_output,
 )
 from usbshare.common.serial_writer import SerialWriter
+from usbshare.line.own_rate import takes_at_own_rate
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class ThreadedDevice:
         self._wanted_lines = (dtr, rts)
         self._open: _OpenPort | None = None
         self._lines = ModemLines()
+        self._has_line_rate = True
         self._is_paused = False
         self._held = b""
         self._poll: asyncio.TimerHandle | None = None
@@ -75,6 +77,11 @@ class ThreadedDevice:
     def holds_back(self) -> bool:
         """Whether a pause in reading makes the other side wait, instead of losing its bytes."""
         return "://" in self._url or self._settings.flow_control is not FlowControl.NONE
+
+    @property
+    def has_line_rate(self) -> bool:
+        """Whether the baud rate bounds what leaves; False for CDC-ACM on Windows."""
+        return self._has_line_rate
 
     @property
     def low_latency(self) -> bool | None:
@@ -190,6 +197,7 @@ class ThreadedDevice:
         dtr, rts = self._wanted_lines
         port = open_port(self._url, self._settings, dtr=dtr, rts=rts)
         self._lines = read_port_lines(self._url, port)
+        self._has_line_rate = not takes_at_own_rate(self._url)
         return port
 
     def _start(self, port: serial.Serial, control: ThreadPoolExecutor) -> None:

@@ -56,6 +56,10 @@ class TtyControl(Protocol):
         """Ask the adapter to hand bytes over at once; return whether it does, None if unknown."""
         ...
 
+    def has_line_rate(self, descriptor: int) -> bool:
+        """Return whether the baud rate bounds what leaves, as `Device` says."""
+        ...
+
     def is_pty(self, descriptor: int) -> bool:
         """Tell whether the descriptor is a pty's slave, which has no line behind it."""
         ...

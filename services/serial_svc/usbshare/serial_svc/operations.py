@@ -122,7 +122,7 @@ class LineOperations:
         """Wait until what the session queued has left the host, by line time at least."""
         while self._port.scheduler.waiting_of(self._session) != (0, 0):
             await self._port.progress.wait()
-        await asyncio.sleep(max(0.0, self._port.line_clear_at - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._port.pacer.clear_at - time.monotonic()))
 
     def _apply(self, step: LineStep) -> None:
         if step.dtr is not None or step.rts is not None:

@@ -75,11 +75,11 @@ class SerialPort:
         self._clock = clock
         self._on_change = on_change
         self.left_over = LeftOver(self, active_ports, clock)
-        self._pacer = Pacer(config.settings.bytes_per_s)
+        self.pacer = Pacer(config.settings.bytes_per_s)
         self.activity = Activity(self.left_over.note)
         wrote, stalled_s = self.activity.wrote, config.write_timeout_s
         self._writer = PortWriter(
-            self.scheduler, self._pacer, self.counters, clock, self, wrote, stalled_s
+            self.scheduler, self.pacer, self.counters, clock, self, wrote, stalled_s
         )
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self._realtime = Realtime(self, self._writer)
@@ -205,11 +205,6 @@ class SerialPort:
         """Throw away what the driver still holds of the program; stops that wait stay."""
         self._writer.discard_program()
         self._writer.pump()
-
-    @property
-    def line_clear_at(self) -> float:
-        """When what was written has left by line time."""
-        return self._pacer.clear_at
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change the line's settings in one step; returns what took effect, tells all sessions."""
@@ -353,8 +348,8 @@ class SerialPort:
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
         self.settings = device.settings
-        self._line_changed()
         self._writer.attach(device)
+        self._line_changed()
         log.info("port '%s' opened: %s", self.id, self.config.source)
         self.witness.device_opened(self.config.source)
         self.left_over.device_opened()

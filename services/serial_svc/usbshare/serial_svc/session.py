@@ -257,7 +257,7 @@ class Session:
 
     def line_changed(self) -> None:
         """Learn that the line's rate changed, which sizes the window."""
-        rate = self._port.settings.bytes_per_s
+        rate = self._port.pacer.bytes_per_s
         window = window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)
         independent = self.client.ordering is Ordering.PRIORITY
         # A command that must not be cut fits whole; a program may be cut anywhere.

@@ -92,8 +92,9 @@ class PortWriter:
 
     def rate_changed(self, bytes_per_s: float) -> None:
         """Pace at this rate from now on; what was written at another has left."""
+        device = self._device
         self._pacer.reset()
-        self._pacer.set_rate(bytes_per_s)
+        self._pacer.set_rate(bytes_per_s, has_line_rate=device is None or device.has_line_rate)
         self.pump()
 
     def urgent(self, data: bytes) -> None:
@@ -268,5 +269,8 @@ class PortWriter:
 
 
 def _must_take(device: Device) -> bool:
-    """Tell whether nothing gives the device the right to let its line stand still."""
-    return device.settings.flow_control is FlowControl.NONE
+    """Return whether nothing gives the device the right to let its line stand still.
+
+    A device with a USB connection of its own makes the host wait for as long as it moves.
+    """
+    return device.has_line_rate and device.settings.flow_control is FlowControl.NONE

@@ -60,6 +60,11 @@ class SimDevice:
         return False
 
     @property
+    def has_line_rate(self) -> bool:
+        """Return True: the baud rate bounds what leaves."""
+        return True
+
+    @property
     def low_latency(self) -> bool | None:
         """Return None: there is no adapter."""
         return None
