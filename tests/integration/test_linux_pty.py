@@ -11,14 +11,17 @@ import stat
 import subprocess
 import sys
 import termios
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 import serial
 
+from fakes.ordinary_user import is_root, without_capability
 from fakes.waiting import until
 from usbshare.bridge.vcom.choose import virtual_port_for
 from usbshare.common.errors import ConfigError
@@ -28,6 +31,8 @@ if TYPE_CHECKING or sys.platform == "linux":
     from usbshare.bridge.vcom.linux_pty import LinuxPty
     from usbshare.bridge.vcom.macos_pty import MacosPty
     from usbshare.bridge.vcom.pty_base import PtyPort
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual port")
 
@@ -87,6 +92,15 @@ def _private_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setattr("usbshare.bridge.vcom.name_link.runtime_folder", lambda: runtime)
+
+
+@pytest.fixture(autouse=True, params=["root", "ordinary user"])
+def _user(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have each test run as the user who may everything, and as one who may not."""
+    if request.param == "root" and not is_root():
+        pytest.skip("the tests do not run as root")
+    with without_capability() if is_root() and request.param != "root" else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(params=["LinuxPty", "MacosPty"])
@@ -518,6 +532,106 @@ async def test_exclusive_use_ends_with_the_program(port: LinuxPty, listener: Lis
     await until(lambda: not listener.is_open)
     with program(port) as descriptor:  # EBUSY if it were not ended
         assert not is_exclusive(descriptor)
+
+
+def use_as_qt_does(path: str, times: int, *, closes: bool = True) -> tuple[int, int]:
+    """Open, write and close in a tight loop as QSerialPort does; return uses and refusals.
+
+    qtserialport, qserialport_unix.cpp: open() sets TIOCEXCL right after open(2), then reads the
+    settings and writes them raw; close() ends the exclusive use. A killed program does not.
+    """
+    uses = refusals = 0
+    end = time.monotonic() + 60
+    while uses < times and time.monotonic() < end:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError as error:
+            # The second and third: the name led to a pty that gave way to a fresh one just then.
+            assert error.errno in (errno.EBUSY, errno.EIO, errno.ENOENT), error
+            refusals += 1
+            continue
+        try:
+            fcntl.ioctl(descriptor, termios.TIOCEXCL)
+            termios.tcsetattr(descriptor, termios.TCSANOW, termios.tcgetattr(descriptor))
+            os.write(descriptor, b"?")
+            uses += 1
+            if closes:
+                fcntl.ioctl(descriptor, termios.TIOCNXCL)
+        except OSError as error:  # hung up between two calls: the port was given up as stale
+            assert error.errno == errno.EIO, error
+        except termios.error as error:
+            assert error.args[0] == errno.EIO, error
+        finally:
+            os.close(descriptor)
+    return uses, refusals
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "is killed"])
+async def test_a_program_that_opens_exclusively_never_ends_the_port(
+    port: LinuxPty, listener: Listener, closes: bool
+) -> None:
+    for _ in range(50):
+        uses, _ = await in_new_thread(lambda: use_as_qt_does(port.path, 10, closes=closes))
+        assert uses == 10
+    assert listener.lost == []
+    await until(lambda: not listener.is_open)
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        listener.written.clear()
+        os.write(descriptor, b"$$\n")
+        await until(lambda: listener.written.endswith(b"$$\n"))
+        port.write(b"fresh\n")
+        assert await read_until(descriptor, 6) == b"fresh\n"
+
+
+async def test_a_program_that_is_there_exclusively_is_told_and_heard_to_the_end(
+    port: LinuxPty, listener: Listener
+) -> None:
+    for number in range(50):
+        with program(port) as descriptor:
+            fcntl.ioctl(descriptor, termios.TIOCEXCL)
+            os.write(descriptor, b"line %d\n" % number)
+            await until(lambda: listener.is_open)
+            assert port.write(b"ok\n") == 3
+            assert await read_until(descriptor, 3) == b"ok\n"
+            fcntl.ioctl(descriptor, termios.TIOCNXCL)
+        await until(lambda: not listener.is_open)
+    assert listener.written == b"".join(b"line %d\n" % number for number in range(50))
+    assert listener.lost == []
+
+
+async def test_the_port_of_a_program_that_was_killed_is_free_at_once(
+    port: LinuxPty, listener: Listener
+) -> None:
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        fcntl.ioctl(descriptor, termios.TIOCEXCL)
+        port.write(b"unread")
+    await until(lambda: not listener.is_open)
+    with program(port) as descriptor:
+        await until(lambda: listener.is_open)
+        port.write(b"fresh")
+        assert await read_until(descriptor, 5) == b"fresh"
+
+
+async def in_new_thread(work: Callable[[], T]) -> T:
+    """Run in a thread of its own, which may do what this one may: a pool's may do more."""
+    result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:
+            result.get_loop().call_soon_threadsafe(result.set_exception, error)
+        else:
+            result.get_loop().call_soon_threadsafe(result.set_result, value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        return await result
+    finally:
+        thread.join()
 
 
 def is_exclusive(descriptor: int) -> bool:
