@@ -9,11 +9,19 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 CAP_SYS_ADMIN = 21
 _VERSION_3 = 0x20080522
+_DROP_AND_RUN = f"""
+import ctypes, os, sys
+PR_CAPBSET_DROP = 24
+if ctypes.CDLL(None, use_errno=True).prctl(PR_CAPBSET_DROP, {CAP_SYS_ADMIN}, 0, 0, 0):
+    raise OSError(ctypes.get_errno(), "prctl")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 _SETS = struct.Struct("6I")  # effective, permitted, inheritable, each in two halves
 
 
@@ -28,6 +36,13 @@ def without_capability(number: int = CAP_SYS_ADMIN) -> Iterator[None]:
         yield
     finally:
         _set_capabilities(before)
+
+
+def as_ordinary_user(command: Sequence[str]) -> list[str]:
+    """Return the command so that its process never has the capability, nor its children."""
+    if not is_root():
+        return list(command)
+    return [sys.executable, "-c", _DROP_AND_RUN, *command]
 
 
 def is_root() -> bool:

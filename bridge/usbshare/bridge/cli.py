@@ -107,6 +107,7 @@ def cli(
     check_match(context)
     if not (check_config or dump_config or context.invoked_subcommand == "stop"):
         import_older_settings(Side.CLIENT, config, warn)
+        _remove_stale_links()
     if context.invoked_subcommand is not None:
         return
     if check_config or dump_config:
@@ -145,6 +146,12 @@ def main() -> None:
         _fail(error, BAD_USAGE_EXIT)
     except UsbshareError as error:
         _fail(error, 1)
+
+
+def _remove_stale_links() -> None:
+    from usbshare.line.stale_links import remove_stale_links  # noqa: PLC0415 - see the top
+
+    remove_stale_links()
 
 
 def _fail(error: UsbshareError, code: int) -> None:

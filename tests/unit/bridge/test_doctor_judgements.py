@@ -19,11 +19,11 @@ from usbshare.bridge.checkup.reach import judge_skew
 from usbshare.bridge.checkup.service import judge_line, judge_state, shown_settings
 from usbshare.bridge.checkup.speed import counting_rate, judge_rates, judge_times, waiting_rate
 from usbshare.bridge.loopback_address import LoopbackAddress
-from usbshare.bridge.vcom.name_link import NameLink
 from usbshare.common.channel import Target
 from usbshare.common.checkup import Verdict
 from usbshare.common.discovery.settings import DiscoveryTable
 from usbshare.common.line import FlowControl, LineSettings, Parity
+from usbshare.line.name_link import NameLink
 
 SETTINGS = LineSettings()
 TABLE = DiscoveryTable()
@@ -249,7 +249,7 @@ def test_a_name_that_another_bridge_offers_fails() -> None:
     finally:
         link.remove()
     assert found.verdict is Verdict.FAILURE
-    assert found.measured.startswith("another bridge (process ")
+    assert found.measured.startswith("another program of usbshare (process ")
 
 
 def test_a_name_that_a_file_has_fails(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_name_that_a_file_has_fails(tmp_path: Path) -> None:
     file.touch()
     found = driver_pty.judge_driver(str(file))
     assert found.verdict is Verdict.FAILURE
-    assert "is not a link that a bridge made" in found.measured
+    assert "is not a link that usbshare made" in found.measured
 
 
 def test_a_path_in_no_folder_fails(tmp_path: Path) -> None:

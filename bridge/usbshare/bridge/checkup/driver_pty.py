@@ -6,10 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from usbshare.bridge.vcom.name_link import NameLink
 from usbshare.common.checkup import Judgement, failure, failure_of, fine
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import runtime_folder
+from usbshare.line.name_link import NameLink
 
 
 def judge_driver(name: str) -> Judgement:

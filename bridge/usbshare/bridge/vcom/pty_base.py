@@ -11,12 +11,12 @@ import termios
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
-from usbshare.bridge.vcom.name_link import NameLink
 from usbshare.bridge.virtual_port import VirtualPortListener
 from usbshare.common.errors import ConfigError
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.common.posix_termios import raw, settings_of, with_settings
 from usbshare.common.tty_control import system_tty
+from usbshare.line.name_link import NameLink
 
 _log = logging.getLogger(__name__)
 

@@ -67,6 +67,12 @@ def runtime_folder() -> Path:
         return _fallback_folder()
 
 
+def existing_runtime_folders() -> list[Path]:
+    """Return the runtime folders of this user that are there; makes none."""
+    folders = dict.fromkeys((_user_runtime_path(), _fallback_path()))
+    return [folder for folder in folders if _is_own_folder(folder)]
+
+
 def make_private(folder: Path) -> None:
     """Create the folder, or narrow the one there, to be the owner's only (mode 0700)."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,13 +133,25 @@ def _user_runtime_path() -> Path:
 
 
 def _fallback_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"usbshare-{_own_uid()}"
+    folder = _fallback_path()
     try:
         return _private_folder(folder)
     except OSError as error:
         raise ConfigError(
             f"cannot make the runtime folder {folder}: {error.strerror}: set TMPDIR"
         ) from error
+
+
+def _fallback_path() -> Path:
+    return Path(tempfile.gettempdir()) / f"usbshare-{_own_uid()}"
+
+
+def _is_own_folder(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == _own_uid()
 
 
 def _private_folder(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from usbshare.common.config import Table, dumps_config
 from usbshare.common.errors import ConfigError, UsbshareError
 from usbshare.common.grpc_environment import trace_handshakes
 from usbshare.common.open_files import allow_most_open_files
+from usbshare.line.stale_links import remove_stale_links
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def prepare_to_serve(*, insecure: bool) -> None:
     if not insecure:
         trace_handshakes()
     allow_most_open_files()
+    remove_stale_links()
 
 
 def teller(name: str) -> Callable[[str], None]:

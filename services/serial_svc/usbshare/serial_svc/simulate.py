@@ -16,6 +16,8 @@ from typing import Self
 
 from usbshare.common.errors import ConfigError
 from usbshare.common.line import LineSettings
+from usbshare.common.loop import on_stop_signals
+from usbshare.line.name_link import NameLink, remove_stale_links
 from usbshare.serial_svc.sim.controller import Controller
 from usbshare.serial_svc.sim.firmware import FIRMWARES, make_controller
 from usbshare.serial_svc.sim.record import Record
@@ -38,13 +40,16 @@ async def simulate_on_pty(
     record_path: Path | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Simulate a firmware behind a link to a new pty until cancelled; `ready` gets one line."""
+    """Simulate a firmware behind a link to a new pty until told to end; `ready` gets one line."""
     if firmware not in FIRMWARES:
         raise ConfigError(f"firmware '{firmware}' is unknown; choose {' or '.join(FIRMWARES)}")
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
+    remove_stale_links()
     controller = make_controller(firmware, Record(record_path))
     async with SimulatedPty(controller, link_path) as pty:
         ready(f"simulated {firmware} ready on {pty.path}")
-        await asyncio.get_running_loop().create_future()
+        await stopped.wait()
 
 
 class SimulatedPty:
@@ -56,7 +61,7 @@ class SimulatedPty:
 
     def __init__(self, controller: Controller, link_path: Path | None = None) -> None:
         self.controller = controller
-        self._link_path = link_path
+        self._link = NameLink(os.path.abspath(link_path)) if link_path else None
         self._uart = Uart(controller, LineSettings())
         self._ticker = Ticker(self._work)
         self._master = self._slave = -1
@@ -66,7 +71,7 @@ class SimulatedPty:
     @property
     def path(self) -> str:
         """What a program opens."""
-        return self._pty_path if self._link_path is None else str(self._link_path)
+        return self._pty_path if self._link is None else str(self._link.path)
 
     async def __aenter__(self) -> Self:
         """Create pty and link; raises ConfigError when the link or the record cannot be made."""
@@ -101,15 +106,9 @@ class SimulatedPty:
         fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
 
     def _make_link(self) -> None:
-        path = self._link_path
-        if path is None:
-            return
-        if os.path.lexists(path):
-            _remove_old_link(path)
-        try:
-            path.symlink_to(self._pty_path)
-        except OSError as error:
-            raise ConfigError(f"cannot link '{path}' to the simulator: {error}") from error
+        if self._link is not None:
+            self._link.claim()
+            self._link.show(self._pty_path)
 
     def _open_record(self) -> None:
         try:
@@ -120,15 +119,11 @@ class SimulatedPty:
     def _close(self) -> None:
         self._ticker.stop()
         self._read_no_more()
-        self._remove_link()
+        if self._link is not None:
+            self._link.remove()
         self.controller.record.close()
         os.close(self._master)
         os.close(self._slave)
-
-    def _remove_link(self) -> None:
-        path = self._link_path
-        if path is not None and path.is_symlink() and os.readlink(path) == self._pty_path:
-            path.unlink()
 
     def _read_on(self) -> None:
         if not self._reading:
@@ -180,10 +175,3 @@ class SimulatedPty:
     def _due_s(self) -> float | None:
         times = [self._uart.next_event_s(), self._uart.next_reply_s()]
         return min((time for time in times if time is not None), default=None)
-
-
-def _remove_old_link(path: Path) -> None:
-    """Remove what an earlier simulator left; raises ConfigError for anything else."""
-    if not path.is_symlink() or (path.exists() and not os.readlink(path).startswith("/dev/pts/")):
-        raise ConfigError(f"'{path}' exists and is no simulator's link; choose another path")
-    path.unlink()
