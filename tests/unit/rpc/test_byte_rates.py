@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from usbshare.rpc.byte_rates import BURST_S, MOST_SOURCES, ByteRates, Connection
+import pytest
 
-LIMIT = 1000.0
+from usbshare.rpc import byte_rates
+from usbshare.rpc.byte_rates import BURST_S, MODEST_BYTES, ByteRates, Connection
+
+LIMIT = 1_000_000.0
 
 
 class Wire:
@@ -34,7 +37,7 @@ class Wire:
 
 def test_what_is_allowed_may_go_on_for_ever() -> None:
     wire = Wire()
-    assert not any(wire.pass_s(1.0, a1=1000) for _ in range(100))
+    assert not any(wire.pass_s(1.0, a1=1000000) for _ in range(100))
 
 
 def test_a_burst_after_a_pause_is_allowed() -> None:
@@ -45,51 +48,58 @@ def test_a_burst_after_a_pause_is_allowed() -> None:
 
 def test_a_connection_that_sends_more_is_ended() -> None:
     wire = Wire()
-    ended = [wire.pass_s(0.25, a1=1000, b1=100) for _ in range(4)]
+    ended = [wire.pass_s(0.25, a1=1000000, b1=100000) for _ in range(4)]
     assert ended[-1] == {"a1"}
     assert not any("b1" in each for each in ended)
 
 
 def test_of_one_address_only_the_greedy_connection_is_ended() -> None:
     wire = Wire()
-    ended = [wire.pass_s(0.25, a1=1000, a2=20) for _ in range(8)]
+    ended = [wire.pass_s(0.25, a1=1000000, a2=20000) for _ in range(8)]
     assert {"a1"} in ended
     assert not any("a2" in each for each in ended)
 
 
 def test_several_connections_of_one_address_share_what_it_may_send() -> None:
     wire = Wire()
-    ended = [wire.pass_s(0.25, a1=400, a2=400, a3=400) for _ in range(8)]
+    ended = [wire.pass_s(0.25, a1=400000, a2=400000, a3=400000) for _ in range(8)]
     assert {"a1", "a2", "a3"} in ended
 
 
 def test_who_comes_back_at_once_has_nothing_left_to_send() -> None:
     wire = Wire()
-    while not wire.pass_s(0.25, a1=10_000):
+    while not wire.pass_s(0.25, a1=10_000_000):
         continue
-    assert wire.pass_s(0.02, a2=500) == {"a2"}
+    assert wire.pass_s(0.02, a2=500000) == {"a2"}
     assert not wire.pass_s(10.0)
-    assert not wire.pass_s(0.25, a3=1000)
+    assert not wire.pass_s(0.25, a3=1000000)
 
 
 def test_a_port_that_is_used_again_counts_from_nothing() -> None:
     wire = Wire()
-    wire.pass_s(1.0, a1=1900)
+    wire.pass_s(1.0, a1=1900000)
     del wire.received["192.0.2.1", 1]
-    assert not wire.pass_s(1.0, a1=900)
+    assert not wire.pass_s(1.0, a1=900000)
 
 
 def test_an_address_with_ipv6_is_a_network_of_one_site() -> None:
     rates = ByteRates()
     for turn in range(1, 5):
-        found = [Connection(9, f"2001:db8::{n}", 1, 400 * turn) for n in range(1, 4)]
+        found = [Connection(9, f"2001:db8::{n}", 1, 400_000 * turn) for n in range(1, 4)]
         ended = rates.over_limit(found, LIMIT, 0.25 * turn)
     assert len(ended) == 3
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_who_has_sent_little_stays_whatever_its_neighbours_do() -> None:
+    wire = Wire()
+    while not wire.pass_s(0.25, a1=10_000_000):
+        continue
+    assert wire.pass_s(0.02, a2=MODEST_BYTES, a3=MODEST_BYTES + 1) == {"a3"}
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_rates, "MOST_SOURCES", 100)
     rates = ByteRates()
-    for n in range(2 * MOST_SOURCES):
-        found = [Connection(9, f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 1, 1500)]
-        rates.over_limit(found, LIMIT, 0.0)
-    assert len(rates._spare) == MOST_SOURCES
+    for n in range(250):
+        rates.over_limit([Connection(9, f"10.0.0.{n}", 1, 1_500_000)], LIMIT, 0.0)
+    assert len(rates._spare) == 100

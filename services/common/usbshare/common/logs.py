@@ -33,3 +33,10 @@ def set_up_logging(level: str, *, as_json: bool = False) -> None:
     handler.setFormatter(JsonFormatter() if as_json else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     log_what_python_prints()
+
+
+def logging_in_force() -> tuple[str, bool]:
+    """Return the level, and whether lines are JSON, for a process that is to log alike."""
+    root = logging.getLogger()
+    as_json = any(isinstance(each.formatter, JsonFormatter) for each in root.handlers)
+    return logging.getLevelName(root.level).lower(), as_json

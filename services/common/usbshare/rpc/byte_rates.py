@@ -15,6 +15,8 @@ BURST_S = 2.0
 LONGEST_DEBT_S = 1.0
 # Of an address that sends too much only connections that have this share of it are ended.
 GREEDY_SHARE = 0.25
+# A handshake and a few requests; who sends no more is never ended, whatever its neighbours do.
+MODEST_BYTES = 64 * 1024
 MOST_SOURCES = 4096
 
 
@@ -56,7 +58,8 @@ class ByteRates:
         return [
             each
             for each, count in came.items()
-            if (source := _source(each.host)) in overdrawn
+            if each.received_bytes > MODEST_BYTES
+            and (source := _source(each.host)) in overdrawn
             and count > GREEDY_SHARE * totals[source]
             and count > GREEDY_SHARE * bytes_per_s * passed_s
         ]

@@ -29,12 +29,12 @@ from usbshare.common.errors import NotSupportedError
 from usbshare.common.handshakes.telling import handshake_log
 from usbshare.common.identity import Identity
 from usbshare.common.limits import Limits
+from usbshare.common.logs import logging_in_force
 from usbshare.common.paths import SITE_FOLDER, config_folder, state_folder
-from usbshare.common.pki.desk import Desk
-from usbshare.common.pki.reception import Reception
+from usbshare.common.pki.listener_options import ListenerOptions
+from usbshare.common.pki.listener_process import ListenerProcess
 from usbshare.common.pki.renewal import keep_current, renew
 from usbshare.common.pki.seen import Seen
-from usbshare.common.pki.tries import Tries
 from usbshare.common.service_settings import TlsTable
 from usbshare.common.site import Site
 from usbshare.common.version import usbshare_version
@@ -50,7 +50,9 @@ class Guard:
     """One service's access control; `offers` must be told before it serves."""
 
     site: Site | None
+    service: str
     tls: TlsTable
+    audits: AuditTable
     rulebook: Rulebook
     gate: Gate
     second_factors: SecondFactors
@@ -90,7 +92,7 @@ class Guard:
         if self.site is not None:
             tasks["keep_certificates"] = keep_current(self.site, self.tls.names)
             if self.tls.enrolment:
-                tasks["enrol"] = self._reception(self.site).run()
+                tasks["enrol"] = ListenerProcess(self._listener_options(self.site), _utc_now).run()
         return tasks
 
     def against_floods(self, port: int) -> AbstractContextManager[None]:
@@ -105,9 +107,20 @@ class Guard:
         self.rulebook.close()
         self._thread.close()
 
-    def _reception(self, site: Site) -> Reception:
-        desk = Desk(site, self.audit, Tries(time.monotonic), _utc_now)
-        return Reception(site, self.tls.enrolment, desk, _utc_now)
+    def _listener_options(self, site: Site) -> ListenerOptions:
+        level, as_json = logging_in_force()
+        return ListenerOptions(
+            listen=self.tls.enrolment,
+            folder=str(site.folder),
+            fingerprint=site.fingerprint,
+            known_id=site.known_id,
+            life_s=site.life.total_seconds(),
+            service=self.service,
+            audit_bytes=self.audits.max_bytes,
+            audit_keep=self.audits.keep,
+            log_level=level,
+            log_as_json=as_json,
+        )
 
     def _all_offered(self) -> dict[ResourceKind, Iterable[str]]:
         return {kind: ids() for kind, ids in self._offered.items()}
@@ -135,7 +148,7 @@ async def open_guard(
     Raises ConfigError if the policy has mistakes.
     """
     log = AuditLog(audit_folder(), service, max_bytes=audit.max_bytes, keep=audit.keep)
-    guard = _guard(site, service, tls, log)
+    guard = _guard(site, service, tls, audit, log)
     await asyncio.to_thread(guard.rulebook.load)
     unfollow = guard.gate.follow_rules()
     log.start()
@@ -156,13 +169,17 @@ async def open_guard(
         await asyncio.to_thread(log.close)
 
 
-def _guard(site: Site | None, service: str, tls: TlsTable, audit: AuditLog) -> Guard:
+def _guard(
+    site: Site | None, service: str, tls: TlsTable, audits: AuditTable, audit: AuditLog
+) -> Guard:
     folder = config_folder() if site is None else site.folder
     rulebook = Rulebook(folder, "" if site is None else site.id, audit)
     factors = SecondFactors(folder / SITE_FOLDER / FILE_NAME, time.monotonic)
     return Guard(
         site=site,
+        service=service,
         tls=tls,
+        audits=audits,
         rulebook=rulebook,
         gate=Gate(rulebook, factors, audit, _utc_now, service),
         second_factors=factors,

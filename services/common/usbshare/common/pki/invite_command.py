@@ -35,7 +35,8 @@ from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
 
 LONGEST = timedelta(days=7)
-ANSWER_S = 3.0
+# The listener is a process, which begins once there is an invitation.
+ANSWER_S = 8.0
 POLL_S = 0.1
 
 
@@ -87,11 +88,13 @@ def invite(
     port = split_host_port(listen, ENROLMENT_PORT)[1]
     invitation = make_invitation(site, name, group, where, port, now, now + expires)
     _note(site, invitation)
+    # Whoever has the string may use it: it is printed once it works, if it does soon.
+    answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
     click.echo(invitation.encode())
     if not no_qr:
         print_qr_code(invitation.encode())
     _say_what_it_is(tell, site, invitation)
-    _say_if_unreachable(tell, site, listen, where)
+    _say_if_unreachable(tell, site, listen, where, answer)
     if wait and not _wait_until_used(tell, site, invitation):
         context.exit(1)
 
@@ -137,14 +140,17 @@ def _say_what_it_is(tell: Callable[[str], None], site: Site, invitation: Invitat
 
 
 def _say_if_unreachable(
-    tell: Callable[[str], None], site: Site, listen: str, addresses: Sequence[str]
+    tell: Callable[[str], None],
+    site: Site,
+    listen: str,
+    addresses: Sequence[str],
+    answer: Answer,
 ) -> None:
     for address in uncertified(site, addresses):
         tell(
             f"the host's certificate is not for {address}: add it to `[tls] names`, then start "
             "the services again"
         )
-    answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
     if answer is Answer.NOBODY:
         tell(
             f"no service of this host answers at {listen}: start one (`make run-services`); "

@@ -13,7 +13,8 @@ from usbshare.access.v1.access_pb2_grpc import add_EnrolmentServiceServicer_to_s
 from usbshare.common.channel import QUIET_KEEPALIVE
 from usbshare.common.errors import ConfigError
 from usbshare.common.pki.desk import Desk
-from usbshare.common.pki.invitations import invitations_path, read_invitations
+from usbshare.common.pki.invitations import invitations_path
+from usbshare.common.pki.open_invitations import OpenInvitations
 from usbshare.common.pki.servicer import EnrolmentServicer
 from usbshare.common.server import free_places
 from usbshare.common.service_settings import ENROLMENT_PORT
@@ -51,9 +52,7 @@ class Reception:
         self._listen = listen
         self._desk = desk
         self._now = now
-        self._invitations = invitations_path(site.folder)
-        self._stamp: tuple[int, int] | None = None
-        self._ends: list[datetime] = []
+        self._open_ones = OpenInvitations(invitations_path(site.folder), now)
         self._server: grpc.aio.Server | None = None
         self._trouble = ""
         self._pause_s = POLL_S
@@ -74,32 +73,26 @@ class Reception:
         finally:
             await self._close(0)
 
+    async def run_while_wanted(self) -> None:
+        """Be open while an invitation is; return once none is, or if the port is taken."""
+        try:
+            await self._look()
+            while self._server is not None:
+                await asyncio.sleep(POLL_S)
+                await self._look()
+        finally:
+            await self._close(0)
+
     async def _look(self) -> None:
-        await asyncio.to_thread(self._read)
-        now = self._now()
-        is_wanted = any(now < end for end in self._ends)
-        if not is_wanted:
+        if await asyncio.to_thread(self._open_ones.read):
+            self._next_try_at = 0.0
+            if self._open_ones.trouble:
+                self._say(self._open_ones.trouble)
+        if self._open_ones.until is None:
             self._pause_s, self._next_try_at = POLL_S, 0.0
             await self._close(GRACE_S)
         elif self._server is None and asyncio.get_running_loop().time() >= self._next_try_at:
             await self._try_to_open()
-
-    def _read(self) -> None:
-        """Note when the open invitations end, if the file is another than last time."""
-        try:
-            status = self._invitations.stat()
-        except FileNotFoundError:
-            self._stamp, self._ends = None, []
-            return
-        if (stamp := (status.st_mtime_ns, status.st_ino)) == self._stamp:
-            return
-        try:
-            found = read_invitations(self._invitations)
-        except ConfigError as error:
-            self._say(str(error))
-            found = []
-        self._stamp, self._next_try_at = stamp, 0.0
-        self._ends = [each.expires for each in found if each.is_open(self._now())]
 
     async def _try_to_open(self) -> None:
         try:
@@ -129,7 +122,7 @@ class Reception:
         await server.start()
         self._server, self._trouble, self.port = server, "", ports[0]
         self._pause_s, self._next_try_at = POLL_S, 0.0
-        until = max(self._ends, default=self._now())
+        until = self._open_ones.until or self._now()
         _log.info("enrolment is open at %s until %s UTC", self._listen, f"{until:%H:%M:%S}")
 
     async def _close(self, grace_s: float) -> None:
