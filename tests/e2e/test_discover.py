@@ -140,7 +140,7 @@ def test_every_command_takes_a_name(workshop: Workshop, name: str) -> None:
         assert "laser" in output
         code, output = host.run_bridge("stop", "--target", name)
         assert code == 0, output
-        assert f"`usbshare-bridge stop --rearm --target '{name}'`" in output
+        assert f"`usbshare-bridge stop --rearm --target '{name}' --epoch " in output
 
 
 def test_an_unknown_name_is_one_error_with_the_candidates(workshop: Workshop, name: str) -> None:

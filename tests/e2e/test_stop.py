@@ -73,20 +73,26 @@ def test_an_emergency_stop_hangs_up_the_program_of_another_and_latches_until_re_
             assert code == 0
             assert re.fullmatch(
                 rf"emergency stop on port 'laser': sent 0x18, fenced 0 commands; {TIMES}.*; the "
-                rf"port is latched until `usbshare-bridge stop --rearm --target {target}`",
+                rf"port is latched until `usbshare-bridge stop --rearm --target {target} "
+                r"--epoch \d+`",
                 output,
             )
             with pytest.raises((serial.SerialException, OSError)):
                 read_until_gone(port)
             with pytest.raises(serial.SerialException):
                 port.write(b"G1X10\n")
-        bridge.wait_for("was hung up: an emergency stop has latched the port")
+        bridge.wait_for(
+            r"was hung up: an emergency stop by \S+ at .* \(smoke\) has latched the port"
+        )
         with opened(tmp_path) as port:
             port.write(b"G1X11F100\n")
             bridge.wait_for("bytes were (latched|refused|fenced)")
-        assert stop(tmp_path, target, "--rearm") == (
-            0,
-            "port 'laser' takes programs again (epoch 2)",
+        code, output = stop(tmp_path, target, "--rearm")
+        assert code == 0, output
+        assert re.fullmatch(
+            r"port 'laser' takes programs again \(epoch \d+\); it was stopped by "
+            r"usbshare://\S+ at [\d-]+ [\d:]+ UTC \(smoke\)",
+            output,
         )
         with opened(tmp_path) as port:
             unlock(port)

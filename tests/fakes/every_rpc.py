@@ -213,7 +213,7 @@ CASES = [
     _stop("door", S, serial.STOP_ACTION_SAFETY_DOOR),
     _stop("hold", S, serial.STOP_ACTION_HOLD),
     _stop("resume", C, serial.STOP_ACTION_RESUME),
-    _serial("Rearm", C, lambda port: serial.RearmRequest(port_id=port)),
+    _serial("Rearm", C, lambda port: serial.RearmRequest(port_id=port, epoch=1)),
     _serial("SendRealtime", S, _realtime(b"!"), variant="hold"),
     _serial("SendRealtime", S, _realtime(b"\x18!"), variant="reset"),
     _serial("SendRealtime", C, _realtime(b"~"), variant="resume"),

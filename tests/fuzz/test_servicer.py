@@ -203,7 +203,7 @@ async def test_calls_of_any_messages(
     calls: list[Call] = [
         served.stub.Stop(request, timeout=TIMEOUT_S),
         served.stub.SendRealtime(data, timeout=TIMEOUT_S),
-        served.stub.Rearm(pb.RearmRequest(port_id="laser"), timeout=TIMEOUT_S),
+        served.stub.Rearm(pb.RearmRequest(port_id="laser", epoch=1), timeout=TIMEOUT_S),
         served.stub.GetPort(pb.GetPortRequest(port_id=request.port_id), timeout=TIMEOUT_S),
     ]
     for call in calls:

@@ -84,7 +84,9 @@ async def test_only_so_many_certificates_are_made_for_one_in_a_minute(host: Guar
 async def test_an_id_that_is_made_up_fills_no_log(host: GuardedHost) -> None:
     stub = SerialServiceStub(host.channel("serial", "pc"))
     made_up = "x\nemergency stop" + "y" * 100_000
-    code = await code_of(stub.Rearm(serial.RearmRequest(port_id=made_up), timeout=TIMEOUT_S))
+    code = await code_of(
+        stub.Rearm(serial.RearmRequest(port_id=made_up, epoch=1), timeout=TIMEOUT_S)
+    )
     assert code is DENIED
     await until(lambda: noted(host, "refused") != [])
     entry = noted(host, "refused")[0]

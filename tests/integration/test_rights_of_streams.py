@@ -240,7 +240,7 @@ async def until_code_is_needed(stub: SerialServiceAsyncStub) -> None:
     async with asyncio.timeout(TIMEOUT_S):
         while True:
             try:
-                await stub.Rearm(serial.RearmRequest(port_id="laser"), timeout=TIMEOUT_S)
+                await stub.Rearm(serial.RearmRequest(port_id="laser", epoch=1), timeout=TIMEOUT_S)
             except grpc.aio.AioRpcError as error:
                 if isinstance(error_from_rpc(error), ConfirmationNeededError):
                     return

@@ -268,7 +268,8 @@ async def test_an_emergency_stop_reports_latches_and_is_rearmed(served: Served) 
     result = (await event(call, "command_result")).command_result
     assert result.outcome == pb.COMMAND_OUTCOME_REFUSED
     assert "re-arm" in result.message
-    await served.stub.Rearm(pb.RearmRequest(port_id="laser"), timeout=TIMEOUT_S)
+    rearm = pb.RearmRequest(port_id="laser", epoch=stop.epoch)
+    await served.stub.Rearm(rearm, timeout=TIMEOUT_S)
     await call.write(command(b"$X\n", offset=6, number=3, epoch=stop.epoch))
     result = (await event(call, "command_result")).command_result
     assert result.outcome == pb.COMMAND_OUTCOME_WRITTEN

@@ -141,10 +141,19 @@ class SerialClient:
             raise await self.explain(error) from error
         return convert.stop_report(reply, time.monotonic() - start)
 
-    async def rearm(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> int:
-        """Release the latch of an emergency stop; returns the epoch in force."""
+    async def get_port(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> RemotePort:
+        """Return one port; an empty id means the only one there is."""
         try:
-            reply = await self._stub.Rearm(pb.RearmRequest(port_id=port_id), timeout=timeout_s)
+            reply = await self._stub.GetPort(pb.GetPortRequest(port_id=port_id), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return convert.remote_port(reply.port)
+
+    async def rearm(self, port_id: str, epoch: int, timeout_s: float = CALL_TIMEOUT_S) -> int:
+        """Release the latch of the stop that was seen, in that epoch; returns that in force."""
+        request = pb.RearmRequest(port_id=port_id, epoch=epoch)
+        try:
+            reply = await self._stub.Rearm(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise await self.explain(error) from error
         return reply.epoch

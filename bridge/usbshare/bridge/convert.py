@@ -119,6 +119,7 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         latched=port.latched,
         held=port.held,
         low_latency=port.low_latency if port.HasField("low_latency") else None,
+        latch=_latch(port.latch) if port.HasField("latch") else None,
     )
 
 
@@ -150,6 +151,16 @@ def line_settings(settings: pb.SerialSettings) -> LineSettings:
         parity=_PARITY_OF.get(settings.parity, Parity.NONE),
         stop_bits=_STOP_BITS_OF.get(settings.stop_bits, 1.0),
         flow_control=_FLOW_CONTROL_OF.get(settings.flow_control, FlowControl.NONE),
+    )
+
+
+def _latch(latch: pb.Latch) -> m.RemoteLatch:
+    return m.RemoteLatch(
+        cause=_name(pb.LatchCause, latch.cause, "LATCH_CAUSE_"),
+        who=latch.who,
+        reason=latch.reason,
+        at=latch.begin_time.ToDatetime(UTC),
+        epoch=latch.epoch,
     )
 
 

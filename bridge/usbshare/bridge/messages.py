@@ -78,6 +78,21 @@ Message = (
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteLatch:
+    """Why a port refuses programs: the cause, by whom, since when, and the epoch that it began."""
+
+    cause: str
+    who: str
+    reason: str
+    at: datetime
+    epoch: int
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.who} at {self.at:%Y-%m-%d %H:%M:%S} UTC{reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class RemotePort:
     """A port of the service, as it was told last."""
 
@@ -99,6 +114,7 @@ class RemotePort:
     latched: bool
     held: bool = False
     low_latency: bool | None = None
+    latch: RemoteLatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,7 +330,9 @@ class Relay:
 
 def _why_fenced(port: RemotePort) -> str:
     if port.latched:
-        return "an emergency stop has latched the port; `usbshare-bridge stop --rearm` releases it"
+        by = f" by {port.latch}" if port.latch is not None else ""
+        remedy = "`usbshare-bridge stop --rearm` releases it"
+        return f"an emergency stop{by} has latched the port; {remedy}"
     if port.state != "open":
         return f"the device is gone{': ' + port.reason if port.reason else ''}"
     return "a stop or a lost session has ended what its program was doing"

@@ -26,8 +26,12 @@ class StopClient(Protocol):
         """Stop the machine."""
         ...
 
-    async def rearm(self, port_id: str) -> int:
-        """Release the latch."""
+    async def rearm(self, port_id: str, epoch: int) -> int:
+        """Release the latch of the stop that was seen, in that epoch."""
+        ...
+
+    async def get_port(self, port_id: str) -> RemotePort:
+        """Return one port; an empty id means the only one there is."""
         ...
 
     async def list_ports(self, timeout_s: float) -> list[RemotePort]:
@@ -46,10 +50,20 @@ async def stop(client: StopClient, port_id: str, action: StopAction, reason: str
     return f"{line}; {_what_now(client, port_id, action, report)}"
 
 
-async def rearm(client: StopClient, port_id: str) -> str:
-    """Release the latch of an emergency stop and return a line about it; raises UsbshareError."""
-    epoch = await client.rearm(port_id)
-    return f"{await _name_of(client, port_id)} takes programs again (epoch {epoch})"
+async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> str:
+    """Release the latch of an emergency stop and return a line about it; raises UsbshareError.
+
+    `seen_epoch` names the last stop that the person knows of; None: whichever the line tells of.
+    """
+    if seen_epoch is not None:
+        epoch = await client.rearm(port_id, seen_epoch)
+        return f"{await _name_of(client, port_id)} takes programs again (epoch {epoch})"
+    port = await client.get_port(port_id)
+    if port.latch is None:
+        return f"port '{port.id}' is not latched (epoch {port.epoch})"
+    epoch = await client.rearm(port.id, port.latch.epoch)
+    stopped = f"it was stopped by {port.latch}"
+    return f"port '{port.id}' takes programs again (epoch {epoch}); {stopped}"
 
 
 def _unconfirmed(action: StopAction, error: UsbshareError) -> UsbshareError:
@@ -90,7 +104,8 @@ def _what_now(client: StopClient, port_id: str, action: StopAction, report: Stop
     target = shlex.quote(client.target.name or str(client.target))
     where = f"--target {target}" + (f" --port {port_id}" if port_id else "")
     if report.latched:
-        return f"the port is latched until `usbshare-bridge stop --rearm {where}`"
+        rearm = f"usbshare-bridge stop --rearm {where} --epoch {report.epoch}"
+        return f"the port is latched until `{rearm}`"
     if action in (StopAction.HOLD, StopAction.SAFETY_DOOR):
         return f"not latched: `usbshare-bridge stop --resume {where}` goes on"
     return "not latched"

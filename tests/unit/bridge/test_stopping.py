@@ -9,7 +9,7 @@ import pytest
 
 from fakes.remote import REMOTE
 from usbshare.bridge import stopping
-from usbshare.bridge.messages import RemotePort, StopReport
+from usbshare.bridge.messages import RemoteLatch, RemotePort, StopReport
 from usbshare.common.channel import Target
 from usbshare.common.errors import (
     ConnectionRefusedByPeerError,
@@ -48,9 +48,15 @@ class Client:
             raise self.fails
         return self.report
 
-    async def rearm(self, port_id: str) -> int:
-        self.asked.append(("rearm", port_id))
-        return 3
+    async def rearm(self, port_id: str, epoch: int) -> int:
+        self.asked.append(("rearm", port_id, epoch))
+        if self.fails is not None:
+            raise self.fails
+        return epoch
+
+    async def get_port(self, port_id: str) -> RemotePort:
+        self.asked.append(("port", port_id))
+        return self.ports[0]
 
     async def list_ports(self, timeout_s: float) -> list[RemotePort]:
         self.asked.append("list")
@@ -66,7 +72,7 @@ async def test_an_emergency_stop_says_all_that_it_did() -> None:
     assert line == (
         "emergency stop on port 'laser': sent 0x18, fenced 12 commands; round trip 3.1 ms, "
         "written after 0.2 ms, drained after 1.4 ms; the port is latched until "
-        "`usbshare-bridge stop --rearm --target laser:50051 --port laser`"
+        "`usbshare-bridge stop --rearm --target laser:50051 --port laser --epoch 2`"
     )
 
 
@@ -133,7 +139,29 @@ async def test_a_refusal_is_told_as_it_is() -> None:
         await stopping.stop(client, "x", StopAction.HOLD, "")
 
 
-async def test_a_re_arm_is_told() -> None:
+BOB = "usbshare://site/bob"
+STOPPED_AT = datetime(2026, 11, 21, 10, 5, 3, tzinfo=UTC)
+LATCH = RemoteLatch("emergency stop", BOB, "smoke", STOPPED_AT, 7)
+
+
+async def test_a_re_arm_tells_whose_stop_it_undoes_and_names_that_stop() -> None:
     client = Client()
-    assert await stopping.rearm(client, "laser") == "port 'laser' takes programs again (epoch 3)"
-    assert client.asked == [("rearm", "laser")]
+    client.ports = [replace(REMOTE, epoch=9, latched=True, latch=LATCH)]
+    assert await stopping.rearm(client, "", None) == (
+        "port 'laser' takes programs again (epoch 7); "
+        f"it was stopped by {BOB} at 2026-11-21 10:05:03 UTC (smoke)"
+    )
+    assert client.asked == [("port", ""), ("rearm", "laser", 7)]
+
+
+async def test_a_re_arm_names_the_epoch_that_the_person_gave() -> None:
+    client = Client()
+    line = await stopping.rearm(client, "laser", 5)
+    assert line == "port 'laser' takes programs again (epoch 5)"
+    assert client.asked == [("rearm", "laser", 5)]
+
+
+async def test_there_is_nothing_to_re_arm_where_nothing_is_latched() -> None:
+    client = Client()
+    assert await stopping.rearm(client, "laser", None) == "port 'laser' is not latched (epoch 1)"
+    assert client.asked == [("port", "laser")]

@@ -113,7 +113,7 @@ async def play(steps: list[str]) -> bytes:
                 device.capacity = 1 << 30
                 await port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob")
             case "rearm":
-                port.stop_path.rearm("bob")
+                port.stop_path.rearm("bob", port.epoch)
             case "block":
                 device.capacity = 0
             case "free":

@@ -270,7 +270,7 @@ async def test_an_emergency_stop_fences_latches_and_goes_first(grbl: Bench) -> N
     await grbl.send(session, 9, b"G1 X1\n")
     expected = dict.fromkeys((0, 1, 2, 3, 4, 8), CommandOutcome.FENCED)
     assert results(session) == {**expected, 9: CommandOutcome.REFUSED}
-    grbl.port.stop_path.rearm("somebody")
+    grbl.port.stop_path.rearm("somebody", record.epoch)
     await grbl.send(session, 10, b"$X\n")
     await until(lambda: grbl.device.written == b"\x18$X\n")
 

@@ -110,3 +110,23 @@ async def test_an_open_port_is_open_whatever_a_scan_sees(
     link.unlink()
     await registry.scan(None)
     assert port.describe().state is PortState.OPEN
+
+
+async def test_a_port_that_was_unplugged_and_comes_back_is_still_latched(
+    registry: Registry, sockets: Sockets
+) -> None:
+    sockets.devices = [device("/dev/ttyUSB0", serial="X1"), device("/dev/ttyUSB1", serial="X2")]
+    await registry.scan(LIMITS)
+    port = registry.get("1a86-7523-x1")
+    port.latch.set("bob", "smoke")
+    epoch = port.epoch
+    sockets.devices = [device("/dev/ttyUSB1", serial="X2")]
+    await registry.scan(LIMITS)
+    assert [each.id for each in registry.ports] == ["1a86-7523-x2"]
+    sockets.devices = [device("/dev/ttyUSB0", serial="X1"), device("/dev/ttyUSB1", serial="X2")]
+    await registry.scan(LIMITS)
+    again = registry.get("1a86-7523-x1")
+    assert again is not port
+    assert again.latched
+    assert again.epoch >= epoch
+    assert not registry.get("1a86-7523-x2").latched

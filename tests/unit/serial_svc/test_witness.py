@@ -150,8 +150,8 @@ async def test_a_stop_is_told_with_its_times_and_its_latch_and_so_is_the_re_armi
 ) -> None:
     await bench.port.ensure_open()
     await bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, BOB, "smoke", BOBS_ADDRESS)
-    bench.port.stop_path.rearm(BOB, BOBS_ADDRESS)
-    bench.port.stop_path.rearm(BOB, BOBS_ADDRESS)
+    bench.port.stop_path.rearm(BOB, bench.port.epoch, BOBS_ADDRESS)
+    bench.port.stop_path.rearm(BOB, bench.port.epoch, BOBS_ADDRESS)
     stop = bench.last("stop")
     assert (stop["who"], stop["address"], stop["reason"]) == (BOB, BOBS_ADDRESS, "smoke")
     assert (stop["action"], stop["latched"], stop["epoch"]) == ("emergency stop", True, 2)

@@ -23,6 +23,11 @@ from usbshare.common.tls import ClientBundle
 @click.option("--door", is_flag=True, help="Hold the machine with the beam off.")
 @click.option("--resume", is_flag=True, help="Go on after a hold.")
 @click.option("--rearm", is_flag=True, help="Let programs write again after an emergency stop.")
+@click.option(
+    "--epoch",
+    type=click.IntRange(min=1),
+    help="With --rearm: the stop that you know of, as it was printed; a later one is not undone.",
+)
 @click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
 @code_option
@@ -36,6 +41,7 @@ def stop(
     door: bool,
     resume: bool,
     rearm: bool,
+    epoch: int | None,
     port: str,
     reason: str,
     code: str,
@@ -43,6 +49,8 @@ def stop(
     """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
     if hold + door + resume + rearm > 1:
         raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
+    if epoch is not None and not rearm:
+        raise click.UsageError("'--epoch' names what '--rearm' undoes; give both.")
     where, trust = connection(context, target, bundle, insecure)
     actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}
     asked = (action for action, is_asked in actions.items() if is_asked)
@@ -50,7 +58,11 @@ def stop(
 
     def stop_at(port: str) -> str:
         return run_confirmed(
-            asyncio.run, lambda: _stop(where, trust, port, action, reason), where, trust, code
+            asyncio.run,
+            lambda: _stop(where, trust, port, action, reason, epoch),
+            where,
+            trust,
+            code,
         )
 
     try:
@@ -68,12 +80,13 @@ async def _stop(
     port: str,
     action: StopAction | None,
     reason: str,
+    epoch: int | None,
 ) -> str:
     """Stop, or re-arm where there is no action."""
     client = SerialClient(target, bundle)
     try:
         if action is None:
-            return await stopping.rearm(client, port)
+            return await stopping.rearm(client, port, epoch)
         return await stopping.stop(client, port, action, reason)
     finally:
         await client.close()

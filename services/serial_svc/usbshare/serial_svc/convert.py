@@ -15,6 +15,7 @@ from usbshare.serial_svc import events as ev
 from usbshare.serial_svc.client import Command, Mode, Resumption
 from usbshare.serial_svc.convert_stats import queue_message
 from usbshare.serial_svc.description import Holder, PortDescription, PortState
+from usbshare.serial_svc.latch import LatchCause, LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy
 from usbshare.serial_svc.operations import LineStep
 from usbshare.serial_svc.registry import Change
@@ -97,6 +98,10 @@ _POLICIES = {
     LinkLossPolicy.CONTINUE: pb.LINK_LOSS_POLICY_CONTINUE,
     LinkLossPolicy.NONE: pb.LINK_LOSS_POLICY_NONE,
 }
+_LATCH_CAUSES = {
+    LatchCause.EMERGENCY_STOP: pb.LATCH_CAUSE_EMERGENCY_STOP,
+    LatchCause.JOB_LOST: pb.LATCH_CAUSE_JOB_LOST,
+}
 _CHANGES = {
     Change.EXISTING: pb.PORT_CHANGE_EXISTING,
     Change.ADDED: pb.PORT_CHANGE_ADDED,
@@ -161,6 +166,16 @@ def settings_change(message: pb.SerialSettings) -> SettingsChange:
 def stop_action(message: pb.StopRequest) -> StopAction:
     """Return the action; raises InvalidArgumentError when it is missing."""
     return _known(_STOPS, message.action, "action", pb.StopAction)
+
+
+def seen_epoch(message: pb.RearmRequest) -> int:
+    """Return the epoch that the caller has seen; raises InvalidArgumentError when it is missing."""
+    if not message.epoch:
+        raise InvalidArgumentError(
+            "epoch is missing: re-arming names the epoch of the stop that you saw (Port.epoch); "
+            "a client that names none is older than this service and must be updated"
+        )
+    return message.epoch
 
 
 def optional_bool(message: Any, field: str) -> bool | None:
@@ -240,7 +255,21 @@ def port_message(port: PortDescription) -> pb.Port:
         message.usb.vendor_id, message.usb.product_id = usb.vendor_id, usb.product_id
         message.usb.serial_number = usb.serial_number
         message.usb.manufacturer, message.usb.product = usb.manufacturer, usb.product
+    if port.latch is not None:
+        message.latch.CopyFrom(_latch_message(port.latch))
     return message
+
+
+def _latch_message(record: LatchRecord) -> pb.Latch:
+    is_stop = record.cause is LatchCause.EMERGENCY_STOP
+    return pb.Latch(
+        cause=_LATCH_CAUSES[record.cause],
+        who=record.who,
+        begin_time=timestamp(record.at),
+        release=pb.RELEASE_REARM if is_stop else pb.RELEASE_REARM_OR_RESET,
+        reason=record.why,
+        epoch=record.epoch,
+    )
 
 
 def _holder_message(holder: Holder) -> pb.Holder:

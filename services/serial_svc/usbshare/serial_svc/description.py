@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from usbshare.common.line import LineSettings
+from usbshare.serial_svc.latch import LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy, policy_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class PortDescription:
     held: bool
     link_loss: LinkLossPolicy
     low_latency: bool | None = None
+    latch: LatchRecord | None = None
 
 
 def describe(port: SerialPort, state: PortState) -> PortDescription:
@@ -92,4 +94,5 @@ def describe(port: SerialPort, state: PortState) -> PortDescription:
         held=port.held,
         link_loss=policy_of(port.config.link_loss, port.profile),
         low_latency=port.device.low_latency if port.is_open else None,
+        latch=port.latch.record,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,12 +26,10 @@ class LeftOver:
         port: SerialPort,
         active_ports: ActivePorts | None,
         clock: Callable[[], float],
-        utc: Callable[[], float] = time.time,
     ) -> None:
         self._port = port
         self._active_ports = active_ports
         self._clock = clock
-        self._utc = utc
         self._profile = active_ports.profile_of(port.id) if active_ports else None
 
     def note(self, active: bool) -> None:
@@ -59,6 +56,6 @@ class LeftOver:
         if port.config.profile is None:
             port.profile = profile
         # Past every epoch of the service that died: what its sessions were sending is void.
-        port.epoch += int(self._utc())
+        port.latch.advance()
         port.activity.wrote(self._clock())
         port.watch.act("the service died while the machine was at work")

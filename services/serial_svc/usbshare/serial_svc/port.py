@@ -27,6 +27,7 @@ from usbshare.serial_svc.events import (
 from usbshare.serial_svc.gallery import Gallery
 from usbshare.serial_svc.hold_back import HoldBack
 from usbshare.serial_svc.intake import Intake
+from usbshare.serial_svc.latch import Latch
 from usbshare.serial_svc.left_over import LeftOver
 from usbshare.serial_svc.link_watch import LinkWatch
 from usbshare.serial_svc.pacer import Pacer
@@ -57,11 +58,11 @@ class SerialPort:
         on_change: Callable[[], None],
         active_ports: ActivePorts | None = None,
         witness: Witness | None = None,
+        latch: Latch | None = None,
     ) -> None:
         self.config = config
         self.witness = witness or Witness(config.id, clock)
-        self.epoch = 1
-        self.latched = False
+        self.latch = latch or Latch()
         self.profile = config.profile or RAW
         self.settings = config.settings
         self.counters = PortCounters()
@@ -101,6 +102,16 @@ class SerialPort:
     def id(self) -> str:
         """The port's id."""
         return self.config.id
+
+    @property
+    def epoch(self) -> int:
+        """The fencing number in force."""
+        return self.latch.epoch
+
+    @property
+    def latched(self) -> bool:
+        """Whether an emergency stop has latched the port; `latch` has by whom and when."""
+        return self.latch.record is not None
 
     @property
     def is_open(self) -> bool:
@@ -180,7 +191,8 @@ class SerialPort:
 
         0 where they must be queued, taken apart or refused instead.
         """
-        if self.latched or epoch < self.epoch or self.profile.has_realtime(data):
+        latch = self.latch
+        if latch.record is not None or epoch != latch.epoch or self.profile.has_realtime(data):
             return 0
         return self._writer.write_through(data)
 
@@ -258,31 +270,15 @@ class SerialPort:
         """Throw away what the driver still holds, and write nothing in its place."""
         self._writer.discard()
 
-    def fence(self) -> int:
-        """End the epoch and latch: what was sent in it is dropped. Returns how many commands."""
-        self.latched = True
-        self.activity.stopped()
-        fenced = self.end_epoch()
-        self.watch.person_resumed()
-        return fenced
-
     def end_epoch(self) -> int:
         """Void what was sent so far, wherever it is. Returns how many commands were here."""
-        self.epoch += 1
+        self.latch.advance()
+        return self.fence()
+
+    def fence(self) -> int:
+        """Drop what was sent in an epoch that has ended. Returns how many commands were here."""
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
         return fenced + sum(session.fence() for session in self.attendance)
-
-    def stopped(self) -> None:
-        """Count a stop and tell everybody."""
-        self.counters.stops += 1
-        self.changed()
-
-    def unlatch(self) -> bool:
-        """Take program bytes again; False if the port was not latched."""
-        was_latched, self.latched = self.latched, False
-        if was_latched:
-            self.changed()
-        return was_latched
 
     def _drop_queue(self, outcome: CommandOutcome, why: str) -> int:
         dropped = self.scheduler.drop()
@@ -366,7 +362,7 @@ class SerialPort:
         self.hold_back.forget()
         self.activity.stopped()
         self.counters.device_errors += 1
-        self.epoch += 1
+        self.latch.advance()
         log.warning("port '%s' lost its device: %s", self.id, reason)
         self.witness.device_lost(reason)
         if self.config.profile is None:
@@ -389,7 +385,8 @@ class SerialPort:
             session.line_changed()
 
     def changed(self, *, tell: bool = True) -> None:
-        """Tell everybody how the port is now."""
+        """Keep the latch, and tell everybody how the port is now."""
+        self.latch.keep()
         if tell:
             self.attendance.tell(PortChanged(self.describe()))
         self._on_change()

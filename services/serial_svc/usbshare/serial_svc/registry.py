@@ -15,6 +15,7 @@ from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
+from usbshare.serial_svc.latch import Latch
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.quarantine import PortQuarantine, withdraw
@@ -48,6 +49,7 @@ class Registry:
         quarantine: PortQuarantine | None = None,
         audit: Audit | None = None,
         *,
+        latch_of: Callable[[PortConfig], Latch] | None = None,
         audits_contents: bool = False,
     ) -> None:
         self._clock = clock
@@ -57,6 +59,7 @@ class Registry:
         self._audits_contents = audits_contents
         self._rules_changed = asyncio.Event()
         self._ports: dict[str, SerialPort] = {}
+        self._latch_of = latch_of or _remembered_latches()
         self._changed = Signal()
 
     @property
@@ -68,7 +71,10 @@ class Registry:
         """Add a port; its device is opened at first use."""
         maker = device_maker(config, self._quarantine.admit if self._quarantine else None)
         witness = Witness(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
-        port = SerialPort(config, maker, self._clock, self._changed.fire, self._active, witness)
+        latch = self._latch_of(config)  # that of the port which had this id before, if one had
+        port = SerialPort(
+            config, maker, self._clock, self._changed.fire, self._active, witness, latch
+        )
         self._ports[config.id] = port
         self._changed.fire()
         return port
@@ -163,6 +169,11 @@ class Registry:
     async def close(self) -> None:
         """Close every port."""
         await asyncio.gather(*(port.close() for port in self._ports.values()))
+
+
+def _remembered_latches() -> Callable[[PortConfig], Latch]:
+    latches: dict[str, Latch] = {}
+    return lambda config: latches.setdefault(config.id, Latch())
 
 
 def name_devices(

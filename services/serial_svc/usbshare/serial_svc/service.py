@@ -24,6 +24,7 @@ from usbshare.common.site import Site
 from usbshare.common.tls import server_credentials
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
 from usbshare.serial_svc.active_ports import ActivePorts
+from usbshare.serial_svc.latch_notes import Found, LatchNotes, read_notes
 from usbshare.serial_svc.metrics import PortCollector
 from usbshare.serial_svc.port_config import QueueLimits
 from usbshare.serial_svc.quarantine import PortQuarantine
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 SERVICE_NAME = "usbshare.serial.v1.SerialService"
 METRICS_PORT = 9464
+READ_TIMEOUT_S = 5.0
 
 
 async def serve(settings: Settings, *, insecure: bool) -> None:
@@ -61,8 +63,10 @@ async def _serve_with(
 ) -> None:
     site, active = guard.site, _active_ports(settings, background)
     await in_thread(active.load)
+    latches = await _latches(settings, background)
     registry = Registry(
         *(time.monotonic, active, _quarantine(guard), guard.audit),
+        latch_of=latches.of,
         audits_contents=settings.audit.contents,
     )
     guard.rulebook.subscribe(registry.rules_changed)
@@ -116,6 +120,17 @@ async def _tell_ports(told: Announcing, registry: Registry) -> None:
 def _quarantine(guard: Guard) -> PortQuarantine:
     rulebook, audit = guard.rulebook, guard.audit
     return PortQuarantine(Quarantine(lambda: rulebook.policy, audit, "serial-svc", "serial port"))
+
+
+async def _latches(settings: Settings, background: Background) -> LatchNotes:
+    """Return the latches that the service before left; all ports have one if nobody can tell."""
+    folder = state_folder() / "serial-svc" / "latches"
+    _, port = split_host_port(settings.service.listen, 0)
+    try:
+        found = await asyncio.wait_for(in_thread(read_notes, folder), READ_TIMEOUT_S)
+    except TimeoutError:
+        found = Found(trouble=f"{folder} does not answer within {READ_TIMEOUT_S:g} s")
+    return LatchNotes(folder, str(port), found, background)
 
 
 def _active_ports(settings: Settings, background: Background) -> ActivePorts:

@@ -112,10 +112,10 @@ class SerialServicer(SerialServiceServicer):
         )
 
     async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
-        """Release the latch."""
+        """Release the latch of the stop that the caller has seen."""
         port = self._registry.get(request.port_id)
-        caller = self._gate.caller(context)
-        return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, caller.address))
+        caller, seen_epoch = self._gate.caller(context), convert.seen_epoch(request)
+        return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, seen_epoch, caller.address))
 
     async def SendRealtime(
         self, request: pb.SendRealtimeRequest, context: Context

@@ -295,7 +295,7 @@ class Session:
         profile = self._port.profile
         if not profile.has_realtime(command.data):
             return command
-        if command.epoch < self._port.epoch:
+        if command.epoch != self._port.epoch:
             return command
         split = profile.split(command.data)
         self._write_realtime(split.realtime)
@@ -335,10 +335,11 @@ class Session:
 
     def _refusal(self, command: Command) -> tuple[CommandOutcome, str] | None:
         port = self._port
-        if command.epoch < port.epoch:
-            return CommandOutcome.FENCED, f"epoch {command.epoch} has ended"
-        if port.latched:
-            return CommandOutcome.REFUSED, f"port '{port.id}' is latched by a stop; re-arm it first"
+        if command.epoch != port.epoch:
+            return CommandOutcome.FENCED, f"epoch {command.epoch} is not in force"
+        if (record := port.latch.record) is not None:
+            why = f"port '{port.id}' is latched by a stop; re-arm it first: stopped by {record}"
+            return CommandOutcome.REFUSED, why
         if not port.is_open:
             return CommandOutcome.FAILED, f"port '{port.id}' has no device: {port.reason}"
         return None

@@ -69,8 +69,9 @@ class StopPath:
         """
         witness, begun = self._port.witness, _Begun(self._clock())
         try:
-            record = await self._stop(action, who, begun)
+            record = await self._stop(action, who, why, begun)
         except (DeviceError, NotSupportedError) as error:
+            log.error("%s on port '%s' by %s FAILED: %s", action.value, self._port.id, who, error)
             witness.stop_failed(action, who, address, why, str(error))
             raise
         except asyncio.CancelledError:
@@ -86,6 +87,7 @@ class StopPath:
         port = self._port
         if begun.sent is None:
             error = "its caller left before there was a device; nothing was sent"
+            error += _also_latched(action)
             log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
             port.witness.stop_failed(action, who, address, why, error)
             return
@@ -105,20 +107,28 @@ class StopPath:
     def _since(self, begun: _Begun) -> float:
         return self._clock() - begun.at
 
-    async def _stop(self, action: StopAction, who: str, begun: _Begun) -> StopRecord:
+    async def _stop(self, action: StopAction, who: str, why: str, begun: _Begun) -> StopRecord:
         port = self._port
-        plan = port.profile.stop_plan(action)
-        if not port.is_open:
-            await port.ensure_open()
-        begun.fenced = port.fence() if action is StopAction.EMERGENCY_STOP else 0
+        latches = action is StopAction.EMERGENCY_STOP
+        if latches:
+            port.latch.set(who, why)
         try:
+            plan = port.profile.stop_plan(action)
+            if not port.is_open:
+                await self._open(begun, latches=latches)
+            if latches and not port.latched:  # re-armed while the device was being opened
+                port.latch.set(who, why)
             begun.sent = sent = self._carry_out(plan)
+            if latches:
+                begun.fenced += self._fenced()
             await self._until_taken()
         except DeviceError as error:
-            log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
-            raise
+            raise DeviceError(f"{error}{_also_latched(action)}") from error
         finally:
-            port.stopped()
+            port.counters.stops += 1
+            port.changed()
+        if latches:
+            port.activity.stopped()
         begun.write_delay_s = write_delay_s = self._since(begun)
         port.counters.stop_write_time.add(write_delay_s)
         drain_delay_s = self._since(begun) if await self._has_drained() else None
@@ -126,12 +136,30 @@ class StopPath:
             port.epoch, port.latched, sent, begun.fenced, write_delay_s, drain_delay_s
         )
 
-    def rearm(self, who: str, address: str = "") -> int:
-        """Release the latch; returns the epoch in force."""
-        if self._port.unlatch():
-            log.warning("port '%s' re-armed by %s", self._port.id, who)
-            self._port.witness.rearmed(who, address, self._port.epoch)
-        return self._port.epoch
+    async def _open(self, begun: _Begun, *, latches: bool) -> None:
+        """Open the device for a stop, which takes effect on programs before there is one."""
+        if latches:
+            begun.fenced = self._fenced()
+            self._port.changed()
+        await self._port.ensure_open()
+
+    def _fenced(self) -> int:
+        fenced = self._port.fence()
+        self._port.watch.person_resumed()
+        return fenced
+
+    def rearm(self, who: str, seen_epoch: int, address: str = "") -> int:
+        """Release the latch for somebody who has seen the port in an epoch; returns that in force.
+
+        Raises PortLatchedError if a stop came since, InvalidArgumentError for an epoch to come.
+        """
+        port = self._port
+        released = port.latch.record
+        if port.latch.release(seen_epoch, port.id):
+            port.changed()
+            log.warning("port '%s' re-armed by %s after the stop by %s", port.id, who, released)
+            port.witness.rearmed(who, address, port.epoch)
+        return port.epoch
 
     async def _until_taken(self) -> None:
         """Wait until the device has taken the bytes; raises DeviceError if it does not."""
@@ -177,6 +205,11 @@ class StopPath:
         if plan.drop_dtr:
             port.device.set_lines(dtr=False)
         return data
+
+
+def _also_latched(action: StopAction) -> str:
+    is_latched = action is StopAction.EMERGENCY_STOP
+    return "; the port is latched: programs are refused until it is re-armed" if is_latched else ""
 
 
 def _log_stop(action: StopAction, port_id: str, who: str, why: str, record: StopRecord) -> None:

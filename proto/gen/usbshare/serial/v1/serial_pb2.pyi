@@ -815,7 +815,7 @@ Global___Hold: typing_extensions.TypeAlias = Hold
 
 @typing.final
 class Latch(google.protobuf.message.Message):
-    """Program bytes are refused."""
+    """Program bytes are refused, also by the next service: the latch is kept across a restart."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -824,6 +824,7 @@ class Latch(google.protobuf.message.Message):
     BEGIN_TIME_FIELD_NUMBER: builtins.int
     RELEASE_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
     cause: Global___LatchCause.ValueType
     """Why."""
     who: builtins.str
@@ -832,6 +833,8 @@ class Latch(google.protobuf.message.Message):
     """What releases it."""
     reason: builtins.str
     """More about it, for people."""
+    epoch: builtins.int
+    """The epoch that it began; re-arming names this one or a later one."""
     @property
     def begin_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Since when."""
@@ -844,9 +847,10 @@ class Latch(google.protobuf.message.Message):
         begin_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         release: Global___Release.ValueType = ...,
         reason: builtins.str = ...,
+        epoch: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["begin_time", b"begin_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["begin_time", b"begin_time", "cause", b"cause", "reason", b"reason", "release", b"release", "who", b"who"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["begin_time", b"begin_time", "cause", b"cause", "epoch", b"epoch", "reason", b"reason", "release", b"release", "who", b"who"]) -> None: ...
 
 Global___Latch: typing_extensions.TypeAlias = Latch
 
@@ -895,7 +899,7 @@ class Port(google.protobuf.message.Message):
     observers: builtins.int
     """Number of observing sessions."""
     epoch: builtins.int
-    """The fencing number; commands of an older one are dropped."""
+    """The fencing number; commands of any other are dropped. It rises, also across restarts."""
     latched: builtins.bool
     """Whether program bytes are refused until the port is re-armed; `latch` says why."""
     held: builtins.bool
@@ -1236,7 +1240,7 @@ class Command(google.protobuf.message.Message):
     priority: Global___Priority.ValueType
     """How urgent it is."""
     epoch: builtins.int
-    """The port's epoch as last told; an older one is FENCED."""
+    """The port's epoch as last told; any other is FENCED."""
     offset: builtins.int
     """Offset of the first byte in the session's stream of command bytes; must follow on."""
     data: builtins.bytes
@@ -2048,14 +2052,20 @@ class RearmRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PORT_ID_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
+    epoch: builtins.int
+    """`Port.epoch` or `Port.latch.epoch` as the person saw it who decided; needed, since a stop that
+    came after it must not be undone.
+    """
     def __init__(
         self,
         *,
         port_id: builtins.str = ...,
+        epoch: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["port_id", b"port_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "port_id", b"port_id"]) -> None: ...
 
 Global___RearmRequest: typing_extensions.TypeAlias = RearmRequest
 

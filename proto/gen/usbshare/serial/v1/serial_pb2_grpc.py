@@ -118,7 +118,8 @@ class SerialServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Rearm(self, request, context):
-        """Releases the latch that an emergency stop left; needs the right to control the port.
+        """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
+        FAILED_PRECONDITION if another latched the port after the epoch that the request names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

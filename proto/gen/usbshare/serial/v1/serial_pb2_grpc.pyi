@@ -246,7 +246,9 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
     """Acts on the machine at once, ahead of every queue, with or without a session."""
 
     Rearm: _SerialServiceRearmType
-    """Releases the latch that an emergency stop left; needs the right to control the port."""
+    """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
+    FAILED_PRECONDITION if another latched the port after the epoch that the request names.
+    """
 
     SendRealtime: _SerialServiceSendRealtimeType
     """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
@@ -343,7 +345,9 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.serial.v1.serial_pb2.RearmRequest,
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.RearmResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.RearmResponse]]:
-        """Releases the latch that an emergency stop left; needs the right to control the port."""
+        """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
+        FAILED_PRECONDITION if another latched the port after the epoch that the request names.
+        """
 
     @abc.abstractmethod
     def SendRealtime(

@@ -1,0 +1,214 @@
+"""The latches of all ports, kept in the state folder: a restart forgets no stop.
+
+One file a port, read before any device is opened. A file keeps its size and is written over
+itself, which needs no room on a full disk. Each is forced to the disk: a laser may have a power
+supply of its own and outlive a reboot of the host. Whatever cannot be read counts as a latch; only
+a folder or file that is not there does not, since that is how a first start looks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from usbshare.common.paths import make_private
+from usbshare.serial_svc.latch import Latch, LatchCause, LatchRecord
+from usbshare.serial_svc.port_config import PortConfig
+
+log = logging.getLogger(__name__)
+
+NOTE_BYTES = 4096
+LONGEST_TEXT = 200
+LARGEST_EPOCH = 1 << 62
+WHO = "serial-svc"
+UNREADABLE = "whether the port was latched cannot be read"
+_PREFIX = "latch-"
+
+
+class Keeper(Protocol):
+    """Does blocking work in a thread: of each key the newest."""
+
+    def put(self, key: str, work: Callable[[], object]) -> None:
+        """Have work done soon; never waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one file says; `record` None if the port was not latched, `source` "" if unknown."""
+
+    path: Path
+    source: str
+    epoch: int
+    record: LatchRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the folder says; `trouble` is why it could not be read, empty if it could."""
+
+    notes: list[Note] = field(default_factory=list)
+    trouble: str = ""
+
+
+def read_notes(folder: Path, utc: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Found:
+    """Read the folder; blocks. Raises nothing: what cannot be read counts as a latch."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.name.startswith(_PREFIX))
+    except FileNotFoundError:
+        return Found()
+    except OSError as error:
+        return Found(trouble=f"{folder}: {error.strerror or error}")
+    return Found([_read_note(path, utc()) for path in paths])
+
+
+class LatchNotes:
+    """Gives each port its latch, always the same one, and keeps what becomes of it.
+
+    Services of one host share the folder: a file is named by its `owner` and the port's id, and is
+    found again by that name, or by the device.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        owner: str,
+        found: Found,
+        keeper: Keeper,
+        utc: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._folder = folder
+        self._owner = owner
+        self._found = found
+        self._keeper = keeper
+        self._utc = utc
+        self._latches: dict[str, Latch] = {}
+        self._configs: dict[str, PortConfig] = {}
+
+    def of(self, config: PortConfig) -> Latch:
+        """Return the latch of a port."""
+        self._configs[config.id] = config
+        latch = self._latches.get(config.id)
+        if latch is None:
+            latch = self._latches[config.id] = self._make(config)
+        return latch
+
+    def _make(self, config: PortConfig) -> Latch:
+        own = self._path(config.id)
+        matching = [note for note in self._found.notes if _is_about(note, own, config)]
+        # Past every epoch before it; the time is, where none can be read.
+        epoch = max(int(self._utc().timestamp()), *(note.epoch + 1 for note in matching), 1)
+        record = _latest(note.record for note in matching)
+        if record is not None:
+            record = replace(record, epoch=min(record.epoch, epoch) or epoch)
+        if self._found.trouble:
+            record = LatchRecord(WHO, f"{UNREADABLE}: {self._found.trouble}", self._utc(), epoch)
+        if record is not None:
+            log.warning("port '%s' is latched by a stop: %s", config.id, record)
+        others = [note.path for note in matching if note.path != own]
+
+        def keep(latch: Latch) -> None:
+            text = _text_of(self._configs[config.id], latch)
+            self._keeper.put(_key(config.id), lambda: _write(self._folder, own, text, others))
+
+        made = Latch(epoch, record, keep, self._utc)
+        made.keep()
+        return made
+
+    def _path(self, port_id: str) -> Path:
+        return self._folder / f"{_PREFIX}{self._owner}-{port_id}"
+
+
+def _is_about(note: Note, own: Path, config: PortConfig) -> bool:
+    """Return whether a note is this port's: by its name, or by its device under any name."""
+    if note.path == own:
+        return True
+    if not note.source:  # damaged: only its name is known
+        return note.path.name.endswith(f"-{config.id}")
+    # Simulated machines have no identity but their port's.
+    return note.source == config.source[:LONGEST_TEXT] and not note.source.startswith("sim:")
+
+
+def _key(port_id: str) -> str:
+    return f"latch {port_id}"
+
+
+def _latest(records: Iterable[LatchRecord | None]) -> LatchRecord | None:
+    return max((each for each in records if each), key=lambda record: record.at, default=None)
+
+
+def _text_of(config: PortConfig, latch: Latch) -> bytes:
+    record = latch.record
+    said: dict[str, Any] = {
+        "port": config.id,
+        "source": config.source[:LONGEST_TEXT],
+        "epoch": latch.epoch,
+        "latched": None,
+    }
+    if record is not None:
+        said["latched"] = {
+            "by": record.who[:LONGEST_TEXT],
+            "reason": record.why[:LONGEST_TEXT],
+            "at": record.at.isoformat(),
+            "epoch": record.epoch,
+            "cause": record.cause.value,
+        }
+    text = json.dumps(said, ensure_ascii=False).encode(errors="replace")
+    return text[: NOTE_BYTES - 1].ljust(NOTE_BYTES - 1) + b"\n"
+
+
+def _read_note(path: Path, now: datetime) -> Note:
+    try:
+        with path.open("rb") as file:
+            said = json.loads(file.read(NOTE_BYTES))
+        record = _record_of(said["latched"])
+        return Note(path, str(said["source"]), _epoch_of(said["epoch"]), record)
+    except OSError as error:
+        why = error.strerror or str(error)
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+        why = "it is damaged"
+    log.error("%s cannot be read: %s: its port counts as latched", path, why)
+    return Note(path, "", 0, LatchRecord(WHO, f"{UNREADABLE}: {path}: {why}", now, 0))
+
+
+def _record_of(said: Any) -> LatchRecord | None:
+    if said is None:
+        return None
+    at = datetime.fromisoformat(said["at"]).astimezone(UTC)
+    epoch, cause = _epoch_of(said["epoch"]), LatchCause(said["cause"])
+    return LatchRecord(str(said["by"]), str(said["reason"]), at, epoch, cause)
+
+
+def _epoch_of(said: Any) -> int:
+    epoch = int(said)
+    if not 0 <= epoch < LARGEST_EPOCH:
+        raise ValueError(f"epoch {epoch} is out of range")
+    return epoch
+
+
+def _write(folder: Path, path: Path, text: bytes, others: list[Path]) -> None:
+    """Write a note and remove those that it takes the place of; raises OSError."""
+    make_private(folder)
+    is_new = not path.exists()
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as file:
+        file.write(text)
+        os.fsync(file.fileno())
+    if is_new:
+        _sync(folder)
+    for other in others:
+        other.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    with suppress(OSError):  # Windows opens no folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
