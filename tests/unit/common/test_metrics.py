@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -48,8 +49,8 @@ def test_a_scrape_gets_the_figures() -> None:
 
 
 def test_who_asks_in_numbers_waits_and_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    paused = []
-    monkeypatch.setattr(metrics.time, "sleep", paused.append)
+    paused: list[float] = []
+    monkeypatch.setattr(time, "sleep", paused.append)
     port, gauge = free_port("127.0.0.1"), Gauge()
     serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, gauge)
     gauge.threads.clear()
