@@ -8,7 +8,6 @@ from usbshare.common.errors import DeviceError, NotSupportedError
 from usbshare.common.line import (
     Completion,
     DeviceListener,
-    Done,
     LineSettings,
     ModemLines,
 )
@@ -105,17 +104,15 @@ class FakeDevice:
     def lines(self) -> ModemLines:
         return ModemLines(cts=True) if self.has_modem_lines else ModemLines()
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
         if not self.has_modem_lines:
             raise NotSupportedError("the fake has no modem lines")
         for name, value in (("dtr", dtr), ("rts", rts)):
             if value is not None:
                 self.line_log.append((name, value))
-        return Done()
 
-    def set_break(self, *, on: bool) -> Done:
+    def set_break(self, *, on: bool) -> None:
         self.line_log.append(("break", on))
-        return Done()
 
     async def close(self) -> None:
         self.is_open = False

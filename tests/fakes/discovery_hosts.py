@@ -15,7 +15,8 @@ from typing import Any
 import grpc
 
 from fakes.processes import Process, running
-from usbshare.common.tls import ClientBundle, channel_credentials
+from usbshare.common.channel import channel_credentials
+from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 

@@ -19,7 +19,7 @@ from usbshare.common.access.rights import Right, implied
 from usbshare.common.certificates import new_key
 from usbshare.common.errors import DeviceError
 from usbshare.common.pki.requests import new_request
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.serial.v1 import serial_pb2 as serial

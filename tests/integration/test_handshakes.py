@@ -47,8 +47,8 @@ from fakes.processes import Process, run, serial_service
 from fakes.waiting import until
 from usbshare.common.channel import Target, open_channel, parse_target
 from usbshare.common.diagnose import why_unreachable
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.site import Site
-from usbshare.common.status import error_from_rpc
 from usbshare.common.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub

@@ -25,7 +25,7 @@ from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.common.access.second_factor import SecondFactors
 from usbshare.common.errors import ConfirmationNeededError
 from usbshare.common.pki.identities import registry_path, revoke
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.serial.v1 import serial_pb2 as serial

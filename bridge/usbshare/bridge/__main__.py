@@ -1,12 +1,36 @@
 """Where the console script begins: the environment first, then all else."""
 
+import sys
+
 from usbshare.base.standard_streams import ensure_standard_streams
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.bridge.stop_arguments import is_stop
 
 
 def main() -> None:
     """Run the bridge's command line."""
     ensure_standard_streams()
+    if is_stop(sys.argv[1:]):
+        from usbshare.bridge.stop_guard import guarded_stop  # noqa: PLC0415 - only a stop needs it
+
+        guarded_stop(sys.argv[1:], _stop)
+    _run()
+
+
+def _stop() -> None:
+    from usbshare.common.grpc_environment import prepare_grpc_for_one_call  # noqa: PLC0415
+    from usbshare.common.open_files import allow_most_open_files  # noqa: PLC0415
+
+    allow_most_open_files()
+    prepare_grpc_for_one_call()
+    from usbshare.bridge.stop_now import stop_now  # noqa: PLC0415 - imports grpc
+
+    if not stop_now(sys.argv[1:]):
+        _run()
+
+
+def _run() -> None:
+    from usbshare.common.grpc_environment import prepare_grpc  # noqa: PLC0415 - `stop` is quicker
+
     prepare_grpc()
     from usbshare.bridge.cli import main as run  # noqa: PLC0415 - imports grpc
 

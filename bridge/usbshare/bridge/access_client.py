@@ -14,7 +14,7 @@ from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
 from usbshare.common.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 
 CALL_TIMEOUT_S = 10.0

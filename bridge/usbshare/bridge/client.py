@@ -13,17 +13,15 @@ from typing import Any
 import grpc
 
 from usbshare.bridge import convert
-from usbshare.bridge.messages import Event, Message, RemotePort, StopReport
-from usbshare.common.channel import Target, open_channel
+from usbshare.bridge.messages import Event, Message, RemotePort
+from usbshare.bridge.stop_client import CALL_TIMEOUT_S, StopClient
+from usbshare.common.channel import Target, Trust
 from usbshare.common.credit import Credit
-from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.profiles import StopAction
-from usbshare.common.status import error_from_rpc
-from usbshare.common.tls import ClientBundle
+from usbshare.common.errors import ConnectionRefusedByPeerError
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
-CALL_TIMEOUT_S = 5.0
 LEAST_LOOK_S = 0.5  # after a call that took all of its time
 
 _Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
@@ -78,13 +76,11 @@ class SessionStream:
         self._call.cancel()
 
 
-class SerialClient:
+class SerialClient(StopClient):
     """A connection of its own to one service."""
 
-    def __init__(self, target: Target, bundle: ClientBundle | None) -> None:
-        self.target = target
-        self._bundle = bundle
-        self._channel = open_channel(target, bundle)
+    def __init__(self, target: Target, bundle: Trust | None) -> None:
+        super().__init__(target, bundle)
         self._stub = SerialServiceStub(self._channel)
 
     async def list_ports(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemotePort]:
@@ -124,22 +120,6 @@ class SerialClient:
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # `receive` says why
             await call.write(request)
         return stream
-
-    async def stop(
-        self,
-        port_id: str,
-        action: StopAction,
-        reason: str = "",
-        timeout_s: float = CALL_TIMEOUT_S,
-    ) -> StopReport:
-        """Stop the machine, whoever holds the port; returns what that did and how long it took."""
-        request = convert.stop_request(port_id, action, reason)
-        start = time.monotonic()
-        try:
-            reply = await self._stub.Stop(request, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        return convert.stop_report(reply, time.monotonic() - start)
 
     async def get_port(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> RemotePort:
         """Return one port; an empty id means the only one there is."""
@@ -207,23 +187,6 @@ class SerialClient:
             state = self._channel.get_state(try_to_connect=True)
             tell(_STATES.get(state, ConnectionState.CONNECTING))
             await self._channel.wait_for_state_change(state)
-
-    async def explain(
-        self, error: grpc.aio.AioRpcError, timeout_s: float = CALL_TIMEOUT_S
-    ) -> UsbshareError:
-        """Return why an RPC failed; looks closer where gRPC only says that it did."""
-        explained = error_from_rpc(error)
-        if not isinstance(explained, ConnectionRefusedByPeerError):
-            return explained
-        # It loads half of TLS, which a stop must not wait for.
-        from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415
-
-        why = await why_unreachable(self.target, self._bundle, timeout_s)
-        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._channel.close()
 
 
 def short_reason(error: BaseException) -> str:

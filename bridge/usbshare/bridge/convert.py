@@ -11,10 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from usbshare.bridge import messages as m
 from usbshare.common.credit import Credit
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
-from usbshare.common.profiles import BY_NAME, RAW, Priority, StopAction
+from usbshare.common.profiles import BY_NAME, RAW, Priority
 from usbshare.serial.v1 import serial_pb2 as pb
-
-LONGEST_REASON_BYTES = 200
 
 _PARITIES = {
     Parity.NONE: pb.PARITY_NONE,
@@ -34,12 +32,6 @@ _PRIORITIES = {
     Priority.HIGH: pb.PRIORITY_HIGH,
     Priority.NORMAL: pb.PRIORITY_NORMAL,
     Priority.LOW: pb.PRIORITY_LOW,
-}
-_STOP_ACTIONS = {
-    StopAction.HOLD: pb.STOP_ACTION_HOLD,
-    StopAction.SAFETY_DOOR: pb.STOP_ACTION_SAFETY_DOOR,
-    StopAction.RESUME: pb.STOP_ACTION_RESUME,
-    StopAction.EMERGENCY_STOP: pb.STOP_ACTION_EMERGENCY_STOP,
 }
 _PARITY_OF = {code: parity for parity, code in _PARITIES.items()}
 _STOP_BITS_OF = {code: bits for bits, code in _STOP_BITS.items()}
@@ -120,26 +112,6 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         held=port.held,
         low_latency=port.low_latency if port.HasField("low_latency") else None,
         latch=_latch(port.latch) if port.HasField("latch") else None,
-    )
-
-
-def stop_request(port_id: str, action: StopAction, reason: str) -> pb.StopRequest:
-    """Return the request for a stop; a reason too long for the log is cut."""
-    short = reason.encode()[:LONGEST_REASON_BYTES].decode(errors="ignore")
-    return pb.StopRequest(port_id=port_id, action=_STOP_ACTIONS[action], reason=short)
-
-
-def stop_report(reply: pb.StopResponse, round_trip_s: float) -> m.StopReport:
-    """Return what a stop did."""
-    return m.StopReport(
-        epoch=reply.epoch,
-        latched=reply.latched,
-        sent=reply.sent,
-        fenced_commands=reply.fenced_commands,
-        receive_time=reply.receive_time.ToDatetime(UTC),
-        write_delay_s=_seconds(reply.write_delay),
-        drain_delay_s=_seconds(reply.drain_delay) if reply.HasField("drain_delay") else None,
-        round_trip_s=round_trip_s,
     )
 
 

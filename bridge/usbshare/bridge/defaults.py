@@ -5,7 +5,6 @@ Settings are validated by pydantic, which takes its time to import: they are rea
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -153,6 +152,8 @@ class UrgentDefaults(Defaults):
         """What `[bridge]` sets, as far as it can be read."""
         if self.path is None:
             return {}
+        import tomllib  # noqa: PLC0415 - only where there is a file
+
         try:
             found = tomllib.loads(self.path.read_text(encoding="utf-8")).get("bridge")
         except (OSError, ValueError) as error:

@@ -13,7 +13,7 @@ from usbshare.access.v1.access_pb2_grpc import EnrolmentServiceStub
 from usbshare.common import certificates
 from usbshare.common.channel import Target
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 
 CALL_TIMEOUT_S = 15.0
 

@@ -118,20 +118,6 @@ class RemotePort:
 
 
 @dataclass(frozen=True, slots=True)
-class StopReport:
-    """What a stop did. Delays run from the service receiving it; None where nobody can tell."""
-
-    epoch: int
-    latched: bool
-    sent: bytes
-    fenced_commands: int
-    receive_time: datetime
-    write_delay_s: float
-    drain_delay_s: float | None
-    round_trip_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class OpenedEvent:
     """The session stands; if `resumed`, the one whose token we sent, of which nothing was lost.
 

@@ -10,7 +10,7 @@ from usbshare.common.diagnose import why_unreachable
 from usbshare.common.discovery.counters import SourceStats
 from usbshare.common.discovery.instance import Source
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -57,6 +56,8 @@ class StateFile:
 
     def save(self, last: LastUsed) -> None:
         """Write it in one step, with what other versions noted there; a failure is a warning."""
+        import json  # noqa: PLC0415 - a stop that needs no memory does not wait for it
+
         content = {**self._read(), **asdict(last)}
         try:
             make_private(self._path.parent)
@@ -99,6 +100,8 @@ def _object_in(path: Path) -> dict[str, Any]:
     """Return the file's JSON object; raises OSError, and ValueError where it holds none."""
     with path.open("rb") as file:
         text = file.read(MOST_BYTES + 1)
+    import json  # noqa: PLC0415 - see above
+
     if len(text) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES} bytes")
     try:

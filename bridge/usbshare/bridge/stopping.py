@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import shlex
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from usbshare.bridge.messages import RemotePort, StopReport
+from usbshare.bridge.stop_report import StopReport
 from usbshare.common.channel import Target
-from usbshare.common.errors import ConnectionRefusedByPeerError, DeviceError, UsbshareError
-from usbshare.common.profiles import StopAction
+from usbshare.common.errors import NotSupportedError, UsbshareError
+from usbshare.common.stop_actions import StopAction
+
+if TYPE_CHECKING:
+    from usbshare.bridge.messages import RemotePort
 
 NAME_TIMEOUT_S = 1.0
-NOTHING_SENT = (
-    "SENT NOTHING, since the port's profile has no bytes for it: "
-    "use the machine's own emergency stop"
-)
+NOTHING_SENT = "SENT NOTHING, since the port's profile has no bytes for it"
 
 
-class StopClient(Protocol):
-    """What is needed of a connection to a service."""
+class StopCalls(Protocol):
+    """What a stop needs of a connection to a service."""
 
     target: Target
 
     async def stop(self, port_id: str, action: StopAction, reason: str = "") -> StopReport:
         """Stop the machine."""
         ...
+
+    async def only_port(self, timeout_s: float) -> str:
+        """Return the id of the service's port, empty where it has another number of them."""
+        ...
+
+
+class StopClient(StopCalls, Protocol):
+    """What re-arming needs of a connection to a service."""
 
     async def rearm(self, port_id: str, epoch: int) -> int:
         """Release the latch of the stop that was seen, in that epoch."""
@@ -34,20 +42,21 @@ class StopClient(Protocol):
         """Return one port; an empty id means the only one there is."""
         ...
 
-    async def list_ports(self, timeout_s: float) -> list[RemotePort]:
-        """Return the service's ports."""
-        ...
 
+async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str) -> str:
+    """Stop the machine and return a line about it.
 
-async def stop(client: StopClient, port_id: str, action: StopAction, reason: str) -> str:
-    """Stop the machine and return a line about it; raises UsbshareError, with what to do then."""
-    try:
-        report = await client.stop(port_id, action, reason)
-    except (ConnectionRefusedByPeerError, DeviceError) as error:
-        raise _unconfirmed(action, error) from error
+    Raises UsbshareError where it is not confirmed, also where the service had nothing to send.
+    """
+    report = await client.stop(port_id, action, reason)
     name = await _name_of(client, port_id)
-    line = f"{action.value} on {name}: {_what_was_done(action, report)}; {_times(report)}"
-    return f"{line}; {_what_now(client, port_id, action, report)}"
+    line = (
+        f"{action.value} on {name}: {_what_was_done(action, report)}; {_times(report)}; "
+        f"{_what_now(client, port_id, action, report)}"
+    )
+    if not report.sent:
+        raise NotSupportedError(line)
+    return line
 
 
 async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> str:
@@ -66,20 +75,15 @@ async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> str
     return f"port '{port.id}' takes programs again (epoch {epoch}); {stopped}"
 
 
-def _unconfirmed(action: StopAction, error: UsbshareError) -> UsbshareError:
-    remedy = "" if action is StopAction.RESUME else "; use the machine's own emergency stop"
-    return type(error)(f"{action.value} is not confirmed: {error}{remedy}")
-
-
-async def _name_of(client: StopClient, port_id: str) -> str:
+async def _name_of(client: StopCalls, port_id: str) -> str:
     """Return how to call the port; asks only after the stop, since that must not wait."""
     if port_id:
         return f"port '{port_id}'"
     try:
-        ports = await client.list_ports(NAME_TIMEOUT_S)
+        only = await client.only_port(NAME_TIMEOUT_S)
     except UsbshareError:
-        return "the host's port"
-    return f"port '{ports[0].id}'" if len(ports) == 1 else "the host's port"
+        only = ""
+    return f"port '{only}'" if only else "the host's port"
 
 
 def _what_was_done(action: StopAction, report: StopReport) -> str:
@@ -100,7 +104,7 @@ def _times(report: StopReport) -> str:
     return ", ".join(parts)
 
 
-def _what_now(client: StopClient, port_id: str, action: StopAction, report: StopReport) -> str:
+def _what_now(client: StopCalls, port_id: str, action: StopAction, report: StopReport) -> str:
     target = shlex.quote(client.target.name or str(client.target))
     where = f"--target {target}" + (f" --port {port_id}" if port_id else "")
     if report.latched:

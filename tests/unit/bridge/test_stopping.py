@@ -9,14 +9,10 @@ import pytest
 
 from fakes.remote import REMOTE
 from usbshare.bridge import stopping
-from usbshare.bridge.messages import RemoteLatch, RemotePort, StopReport
+from usbshare.bridge.messages import RemoteLatch, RemotePort
+from usbshare.bridge.stop_report import StopReport
 from usbshare.common.channel import Target
-from usbshare.common.errors import (
-    ConnectionRefusedByPeerError,
-    DeviceError,
-    NotFoundError,
-    UsbshareError,
-)
+from usbshare.common.errors import NotFoundError, NotSupportedError, UsbshareError
 from usbshare.common.profiles import StopAction
 
 REPORT = StopReport(
@@ -39,6 +35,7 @@ class Client:
     def __init__(self, report: StopReport = REPORT, *, fails: UsbshareError | None = None) -> None:
         self.report = report
         self.fails = fails
+        self.only = "laser"
         self.ports = [REMOTE]
         self.asked: list[object] = []
 
@@ -58,11 +55,11 @@ class Client:
         self.asked.append(("port", port_id))
         return self.ports[0]
 
-    async def list_ports(self, timeout_s: float) -> list[RemotePort]:
+    async def only_port(self, timeout_s: float) -> str:
         self.asked.append("list")
         if self.fails is not None:
             raise self.fails
-        return self.ports
+        return self.only
 
 
 async def test_an_emergency_stop_says_all_that_it_did() -> None:
@@ -94,7 +91,7 @@ async def test_the_ports_name_is_asked_for_only_after_the_stop() -> None:
 
 async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
     client = Client()
-    client.ports = []
+    client.only = ""
     line = await stopping.stop(client, "", StopAction.SAFETY_DOOR, "")
     assert line.startswith("safety door on the host's port: ")
 
@@ -106,7 +103,6 @@ async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
         (b"\nM112\n", "sent M112"),
         (b"\nM410\nM5\n", "sent M410, M5"),
         (b"\x01\x02", "sent 0x01 0x02"),
-        (b"", "SENT NOTHING"),
     ],
 )
 async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> None:
@@ -114,23 +110,14 @@ async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> N
     assert f": {shown}" in await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")
 
 
-@pytest.mark.parametrize("failure", [ConnectionRefusedByPeerError, DeviceError])
-async def test_a_stop_that_nobody_confirms_names_the_last_resort(
-    failure: type[UsbshareError],
-) -> None:
-    client = Client(fails=failure("laser:50051 does not answer"))
-    with pytest.raises(failure) as caught:
-        await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")
-    assert str(caught.value) == (
-        "emergency stop is not confirmed: laser:50051 does not answer; "
-        "use the machine's own emergency stop"
+async def test_a_stop_that_sent_nothing_is_a_failure() -> None:
+    nothing = Client(replace(REPORT, sent=b""))
+    with pytest.raises(NotSupportedError) as caught:
+        await stopping.stop(nothing, "laser", StopAction.EMERGENCY_STOP, "")
+    assert str(caught.value).startswith(
+        "emergency stop on port 'laser': SENT NOTHING, since the port's profile has no bytes "
+        "for it, fenced 12 commands; "
     )
-
-
-async def test_a_resume_that_fails_stops_nobody() -> None:
-    client = Client(fails=DeviceError("gone"))
-    with pytest.raises(DeviceError, match=r"^resume is not confirmed: gone$"):
-        await stopping.stop(client, "laser", StopAction.RESUME, "")
 
 
 async def test_a_refusal_is_told_as_it_is() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from usbshare.common import errors
 from usbshare.common.errors import UsbshareError
-from usbshare.common.status import code_of, error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
+from usbshare.common.status import code_of
 
 ON_THE_WIRE = {
     errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -20,7 +21,6 @@ ON_THE_WIRE = {
     errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
-    errors.DeviceAbsentError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
     errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,

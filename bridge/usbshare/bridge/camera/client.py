@@ -14,11 +14,13 @@ from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.common.channel import VIDEO_KEEPALIVE, Target, open_channel
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.status import error_from_rpc
+from usbshare.common.other_service import name_other_service
+from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.tls import ClientBundle
 
 CAMERA_PORT = 50052
 CALL_TIMEOUT_S = 5.0
+OUR_SERVICE = "usbshare.camera.v1.CameraService"
 SNAPSHOT_TIMEOUT_S = 15.0  # a camera that must be opened first takes seconds
 MOST_FRAME_BYTES = 16 * 1024 * 1024
 
@@ -105,6 +107,8 @@ class CameraClient:
         self, error: grpc.aio.AioRpcError, timeout_s: float = CALL_TIMEOUT_S
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
+        if is_of_another_service(error):
+            return await name_other_service(self._channel, self.target, OUR_SERVICE)
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
             return explained

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from usbshare.common.channel import Target, open_channel
 from usbshare.common.diagnose import why_unreachable
 from usbshare.common.errors import ConnectionRefusedByPeerError
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 
 CALL_S = 3.0

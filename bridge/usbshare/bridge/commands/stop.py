@@ -11,6 +11,7 @@ from usbshare.bridge import stopping
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.stop_guard import tell
 from usbshare.common.channel import Target
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.profiles import StopAction
@@ -51,6 +52,7 @@ def stop(
         raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
     if epoch is not None and not rearm:
         raise click.UsageError("'--epoch' names what '--rearm' undoes; give both.")
+    port = port or (context.parent.params["port"] if context.parent is not None else "")
     where, trust = connection(context, target, bundle, insecure)
     actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}
     asked = (action for action, is_asked in actions.items() if is_asked)
@@ -66,12 +68,12 @@ def stop(
         )
 
     try:
-        click.echo(stop_at(port))
+        tell(stop_at(port))
     except InvalidArgumentError:
         # Only a host with several ports asks which: nothing must stand in the way of the others.
         if port or not (usual := port_or_default(context, port, where)):
             raise
-        click.echo(stop_at(usual))
+        tell(stop_at(usual))
 
 
 async def _stop(

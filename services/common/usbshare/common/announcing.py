@@ -16,8 +16,8 @@ from usbshare.common.discovery.instance import Endpoint, Kind
 from usbshare.common.discovery.reach import is_reachable
 from usbshare.common.discovery.settings import DISCOVERY_PORT, DiscoveryTable
 from usbshare.common.errors import ConfigError
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.site import Site
-from usbshare.common.status import error_from_rpc
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub

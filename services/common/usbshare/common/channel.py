@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 import grpc
 
 from usbshare.common.addresses import join_host_port, split_host_port
 from usbshare.common.errors import InvalidArgumentError
-from usbshare.common.tls import ClientBundle, channel_credentials
 
 DEFAULT_PORT = 50051
 _EXAMPLE = f"laser:{DEFAULT_PORT}"
@@ -59,6 +60,30 @@ _CLIENT: tuple[tuple[str, int], ...] = (
 MOST_MESSAGE_BYTES = 1024 * 1024
 
 
+class Trust(Protocol):
+    """What a client shows and trusts, as PEM, and the file that it is from."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def key(self) -> bytes:
+        """The private key."""
+        ...
+
+    @property
+    def chain(self) -> bytes:
+        """The certificate that is shown."""
+        ...
+
+    @property
+    def authorities(self) -> bytes:
+        """The certificates of the authorities that are trusted."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a service listens.
@@ -96,7 +121,7 @@ def parse_target(text: str, default_port: int = DEFAULT_PORT) -> Target:
 
 def open_channel(
     target: Target,
-    bundle: ClientBundle | None,
+    bundle: Trust | None,
     own_connection: bool = True,
     keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
     most_message_bytes: int = MOST_MESSAGE_BYTES,
@@ -121,6 +146,11 @@ def open_channel(
     if target.certified_name != target.host:
         options = (*options, ("grpc.ssl_target_name_override", target.certified_name))
     return grpc.aio.secure_channel(uri, channel_credentials(bundle), options)
+
+
+def channel_credentials(bundle: Trust) -> grpc.ChannelCredentials:
+    """Return credentials that trust the bundle's authorities only and show its certificate."""
+    return grpc.ssl_channel_credentials(bundle.authorities, bundle.key, bundle.chain)
 
 
 async def until_connected(channel: grpc.aio.Channel) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import mmap
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _WANTED = {
     "GRPC_DNS_RESOLVER": "native",  # resolve names as other programs do, `.local` too
@@ -25,6 +26,11 @@ def prepare_grpc() -> None:
     _set_defaults()
     if "GRPC_EXPERIMENTS" not in os.environ and _core_knows(_EVENT_ENGINE):
         os.environ["GRPC_EXPERIMENTS"] = _OLDER_POLLER
+
+
+def prepare_grpc_for_one_call() -> None:
+    """Set what nobody has set, for a process that makes one call and looks at no file before."""
+    _set_defaults()
 
 
 def prepare_grpc_to_serve() -> None:
@@ -59,6 +65,8 @@ def traces_handshakes() -> bool:
 
 def _core_knows(experiments: tuple[str, ...]) -> bool:
     """Tell whether the installed gRPC has these experiments; it complains of others aloud."""
+    import mmap  # noqa: PLC0415 - a stop does not wait for it
+
     core = _core_library()
     if core is None:
         return False
@@ -67,6 +75,9 @@ def _core_knows(experiments: tuple[str, ...]) -> bool:
 
 
 def _core_library() -> Path | None:
+    import importlib.util  # noqa: PLC0415 - see above
+    from pathlib import Path  # noqa: PLC0415
+
     spec = importlib.util.find_spec("grpc")
     if spec is None or spec.origin is None:
         return None

@@ -5,11 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
-import warnings
 from pathlib import Path
-
-import platformdirs
 
 from usbshare.common.errors import ConfigError
 
@@ -24,7 +20,11 @@ STATE_FOLDER = "state"
 def config_folder() -> Path:
     """Return where settings and certificates are: USBSHARE_HOME or the user's; need not exist."""
     home = os.environ.get(HOME_VARIABLE)
-    return Path(home).expanduser() if home else platformdirs.user_config_path("usbshare")
+    if home:
+        return Path(home).expanduser()
+    import platformdirs  # noqa: PLC0415 - a stop does not wait for it
+
+    return platformdirs.user_config_path("usbshare")
 
 
 def settings_path() -> Path:
@@ -56,6 +56,8 @@ def state_folder() -> Path:
     home = os.environ.get(HOME_VARIABLE)
     if home:
         return Path(home).expanduser() / STATE_FOLDER
+    import platformdirs  # noqa: PLC0415 - a stop does not wait for it
+
     return platformdirs.user_state_path("usbshare")
 
 
@@ -96,6 +98,8 @@ def require_writable(path: Path, size: int) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     real = path.resolve()
+    import tempfile  # noqa: PLC0415 - a stop does not wait for it
+
     descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
     try:
         with open(descriptor, "wb") as file:
@@ -107,6 +111,8 @@ def require_writable(path: Path, size: int) -> None:
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
+    import tempfile  # noqa: PLC0415 - a stop does not wait for it
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as file:
@@ -126,6 +132,10 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def _user_runtime_path() -> Path:
+    import warnings  # noqa: PLC0415 - a stop does not wait for it
+
+    import platformdirs  # noqa: PLC0415 - a stop does not wait for it
+
     with warnings.catch_warnings():
         # platformdirs warns where nobody is logged in (containers); what it chose is checked later.
         warnings.simplefilter("ignore")
@@ -143,6 +153,8 @@ def _fallback_folder() -> Path:
 
 
 def _fallback_path() -> Path:
+    import tempfile  # noqa: PLC0415 - a stop does not wait for it
+
     return Path(tempfile.gettempdir()) / f"usbshare-{_own_uid()}"
 
 

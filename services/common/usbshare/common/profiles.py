@@ -9,9 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 from usbshare.common.errors import NotSupportedError
+from usbshare.common.stop_actions import StopAction
+
+__all__ = [
+    "BY_NAME",
+    "GRBL",
+    "GRBL_RESET",
+    "MARLIN",
+    "RAW",
+    "Priority",
+    "Profile",
+    "Recogniser",
+    "Split",
+    "StopAction",
+    "StopPlan",
+]
 
 
 class Priority(IntEnum):
@@ -21,15 +36,6 @@ class Priority(IntEnum):
     HIGH = 1
     NORMAL = 5
     LOW = 10
-
-
-class StopAction(Enum):
-    """What a stop does."""
-
-    HOLD = "hold"
-    SAFETY_DOOR = "safety door"
-    RESUME = "resume"
-    EMERGENCY_STOP = "emergency stop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from usbshare.common import errors
 from usbshare.common.errors import UsbshareError
+from usbshare.common.rpc_errors import CODES, NAME_KEY
 from usbshare.common.rpc_handlers import (
     Behaviour,
     Context,
@@ -22,46 +23,11 @@ from usbshare.common.rpc_handlers import (
 
 _log = logging.getLogger(__name__)
 _INTERNAL_TEXT = "internal error; see the service's log"
-# Several errors share a code; this trailing metadatum tells a client which one it was.
-_NAME_KEY = "usbshare-error"
-
-_CODES: dict[type[UsbshareError], grpc.StatusCode] = {
-    errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
-    errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
-    errors.DeviceAbsentError: grpc.StatusCode.UNAVAILABLE,
-    errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
-    errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
-    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
-    errors.NotSupportedError: grpc.StatusCode.UNIMPLEMENTED,
-}
-_NAMED = {error.__name__: error for error in _CODES}
-_UNNAMED: dict[grpc.StatusCode, type[UsbshareError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
-    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.LimitError,
-    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
-    grpc.StatusCode.UNAUTHENTICATED: errors.PermissionDeniedError,
-    grpc.StatusCode.UNIMPLEMENTED: errors.NotSupportedError,
-    grpc.StatusCode.UNAVAILABLE: errors.ConnectionRefusedByPeerError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: errors.ConnectionRefusedByPeerError,
-}
 
 
 def code_of(error: UsbshareError) -> grpc.StatusCode:
     """Return the status of a domain error; INTERNAL for those that must not reach a client."""
-    return _CODES.get(type(error), grpc.StatusCode.INTERNAL)
-
-
-def error_from_rpc(error: grpc.aio.AioRpcError) -> UsbshareError:
-    """Return the domain error that a failed RPC stands for, with the service's text."""
-    kind = _named_kind(error) or _UNNAMED.get(error.code(), UsbshareError)
-    return kind(error.details() or error.code().value[1])
+    return CODES.get(type(error), grpc.StatusCode.INTERNAL)
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
@@ -118,7 +84,7 @@ async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
         _log.error("%s failed", method, exc_info=error)
         await context.abort(code, _INTERNAL_TEXT)
     name = type(domain).__name__
-    await context.abort(code, str(domain), ((_NAME_KEY, name),))
+    await context.abort(code, str(domain), ((NAME_KEY, name),))
 
 
 def _domain_error(error: BaseException) -> UsbshareError | None:
@@ -133,9 +99,3 @@ def _domain_error(error: BaseException) -> UsbshareError | None:
 def _is_unimplemented(context: Context) -> bool:
     # Set by the generated base just before it raises; our own NotImplementedError is a bug.
     return context.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-def _named_kind(error: grpc.aio.AioRpcError) -> type[UsbshareError] | None:
-    metadata = error.trailing_metadata()
-    name = None if metadata is None else metadata.get(_NAME_KEY)
-    return _NAMED.get(name) if isinstance(name, str) else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from usbshare.common.site import Site
 
 _log = logging.getLogger(__name__)
+MOST_BUNDLE_BYTES = 1024 * 1024
 # What to do about a certificate that is missing or good for nothing.
 ENROL = (
     "let the host invite this computer "
@@ -91,11 +92,6 @@ class ClientBundle:
         return any(certificates.is_issued_by(own, authority) for authority in authorities)
 
 
-def channel_credentials(bundle: ClientBundle) -> grpc.ChannelCredentials:
-    """Return credentials that trust the bundle's authority only and show its certificate."""
-    return grpc.ssl_channel_credentials(bundle.authorities, bundle.key, bundle.chain)
-
-
 def ssl_context(bundle: ClientBundle) -> ssl.SSLContext:
     """Return the same trust for the ssl module, which reads the bundle's file again."""
     context = ssl.create_default_context(cadata=bundle.authorities.decode("ascii"))
@@ -137,7 +133,8 @@ class _ServerFiles:
 
 def _read_bundle(path: Path) -> certificates.Bundle:
     try:
-        bundle = certificates.load_bundle(path.read_bytes())
+        with path.open("rb") as file:
+            bundle = certificates.load_bundle(file.read(MOST_BUNDLE_BYTES))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no client certificate at {path}: {ENROL}") from error
     except OSError as error:

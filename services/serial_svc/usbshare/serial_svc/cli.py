@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
     from usbshare.serial_svc.simulate import simulate_on_pty  # noqa: PLC0415
 
     with suppress(KeyboardInterrupt):
-        run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
+        asyncio.run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from usbshare.common.discovery.catalogue import Catalogue
 from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Observation, Source
 from usbshare.common.discovery.reach import is_loopback_host
 from usbshare.common.discovery.text import clean_name, clean_text
-from usbshare.common.status import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub

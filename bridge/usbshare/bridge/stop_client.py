@@ -1,0 +1,99 @@
+"""The calls to a serial service that a stop needs, with nothing else to import."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+
+from usbshare.bridge.stop_report import StopReport
+from usbshare.bridge.stop_wire import STOP, stop_report, stop_request
+from usbshare.common.channel import Target, Trust, open_channel
+from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
+from usbshare.common.stop_actions import StopAction
+
+if TYPE_CHECKING:
+    from usbshare.common.tls import ClientBundle
+
+CALL_TIMEOUT_S = 5.0
+LONGEST_REASON_BYTES = 200
+OUR_SERVICE = "usbshare.serial.v1.SerialService"
+
+
+class StopClient:
+    """A connection of its own to one service, for stops."""
+
+    def __init__(self, target: Target, bundle: Trust | None) -> None:
+        self.target = target
+        self._trust = bundle
+        self._channel = open_channel(target, bundle)
+
+    async def stop(
+        self,
+        port_id: str,
+        action: StopAction,
+        reason: str = "",
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> StopReport:
+        """Stop the machine, whoever holds the port; returns what that did and how long it took."""
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(STOP)
+        request = stop_request(port_id, action, _printable(reason))
+        start = time.monotonic()
+        try:
+            reply = await call(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        try:
+            return stop_report(reply, time.monotonic() - start)
+        except (ValueError, OverflowError) as error:
+            raise UsbshareError(f"{self.target} answers what is no answer: {error}") from error
+
+    async def only_port(self, timeout_s: float) -> str:
+        """Return the id of the service's port, empty where it has another number of them."""
+        # After the stop there is time for protobuf.
+        from usbshare.serial.v1 import serial_pb2 as pb  # noqa: PLC0415
+        from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub  # noqa: PLC0415
+
+        stub = SerialServiceStub(self._channel)
+        try:
+            reply = await stub.ListPorts(pb.ListPortsRequest(), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from error
+        return reply.ports[0].id if len(reply.ports) == 1 else ""
+
+    async def explain(
+        self, error: grpc.aio.AioRpcError, timeout_s: float = CALL_TIMEOUT_S
+    ) -> UsbshareError:
+        """Return why an RPC failed; looks closer where gRPC only says that it did."""
+        # What looks closer loads half of TLS, which a stop must not wait for.
+        if is_of_another_service(error):
+            from usbshare.common.other_service import name_other_service  # noqa: PLC0415
+
+            return await name_other_service(self._channel, self.target, OUR_SERVICE)
+        explained = error_from_rpc(error)
+        if not isinstance(explained, ConnectionRefusedByPeerError):
+            return explained
+        from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415
+
+        why = await why_unreachable(self.target, self._bundle(), timeout_s)
+        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    def _bundle(self) -> ClientBundle | None:
+        """Return the client's certificate read in full; a ConfigError says what is wrong."""
+        from usbshare.common.tls import ClientBundle  # noqa: PLC0415 - see `explain`
+
+        if self._trust is None or isinstance(self._trust, ClientBundle):
+            return self._trust
+        return ClientBundle.load(self._trust.path)
+
+
+def _printable(reason: str) -> str:
+    """Return a reason that every service takes: a stop must not fail for what it says."""
+    text = "".join(character if character.isprintable() else " " for character in reason)
+    return text.encode(errors="replace")[:LONGEST_REASON_BYTES].decode(errors="ignore")

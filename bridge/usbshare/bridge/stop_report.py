@@ -1,0 +1,20 @@
+"""What a stop did, as the service told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What a stop did. Delays run from the service receiving it; None where nobody can tell."""
+
+    epoch: int
+    latched: bool
+    sent: bytes
+    fenced_commands: int
+    receive_time: datetime
+    write_delay_s: float
+    drain_delay_s: float | None
+    round_trip_s: float

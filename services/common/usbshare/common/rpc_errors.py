@@ -1,0 +1,58 @@
+"""What a failed RPC stands for: the table of `status`, read from the client's side.
+
+It imports nothing but gRPC, since a stop comes by here.
+"""
+
+from __future__ import annotations
+
+import grpc
+
+from usbshare.common import errors
+from usbshare.common.errors import UsbshareError
+
+# Several errors share a code; this trailing metadatum tells a client which one it was.
+NAME_KEY = "usbshare-error"
+_NO_METHOD = "Method not found!"  # what gRPC says itself
+
+CODES: dict[type[UsbshareError], grpc.StatusCode] = {
+    errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
+    errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
+    errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotSupportedError: grpc.StatusCode.UNIMPLEMENTED,
+}
+_NAMED = {error.__name__: error for error in CODES}
+_UNNAMED: dict[grpc.StatusCode, type[UsbshareError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.LimitError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.PermissionDeniedError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotSupportedError,
+    grpc.StatusCode.UNAVAILABLE: errors.ConnectionRefusedByPeerError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.ConnectionRefusedByPeerError,
+}
+
+
+def error_from_rpc(error: grpc.aio.AioRpcError) -> UsbshareError:
+    """Return the domain error that a failed RPC stands for, with the service's text."""
+    kind = _named_kind(error) or _UNNAMED.get(error.code(), UsbshareError)
+    return kind(error.details() or error.code().value[1])
+
+
+def is_of_another_service(error: grpc.aio.AioRpcError) -> bool:
+    """Return whether the server has no such RPC at all: it is another service, or an older one."""
+    return error.code() is grpc.StatusCode.UNIMPLEMENTED and error.details() == _NO_METHOD
+
+
+def _named_kind(error: grpc.aio.AioRpcError) -> type[UsbshareError] | None:
+    metadata = error.trailing_metadata()
+    name = None if metadata is None else metadata.get(NAME_KEY)
+    return _NAMED.get(name) if isinstance(name, str) else None
