@@ -8,6 +8,7 @@ from usbshare.common.errors import DeviceError, NotSupportedError
 from usbshare.common.line import (
     Completion,
     DeviceListener,
+    Done,
     LineSettings,
     ModemLines,
 )
@@ -104,15 +105,17 @@ class FakeDevice:
     def lines(self) -> ModemLines:
         return ModemLines(cts=True) if self.has_modem_lines else ModemLines()
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
         if not self.has_modem_lines:
             raise NotSupportedError("the fake has no modem lines")
         for name, value in (("dtr", dtr), ("rts", rts)):
             if value is not None:
                 self.line_log.append((name, value))
+        return Done()
 
-    def set_break(self, *, on: bool) -> None:
+    def set_break(self, *, on: bool) -> Done:
         self.line_log.append(("break", on))
+        return Done()
 
     async def close(self) -> None:
         self.is_open = False

@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from fakes.waiting import until
+from usbshare.common import posix_control, posix_open
 from usbshare.common.errors import DeviceError, InvalidArgumentError, NotSupportedError
 from usbshare.common.line import (
     Completion,
@@ -31,10 +33,12 @@ from usbshare.common.line import (
 from usbshare.common.linux_tty import LinuxTty
 from usbshare.common.posix_device import PosixDevice
 from usbshare.common.threaded_device import ThreadedDevice
+from usbshare.common.tty_control import system_tty
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
 
 SETTINGS = LineSettings()
+DEADLINE_S = 20.0
 MAKERS: list[Callable[[str, LineSettings], Device]] = [PosixDevice, ThreadedDevice]
 
 
@@ -267,8 +271,7 @@ async def test_a_custom_baud_rate_takes_effect(
 ) -> None:
     async with opened(make(far.path, SETTINGS), Listener()) as device:
         assert (await device.configure(replace(SETTINGS, baud=250_000))).baud == 250_000
-        other = PosixDevice(far.path, SETTINGS)
-        assert other._control.read(far.master).baud == 250_000
+        assert system_tty().read(far.master).baud == 250_000
 
 
 @pytest.mark.parametrize(
@@ -341,8 +344,8 @@ async def test_a_pty_has_no_modem_lines_but_takes_a_break(
 ) -> None:
     async with opened(make(far.path, SETTINGS), Listener()) as device:
         assert device.lines() == ModemLines()
-        device.set_break(on=True)
-        device.set_break(on=False)
+        await device.set_break(on=True)
+        await device.set_break(on=False)
 
 
 async def test_lines_that_are_not_there_cannot_be_set(far: Far) -> None:
@@ -363,10 +366,132 @@ async def test_a_device_that_is_not_there_is_named(
         await make(str(tmp_path / "ttyUSB7"), SETTINGS).open(Listener())
 
 
+_HOLDS = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 async def test_a_held_device_is_busy(make: Callable[[str, LineSettings], Device], far: Far) -> None:
-    async with opened(make(far.path, SETTINGS), Listener()):
+    command = [sys.executable, "-c", _HOLDS, far.path]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:  # noqa: ASYNC220 - at once
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        far.release_slave()
         with pytest.raises(DeviceError, match="held by another program"):
             await make(far.path, SETTINGS).open(Listener())
+        holder.communicate()
+
+
+async def test_a_device_that_we_hold_ourselves_is_not_blamed_on_others(far: Far) -> None:
+    async with opened(PosixDevice(far.path, SETTINGS), Listener()):
+        with pytest.raises(DeviceError, match="open already in this very service"):
+            await PosixDevice(far.path, SETTINGS).open(Listener())
+
+
+async def test_an_adapter_that_answers_late_holds_up_nothing_but_its_own_requests(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As ftdi_sio and cp210x do, which ask the adapter: a control transfer, 5 s if it is sick.
+    answers = threading.Event()
+    lines = ModemLines(False, False, False, False, dtr=True, rts=True)
+
+    def late(_descriptor: int) -> ModemLines:
+        if threading.current_thread() is threading.main_thread():
+            raise AssertionError("asked on the event loop")
+        return lines if not is_open else (answers.wait(DEADLINE_S), lines)[1]
+
+    def set_late(_descriptor: int, **_: bool | None) -> None:
+        late(_descriptor)
+
+    is_open = False
+    monkeypatch.setattr(posix_open, "read_modem_lines", late)
+    monkeypatch.setattr(posix_control, "read_modem_lines", late)
+    monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
+    device, listener = PosixDevice(far.path, SETTINGS), Listener()
+    await device.open(listener)
+    is_open = True
+    setting = device.set_lines(dtr=False)
+    changing = asyncio.create_task(device.configure(replace(SETTINGS, baud=9600)))
+    await asyncio.sleep(0)
+    assert device.lines() == lines
+    assert device.write(b"x") == 0  # the kernel would hold the loop: it is told when it is over
+    closing = asyncio.create_task(device.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    answers.set()
+    await closing
+    with contextlib.suppress(DeviceError, asyncio.CancelledError):
+        await asyncio.gather(setting, changing)
+    assert not own_threads()
+
+
+async def test_what_is_written_while_settings_change_goes_out_afterwards(far: Far) -> None:
+    listener = Listener()
+    async with opened(PosixDevice(far.path, SETTINGS), listener) as device:
+        changing = asyncio.create_task(device.configure(replace(SETTINGS, baud=9600)))
+        await asyncio.sleep(0)
+        assert device.write(b"!") == 0
+        await changing
+        await until(lambda: listener.writable_calls)
+        assert device.write(b"!") == 1
+        await until(lambda: far.take() == b"!")
+
+
+async def test_a_close_that_waits_for_output_holds_up_nobody(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # tty_port_close_start (drivers/tty/tty_port.c) waits 30 s for a device that takes nothing.
+    has_left, real_close = threading.Event(), os.close
+
+    def close_late(descriptor: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise AssertionError("closed on the event loop")
+        assert has_left.wait(DEADLINE_S)
+        real_close(descriptor)
+
+    device = PosixDevice(far.path, SETTINGS)
+    await device.open(Listener())
+    monkeypatch.setattr(os, "close", close_late)
+    closing = asyncio.create_task(device.close())
+    await asyncio.sleep(0)
+    with pytest.raises(DeviceError, match="is not open"):
+        device.write(b"x")
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    again = asyncio.create_task(device.close())
+    await asyncio.sleep(0.05)
+    assert not again.done()
+    has_left.set()
+    await again
+    monkeypatch.undo()
+    async with opened(PosixDevice(far.path, SETTINGS), Listener()):
+        pass
+
+
+def test_what_a_driver_holds_gets_a_moment_and_is_thrown_away_then(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real_ioctl = fcntl.ioctl
+
+    def ioctl(descriptor: int, request: int, *rest: Any) -> Any:
+        if request == termios.TIOCOUTQ:
+            calls.append("asked")
+            return (4096).to_bytes(4, sys.byteorder)  # cdc_acm with a device that takes nothing
+        return real_ioctl(descriptor, request, *rest)
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(posix_open, "LEAVE_S", 0.05)
+    monkeypatch.setattr(termios, "tcflush", lambda _, queue: calls.append(str(queue)))
+    posix_open.close_line(os.open(far.path, os.O_RDWR | os.O_NOCTTY), is_pty=False)
+    assert calls[0] == "asked"
+    assert calls[-1] == str(termios.TCOFLUSH)
 
 
 async def test_what_is_no_serial_device_is_refused(tmp_path: Path) -> None:

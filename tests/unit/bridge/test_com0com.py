@@ -12,7 +12,7 @@ from fakes.waiting import until
 from usbshare.bridge.vcom.com0com_pairs import paired_port
 from usbshare.bridge.vcom.windows_com0com import Com0comPort
 from usbshare.common.errors import ConfigError, DeviceError
-from usbshare.common.line import Completion, DeviceListener, LineSettings, ModemLines
+from usbshare.common.line import Completion, DeviceListener, Done, LineSettings, ModemLines
 from usbshare.common.threaded_device import ThreadedDevice
 
 SETTINGS = LineSettings()
@@ -102,10 +102,12 @@ class PairedEnd:
     def lines(self) -> ModemLines:
         return self.current
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
         self.shown.append((dtr, rts))
+        return Done()
 
-    def set_break(self, *, on: bool) -> None: ...
+    def set_break(self, *, on: bool) -> Done:
+        return Done()
 
     async def close(self) -> None:
         self.closed = True

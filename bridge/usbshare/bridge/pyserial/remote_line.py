@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from usbshare.base.daemon_executor import DaemonExecutor
 from usbshare.bridge import bundle_file
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.bridging import client_name
@@ -82,6 +83,7 @@ class RemoteLine:
         self._is_closing = False
         self._abandoned = asyncio.Event()
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(DaemonExecutor())
         self._thread = threading.Thread(target=self._serve, name=str(address), daemon=True)
 
     # The program's side.

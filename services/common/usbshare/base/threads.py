@@ -35,57 +35,91 @@ def begin(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    call = _Call(lambda: work(*args, **kwargs), loop, future)
+    call = _Call(lambda: work(*args, **kwargs), loop, future, must_run=True)
     threading.Thread(target=call.run, name=_NAME, daemon=True).start()
     return future
 
 
 class OwnThread:
-    """Does blocking work, one piece after the other; the thread begins with the first."""
+    """Does blocking work, one piece after the other; the thread begins with the first.
 
-    def __init__(self, name: str) -> None:
+    With `idle` it is kept: called in the thread whenever there was no work for `every_s`.
+    """
+
+    def __init__(
+        self, name: str, idle: Callable[[], None] | None = None, every_s: float | None = None
+    ) -> None:
         self._name = name
+        self._idle = idle
+        self._every_s = every_s
         self._waiting: deque[_Call] = deque()
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what the work returns; what has begun is finished, whoever waits for it."""
+    def start(self) -> None:
+        """Begin at once, for what is done while there is no work."""
+        with self._news:
+            self._begin()
+
+    def submit(
+        self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Add work, also if nobody awaits the result; dropped if that is cancelled before."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._add(_Call(lambda: work(*args, **kwargs), loop, future))
-        return await future
+        with self._news:
+            if self._closed:
+                raise RuntimeError(f"thread '{self._name}' is closed")
+            self._add(_Call(lambda: work(*args, **kwargs), loop, future))
+        return future
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what the work returns; what has begun is finished, whoever waits for it."""
+        return await self.submit(work, *args, **kwargs)
 
     def close(self) -> None:
         """Take no more work; what waits is dropped, what has begun is not waited for."""
         with self._news:
-            self._closed = True
-            dropped = list(self._waiting)
-            self._waiting.clear()
+            self._drop_waiting()
             self._news.notify_all()
-        for call in dropped:
+
+    def finish(self, last: Callable[[], T]) -> asyncio.Future[T]:
+        """Drop what waits, then do the last piece of work, even if nobody waits for it, and end."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        with self._news:
+            self._drop_waiting()
+            self._add(_Call(last, loop, future, must_run=True))
+        return future
+
+    def _drop_waiting(self) -> None:
+        self._closed = True
+        for call in self._waiting:
             call.drop()
+        self._waiting.clear()
 
     def _add(self, call: _Call) -> None:
-        with self._news:
-            if self._closed:
-                raise RuntimeError(f"thread '{self._name}' is closed")
-            self._waiting.append(call)
-            self._news.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+        self._waiting.append(call)
+        self._news.notify_all()
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
+                is_news = self._news.wait_for(lambda: self._waiting or self._closed, self._every_s)
+                if is_news and not self._waiting:
                     return
-                call = self._waiting.popleft()
-            if not call.is_dropped:
+                call = self._waiting.popleft() if is_news else None
+            if call is not None:
                 call.run()
+            elif self._idle is not None:
+                self._idle()
             del call  # what it holds must not live until the next
 
 
@@ -97,6 +131,8 @@ class _Call:
         work: Callable[[], T],
         loop: asyncio.AbstractEventLoop,
         future: asyncio.Future[T],
+        *,
+        must_run: bool = False,
     ) -> None:
         def finish(outcome: T | None, error: BaseException | None) -> None:
             if future.cancelled():
@@ -109,21 +145,19 @@ class _Call:
         self._work: Callable[[], object] = work
         self._loop = loop
         self._future = future
+        self._must_run = must_run
         self._finish: Callable[..., None] = finish
 
     def run(self) -> None:
-        """Do the work; called in the thread."""
+        """Do the work, unless nobody waits for it; called in the thread."""
+        if self._future.cancelled() and not self._must_run:
+            return
         try:
             outcome = self._work()
         except BaseException as error:  # handed to whoever waits
             self._post(None, error)
         else:
             self._post(outcome, None)
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self._future.cancelled()
 
     def drop(self) -> None:
         """Let nobody wait for it any more; called on the loop."""

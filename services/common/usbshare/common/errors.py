@@ -31,6 +31,10 @@ class DeviceError(UsbshareError):
     """The device is absent, cannot be opened, or failed."""
 
 
+class DeviceAbsentError(DeviceError):
+    """There is no device, or none that may be opened: not a failure, it may come."""
+
+
 class DrainingError(UsbshareError):
     """The service is stopping and takes nothing new."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Generator
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -91,6 +92,14 @@ class Completion(Enum):
     TIMEOUT = "timeout"
 
 
+class Done:
+    """What took effect at once; nothing is left to wait for."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        """Return None at once."""
+        yield from ()
+
+
 class DeviceListener(Protocol):
     """Whom a device tells; always called on the event loop that opened it."""
 
@@ -104,7 +113,7 @@ class DeviceListener(Protocol):
         """Learn of a change of the input lines."""
 
     def device_lost(self, reason: str) -> None:
-        """Learn, once, that the device is gone; it is closed already. Not called by `close`."""
+        """Take note, once, that the device is gone; it is being closed. Not called by `close`."""
 
 
 class Device(Protocol):
@@ -170,14 +179,19 @@ class Device(Protocol):
         ...
 
     def lines(self) -> ModemLines:
-        """Read the modem lines."""
+        """Return the modem lines as last read."""
         ...
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
-        """Set output lines; None leaves one alone."""
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
+        """Begin to set output lines, in order; None leaves one alone. Await it for the outcome."""
+        ...
 
-    def set_break(self, *, on: bool) -> None:
-        """Start or end a break condition."""
+    def set_break(self, *, on: bool) -> Awaitable[None]:
+        """Begin to start or end a break condition, in order. Await it for the outcome."""
+        ...
 
     async def close(self) -> None:
-        """Close the line; DTR and RTS stay as they are where the system allows (no HUPCL)."""
+        """Close the line; DTR and RTS stay as they are where the system allows (no HUPCL).
+
+        Returns once it is closed in fact, which a stuck driver may delay by 30 s.
+        """

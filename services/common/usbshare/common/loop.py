@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from usbshare.base.daemon_executor import DaemonExecutor
 from usbshare.base.standard_streams import ensure_standard_streams
 
 T = TypeVar("T")
@@ -26,10 +27,14 @@ SWITCH_INTERVAL_S = 0.0005
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, on uvloop where that is installed."""
+    """Run a coroutine to its end, on uvloop where that is installed.
+
+    Blocking calls that it began and does not wait for are left behind, whatever they wait for.
+    """
     ensure_standard_streams()  # libuv aborts without
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.get_loop().set_default_executor(DaemonExecutor())
         return runner.run(main)
 
 

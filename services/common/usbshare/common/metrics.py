@@ -1,12 +1,21 @@
-"""A process's counters for Prometheus, over plain HTTP."""
+"""A process's counters for Prometheus, over plain HTTP, one request after the other."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, start_http_server
+import socket
+import threading
+import time
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.registry import Collector
 
 from usbshare.common.addresses import split_host_port
 from usbshare.common.errors import ConfigError
+
+# Whoever asks more often waits: a thread for each request would take its turns from the event loop.
+LEAST_INTERVAL_S = 0.05
+SILENCE_S = 2.0
 
 
 def serve_metrics(address: str, key: str, default_port: int, *collectors: Collector) -> None:
@@ -19,7 +28,44 @@ def serve_metrics(address: str, key: str, default_port: int, *collectors: Collec
     for collector in collectors:
         registry.register(collector)
     try:
-        start_http_server(port, host, registry)
+        server = _server(host, port)
     except OSError as error:
         why = error.strerror or error
         raise ConfigError(f"{key}: cannot listen at {address}: {why}") from error
+    server.set_app(make_wsgi_app(registry))
+    threading.Thread(target=_serve, args=(server,), name="metrics", daemon=True).start()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = SILENCE_S
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+        """Say nothing: a scrape is no news."""
+
+
+class _Server(WSGIServer):
+    def server_bind(self) -> None:
+        # WSGIServer asks the name service for the name of its address, which may take long.
+        self.socket.bind(self.server_address)
+        host, port = self.socket.getsockname()[:2]
+        self.server_name, self.server_port = str(host), int(port)
+        self.setup_environ()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of who hung up or was silent."""
+
+
+class _Ipv6Server(_Server):
+    address_family = socket.AF_INET6
+
+
+def _server(host: str, port: int) -> WSGIServer:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    is_ipv6 = found[0][0] == socket.AF_INET6
+    return (_Ipv6Server if is_ipv6 else _Server)((host, port), _Handler)
+
+
+def _serve(server: WSGIServer) -> None:
+    while True:
+        server.handle_request()
+        time.sleep(LEAST_INTERVAL_S)

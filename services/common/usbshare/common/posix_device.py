@@ -1,4 +1,4 @@
-"""A serial device on Linux and macOS: its descriptor on the event loop, no thread, no queue."""
+"""A serial device on Linux and macOS: bytes on the event loop, what may block in a thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import logging
 import os
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from usbshare.common.errors import DeviceError, NotSupportedError
+from usbshare.base.threads import begin
+from usbshare.common.errors import DeviceError
 from usbshare.common.line import (
     Completion,
     DeviceListener,
@@ -19,10 +20,9 @@ from usbshare.common.line import (
     LineSettings,
     ModemLines,
 )
-from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
-from usbshare.common.posix_modem import WITHOUT_LINES, read_modem_lines, set_modem_lines
-from usbshare.common.posix_open import OpenLine, open_line
-from usbshare.common.tty_control import Tty, TtyControl, system_tty
+from usbshare.common.posix_control import PosixControl
+from usbshare.common.posix_open import OpenLine, close_line, open_line
+from usbshare.common.tty_control import system_tty
 from usbshare.line.unsent import Unsent
 
 _log = logging.getLogger(__name__)
@@ -50,16 +50,17 @@ class PosixDevice:
         self._locate = path if callable(path) else lambda: path
         self._settings = settings
         self._wanted_lines = (dtr, rts)
-        self._control = system_tty()
+        self._tty = system_tty()
+        self._control: PosixControl | None = None
+        self._closing: asyncio.Future[None] | None = None
         self._descriptor = _CLOSED
         self._path = path if isinstance(path, str) else ""
         self._is_pty = False
         self._has_line_rate = True
         self._unsent = Unsent()
         self._low_latency: bool | None = None
-        self._is_reading = False
-        self._lines = ModemLines()
-        self._poll: asyncio.TimerHandle | None = None
+        self._wants_to_read = self._is_reading = False
+        self._changes = 0
         self._loop: asyncio.AbstractEventLoop
         self._listener: DeviceListener
 
@@ -89,17 +90,21 @@ class PosixDevice:
             raise DeviceError(f"{self._path} is open already")
         self._loop, self._listener = asyncio.get_running_loop(), listener
         line = await self._open_in_thread()
+        self._control = PosixControl(line, self._tty, self._lines_changed, self._failed)
         self._descriptor, self._path = line.tty.descriptor, line.path
         self._settings, self._is_pty = line.settings, line.is_pty
         self._has_line_rate, self._unsent = line.has_line_rate, Unsent()
         self._low_latency = line.low_latency
+        self._changes = 0
         self.resume_reading()
-        self._start_polling()
+        self._control.start()
 
     def write(self, data: bytes) -> int:
         """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
         if self._descriptor == _CLOSED:
             self._require_open()
+        if self._changes:  # the kernel would hold the loop until the settings have changed
+            return 0
         try:
             taken = os.write(self._descriptor, data)
         except BlockingIOError:
@@ -124,15 +129,13 @@ class PosixDevice:
 
     def pause_reading(self) -> None:
         """Stop calling `data_received`; the driver's buffer fills, then its flow control acts."""
-        if self._is_reading:
-            self._loop.remove_reader(self._descriptor)
-        self._is_reading = False
+        self._wants_to_read = False
+        self._read_if_wanted()
 
     def resume_reading(self) -> None:
         """Call `data_received` again."""
-        if self._descriptor != _CLOSED and not self._is_reading:
-            self._loop.add_reader(self._descriptor, self._on_readable)
-            self._is_reading = True
+        self._wants_to_read = True
+        self._read_if_wanted()
 
     def discard_output(self) -> None:
         """Throw away what was handed over and has not left."""
@@ -140,18 +143,30 @@ class PosixDevice:
 
     def discard_input(self) -> None:
         """Throw away what was received and not delivered."""
-        self._flush(termios.TCIFLUSH)
+        if self._changes:
+            self._begun(self._require_open().discard_input())
+        else:
+            self._flush(termios.TCIFLUSH)
 
     async def configure(self, settings: LineSettings) -> LineSettings:
-        """Change all settings in one step, return what took effect; raises InvalidArgumentError."""
-        self._require_open()
-        # USB adapters take milliseconds; a duplicate stays valid if we are closed meanwhile.
-        duplicate = os.dup(self._descriptor)
+        """Change all settings in one step, return what took effect; raises InvalidArgumentError.
+
+        Meanwhile nothing is read, and `write` takes nothing: the kernel lets neither pass.
+        """
+        control = self._require_open()
+        self._changes += 1
+        self._read_if_wanted()
+        change = control.configure(settings)
+        change.add_done_callback(lambda _: self._change_ended(control))
         try:
-            self._settings = await asyncio.to_thread(_configure, duplicate, self._control, settings)
+            self._settings = await asyncio.shield(change)
         except OSError as error:
             self._require_open()
             self._fail(error)
+        except asyncio.CancelledError:
+            if self._control is control or not change.cancelled():
+                raise
+            raise DeviceError(f"{self._path} was closed") from None
         return self._settings
 
     async def drain(self, timeout_s: float) -> Completion:
@@ -167,40 +182,25 @@ class PosixDevice:
         return Completion.OK
 
     def lines(self) -> ModemLines:
-        """Read the modem lines; all None where the device has none."""
-        self._require_open()
-        try:
-            return read_modem_lines(self._descriptor)
-        except OSError as error:
-            self._fail(error)
+        """Return the modem lines as last read, at most some 50 ms ago; None where unknown."""
+        return self._require_open().lines
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Set output lines, both in one step; None leaves one alone."""
-        self._require_open()
-        try:
-            set_modem_lines(self._descriptor, dtr=dtr, rts=rts)
-        except OSError as error:
-            self._fail(error)
+        return self._begun(self._require_open().set_lines(dtr, rts))
 
-    def set_break(self, *, on: bool) -> None:
+    def set_break(self, *, on: bool) -> Awaitable[None]:
         """Start or end a break condition; a pty takes it and does nothing."""
-        self._require_open()
-        request = self._control.start_break if on else self._control.end_break
-        try:
-            fcntl.ioctl(self._descriptor, request)
-        except OSError as error:
-            if error.errno not in WITHOUT_LINES:
-                self._fail(error)
-            raise NotSupportedError(f"{self._path} has no break") from error
+        return self._begun(self._require_open().set_break(on=on))
 
     async def close(self) -> None:
-        """Close the line; DTR and RTS stay as they are (no HUPCL)."""
-        if self._descriptor != _CLOSED:
-            # The kernel waits up to 30 s at close for what an XOFFed device has not taken.
-            await asyncio.shield(asyncio.to_thread(os.close, self._release()))
+        """Close the line; DTR and RTS stay as they are (no HUPCL). A stuck driver takes 30 s."""
+        self._release()
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
 
     async def _open_in_thread(self) -> OpenLine:
-        opening = self._loop.run_in_executor(None, self._open_line)
+        opening = begin(self._open_line)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -209,7 +209,7 @@ class PosixDevice:
 
     def _open_line(self) -> OpenLine:
         dtr, rts = self._wanted_lines
-        return open_line(self._locate(), self._settings, self._control, dtr=dtr, rts=rts)
+        return open_line(self._locate(), self._settings, self._tty, dtr=dtr, rts=rts)
 
     def _on_readable(self) -> None:
         try:
@@ -228,21 +228,39 @@ class PosixDevice:
         self._loop.remove_writer(self._descriptor)
         self._listener.writable()
 
-    def _start_polling(self) -> None:
-        self._lines = self.lines()
-        if are_known(self._lines):
-            self._poll = self._loop.call_later(POLL_S, self._poll_lines)
+    def _read_if_wanted(self) -> None:
+        wanted = self._wants_to_read and not self._changes and self._descriptor != _CLOSED
+        if wanted and not self._is_reading:
+            self._loop.add_reader(self._descriptor, self._on_readable)
+        elif self._is_reading and not wanted:
+            self._loop.remove_reader(self._descriptor)
+        self._is_reading = wanted
 
-    def _poll_lines(self) -> None:
-        try:
-            lines = read_modem_lines(self._descriptor)
-        except OSError as error:
-            self._lose(error.strerror)
+    def _change_ended(self, control: PosixControl) -> None:
+        if self._control is not control:
             return
-        self._poll = self._loop.call_later(POLL_S, self._poll_lines)
-        before, self._lines = self._lines, lines
-        if inputs_of(lines) != inputs_of(before):
-            self._listener.lines_changed(lines)
+        self._changes -= 1
+        self._read_if_wanted()
+        if not self._changes:
+            self._listener.writable()
+
+    def _begun(self, work: asyncio.Future[None]) -> asyncio.Future[None]:
+        """Watch work that its caller need not await; a device that fails at it is lost."""
+        control = self._control
+
+        def ended(work: asyncio.Future[None]) -> None:
+            error = None if work.cancelled() else work.exception()
+            if isinstance(error, OSError) and self._control is control:
+                self._lose(error.strerror)
+
+        work.add_done_callback(ended)
+        return work
+
+    def _lines_changed(self, lines: ModemLines) -> None:
+        self._listener.lines_changed(lines)
+
+    def _failed(self, error: OSError) -> None:
+        self._lose(error.strerror)
 
     def _flush(self, queue: int) -> None:
         self._require_open()
@@ -251,43 +269,38 @@ class PosixDevice:
         except termios.error as error:
             self._fail(OSError(*error.args))
 
-    def _require_open(self) -> None:
-        if self._descriptor == _CLOSED:
+    def _require_open(self) -> PosixControl:
+        if self._control is None:
             raise DeviceError(f"{self._path} is not open")
+        return self._control
 
     def _fail(self, error: OSError) -> NoReturn:
-        """Close now, raise to the caller, and tell the listener afterwards."""
-        os.close(self._release())
+        """Close, raise to the caller, and tell the listener afterwards."""
+        self._release()
         reason = self._reason(error.strerror)
         self._loop.call_soon(self._listener.device_lost, reason)
         raise DeviceError(reason) from error
 
     def _lose(self, why: str | None) -> None:
-        os.close(self._release())
+        self._release()
         self._listener.device_lost(self._reason(why))
 
     def _reason(self, why: str | None) -> str:
         _log.info("device lost: %s: %s", self._path, why)
         return f"{self._path} is gone: {why}"
 
-    def _release(self) -> int:
-        """Stop watching the descriptor and give it up to whoever closes it."""
+    def _release(self) -> None:
+        """Have the line closed; the descriptor is its control thread's from now on."""
+        control, self._control = self._control, None
+        if control is None:
+            return
         self.pause_reading()
         self._loop.remove_writer(self._descriptor)
-        if self._poll is not None:
-            self._poll.cancel()
-            self._poll = None
-        descriptor, self._descriptor = self._descriptor, _CLOSED
-        return descriptor
-
-
-def _configure(descriptor: int, control: TtyControl, settings: LineSettings) -> LineSettings:
-    try:
-        return Tty(descriptor, control).configure(settings)
-    finally:
-        os.close(descriptor)
+        self._descriptor = _CLOSED
+        self._closing = control.close()
 
 
 def _close_unclaimed(opening: asyncio.Future[OpenLine]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        os.close(opening.result().tty.descriptor)
+        line = opening.result()
+        begin(close_line, line.tty.descriptor, is_pty=line.is_pty)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import grp
 import os
 import stat
+import sys
 import termios
+import time
 from dataclasses import dataclass
 
-from usbshare.common.errors import DeviceError, InvalidArgumentError, NotSupportedError
-from usbshare.common.line import LineSettings
-from usbshare.common.posix_modem import set_modem_lines
+from usbshare.common.errors import (
+    DeviceAbsentError,
+    DeviceError,
+    InvalidArgumentError,
+    NotSupportedError,
+)
+from usbshare.common.line import LineSettings, ModemLines
+from usbshare.common.posix_modem import read_modem_lines, set_modem_lines
 from usbshare.common.tty_control import Tty, TtyControl
 
+LEAVE_S = 0.25
+_LEAVE_POLL_S = 0.005
 _ABSENT = {errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO}
 _DENIED = {errno.EACCES, errno.EPERM}
 _BUSY = {errno.EBUSY, errno.EAGAIN}
@@ -30,6 +40,7 @@ class OpenLine:
     is_pty: bool
     has_line_rate: bool
     low_latency: bool | None
+    lines: ModemLines
 
 
 def open_line(
@@ -44,13 +55,39 @@ def open_line(
         raise
 
 
+def close_line(descriptor: int, *, is_pty: bool) -> None:
+    """Close a line that may be gone or stuck; blocks, and 30 s if the driver insists.
+
+    tty_port_close_start waits for output up to `closing_wait` (30 s, drivers/tty/tty_port.c), which
+    a device that takes nothing never ends. What the driver holds gets a moment to leave, then it is
+    thrown away; drivers that cannot do that (usb-serial) wait all the same. The lock goes first, so
+    that nobody, least of all we ourselves, is told that somebody holds the device.
+    """
+    with contextlib.suppress(OSError, termios.error):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if not is_pty:  # which never waits, and whose bytes would be taken from the other side
+            fcntl.ioctl(descriptor, termios.TIOCNXCL)
+            _let_leave(descriptor)
+            termios.tcflush(descriptor, termios.TCOFLUSH)
+    os.close(descriptor)
+
+
+def _let_leave(descriptor: int) -> None:
+    end = time.monotonic() + LEAVE_S
+    while time.monotonic() < end:
+        waiting = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        if not int.from_bytes(waiting, sys.byteorder):
+            return
+        time.sleep(_LEAVE_POLL_S)
+
+
 def _open(path: str) -> int:
     try:
         if not stat.S_ISCHR(os.stat(path).st_mode):
             raise DeviceError(f"{path} is not a serial device")
         return os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise DeviceError(_why(path, error)) from error
+        raise _error(path, error) from error
 
 
 def _prepare(
@@ -65,11 +102,13 @@ def _prepare(
         found = tty.configure(settings)
         _set_lines(tty.descriptor, dtr=dtr, rts=rts)
         termios.tcflush(tty.descriptor, termios.TCIFLUSH)
+        lines = read_modem_lines(tty.descriptor)
     except (OSError, termios.error) as error:
-        raise DeviceError(_why(path, error)) from error
+        raise _error(path, error, tty.descriptor) from error
     except (InvalidArgumentError, NotSupportedError) as error:
         raise DeviceError(f"cannot open {path}: {error}") from error
-    return OpenLine(tty, path, found, is_pty, has_line_rate, _set_low_latency(tty))
+    low_latency = _set_low_latency(tty)
+    return OpenLine(tty, path, found, is_pty, has_line_rate, low_latency, lines)
 
 
 def _set_low_latency(tty: Tty) -> bool | None:
@@ -91,15 +130,39 @@ def _set_lines(descriptor: int, *, dtr: bool | None, rts: bool | None) -> None:
         set_modem_lines(descriptor, dtr=dtr, rts=rts)
 
 
-def _why(path: str, error: Exception) -> str:
+def _error(path: str, error: Exception, own: int = -1) -> DeviceError:
+    if error.args and error.args[0] in _ABSENT:
+        return DeviceAbsentError(f"{path} is not there: is it plugged in and switched on?")
+    return DeviceError(_why(path, error, own))
+
+
+def _why(path: str, error: Exception, own: int) -> str:
     number = error.args[0] if error.args else None
-    if number in _ABSENT:
-        return f"{path} is not there: is it plugged in and switched on?"
     if number in _DENIED:
         return f"{path} may not be opened by this user{_permission_remedy(path)}"
+    if number in _BUSY and _is_open_here(path, besides=own):
+        return f"{path} is open already in this very service: two ports have the same device"
     if number in _BUSY:
         return f"{path} is held by another program: close it (`fuser -v {path}` names it)"
     return f"{path} cannot be opened: {error}"
+
+
+def _is_open_here(path: str, *, besides: int) -> bool:
+    """Return whether this process has the device open itself, under whatever name."""
+    try:
+        device = os.stat(path).st_rdev
+        own = {int(name) for name in os.listdir("/dev/fd")} - {besides}
+    except (OSError, ValueError):
+        return False
+    return any(_leads_to(descriptor, device) for descriptor in own)
+
+
+def _leads_to(descriptor: int, device: int) -> bool:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:  # closed meanwhile
+        return False
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == device
 
 
 def _permission_remedy(path: str) -> str:

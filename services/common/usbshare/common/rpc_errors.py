@@ -23,6 +23,7 @@ CODES: dict[type[UsbshareError], grpc.StatusCode] = {
     errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
+    errors.DeviceAbsentError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
     errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,

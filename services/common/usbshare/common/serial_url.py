@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import serial
 
-from usbshare.common.errors import DeviceError, InvalidArgumentError
+from usbshare.common.errors import DeviceAbsentError, DeviceError, InvalidArgumentError
 from usbshare.common.line import FlowControl, LineSettings, ModemLines
 
 # A reader wakes this often to see whether it should end, where pyserial cannot cancel a read.
 READ_TIMEOUT_S = 0.2
 _WITHOUT_LINES = ("socket://",)
+LEAVE_S = 0.25
+_LEAVE_POLL_S = 0.005
 _LACKING = (AttributeError, NotImplementedError, OSError)
 
 
@@ -24,7 +29,7 @@ def open_port(
         port.rts = True if rts is None else rts
         port.open()
     except Exception as error:  # termios.error is no OSError, and Windows has no name for it
-        raise DeviceError(_why(url, error)) from error
+        raise _error(url, error) from error
     return port
 
 
@@ -68,6 +73,22 @@ def cancel_blocking(port: serial.Serial) -> None:
             continue
 
 
+def close_port(port: serial.Serial) -> None:
+    """Close the port; blocks as long as the driver does.
+
+    What a local driver holds gets a moment to leave and is thrown away, since its close may wait
+    30 s for it. The other side of a network port is left alone.
+    """
+    if "://" not in str(port.port) and port.is_open:
+        end = time.monotonic() + LEAVE_S
+        while waiting_output(port) and time.monotonic() < end:
+            time.sleep(_LEAVE_POLL_S)
+        with contextlib.suppress(Exception):  # termios.error is no OSError; see open_port
+            port.reset_output_buffer()
+    with contextlib.suppress(OSError):
+        port.close()
+
+
 def _store(port: serial.Serial, settings: LineSettings) -> None:
     # The public setters reconfigure the device one by one: five steps, four of them wrong.
     values = {
@@ -107,10 +128,14 @@ def _changes(old: LineSettings, new: LineSettings) -> str:
     return ", ".join(changed) or "its settings"
 
 
-def _why(url: str, error: Exception) -> str:
+def _error(url: str, error: Exception) -> DeviceError:
     text = str(error)
     if "FileNotFoundError" in text or "No such file" in text:
-        return f"{url} is not there: is it plugged in and switched on?"
+        return DeviceAbsentError(f"{url} is not there: is it plugged in and switched on?")
+    return DeviceError(_why(url, text))
+
+
+def _why(url: str, text: str) -> str:
     if "PermissionError" in text or "exclusively lock" in text:
         return f"{url} is held by another program, or may not be opened by this user"
     return f"{url} cannot be opened: {text}"

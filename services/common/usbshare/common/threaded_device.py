@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec
 
 import serial
 
+from usbshare.base.threads import OwnThread, begin
 from usbshare.common.errors import DeviceError, UsbshareError
 from usbshare.common.line import (
     Completion,
@@ -24,6 +24,7 @@ from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
 from usbshare.common.serial_reader import SerialReader
 from usbshare.common.serial_url import (
     cancel_blocking,
+    close_port,
     configure_port,
     open_port,
     read_port_lines,
@@ -64,7 +65,7 @@ class ThreadedDevice:
         self._is_paused = False
         self._held = b""
         self._poll: asyncio.TimerHandle | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._listener: DeviceListener
 
@@ -94,11 +95,11 @@ class ThreadedDevice:
             raise DeviceError(f"{self._url} is open already")
         self._loop, self._listener = asyncio.get_running_loop(), listener
         self._is_paused, self._held = False, b""
-        control = ThreadPoolExecutor(1, thread_name_prefix="usbshare-control")
+        control = OwnThread("usbshare-control")
         try:
             port = await self._open_in(control)
         except BaseException:
-            control.shutdown(wait=False)
+            control.close()
             raise
         self._start(port, control)
 
@@ -139,9 +140,7 @@ class ThreadedDevice:
         """Change all settings in one step, return what took effect; raises InvalidArgumentError."""
         opened = self._require_open()
         try:
-            await self._loop.run_in_executor(
-                opened.control, configure_port, opened.port, self._settings, settings
-            )
+            await opened.control.run(configure_port, opened.port, self._settings, settings)
         except UsbshareError:
             raise
         except asyncio.CancelledError:
@@ -169,13 +168,13 @@ class ThreadedDevice:
         self._require_open()
         return self._lines
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Set output lines; None leaves one alone; ports without lines ignore it."""
-        self._submit(_set_lines, self._require_open().port, dtr, rts)
+        return self._submit(_set_lines, self._require_open().port, dtr, rts)
 
-    def set_break(self, *, on: bool) -> None:
+    def set_break(self, *, on: bool) -> Awaitable[None]:
         """Start or end a break condition; ports without one ignore it."""
-        self._submit(_set_break, self._require_open().port, on)
+        return self._submit(_set_break, self._require_open().port, on)
 
     async def close(self) -> None:
         """Close the port and end its threads; bounded, but a hanging driver keeps a thread."""
@@ -184,8 +183,8 @@ class ThreadedDevice:
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
-    async def _open_in(self, control: ThreadPoolExecutor) -> serial.Serial:
-        opening = self._loop.run_in_executor(control, self._open_port)
+    async def _open_in(self, control: OwnThread) -> serial.Serial:
+        opening = control.submit(self._open_port)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -200,7 +199,7 @@ class ThreadedDevice:
         self._has_line_rate = not takes_at_own_rate(self._url)
         return port
 
-    def _start(self, port: serial.Serial, control: ThreadPoolExecutor) -> None:
+    def _start(self, port: serial.Serial, control: OwnThread) -> None:
         reader = SerialReader(port, self._deliver_soon, self._lose_soon)
         writer = SerialWriter(port, self._writable_soon, self._lose_soon)
         self._open = _OpenPort(port, control, reader, writer)
@@ -244,9 +243,9 @@ class ThreadedDevice:
         reading = opened.control.submit(read_port_lines, self._url, opened.port)
         reading.add_done_callback(self._lines_read)
 
-    def _lines_read(self, reading: Future[ModemLines]) -> None:
+    def _lines_read(self, reading: asyncio.Future[ModemLines]) -> None:
         if not reading.cancelled() and reading.exception() is None:
-            self._post(self._show_lines, reading.result())
+            self._show_lines(reading.result())
 
     def _show_lines(self, lines: ModemLines) -> None:
         if self._open is None:
@@ -269,14 +268,12 @@ class ThreadedDevice:
         if self._poll is not None:
             self._poll.cancel()
             self._poll = None
-        ending = self._finish(opened, lost_because)
-        self._ending = self._loop.create_task(ending, name=f"close {self._url}")
+        opened.control.close()
+        self._ending = begin(opened.finish)
+        self._ending.add_done_callback(lambda _: self._ended(lost_because))
 
-    async def _finish(self, opened: _OpenPort, lost_because: str | None) -> None:
-        try:
-            await asyncio.to_thread(opened.finish)
-        finally:
-            self._ending = None
+    def _ended(self, lost_because: str | None) -> None:
+        self._ending = None
         if lost_because is not None:
             self._listener.device_lost(lost_because)
 
@@ -285,9 +282,12 @@ class ThreadedDevice:
             raise DeviceError(f"{self._url} is not open")
         return self._open
 
-    def _submit(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def _submit(
+        self, call: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs
+    ) -> asyncio.Future[None]:
         submitted = self._require_open().control.submit(call, *args, **kwargs)
         submitted.add_done_callback(_log_failure)
+        return submitted
 
     def _post(self, callback: Callable[..., object], *args: object) -> None:
         # The loop may have ended without closing us.
@@ -298,19 +298,17 @@ class ThreadedDevice:
 @dataclass(frozen=True, slots=True)
 class _OpenPort:
     port: serial.Serial
-    control: ThreadPoolExecutor
+    control: OwnThread
     reader: SerialReader
     writer: SerialWriter
 
     def finish(self) -> None:
-        """End the threads and close the port; blocks a few seconds at most."""
-        self.control.shutdown(wait=False, cancel_futures=True)
+        """End the threads and close the port; blocks a few seconds, or as long as the driver."""
         self.reader.stop()
         self.writer.stop()
         cancel_blocking(self.port)
         ended = self.reader.join(_JOIN_S) and self.writer.join(_JOIN_S)
-        with contextlib.suppress(OSError):
-            self.port.close()
+        close_port(self.port)
         if not ended and not (self.reader.join(_JOIN_S) and self.writer.join(_JOIN_S)):
             _log.warning("a thread still waits for the driver of %s", self.port.name)
 
@@ -328,9 +326,9 @@ def _set_break(port: serial.Serial, on: bool) -> None:
 
 def _close_unclaimed(opening: asyncio.Future[serial.Serial]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+        begin(close_port, opening.result())
 
 
-def _log_failure(done: Future[object]) -> None:
+def _log_failure(done: asyncio.Future[None]) -> None:
     if not done.cancelled() and (error := done.exception()):
         _log.warning("the port did not take a change: %s", error)

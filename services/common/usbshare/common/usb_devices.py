@@ -9,7 +9,7 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
-from usbshare.common.errors import ConfigError, DeviceError
+from usbshare.common.errors import ConfigError, DeviceAbsentError, DeviceError
 
 _BY_ID = Path("/dev/serial/by-id")
 _NAME = re.compile(r"usb:([0-9a-f]{1,4}):([0-9a-f]{1,4})(?::(.+))?", re.IGNORECASE)
@@ -94,7 +94,7 @@ def path_of(wanted: UsbName, devices: Sequence[SerialDeviceFound]) -> str:
     if matching:
         raise DeviceError(f"several USB serial devices are {wanted}: {_listed(matching)}")
     plugged_in = f"plugged in: {_listed(devices) or 'none'}"
-    raise DeviceError(f"no USB serial device {wanted} is plugged in ({plugged_in})")
+    raise DeviceAbsentError(f"no USB serial device {wanted} is plugged in ({plugged_in})")
 
 
 def _listed(devices: Sequence[SerialDeviceFound]) -> str:

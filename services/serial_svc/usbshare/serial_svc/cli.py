@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
     from usbshare.serial_svc.simulate import simulate_on_pty  # noqa: PLC0415
 
     with suppress(KeyboardInterrupt):
-        asyncio.run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
+        run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
 
 
 @cli.command()

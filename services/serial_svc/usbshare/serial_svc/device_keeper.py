@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from usbshare.common.errors import DeviceError
+from usbshare.common.errors import DeviceAbsentError, DeviceError
 from usbshare.common.line import Device, DeviceListener, LineSettings, ModemLines
 from usbshare.serial_svc.description import PortState
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 REOPEN_INTERVAL_S = 0.5
+CLOSE_TIMEOUT_S = 2.0
 NOT_OPENED = "not opened yet"
 ABSENT = PortState.ABSENT
 
@@ -51,7 +55,9 @@ class DeviceKeeper:
         self._listener = listener
         self._opening = asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
-        self._closed = self._looking = False
+        self._closing: set[asyncio.Task[None]] = set()
+        self._reopening: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def ensure_open(self) -> None:
         """Open the device unless it is open; raises DeviceError naming the port and the reason."""
@@ -59,10 +65,11 @@ class DeviceKeeper:
             if self.device is not None:
                 return
             try:
+                await self._closed_before()
                 device = await self._open()
             except DeviceError as error:
-                self.state, self.reason = PortState.FAILED, str(error)
-                self._listener.device_failed()
+                if self._note_failure(error):
+                    self._listener.device_failed()
                 raise DeviceError(f"port '{self._port_id}': {error}") from error
             self.device, self.state, self.reason = device, PortState.OPEN, ""
             self._listener.device_opened(device)
@@ -74,14 +81,14 @@ class DeviceKeeper:
             return False
         self._stop_listening()
         self.state, self.reason = PortState.ABSENT, reason
-        self.run(device.close(), "close")
+        self._let_go(device)
         if not self._closed:
-            self.run(self._reopen(), "reopen")
+            self._reopening = asyncio.create_task(self._reopen(), name=f"reopen {self._port_id}")
         return True
 
     def noticed(self, *, present: bool, why_not: str = "not plugged in") -> bool:
         """Note whether there is something to open; True if that changed the state."""
-        if self.device is not None or self._looking:
+        if self.device is not None or self._is_looking:
             return False
         if present and self.state is not ABSENT:
             return False
@@ -90,15 +97,51 @@ class DeviceKeeper:
         self.state, self.reason = now
         return before != now
 
-    async def close(self) -> None:
-        """Close the device for good."""
+    async def finish_running(self, timeout_s: float) -> None:
+        """Wait until what was begun with `run` has ended, that long at most."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=timeout_s)
+
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Close the device for good; a driver that takes longer goes on by itself."""
         self._closed = True
-        for task in self._background:
-            task.cancel()
+        for task in (*self._background, self._reopening):
+            if task is not None:
+                task.cancel()
         device, self.device = self.device, None
         self._stop_listening()
         if device is not None:
-            await device.close()
+            self._let_go(device)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=timeout_s)
+        if self._closing:
+            log.warning("port '%s': the driver still closes the device", self._port_id)
+
+    def _let_go(self, device: Device) -> asyncio.Task[None]:
+        """Close a device, whoever is cancelled: nothing here ends such a task."""
+        closing = asyncio.create_task(device.close(), name=f"close {self._port_id}")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return closing
+
+    async def _closed_before(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_TIMEOUT_S)
+        if self._closing:
+            raise DeviceError("its driver is still closing it: unplug it and plug it in again")
+
+    def _note_failure(self, error: DeviceError) -> bool:
+        """Note why there is no device; True if that is news. An absent one stays absent."""
+        before = self.state, self.reason
+        if not isinstance(error, DeviceAbsentError):
+            self.state, self.reason = PortState.FAILED, str(error)
+        elif self.state is not ABSENT:
+            self.state, self.reason = ABSENT, str(error)
+        return (self.state, self.reason) != before
+
+    @property
+    def _is_looking(self) -> bool:
+        return self._reopening is not None and not self._reopening.done()
 
     async def _open(self) -> Device:
         device = self._make_device(self._listener.settings)
@@ -111,7 +154,7 @@ class DeviceKeeper:
                 raise DeviceError(ear.lost_reason)
         except BaseException:
             self._stop_listening()
-            await asyncio.shield(self.run(device.close(), "close"))
+            await asyncio.shield(self._let_go(device))
             raise
         return device
 
@@ -120,14 +163,10 @@ class DeviceKeeper:
             self._ear.go_deaf()
 
     async def _reopen(self) -> None:
-        self._looking = True
-        try:
-            while self.device is None:
-                await asyncio.sleep(REOPEN_INTERVAL_S)
-                with suppress(DeviceError):
-                    await self.ensure_open()
-        finally:
-            self._looking = False
+        while self.device is None:
+            await asyncio.sleep(REOPEN_INTERVAL_S)
+            with suppress(DeviceError):
+                await self.ensure_open()
 
     def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run something on the device that outlives whoever asked for it."""

@@ -64,9 +64,9 @@ class LinkWatch:
             return
         self._is_lost = True
         port.counters.lost_sessions += 1
+        self.act(f"lost {session.holder.identity}: {why}")
         log.warning("port '%s': lost %s: %s", port.id, session.holder, why)
         port.witness.lost(session.client, why)
-        self.act(f"lost {session.holder.identity}: {why}")
         session.detach(f"port '{port.id}': the session is lost: {why}")
         if port.config.resume_window_s > 0:
             self._look_in(port.config.resume_window_s)

@@ -55,7 +55,7 @@ class LineOperations:
         self, operation_id: int, dtr: bool | None, rts: bool | None
     ) -> OperationResult:
         """Set output lines now."""
-        self._port.device.set_lines(dtr=dtr, rts=rts)
+        await self._port.device.set_lines(dtr=dtr, rts=rts)
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def play(self, operation_id: int, steps: list[LineStep]) -> OperationResult:
@@ -67,21 +67,21 @@ class LineOperations:
         await self._settle()
         try:
             for step in steps:
-                self._apply(step)
+                await self._apply(step)
                 await asyncio.sleep(step.delay_s)
         finally:
             if any(step.line_break for step in steps):
-                self._port.device.set_break(on=False)
+                await self._port.device.set_break(on=False)
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def send_break(self, operation_id: int, duration_s: float) -> OperationResult:
         """Hold the line in the break condition for that long."""
         await self._settle()
-        self._port.device.set_break(on=True)
+        await self._port.device.set_break(on=True)
         try:
             await asyncio.sleep(duration_s)
         finally:
-            self._port.device.set_break(on=False)
+            await self._port.device.set_break(on=False)
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
@@ -124,8 +124,8 @@ class LineOperations:
             await self._port.progress.wait()
         await asyncio.sleep(max(0.0, self._port.pacer.clear_at - time.monotonic()))
 
-    def _apply(self, step: LineStep) -> None:
+    async def _apply(self, step: LineStep) -> None:
         if step.dtr is not None or step.rts is not None:
-            self._port.device.set_lines(dtr=step.dtr, rts=step.rts)
+            await self._port.device.set_lines(dtr=step.dtr, rts=step.rts)
         if step.line_break is not None:
-            self._port.device.set_break(on=step.line_break)
+            await self._port.device.set_break(on=step.line_break)

@@ -307,6 +307,7 @@ class SerialPort:
             await acting
         self.activity.stopped()
         await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self.attendance))
+        await self._keeper.finish_running(CLOSE_TIMEOUT_S)
         self._writer.detach()
         await self._keeper.close()
 

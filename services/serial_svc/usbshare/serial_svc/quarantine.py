@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from usbshare.common.access.devices import PluggedIn, Quarantine, UsbDevice
 from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
-from usbshare.common.errors import DeviceError
+from usbshare.common.errors import DeviceAbsentError
 from usbshare.common.usb_devices import parse_usb_name
 from usbshare.common.usb_node import usb_device_behind, usb_device_of
 
@@ -27,11 +27,11 @@ class PortQuarantine:
         self._quarantine = quarantine
 
     def admit(self, path: str) -> None:
-        """Raise DeviceError where the path leads to a device that may not be opened."""
+        """Raise DeviceAbsentError where the path leads to a device that may not be opened."""
         if not self._quarantine.is_closed:
             return
         if why := self._why_not(path, list_serial_devices()):
-            raise DeviceError(why)
+            raise DeviceAbsentError(why)
 
     def allowed(self, plugged_in: Sequence[SerialDeviceFound]) -> list[SerialDeviceFound]:
         """Return those of what is plugged in that may be offered; note the others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from usbshare.common.errors import DeviceError, InvalidArgumentError
-from usbshare.common.line import Completion, DeviceListener, LineSettings, ModemLines
+from usbshare.common.line import Completion, DeviceListener, Done, LineSettings, ModemLines
 from usbshare.serial_svc.sim.controller import Controller
 from usbshare.serial_svc.sim.firmware import make_controller
 from usbshare.serial_svc.sim.record import Record
@@ -145,7 +145,7 @@ class SimDevice:
         self._check_open()
         return self._lines
 
-    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
         """Set output lines; a rising DTR resets the controller if so configured."""
         self._check_open()
         before = self._lines
@@ -155,11 +155,13 @@ class SimDevice:
         if self._reset_on_dtr and dtr and not before.dtr:
             self._uart.hard_reset(self._ticker.now_s())
             self._schedule()
+        return Done()
 
-    def set_break(self, *, on: bool) -> None:
+    def set_break(self, *, on: bool) -> Done:
         """Start or end a break condition; the controllers do not mind one."""
         self._check_open()
         self.controller.record.event("break" if on else "break end", self._ticker.now_s())
+        return Done()
 
     def unplug(self, reason: str = "unplugged") -> None:
         """Behave as if the cable had been pulled: tell the listener and be closed."""

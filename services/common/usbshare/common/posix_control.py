@@ -1,0 +1,114 @@
+"""What may block on an open serial line, in a thread of its own: settings, modem lines, the end.
+
+On a USB adapter these are control transfers, for which a sick one makes the kernel wait 5 s each
+(USB_CTRL_GET_TIMEOUT; ftdi_sio, cp210x and cdc_acm ask the device for them).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import termios
+from collections.abc import Callable
+
+from usbshare.base.threads import OwnThread
+from usbshare.common.errors import NotSupportedError
+from usbshare.common.line import LineSettings, ModemLines
+from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
+from usbshare.common.posix_modem import WITHOUT_LINES, read_modem_lines, set_modem_lines
+from usbshare.common.posix_open import OpenLine, close_line
+from usbshare.common.tty_control import Tty, TtyControl
+
+
+class PosixControl:
+    """Controls one open line; used from its event loop. What is asked for is done in order.
+
+    `on_lines` and `on_error` are called on the loop; the latter when the device fails by itself.
+    """
+
+    def __init__(
+        self,
+        line: OpenLine,
+        control: TtyControl,
+        on_lines: Callable[[ModemLines], None],
+        on_error: Callable[[OSError], None],
+    ) -> None:
+        self.descriptor = line.tty.descriptor
+        self.lines = line.lines
+        self._line = line
+        self._control = control
+        self._on_lines = on_lines
+        self._on_error = on_error
+        self._loop = asyncio.get_running_loop()
+        self._thread = OwnThread(f"usbshare control of {line.path}", self._look, POLL_S)
+        self._is_told = self._is_closed = False
+
+    def start(self) -> None:
+        """Watch the modem lines, where there are any."""
+        if are_known(self.lines):
+            self._thread.start()
+
+    def configure(self, settings: LineSettings) -> asyncio.Future[LineSettings]:
+        """Change all settings in one step; the result is what took effect."""
+        return self._thread.submit(Tty(self.descriptor, self._control).configure, settings)
+
+    def set_lines(self, dtr: bool | None, rts: bool | None) -> asyncio.Future[None]:
+        """Set output lines, both in one step; raises NotSupportedError where there are none."""
+        if self.lines == ModemLines():
+            raise NotSupportedError("the device has no DTR and RTS lines")
+        return self._thread.submit(self._set_lines, dtr, rts)
+
+    def set_break(self, *, on: bool) -> asyncio.Future[None]:
+        """Start or end a break condition."""
+        return self._thread.submit(self._set_break, on)
+
+    def discard_input(self) -> asyncio.Future[None]:
+        """Throw away what was received, once settings that change have changed."""
+        return self._thread.submit(self._discard_input)
+
+    def close(self) -> asyncio.Future[None]:
+        """Close the line after what has begun; the descriptor is not to be used any more."""
+        self._is_closed = True
+        return self._thread.finish(lambda: close_line(self.descriptor, is_pty=self._line.is_pty))
+
+    # In the thread.
+
+    def _set_lines(self, dtr: bool | None, rts: bool | None) -> None:
+        set_modem_lines(self.descriptor, dtr=dtr, rts=rts)
+        self._read()
+
+    def _set_break(self, on: bool) -> None:
+        request = self._control.start_break if on else self._control.end_break
+        try:
+            fcntl.ioctl(self.descriptor, request)
+        except OSError as error:
+            if error.errno not in WITHOUT_LINES:
+                raise
+            raise NotSupportedError(f"{self._line.path} has no break") from error
+
+    def _discard_input(self) -> None:
+        try:
+            termios.tcflush(self.descriptor, termios.TCIFLUSH)
+        except termios.error as error:
+            raise OSError(*error.args) from error
+
+    def _look(self) -> None:
+        if self._is_told:
+            return
+        try:
+            self._read()
+        except OSError as error:
+            self._is_told = True
+            self._post(self._on_error, error)
+
+    def _read(self) -> None:
+        before, self.lines = self.lines, read_modem_lines(self.descriptor)
+        if inputs_of(self.lines) != inputs_of(before):
+            self._post(self._on_lines, self.lines)
+
+    def _post(self, tell: Callable[..., None], news: object) -> None:
+        def told() -> None:
+            if not self._is_closed:
+                tell(news)
+
+        self._loop.call_soon_threadsafe(told)

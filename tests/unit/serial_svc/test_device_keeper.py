@@ -1,0 +1,199 @@
+"""A port's device is closed in fact, and an absent one is absent, whoever is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fakes.device import FakeDevice
+from fakes.serial_device import SerialDevice
+from fakes.waiting import until
+from usbshare.common.errors import DeviceAbsentError, DeviceError
+from usbshare.common.line import DeviceListener, LineSettings
+from usbshare.serial_svc import device_keeper
+from usbshare.serial_svc.client import Client, Mode
+from usbshare.serial_svc.description import PortState, UsbIdentity
+from usbshare.serial_svc.events import PortChanged
+from usbshare.serial_svc.port import SerialPort
+from usbshare.serial_svc.port_config import PortConfig
+from usbshare.serial_svc.quarantine import withdraw
+from usbshare.serial_svc.registry import Registry
+
+DEADLINE_S = 20.0
+
+
+class SlowDevice(FakeDevice):
+    """Closes when it may, as a driver that waits for output which nobody takes; see posix_open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_close = asyncio.Event()
+        self.is_absent = False
+        self.is_closed = False
+        self.opened = 0
+
+    async def open(self, listener: DeviceListener) -> None:
+        if self.is_absent:
+            raise DeviceAbsentError("the fake is not there: is it plugged in and switched on?")
+        await super().open(listener)
+        self.opened += 1
+
+    async def close(self) -> None:
+        await self.may_close.wait()
+        await super().close()
+        self.is_closed = True
+
+
+class Bench:
+    """A port whose devices are made in a row, all alike."""
+
+    def __init__(self) -> None:
+        self.made: list[SlowDevice] = []
+        self.is_absent = False
+        self.port = SerialPort(
+            PortConfig("laser", "fake"), self._make, time.monotonic, lambda: None
+        )
+
+    def _make(self, settings: LineSettings) -> SlowDevice:
+        device = SlowDevice()
+        device.is_absent = self.is_absent
+        if self.is_absent:
+            device.may_close.set()
+        self.made.append(device)
+        return device
+
+    async def watched(self) -> list[PortState]:
+        """Open a session; returns the states that it is told, as they come."""
+        states: list[PortState] = []
+        session = await self.port.open_session(Client("s", "id", "test", "peer", Mode.OBSERVE))
+        tell = session.send
+
+        def send(event: object) -> None:
+            if isinstance(event, PortChanged):
+                states.append(event.port.state)
+            tell(event)  # type: ignore[arg-type]
+
+        session.send = send  # type: ignore[method-assign]
+        return states
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_keeper, "REOPEN_INTERVAL_S", 0.01)
+    monkeypatch.setattr(device_keeper, "CLOSE_TIMEOUT_S", 0.05)
+
+
+async def test_a_device_that_is_taken_away_is_closed_though_the_port_ends_at_once() -> None:
+    bench = Bench()
+    await bench.port.ensure_open()
+    (device,) = bench.made
+    device.may_close.set()
+    await withdraw(bench.port, "quarantined")
+    await bench.port.close()  # before any task has had a turn
+    assert device.is_closed
+
+
+async def test_a_port_whose_device_closes_slowly_ends_in_time_and_closes_it_later() -> None:
+    bench = Bench()
+    await bench.port.ensure_open()
+    await asyncio.wait_for(bench.port.close(), DEADLINE_S)
+    (device,) = bench.made
+    assert not device.is_closed
+    device.may_close.set()
+    await until(lambda: device.is_closed)
+
+
+async def test_a_device_is_not_opened_before_it_is_closed_and_nobody_else_is_blamed() -> None:
+    bench = Bench()
+    await bench.port.ensure_open()
+    (device,) = bench.made
+    device.vanish()
+    with pytest.raises(DeviceError, match="its driver is still closing it"):
+        await bench.port.ensure_open()
+    assert len(bench.made) == 1
+    device.may_close.set()
+    await until(lambda: bench.port.is_open)
+    assert device.is_closed
+    bench.made[-1].may_close.set()
+    await bench.port.close()
+
+
+async def test_an_unplugged_device_stays_absent_for_its_first_reason() -> None:
+    bench = Bench()
+    states = await bench.watched()
+    (device,) = bench.made
+    device.may_close.set()
+    bench.is_absent = True
+    device.vanish("/dev/ttyACM0 is gone: it hung up")
+    await until(lambda: len(bench.made) > 5)
+    seen = bench.port.describe()
+    assert (seen.state, seen.state_reason) == (PortState.ABSENT, "/dev/ttyACM0 is gone: it hung up")
+    assert states == [PortState.ABSENT]
+    bench.is_absent = False
+    await until(lambda: bench.port.is_open)
+    bench.made[-1].may_close.set()
+    await bench.port.close()
+
+
+async def test_a_device_that_was_never_there_is_absent_and_one_that_fails_has_failed() -> None:
+    bench = Bench()
+    bench.is_absent = True
+    with pytest.raises(DeviceError, match="is not there"):
+        await bench.port.ensure_open()
+    assert bench.port.describe().state is PortState.ABSENT
+    await bench.port.close()
+
+
+async def test_an_opening_that_is_cancelled_closes_what_it_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, configuring = Bench(), asyncio.Event()
+
+    async def never_ends(_: FakeDevice, settings: LineSettings) -> LineSettings:
+        configuring.set()
+        await asyncio.Event().wait()
+        return settings
+
+    monkeypatch.setattr(SlowDevice, "configure", never_ends)
+    bench.port.settings = LineSettings(baud=9600)
+    opening = asyncio.create_task(bench.port.ensure_open())
+    await configuring.wait()
+    (device,) = bench.made
+    opening.cancel()
+    await asyncio.sleep(0)
+    opening.cancel()  # whoever waits for the closing may be cancelled too
+    with suppress(asyncio.CancelledError):
+        await opening
+    assert not device.is_closed
+    device.may_close.set()
+    await bench.port.close()
+    await until(lambda: device.is_closed)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs ptys")
+async def test_quarantine_leaves_no_descriptor_on_a_real_device(tmp_path: Path) -> None:
+    with SerialDevice(tmp_path / "laser") as laser:
+        path = str(laser.link.readlink())
+        registry = Registry(time.monotonic)
+        usb = UsbIdentity(0x1A86, 0x7523, "X1")
+        port = registry.add(PortConfig("laser", str(laser.link), usb=usb))
+        await port.ensure_open()
+        assert holders(path)
+        await withdraw(port, "quarantined: not on the list")
+        await registry._ports.pop("laser").close()
+        await until(lambda: len(holders(path)) == 1)  # the fake's own
+
+
+def holders(path: str) -> list[str]:
+    """Return this process's descriptors of a device; the fake holds one itself."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") == path:
+                found.append(name)
+    return found
