@@ -25,7 +25,7 @@ from usbshare.bridge.messages import (
 from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import Upstream
 from usbshare.common.credit import Credit
-from usbshare.common.errors import ConnectionRefusedByPeerError
+from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.line import ModemLines
 
 PLENTY = Credit(1 << 20, 1000, 0)
@@ -44,7 +44,7 @@ class Service:
         self.asked: list[tuple[str, int]] = []
         self.answers_heartbeats = True
 
-    def connect(self) -> Any:
+    async def connect(self, *, looks_closer: bool = False) -> Any:
         return self
 
     async def open_session(
@@ -81,7 +81,7 @@ class Service:
             accepted_commands=1,
         )
 
-    async def explain(self, error: Exception) -> Exception:
+    async def explain(self, client: object, error: Exception) -> UsbshareError:
         return ConnectionRefusedByPeerError(str(error))
 
     async def close(self) -> None: ...
@@ -154,7 +154,7 @@ class Bench:
     def __init__(self) -> None:
         self.service, self.listener, self.upstream = Service(), Listener(), Upstream()
         self.link = Link(
-            self.service.connect,
+            self.service,
             SessionChoice("laser", observe=False, client_name="test"),
             self.upstream,
             self.listener,

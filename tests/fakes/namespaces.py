@@ -105,6 +105,11 @@ def run(namespace: Namespace, arguments: Sequence[str]) -> subprocess.Popen[byte
     return subprocess.Popen(namespace.command(arguments), stdin=subprocess.DEVNULL)
 
 
+def ip_command(*arguments: str) -> None:
+    """Run `ip` with these arguments; NamespaceError where that fails."""
+    _run([IP, *arguments])
+
+
 def _make(exits: ExitStack, host: Namespace, client: Namespace) -> None:
     for each in (host, client):
         _ip("netns", "add", each.name)
@@ -132,8 +137,7 @@ def _filters(end: Namespace) -> Iterator[tuple[str, list[str], list[str]]]:
     yield "tc netem", ["tc", "qdisc", "add", *netem], ["tc", "qdisc", "del", *netem[:3]]
 
 
-def _ip(*arguments: str) -> None:
-    _run([IP, *arguments])
+_ip = ip_command
 
 
 def _run(command: Sequence[str]) -> None:

@@ -28,9 +28,13 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(slots=True)
 class Way:
-    """One direction; change `delay_s`, `bytes_per_s` and `largest_piece` at any moment."""
+    """One direction; change everything but `passed_bytes` and `is_open` at any moment.
+
+    `jitter_s` is the most that comes on top of the delay; as with TCP nothing overtakes.
+    """
 
     delay_s: float = 0.0
+    jitter_s: float = 0.0
     bytes_per_s: float | None = None
     largest_piece: int | None = None
     passed_bytes: int = 0
@@ -38,7 +42,8 @@ class Way:
 
     def clear(self) -> None:
         """Be perfect again."""
-        self.delay_s, self.bytes_per_s, self.largest_piece = 0.0, None, None
+        self.delay_s = self.jitter_s = 0.0
+        self.bytes_per_s = self.largest_piece = None
         self.is_open.set()
 
 
@@ -214,6 +219,8 @@ class _Connection:
         client, network = self._sockets[0], self._network
         client.setblocking(False)
         await self.wait_until_open(network.up)
+        # The kernel has answered the client's SYN for us at once; a real one takes a round trip.
+        await asyncio.sleep(network.up.delay_s + network.down.delay_s)
         far = socket.socket()
         self._sockets.append(far)
         far.setblocking(False)
@@ -247,7 +254,7 @@ class _Flow:
         # Bytes, their end, or None for a reset, each with the moment at which it arrives.
         self._waiting: asyncio.Queue[tuple[float, bytes | None]]
         self._waiting = asyncio.Queue(MOST_WAITING_READS)
-        self._free_at = 0.0
+        self._free_at = self._last_due = 0.0
 
     async def run(self) -> None:
         """Pass everything on up to the end; a reset ends the connection."""
@@ -266,9 +273,15 @@ class _Flow:
             try:
                 data = await loop.sock_recv(self._source, READ_BYTES)
             except OSError:
-                await self._waiting.put((loop.time() + self._way.delay_s, None))
+                await self._waiting.put((self._due(), None))
                 return
-            await self._waiting.put((loop.time() + self._way.delay_s, data))
+            await self._waiting.put((self._due(), data))
+
+    def _due(self) -> float:
+        way, now = self._way, asyncio.get_running_loop().time()
+        delay_s = way.delay_s + self._chance.random() * way.jitter_s
+        self._last_due = max(self._last_due, now + delay_s)
+        return self._last_due
 
     async def _write(self) -> None:
         while True:

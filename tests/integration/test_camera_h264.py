@@ -24,6 +24,7 @@ from usbshare.bridge.camera.measures import Measures
 from usbshare.bridge.camera.messages import Format, RemoteCamera, View
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.viewing import ViewChoice, Viewing
+from usbshare.bridge.turns import Turns
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.sim_bed import read_stamp
 from usbshare.camera_svc.source import Wish
@@ -142,6 +143,7 @@ async def test_what_cannot_be_decoded_on_the_pc_begins_another_stream() -> None:
         newest, listener = Newest(), Listener()
         viewing = Viewing(
             lambda: CameraClient(Target("127.0.0.1", port), None),
+            Turns(),
             ViewChoice("", View(format=Format.H264), "test"),
             newest,
             Measures(),

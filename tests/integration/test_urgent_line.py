@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from fakes.waiting import until
 from usbshare.bridge import urgent_line
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.dialer import Dialer
+from usbshare.bridge.turns import Turns
 from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.common.channel import parse_target
 from usbshare.common.errors import DeviceError, NotFoundError, UsbshareError
@@ -90,6 +93,10 @@ class Reporter:
     def end(self) -> None: ...
 
 
+def dialer(connect: Callable[[], SerialClient]) -> Dialer:
+    return Dialer(lambda _: connect(), Turns(), time.monotonic)
+
+
 @pytest.fixture
 def service() -> Service:
     return Service()  # type: ignore[abstract]  # nobody calls the rest
@@ -111,7 +118,7 @@ def reporter() -> Reporter:
 
 @pytest.fixture
 async def line(host: Host, reporter: Reporter) -> AsyncIterator[UrgentLine]:
-    line = UrgentLine(host.client, reporter)
+    line = UrgentLine(dialer(host.client), reporter)
     line.start()
     await until(lambda: line.is_ready)
     yield line
@@ -156,7 +163,7 @@ async def test_it_moves_to_where_the_service_is_now(
     def connect() -> SerialClient:
         return places[-1].client()
 
-    line = UrgentLine(connect, reporter)
+    line = UrgentLine(dialer(connect), reporter)
     line.start()
     await until(lambda: line.is_ready)
     service.answers.clear()
@@ -168,7 +175,8 @@ async def test_it_moves_to_where_the_service_is_now(
     line.move()
     await until(lambda: line.is_ready)
     assert await line.send(b"\x18", "laser", "s2")
-    assert moved.requests == [("laser", b"\x18", "s2")]
+    assert ("laser", b"\x18", "s2") in moved.requests
+    assert ("laser", b"!", "s1") in moved.requests, "nobody knew whether it had arrived"
     service.answers.set()
     assert await under_way, "what was being sent is not lost"
     await line.close()
@@ -222,9 +230,10 @@ async def test_a_stop_that_nobody_takes_is_given_up_in_time_and_told(
     line: UrgentLine, service: Service, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(urgent_line, "DELIVERY_S", 0.2)
+    monkeypatch.setattr(urgent_line, "GIVE_UP_S", 0.6)
     service.answers.clear()
     assert not await line.send(b"\x18", "laser", "s1")
-    assert reporter.events == ["stop_undelivered"]
+    assert reporter.events == ["stop_unconfirmed", "stop_undelivered"]
 
 
 async def test_lines_and_long_runs_are_cut_into_what_a_message_carries(
@@ -265,7 +274,7 @@ async def test_a_stop_waits_for_the_connection_that_comes_back(
 async def test_the_end_waits_for_a_stop_that_is_on_its_way(
     host: Host, service: Service, reporter: Reporter
 ) -> None:
-    line = UrgentLine(host.client, reporter)
+    line = UrgentLine(dialer(host.client), reporter)
     line.start()
     service.answers.clear()
     sending = line.send(b"!", "laser", "s1")

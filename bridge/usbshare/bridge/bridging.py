@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.changing_over import renewing
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.dialer import Dialer
 from usbshare.bridge.link import Link
 from usbshare.bridge.link_state import SessionChoice
 from usbshare.bridge.naming import open_finder
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.report import Reporter
+from usbshare.bridge.turns import Turns
 from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
@@ -58,9 +60,15 @@ async def bridge(
     """
     upstream = Upstream()
     relay = Relay(port, upstream, reporter, observe=choice.observe)
-    whereabouts = _whereabouts(choice, relay, reporter)
+    turns = Turns()
+    dialer = Dialer(
+        lambda attempt_s: SerialClient(whereabouts.target, whereabouts.bundle, attempt_s),
+        turns,
+        time.monotonic,
+    )
+    whereabouts = _whereabouts(choice, relay, dialer, reporter)
     link = Link(
-        lambda: SerialClient(whereabouts.target, whereabouts.bundle),
+        dialer,
         SessionChoice(choice.port_id, choice.observe, client_name("bridge")),
         upstream,
         relay,
@@ -72,11 +80,11 @@ async def bridge(
     running = asyncio.create_task(link.run(), name="link")
     try:
         if await _stands(running, relay):
-            async with _urgent_line(choice, whereabouts, relay, reporter):
+            async with _urgent_line(choice, dialer, relay, reporter):
                 await _show_port(relay, port, reporter, choice)
                 if stood is not None and relay.remote is not None:
                     await asyncio.to_thread(stood, relay.remote.id)
-                async with renewing(relay, whereabouts, reporter):
+                async with renewing(relay, whereabouts, dialer, turns, reporter):
                     await _report_until(running, relay, reporter, whereabouts)
     finally:
         reporter.end()
@@ -96,13 +104,16 @@ def client_name(program: str) -> str:
     return name.encode()[:64].decode(errors="ignore")
 
 
-def _whereabouts(choice: BridgeChoice, relay: Relay, reporter: Reporter) -> Whereabouts:
+def _whereabouts(
+    choice: BridgeChoice, relay: Relay, dialer: Dialer, reporter: Reporter
+) -> Whereabouts:
     """Return what knows where to connect, and hurries the link when discovery sees the host."""
 
     def woken(has_moved: bool) -> None:
         if has_moved:
             where = str(whereabouts.target)
             reporter.event("moved", f"the host is at {where} now", target=where)
+            dialer.abandon()
             if relay.urgent_line is not None:
                 relay.urgent_line.move()
         if relay.link is not None:
@@ -132,13 +143,13 @@ async def _stands(running: asyncio.Task[None], relay: Relay) -> bool:
 
 @asynccontextmanager
 async def _urgent_line(
-    choice: BridgeChoice, whereabouts: Whereabouts, relay: Relay, reporter: Reporter
+    choice: BridgeChoice, dialer: Dialer, relay: Relay, reporter: Reporter
 ) -> AsyncIterator[None]:
     """Hold a connection for the program's stops; an observer's program has none."""
     if choice.observe:
         yield
         return
-    line = UrgentLine(lambda: SerialClient(whereabouts.target, whereabouts.bundle), reporter)
+    line = UrgentLine(dialer, reporter, lambda: relay.link.latency.typical_s if relay.link else 0.0)
     line.start()
     relay.urgent_line = line
     try:

@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from usbshare.bridge.client import SerialClient
+from usbshare.bridge.dialer import Dialer
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.renewing import Renewing
 from usbshare.bridge.report import Reporter
+from usbshare.bridge.turns import Turns
 from usbshare.bridge.whereabouts import Whereabouts
 from usbshare.common.tls import ClientBundle
 
 
 @asynccontextmanager
 async def renewing(
-    relay: Relay, whereabouts: Whereabouts, reporter: Reporter
+    relay: Relay, whereabouts: Whereabouts, dialer: Dialer, turns: Turns, reporter: Reporter
 ) -> AsyncIterator[None]:
     """Keep the certificate of a bridge current while the block lasts; plaintext has none."""
     if whereabouts.bundle is None:
@@ -25,9 +26,9 @@ async def renewing(
 
     async def adopt(bundle: ClientBundle) -> bool:
         whereabouts.bundle = bundle
-        return await _change_over(bundle, relay, whereabouts)
+        return await _change_over(relay, dialer)
 
-    keeper = Renewing(whereabouts.bundle, lambda: whereabouts.target, adopt, reporter)
+    keeper = Renewing(whereabouts.bundle, lambda: whereabouts.target, adopt, reporter, turns)
     task = asyncio.create_task(keeper.run(), name="renewing")
     try:
         yield
@@ -36,15 +37,14 @@ async def renewing(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _change_over(bundle: ClientBundle, relay: Relay, whereabouts: Whereabouts) -> bool:
+async def _change_over(relay: Relay, dialer: Dialer) -> bool:
     """Move what stands; a session that is lost, or only observes, gets there by connecting anew."""
     link = relay.link
     if link is None or not link.can_move:
         return True
-    client = SerialClient(whereabouts.target, bundle)
+    client = await dialer.connect()
     is_moved = False
     try:
-        await client.connect()
         is_moved = await link.move(client)
     finally:
         if not is_moved:

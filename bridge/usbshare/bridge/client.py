@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
 import grpc
@@ -15,31 +14,29 @@ import grpc
 from usbshare.bridge import convert
 from usbshare.bridge.messages import Event, Message, RemotePort
 from usbshare.bridge.stop_client import CALL_TIMEOUT_S, StopClient
-from usbshare.common.channel import Target, Trust
+from usbshare.common.channel import ATTEMPT_S, Target, Trust, until_connected
 from usbshare.common.credit import Credit
 from usbshare.common.errors import ConnectionRefusedByPeerError
 from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
+REASON_TIMEOUT_S = 0.5
 LEAST_LOOK_S = 0.5  # after a call that took all of its time
 
 _Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
 
-class ConnectionState(Enum):
-    """How a connection is; CONNECTING also from its end to the first attempt that fails."""
+class _EndedCall:
+    """In place of a call that was cancelled."""
 
-    CONNECTING = "connecting"
-    READY = "ready"
-    FAILING = "failing"
+    async def write(self, _: pb.SessionRequest) -> None:
+        raise asyncio.InvalidStateError("the stream was cancelled")
 
+    async def read(self) -> None:
+        return None
 
-_STATES = {
-    grpc.ChannelConnectivity.READY: ConnectionState.READY,
-    grpc.ChannelConnectivity.TRANSIENT_FAILURE: ConnectionState.FAILING,
-    grpc.ChannelConnectivity.SHUTDOWN: ConnectionState.FAILING,
-}
+    def cancel(self) -> None: ...
 
 
 class SessionStream:
@@ -51,7 +48,7 @@ class SessionStream:
 
     def __init__(self, call: _Call) -> None:
         self.taken_offset = 0
-        self._call = call
+        self._call: _Call | _EndedCall = call
 
     def write(self, message: Message) -> Coroutine[Any, Any, None]:
         """Return the writing of a message, which raises whatever gRPC does."""
@@ -74,13 +71,16 @@ class SessionStream:
     def cancel(self) -> None:
         """End the stream at once, without a goodbye."""
         self._call.cancel()
+        # Whoever holds a call holds its connection: gRPC closes it only with the last of them.
+        self._call = _EndedCall()
 
 
 class SerialClient(StopClient):
     """A connection of its own to one service."""
 
-    def __init__(self, target: Target, bundle: Trust | None) -> None:
-        super().__init__(target, bundle)
+    def __init__(self, target: Target, bundle: Trust | None, attempt_s: float = ATTEMPT_S) -> None:
+        super().__init__(target, bundle, attempt_s)
+        self._is_closed = False
         self._stub = SerialServiceStub(self._channel)
 
     async def list_ports(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemotePort]:
@@ -144,8 +144,6 @@ class SerialClient(StopClient):
         data: bytes,
         session_id: str = "",
         timeout_s: float = CALL_TIMEOUT_S,
-        *,
-        waits_for_connection: bool = False,
     ) -> None:
         """Write real-time bytes ahead of every queue; a reset voids what that session queued.
 
@@ -153,11 +151,11 @@ class SerialClient(StopClient):
         """
         request = pb.SendRealtimeRequest(port_id=port_id, data=data, session_id=session_id)
         try:
-            await self._stub.SendRealtime(
-                request, timeout=timeout_s, wait_for_ready=waits_for_connection
-            )
+            await self._stub.SendRealtime(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
+        except grpc.aio.UsageError as error:  # it was closed
+            raise ConnectionRefusedByPeerError(str(error)) from error
 
     async def clock(self, timeout_s: float = CALL_TIMEOUT_S) -> tuple[datetime, float]:
         """Return the service's time and how long the answer took, over a connection in use."""
@@ -173,20 +171,30 @@ class SerialClient(StopClient):
             raise ConnectionRefusedByPeerError(f"{self.target} tells no time: it is stopping")
         return reply.time.ToDatetime(UTC), time.monotonic() - start
 
-    async def connect(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Connect now instead of with the first call; ConnectionRefusedByPeerError if it fails."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._channel.channel_ready()
-        except TimeoutError as error:
-            raise ConnectionRefusedByPeerError(f"{self.target} does not answer") from error
+    async def connect(self) -> None:
+        """Connect, in one attempt; ConnectionRefusedByPeerError says in gRPC's words why not."""
+        if await until_connected(self._channel):
+            return
+        try:  # a call that fails at once has the reason, which the state has not
+            await self._stub.ListPorts(pb.ListPortsRequest(), timeout=REASON_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if isinstance(error_from_rpc(error), ConnectionRefusedByPeerError):
+                raise ConnectionRefusedByPeerError(short_reason(error)) from error
 
-    async def watch_connection(self, tell: Callable[[ConnectionState], None]) -> None:
-        """Keep the connection up without a call on it, and tell of its states; never returns."""
-        while True:
-            state = self._channel.get_state(try_to_connect=True)
-            tell(_STATES.get(state, ConnectionState.CONNECTING))
-            await self._channel.wait_for_state_change(state)
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection works, as far as gRPC knows."""
+        return not self._is_closed and self._channel.get_state() is grpc.ChannelConnectivity.READY
+
+    async def until_lost(self) -> None:
+        """Return when a connection that works does so no more."""
+        with suppress(grpc.aio.UsageError):  # it was closed
+            await self._channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._is_closed = True
+        await super().close()
 
 
 def short_reason(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import grpc
 
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.client import SerialClient, SessionStream, short_reason
+from usbshare.bridge.dialer import Connections
 from usbshare.bridge.heartbeats import Heartbeats
 from usbshare.bridge.latency import Latency
 from usbshare.bridge.link_listener import LinkListener
@@ -40,8 +41,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.25
 LINK_TIMEOUT_S = 2.0
-OPEN_TIMEOUT_S = 10.0
-TAKE_UP_TIMEOUT_S = 4.0
+OPEN_TIMEOUT_S = 10.0  # of silence, once it is connected: a busy service answers later
 SHORT_LIVED_S = 0.1
 GOODBYE_TIMEOUT_S = 5.0
 ACKNOWLEDGE_BYTES = 32 * 1024
@@ -57,7 +57,7 @@ class Link:
 
     def __init__(
         self,
-        connect: Callable[[], SerialClient],
+        dialer: Connections,
         choice: SessionChoice,
         upstream: Upstream,
         listener: LinkListener,
@@ -66,7 +66,7 @@ class Link:
     ) -> None:
         self.state = LinkState.CONNECTING
         self.latency = Latency()
-        self._connect = connect
+        self._dialer = dialer
         self._choice = choice
         self._upstream = upstream
         self._listener = listener
@@ -187,18 +187,20 @@ class Link:
             ending.cancel()
             session.cancel()
             await asyncio.gather(session, ending, return_exceptions=True)
+            del session, ending  # as in `_converse`
 
     async def _session(self) -> None:
-        self._client = self._connect()
+        # While a session may come back there is no time to look closer at what is in its way.
+        self._client = await self._dialer.connect(looks_closer=not self._resumption.is_pending)
         try:
             stream: SessionStream | None = await self._open(self._client)
             while stream is not None:
                 stream = await self._converse(stream)
         except grpc.aio.AioRpcError as error:
             is_refused = error.code() is grpc.StatusCode.PERMISSION_DENIED
-            if self._resumption.is_pending and not is_refused:  # no time to look closer
+            if self._resumption.is_pending and not is_refused:
                 raise LinkLostError(short_reason(error)) from error
-            raise await self._client.explain(error) from error
+            raise await self._dialer.explain(self._client, error) from error
         except EOFError as error:
             raise LinkLostError("the service ended the stream without a goodbye") from error
         finally:
@@ -208,11 +210,8 @@ class Link:
     async def _open(
         self, client: SerialClient, before: asyncio.Task[None] | None = None
     ) -> SessionStream:
-        timeout_s = OPEN_TIMEOUT_S
-        if self._resumption.is_pending:
-            timeout_s = min(TAKE_UP_TIMEOUT_S, self._resumption.left_s(self._clock()))
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
                 stream = await client.open_session(
                     self._choice.port_id,
                     observe=self._choice.observe,
@@ -308,6 +307,8 @@ class Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            tasks.clear()  # their exceptions lead to this frame, which would keep the call alive
+            del receive
 
     async def _take_along(self, receive: asyncio.Task[None]) -> SessionStream:
         """Take the session up over another connection, while its stream still stands."""

@@ -13,7 +13,7 @@ from usbshare.bridge.client import SerialClient
 from usbshare.bridge.heartbeats import Heartbeats
 from usbshare.bridge.messages import Heartbeat, Message
 
-QUIET_S = 1.0
+QUIET_S = 1.75  # less than the silence after which the service takes the link for lost
 
 
 class Departure:

@@ -231,6 +231,8 @@ class Relay:
         """Tell that the link is down; what the program writes waits for it."""
         note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
         self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
+        if self.urgent_line is not None:  # nobody knows whether its connection lives
+            self.urgent_line.move()
 
     def link_abandoned(self, loss: Loss) -> None:
         """Tell what the end of a lost session cost."""

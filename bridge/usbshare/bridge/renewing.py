@@ -13,6 +13,7 @@ from cryptography import x509
 from usbshare.bridge import bundle_file
 from usbshare.bridge.renewal_client import call_renew, call_who_am_i
 from usbshare.bridge.report import Reporter
+from usbshare.bridge.turns import GaveWayError, Turns
 from usbshare.common import certificates
 from usbshare.common.certificates import Key
 from usbshare.common.channel import Target
@@ -45,12 +46,14 @@ class Renewing:
         target: Callable[[], Target],
         adopt: Adopt,
         reporter: Reporter,
+        turns: Turns,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.bundle = bundle
         self._target = target
         self._adopt = adopt
         self._reporter = reporter
+        self._turns = turns
         self._now = now
         self._adopted = bundle
         self._stamp = (0, 0)  # the file may have changed since the bundle was read
@@ -62,6 +65,8 @@ class Renewing:
         while True:
             try:
                 await self._look()
+            except GaveWayError:
+                self._next_try = _AT_ONCE
             except Exception as error:  # a machine may be at work: the bridge must not end for this
                 log.debug("could not renew", exc_info=True)
                 self._tell_trouble(error)
@@ -82,7 +87,7 @@ class Renewing:
                 self._adopted = bundle
 
     async def _renewed(self, now: datetime) -> ClientBundle:
-        renewed = await obtain(self._target(), self.bundle, now)
+        renewed = await self._turns.give_way(obtain(self._target(), self.bundle, now))
         try:
             await asyncio.to_thread(bundle_file.write, renewed)
         except ConfigError as error:

@@ -9,7 +9,7 @@ import grpc
 
 from usbshare.bridge.stop_report import StopReport
 from usbshare.bridge.stop_wire import STOP, stop_report, stop_request
-from usbshare.common.channel import Target, Trust, open_channel
+from usbshare.common.channel import ATTEMPT_S, Target, Trust, open_channel
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.stop_actions import StopAction
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from usbshare.common.tls import ClientBundle
 
 CALL_TIMEOUT_S = 5.0
+# A stop is not given up while it may still arrive; a person is told sooner that it has not yet.
+STOP_TIMEOUT_S = 60.0
+SILENCE_S = 3.0
 LONGEST_REASON_BYTES = 200
 OUR_SERVICE = "usbshare.serial.v1.SerialService"
 
@@ -25,24 +28,34 @@ OUR_SERVICE = "usbshare.serial.v1.SerialService"
 class StopClient:
     """A connection of its own to one service, for stops."""
 
-    def __init__(self, target: Target, bundle: Trust | None) -> None:
+    def __init__(self, target: Target, bundle: Trust | None, attempt_s: float = ATTEMPT_S) -> None:
         self.target = target
         self._trust = bundle
-        self._channel = open_channel(target, bundle)
+        self._channel = open_channel(target, bundle, attempt_s=attempt_s)
 
     async def stop(
         self,
         port_id: str,
         action: StopAction,
         reason: str = "",
-        timeout_s: float = CALL_TIMEOUT_S,
+        timeout_s: float = STOP_TIMEOUT_S,
     ) -> StopReport:
-        """Stop the machine, whoever holds the port; returns what that did and how long it took."""
+        """Stop the machine, whoever holds the port; returns what that did and how long it took.
+
+        Where nothing came back it is tried again: only who is refused learns that at once.
+        """
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(STOP)
         request = stop_request(port_id, action, _printable(reason))
         start = time.monotonic()
         try:
-            reply = await call(request, timeout=timeout_s)
+            try:
+                reply = await call(request, timeout=timeout_s)
+            except grpc.aio.AioRpcError as error:
+                left_s = timeout_s - (time.monotonic() - start)
+                was_silent = timeout_s - left_s >= SILENCE_S and left_s > 0
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or not was_silent:
+                    raise
+                reply = await call(request, timeout=left_s, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             raise await self.explain(error) from error
         try:
@@ -75,10 +88,14 @@ class StopClient:
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
             return explained
-        from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415
-
-        why = await why_unreachable(self.target, self._bundle(), timeout_s)
+        why = await self.why_unreachable(timeout_s)
         return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+
+    async def why_unreachable(self, timeout_s: float = CALL_TIMEOUT_S) -> str | None:
+        """Look why the service cannot be reached, over a connection of its own; None if it can."""
+        from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415 - see `explain`
+
+        return await why_unreachable(self.target, self._bundle(), timeout_s)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from usbshare.bridge import stopping
 from usbshare.bridge.defaults import UrgentDefaults
 from usbshare.bridge.stop_arguments import StopWish, read_stop
-from usbshare.bridge.stop_client import StopClient
+from usbshare.bridge.stop_client import STOP_TIMEOUT_S, StopClient
 from usbshare.bridge.stop_guard import UNCONFIRMED_EXIT, tell
 from usbshare.common.addresses import parse_address
 from usbshare.common.channel import Target, Trust, parse_target
@@ -79,7 +79,7 @@ def _trust(wish: StopWish, defaults: UrgentDefaults) -> Trust | None:
 
 
 async def _stop(target: Target, trust: Trust | None, wish: StopWish) -> str:
-    client = StopClient(target, trust)
+    client = StopClient(target, trust, STOP_TIMEOUT_S)
     try:
         return await stopping.stop(client, wish.port, wish.action, wish.reason)
     finally:

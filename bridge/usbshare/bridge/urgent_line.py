@@ -4,60 +4,91 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
-from usbshare.bridge.client import ConnectionState, SerialClient
+from usbshare.bridge.backoff import Backoff
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.delivery import Delivery
 from usbshare.bridge.report import Reporter
-from usbshare.common.errors import (
-    ConnectionRefusedByPeerError,
-    DeviceError,
-    DrainingError,
-    UsbshareError,
-)
+from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.profiles import GRBL, MARLIN, Profile
 
 log = logging.getLogger(__name__)
 
 DELIVERY_S = 2.0
-RETRY_S = 0.02
+GIVE_UP_S = 30.0
+PATIENCE_S = 0.5
 MOST_BYTES = 64
-_UNAVAILABLE = (ConnectionRefusedByPeerError, DeviceError, DrainingError)
+
+
+class Dials(Protocol):
+    """What connects, and knows every connection that works."""
+
+    @property
+    def living(self) -> list[SerialClient]:
+        """The connections that work, the newest first."""
+        ...
+
+    async def connect(self) -> SerialClient:
+        """Return a client that is connected; ConnectionRefusedByPeerError if one attempt fails."""
+        ...
+
+    def hurry(self) -> None:
+        """Let whoever waits in `news` go on."""
+
+    async def news(self, wait_s: float) -> None:
+        """Return when a connection has been made, at `hurry`, or after that time."""
 
 
 class UrgentLine:
-    """Delivers the stops that a session's stream cannot take at once; used from one event loop."""
+    """Delivers the stops that a session's stream cannot take at once; used from one event loop.
 
-    def __init__(self, connect: Callable[[], SerialClient], reporter: Reporter) -> None:
-        self.is_ready = False
-        self._connect = connect
+    A stop that is not answered goes out on other connections too. `round_trip_s` tells how long
+    an answer usually takes.
+    """
+
+    def __init__(
+        self,
+        dialer: Dials,
+        reporter: Reporter,
+        round_trip_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._dialer = dialer
         self._reporter = reporter
+        self._round_trip_s = round_trip_s
+        self._backoff = Backoff(random.random)
         self._is_reported_lost = False
+        self._client: SerialClient | None = None
+        self._anew = asyncio.Event()
         self._sending: set[asyncio.Task[bool]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
-        self._client: SerialClient
-        self._watching: asyncio.Task[None]
+        self._keeping: asyncio.Task[None]
 
     def start(self) -> None:
         """Connect, and stay connected."""
-        self._client = self._connect()
-        watching = self._client.watch_connection(self._changed)
-        self._watching = asyncio.create_task(watching, name="urgent line")
+        self._keeping = asyncio.create_task(self._keep(), name="urgent line")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its connection works, as far as anybody knows."""
+        return self._client is not None and not self._anew.is_set() and self._client.is_connected
 
     def move(self) -> None:
-        """Connect anew, where the service is now; what is being sent ends where it began."""
-        self.is_ready = False
-        leaving = asyncio.create_task(
-            _leave(self._client, self._watching, set(self._sending)), name="urgent line leaves"
-        )
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
-        self.start()
+        """Connect anew: the service is elsewhere, or nobody knows whether the connection lives.
+
+        What is being sent goes on where it began, and out on the new connection too.
+        """
+        self._anew.set()
+        self._dialer.hurry()
 
     def send(self, data: bytes, port_id: str, session_id: str) -> asyncio.Task[bool]:
-        """Send real-time bytes; the result tells, within 2 s, whether the driver has them.
+        """Send real-time bytes; the result tells whether the driver has them.
 
-        Stops are tried again for as long; anything else goes once, while it is connected.
+        A stop that is not delivered within 2 s is told, and tried for 30 s; anything else goes
+        once, while it is connected.
         """
         sending = asyncio.create_task(self._deliver(data, port_id, session_id), name="urgent bytes")
         self._sending.add(sending)
@@ -65,69 +96,127 @@ class UrgentLine:
         return sending
 
     async def close(self) -> None:
-        """Finish what is being sent, within its 2 s, then disconnect."""
-        sending = set(self._sending)
-        await asyncio.gather(*self._leaving, _leave(self._client, self._watching, sending))
+        """Finish what is being sent, within 2 s, then disconnect."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=DELIVERY_S)
+        tasks = (*self._sending, *self._leaving, self._keeping)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    async def _keep(self) -> None:
+        """Keep one connection; the next is made before the one before it is left."""
+        while True:
+            client = await self._connected()
+            before, self._client = self._client, client
+            self._anew.clear()
+            self._tell_ready()
+            if before is not None:
+                self._leave(before)
+            await _first(client.until_lost(), self._anew.wait())
+
+    async def _connected(self) -> SerialClient:
+        while True:
+            try:
+                client = await self._dialer.connect()
+            except ConnectionRefusedByPeerError as error:
+                log.debug("no connection for stops: %s", error)
+                if not self.is_ready:
+                    self._tell_lost()
+                await self._dialer.news(self._backoff.next_s())
+            else:
+                self._backoff.reset()
+                return client
+
+    def _leave(self, client: SerialClient) -> None:
+        """Close a connection, after what is being sent, which it may deliver within 2 s."""
+
+        async def leave(sending: set[asyncio.Task[bool]]) -> None:
+            if sending:
+                await asyncio.wait(sending, timeout=DELIVERY_S)
+            await client.close()
+
+        leaving = asyncio.create_task(leave(set(self._sending)), name="urgent line leaves")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     async def _deliver(self, data: bytes, port_id: str, session_id: str) -> bool:
-        deadline = time.monotonic() + DELIVERY_S
         profile = _profile_of(data)
+        is_stop = profile.is_emergency(data)
+        started = time.monotonic()
+        told = asyncio.get_running_loop().call_later(DELIVERY_S, self._tell_unconfirmed, data)
+        delivery = Delivery(self._dialer, port_id, session_id)
         try:
-            for piece in profile.pieces(data, MOST_BYTES):
-                await self._send_piece(
-                    piece, port_id, session_id, deadline, again=profile.is_emergency(data)
-                )
-        except UsbshareError as error:
-            self._tell_undelivered(data, error)
+            async with asyncio.timeout(GIVE_UP_S if is_stop else DELIVERY_S):
+                for piece in profile.pieces(data, MOST_BYTES):
+                    await self._send_piece(delivery, piece, is_stop=is_stop)
+        except (UsbshareError, TimeoutError) as error:
+            self._tell_undelivered(data, str(error) or delivery.trouble)
             return False
+        except asyncio.CancelledError:
+            self._tell_undelivered(data, "the bridge ended")
+            raise
+        finally:
+            is_late = is_stop and time.monotonic() - started > DELIVERY_S
+            told.cancel()
         log.info("sent %r to port '%s' on the urgent line", data, port_id)
+        if is_late:
+            took_s = time.monotonic() - started
+            text = f"the stop was delivered after {took_s:.1f} s"
+            self._reporter.event("stop_delivered", text, took_s=round(took_s, 3))
         return True
 
-    async def _send_piece(
-        self, piece: bytes, port_id: str, session_id: str, deadline: float, *, again: bool
-    ) -> None:
-        while True:
-            left_s = max(0.0, deadline - time.monotonic())
-            try:
-                await self._client.send_realtime(
-                    port_id, piece, session_id, left_s, waits_for_connection=again
-                )
-            except _UNAVAILABLE:
-                if not again or time.monotonic() + RETRY_S >= deadline:
-                    raise
-            else:
-                return
-            await asyncio.sleep(RETRY_S)
+    async def _send_piece(self, delivery: Delivery, piece: bytes, *, is_stop: bool) -> None:
+        if is_stop:
+            patience_s = PATIENCE_S + 2 * self._round_trip_s()
+            await delivery.insist(piece, lambda: self._client, patience_s)
+        elif self._client is None or not self._client.is_connected:
+            raise ConnectionRefusedByPeerError("there is no connection for stops")
+        else:
+            await delivery.once(self._client, piece)
 
-    def _tell_undelivered(self, data: bytes, error: UsbshareError) -> None:
-        log.error("%r could not be delivered: %s", data, error)
+    def _tell_unconfirmed(self, data: bytes) -> None:
+        if _profile_of(data).is_emergency(data):
+            self._reporter.event(
+                "stop_unconfirmed",
+                "the stop is not confirmed: use the machine's own emergency stop; "
+                "it is still being tried",
+            )
+
+    def _tell_undelivered(self, data: bytes, reason: str) -> None:
+        log.error("%r could not be delivered: %s", data, reason)
         self._reporter.event(
             "stop_undelivered",
             "the stop could not be delivered: use the machine's own emergency stop",
-            reason=str(error),
+            reason=reason,
         )
 
-    def _changed(self, state: ConnectionState) -> None:
-        self.is_ready = state is ConnectionState.READY
-        if state is ConnectionState.FAILING and not self._is_reported_lost:
+    def _tell_lost(self) -> None:
+        if not self._is_reported_lost:
             self._is_reported_lost = True
             self._reporter.event(
                 "urgent_line_lost",
                 "the connection for stops is lost: until it is back, "
                 "use the machine's own emergency stop",
             )
-        elif self.is_ready and self._is_reported_lost:
+
+    def _tell_ready(self) -> None:
+        if self._is_reported_lost:
             self._is_reported_lost = False
             self._reporter.event("urgent_line_ready", "the connection for stops is back")
 
 
-async def _leave(
-    client: SerialClient, watching: asyncio.Task[None], sending: set[asyncio.Task[bool]]
-) -> None:
-    """Close a connection, after what is being sent on it, which takes no more than 2 s."""
-    watching.cancel()
-    await asyncio.gather(watching, *sending, return_exceptions=True)
-    await client.close()
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return when one of them is over."""
+    tasks = [asyncio.create_task(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _profile_of(data: bytes) -> Profile:

@@ -16,6 +16,7 @@ from fakes.certificates import CLIENT, Issued, issue, write_bundle
 from fakes.waiting import until
 from usbshare.bridge import renewing
 from usbshare.bridge.renewing import Renewing, obtain
+from usbshare.bridge.turns import Turns
 from usbshare.common import certificates
 from usbshare.common.certificates import Authority
 from usbshare.common.channel import Target, parse_target
@@ -108,7 +109,7 @@ def path(host: Host, tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def renewed_by(path: Path, adopter: Adopter, told: Told) -> AsyncIterator[Renewing]:
-    made = Renewing(ClientBundle.load(path), lambda: HERE, adopter.adopt, told)
+    made = Renewing(ClientBundle.load(path), lambda: HERE, adopter.adopt, told, Turns())
     task = asyncio.create_task(made.run())
     try:
         yield made

@@ -12,7 +12,7 @@ from usbshare.bridge.camera import convert
 from usbshare.bridge.camera.messages import Event, Frame, HostReport, RemoteCamera, View
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.channel import VIDEO_KEEPALIVE, Target, open_channel
+from usbshare.common.channel import VIDEO_KEEPALIVE, Target, open_channel, until_connected
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.other_service import name_other_service
 from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
@@ -20,6 +20,7 @@ from usbshare.common.tls import ClientBundle
 
 CAMERA_PORT = 50052
 CALL_TIMEOUT_S = 5.0
+REASON_TIMEOUT_S = 0.5
 OUR_SERVICE = "usbshare.camera.v1.CameraService"
 SNAPSHOT_TIMEOUT_S = 15.0  # a camera that must be opened first takes seconds
 MOST_FRAME_BYTES = 16 * 1024 * 1024
@@ -60,6 +61,17 @@ class CameraClient:
             target, bundle, most_message_bytes=MOST_FRAME_BYTES, keepalive=VIDEO_KEEPALIVE
         )
         self._stub = CameraServiceStub(self._channel)
+
+    async def connect(self) -> None:
+        """Connect, in one attempt; ConnectionRefusedByPeerError says in gRPC's words why not."""
+        if await until_connected(self._channel):
+            return
+        try:  # a call that fails at once has the reason, which the state has not
+            await self._stub.ListCameras(pb.ListCamerasRequest(), timeout=REASON_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            found = error_from_rpc(error)
+            if isinstance(found, ConnectionRefusedByPeerError):
+                raise found from error
 
     async def list_cameras(self, timeout_s: float = CALL_TIMEOUT_S) -> list[RemoteCamera]:
         """Return the service's cameras."""
@@ -112,10 +124,14 @@ class CameraClient:
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
             return explained
+        why = await self.why_unreachable(timeout_s)
+        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+
+    async def why_unreachable(self, timeout_s: float = CALL_TIMEOUT_S) -> str | None:
+        """Look why the service cannot be reached, over a connection of its own; None if it can."""
         from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415 - half of TLS
 
-        why = await why_unreachable(self.target, self._bundle, timeout_s)
-        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+        return await why_unreachable(self.target, self._bundle, timeout_s)
 
     async def close(self) -> None:
         """Close the connection."""

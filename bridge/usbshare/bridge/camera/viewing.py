@@ -29,13 +29,15 @@ from usbshare.bridge.camera.messages import (
     View,
 )
 from usbshare.bridge.camera.newest import Newest
+from usbshare.bridge.turns import Turns
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.rpc_errors import error_from_rpc
 
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 10.0
 REASON_TIMEOUT_S = 1.0
-SILENCE_S = 5.0
+SILENCE_S = 12.0  # a picture of 100 KB takes so long at 64 kbit/s, and nothing tells how far it is
 SILENT_FRAMES = 3
 LOOK_S = 2.0
 FIRST_LOOKS, FIRST_LOOK_S = 5, 0.05  # the first answers of a connection are slow
@@ -86,6 +88,7 @@ class Viewing:
     def __init__(
         self,
         connect: Callable[[], CameraClient],
+        turns: Turns,
         choice: ViewChoice,
         newest: Newest,
         measures: Measures,
@@ -102,6 +105,7 @@ class Viewing:
         self.host_clock = HostClock()
         self.stands = asyncio.Event()
         self._connect = connect
+        self._turns = turns
         self._choice = choice
         self._newest = newest
         self._measures = measures
@@ -140,18 +144,41 @@ class Viewing:
         return 1 / min(rates) if rates else 0.0
 
     async def _view_once(self) -> None:
-        client = self._connect()
+        client = await self._connected()
         try:
             stream = await self._open(client)
             await self._take_all(client, stream)
         except grpc.aio.AioRpcError as error:
             self._ended(error.details() or error.code().value[1])
-            timeout_s = REASON_TIMEOUT_S if self.stands.is_set() else CALL_TIMEOUT_S
-            raise await client.explain(error, timeout_s) from error
+            if not isinstance(error_from_rpc(error), ConnectionRefusedByPeerError):
+                raise await client.explain(error) from error
+            await client.close()
+            async with self._turns.turn():
+                raise await client.explain(error, self._reason_timeout_s) from error
         except EOFError as error:
             raise ViewLostError("the service ended the stream") from error
         finally:
             await client.close()
+
+    async def _connected(self) -> CameraClient:
+        """Return a client that is connected; raises why it cannot be."""
+        async with self._turns.turn():
+            client = self._connect()
+            try:
+                await client.connect()
+            except ConnectionRefusedByPeerError as error:
+                self._ended(str(error))
+                await client.close()
+                why = await client.why_unreachable(self._reason_timeout_s)
+                raise ConnectionRefusedByPeerError(why or str(error)) from error
+            except BaseException:
+                await client.close()
+                raise
+        return client
+
+    @property
+    def _reason_timeout_s(self) -> float:
+        return REASON_TIMEOUT_S if self.stands.is_set() else CALL_TIMEOUT_S
 
     async def _open(self, client: CameraClient) -> WatchStream:
         choice = self._choice

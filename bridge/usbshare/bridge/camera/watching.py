@@ -22,6 +22,7 @@ from usbshare.bridge.camera.viewing import ViewChoice, Viewing
 from usbshare.bridge.camera.web import Web
 from usbshare.bridge.renewing import Renewing
 from usbshare.bridge.report import Reporter
+from usbshare.bridge.turns import Turns
 from usbshare.common.channel import Target
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.tls import ClientBundle
@@ -71,10 +72,14 @@ class Watching:
         self._newest = Newest()
         self._measures = Measures()
         self._renewing: Renewing | None = None
+        turns = Turns()
         if wish.bundle is not None:
-            self._renewing = Renewing(wish.bundle, lambda: wish.target, _connects_anew, reporter)
+            self._renewing = Renewing(
+                wish.bundle, lambda: wish.target, _connects_anew, reporter, turns
+            )
         self._viewing = Viewing(
             self._connect,
+            turns,
             wish.view,
             self._newest,
             self._measures,

@@ -11,6 +11,7 @@ from usbshare.bridge import stopping
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.stop_client import STOP_TIMEOUT_S
 from usbshare.bridge.stop_guard import tell
 from usbshare.common.channel import Target
 from usbshare.common.errors import InvalidArgumentError
@@ -85,7 +86,7 @@ async def _stop(
     epoch: int | None,
 ) -> str:
     """Stop, or re-arm where there is no action."""
-    client = SerialClient(target, bundle)
+    client = SerialClient(target, bundle, STOP_TIMEOUT_S)
     try:
         if action is None:
             return await stopping.rearm(client, port, epoch)

@@ -20,6 +20,7 @@ from usbshare.bridge import bundle_file
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.dialer import Dialer
 from usbshare.bridge.link import GOODBYE_TIMEOUT_S, Link
 from usbshare.bridge.link_state import LinkLostError, SessionChoice
 from usbshare.bridge.messages import (
@@ -40,6 +41,7 @@ from usbshare.bridge.messages import (
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
 from usbshare.bridge.resumption import Loss, Resumed
+from usbshare.bridge.turns import Turns
 from usbshare.bridge.upstream import Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.errors import (
@@ -70,7 +72,7 @@ class RemoteLine:
         self._exchange = Exchange()
         self._upstream = _ToldUpstream(self._show_upstream)
         self._link = Link(
-            lambda: _connect(address),
+            Dialer(lambda attempt_s: _connect(address, attempt_s), Turns(), time.monotonic),
             SessionChoice(address.port_id, address.observe, client_name(_program()), resumes=False),
             self._upstream,
             self,
@@ -370,10 +372,10 @@ def _hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-def _connect(address: PortAddress) -> SerialClient:
+def _connect(address: PortAddress, attempt_s: float) -> SerialClient:
     """Connect with what the bundle's file holds now: a bridge may have renewed it."""
     bundle = address.bundle
-    return SerialClient(address.target, bundle and bundle_file.newest(bundle))
+    return SerialClient(address.target, bundle and bundle_file.newest(bundle), attempt_s)
 
 
 def _program() -> str:
