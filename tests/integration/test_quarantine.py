@@ -17,6 +17,7 @@ import pytest
 from fakes.cameras import FakeCamera, jpeg_of
 from fakes.usb_tree import UsbTree
 from fakes.waiting import until
+from usbshare.base.file_watch import FileWatch
 from usbshare.camera_svc.camera import CameraConfig, CameraState
 from usbshare.camera_svc.quarantine import CameraQuarantine
 from usbshare.camera_svc.registry import Registry as CameraRegistry
@@ -79,11 +80,13 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     cameras = CameraRegistry(encoding, CameraQuarantine(camera, {"/dev/video0": WEBCAM}.get))
     rulebook.subscribe(ports.rules_changed)
     rulebook.subscribe(cameras.rules_changed)
-    following = asyncio.gather(rulebook.follow(lambda: None), ports.follow(None))
+    watch = FileWatch("files")
+    following = asyncio.gather(rulebook.follow(watch, lambda: None), ports.follow(None))
     yield Host(policy, laser, ports, cameras, notes)
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
+    watch.close()
     await asyncio.gather(ports.close(), cameras.close())
     await asyncio.to_thread(encoding.executor.shutdown)
     os.close(master)

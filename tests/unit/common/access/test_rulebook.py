@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fakes.waiting import until
+from usbshare.base.file_watch import FileWatch
 from usbshare.common.access import rulebook as rulebook_module
 from usbshare.common.access.rights import SERVICE, Right
 from usbshare.common.access.rulebook import Rulebook
@@ -215,19 +216,33 @@ async def test_a_policy_that_cannot_be_looked_at_stays_and_it_is_said_why(
 async def test_whatever_goes_wrong_the_rules_are_followed_on(
     book: Rulebook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(rulebook_module, "POLL_S", 0.001)
+    monkeypatch.setattr(rulebook_module, "TICK_S", 0.001)
+    watch = FileWatch("files", look_s=0.01)
     calls: list[None] = []
 
     def after_look() -> None:
         calls.append(None)
         raise RuntimeError("a bug")
 
-    following = asyncio.create_task(book.follow(after_look))
+    following = asyncio.create_task(book.follow(watch, after_look))
     await until(lambda: len(calls) >= 3)
     assert not following.done()
     assert caplog.text.count("could not be followed") == 1
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+    watch.close()
+
+
+async def test_each_change_of_the_policy_comes_into_force(book: Rulebook) -> None:
+    watch = FileWatch("files")
+    following = asyncio.create_task(book.follow(watch, lambda: None))
+    book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
+    await until(lambda: may(book, Right.CONTROL))
+    book.policy_path.write_text(GRANT.format("view"), encoding="ascii")
+    await until(lambda: not may(book, Right.CONTROL))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    watch.close()
 
 
 async def test_a_subscriber_that_fails_keeps_no_other_from_hearing(book: Rulebook) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from fakes.clock import FakeClock
 from fakes.waiting import until
-from usbshare.common.access import second_factor
+from usbshare.base.file_watch import FileWatch
 from usbshare.common.access.second_factor import MOST_WRONG, WRONG_WITHIN_S, SecondFactors
 from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError, UsbshareError
 from usbshare.common.paths import write_private
@@ -187,10 +187,10 @@ async def test_the_file_is_followed_and_damage_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(second_factor, "POLL_S", 0.01)
     path = tmp_path / "site" / "totp.json"
     factors.check(ANNA, app_of(factors.make(ANNA)).at(NOW), NOW)
-    following = asyncio.create_task(factors.follow(), name="follow")
+    watch = FileWatch("files", look_s=0.01)
+    following = asyncio.create_task(factors.follow(watch), name="follow")
     good = path.read_bytes()
     write_private(path, b"[]")
     await until(lambda: "cannot tell" in caplog.text)
@@ -202,3 +202,4 @@ async def test_the_file_is_followed_and_damage_ends_nothing(
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
+    watch.close()

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
+from usbshare.base.file_watch import FileWatch
 from usbshare.base.threads import OwnThread
 from usbshare.common.access.arrivals import Arrivals
 from usbshare.common.access.gate import Gate
@@ -59,6 +60,7 @@ class Guard:
     audit: AuditLog
     limits: Limits
     seen: Seen
+    _watch: FileWatch
     _thread: OwnThread
     _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
 
@@ -85,14 +87,15 @@ class Guard:
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what must run while the service does, by name; for `run_until`."""
         tasks = {
-            "follow_rules": self.rulebook.follow(self.gate.time_passed),
-            "follow_second_factors": self.second_factors.follow(),
+            "follow_rules": self.rulebook.follow(self._watch, self.gate.time_passed),
+            "follow_second_factors": self.second_factors.follow(self._watch),
             "note_callers": self.seen.keep(),
         }
         if self.site is not None:
             tasks["keep_certificates"] = keep_current(self.site, self.tls.names)
             if self.tls.enrolment:
-                tasks["enrol"] = ListenerProcess(self._listener_options(self.site), _utc_now).run()
+                listener = ListenerProcess(self._listener_options(self.site), _utc_now)
+                tasks["enrol"] = listener.run(self._watch)
         return tasks
 
     def against_floods(self, port: int) -> AbstractContextManager[None]:
@@ -104,6 +107,7 @@ class Guard:
 
     def close(self) -> None:
         """Let go of the threads."""
+        self._watch.close()
         self.rulebook.close()
         self._thread.close()
 
@@ -186,6 +190,7 @@ def _guard(
         audit=audit,
         limits=Limits(lambda: rulebook.policy.limits, time.monotonic),
         seen=Seen(state_folder(), service, _utc_now),
+        _watch=FileWatch("file watch"),
         _thread=OwnThread("certificates"),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from usbshare.base.file_watch import FileWatch
 from usbshare.base.threads import OwnThread
 from usbshare.common.access.policy import POLICY_FILE, Policy, load_policy
 from usbshare.common.access.rule_file import RuleFile
@@ -18,7 +18,11 @@ from usbshare.common.pki.identities import read_revocations, registry_path
 
 _log = logging.getLogger(__name__)
 
-POLL_S = 0.2
+# How soon a file is looked at again after it has changed: editors write in steps.
+AGAIN_S = 0.2
+TICK_S = 0.5
+# A file that cannot be read is tried again after so many ticks, though it has not changed.
+TRY_AGAIN_TICKS = 8
 
 
 class Rulebook:
@@ -70,25 +74,35 @@ class Rulebook:
 
         return unsubscribe
 
-    async def follow(self, after_look: Callable[[], None]) -> None:
-        """Follow the files, until cancelled; calls back after each look, for what time ends.
+    async def follow(self, watch: FileWatch, after_tick: Callable[[], None]) -> None:
+        """Follow the files, until cancelled; calls back twice a second, for what time ends.
 
         Nothing else ends it: whatever goes wrong is logged, and the next look comes.
         """
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
+        files = watch.follow((self.policy_path, self._revocations_file.path))
+        ticks = 0
+        try:
+            while True:
+                has_changed = await files.changed(AGAIN_S if ticks < 0 else TICK_S)
+                is_due = has_changed or ticks < 0 or ticks >= TRY_AGAIN_TICKS
+                ticks = -1 if has_changed else 0 if is_due else ticks + 1
+                await self._follow_once(after_tick, looks=is_due)
+        finally:
+            watch.unfollow(files)
+
+    async def _follow_once(self, after_tick: Callable[[], None], *, looks: bool) -> None:
+        try:
+            if looks:
                 await self.look()
-                after_look()
-            except Exception as error:
-                self._explain(error)
-            else:
-                self._trouble = ""
+            after_tick()
+        except Exception as error:
+            self._explain(error)
+        else:
+            self._trouble = ""
 
     async def look(self) -> None:
         """Take over what has changed, and tell the subscribers."""
-        revocations = await self._thread.run(self._revocations_file.changed)
-        policy = await self._thread.run(self._policy_file.changed_for_good)
+        revocations, policy = await self._thread.run(self._changed)
         if revocations is not None:
             self._revocations = revocations
         if policy is not None:
@@ -97,6 +111,9 @@ class Rulebook:
             self._audit.note("policy changed", sha256=self.policy_sha256)
         if policy is not None or revocations is not None:
             self._tell()
+
+    def _changed(self) -> tuple[Mapping[str, datetime] | None, tuple[Policy, str] | None]:
+        return self._revocations_file.changed(), self._policy_file.changed_for_good()
 
     def close(self) -> None:
         """Look no more."""

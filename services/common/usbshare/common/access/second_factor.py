@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 import hmac
 import json
@@ -17,6 +16,8 @@ from typing import Any, TypeVar
 
 import pyotp
 
+from usbshare.base.file_watch import FileWatch
+from usbshare.base.threads import in_thread
 from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError
 from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import make_private, write_private
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 FILE_NAME = "totp.json"
 ISSUER = "usbshare"
 MOST_WRONG, WRONG_WITHIN_S = 5, 60.0
-POLL_S = 0.5
+TRY_AGAIN_S = 5.0
 STEPS_AROUND = (0, -1, 1)  # clocks differ, and people type slowly: RFC 6238, 5.2
 
 
@@ -98,15 +99,19 @@ class SecondFactors:
         """Let nothing count any more that the identity has confirmed."""
         self._confirmed.pop(identity, None)
 
-    async def follow(self) -> None:
+    async def follow(self, watch: FileWatch) -> None:
         """Follow the file, until cancelled: a secret that is replaced has confirmed nothing."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await asyncio.to_thread(self.look)
-                self._trouble = ""
-            except (ConfigError, OSError) as error:
-                self._tell(str(error))
+        file = watch.follow((self._path,))
+        try:
+            while True:
+                await file.changed(TRY_AGAIN_S)
+                try:
+                    await in_thread(self.look)
+                    self._trouble = ""
+                except (ConfigError, OSError) as error:
+                    self._tell(str(error))
+        finally:
+            watch.unfollow(file)
 
     def look(self) -> None:
         """Let nothing count that was confirmed with a secret which is not in the file any more."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import datetime
 
+from usbshare.base.file_watch import FileWatch
 from usbshare.base.threads import in_thread
 from usbshare.common.errors import ConfigError
 from usbshare.common.file_lock import file_lock
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 MODULE = "usbshare.common.pki.listener_main"
 LOCK_FILE = ".enrolment.lock"
 POLL_S = 0.25
+QUIET_POLL_S = 10.0
 LONGEST_PAUSE_S = 5.0
 # How long a process that did not do its work is left alone before the next one.
 FAILED_PAUSE_S = 30.0
@@ -54,17 +56,23 @@ class ListenerProcess:
         """The number of the process, None while there is none."""
         return self._process.pid if self._process is not None else None
 
-    async def run(self) -> None:
+    async def run(self, watch: FileWatch) -> None:
         """Let the process be there while an invitation is open, until cancelled."""
+        file = watch.follow((self._open.path,))
         try:
             while True:
                 try:
                     await self._look()
                 except Exception as error:  # a machine may be at work here
                     self._say(f"{type(error).__name__}: {error}")
-                await asyncio.sleep(POLL_S)
+                await file.changed(POLL_S if self._is_wanted else QUIET_POLL_S)
         finally:
+            watch.unfollow(file)
             await self._end()
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._process is not None or self._open.until is not None
 
     async def _look(self) -> None:
         if await in_thread(self._open.read):

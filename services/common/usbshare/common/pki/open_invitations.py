@@ -14,7 +14,7 @@ class OpenInvitations:
     """Reads the file again once it is another; `now` returns the aware time."""
 
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
-        self._path = path
+        self.path = path
         self._now = now
         self._stamp: tuple[int, int] | None = None
         self._ends: list[datetime] = []
@@ -29,14 +29,14 @@ class OpenInvitations:
     def read(self) -> bool:
         """Look at the file; returns whether it is another than last time. Blocks."""
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except FileNotFoundError:
             self._stamp, self._ends = None, []
             return False
         if (stamp := (status.st_mtime_ns, status.st_ino)) == self._stamp:
             return False
         try:
-            found = read_invitations(self._path)
+            found = read_invitations(self.path)
             self.trouble = ""
         except ConfigError as error:
             self.trouble = str(error)
