@@ -16,7 +16,7 @@ from bench.ours import PortTable, python_module, start_bridge, start_service
 from bench.report import result, table
 from bench.stage import Actor, BenchError, Stage
 
-SETTLE_S = 5.0
+SETTLE_S = 30.0  # threads of gRPC look for work less and less often
 MEASURE_S = float(os.environ.get("BENCH_IDLE_S", "20"))
 SOON_S = 10.0
 

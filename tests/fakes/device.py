@@ -37,6 +37,7 @@ class FakeDevice:
         self.is_open = False
         self.line_log: list[tuple[str, bool]] = []
         self.has_modem_lines = True
+        self.watches_lines = True
         self.drains = Completion.OK
 
     @property
@@ -104,6 +105,9 @@ class FakeDevice:
 
     def lines(self) -> ModemLines:
         return ModemLines(cts=True) if self.has_modem_lines else ModemLines()
+
+    def watch_lines(self, *, on: bool) -> None:
+        self.watches_lines = on
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
         if not self.has_modem_lines:

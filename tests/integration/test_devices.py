@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -31,6 +32,7 @@ from usbshare.common.line import (
     Parity,
 )
 from usbshare.common.linux_tty import LinuxTty
+from usbshare.common.modem_inputs import POLL_S
 from usbshare.common.posix_device import PosixDevice
 from usbshare.common.threaded_device import ThreadedDevice
 from usbshare.common.tty_control import system_tty
@@ -336,6 +338,88 @@ async def test_a_driver_that_counts_whole_buffers_is_believed_up_to_what_it_was_
     assert await device.drain(0.0) is Completion.TIMEOUT
     answers.append(0)
     assert await device.drain(0.0) is Completion.OK
+    await device.close()
+
+
+class RefusedRequests:
+    """A USB device that refuses what it is asked by a control transfer; its bytes go on.
+
+    cdc-acm.c, acm_tty_break_ctl passes EPIPE on from a device that stalls the request;
+    usb_translate_errors (usb/serial) turns most errors into EIO, which a hung-up line gives too.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self.refused: set[int] = set()
+        self._number = number
+        self._ioctl = fcntl.ioctl
+        monkeypatch.setattr(fcntl, "ioctl", self._answer)
+        monkeypatch.setattr(LinuxTty, "is_pty", lambda *_: False)
+
+    def _answer(self, descriptor: int, request: int, *argument: Any) -> Any:
+        if request in self.refused:
+            raise OSError(self._number, os.strerror(self._number))
+        if request == termios.TIOCMGET:
+            return struct.pack("i", termios.TIOCM_CTS)
+        if request == termios.TIOCMSET:
+            return argument[0]
+        return self._ioctl(descriptor, request, *argument)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.EPIPE, NotSupportedError), (errno.EIO, DeviceError), (errno.ETIMEDOUT, DeviceError)],
+)
+async def test_a_device_that_refuses_a_request_is_not_lost(
+    far: Far, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    usb = RefusedRequests(monkeypatch, number)
+    device, listener = PosixDevice(far.path, SETTINGS), Listener()
+    await device.open(listener)
+    usb.refused = {LinuxTty.start_break, termios.TIOCMSET, termios.TIOCMGET}
+    with pytest.raises(error):
+        await device.set_break(on=True)
+    with pytest.raises(error):
+        await device.set_lines(dtr=False)
+    device.write(b"still there")
+    await until(lambda: far.take() == b"still there")
+    assert not listener.lost
+    usb.refused = set()
+    await device.set_lines(dtr=False)
+    await device.close()
+
+
+async def test_a_line_that_is_gone_is_lost_at_a_request_that_fails(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usb = RefusedRequests(monkeypatch, errno.EIO)
+    device, listener = PosixDevice(far.path, SETTINGS), Listener()
+    await device.open(listener)
+    device.pause_reading()
+    usb.refused = {termios.TIOCMGET}
+    far.hang_up()
+    await until(lambda: listener.lost)
+    await device.close()
+
+
+async def test_lines_that_nobody_hears_of_are_not_read(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RefusedRequests(monkeypatch, errno.EIO)
+    reads: list[int] = []
+    real = posix_control.read_modem_lines
+    monkeypatch.setattr(
+        posix_control, "read_modem_lines", lambda fd: (reads.append(fd), real(fd))[1]
+    )
+    device = PosixDevice(far.path, SETTINGS)
+    await device.open(Listener())
+    await until(lambda: len(reads) >= 2)
+    device.watch_lines(on=False)
+    await device.set_lines(dtr=True)  # what was begun before has ended
+    before = len(reads)
+    await asyncio.sleep(4 * POLL_S)
+    assert len(reads) == before
+    device.watch_lines(on=True)
+    await until(lambda: len(reads) > before)
     await device.close()
 
 

@@ -81,7 +81,7 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     rulebook.subscribe(ports.rules_changed)
     rulebook.subscribe(cameras.rules_changed)
     watch = FileWatch("files")
-    following = asyncio.gather(rulebook.follow(watch, lambda: None), ports.follow(None))
+    following = asyncio.gather(rulebook.follow(watch, lambda: None), ports.follow(None, watch))
     yield Host(policy, laser, ports, cameras, notes)
     following.cancel()
     with suppress(asyncio.CancelledError):

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from fakes.waiting import until
 from usbshare.base.threads import OwnThread, begin, in_thread
 
 PATIENCE_S = 20.0
@@ -78,3 +79,18 @@ def test_a_call_that_hangs_does_not_keep_the_process_alive() -> None:
     run = [sys.executable, "-c", _HANGS]
     ended = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (0, "went through\n"), ended.stderr
+
+
+async def test_what_is_done_meanwhile_rests_and_goes_on() -> None:
+    looks: list[None] = []
+    thread = OwnThread("looker", lambda: looks.append(None), 0.001)
+    thread.start()
+    await until(lambda: len(looks) >= 3)
+    thread.idle_every(None)
+    await thread.run(lambda: None)
+    before = len(looks)
+    assert await thread.run(lambda: 7) == 7
+    assert len(looks) == before
+    thread.idle_every(3600.0)
+    await until(lambda: len(looks) == before + 1)
+    thread.close()

@@ -102,6 +102,9 @@ class PairedEnd:
     def lines(self) -> ModemLines:
         return self.current
 
+    def watch_lines(self, *, on: bool) -> None:
+        pass
+
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
         self.shown.append((dtr, rts))
         return Done()

@@ -14,6 +14,7 @@ import pytest
 
 from fakes.usb_tree import UsbTree
 from fakes.waiting import until
+from usbshare.base.file_watch import FileWatch
 from usbshare.common import device_source, usb_node
 from usbshare.common.access.devices import Quarantine
 from usbshare.common.access.policy import Policy
@@ -226,13 +227,16 @@ async def test_a_policy_change_is_acted_on_without_waiting_for_the_next_look(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "SCAN_INTERVAL_S", 3600.0)
+    monkeypatch.setattr(registry_module, "QUIET_SCAN_INTERVAL_S", 3600.0)
+    watch = FileWatch("files", look_s=3600.0)
     host.plug_in()
     await host.registry.scan(LIMITS)
-    following = asyncio.create_task(host.registry.follow(LIMITS))
+    following = asyncio.create_task(host.registry.follow(LIMITS, watch))
     try:
         host.allow(ALLOWED_LASER)
         await until(lambda: host.registry.ports)
         host.allow()
         await until(lambda: not host.registry.ports)
     finally:
+        watch.close()
         following.cancel()

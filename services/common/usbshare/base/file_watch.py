@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 
 _Stamp = tuple[int, int, int, int]
 _Stamps = tuple[_Stamp | None, ...]
@@ -66,6 +66,10 @@ class FileFollower:
             return False
         self._changed.clear()
         return True
+
+    def wake(self) -> None:
+        """Let `changed` return though no file has; call on the loop."""
+        self._changed.set()
 
     def look(self) -> None:
         """Wake who waits if a file is not as it was; the first look always does. Blocks."""

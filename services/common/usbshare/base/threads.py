@@ -62,6 +62,12 @@ class OwnThread:
         with self._news:
             self._begin()
 
+    def idle_every(self, every_s: float | None) -> None:
+        """Do what is done while there is no work once now, and then this often; None: no more."""
+        with self._news:
+            self._every_s = every_s
+            self._news.notify_all()
+
     def submit(
         self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
@@ -112,15 +118,21 @@ class OwnThread:
     def _run(self) -> None:
         while True:
             with self._news:
-                is_news = self._news.wait_for(lambda: self._waiting or self._closed, self._every_s)
-                if is_news and not self._waiting:
+                self._wait()
+                if self._closed and not self._waiting:
                     return
-                call = self._waiting.popleft() if is_news else None
+                call = self._waiting.popleft() if self._waiting else None
             if call is not None:
                 call.run()
             elif self._idle is not None:
                 self._idle()
             del call  # what it holds must not live until the next
+
+    def _wait(self) -> None:
+        every_s = self._every_s
+        self._news.wait_for(
+            lambda: self._waiting or self._closed or self._every_s != every_s, every_s
+        )
 
 
 class _Call:

@@ -182,6 +182,9 @@ class Device(Protocol):
         """Return the modem lines as last read."""
         ...
 
+    def watch_lines(self, *, on: bool) -> None:
+        """Read the input lines again and again to tell of changes (so at open), or rest."""
+
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Begin to set output lines, in order; None leaves one alone. Await it for the outcome."""
         ...

@@ -12,10 +12,15 @@ import termios
 from collections.abc import Callable
 
 from usbshare.base.threads import OwnThread
-from usbshare.common.errors import NotSupportedError
+from usbshare.common.errors import DeviceError, NotSupportedError
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.common.modem_inputs import POLL_S, are_known, inputs_of
-from usbshare.common.posix_modem import WITHOUT_LINES, read_modem_lines, set_modem_lines
+from usbshare.common.posix_modem import (
+    WITHOUT_LINES,
+    is_gone,
+    read_modem_lines,
+    set_modem_lines,
+)
 from usbshare.common.posix_open import OpenLine, close_line
 from usbshare.common.tty_control import Tty, TtyControl
 
@@ -42,11 +47,18 @@ class PosixControl:
         self._loop = asyncio.get_running_loop()
         self._thread = OwnThread(f"usbshare control of {line.path}", self._look, POLL_S)
         self._is_told = self._is_closed = False
+        self._watches = True
 
     def start(self) -> None:
         """Watch the modem lines, where there are any."""
         if are_known(self.lines):
             self._thread.start()
+
+    def watch(self, *, on: bool) -> None:
+        """Go on watching the modem lines, with a look at once, or rest."""
+        if on != self._watches:
+            self._watches = on
+            self._thread.idle_every(POLL_S if on else None)
 
     def configure(self, settings: LineSettings) -> asyncio.Future[LineSettings]:
         """Change all settings in one step; the result is what took effect."""
@@ -74,17 +86,31 @@ class PosixControl:
     # In the thread.
 
     def _set_lines(self, dtr: bool | None, rts: bool | None) -> None:
-        set_modem_lines(self.descriptor, dtr=dtr, rts=rts)
-        self._read()
+        try:
+            set_modem_lines(self.descriptor, dtr=dtr, rts=rts)
+        except OSError as error:
+            raise self._refusal("DTR and RTS", error) from error
+        self._look()
 
     def _set_break(self, on: bool) -> None:
         request = self._control.start_break if on else self._control.end_break
         try:
             fcntl.ioctl(self.descriptor, request)
         except OSError as error:
-            if error.errno not in WITHOUT_LINES:
-                raise
-            raise NotSupportedError(f"{self._line.path} has no break") from error
+            raise self._refusal("a break", error) from error
+
+    def _refusal(self, what: str, error: OSError) -> Exception:
+        """Return what an error means: only one of a line that is gone is the line's end.
+
+        A USB device may refuse any of these requests (cdc-acm.c passes EPIPE on for a break that
+        it stalls; usb_translate_errors makes EIO of most), and its bytes go on.
+        """
+        if is_gone(self.descriptor, error):
+            return error
+        if error.errno in WITHOUT_LINES:
+            return NotSupportedError(f"{self._line.path} does not support {what}")
+        why = error.strerror or error
+        return DeviceError(f"{self._line.path} did not take {what}: {why}")
 
     def _discard_input(self) -> None:
         try:
@@ -98,8 +124,9 @@ class PosixControl:
         try:
             self._read()
         except OSError as error:
-            self._is_told = True
-            self._post(self._on_error, error)
+            if is_gone(self.descriptor, error):
+                self._is_told = True
+                self._post(self._on_error, error)
 
     def _read(self) -> None:
         before, self.lines = self.lines, read_modem_lines(self.descriptor)

@@ -185,6 +185,11 @@ class PosixDevice:
         """Return the modem lines as last read, at most some 50 ms ago; None where unknown."""
         return self._require_open().lines
 
+    def watch_lines(self, *, on: bool) -> None:
+        """Read the input lines again and again to tell of changes (so at open), or rest."""
+        if self._control is not None:
+            self._control.watch(on=on)
+
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Set output lines, both in one step; None leaves one alone."""
         return self._begun(self._require_open().set_lines(dtr, rts))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import select
 import struct
 import termios
 
 from usbshare.common.errors import NotSupportedError
 from usbshare.common.line import ModemLines
 
-WITHOUT_LINES = {errno.ENOTTY, errno.EINVAL}
+WITHOUT_LINES = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.EPIPE}
+_GONE = {errno.ENODEV, errno.ENXIO, errno.EBADF}
 _BITS = struct.Struct("i")
 
 
@@ -42,6 +44,18 @@ def set_modem_lines(descriptor: int, *, dtr: bool | None, rts: bool | None) -> N
         if error.errno in WITHOUT_LINES:
             raise NotSupportedError("the device has no DTR and RTS lines") from error
         raise
+
+
+def is_gone(descriptor: int, error: OSError) -> bool:
+    """Return whether an error of a request means that the line itself has ended.
+
+    EIO alone does not: USB drivers give it also for a request that the device did not take.
+    """
+    if error.errno in _GONE:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 def _read(descriptor: int) -> int:

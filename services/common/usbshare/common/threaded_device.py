@@ -64,6 +64,7 @@ class ThreadedDevice:
         self._has_line_rate = True
         self._is_paused = False
         self._held = b""
+        self._watches_lines, self._rests = True, False
         self._poll: asyncio.TimerHandle | None = None
         self._ending: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -168,6 +169,13 @@ class ThreadedDevice:
         self._require_open()
         return self._lines
 
+    def watch_lines(self, *, on: bool) -> None:
+        """Read the input lines again and again to tell of changes (so at open), or rest."""
+        self._watches_lines = on
+        if on and self._rests:
+            self._rests = False
+            self._poll_lines()
+
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Set output lines; None leaves one alone; ports without lines ignore it."""
         return self._submit(_set_lines, self._require_open().port, dtr, rts)
@@ -250,7 +258,9 @@ class ThreadedDevice:
     def _show_lines(self, lines: ModemLines) -> None:
         if self._open is None:
             return
-        self._poll = self._loop.call_later(POLL_S, self._poll_lines)
+        self._rests = not self._watches_lines
+        if self._watches_lines:
+            self._poll = self._loop.call_later(POLL_S, self._poll_lines)
         before, self._lines = self._lines, lines
         if inputs_of(lines) != inputs_of(before):
             self._listener.lines_changed(lines)

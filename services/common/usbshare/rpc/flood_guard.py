@@ -15,6 +15,8 @@ from usbshare.rpc.byte_rates import ByteRates, Connection
 _log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
+# How often to look while nobody is connected.
+QUIET_LOOK_S = 1.0
 # How often to look while somebody floods: a new connection of theirs is ended that soon.
 ALARM_LOOK_S = 0.02
 ALARM_S = 5.0
@@ -57,6 +59,7 @@ class FloodGuard:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flood guard", daemon=True)
         self._alarm_until = float("-inf")
+        self._is_quiet = False
         self._said: dict[str, float] = {}
 
     def start(self) -> None:
@@ -78,6 +81,7 @@ class FloodGuard:
         while not self._closed.wait(self._pause_s()):
             try:
                 found = accepted_connections(self._port)
+                self._is_quiet = not found
                 greedy = self._rates.over_limit(found, self._bytes_per_s(), time.monotonic())
                 for each in greedy:
                     end_connection(each)
@@ -86,7 +90,9 @@ class FloodGuard:
                 _log.exception("cannot look at the connections to port %d", self._port)
 
     def _pause_s(self) -> float:
-        return ALARM_LOOK_S if time.monotonic() < self._alarm_until else LOOK_S
+        if time.monotonic() < self._alarm_until:
+            return ALARM_LOOK_S
+        return QUIET_LOOK_S if self._is_quiet else LOOK_S
 
     def _say(self, ended: list[Connection]) -> None:
         if not ended:

@@ -388,6 +388,8 @@ class SerialPort:
     def changed(self, *, tell: bool = True) -> None:
         """Keep the latch, and tell everybody how the port is now."""
         self.latch.keep()
+        if self._keeper.device is not None:
+            self._keeper.device.watch_lines(on=len(self.attendance) > 0)
         if tell:
             self.attendance.tell(PortChanged(self.describe()))
         self._on_change()

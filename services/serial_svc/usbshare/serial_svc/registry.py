@@ -6,13 +6,15 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
+from usbshare.base.file_watch import FileFollower, FileWatch
 from usbshare.common.audit.noting import Audit
 from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
+from usbshare.line.device_folders import folders_that_change
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
 from usbshare.serial_svc.latch import Latch
@@ -26,6 +28,8 @@ from usbshare.serial_svc.witness import Witness
 log = logging.getLogger(__name__)
 
 SCAN_INTERVAL_S = 1.0
+# Where a folder tells of each device that comes or goes.
+QUIET_SCAN_INTERVAL_S = 5.0
 DEMO_PORT = "demo"
 DEMO_SOURCE = "sim://grbl"
 
@@ -57,7 +61,7 @@ class Registry:
         self._quarantine = quarantine
         self._audit = audit
         self._audits_contents = audits_contents
-        self._rules_changed = asyncio.Event()
+        self._files: FileFollower | None = None
         self._ports: dict[str, SerialPort] = {}
         self._latch_of = latch_of or _remembered_latches()
         self._changed = Signal()
@@ -112,19 +116,28 @@ class Registry:
     def _described(self, is_shown: Callable[[str], bool]) -> dict[str, PortDescription]:
         return {port.id: port.describe() for port in self.ports if is_shown(port.id)}
 
-    async def follow(self, offered: QueueLimits | None) -> None:
+    async def follow(self, offered: QueueLimits | None, watch: FileWatch) -> None:
         """Notice devices that come and go, for ever; see `scan`."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SCAN_INTERVAL_S):
-                    await self._rules_changed.wait()
-            self._rules_changed.clear()
-            await self.scan(offered)
+        folders = folders_that_change()
+        sources = [port.config.source for port in self.ports]
+        nodes = [Path(source) for source in sources if source.startswith("/")]
+        quiet_s = QUIET_SCAN_INTERVAL_S if folders else SCAN_INTERVAL_S
+        self._files = files = watch.follow((*folders, *nodes))
+        wait_s = 0.0
+        try:
+            while True:
+                # What the system says of a device that is new may come a moment later.
+                wait_s = SCAN_INTERVAL_S if await files.changed(wait_s) else quiet_s
+                await self.scan(offered)
+        finally:
+            self._files = None
+            watch.unfollow(files)
 
     def rules_changed(self) -> None:
         """Learn that others may be allowed or shown now: `follow` and `watch` look at once."""
         self._changed.fire()
-        self._rules_changed.set()
+        if self._files is not None:
+            self._files.wake()
 
     async def scan(self, offered: QueueLimits | None) -> None:
         """Notice which devices are there; with `offered` limits, offer every USB serial port."""

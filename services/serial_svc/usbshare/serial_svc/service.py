@@ -86,7 +86,7 @@ async def _serve_with(
     await server.start()
     settle_garbage()
     _say_ready(settings, port, site, registry)
-    following = registry.follow(_offered(settings))
+    following = registry.follow(_offered(settings), guard.watch)
     try:
         with guard.against_floods(port):
             await run_until(

@@ -60,7 +60,7 @@ class Guard:
     audit: AuditLog
     limits: Limits
     seen: Seen
-    _watch: FileWatch
+    watch: FileWatch
     _thread: OwnThread
     _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
 
@@ -87,15 +87,15 @@ class Guard:
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what must run while the service does, by name; for `run_until`."""
         tasks = {
-            "follow_rules": self.rulebook.follow(self._watch, self.gate.time_passed),
-            "follow_second_factors": self.second_factors.follow(self._watch),
+            "follow_rules": self.rulebook.follow(self.watch, self.gate.time_passed),
+            "follow_second_factors": self.second_factors.follow(self.watch),
             "note_callers": self.seen.keep(),
         }
         if self.site is not None:
             tasks["keep_certificates"] = keep_current(self.site, self.tls.names)
             if self.tls.enrolment:
                 listener = ListenerProcess(self._listener_options(self.site), _utc_now)
-                tasks["enrol"] = listener.run(self._watch)
+                tasks["enrol"] = listener.run(self.watch)
         return tasks
 
     def against_floods(self, port: int) -> AbstractContextManager[None]:
@@ -107,7 +107,7 @@ class Guard:
 
     def close(self) -> None:
         """Let go of the threads."""
-        self._watch.close()
+        self.watch.close()
         self.rulebook.close()
         self._thread.close()
 
@@ -190,7 +190,7 @@ def _guard(
         audit=audit,
         limits=Limits(lambda: rulebook.policy.limits, time.monotonic),
         seen=Seen(state_folder(), service, _utc_now),
-        _watch=FileWatch("file watch"),
+        watch=FileWatch("file watch"),
         _thread=OwnThread("certificates"),
     )
 

@@ -20,9 +20,9 @@ _log = logging.getLogger(__name__)
 
 # How soon a file is looked at again after it has changed: editors write in steps.
 AGAIN_S = 0.2
-TICK_S = 0.5
+TICK_S = 1.0
 # A file that cannot be read is tried again after so many ticks, though it has not changed.
-TRY_AGAIN_TICKS = 8
+TRY_AGAIN_TICKS = 4
 
 
 class Rulebook:
@@ -75,7 +75,7 @@ class Rulebook:
         return unsubscribe
 
     async def follow(self, watch: FileWatch, after_tick: Callable[[], None]) -> None:
-        """Follow the files, until cancelled; calls back twice a second, for what time ends.
+        """Follow the files, until cancelled; calls back each second at least, for what time ends.
 
         Nothing else ends it: whatever goes wrong is logged, and the next look comes.
         """

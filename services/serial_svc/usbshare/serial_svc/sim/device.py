@@ -145,6 +145,9 @@ class SimDevice:
         self._check_open()
         return self._lines
 
+    def watch_lines(self, *, on: bool) -> None:
+        """Do nothing: the input lines never change."""
+
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Done:
         """Set output lines; a rising DTR resets the controller if so configured."""
         self._check_open()
