@@ -94,8 +94,9 @@ def _print(alone: Cost, held: Cost) -> None:
         for name, cost in (("no session", alone), ("a bridge connected, idle", held))
     ]
     table(("state", "wake-ups a second", "% of a core"), rows)
-    table(("thread, no session", "a second"), sorted(alone.threads.items(), key=lambda i: -i[1]))
-    table(("thread, with a bridge", "a second"), sorted(held.threads.items(), key=lambda i: -i[1]))
+    for title, cost in (("thread, no session", alone), ("thread, with a bridge", held)):
+        names = sorted(cost.threads, key=cost.threads.__getitem__, reverse=True)
+        table((title, "a second"), [(name, cost.threads[name]) for name in names])
     result("idle_wakeups_per_s", alone.wakeups_per_s, "1/s")
     result("idle_cpu_percent", alone.cpu_percent, "%")
     result("idle_wakeups_per_s_session", held.wakeups_per_s, "1/s")
