@@ -32,7 +32,7 @@ def test_where_a_connection_works_the_exit_code_is_0(tmp_path: Path) -> None:
         assert code == 0, output
         assert lines_of(output, "FAIL") == lines_of(output, "skip") == []
         assert "port 'demo' is available and free" in output
-        assert "115200 8N1, profile raw (not open yet)" in output
+        assert "115200 8N1, profile auto (not open yet)" in output
         # What was checked is true: the same connection works.
         with running(["bridge", "--target", target, "--vcom", "COM10"], tmp_path) as bridge:
             bridge.wait_for("ready: open")

@@ -215,6 +215,38 @@ def test_the_bridges_own_port_option_counts_for_a_stop(home: Path, target: str) 
     assert "no port 'mill' here" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """Run a service with a port that nobody has opened, and one without bytes for a stop."""
+    home = tmp_path_factory.mktemp("host")
+    configuration = home / "service.toml"
+    configuration.write_text(
+        f'[ports.fresh]\nsource = "sim://grbl?record={home}/record"\n'
+        '[ports.binary]\nsource = "sim://grbl"\nprofile = "raw"\n'
+    )
+    with serial_service(home, "--config", str(configuration)) as (_, target):
+        yield home, target
+
+
+def test_a_port_that_was_never_opened_and_whose_firmware_nobody_knows_is_stopped(
+    host: tuple[Path, str],
+) -> None:
+    home, target = host
+    done = shell(home, 'exec "$@"', "--target", target, "--port", "fresh")
+    assert "port 'fresh': sent 0x18, M112" in said(done)
+    assert (done.returncode, resets(home)) == (0, 1)
+
+
+def test_a_stop_that_has_nothing_to_send_is_not_confirmed(host: tuple[Path, str]) -> None:
+    home, target = host
+    done = shell(home, 'exec "$@"', "--target", target, "--port", "binary")
+    assert "SENT NOTHING" in said(done)
+    assert (done.returncode, said(done).splitlines()[-1]) == (1, WORDS)
+    done = shell(home, 'exec "$@"', "--target", target, "--port", "binary", "--hold")
+    assert "no bytes for 'hold'" in said(done)
+    assert done.returncode == 1
+
+
 def test_it_imports_only_what_a_stop_needs(home: Path, target: str) -> None:
     done = shell(
         home, 'exec "$@"', "--target", target, "--port", "laser", PYTHONPROFILEIMPORTTIME="1"

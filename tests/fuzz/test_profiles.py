@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.common.profiles import BY_NAME, GRBL, Priority, Profile, Recogniser
+from usbshare.common.profiles import BY_NAME, GRBL, Priority, Profile
+from usbshare.common.recognition import Recogniser
 
 LARGEST_COMMAND_BYTES = 4096
 profiles = st.sampled_from(sorted(BY_NAME.values(), key=lambda profile: profile.name))
@@ -72,8 +73,10 @@ def test_a_command_of_digits_has_a_class(letter: bytes, digits: int) -> None:
 
 
 def recognised(parts: list[bytes]) -> Profile | None:
-    recogniser = Recogniser()
-    return next((found for part in parts if (found := recogniser.feed(part))), None)
+    recogniser, last = Recogniser(), None
+    for part in parts:
+        last = recogniser.feed(part) or last
+    return last
 
 
 @given(data=streams, at=cuts)

@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from usbshare.bridge import messages as m
 from usbshare.common.credit import Credit
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
-from usbshare.common.profiles import BY_NAME, RAW, Priority
+from usbshare.common.profiles import AUTO, BY_NAME, Priority
 from usbshare.serial.v1 import serial_pb2 as pb
 
 _PARITIES = {
@@ -102,7 +102,7 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         serial_number=port.usb.serial_number,
         state=_name(pb.PortState, port.state, "PORT_STATE_"),
         reason=port.state_reason,
-        profile=BY_NAME.get(_name(pb.Profile, port.profile, "PROFILE_"), RAW),
+        profile=BY_NAME.get(_name(pb.Profile, port.profile, "PROFILE_"), AUTO),
         configured_profile=_name(pb.Profile, port.configured_profile, "PROFILE_"),
         settings=line_settings(port.settings),
         holder=_holder(port),
@@ -112,6 +112,8 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         held=port.held,
         low_latency=port.low_latency if port.HasField("low_latency") else None,
         latch=_latch(port.latch) if port.HasField("latch") else None,
+        stop_bytes=_name(pb.StopBytes, port.stop_bytes, "STOP_BYTES_"),
+        sees_gcode=port.sees_gcode,
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from usbshare.bridge import stop_coverage
 from usbshare.bridge.inventory import CameraItem, Item
 from usbshare.bridge.messages import RemotePort
 
@@ -50,7 +51,7 @@ def _port_cells(item: Item) -> Sequence[str]:
         state,
         _usb_id(port) or "-",
         port.serial_number or "-",
-        port.profile.name + auto,
+        ", ".join(filter(None, (port.profile.name + auto, stop_coverage.short(port)))),
         holder + watchers,
         port.description or port.device or port.source,
     )
@@ -115,4 +116,5 @@ def _port_object(item: Item) -> dict[str, Any]:
         "observers": port.observers,
         "epoch": port.epoch,
         "latched": port.latched,
+        **stop_coverage.fields(port),
     }

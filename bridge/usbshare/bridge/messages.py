@@ -114,6 +114,8 @@ class RemotePort:
     latched: bool
     held: bool = False
     low_latency: bool | None = None
+    stop_bytes: str = "own"
+    sees_gcode: bool = False
     latch: RemoteLatch | None = None
 
 

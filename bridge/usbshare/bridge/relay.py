@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from usbshare.bridge import stop_coverage
 from usbshare.bridge.link import Link
 from usbshare.bridge.messages import (
     Configure,
@@ -161,6 +162,7 @@ class Relay:
             port=opened.port.id,
             session=opened.session_id,
         )
+        self._tell_stop_bytes(before, opened.port)
         if loss is not None:
             self._tell_loss(loss, unread)
         is_hung_up = loss is not None and loss.program_bytes > 0
@@ -306,6 +308,7 @@ class Relay:
             self._lose(voided, "what the program wrote before the stop or loss is void")
         if before is not None and before.epoch != port.epoch:
             self._hang_up(_why_fenced(port))
+        self._tell_stop_bytes(before, port)
         if before is None or (before.state, before.latched) == (port.state, port.latched):
             return
         latch = ", latched by a stop" if port.latched else ""
@@ -313,6 +316,13 @@ class Relay:
         self._reporter.event(
             "port", f"port '{port.id}' is {port.state}{latch}{reason}", state=port.state
         )
+
+    def _tell_stop_bytes(self, before: RemotePort | None, port: RemotePort) -> None:
+        """Tell once where a stop has no bytes of the firmware's own, though G-code flows."""
+        told = stop_coverage.sentence(before) if before is not None else ""
+        text = stop_coverage.sentence(port)
+        if text and text != told:
+            self._reporter.event("stop_bytes", text, **stop_coverage.fields(port))
 
     def _limit_reading(self) -> None:
         room = self._upstream.room

@@ -117,10 +117,11 @@ def _what_now(client: StopCalls, port_id: str, action: StopAction, report: StopR
 
 def _shown(data: bytes) -> str:
     """Return bytes as a person knows them: `!`, 0x18, M112."""
-    lines = data.decode("latin-1").split("\n")
-    names = [text if text.isprintable() and text.isascii() else _hex(text) for text in lines]
-    return ", ".join(name for name in names if name)
-
-
-def _hex(text: str) -> str:
-    return " ".join(f"0x{ord(character):02X}" for character in text)
+    shown, text = [], ""
+    for character in data.decode("latin-1"):
+        if " " <= character <= "~":
+            text += character
+            continue
+        shown += [text, "" if character == "\n" else f"0x{ord(character):02X}"]
+        text = ""
+    return ", ".join(filter(None, (*shown, text)))

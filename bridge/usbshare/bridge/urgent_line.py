@@ -14,7 +14,7 @@ from usbshare.bridge.client import SerialClient
 from usbshare.bridge.delivery import Delivery
 from usbshare.bridge.report import Reporter
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.profiles import GRBL, MARLIN, Profile
+from usbshare.common.profiles import GRBLHAL, MARLIN, Profile
 
 log = logging.getLogger(__name__)
 
@@ -220,5 +220,8 @@ async def _first(*waits: Coroutine[Any, Any, object]) -> None:
 
 
 def _profile_of(data: bytes) -> Profile:
-    """Return the firmware that these bytes are meant for: their own urgent lines tell Marlin's."""
-    return MARLIN if MARLIN.is_realtime(data) else GRBL
+    """Return the firmware that these bytes are meant for: their own urgent lines tell Marlin's.
+
+    grblHAL has the bytes of all of GRBL's kin.
+    """
+    return MARLIN if MARLIN.is_realtime(data) else GRBLHAL

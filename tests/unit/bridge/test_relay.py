@@ -31,7 +31,7 @@ from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.line import LineSettings, ModemLines
-from usbshare.common.profiles import GRBL, RAW
+from usbshare.common.profiles import AUTO, GCODE, GRBL, RAW
 
 
 class Port:
@@ -453,3 +453,21 @@ async def test_a_stop_stays_on_a_stream_that_stands_while_the_other_way_does_not
     bench.link.is_connected = False
     bench.relay.program_wrote(b"!")
     assert stops.sent == [(b"!!", "laser", "s1")]
+
+
+def test_a_program_is_told_once_that_a_stop_has_no_bytes_of_the_firmwares_own(bench: Bench) -> None:
+    port = replace(REMOTE, profile=GCODE, stop_bytes="fallback", sees_gcode=True)
+    bench.relay.link_event(PortEvent(REMOTE))
+    bench.relay.link_event(PortEvent(port))
+    bench.relay.link_event(PortEvent(replace(port, observers=3)))
+    told = [text for name, text in bench.reporter.events if name == "stop_bytes"]
+    assert len(told) == 1
+    assert "is not recognised: a stop sends 0x18 and M112" in told[0]
+    bench.relay.link_event(PortEvent(replace(port, profile=RAW, stop_bytes="none")))
+    assert "A STOP HAS NO BYTES" in bench.reporter.events[-1][1]
+
+
+def test_a_program_whose_firmware_is_known_is_told_nothing_of_stops(bench: Bench) -> None:
+    bench.relay.link_event(PortEvent(REMOTE))
+    bench.relay.link_event(PortEvent(replace(REMOTE, profile=AUTO, stop_bytes="fallback")))
+    assert "stop_bytes" not in [name for name, _ in bench.reporter.events]

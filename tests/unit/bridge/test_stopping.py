@@ -102,7 +102,9 @@ async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
         (b"\x84", "sent 0x84"),
         (b"\nM112\n", "sent M112"),
         (b"\nM410\nM5\n", "sent M410, M5"),
-        (b"\x01\x02", "sent 0x01 0x02"),
+        (b"\x18\nM112\n", "sent 0x18, M112"),
+        (b"!\x84M410\nM410\nM5\n", "sent !, 0x84, M410, M410, M5"),
+        (b"\x01\x02", "sent 0x01, 0x02"),
     ],
 )
 async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> None:

@@ -16,7 +16,6 @@ from usbshare.common.profiles import (
     RAW,
     Priority,
     Profile,
-    Recogniser,
     Split,
     StopAction,
 )
@@ -192,32 +191,6 @@ def test_lines_are_classed_by_what_they_do(line: bytes, priority: Priority) -> N
 
 def test_raw_classes_nothing() -> None:
     assert RAW.classify(b"M112\n") is Priority.NORMAL
-
-
-@pytest.mark.parametrize(
-    ("said", "profile"),
-    [
-        (b"\r\nGrbl 1.1h ['$' for help]\r\n", GRBL),
-        (b"<Idle|MPos:0.000,0.000,0.000|FS:0,0>\r\n", GRBL),
-        (b"start\necho:Marlin 2.1.2\n", MARLIN),
-        (b"FIRMWARE_NAME:Marlin 2.1.2 (Github)\n", MARLIN),
-    ],
-)
-@given(data=st.data())
-def test_firmware_is_recognised_however_its_words_are_split(
-    said: bytes, profile: Profile, data: st.DataObject
-) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=5)))
-    recogniser = Recogniser()
-    pieces = [said[a:b] for a, b in zip([0, *cuts], [*cuts, len(said)], strict=True)]
-    found = [recogniser.feed(piece) for piece in pieces]
-    assert profile in found
-
-
-@given(st.binary(max_size=2000))
-def test_noise_is_never_taken_for_a_firmware_unless_it_says_so(noise: bytes) -> None:
-    quiet = noise.replace(b"Grbl", b"").replace(b"Marlin", b"").replace(b"<", b"")
-    assert Recogniser().feed(quiet) is None
 
 
 def test_a_profile_without_a_stop_says_where_to_set_one() -> None:

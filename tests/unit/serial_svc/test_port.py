@@ -20,7 +20,7 @@ from usbshare.common.errors import (
     PortHeldError,
 )
 from usbshare.common.line import LineSettings, ModemLines, SettingsChange
-from usbshare.common.profiles import GRBL, MARLIN, RAW, Priority, StopAction
+from usbshare.common.profiles import AUTO, GRBL, MARLIN, RAW, Priority, StopAction
 from usbshare.serial_svc import stop_path
 from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.convert import port_message
@@ -299,7 +299,7 @@ async def test_a_stop_that_the_profile_does_not_have_is_unsupported() -> None:
 async def test_auto_becomes_the_firmware_that_speaks() -> None:
     made = bench(profile=None)
     session = await made.open()
-    assert made.port.profile is RAW
+    assert made.port.profile is AUTO
     made.device.say(b"\r\nGrbl 1.1h ['$' for help]\r\n")
     assert made.port.profile is GRBL
     changes = [e for e in told(session) if isinstance(e, PortChanged)]

@@ -166,7 +166,7 @@ async def test_a_stop_that_the_device_does_not_take_is_told_as_failed(bench: Ben
     with pytest.raises(DeviceError):
         await bench.port.stop_path.stop(StopAction.HOLD, BOB, "smoke", BOBS_ADDRESS)
     assert "it is gone" in bench.last("stop failed")["error"]
-    bench.port.profile = RAW
+    bench.port.firmware.profile = RAW
     with pytest.raises(NotSupportedError):
         await bench.port.stop_path.stop(StopAction.HOLD, BOB)
     assert bench.audit.events.count("stop failed") == 2

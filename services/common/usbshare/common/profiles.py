@@ -1,28 +1,37 @@
-"""What the firmware behind a port speaks: what overtakes its program, its stops, its banner.
+"""What the firmware behind a port speaks: what overtakes its program, and its stops.
 
-GRBL: https://github.com/gnea/grbl/wiki/Grbl-v1.1-Commands (real-time commands).
+grbl 1.1: gnea/grbl grbl/config.h, doc/markdown/commands.md. FluidNC: FluidNC/src/RealtimeCmd.h.
+grblHAL: grblHAL/core grbl.h (CMD_…). grbl 0.9: grbl/grbl grbl/config.h.
 Marlin: https://marlinfw.org/docs/gcode/M112.html, M108, M410 (emergency parser).
+Smoothie: Smoothieware src/modules/communication/SerialConsole.cpp.
+RepRap kin: prusa3d/Prusa-Firmware cmdqueue.cpp, Klipper klippy/gcode.py, RepRapFirmware.
+`recognition` finds out which of them it is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from usbshare.common.errors import NotSupportedError
 from usbshare.common.stop_actions import StopAction
 
 __all__ = [
+    "AUTO",
     "BY_NAME",
+    "GCODE",
     "GRBL",
+    "GRBL09",
+    "GRBLHAL",
     "GRBL_RESET",
     "MARLIN",
     "RAW",
+    "REPRAP",
+    "SMOOTHIE",
     "Priority",
     "Profile",
-    "Recogniser",
     "Split",
     "StopAction",
     "StopPlan",
@@ -68,17 +77,20 @@ class Profile:
 
     That is either bytes, which may stand anywhere, or whole lines. `reset_line` is one of them
     which, as `reset` does, voids the program before it; it alone may bear a line number, since a
-    firmware that counts lines would miss any other. Where a hold throws moves away, the program
-    cannot go on after it (`hold_keeps_program`).
+    firmware that counts lines would miss any other. `voiding` bytes void it too, and reset nothing.
+    Where a hold throws moves away, the program cannot go on after it (`hold_keeps_program`).
+    `reports_state`: it answers `?` with a report in angle brackets.
     """
 
     name: str
     realtime: dict[int, Priority] = field(default_factory=dict)
     reset: int | None = None
+    voiding: bytes = b""
     urgent_lines: dict[bytes, Priority] = field(default_factory=dict)
     reset_line: bytes | None = None
     stops: dict[StopAction, StopPlan] = field(default_factory=dict)
     speaks_gcode: bool = False
+    reports_state: bool = False
     hold_keeps_program: bool = True
     _realtime_bytes: bytes = field(init=False, repr=False, default=b"")
     _line_initials: bytes = field(init=False, repr=False, default=b"")
@@ -117,9 +129,10 @@ class Profile:
         if len(program) == len(data):
             return Split(data)
         realtime = bytes(byte for byte in data if byte in self.realtime)
-        if self.reset is None or self.reset not in realtime:
+        last = max((data.rfind(byte) for byte in self._voids), default=-1)
+        if last < 0:
             return Split(program, realtime)
-        after = data[data.rindex(self.reset) + 1 :]
+        after = data[last + 1 :]
         return Split(after.translate(None, self._realtime_bytes), realtime, reset=True)
 
     def is_realtime(self, data: bytes) -> bool:
@@ -136,8 +149,9 @@ class Profile:
 
     def resets(self, realtime: bytes) -> bool:
         """Tell whether a reset is among what `split` took out."""
-        units = self._units(realtime)
-        return any(unit is not None and unit in (self.reset, self.reset_line) for unit in units)
+        if self.urgent_lines:
+            return self.reset_line is not None and self.reset_line in self._units(realtime)
+        return any(byte in self._voids for byte in realtime)
 
     def pieces(self, realtime: bytes, most_bytes: int) -> list[bytes]:
         """Cut what `split` took out for messages of so many bytes, never within an urgent line."""
@@ -164,6 +178,10 @@ class Profile:
                 f"set them in the port's [ports.<id>.stop] table"
             )
         return plan
+
+    @property
+    def _voids(self) -> bytes:
+        return self.voiding if self.reset is None else bytes((self.reset,)) + self.voiding
 
     def _units(self, realtime: bytes) -> Sequence[int | bytes]:
         return realtime.splitlines(keepends=True) if self.urgent_lines else realtime
@@ -196,27 +214,86 @@ def _line_pattern(words: list[bytes], reset_line: bytes | None) -> re.Pattern[by
 
 _GRBL_OVERRIDES = (*range(0x90, 0x98), *range(0x99, 0x9F), 0xA0, 0xA1)
 GRBL_RESET = 0x18
+_EVERY_GRBL = {
+    GRBL_RESET: Priority.EMERGENCY,
+    ord("!"): Priority.EMERGENCY,
+    ord("~"): Priority.HIGH,
+    ord("?"): Priority.LOW,
+}
+_STOP_BY_RESET = StopPlan(b"\x18", flush=True)
+_STOP_BY_LINE = StopPlan(b"M112\n", flush=True, own_line=True)
 
 RAW = Profile("raw", stops={StopAction.EMERGENCY_STOP: StopPlan(b"", flush=True)})
+# Firmware that is not recognised yet, or not known. Its program passes as on `raw`. Each stop has
+# the bytes of grbl, which act at once, then the line of Marlin and its kin; what either does not
+# know it answers with an error, and does nothing. `M410` stands twice: the first one spoils a line
+# that a program left unfinished, which grbl would else carry out when it is resumed.
+AUTO = Profile(
+    "auto",
+    stops={
+        StopAction.HOLD: StopPlan(b"!M410\nM410\n"),
+        StopAction.SAFETY_DOOR: StopPlan(b"!\x84M410\nM410\nM5\n"),
+        StopAction.RESUME: StopPlan(b"~\nM108\n"),
+        StopAction.EMERGENCY_STOP: StopPlan(b"\x18\nM112\n", flush=True),
+    },
+    hold_keeps_program=False,
+)
+# The same, once G-code has been seen to flow: a lost link then stops the machine.
+GCODE = replace(AUTO, name="gcode", speaks_gcode=True)
 GRBL = Profile(
     "grbl",
     realtime={
-        GRBL_RESET: Priority.EMERGENCY,
-        ord("!"): Priority.EMERGENCY,
+        **_EVERY_GRBL,
         0x84: Priority.EMERGENCY,
         0x85: Priority.EMERGENCY,
-        ord("~"): Priority.HIGH,
         **dict.fromkeys(_GRBL_OVERRIDES, Priority.HIGH),
-        ord("?"): Priority.LOW,
     },
     reset=GRBL_RESET,
     stops={
         StopAction.HOLD: StopPlan(b"!"),
         StopAction.SAFETY_DOOR: StopPlan(b"\x84"),
         StopAction.RESUME: StopPlan(b"~"),
-        StopAction.EMERGENCY_STOP: StopPlan(b"\x18", flush=True),
+        StopAction.EMERGENCY_STOP: _STOP_BY_RESET,
     },
     speaks_gcode=True,
+    reports_state=True,
+)
+# 0x19 stops and throws the program away without a reset; 0x80 to 0x82 are `?`, `~`, `!` once more.
+GRBLHAL = replace(
+    GRBL,
+    name="grblhal",
+    realtime={
+        **GRBL.realtime,
+        0x19: Priority.EMERGENCY,
+        0x82: Priority.EMERGENCY,
+        0x81: Priority.HIGH,
+        **dict.fromkeys((*range(0x88, 0x8D), 0x9F, *range(0xA2, 0xA5)), Priority.HIGH),
+        **dict.fromkeys((0x80, 0x83, 0x87), Priority.LOW),
+    },
+    voiding=b"\x19",
+)
+# It knows no safety door, and a feed hold leaves the spindle as it is: only a reset ends the beam.
+GRBL09 = Profile(
+    "grbl09",
+    realtime=dict(_EVERY_GRBL),
+    reset=GRBL_RESET,
+    stops={
+        StopAction.HOLD: StopPlan(b"!"),
+        StopAction.SAFETY_DOOR: _STOP_BY_RESET,
+        StopAction.RESUME: StopPlan(b"~"),
+        StopAction.EMERGENCY_STOP: _STOP_BY_RESET,
+    },
+    speaks_gcode=True,
+    reports_state=True,
+    hold_keeps_program=False,
+)
+# `!` holds it only where its configuration enables that, which nobody can see from outside.
+SMOOTHIE = replace(
+    GRBL09,
+    name="smoothie",
+    realtime={**_EVERY_GRBL, 0x19: Priority.EMERGENCY},
+    voiding=b"\x19",
+    stops={**GRBL09.stops, StopAction.HOLD: _STOP_BY_RESET},
 )
 MARLIN = Profile(
     "marlin",
@@ -230,41 +307,26 @@ MARLIN = Profile(
         StopAction.HOLD: StopPlan(b"M410\n", own_line=True),
         StopAction.SAFETY_DOOR: StopPlan(b"M410\nM5\n", own_line=True),
         StopAction.RESUME: StopPlan(b"M108\n", own_line=True),
-        StopAction.EMERGENCY_STOP: StopPlan(b"M112\n", flush=True, own_line=True),
+        StopAction.EMERGENCY_STOP: _STOP_BY_LINE,
     },
     hold_keeps_program=False,
     speaks_gcode=True,
 )
-BY_NAME = {profile.name: profile for profile in (RAW, GRBL, MARLIN)}
-
-_BANNERS = (
-    (re.compile(rb"Grbl \d"), GRBL),
-    (re.compile(rb"<(?:Idle|Run|Hold|Jog|Alarm|Door|Check|Home|Sleep)[:|,>]"), GRBL),
-    (re.compile(rb"(?:echo:)?\s*Marlin \d"), MARLIN),
-    (re.compile(rb"FIRMWARE_NAME:\s*Marlin"), MARLIN),
+# Prusa's 8-bit firmware, RepRapFirmware, Klipper, Repetier and kin have one command that overtakes
+# what they hold. What else would stop them waits behind it.
+REPRAP = Profile(
+    "reprap",
+    urgent_lines={b"M112\n": Priority.EMERGENCY},
+    reset_line=b"M112\n",
+    stops={
+        StopAction.HOLD: _STOP_BY_LINE,
+        StopAction.SAFETY_DOOR: _STOP_BY_LINE,
+        StopAction.EMERGENCY_STOP: _STOP_BY_LINE,
+    },
+    hold_keeps_program=False,
+    speaks_gcode=True,
 )
-_LONGEST_BANNER_LINE = 256
-
-
-class Recogniser:
-    """Finds out what firmware speaks, from the bytes that it sends, split anyhow."""
-
-    def __init__(self) -> None:
-        self._line = bytearray()
-
-    def feed(self, data: bytes) -> Profile | None:
-        """Take the next bytes; return the profile once a line gives it away."""
-        for piece in data.splitlines(keepends=True):
-            self._line += piece[:_LONGEST_BANNER_LINE]
-            del self._line[_LONGEST_BANNER_LINE:]
-            if found := self._recognise():
-                return found
-            if piece.endswith((b"\n", b"\r")):
-                self._line.clear()
-        return None
-
-    def _recognise(self) -> Profile | None:
-        for pattern, profile in _BANNERS:
-            if pattern.match(self._line):
-                return profile
-        return None
+BY_NAME = {
+    profile.name: profile
+    for profile in (RAW, AUTO, GCODE, GRBL, GRBLHAL, GRBL09, MARLIN, REPRAP, SMOOTHIE)
+}

@@ -15,7 +15,8 @@ LONGEST_REPORT_BYTES = 256
 _REPORT = re.compile(rb"<(\w+)[^<>]*>")
 _FREE_BYTES = re.compile(rb"\|Bf:\d+,(\d{1,6})")
 _AT_REST = frozenset({b"Idle", b"Check", b"Sleep"})
-_AT_WORK = frozenset({b"Run", b"Hold", b"Jog", b"Home", b"Door"})
+_AT_WORK = frozenset({b"Run", b"Hold", b"Jog", b"Home", b"Door", b"Tool", b"Queue", b"Pause"})
+_ALARMED = frozenset({b"Alarm", b"ConfigAlarm", b"Critical", b"Halt"})
 _NEVER = float("-inf")
 
 
@@ -61,7 +62,7 @@ class Activity:
         """Take a report whose first byte came at `begun_at`."""
         state = report[1]
         # In a dwell (G4) GRBL says Idle, though lines wait in its receive buffer.
-        is_at_rest = (self._is_empty(report[0]) and state in _AT_REST) or state == b"Alarm"
+        is_at_rest = (self._is_empty(report[0]) and state in _AT_REST) or state in _ALARMED
         is_settled = begun_at - self._written_at >= SETTLED_S and nothing_waits
         if self.is_active and is_at_rest and is_settled:
             self._change(active=False)

@@ -15,6 +15,7 @@ from usbshare.serial_svc import events as ev
 from usbshare.serial_svc.client import Command, Mode, Resumption
 from usbshare.serial_svc.convert_stats import queue_message
 from usbshare.serial_svc.description import Holder, PortDescription, PortState
+from usbshare.serial_svc.firmware import StopBytes
 from usbshare.serial_svc.latch import LatchCause, LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy
 from usbshare.serial_svc.operations import LineStep
@@ -75,6 +76,11 @@ _PROFILES = {
     "raw": pb.PROFILE_RAW,
     "grbl": pb.PROFILE_GRBL,
     "marlin": pb.PROFILE_MARLIN,
+    "grblhal": pb.PROFILE_GRBLHAL,
+    "grbl09": pb.PROFILE_GRBL09,
+    "smoothie": pb.PROFILE_SMOOTHIE,
+    "reprap": pb.PROFILE_REPRAP,
+    "gcode": pb.PROFILE_GCODE,
     "auto": pb.PROFILE_AUTO,
 }
 _OUTCOMES = {
@@ -90,6 +96,11 @@ _OPERATION_OUTCOMES = {
     ev.OperationOutcome.ERROR: pb.OPERATION_OUTCOME_ERROR,
     ev.OperationOutcome.TIMEOUT: pb.OPERATION_OUTCOME_TIMEOUT,
     ev.OperationOutcome.NOT_SUPPORTED: pb.OPERATION_OUTCOME_NOT_SUPPORTED,
+}
+_STOP_BYTES = {
+    StopBytes.OWN: pb.STOP_BYTES_OWN,
+    StopBytes.FALLBACK: pb.STOP_BYTES_FALLBACK,
+    StopBytes.NONE: pb.STOP_BYTES_NONE,
 }
 _POLICIES = {
     LinkLossPolicy.DOOR: pb.LINK_LOSS_POLICY_DOOR,
@@ -247,6 +258,8 @@ def port_message(port: PortDescription) -> pb.Port:
         held=port.held,
         link_loss=_POLICIES[port.link_loss],
         low_latency=port.low_latency,
+        stop_bytes=_STOP_BYTES[port.stop_bytes],
+        sees_gcode=port.sees_gcode,
     )
     if port.holder is not None:
         message.holder.CopyFrom(_holder_message(port.holder))

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from usbshare.common.line import LineSettings
+from usbshare.serial_svc.firmware import StopBytes
 from usbshare.serial_svc.latch import LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy, policy_of
 
@@ -71,6 +72,8 @@ class PortDescription:
     held: bool
     link_loss: LinkLossPolicy
     low_latency: bool | None = None
+    stop_bytes: StopBytes = StopBytes.OWN
+    sees_gcode: bool = False
     latch: LatchRecord | None = None
 
 
@@ -94,5 +97,7 @@ def describe(port: SerialPort, state: PortState) -> PortDescription:
         held=port.held,
         link_loss=policy_of(port.config.link_loss, port.profile),
         low_latency=port.device.low_latency if port.is_open else None,
+        stop_bytes=port.firmware.stop_bytes,
+        sees_gcode=port.firmware.sees_gcode,
         latch=port.latch.record,
     )

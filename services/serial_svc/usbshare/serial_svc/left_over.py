@@ -53,8 +53,7 @@ class LeftOver:
             return
         self._profile = None
         log.warning("port '%s' was at work when the service died", port.id)
-        if port.config.profile is None:
-            port.profile = profile
+        port.firmware.was(profile)
         # Past every epoch of the service that died: what its sessions were sending is void.
         port.latch.advance()
         port.activity.wrote(self._clock())

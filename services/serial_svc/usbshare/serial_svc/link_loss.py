@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from usbshare.common.profiles import Profile, StopAction
+from usbshare.common.profiles import AUTO, Profile, StopAction
 
 
 class LinkLossPolicy(Enum):
@@ -25,10 +25,13 @@ _ACTIONS = {
 
 
 def policy_of(configured: LinkLossPolicy | None, profile: Profile) -> LinkLossPolicy:
-    """Return the policy in force: as configured, else door where the firmware has one."""
+    """Return the policy in force: as configured, else door where the firmware has one.
+
+    Nothing is sent to a device of which nobody knows what it is, and to which no G-code flows.
+    """
     if configured is not None:
         return configured
-    has_door = StopAction.SAFETY_DOOR in profile.stops
+    has_door = profile.name != AUTO.name and StopAction.SAFETY_DOOR in profile.stops
     return LinkLossPolicy.DOOR if has_door else LinkLossPolicy.NONE
 
 

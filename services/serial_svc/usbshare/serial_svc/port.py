@@ -9,7 +9,7 @@ from typing import Any
 
 from usbshare.common.errors import DeviceError, DrainingError
 from usbshare.common.line import Device, LineSettings, ModemLines
-from usbshare.common.profiles import GRBL, RAW, Profile
+from usbshare.common.profiles import Profile
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.activity import Activity
 from usbshare.serial_svc.admission import Admission
@@ -24,6 +24,7 @@ from usbshare.serial_svc.events import (
     QueueState,
     SettingsChanged,
 )
+from usbshare.serial_svc.firmware import Firmware
 from usbshare.serial_svc.gallery import Gallery
 from usbshare.serial_svc.hold_back import HoldBack
 from usbshare.serial_svc.intake import Intake
@@ -63,7 +64,7 @@ class SerialPort:
         self.config = config
         self.witness = witness or Witness(config.id, clock)
         self.latch = latch or Latch()
-        self.profile = config.profile or RAW
+        self.firmware = Firmware(config.id, config.profile, self.changed)
         self.settings = config.settings
         self.counters = PortCounters()
         self.progress = Signal()
@@ -89,9 +90,7 @@ class SerialPort:
         self.attendance = Attendance(config.id)
         self._admission = Admission(self, self.attendance, clock)
         self._queue_news = QueueNews(self.scheduler, clock, self.attendance.tell)
-        self._intake = Intake(self.attendance, self.counters, clock, self._recognised)
-        if config.profile is None:
-            self._intake.recognise()
+        self._intake = Intake(self.attendance, self.counters, clock)
         self._closing = False
         self.hold_back = HoldBack()
         self.gallery = Gallery()
@@ -102,6 +101,11 @@ class SerialPort:
     def id(self) -> str:
         """The port's id."""
         return self.config.id
+
+    @property
+    def profile(self) -> Profile:
+        """What speaks behind the port, as far as it is known."""
+        return self.firmware.profile
 
     @property
     def epoch(self) -> int:
@@ -327,8 +331,9 @@ class SerialPort:
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes from the device to every session."""
+        self.firmware.heard(data)
         self._intake.receive(data)
-        if self.profile.name == GRBL.name:
+        if self.profile.reports_state:
             self.activity.heard(data, self._clock(), nothing_waits=not self.scheduler.commands)
         control = self.attendance.control
         if control is not None and control.outbox.is_full:
@@ -366,18 +371,10 @@ class SerialPort:
         self.latch.advance()
         log.warning("port '%s' lost its device: %s", self.id, reason)
         self.witness.device_lost(reason)
-        if self.config.profile is None:
-            self.profile = RAW
-            self._intake.recognise()
+        self.firmware.forget()
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
         self.changed()
-
-    def _recognised(self, profile: Profile) -> None:
-        if profile is not self.profile:
-            self.profile = profile
-            log.info("port '%s' speaks %s", self.id, profile.name)
-            self.changed()
 
     # Telling.
 

@@ -88,6 +88,7 @@ class Session:
         self._ledger.receive(size)
         if self._controls:
             self._sending.sent(command.data)
+            self._port.firmware.wrote(command.data)
         taken = 0
         if self._only_failures and self._controls and not self._must_queue():
             taken = self._port.write_through(command.data, command.epoch)

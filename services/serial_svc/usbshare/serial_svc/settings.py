@@ -85,7 +85,9 @@ class PortTable(Table):
 
     source: Source
     description: str = ""
-    profile: Literal["auto", "raw", "grbl", "marlin"] = "auto"
+    profile: Literal["auto", "raw", "grbl", "grblhal", "grbl09", "marlin", "smoothie", "reprap"] = (
+        "auto"
+    )
     baud: int = Field(default=115200, ge=1, le=HIGHEST_BAUD)
     data_bits: Literal[5, 6, 7, 8] = 8
     parity: Literal["none", "even", "odd", "mark", "space"] = "none"
@@ -108,7 +110,7 @@ class PortTable(Table):
     @model_validator(mode="after")
     def _stops_need_a_profile(self) -> Self:
         if self.profile == "auto" and self.stop != StopTable():
-            raise ValueError("[stop] needs a profile of raw, grbl or marlin beside it, not auto")
+            raise ValueError("[stop] needs a profile beside it that is not auto")
         return self
 
     @model_validator(mode="after")
@@ -129,8 +131,9 @@ class PortTable(Table):
 
     def profiled(self) -> Profile | None:
         """Return the profile with the port's own stops, None for `auto`."""
-        profile = BY_NAME.get(self.profile)
-        return self.stop.applied_to(profile) if profile else None
+        if self.profile == "auto":
+            return None
+        return self.stop.applied_to(BY_NAME[self.profile])
 
     def config(self, port_id: str, queue: QueueLimits) -> PortConfig:
         """Return what a port takes."""

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 TAKE_TIMEOUT_S = 1.0
 DRAIN_TIMEOUT_S = 0.1
 _DRAIN_POLL_S = 0.001
+_HOLDS = frozenset({StopAction.HOLD, StopAction.SAFETY_DOOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ class StopPath:
             begun.sent = sent = self._carry_out(plan)
             if latches:
                 begun.fenced += self._fenced()
+            elif action in _HOLDS and not port.profile.hold_keeps_program:
+                begun.fenced += port.end_epoch()
             await self._until_taken()
         except DeviceError as error:
             raise DeviceError(f"{error}{_also_latched(action)}") from error

@@ -140,7 +140,17 @@ class _ProfileEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     PROFILE_MARLIN: _Profile.ValueType  # 3
     """Marlin and its relatives."""
     PROFILE_AUTO: _Profile.ValueType  # 4
-    """Raw until a banner or status line tells."""
+    """Configured: raw until a banner or status line tells. In force: nothing has told yet."""
+    PROFILE_GRBLHAL: _Profile.ValueType  # 5
+    """grblHAL: GRBL with more real-time bytes."""
+    PROFILE_GRBL09: _Profile.ValueType  # 6
+    """GRBL 0.9 and older: no safety door."""
+    PROFILE_SMOOTHIE: _Profile.ValueType  # 7
+    """Smoothie."""
+    PROFILE_REPRAP: _Profile.ValueType  # 8
+    """Firmware that has M112 and no other urgent line: Prusa (8 bit), RepRapFirmware, Klipper, Repetier."""
+    PROFILE_GCODE: _Profile.ValueType  # 9
+    """Never configured: G-code flows, and nothing has told yet what speaks."""
 
 class Profile(_Profile, metaclass=_ProfileEnumTypeWrapper):
     """The firmware that a port speaks."""
@@ -154,8 +164,46 @@ PROFILE_GRBL: Profile.ValueType  # 2
 PROFILE_MARLIN: Profile.ValueType  # 3
 """Marlin and its relatives."""
 PROFILE_AUTO: Profile.ValueType  # 4
-"""Raw until a banner or status line tells."""
+"""Configured: raw until a banner or status line tells. In force: nothing has told yet."""
+PROFILE_GRBLHAL: Profile.ValueType  # 5
+"""grblHAL: GRBL with more real-time bytes."""
+PROFILE_GRBL09: Profile.ValueType  # 6
+"""GRBL 0.9 and older: no safety door."""
+PROFILE_SMOOTHIE: Profile.ValueType  # 7
+"""Smoothie."""
+PROFILE_REPRAP: Profile.ValueType  # 8
+"""Firmware that has M112 and no other urgent line: Prusa (8 bit), RepRapFirmware, Klipper, Repetier."""
+PROFILE_GCODE: Profile.ValueType  # 9
+"""Never configured: G-code flows, and nothing has told yet what speaks."""
 Global___Profile: typing_extensions.TypeAlias = Profile
+
+class _StopBytes:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _StopBytesEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_StopBytes.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    STOP_BYTES_UNSPECIFIED: _StopBytes.ValueType  # 0
+    """An older service, which does not say."""
+    STOP_BYTES_OWN: _StopBytes.ValueType  # 1
+    """The bytes of the firmware in force, or configured ones."""
+    STOP_BYTES_FALLBACK: _StopBytes.ValueType  # 2
+    """What G-code firmware of every kind obeys, since nobody knows which it is."""
+    STOP_BYTES_NONE: _StopBytes.ValueType  # 3
+    """Nothing: the stop only throws away what is queued."""
+
+class StopBytes(_StopBytes, metaclass=_StopBytesEnumTypeWrapper):
+    """What an emergency stop has to send."""
+
+STOP_BYTES_UNSPECIFIED: StopBytes.ValueType  # 0
+"""An older service, which does not say."""
+STOP_BYTES_OWN: StopBytes.ValueType  # 1
+"""The bytes of the firmware in force, or configured ones."""
+STOP_BYTES_FALLBACK: StopBytes.ValueType  # 2
+"""What G-code firmware of every kind obeys, since nobody knows which it is."""
+STOP_BYTES_NONE: StopBytes.ValueType  # 3
+"""Nothing: the stop only throws away what is queued."""
+Global___StopBytes: typing_extensions.TypeAlias = StopBytes
 
 class _PortState:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -880,6 +928,8 @@ class Port(google.protobuf.message.Message):
     HOLD_FIELD_NUMBER: builtins.int
     LATCH_FIELD_NUMBER: builtins.int
     MACHINE_STATE_FIELD_NUMBER: builtins.int
+    STOP_BYTES_FIELD_NUMBER: builtins.int
+    SEES_GCODE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id, chosen by configuration, never a device path."""
     description: builtins.str
@@ -912,6 +962,10 @@ class Port(google.protobuf.message.Message):
     """Whether its adapter hands bytes over at once, absent where it is not open or cannot tell."""
     machine_state: builtins.str
     """What the machine reported last of itself (GRBL: `Idle`, `Hold:0`); empty where it never did."""
+    stop_bytes: Global___StopBytes.ValueType
+    """What an emergency stop has to send."""
+    sees_gcode: builtins.bool
+    """G-code flows where an emergency stop has no bytes of the firmware's own: somebody should set the profile."""
     @property
     def usb(self) -> Global___UsbIdentity:
         """The USB identity, absent for others."""
@@ -955,9 +1009,11 @@ class Port(google.protobuf.message.Message):
         hold: Global___Hold | None = ...,
         latch: Global___Latch | None = ...,
         machine_state: builtins.str = ...,
+        stop_bytes: Global___StopBytes.ValueType = ...,
+        sees_gcode: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "hold", b"hold", "holder", b"holder", "latch", b"latch", "low_latency", b"low_latency", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "usb", b"usb"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "sees_gcode", b"sees_gcode", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "stop_bytes", b"stop_bytes", "usb", b"usb"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_low_latency", b"_low_latency"]) -> typing.Literal["low_latency"] | None: ...
 
 Global___Port: typing_extensions.TypeAlias = Port
