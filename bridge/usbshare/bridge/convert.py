@@ -111,6 +111,7 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         latched=port.latched,
         held=port.held,
         low_latency=port.low_latency if port.HasField("low_latency") else None,
+        usb_socket=port.usb_socket,
         latch=_latch(port.latch) if port.HasField("latch") else None,
         stop_bytes=_name(pb.StopBytes, port.stop_bytes, "STOP_BYTES_"),
         sees_gcode=port.sees_gcode,

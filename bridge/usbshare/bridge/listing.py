@@ -107,6 +107,7 @@ def _port_object(item: Item) -> dict[str, Any]:
         "device": port.device,
         "usb": _usb_id(port),
         "serial_number": port.serial_number,
+        "socket": port.usb_socket,
         "state": port.state,
         "reason": port.reason,
         "profile": port.profile.name,

@@ -117,6 +117,7 @@ class RemotePort:
     stop_bytes: str = "own"
     sees_gcode: bool = False
     latch: RemoteLatch | None = None
+    usb_socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,18 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.usb_tree import UsbTree
+from fakes.usb_host import UsbHost
 from fakes.waiting import until
 from usbshare.base.file_watch import FileWatch
-from usbshare.common import device_source, usb_node
 from usbshare.common.access.devices import Quarantine
 from usbshare.common.access.policy import Policy
-from usbshare.common.device_source import SerialDeviceFound
 from usbshare.common.errors import DeviceError
 from usbshare.common.profiles import GRBL
-from usbshare.serial_svc import quarantine as quarantine_module
 from usbshare.serial_svc import registry as registry_module
 from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.description import PortState
@@ -42,28 +38,17 @@ class NoAudit:
 
 
 class Host:
-    """A host with a policy, and with ptys that are USB adapters."""
+    """A host with a policy, and with USB adapters."""
 
-    def __init__(self, tree: UsbTree) -> None:
-        self.tree = tree
-        self.plugged_in: list[SerialDeviceFound] = []
-        self.masters: dict[str, int] = {}
+    def __init__(self, usb: UsbHost) -> None:
+        self.usb = usb
         self.policy = Policy(devices="listed")
         rule = Quarantine(lambda: self.policy, NoAudit(), "serial-svc", "serial port")
         self.registry = Registry(time.monotonic, quarantine=PortQuarantine(rule))
 
     def plug_in(self, serial: str = "X1", place: str = "1-1") -> str:
         """Return the node of a new adapter."""
-        master, slave = os.openpty()
-        path = os.ttyname(slave)
-        os.set_blocking(master, False)
-        self.masters[path] = master
-        self.tree.attach(path, place, "1a86", "7523", serial)
-        found = SerialDeviceFound(
-            path, None, 0x1A86, 0x7523, serial or None, None, None, "", f"{place}:1.0"
-        )
-        self.plugged_in.append(found)
-        return path
+        return self.usb.plug_in(place, serial).node
 
     def allow(self, *entries: dict[str, str]) -> None:
         """Allow these and no other."""
@@ -72,29 +57,16 @@ class Host:
 
     def received(self, path: str) -> bytes:
         """Return what came out at the device's end."""
-        try:
-            return os.read(self.masters[path], 4096)
-        except BlockingIOError:
-            return b""
+        return next(each.received for each in self.usb.adapters if each.node == path)
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UsbTree:
-    made = UsbTree(tmp_path / "sys")
-    behind = partial(usb_node.usb_device_behind, sys=made.sys)
-    monkeypatch.setattr(quarantine_module, "usb_device_behind", behind)
-    return made
-
-
-@pytest.fixture
-async def host(tree: UsbTree, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
-    made = Host(tree)
-    for module in (registry_module, quarantine_module, device_source):
-        monkeypatch.setattr(module, "list_serial_devices", lambda: list(made.plugged_in))
+async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
+    made = Host(UsbHost(tmp_path))
+    made.usb.use(monkeypatch)
     yield made
     await made.registry.close()
-    for master in made.masters.values():
-        os.close(master)
+    made.usb.close()
 
 
 @pytest.fixture
@@ -126,7 +98,7 @@ async def test_a_quarantined_twin_does_not_rename_the_allowed_one(host: Host) ->
     host.allow({"path": "1-1"}, {"path": "1-2"})
     await host.registry.scan(LIMITS)
     after = [port.id for port in host.registry.ports]
-    assert after == ["1a86-7523", "1a86-7523-2"]
+    assert after == ["1a86-7523-at-14.0-1", "1a86-7523-at-14.0-2"]
     assert set(before) < set(after)
 
 
@@ -195,7 +167,7 @@ async def test_withdrawing_a_device_lets_go_of_it_as_if_it_was_unplugged(host: H
     session.end("test")
     await host.registry.scan(LIMITS)
     assert host.registry.ports == []
-    assert path in host.masters
+    assert path in [each.node for each in host.usb.adapters]
 
 
 async def test_a_device_that_is_allowed_again_is_there_again_for_who_waited(host: Host) -> None:
@@ -220,7 +192,7 @@ async def test_a_machine_at_work_is_stopped_before_its_device_is_withdrawn(host:
     host.allow()
     await host.registry.scan(None)
     assert not port.is_open
-    assert b"\x84" in host.received(path)
+    await until(lambda: b"\x84" in host.received(path))
 
 
 async def test_a_policy_change_is_acted_on_without_waiting_for_the_next_look(

@@ -15,6 +15,7 @@ from usbshare.common.usb_devices import (
     parse_usb_name,
     path_of,
 )
+from usbshare.line.open_guard import OpenGuard
 
 __all__ = ["SerialDeviceFound", "list_serial_devices", "open_device_for"]
 
@@ -28,20 +29,21 @@ def open_device_for(
     *,
     dtr: bool | None = None,
     rts: bool | None = None,
-    admit: Callable[[str], None] | None = None,
+    guard: OpenGuard | None = None,
+    locate: Callable[[], str] | None = None,
 ) -> Device:
     """Return a device still to be opened; raises ConfigError for a malformed name.
 
     `source` is a path, a Windows name (COM3), `usb:VID:PID[:SERIAL]`, which is looked up at each
-    `open`, or a pyserial URL (socket://, rfc2217://, loop://). `admit` is asked at each `open`, in
-    a thread, with the path or URL; it raises DeviceError where that must not be opened.
+    `open`, or a pyserial URL (socket://, rfc2217://, loop://). `locate`, in place of `source`,
+    returns the path at each `open`; `guard` is asked before and after it.
     """
     if not source:
         raise ConfigError("the device's name is empty")
-    name = _admitted(_locator(source), admit) if admit else _locator(source)
+    name = locate or _locator(source)
     if "://" in source or _WINDOWS_NAME.fullmatch(source):
-        return ThreadedDevice(name, settings, dtr=dtr, rts=rts)
-    return LocalDevice(name, settings, dtr=dtr, rts=rts)
+        return ThreadedDevice(name, settings, dtr=dtr, rts=rts, guard=guard)
+    return LocalDevice(name, settings, dtr=dtr, rts=rts, guard=guard)
 
 
 def _locator(source: str) -> str | Callable[[], str]:
@@ -49,12 +51,3 @@ def _locator(source: str) -> str | Callable[[], str]:
         return source
     wanted = parse_usb_name(source)
     return lambda: path_of(wanted, list_serial_devices())
-
-
-def _admitted(name: str | Callable[[], str], admit: Callable[[str], None]) -> Callable[[], str]:
-    def locate() -> str:
-        found = name() if callable(name) else name
-        admit(found)
-        return found
-
-    return locate

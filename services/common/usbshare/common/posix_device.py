@@ -23,6 +23,7 @@ from usbshare.common.line import (
 from usbshare.common.posix_control import PosixControl
 from usbshare.common.posix_open import OpenLine, close_line, open_line
 from usbshare.common.tty_control import system_tty
+from usbshare.line.open_guard import NoGuard, OpenGuard
 from usbshare.line.unsent import Unsent
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,9 @@ class PosixDevice:
         *,
         dtr: bool | None = None,
         rts: bool | None = None,
+        guard: OpenGuard | None = None,
     ) -> None:
+        self._guard = guard or NoGuard()
         self._locate = path if callable(path) else lambda: path
         self._settings = settings
         self._wanted_lines = (dtr, rts)
@@ -214,7 +217,9 @@ class PosixDevice:
 
     def _open_line(self) -> OpenLine:
         dtr, rts = self._wanted_lines
-        return open_line(self._locate(), self._settings, self._tty, dtr=dtr, rts=rts)
+        return open_line(
+            *(self._locate(), self._settings, self._tty), dtr=dtr, rts=rts, guard=self._guard
+        )
 
     def _on_readable(self) -> None:
         try:

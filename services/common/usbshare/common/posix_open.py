@@ -22,6 +22,7 @@ from usbshare.common.errors import (
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.common.posix_modem import read_modem_lines, set_modem_lines
 from usbshare.common.tty_control import Tty, TtyControl
+from usbshare.line.open_guard import NoGuard, OpenGuard
 
 LEAVE_S = 0.25
 _LEAVE_POLL_S = 0.005
@@ -44,11 +45,20 @@ class OpenLine:
 
 
 def open_line(
-    path: str, settings: LineSettings, control: TtyControl, *, dtr: bool | None, rts: bool | None
+    path: str,
+    settings: LineSettings,
+    control: TtyControl,
+    *,
+    dtr: bool | None,
+    rts: bool | None,
+    guard: OpenGuard | None = None,
 ) -> OpenLine:
     """Open, lock and configure the line; blocks. DTR and RTS stay as they are where None."""
+    guard = guard or NoGuard()
+    guard.before_open(path)
     descriptor = _open(path)
     try:
+        guard.after_open(path, descriptor)
         return _prepare(Tty(descriptor, control), path, settings, dtr=dtr, rts=rts)
     except BaseException:
         os.close(descriptor)

@@ -9,6 +9,7 @@ import serial
 
 from usbshare.common.errors import DeviceAbsentError, DeviceError, InvalidArgumentError
 from usbshare.common.line import FlowControl, LineSettings, ModemLines
+from usbshare.line.open_guard import NoGuard, OpenGuard
 
 # A reader wakes this often to see whether it should end, where pyserial cannot cancel a read.
 READ_TIMEOUT_S = 0.2
@@ -19,9 +20,16 @@ _LACKING = (AttributeError, NotImplementedError, OSError)
 
 
 def open_port(
-    url: str, settings: LineSettings, *, dtr: bool | None, rts: bool | None
+    url: str,
+    settings: LineSettings,
+    *,
+    dtr: bool | None,
+    rts: bool | None,
+    guard: OpenGuard | None = None,
 ) -> serial.Serial:
     """Open the port; blocks. pyserial raises DTR and RTS as it opens unless they are given."""
+    guard = guard or NoGuard()
+    guard.before_open(url)
     try:
         port = serial.serial_for_url(url, do_not_open=True, exclusive=True, timeout=READ_TIMEOUT_S)
         _store(port, settings)
@@ -30,6 +38,11 @@ def open_port(
         port.open()
     except Exception as error:  # termios.error is no OSError, and Windows has no name for it
         raise _error(url, error) from error
+    try:
+        guard.after_open(port.name or url, _descriptor_of(port))
+    except BaseException:
+        port.close()
+        raise
     return port
 
 
@@ -87,6 +100,13 @@ def close_port(port: serial.Serial) -> None:
             port.reset_output_buffer()
     with contextlib.suppress(OSError):
         port.close()
+
+
+def _descriptor_of(port: serial.Serial) -> int | None:
+    try:
+        return int(port.fileno())
+    except (*_LACKING, ValueError):  # io.UnsupportedOperation is both of the last
+        return None
 
 
 def _store(port: serial.Serial, settings: LineSettings) -> None:

@@ -31,6 +31,7 @@ from usbshare.common.serial_url import (
     waiting_output,
 )
 from usbshare.common.serial_writer import SerialWriter
+from usbshare.line.open_guard import NoGuard, OpenGuard
 from usbshare.line.own_rate import takes_at_own_rate
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,9 @@ class ThreadedDevice:
         *,
         dtr: bool | None = None,
         rts: bool | None = None,
+        guard: OpenGuard | None = None,
     ) -> None:
+        self._guard = guard or NoGuard()
         self._locate = url if callable(url) else lambda: url
         self._url = url if isinstance(url, str) else ""
         self._settings = settings
@@ -202,7 +205,7 @@ class ThreadedDevice:
     def _open_port(self) -> serial.Serial:
         self._url = self._locate()
         dtr, rts = self._wanted_lines
-        port = open_port(self._url, self._settings, dtr=dtr, rts=rts)
+        port = open_port(self._url, self._settings, dtr=dtr, rts=rts, guard=self._guard)
         self._lines = read_port_lines(self._url, port)
         self._has_line_rate = not takes_at_own_rate(self._url)
         return port

@@ -10,14 +10,19 @@ from pathlib import Path
 from serial.tools import list_ports
 
 from usbshare.common.errors import ConfigError, DeviceAbsentError, DeviceError
+from usbshare.line.physical_device import PhysicalDevice, physical_device_at
 
 _BY_ID = Path("/dev/serial/by-id")
-_NAME = re.compile(r"usb:([0-9a-f]{1,4}):([0-9a-f]{1,4})(?::(.+))?", re.IGNORECASE)
+_SOCKET = r"[0-9a-z:._-]+/(?:ss)?[0-9.]+|[0-9]+-[0-9.]+"
+_NAME = re.compile(
+    rf"usb:([0-9a-f]{{1,4}}):([0-9a-f]{{1,4}})(?::(.+?))?(?:@({_SOCKET}))?(?:#([0-9.]+))?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SerialDeviceFound:
-    """A USB serial device; `by_id_path` stays the same when it is plugged into another socket."""
+    """A USB serial device; `by_id_path` may be shared by several without serial numbers."""
 
     path: str
     by_id_path: str | None
@@ -28,6 +33,16 @@ class SerialDeviceFound:
     product: str | None
     description: str
     location: str | None = None
+    physical: PhysicalDevice | None = None
+
+    @property
+    def identity(self) -> PhysicalDevice:
+        """Which device it is: as the system says, else by the location that it is listed with."""
+        if self.physical is not None:
+            return self.physical
+        socket, _, interface = (self.location or "").partition(":")
+        number = interface.rpartition(".")[2] or "0"
+        return PhysicalDevice(self.vid, self.pid, self.serial_number or "", socket, number)
 
     @property
     def ids(self) -> str:
@@ -38,32 +53,55 @@ class SerialDeviceFound:
 
 @dataclass(frozen=True, slots=True)
 class UsbName:
-    """A device named by its USB ids; without a serial number it must be the only one."""
+    """A device named by its USB ids, serial number, socket, interface; it must be the only one."""
 
     vid: int
     pid: int
     serial_number: str | None
+    socket: str | None = None
+    interface: str | None = None
 
     def __str__(self) -> str:
-        ids = f"{self.vid:04x}:{self.pid:04x}"
-        return f"{ids} with serial number {self.serial_number}" if self.serial_number else ids
+        number = f" with serial number {self.serial_number}" if self.serial_number else ""
+        socket = f" in socket {self.socket}" if self.socket else ""
+        interface = f", interface {self.interface}" if self.interface else ""
+        return f"{self.vid:04x}:{self.pid:04x}{number}{socket}{interface}"
 
     def matches(self, device: SerialDeviceFound) -> bool:
         """Tell whether the device is one that is meant."""
         if (device.vid, device.pid) != (self.vid, self.pid):
             return False
         own_number = (device.serial_number or "").lower()
-        return self.serial_number is None or own_number == self.serial_number.lower()
+        if self.serial_number is not None and own_number != self.serial_number.lower():
+            return False
+        places = (device.identity.socket, (device.location or "").partition(":")[0])
+        if self.socket is not None and self.socket not in places:
+            return False
+        return self.interface is None or self.interface == device.identity.interface
 
 
 def parse_usb_name(name: str) -> UsbName:
-    """Read `usb:VID:PID[:SERIAL]`, ids in hex; raises ConfigError."""
+    """Read `usb:VID:PID[:SERIAL][@SOCKET][#INTERFACE]`, ids in hex; raises ConfigError."""
     found = _NAME.fullmatch(name)
     if found is None:
         raise ConfigError(
-            f"'{name}' is not usb:VID:PID or usb:VID:PID:SERIAL, such as usb:1a86:7523"
+            f"'{name}' is not usb:VID:PID or usb:VID:PID:SERIAL, such as usb:1a86:7523, "
+            "with @SOCKET or #INTERFACE behind it where several are alike"
         )
-    return UsbName(int(found[1], 16), int(found[2], 16), found[3])
+    return UsbName(int(found[1], 16), int(found[2], 16), found[3], found[4], found[5])
+
+
+def usb_name_of(device: PhysicalDevice) -> str:
+    """Return the name that means this device and no twin of it; see `parse_usb_name`."""
+    number = f":{device.serial}" if device.serial else ""
+    socket = f"@{device.socket}" if device.socket else ""
+    interface = f"#{device.interface}" if device.interface != "0" else ""
+    return f"usb:{device.vid:04x}:{device.pid:04x}{number}{socket}{interface}"
+
+
+def is_shared_link(path: str) -> bool:
+    """Return whether the path is a link that devices without serial numbers may share."""
+    return Path(path).parent == _BY_ID
 
 
 def list_serial_devices() -> list[SerialDeviceFound]:
@@ -80,6 +118,7 @@ def list_serial_devices() -> list[SerialDeviceFound]:
             product=port.product,
             description=port.description,
             location=port.location,
+            physical=physical_device_at(port.device),
         )
         for port in sorted(list_ports.comports())
         if port.vid is not None
@@ -92,7 +131,11 @@ def path_of(wanted: UsbName, devices: Sequence[SerialDeviceFound]) -> str:
     if len(matching) == 1:
         return matching[0].path
     if matching:
-        raise DeviceError(f"several USB serial devices are {wanted}: {_listed(matching)}")
+        names = ", ".join(usb_name_of(device.identity) for device in matching)
+        raise DeviceError(
+            f"several USB serial devices are {wanted}: {_listed(matching)}; "
+            f"name one by its socket as well: {names}"
+        )
     plugged_in = f"plugged in: {_listed(devices) or 'none'}"
     raise DeviceAbsentError(f"no USB serial device {wanted} is plugged in ({plugged_in})")
 

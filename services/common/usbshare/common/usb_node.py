@@ -12,8 +12,8 @@ from usbshare.common.usb_devices import SerialDeviceFound
 _SYS = Path("/sys")
 
 
-def usb_device_behind(node: str, sys: Path = _SYS) -> UsbDevice | None:
-    """Return the device behind a path, None if it is not there or not USB; blocks for a moment."""
+def usb_device_behind(node: str | int, sys: Path | None = None) -> UsbDevice | None:
+    """Return the device behind a path or descriptor, None if there is no USB device; may block."""
     try:
         found = os.stat(node)
     except (OSError, ValueError):
@@ -21,7 +21,7 @@ def usb_device_behind(node: str, sys: Path = _SYS) -> UsbDevice | None:
     if not stat.S_ISCHR(found.st_mode):
         return None
     number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
-    interface = (sys / "dev" / "char" / number / "device").resolve()
+    interface = ((sys or _SYS) / "dev" / "char" / number / "device").resolve()
     return next((usb for folder in interface.parents if (usb := _read(folder))), None)
 
 

@@ -263,6 +263,7 @@ def port_message(port: PortDescription) -> pb.Port:
     )
     if port.holder is not None:
         message.holder.CopyFrom(_holder_message(port.holder))
+    message.usb_socket = port.usb_socket
     if port.usb is not None:
         usb = port.usb
         message.usb.vendor_id, message.usb.product_id = usb.vendor_id, usb.product_id

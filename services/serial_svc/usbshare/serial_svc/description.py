@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from usbshare.common.line import LineSettings
+from usbshare.line.physical_device import PhysicalDevice
 from usbshare.serial_svc.firmware import StopBytes
 from usbshare.serial_svc.latch import LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy, policy_of
@@ -75,16 +76,18 @@ class PortDescription:
     stop_bytes: StopBytes = StopBytes.OWN
     sees_gcode: bool = False
     latch: LatchRecord | None = None
+    usb_socket: str = ""
 
 
 def describe(port: SerialPort, state: PortState) -> PortDescription:
     """Return a port as it is now."""
+    device = port.expected_device()
     return PortDescription(
         id=port.id,
         description=port.config.description,
         source=port.config.source,
         device=port.config.source if port.is_open else "",
-        usb=port.config.usb,
+        usb=port.config.usb or _usb_of(device),
         state=state,
         state_reason="" if port.is_open else port.reason,
         configured_profile=port.config.profile.name if port.config.profile else "auto",
@@ -100,4 +103,9 @@ def describe(port: SerialPort, state: PortState) -> PortDescription:
         stop_bytes=port.firmware.stop_bytes,
         sees_gcode=port.firmware.sees_gcode,
         latch=port.latch.record,
+        usb_socket=device.socket if device else "",
     )
+
+
+def _usb_of(device: PhysicalDevice | None) -> UsbIdentity | None:
+    return UsbIdentity(device.vid, device.pid, device.serial) if device else None

@@ -32,7 +32,7 @@ from usbshare.serial_svc.latch import Latch
 from usbshare.serial_svc.left_over import LeftOver
 from usbshare.serial_svc.link_watch import LinkWatch
 from usbshare.serial_svc.pacer import Pacer
-from usbshare.serial_svc.port_config import PortConfig
+from usbshare.serial_svc.port_config import ExpectedDevice, PortConfig
 from usbshare.serial_svc.queue_news import QueueNews
 from usbshare.serial_svc.realtime import Realtime
 from usbshare.serial_svc.scheduler import Queued, Scheduler
@@ -92,6 +92,7 @@ class SerialPort:
         self._queue_news = QueueNews(self.scheduler, clock, self.attendance.tell)
         self._intake = Intake(self.attendance, self.counters, clock)
         self._closing = False
+        self.expected_device: ExpectedDevice = lambda: config.device
         self.hold_back = HoldBack()
         self.gallery = Gallery()
 

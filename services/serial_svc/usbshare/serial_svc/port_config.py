@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from usbshare.common.line import LineSettings
 from usbshare.common.profiles import Profile
+from usbshare.line.physical_device import PhysicalDevice
 from usbshare.serial_svc.description import UsbIdentity
 from usbshare.serial_svc.link_loss import LinkLossPolicy
+
+ExpectedDevice: TypeAlias = Callable[[], PhysicalDevice | None]
+"""Returns which physical device a port has; None if it has had none, or no USB device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,10 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class PortConfig:
-    """One port; `profile` None recognises the firmware, `link_loss` None goes by the profile."""
+    """One port; `profile` None recognises the firmware, `link_loss` None goes by the profile.
+
+    `device` is which device it is, of a port that nobody configured.
+    """
 
     id: str
     source: str
@@ -32,6 +41,7 @@ class PortConfig:
     dtr: bool | None = None
     rts: bool | None = None
     usb: UsbIdentity | None = None
+    device: PhysicalDevice | None = None
     link_loss: LinkLossPolicy | None = None
     link_timeout_s: float = 2.0
     resume_window_s: float = 30.0

@@ -33,6 +33,12 @@ class PortQuarantine:
         if why := self._why_not(path, list_serial_devices()):
             raise DeviceAbsentError(why)
 
+    def admit_open(self, descriptor: int) -> None:
+        """Raise DeviceAbsentError where what is open may not be; its name may have moved on."""
+        behind = usb_device_behind(descriptor) if self._quarantine.is_closed else None
+        if behind is not None and (why := self._quarantine.why_not(behind)):
+            raise DeviceAbsentError(why)
+
     def allowed(self, plugged_in: Sequence[SerialDeviceFound]) -> list[SerialDeviceFound]:
         """Return those of what is plugged in that may be offered; note the others."""
         self._quarantine.saw(map(usb_device_of, plugged_in))

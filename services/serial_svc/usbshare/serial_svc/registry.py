@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from usbshare.base.file_watch import FileFollower, FileWatch
+from usbshare.base.threads import in_thread
 from usbshare.common.audit.noting import Audit
 from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
+from usbshare.common.usb_devices import usb_name_of
 from usbshare.line.device_folders import folders_that_change
+from usbshare.line.known_devices import KnownDevices
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
 from usbshare.serial_svc.latch import Latch
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.port_guard import NOT_PLUGGED_IN, PortGuard
+from usbshare.serial_svc.port_ids import name_devices
 from usbshare.serial_svc.quarantine import PortQuarantine, withdraw
 from usbshare.serial_svc.signal import Signal
-from usbshare.serial_svc.sources import device_maker, is_present
+from usbshare.serial_svc.sources import device_maker
 from usbshare.serial_svc.witness import Witness
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,7 @@ class Registry:
         active: ActivePorts | None = None,
         quarantine: PortQuarantine | None = None,
         audit: Audit | None = None,
+        known: KnownDevices | None = None,
         *,
         latch_of: Callable[[PortConfig], Latch] | None = None,
         audits_contents: bool = False,
@@ -62,6 +67,8 @@ class Registry:
         self._audit = audit
         self._audits_contents = audits_contents
         self._files: FileFollower | None = None
+        self._known = known or KnownDevices()
+        self._guards: dict[str, PortGuard] = {}
         self._ports: dict[str, SerialPort] = {}
         self._latch_of = latch_of or _remembered_latches()
         self._changed = Signal()
@@ -73,12 +80,14 @@ class Registry:
 
     def add(self, config: PortConfig) -> SerialPort:
         """Add a port; its device is opened at first use."""
-        maker = device_maker(config, self._quarantine.admit if self._quarantine else None)
+        guard = self._guards[config.id] = PortGuard(config, self._known, self._quarantine)
+        maker = device_maker(config, guard)
         witness = Witness(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
         latch = self._latch_of(config)  # that of the port which had this id before, if one had
         port = SerialPort(
             config, maker, self._clock, self._changed.fire, self._active, witness, latch
         )
+        port.expected_device = guard.expected
         self._ports[config.id] = port
         self._changed.fire()
         return port
@@ -122,7 +131,7 @@ class Registry:
         sources = [port.config.source for port in self.ports]
         nodes = [Path(source) for source in sources if source.startswith("/")]
         quiet_s = QUIET_SCAN_INTERVAL_S if folders else SCAN_INTERVAL_S
-        self._files = files = watch.follow((*folders, *nodes))
+        self._files = files = watch.follow((*folders, *nodes, *self._known.folders))
         wait_s = 0.0
         try:
             while True:
@@ -141,16 +150,17 @@ class Registry:
 
     async def scan(self, offered: QueueLimits | None) -> None:
         """Notice which devices are there; with `offered` limits, offer every USB serial port."""
-        sources = [port.config.source for port in self.ports]
-        seen = await asyncio.to_thread(_look, sources, self._quarantine)
+        self._known.look_for_forgotten()
+        sources = {port.id: port.config.source for port in self.ports}
+        seen = await in_thread(_look, sources, dict(self._guards), self._quarantine)
         for port in self.ports:
-            source = port.config.source
-            if (why := seen.held_back.get(source)) is not None:
+            if (why := seen.held_back.get(sources.get(port.id, ""))) is not None:
                 await self._hold_back(port, why)
-            elif source in seen.present:
-                port.noticed(present=seen.present[source])
+            elif (absent := seen.absent.get(port.id)) is not None:
+                port.noticed(present=not absent, why_not=absent or NOT_PLUGGED_IN)
         if offered is not None:
-            named = name_devices(seen.plugged_in)  # all, lest a quarantine renames the others
+            # All are named, lest a quarantine renames the others.
+            named = name_devices(seen.plugged_in, self._known)
             allowed = {port_id: found for port_id, found in named if found in seen.allowed}
             await self._offer(allowed, offered)
 
@@ -168,6 +178,7 @@ class Registry:
             gone = port.config.usb is not None and port.id not in found
             if gone and not len(port.attendance) and not port.is_open:
                 log.info("port '%s' unplugged", port.id)
+                self._guards.pop(port.id, None)
                 await self._ports.pop(port.id).close()
                 self._changed.fire()
 
@@ -189,20 +200,6 @@ def _remembered_latches() -> Callable[[PortConfig], Latch]:
     return lambda config: latches.setdefault(config.id, Latch())
 
 
-def name_devices(
-    devices: Iterable[SerialDeviceFound],
-) -> list[tuple[str, SerialDeviceFound]]:
-    """Give each device an id made of its USB identity; equal ones are numbered."""
-    named: dict[str, SerialDeviceFound] = {}
-    for device in sorted(devices, key=lambda device: device.path):
-        identity = f"{device.vid:04x}-{device.pid:04x}-{device.serial_number or ''}".rstrip("-")
-        base = re.sub(r"[^a-z0-9.-]+", "-", identity.lower()).strip("-")[:56]
-        copies = (f"{base}-{number}" for number in range(2, 1000))
-        port_id = base if base not in named else next(c for c in copies if c not in named)
-        named[port_id] = device
-    return list(named.items())
-
-
 def _plugged_in(port_id: str, found: SerialDeviceFound, queue: QueueLimits) -> PortConfig:
     usb = UsbIdentity(
         found.vid,
@@ -211,25 +208,33 @@ def _plugged_in(port_id: str, found: SerialDeviceFound, queue: QueueLimits) -> P
         found.manufacturer or "",
         found.product or "",
     )
-    source = found.by_id_path or found.path
-    return PortConfig(port_id, source, found.description or "", queue=queue, usb=usb)
+    source = usb_name_of(found.identity)
+    return PortConfig(
+        *(port_id, source, found.description or ""), queue=queue, usb=usb, device=found.identity
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a look found; `present` and `held_back` are by source, the latter with the reason."""
+    """What a look found.
+
+    `absent` says by port id why there is nothing to open, empty where there is; `held_back` why
+    sources may not be opened.
+    """
 
     plugged_in: list[SerialDeviceFound]
     allowed: list[SerialDeviceFound]
-    present: dict[str, bool]
+    absent: dict[str, str]
     held_back: dict[str, str]
 
 
-def _look(sources: list[str], quarantine: PortQuarantine | None) -> _Seen:
+def _look(
+    sources: dict[str, str], guards: dict[str, PortGuard], quarantine: PortQuarantine | None
+) -> _Seen:
     """Look at what is plugged in, and at each source; blocks for some ms."""
     plugged_in = list_serial_devices()
-    present = {source: is_present(source, plugged_in) for source in sources}
+    absent = {port_id: guards[port_id].why_absent(plugged_in) for port_id in sources}
     if quarantine is None:
-        return _Seen(plugged_in, plugged_in, present, {})
+        return _Seen(plugged_in, plugged_in, absent, {})
     allowed = quarantine.allowed(plugged_in)
-    return _Seen(plugged_in, allowed, present, quarantine.held_back(sources, plugged_in))
+    return _Seen(plugged_in, allowed, absent, quarantine.held_back(sources.values(), plugged_in))

@@ -22,6 +22,7 @@ from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
 from usbshare.common.site import Site
 from usbshare.common.tls import server_credentials
+from usbshare.line.known_devices import KnownDevices, devices_folder
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.latch_notes import Found, LatchNotes, read_notes
@@ -64,8 +65,10 @@ async def _serve_with(
     site, active = guard.site, _active_ports(settings, background)
     await in_thread(active.load)
     latches = await _latches(settings, background)
+    known = KnownDevices(devices_folder("serial-svc", settings.service.listen), background)
+    await in_thread(known.load)
     registry = Registry(
-        *(time.monotonic, active, _quarantine(guard), guard.audit),
+        *(time.monotonic, active, _quarantine(guard), guard.audit, known),
         latch_of=latches.of,
         audits_contents=settings.audit.contents,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from usbshare.common.device_source import SerialDeviceFound, open_device_for
+from usbshare.common.device_source import open_device_for
 from usbshare.common.errors import ConfigError, InvalidArgumentError
 from usbshare.common.line import Device, LineSettings
 from usbshare.common.usb_devices import parse_usb_name
 from usbshare.serial_svc.port_config import PortConfig
+from usbshare.serial_svc.port_guard import PortGuard
 from usbshare.serial_svc.sim.device import sim_device
 from usbshare.serial_svc.sim.url import parse_sim_url
 
@@ -35,24 +35,16 @@ def check_source(source: str) -> str:
     return source
 
 
-def device_maker(
-    config: PortConfig, admit: Callable[[str], None] | None = None
-) -> Callable[[LineSettings], Device]:
-    """Return what makes the port's device each time it is opened; a simulated one lives on.
-
-    `admit` is asked at each opening, with a path or URL; see `open_device_for`.
-    """
+def device_maker(config: PortConfig, guard: PortGuard) -> Callable[[LineSettings], Device]:
+    """Return what makes the port's device each time it is opened; a simulated one lives on."""
     if config.source.startswith(_SIMULATED):
         machine = sim_device(config.source)
         return lambda _: machine
     return lambda settings: open_device_for(
-        config.source, settings, dtr=config.dtr, rts=config.rts, admit=admit
+        config.source,
+        settings,
+        dtr=config.dtr,
+        rts=config.rts,
+        guard=guard,
+        locate=guard.locate if config.source.lower().startswith(_USB) else None,
     )
-
-
-def is_present(source: str, plugged_in: Sequence[SerialDeviceFound]) -> bool:
-    """Tell whether there is something to open; True where only opening can tell."""
-    if source.lower().startswith(_USB):
-        wanted = parse_usb_name(source)
-        return any(wanted.matches(device) for device in plugged_in)
-    return os.path.exists(source) if source.startswith("/") else True

@@ -930,6 +930,7 @@ class Port(google.protobuf.message.Message):
     MACHINE_STATE_FIELD_NUMBER: builtins.int
     STOP_BYTES_FIELD_NUMBER: builtins.int
     SEES_GCODE_FIELD_NUMBER: builtins.int
+    USB_SOCKET_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id, chosen by configuration, never a device path."""
     description: builtins.str
@@ -966,6 +967,10 @@ class Port(google.protobuf.message.Message):
     """What an emergency stop has to send."""
     sees_gcode: builtins.bool
     """G-code flows where an emergency stop has no bytes of the firmware's own: somebody should set the profile."""
+    usb_socket: builtins.str
+    """The socket of the USB device that the port has, present or not: host controller and chain of
+    ports, such as `0000:00:14.0/1.2`. Empty where it has had none, or no USB device.
+    """
     @property
     def usb(self) -> Global___UsbIdentity:
         """The USB identity, absent for others."""
@@ -1011,9 +1016,10 @@ class Port(google.protobuf.message.Message):
         machine_state: builtins.str = ...,
         stop_bytes: Global___StopBytes.ValueType = ...,
         sees_gcode: builtins.bool = ...,
+        usb_socket: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "hold", b"hold", "holder", b"holder", "latch", b"latch", "low_latency", b"low_latency", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "sees_gcode", b"sees_gcode", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "stop_bytes", b"stop_bytes", "usb", b"usb"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "sees_gcode", b"sees_gcode", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "stop_bytes", b"stop_bytes", "usb", b"usb", "usb_socket", b"usb_socket"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_low_latency", b"_low_latency"]) -> typing.Literal["low_latency"] | None: ...
 
 Global___Port: typing_extensions.TypeAlias = Port

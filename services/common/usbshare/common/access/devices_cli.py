@@ -23,6 +23,7 @@ from usbshare.common.access.devices import (
 from usbshare.common.access.policy import POLICY_FILE, Policy, load_policy
 from usbshare.common.errors import NotFoundError
 from usbshare.common.paths import config_folder
+from usbshare.line.known_devices import devices_folders, forget, known_names
 
 _ANY = (
     'the policy says devices = "any": every device may be offered; '
@@ -64,7 +65,30 @@ def devices_group(service: str, look: Look) -> click.Group:
         """
         _deny(selector, look())
 
+    @devices.command("forget")
+    @click.argument("name", metavar="ID")
+    def forget_command(name: str) -> None:
+        """Let a port or camera take the device that is there now.
+
+        ID is the port's or camera's, whose first device is remembered, so that no other one ever
+        takes its place unasked. Look at what is plugged in before you forget it.
+        """
+        _forget(service, name)
+
     return devices
+
+
+def _forget(service: str, name: str) -> None:
+    folders = devices_folders(service)
+    had = forget(folders, name)
+    if not had:
+        names = ", ".join(known_names(folders)) or "none"
+        raise NotFoundError(
+            f"'{name}' has no device that could be forgotten; those with one: {names}"
+        )
+    for device in had:
+        what = str(device) if device is not None else "a device that nobody could tell any more"
+        click.echo(f"{name}: forgotten {what}; it takes the next that is there when it is opened")
 
 
 def _path() -> Path:

@@ -22,10 +22,11 @@ from usbshare.common.pki.authorities import KEY_FILE, NEXT_KEY_FILE
 from usbshare.common.server import is_loopback
 from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
+from usbshare.line.known_devices import KnownDevices, devices_folder
 from usbshare.serial_svc.checkup import devices, firewall, host
 from usbshare.serial_svc.checkup.openings import Opening
 from usbshare.serial_svc.checkup.processes import Processes
-from usbshare.serial_svc.registry import name_devices
+from usbshare.serial_svc.port_ids import name_devices
 from usbshare.serial_svc.settings import Settings
 
 CAMERA_PORT = 50052
@@ -90,8 +91,9 @@ def _sources(what: Examined) -> dict[str, str]:
     """Return the configured ports, or those that are offered without configuration."""
     if what.settings.ports:
         return {port_id: table.source for port_id, table in what.settings.ports.items()}
-    offered = name_devices(what.plugged_in)
-    return {port_id: found.by_id_path or found.path for port_id, found in offered}
+    known = KnownDevices(devices_folder("serial-svc", what.settings.service.listen))
+    known.load()
+    return {port_id: found.path for port_id, found in name_devices(what.plugged_in, known)}
 
 
 def _no_ports() -> Judgement:
