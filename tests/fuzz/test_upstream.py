@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from usbshare.bridge.messages import Configure, Flush, Message, SendCommand, SendRealtime
-from usbshare.bridge.upstream import MOST_REALTIME_BYTES, READ_AHEAD_BYTES, Upstream
+from usbshare.bridge.realtime_lane import MOST_REALTIME_BYTES
+from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.line import LineSettings
 from usbshare.common.profiles import GRBL, MARLIN, RAW, Profile

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
+from fakes.overtaking import overtaking
 from fakes.waiting import until
 from usbshare.bridge import urgent_line
 from usbshare.bridge.client import SerialClient
@@ -36,6 +37,7 @@ class Service(SerialServiceServicer):
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, bytes, str]] = []
+        self.numbered: list[tuple[bytes, int]] = []
         self.urgent_peers: set[str] = set()
         self.session_peers: set[str] = set()
         self.failures: list[UsbshareError] = []
@@ -46,6 +48,7 @@ class Service(SerialServiceServicer):
         self, request: pb.SendRealtimeRequest, context: Context
     ) -> pb.SendRealtimeResponse:
         self.requests.append((request.port_id, request.data, request.session_id))
+        self.numbered.append((request.data, request.first_number))
         self.urgent_peers.add(context.peer())
         await self.answers.wait()
         if self.failures:
@@ -128,7 +131,7 @@ async def line(host: Host, reporter: Reporter) -> AsyncIterator[UrgentLine]:
 async def test_bytes_arrive_with_their_port_and_session(
     line: UrgentLine, service: Service, reporter: Reporter
 ) -> None:
-    assert await line.send(b"\x18", "laser", "s1")
+    assert await line.send(overtaking(b"\x18"), "laser", "s1")
     assert service.requests == [("laser", b"\x18", "s1")]
     assert reporter.events == []
 
@@ -138,7 +141,7 @@ async def test_it_is_a_connection_of_its_own(
 ) -> None:
     session = host.client()
     await converse(session)
-    await line.send(b"!", "laser", "s1")
+    await line.send(overtaking(b"!"), "laser", "s1")
     assert len(service.urgent_peers) == len(service.session_peers) == 1
     assert service.session_peers.isdisjoint(service.urgent_peers)
     await session.close()
@@ -167,14 +170,14 @@ async def test_it_moves_to_where_the_service_is_now(
     line.start()
     await until(lambda: line.is_ready)
     service.answers.clear()
-    under_way = line.send(b"!", "laser", "s1")
+    under_way = line.send(overtaking(b"!"), "laser", "s1")
     await until(lambda: service.requests)
     elsewhere = Host(moved := Service())  # type: ignore[abstract]  # nobody calls the rest
     await elsewhere.start()
     places.append(elsewhere)
     line.move()
     await until(lambda: line.is_ready)
-    assert await line.send(b"\x18", "laser", "s2")
+    assert await line.send(overtaking(b"\x18"), "laser", "s2")
     assert ("laser", b"\x18", "s2") in moved.requests
     assert ("laser", b"!", "s1") in moved.requests, "nobody knew whether it had arrived"
     service.answers.set()
@@ -202,26 +205,36 @@ async def test_a_stop_is_tried_again_while_the_service_cannot(
     line: UrgentLine, service: Service, reporter: Reporter, stop: bytes
 ) -> None:
     service.failures = [DeviceError("no device"), DeviceError("no device")]
-    assert await line.send(stop, "laser", "s1")
+    assert await line.send(overtaking(stop), "laser", "s1")
     assert service.requests == [("laser", stop, "s1")] * 3
     assert reporter.events == []
 
 
-@pytest.mark.parametrize("going_on", [b"~", b"~!", b"M108\n", b"?"])
+@pytest.mark.parametrize("going_on", [b"~", b"M108\n", b"?"])
 async def test_what_is_no_stop_goes_once(
     line: UrgentLine, service: Service, reporter: Reporter, going_on: bytes
 ) -> None:
     service.failures = [DeviceError("no device")]
-    assert not await line.send(going_on, "laser", "s1")
+    assert not await line.send(overtaking(going_on), "laser", "s1")
     assert len(service.requests) == 1
     assert reporter.events == ["stop_undelivered"]
+
+
+async def test_what_stands_before_a_stop_goes_along_once_and_never_late(
+    line: UrgentLine, service: Service, reporter: Reporter
+) -> None:
+    service.failures = [DeviceError("no device"), DeviceError("no device")]
+    assert await line.send(overtaking(b"!~\x84?\x18"), "laser", "s1")
+    stops = [(b"!", 1), (b"!", 1), (b"\x84", 3), (b"\x18", 5)]
+    assert service.numbered == [(b"!~\x84?\x18", 1), *stops]
+    assert reporter.events == []
 
 
 async def test_a_refusal_is_not_tried_again(
     line: UrgentLine, service: Service, reporter: Reporter
 ) -> None:
     service.failures = [NotFoundError("no port 'x' here")]
-    assert not await line.send(b"!", "x", "s1")
+    assert not await line.send(overtaking(b"!"), "x", "s1")
     assert len(service.requests) == 1
     assert reporter.events == ["stop_undelivered"]
 
@@ -232,17 +245,16 @@ async def test_a_stop_that_nobody_takes_is_given_up_in_time_and_told(
     monkeypatch.setattr(urgent_line, "DELIVERY_S", 0.2)
     monkeypatch.setattr(urgent_line, "GIVE_UP_S", 0.6)
     service.answers.clear()
-    assert not await line.send(b"\x18", "laser", "s1")
+    assert not await line.send(overtaking(b"\x18"), "laser", "s1")
     assert reporter.events == ["stop_unconfirmed", "stop_undelivered"]
 
 
-async def test_lines_and_long_runs_are_cut_into_what_a_message_carries(
+async def test_long_runs_are_cut_into_what_a_message_carries(
     line: UrgentLine, service: Service
 ) -> None:
-    await line.send(b"M410\nM112\n", "printer", "s1")
-    await line.send(b"!" * 100, "laser", "s1")
-    sent = [data for _, data, _ in service.requests]
-    assert sent == [b"M410\n", b"M112\n", b"!" * 64, b"!" * 36]
+    await line.send(overtaking(b"M410\nM112\n"), "printer", "s1")
+    await line.send(overtaking(b"!" * 100), "laser", "s1")
+    assert service.numbered == [(b"M410\nM112\n", 1), (b"!" * 64, 1), (b"!" * 36, 65)]
 
 
 async def test_a_lost_connection_is_told_once_and_comes_back_by_itself(
@@ -251,11 +263,11 @@ async def test_a_lost_connection_is_told_once_and_comes_back_by_itself(
     await host.stop()
     await until(lambda: reporter.events == ["urgent_line_lost"])
     assert not line.is_ready
-    assert not await line.send(b"~", "laser", "s1")
+    assert not await line.send(overtaking(b"~"), "laser", "s1")
     await host.start()
     await until(lambda: line.is_ready)
     assert reporter.events == ["urgent_line_lost", "stop_undelivered", "urgent_line_ready"]
-    assert await line.send(b"~", "laser", "s1")
+    assert await line.send(overtaking(b"~"), "laser", "s1")
     assert service.requests == [("laser", b"~", "s1")]
 
 
@@ -265,7 +277,7 @@ async def test_a_stop_waits_for_the_connection_that_comes_back(
     monkeypatch.setattr(urgent_line, "DELIVERY_S", 30.0)
     await host.stop()
     await until(lambda: not line.is_ready)
-    sending = line.send(b"!", "laser", "s1")
+    sending = line.send(overtaking(b"!"), "laser", "s1")
     await host.start()
     assert await sending
     assert service.requests == [("laser", b"!", "s1")]
@@ -277,7 +289,7 @@ async def test_the_end_waits_for_a_stop_that_is_on_its_way(
     line = UrgentLine(dialer(host.client), reporter)
     line.start()
     service.answers.clear()
-    sending = line.send(b"!", "laser", "s1")
+    sending = line.send(overtaking(b"!"), "laser", "s1")
     closing = asyncio.create_task(line.close())
     await until(lambda: service.requests)
     assert not closing.done()

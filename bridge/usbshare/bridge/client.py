@@ -144,12 +144,16 @@ class SerialClient(StopClient):
         data: bytes,
         session_id: str = "",
         timeout_s: float = CALL_TIMEOUT_S,
+        *,
+        first_number: int = 0,
     ) -> None:
-        """Write real-time bytes ahead of every queue; a reset voids what that session queued.
+        """Write real-time bytes ahead of every queue; numbered ones are that session's own.
 
         What it raises says no more than gRPC does, since to look closer takes time.
         """
-        request = pb.SendRealtimeRequest(port_id=port_id, data=data, session_id=session_id)
+        request = pb.SendRealtimeRequest(
+            port_id=port_id, data=data, session_id=session_id, first_number=first_number
+        )
         try:
             await self._stub.SendRealtime(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:

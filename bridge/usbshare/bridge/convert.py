@@ -162,6 +162,8 @@ def _command(message: m.SendCommand) -> pb.SessionRequest:
     command.id, command.offset, command.data, command.epoch = message[:4]
     if message.priority is not None:
         command.priority = _PRIORITIES[message.priority]
+    if message.after_reset:
+        command.after_reset = message.after_reset
     return packed
 
 
@@ -199,7 +201,9 @@ def _heartbeat(message: m.Heartbeat) -> pb.SessionRequest:
 
 
 _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
-    m.SendRealtime: lambda e: pb.SessionRequest(realtime=pb.Realtime(data=e.data, epoch=e.epoch)),
+    m.SendRealtime: lambda e: pb.SessionRequest(
+        realtime=pb.Realtime(data=e.data, epoch=e.epoch, first_number=e.first_number)
+    ),
     m.Configure: _configure,
     m.SetLines: _set_lines,
     m.Flush: _flush,
@@ -259,6 +263,6 @@ _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "port_changed": lambda e: m.PortEvent(remote_port(e.port)),
     "queue_state": _queue,
     "gap": lambda e: m.GapEvent(e.lost_bytes, e.next_offset),
-    "heartbeat": lambda e: m.HeartbeatEvent(e.id),
+    "heartbeat": lambda e: m.HeartbeatEvent(e.id, e.realtime_number),
     "closed": lambda _: m.ClosedEvent(),
 }

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from usbshare.bridge.client import SerialClient
+from usbshare.bridge.messages import SendRealtime
 from usbshare.common.errors import ConnectionRefusedByPeerError, DeviceError, DrainingError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
 CALL_S = 30.0
-_UNAVAILABLE = (ConnectionRefusedByPeerError, DeviceError, DrainingError)
+UNAVAILABLE = (ConnectionRefusedByPeerError, DeviceError, DrainingError)
 
 
 class Living(Protocol):
@@ -39,18 +40,21 @@ class Delivery:
         self._session_id = session_id
         self._before = dialer.living
 
-    async def once(self, client: SerialClient, data: bytes) -> None:
+    async def once(self, client: SerialClient, message: SendRealtime) -> None:
         """Send over this connection; raises UsbshareError."""
-        await client.send_realtime(self._port_id, data, self._session_id, CALL_S)
+        await client.send_realtime(
+            *(self._port_id, message.data, self._session_id, CALL_S),
+            first_number=message.first_number,
+        )
 
     async def insist(
-        self, data: bytes, first: Callable[[], SerialClient | None], patience_s: float
+        self, message: SendRealtime, first: Callable[[], SerialClient | None], patience_s: float
     ) -> None:
         """Send until the driver has it, over `first` if there is that one.
 
         Raises UsbshareError where the service refuses it. A connection that does not answer in
         time may be dead or slow: then another is tried too, and one that is new at once. So the
-        machine may get the bytes twice.
+        service may get the bytes twice, the machine only those without a number.
         """
         calls: dict[asyncio.Task[None], SerialClient] = {}
         loop, pause_s = asyncio.get_running_loop(), FIRST_PAUSE_S
@@ -60,7 +64,7 @@ class Delivery:
                 for client in self._candidates(first(), set(calls.values())):
                     if loop.time() >= next_at or client not in self._before:
                         next_at = loop.time() + patience_s
-                        calls[asyncio.create_task(self.once(client, data))] = client
+                        calls[asyncio.create_task(self.once(client, message))] = client
                 if not calls:
                     self._dialer.hurry()
                 await self._until_news(set(calls), pause_s)
@@ -98,7 +102,7 @@ class Delivery:
             error = call.exception()
             if error is None:
                 return True
-            if not isinstance(error, _UNAVAILABLE):
+            if not isinstance(error, UNAVAILABLE):
                 raise error
             self.trouble = str(error)
         return False

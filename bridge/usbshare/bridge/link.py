@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -36,8 +35,6 @@ from usbshare.bridge.upstream import Upstream
 from usbshare.common import errors
 from usbshare.common.credit import Credit
 from usbshare.common.pump import StreamPump
-
-log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.25
 LINK_TIMEOUT_S = 2.0
@@ -335,6 +332,7 @@ class Link:
                 listener.link_data(event)
             elif type(event) is HeartbeatEvent:
                 self._beats.answered(event.id)
+                upstream.realtime_confirmed(event.realtime_number)
             elif type(event) is ClosedEvent:
                 break
             elif event is not None:

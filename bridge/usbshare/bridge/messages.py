@@ -18,14 +18,16 @@ class SendCommand(NamedTuple):  # one a line of G-code: a dataclass takes longer
     data: bytes
     epoch: int
     priority: Priority | None = None
+    after_reset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SendRealtime:
-    """Real-time bytes, ahead of the program."""
+    """Real-time bytes, ahead of the program; the first has this number, 0 for uncounted ones."""
 
     data: bytes
     epoch: int
+    first_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,10 @@ class GapEvent:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatEvent:
-    """The answer to a heartbeat."""
+    """The answer to a heartbeat, and the highest number of a real-time byte that came."""
 
     id: int
+    realtime_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from usbshare.bridge.messages import (
     SetLines,
     SettingsEvent,
 )
+from usbshare.bridge.realtime_lane import Overtaking
 from usbshare.bridge.report import Reporter, Status
 from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import Upstream
@@ -220,7 +221,7 @@ class Relay:
                 self._received_offset = event.next_offset
                 self._tell_taken()
                 self._lose(event.lost_bytes, "the program does not take what the device sends")
-            case ResultEvent():
+            case ResultEvent() if event.outcome != "flushed":  # that was the program's own wish
                 self._reporter.event("refused", f"bytes were {event.outcome}: {event.message}")
             case OperationEvent() if event.outcome not in ("ok", "assumed success"):
                 self._reporter.event("not_done", f"the port said {event.outcome}: {event.message}")
@@ -279,12 +280,16 @@ class Relay:
             return
         if self.link.is_connected and not line.is_ready:
             return
-        if stuck := self._upstream.take_emergency():
+        if (stuck := self._upstream.take_emergency()) is not None:
             sending = line.send(stuck, self.remote.id, self._session_id)
-            sending.add_done_callback(lambda _: self._stops_sent())
+            sending.add_done_callback(lambda done: self._stops_sent(stuck, done))
 
-    def _stops_sent(self) -> None:
-        self._upstream.emergency_done()
+    def _stops_sent(self, stops: Overtaking, done: asyncio.Future[bool]) -> None:
+        """Go on with what the program wrote after them; not after a reset that never came."""
+        is_delivered = not done.cancelled() and done.result()
+        if stops.resets and not is_delivered:
+            self._hang_up("its reset could not be delivered")
+        self._upstream.emergency_done(stops.last_number if is_delivered else 0)
         self._wake()
 
     def _hang_up(self, why: str) -> None:

@@ -21,12 +21,12 @@ from usbshare.bridge.messages import (
     SendCommand,
     SendRealtime,
 )
+from usbshare.bridge.realtime_lane import Overtaking, RealtimeLane, Unit, in_messages, units_of
 from usbshare.common.credit import Credit
 from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.common.profiles import RAW, Profile
 
 READ_AHEAD_BYTES = 4096
-MOST_REALTIME_BYTES = 64
 
 
 class Upstream:
@@ -46,6 +46,8 @@ class Upstream:
         self._skips_line = False
         self._is_down = False
         self._emergencies = 0
+        self._lane = RealtimeLane()
+        self._reset_number = 0
         self._in_flight = InFlight()
         self._answered_id = 0
         self._profile = RAW
@@ -60,6 +62,8 @@ class Upstream:
         self.dropped_realtime_bytes += self._realtime_bytes
         self._realtime_bytes = 0
         self._urgent.clear()
+        self._lane.begin()
+        self._reset_number = 0
         self._in_flight.clear()
         self._credit = Credit(0, 0, 0)
         self._void_offset: int | None = None
@@ -71,7 +75,8 @@ class Upstream:
         Emergency bytes wait for `take_emergency`, not for the link: they are not kept either.
         """
         self._is_down = True
-        self._filter_realtime(lambda data: self._emergencies_of(data)[0])
+        self._keep_realtime(self._profile.is_emergency)
+        self._lane.lost()
         self._urgent = deque(m for m in self._urgent if not isinstance(m, Heartbeat | Acknowledge))
 
     def can_resume(self, accepted_offset: int) -> bool:
@@ -92,7 +97,8 @@ class Upstream:
         """
         again = self._in_flight.beyond(accepted_offset)
         self._in_flight.clear()
-        self._filter_realtime(lambda _: b"")
+        self._keep_realtime(lambda _: False)
+        self._lane.lost()
         size = self._put_back(again, profile)
         is_void = epoch != self._epoch
         self._go_on(accepted_offset, accepted_commands, epoch, profile)
@@ -189,26 +195,30 @@ class Upstream:
         """Add a message that waits for nothing."""
         self._urgent.append(message)
 
-    def take_emergency(self) -> bytes:
-        """Take the emergency bytes that could not leave at once, for another way to the machine.
+    def take_emergency(self) -> Overtaking | None:
+        """Take the stops that could not leave at once, for another way to the machine.
 
-        If there are any, the program's later bytes wait until `emergency_done`.
+        What stands before them goes along. If there are any, what the program writes later waits
+        until `emergency_done`.
         """
-        taken = bytearray()
+        waiting = self._waiting_realtime()
+        stops = [self._profile.is_emergency(unit.data) for unit in waiting]
+        if True not in stops:
+            return None
+        last = len(stops) - stops[::-1].index(True)
+        taken, rest = waiting[:last], waiting[last:]
+        self._put_realtime(rest)
+        self._emergencies += 1
+        return self._lane.overtake(taken, self._profile, self._epoch)
 
-        def without(data: bytes) -> bytes:
-            emergency, rest = self._emergencies_of(data)
-            taken.extend(emergency)
-            return rest
-
-        self._filter_realtime(without)
-        self.dropped_realtime_bytes -= len(taken)
-        self._emergencies += bool(taken)
-        return bytes(taken)
-
-    def emergency_done(self) -> None:
-        """Let the program's bytes go on after a `take_emergency` that returned some."""
+    def emergency_done(self, delivered_number: int = 0) -> None:
+        """Let the program's bytes go on after a `take_emergency` that returned something."""
         self._emergencies -= 1
+        self._lane.confirmed(delivered_number)
+
+    def realtime_confirmed(self, number: int) -> None:
+        """Note that the service has the real-time bytes that were sent up to that number."""
+        self._lane.confirmed(number)
 
     def answered(self, operation_id: int) -> None:
         """Note that settings need not be sent again."""
@@ -241,7 +251,7 @@ class Upstream:
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until `take` has something; 0 for now, None for until something comes."""
-        if self._urgent:
+        if self._urgent and self._next_urgent() is not None:
             return 0.0
         if not self._ordered or self._emergencies:
             return None
@@ -256,10 +266,12 @@ class Upstream:
 
     def take(self, now: float) -> Message:
         """Return the next message; only when `wait_s` said 0."""
-        if self._urgent:
-            message = self._urgent.popleft()
+        if self._urgent and (index := self._next_urgent()) is not None:
+            message = self._urgent[index]
+            del self._urgent[index]
             if isinstance(message, SendRealtime):
                 self._realtime_bytes -= len(message.data)
+                self._lane.sent(units_of(message, self._profile))
             return message
         head = self._ordered[0]
         if not isinstance(head, bytearray):
@@ -296,33 +308,41 @@ class Upstream:
         return size
 
     def _add_realtime(self, realtime: bytes) -> None:
+        profile = self._profile
+        units = self._lane.number(profile.pieces(realtime, 1)) if realtime else []
+        resets = [unit.number for unit in units if profile.resets(unit.data)]
+        self._reset_number = max(resets, default=self._reset_number)
         if self._is_down:
-            kept = self._emergencies_of(realtime)[0]
-            self.dropped_realtime_bytes += len(realtime) - len(kept)
-            realtime = kept
-        for piece in self._profile.pieces(realtime, MOST_REALTIME_BYTES):
-            self._urgent.append(SendRealtime(piece, self._epoch))
-            self._realtime_bytes += len(piece)
+            kept = [unit for unit in units if profile.is_emergency(unit.data)]
+            self.dropped_realtime_bytes += _size(units) - _size(kept)
+            units = kept
+        self._realtime_bytes += _size(units)
+        self._urgent.extend(in_messages(units, self._epoch))
 
-    def _filter_realtime(self, keep: Callable[[bytes], bytes]) -> None:
-        """Keep of each real-time message that waits only what `keep` returns; drop the rest."""
-        kept: deque[Message] = deque()
-        for message in self._urgent:
-            if not isinstance(message, SendRealtime):
-                kept.append(message)
-                continue
-            if data := keep(message.data):
-                kept.append(SendRealtime(data, message.epoch))
-            self.dropped_realtime_bytes += len(message.data) - len(data)
-            self._realtime_bytes -= len(message.data) - len(data)
-        self._urgent = kept
+    def _waiting_realtime(self) -> list[Unit]:
+        messages = [message for message in self._urgent if isinstance(message, SendRealtime)]
+        return [unit for message in messages for unit in units_of(message, self._profile)]
 
-    def _emergencies_of(self, realtime: bytes) -> tuple[bytes, bytes]:
-        """Part what overtakes the program: what is an emergency, the rest."""
-        parted: tuple[list[bytes], list[bytes]] = [], []
-        for unit in self._profile.pieces(realtime, 1):
-            parted[not self._profile.is_emergency(unit)].append(unit)
-        return b"".join(parted[0]), b"".join(parted[1])
+    def _put_realtime(self, units: list[Unit]) -> None:
+        """Let these alone wait of the real-time bytes."""
+        others = [message for message in self._urgent if not isinstance(message, SendRealtime)]
+        self._urgent = deque([*others, *in_messages(units, self._epoch)])
+        self._realtime_bytes = _size(units)
+
+    def _keep_realtime(self, is_kept: Callable[[bytes], bool]) -> None:
+        """Drop and count all real-time bytes that wait but those."""
+        waiting = self._waiting_realtime()
+        kept = [unit for unit in waiting if is_kept(unit.data)]
+        self.dropped_realtime_bytes += _size(waiting) - _size(kept)
+        if waiting:
+            self._put_realtime(kept)
+
+    def _next_urgent(self) -> int | None:
+        """Return which message may go: no real-time bytes while a stop goes another way."""
+        if not self._emergencies:
+            return 0
+        may_go = (not isinstance(message, SendRealtime) for message in self._urgent)
+        return next((index for index, may in enumerate(may_go) if may), None)
 
     def _from_a_line_start(self, program: bytes) -> bytes:
         """Leave out the rest of a line whose beginning was lost."""
@@ -351,4 +371,9 @@ class Upstream:
         self._sent_commands += 1
         self._gatherer.sent(self._sent_offset, now)
         self._in_flight.append((self._sent_offset, data))
-        return SendCommand(self._sent_commands, offset, data, self._epoch)
+        after_reset = self._reset_number
+        return SendCommand(self._sent_commands, offset, data, self._epoch, None, after_reset)
+
+
+def _size(units: list[Unit]) -> int:
+    return sum(len(unit.data) for unit in units)

@@ -11,17 +11,16 @@ from typing import Any, Protocol
 
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.client import SerialClient
-from usbshare.bridge.delivery import Delivery
+from usbshare.bridge.delivery import UNAVAILABLE, Delivery
+from usbshare.bridge.realtime_lane import Overtaking
 from usbshare.bridge.report import Reporter
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.profiles import GRBLHAL, MARLIN, Profile
 
 log = logging.getLogger(__name__)
 
 DELIVERY_S = 2.0
 GIVE_UP_S = 30.0
 PATIENCE_S = 0.5
-MOST_BYTES = 64
 
 
 class Dials(Protocol):
@@ -84,13 +83,15 @@ class UrgentLine:
         self._anew.set()
         self._dialer.hurry()
 
-    def send(self, data: bytes, port_id: str, session_id: str) -> asyncio.Task[bool]:
+    def send(self, stops: Overtaking, port_id: str, session_id: str) -> asyncio.Task[bool]:
         """Send real-time bytes; the result tells whether the driver has them.
 
-        A stop that is not delivered within 2 s is told, and tried for 30 s; anything else goes
-        once, while it is connected.
+        A stop that is not delivered within 2 s is told, and tried for 30 s; what stands before it
+        goes along once, while it is connected.
         """
-        sending = asyncio.create_task(self._deliver(data, port_id, session_id), name="urgent bytes")
+        sending = asyncio.create_task(
+            self._deliver(stops, port_id, session_id), name="urgent bytes"
+        )
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
         return sending
@@ -142,16 +143,13 @@ class UrgentLine:
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
-    async def _deliver(self, data: bytes, port_id: str, session_id: str) -> bool:
-        profile = _profile_of(data)
-        is_stop = profile.is_emergency(data)
-        started = time.monotonic()
-        told = asyncio.get_running_loop().call_later(DELIVERY_S, self._tell_unconfirmed, data)
+    async def _deliver(self, stops: Overtaking, port_id: str, session_id: str) -> bool:
+        data, started = stops.data, time.monotonic()
+        told = asyncio.get_running_loop().call_later(DELIVERY_S, self._tell_unconfirmed)
         delivery = Delivery(self._dialer, port_id, session_id)
         try:
-            async with asyncio.timeout(GIVE_UP_S if is_stop else DELIVERY_S):
-                for piece in profile.pieces(data, MOST_BYTES):
-                    await self._send_piece(delivery, piece, is_stop=is_stop)
+            async with asyncio.timeout(GIVE_UP_S):
+                await self._send_all(delivery, stops)
         except (UsbshareError, TimeoutError) as error:
             self._tell_undelivered(data, str(error) or delivery.trouble)
             return False
@@ -159,31 +157,43 @@ class UrgentLine:
             self._tell_undelivered(data, "the bridge ended")
             raise
         finally:
-            is_late = is_stop and time.monotonic() - started > DELIVERY_S
             told.cancel()
         log.info("sent %r to port '%s' on the urgent line", data, port_id)
-        if is_late:
-            took_s = time.monotonic() - started
+        took_s = time.monotonic() - started
+        if took_s > DELIVERY_S:
             text = f"the stop was delivered after {took_s:.1f} s"
             self._reporter.event("stop_delivered", text, took_s=round(took_s, 3))
         return True
 
-    async def _send_piece(self, delivery: Delivery, piece: bytes, *, is_stop: bool) -> None:
-        if is_stop:
-            patience_s = PATIENCE_S + 2 * self._round_trip_s()
-            await delivery.insist(piece, lambda: self._client, patience_s)
-        elif self._client is None or not self._client.is_connected:
+    async def _send_all(self, delivery: Delivery, what: Overtaking) -> None:
+        """Send it, or else at least its stops; the service carries out no number twice."""
+        patience_s = PATIENCE_S + 2 * self._round_trip_s()
+        if what.first != what.stops and await self._goes_at_once(delivery, what, patience_s):
+            return
+        if not what.stops:
             raise ConnectionRefusedByPeerError("there is no connection for stops")
-        else:
-            await delivery.once(self._client, piece)
+        for message in what.stops:
+            await delivery.insist(message, lambda: self._client, patience_s)
 
-    def _tell_unconfirmed(self, data: bytes) -> None:
-        if _profile_of(data).is_emergency(data):
-            self._reporter.event(
-                "stop_unconfirmed",
-                "the stop is not confirmed: use the machine's own emergency stop; "
-                "it is still being tried",
-            )
+    async def _goes_at_once(self, delivery: Delivery, what: Overtaking, patience_s: float) -> bool:
+        """Send what must not come late, if that can be."""
+        client = self._client
+        if client is None or not client.is_connected:
+            return False
+        try:
+            async with asyncio.timeout(patience_s):
+                for message in what.first:
+                    await delivery.once(client, message)
+        except (*UNAVAILABLE, TimeoutError):
+            return False
+        return True
+
+    def _tell_unconfirmed(self) -> None:
+        self._reporter.event(
+            "stop_unconfirmed",
+            "the stop is not confirmed: use the machine's own emergency stop; "
+            "it is still being tried",
+        )
 
     def _tell_undelivered(self, data: bytes, reason: str) -> None:
         log.error("%r could not be delivered: %s", data, reason)
@@ -217,11 +227,3 @@ async def _first(*waits: Coroutine[Any, Any, object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _profile_of(data: bytes) -> Profile:
-    """Return the firmware that these bytes are meant for: their own urgent lines tell Marlin's.
-
-    grblHAL has the bytes of all of GRBL's kin.
-    """
-    return MARLIN if MARLIN.is_realtime(data) else GRBLHAL

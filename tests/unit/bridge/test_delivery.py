@@ -9,6 +9,7 @@ import pytest
 
 from fakes.waiting import until
 from usbshare.bridge.delivery import Delivery
+from usbshare.bridge.messages import SendRealtime
 from usbshare.common.errors import ConnectionRefusedByPeerError, DeviceError, NotFoundError
 
 PATIENCE_S = 0.1
@@ -23,7 +24,9 @@ class Connection:
             self.answers.set()
         self._failures = failures or []
 
-    async def send_realtime(self, port_id: str, data: bytes, session_id: str, _: float) -> None:
+    async def send_realtime(
+        self, port_id: str, data: bytes, session_id: str, _: float, *, first_number: int
+    ) -> None:
         self.requests.append(data)
         await self.answers.wait()
         if self._failures:
@@ -58,7 +61,7 @@ class Dialer:
 
 def insist(dialer: Dialer, first: Any = None, patience_s: float = PATIENCE_S) -> asyncio.Task[None]:
     delivery = Delivery(dialer, "laser", "s1")
-    return asyncio.create_task(delivery.insist(b"!", lambda: first, patience_s))
+    return asyncio.create_task(delivery.insist(SendRealtime(b"!", 1, 1), lambda: first, patience_s))
 
 
 async def test_one_that_answers_is_enough() -> None:

@@ -26,6 +26,7 @@ from usbshare.bridge.messages import (
     SetLines,
     SettingsEvent,
 )
+from usbshare.bridge.realtime_lane import Overtaking
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
@@ -401,11 +402,15 @@ class UrgentLine:
     is_ready = True
 
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, str, str]] = []
+        self.sent: list[tuple[Overtaking, str, str]] = []
         self.sending: list[asyncio.Future[bool]] = []
 
-    def send(self, data: bytes, port_id: str, session_id: str) -> asyncio.Future[bool]:
-        self.sent.append((data, port_id, session_id))
+    @property
+    def data(self) -> list[tuple[bytes, str, str]]:
+        return [(stops.data, port_id, session_id) for stops, port_id, session_id in self.sent]
+
+    def send(self, stops: Overtaking, port_id: str, session_id: str) -> asyncio.Future[bool]:
+        self.sent.append((stops, port_id, session_id))
         self.sending.append(asyncio.get_running_loop().create_future())
         return self.sending[-1]
 
@@ -422,7 +427,7 @@ async def test_a_stop_that_is_stuck_goes_another_way_and_the_program_waits_for_i
     bench: Bench, stops: UrgentLine
 ) -> None:
     bench.relay.program_wrote(b"G1 X1\n!\x18")
-    assert stops.sent == [(b"!\x18", "laser", "s1")]
+    assert stops.data == [(b"!\x18", "laser", "s1")]
     bench.relay.program_wrote(b"$X\n")
     assert bench.sent() == []
     stops.sending[0].set_result(True)
@@ -441,7 +446,7 @@ async def test_what_the_stream_takes_at_once_goes_no_other_way(
 async def test_what_is_no_stop_goes_no_other_way(bench: Bench, stops: UrgentLine) -> None:
     bench.relay.program_wrote(b"~?")
     assert stops.sent == []
-    assert bench.sent() == [SendRealtime(b"~?", 1)]
+    assert bench.sent() == [SendRealtime(b"~?", 1, 1)]
 
 
 async def test_a_stop_stays_on_a_stream_that_stands_while_the_other_way_does_not(
@@ -452,7 +457,7 @@ async def test_a_stop_stays_on_a_stream_that_stands_while_the_other_way_does_not
     assert stops.sent == []
     bench.link.is_connected = False
     bench.relay.program_wrote(b"!")
-    assert stops.sent == [(b"!!", "laser", "s1")]
+    assert stops.data == [(b"!!", "laser", "s1")]
 
 
 def test_a_program_is_told_once_that_a_stop_has_no_bytes_of_the_firmwares_own(bench: Bench) -> None:
@@ -471,3 +476,33 @@ def test_a_program_whose_firmware_is_known_is_told_nothing_of_stops(bench: Bench
     bench.relay.link_event(PortEvent(REMOTE))
     bench.relay.link_event(PortEvent(replace(REMOTE, profile=AUTO, stop_bytes="fallback")))
     assert "stop_bytes" not in [name for name, _ in bench.reporter.events]
+
+
+async def test_what_the_program_wrote_after_a_reset_that_never_came_is_void(
+    bench: Bench, stops: UrgentLine
+) -> None:
+    bench.relay.program_wrote(b"G1 X1\n\x18G0 X5\n")
+    stops.sending[0].set_result(False)
+    await asyncio.sleep(0)
+    assert bench.port.hang_ups == 1
+    assert not [m for m in bench.sent() if isinstance(m, SendCommand)]
+
+
+async def test_a_hold_that_never_came_hangs_nobody_up(bench: Bench, stops: UrgentLine) -> None:
+    bench.relay.program_wrote(b"!")
+    stops.sending[0].set_result(False)
+    await asyncio.sleep(0)
+    assert bench.port.hang_ups == 0
+
+
+async def test_what_resumes_waits_for_the_hold_before_it(bench: Bench, stops: UrgentLine) -> None:
+    bench.relay.program_wrote(b"!")
+    bench.relay.program_wrote(b"~")
+    assert bench.sent() == []
+    bench.relay.program_wrote(b"!")
+    assert [data for data, _, _ in stops.data] == [b"!", b"!~!"]
+    stops.sending[1].set_result(True)
+    stops.sending[0].set_result(True)
+    await asyncio.sleep(0)
+    bench.relay.program_wrote(b"~")
+    assert bench.sent() == [SendRealtime(b"~", 1, 4)]

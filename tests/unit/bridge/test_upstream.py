@@ -80,16 +80,16 @@ def test_an_urgent_byte_passes_what_waits_for_credit() -> None:
     up = upstream(Credit(0, 0, 0), grbl=True)
     up.add_program(b"G1 X10\n" * 100)
     up.add_program(b"G1!\n")
-    assert taken(up) == [SendRealtime(b"!", epoch=3)]
+    assert taken(up) == [SendRealtime(b"!", 3, 1)]
 
 
 def test_a_reset_byte_drops_what_waits_before_it() -> None:
     up = upstream(Credit(0, 0, 0), grbl=True)
     up.add_program(b"G1 X10\n")
     up.add_program(b"G1 X20\n\x18$X\n")
-    assert taken(up) == [SendRealtime(b"\x18", epoch=3)]
+    assert taken(up) == [SendRealtime(b"\x18", 3, 1)]
     up.credit(PLENTY)
-    assert taken(up) == [SendCommand(1, 0, b"$X\n", epoch=3)]
+    assert taken(up) == [SendCommand(1, 0, b"$X\n", epoch=3, after_reset=1)]
 
 
 def test_settings_keep_their_place_among_the_bytes() -> None:
@@ -302,7 +302,9 @@ def test_a_reset_byte_voids_what_would_go_again_and_what_the_service_has(is_down
     taken(up)
     assert resume(up, 7) == 0
     up.add_program(b"$X\n")
-    assert taken(up) == [Flush(0, received=False, written=True), SendCommand(2, 7, b"$X\n", 3)]
+    flush, sent = taken(up)
+    assert flush == Flush(0, received=False, written=True)
+    assert sent == SendCommand(2, 7, b"$X\n", 3, after_reset=1)
     assert resume(up, 10, 2) == 0, "the service has had the flush: it has what came after it"
     assert taken(up) == []
 
@@ -347,12 +349,16 @@ def test_emergency_bytes_that_wait_can_be_taken_and_hold_the_program_back() -> N
     up = upstream(grbl=True)
     up.add_urgent(Heartbeat(1, 0.0))
     up.add_program(b"G1 X10\n?!~\x84")
-    assert up.take_emergency() == b"!\x84"
-    assert taken(up) == [Heartbeat(1, 0.0), SendRealtime(b"?~", epoch=3)]
+    stops = up.take_emergency()
+    assert stops is not None
+    assert stops.first == (SendRealtime(b"?!~\x84", 3, 1),)
+    assert stops.stops == (SendRealtime(b"!", 3, 2), SendRealtime(b"\x84", 3, 4))
+    assert (stops.last_number, stops.resets) == (4, False)
+    assert taken(up) == [Heartbeat(1, 0.0)]
     assert up.pass_through(b"G1 X20\n", NOW) is None
     up.emergency_done()
     assert taken(up) == [SendCommand(1, 0, b"G1 X10\n", epoch=3)]
-    assert up.take_emergency() == b""
+    assert up.take_emergency() is None
     assert up.dropped_realtime_bytes == 0
 
 
@@ -361,7 +367,10 @@ def test_urgent_lines_are_taken_whole_while_the_link_is_down() -> None:
     up.port_changed(epoch=3, profile=MARLIN)
     up.lose_link()
     up.add_program(b"G1 X10\nM108\nM410\nM112\n")
-    assert up.take_emergency() == b"M410\nM112\n"
+    stops = up.take_emergency()
+    assert stops is not None
+    assert stops.data == b"M410\nM112\n"
+    assert stops.resets
 
 
 def test_the_line_of_a_new_program_is_not_taken_for_the_rest_of_a_cut_one() -> None:

@@ -51,13 +51,12 @@ class Attendance:
             return False
         return held.token == resumption.token and held.client.identity == client.identity
 
-    def is_in_control(self, session_id: str, identity: str) -> bool:
-        """Tell whether that session is in control, and the identity's own."""
+    def own_control(self, session_id: str, identity: str) -> Session | None:
+        """Return that session if it is in control, and the identity's own."""
         held = self.control
-        return held is not None and (held.client.session_id, held.client.identity) == (
-            session_id,
-            identity,
-        )
+        if held is None or held.client.session_id != session_id:
+            return None
+        return held if held.client.identity == identity else None
 
     def take_control(self, session: Session) -> None:
         """Reserve control; raises PortHeldError naming who has it."""

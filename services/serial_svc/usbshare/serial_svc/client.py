@@ -64,6 +64,7 @@ class Command(NamedTuple):  # one a line of G-code: a dataclass takes four times
     epoch: int
     offset: int
     data: bytes
+    after_reset: int = 0
 
 
 def malformed(command: Command, expected_offset: int) -> InvalidArgumentError:

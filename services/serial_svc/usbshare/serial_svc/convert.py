@@ -158,7 +158,8 @@ def command(message: pb.Command) -> Command:
     priority = None
     if message.priority:
         priority = _known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
-    return Command(message.id, priority, message.epoch, message.offset, message.data)
+    after_reset = message.after_reset
+    return Command(message.id, priority, message.epoch, message.offset, message.data, after_reset)
 
 
 def settings_change(message: pb.SerialSettings) -> SettingsChange:
@@ -374,6 +375,8 @@ _EVENTS: dict[type, Callable[[Any], pb.SessionResponse]] = {
     ev.Gap: lambda e: pb.SessionResponse(
         gap=pb.Gap(lost_bytes=e.lost_bytes, next_offset=e.next_offset)
     ),
-    ev.HeartbeatReply: lambda e: pb.SessionResponse(heartbeat=pb.HeartbeatReply(id=e.heartbeat_id)),
+    ev.HeartbeatReply: lambda e: pb.SessionResponse(
+        heartbeat=pb.HeartbeatReply(id=e.heartbeat_id, realtime_number=e.realtime_number)
+    ),
     ev.Closed: lambda _: pb.SessionResponse(closed=pb.Closed()),
 }

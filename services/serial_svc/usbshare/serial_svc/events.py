@@ -121,6 +121,7 @@ class HeartbeatReply:
     """The answer to a heartbeat."""
 
     heartbeat_id: int
+    realtime_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,8 +215,17 @@ class SerialPort:
         self._queue_news.changed()
 
     def write_realtime(self, data: bytes, session: Session | None = None) -> None:
-        """Write real-time bytes; a reset voids what the session queued, else what all did."""
-        self._realtime.write(data, [session] if session is not None else self.attendance)
+        """Write real-time bytes; a reset voids what that session queued, and leaves its port.
+
+        Nobody's ends the epoch: what any program was doing cannot be gone on with.
+        """
+        if session is not None:
+            self._realtime.write(data, [session])
+            return
+        self._realtime.write(data, self.attendance)
+        if self.profile.resets(data):
+            self.end_epoch()
+            self.changed()
 
     def discard_output(self) -> None:
         """Throw away what the driver still holds of the program; stops that wait stay."""
@@ -256,11 +265,7 @@ class SerialPort:
 
     def write_urgent(self, data: bytes) -> None:
         """Write bytes ahead of everything; raises DeviceError naming the port and the reason."""
-        try:
-            self._writer.urgent(data)
-        except DeviceError as error:
-            raise DeviceError(f"port '{self.id}': {error}") from error
-        self._realtime.written(data)
+        self._realtime.urgent(data)
 
     def run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run something on the port, whoever waits for it."""

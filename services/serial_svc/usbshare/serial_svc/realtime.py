@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import InvalidArgumentError
+from usbshare.common.errors import DeviceError, InvalidArgumentError
 from usbshare.common.profiles import Priority, Profile, StopAction
 from usbshare.serial_svc.writer import PortWriter
 
@@ -31,28 +31,54 @@ class Realtime:
             raise InvalidArgumentError(
                 f"{data!r} has bytes that are no real-time bytes of profile '{profile.name}'"
             )
-        if resets := profile.resets(data):
-            for session in voided:
-                session.void_queue()
+        resets = profile.resets(data)
+        if resets:
             self._writer.discard()
-            self._port.activity.stopped()
-            self._port.watch.person_resumed()
         if profile.urgent_lines:
             ends_line = resets or self._port.line_is_unfinished
-            self._port.write_urgent(b"\n" + data if ends_line else data)
+            self._urgently(b"\n" + data if ends_line else data)
         else:
             self._write_bytes(profile, data)
+        if resets:  # the byte first
+            self._port.activity.stopped()
+            for session in voided:
+                session.void_queue()
+            self._port.watch.person_resumed()
+        self._written(data)
 
     def _write_bytes(self, profile: Profile, data: bytes) -> None:
-        polite = bytes(b for b in data if profile.realtime[b] is Priority.LOW)
-        urgent = bytes(b for b in data if profile.realtime[b] is not Priority.LOW)
+        """Let polls wait that no urgent byte follows; all others keep their order."""
+        low = Priority.LOW
+        polls = bytes(byte for byte, priority in profile.realtime.items() if priority is low)
+        urgent = data.rstrip(polls) if polls else data
         if urgent:
-            self._port.write_urgent(urgent)
-        if polite:
-            self._writer.polite(polite)
+            self._urgently(urgent)
+        if len(urgent) < len(data):
+            self._writer.polite(data[len(urgent) :])
 
-    def written(self, data: bytes) -> None:
-        """Note urgent bytes that were written: a person's resume lets go on what was held."""
-        resume = self._port.profile.stops.get(StopAction.RESUME)
-        if resume is not None and resume.data and data.endswith(resume.data):
+    def urgent(self, data: bytes) -> None:
+        """Write bytes of a stop ahead of everything; raises DeviceError."""
+        self._urgently(data)
+        self._written(data)
+
+    def _urgently(self, data: bytes) -> None:
+        try:
+            self._writer.urgent(data)
+        except DeviceError as error:
+            raise DeviceError(f"port '{self._port.id}': {error}") from error
+
+    def _written(self, data: bytes) -> None:
+        """Let what was held go on if a person resumed, and did not stop again after it."""
+        if _resumes(self._port.profile, data):
             self._port.watch.person_resumed()
+
+
+def _resumes(profile: Profile, data: bytes) -> bool:
+    plan = profile.stops.get(StopAction.RESUME)
+    if plan is None or not plan.data:
+        return False
+    if not (profile.realtime or profile.urgent_lines):
+        return data.endswith(plan.data)
+    _, resume, after = data.rpartition(plan.data)
+    units = profile.pieces(after, 1) if after else []
+    return bool(resume) and not any(profile.is_emergency(unit) for unit in units)

@@ -128,11 +128,12 @@ class SerialServicer(SerialServiceServicer):
         caller = self._gate.caller(context)
         self._require_realtime(caller, port, request)
         await port.ensure_open()
-        port.witness.realtime(caller.name, caller.address, port.profile, request.data)
-        port.write_realtime(request.data, port.attendance.get(request.session_id))
-        if port.profile.resets(request.data):  # it may have overtaken bytes of the session's stream
-            port.end_epoch()
-            port.changed()
+        own = port.attendance.own_control(request.session_id, caller.name)
+        if own is not None and request.first_number:
+            own.overtake(request.data, request.first_number)
+        else:
+            port.write_realtime(request.data)
+            port.witness.realtime(caller.name, caller.address, port.profile, request.data)
         return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
     async def WatchStats(
@@ -165,7 +166,7 @@ class SerialServicer(SerialServiceServicer):
         if port.profile.is_emergency(request.data):
             return
         resource = Resource(ResourceKind.PORT, port.id)
-        if port.attendance.is_in_control(request.session_id, caller.name):
+        if port.attendance.own_control(request.session_id, caller.name) is not None:
             self._gate.require(caller, Right.CONTROL, resource)
         else:
             self._gate.check(caller, Right.CONTROL, resource, arms=True)
@@ -285,7 +286,7 @@ class _Desk:
         await handler(getattr(request, kind))
 
     async def realtime(self, message: pb.Realtime) -> None:
-        self._session.realtime(message.data)
+        self._session.realtime(message.data, message.first_number)
 
     async def heartbeat(self, message: pb.Heartbeat) -> None:
         round_trip = message.round_trip

@@ -33,14 +33,15 @@ from usbshare.serial_svc.events import (
 from usbshare.serial_svc.held_line import HeldLine, Operation
 from usbshare.serial_svc.ledger import Ledger
 from usbshare.serial_svc.outbox import MOST_UNACKNOWLEDGED_BYTES, Outbox
+from usbshare.serial_svc.own_realtime import OwnRealtime
 from usbshare.serial_svc.replay import Replay
 from usbshare.serial_svc.scheduler import Ordering, Queued
 
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
 
-LARGEST_REALTIME_BYTES = 64
 MOST_HELD = 256
+RESET = "its program wrote a reset after it"
 OBSERVES = "the session only observes; open it with control to write"
 CLOSE_TIMEOUT_S = 10.0
 
@@ -73,6 +74,7 @@ class Session:
             client.name, self._perform, self._until_room, self._enqueue, port.write_progressed
         )
         self._ledger = Ledger(port.scheduler.max_commands)
+        self._own = OwnRealtime(self, port)
         self._round_trip_s = 0.0
         self._window = 0
         self._ended = False
@@ -89,6 +91,10 @@ class Session:
         if self._controls:
             self._sending.sent(command.data)
             self._port.firmware.wrote(command.data)
+        if command.after_reset != self._own.reset_number and self._own.is_void(command.after_reset):
+            self._refuse(command, CommandOutcome.FLUSHED, RESET)
+            self.progressed()
+            return
         taken = 0
         if self._only_failures and self._controls and not self._must_queue():
             taken = self._port.write_through(command.data, command.epoch)
@@ -100,13 +106,18 @@ class Session:
         else:
             await self._queue(command)
 
-    def realtime(self, data: bytes) -> None:
-        """Write real-time bytes ahead of the queue; a reset byte voids what this session queued."""
-        if not self._controls:
-            raise PermissionDeniedError(OBSERVES)
-        if not 1 <= len(data) <= LARGEST_REALTIME_BYTES:
-            raise InvalidArgumentError(f"realtime.data has {len(data)} bytes; 1 to 64 are allowed")
-        self._write_realtime(data)
+    def realtime(self, data: bytes, first_number: int = 0) -> None:
+        """Write real-time bytes ahead of the queue; a reset byte voids what this session queued.
+
+        They are void where there is no device, of which the session is told.
+        """
+        self._require_control()
+        self._own.in_stream(data, first_number)
+
+    def overtake(self, data: bytes, first_number: int) -> None:
+        """Do so for bytes that came another way; raises DeviceError also without a device."""
+        self._require_control()
+        self._own.write(data, first_number)
 
     def operation(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
         """Run something on the line after the session's earlier bytes, before its later ones."""
@@ -127,7 +138,7 @@ class Session:
         """Answer a heartbeat; the round trip sizes the credit window."""
         self._round_trip_s = round_trip_s
         self.line_changed()
-        self.send(HeartbeatReply(heartbeat_id))
+        self.send(HeartbeatReply(heartbeat_id, self._own.number))
 
     def flush_output(self) -> None:
         """Drop what this session queued and what the driver still holds."""
@@ -270,6 +281,10 @@ class Session:
 
     # Helpers.
 
+    def _require_control(self) -> None:
+        if not self._controls:
+            raise PermissionDeniedError(OBSERVES)
+
     def _must_queue(self) -> bool:
         return bool(self._held) or self.is_held or self._ended
 
@@ -277,7 +292,7 @@ class Session:
         if not self._controls:
             self._refuse(command, CommandOutcome.REFUSED, OBSERVES)
             return
-        command = self._cut_realtime(command)
+        command = self._own.take_out(command)
         try:
             if self._held:
                 await self._until(lambda: len(self._held) < MOST_HELD)
@@ -291,28 +306,6 @@ class Session:
             self._held.append(command)
         else:
             self._enqueue(command)
-
-    def _cut_realtime(self, command: Command) -> Command:
-        profile = self._port.profile
-        if not profile.has_realtime(command.data):
-            return command
-        if command.epoch != self._port.epoch:
-            return command
-        split = profile.split(command.data)
-        self._write_realtime(split.realtime)
-        return Command(command.id, command.priority, command.epoch, command.offset, split.program)
-
-    def _write_realtime(self, data: bytes) -> None:
-        """Write real-time bytes; void where there is no device, of which the session is told."""
-        if not self._port.is_open:
-            return
-        client, port = self.client, self._port
-        port.witness.realtime(client.identity, client.peer, port.profile, data)
-        try:
-            self._port.write_realtime(data, self)
-        except DeviceError:
-            if self._port.is_open:
-                raise
 
     def _enqueue(self, command: Command) -> None:
         if self._ended:
@@ -336,6 +329,8 @@ class Session:
 
     def _refusal(self, command: Command) -> tuple[CommandOutcome, str] | None:
         port = self._port
+        if self._own.is_void(command.after_reset):
+            return CommandOutcome.FLUSHED, RESET
         if command.epoch != port.epoch:
             return CommandOutcome.FENCED, f"epoch {command.epoch} is not in force"
         if (record := port.latch.record) is not None:

@@ -21,6 +21,7 @@ from usbshare.serial_svc.stats import PortCounters
 
 LONGEST_POLITE_WAIT_S = 0.050
 MOST_URGENT_BYTES = 1024
+MOST_POLITE_BYTES = 16  # a stop that comes after them waits for them
 
 
 class WriterListener(Protocol):
@@ -100,13 +101,15 @@ class PortWriter:
     def urgent(self, data: bytes) -> None:
         """Write bytes ahead of everything, at once if the device takes them, else first of all.
 
-        Raises DeviceError when there is no device, it fails, or too much waits already.
+        Polite ones that came before keep their place. Raises DeviceError when there is no device,
+        it fails, or too much waits already.
         """
         if self._device is None:
             raise DeviceError("there is no device")
         if len(self._urgent) + len(data) > MOST_URGENT_BYTES:
             raise DeviceError("the device takes no bytes")
-        self._urgent += data
+        self._urgent += self._polite + data
+        self._polite.clear()
         self._write_urgent()
         if self._device is None:
             raise DeviceError("the device failed")
@@ -129,7 +132,8 @@ class PortWriter:
 
     def polite(self, data: bytes) -> None:
         """Write bytes when no command waits, after 50 ms at the latest; void without a device."""
-        if self._device is None or len(self._polite) + len(data) > MOST_URGENT_BYTES:
+        data = data[: MOST_POLITE_BYTES - len(self._polite)]
+        if self._device is None or not data:
             return
         if not self._polite:
             self._polite_due = self._clock() + LONGEST_POLITE_WAIT_S

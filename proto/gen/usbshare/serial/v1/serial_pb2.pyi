@@ -1297,6 +1297,7 @@ class Command(google.protobuf.message.Message):
     EPOCH_FIELD_NUMBER: builtins.int
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    AFTER_RESET_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The client's number for it, rising within the session; results carry it."""
     priority: Global___Priority.ValueType
@@ -1307,6 +1308,10 @@ class Command(google.protobuf.message.Message):
     """Offset of the first byte in the session's stream of command bytes; must follow on."""
     data: builtins.bytes
     """1 to 4096 bytes."""
+    after_reset: builtins.int
+    """The number of the last reset that its program wrote before these bytes, see Realtime; 0 for
+    none. What it wrote before a reset that has come since is dropped as FLUSHED.
+    """
     def __init__(
         self,
         *,
@@ -1315,8 +1320,9 @@ class Command(google.protobuf.message.Message):
         epoch: builtins.int = ...,
         offset: builtins.int = ...,
         data: builtins.bytes = ...,
+        after_reset: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "epoch", b"epoch", "id", b"id", "offset", b"offset", "priority", b"priority"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_reset", b"after_reset", "data", b"data", "epoch", b"epoch", "id", b"id", "offset", b"offset", "priority", b"priority"]) -> None: ...
 
 Global___Command: typing_extensions.TypeAlias = Command
 
@@ -1328,17 +1334,24 @@ class Realtime(google.protobuf.message.Message):
 
     DATA_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
+    FIRST_NUMBER_FIELD_NUMBER: builtins.int
     data: builtins.bytes
-    """At most 64 bytes, each a real-time byte of the profile, or one whole urgent line of it (M112)."""
+    """At most 64 bytes, each a real-time byte of the profile, or whole urgent lines of it (M112)."""
     epoch: builtins.int
     """The port's epoch as last told."""
+    first_number: builtins.int
+    """The number of its first byte (or line), counted from 1 on in the session over both ways, this
+    and SendRealtime; the others follow on. Each number is carried out once, in order: what comes
+    after a higher number is dropped unless it stops the machine. 0: not counted.
+    """
     def __init__(
         self,
         *,
         data: builtins.bytes = ...,
         epoch: builtins.int = ...,
+        first_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "epoch", b"epoch"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "epoch", b"epoch", "first_number", b"first_number"]) -> None: ...
 
 Global___Realtime: typing_extensions.TypeAlias = Realtime
 
@@ -1983,14 +1996,18 @@ class HeartbeatReply(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ID_FIELD_NUMBER: builtins.int
+    REALTIME_NUMBER_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The heartbeat's id."""
+    realtime_number: builtins.int
+    """The highest number of a real-time byte that came, whichever way."""
     def __init__(
         self,
         *,
         id: builtins.int = ...,
+        realtime_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "realtime_number", b"realtime_number"]) -> None: ...
 
 Global___HeartbeatReply: typing_extensions.TypeAlias = HeartbeatReply
 
@@ -2158,20 +2175,27 @@ class SendRealtimeRequest(google.protobuf.message.Message):
     PORT_ID_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     SESSION_ID_FIELD_NUMBER: builtins.int
+    FIRST_NUMBER_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     data: builtins.bytes
-    """At most 64 bytes, each a real-time byte of the profile, or one whole urgent line of it (M112)."""
+    """At most 64 bytes, each a real-time byte of the profile, or whole urgent lines of it (M112)."""
     session_id: builtins.str
-    """Whose bytes they are: a reset voids what this session queued; empty: what every session did."""
+    """The caller's own session in control that they belong to, empty where there is none. With
+    `first_number` a reset voids what that session wrote before it, and nothing else. Any other
+    reset ends the epoch, which voids what all sessions wrote.
+    """
+    first_number: builtins.int
+    """As in Realtime. The session's stream may go on with a number that is sent here."""
     def __init__(
         self,
         *,
         port_id: builtins.str = ...,
         data: builtins.bytes = ...,
         session_id: builtins.str = ...,
+        first_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "port_id", b"port_id", "session_id", b"session_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "first_number", b"first_number", "port_id", b"port_id", "session_id", b"session_id"]) -> None: ...
 
 Global___SendRealtimeRequest: typing_extensions.TypeAlias = SendRealtimeRequest
 

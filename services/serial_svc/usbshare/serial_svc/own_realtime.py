@@ -1,0 +1,107 @@
+"""One session's real-time bytes: they come by two ways, and go out in order, each once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from usbshare.common.errors import DeviceError, InvalidArgumentError
+from usbshare.serial_svc.client import Command
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.port import SerialPort
+    from usbshare.serial_svc.session import Session
+
+LARGEST_REALTIME_BYTES = 64
+LARGEST_NUMBER = 1 << 62
+MOST_MISSED = 1024
+
+
+class OwnRealtime:
+    """Carries out what has not been; what comes late only if it stops the machine.
+
+    `number` is the highest that came, `reset_number` that of the last reset: what the session's
+    program wrote before it is void.
+    """
+
+    def __init__(self, session: Session, port: SerialPort) -> None:
+        self.number = 0
+        self.reset_number = 0
+        self._session = session
+        self._port = port
+        self._missed: set[int] = set()
+
+    def write(self, data: bytes, first_number: int = 0) -> None:
+        """Write bytes; a reset among them voids what the session queued.
+
+        Raises InvalidArgumentError for bytes that may not be, DeviceError when none are taken.
+        """
+        if not 1 <= len(data) <= LARGEST_REALTIME_BYTES:
+            raise InvalidArgumentError(f"realtime.data has {len(data)} bytes; 1 to 64 are allowed")
+        if first_number > LARGEST_NUMBER:
+            raise InvalidArgumentError(f"first_number is {first_number}; it counts from 1 on")
+        if first_number:
+            self._write_due(data, first_number)
+        else:
+            self._hand_over(data)
+
+    def in_stream(self, data: bytes, first_number: int = 0) -> None:
+        """Do so for bytes of its stream: void without a device, of which the session is told."""
+        try:
+            self.write(data, first_number)
+        except DeviceError:
+            if self._port.is_open:
+                raise
+
+    def take_out(self, command: Command) -> Command:
+        """Write what overtakes a command of this epoch, and return the rest."""
+        profile = self._port.profile
+        if not profile.has_realtime(command.data) or command.epoch != self._port.epoch:
+            return command
+        split = profile.split(command.data)
+        for piece in profile.pieces(split.realtime, LARGEST_REALTIME_BYTES):
+            self.in_stream(piece)
+        return command._replace(data=split.program)
+
+    def is_void(self, after_reset: int) -> bool:
+        """Return whether bytes that were written after that reset were so before a later one.
+
+        Where the reset itself never came, at least what was written before it is void.
+        """
+        if after_reset > self.reset_number:
+            self.reset_number = after_reset
+            self._session.void_queue()
+        return after_reset < self.reset_number
+
+    def _write_due(self, data: bytes, first_number: int) -> None:
+        profile = self._port.profile
+        units = list(enumerate(profile.pieces(data, 1), first_number))
+        due = [(number, unit) for number, unit in units if self._is_due(number, unit)]
+        resets = [number for number, unit in due if profile.resets(unit)]
+        is_late = any(number <= self.reset_number for number in resets)
+        self.reset_number = max(resets, default=self.reset_number)
+        if not due:
+            return
+        try:
+            self._hand_over(b"".join(unit for _, unit in due))
+        except DeviceError:
+            self._missed.update(number for number, _ in due)
+            raise
+        if is_late:  # the program has gone on from a reset that had not come: it must not
+            self._port.end_epoch()
+            self._port.changed()
+
+    def _is_due(self, number: int, unit: bytes) -> bool:
+        if number > self.number:
+            first = max(self.number + 1, number - MOST_MISSED)
+            self._missed.update(range(first, number))
+            self.number = number
+            return True
+        if number not in self._missed:
+            return False
+        self._missed.remove(number)
+        return self._port.profile.is_emergency(unit)
+
+    def _hand_over(self, data: bytes) -> None:
+        port, client = self._port, self._session.client
+        port.write_realtime(data, self._session)
+        port.witness.realtime(client.identity, client.peer, port.profile, data)
