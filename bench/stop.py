@@ -14,7 +14,7 @@ import sys
 import time
 import tty
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,6 +32,16 @@ GRBL_BUFFER_BYTES = 128
 STOPS = 200
 FULL_STOPS = 10
 OBSERVERS = 3
+MANY_OBSERVERS, OBSERVERS_A_PROCESS = 128, 64
+WATCHERS, WATCHED_PORTS = 30, 64
+MANY_POLICY = """
+[[grants]]
+who = ["operator"]
+rights = ["view", "stop", "control", "admin"]
+[limits]
+connections = 1000
+streams = 1000
+"""
 FLOODS = ((1, "window_updates_1_connection"), (3, "window_updates_3_connections"))
 SETTLE_S = 1.0
 GAP_S = (0.010, 0.040)
@@ -113,6 +123,8 @@ def main() -> None:
         _by_call("Stop call, 1 MB queued", "behind_1MB"),
         _by_program("`!` of a program that counts", "behind_1MB_vcom"),
         _by_call("Stop call, 3 observers", "behind_1MB_observers", observers=OBSERVERS),
+        _by_call("Stop call, 128 observers", "128_observers", observers=MANY_OBSERVERS),
+        _by_watched_call("Stop call, 30 watch 64 ports", "30_watchers_64_ports"),
         *(_by_call(f"Stop call, a flood by {count}", key, flood=count) for count, key in FLOODS),
         _by_full_program("`!` into a full virtual port", "vcom_full"),
         _by_full_program("`!` into a full bare pty", "bare_pty_full", bare=True),
@@ -129,17 +141,40 @@ def _by_call(title: str, key: str, observers: int = 0, flood: int = 0) -> Way:
     With observers of all that the device says, or with connections that flood with WINDOW_UPDATE.
     """
     with Stage() as stage, paced_device(stage, "chatter" if observers else "") as device:
+        if observers > OBSERVERS:
+            _allow_many(stage)
         service = start_paced(stage, device)
         _, path = start_bridge(stage, service, "laser")
         stream(stage, path)
-        heard = _observe(stage, service, observers) if observers else None
+        heard = _observe(stage, service, observers) if observers else []
         time.sleep(SETTLE_S)
         bundle = stage.folder / "usbshare/client.pem"
         if flood:
             _flood(stage, service, flood)
         found = hold_again_and_again(service.target, "laser", bundle, _gaps_s(), device.heard)
-        if heard is not None:
+        if heard:
             _require_all_heard(heard, observers)
+        return _way(title, key, found)
+
+
+def _by_watched_call(title: str, key: str) -> Way:
+    """Stop by calls while many watch all ports, of which one changes all the time."""
+    with Stage() as stage, paced_device(stage) as device:
+        others = {
+            f"p{number}": PortTable("sim://grbl", "grbl") for number in range(1, WATCHED_PORTS)
+        }
+        service = start_paced(stage, device, others)
+        _, path = start_bridge(stage, service, "laser")
+        stream(stage, path)
+        bundle = stage.folder / "usbshare/client.pem"
+        arguments = [service.target, str(bundle), str(WATCHERS), "p1"]
+        watchers = stage.start([*python_module("bench.watchers"), *arguments], asked=True)
+        watchers.answer()
+        time.sleep(SETTLE_S)
+        found = hold_again_and_again(service.target, "laser", bundle, _gaps_s(), device.heard)
+        time.sleep(SETTLE_S)
+        if (heard := int(watchers.ask(""))) < STOPS / 10 * WATCHERS:
+            raise BenchError(f"the watchers heard of {heard} changes only")
         return _way(title, key, found)
 
 
@@ -237,11 +272,13 @@ def paced_device(stage: Stage, voice: str = "") -> Iterator[Device]:
         os.close(slave)
 
 
-def start_paced(stage: Stage, device: Device) -> Service:
+def start_paced(
+    stage: Stage, device: Device, others: Mapping[str, PortTable] | None = None
+) -> Service:
     """Start a service whose port `laser` writes no faster than the line."""
     return start_service(
         stage,
-        {"laser": PortTable(device.path, "grbl")},
+        {"laser": PortTable(device.path, "grbl"), **(others or {})},
         command=python_module("bench.slow_line"),
         descriptors=[device.master],
         environment={MASTER_VARIABLE: str(device.master)},
@@ -256,12 +293,22 @@ def stream(stage: Stage, path: str) -> Actor:
     return stage.start(["sh", "-c", script, str(job), path])
 
 
-def _observe(stage: Stage, service: Service, count: int) -> Actor:
+def _allow_many(stage: Stage) -> None:
+    folder = stage.folder / "usbshare"
+    folder.mkdir(exist_ok=True)
+    (folder / "policy.toml").write_text(MANY_POLICY)
+
+
+def _observe(stage: Stage, service: Service, count: int) -> list[Actor]:
     bundle = stage.folder / "usbshare/client.pem"
-    arguments = [service.target, "laser", str(bundle), str(count)]
-    actor = stage.start([*python_module("bench.observers"), *arguments], asked=True)
-    actor.answer()
-    return actor
+    actors = []
+    for begun in range(0, count, OBSERVERS_A_PROCESS):
+        some = min(OBSERVERS_A_PROCESS, count - begun)
+        arguments = [service.target, "laser", str(bundle), str(some)]
+        actors.append(stage.start([*python_module("bench.observers"), *arguments], asked=True))
+    for actor in actors:
+        actor.answer()
+    return actors
 
 
 def _flood(stage: Stage, service: Service, count: int) -> None:
@@ -271,11 +318,15 @@ def _flood(stage: Stage, service: Service, count: int) -> None:
     stage.start(command, asked=True).answer()
 
 
-def _require_all_heard(observers: Actor, count: int) -> None:
+def _require_all_heard(observers: Sequence[Actor], count: int) -> None:
     """Raise BenchError unless the observers get the whole of the line."""
-    start, first = time.monotonic(), int(observers.ask(""))
+
+    def heard() -> int:
+        return sum(int(each.ask("")) for each in observers)
+
+    start, first = time.monotonic(), heard()
     time.sleep(1.0)
-    rate = (int(observers.ask("")) - first) / (time.monotonic() - start) / count
+    rate = (heard() - first) / (time.monotonic() - start) / count
     if rate < 0.8 * BYTES_PER_S:
         raise BenchError(f"the observers hear {rate:.0f} bytes/s, not {BYTES_PER_S}")
 

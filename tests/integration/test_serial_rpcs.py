@@ -32,7 +32,8 @@ from usbshare.serial.v1.serial_pb2_grpc import (
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.serial_svc import servicer
+from usbshare.serial_svc import convert_stats, servicer
+from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
@@ -437,3 +438,49 @@ async def test_bytes_of_a_client_that_vanishes_are_not_written_later(served: Ser
     await opened(served)
     assert not laser.held
     assert laser.scheduler.commands == 0
+
+
+async def test_one_observer_too_many_is_refused_and_has_room_once_another_left(
+    served: Served,
+) -> None:
+    served.registry.add(PortConfig("mill", "sim://grbl", queue=QueueLimits(most_observers=2)))
+    few: dict[str, object] = {"port_id": "mill", "mode": pb.SESSION_MODE_OBSERVE}
+    first, _ = await opened(served, **few)
+    await opened(served, **few)
+    one_more: Call = served.stub.Session(timeout=TIMEOUT_S)
+    await one_more.write(opening(**few))
+    error = await fails(one_more)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "port 'mill' has 2 observers, which is all it may have" in str(error.details())
+    _control, _ = await opened(served, port_id="mill")  # control is no observer
+    first.cancel()
+    await until(lambda: served.registry.get("mill").attendance.observers == 1)
+    await opened(served, **few)
+
+
+async def test_stats_of_many_watchers_are_made_once_and_more_rarely(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+    make = convert_stats.stats_message
+
+    def counting(port: SerialPort) -> pb.PortStats:
+        nonlocal made
+        made += 1
+        return make(port)
+
+    monkeypatch.setattr(convert_stats, "stats_message", counting)
+    monkeypatch.setattr(convert_stats, "OLDEST_S", 3600.0)
+    request = pb.WatchStatsRequest(interval=Duration(nanos=100_000_000))
+    watches = [served.stub.WatchStats(request, timeout=TIMEOUT_S) for _ in range(20)]
+    for _ in range(2):
+        assert all(response.ports for response in [await each.read() for each in watches])
+    assert made == 1
+    monkeypatch.setattr(convert_stats, "MOST_PORT_STATS_PER_S", 20.0)  # one a second for each
+    for watch in watches:
+        await watch.read()  # what was waited for by the former rate
+        await watch.read()
+    began = time.monotonic()
+    await watches[0].read()
+    await watches[0].read()
+    assert time.monotonic() - began > 0.5

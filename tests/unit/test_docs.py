@@ -108,6 +108,7 @@ def test_the_tables_are_found() -> None:
         "tls",
         "audit",
         "queue",
+        "limits",
         "ports.ID",
         "ports.ID.stop",
         "camera",

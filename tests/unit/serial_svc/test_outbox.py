@@ -20,6 +20,7 @@ from usbshare.serial_svc.outbox import (
     MOST_UNACKNOWLEDGED_BYTES,
     Outbox,
 )
+from usbshare.serial_svc.replay import Replay
 
 BLOCK = b"x" * 4096
 
@@ -30,7 +31,8 @@ class Reader:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.rooms: list[bool] = []
-        self.outbox = Outbox(lambda: self.rooms.append(self.outbox.is_full))
+        replay = Replay(0, MOST_UNACKNOWLEDGED_BYTES)
+        self.outbox = Outbox(lambda: self.rooms.append(self.outbox.is_full), replay)
 
     def put(self, offset: int, data: bytes) -> None:
         self.outbox.put_data(offset, data, self.clock())

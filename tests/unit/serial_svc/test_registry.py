@@ -16,7 +16,8 @@ from usbshare.serial_svc.client import Client, Mode
 from usbshare.serial_svc.description import PortState
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.port_ids import name_devices
-from usbshare.serial_svc.registry import Change, Registry
+from usbshare.serial_svc.port_news import Change
+from usbshare.serial_svc.registry import Registry
 
 LIMITS = QueueLimits()
 

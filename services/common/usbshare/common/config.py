@@ -19,7 +19,7 @@ from usbshare.common.paths import rewrite
 
 # One file serves every process of a computer; each reads its own tables and passes over the rest.
 TABLES = frozenset(
-    {"service", "tls", "audit", "queue", "ports", "camera", "cameras", "discovery"}
+    {"service", "tls", "audit", "queue", "limits", "ports", "camera", "cameras", "discovery"}
     | {"hosts", "bridge"}
 )
 

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
+MOST_MESSAGES_A_TURN = 4
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -48,6 +50,7 @@ class StreamPump(Generic[T]):
         self._writing: Coroutine[Any, Any, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._messages_left = 0
 
     @property
     def is_busy(self) -> bool:
@@ -76,8 +79,13 @@ class StreamPump(Generic[T]):
                     return
                 self._writing = self._write(self._source.take(now))
                 self._step()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # the stream's own, not the caller's
             self._end(error)
+
+    def take_turn(self) -> None:
+        """Write what is due now, a few messages at most; for whoever was asked to `queue_up`."""
+        self._messages_left = MOST_MESSAGES_A_TURN
+        self.kick()
 
     def offer(self, message: T) -> bool:
         """Write a message that is not in the source, if none is being written; else False."""
@@ -117,7 +125,11 @@ class StreamPump(Generic[T]):
         except (Exception, asyncio.CancelledError) as error:
             self._end(error)
         else:
-            self.nudge()
+            self._messages_left -= 1
+            if self._queue_up is None or self._messages_left > 0:
+                self.kick()
+            else:
+                self.nudge()
 
     def _end(self, error: BaseException) -> None:
         self.close()

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from usbshare.common.errors import LimitError
 from usbshare.common.line import ModemLines
 from usbshare.serial_svc.attendance import Attendance
 from usbshare.serial_svc.client import Client, Mode, Resumption
+from usbshare.serial_svc.delayed import Delayed
 from usbshare.serial_svc.events import Opened
 from usbshare.serial_svc.session import Session
 
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Three heartbeats: one whose stream looks alive is taken for dead by its own identity after this.
 HALF_DEAD_S = 0.75
+# How many observe is no urgent news: to tell all of each who comes costs with the square.
+OBSERVERS_NEWS_S = 0.5
 
 
 class Admission:
@@ -32,6 +36,14 @@ class Admission:
         self._port = port
         self._attendance = attendance
         self._clock = clock
+        self._observers_news = Delayed(port.changed, OBSERVERS_NEWS_S)
+
+    def tell_of(self, session: Session) -> None:
+        """Tell everybody of a session that came or went, soon if it only observes."""
+        if session.client.mode is Mode.OBSERVE:
+            self._observers_news.ask()
+        else:
+            self._port.changed()
 
     async def open(self, client: Client, resumption: Resumption | None) -> Session:
         """Return a new session, or the lost one that the client asks for.
@@ -54,6 +66,8 @@ class Admission:
 
     async def _new_session(self, client: Client, why_not_resumed: str) -> Session:
         port = self._port
+        if client.mode is Mode.OBSERVE:
+            self._require_room()
         session = Session(client, port, self._clock)
         if client.mode is Mode.CONTROL:
             self._attendance.take_control(session)
@@ -67,10 +81,18 @@ class Admission:
             raise
         if client.mode is Mode.CONTROL:
             port.watch.begin(session)
-        port.changed()
+        self.tell_of(session)
         log.info("session %s opened by %s", client.session_id, session.holder)
         port.witness.opened(client)
         return session
+
+    def _require_room(self) -> None:
+        most = self._port.config.queue.most_observers
+        if self._attendance.observers >= most:
+            raise LimitError(
+                f"port '{self._port.id}' has {most} observers, which is all it may have "
+                "([limits] observers_per_port)"
+            )
 
     def _opened(self, session: Session) -> Opened:
         port = self._port

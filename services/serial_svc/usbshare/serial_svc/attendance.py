@@ -16,13 +16,14 @@ from usbshare.serial_svc.session import Session
 class Attendance:
     """The sessions of one port, in the order in which they came.
 
-    `outboxes` are theirs, that of the session in control first.
+    `outboxes` are theirs, that of the session in control first; `observers` is how many observe.
     """
 
     def __init__(self, port_id: str) -> None:
         self.control: Session | None = None
         self._port_id = port_id
         self._sessions: dict[str, Session] = {}
+        self.observers = 0
         self.outboxes: tuple[Outbox, ...] = ()
 
     def __iter__(self) -> Iterator[Session]:
@@ -38,11 +39,6 @@ class Attendance:
     def holder(self) -> Holder | None:
         """Who is in control."""
         return self.control.holder if self.control else None
-
-    @property
-    def observers(self) -> int:
-        """How many observe."""
-        return sum(s.client.mode is Mode.OBSERVE for s in self._sessions.values())
 
     def is_to_resume(self, client: Client, resumption: Resumption | None) -> bool:
         """Tell whether a client asks for the session in control, and it is its own."""
@@ -84,13 +80,16 @@ class Attendance:
     def add(self, session: Session) -> None:
         """Let a session take part."""
         self._sessions[session.client.session_id] = session
+        self.observers += session.client.mode is Mode.OBSERVE
         self._order_outboxes()
 
     def remove(self, session: Session) -> bool:
         """Let a session go; False if it was gone."""
-        was_there = self._sessions.pop(session.client.session_id, None) is not None
+        if self._sessions.pop(session.client.session_id, None) is None:
+            return False
+        self.observers -= session.client.mode is Mode.OBSERVE
         self._order_outboxes()
-        return was_there
+        return True
 
     def tell(self, event: SessionEvent) -> None:
         """Tell every session."""
@@ -98,5 +97,8 @@ class Attendance:
             session.send(event)
 
     def _order_outboxes(self) -> None:
-        sessions = sorted(self._sessions.values(), key=lambda s: s is not self.control)
-        self.outboxes = tuple(session.outbox for session in sessions)
+        outboxes = [session.outbox for session in self._sessions.values()]
+        if self.control is not None and self.control in self:
+            outboxes.remove(self.control.outbox)
+            outboxes.insert(0, self.control.outbox)
+        self.outboxes = tuple(outboxes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from usbshare.common.credit import Credit
 from usbshare.common.errors import InvalidArgumentError
@@ -19,7 +19,7 @@ from usbshare.serial_svc.firmware import StopBytes
 from usbshare.serial_svc.latch import LatchCause, LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy
 from usbshare.serial_svc.operations import LineStep
-from usbshare.serial_svc.registry import Change
+from usbshare.serial_svc.port_news import Change
 from usbshare.serial_svc.scheduler import Ordering
 
 LONGEST_NAME_BYTES = 64
@@ -242,7 +242,13 @@ def lines_message(lines: ModemLines) -> pb.LineState:
 
 
 def port_message(port: PortDescription) -> pb.Port:
-    """Return a port."""
+    """Return a port; one message for all to whom it is told, so do not change it."""
+    if not port.made:
+        port.made.append(_port_message(port))
+    return cast("pb.Port", port.made[0])
+
+
+def _port_message(port: PortDescription) -> pb.Port:
     message = pb.Port(
         id=port.id,
         description=port.description,

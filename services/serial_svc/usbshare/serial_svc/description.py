@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -77,6 +77,8 @@ class PortDescription:
     sees_gcode: bool = False
     latch: LatchRecord | None = None
     usb_socket: str = ""
+    # What others made of it, once for all to whom it is told.
+    made: list[object] = field(default_factory=list, init=False, repr=False, compare=False)
 
 
 def describe(port: SerialPort, state: PortState) -> PortDescription:

@@ -18,8 +18,12 @@ from usbshare.serial_svc.events import (
     CommandResult,
     Data,
     Gap,
+    LinesChanged,
     OperationResult,
+    PortChanged,
+    QueueState,
     SessionEvent,
+    SettingsChanged,
 )
 from usbshare.serial_svc.replay import Replay
 
@@ -28,7 +32,11 @@ HIGH_WATER_BYTES = 128 * 1024
 LOW_WATER_BYTES = 32 * 1024
 MOST_UNACKNOWLEDGED_BYTES = 128 * 1024
 MOST_EVENTS = 4096
+# Who observes gets a message now and then, see Gallery: there is more in it.
+LARGEST_OBSERVED_BYTES = 32 * 1024
 LASTING = (CommandResult, OperationResult)
+# Who observes gets the newest of each only.
+STATES = (LinesChanged, PortChanged, QueueState, SettingsChanged)
 
 
 class _DataRun:
@@ -55,6 +63,7 @@ class Outbox:
         self.finished = asyncio.Event()
         self._on_room = on_room
         self._replay = replay
+        self._largest_chunk_bytes = LARGEST_CHUNK_BYTES if replay else LARGEST_OBSERVED_BYTES
         self._is_away = False
         self._events: deque[SessionEvent] = deque()
         self._data: deque[_DataRun | Gap] = deque()
@@ -97,11 +106,21 @@ class Outbox:
         """Add an event; a client that lets too many pile up is given up, see `take`."""
         if self._is_away and not isinstance(event, LASTING):
             return
+        if self._replay is None and isinstance(event, STATES) and self._replaced(event):
+            return  # one turn is asked for already
         if len(self._events) < MOST_EVENTS:
             self._events.append(event)
         else:
             self._overrun = True
         self._kick()
+
+    def _replaced(self, event: SessionEvent) -> bool:
+        """Put a state in place of an older one that waits; False if none does."""
+        for index, waiting in enumerate(self._events):
+            if type(waiting) is type(event):
+                self._events[index] = event
+                return True
+        return False
 
     def put_data(self, offset: int, data: bytes, now: float) -> None:
         """Add device bytes, or count them as lost while there is no room."""
@@ -133,7 +152,7 @@ class Outbox:
         self._data_bytes += len(data)
         self.is_full = self.is_full or self._data_bytes >= HIGH_WATER_BYTES
         last = self._data[-1] if self._data else None
-        if isinstance(last, _DataRun) and len(last.data) < LARGEST_CHUNK_BYTES:
+        if isinstance(last, _DataRun) and len(last.data) < self._largest_chunk_bytes:
             last.data += data
         else:
             self._data.append(_DataRun(offset, data))

@@ -179,7 +179,7 @@ class SerialPort:
         self.release_control(session)
         log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
         self.witness.closed(session.client, dropped)
-        self.changed()
+        self._admission.tell_of(session)
 
     def release_control(self, session: Session) -> None:
         """Let go of a session that may be in control, with what it queued."""

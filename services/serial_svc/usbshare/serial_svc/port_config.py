@@ -18,11 +18,15 @@ ExpectedDevice: TypeAlias = Callable[[], PhysicalDevice | None]
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much may wait for one port, and after how long a waiting command moves up a level."""
+    """How much may wait for one port, after how long a waiting command moves up a level.
+
+    `most_observers` may observe it at a time.
+    """
 
     max_commands: int = 100
     max_bytes: int = 65536
     promote_after_s: float = 2.0
+    most_observers: int = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from usbshare.base.file_watch import FileFollower, FileWatch
@@ -24,8 +24,8 @@ from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.port_guard import NOT_PLUGGED_IN, PortGuard
 from usbshare.serial_svc.port_ids import name_devices
+from usbshare.serial_svc.port_news import Change, PortNews
 from usbshare.serial_svc.quarantine import PortQuarantine, withdraw
-from usbshare.serial_svc.signal import Signal
 from usbshare.serial_svc.sources import device_maker
 from usbshare.serial_svc.witness import Witness
 
@@ -36,15 +36,6 @@ SCAN_INTERVAL_S = 1.0
 QUIET_SCAN_INTERVAL_S = 5.0
 DEMO_PORT = "demo"
 DEMO_SOURCE = "sim://grbl"
-
-
-class Change(Enum):
-    """What happened to a port of a watched set."""
-
-    EXISTING = "existing"
-    ADDED = "added"
-    UPDATED = "updated"
-    REMOVED = "removed"
 
 
 class Registry:
@@ -71,7 +62,9 @@ class Registry:
         self._guards: dict[str, PortGuard] = {}
         self._ports: dict[str, SerialPort] = {}
         self._latch_of = latch_of or _remembered_latches()
-        self._changed = Signal()
+        self._news = PortNews(
+            lambda: {port_id: port.describe for port_id, port in self._ports.items()}
+        )
 
     @property
     def ports(self) -> list[SerialPort]:
@@ -84,12 +77,11 @@ class Registry:
         maker = device_maker(config, guard)
         witness = Witness(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
         latch = self._latch_of(config)  # that of the port which had this id before, if one had
-        port = SerialPort(
-            config, maker, self._clock, self._changed.fire, self._active, witness, latch
-        )
+        changed = partial(self._news.changed, config.id)
+        port = SerialPort(config, maker, self._clock, changed, self._active, witness, latch)
         port.expected_device = guard.expected
         self._ports[config.id] = port
-        self._changed.fire()
+        changed()
         return port
 
     def get(self, port_id: str) -> SerialPort:
@@ -105,25 +97,15 @@ class Registry:
             raise NotFoundError(f"no port {repr(port_id)[:66]} here; there are: {names}")
         return self._ports[port_id]
 
-    async def watch(
+    def described(self) -> list[PortDescription]:
+        """Return every port as it is now, sorted by id."""
+        return self._news.described()
+
+    def watch(
         self, is_shown: Callable[[str], bool] = lambda _: True
     ) -> AsyncIterator[tuple[Change, PortDescription]]:
         """Yield the ports there are of those shown, then every change, until cancelled."""
-        known: dict[str, PortDescription] = {}
-        change = Change.EXISTING
-        while True:
-            now = self._described(is_shown)
-            for port_id in known.keys() - now.keys():
-                yield Change.REMOVED, known[port_id]
-            for port_id, description in now.items():
-                if known.get(port_id) != description:
-                    yield (change if port_id not in known else Change.UPDATED), description
-            known, change = now, Change.ADDED
-            if known == self._described(is_shown):
-                await self._changed.wait()
-
-    def _described(self, is_shown: Callable[[str], bool]) -> dict[str, PortDescription]:
-        return {port.id: port.describe() for port in self.ports if is_shown(port.id)}
+        return self._news.watch(is_shown)
 
     async def follow(self, offered: QueueLimits | None, watch: FileWatch) -> None:
         """Notice devices that come and go, for ever; see `scan`."""
@@ -144,7 +126,7 @@ class Registry:
 
     def rules_changed(self) -> None:
         """Learn that others may be allowed or shown now: `follow` and `watch` look at once."""
-        self._changed.fire()
+        self._news.rules_changed()
         if self._files is not None:
             self._files.wake()
 
@@ -180,7 +162,7 @@ class Registry:
                 log.info("port '%s' unplugged", port.id)
                 self._guards.pop(port.id, None)
                 await self._ports.pop(port.id).close()
-                self._changed.fire()
+                self._news.changed(port.id)
 
     def add_demo(self, queue: QueueLimits) -> None:
         """Offer a simulated laser, for a host without any port."""

@@ -153,13 +153,13 @@ async def _add_ports(registry: Registry, settings: Settings) -> None:
         registry.add(config)
     await registry.scan(_offered(settings))
     if not registry.ports:
-        registry.add_demo(settings.queue.limits())
+        registry.add_demo(settings.port_limits())
         log.info("no USB serial port here: offering a simulated laser as port 'demo'")
 
 
 def _offered(settings: Settings) -> QueueLimits | None:
     """Return the limits for ports that nobody configured, None if only configured ones count."""
-    return None if settings.ports else settings.queue.limits()
+    return None if settings.ports else settings.port_limits()
 
 
 def _say_ready(settings: Settings, port: int, site: Site | None, registry: Registry) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from usbshare.base.turns import Turns
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.permit import Permit
 from usbshare.common.access.rights import Resource, ResourceKind, Right
@@ -23,7 +24,7 @@ from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import Client, Mode, Resumption, new_session_id
-from usbshare.serial_svc.convert_stats import stats_message
+from usbshare.serial_svc.convert_stats import StatsBoard
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.port import SerialPort
@@ -43,12 +44,16 @@ class SerialServicer(SerialServiceServicer):
         self._registry = registry
         self._gate = gate
         self._started_at = time.monotonic()
+        self._turns = Turns()
+        self._board = StatsBoard(time.monotonic)
 
     async def ListPorts(
         self, request: pb.ListPortsRequest, context: Context
     ) -> pb.ListPortsResponse:
         """List every port that the caller may view."""
-        ports = [convert.port_message(port.describe()) for port in self._visible(context)]
+        caller, found = self._gate.caller(context), self._registry.described()
+        visible = set(self._gate.visible(caller, ResourceKind.PORT, [each.id for each in found]))
+        ports = [convert.port_message(each) for each in found if each.id in visible]
         return pb.ListPortsResponse(ports=ports)
 
     async def GetPort(self, request: pb.GetPortRequest, context: Context) -> pb.GetPortResponse:
@@ -141,9 +146,13 @@ class SerialServicer(SerialServiceServicer):
     ) -> AsyncIterator[pb.WatchStatsResponse]:
         """Stream counters until the client leaves."""
         interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
-        while True:
-            yield self._stats(request.port_id, context)
-            await asyncio.sleep(interval_s)
+        with self._board.watched():
+            while True:
+                await self._turns.take()
+                message = self._stats(request.port_id, context)
+                yield message
+                least_s = self._board.least_interval_s(len(message.ports))
+                await asyncio.sleep(max(interval_s, least_s))
 
     def _permit(
         self, caller: Identity, port: SerialPort, client: Client, resumption: Resumption | None
@@ -182,7 +191,7 @@ class SerialServicer(SerialServiceServicer):
             time=timestamp(datetime.now(UTC)),
             uptime=duration(time.monotonic() - self._started_at),
             clients=sum(len(port.attendance) for port in self._registry.ports),
-            ports=[stats_message(port) for port in ports],
+            ports=[self._board.of(port) for port in ports],
         )
 
 

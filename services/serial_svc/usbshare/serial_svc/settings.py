@@ -57,6 +57,12 @@ class QueueTable(Table):
         return QueueLimits(self.max_commands, self.max_bytes, self.promote_after_s)
 
 
+class LimitsTable(Table):
+    """`[limits]`: how many may use one port at a time; what one identity may, the policy says."""
+
+    observers_per_port: int = Field(default=256, ge=0, le=10_000)
+
+
 class StopTable(Table):
     """`[ports.<id>.stop]`: bytes of each stop, over the profile's own."""
 
@@ -167,10 +173,15 @@ class Settings(Table):
     tls: TlsTable = Field(default_factory=TlsTable)
     audit: AuditTable = Field(default_factory=AuditTable)
     queue: QueueTable = Field(default_factory=QueueTable)
+    limits: LimitsTable = Field(default_factory=LimitsTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
     ports: Annotated[dict[str, PortTable], AfterValidator(_valid_ids)] = Field(default_factory=dict)
 
+    def port_limits(self) -> QueueLimits:
+        """Return the limits that every port takes."""
+        return replace(self.queue.limits(), most_observers=self.limits.observers_per_port)
+
     def port_configs(self) -> list[PortConfig]:
         """Return what the ports take."""
-        limits = self.queue.limits()
+        limits = self.port_limits()
         return [table.config(port_id, limits) for port_id, table in self.ports.items()]

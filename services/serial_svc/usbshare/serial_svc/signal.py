@@ -11,6 +11,11 @@ class Signal:
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiters)
+
     def fire(self) -> None:
         """Wake all that wait now."""
         if not self._waiters:

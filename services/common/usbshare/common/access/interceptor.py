@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import grpc
 
+from usbshare.base.turns import Turns
 from usbshare.common.access.arrivals import Sightings
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.refusals import Refusals
@@ -61,6 +62,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         self._seen = seen
         self._refusals = refusals
         self._resolve = resolve
+        self._turns = Turns()
 
     async def intercept_service(
         self,
@@ -121,6 +123,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         """Learn who calls, within its limits, and what that needs.
 
         A revoked certificate is within them too, but takes nothing from stops of the same name.
+        Of what is not urgent a few begin in each round of the event loop.
         """
         rpc.caller = caller = self._gate.identity(context)
         requirement = requirement_of(rpc.method)
@@ -131,6 +134,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             self._gate.require_valid(caller)
             await self._count(caller, rpc.method)
         else:
+            await self._turns.take()
             await self._count(caller)
             self._gate.require_valid(caller)
         if caller.name != INSECURE:

@@ -1,0 +1,108 @@
+"""Observers get what there is every 25 ms, a few in each round of the loop; control never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from fakes.waiting import until
+from usbshare.common.pump import StreamPump
+from usbshare.serial_svc.events import (
+    CommandOutcome,
+    CommandResult,
+    Data,
+    QueueState,
+    SessionEvent,
+)
+from usbshare.serial_svc.gallery import GATHER_S, MOST_A_TURN, Gallery
+from usbshare.serial_svc.outbox import Outbox
+from usbshare.serial_svc.scheduler import Band
+
+
+class Observer:
+    """An observer's outbox and the stream that takes what comes of it, in the loop's next round."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.heard: list[SessionEvent] = []
+        self.bytes = 0
+        self.fails = False
+        self.outbox = Outbox(lambda: None)
+        self.pump = StreamPump(self.outbox, self._write, time.monotonic, gallery.queue_up)
+        self.outbox.attach(self.pump)
+
+    async def _write(self, event: SessionEvent | None) -> None:
+        if self.fails:
+            raise asyncio.CancelledError
+        if event is not None:
+            self.heard.append(event)
+            self.bytes += len(event.data) if isinstance(event, Data) else 0
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn
+
+
+def put_all(observers: list[Observer], offset: int, data: bytes) -> None:
+    for each in observers:
+        each.outbox.put_data(offset, data, time.monotonic())
+
+
+async def test_only_a_few_get_something_in_each_round_of_the_loop() -> None:
+    gallery = Gallery()
+    observers = [Observer(gallery) for _ in range(50)]
+    put_all(observers, 0, b"ok\n")
+    most, before = 0, 0
+    while before < 50:
+        await asyncio.sleep(0)
+        now = sum(bool(each.heard) for each in observers)
+        most, before = max(most, now - before), now
+    assert most == MOST_A_TURN
+
+
+async def test_what_comes_within_the_time_is_one_message_and_the_first_goes_at_once() -> None:
+    gallery = Gallery()
+    observer = Observer(gallery)
+    began = time.monotonic()
+    observer.outbox.put_data(0, b"first\n", began)
+    await until(lambda: observer.heard)
+    for number in range(10):
+        observer.outbox.put_data(6 + number, b"x", time.monotonic())
+        await asyncio.sleep(0)
+    await until(lambda: observer.bytes == 16)
+    assert [len(each.data) for each in observer.heard if isinstance(each, Data)] == [6, 10]
+    assert time.monotonic() - began >= GATHER_S
+
+
+async def test_states_that_change_all_the_time_hold_up_no_bytes() -> None:
+    gallery = Gallery()
+    observers = [Observer(gallery) for _ in range(20)]
+    sent = 0
+    for number in range(100):
+        state = QueueState(number, 0, Band.NORMAL if number % 2 else Band.HIGH, 0.0)
+        for each in observers:
+            each.outbox.put(state)
+        put_all(observers, sent, b"status\n")
+        sent += 7
+        await asyncio.sleep(0.001)
+    await until(lambda: all(each.bytes == sent for each in observers))
+    for each in observers:
+        states = [event for event in each.heard if isinstance(event, QueueState)]
+        assert states[-1].commands == 99
+        assert len(states) < 50
+
+
+async def test_what_is_no_state_is_never_replaced() -> None:
+    observer = Observer(Gallery())
+    for number in range(5):
+        observer.outbox.put(CommandResult(number, CommandOutcome.REFUSED))
+    await until(lambda: len(observer.heard) == 5)
+
+
+async def test_an_observer_whose_stream_has_ended_holds_up_no_other() -> None:
+    gallery = Gallery()
+    observers = [Observer(gallery) for _ in range(10)]
+    observers[0].fails = True
+    put_all(observers, 0, b"one\n")
+    await until(lambda: all(each.bytes == 4 for each in observers[1:]))
+    put_all(observers, 4, b"two\n")
+    await until(lambda: all(each.bytes == 8 for each in observers[1:]))
+    assert observers[0].pump.ended.done()
