@@ -472,7 +472,7 @@ async def test_stats_of_many_watchers_are_made_once_and_more_rarely(
     monkeypatch.setattr(convert_stats, "stats_message", counting)
     monkeypatch.setattr(convert_stats, "OLDEST_S", 3600.0)
     request = pb.WatchStatsRequest(interval=Duration(nanos=100_000_000))
-    watches = [served.stub.WatchStats(request, timeout=TIMEOUT_S) for _ in range(20)]
+    watches: list[Any] = [served.stub.WatchStats(request, timeout=TIMEOUT_S) for _ in range(20)]
     for _ in range(2):
         assert all(response.ports for response in [await each.read() for each in watches])
     assert made == 1
