@@ -182,7 +182,39 @@ def test_modem_lines_are_shown_and_set(home: Path, target: str) -> None:
     with open_port(url(home, target)) as port:
         assert (port.cts, port.dsr, port.ri) == (True, True, False)
         port.rts = False
-        with pytest.raises(serial.SerialException, match="break"):
+        assert (port.cts, port.dsr) == (True, True)
+
+
+@contextmanager
+def recorded(home: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a simulated laser; yields the target and the file of what happens to it."""
+    record = home / "laser.jsonl"
+    config = home / "usbshare.toml"
+    config.write_text(f'[ports.laser]\nsource = "sim://grbl?record={record}"\nprofile = "grbl"\n')
+    with serial_service(home, "--config", str(config)) as (_, target):
+        yield target, record
+
+
+def test_a_break_reaches_the_device_after_the_bytes_before_it(tmp_path: Path) -> None:
+    with recorded(tmp_path) as (target, record), open_port(url(tmp_path, target)) as port:
+        ask(port, b"$I\n")
+        port.write(b"G4P0 F100\n")
+        port.break_condition = True
+        assert port.break_condition
+        port.break_condition = False
+        port.send_break(0.01)
+        assert not port.break_condition
+        entries = [json.loads(line) for line in record.read_text().splitlines()]
+    before = [entry.get("rx", "") for entry in entries if "t" in entry]
+    events = [entry.get("event", "") for entry in entries]
+    first = events.index("break")
+    assert bytes.fromhex("".join(before[:first])).endswith(b"G4P0 F100\n")
+    assert [each for each in events if "break" in each] == ["break", "break end"] * 2
+
+
+def test_a_break_that_a_pty_cannot_carry_is_refused(tmp_path: Path) -> None:
+    with on_a_pty(tmp_path) as (_, _, target), open_port(url(tmp_path, target)) as port:
+        with pytest.raises(serial.SerialException, match="pty, which does not carry a break"):
             port.send_break()
         assert not port.break_condition
 

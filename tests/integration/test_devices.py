@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serial
 
 from fakes.waiting import until
 from usbshare.common import posix_control, posix_open
@@ -34,6 +35,7 @@ from usbshare.common.line import (
 from usbshare.common.linux_tty import LinuxTty
 from usbshare.common.modem_inputs import POLL_S
 from usbshare.common.posix_device import PosixDevice
+from usbshare.common.serial_url import set_port_break
 from usbshare.common.threaded_device import ThreadedDevice
 from usbshare.common.tty_control import system_tty
 
@@ -425,13 +427,47 @@ async def test_lines_that_nobody_hears_of_are_not_read(
     await device.close()
 
 
-async def test_a_pty_has_no_modem_lines_but_takes_a_break(
+async def test_a_pty_has_no_modem_lines(
     make: Callable[[str, LineSettings], Device], far: Far
 ) -> None:
     async with opened(make(far.path, SETTINGS), Listener()) as device:
         assert device.lines() == ModemLines()
+
+
+async def test_a_break_that_is_not_carried_is_refused(far: Far) -> None:
+    device = PosixDevice(far.path, SETTINGS)
+    await device.open(Listener())
+    with pytest.raises(NotSupportedError, match="pty, which does not carry a break"):
         await device.set_break(on=True)
-        await device.set_break(on=False)
+    await device.close()
+
+
+async def test_what_a_socket_does_not_carry_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        device = ThreadedDevice(f"socket://127.0.0.1:{server.getsockname()[1]}", SETTINGS)
+        await device.open(Listener())
+        with pytest.raises(NotSupportedError, match="does not carry a break"):
+            await device.set_break(on=True)
+        with pytest.raises(NotSupportedError, match="does not carry DTR and RTS"):
+            await device.set_lines(dtr=True)
+        await device.close()
+
+
+class RefusingPort(serial.Serial):
+    """pyserial's RFC 2217 port where the other side does not do what it is asked."""
+
+    @property
+    def break_condition(self) -> bool:
+        return False
+
+    @break_condition.setter
+    def break_condition(self, on: bool) -> None:
+        raise ValueError("remote rejected value for option 'control'")
+
+
+def test_what_the_other_side_of_a_port_refuses_is_refused() -> None:
+    with pytest.raises(NotSupportedError, match="refuses a break: remote rejected"):
+        set_port_break("rfc2217://a:1", RefusingPort(), True)
 
 
 async def test_lines_that_are_not_there_cannot_be_set(far: Far) -> None:

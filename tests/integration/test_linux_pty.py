@@ -67,6 +67,9 @@ class Listener:
     def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
         self.lines.append((dtr, rts))
 
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        raise AssertionError("this port carries no break")
+
     def program_flushed(self, *, received: bool, written: bool) -> None:
         self.flushes.append((received, written))
 

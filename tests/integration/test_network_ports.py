@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -50,6 +50,8 @@ class Listener:
         self.flushes: list[tuple[bool, bool]] = []
         self.lines: list[tuple[bool | None, bool | None]] = []
         self.room: list[int] = []
+        self.breaks: list[bool] = []
+        self.carries_breaks = True
         self.room_calls = 0
 
     @property
@@ -75,6 +77,10 @@ class Listener:
 
     def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
         self.lines.append((dtr, rts))
+
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        self.breaks.append(on)
+        answered(self.carries_breaks)
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
         self.flushes.append((received, written))
@@ -612,3 +618,46 @@ def test_nothing_of_the_program_is_taken_at_a_limit_of_0() -> None:
         assert take_item(unread, 0) is None
         assert bytes(unread) == data
     assert take_item(bytearray(b"\xff\xf1a"), 0) == Command(b"\xff\xf1")
+
+
+SET_CONTROL = 5
+ASKED = [
+    (4, 6),
+    (5, 5),
+    (6, 6),
+    (7, 9),
+    (10, 12),
+    (13, 14),
+    (14, 14),
+    (15, 14),
+    (16, 14),
+    (17, 1),
+    (18, 14),
+    (19, 1),
+]
+
+
+@pytest.mark.parametrize(("asked", "answer"), ASKED)
+async def test_each_control_request_is_answered_with_what_is_in_force(
+    telnet: Rfc2217Port, listener: Listener, asked: int, answer: int
+) -> None:
+    pair = await program(telnet, listener)
+    pair[1].write(subnegotiation(SET_CONTROL, bytes([asked])))
+    async with asyncio.timeout(30):
+        await pair[0].readuntil(subnegotiation(100 + SET_CONTROL, bytes([answer])))
+    await hang_up(pair)
+
+
+async def test_a_break_is_passed_on_and_confirmed(telnet: Rfc2217Port, listener: Listener) -> None:
+    client = await opened(telnet)
+    await asyncio.to_thread(client.send_break, 0.01)
+    assert listener.breaks == [True, False]
+    await asyncio.to_thread(client.close)
+
+
+async def test_a_break_that_is_not_done_is_refused(telnet: Rfc2217Port, listener: Listener) -> None:
+    client = await opened(telnet)
+    listener.carries_breaks = False
+    with pytest.raises(ValueError, match="remote rejected value"):
+        await asyncio.to_thread(client.send_break, 0.01)
+    await asyncio.to_thread(client.close)

@@ -32,12 +32,13 @@ from usbshare.serial.v1.serial_pb2_grpc import (
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.serial_svc import convert_stats, servicer
+from usbshare.serial_svc import convert_stats, operations, servicer
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
 from usbshare.serial_svc.servicer import SerialServicer
+from usbshare.serial_svc.sim.device import SimDevice
 
 TIMEOUT_S = 30.0
 Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
@@ -218,6 +219,10 @@ async def test_settings_take_effect_and_everybody_learns_it(served: Served) -> N
             pb.SessionRequest(send_break=pb.SendBreak(id=1, duration=Duration(nanos=1000))),
             pb.OPERATION_OUTCOME_OK,
         ),
+        (
+            pb.SessionRequest(hold_break=pb.HoldBreak(id=1, on=True)),
+            pb.OPERATION_OUTCOME_OK,
+        ),
         (pb.SessionRequest(flush=pb.Flush(id=1)), pb.OPERATION_OUTCOME_OK),
         (pb.SessionRequest(drain=pb.Drain(id=1)), pb.OPERATION_OUTCOME_OK),
     ],
@@ -229,6 +234,20 @@ async def test_operations_on_the_line_are_answered(
     await call.write(request_)
     done = (await event(call, "operation_result")).operation_result
     assert (done.id, done.outcome) == (1, outcome)
+
+
+async def test_a_break_that_is_not_ended_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "LONGEST_BREAK_S", 0.01)
+    call, _ = await opened(served)
+    device = served.registry.get("laser").device
+    assert isinstance(device, SimDevice)
+    record = device.controller.record
+    await call.write(pb.SessionRequest(hold_break=pb.HoldBreak(id=1, on=True)))
+    await event(call, "operation_result")
+    await until(lambda: [each.name for each in record.events][-2:] == ["break", "break end"])
+    call.cancel()
 
 
 async def test_a_drain_that_takes_too_long_says_so(served: Served) -> None:

@@ -184,6 +184,10 @@ def _set_lines(message: m.SetLines) -> pb.SessionRequest:
     return pb.SessionRequest(set_lines=lines)
 
 
+def _hold_break(message: m.HoldBreak) -> pb.SessionRequest:
+    return pb.SessionRequest(hold_break=pb.HoldBreak(id=message.id, on=message.on))
+
+
 def _flush(message: m.Flush) -> pb.SessionRequest:
     directions = {
         (True, True): pb.FLUSH_DIRECTION_BOTH,
@@ -206,6 +210,7 @@ _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
     ),
     m.Configure: _configure,
     m.SetLines: _set_lines,
+    m.HoldBreak: _hold_break,
     m.Flush: _flush,
     m.Heartbeat: _heartbeat,
     m.Acknowledge: lambda _: pb.SessionRequest(),

@@ -48,6 +48,14 @@ class SetLines:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldBreak:
+    """A break that the program starts or ends, after its earlier bytes."""
+
+    id: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """Buffers that the program emptied."""
 
@@ -75,7 +83,15 @@ class Goodbye:
 
 
 Message = (
-    SendCommand | SendRealtime | Configure | SetLines | Flush | Heartbeat | Acknowledge | Goodbye
+    SendCommand
+    | SendRealtime
+    | Configure
+    | SetLines
+    | HoldBreak
+    | Flush
+    | Heartbeat
+    | Acknowledge
+    | Goodbye
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 
 from usbshare.bridge import stop_coverage
 from usbshare.bridge.link import Link
@@ -13,6 +14,7 @@ from usbshare.bridge.messages import (
     Event,
     Flush,
     GapEvent,
+    HoldBreak,
     LinesEvent,
     OpenedEvent,
     OperationEvent,
@@ -60,6 +62,8 @@ class Relay:
         self._received_offset = 0
         self._lost_bytes = 0
         self._told_room = -1
+        self._breaks: dict[int, Callable[[bool], None]] = {}
+        self._break_is_on = False
 
     def status(self, target: str, state: str) -> Status:
         """Return how things stand."""
@@ -98,6 +102,8 @@ class Relay:
 
     def program_closed(self) -> None:
         """Tell of a program that left; what was meant for it is void."""
+        if self._break_is_on:
+            self.program_set_break(on=False, answered=lambda _: None)
         self._unread.clear()
         self._tell_taken()
         if self.link is not None and not self.link.keeps_program:
@@ -116,6 +122,16 @@ class Relay:
         if not self._observe:
             self._upstream.add_urgent(SetLines(next(self._ids), dtr, rts))
             self._wake()
+
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        """Pass a break on, after the bytes that the program wrote before it."""
+        if self._observe:
+            answered(False)
+            return
+        hold = HoldBreak(next(self._ids), on)
+        self._breaks[hold.id], self._break_is_on = answered, on
+        self._upstream.add_ordered(hold)
+        self._wake()
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
         """Drop what the program does not want any more, here and at the far end."""
@@ -206,6 +222,8 @@ class Relay:
 
     def link_event(self, event: Event) -> None:
         """Take what the service tells; before the port is there nobody wants its news."""
+        if isinstance(event, OperationEvent) and event.id in self._breaks:
+            self._breaks.pop(event.id)(event.outcome == "ok")
         if not self.port_is_ready and not isinstance(event, PortEvent):
             return
         match event:
@@ -230,8 +248,15 @@ class Relay:
         """Read more of what the program writes."""
         self._limit_reading()
 
+    def _refuse_breaks(self) -> None:
+        """Tell programs that nobody knows what became of their breaks: not done."""
+        breaks, self._breaks = self._breaks, {}
+        for answered in breaks.values():
+            answered(False)
+
     def link_lost(self, reason: str, window_s: float = 0.0) -> None:
         """Tell that the link is down; what the program writes waits for it."""
+        self._refuse_breaks()
         note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
         self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
         if self.urgent_line is not None:  # nobody knows whether its connection lives

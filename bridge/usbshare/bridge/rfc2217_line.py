@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from usbshare.bridge.virtual_port import VirtualPortListener
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity, SettingsChange
-
-_log = logging.getLogger(__name__)
 
 
 class Rfc2217Line:
@@ -24,6 +22,7 @@ class Rfc2217Line:
         self.lines = ModemLines()
         self._listener = listener
         self._asked = SettingsChange()
+        self._break_is_on = False
 
     @property
     def settings(self) -> LineSettings:
@@ -33,6 +32,7 @@ class Rfc2217Line:
     def forget_program(self) -> None:
         """Let the next program begin with what is in force."""
         self._asked = SettingsChange()
+        self._break_is_on = False
 
     @property
     def baudrate(self) -> int:
@@ -130,12 +130,18 @@ class Rfc2217Line:
 
     @property
     def break_condition(self) -> bool:
-        """Never on: a virtual port carries no break, though PortManager confirms it."""
-        return False
+        """Whether the device has done what the program asked for last."""
+        return self._break_is_on
 
-    @break_condition.setter
-    def break_condition(self, on: bool) -> None:
-        _log.info("a program's break (%s) is not passed on", "on" if on else "off")
+    def set_break(self, *, on: bool, answered: Callable[[], None]) -> None:
+        """Start or end a break; `answered` is called once `break_condition` tells the outcome."""
+
+        def done(is_done: bool) -> None:
+            if is_done:
+                self._break_is_on = on
+            answered()
+
+        self._listener.program_set_break(on=on, answered=done)
 
     def reset_input_buffer(self) -> None:
         """Throw away what came from the device."""

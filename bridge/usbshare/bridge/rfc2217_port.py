@@ -6,10 +6,11 @@ import logging
 import struct
 from typing import Any, cast
 
-from serial.rfc2217 import M_NORMAL, PortManager
+from serial.rfc2217 import M_NORMAL, SERVER_SET_CONTROL, PortManager
 
 from usbshare.bridge.loopback_address import LoopbackAddress
 from usbshare.bridge.program_connection import ProgramConnection
+from usbshare.bridge.rfc2217_control import Control, asked_control, control_in_force
 from usbshare.bridge.rfc2217_line import Rfc2217Line
 from usbshare.bridge.tcp_port import TcpPort
 from usbshare.bridge.telnet import Command, TelnetError, escape, take_item
@@ -22,7 +23,7 @@ DEFAULT_PORT = 2217
 
 
 class Rfc2217Port(TcpPort):
-    """VirtualPort over RFC 2217: settings, DTR, RTS and flushes of the program, lines to it.
+    """VirtualPort over RFC 2217: settings, DTR, RTS, breaks and flushes, and the lines back.
 
     Requests keep their place among the bytes: while reading is paused they wait with them.
     """
@@ -75,12 +76,28 @@ class Rfc2217Port(TcpPort):
     def _obey(self, command: Command) -> None:
         if not command.is_negotiation or self._manager is None:
             return
+        if (control := asked_control(command.raw)) is not None:
+            self._control(control, self._manager)
+            return
         try:
             for _ in self._manager.filter(command.raw):
                 pass
         except (struct.error, LookupError, TypeError):  # PortManager unpacks without looking
             _log.info("ignored a malformed request at %s: %s", self.path, command.raw.hex(" "))
             self._manager.suboption, self._manager.mode = None, M_NORMAL
+
+    def _control(self, control: Control, manager: PortManager) -> None:
+        """Answer what PortManager would leave without an answer, or would confirm untried."""
+
+        def answer() -> None:
+            if manager is self._manager:
+                state = control_in_force(control, self._line)
+                manager.rfc2217_send_subnegotiation(SERVER_SET_CONTROL, bytes([state]))
+
+        if control in (Control.BREAK_ON, Control.BREAK_OFF):
+            self._line.set_break(on=control is Control.BREAK_ON, answered=answer)
+        else:
+            answer()
 
     def _expel(self, why: str) -> None:
         _log.warning("the program at %s is hung up: %s", self.path, why)

@@ -17,6 +17,7 @@ from usbshare.bridge.messages import (
     Flush,
     Goodbye,
     Heartbeat,
+    HoldBreak,
     Message,
     SendCommand,
     SendRealtime,
@@ -39,7 +40,7 @@ class Upstream:
     def __init__(self) -> None:
         self.dropped_realtime_bytes = 0
         self._urgent: deque[Message] = deque()
-        self._ordered: deque[bytearray | Configure | Goodbye] = deque()
+        self._ordered: deque[bytearray | Configure | HoldBreak | Goodbye] = deque()
         self._waiting_bytes = 0
         self._realtime_bytes = 0
         self._last_byte = b"\n"
@@ -78,6 +79,7 @@ class Upstream:
         self._keep_realtime(self._profile.is_emergency)
         self._lane.lost()
         self._urgent = deque(m for m in self._urgent if not isinstance(m, Heartbeat | Acknowledge))
+        self._ordered = deque(m for m in self._ordered if not isinstance(m, HoldBreak))
 
     def can_resume(self, accepted_offset: int) -> bool:
         """Tell whether we can send what follows there."""
@@ -180,7 +182,7 @@ class Upstream:
         self._last_byte = data[-1:]
         return self._command(data, now)
 
-    def add_ordered(self, message: Configure | Goodbye) -> None:
+    def add_ordered(self, message: Configure | HoldBreak | Goodbye) -> None:
         """Add a request that must come after the bytes before it; the last settings count."""
         last = self._ordered[-1] if self._ordered else None
         if isinstance(last, Configure) and isinstance(message, Configure):

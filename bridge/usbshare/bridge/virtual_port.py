@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from usbshare.common.line import LineSettings, ModemLines
@@ -24,6 +25,12 @@ class VirtualPortListener(Protocol):
 
     def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
         """Learn that the program changed output lines, where the port can carry them."""
+
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        """Pass on that the program starts or ends a break, where the port can carry one.
+
+        `answered` is called once, with whether the device did it.
+        """
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
         """Learn that the program threw away what it received, or wrote and we have not read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -40,6 +41,9 @@ class Listener:
 
     def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
         self.lines.append((dtr, rts))
+
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        raise AssertionError("this port carries no break")
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
         self.events.append("flushed")

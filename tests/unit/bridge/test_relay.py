@@ -15,9 +15,11 @@ from usbshare.bridge.messages import (
     DataEvent,
     Flush,
     GapEvent,
+    HoldBreak,
     LinesEvent,
     Message,
     OpenedEvent,
+    OperationEvent,
     PortEvent,
     RemotePort,
     ResultEvent,
@@ -186,6 +188,39 @@ def test_settings_and_lines_go_both_ways(bench: Bench) -> None:
     sent = bench.sent()
     assert [type(m) for m in sent] == [SetLines, Configure]
     assert bench.port.shown == [slow, lines]
+
+
+def test_a_break_comes_after_the_bytes_before_it_and_its_outcome_is_told(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.upstream.credit(Credit(1000, 100, 0))
+    outcomes: list[bool] = []
+    bench.relay.program_wrote(b"G1")
+    bench.relay.program_set_break(on=True, answered=outcomes.append)
+    bench.relay.program_set_break(on=False, answered=outcomes.append)
+    _, on, off = bench.sent()
+    assert isinstance(on, HoldBreak)
+    assert isinstance(off, HoldBreak)
+    assert (on.on, off.on) == (True, False)
+    bench.relay.link_event(OperationEvent(on.id, "ok", ""))
+    bench.relay.link_event(OperationEvent(off.id, "not supported", "no break"))
+    assert outcomes == [True, False]
+
+
+def test_a_break_is_not_done_late(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    outcomes: list[bool] = []
+    bench.relay.program_set_break(on=True, answered=outcomes.append)
+    bench.upstream.lose_link()
+    bench.relay.link_lost("gone", 30.0)
+    assert outcomes == [False]
+    assert not bench.sent()
+
+
+def test_a_program_that_leaves_in_a_break_ends_it(bench: Bench) -> None:
+    bench.upstream.begin(epoch=1, profile=RAW)
+    bench.relay.program_set_break(on=True, answered=lambda _: None)
+    bench.relay.program_closed()
+    assert [m.on for m in bench.sent() if isinstance(m, HoldBreak)] == [True, False]
 
 
 def test_a_flush_drops_bytes_here_and_is_passed_on(bench: Bench) -> None:

@@ -138,8 +138,11 @@ class Serial(serial.SerialBase):
             self._require().set_lines(rts=bool(self.rts))
 
     def _update_break_state(self) -> None:
+        on = bool(self.break_condition)
         self._break_state = False
-        raise serial.SerialException("a break cannot be sent through usbshare:// yet")
+        with _as_serial_exception():
+            self._require().set_break(on=on)
+        self._break_state = on
 
     def _settings(self) -> LineSettings:
         if self.xonxoff and self.rtscts:

@@ -29,6 +29,7 @@ from usbshare.bridge.messages import (
     Event,
     Flush,
     GapEvent,
+    HoldBreak,
     LinesEvent,
     Message,
     OpenedEvent,
@@ -169,6 +170,11 @@ class RemoteLine:
         """Set output lines now; an observer sets nothing."""
         if not self._address.observe:
             self._ask(self._upstream.add_urgent, SetLines(next(self._ids), dtr, rts))
+
+    def set_break(self, *, on: bool) -> None:
+        """Start or end a break after the bytes before; PermissionDeniedError for an observer."""
+        self._require_control()
+        self._ask(self._upstream.add_ordered, HoldBreak(next(self._ids), on))
 
     def discard_input(self) -> None:
         """Drop what the device sent so far, here and at the far end."""
@@ -311,7 +317,9 @@ class RemoteLine:
 
     # Helpers of the program's side.
 
-    def _ask(self, add: Callable[[Any], None], message: Configure | SetLines | Flush) -> None:
+    def _ask(
+        self, add: Callable[[Any], None], message: Configure | SetLines | HoldBreak | Flush
+    ) -> None:
         self._exchange.expect(message.id)
         self._post(add, message)
         self._post(self._link.wake)

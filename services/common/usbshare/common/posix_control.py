@@ -71,7 +71,9 @@ class PosixControl:
         return self._thread.submit(self._set_lines, dtr, rts)
 
     def set_break(self, *, on: bool) -> asyncio.Future[None]:
-        """Start or end a break condition."""
+        """Start or end a break condition; raises NotSupportedError on a pty, which ignores it."""
+        if self._line.is_pty:
+            raise NotSupportedError(f"{self._line.path} is a pty, which does not carry a break")
         return self._thread.submit(self._set_break, on)
 
     def discard_input(self) -> asyncio.Future[None]:

@@ -198,7 +198,7 @@ class PosixDevice:
         return self._begun(self._require_open().set_lines(dtr, rts))
 
     def set_break(self, *, on: bool) -> Awaitable[None]:
-        """Start or end a break condition; a pty takes it and does nothing."""
+        """Start or end a break condition; a pty has none."""
         return self._begun(self._require_open().set_break(on=on))
 
     async def close(self) -> None:

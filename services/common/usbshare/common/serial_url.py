@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 import serial
 
-from usbshare.common.errors import DeviceAbsentError, DeviceError, InvalidArgumentError
+from usbshare.common.errors import (
+    DeviceAbsentError,
+    DeviceError,
+    InvalidArgumentError,
+    NotSupportedError,
+)
 from usbshare.common.line import FlowControl, LineSettings, ModemLines
 from usbshare.line.open_guard import NoGuard, OpenGuard
 
@@ -69,6 +75,21 @@ def read_port_lines(url: str, port: serial.Serial) -> ModemLines:
     return ModemLines(inputs.cts, inputs.dsr, inputs.ri, inputs.cd, dtr=port.dtr, rts=port.rts)
 
 
+def set_port_lines(url: str, port: serial.Serial, dtr: bool | None, rts: bool | None) -> None:
+    """Set output lines; blocks on a network port; NotSupportedError where there are none."""
+    with _asked_for(url, "DTR and RTS"):
+        if dtr is not None:
+            port.dtr = dtr
+        if rts is not None:
+            port.rts = rts
+
+
+def set_port_break(url: str, port: serial.Serial, on: bool) -> None:
+    """Start or end a break; blocks on a network port; NotSupportedError where there is none."""
+    with _asked_for(url, "a break"):
+        port.break_condition = on
+
+
 def waiting_output(port: serial.Serial) -> int | None:
     """Return how many bytes the driver holds, None where it cannot say."""
     try:
@@ -107,6 +128,18 @@ def _descriptor_of(port: serial.Serial) -> int | None:
         return int(port.fileno())
     except (*_LACKING, ValueError):  # io.UnsupportedOperation is both of the last
         return None
+
+
+@contextlib.contextmanager
+def _asked_for(url: str, what: str) -> Iterator[None]:
+    if url.startswith(_WITHOUT_LINES):  # pyserial would do nothing, and not say so
+        raise NotSupportedError(f"{url} does not carry {what}")
+    try:
+        yield
+    except ValueError as error:  # rfc2217: the other side gave another answer
+        raise NotSupportedError(f"{url} refuses {what}: {error}") from error
+    except Exception as error:  # termios.error is no OSError, and Windows has no name for it
+        raise DeviceError(f"{url} did not take {what}: {error}") from error
 
 
 def _store(port: serial.Serial, settings: LineSettings) -> None:

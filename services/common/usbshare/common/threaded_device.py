@@ -28,6 +28,8 @@ from usbshare.common.serial_url import (
     configure_port,
     open_port,
     read_port_lines,
+    set_port_break,
+    set_port_lines,
     waiting_output,
 )
 from usbshare.common.serial_writer import SerialWriter
@@ -180,12 +182,12 @@ class ThreadedDevice:
             self._poll_lines()
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
-        """Set output lines; None leaves one alone; ports without lines ignore it."""
-        return self._submit(_set_lines, self._require_open().port, dtr, rts)
+        """Set output lines; None leaves one alone."""
+        return self._submit(set_port_lines, self._url, self._require_open().port, dtr, rts)
 
     def set_break(self, *, on: bool) -> Awaitable[None]:
-        """Start or end a break condition; ports without one ignore it."""
-        return self._submit(_set_break, self._require_open().port, on)
+        """Start or end a break condition."""
+        return self._submit(set_port_break, self._url, self._require_open().port, on)
 
     async def close(self) -> None:
         """Close the port and end its threads; bounded, but a hanging driver keeps a thread."""
@@ -324,17 +326,6 @@ class _OpenPort:
         close_port(self.port)
         if not ended and not (self.reader.join(_JOIN_S) and self.writer.join(_JOIN_S)):
             _log.warning("a thread still waits for the driver of %s", self.port.name)
-
-
-def _set_lines(port: serial.Serial, dtr: bool | None, rts: bool | None) -> None:
-    if dtr is not None:
-        port.dtr = dtr
-    if rts is not None:
-        port.rts = rts
-
-
-def _set_break(port: serial.Serial, on: bool) -> None:
-    port.break_condition = on
 
 
 def _close_unclaimed(opening: asyncio.Future[serial.Serial]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
-from usbshare.common.errors import InvalidArgumentError
-from usbshare.common.line import Completion, SettingsChange
+from usbshare.common.errors import DeviceError, InvalidArgumentError
+from usbshare.common.line import Completion, Device, SettingsChange
 from usbshare.serial_svc.events import OperationOutcome, OperationResult
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.session import Session
@@ -15,6 +16,7 @@ from usbshare.serial_svc.session import Session
 SETTLE_TIMEOUT_S = 2.0
 MOST_STEPS = 64
 LONGEST_SEQUENCE_S = 10.0
+LONGEST_BREAK_S = 5.0
 
 _OUTCOMES = {
     Completion.OK: OperationOutcome.OK,
@@ -39,6 +41,7 @@ class LineOperations:
     def __init__(self, port: SerialPort, session: Session) -> None:
         self._port = port
         self._session = session
+        self._break_end: asyncio.TimerHandle | None = None
 
     async def configure(self, operation_id: int, change: SettingsChange) -> OperationResult:
         """Change settings once the bytes before have left; TIMEOUT when none leaves for 2 s."""
@@ -83,6 +86,24 @@ class LineOperations:
         finally:
             await self._port.device.set_break(on=False)
         return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def hold_break(self, operation_id: int, *, on: bool) -> OperationResult:
+        """Start or end a break condition; it is ended after 5 s whatever becomes of the client."""
+        await self._settle()
+        if self._break_end is not None:
+            self._break_end.cancel()
+            self._break_end = None
+        device = self._port.device
+        await device.set_break(on=on)
+        if on:
+            loop = asyncio.get_running_loop()
+            self._break_end = loop.call_later(LONGEST_BREAK_S, self._end_break, device)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    def _end_break(self, device: Device) -> None:
+        self._break_end = None
+        with suppress(DeviceError):  # gone, and its break with it
+            device.set_break(on=False)
 
     async def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
         """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""

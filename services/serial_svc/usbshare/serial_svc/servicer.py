@@ -282,6 +282,7 @@ class _Desk:
             "set_lines": self.set_lines,
             "line_sequence": self.line_sequence,
             "send_break": self.send_break,
+            "hold_break": self.hold_break,
             "flush": self.flush,
             "drain": self.drain,
             "heartbeat": self.heartbeat,
@@ -312,6 +313,9 @@ class _Desk:
     async def send_break(self, message: pb.SendBreak) -> None:
         duration_s = seconds_of(message.duration, "send_break.duration", most=5.0, absent=0.25)
         self._later(message.id, lambda: self._operations.send_break(message.id, duration_s))
+
+    async def hold_break(self, message: pb.HoldBreak) -> None:
+        self._later(message.id, lambda: self._operations.hold_break(message.id, on=message.on))
 
     async def drain(self, message: pb.Drain) -> None:
         timeout_s = seconds_of(message.timeout, "drain.timeout", most=60.0, absent=10.0)

@@ -1150,6 +1150,7 @@ class SessionRequest(google.protobuf.message.Message):
     HEARTBEAT_FIELD_NUMBER: builtins.int
     CLOSE_FIELD_NUMBER: builtins.int
     WAITING_FIELD_NUMBER: builtins.int
+    HOLD_BREAK_FIELD_NUMBER: builtins.int
     RECEIVED_OFFSET_FIELD_NUMBER: builtins.int
     received_offset: builtins.int
     """Device bytes taken so far (the next offset wanted), on any message or alone. Once it is set, no
@@ -1203,6 +1204,10 @@ class SessionRequest(google.protobuf.message.Message):
     def waiting(self) -> Global___Waiting:
         """What waits at a client whose lost session was taken up again; before its first command."""
 
+    @property
+    def hold_break(self) -> Global___HoldBreak:
+        """Starts or ends a break, after the session's earlier bytes have left."""
+
     def __init__(
         self,
         *,
@@ -1218,14 +1223,15 @@ class SessionRequest(google.protobuf.message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         close: Global___Close | None = ...,
         waiting: Global___Waiting | None = ...,
+        hold_break: Global___HoldBreak | None = ...,
         received_offset: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "hold_break", b"hold_break", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "hold_break", b"hold_break", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_received_offset", b"_received_offset"]) -> typing.Literal["received_offset"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["open", "command", "realtime", "configure", "set_lines", "line_sequence", "send_break", "flush", "drain", "heartbeat", "close", "waiting"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["open", "command", "realtime", "configure", "set_lines", "line_sequence", "send_break", "flush", "drain", "heartbeat", "close", "waiting", "hold_break"] | None: ...
 
 Global___SessionRequest: typing_extensions.TypeAlias = SessionRequest
 
@@ -1498,6 +1504,28 @@ class SendBreak(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["duration", b"duration", "id", b"id"]) -> None: ...
 
 Global___SendBreak: typing_extensions.TypeAlias = SendBreak
+
+@typing.final
+class HoldBreak(google.protobuf.message.Message):
+    """Starts or ends a break condition. One that is not ended is ended after 5 s."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    ON_FIELD_NUMBER: builtins.int
+    id: builtins.int
+    """The client's number for it."""
+    on: builtins.bool
+    """Whether it starts."""
+    def __init__(
+        self,
+        *,
+        id: builtins.int = ...,
+        on: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "on", b"on"]) -> None: ...
+
+Global___HoldBreak: typing_extensions.TypeAlias = HoldBreak
 
 @typing.final
 class Flush(google.protobuf.message.Message):
