@@ -51,6 +51,10 @@ class UsbTree:
         (entry / "device").unlink(missing_ok=True)
         (entry / "device").symlink_to(part)
 
+    def part_of(self, node: str) -> Path:
+        """Return what the node's `device` leads to."""
+        return (self._entry(node) / "device").resolve()
+
     def detach(self, node: str) -> None:
         """Take the device behind the node away, with all of its interfaces."""
         entry = self._entry(node)

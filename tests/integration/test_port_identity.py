@@ -220,7 +220,6 @@ async def test_a_configured_port_keeps_the_device_of_its_first_opening(
         port = registry.add(PortConfig("laser", source))
         await refused(port, "refused: .* is another device")
         forget([tmp_path / "devices"], "laser")
-        registry._known._drop_forgotten()
         await moved(port, b)
     assert b.received.startswith(MOVE)
 

@@ -46,6 +46,7 @@ class Rig:
         self.source = V4l2Source(
             str(node),
             wish,
+            None,
             V4l2Device(str(node), driver),
             lambda _: self.capture,
             lambda _: self.holders,

@@ -6,11 +6,13 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from usbshare.common.access.devices import UsbDevice
+from usbshare.line.known_devices import KnownDevices
+from usbshare.line.physical_device import PhysicalDevice, physical_device_of
 
 _SYS = Path("/sys/class/video4linux")
 _DEV = Path("/dev")
@@ -31,6 +33,8 @@ class CameraFound:
     path: str
     source: str
     usb: UsbDevice | None = None
+    device: PhysicalDevice | None = None
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,24 @@ class _Node:
     make: tuple[str, ...]  # what USB says that it is: vendor, product, serial number
     by_id: Path | None
     by_path: Path | None
+    device: PhysicalDevice | None
 
 
 class DeviceList:
-    """Looks for V4L2 cameras; asks each node once whether it is one (a probe may wake a device)."""
+    """Looks for V4L2 cameras; asks each node once whether it is one (a probe may wake a device).
 
-    def __init__(self, probe: Probe, sys: Path = _SYS, dev: Path = _DEV) -> None:
+    An id belongs to one physical device for good: a serial number makes the id of the first device
+    that has it, which is kept in `known`; others have their place in it.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        sys: Path = _SYS,
+        dev: Path = _DEV,
+        known: KnownDevices | None = None,
+    ) -> None:
+        self._known = known or KnownDevices()
         self._probe = probe
         self._sys = sys
         self._dev = dev
@@ -59,8 +75,25 @@ class DeviceList:
         self._answers = {node: self._answers[node] for node in nodes if node in self._answers}
         cameras = [node for node in nodes if self._is_camera(node)]
         alike = Counter((node.make, node.index) for node in cameras if node.make)
-        found = (_camera(node, is_alone=alike[node.make, node.index] <= 1) for node in cameras)
+        found = (self._camera(node, is_alone=alike[node.make, node.index] <= 1) for node in cameras)
         return tuple(sorted(found, key=lambda camera: camera.id))
+
+    def _camera(self, node: _Node, *, is_alone: bool) -> CameraFound:
+        by_place = _named(node, node.by_path)
+        if node.device is None:
+            return _named(node, node.by_id or node.by_path)
+        if not node.device.serial:
+            return by_place
+        # A link that twins share leads to one of them, now to this one and now to that.
+        maker = replace(node.device, interface=f"{node.device.interface}#{node.index}")
+        if own_id := self._known.name_of(maker):
+            return replace(by_place, id=own_id)
+        by_number = _named(node, node.by_id)
+        is_free = self._known.expected(by_number.id) is None
+        may_take = is_free and is_alone and not self._known.is_unreadable(by_number.id)
+        if node.by_id and may_take and self._known.record(by_number.id, maker):
+            return by_number
+        return by_place
 
     def _nodes(self) -> Iterable[_Node]:
         by_id = _links(self._dev / "v4l" / "by-id")
@@ -73,7 +106,8 @@ class DeviceList:
             name = _text(entry / "name") or entry.name
             index = int(_text(entry / "index") or 0)
             device = (entry / "device").resolve()
-            yield _Node(path, name, index, device.name, _make(device.parent), *links)
+            own = physical_device_of(entry)
+            yield _Node(path, name, index, device.name, _make(device.parent), *links, own)
 
     def _is_camera(self, node: _Node) -> bool:
         if node not in self._answers:
@@ -99,14 +133,21 @@ async def watch_cameras(
         await asyncio.sleep(interval_s)
 
 
-def _camera(node: _Node, *, is_alone: bool) -> CameraFound:
-    # Twins without serial numbers share one by-id link: only their place tells them apart.
-    link = (node.by_id if is_alone else None) or node.by_path
-    label = _INDEX.sub("", link.name) if link else f"{node.name}-{node.place}"
+def _named(node: _Node, link: Path | None) -> CameraFound:
+    label = _INDEX.sub("", link.name) if link else f"{node.name}-{_place(node)}"
     own_id = _NOT_IN_ID.sub("-", label.lower().removeprefix("usb-")).strip("-.")
     number = f"-{node.index}" if node.index else ""
-    source = str(link or node.path)
-    return CameraFound(own_id + number, node.name, str(node.path), source, _usb(node))
+    source, usb = str(link or node.path), _usb(node)
+    return CameraFound(
+        *(own_id + number, node.name, str(node.path), source, usb, node.device, node.index)
+    )
+
+
+def _place(node: _Node) -> str:
+    if node.device is None:
+        return node.place
+    which = "" if node.device.interface == "0" else f"-if{node.device.interface}"
+    return node.device.place + which
 
 
 def _usb(node: _Node) -> UsbDevice | None:

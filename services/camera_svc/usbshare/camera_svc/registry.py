@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from usbshare.camera_svc.camera import Camera, CameraConfig, CameraState
+from usbshare.camera_svc.camera_guard import CameraGuard
 from usbshare.camera_svc.capture import Abandoned, CaptureCounters, CaptureThread, now
 from usbshare.camera_svc.device_list import CameraFound, watch_cameras
 from usbshare.camera_svc.encode import EncodeCounters, Encoder
@@ -24,6 +25,7 @@ from usbshare.camera_svc.source import SourceMaker, Wish
 from usbshare.camera_svc.sources import source_maker
 from usbshare.camera_svc.stats import Watcher
 from usbshare.common.errors import InvalidArgumentError, LimitError, NotFoundError
+from usbshare.line.known_devices import KnownDevices
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +146,13 @@ class OfferedCamera:
 class Registry:
     """The cameras of this host. Ids never are device paths, which change on replug."""
 
-    def __init__(self, encoding: Encoding, quarantine: CameraQuarantine | None = None) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        quarantine: CameraQuarantine | None = None,
+        known: KnownDevices | None = None,
+    ) -> None:
+        self._known = known or KnownDevices()
         self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._encoding = encoding
         self._quarantine = quarantine
@@ -167,6 +175,11 @@ class Registry:
         if config.always_on:
             offered.camera.open()
         return offered
+
+    def add_configured(self, config: CameraConfig, wish: Wish) -> OfferedCamera:
+        """Offer a camera that keeps the device of its first opening; raises ConfigError."""
+        guard = CameraGuard(config.id, self._known)
+        return self.add(config, source_maker(config.source, wish, guard))
 
     def add_demo(self) -> None:
         """Offer a simulated laser bed, for a host without any camera."""
@@ -200,7 +213,8 @@ class Registry:
             each = there[camera_id]
             log.info("camera '%s' plugged in: %s", camera_id, each.path)
             config = CameraConfig(camera_id, each.name, each.source)
-            self.add(config, source_maker(each.source, Wish()))
+            guard = CameraGuard(camera_id, self._known, each.device, each.index)
+            self.add(config, source_maker(each.source, Wish(), guard))
             self._plugged_in.add(camera_id)
         for camera_id in tuple(self._unplugged):
             self._drop_unplugged(self._cameras[camera_id])

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from usbshare.base.background import Background
+from usbshare.base.threads import in_thread
 from usbshare.camera_svc import convert
 from usbshare.camera_svc.device_list import CameraFound
 from usbshare.camera_svc.local_camera import camera_lister
@@ -16,7 +18,6 @@ from usbshare.camera_svc.quarantine import CameraQuarantine
 from usbshare.camera_svc.registry import Encoding, Registry
 from usbshare.camera_svc.servicer import SERVICE_NAME, CameraServicer, add_to_server
 from usbshare.camera_svc.settings import Settings
-from usbshare.camera_svc.sources import source_maker
 from usbshare.common.access.devices import Quarantine
 from usbshare.common.access.guard import Guard, open_guard
 from usbshare.common.access.rights import ResourceKind
@@ -30,6 +31,7 @@ from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
 from usbshare.common.site import Site
 from usbshare.common.tls import server_credentials
+from usbshare.line.known_devices import KnownDevices, devices_folder
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +53,26 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
 
 
 async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
+    background = Background("the state folder")
+    known = KnownDevices(devices_folder("camera-svc", settings.camera.listen), background)
+    await in_thread(known.load)
+    try:
+        await _serve_with(settings, guard, stopped, known)
+    finally:
+        await in_thread(background.close)
+
+
+async def _serve_with(
+    settings: Settings, guard: Guard, stopped: asyncio.Event, known: KnownDevices
+) -> None:
     site = guard.site
     server = make_server(guard.interceptors, VIDEO_KEEPALIVE)
     credentials = server_credentials(site) if site else None
     port = bind(server, settings.camera.listen, credentials, CAMERA_PORT)
     encoding = make_encoding()
     quarantine = Quarantine(lambda: guard.rulebook.policy, guard.audit, "camera-svc", "camera")
-    registry, look = Registry(encoding, CameraQuarantine(quarantine)), camera_lister()
+    registry = Registry(encoding, CameraQuarantine(quarantine), known)
+    look = camera_lister(known)
     guard.rulebook.subscribe(registry.rules_changed)
     guard.offers(ResourceKind.CAMERA, lambda: [camera.id for camera in registry.cameras])
     await _add_cameras(registry, settings, look)
@@ -100,7 +115,7 @@ async def _site(settings: Settings, insecure: bool) -> Site | None:
 
 async def _add_cameras(registry: Registry, settings: Settings, look: Look) -> None:
     for camera_id, table in settings.cameras.items():
-        registry.add(table.config(camera_id), source_maker(table.source, table.wish()))
+        registry.add_configured(table.config(camera_id), table.wish())
     if settings.cameras:
         return
     registry.plugged_in(await asyncio.to_thread(look))

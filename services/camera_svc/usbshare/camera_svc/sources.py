@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from usbshare.camera_svc.camera_guard import CameraGuard
 from usbshare.camera_svc.local_camera import camera_node, local_camera
 from usbshare.camera_svc.mjpeg_source import FILE_SUFFIXES, MjpegSource
 from usbshare.camera_svc.sim_source import SimSource
@@ -31,10 +32,10 @@ def check_source(source: str) -> str:
     return source
 
 
-def source_maker(source: str, wish: Wish) -> SourceMaker:
+def source_maker(source: str, wish: Wish, guard: CameraGuard | None = None) -> SourceMaker:
     """Return what makes the source anew for each opening; raises ConfigError."""
     check_source(source)
-    return lambda: _make(source, wish)
+    return lambda: _make(source, wish, guard)
 
 
 def is_device(source: str) -> bool:
@@ -50,11 +51,11 @@ def local_node(source: str) -> str | None:
     return None if _URL.fullmatch(path) else path
 
 
-def _make(source: str, wish: Wish) -> Source:
+def _make(source: str, wish: Wish, guard: CameraGuard | None) -> Source:
     if source.startswith(SIMULATED):
         return SimSource(parse_sim_url(source))
     if is_device(source):
-        return local_camera(source, wish)
+        return local_camera(source, wish, guard)
     path = Path(source.removeprefix("file://"))
     if path.is_dir() or path.suffix.lower() in FILE_SUFFIXES:
         return MjpegSource(path, wish.fps)

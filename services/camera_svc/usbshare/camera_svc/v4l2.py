@@ -69,8 +69,16 @@ class V4l2Device:
         self._ioctl = ioctl
         self._fd = -1
 
-    def open(self) -> None:
-        """Open the node; raises DeviceError with the reason."""
+    @property
+    def descriptor(self) -> int:
+        """The open node's number; raises DeviceError."""
+        if self._fd < 0:
+            raise DeviceError(f"{self._path} is not open")
+        return self._fd
+
+    def open(self, path: str | None = None) -> None:
+        """Open the node, or another one; raises DeviceError with the reason."""
+        self._path = path or self._path
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -186,11 +194,9 @@ class V4l2Device:
 
     def _call(self, request: int, asked: bytes) -> bytes | None:
         """Return the driver's answer, None for what it does not have or refuses."""
-        if self._fd < 0:
-            raise DeviceError(f"{self._path} is not open")
         buffer = bytearray(asked)
         try:
-            self._ioctl(self._fd, request, buffer)
+            self._ioctl(self.descriptor, request, buffer)
         except OSError as error:
             if error.errno == errno.ENODEV:
                 raise DeviceError(f"{self._path} was unplugged") from error

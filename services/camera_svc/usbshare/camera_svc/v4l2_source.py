@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import cv2
 
+from usbshare.camera_svc.camera_guard import CameraGuard
 from usbshare.camera_svc.device_holder import holders_of
 from usbshare.camera_svc.mode_choice import choose_mode
 from usbshare.camera_svc.source import (
@@ -50,12 +52,14 @@ class V4l2Source:
         self,
         path: str,
         wish: Wish,
+        guard: CameraGuard | None = None,
         device: V4l2Device | None = None,
         open_capture: Callable[[str], Capture] = open_capture,
         holders_of: Callable[[str], list[str]] = holders_of,
     ) -> None:
-        self._path = path
+        self._source = self._path = path
         self._wish = wish
+        self._guard = guard
         self._device = device or V4l2Device(path)
         self._open_capture = open_capture
         self._holders_of = holders_of
@@ -101,15 +105,37 @@ class V4l2Source:
             self._device.close()
 
     def _open(self) -> Opened:
-        self._device.open()
+        self._open_own()
         if not self._device.captures():
             raise DeviceError(f"{self._path} delivers no pictures: it is another kind of device")
         modes, controls = self._device.modes(), self.controls()
-        self._capture = self._open_capture(self._path)
+        # OpenCV opens by name: that of the node which is open here, not of a link that may move.
+        node = os.path.realpath(f"/proc/self/fd/{self._device.descriptor}")
+        self._capture = self._open_capture(node if os.path.exists(node) else self._path)
+        self._require_same(node)
         if not self._capture.isOpened():
             raise DeviceError(f"{self._path} cannot be opened: {self._why_not()}")
         used = self._set_mode(self._capture, choose_mode(modes, self._wish))
         return Opened((used, *(mode for mode in modes if mode != used)), controls)
+
+    def _open_own(self) -> None:
+        """Open the node beside the capture, if it is the camera's own device."""
+        if self._guard is None:
+            self._device.open()
+            return
+        self._path = self._guard.locate(self._source)
+        self._guard.before_open(self._path)
+        self._device.open(self._path)
+        self._guard.after_open(self._path, self._device.descriptor)
+
+    def _require_same(self, node: str) -> None:
+        """Raise DeviceError if another camera got the node before OpenCV opened it."""
+        if self._guard is None:
+            return
+        self._device.captures()  # fails if ours was unplugged; else nobody can have got its number
+        opened, named = os.fstat(self._device.descriptor), os.stat(node)
+        if opened.st_rdev != named.st_rdev:
+            raise DeviceError(f"{self._path} is another device now: it is opened again")
 
     def _set_mode(self, capture: Capture, mode: Mode) -> Mode:
         """Ask for a mode and return the one that the driver took."""

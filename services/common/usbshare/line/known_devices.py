@@ -73,6 +73,11 @@ class KnownDevices:
         with self._lock:
             return self._known.get(name)
 
+    def name_of(self, device: PhysicalDevice) -> str:
+        """Return the id that has the device, the first of several; empty if none has."""
+        with self._lock:
+            return min((name for name, each in self._known.items() if each == device), default="")
+
     def is_unreadable(self, name: str) -> bool:
         """Return whether an id has a device, and nobody can tell which."""
         with self._lock:
@@ -92,9 +97,9 @@ class KnownDevices:
     def look_for_forgotten(self) -> None:
         """Notice soon, in the background, which ids may take another device; never waits."""
         if self._background is not None:
-            self._background.put(_LOOK, self._drop_forgotten)
+            self._background.put(_LOOK, self.drop_forgotten)
 
-    # In the background's thread.
+    # What blocks.
 
     def _write(self, folder: Path, name: str, device: PhysicalDevice) -> None:
         make_private(folder)
@@ -107,7 +112,8 @@ class KnownDevices:
         with self._lock:
             self._on_disk.add(name)
 
-    def _drop_forgotten(self) -> None:
+    def drop_forgotten(self) -> None:
+        """Let those take another device whose file a person has removed; blocks."""
         there = {path.name.removeprefix(_FILE_PREFIX) for path in _files_in(self._folder)}
         with self._lock:
             gone = self._on_disk - there

@@ -88,8 +88,12 @@ def physical_device_at(node: str | int) -> PhysicalDevice | None:
 
 
 def _numbered(number: int) -> PhysicalDevice | None:
-    entry = SYS / "dev" / "char" / f"{os.major(number)}:{os.minor(number)}" / "device"
-    part = entry.resolve()
+    return physical_device_of(SYS / "dev" / "char" / f"{os.major(number)}:{os.minor(number)}")
+
+
+def physical_device_of(entry: Path) -> PhysicalDevice | None:
+    """Return the device of an entry of /sys/class or /sys/dev/char; blocks for a moment."""
+    part = (entry / "device").resolve()
     folders = [part, *part.parents]
     for folder, interface in zip(folders[1:], folders, strict=False):
         vid, pid = _text(folder / "idVendor"), _text(folder / "idProduct")

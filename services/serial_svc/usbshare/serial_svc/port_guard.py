@@ -7,7 +7,6 @@ with that by what the system says of the device, before and after it is opened.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 
@@ -21,11 +20,10 @@ from usbshare.common.usb_devices import (
     usb_name_of,
 )
 from usbshare.line.known_devices import KnownDevices
+from usbshare.line.own_device import OwnDevice
 from usbshare.line.physical_device import PhysicalDevice, physical_device_at
 from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.quarantine import PortQuarantine
-
-log = logging.getLogger(__name__)
 
 _USB = "usb:"
 NOT_PLUGGED_IN = "not plugged in"
@@ -37,29 +35,30 @@ class PortGuard:
     def __init__(
         self, config: PortConfig, known: KnownDevices, quarantine: PortQuarantine | None = None
     ) -> None:
-        self._id = config.id
         self._source = config.source
-        self._own = config.device
-        self._known = known
         self._quarantine = quarantine
-        self._refused: PhysicalDevice | None = None
-        name = parse_usb_name(self._source) if self._source.lower().startswith(_USB) else None
-        self._name = name
-        # Who names a device by its serial number means it in any socket.
-        self._goes_by_number = bool(name and name.serial_number and not name.socket)
+        is_usb_name = self._source.lower().startswith(_USB)
+        self._name = name = parse_usb_name(self._source) if is_usb_name else None
+        self._own = OwnDevice(
+            config.id,
+            known,
+            service="serial-svc",
+            kind="port",
+            fixed=config.device,
+            in_any_socket=bool(name and name.serial_number and not name.socket),
+        )
 
     def expected(self) -> PhysicalDevice | None:
         """Return which device the port has; None if it has had none, or no USB device."""
-        return self._own or self._known.expected(self._id)
+        return self._own.expected()
 
     def locate(self) -> str:
         """Return the path of the device that a `usb:` source means; raises DeviceError."""
         if self._name is None:
             return self._source
-        devices = list_serial_devices()
-        expected = self.expected()
+        devices, expected = list_serial_devices(), self.expected()
         own = [each for each in devices if each.identity == expected]
-        if self._own is not None and not own:
+        if self._own.is_fixed and not own:
             raise DeviceAbsentError(f"{expected}: {NOT_PLUGGED_IN}")
         return own[0].path if own else path_of(self._name, devices)
 
@@ -74,20 +73,16 @@ class PortGuard:
         """Raise DeviceError unless what is open is the port's device, which it is from now on."""
         if self._quarantine is not None and descriptor is not None:
             self._quarantine.admit_open(descriptor)
-        found = _device_at(path) if descriptor is None else physical_device_at(descriptor)
-        if found is None and descriptor is not None:
-            found = _device_at(path)
+        found = physical_device_at(descriptor) if descriptor is not None else None
+        found = found or _listed_at(path)
         if why := self._why_not(path, found):
             raise DeviceError(why)
-        self._refused = None
-        if found is not None and self._own is None and found != self.expected():
-            self._known.record(self._id, found)
-            log.info("port '%s' has the device %s from now on", self._id, found)
+        self._own.opened(found)
 
     def why_absent(self, plugged_in: Sequence[SerialDeviceFound]) -> str:
         """Return why there is nothing to open, empty if there is or only opening can tell."""
-        if self._own is not None:
-            there = any(each.identity == self._own for each in plugged_in)
+        if self._own.is_fixed:
+            there = any(each.identity == self.expected() for each in plugged_in)
             return "" if there else NOT_PLUGGED_IN
         if self._name is not None:
             return self._why_none_of([each for each in plugged_in if self._name.matches(each)])
@@ -104,31 +99,9 @@ class PortGuard:
         return "" if "" in reasons else reasons[0]
 
     def _why_not(self, path: str, found: PhysicalDevice | None) -> str:
-        """Return why the port may not have that device, empty if it may."""
-        if self._own is None and self._known.is_unreadable(self._id):
-            return (
-                f"nobody can tell which device this port had; look at what is plugged in, then "
-                f"`serial-svc devices forget {self._id}` lets it take that"
-            )
-        expected = self.expected()
-        if expected is None:
-            return self._why_ambiguous(path, found)
-        if found is not None and self._is_same(expected, found):
-            return ""
-        self._say(path, found, expected)
-        return self._refusal(path, found, expected)
-
-    def _is_same(self, expected: PhysicalDevice, found: PhysicalDevice) -> bool:
-        if self._goes_by_number:
-            return expected.without_socket == found.without_socket
-        return expected == found
-
-    def _refusal(self, path: str, found: PhysicalDevice | None, expected: PhysicalDevice) -> str:
-        what = f"{path} is another device ({found or 'no USB device'})"
-        remedy = "plug that one in there"
-        if self._own is None:
-            remedy += f", or let the port take the new one: `serial-svc devices forget {self._id}`"
-        return f"refused: {what}; this port's is {expected}: {remedy}"
+        if why := self._own.why_not(path, found):
+            return why
+        return self._why_ambiguous(path, found) if self.expected() is None else ""
 
     def _why_ambiguous(self, path: str, found: PhysicalDevice | None) -> str:
         """Return why a link must not decide which device a port has, empty if it does not."""
@@ -138,25 +111,18 @@ class PortGuard:
         twins = [e for e in list_serial_devices() if e.identity.without_socket == make]
         if len(twins) < 2:
             return ""
-        names = " or ".join(sorted(usb_name_of(each.identity) for each in twins))
-        return (
-            f"refused: {len(twins)} devices share the link {path}; name one by its socket: {names}"
-        )
-
-    def _say(self, path: str, found: PhysicalDevice | None, expected: PhysicalDevice) -> None:
-        if found is not None and found != self._refused:
-            self._refused = found
-            log.warning(
-                "port '%s' refused %s at %s: its own is %s", self._id, found, path, expected
-            )
+        count, names = len(twins), " or ".join(sorted(usb_name_of(e.identity) for e in twins))
+        return f"refused: {count} devices share the link {path}; name one by its socket: {names}"
 
 
 def _device_at(path: str) -> PhysicalDevice | None:
-    """Return the device behind a path, also where the system has no /sys but lists devices."""
+    return physical_device_at(path) or _listed_at(path)
+
+
+def _listed_at(path: str) -> PhysicalDevice | None:
+    """Return the device that is listed at a path: of a system without /sys."""
     if "://" in path:
         return None
-    if (found := physical_device_at(path)) is not None:
-        return found
     names = {os.path.normcase(path), os.path.normcase(os.path.realpath(path))}
     listed = (each for each in list_serial_devices() if os.path.normcase(each.path) in names)
     return next((each.identity for each in listed), None)
