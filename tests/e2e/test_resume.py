@@ -16,6 +16,7 @@ import pytest
 from fakes.exchange import OneWay
 from fakes.exchange_rig import read, rig
 from fakes.network import Network
+from fakes.processes import run
 
 
 def test_a_connection_that_is_killed_again_and_again_costs_no_byte(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def report(kills: int, size: int, took_s: float, resumed: list[dict[str, Any]]) 
 
 
 def test_a_connection_that_falls_silent_costs_no_byte(tmp_path: Path) -> None:
-    with rig(tmp_path) as made:
+    with rig(tmp_path, more_config='link_loss = "continue"\n') as made:
         there = OneWay(made.program, made.device, 500_000, seed=1)
         back = OneWay(made.device, made.program, 500_000, seed=2)
         for way in (there, back):
@@ -86,7 +87,7 @@ def test_a_connection_that_falls_silent_costs_no_byte(tmp_path: Path) -> None:
 
 
 def test_a_program_waits_while_the_link_is_away_and_goes_on_after_it(tmp_path: Path) -> None:
-    with rig(tmp_path) as made:
+    with rig(tmp_path, more_config='link_loss = "continue"\n') as made:
         made.network.refuse()
         made.network.cut()
         made.wait_for("lost", 1)
@@ -114,8 +115,14 @@ def test_a_program_whose_session_is_over_is_told_and_hung_up(tmp_path: Path) -> 
             os.write(made.program, b"more")
         made.network.heal()
         made.wait_for("connected", 2)
+        made.wait_for("held", 1)
         assert len(made.events("hung_up")) == 1
         with reopened(tmp_path) as program:
+            os.write(program, b"behind the hole\n")
+            made.wait_for("refused", 1)
+            rearm = ["bridge", "stop", "--rearm", "--target", made.target]
+            assert run(rearm, tmp_path)[0] == 0
+            made.wait_for("released", 1)
             os.write(program, b"anew\n")
             assert read(made.device, 5) == b"anew\n"
 

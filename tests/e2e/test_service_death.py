@@ -9,7 +9,7 @@ from fakes.job_rig import Job, until
 from fakes.machine import Machine, simulated_machine
 from fakes.processes import Process, run, running, serial_service
 
-DOOR = b"\x84"
+DOOR, RESET = b"\x84", b"\x18"
 # One line keeps the machine busy for minutes, so that the service's death does not stop it.
 JOB = ["M4 S1000", *(f"G1 X{300 + n} Y{n} F60" for n in range(40))]
 NOTES = Path(".local/state/usbshare/serial-svc/active-0")
@@ -50,10 +50,17 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
             until(lambda: not burns(machine), "the beam to be off")
             program, _, rest = machine.received().partition(DOOR)
             assert "\n".join([*JOB, ""]).encode().startswith(program)
-            assert rest == b""
-            code, output = run(["bridge", "send", "--target", target, "?"], tmp_path)
+            assert rest.strip(b"?") in (b"", RESET)
+            service.wait_for("reset the machine of a lost job")
+            assert machine.received().partition(DOOR)[2].strip(b"?") == RESET
+            command = ["bridge", "send", "--target", target]
+            code, output = run([*command, "G1 X9 F60"], tmp_path)
+            assert code != 0
+            assert "has lost a job" in output
+            assert run(["bridge", "stop", "--rearm", "--target", target], tmp_path)[0] == 0
+            code, output = run([*command, "?"], tmp_path)
             assert code == 0, output
-            assert "<Door" in output or "<Hold" in output
+            assert "<Idle" in output
 
 
 def test_a_machine_that_rests_is_left_alone_by_the_next_service(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ import pytest
 
 from fakes.footprint import Footprint, footprint
 from fakes.job_rig import open_port, until
-from fakes.processes import Process, running, serial_service
+from fakes.processes import Process, run, running, serial_service
 from fakes.serial_device import Acknowledging, SerialDevice
 
 WARM_UP = 3
 IS_OPEN = "port 'laser' is open"
 MEMORY_GROWTH = 1.05
+DOOR, RESET = b"\x84", b"\x18"
 
 
 def answered(port: int, line: bytes) -> bool:
@@ -54,10 +55,17 @@ def unplug_often(home: Path, times: int) -> None:
         config.write_text(f'[ports.laser]\nsource = "{device.link}"\nprofile = "grbl"\n')
         vcom = home / "COM10"
         with serial_service(home, "--config", str(config)) as (service, target):
+
+            def rearm() -> None:
+                command = ["bridge", "stop", "--rearm", "--target", target]
+                assert run(command, home)[0] == 0
+
             arguments = ["bridge", "--target", target, "--vcom", str(vcom), "--json"]
             with running(arguments, home) as bridge:
                 bridge.wait_for('"ready"')
-                before = cycle_often(device, vcom, bridge, times, lambda: take(service, bridge))
+                before = cycle_often(
+                    device, vcom, bridge, times, lambda: take(service, bridge), rearm
+                )
                 after = take(service, bridge)
     for name, first, last in zip(("service", "bridge"), before, after, strict=True):
         print(f"{name} after {WARM_UP} and {times} cycles: {first}, {last}")
@@ -76,6 +84,7 @@ def cycle_often(
     bridge: Process,
     times: int,
     measure: Callable[[], tuple[Footprint, Footprint]],
+    rearm: Callable[[], None],
 ) -> tuple[Footprint, Footprint]:
     """Pull and plug; returns what the processes held after the first cycles."""
     warm = measure()
@@ -93,9 +102,12 @@ def cycle_often(
         seen, opened = len(device.received), bridge.output.count(IS_OPEN)
         device.plug_in()
         until(lambda: bridge.output.count(IS_OPEN) > opened, "the device is open again")  # noqa: B023
+        until(lambda: RESET in device.received[seen:], "the machine of the lost job is reset")  # noqa: B023
+        rearm()
         os.close(reopened(vcom, b"(fresh %d)\n" % number))
-        stale = bytes(device.received[seen:])
-        assert stale.startswith(b"(fresh %d)" % number), stale[:80]
+        stale, _, rest = bytes(device.received[seen:]).partition(RESET)
+        assert stale.replace(b"?", b"") == DOOR
+        assert rest.startswith(b"(fresh %d)" % number), rest[:80]
     return warm
 
 

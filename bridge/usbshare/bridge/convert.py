@@ -12,6 +12,7 @@ from usbshare.bridge import messages as m
 from usbshare.common.credit import Credit
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
 from usbshare.common.profiles import AUTO, BY_NAME, Priority
+from usbshare.common.wire_time import duration
 from usbshare.serial.v1 import serial_pb2 as pb
 
 _PARITIES = {
@@ -115,6 +116,8 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         latch=_latch(port.latch) if port.HasField("latch") else None,
         stop_bytes=_name(pb.StopBytes, port.stop_bytes, "STOP_BYTES_"),
         sees_gcode=port.sees_gcode,
+        hold=_hold(port.hold) if port.HasField("hold") else None,
+        machine_state=port.machine_state,
     )
 
 
@@ -136,6 +139,19 @@ def _latch(latch: pb.Latch) -> m.RemoteLatch:
         reason=latch.reason,
         at=latch.begin_time.ToDatetime(UTC),
         epoch=latch.epoch,
+        release=_name(pb.Release, latch.release, "RELEASE_"),
+    )
+
+
+def _hold(hold: pb.Hold) -> m.Hold:
+    return m.Hold(
+        cause=_name(pb.HoldCause, hold.cause, "HOLD_CAUSE_"),
+        who=hold.who,
+        at=hold.begin_time.ToDatetime(UTC),
+        release=_name(pb.Release, hold.release, "RELEASE_"),
+        waiting_bytes=hold.waiting_bytes,
+        waiting_age_s=_seconds(hold.waiting_age) if hold.HasField("waiting_age") else None,
+        reason=hold.reason,
     )
 
 
@@ -214,6 +230,8 @@ _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {
     m.Flush: _flush,
     m.Heartbeat: _heartbeat,
     m.Acknowledge: lambda _: pb.SessionRequest(),
+    m.Waiting: lambda e: pb.SessionRequest(waiting=pb.Waiting(bytes=e.size, age=duration(e.age_s))),
+    m.Lost: lambda e: pb.SessionRequest(lost=pb.Lost(bytes=e.size)),
     m.Goodbye: lambda _: pb.SessionRequest(close=pb.Close()),
 }
 

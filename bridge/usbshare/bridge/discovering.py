@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from usbshare.bridge import port_condition
 from usbshare.bridge.messages import RemotePort
 from usbshare.common.discovery.counters import SourceStats
 from usbshare.common.discovery.instance import Entry, Instance, Source
@@ -183,10 +184,11 @@ def _ports(each: Sight) -> str:
 
 
 def _use(port: RemotePort) -> str:
+    condition = port_condition.short(port)
     if port.holder:
-        return f"{port.id} held by {port.holder}"
-    if port.latched:
-        return f"{port.id} latched"
+        return f"{port.id} held by {port.holder}" + (f" ({condition})" if condition else "")
+    if condition:
+        return f"{port.id} {condition}"
     return f"{port.id} {'free' if port.state in _FREE else port.state}"
 
 
@@ -195,6 +197,7 @@ def _port(port: RemotePort) -> dict[str, Any]:
         "id": port.id,
         "state": port.state,
         "latched": port.latched,
+        **port_condition.fields(port),
         "holder": port.holder,
         "observers": port.observers,
     }

@@ -11,7 +11,10 @@ from usbshare.bridge.messages import Heartbeat
 
 
 class Heartbeats:
-    """Makes the heartbeats of one session after another and knows which are not answered yet."""
+    """Makes the heartbeats of one session after another and knows which are not answered yet.
+
+    `heard_at` is when one was answered last.
+    """
 
     def __init__(self, latency: Latency, clock: Callable[[], float]) -> None:
         self._latency = latency
@@ -19,10 +22,12 @@ class Heartbeats:
         self._sent: dict[int, float] = {}
         self._last = 0
         self._awaited: tuple[int, asyncio.Future[None]] | None = None
+        self.heard_at = 0.0
 
     def begin(self) -> None:
         """Begin a session: what was not answered before never will be."""
         self._sent.clear()
+        self.heard_at = self._clock()
 
     async def run(
         self, send: Callable[[Heartbeat], None], interval_s: float, timeout_s: float
@@ -42,6 +47,7 @@ class Heartbeats:
 
     def answered(self, beat: int) -> None:
         """Note an answer."""
+        self.heard_at = self._clock()
         sent_at = self._sent.pop(beat, None)
         if sent_at is not None:
             self._latency.add(self._clock() - sent_at)

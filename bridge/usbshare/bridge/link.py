@@ -252,18 +252,18 @@ class Link:
             self._abandon("the service took up what is not ours")
             raise LinkLostError("the service took up what is not ours")
         accepted, resent = (opened.accepted_offset, opened.accepted_commands), 0
-        if not (self._departure.is_quiet and upstream.has_sent(accepted[0], port.epoch)):
-            resent = upstream.resume(*accepted, epoch=port.epoch, profile=port.profile)
+        epoch, age_s = port.epoch, self._clock() - self._beats.heard_at
+        if not (self._departure.is_quiet and upstream.has_sent(accepted[0], epoch)):
+            resent = upstream.resume(*accepted, epoch=epoch, profile=port.profile, age_s=age_s)
         if self._stream is not None:
             stream.taken_offset = self._stream.taken_offset
         return Resumed(self._resumption.away_s(self._clock()), resent)
 
     def _begin(self, stream: SessionStream, opened: OpenedEvent) -> Loss | None:
-        """Begin a new session; returns what the end of the one before cost."""
-        loss = None
-        missed = opened.data_offset - self._received_offset
-        if self._has_stood and (missed or self._resumption.is_pending):
-            dropped = self._upstream.lose() if self._resumption.is_pending else 0
+        """Begin a new session without what waits, however old that is; returns what was lost."""
+        loss, missed = None, opened.data_offset - self._received_offset
+        dropped = self._upstream.lose() if self._has_stood else 0
+        if self._has_stood and (missed or dropped or self._resumption.is_pending):
             why = opened.not_resumed_reason or "it is a new session"
             loss = Loss(dropped, missed if missed >= 0 else None, why)
         self._upstream.begin(epoch=opened.port.epoch, profile=opened.port.profile)

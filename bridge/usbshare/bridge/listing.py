@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from usbshare.bridge import stop_coverage
+from usbshare.bridge import port_condition, stop_coverage
 from usbshare.bridge.inventory import CameraItem, Item
 from usbshare.bridge.messages import RemotePort
 
@@ -43,7 +43,7 @@ def _row(item: Item | CameraItem) -> Sequence[str]:
 def _port_cells(item: Item) -> Sequence[str]:
     port = item.port
     auto = " (auto)" if port.configured_profile == "auto" else ""
-    state = f"{port.state}, latched" if port.latched else port.state
+    state = ", ".join(filter(None, (port.state, port_condition.short(port))))
     holder = port.holder or "-"
     watchers = f" +{port.observers} observing" if port.observers else ""
     return (
@@ -118,4 +118,5 @@ def _port_object(item: Item) -> dict[str, Any]:
         "epoch": port.epoch,
         "latched": port.latched,
         **stop_coverage.fields(port),
+        **port_condition.fields(port),
     }

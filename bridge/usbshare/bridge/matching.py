@@ -85,7 +85,7 @@ def facts_of(port: RemotePort, host_names: Sequence[str]) -> Facts:
         "serial": (port.serial_number,),
         "socket": (port.usb_socket,),
         "description": (port.description or port.device or port.source,),
-        "state": (port.state, "latched") if port.latched else (port.state,),
+        "state": _states(port),
         "holder": (port.holder,),
         "profile": (port.profile.name,),
     }
@@ -101,6 +101,11 @@ def facts_of_camera(camera: RemoteCamera, host_names: Sequence[str]) -> Facts:
         "description": (camera.name or camera.source,),
         "state": (camera.state.value,),
     }
+
+
+def _states(port: RemotePort) -> Sequence[str]:
+    states = (port.state, "latched" if port.latched else "", "held" if port.hold else "")
+    return tuple(filter(None, states))
 
 
 def _hex(number: int | None) -> str:

@@ -78,6 +78,21 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits here after the session was taken up again; `age_s`: the oldest of it."""
+
+    size: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Bytes of a program that were given up before the session began."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The clean end of a session."""
 
@@ -91,8 +106,26 @@ Message = (
     | Flush
     | Heartbeat
     | Acknowledge
+    | Waiting
+    | Lost
     | Goodbye
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A machine, or what waits for it, that does not go on; causes as in serial.proto, in words.
+
+    `at` is UTC; `waiting_age_s` is None where nobody told.
+    """
+
+    cause: str
+    who: str
+    at: datetime
+    release: str
+    waiting_bytes: int = 0
+    waiting_age_s: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +137,7 @@ class RemoteLatch:
     reason: str
     at: datetime
     epoch: int
+    release: str = ""
 
     def __str__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
@@ -136,6 +170,8 @@ class RemotePort:
     sees_gcode: bool = False
     latch: RemoteLatch | None = None
     usb_socket: str = ""
+    hold: Hold | None = None
+    machine_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from usbshare.bridge import stop_coverage
+from usbshare.bridge import port_condition, stop_coverage
 from usbshare.bridge.link import Link
 from usbshare.bridge.messages import (
     Configure,
@@ -32,8 +32,6 @@ from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.common.line import LineSettings
-
-HELD = "the machine is held: send ~ from your program or run `usbshare-bridge stop --resume`"
 
 
 class Relay:
@@ -78,6 +76,8 @@ class Relay:
             sent_bytes=self._sent_bytes,
             received_bytes=self._received_bytes,
             lost_bytes=self._lost_bytes + self._upstream.dropped_realtime_bytes,
+            condition=port_condition.short(self.remote) if self.remote else "",
+            **(port_condition.fields(self.remote) if self.remote else {}),
         )
 
     # The program's side.
@@ -185,6 +185,7 @@ class Relay:
         is_hung_up = loss is not None and loss.program_bytes > 0
         if before is not None and before.epoch != opened.port.epoch and not is_hung_up:
             self._hang_up(_why_fenced(opened.port))
+        self._tell_condition(before, opened.port)
 
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
         """Tell that the session goes on; nothing of the program was lost, unless a stop came."""
@@ -195,16 +196,21 @@ class Relay:
         text = f"session resumed after {resumed.away_s:.1f} s"
         if resumed.resent_bytes:
             text += f": {resumed.resent_bytes} bytes of the program are sent again"
-        if opened.port.held:
-            text += f"; {HELD}"
+        waiting = self._upstream.waiting_bytes
+        if waiting:
+            text += f"; {waiting} bytes of the program wait here"
         self._reporter.event(
             "resumed",
             text,
             away_s=round(resumed.away_s, 3),
             resent_bytes=resumed.resent_bytes,
+            waiting_bytes=waiting,
             held=opened.port.held,
         )
+        was_held = self.remote is not None and self.remote.hold == opened.port.hold
         self._port_changed(opened.port)
+        if opened.port.hold is not None and was_held:  # again: the person must know it now
+            self._tell_condition(None, opened.port)
 
     def link_data(self, event: DataEvent) -> None:
         """Give bytes to the program; what it does not take waits, and is not acknowledged."""
@@ -336,12 +342,17 @@ class Relay:
         voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         if voided:
             self._lose(voided, "what the program wrote before the stop or loss is void")
-        if before is not None and before.epoch != port.epoch:
+        if (
+            before is not None
+            and before.epoch != port.epoch
+            and not self._is_own_loss(port, voided)
+        ):
             self._hang_up(_why_fenced(port))
         self._tell_stop_bytes(before, port)
+        self._tell_condition(before, port)
         if before is None or (before.state, before.latched) == (port.state, port.latched):
             return
-        latch = ", latched by a stop" if port.latched else ""
+        latch = ", latched" if port.latched else ""
         reason = f": {port.reason}" if port.reason else ""
         self._reporter.event(
             "port", f"port '{port.id}' is {port.state}{latch}{reason}", state=port.state
@@ -353,6 +364,22 @@ class Relay:
         text = stop_coverage.sentence(port)
         if text and text != told:
             self._reporter.event("stop_bytes", text, **stop_coverage.fields(port))
+
+    def _is_own_loss(self, port: RemotePort, voided: int) -> bool:
+        """Return whether the port was latched for what was lost here: that has hung up already."""
+        is_lost = port.latch is not None and port.latch.cause == "job lost"
+        return is_lost and self._upstream.untold_loss > 0 and not voided
+
+    def _tell_condition(self, before: RemotePort | None, port: RemotePort) -> None:
+        """Tell what is held or latched, once it is, and once it is not any more."""
+        if port.latched:
+            self._upstream.loss_is_known()
+        was = (before.hold, before.latch) if before is not None else (None, None)
+        if was == (port.hold, port.latch):
+            return
+        name = "held" if port.hold or port.latch else "released"
+        text = port_condition.sentences(port) or "nothing is held any more"
+        self._reporter.event(name, text, **port_condition.fields(port))
 
     def _limit_reading(self) -> None:
         room = self._upstream.room
@@ -372,9 +399,7 @@ class Relay:
 
 def _why_fenced(port: RemotePort) -> str:
     if port.latched:
-        by = f" by {port.latch}" if port.latch is not None else ""
-        remedy = "`usbshare-bridge stop --rearm` releases it"
-        return f"an emergency stop{by} has latched the port; {remedy}"
+        return port_condition.sentences(port)
     if port.state != "open":
         return f"the device is gone{': ' + port.reason if port.reason else ''}"
     return "a stop or a lost session has ended what its program was doing"

@@ -12,7 +12,7 @@ from usbshare.bridge.latency import LatencySummary
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything worth a glance."""
+    """Everything worth a glance; `condition` is what is held or latched, in a few words."""
 
     state: str
     target: str
@@ -24,6 +24,10 @@ class Status:
     sent_bytes: int
     received_bytes: int
     lost_bytes: int
+    condition: str = ""
+    held: dict[str, Any] | None = None
+    latch: dict[str, Any] | None = None
+    machine_state: str = ""
 
 
 class Reporter(Protocol):
@@ -98,6 +102,7 @@ def _line(status: Status) -> str:
     latency = f"{status.latency} ms now/min/avg/max" if status.latency else "no beat yet"
     parts = [
         f"{status.port} at {status.target}: {status.state}",
+        *([status.condition.upper()] if status.condition else []),
         latency,
         f"queue {status.queue_commands}",
         f"{status.sent_bytes} B out",

@@ -87,6 +87,8 @@ async def _name_of(client: StopCalls, port_id: str) -> str:
 
 
 def _what_was_done(action: StopAction, report: StopReport) -> str:
+    if action is StopAction.RESUME and not report.sent:
+        return "what was held goes on; the profile has no bytes to resume the machine with"
     sent = f"sent {_shown(report.sent)}" if report.sent else NOTHING_SENT
     if action is not StopAction.EMERGENCY_STOP:
         return sent

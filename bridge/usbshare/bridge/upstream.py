@@ -18,9 +18,11 @@ from usbshare.bridge.messages import (
     Goodbye,
     Heartbeat,
     HoldBreak,
+    Lost,
     Message,
     SendCommand,
     SendRealtime,
+    Waiting,
 )
 from usbshare.bridge.realtime_lane import Overtaking, RealtimeLane, Unit, in_messages, units_of
 from usbshare.common.credit import Credit
@@ -51,6 +53,7 @@ class Upstream:
         self._reset_number = 0
         self._in_flight = InFlight()
         self._answered_id = 0
+        self.untold_loss = 0
         self._profile = RAW
         self._epoch = 0
         self.begin(epoch=0, profile=RAW)
@@ -69,6 +72,8 @@ class Upstream:
         self._credit = Credit(0, 0, 0)
         self._void_offset: int | None = None
         self._go_on(0, 0, epoch, profile)
+        if self.untold_loss:
+            self._urgent.append(Lost(self.untold_loss))
 
     def lose_link(self) -> None:
         """Keep everything for `resume` but what has its time: polls, overrides, signs of life.
@@ -90,12 +95,19 @@ class Upstream:
         return accepted_offset == self._sent_offset and epoch == self._epoch
 
     def resume(
-        self, accepted_offset: int, accepted_commands: int, *, epoch: int, profile: Profile
+        self,
+        accepted_offset: int,
+        accepted_commands: int,
+        *,
+        epoch: int,
+        profile: Profile,
+        age_s: float = 0.0,
     ) -> int:
         """Go on with a session that has what was sent before the offset; the rest goes again.
 
-        Returns how many bytes that is. Real-time bytes that waited are dropped: one that stops or
-        starts a machine must not come late.
+        Returns how many bytes that is. What waits, `age_s` at most, is told before it goes.
+        Real-time bytes that waited are dropped: one that stops or starts a machine must not come
+        late.
         """
         again = self._in_flight.beyond(accepted_offset)
         self._in_flight.clear()
@@ -107,6 +119,7 @@ class Upstream:
         if self._void_offset is not None and accepted_offset <= self._void_offset:
             self._void_offset = accepted_offset
             self._urgent.append(Flush(0, received=False, written=True))
+        self._urgent.append(Waiting(self._waiting_bytes, age_s))
         return 0 if is_void else size
 
     @property
@@ -140,11 +153,16 @@ class Upstream:
         Of a G-code program the rest of a line so cut is void too, as it comes.
         """
         in_doubt = self.unconsumed_bytes + self.discard()
+        self.untold_loss += in_doubt
         self._sent_offset = self._credit.consumed_offset
         self._in_flight.clear()
         cut = in_doubt > 0 and self._last_byte != b"\n"
         self._skips_line = cut and self._profile.speaks_gcode
         return in_doubt
+
+    def loss_is_known(self) -> None:
+        """Note that the service refuses programs: it knows of what was lost."""
+        self.untold_loss = 0
 
     def program_came(self) -> None:
         """Begin at the start of a line: a new program does not end that of the one before."""

@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from usbshare.bridge.checkup.reach import judge_skew
 from usbshare.bridge.checkup.service import judge_line, judge_state, shown_settings
 from usbshare.bridge.checkup.speed import counting_rate, judge_rates, judge_times, waiting_rate
 from usbshare.bridge.loopback_address import LoopbackAddress
+from usbshare.bridge.messages import Hold
 from usbshare.common.channel import Target
 from usbshare.common.checkup import Verdict
 from usbshare.common.discovery.settings import DiscoveryTable
@@ -140,7 +141,8 @@ def test_a_port_that_the_bridge_here_holds_is_a_warning_only() -> None:
 
 
 def test_a_port_where_a_lost_job_waits_is_warned_of() -> None:
-    found = judge_state(replace(REMOTE, held=True), TARGET, is_own=False)
+    hold = Hold("link loss", "link-loss policy", datetime.now(UTC), "resume")
+    found = judge_state(replace(REMOTE, held=True, hold=hold), TARGET, is_own=False)
     assert found.verdict is Verdict.WARNING
     assert "`usbshare-bridge stop --resume --target laser:50051 --port laser`" in found.remedy
 

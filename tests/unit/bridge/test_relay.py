@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -15,18 +16,21 @@ from usbshare.bridge.messages import (
     DataEvent,
     Flush,
     GapEvent,
+    Hold,
     HoldBreak,
     LinesEvent,
     Message,
     OpenedEvent,
     OperationEvent,
     PortEvent,
+    RemoteLatch,
     RemotePort,
     ResultEvent,
     SendCommand,
     SendRealtime,
     SetLines,
     SettingsEvent,
+    Waiting,
 )
 from usbshare.bridge.realtime_lane import Overtaking
 from usbshare.bridge.relay import Relay
@@ -35,6 +39,8 @@ from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.common.profiles import AUTO, GCODE, GRBL, RAW
+
+SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Port:
@@ -298,11 +304,47 @@ def test_a_resumed_session_goes_on_with_what_the_program_has_not_read(bench: Ben
 def test_a_resumed_session_tells_what_was_sent_again_and_that_the_machine_is_held(
     bench: Bench,
 ) -> None:
-    bench.resume(replace(REMOTE, held=True))
-    name, text = bench.reporter.events[-1]
-    assert name == "resumed"
-    assert text.startswith("session resumed after 1.2 s: 7 bytes of the program are sent again")
-    assert "usbshare-bridge stop --resume" in text
+    hold = Hold("link loss", "link-loss policy", SINCE, "resume", 7, 1.2)
+    bench.resume(replace(REMOTE, held=True, hold=hold))
+    names = [name for name, _ in bench.reporter.events]
+    assert names[-2:] == ["resumed", "held"]
+    (_, resumed), (_, held) = bench.reporter.events[-2:]
+    assert resumed.startswith("session resumed after 1.2 s: 7 bytes of the program are sent again")
+    assert "7 bytes wait, up to 1.2 s old" in held
+    assert "usbshare-bridge stop --resume" in held
+    assert bench.relay.status("laser", "connected").condition == "held: link lost"
+
+
+def test_a_hold_is_told_when_it_comes_when_it_is_of_another_kind_and_when_it_ends(
+    bench: Bench,
+) -> None:
+    told = []
+    for hold in (
+        Hold("program", "usbshare://site/ann", SINCE, "resume"),
+        Hold("alarm", "the machine", SINCE, "machine", reason="Alarm"),
+        None,
+        None,
+    ):
+        bench.relay.link_event(PortEvent(replace(REMOTE, hold=hold)))
+        told.append(bench.reporter.events[-1])
+    assert [name for name, _ in told] == ["held", "held", "released", "released"]
+    assert "by usbshare://site/ann" in told[0][1]
+    assert "$X" in told[1][1]
+    assert len([name for name, _ in bench.reporter.events if name == "released"]) == 1
+
+
+def test_a_lost_job_is_told_with_what_releases_it_and_need_not_be_told_to_the_service(
+    bench: Bench,
+) -> None:
+    bench.upstream.untold_loss = 26
+    latch = RemoteLatch("job lost", "usbshare://site/ann", "26 bytes", SINCE, 2, "rearm or reset")
+    bench.relay.link_event(PortEvent(replace(REMOTE, latched=True, latch=latch, epoch=2)))
+    (text,) = [text for name, text in bench.reporter.events if name == "held"]
+    assert "26 bytes" in text
+    assert "usbshare-bridge stop --rearm" in text
+    assert "reset from the program" in text
+    assert bench.upstream.untold_loss == 0
+    assert bench.relay.status("laser", "connected").condition == "job lost"
 
 
 def test_a_stop_while_the_session_was_lost_hangs_up(bench: Bench) -> None:
@@ -310,7 +352,7 @@ def test_a_stop_while_the_session_was_lost_hangs_up(bench: Bench) -> None:
     bench.relay.program_wrote(b"G1 X100 S900\n")
     bench.resume(replace(REMOTE, epoch=2, latched=True))
     assert bench.port.hang_ups == 1
-    assert bench.sent() == []
+    assert bench.sent() == [Waiting(0, 0.0)]
     assert bench.relay.status("laser", "connected").lost_bytes == 13
 
 
@@ -344,7 +386,7 @@ def test_a_new_epoch_drops_what_the_program_wrote_before(bench: Bench) -> None:
     bench.relay.program_wrote(b"G0 X1\n")
     bench.relay.link_event(PortEvent(replace(REMOTE, epoch=2, latched=True)))
     assert bench.upstream.waiting_bytes == 0
-    assert "latched by a stop" in bench.reporter.events[-1][1]
+    assert "latched" in bench.reporter.events[-1][1]
 
 
 def test_refused_bytes_are_told(bench: Bench) -> None:

@@ -14,10 +14,12 @@ from usbshare.bridge.messages import (
     Flush,
     Goodbye,
     Heartbeat,
+    Lost,
     Message,
     SendCommand,
     SendRealtime,
     SetLines,
+    Waiting,
 )
 from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.common.credit import Credit
@@ -37,6 +39,11 @@ def upstream(credit: Credit = PLENTY, *, grbl: bool = False) -> Upstream:
 
 
 def taken(from_: Upstream, now: float = NOW) -> list[Message]:
+    """Return all that goes but what is told of waiting and lost bytes."""
+    return [each for each in all_taken(from_, now) if not isinstance(each, Waiting | Lost)]
+
+
+def all_taken(from_: Upstream, now: float = NOW) -> list[Message]:
     messages = []
     while from_.wait_s(now) == 0:
         messages.append(from_.take(now))
@@ -232,6 +239,45 @@ def test_what_a_lost_session_did_not_get_goes_again_before_what_waits() -> None:
         SendCommand(2, 6, b"G0 X2\n", epoch=3),
         SendCommand(3, 12, b"G0 X3\n", epoch=3),
     ]
+
+
+def test_what_waits_is_told_before_any_of_it_goes() -> None:
+    up = upstream()
+    up.add_program(b"G0 X1\n")
+    assert len(taken(up)) == 1
+    up.add_program(b"G0 X2\n")
+    up.lose_link()
+    up.add_program(b"G0 X3\n")
+    up.resume(0, 0, epoch=3, profile=RAW, age_s=7.5)
+    up.credit(PLENTY)
+    first, *rest = all_taken(up)
+    assert first == Waiting(18, 7.5)
+    assert b"".join(each.data for each in rest if isinstance(each, SendCommand)) == (
+        b"G0 X1\nG0 X2\nG0 X3\n"
+    )
+
+
+def test_of_what_a_stop_has_voided_nothing_waits() -> None:
+    up = upstream()
+    up.lose_link()
+    up.add_program(b"G0 X3\n")
+    up.resume(0, 0, epoch=4, profile=RAW, age_s=7.5)
+    assert all_taken(up) == [Waiting(0, 7.5)]
+
+
+def test_what_was_lost_is_told_to_each_new_session_until_the_service_knows() -> None:
+    up = upstream()
+    up.add_program(b"G0 X1\n")
+    assert len(taken(up)) == 1
+    assert up.lose() == 6
+    for _ in range(2):
+        up.begin(epoch=3, profile=RAW)
+        up.add_program(b"G0 X2\n")
+        up.credit(PLENTY)
+        assert all_taken(up)[0] == Lost(6)
+    up.loss_is_known()
+    up.begin(epoch=3, profile=RAW)
+    assert all_taken(up) == []
 
 
 def test_what_was_consumed_is_not_kept() -> None:

@@ -9,97 +9,24 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.device import FakeDevice
+from fakes.port_bench import (
+    DOOR,
+    RESET,
+    RESUME,
+    Bench,
+    Client1,
+    lost,
+    lost_with_a_line_queued,
+    rested,
+)
 from fakes.waiting import until
-from usbshare.common.errors import PortHeldError
-from usbshare.common.line import LineSettings
+from usbshare.common.errors import DeviceError, NotSupportedError, PortHeldError
 from usbshare.common.profiles import GRBL, RAW, Profile, StopAction, StopPlan
-from usbshare.common.pump import StreamPump
 from usbshare.serial_svc import activity, admission
-from usbshare.serial_svc.attachment import Attachment
-from usbshare.serial_svc.client import Client, Command, Mode, Resumption, new_session_id
-from usbshare.serial_svc.events import CommandOutcome, CommandResult, Data, Opened, SessionEvent
+from usbshare.serial_svc.client import Resumption
+from usbshare.serial_svc.events import CommandOutcome
 from usbshare.serial_svc.link_loss import LinkLossPolicy
-from usbshare.serial_svc.port import SerialPort
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.session import Session
-
-FAST = LineSettings(baud=12_000_000)
-DOOR, RESUME, RESET = b"\x84", b"~", b"\x18"
-
-
-class Client1:
-    """A client with streams that remember what came."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.events: list[SessionEvent | None] = []
-        self.attachment = self.connect()
-        self._offset = self._number = 0
-
-    def connect(self) -> Attachment:
-        pump = StreamPump(self.session.outbox, self._take, time.monotonic)
-        self.attachment = self.session.attach(pump)
-        return self.attachment
-
-    async def send(self, data: bytes, epoch: int = 1) -> None:
-        self._number += 1
-        command = Command(self._number, None, epoch, self._offset, data)
-        self._offset += len(data)
-        await self.session.command(command)
-
-    def cut(self) -> None:
-        self.session.stream_ended(self.attachment)
-
-    def received(self) -> bytes:
-        return b"".join(e.data for e in self.events if isinstance(e, Data))
-
-    def results(self) -> list[CommandOutcome]:
-        return [e.outcome for e in self.events if isinstance(e, CommandResult)]
-
-    def opened(self) -> list[Opened]:
-        return [e for e in self.events if isinstance(e, Opened)]
-
-    async def _take(self, event: SessionEvent | None) -> None:
-        self.session.credit_due()
-        self.events.append(event)
-
-
-class Bench:
-    def __init__(self, **config: object) -> None:
-        chosen: dict[str, object] = {
-            "profile": GRBL,
-            "settings": FAST,
-            "link_timeout_s": 0.05,
-            "resume_window_s": 30.0,
-        }
-        made = PortConfig("laser", "fake", **(chosen | config))  # type: ignore[arg-type]
-        self.device = FakeDevice(FAST)
-        self.port = SerialPort(made, lambda _: self.device, time.monotonic, lambda: None)
-
-    async def open(self, name: str = "ann", resumption: Resumption | None = None) -> Client1:
-        client = Client(
-            new_session_id(),
-            f"usbshare://site/{name}",
-            name,
-            "127.0.0.1:1",
-            Mode.CONTROL,
-            only_failures=True,
-        )
-        return Client1(await self.port.open_session(client, resumption))
-
-    async def take_up(self, lost: Client1, offset: int | None = None) -> Session:
-        client = replace(lost.session.client, session_id="id-again")
-        offset = len(lost.received()) if offset is None else offset
-        session = await self.port.open_session(client, Resumption(lost.session.token, offset))
-        if session is lost.session:
-            session.last_heard = time.monotonic() + 60  # it lives from now on
-            lost.connect()
-        return session
-
-    @property
-    def written(self) -> bytes:
-        return bytes(self.device.written)
+from usbshare.serial_svc.stop.hold import HoldCause
 
 
 @pytest.fixture
@@ -107,23 +34,6 @@ async def bench() -> AsyncIterator[Bench]:
     made = Bench()
     yield made
     await made.port.close()
-
-
-async def lost(bench: Bench, client: Client1) -> None:
-    client.cut()
-    await until(lambda: bench.port.watch.is_lost)
-    await asyncio.sleep(0)  # what acts on the machine is a task that has just been made
-
-
-async def lost_with_a_line_queued(bench: Bench) -> Client1:
-    """Lose a client of whose two lines the device has taken one."""
-    client = await bench.open()
-    await client.send(b"G1 X1\n")
-    bench.device.capacity = 0
-    await client.send(b"G1 X2\n")
-    await lost(bench, client)
-    bench.device.make_room(1000)
-    return client
 
 
 async def test_a_machine_at_work_is_stopped_when_its_client_is_silent(bench: Bench) -> None:
@@ -145,12 +55,9 @@ async def test_a_machine_that_was_never_written_to_is_left_alone(bench: Bench) -
 async def test_a_machine_known_to_be_idle_is_left_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activity, "SETTLED_S", 0.0)
-    client = await bench.open()
-    await client.send(b"G1 X10\n")
-    bench.device.say(b"<Idle|MPos:0,0,0>\r\n")
+    client = await rested(bench, monkeypatch)
     await lost(bench, client)
-    assert DOOR not in bench.written
+    assert bench.written == b"G1 X10\n"
 
 
 @pytest.mark.parametrize(
@@ -194,12 +101,14 @@ async def test_a_stop_with_resume_lets_go_too(bench: Bench) -> None:
     assert bench.written.endswith(RESUME + b"G1 X2\n")
 
 
-async def test_what_is_queued_does_not_go_out_before_its_client_is_back(bench: Bench) -> None:
+async def test_a_resume_while_the_client_is_away_reaches_the_machine_alone(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
     await bench.port.stop_path.stop(StopAction.RESUME, "bob")
-    assert bench.written == b"G1 X1\n" + DOOR + RESUME
     await bench.take_up(client)
-    assert bench.written == b"G1 X1\n" + DOOR + RESUME + b"G1 X2\n"
+    assert bench.written == b"G1 X1\n" + DOOR + RESUME
+    assert bench.port.held
+    await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert bench.written == b"G1 X1\n" + DOOR + RESUME + RESUME + b"G1 X2\n"
 
 
 async def test_a_resume_without_bytes_is_not_taken_for_every_stop() -> None:
@@ -318,7 +227,7 @@ async def test_the_same_identity_takes_over_from_a_dead_stream_at_once(bench: Be
     assert client.session not in bench.port.attendance
     await until(lambda: DOOR in bench.written)
     await again.send(b"$I\n")
-    await until(lambda: bench.written.endswith(b"$I\n"))
+    assert b"$I" not in bench.written  # it is another program's machine, in the midst of a job
     await bench.port.close()
 
 
@@ -357,7 +266,7 @@ async def test_another_identity_takes_over_once_the_session_is_lost(bench: Bench
     assert client.session not in bench.port.attendance
 
 
-async def test_a_binary_line_stands_still_and_goes_on_by_itself() -> None:
+async def test_a_binary_line_stands_still_until_a_person_resumes() -> None:
     raw: Profile = RAW
     bench = Bench(profile=raw)
     client = await bench.open()
@@ -365,10 +274,149 @@ async def test_a_binary_line_stands_still_and_goes_on_by_itself() -> None:
     await client.send(b"\x00\x01")
     await lost(bench, client)
     bench.device.make_room(1000)
-    assert bench.written == b""
-    assert not bench.port.held
     await bench.take_up(client)
+    assert bench.written == b""
+    assert bench.port.held
+    record = await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert record.sent == b""
     assert bench.written == b"\x00\x01"
+    assert bench.port.describe().hold is None
+    await bench.port.close()
+
+
+async def test_a_binary_line_cannot_be_resumed_while_its_client_is_away() -> None:
+    bench = Bench(profile=RAW)
+    client = await bench.open()
+    bench.device.capacity = 0
+    await client.send(b"\x00\x01")
+    await lost(bench, client)
+    await bench.take_up(client)
+    bench.port.watch.lose("again")
+    with pytest.raises(DeviceError, match="client is away"):
+        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    await bench.port.close()
+
+
+async def test_a_raw_port_where_nothing_is_held_has_nothing_to_resume() -> None:
+    bench = Bench(profile=RAW)
+    await bench.open()
+    with pytest.raises(NotSupportedError):
+        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    await bench.port.close()
+
+
+@pytest.mark.parametrize("policy", [LinkLossPolicy.NONE, LinkLossPolicy.DOOR])
+async def test_answers_that_a_program_missed_do_not_set_it_going(policy: LinkLossPolicy) -> None:
+    bench = Bench(link_loss=policy)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await lost(bench, client)
+    before = bench.written
+    bench.device.say(b"ok\r\n")
+    await bench.take_up(client, offset=0)
+    await client.send(b"G1 X2\n")  # the program's answer to that
+    assert bench.written == before
+    assert bench.port.held
+    client.session.realtime(RESUME)
+    assert bench.written == before + RESUME + b"G1 X2\n"
+    await bench.port.close()
+
+
+async def test_a_program_that_missed_nothing_goes_on_where_the_machine_was_left_alone() -> None:
+    bench = Bench(profile=RAW)
+    client = await bench.open()
+    await client.send(b"\x00\x01")
+    await lost(bench, client)
+    await bench.take_up(client)
+    await client.send(b"\x02")
+    assert bench.written == b"\x00\x01\x02"
+    assert bench.port.describe().hold is None
+    await bench.port.close()
+
+
+async def test_an_idle_machine_is_starved_while_its_program_does_not_know_that_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "SETTLED_S", 0.0)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.device.say(b"ok\r\n<Idle|MPos:0,0,0>\r\n")
+    bench.port.watch.acknowledged(client.session, bench.port.read_offset - 1)
+    await lost(bench, client)
+    await until(lambda: bench.written == b"G1 X1\n" + DOOR)
+
+
+async def test_a_machine_idle_for_a_moment_only_may_be_between_two_lines(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "SETTLED_S", 0.0)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.rests(client)
+    await lost(bench, client)
+    await until(lambda: bench.written == b"G1 X1\n" + DOOR)
+
+
+async def test_a_program_that_is_done_goes_on_by_itself_after_a_loss(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await rested(bench, monkeypatch)
+    await lost(bench, client)
+    bench.device.say(b"<Idle|MPos:0,0,0>\r\n")  # an answer to a poll, which it missed
+    await bench.take_up(client, offset=0)
+    await client.send(b"G1 X2\n")
+    assert bench.written == b"G1 X10\nG1 X2\n"
+    assert bench.port.describe().hold is None
+
+
+async def test_what_was_written_during_a_cut_waits_also_on_an_idle_machine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await rested(bench, monkeypatch)
+    await lost(bench, client)
+    await bench.take_up(client, waiting=6)
+    await client.send(b"G1 X2\n")
+    assert bench.written == b"G1 X10\n"
+    hold = bench.port.describe().hold
+    assert hold is not None
+    assert (hold.cause, hold.waiting_bytes, hold.waiting_age_s) == (HoldCause.WAITING, 6, 7.5)
+    client.session.realtime(b"?")  # a poll resumes nothing
+    assert b"G1 X2" not in bench.written
+    client.session.realtime(RESUME)
+    assert bench.written.endswith(RESUME + b"G1 X2\n")
+    assert bench.port.describe().hold is None
+
+
+async def test_a_client_that_does_not_say_what_waits_is_held_for_a_person(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await rested(bench, monkeypatch)
+    await lost(bench, client)
+    await bench.take_up(client, waiting=None)
+    client.session.last_heard = time.monotonic() + 60
+    await client.send(b"G1 X2\n")
+    await until(lambda: bench.port.held)
+    assert bench.written == b"G1 X10\n"
+
+
+async def test_a_client_that_was_not_lost_may_say_what_waits_and_goes_on(bench: Bench) -> None:
+    bench = Bench(link_timeout_s=30.0)
+    client = await bench.open()
+    client.cut()
+    await bench.take_up(client, waiting=6)
+    await client.send(b"G1 X2\n")
+    assert bench.written == b"G1 X2\n"
+    await bench.port.close()
+
+
+async def test_where_the_policy_lets_it_go_on_nothing_waits_for_a_person() -> None:
+    bench = Bench(link_loss=LinkLossPolicy.CONTINUE)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await lost(bench, client)
+    await bench.take_up(client, waiting=6)
+    await client.send(b"G1 X2\n")
+    assert bench.written == b"G1 X1\nG1 X2\n"
     await bench.port.close()
 
 

@@ -43,19 +43,19 @@ async def test_stops_and_lost_sessions_are_scraped_and_told() -> None:
 
     await session.command(Command(1, None, port.epoch, 0, b"G1 X1\n"))
     assert samples(port)["at_work"] == 1
-    acting = port.watch.act("a test")
+    acting = port.watch.act("a test", is_at_work=True)
     port.watch.lose("a test")
     assert acting is not None
     await acting
     found = samples(port)
-    assert found["held"] == 1
+    assert found["held"] == found["machine_held"] == 1
     assert found["lost_sessions_total"] == 1
     assert found["link_loss_actions_total"] >= 1
     assert port_message(port.describe()).held
 
-    await port.stop_path.stop(StopAction.RESUME, "ann")
+    await port.stop_path.stop(StopAction.EMERGENCY_STOP, "ann")
     found = samples(port)
-    assert found["held"] == 0
+    assert found["held"] == found["machine_held"] == 0
     assert found["stop_write_time_seconds_count"] >= 2
     assert found["stop_write_time_seconds_sum"] > 0
     await port.close()

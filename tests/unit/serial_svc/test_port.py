@@ -479,7 +479,8 @@ async def test_a_lost_session_writes_nothing_more(grbl: Bench) -> None:
     session.end("lost")
     grbl.device.unsent = 0
     fresh = await grbl.open("two")
-    await grbl.send(fresh, 1, b"new\n")
+    grbl.port.stop_path.rearm("two", grbl.port.epoch)
+    await grbl.send(fresh, 1, b"new\n", epoch=grbl.port.epoch)
     await until(lambda: grbl.device.written == b"new\n")
 
 

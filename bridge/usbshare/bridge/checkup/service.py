@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from usbshare.bridge import port_condition
 from usbshare.bridge.checkup.health import HealthClient
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.choosing import at_address
@@ -68,8 +69,10 @@ def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
         look = "run `serial-svc doctor` on the host"
         return failure(f"{name} is {port.state} ({why})", f"{remedy}; {look}" if remedy else look)
     if port.latched:
+        lost = port.latch is not None and port.latch.cause == "job lost"
+        by = "refuses programs, since a job was lost" if lost else "is latched by an emergency stop"
         return failure(
-            f"{name} is latched by an emergency stop",
+            f"{name} {by}",
             f"once the machine is safe: `usbshare-bridge stop --rearm {there}`",
         )
     if port.holder and is_own:
@@ -82,9 +85,9 @@ def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
             f"{name} is held by {port.holder}",
             "end that bridge; meanwhile the port may be read with --observe",
         )
-    if port.held:
+    if port.hold is not None:
         return warning(
-            f"{name} is {port.state}, and what a lost session queued waits",
+            f"{name} is {port.state}; {port_condition.sentences(port)}",
             f"`usbshare-bridge stop --resume {there}` goes on with it, "
             f"`usbshare-bridge stop {there}` throws it away",
         )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 # A report that crossed with a command says nothing about it.
 SETTLED_S = 0.25
 LONGEST_REPORT_BYTES = 256
-_REPORT = re.compile(rb"<(\w+)[^<>]*>")
+_REPORT = re.compile(rb"<(\w+)(:\d+)?[^<>]*>")
 _FREE_BYTES = re.compile(rb"\|Bf:\d+,(\d{1,6})")
 _AT_REST = frozenset({b"Idle", b"Check", b"Sleep"})
 _AT_WORK = frozenset({b"Run", b"Hold", b"Jog", b"Home", b"Door", b"Tool", b"Queue", b"Pause"})
@@ -23,12 +23,19 @@ _NEVER = float("-inf")
 class Activity:
     """Follows one device; `is_active` may be read at any time, `on_change` is told of changes.
 
+    `on_report` gets what each report says (`Hold:0`), and when its first byte came.
+
     A machine that was believed idle and says that it works, works on what it was sent before.
     """
 
-    def __init__(self, on_change: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        on_change: Callable[[bool], None],
+        on_report: Callable[[bytes, float], None] = lambda *_: None,
+    ) -> None:
         self.is_active = False
         self._on_change = on_change
+        self._on_report = on_report
         self._written_at = _NEVER
         self._most_free_bytes = 0
         self._tail = b""
@@ -68,6 +75,7 @@ class Activity:
             self._change(active=False)
         elif not self.is_active and state in _AT_WORK and self._written_at != _NEVER:
             self._change(active=True)
+        self._on_report(state + (report[2] or b""), begun_at)
 
     def _is_empty(self, report: bytes) -> bool:
         """Tell whether the receive buffer is empty, as far as the report says ($10=2 and more)."""

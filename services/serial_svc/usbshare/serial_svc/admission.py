@@ -116,10 +116,10 @@ class Admission:
         if session.client.identity != client.identity:
             return None, "the session is another identity's"
         session.detach("the client opened another stream")
-        opened = self._opened(session)
+        opened, missed = self._opened(session), self._port.read_offset - resumption.offset
         if not session.resume(opened, resumption.offset):
             return None, "device bytes that were missed are not kept any more"
-        self._port.watch.begin(session)
+        self._port.watch.begin(session, missed)
         return session, ""
 
     async def _make_way(self, client: Client) -> None:

@@ -13,10 +13,10 @@ from usbshare.common.wire_time import duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc import events as ev
 from usbshare.serial_svc.client import Command, Mode, Resumption
+from usbshare.serial_svc.convert_holds import hold_message, latch_message
 from usbshare.serial_svc.convert_stats import queue_message
 from usbshare.serial_svc.description import Holder, PortDescription, PortState
 from usbshare.serial_svc.firmware import StopBytes
-from usbshare.serial_svc.latch import LatchCause, LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy
 from usbshare.serial_svc.operations import LineStep
 from usbshare.serial_svc.port_news import Change
@@ -108,10 +108,6 @@ _POLICIES = {
     LinkLossPolicy.STOP: pb.LINK_LOSS_POLICY_STOP,
     LinkLossPolicy.CONTINUE: pb.LINK_LOSS_POLICY_CONTINUE,
     LinkLossPolicy.NONE: pb.LINK_LOSS_POLICY_NONE,
-}
-_LATCH_CAUSES = {
-    LatchCause.EMERGENCY_STOP: pb.LATCH_CAUSE_EMERGENCY_STOP,
-    LatchCause.JOB_LOST: pb.LATCH_CAUSE_JOB_LOST,
 }
 _CHANGES = {
     Change.EXISTING: pb.PORT_CHANGE_EXISTING,
@@ -267,6 +263,7 @@ def _port_message(port: PortDescription) -> pb.Port:
         low_latency=port.low_latency,
         stop_bytes=_STOP_BYTES[port.stop_bytes],
         sees_gcode=port.sees_gcode,
+        machine_state=port.machine_state,
     )
     if port.holder is not None:
         message.holder.CopyFrom(_holder_message(port.holder))
@@ -277,20 +274,10 @@ def _port_message(port: PortDescription) -> pb.Port:
         message.usb.serial_number = usb.serial_number
         message.usb.manufacturer, message.usb.product = usb.manufacturer, usb.product
     if port.latch is not None:
-        message.latch.CopyFrom(_latch_message(port.latch))
+        message.latch.CopyFrom(latch_message(port.latch))
+    if port.hold is not None:
+        message.hold.CopyFrom(hold_message(port.hold))
     return message
-
-
-def _latch_message(record: LatchRecord) -> pb.Latch:
-    is_stop = record.cause is LatchCause.EMERGENCY_STOP
-    return pb.Latch(
-        cause=_LATCH_CAUSES[record.cause],
-        who=record.who,
-        begin_time=timestamp(record.at),
-        release=pb.RELEASE_REARM if is_stop else pb.RELEASE_REARM_OR_RESET,
-        reason=record.why,
-        epoch=record.epoch,
-    )
 
 
 def _holder_message(holder: Holder) -> pb.Holder:

@@ -12,6 +12,7 @@ from usbshare.line.physical_device import PhysicalDevice
 from usbshare.serial_svc.firmware import StopBytes
 from usbshare.serial_svc.latch import LatchRecord
 from usbshare.serial_svc.link_loss import LinkLossPolicy, policy_of
+from usbshare.serial_svc.stop.hold import Hold
 
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
@@ -76,6 +77,8 @@ class PortDescription:
     stop_bytes: StopBytes = StopBytes.OWN
     sees_gcode: bool = False
     latch: LatchRecord | None = None
+    hold: Hold | None = None
+    machine_state: str = ""
     usb_socket: str = ""
     # What others made of it, once for all to whom it is told.
     made: list[object] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -106,6 +109,8 @@ def describe(port: SerialPort, state: PortState) -> PortDescription:
         sees_gcode=port.firmware.sees_gcode,
         latch=port.latch.record,
         usb_socket=device.socket if device else "",
+        hold=port.watch.holds.current,
+        machine_state=port.watch.holds.machine_state,
     )
 
 

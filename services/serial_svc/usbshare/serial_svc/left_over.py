@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 5.0
+WHO = "serial-svc"
+_WHY = "the service died while the machine was at work"
 
 
 class LeftOver:
@@ -31,11 +33,17 @@ class LeftOver:
         self._active_ports = active_ports
         self._clock = clock
         self._profile = active_ports.profile_of(port.id) if active_ports else None
+        self._noted = (False, "")
 
-    def note(self, active: bool) -> None:
-        """Note whether the machine is at work."""
-        if self._active_ports is not None:
-            self._active_ports.note(self._port.id, self._port.profile, active=active)
+    def note_now(self) -> None:
+        """Note whether the machine is at work, or holds a lost job, where that has changed."""
+        watch, profile = self._port.watch, self._port.profile
+        active = watch.is_at_work or watch.lost_job.must_reset
+        now = (active, profile.name if active else "")
+        is_due = self._profile is None and now != self._noted  # what was found is acted on first
+        if self._active_ports is not None and is_due:
+            self._noted = now
+            self._active_ports.note(self._port.id, profile, active=active)
 
     async def stop(self) -> None:
         """Act on the machine, if it was at work, as after a lost link; an absent one is next."""
@@ -57,4 +65,5 @@ class LeftOver:
         # Past every epoch of the service that died: what its sessions were sending is void.
         port.latch.advance()
         port.activity.wrote(self._clock())
-        port.watch.act("the service died while the machine was at work")
+        acting = port.watch.act(_WHY, is_at_work=True)
+        port.watch.lost_job.begin(WHO, _WHY, resets=acting is not None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from usbshare.serial_svc.latch import LatchCause
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.stats import TimeStats
 
@@ -50,7 +51,15 @@ _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
         "Whether the machine may be at work",
         lambda p: float(p.activity.is_active),
     ),
-    "latched": ("Whether a stop has latched the port", lambda p: float(p.latched)),
+    "machine_held": (
+        "Whether the machine, or what waits for it, does not go on: a hold, a door, an alarm",
+        lambda p: float(p.watch.holds.current is not None),
+    ),
+    "latched": ("Whether programs are refused until a re-arming", lambda p: float(p.watch.refuses)),
+    "job_lost": (
+        "Whether programs are refused since a job was lost",
+        lambda p: float(p.latch.record is not None and p.latch.record.cause is LatchCause.JOB_LOST),
+    ),
 }
 _TIMES: dict[str, tuple[str, Callable[[SerialPort], TimeStats]]] = {
     "queue_time_seconds": ("Waits of commands in the queue", lambda p: p.counters.queue_time),

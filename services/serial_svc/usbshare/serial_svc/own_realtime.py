@@ -103,5 +103,5 @@ class OwnRealtime:
 
     def _hand_over(self, data: bytes) -> None:
         port, client = self._port, self._session.client
-        port.write_realtime(data, self._session)
+        port.write_realtime(data, self._session, self._session.client.identity)
         port.witness.realtime(client.identity, client.peer, port.profile, data)

@@ -78,7 +78,8 @@ class SerialPort:
         self._on_change = on_change
         self.left_over = LeftOver(self, active_ports, clock)
         self.pacer = Pacer(config.settings.bytes_per_s)
-        self.activity = Activity(self.left_over.note)
+        self.watch = LinkWatch(self, clock)
+        self.activity = Activity(self.watch.machine_works, self.watch.machine_reported)
         wrote, stalled_s = self.activity.wrote, config.write_timeout_s
         self._writer = PortWriter(
             self.scheduler, self.pacer, self.counters, clock, self, wrote, stalled_s
@@ -86,12 +87,11 @@ class SerialPort:
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self._realtime = Realtime(self, self._writer)
         self.stop_path = StopPath(self, clock)
-        self.watch = LinkWatch(self, clock)
         self.attendance = Attendance(config.id)
         self._admission = Admission(self, self.attendance, clock)
         self._queue_news = QueueNews(self.scheduler, clock, self.attendance.tell)
         self._intake = Intake(self.attendance, self.counters, clock)
-        self._closing = False
+        self.is_closing = False
         self.expected_device: ExpectedDevice = lambda: config.device
         self.hold_back = HoldBack()
         self.gallery = Gallery()
@@ -155,7 +155,7 @@ class SerialPort:
 
         Raises PortHeldError naming the holder, DeviceError when the device cannot be opened.
         """
-        if self._closing:
+        if self.is_closing:
             raise DrainingError(f"port '{self.id}' is closing; the service is stopping")
         return await self._admission.open(client, resumption)
 
@@ -171,11 +171,12 @@ class SerialPort:
         elif self.config.resume_window_s == 0:
             self.watch.lose("the stream ended")
 
-    def session_ended(self, session: Session) -> None:
+    def session_ended(self, session: Session, *, said_goodbye: bool) -> None:
         """Forget a session; what it queued is dropped. Called by the session itself."""
         if not self.attendance.remove(session):
             return
         dropped = self.scheduler.waiting_of(session)[0]
+        self.watch.ends(session, said_goodbye=said_goodbye)
         self.release_control(session)
         log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
         self.witness.closed(session.client, dropped)
@@ -184,7 +185,6 @@ class SerialPort:
     def release_control(self, session: Session) -> None:
         """Let go of a session that may be in control, with what it queued."""
         if self.attendance.give_up_control(session):
-            self.watch.end()
             self.hold_back.release()
             self.scheduler.remove_source(session)
             self.write_progressed()
@@ -196,8 +196,7 @@ class SerialPort:
 
         0 where they must be queued, taken apart or refused instead.
         """
-        latch = self.latch
-        if latch.record is not None or epoch != latch.epoch or self.profile.has_realtime(data):
+        if self.watch.refuses or epoch != self.latch.epoch or self.profile.has_realtime(data):
             return 0
         return self._writer.write_through(data)
 
@@ -214,16 +213,13 @@ class SerialPort:
         self._writer.pump()
         self._queue_news.changed()
 
-    def write_realtime(self, data: bytes, session: Session | None = None) -> None:
+    def write_realtime(self, data: bytes, session: Session | None = None, who: str = "") -> None:
         """Write real-time bytes; a reset voids what that session queued, and leaves its port.
 
         Nobody's ends the epoch: what any program was doing cannot be gone on with.
         """
-        if session is not None:
-            self._realtime.write(data, [session])
-            return
-        self._realtime.write(data, self.attendance)
-        if self.profile.resets(data):
+        self._realtime.write(data, [session] if session is not None else self.attendance, who)
+        if session is None and self.profile.resets(data):
             self.end_epoch()
             self.changed()
 
@@ -312,10 +308,10 @@ class SerialPort:
 
     async def close(self) -> None:
         """Stop taking sessions, end those there are, close the device."""
-        self._closing = True
-        if (acting := self.watch.act("the service is stopping")) is not None:
+        self.is_closing = True
+        acting = self.watch.act("the service is stopping", is_at_work=self.watch.is_at_work)
+        if acting is not None:
             await acting
-        self.activity.stopped()
         await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self.attendance))
         await self._keeper.finish_running(CLOSE_TIMEOUT_S)
         self._writer.detach()
@@ -360,6 +356,7 @@ class SerialPort:
         self._line_changed()
         log.info("port '%s' opened: %s", self.id, self.config.source)
         self.witness.device_opened(self.config.source)
+        self.watch.device_opened()
         self.left_over.device_opened()
         self.changed()
 
@@ -372,9 +369,9 @@ class SerialPort:
         if not self._keeper.lost(reason):
             return
         self.hold_back.forget()
-        self.activity.stopped()
         self.counters.device_errors += 1
-        self.latch.advance()
+        if not self.watch.device_lost(reason):  # else the latch has begun an epoch
+            self.latch.advance()
         log.warning("port '%s' lost its device: %s", self.id, reason)
         self.witness.device_lost(reason)
         self.firmware.forget()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from usbshare.common.errors import DeviceError, InvalidArgumentError
 from usbshare.common.profiles import Priority, Profile, StopAction
+from usbshare.serial_svc.stop.lost_job import resume_bytes
 from usbshare.serial_svc.writer import PortWriter
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ class Realtime:
         self._port = port
         self._writer = writer
 
-    def write(self, data: bytes, voided: Iterable[Session]) -> None:
+    def write(self, data: bytes, voided: Iterable[Session], who: str) -> None:
         """Write bytes; a reset among them voids what those sessions queued.
+
+        Those that would resume a lost job are left out.
 
         Raises InvalidArgumentError for other bytes, DeviceError when the device takes none.
         """
@@ -31,20 +34,23 @@ class Realtime:
             raise InvalidArgumentError(
                 f"{data!r} has bytes that are no real-time bytes of profile '{profile.name}'"
             )
+        watch = self._port.watch
+        if watch.lost_job.must_reset and (resume := resume_bytes(self._port)):
+            data = data.replace(resume, b"")
         resets = profile.resets(data)
         if resets:
             self._writer.discard()
-        if profile.urgent_lines:
+        if profile.urgent_lines and data:
             ends_line = resets or self._port.line_is_unfinished
             self._urgently(b"\n" + data if ends_line else data)
         else:
             self._write_bytes(profile, data)
         if resets:  # the byte first
-            self._port.activity.stopped()
             for session in voided:
                 session.void_queue()
-            self._port.watch.person_resumed()
+            watch.machine_reset()
         self._written(data)
+        watch.holds.realtime(profile, data, who)
 
     def _write_bytes(self, profile: Profile, data: bytes) -> None:
         """Let polls wait that no urgent byte follows; all others keep their order."""

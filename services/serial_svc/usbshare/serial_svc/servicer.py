@@ -30,6 +30,7 @@ from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.session import Session
+from usbshare.serial_svc.stop.lost_job import resume_bytes
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
@@ -133,11 +134,13 @@ class SerialServicer(SerialServiceServicer):
         caller = self._gate.caller(context)
         self._require_realtime(caller, port, request)
         await port.ensure_open()
+        if resume_bytes(port) == request.data:
+            port.watch.lost_job.refuse_resume()
         own = port.attendance.own_control(request.session_id, caller.name)
         if own is not None and request.first_number:
             own.overtake(request.data, request.first_number)
         else:
-            port.write_realtime(request.data)
+            port.write_realtime(request.data, who=caller.name)
             port.witness.realtime(caller.name, caller.address, port.profile, request.data)
         return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
@@ -258,6 +261,7 @@ async def _read(
         session.last_heard = time.monotonic()
         if request.HasField("received_offset"):
             session.outbox.acknowledged(request.received_offset)
+            port.watch.acknowledged(session, request.received_offset)
         kind = request.WhichOneof("message")
         if kind == "command":  # what comes most, and must not wait
             await session.command(convert.command(request.command))
@@ -275,6 +279,7 @@ class _Desk:
 
     def __init__(self, session: Session, port: SerialPort) -> None:
         self._session = session
+        self._watch = port.watch
         self._operations = LineOperations(port, session)
         self._handlers: dict[str, Callable[[Any], Awaitable[None]]] = {
             "realtime": self.realtime,
@@ -286,6 +291,8 @@ class _Desk:
             "flush": self.flush,
             "drain": self.drain,
             "heartbeat": self.heartbeat,
+            "waiting": self.waiting,
+            "lost": self.lost,
         }
 
     async def handle(self, kind: str, request: pb.SessionRequest) -> None:
@@ -301,6 +308,13 @@ class _Desk:
     async def heartbeat(self, message: pb.Heartbeat) -> None:
         round_trip = message.round_trip
         self._session.heartbeat(message.id, round_trip.seconds + round_trip.nanos * 1e-9)
+
+    async def waiting(self, message: pb.Waiting) -> None:
+        age_s = message.age.seconds + message.age.nanos * 1e-9
+        self._watch.client_waits(self._session, message.bytes, age_s)
+
+    async def lost(self, message: pb.Lost) -> None:
+        self._watch.client_lost(self._session, message.bytes)
 
     async def configure(self, message: pb.Configure) -> None:
         change = convert.settings_change(message.settings)

@@ -149,14 +149,12 @@ class Session:
         """End cleanly: after the queued commands, or after the timeout without them."""
         if self._controls:
             await self._idle(timeout_s)
-            if self._waiting() == (0, 0):  # the program was left as it wanted to be
-                self._port.activity.stopped()
-        self._end()
+        self._end(said_goodbye=True)
         self.outbox.close()
 
     def end(self, why: str) -> None:
         """End without a goodbye: what was queued is dropped, since nobody may be watching."""
-        self._end()
+        self._end(said_goodbye=False)
         self.detach(why)
 
     # Its stream.
@@ -264,7 +262,7 @@ class Session:
 
     def progressed(self) -> None:
         """Learn that bytes left the queue, so that credit may be due."""
-        if self._ledger.is_due(*self._waiting()):
+        if self._ledger.is_due(*self.waiting()):
             self.outbox.poke()
 
     def line_changed(self) -> None:
@@ -275,9 +273,20 @@ class Session:
         # A command that must not be cut fits whole; a program may be cut anywhere.
         self._window = max(window, LARGEST_COMMAND_BYTES) if independent else window
 
+    def waiting(self) -> tuple[int, int]:
+        """Return how many commands and bytes were received and have not left."""
+        scheduler = self._port.scheduler
+        if not self._held and not scheduler.commands:
+            return 0, 0
+        commands, size = scheduler.waiting_of(self)
+        if self._held:
+            held = [command.data for command in self._held.commands]
+            return commands + len(held), size + sum(map(len, held))
+        return commands, size
+
     def credit_due(self) -> Credit | None:
         """Return the credit to tell with the next message, None if nothing changed."""
-        return self._ledger.tell(*self._waiting(), self._window)
+        return self._ledger.tell(*self.waiting(), self._window)
 
     # Helpers.
 
@@ -333,9 +342,8 @@ class Session:
             return CommandOutcome.FLUSHED, RESET
         if command.epoch != port.epoch:
             return CommandOutcome.FENCED, f"epoch {command.epoch} is not in force"
-        if (record := port.latch.record) is not None:
-            why = f"port '{port.id}' is latched by a stop; re-arm it first: stopped by {record}"
-            return CommandOutcome.REFUSED, why
+        if port.watch.refuses:
+            return CommandOutcome.REFUSED, port.watch.why_refused()
         if not port.is_open:
             return CommandOutcome.FAILED, f"port '{port.id}' has no device: {port.reason}"
         return None
@@ -377,19 +385,8 @@ class Session:
         except TimeoutError:
             return
 
-    def _end(self) -> None:
+    def _end(self, *, said_goodbye: bool) -> None:
         self._ended = True
         self._sending.end()
+        self._port.session_ended(self, said_goodbye=said_goodbye)
         self._held.end()
-        self._port.session_ended(self)
-
-    def _waiting(self) -> tuple[int, int]:
-        """Return how many commands and bytes were received and have not left."""
-        scheduler = self._port.scheduler
-        if not self._held and not scheduler.commands:
-            return 0, 0
-        commands, size = scheduler.waiting_of(self)
-        if self._held:
-            held = [command.data for command in self._held.commands]
-            return commands + len(held), size + sum(map(len, held))
-        return commands, size

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import DeviceError, NotSupportedError
+from usbshare.common.errors import DeviceError, NotSupportedError, PortLatchedError
 from usbshare.common.line import Completion
 from usbshare.common.profiles import StopAction, StopPlan
 
@@ -71,7 +71,7 @@ class StopPath:
         witness, begun = self._port.witness, _Begun(self._clock())
         try:
             record = await self._stop(action, who, why, begun)
-        except (DeviceError, NotSupportedError) as error:
+        except (DeviceError, NotSupportedError, PortLatchedError) as error:
             log.error("%s on port '%s' by %s FAILED: %s", action.value, self._port.id, who, error)
             witness.stop_failed(action, who, address, why, str(error))
             raise
@@ -113,6 +113,10 @@ class StopPath:
         latches = action is StopAction.EMERGENCY_STOP
         if latches:
             port.latch.set(who, why)
+        if action is StopAction.RESUME and not port.watch.may_resume():
+            port.watch.person_resumed()  # there are no bytes for it, and the queue was held
+            begun.sent, begun.write_delay_s = b"", self._since(begun)
+            return StopRecord(port.epoch, port.latched, b"", 0, begun.write_delay_s)
         try:
             plan = port.profile.stop_plan(action)
             if not port.is_open:
@@ -124,6 +128,7 @@ class StopPath:
                 begun.fenced += self._fenced()
             elif action in _HOLDS and not port.profile.hold_keeps_program:
                 begun.fenced += port.end_epoch()
+            port.watch.stop_sent(action, who)
             await self._until_taken()
         except DeviceError as error:
             raise DeviceError(f"{error}{_also_latched(action)}") from error
@@ -131,7 +136,7 @@ class StopPath:
             port.counters.stops += 1
             port.changed()
         if latches:
-            port.activity.stopped()
+            port.watch.machine_stopped()
         begun.write_delay_s = write_delay_s = self._since(begun)
         port.counters.stop_write_time.add(write_delay_s)
         drain_delay_s = self._since(begun) if await self._has_drained() else None
@@ -148,7 +153,7 @@ class StopPath:
 
     def _fenced(self) -> int:
         fenced = self._port.fence()
-        self._port.watch.person_resumed()
+        self._port.watch.fenced()
         return fenced
 
     def rearm(self, who: str, seen_epoch: int, address: str = "") -> int:

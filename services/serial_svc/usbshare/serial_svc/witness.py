@@ -121,6 +121,14 @@ class Witness:
         """Note a stop that the device did not take."""
         self._note("stop failed", who, address, action=action.value, reason=reason, error=why)
 
+    def job_lost(self, who: str, why: str) -> None:
+        """Note that a job was lost: programs are refused."""
+        self._note("job lost", who, "", reason=why)
+
+    def job_reset(self, sent: bytes) -> None:
+        """Note that the machine of a lost job was reset."""
+        self._note("lost job's machine reset", "", "", sent=sent.hex())
+
     def rearmed(self, who: str, address: str, epoch: int) -> None:
         """Note that a latch was released."""
         self._note("re-armed", who, address, epoch=epoch)

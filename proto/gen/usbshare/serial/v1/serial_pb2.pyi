@@ -1150,6 +1150,7 @@ class SessionRequest(google.protobuf.message.Message):
     HEARTBEAT_FIELD_NUMBER: builtins.int
     CLOSE_FIELD_NUMBER: builtins.int
     WAITING_FIELD_NUMBER: builtins.int
+    LOST_FIELD_NUMBER: builtins.int
     HOLD_BREAK_FIELD_NUMBER: builtins.int
     RECEIVED_OFFSET_FIELD_NUMBER: builtins.int
     received_offset: builtins.int
@@ -1205,6 +1206,12 @@ class SessionRequest(google.protobuf.message.Message):
         """What waits at a client whose lost session was taken up again; before its first command."""
 
     @property
+    def lost(self) -> Global___Lost:
+        """What a client gave up of its program since the session before; before the first command of a
+        new one. The port is latched (LATCH_CAUSE_JOB_LOST), since its program must not go on.
+        """
+
+    @property
     def hold_break(self) -> Global___HoldBreak:
         """Starts or ends a break, after the session's earlier bytes have left."""
 
@@ -1223,15 +1230,16 @@ class SessionRequest(google.protobuf.message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         close: Global___Close | None = ...,
         waiting: Global___Waiting | None = ...,
+        lost: Global___Lost | None = ...,
         hold_break: Global___HoldBreak | None = ...,
         received_offset: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "hold_break", b"hold_break", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "hold_break", b"hold_break", "line_sequence", b"line_sequence", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "hold_break", b"hold_break", "line_sequence", b"line_sequence", "lost", b"lost", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_received_offset", b"_received_offset", "close", b"close", "command", b"command", "configure", b"configure", "drain", b"drain", "flush", b"flush", "heartbeat", b"heartbeat", "hold_break", b"hold_break", "line_sequence", b"line_sequence", "lost", b"lost", "message", b"message", "open", b"open", "realtime", b"realtime", "received_offset", b"received_offset", "send_break", b"send_break", "set_lines", b"set_lines", "waiting", b"waiting"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_received_offset", b"_received_offset"]) -> typing.Literal["received_offset"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["open", "command", "realtime", "configure", "set_lines", "line_sequence", "send_break", "flush", "drain", "heartbeat", "close", "waiting", "hold_break"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["open", "command", "realtime", "configure", "set_lines", "line_sequence", "send_break", "flush", "drain", "heartbeat", "close", "waiting", "lost", "hold_break"] | None: ...
 
 Global___SessionRequest: typing_extensions.TypeAlias = SessionRequest
 
@@ -1249,7 +1257,6 @@ class Open(google.protobuf.message.Message):
     RESULTS_FIELD_NUMBER: builtins.int
     RESUME_TOKEN_FIELD_NUMBER: builtins.int
     RESUME_OFFSET_FIELD_NUMBER: builtins.int
-    LOST_BYTES_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     mode: Global___SessionMode.ValueType
@@ -1266,10 +1273,6 @@ class Open(google.protobuf.message.Message):
     """
     resume_offset: builtins.int
     """With a token: the offset of the first device byte that the client does not have."""
-    lost_bytes: builtins.int
-    """For control: bytes of a program that the client gave up since its last session began. If there
-    are any, a new session begins with the port latched (LATCH_CAUSE_JOB_LOST).
-    """
     @property
     def settings(self) -> Global___SerialSettings:
         """Settings to apply first, absent to leave them."""
@@ -1285,10 +1288,9 @@ class Open(google.protobuf.message.Message):
         results: Global___ResultPolicy.ValueType = ...,
         resume_token: builtins.str = ...,
         resume_offset: builtins.int = ...,
-        lost_bytes: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["settings", b"settings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "lost_bytes", b"lost_bytes", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
 
 Global___Open: typing_extensions.TypeAlias = Open
 
@@ -1637,6 +1639,24 @@ class Waiting(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["age", b"age", "bytes", b"bytes"]) -> None: ...
 
 Global___Waiting: typing_extensions.TypeAlias = Waiting
+
+@typing.final
+class Lost(google.protobuf.message.Message):
+    """Bytes of a program that neither reached the service nor will."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: builtins.int
+    bytes: builtins.int
+    """How many, or how many are in doubt."""
+    def __init__(
+        self,
+        *,
+        bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes"]) -> None: ...
+
+Global___Lost: typing_extensions.TypeAlias = Lost
 
 @typing.final
 class SessionResponse(google.protobuf.message.Message):

@@ -1,0 +1,1 @@
+"""What stops a machine, what holds it, and what lets it go on."""

@@ -1,0 +1,157 @@
+"""Why a port's machine, or what waits for it, does not go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from math import inf
+
+from usbshare.common.profiles import Profile, StopAction
+from usbshare.serial_svc.activity import SETTLED_S
+
+
+class HoldCause(Enum):
+    """Why something is held."""
+
+    LINK_LOSS = "link loss"
+    WAITING = "waiting"
+    STOP = "stop"
+    PROGRAM = "program"
+    MACHINE = "machine"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A machine, or what waits for it, that does not go on by itself; `since` is UTC."""
+
+    cause: HoldCause
+    who: str
+    since: datetime
+    reason: str = ""
+    waiting_bytes: int = 0
+    waiting_age_s: float | None = None
+
+
+MACHINE = "the machine"
+_RESUMING = b"Door:3"
+_HELD = (b"Hold", b"Door")
+_ALARM = b"Alarm"
+
+
+class Holds:
+    """What is held on one port.
+
+    A lost session's hold ends by a person alone. Any other is the machine's: what it reports of
+    itself counts, unless the report crossed with what was sent.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+        utc: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.machine_state = ""
+        self._clock = clock
+        self._utc = utc
+        self._on_change = on_change
+        self._session: Hold | None = None
+        self._machine: Hold | None = None
+        self._changed_at = -inf
+
+    @property
+    def current(self) -> Hold | None:
+        """What holds the port."""
+        return self._session or self._machine
+
+    @property
+    def is_machine_held(self) -> bool:
+        """Whether the machine itself is known to be held, in the midst of something perhaps."""
+        held = self._machine
+        return held is not None and held.cause is not HoldCause.ALARM
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether what a lost session queued waits for a person."""
+        return self._session is not None
+
+    def session_held(self, cause: HoldCause, who: str, reason: str) -> None:
+        """Note that what a lost session wrote waits; the first loss counts."""
+        if self._session is None:
+            self._session = Hold(cause, who, self._utc(), reason)
+            self._on_change()
+
+    def session_waits(self, size: int, age_s: float | None) -> None:
+        """Note how much waits."""
+        held = self._session
+        if held is not None and (held.waiting_bytes, held.waiting_age_s) != (size, age_s):
+            self._session = replace(held, waiting_bytes=size, waiting_age_s=age_s)
+            self._on_change()
+
+    def machine_held(self, cause: HoldCause, who: str, reason: str = "") -> None:
+        """Note that the machine was told to hold."""
+        self._changed_at = self._clock()
+        if self._machine is None or self._machine.cause is HoldCause.MACHINE:
+            self._change(Hold(cause, who, self._utc(), reason))
+
+    def machine_resumed(self) -> None:
+        """Note that the machine was told to go on."""
+        self._changed_at = self._clock()
+        self._change(None)
+
+    def session_released(self) -> None:
+        """Note that what a session wrote goes on, or is void."""
+        if self._session is not None:
+            self._session = None
+            self._on_change()
+
+    def cleared(self) -> None:
+        """Note that nothing is left to be held: a reset, a stop, another device."""
+        had = self.current
+        self._changed_at = self._clock()
+        self._session = self._machine = None
+        if had is not None:
+            self._on_change()
+
+    def forget_machine(self) -> None:
+        """Forget what a machine that is gone said."""
+        self.machine_state = ""
+        self.cleared()
+
+    def realtime(self, profile: Profile, data: bytes, who: str) -> None:
+        """Note what a client's real-time bytes do to the machine, in their order."""
+        if not profile.hold_keeps_program:
+            return  # its hold throws moves away, and it goes on with the next line
+        plans = profile.stops
+        holds = (plans.get(StopAction.HOLD), plans.get(StopAction.SAFETY_DOOR))
+        resume = plans.get(StopAction.RESUME)
+        for unit in profile.pieces(data, 1):
+            if any(plan is not None and plan.data == unit for plan in holds):
+                self.machine_held(HoldCause.PROGRAM, who)
+            elif resume is not None and resume.data == unit:
+                self.machine_resumed()
+
+    def reported(self, state: bytes, begun_at: float) -> None:
+        """Note what the machine says of itself, `Hold:0`, in a report that began then."""
+        if begun_at - self._changed_at < SETTLED_S:
+            return
+        told = state.decode("ascii", errors="replace")
+        self.machine_state = told
+        name = state.partition(b":")[0]
+        held = self._machine
+        if name in _HELD and state != _RESUMING:
+            if held is None or held.cause is HoldCause.ALARM:
+                self._change(Hold(HoldCause.MACHINE, MACHINE, self._utc(), told))
+        elif name == _ALARM:
+            if held is None or held.cause is not HoldCause.ALARM:
+                self._change(Hold(HoldCause.ALARM, MACHINE, self._utc(), told))
+        elif held is not None:
+            self._change(None)
+
+    def _change(self, held: Hold | None) -> None:
+        if held is not self._machine:
+            self._machine = held
+            self._on_change()
