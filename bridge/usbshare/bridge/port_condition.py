@@ -37,6 +37,24 @@ _LATCHED = {
 }
 
 
+def is_other(before: RemotePort | None, port: RemotePort) -> bool:
+    """Return whether something else is held or latched than before, or nothing any more."""
+    was = (before.hold, before.latch) if before is not None else (None, None)
+    return was != (port.hold, port.latch)
+
+
+def is_lost_job(port: RemotePort) -> bool:
+    """Return whether programs are refused since a job was lost."""
+    return port.latch is not None and port.latch.cause == "job lost"
+
+
+def news(port: RemotePort) -> tuple[str, str]:
+    """Return the name of the event, and what it tells people."""
+    if port.hold is None and port.latch is None:
+        return "released", "nothing is held any more"
+    return "held", sentences(port)
+
+
 def short(port: RemotePort) -> str:
     """Return it in two or three words for a status line or a table; empty where all is well."""
     parts = []

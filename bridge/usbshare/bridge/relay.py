@@ -342,11 +342,8 @@ class Relay:
         voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         if voided:
             self._lose(voided, "what the program wrote before the stop or loss is void")
-        if (
-            before is not None
-            and before.epoch != port.epoch
-            and not self._is_own_loss(port, voided)
-        ):
+        has_hung_up = port_condition.is_lost_job(port) and self._upstream.untold_loss and not voided
+        if before is not None and before.epoch != port.epoch and not has_hung_up:
             self._hang_up(_why_fenced(port))
         self._tell_stop_bytes(before, port)
         self._tell_condition(before, port)
@@ -365,21 +362,13 @@ class Relay:
         if text and text != told:
             self._reporter.event("stop_bytes", text, **stop_coverage.fields(port))
 
-    def _is_own_loss(self, port: RemotePort, voided: int) -> bool:
-        """Return whether the port was latched for what was lost here: that has hung up already."""
-        is_lost = port.latch is not None and port.latch.cause == "job lost"
-        return is_lost and self._upstream.untold_loss > 0 and not voided
-
     def _tell_condition(self, before: RemotePort | None, port: RemotePort) -> None:
         """Tell what is held or latched, once it is, and once it is not any more."""
         if port.latched:
             self._upstream.loss_is_known()
-        was = (before.hold, before.latch) if before is not None else (None, None)
-        if was == (port.hold, port.latch):
-            return
-        name = "held" if port.hold or port.latch else "released"
-        text = port_condition.sentences(port) or "nothing is held any more"
-        self._reporter.event(name, text, **port_condition.fields(port))
+        if port_condition.is_other(before, port):
+            name, text = port_condition.news(port)
+            self._reporter.event(name, text, **port_condition.fields(port))
 
     def _limit_reading(self) -> None:
         room = self._upstream.room
