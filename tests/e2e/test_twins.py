@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.job_rig import until
-from fakes.processes import run
+from fakes.processes import run, running
 from fakes.serial_device import Acknowledging
 from fakes.usb_host import Adapter, UsbHost, service
 
@@ -91,3 +91,22 @@ def test_what_was_never_known_cannot_be_forgotten(tmp_path: Path) -> None:
     code, output = run(["serial-svc", "devices", "forget", "laser"], tmp_path)
     assert code == 1
     assert "those with one: none" in output
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_bridge_that_is_started_before_its_device_is_a_port_waits_for_it(
+    tmp_path: Path, host: UsbHost, configured: bool
+) -> None:
+    arguments: list[str] = []
+    if configured:
+        config = tmp_path / "serial.toml"
+        config.write_text('[ports.laser]\nsource = "usb:1a86:7523"\n')
+        arguments = ["--config", str(config)]
+    port_id = "laser" if configured else "1a86-7523-at-14.0-1"
+    with service(host, tmp_path, *arguments) as (_, target):
+        vcom = str(tmp_path / "COM10")
+        command = ["bridge", "--target", target, "--port", port_id, "--vcom", vcom]
+        with running(command, tmp_path) as bridge:
+            bridge.wait_for("waiting 4 s in case it was plugged in just now")
+            plug_in(host, "1-1")
+            bridge.wait_for("ready: open")

@@ -27,6 +27,7 @@ from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort
 from usbshare.bridge.whereabouts import Whereabouts
 from usbshare.common.channel import Target
+from usbshare.common.errors import DeviceAbsentError, NotFoundError
 from usbshare.common.line import LineSettings
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.tls import ClientBundle
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from usbshare.bridge.settings import Settings
 
 STATUS_INTERVAL_S = 1.0
+# A system takes a second or two to make a port of a device, and the service half a one to see it.
+PLUG_IN_S = 4.0
+PLUG_IN_LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ async def bridge(
     )
     relay.link = link
     on_stop_signals(link.close)
-    running = asyncio.create_task(link.run(), name="link")
+    running = asyncio.create_task(_run(link, relay, reporter), name="link")
     try:
         if await _stands(running, relay):
             async with _urgent_line(choice, dialer, relay, reporter):
@@ -127,6 +131,22 @@ def _whereabouts(
         time.monotonic,
     )
     return whereabouts
+
+
+async def _run(link: Link, relay: Relay, reporter: Reporter) -> None:
+    """Run the link; a device that was plugged in just now gets a moment to become a port."""
+    end = time.monotonic() + PLUG_IN_S
+    while True:
+        try:
+            await link.run()
+        except (NotFoundError, DeviceAbsentError) as error:
+            if relay.connected.is_set() or time.monotonic() >= end:
+                raise
+            wait = f"waiting {PLUG_IN_S:g} s in case it was plugged in just now"
+            reporter.event("waiting", f"{error}; {wait}", reason=str(error))
+        else:
+            return
+        await asyncio.sleep(PLUG_IN_LOOK_S)
 
 
 async def _stands(running: asyncio.Task[None], relay: Relay) -> bool:

@@ -31,7 +31,7 @@ from usbshare.common.device_source import SerialDeviceFound
 from usbshare.common.errors import DeviceError
 from usbshare.common.pki import rollover
 from usbshare.common.site import Site
-from usbshare.serial_svc.checkup import devices, firewall_linux, firewall_windows, host
+from usbshare.serial_svc.checkup import braille, devices, firewall_linux, firewall_windows, host
 from usbshare.serial_svc.checkup.doctor import Examined, examined, steps
 from usbshare.serial_svc.checkup.openings import Opening, spans
 from usbshare.serial_svc.checkup.processes import Processes
@@ -218,6 +218,64 @@ def test_a_program_that_really_holds_a_device_is_found(device: Path) -> None:
 def test_without_proc_nothing_is_claimed(device: Path, tmp_path: Path) -> None:
     found = devices.judge_holders(device, Processes(tmp_path / "none"))
     assert found.measured.startswith("not known on this system")
+
+
+RULES = """# brltty
+# ENV{PRODUCT}=="10c4/ea60/*", ENV{BRLTTY_BRAILLE_DRIVER}="sk", GOTO="brltty_usb_run"
+ENV{PRODUCT}=="1a86/7523/*", ENV{BRLTTY_BRAILLE_DRIVER}="bm", GOTO="brltty_usb_run"
+"""
+
+
+def rules_in(folder: Path, text: str) -> None:
+    rules = folder / "udev" / "rules.d"
+    rules.mkdir(parents=True)
+    (rules / "85-brltty.rules").write_text(text)
+
+
+def adapter_in(sys: Path, driver: str | None, ids: tuple[str, str] = ("1a86", "7523")) -> None:
+    device = sys / "bus" / "usb" / "devices" / "1-1.2"
+    interface = device / "1-1.2:1.0"
+    interface.mkdir(parents=True)
+    for name, text in zip(("idVendor", "idProduct"), ids, strict=True):
+        (device / name).write_text(text + "\n")
+    if driver is not None:
+        folder = sys / "bus" / "usb" / "drivers" / driver
+        folder.mkdir(parents=True)
+        (interface / "driver").symlink_to(folder)
+
+
+def test_a_computer_without_brltty_is_fine(tmp_path: Path) -> None:
+    found = braille.judge_brltty(tmp_path / "sys", [tmp_path / "etc", tmp_path / "lib"])
+    assert found == Judgement(Verdict.OK, "not installed")
+
+
+@pytest.mark.parametrize("driver", ["usbfs", None])
+def test_an_adapter_that_brltty_has_taken_fails(tmp_path: Path, driver: str | None) -> None:
+    rules_in(tmp_path / "lib", RULES)
+    adapter_in(tmp_path / "sys", driver)
+    found = braille.judge_brltty(tmp_path / "sys", [tmp_path / "etc", tmp_path / "lib"])
+    assert found.verdict is Verdict.FAILURE
+    assert found.measured == "brltty has taken the serial adapter in socket 1-1.2"
+    assert "/etc/udev/rules.d/85-brltty.rules" in found.remedy
+
+
+@pytest.mark.parametrize("ids", [("1a86", "7523"), ("2341", "0043")])
+def test_a_brltty_that_would_take_an_adapter_is_warned_of(
+    tmp_path: Path, ids: tuple[str, str]
+) -> None:
+    rules_in(tmp_path / "lib", RULES)
+    adapter_in(tmp_path / "sys", "ch341", ids)
+    found = braille.judge_brltty(tmp_path / "sys", [tmp_path / "etc", tmp_path / "lib"])
+    assert found.verdict is Verdict.WARNING
+    assert "takes adapters 1a86:7523 for braille displays" in found.measured
+
+
+def test_rules_that_are_masked_take_nothing(tmp_path: Path) -> None:
+    rules_in(tmp_path / "etc", "")
+    rules_in(tmp_path / "lib", RULES)
+    adapter_in(tmp_path / "sys", None)
+    found = braille.judge_brltty(tmp_path / "sys", [tmp_path / "etc", tmp_path / "lib"])
+    assert found.verdict is Verdict.OK
 
 
 def test_modem_manager_is_warned_of(proc: FakeProc) -> None:

@@ -70,7 +70,9 @@ class DeviceKeeper:
             except DeviceError as error:
                 if self._note_failure(error):
                     self._listener.device_failed()
-                raise DeviceError(f"port '{self._port_id}': {error}") from error
+                is_absent = isinstance(error, DeviceAbsentError)
+                kind = DeviceAbsentError if is_absent else DeviceError
+                raise kind(f"port '{self._port_id}': {error}") from error
             self.device, self.state, self.reason = device, PortState.OPEN, ""
             self._listener.device_opened(device)
 

@@ -24,6 +24,7 @@ from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
 from usbshare.line.known_devices import KnownDevices, devices_folder
 from usbshare.serial_svc.checkup import devices, firewall, host
+from usbshare.serial_svc.checkup.braille import judge_brltty
 from usbshare.serial_svc.checkup.openings import Opening
 from usbshare.serial_svc.checkup.processes import Processes
 from usbshare.serial_svc.port_ids import name_devices
@@ -70,6 +71,7 @@ def steps(what: Examined) -> Iterator[Step]:
     yield _step("private keys", partial(judge_key_rights, keys))
     yield from _port_steps(what)
     yield _step("ModemManager", partial(devices.judge_modem_manager, what.processes))
+    yield _step("brltty", judge_brltty)
     listen = what.settings.service.listen
     yield _step("listen address", partial(host.judge_address, listen, site.client_bundle))
     yield _step("firewall", lambda: _judge_firewall(what))
