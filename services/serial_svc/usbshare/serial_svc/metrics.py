@@ -49,7 +49,7 @@ _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
     ),
     "at_work": (
         "Whether the machine may be at work",
-        lambda p: float(p.activity.is_active),
+        lambda p: float(p.watch.is_at_work),
     ),
     "machine_held": (
         "Whether the machine, or what waits for it, does not go on: a hold, a door, an alarm",
