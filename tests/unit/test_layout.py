@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,17 @@ def test_no_module_has_grown_a_second_job() -> None:
     }
     too_long = {name: size for name, size in lengths.items() if size > MOST_LINES}
     assert too_long.keys() == LONGER.keys()
+
+
+_SHARED_THREADS = re.compile(r"[^(]\bThreadPoolExecutor\(")
+
+
+def test_no_blocking_call_is_in_threads_that_others_wait_for() -> None:
+    # See usbshare.base.threads. Encoding computes only, and waits for nothing.
+    allowed = {"services/camera_svc/usbshare/camera_svc/service.py"}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if _SHARED_THREADS.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == allowed

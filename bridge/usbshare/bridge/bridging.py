@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from usbshare.base.threads import begin
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.changing_over import renewing
 from usbshare.bridge.client import SerialClient
@@ -39,6 +40,7 @@ STATUS_INTERVAL_S = 1.0
 # A system takes a second or two to make a port of a device, and the service half a one to see it.
 PLUG_IN_S = 4.0
 PLUG_IN_LOOK_S = 0.25
+NOTE_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,13 @@ async def bridge(
     relay.link = link
     on_stop_signals(link.close)
     running = asyncio.create_task(_run(link, relay, reporter), name="link")
+    noting: set[asyncio.Future[None]] = set()
     try:
         if await _stands(running, relay):
             async with _urgent_line(choice, dialer, relay, reporter):
                 await _show_port(relay, port, reporter, choice)
                 if stood is not None and relay.remote is not None:
-                    await asyncio.to_thread(stood, relay.remote.id)
+                    noting.add(begin(stood, relay.remote.id))
                 async with renewing(relay, whereabouts, dialer, turns, reporter):
                     await _report_until(running, relay, reporter, whereabouts)
     finally:
@@ -95,6 +98,8 @@ async def bridge(
         running.cancel()
         await whereabouts.close()
         await port.close()
+        if noting:  # a disk that hangs must not keep a bridge from ending
+            await asyncio.wait(noting, timeout=NOTE_TIMEOUT_S)
     await asyncio.gather(running, return_exceptions=True)
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -116,6 +115,7 @@ def cli(
     from usbshare.bridge.bridging import BridgeChoice, bridge  # noqa: PLC0415 - see the top
     from usbshare.bridge.port_makers import PORT_MAKERS  # noqa: PLC0415
     from usbshare.bridge.report import JsonReporter, TextReporter  # noqa: PLC0415
+    from usbshare.common.logs import warn_on_stderr  # noqa: PLC0415
 
     name = bare_options.port_name(context)
     make_port = partial(PORT_MAKERS[name.kind], name.value)
@@ -131,9 +131,13 @@ def cli(
     # Who watched last time does not want to hold the machine this time.
     stood = None if observe else note_last(wishes.defaults, where, name, warn)
 
-    def join() -> Coroutine[Any, Any, None]:
+    async def join() -> None:
+        warn_on_stderr()
         reporter = JsonReporter() if as_json else TextReporter()
-        return bridge(choice, make_port(), reporter, stood)
+        try:
+            await bridge(choice, make_port(), reporter, stood)
+        finally:
+            reporter.flush()
 
     run_confirmed(run, join, where, trust, code)
 

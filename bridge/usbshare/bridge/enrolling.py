@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.enrolment_client import Admission, call_enrol
 from usbshare.bridge.pinning import ImpostorError, NobodyThereError, expected_authority
 from usbshare.common import certificates
@@ -95,7 +96,7 @@ async def _first_proven(invitation: Invitation, now: datetime) -> tuple[Target, 
     async def look(host: str) -> tuple[Target, x509.Certificate]:
         target = Target(host, invitation.port)
         wanted = invitation.authority_sha256
-        found = await asyncio.to_thread(expected_authority, target, wanted, now, LOOK_TIMEOUT_S)
+        found = await in_thread(expected_authority, target, wanted, now, LOOK_TIMEOUT_S)
         return target, found
 
     looks = [

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge import bundle_file
 from usbshare.bridge.renewal_client import call_renew, call_who_am_i
 from usbshare.bridge.report import Reporter
@@ -89,7 +90,7 @@ class Renewing:
     async def _renewed(self, now: datetime) -> ClientBundle:
         renewed = await self._turns.give_way(obtain(self._target(), self.bundle, now))
         try:
-            await asyncio.to_thread(bundle_file.write, renewed)
+            await in_thread(bundle_file.write, renewed)
         except ConfigError as error:
             text = f"the new certificate is not saved: {error}; it counts until this bridge ends"
             self._reporter.event("not_saved", text, reason=str(error))
@@ -97,11 +98,11 @@ class Renewing:
 
     async def _reread(self) -> None:
         """Use what another process has put in the file, if that is newer."""
-        stamp = bundle_file.stamp(self.bundle.path)
+        stamp = await in_thread(bundle_file.stamp, self.bundle.path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        found = await asyncio.to_thread(bundle_file.newest, self.bundle)
+        found = await in_thread(bundle_file.newest, self.bundle)
         if found is not self.bundle:
             self._take(found)
 
@@ -135,7 +136,7 @@ async def renew(target: Target, bundle: ClientBundle) -> ClientBundle:
     Raises UsbshareError; then the file, and what it holds, is as it was.
     """
     renewed = await obtain(target, bundle, datetime.now(UTC))
-    await asyncio.to_thread(bundle_file.write, renewed)
+    await in_thread(bundle_file.write, renewed)
     return renewed
 
 

@@ -1,4 +1,7 @@
-"""What the bridge tells its user: a status line on a terminal, or JSON events for programs."""
+"""What the bridge tells its user: a status line on a terminal, or JSON events for programs.
+
+A thread writes: a terminal that is stopped, or a pipe that nobody reads, holds up no stop.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
+from usbshare.base.line_writer import LineWriter
 from usbshare.bridge.latency import LatencySummary
 
 
@@ -47,7 +51,7 @@ class TextReporter:
     """Lines on stderr; on a terminal a status line below them that is written over."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+        self._lines = LineWriter(stream, lambda lost: f"{lost} lines dropped\n")
         self._is_terminal = stream.isatty()
         self._shown = ""
         self._last_reason: str | None = None
@@ -58,44 +62,55 @@ class TextReporter:
         self._last_reason = fields.get("reason")
         if repeats:
             return
-        self._wipe()
-        print(text, file=self._stream, flush=True)
+        self._lines.write(f"{self._wiped()}{text}\n")
 
     def status(self, status: Status) -> None:
         """Write the status line over the last one."""
-        if not self._is_terminal:
+        if not self._is_terminal or self._lines.is_behind:
             return
-        self._wipe()
-        self._shown = _line(status)
-        self._stream.write(self._shown)
-        self._stream.flush()
+        wiped, self._shown = self._wiped(), _line(status)
+        self._lines.write(wiped + self._shown)
 
     def end(self) -> None:
         """Wipe the status line."""
-        self._wipe()
+        self._lines.write(self._wiped())
 
-    def _wipe(self) -> None:
-        if self._shown:
-            self._stream.write("\r" + " " * len(self._shown) + "\r")
-            self._shown = ""
+    def flush(self) -> None:
+        """Wait until all is written; blocks a second at most."""
+        self._lines.flush()
+
+    def _wiped(self) -> str:
+        """Return what wipes the status line."""
+        shown, self._shown = self._shown, ""
+        return "\r" + " " * len(shown) + "\r" if shown else ""
 
 
 class JsonReporter:
     """One JSON object a line on stdout."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
-        self._stream = stream
+        self._lines = LineWriter(stream, _lost)
 
     def event(self, name: str, text: str, **fields: Any) -> None:
         """Print the event."""
-        print(json.dumps({"event": name, "text": text, **fields}), file=self._stream, flush=True)
+        self._lines.write(json.dumps({"event": name, "text": text, **fields}) + "\n")
 
     def status(self, status: Status) -> None:
         """Print the status."""
-        print(json.dumps({"event": "status", **asdict(status)}), file=self._stream, flush=True)
+        if not self._lines.is_behind:
+            self._lines.write(json.dumps({"event": "status", **asdict(status)}) + "\n")
 
     def end(self) -> None:
         """Leave nothing behind."""
+
+    def flush(self) -> None:
+        """Wait until all is written; blocks a second at most."""
+        self._lines.flush()
+
+
+def _lost(count: int) -> str:
+    told = f"{count} lines dropped: nobody read them"
+    return json.dumps({"event": "lines_lost", "text": told, "count": count}) + "\n"
 
 
 def _line(status: Status) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.camera.client import CAMERA_PORT, CameraClient
 from usbshare.bridge.choosing import addresses_of
 from usbshare.bridge.client import SerialClient
@@ -220,10 +221,9 @@ async def _resolved(target: Target) -> frozenset[Place]:
 
 
 async def _looked_up(name: str) -> list[str]:
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_S):
-            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            found = await in_thread(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError):
         return []
     return [str(each[4][0]) for each in found]

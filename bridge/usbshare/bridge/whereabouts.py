@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import Protocol
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.choosing import at_address, choose
 from usbshare.bridge.naming import sites_of, targets_of
 from usbshare.bridge.proving import first_proven
@@ -80,7 +81,7 @@ class Whereabouts:
     async def _follow(self) -> None:
         self._seen = frozenset()
         try:
-            opened = await asyncio.to_thread(self._open_finder)  # which may import much
+            opened = await in_thread(self._open_finder)  # which may import much
             async with opened as finder:
                 await self._follow_in(finder.catalogue)
         except Exception:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
 
+import pytest
+
+from usbshare.base.line_writer import MOST_WAITING
 from usbshare.bridge.latency import Latency
 from usbshare.bridge.report import JsonReporter, Status, TextReporter
 
@@ -35,8 +40,10 @@ def test_a_status_line_is_written_over_and_wiped_for_events() -> None:
     reporter = TextReporter(terminal)
     reporter.status(status())
     reporter.event("lost", "link lost")
+    reporter.flush()
     reporter.status(status(lost_bytes=5))
     reporter.end()
+    reporter.flush()
     first = "demo at laser:50051: connected | no beat yet | queue 3 | 10 B out | 20 B in"
     assert terminal.getvalue().startswith(first)
     assert "\r" in terminal.getvalue()
@@ -49,6 +56,7 @@ def test_without_a_terminal_there_is_no_status_line() -> None:
     reporter = TextReporter(stream)
     reporter.status(status())
     reporter.event("ready", "ready: open COM10")
+    reporter.flush()
     assert stream.getvalue() == "ready: open COM10\n"
 
 
@@ -57,6 +65,7 @@ def test_attempts_that_fail_alike_are_told_once() -> None:
     reporter = TextReporter(stream)
     for reason in ("down", "down", "refused", "down"):
         reporter.event("waiting", f"again ({reason})", reason=reason)
+    reporter.flush()
     assert stream.getvalue().splitlines() == ["again (down)", "again (refused)", "again (down)"]
 
 
@@ -65,7 +74,9 @@ def test_programs_get_json_with_latency_in_milliseconds() -> None:
     for seconds in (0.001, 0.003):
         latency.add(seconds)
     stream = io.StringIO()
-    JsonReporter(stream).status(status(latency=latency.summary()))
+    reporter = JsonReporter(stream)
+    reporter.status(status(latency=latency.summary()))
+    reporter.flush()
     told = json.loads(stream.getvalue())
     assert told["event"] == "status"
     assert told["latency"] == {"now_ms": 3.0, "min_ms": 1.0, "mean_ms": 2.0, "max_ms": 3.0}
@@ -79,3 +90,22 @@ def test_latency_forgets_all_but_the_last_hundred_beats() -> None:
     summary = latency.summary()
     assert summary is not None
     assert summary.max_ms == 1.0
+
+
+@pytest.mark.parametrize("kind", [TextReporter, JsonReporter])
+def test_a_pipe_that_nobody_reads_holds_up_nobody(
+    kind: type[TextReporter | JsonReporter],
+) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as lines:
+        with os.fdopen(writing, "w") as stream:
+            reporter = kind(stream)
+            for number in range(3 * MOST_WAITING):
+                reporter.event("waiting", "x" * 100, reason=number)
+                reporter.status(status())
+            reader = threading.Thread(target=lambda: told.append(lines.read()))
+            told: list[bytes] = []
+            reader.start()
+            reporter.flush()
+        reader.join()
+    assert b" lines dropped" in told[0]

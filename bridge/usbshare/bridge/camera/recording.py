@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import TypeVar
 
+from usbshare.base.threads import OwnThread
+from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.video_file import VideoFile, create
 
-T = TypeVar("T")
+CLOSE_TIMEOUT_S = 5.0
 
 
 class Recording:
@@ -24,32 +23,48 @@ class Recording:
         self.pictures = 0
         self._path = path
         # One thread: what is being written when the end comes is written before the file's end.
-        self._thread = ThreadPoolExecutor(1, "recording")
+        self._thread = OwnThread("recording")
+        self._file: VideoFile | None = None
 
     async def run(self, newest: Newest) -> None:
         """Record; the file is made whole at the end, whatever ends it."""
         try:
-            file = await self._do(partial(create, self._path))
-            try:
-                await self._record(newest, file)
-            finally:
-                await asyncio.shield(self._do(file.close))
+            await self._done(self._thread.submit(self._create))
+            await self._record(newest)
         finally:
-            self._thread.shutdown(wait=False)
+            ending = self._thread.finish(self._close)
+            await self._done(asyncio.wait_for(asyncio.shield(ending), CLOSE_TIMEOUT_S))
 
-    async def _record(self, newest: Newest, file: VideoFile) -> None:
+    async def _record(self, newest: Newest) -> None:
         seen = 0
         while True:
             picture = await newest.after(seen)
             seen = picture.number
             if not picture.frame.is_placeholder:
-                await self._do(partial(file.write, picture.frame, picture.arrived_at))
+                await self._done(
+                    self._thread.submit(self._write, picture.frame, picture.arrived_at)
+                )
                 self.pictures += 1
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    # In the thread.
+
+    def _create(self) -> None:
+        self._file = create(self._path)
+
+    def _write(self, frame: Frame, arrived_at: float) -> None:
+        if self._file is not None:
+            self._file.write(frame, arrived_at)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    async def _done(self, work: Awaitable[None]) -> None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            await work
         except FileExistsError as error:
             raise OutputError(f"{self._path} is there already: choose another name") from error
         except OSError as error:
-            raise OutputError(f"cannot record {self._path}: {error.strerror}") from error
+            raise OutputError(
+                f"cannot record {self._path}: {error.strerror or 'the disk hangs'}"
+            ) from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.camera.client import CameraClient
 from usbshare.bridge.camera.messages import Frame, View
 from usbshare.bridge.camera.timelapse import write_whole
@@ -25,7 +25,7 @@ async def save_snapshot(
         frame = await client.snapshot(camera_id, view)
     finally:
         await client.close()
-    await asyncio.to_thread(_write, path, frame.data)
+    await in_thread(_write, path, frame.data)
     return frame
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest, Picture
 from usbshare.bridge.camera.notice import notice
@@ -56,7 +57,7 @@ class StandIn:
         last = self._newest.last_good
         size = (last.frame.width, last.frame.height) if last else _SIZE_BEFORE_ANY
         text, seen = self.text, _seen_at(last)
-        data = await asyncio.to_thread(notice, *size, text, seen.astimezone() if seen else None)
+        data = await in_thread(notice, *size, text, seen.astimezone() if seen else None)
         if self._viewing.heard_at != heard_at:
             return
         self._put_at = now = self._clock()

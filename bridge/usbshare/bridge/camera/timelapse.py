@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.output import OutputError
@@ -35,7 +36,7 @@ class Timelapse:
     async def run(self, newest: Newest) -> None:
         """Keep pictures; raises OutputError when the folder cannot be made."""
         try:
-            await asyncio.to_thread(partial(self._folder.mkdir, parents=True, exist_ok=True))
+            await in_thread(partial(self._folder.mkdir, parents=True, exist_ok=True))
         except OSError as error:
             raise OutputError(f"cannot make {self._folder}: {error.strerror}") from error
         due = self._clock()
@@ -50,7 +51,7 @@ class Timelapse:
     async def _keep(self, frame: Frame) -> None:
         path = self._folder / file_name(frame)
         try:
-            await asyncio.to_thread(write_whole, path, frame.data)
+            await in_thread(write_whole, path, frame.data)
         except OSError as error:
             if not self._is_failing:
                 log.warning("cannot keep %s: %s; trying on", path, error.strerror)

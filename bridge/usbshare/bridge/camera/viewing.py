@@ -13,6 +13,7 @@ from typing import Protocol
 
 import grpc
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.camera.client import CALL_TIMEOUT_S, CameraClient, WatchStream
 from usbshare.bridge.camera.h264 import H264Decoder
@@ -233,7 +234,7 @@ class Viewing:
     async def _as_jpeg(self, frame: Frame) -> Frame:
         """Decode H.264 that was asked for; what cannot be decoded ends the stream."""
         if frame.format is self._choice.view.format is Format.H264:
-            return await asyncio.to_thread(self._decoder.decode, frame)
+            return await in_thread(self._decoder.decode, frame)
         return frame
 
     def _take(self, event: Event | None) -> None:

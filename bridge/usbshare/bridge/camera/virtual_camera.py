@@ -6,13 +6,12 @@ import asyncio
 import importlib
 import io
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from PIL import Image
 
+from usbshare.base.threads import OwnThread
 from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.output import OutputError
@@ -38,6 +37,7 @@ class Sink(Protocol):
         """Let go of the device."""
 
 
+CLOSE_TIMEOUT_S = 5.0
 OpenSink = Callable[[int, int, float], Sink]
 
 
@@ -63,7 +63,7 @@ class VirtualCamera:
         self._open_sink = open_sink
         self._fps = fps or DEFAULT_FPS
         self._opened = opened
-        self._thread = ThreadPoolExecutor(1, "virtual camera")
+        self._thread = OwnThread("virtual camera")
         self._sink: Sink | None = None
         self._size = (0, 0)
 
@@ -74,12 +74,10 @@ class VirtualCamera:
             while True:
                 picture = await newest.after(seen)
                 seen = picture.number
-                await self._do(partial(self._show, picture.frame))
+                await self._done(self._thread.submit(self._show, picture.frame))
         finally:
-            try:
-                await asyncio.shield(self._do(self._close))
-            finally:
-                self._thread.shutdown(wait=False)
+            ending = self._thread.finish(self._close)
+            await self._done(asyncio.wait_for(asyncio.shield(ending), CLOSE_TIMEOUT_S))
 
     def _show(self, frame: Frame) -> None:
         image = _decoded(frame)
@@ -98,9 +96,9 @@ class VirtualCamera:
         if self._sink is not None:
             self._sink.close()
 
-    async def _do(self, work: Callable[[], None]) -> None:
+    async def _done(self, work: Awaitable[None]) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            await work
         except (OSError, RuntimeError, ValueError) as error:
             raise OutputError(f"the virtual camera failed: {error}") from error
 

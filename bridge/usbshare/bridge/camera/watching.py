@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from usbshare.base.threads import begin
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.camera.access import Access
 from usbshare.bridge.camera.client import CameraClient
@@ -188,7 +189,7 @@ class _Teller:
 
     def view_stands(self, camera: RemoteCamera) -> None:
         if self._told is None:
-            self._stood(camera.id)
+            begin(self._stood, camera.id)
         text = f"connected to {self._target}: camera {camera.id}"
         self._reporter.event("connected", text, camera=camera.id, target=self._target)
         self.camera_changed(camera)

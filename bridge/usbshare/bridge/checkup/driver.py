@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.loopback_address import LoopbackAddress, loopback_address
 from usbshare.common.checkup import Judgement, Verdict, failure, fine, warning
@@ -24,7 +24,7 @@ async def judge_virtual_port(subject: Subject) -> Judgement:
     kind, value = subject.virtual_port or ("vcom", "")
     if kind != "vcom":
         return judge_address(loopback_address(value, 0))
-    judgement = await asyncio.to_thread(judge_vcom, value)
+    judgement = await in_thread(judge_vcom, value)
     is_taken = judgement.verdict is Verdict.FAILURE and judgement.measured.startswith(_TAKEN)
     if is_taken and subject.is_bridged_from_here:
         return warning(judgement.measured, "nothing, if that is the bridge that is meant")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.naming import open_finder
 from usbshare.common.checkup import Judgement, fine, warning
@@ -94,7 +95,7 @@ async def judge_multicast(subject: Subject) -> Judgement:
     settings = subject.settings.discovery
     if not (settings.mdns or settings.beacon):
         return fine("off by configuration")
-    interfaces = await asyncio.to_thread(interfaces_up, settings.chosen_interfaces)
+    interfaces = await in_thread(interfaces_up, settings.chosen_interfaces)
     own = _own_addresses(interfaces)
     ear = Ear(settings, interfaces)
     async with open_finder(subject.settings, subject.bundle) as finder:

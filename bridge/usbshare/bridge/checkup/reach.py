@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.common.certificate_checks import SET_CLOCK
 from usbshare.common.checkup import Judgement, failure, failure_of, fine, skipped, warning
@@ -40,7 +41,7 @@ async def judge_tls(subject: Subject) -> Judgement:
     """Say whether both sides accept each other, else which of them does not, and why."""
     target, bundle = subject.where, subject.bundle
     start = time.perf_counter()
-    subject.probe = found = await asyncio.to_thread(probe, target, bundle, _CONNECT_S)
+    subject.probe = found = await in_thread(probe, target, bundle, _CONNECT_S)
     took_ms = (time.perf_counter() - start) * 1e3
     if (why := explain(found, target, bundle)) is None:
         what = f"{found.detail}, both sides accept each other" if bundle else "plaintext, as asked"

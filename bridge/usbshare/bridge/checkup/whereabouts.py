@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.naming import configured, resolve
 from usbshare.common.addresses import parse_address, split_host_port
@@ -74,9 +75,8 @@ async def _in_dns(text: str) -> list[str]:
     """Return the addresses that the system's resolver knows for it."""
     try:
         host, port = split_host_port(text.strip(), DEFAULT_PORT)
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(_DNS_S):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await in_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     except (InvalidArgumentError, OSError, UnicodeError):  # a timeout is an OSError
         return []
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

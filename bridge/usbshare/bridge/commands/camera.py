@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from usbshare.base.line_writer import LineWriter
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.camera.access import Access, checked_token, new_token
 from usbshare.bridge.camera.h264 import require_decoder
@@ -29,6 +31,7 @@ from usbshare.bridge.camera.where import camera_id_or_default, camera_target
 from usbshare.bridge.options import connection_options, warn
 from usbshare.bridge.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.saving import note_camera
+from usbshare.common.logs import warn_on_stderr
 from usbshare.common.loop import run
 from usbshare.common.profiles import Priority
 
@@ -186,6 +189,7 @@ def camera(
         return
     if view.format is Format.H264:
         require_decoder()
+    warn_on_stderr()
     reporter = JsonReporter() if as_json else TextReporter()
     choice = ViewChoice(camera_id, view, client_name(f"bridge camera {os.getpid()}"))
     stood = note_camera(context.obj.defaults, where, warn)
@@ -245,10 +249,12 @@ def _tell_snapshot(frame: Frame, path: Path, *, as_json: bool) -> None:
 
 
 def _stats_printer(reporter: Reporter, *, stats: bool, as_json: bool) -> Callable[[Overview], None]:
+    lines = LineWriter(sys.stdout, lambda lost: f"{lost} lines dropped\n")
+
     def tell(overview: Overview) -> None:
         if stats and as_json:
             reporter.event("stats", overview.line(), **overview.as_dict())
         elif stats:
-            click.echo(overview.line())
+            lines.write(f"{overview.line()}\n")
 
     return tell

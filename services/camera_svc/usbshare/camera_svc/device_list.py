@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from usbshare.base.threads import in_thread
 from usbshare.common.access.devices import UsbDevice
 from usbshare.line.known_devices import KnownDevices
 from usbshare.line.physical_device import PhysicalDevice, physical_device_of
@@ -126,7 +127,7 @@ async def watch_cameras(
     """Report the cameras at first and whenever they are others, until cancelled."""
     before: tuple[CameraFound, ...] | None = None
     while True:
-        found = await asyncio.to_thread(look)
+        found = await in_thread(look)
         if found != before:
             before = found
             report(found)

@@ -97,7 +97,7 @@ async def _serve_with(
     finally:
         log.info("stopping: taking nothing new, ending streams")
         await stop_server(server, health_servicer, registry.close())
-        await asyncio.to_thread(encoding.executor.shutdown)
+        await in_thread(encoding.executor.shutdown)
 
 
 def make_encoding() -> Encoding:
@@ -118,7 +118,7 @@ async def _add_cameras(registry: Registry, settings: Settings, look: Look) -> No
         registry.add_configured(table.config(camera_id), table.wish())
     if settings.cameras:
         return
-    registry.plugged_in(await asyncio.to_thread(look))
+    registry.plugged_in(await in_thread(look))
     if not registry.cameras:
         registry.add_demo()
         log.info("no camera here: offering a simulated laser bed as camera 'demo'")

@@ -6,6 +6,7 @@ Whoever has a line adds it to a bounded queue; a daemon thread makes its text an
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import select
@@ -61,6 +62,7 @@ class LineWriter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
                 self._thread.start()
+                atexit.register(self.flush)
 
     def write(self, text: str) -> None:
         """Have a text written; never waits."""
@@ -75,6 +77,7 @@ class LineWriter:
         """Write what waits and end; blocks a second at most."""
         self.flush()
         self._backlog.end()
+        atexit.unregister(self.flush)
 
     # The thread.
 

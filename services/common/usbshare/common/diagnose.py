@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
+from usbshare.base.threads import in_thread
 from usbshare.common import certificates
 from usbshare.common.channel import Target
 from usbshare.common.errors import ConfigError
@@ -51,7 +52,7 @@ async def why_unreachable(
     try:
         async with asyncio.timeout(timeout_s):  # `wait_for` of Python 3.11 may lose a cancellation
             # The probe ends before us, so that its more exact answer is the one that is heard.
-            result = await asyncio.to_thread(probe, target, bundle, timeout_s * 0.8)
+            result = await in_thread(probe, target, bundle, timeout_s * 0.8)
     except TimeoutError:
         return _TEXTS[Finding.NO_CONNECTION].format(target=target)
     except ConfigError as error:

@@ -35,6 +35,12 @@ def set_up_logging(level: str, *, as_json: bool = False) -> None:
     log_what_python_prints()
 
 
+def warn_on_stderr() -> None:
+    """Write warnings, as they are, to stderr, in a thread: for a client that people look at."""
+    logging.basicConfig(level=logging.WARNING, handlers=[LogWriter(sys.stderr)], force=True)
+    log_what_python_prints()
+
+
 def logging_in_force() -> tuple[str, bool]:
     """Return the level, and whether lines are JSON, for a process that is to log alike."""
     root = logging.getLogger()

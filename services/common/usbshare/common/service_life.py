@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from grpc_health.v1.health import aio as health
 
+from usbshare.base.threads import in_thread
 from usbshare.common.addresses import join_host_port, split_host_port
 from usbshare.common.host_names import host_names
 from usbshare.common.paths import config_folder
@@ -22,7 +23,7 @@ GRACE_S = 3.0
 
 async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
     """Return the site of this computer, made on first start; new certificates last that long."""
-    return await asyncio.to_thread(_own_site, names, timedelta(days=certificate_days))
+    return await in_thread(_own_site, names, timedelta(days=certificate_days))
 
 
 def address_and_trust(listen: str, port: int, site: Site | None) -> str:

@@ -13,6 +13,7 @@ import grpc
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from usbshare.base.background import Background
 from usbshare.common import certificates
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import is_open_to_others
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 MOST_BUNDLE_BYTES = 1024 * 1024
+LOOK_TIMEOUT_S = 0.05
 # What to do about a certificate that is missing or good for nothing.
 ENROL = (
     "let the host invite this computer "
@@ -31,15 +33,25 @@ ENROL_ANEW = ENROL.replace("enroll`", "enroll --force`")
 
 
 def server_credentials(site: Site) -> grpc.ServerCredentials:
-    """Return credentials that demand a client certificate and follow the site's files."""
+    """Return credentials that demand a client certificate and follow the site's files.
+
+    A disk that hangs holds up one handshake for some ms, and no other: what is in use stays.
+    """
     files = _ServerFiles(site)
+    reader = Background("the certificate of this host")
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        """Run at every handshake, in a thread of gRPC's; None keeps what is in use."""
+        reader.put_first("look", files.look, LOOK_TIMEOUT_S)
+        return files.take_changed()
+
     try:
         initial = files.read()
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot use the certificate of {site.folder}: {error}") from error
     return grpc.dynamic_ssl_server_credentials(
         initial,
-        files.read_if_changed,  # type: ignore[arg-type]  # the stub forgets None: no change
+        changed,  # type: ignore[arg-type]  # the stub forgets None: no change
         require_client_authentication=True,
     )
 
@@ -110,6 +122,7 @@ class _ServerFiles:
     def __init__(self, site: Site) -> None:
         self._paths = (site.server_key, site.server_certificate, site.ca_certificate)
         self._stamps: tuple[tuple[int, int], ...] = ()
+        self._changed: grpc.ServerCertificateConfiguration | None = None
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         stamps = self._stat()
@@ -118,13 +131,18 @@ class _ServerFiles:
         self._stamps = stamps
         return grpc.ssl_server_certificate_configuration([(key, certificate)], authority)
 
-    def read_if_changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Run at every handshake, in a thread of gRPC's; None keeps what is in use."""
+    def look(self) -> None:
+        """Read what has changed; blocks."""
         try:
-            return None if self._stat() == self._stamps else self.read()
+            if self._stat() != self._stamps:
+                self._changed = self.read()
         except (OSError, ValueError) as error:
             _log.warning("kept the server certificate in use: %s", error)
-            return None
+
+    def take_changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what was read anew, once."""
+        changed, self._changed = self._changed, None
+        return changed
 
     def _stat(self) -> tuple[tuple[int, int], ...]:
         found = (path.stat() for path in self._paths)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from usbshare.base.threads import in_thread
 from usbshare.common.discovery.catalogue import Catalogue
 from usbshare.common.discovery.instance import Instance
 from usbshare.common.discovery.interfaces import interfaces_up
@@ -80,7 +81,7 @@ class Announcer:
             await self._look(mdns)
 
     async def _look(self, mdns: Mdns | None) -> None:
-        self._addresses = await asyncio.to_thread(_own_addresses, self._interfaces)
+        self._addresses = await in_thread(_own_addresses, self._interfaces)
         if mdns is not None and mdns.name:
             self._named(mdns.name)
         self._changed()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from usbshare.base.threads import in_thread
 from usbshare.common.errors import ConfigError
 from usbshare.common.pki.renewal import serving_fingerprint
 from usbshare.common.site import Site
@@ -22,7 +23,7 @@ async def follow_site(
     """Call `told` with another authority's fingerprint and `use` with a new bundle, for ever."""
     fingerprint, key = site.fingerprint, b""
     while True:
-        found, bundle = await asyncio.to_thread(_read, site)
+        found, bundle = await in_thread(_read, site)
         if found and found != fingerprint:
             fingerprint = found
             log.info("the site's authority is %s now", found[:12])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -15,7 +14,7 @@ import grpc
 
 from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
 from usbshare.base.file_watch import FileWatch
-from usbshare.base.threads import OwnThread
+from usbshare.base.threads import OwnThread, in_thread
 from usbshare.common.access.arrivals import Arrivals
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.interceptor import AccessInterceptor
@@ -41,6 +40,7 @@ from usbshare.common.site import Site
 from usbshare.common.version import usbshare_version
 from usbshare.rpc.flood_guard import flood_guard
 
+AUDIT_CLOSE_TIMEOUT_S = 2.0
 Ids = Callable[[], Iterable[str]]
 # A command of a few bytes takes more on the wire: its frame, its record of TLS, its envelope.
 WIRE_OVERHEAD = 2.0
@@ -153,7 +153,7 @@ async def open_guard(
     """
     log = AuditLog(audit_folder(), service, max_bytes=audit.max_bytes, keep=audit.keep)
     guard = _guard(site, service, tls, audit, log)
-    await asyncio.to_thread(guard.rulebook.load)
+    await in_thread(guard.rulebook.load)
     unfollow = guard.gate.follow_rules()
     log.start()
     log.note(
@@ -170,7 +170,7 @@ async def open_guard(
         unfollow()
         guard.close()
         log.note("service stopped")
-        await asyncio.to_thread(log.close)
+        await in_thread(log.close, AUDIT_CLOSE_TIMEOUT_S)
 
 
 def _guard(

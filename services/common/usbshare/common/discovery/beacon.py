@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
+from usbshare.base.threads import in_thread
 from usbshare.common.discovery.beacon_message import BeaconError, decode, encode
 from usbshare.common.discovery.beacon_roll import BeaconRoll, FloodGate
 from usbshare.common.discovery.catalogue import Catalogue
@@ -182,7 +183,7 @@ class BeaconPublisher:
 
 async def _interfaces(settings: DiscoveryTable) -> list[Interface]:
     try:
-        found = await asyncio.to_thread(interfaces_up, settings.chosen_interfaces)
+        found = await in_thread(interfaces_up, settings.chosen_interfaces)
     except OSError as error:
         log.debug("beacon: cannot look at the interfaces: %s", error)
         return []

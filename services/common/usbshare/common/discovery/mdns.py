@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 from zeroconf.asyncio import AsyncZeroconf
 
+from usbshare.base.threads import in_thread
 from usbshare.common.discovery.background import cancel_all, in_background
 from usbshare.common.discovery.catalogue import Catalogue
 from usbshare.common.discovery.counters import SourceCounters
@@ -55,7 +56,7 @@ class MdnsNode:
     async def start(self) -> None:
         """Listen and ask; raises OSError where this computer does not allow it."""
         self._exits.enter_context(quieted())
-        self._interfaces = await asyncio.to_thread(interfaces_up, self._chosen)
+        self._interfaces = await in_thread(interfaces_up, self._chosen)
         admission = Admission(time.monotonic)
         responder = Responder(_senders(self._interfaces), self._counters, admission)
         self._responder = responder
@@ -123,7 +124,7 @@ class MdnsNode:
     async def _follow(self, responder: Responder, announcer: Announcer, browser: Browser) -> None:
         while not await self._is_closing_within(_LOOK_S):
             try:
-                found = await asyncio.to_thread(interfaces_up, self._chosen)
+                found = await in_thread(interfaces_up, self._chosen)
                 if found == self._interfaces:
                     continue
                 names = ", ".join(each.name for each in found) or "no interface"

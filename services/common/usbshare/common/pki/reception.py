@@ -10,6 +10,7 @@ from datetime import datetime
 import grpc
 
 from usbshare.access.v1.access_pb2_grpc import add_EnrolmentServiceServicer_to_server
+from usbshare.base.threads import in_thread
 from usbshare.common.channel import QUIET_KEEPALIVE
 from usbshare.common.errors import ConfigError
 from usbshare.common.pki.desk import Desk
@@ -84,7 +85,7 @@ class Reception:
             await self._close(0)
 
     async def _look(self) -> None:
-        if await asyncio.to_thread(self._open_ones.read):
+        if await in_thread(self._open_ones.read):
             self._next_try_at = 0.0
             if self._open_ones.trouble:
                 self._say(self._open_ones.trouble)
@@ -96,7 +97,7 @@ class Reception:
 
     async def _try_to_open(self) -> None:
         try:
-            places, credentials = await asyncio.to_thread(self._prepare)
+            places, credentials = await in_thread(self._prepare)
             await self._open(places, credentials)
         except (ConfigError, OSError) as error:
             # Usual where another service of this host was quicker.

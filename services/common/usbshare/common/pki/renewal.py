@@ -14,6 +14,7 @@ from typing import Protocol
 
 from cryptography import x509
 
+from usbshare.base.threads import in_thread
 from usbshare.common import certificates
 from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
 from usbshare.common.host_names import host_names
@@ -79,7 +80,7 @@ async def keep_current(
     keeper = _Keeper(site, tuple(names), clock, now)
     while True:
         try:
-            await asyncio.to_thread(keeper.look)
+            await in_thread(keeper.look)
         except Exception:  # a machine may be at work here
             _log.exception("cannot keep the certificates of this host current")
         await asyncio.sleep(LOOK_S)

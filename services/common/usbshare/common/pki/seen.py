@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from usbshare.base.threads import begin, in_thread
 from usbshare.common.paths import make_private, rewrite
 
 _log = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ class Seen:
         try:
             while True:
                 await asyncio.sleep(WRITE_EVERY_S)
-                await asyncio.to_thread(self._try_to_write)
+                await in_thread(self._try_to_write)
         finally:
-            self._try_to_write()
+            await asyncio.shield(begin(self._try_to_write))
 
     def _try_to_write(self) -> None:
         try:

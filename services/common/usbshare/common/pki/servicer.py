@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -10,6 +9,7 @@ import grpc
 
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import EnrolmentServiceServicer
+from usbshare.base.threads import in_thread
 from usbshare.common.addresses import split_host_port
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.pki.desk import Desk
@@ -26,7 +26,7 @@ class EnrolmentServicer(EnrolmentServiceServicer):
     async def Enrol(self, request: pb.EnrolRequest, context: _Context) -> pb.EnrolResponse:
         """Trade a token for a certificate."""
         arguments = (request.token, request.certificate_request, _address(context.peer()))
-        enrolled = await asyncio.to_thread(self._desk.enrol, *arguments)
+        enrolled = await in_thread(self._desk.enrol, *arguments)
         return pb.EnrolResponse(
             certificate=enrolled.certificate_pem,
             authorities=enrolled.authorities_pem,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from usbshare.base.threads import in_thread
 from usbshare.common.addresses import split_host_port
 from usbshare.common.certificate_checks import judge_key_rights
 from usbshare.common.channel import DEFAULT_PORT
@@ -142,6 +142,6 @@ def _step(name: str, judge: Callable[[], Judgement], *needs: str) -> Step:
     """Return a step that looks in a thread, since files and sockets may take their time."""
 
     def judging() -> Awaitable[Judgement]:
-        return asyncio.to_thread(judge)
+        return in_thread(judge)
 
     return Step(name, judging, needs)
