@@ -11,6 +11,7 @@ import termios
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+from usbshare.base.threads import begin
 from usbshare.bridge.virtual_port import VirtualPortListener
 from usbshare.common.errors import ConfigError
 from usbshare.common.line import LineSettings, ModemLines
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 _READ_BYTES = 4095
 _SETTINGS_CHANGED = 0x40  # TIOCPKT_IOCTL: sent because EXTPROC is set
 _NONE = -1
+REMOVE_TIMEOUT_S = 1.0
 
 
 class PtyPort(ABC):
@@ -129,8 +131,12 @@ class PtyPort(ABC):
             self._listener.program_closed()
 
     async def close(self) -> None:
-        """Take the name away, then the pty; a program that has it open sees a hang-up."""
-        self._end()
+        """Take the name away, then the pty; a program that has it open sees a hang-up.
+
+        The name may be on a disk that hangs: then it is left, and leads nowhere once we are gone.
+        """
+        await asyncio.wait([begin(self._link.remove)], timeout=REMOVE_TIMEOUT_S)
+        self._close_pty()
 
     # What a subclass provides.
 
@@ -305,7 +311,10 @@ class PtyPort(ABC):
         self._set_packet_mode(on=True)
 
     def _end(self) -> None:
-        self._link.remove()
+        begin(self._link.remove)
+        self._close_pty()
+
+    def _close_pty(self) -> None:
         if self._master != _NONE:
             _close_all(self._let_go())
 

@@ -81,8 +81,13 @@ class NameLink:
         self._lock = lock
 
     def show(self, slave_path: str) -> None:
-        """Make the link to a pty in one step, over the one before; raises ConfigError."""
-        before = self._descriptor
+        """Make the link to a pty in one step; raises ConfigError. From then on it leads to others.
+
+        Where the link leads to our own descriptor, that is all that changes: no disk is asked.
+        """
+        if self._descriptor != _NONE:
+            _point(self._descriptor, slave_path)
+            return
         self._descriptor, target = _way_to(slave_path)
         if self._descriptor == _NONE and self._guard is None:
             self._guard = self._start_guard()
@@ -94,8 +99,6 @@ class NameLink:
             temporary.replace(self.path)
         except OSError as error:
             raise ConfigError(self._why_not(error)) from error
-        finally:
-            _close(before)
         self._target = target
 
     def remove(self) -> None:
@@ -214,6 +217,15 @@ def _read_note(lock: int) -> _Note | None:
     if len(parts) != 3 or not parts[0].isdecimal():
         return None
     return _Note(int(parts[0]), parts[1], parts[2])
+
+
+def _point(descriptor: int, slave_path: str) -> None:
+    """Have the descriptor know another pty."""
+    first = os.open(slave_path, _O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.dup2(first, descriptor, inheritable=False)
+    finally:
+        os.close(first)
 
 
 def _way_to(slave_path: str) -> tuple[int, str]:

@@ -100,7 +100,7 @@ class _Keeper:
         self._names = names
         self._clock = clock
         self._now = now
-        self._stamps = _stamps(site)
+        self._stamps: tuple[tuple[int, int], ...] | None = None
         self._next_at = clock() + _interval_s()
         self._reminded_at: float | None = None
         self._told_late_at: float | None = None

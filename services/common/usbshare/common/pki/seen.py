@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 SEEN_FOLDER = "seen"
 WRITE_EVERY_S = 10.0
+LAST_WRITE_S = 1.0
 MOST_IDENTITIES = 1000
 
 
@@ -55,7 +56,7 @@ class Seen:
                 await asyncio.sleep(WRITE_EVERY_S)
                 await in_thread(self._try_to_write)
         finally:
-            await asyncio.shield(begin(self._try_to_write))
+            await asyncio.wait([begin(self._try_to_write)], timeout=LAST_WRITE_S)
 
     def _try_to_write(self) -> None:
         try:
