@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -64,7 +65,7 @@ class Bench:
     async def program(self, port_id: str, device: SerialDevice) -> SessionStream:
         """Have a program at work; its line is at the machine."""
         stream = await self.client.open_session(port_id, name="test")
-        event, _ = await stream.receive()
+        event, _ = await asyncio.wait_for(stream.receive(), IN_TIME_S)
         assert isinstance(event, OpenedEvent)
 
         async def send() -> None:
@@ -72,6 +73,12 @@ class Bench:
 
         await self.sees(device, LINE, send)
         return stream
+
+    async def clear(self, port_id: str) -> None:
+        """Have the port take another program, as a person does after looking at the machine."""
+        await self.client.stop(port_id, StopAction.EMERGENCY_STOP, "")
+        port = await self.client.get_port(port_id)
+        await self.client.rearm(port_id, port.epoch)
 
 
 @contextmanager
@@ -144,9 +151,7 @@ async def stops(bench: Bench) -> None:
             stream = await bench.program(port_id, laser)
             times_ms.append(await bench.sees(laser, data, lambda: client.stop(port_id, action, "")))  # noqa: B023
             stream.cancel()
-            if action is StopAction.EMERGENCY_STOP:
-                port = await client.get_port(port_id)
-                await client.rearm(port_id, port.epoch)
+            await bench.clear(port_id)
 
 
 async def link_losses(bench: Bench) -> None:
@@ -158,6 +163,7 @@ async def link_losses(bench: Bench) -> None:
     for _ in range(TIMES):
         stream = await bench.program("lost", bench.lost)
         times_ms.append(await bench.sees(bench.lost, b"\x84", cut))
+        await bench.clear("lost")
 
 
 async def device_losses(bench: Bench) -> None:
@@ -229,7 +235,8 @@ async def test_no_service_asks_a_disk_on_its_event_loop(tmp_path: Path, name: st
         port = process.wait_for(r"ready at (?:127\.0\.0\.1|\[::1\]):(\d+)")[1]
         process.freeze()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            health, longest_s = HealthStub(channel), 0.0
+            health: Any = HealthStub(channel)  # its stub is that of the sync API
+            longest_s = 0.0
             end = time.monotonic() + look_s
             while (begun := time.monotonic()) < end:
                 reply = await health.Check(HealthCheckRequest(), timeout=IN_TIME_S)

@@ -88,7 +88,7 @@ def _is_on_disk(path: object) -> bool:
     if isinstance(path, int):
         return False
     text = os.fsdecode(os.fspath(path)) if isinstance(path, str | bytes | os.PathLike) else ""
-    return not text.startswith(_NO_DISK)
+    return text != "/" and not f"{text}/".startswith(_NO_DISK)
 
 
 def _install(disk: Disk) -> None:

@@ -13,6 +13,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 SYS = Path("/sys")
@@ -94,7 +95,8 @@ def _numbered(number: int) -> PhysicalDevice | None:
 def physical_device_of(entry: Path) -> PhysicalDevice | None:
     """Return the device of an entry of /sys/class or /sys/dev/char; blocks for a moment."""
     part = (entry / "device").resolve()
-    folders = [part, *part.parents]
+    top = SYS.resolve()  # what is above is a disk, which may hang
+    folders = [part, *takewhile(lambda folder: folder != top, part.parents)]
     for folder, interface in zip(folders[1:], folders, strict=False):
         vid, pid = _text(folder / "idVendor"), _text(folder / "idProduct")
         if vid and pid:
