@@ -42,6 +42,7 @@ class Service:
         self.forgets = False
         self.accepted_offset = self.sent_bytes = 0
         self.asked: list[tuple[str, int]] = []
+        self.asked_ports: list[str] = []
         self.answers_heartbeats = True
 
     async def connect(self, *, looks_closer: bool = False) -> Any:
@@ -51,6 +52,7 @@ class Service:
         self, port_id: str, *, observe: bool, name: str, resume_token: str, resume_offset: int
     ) -> Stream:
         self.asked.append((resume_token, resume_offset))
+        self.asked_ports.append(port_id)
         if self.refuses is not None:
             raise self.refuses
         stream = Stream(self)
@@ -151,11 +153,11 @@ class Listener:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, port_id: str = "laser") -> None:
         self.service, self.listener, self.upstream = Service(), Listener(), Upstream()
         self.link = Link(
             self.service,
-            SessionChoice("laser", observe=False, client_name="test"),
+            SessionChoice(port_id, observe=False, client_name="test"),
             self.upstream,
             self.listener,
             Backoff(lambda: 0.0),

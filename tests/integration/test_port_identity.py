@@ -22,7 +22,7 @@ from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Registry
 
 LIMITS = QueueLimits()
-MOVE = b"G1 X100\n"
+MOVE = b"move 100\n"  # no G-code, lest a lost job has to be seen to first
 
 
 @pytest.fixture
@@ -59,8 +59,10 @@ async def moved(port: SerialPort, adapter: Adapter) -> None:
     """Move the machine on the adapter through the port."""
     before = len(adapter.received)
     session = await port.open_session(client())
+    if port.latched:  # the job that its device was lost with
+        port.stop_path.rearm("test", port.epoch)
     await session.command(Command(1, None, port.epoch, 0, MOVE))
-    await until(lambda: adapter.received[before:] == MOVE)
+    await until(lambda: MOVE in adapter.received[before:])
     session.end("test")
 
 
@@ -85,7 +87,7 @@ async def test_of_twins_the_one_that_stays_is_never_the_one_that_went(
     seen = len(b.received)
     await refused(of_a, "not plugged in")
     await moved(of_b, b)
-    assert len(b.received) == seen + len(MOVE)
+    assert b.received[seen:].count(MOVE) == 1
     await registry.scan(LIMITS)
     with pytest.raises(NotFoundError, match="no port"):
         registry.get(of_a.id)

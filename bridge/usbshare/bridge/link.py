@@ -231,6 +231,7 @@ class Link:
         if credit is not None:
             self._upstream.credit(credit)
         self._stop_giving_up()
+        self._choice = self._choice.of(opened.port.id)
         self._resumption.stands(opened)
         self._timeout_s = opened.link_timeout_s or LINK_TIMEOUT_S
         self._stream = stream

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -23,6 +23,10 @@ class SessionChoice:
     observe: bool
     client_name: str
     resumes: bool = True
+
+    def of(self, port_id: str) -> SessionChoice:
+        """Return the same for one port: the host's only one may be another machine later."""
+        return replace(self, port_id=port_id)
 
 
 class LinkLostError(Exception):

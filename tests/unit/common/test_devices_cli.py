@@ -58,6 +58,7 @@ def test_the_list_is_there_as_json(policy: Path) -> None:
         "pid": "7523",
         "serial": "X1",
         "path": "1-1.2",
+        "socket": "",
         "allowed": False,
     }
 

@@ -156,7 +156,8 @@ def _usb(node: _Node) -> UsbDevice | None:
     if not (vid and pid):
         return None
     place = node.place.partition(":")[0]  # after the colon is the interface
-    return UsbDevice(int(vid, 16), int(pid, 16), serial, place)
+    socket = node.device.socket if node.device and "/" in node.device.socket else ""
+    return UsbDevice(int(vid, 16), int(pid, 16), serial, place, socket)
 
 
 def _links(folder: Path) -> dict[Path, Path]:

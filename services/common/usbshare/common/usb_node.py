@@ -8,6 +8,7 @@ from pathlib import Path
 
 from usbshare.common.access.devices import UsbDevice
 from usbshare.common.usb_devices import SerialDeviceFound
+from usbshare.line.physical_device import socket_of
 
 _SYS = Path("/sys")
 
@@ -28,14 +29,17 @@ def usb_device_behind(node: str | int, sys: Path | None = None) -> UsbDevice | N
 def usb_device_of(found: SerialDeviceFound) -> UsbDevice:
     """Return a listed serial device as a USB device."""
     path = (found.location or "").partition(":")[0]  # after the colon is the interface
-    return UsbDevice(found.vid, found.pid, found.serial_number or "", path)
+    socket = found.identity.socket if "/" in found.identity.socket else ""
+    return UsbDevice(found.vid, found.pid, found.serial_number or "", path, socket)
 
 
 def _read(folder: Path) -> UsbDevice | None:
     vid, pid = (_text(folder / name) for name in ("idVendor", "idProduct"))
     if not (vid and pid):
         return None
-    return UsbDevice(int(vid, 16), int(pid, 16), _text(folder / "serial"), folder.name)
+    where = socket_of(folder)
+    socket = where if "/" in where else ""
+    return UsbDevice(int(vid, 16), int(pid, 16), _text(folder / "serial"), folder.name, socket)
 
 
 def _text(path: Path) -> str:

@@ -102,8 +102,18 @@ def physical_device_of(entry: Path) -> PhysicalDevice | None:
         if vid and pid:
             which = _interface(interface, part)
             serial = _text(folder / "serial")
-            return PhysicalDevice(int(vid, 16), int(pid, 16), serial, _socket(folder), which)
+            return PhysicalDevice(int(vid, 16), int(pid, 16), serial, socket_of(folder), which)
     return None
+
+
+def socket_of(device: Path) -> str:
+    """Return the socket that a device of /sys is in: its own name where that is not to be told."""
+    hub = next((folder for folder in device.parents if _ROOT_HUB.fullmatch(folder.name)), None)
+    chain = _DEVICE.fullmatch(device.name)
+    if hub is None or chain is None:
+        return device.name
+    speed = "ss" if _text(hub / "version") >= "3" else ""
+    return f"{hub.parent.name}/{speed}{chain[1]}"
 
 
 def _interface(interface: Path, part: Path) -> str:
@@ -112,15 +122,6 @@ def _interface(interface: Path, part: Path) -> str:
     port = _text(part / "port_number") if part != interface else ""
     shown = str(int(number, 16)) if re.fullmatch("[0-9a-fA-F]{1,2}", number) else "0"
     return f"{shown}.{port}" if port not in ("", "0") else shown
-
-
-def _socket(device: Path) -> str:
-    hub = next((folder for folder in device.parents if _ROOT_HUB.fullmatch(folder.name)), None)
-    chain = _DEVICE.fullmatch(device.name)
-    if hub is None or chain is None:
-        return device.name
-    speed = "ss" if _text(hub / "version") >= "3" else ""
-    return f"{hub.parent.name}/{speed}{chain[1]}"
 
 
 def _text(path: Path) -> str:

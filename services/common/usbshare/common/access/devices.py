@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from usbshare.common.audit.noting import Audit
@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 LISTED = "listed"
 _MOST_SHOWN = 64
 _PLAIN_SERIAL = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PATH = r"[0-9A-Fa-f]+-[0-9.]+"
+# As the kernel says it, by the number of the bus, or by the host controller, whose name stays.
+_PATH = r"[0-9A-Fa-f]+-[0-9.]+|[0-9A-Za-z:._-]+/(?:ss)?[0-9.]+"
 _ID = r"(\*|[0-9a-f]{1,4})"
 _SELECTOR = re.compile(
     rf"(?:{_ID}(?::{_ID}(?::(.+?))?)?)?(?:@({_PATH}))?", re.IGNORECASE | re.DOTALL
@@ -26,12 +27,17 @@ _SELECTOR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class UsbDevice:
-    """What USB says that a device is, and `path`: the socket it is in, such as 1-1.2."""
+    """What USB says that a device is, and the socket that it is in.
+
+    `path` names it by the number of the bus, such as 1-1.2, `socket` by the host controller, such
+    as 0000:00:14.0/1.2: buses are numbered in the order in which controllers are found.
+    """
 
     vid: int
     pid: int
     serial: str = ""
     path: str = ""
+    socket: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         serial = f", serial number {shown(self.serial)}" if self.serial else ""
@@ -42,7 +48,8 @@ class UsbDevice:
     def selector(self) -> DeviceSelector:
         """The narrowest name that it keeps: a device without a serial number keeps its socket."""
         named = _PLAIN_SERIAL.fullmatch(self.serial) is not None
-        path = self.path if not named and re.fullmatch(_PATH, self.path) else ""
+        place = self.socket or self.path
+        path = place if not named and re.fullmatch(_PATH, place) else ""
         return DeviceSelector(
             f"{self.vid:04x}", f"{self.pid:04x}", self.serial if named else "", path
         )
@@ -134,7 +141,7 @@ def fits(entry: ListedDevice, device: UsbDevice) -> bool:
         (entry.vid, lambda text: int(text, 16) == device.vid),
         (entry.pid, lambda text: int(text, 16) == device.pid),
         (entry.serial, lambda text: text.casefold() == device.serial.casefold()),
-        (entry.path, lambda text: text == device.path),
+        (entry.path, lambda text: text in (device.path, device.socket)),
     )
     answers = [agrees(text) for text, agrees in asked if text]
     return bool(answers) and all(answers)
