@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench import peers
+from bench.frozen import start_frozen
 from bench.ours import PortTable, Service, python_module, start_bridge, start_service
 from bench.report import quantile, result, table
 from bench.slow_line import MASTER_VARIABLE
@@ -121,6 +122,7 @@ def main() -> None:
     """Measure and print."""
     ways = [
         _by_call("Stop call, 1 MB queued", "behind_1MB"),
+        _by_call_on_frozen_disk("Stop call, files and stderr blocked", "disk_blocked"),
         _by_program("`!` of a program that counts", "behind_1MB_vcom"),
         _by_call("Stop call, 3 observers", "behind_1MB_observers", observers=OBSERVERS),
         _by_call("Stop call, 128 observers", "128_observers", observers=MANY_OBSERVERS),
@@ -175,6 +177,23 @@ def _by_watched_call(title: str, key: str) -> Way:
         time.sleep(SETTLE_S)
         if (heard := int(watchers.ask(""))) < STOPS / 10 * WATCHERS:
             raise BenchError(f"the watchers heard of {heard} changes only")
+        return _way(title, key, found)
+
+
+def _by_call_on_frozen_disk(title: str, key: str) -> Way:
+    """Stop by calls while no file call of the service returns and its log takes nothing."""
+    with Stage() as stage, paced_device(stage) as device:
+        ports = {"laser": PortTable(device.path, "grbl")}
+        names = {MASTER_VARIABLE: str(device.master)}
+        with start_frozen(stage, ports, "bench.slow_line", [device.master], names) as frozen:
+            _, path = start_bridge(stage, frozen.service, "laser")
+            stream(stage, path)
+            time.sleep(SETTLE_S)
+            bundle = stage.folder / "usbshare/client.pem"
+            frozen.freeze()
+            target = frozen.service.target
+            found = hold_again_and_again(target, "laser", bundle, _gaps_s(), device.heard)
+            frozen.thaw()
         return _way(title, key, found)
 
 

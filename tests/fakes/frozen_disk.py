@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import runpy
 import signal
 import stat
 import sys
@@ -118,15 +119,18 @@ def _install(disk: Disk) -> None:
 
 
 def main() -> None:
-    """Run the console script that is named first."""
+    """Run the console script, or the module, that is named first."""
     control, report = int(os.environ[CONTROL_VARIABLE]), int(os.environ[REPORT_VARIABLE])
     disk = Disk(report)
     _install(disk)
     faulthandler.register(signal.SIGUSR1, report)  # which thread waits for what
     threading.Thread(target=disk.follow, args=(control,), daemon=True).start()
     sys.argv = sys.argv[1:]
-    (script,) = entry_points(group="console_scripts", name=os.path.basename(sys.argv[0]))
-    script.load()()
+    name = os.path.basename(sys.argv[0])
+    if scripts := entry_points(group="console_scripts", name=name):
+        next(iter(scripts)).load()()
+    else:
+        runpy.run_module(name, run_name="__main__")
 
 
 if __name__ == "__main__":
