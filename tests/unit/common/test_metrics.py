@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import threading
 import time
@@ -12,6 +14,8 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from usbshare.base.line_writer import MOST_WAITING
+from usbshare.base.log_writer import LogWriter
 from usbshare.common import metrics
 from usbshare.common.errors import ConfigError
 from usbshare.common.metrics import serve_metrics
@@ -78,3 +82,23 @@ def test_a_taken_port_is_said_by_its_key() -> None:
         port = int(taken.getsockname()[1])
         with pytest.raises(ConfigError, match=r"service\.metrics: cannot listen at"):
             serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, Gauge())
+
+
+def test_log_lines_that_were_dropped_are_counted() -> None:
+    port = free_port("127.0.0.1")
+    serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464)
+    reading, writing = os.pipe()
+    root = logging.getLogger()
+    with os.fdopen(writing, "w") as stderr:
+        writer = LogWriter(stderr)
+        root.addHandler(writer)
+        try:
+            for number in range(3 * MOST_WAITING):
+                root.error("%d %s", number, "x" * 100)
+            lost = writer.lines.lost
+            assert lost > 0
+            assert f"usbshare_log_lines_lost_total {float(lost)}" in scrape(port)
+        finally:
+            root.removeHandler(writer)
+            os.close(reading)
+            writer.close()

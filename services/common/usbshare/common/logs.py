@@ -46,3 +46,9 @@ def logging_in_force() -> tuple[str, bool]:
     root = logging.getLogger()
     as_json = any(isinstance(each.formatter, JsonFormatter) for each in root.handlers)
     return logging.getLevelName(root.level).lower(), as_json
+
+
+def lost_log_lines() -> int:
+    """Return how many lines this process has dropped since stderr took none."""
+    handlers = logging.getLogger().handlers
+    return sum(each.lines.lost for each in handlers if isinstance(each, LogWriter))

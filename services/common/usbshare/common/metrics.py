@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from usbshare.common.addresses import split_host_port
 from usbshare.common.errors import ConfigError
+from usbshare.common.logs import lost_log_lines
 
 # Whoever asks more often waits: a thread for each request would take its turns from the event loop.
 LEAST_INTERVAL_S = 0.05
@@ -25,7 +28,7 @@ def serve_metrics(address: str, key: str, default_port: int, *collectors: Collec
     """
     host, port = split_host_port(address, default_port)
     registry = CollectorRegistry()
-    for collector in collectors:
+    for collector in (*collectors, LogCollector()):
         registry.register(collector)
     try:
         server = _server(host, port)
@@ -34,6 +37,15 @@ def serve_metrics(address: str, key: str, default_port: int, *collectors: Collec
         raise ConfigError(f"{key}: cannot listen at {address}: {why}") from error
     server.set_app(make_wsgi_app(registry))
     threading.Thread(target=_serve, args=(server,), name="metrics", daemon=True).start()
+
+
+class LogCollector(Collector):
+    """Counts the log lines that were dropped since stderr took none."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the count."""
+        name, what = "usbshare_log_lines_lost", "Log lines dropped since stderr took none"
+        yield CounterMetricFamily(name, what, value=lost_log_lines())
 
 
 class _Handler(WSGIRequestHandler):
