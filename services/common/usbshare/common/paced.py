@@ -21,7 +21,7 @@ class PacedContext:
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any], pace: Pace) -> None:
         self._context = context
         self._pace = pace
-        self._wait_s = 0.0
+        self._last: Any = grpc.aio.EOF
         self._read = context.read
         self.write = context.write
 
@@ -30,10 +30,11 @@ class PacedContext:
 
     async def read(self) -> Any:
         """Return the next request, or EOF."""
-        if self._wait_s:
-            await asyncio.sleep(self._wait_s)
-        request = await self._read()
-        self._wait_s = 0.0 if request is grpc.aio.EOF else self._pace(1, request.ByteSize())
+        # Counted once it has been handled: what it asks for does not wait for that.
+        last = self._last
+        if last is not grpc.aio.EOF and (wait_s := self._pace(1, last.ByteSize())):
+            await asyncio.sleep(wait_s)
+        self._last = request = await self._read()
         return request
 
 

@@ -35,44 +35,44 @@ class HeldLine:
         self._until_room = until_room
         self._enqueue = enqueue
         self._on_empty = on_empty
-        self._items: deque[Command | Operation] = deque()
+        self.items: deque[Command | Operation] = deque()
         self._runner: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     @property
     def commands(self) -> list[Command]:
         """The commands that wait."""
-        return [item for item in self._items if isinstance(item, Command)]
+        return [item for item in self.items if isinstance(item, Command)]
 
     def append(self, item: Command | Operation) -> None:
         """Add something that comes after all that is here."""
-        self._items.append(item)
+        self.items.append(item)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run(), name=f"held {self._name}")
 
     def drop_commands(self) -> list[Command]:
         """Drop the commands and return them; operations stay."""
         dropped = self.commands
-        self._items = deque(item for item in self._items if isinstance(item, Operation))
+        self.items = deque(item for item in self.items if isinstance(item, Operation))
         return dropped
 
     def end(self) -> None:
         """Drop everything."""
         if self._runner is not None:
             self._runner.cancel()
-        self._items.clear()
+        self.items.clear()
 
     async def _run(self) -> None:
-        while self._items:
-            item = self._items[0]
+        while self.items:
+            item = self.items[0]
             if isinstance(item, Operation):
                 await self._perform(item)
             else:
                 await self._until_room(len(item.data))
-            if self._items and self._items[0] is item:
-                self._items.popleft()
+            if self.items and self.items[0] is item:
+                self.items.popleft()
                 if isinstance(item, Command):
                     self._enqueue(item)
         self._on_empty()

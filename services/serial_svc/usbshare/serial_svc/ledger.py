@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from usbshare.common.credit import Credit
 
+_new_tuple = tuple.__new__  # what a NamedTuple's own does, a Python call less
+
 
 class Ledger:
     """Counts command bytes and commands from the session's start; limits never fall."""
@@ -45,11 +47,12 @@ class Ledger:
         consumed = max(consumed, consumed_now)
         limit = max(limit, consumed + window)
         limit_commands = max(limit_commands, done + self._most_commands)
-        credit = Credit(limit, limit_commands, consumed)
-        if credit == told and not self._must_tell:
+        fields = (limit, limit_commands, consumed)
+        if fields == told and not self._must_tell:
             return None
+        credit = _new_tuple(Credit, fields)
         self._must_tell = False
         self._told = credit
-        self._due_offset = consumed + max(1, window // 4)
+        self._due_offset = consumed + (window // 4 or 1)
         self._due_commands = limit_commands - self._most_commands * 3 // 4
         return credit

@@ -295,7 +295,7 @@ class Session:
             raise PermissionDeniedError(OBSERVES)
 
     def _must_queue(self) -> bool:
-        return bool(self._held) or self.is_held or self._ended
+        return bool(self._held.items) or self.is_held or self._ended
 
     async def _queue(self, command: Command) -> None:
         if not self._controls:
