@@ -47,7 +47,19 @@ def frozen(rig: Rig) -> Callable[[], None]:
     return lambda: rig.bridge.process.send_signal(signal.SIGCONT)
 
 
-CUTS = (half_open, link_down, frozen)
+def deaf(rig: Rig) -> Callable[[], None]:
+    """Lose what goes to the bridge: its signs of life still come."""
+    rig.proxy.black_hole(up=False)
+    return rig.proxy.heal
+
+
+def mute(rig: Rig) -> Callable[[], None]:
+    """Lose what comes from the bridge: it still hears."""
+    rig.proxy.black_hole(down=False)
+    return rig.proxy.heal
+
+
+CUTS = (half_open, link_down, frozen, deaf, mute)
 
 
 def cut_and_come_back(rig: Rig, job: Job, how: Callable[[Rig], Callable[[], None]]) -> float:
@@ -122,7 +134,16 @@ def lose_link_by_wire(home: Path, times: int, seed: int) -> None:
             wire.link_down()
             return wire.link_up
 
-        lose_link_often(rough, lines, expected, (pulled,), moments_of(lines, times, seed))
+        def deafened(_: Rig) -> Callable[[], None]:
+            wire.drop_packets(wire.host)
+            return wire.heal
+
+        def muted(_: Rig) -> Callable[[], None]:
+            wire.drop_packets(wire.client)
+            return wire.heal
+
+        ways = (pulled, deafened, muted)
+        lose_link_often(rough, lines, expected, ways, moments_of(lines, times, seed))
 
 
 @contextmanager

@@ -220,7 +220,8 @@ def _flush(message: m.Flush) -> pb.SessionRequest:
 def _heartbeat(message: m.Heartbeat) -> pb.SessionRequest:
     nanos = int(min(message.round_trip_s, 60.0) * 1e9)
     round_trip = Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
-    return pb.SessionRequest(heartbeat=pb.Heartbeat(id=message.id, round_trip=round_trip))
+    beat = pb.Heartbeat(id=message.id, round_trip=round_trip, heard_id=message.heard_id)
+    return pb.SessionRequest(heartbeat=beat)
 
 
 _MESSAGES: dict[type, Callable[[Any], pb.SessionRequest]] = {

@@ -20,13 +20,14 @@ class Heartbeats:
         self._latency = latency
         self._clock = clock
         self._sent: dict[int, float] = {}
-        self._last = 0
+        self._last = self._heard = 0
         self._awaited: tuple[int, asyncio.Future[None]] | None = None
         self.heard_at = 0.0
 
     def begin(self) -> None:
         """Begin a session: what was not answered before never will be."""
         self._sent.clear()
+        self._heard = 0
         self.heard_at = self._clock()
 
     async def run(
@@ -43,13 +44,14 @@ class Heartbeats:
         """Return the next one, to be sent now."""
         self._last += 1
         self._sent[self._last] = self._clock()
-        return Heartbeat(self._last, self._latency.typical_s)
+        return Heartbeat(self._last, self._latency.typical_s, self._heard)
 
     def answered(self, beat: int) -> None:
         """Note an answer."""
         self.heard_at = self._clock()
         sent_at = self._sent.pop(beat, None)
         if sent_at is not None:
+            self._heard = max(self._heard, beat)
             self._latency.add(self._clock() - sent_at)
         if self._awaited is not None and self._awaited[0] == beat and not self._awaited[1].done():
             self._awaited[1].set_result(None)

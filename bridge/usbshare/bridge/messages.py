@@ -66,10 +66,11 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life with the round trip measured last, in seconds."""
+    """A sign of life with the round trip measured last, in seconds, and the last answer heard."""
 
     id: int
     round_trip_s: float
+    heard_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,7 +299,8 @@ class LinkWatch:
         if self._is_lost:
             session.end(f"not taken up again within {self._port.config.resume_window_s:g} s")
             return
-        silent_s = self._clock() - session.last_heard
+        alive_at = session.hearing.alive_at(session.last_heard)
+        silent_s = self._clock() - alive_at
         left_s = self._port.config.link_timeout_s - silent_s
         if left_s > 0:
             if self._awaits_word:
@@ -307,4 +308,5 @@ class LinkWatch:
                 self.holds.session_held(HoldCause.WAITING, session.client.identity, _UNTOLD)
             self._look_in(left_s)
         else:
-            self.lose(f"nothing heard for {silent_s:.2f} s")
+            what = "it hears nothing" if alive_at < session.last_heard else "nothing heard"
+            self.lose(f"{what} for {silent_s:.2f} s")

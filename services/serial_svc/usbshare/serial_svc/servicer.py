@@ -306,8 +306,9 @@ class _Desk:
         self._session.realtime(message.data, message.first_number)
 
     async def heartbeat(self, message: pb.Heartbeat) -> None:
-        round_trip = message.round_trip
-        self._session.heartbeat(message.id, round_trip.seconds + round_trip.nanos * 1e-9)
+        round_trip_s = message.round_trip.seconds + message.round_trip.nanos * 1e-9
+        heard_id = message.heard_id if message.HasField("heard_id") else None
+        self._session.heartbeat(message.id, round_trip_s, heard_id)
 
     async def waiting(self, message: pb.Waiting) -> None:
         age_s = message.age.seconds + message.age.nanos * 1e-9

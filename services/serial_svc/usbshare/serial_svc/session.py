@@ -30,6 +30,7 @@ from usbshare.serial_svc.events import (
     OperationResult,
     SessionEvent,
 )
+from usbshare.serial_svc.hearing import Hearing
 from usbshare.serial_svc.held_line import HeldLine, Operation
 from usbshare.serial_svc.ledger import Ledger
 from usbshare.serial_svc.outbox import MOST_UNACKNOWLEDGED_BYTES, Outbox
@@ -75,6 +76,7 @@ class Session:
         )
         self._ledger = Ledger(port.scheduler.max_commands)
         self._own = OwnRealtime(self, port)
+        self.hearing = Hearing()
         self._round_trip_s = 0.0
         self._window = 0
         self._ended = False
@@ -134,11 +136,12 @@ class Session:
         if self._may_operate(operation_id):
             await self._perform(Operation(operation_id, run))
 
-    def heartbeat(self, heartbeat_id: int, round_trip_s: float) -> None:
+    def heartbeat(self, beat_id: int, round_trip_s: float, heard_id: int | None = None) -> None:
         """Answer a heartbeat; the round trip sizes the credit window."""
         self._round_trip_s = round_trip_s
+        self.hearing.beat(beat_id, heard_id, round_trip_s, self._clock())
         self.line_changed()
-        self.send(HeartbeatReply(heartbeat_id, self._own.number))
+        self.send(HeartbeatReply(beat_id, self._own.number))
 
     def flush_output(self) -> None:
         """Drop what this session queued and what the driver still holds."""
@@ -167,6 +170,7 @@ class Session:
     def attach(self, pump: StreamPump[SessionEvent | None]) -> Attachment:
         """Talk over a stream from now on."""
         self._attachment = attachment = Attachment(pump)
+        self.hearing.begin()
         self.outbox.attach(pump)
         return attachment
 

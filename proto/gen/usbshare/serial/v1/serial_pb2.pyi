@@ -1584,8 +1584,13 @@ class Heartbeat(google.protobuf.message.Message):
 
     ID_FIELD_NUMBER: builtins.int
     ROUND_TRIP_FIELD_NUMBER: builtins.int
+    HEARD_ID_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The client's number for it, sent back in the answer."""
+    heard_id: builtins.int
+    """The last answer of this stream that the client heard, 0 for none yet. A client that hears
+    nothing for the link timeout is lost, though it is heard; absent: nobody can tell.
+    """
     @property
     def round_trip(self) -> google.protobuf.duration_pb2.Duration:
         """The round trip that the client measured last; sizes the credit window. At most 2 s is believed."""
@@ -1595,9 +1600,11 @@ class Heartbeat(google.protobuf.message.Message):
         *,
         id: builtins.int = ...,
         round_trip: google.protobuf.duration_pb2.Duration | None = ...,
+        heard_id: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["round_trip", b"round_trip"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "round_trip", b"round_trip"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_heard_id", b"_heard_id", "heard_id", b"heard_id", "round_trip", b"round_trip"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_heard_id", b"_heard_id", "heard_id", b"heard_id", "id", b"id", "round_trip", b"round_trip"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_heard_id", b"_heard_id"]) -> typing.Literal["heard_id"] | None: ...
 
 Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
 

@@ -1,0 +1,53 @@
+"""Whether a client hears its service: its heartbeats carry the last answer that it heard.
+
+A link that has lost one direction only still brings signs of life; they say how old the last
+answer is that came through.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+MOST_ANSWERS = 256
+LONGEST_ROUND_TRIP_S = 2.0
+# Less than the interval, so that a loss is noticed within 250 ms of the time allowed for it.
+GRACE_S = 0.1
+
+
+class Hearing:
+    """Follows one session; ids of heartbeats rise, times are monotonic seconds.
+
+    `last_at` is when the latest answer was given that is known to be heard, the round trip that
+    news of it takes not counted; None for a client that does not tell.
+    """
+
+    def __init__(self) -> None:
+        self.last_at: float | None = None
+        self._answers: deque[tuple[int, float]] = deque(maxlen=MOST_ANSWERS)
+        self._heard_at = 0.0
+
+    def alive_at(self, heard_at: float) -> float:
+        """Return when a client that was heard last then was last known to hear as well."""
+        return heard_at if self.last_at is None else min(heard_at, self.last_at)
+
+    def begin(self) -> None:
+        """Begin anew with another stream."""
+        self.last_at = None
+        self._answers.clear()
+
+    def beat(self, beat_id: int, heard_id: int | None, round_trip_s: float, now: float) -> None:
+        """Note a heartbeat that is answered now, and the last answer that its client has heard.
+
+        That is 0 for none, and None if it does not tell.
+        """
+        if heard_id is not None:
+            self._heard(heard_id, now)
+            allowed_s = min(max(0.0, round_trip_s), LONGEST_ROUND_TRIP_S) + GRACE_S
+            self.last_at = self._heard_at + allowed_s
+        self._answers.append((beat_id, now))
+
+    def _heard(self, heard_id: int, now: float) -> None:
+        if self.last_at is None:  # the first heartbeat: so it has heard that the session stands
+            self._heard_at = now
+        while self._answers and self._answers[0][0] <= heard_id:
+            self._heard_at = self._answers.popleft()[1]

@@ -1,0 +1,29 @@
+"""A heartbeat says which answer of its session was heard last."""
+
+from __future__ import annotations
+
+from usbshare.bridge.heartbeats import Heartbeats
+from usbshare.bridge.latency import Latency
+from usbshare.bridge.messages import Heartbeat
+
+
+def test_a_heartbeat_carries_the_last_answer_heard() -> None:
+    now = 0.0
+    beats = Heartbeats(Latency(), lambda: now)
+    assert beats.next() == Heartbeat(1, 0.0, heard_id=0)
+    assert beats.next().heard_id == 0
+    now = 0.01
+    beats.answered(2)
+    assert beats.next().heard_id == 2
+    beats.answered(1)
+    assert beats.next().heard_id == 2, "an older answer that comes later is no news"
+
+
+def test_another_session_has_heard_nothing_yet() -> None:
+    beats = Heartbeats(Latency(), lambda: 0.0)
+    beats.answered(beats.next().id)
+    before = beats.next()
+    beats.begin()
+    assert beats.next().heard_id == 0
+    beats.answered(before.id)
+    assert beats.next().heard_id == 0, "an answer of the session before is not of this one"
