@@ -94,3 +94,13 @@ async def test_what_is_done_meanwhile_rests_and_goes_on() -> None:
     thread.idle_every(3600.0)
     await until(lambda: len(looks) == before + 1)
     thread.close()
+
+
+async def test_a_rest_that_ends_while_the_thread_is_busy_is_not_missed() -> None:
+    for _ in range(200):
+        looks: list[None] = []
+        thread = OwnThread("looker", lambda: looks.append(None))  # noqa: B023
+        await thread.run(lambda: None)
+        thread.idle_every(3600.0)
+        await until(lambda: looks)  # noqa: B023
+        thread.close()

@@ -55,7 +55,7 @@ class OwnThread:
         self._waiting: deque[_Call] = deque()
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._is_due = False
 
     def start(self) -> None:
         """Begin at once, for what is done while there is no work."""
@@ -66,6 +66,7 @@ class OwnThread:
         """Do what is done while there is no work once now, and then this often; None: no more."""
         with self._news:
             self._every_s = every_s
+            self._is_due = every_s is not None
             self._news.notify_all()
 
     def submit(
@@ -118,21 +119,27 @@ class OwnThread:
     def _run(self) -> None:
         while True:
             with self._news:
-                self._wait()
+                is_idle = not self._wait()
                 if self._closed and not self._waiting:
                     return
                 call = self._waiting.popleft() if self._waiting else None
+                if call is None:
+                    is_idle, self._is_due = is_idle or self._is_due, False
             if call is not None:
                 call.run()
-            elif self._idle is not None:
+            elif is_idle and self._idle is not None:
                 self._idle()
             del call  # what it holds must not live until the next
 
-    def _wait(self) -> None:
+    def _wait(self) -> bool:
+        """Wait for work, or for other times of what is done meanwhile; False if none came."""
         every_s = self._every_s
-        self._news.wait_for(
-            lambda: self._waiting or self._closed or self._every_s != every_s, every_s
-        )
+
+        def is_news() -> bool:
+            is_changed = self._is_due or self._every_s != every_s
+            return bool(self._waiting) or self._closed or is_changed
+
+        return self._news.wait_for(is_news, every_s)
 
 
 class _Call:
