@@ -68,6 +68,7 @@ class Activity:
     def _reported(self, report: re.Match[bytes], begun_at: float, nothing_waits: bool) -> None:
         """Take a report whose first byte came at `begun_at`."""
         state = report[1]
+        self._on_report(state + (report[2] or b""), begun_at)
         # In a dwell (G4) GRBL says Idle, though lines wait in its receive buffer.
         is_at_rest = (self._is_empty(report[0]) and state in _AT_REST) or state in _ALARMED
         is_settled = begun_at - self._written_at >= SETTLED_S and nothing_waits
@@ -75,7 +76,6 @@ class Activity:
             self._change(active=False)
         elif not self.is_active and state in _AT_WORK and self._written_at != _NEVER:
             self._change(active=True)
-        self._on_report(state + (report[2] or b""), begun_at)
 
     def _is_empty(self, report: bytes) -> bool:
         """Tell whether the receive buffer is empty, as far as the report says ($10=2 and more)."""

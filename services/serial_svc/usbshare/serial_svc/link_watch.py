@@ -115,8 +115,8 @@ class LinkWatch:
         size = session.waiting()[1]
         continues = self._policy() is LinkLossPolicy.CONTINUE
         in_doubt = self._is_lost and not self._rested and not continues
-        is_held = self.needs_person or self.holds.is_machine_held
-        must_reset = self.holds.is_machine_held
+        must_reset = self.holds.is_machine_held and not (said_goodbye and self.holds.began_at_rest)
+        is_held = self.needs_person or must_reset
         self._session = None
         self.holds.session_released()
         if self._timer is not None:
@@ -216,7 +216,7 @@ class LinkWatch:
     def machine_reset(self) -> None:
         """Note that a client has reset the machine: nothing of before is left, or held."""
         self.nothing_left()
-        self.lost_job.was_reset()
+        self.lost_job.superseded()
         self._release()
 
     def fenced(self) -> None:
@@ -225,6 +225,7 @@ class LinkWatch:
 
     def job_ended(self) -> None:
         """Hold nothing any more of what a session wrote: it is void."""
+        self._rested = True
         self.holds.session_released()
         self._release()
 
@@ -251,7 +252,7 @@ class LinkWatch:
 
     def machine_reported(self, state: bytes, begun_at: float) -> None:
         """Note what the machine says of itself."""
-        self.holds.reported(state, begun_at)
+        self.holds.reported(state, begun_at, at_rest=self.rest.is_known)
         self.lost_job.reported(state, begun_at)
 
     def device_opened(self) -> None:

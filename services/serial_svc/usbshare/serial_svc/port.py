@@ -219,7 +219,10 @@ class SerialPort:
         Nobody's ends the epoch: what any program was doing cannot be gone on with.
         """
         self._realtime.write(data, [session] if session is not None else self.attendance, who)
-        if session is None and self.profile.resets(data):
+        if self.profile.resets(data):
+            if session is not None:
+                self.watch.lost_job.was_reset()
+                return
             self.end_epoch()
             self.changed()
 

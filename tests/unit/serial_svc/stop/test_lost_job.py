@@ -181,6 +181,45 @@ async def test_a_goodbye_with_the_machine_held_loses_a_job(bench: Bench) -> None
     await until(lambda: bench.written.endswith(RESET))
 
 
+async def test_a_lid_that_was_opened_after_the_job_loses_none_at_goodbye(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await rested(bench, monkeypatch)
+    bench.device.say(b"<Door:1|MPos:0,0,0>\r\n")
+    assert bench.port.describe().hold is not None
+    await client.session.close()
+    assert cause(bench) is None
+    assert bench.written == b"G1 X10\n"
+
+
+async def test_a_lid_that_was_opened_during_the_job_loses_it_at_goodbye(bench: Bench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.device.say(b"<Door:2|MPos:0,0,0>\r\n")
+    await client.session.close()
+    assert cause(bench) is LatchCause.JOB_LOST
+
+
+async def test_a_reset_by_somebody_without_control_releases_nothing(bench: Bench) -> None:
+    await given_up(bench)
+    bench.port.write_realtime(RESET, who="bob")
+    assert cause(bench) is LatchCause.JOB_LOST
+    assert not bench.port.watch.lost_job.must_reset
+
+
+async def test_after_a_lost_job_is_rearmed_nobody_need_resume() -> None:
+    bench = Bench(profile=MARLIN)
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    await lost(bench, client)
+    bench.device.say(b"ok\n")
+    await bench.take_up(client, offset=0)
+    bench.port.stop_path.rearm("bob", bench.port.epoch)
+    await client.send(b"G1 X3\n", bench.port.epoch)
+    assert bench.written.endswith(b"G1 X3\n")
+    await bench.port.close()
+
+
 async def test_a_goodbye_of_a_program_that_is_done_loses_nothing(bench: Bench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")

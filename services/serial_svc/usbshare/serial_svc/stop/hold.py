@@ -45,7 +45,8 @@ class Holds:
     """What is held on one port.
 
     A lost session's hold ends by a person alone. Any other is the machine's: what it reports of
-    itself counts, unless the report crossed with what was sent.
+    itself counts, unless the report crossed with what was sent. `began_at_rest`: the machine held
+    itself with nothing left to do, as when its lid is opened after a job.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Holds:
         utc: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.machine_state = ""
+        self.began_at_rest = False
         self._clock = clock
         self._utc = utc
         self._on_change = on_change
@@ -95,6 +97,7 @@ class Holds:
         """Note that the machine was told to hold."""
         self._changed_at = self._clock()
         if self._machine is None or self._machine.cause is HoldCause.MACHINE:
+            self.began_at_rest = False
             self._change(Hold(cause, who, self._utc(), reason))
 
     def machine_resumed(self) -> None:
@@ -134,8 +137,11 @@ class Holds:
             elif resume is not None and resume.data == unit:
                 self.machine_resumed()
 
-    def reported(self, state: bytes, begun_at: float) -> None:
-        """Note what the machine says of itself, `Hold:0`, in a report that began then."""
+    def reported(self, state: bytes, begun_at: float, *, at_rest: bool = False) -> None:
+        """Note what the machine says of itself, `Hold:0`, in a report that began then.
+
+        `at_rest`: it was known to rest before that.
+        """
         if begun_at - self._changed_at < SETTLED_S:
             return
         told = state.decode("ascii", errors="replace")
@@ -144,6 +150,7 @@ class Holds:
         held = self._machine
         if name in _HELD and state != _RESUMING:
             if held is None or held.cause is HoldCause.ALARM:
+                self.began_at_rest = at_rest
                 self._change(Hold(HoldCause.MACHINE, MACHINE, self._utc(), told))
         elif name == _ALARM:
             if held is None or held.cause is not HoldCause.ALARM:

@@ -92,7 +92,7 @@ class LostJob:
             )
 
     def was_reset(self) -> None:
-        """Note that a program has reset the machine: it begins anew."""
+        """Note that the program in control has reset the machine: it begins anew."""
         self.superseded()
         port, record = self._port, self._port.latch.record
         if record is not None and record.cause is LatchCause.JOB_LOST:

@@ -1,0 +1,115 @@
+"""What holds a port: who did it, what the machine says, and what ends it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from fakes.clock import FakeClock
+from usbshare.common.profiles import GRBL, MARLIN
+from usbshare.serial_svc.activity import SETTLED_S
+from usbshare.serial_svc.stop.hold import HoldCause, Holds
+
+ANN = "usbshare://site/ann"
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock, self.changes = FakeClock(), 0
+        self.holds = Holds(self.clock, self._changed, lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    @property
+    def cause(self) -> HoldCause | None:
+        hold = self.holds.current
+        return hold.cause if hold is not None else None
+
+    def says(self, state: bytes, *, after_s: float = SETTLED_S) -> None:
+        self.clock.advance(after_s)
+        self.holds.reported(state, self.clock())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize("data", [b"!", b"\x84", b"?!", b"~!"])
+def test_a_programs_own_hold_is_told_with_its_name(bench: Bench, data: bytes) -> None:
+    bench.holds.realtime(GRBL, data, ANN)
+    hold = bench.holds.current
+    assert hold is not None
+    assert (hold.cause, hold.who) == (HoldCause.PROGRAM, ANN)
+    assert bench.changes == 1
+
+
+@pytest.mark.parametrize("data", [b"~", b"!~", b"?~?"])
+def test_a_resume_ends_it(bench: Bench, data: bytes) -> None:
+    bench.holds.machine_held(HoldCause.STOP, ANN)
+    bench.holds.realtime(GRBL, data, ANN)
+    assert bench.cause is None
+
+
+def test_firmware_that_throws_moves_away_does_not_stay_held(bench: Bench) -> None:
+    bench.holds.realtime(MARLIN, b"M410\n", ANN)
+    assert bench.cause is None
+
+
+@pytest.mark.parametrize("state", [b"Hold:0", b"Hold:1", b"Door:0", b"Door:1", b"Door:2", b"Hold"])
+def test_a_machine_that_says_so_is_held(bench: Bench, state: bytes) -> None:
+    bench.says(state)
+    assert bench.cause is HoldCause.MACHINE
+    assert bench.holds.machine_state == state.decode()
+    assert bench.changes == 1
+    bench.says(state)
+    assert bench.changes == 1
+
+
+@pytest.mark.parametrize("state", [b"Run", b"Idle", b"Jog", b"Door:3", b"Check", b"Home"])
+def test_a_machine_that_goes_on_is_not_held_any_more(bench: Bench, state: bytes) -> None:
+    bench.holds.machine_held(HoldCause.STOP, ANN)
+    bench.says(b"Hold:0")
+    assert bench.cause is HoldCause.STOP
+    bench.says(state)
+    assert bench.cause is None
+
+
+def test_an_alarm_is_told_and_ends_what_was_held(bench: Bench) -> None:
+    bench.holds.machine_held(HoldCause.PROGRAM, ANN)
+    bench.says(b"Alarm")
+    assert bench.cause is HoldCause.ALARM
+    assert not bench.holds.is_machine_held
+    bench.says(b"Idle")
+    assert bench.cause is None
+
+
+def test_a_report_that_crossed_with_a_hold_or_a_resume_says_nothing(bench: Bench) -> None:
+    bench.holds.machine_held(HoldCause.STOP, ANN)
+    bench.says(b"Run", after_s=SETTLED_S / 2)
+    assert bench.cause is HoldCause.STOP
+    bench.holds.machine_resumed()
+    bench.says(b"Hold:0", after_s=SETTLED_S / 2)
+    assert bench.cause is None
+
+
+def test_what_a_lost_session_wrote_is_held_whatever_the_machine_says(bench: Bench) -> None:
+    bench.holds.session_held(HoldCause.LINK_LOSS, "link-loss policy", "lost")
+    bench.holds.session_waits(26, 7.5)
+    bench.says(b"Run")
+    hold = bench.holds.current
+    assert hold is not None
+    assert (hold.cause, hold.waiting_bytes, hold.waiting_age_s) == (HoldCause.LINK_LOSS, 26, 7.5)
+    bench.holds.session_released()
+    assert bench.cause is None
+
+
+def test_a_reset_ends_all_and_a_device_that_is_gone_says_nothing(bench: Bench) -> None:
+    bench.says(b"Hold:0")
+    bench.holds.session_held(HoldCause.WAITING, ANN, "")
+    bench.holds.cleared()
+    assert bench.cause is None
+    bench.holds.forget_machine()
+    assert bench.holds.machine_state == ""
