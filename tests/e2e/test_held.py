@@ -236,7 +236,8 @@ def test_a_program_over_tcp_that_comes_again_is_refused_until_a_person_rearms(
                 while program.recv(4096):  # it hangs up once the session is over
                     pass
             network.heal()
-            until(lambda: len(events(bridge, "connected")) > 1, "there is a new session")
+            until(lambda: events(bridge, "connected")[1:], "there is a new session")
+            until(lambda: events(bridge, "held"), "the lost job is told")
             with socket.create_connection((host, int(port))) as program:
                 program.sendall(RESUME + b"G1 X8 F60\n")
                 until(lambda: events(bridge, "refused"), "it is refused")

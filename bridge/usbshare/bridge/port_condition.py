@@ -31,10 +31,7 @@ _WHAT = {
     "machine": "the machine says that it is held",
     "alarm": "the machine says that it is in alarm",
 }
-_LATCHED = {
-    "emergency stop": "an emergency stop latched the port",
-    "job lost": "a job was lost, and programs are refused",
-}
+_LATCHED = {"job lost": "a job was lost, and programs are refused"}
 
 
 def is_other(before: RemotePort | None, port: RemotePort) -> bool:
@@ -74,7 +71,7 @@ def sentences(port: RemotePort) -> str:
     if port.latch is not None:
         told.append(_latch(port.latch))
     elif port.latched:  # by a service that does not say more
-        told.append(f"{_LATCHED['emergency stop']}; {_REARM}")
+        told.append(f"an emergency stop has latched the port; {_REARM}")
     if port.hold is not None:
         told.append(_hold(port.hold))
     return "; ".join(told)
@@ -96,6 +93,8 @@ def _hold(hold: Hold) -> str:
 
 
 def _latch(latch: RemoteLatch) -> str:
+    if latch.cause == "emergency stop":
+        return f"an emergency stop by {latch} has latched the port; {_next(latch)}"
     what = _LATCHED.get(latch.cause, f"programs are refused ({latch.cause})")
     reason = f": {latch.reason}" if latch.reason else ""
     return f"{what} {_since(latch)}{reason}; {_next(latch)}"
