@@ -52,7 +52,10 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
             assert "\n".join([*JOB, ""]).encode().startswith(program)
             assert rest.strip(b"?") in (b"", RESET)
             service.wait_for("reset the machine of a lost job")
-            assert machine.received().partition(DOOR)[2].strip(b"?") == RESET
+            until(
+                lambda: machine.received().partition(DOOR)[2].strip(b"?") == RESET,
+                "the machine is reset",
+            )
             command = ["bridge", "send", "--target", target]
             code, output = run([*command, "G1 X9 F60"], tmp_path)
             assert code != 0

@@ -98,8 +98,8 @@ class LinkWatch:
         self.holds.session_waits(waiting, age_s if size else None)
 
     def client_lost(self, session: Session, size: int) -> None:
-        """Refuse the program of a client that gave up a part of it."""
-        if session is self._session and size:
+        """Refuse the program of a client that gave up a part of it, if it is not refused yet."""
+        if session is self._session and size and not self.refuses:
             why = f"its client lost {size} bytes of it"
             self.lost_job.begin(session.client.identity, why, resets=False)
 

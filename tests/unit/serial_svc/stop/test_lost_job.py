@@ -247,6 +247,16 @@ async def test_a_client_that_gave_bytes_up_is_refused_what_follows_them(bench: B
     assert bench.written == b""
 
 
+async def test_what_a_client_gave_up_begins_no_new_epoch_where_programs_are_refused(
+    bench: Bench,
+) -> None:
+    await given_up(bench)
+    again = await bench.open()
+    epoch = bench.port.epoch
+    bench.port.watch.client_lost(again.session, 26)
+    assert bench.port.epoch == epoch
+
+
 async def test_a_marlin_program_is_refused_after_a_quickstop_threw_its_moves_away() -> None:
     bench = Bench(profile=MARLIN)
     client = await bench.open()
