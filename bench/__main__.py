@@ -18,6 +18,7 @@ NAMES = (
     "serial_beside_video",
     "serial_on_a_full_link",
     "renewal",
+    "cdc_acm",
     "idle",
     "limits",
     "rights",

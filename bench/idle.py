@@ -40,11 +40,13 @@ def main() -> None:
             {"laser": PortTable(os.ttyname(slave))},
             command=python_module("bench.idle_line"),
         )
-        bridge, _ = start_bridge(stage, service, "laser")
-        held = _cost(service.actor)
+        bridge, path = start_bridge(stage, service, "laser")  # a port is opened at first use
         bridge.end()
         _until_closed(service.actor)
+        Path(path).unlink(missing_ok=True)
         alone = _cost(service.actor)
+        start_bridge(stage, service, "laser")
+        held = _cost(service.actor)
         os.close(master)
         os.close(slave)
     _print(alone, held)

@@ -17,12 +17,14 @@ class PortTable:
     source: str
     profile: str = "raw"
     baud: int = 115200
+    link_timeout_s: float = 2.0
 
     def toml(self, port_id: str) -> str:
         """Return the table as it is written in the file."""
         return (
             f'[ports.{port_id}]\nsource = "{self.source}"\n'
             f'profile = "{self.profile}"\nbaud = {self.baud}\n'
+            f"link_timeout_s = {self.link_timeout_s}\n"
         )
 
 

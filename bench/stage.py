@@ -17,7 +17,7 @@ from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sys.executable).parent
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = float(os.environ.get("BENCH_READY_S", "30"))
 END_TIMEOUT_S = 5.0
 
 

@@ -1,0 +1,91 @@
+"""A virtual machine with a real kernel, driven through the tool that USBSHARE_GUEST names.
+
+The tool takes `boot`, `run COMMAND`, `monitor LINE` and `stop`; USBSHARE_GUEST_SHARE is a folder of
+this machine that is /host in the guest. Commands run as root there, and may take GUEST_TIMEOUT
+seconds, so what takes long is started and then looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+PORTIONS = (
+    "proto/gen",
+    "services/common",
+    "services/serial_svc",
+    "services/discovery_svc",
+    "services/camera_svc",
+    "bridge",
+)
+_SKIPPED = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".mypy_cache", ".ruff_cache")
+_COMMAND_S = 60
+_POLL_S = 3.0
+START_S = 240.0
+
+
+class Guest:
+    """The machine, with this repository and this Python's packages in it."""
+
+    def __init__(self) -> None:
+        self._tool = os.environ["USBSHARE_GUEST"]
+        self._share = Path(os.environ["USBSHARE_GUEST_SHARE"])
+
+    def boot(self) -> None:
+        """Start it, with what it needs."""
+        source, packages = self._share / "src", self._share / "site"
+        shutil.copytree(REPOSITORY, source, ignore=_SKIPPED, dirs_exist_ok=True)
+        if not packages.exists():
+            shutil.copytree(sysconfig.get_path("purelib"), packages)
+        paths = ":".join([*(f"/host/src/{portion}" for portion in PORTIONS), "/host/src"])
+        (self._share / "env.sh").write_text(
+            f"export PYTHONPATH={paths}:/host/site PYTHONPYCACHEPREFIX=/tmp/pyc BENCH_READY_S=240\n"
+            "export PYTHONUNBUFFERED=1; cd /host/src\n"
+        )
+        subprocess.run([self._tool, "boot"], check=True, stdout=sys.stderr)
+
+    def stop(self) -> None:
+        """End it."""
+        subprocess.run([self._tool, "stop"], check=True)
+
+    def run(self, command: str) -> str:
+        """Run a command; returns what it says."""
+        done = subprocess.run(
+            [self._tool, "run", f". /host/env.sh; {command}"],
+            env={**os.environ, "GUEST_TIMEOUT": str(_COMMAND_S)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout
+
+    def begin(self, command: str, log: str) -> None:
+        """Start a command that goes on, with its words in a file of the guest."""
+        self.run(f"(setsid nohup {command} >{log} 2>&1 </dev/null &)")
+
+    def monitor(self, line: str) -> None:
+        """Give the machine's monitor a line: plug in, unplug."""
+        subprocess.run([self._tool, "monitor", line], check=True)
+
+    def wait_for(self, command: str, pattern: str, deadline_s: float = START_S) -> re.Match[str]:
+        """Return once the command's words match; fails with them otherwise."""
+        end = time.monotonic() + deadline_s
+        while not (found := re.search(pattern, said := self.run(command))):
+            assert time.monotonic() < end, said
+            time.sleep(_POLL_S)
+        return found
+
+    def until(self, holds: Callable[[], bool], deadline_s: float = START_S) -> None:
+        """Return once the condition holds."""
+        end = time.monotonic() + deadline_s
+        while not holds():
+            assert time.monotonic() < end
+            time.sleep(_POLL_S)
