@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-MOST_LEAD_BYTES = 4096
+MOST_LEAD_BYTES = 1024
 # cdc_acm has 16 buffers and each write takes one: the rest are for real-time bytes.
 MOST_WRITES = 8
 SHRINK_AFTER_S = 0.100
