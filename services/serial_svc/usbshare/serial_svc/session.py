@@ -280,7 +280,7 @@ class Session:
     def waiting(self) -> tuple[int, int]:
         """Return how many commands and bytes were received and have not left."""
         scheduler = self._port.scheduler
-        if not self._held and not scheduler.commands:
+        if not self._held.items and not scheduler.commands:
             return 0, 0
         commands, size = scheduler.waiting_of(self)
         if self._held:
