@@ -15,6 +15,7 @@ from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.common.credit import Credit
 from usbshare.common.line import LineSettings
 from usbshare.common.profiles import GRBL, MARLIN, RAW, Profile
+from usbshare.common.program_runs import ProgramRuns
 
 PLENTY = 1 << 30
 LATER_S = 10.0
@@ -34,7 +35,8 @@ class Bridge(RuleBasedStateMachine):
         super().__init__()
         self.now = 100.0
         self.epoch = 1
-        self.upstream = Upstream()
+        self.upstream = Upstream(lambda: self.now)
+        self.runs = ProgramRuns(lambda: self.now)
         self.profile: Profile = RAW
         self.is_up = True
         self.at_line_start = True
@@ -62,7 +64,7 @@ class Bridge(RuleBasedStateMachine):
         return b"\x18" in data or b"M112" in data.upper()
 
     def expected(self, data: bytes) -> bytes:
-        program = self.profile.split(data, self.at_line_start).program
+        program = self.runs.split(self.profile, data, self.at_line_start).program
         self.at_line_start = program.endswith(b"\n") if program else self.at_line_start
         return program
 
@@ -74,6 +76,7 @@ class Bridge(RuleBasedStateMachine):
         message = self.upstream.pass_through(data, self.now)
         if message is not None:
             self.written += data
+            self.runs.passed(data)
             self.at_line_start = data.endswith(b"\n")
             self.take_in(message)
 

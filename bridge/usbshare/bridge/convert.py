@@ -12,6 +12,7 @@ from usbshare.bridge import messages as m
 from usbshare.common.credit import Credit
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
 from usbshare.common.profiles import AUTO, BY_NAME, Priority
+from usbshare.common.program_runs import Untouched
 from usbshare.common.wire_time import duration
 from usbshare.serial.v1 import serial_pb2 as pb
 
@@ -183,6 +184,8 @@ def _command(message: m.SendCommand) -> pb.SessionRequest:
         command.priority = _PRIORITIES[message.priority]
     if message.after_reset:
         command.after_reset = message.after_reset
+    if isinstance(message.data, Untouched):
+        command.untouched = True
     return packed
 
 

@@ -34,7 +34,11 @@ class InFlight(deque[tuple[int, bytes | Configure]]):
     def beyond(self, offset: int) -> list[bytes | Configure]:
         """Return, in order, what the other side may lack when it has all bytes before `offset`."""
         return [
-            what if isinstance(what, Configure) else what[-(end - offset) :]
+            what if isinstance(what, Configure) else _last(what, end - offset)
             for end, what in self
             if end > offset
         ]
+
+
+def _last(data: bytes, size: int) -> bytes:
+    return data if size >= len(data) else type(data)(data[-size:])

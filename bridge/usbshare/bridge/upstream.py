@@ -7,6 +7,7 @@ consumed, so that a session that was lost can go on where it was.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -24,10 +25,12 @@ from usbshare.bridge.messages import (
     SendRealtime,
     Waiting,
 )
+from usbshare.bridge.ordered_messages import OrderedMessages
 from usbshare.bridge.realtime_lane import Overtaking, RealtimeLane, Unit, in_messages, units_of
 from usbshare.common.credit import Credit
 from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.common.profiles import RAW, Profile
+from usbshare.common.program_runs import ProgramRuns, Untouched
 
 READ_AHEAD_BYTES = 4096
 
@@ -39,11 +42,10 @@ class Upstream:
     `dropped_realtime_bytes` counts, for ever, those that came at the wrong time to be sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.dropped_realtime_bytes = 0
         self._urgent: deque[Message] = deque()
-        self._ordered: deque[bytearray | Configure | HoldBreak | Goodbye] = deque()
-        self._waiting_bytes = 0
+        self._ordered = OrderedMessages()
         self._realtime_bytes = 0
         self._last_byte = b"\n"
         self._skips_line = False
@@ -52,6 +54,7 @@ class Upstream:
         self._lane = RealtimeLane()
         self._reset_number = 0
         self._in_flight = InFlight()
+        self._runs = ProgramRuns(clock)
         self._answered_id = 0
         self.untold_loss = 0
         self._profile = RAW
@@ -84,7 +87,7 @@ class Upstream:
         self._keep_realtime(self._profile.is_emergency)
         self._lane.lost()
         self._urgent = deque(m for m in self._urgent if not isinstance(m, Heartbeat | Acknowledge))
-        self._ordered = deque(m for m in self._ordered if not isinstance(m, HoldBreak))
+        self._ordered.drop_breaks()
 
     def can_resume(self, accepted_offset: int) -> bool:
         """Tell whether we can send what follows there."""
@@ -119,18 +122,18 @@ class Upstream:
         if self._void_offset is not None and accepted_offset <= self._void_offset:
             self._void_offset = accepted_offset
             self._urgent.append(Flush(0, received=False, written=True))
-        self._urgent.append(Waiting(self._waiting_bytes, age_s))
+        self._urgent.append(Waiting(self._ordered.program_bytes, age_s))
         return 0 if is_void else size
 
     @property
     def room(self) -> int:
         """How many more bytes of the program may be read now."""
-        return max(0, READ_AHEAD_BYTES - self._waiting_bytes - self._realtime_bytes)
+        return max(0, READ_AHEAD_BYTES - self._ordered.program_bytes - self._realtime_bytes)
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes read from the program and not sent."""
-        return self._waiting_bytes
+        return self._ordered.program_bytes
 
     @property
     def unconsumed_bytes(self) -> int:
@@ -171,18 +174,22 @@ class Upstream:
 
     def add_program(self, data: bytes) -> None:
         """Take bytes that the program wrote."""
-        split = self._profile.split(data, at_line_start=self._last_byte == b"\n")
-        if split.reset:
-            self.void()
-        self._add_realtime(split.realtime)
-        program = self._from_a_line_start(split.program)
+        for run in self._runs.runs(self._profile, data):
+            if isinstance(run, Untouched):
+                self._add(run)
+                continue
+            split = self._profile.split(run, at_line_start=self._last_byte == b"\n")
+            if split.reset:
+                self.void()
+            self._add_realtime(split.realtime)
+            self._add(split.program)
+
+    def _add(self, data: bytes) -> None:
+        """Let program bytes wait, in a run of their own if they are to pass untouched."""
+        program = self._from_a_line_start(data)
         if not program:
             return
-        if self._ordered and isinstance(self._ordered[-1], bytearray):
-            self._ordered[-1] += program
-        else:
-            self._ordered.append(bytearray(program))
-        self._waiting_bytes += len(program)
+        self._ordered.add(program)
         self._last_byte = program[-1:]
 
     def pass_through(self, data: bytes, now: float) -> SendCommand | None:
@@ -195,8 +202,9 @@ class Upstream:
         limit_offset, limit_commands, _ = self._credit
         if self._sent_offset + len(data) > limit_offset or self._sent_commands >= limit_commands:
             return None
-        if self._profile.has_urgent(data) or not self._gatherer.is_due(data):
+        if not self._gatherer.is_due(data) or self._runs.must_look(self._profile, data):
             return None
+        self._runs.passed(data)
         self._last_byte = data[-1:]
         return self._command(data, now)
 
@@ -257,17 +265,14 @@ class Upstream:
 
     def discard(self) -> int:
         """Drop the program's bytes that have not been sent; returns how many."""
-        dropped = self._waiting_bytes
-        self._ordered = deque(i for i in self._ordered if not isinstance(i, bytearray))
-        self._waiting_bytes = 0
-        return dropped
+        return self._ordered.drop_program()
 
     def credit(self, credit: Credit) -> bool:
         """Take what the service grants; True if bytes wait for it."""
         self._credit = credit
         self._gatherer.acknowledged_offset = credit.consumed_offset
         self._in_flight.consumed(credit.consumed_offset)
-        return self._waiting_bytes > 0
+        return self._ordered.program_bytes > 0
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until `take` has something; 0 for now, None for until something comes."""
@@ -319,12 +324,13 @@ class Upstream:
                     self._ordered.appendleft(item)
                 continue
             # The profile may have been recognised since: what is a real-time byte now is stale.
-            data = item if profile is self._profile else profile.split(item).program
+            data = item
+            if profile is not self._profile and not isinstance(item, Untouched):
+                data = ProgramRuns().split(profile, item).program
             self.dropped_realtime_bytes += len(item) - len(data)
             if data:
-                self._ordered.appendleft(bytearray(data))
+                self._ordered.add_first(data)
             size += len(data)
-        self._waiting_bytes += size
         return size
 
     def _add_realtime(self, realtime: bytes) -> None:
@@ -370,7 +376,7 @@ class Upstream:
             return program
         _, end, rest = program.partition(b"\n")
         self._skips_line = not end
-        return rest
+        return type(program)(rest)
 
     def _allowed(self) -> int:
         if self._sent_commands >= self._credit.limit_commands:
@@ -378,12 +384,7 @@ class Upstream:
         return min(LARGEST_CHUNK_BYTES, self._credit.limit_offset - self._sent_offset)
 
     def _take_program(self, run: bytearray, now: float) -> SendCommand:
-        data = bytes(run[: self._allowed()])
-        del run[: len(data)]
-        if not run:
-            self._ordered.popleft()
-        self._waiting_bytes -= len(data)
-        return self._command(data, now)
+        return self._command(self._ordered.take(run, self._allowed()), now)
 
     def _command(self, data: bytes, now: float) -> SendCommand:
         offset = self._sent_offset

@@ -9,6 +9,7 @@ from usbshare.common.credit import Credit
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity, SettingsChange
 from usbshare.common.profiles import Priority, StopAction
+from usbshare.common.program_runs import Untouched
 from usbshare.common.wire_time import duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc import events as ev
@@ -155,8 +156,9 @@ def command(message: pb.Command) -> Command:
     priority = None
     if message.priority:
         priority = _known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
+    data = Untouched(message.data) if message.untouched else message.data
     after_reset = message.after_reset
-    fields = (message.id, priority, message.epoch, message.offset, message.data, after_reset)
+    fields = (message.id, priority, message.epoch, message.offset, data, after_reset)
     return _new_tuple(Command, fields)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from usbshare.common.errors import DeviceError, InvalidArgumentError
+from usbshare.common.program_runs import ProgramRuns
 from usbshare.serial_svc.client import Command
 
 if TYPE_CHECKING:
@@ -23,12 +26,15 @@ class OwnRealtime:
     program wrote before it is void.
     """
 
-    def __init__(self, session: Session, port: SerialPort) -> None:
+    def __init__(
+        self, session: Session, port: SerialPort, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.number = 0
         self.reset_number = 0
         self._session = session
         self._port = port
         self._missed: set[int] = set()
+        self._runs = ProgramRuns(clock, takes_lines=False)
 
     def write(self, data: bytes, first_number: int = 0) -> None:
         """Write bytes; a reset among them voids what the session queued.
@@ -52,12 +58,16 @@ class OwnRealtime:
             if self._port.is_open:
                 raise
 
+    def must_take_out(self, data: bytes) -> bool:
+        """Return whether a command is for `take_out`; data of an upload passes as it is."""
+        return self._runs.must_look(self._port.profile, data)
+
     def take_out(self, command: Command) -> Command:
         """Write what overtakes a command of this epoch, and return the rest."""
         profile = self._port.profile
-        if not profile.has_realtime(command.data) or command.epoch != self._port.epoch:
+        if not self.must_take_out(command.data) or command.epoch != self._port.epoch:
             return command
-        split = profile.split(command.data)
+        split = self._runs.split(profile, command.data)
         for piece in profile.pieces(split.realtime, LARGEST_REALTIME_BYTES):
             self.in_stream(piece)
         return command._replace(data=split.program)

@@ -75,7 +75,7 @@ class Session:
             client.name, self._perform, self._until_room, self._enqueue, port.write_progressed
         )
         self._ledger = Ledger(port.scheduler.max_commands)
-        self._own = OwnRealtime(self, port)
+        self._own = OwnRealtime(self, port, clock)
         self.hearing = Hearing()
         self._round_trip_s = 0.0
         self._window = 0
@@ -98,7 +98,7 @@ class Session:
             self.progressed()
             return
         taken = 0
-        if self._only_failures and self._controls and not self._must_queue():
+        if self._only_failures and self._controls and not self._must_queue(command.data):
             taken = self._port.write_through(command.data, command.epoch)
         if taken == size:
             if self._ledger.is_due(0, 0):
@@ -298,8 +298,9 @@ class Session:
         if not self._controls:
             raise PermissionDeniedError(OBSERVES)
 
-    def _must_queue(self) -> bool:
-        return bool(self._held.items) or self.is_held or self._ended
+    def _must_queue(self, data: bytes) -> bool:
+        waits = bool(self._held.items) or self.is_held or self._ended
+        return waits or self._own.must_take_out(data)
 
     async def _queue(self, command: Command) -> None:
         if not self._controls:

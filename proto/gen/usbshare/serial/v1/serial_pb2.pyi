@@ -1306,6 +1306,7 @@ class Command(google.protobuf.message.Message):
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     AFTER_RESET_FIELD_NUMBER: builtins.int
+    UNTOUCHED_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The client's number for it, rising within the session; results carry it."""
     priority: Global___Priority.ValueType
@@ -1320,6 +1321,8 @@ class Command(google.protobuf.message.Message):
     """The number of the last reset that its program wrote before these bytes, see Realtime; 0 for
     none. What it wrote before a reset that has come since is dropped as FLUSHED.
     """
+    untouched: builtins.bool
+    """The bytes pass as they are: data of an upload, in which no byte is urgent. Nothing is looked for."""
     def __init__(
         self,
         *,
@@ -1329,8 +1332,9 @@ class Command(google.protobuf.message.Message):
         offset: builtins.int = ...,
         data: builtins.bytes = ...,
         after_reset: builtins.int = ...,
+        untouched: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_reset", b"after_reset", "data", b"data", "epoch", b"epoch", "id", b"id", "offset", b"offset", "priority", b"priority"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_reset", b"after_reset", "data", b"data", "epoch", b"epoch", "id", b"id", "offset", b"offset", "priority", b"priority", "untouched", b"untouched"]) -> None: ...
 
 Global___Command: typing_extensions.TypeAlias = Command
 
