@@ -88,6 +88,19 @@ def test_a_lost_job_latches_across_a_restart_too(host: Host) -> None:
     assert record.cause is LatchCause.JOB_LOST
 
 
+def test_a_stop_is_not_forgotten_for_a_job_that_was_lost_later(host: Host) -> None:
+    """Two services had the device, one after the other: a reset may release a lost job only."""
+    host.stop(host.start("50051").of(LASER))
+    other = PortConfig("laser", "/dev/ttyUSB9")
+    latch = host.start("50061").of(other)
+    host.now += timedelta(minutes=1)
+    latch.set("link-loss policy", "26 bytes lost", LatchCause.JOB_LOST)
+    latch.keep()
+    record = host.start("50061").of(PortConfig("laser", "/dev/ttyUSB0")).record
+    assert record is not None
+    assert record.cause is LatchCause.EMERGENCY_STOP
+
+
 def test_a_re_armed_port_is_not_latched_by_the_next_service(host: Host) -> None:
     latch = host.start().of(LASER)
     host.stop(latch)

@@ -140,7 +140,12 @@ def _key(port_id: str) -> str:
 
 
 def _latest(records: Iterable[LatchRecord | None]) -> LatchRecord | None:
-    return max((each for each in records if each), key=lambda record: record.at, default=None)
+    """Return the last stop, or else the last lost job, which a reset too releases."""
+
+    def weight(record: LatchRecord) -> tuple[bool, datetime]:
+        return record.cause is LatchCause.EMERGENCY_STOP, record.at
+
+    return max((each for each in records if each), key=weight, default=None)
 
 
 def _text_of(config: PortConfig, latch: Latch) -> bytes:
