@@ -23,7 +23,7 @@ from bench.frozen import start_frozen
 from bench.ours import PortTable, Service, python_module, start_bridge, start_service
 from bench.report import quantile, result, table
 from bench.slow_line import MASTER_VARIABLE
-from bench.stage import REPOSITORY, Actor, BenchError, Stage
+from bench.stage import REPOSITORY, SCRIPTS, Actor, BenchError, Stage
 from bench.stop_client import Heard, hold_again_and_again
 
 LINE = b"G1 X10.000 Y20.0000\n"
@@ -32,6 +32,7 @@ BYTES_PER_S = 11520
 GRBL_BUFFER_BYTES = 128
 STOPS = 200
 FULL_STOPS = 10
+COMMANDS = 20
 OBSERVERS = 3
 MANY_OBSERVERS, OBSERVERS_A_PROCESS = 128, 64
 WATCHERS, WATCHED_PORTS = 30, 64
@@ -128,6 +129,7 @@ def main() -> None:
         _by_call("Stop call, 128 observers", "128_observers", observers=MANY_OBSERVERS),
         _by_watched_call("Stop call, 30 watch 64 ports", "30_watchers_64_ports"),
         *(_by_call(f"Stop call, a flood by {count}", key, flood=count) for count, key in FLOODS),
+        _by_command(),
         _by_full_program("`!` into a full virtual port", "vcom_full"),
         _by_full_program("`!` into a full bare pty", "bare_pty_full", bare=True),
     ]
@@ -208,6 +210,20 @@ def _by_program(title: str, key: str) -> Way:
             return _way(title, key, found)
         finally:
             program.close()
+
+
+def _by_command() -> Way:
+    """Hold by the command, from its start in a shell to the byte: nearly all is Python's start."""
+    with Stage() as stage, paced_device(stage) as device:
+        service = start_paced(stage, device)
+        options = ["--hold", "--target", service.target, "--port", "laser"]
+        times_ms = []
+        for _ in range(COMMANDS):
+            called = time.monotonic_ns()
+            actor = stage.start([str(SCRIPTS / "usbshare-bridge"), "stop", *options])
+            times_ms.append((device.heard()[0] - called) / 1e6)
+            actor.process.wait(PEER_TIMEOUT_S)
+        return Way("`usbshare-bridge stop` from a shell", "cli", times_ms)
 
 
 def _gaps_s() -> list[float]:
@@ -375,4 +391,5 @@ def _print(ways: Sequence[Way]) -> None:
             result(f"{way.key}_ms_behind_{PEER_SUFFIX}", way.times_ms[0], "ms")
             continue
         for share, name in ((0.5, "p50"), (0.99, "p99")):
-            result(f"{name}_ms_{way.key}", quantile(way.times_ms, share), "ms")
+            key = f"cli_{name}_ms" if way.key == "cli" else f"{name}_ms_{way.key}"
+            result(key, quantile(way.times_ms, share), "ms")
