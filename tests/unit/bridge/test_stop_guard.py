@@ -100,7 +100,9 @@ def is_gone(pid: int) -> bool:
 def test_a_signal_ends_the_attempt_with_the_words(tmp_path: Path, number: signal.Signals) -> None:
     begun = tmp_path / "pid"
     body = f"open({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    process = subprocess.Popen(script(body), stderr=subprocess.PIPE, text=True)
+    # A test run in the background of a script ignores SIGINT, and so would its children.
+    command = ["env", "--default-signal", *script(body)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (begun.exists() and begun.read_text()):
         assert process.poll() is None
         time.sleep(0.01)

@@ -79,7 +79,8 @@ def test_every_mistake_is_told_at_once_with_file_key_value_and_what_is_accepted(
     assert "'debug', 'info', 'warning' or 'error'" in told["discovery.log_level"]
     assert "300: " in told["discovery.beacon_ttl"]
     assert told["hosts.laser.address"].endswith(": missing, and required")
-    assert "accepted: audit, bridge, camera, cameras, discovery, hosts, ports" in told["printer"]
+    accepted = "accepted: audit, bridge, camera, cameras, discovery, hosts, limits, ports"
+    assert accepted in told["printer"]
 
 
 def test_tables_of_other_processes_are_passed_over(path: Path) -> None:
