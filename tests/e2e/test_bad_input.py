@@ -146,7 +146,8 @@ def test_two_bridges_may_not_offer_one_name(home: Path, target: str) -> None:
     ("text", "expected"),
     [
         ("[service]\nlisten_on = 'x'\n", "service.listen_on: no such key; accepted: listen,"),
-        ("[ports.a]\nsource = 'x'\nprofile = 'smoothie'\n", "ports.a.profile: 'smoothie': "),
+        ("[ports.a]\nsource = 'x'\nprofile = 'lathe'\n", "ports.a.profile: 'lathe': "),
+        ("[ports.a]\nsource = 'x'\nprofile = 'lathe'\n", "'grbl', 'grblhal', "),
         ("[ports.a]\nsource = 'x'\nbaud = 'fast'\n", "ports.a.baud: 'fast': "),
         ("[ports.a]\nsource = 'x'\nparity = 'strange'\n", "'none', 'even', 'odd'"),
         ("[ports.a]\nsource = 'sim://lathe'\n", "sim://grbl or sim://marlin"),

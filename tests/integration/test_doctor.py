@@ -535,7 +535,7 @@ async def test_an_absent_device(host: Host, tmp_path: Path) -> None:
 
 
 async def test_a_latched_port(host: Host) -> None:
-    host.registry.get("laser").fence()
+    host.registry.get("laser").latch.set("ann", "smoke")
     found = await judged_at(host.target, host.site.client_bundle)
     assert broken(found) == ["port"]
     assert "is latched by an emergency stop" in found["port"].measured
