@@ -158,16 +158,20 @@ def test_a_hold_and_a_resume_need_no_session_and_do_not_latch(tmp_path: Path, ta
         (["--port", "nope"], 1, "bridge: no port 'nope' here; there are: laser"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
+def test_what_cannot_be_done_is_said_before_the_last_resort(
     tmp_path: Path, target: str, options: list[str], code: int, said: str
 ) -> None:
     found, output = stop(tmp_path, target, *options)
     assert found == code
-    assert said in output.splitlines()[-1]
+    why, words = output.splitlines()[-2:]
+    assert said in why
+    assert words.endswith(" not confirmed: use the machine's own emergency stop")
     assert "Traceback" not in output
 
 
 def test_a_host_that_is_not_there_names_the_last_resort(tmp_path: Path) -> None:
     code, output = stop(tmp_path, "127.0.0.1:9", "--insecure")
     assert code == 1
-    assert output.splitlines()[-1].endswith("; use the machine's own emergency stop")
+    why, words = output.splitlines()[-2:]
+    assert "nothing listens at 127.0.0.1:9" in why
+    assert words.endswith(" not confirmed: use the machine's own emergency stop")

@@ -45,6 +45,7 @@ def guarded_stop(arguments: Sequence[str], attempt: Callable[[], None]) -> NoRet
         code = _run_apart(attempt, name) if hasattr(os, "fork") else _code_of(attempt)
     except _Interrupted as interruption:
         code = 128 + interruption.number
+        tell(f"bridge: ended by {signal.Signals(interruption.number).name}", 2)
     except BaseException as error:  # whatever it is, the words below must come
         tell(f"bridge: {_in_words(error)}", 2)
         code = UNCONFIRMED_EXIT
@@ -162,7 +163,8 @@ def _relay_all(sources: dict[int, int], name: str) -> None:
         left_s = max(0.0, deadline - time.monotonic()) if deadline else None
         ready = select.select(list(sources), [], [], left_s)[0]
         if not ready:
-            tell(f"bridge: {name} not confirmed yet: {REMEDY}", 2)
+            why = f"no answer within {PATIENCE_S:g} s"
+            tell(f"bridge: {name} not confirmed yet ({why}): {REMEDY}", 2)
             deadline = 0.0
         for source in ready:
             if data := os.read(source, 65536):
@@ -186,4 +188,7 @@ def _relay(data: bytes, descriptor: int) -> None:
 
 def _exit_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code
+    if code < 0:
+        tell(f"bridge: the attempt was ended by {signal.Signals(-code).name}", 2)
+        return 128 - code
+    return code
