@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import select
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +16,12 @@ from typing import Any
 
 import pytest
 
+from fakes.exchange import OneWay
+from fakes.exchange_rig import rig as exchange_rig
 from fakes.machine import Machine, simulated_machine
 from fakes.network import Network, running_network
-from fakes.processes import Process, run, running, serial_service
+from fakes.processes import Place, Process, run, running, serial_service
+from fakes.slow_wire import HOST_ADDRESS, SlowWire, slow_wire
 
 DEADLINE_S = 90.0
 ROUND_TRIP_S = 1.2
@@ -28,13 +34,13 @@ class Rig:
     home: Path
     machine: Machine
     target: str
-    on_client: Callable[[list[str]], list[str]]
+    place: Place = list
 
     @contextmanager
     def bridge(self) -> Iterator[Process]:
         vcom = str(self.home / "COM10")
         command = ["bridge", "--target", self.target, "--vcom", vcom, "--json"]
-        with running(self.on_client(command), self.home) as bridge:
+        with running(command, self.home, self.place) as bridge:
             yield bridge
 
 
@@ -46,12 +52,15 @@ def far_machine(home: Path) -> Iterator[tuple[Rig, Network]]:
         serial_service(home, "--config", str(config_of(home, machine))) as (_, target),
         running_network(target) as network,
     ):
-        yield Rig(home, machine, network.target, lambda command: command), network
+        yield Rig(home, machine, network.target), network
 
 
 def config_of(home: Path, machine: Machine) -> Path:
     config = home / "serial.toml"
-    config.write_text(f'[ports.laser]\nsource = "{machine.path}"\nprofile = "grbl"\n')
+    config.write_text(
+        f'tls.names = ["{HOST_ADDRESS}"]\n'
+        f'[ports.laser]\nsource = "{machine.path}"\nprofile = "grbl"\n'
+    )
     return config
 
 
@@ -96,3 +105,132 @@ def test_a_session_lives_at_a_round_trip_of_1_2_s_with_jitter(tmp_path: Path) ->
             latency = events(bridge, "status")[-1]["latency"]
             assert latency["min_ms"] >= 1000 * ROUND_TRIP_S
             assert network.accepted == 2, "a session and a connection for stops, nothing twice"
+
+
+def test_a_program_that_fills_a_slow_link_does_not_lose_its_session(tmp_path: Path) -> None:
+    # A line of 1.2 MB/s on a network of 16 KB/s: the service's credit alone would be 4 s of queue.
+    with exchange_rig(tmp_path) as made:
+        delay(made.network, 0.1)
+        until(lambda: len(made.events("status")) >= 2, "the usual round trip is known")
+        made.network.up.bytes_per_s = 16_000.0
+        there = OneWay(made.program, made.device, 150_000, seed=1)
+        there.start()
+        there.check()
+        made.check_ends()
+        assert made.events("lost") == []
+        slowest_ms = max(each["latency"]["max_ms"] for each in made.events("status"))
+        assert slowest_ms < 2000
+
+
+@contextmanager
+def machine_on_a_wire(home: Path) -> Iterator[tuple[Rig, SlowWire]]:
+    """Run a machine and a service on one computer; what a test runs is on the other."""
+    with slow_wire() as wire, simulated_machine(home) as machine:
+        config = str(config_of(home, machine))
+        listen = ["--listen", "0.0.0.0:50051", "--config", config]
+        with running(["serial-svc", *listen], home, wire.host.command) as service:
+            service.wait_for("ready at")
+            target = f"{wire.host.address}:50051"
+            yield Rig(home, machine, target, wire.client.command), wire
+
+
+def slow_down(wire: SlowWire, round_trip_s: float, jitter_s: float = 0.0) -> None:
+    for way in (wire.up, wire.down):
+        way.delay_s, way.jitter_s = round_trip_s / 2, jitter_s / 2
+
+
+def stop_confirmed(rig: Rig) -> str:
+    """Stop the machine, and return what the command says; fails where it is not confirmed."""
+    command = ["bridge", "stop", "--hold", "--target", rig.target]
+    code, output = run(command, rig.home, rig.place)
+    assert code == 0, output
+    return output
+
+
+def test_the_kernels_own_tcp_is_not_cut_at_1_2_s(tmp_path: Path) -> None:
+    # TCP_USER_TIMEOUT counts for the SYN and for every packet that is lost.
+    with machine_on_a_wire(tmp_path) as (rig, wire):
+        slow_down(wire, ROUND_TRIP_S, jitter_s=0.2)
+        wire.up.loss = wire.down.loss = 0.01
+        stop_confirmed(rig)
+        with rig.bridge() as bridge:
+            bridge.wait_for('"event": "ready"', DEADLINE_S)
+            until(lambda: len(events(bridge, "status")) >= 10, "it lives for a while")
+            assert events(bridge, "lost") == []
+        assert b"!" in rig.machine.received()
+
+
+def test_64_kbit_per_second_carry_a_session_and_a_stop_beside_it(tmp_path: Path) -> None:
+    with machine_on_a_wire(tmp_path) as (rig, wire):
+        slow_down(wire, 0.3)
+        wire.up.bytes_per_s = wire.down.bytes_per_s = 8000.0
+        with rig.bridge() as bridge:
+            bridge.wait_for('"event": "ready"', DEADLINE_S)
+            stop_confirmed(rig)
+            assert events(bridge, "lost") == []
+            assert events(bridge, "urgent_line_lost") == []
+
+
+def test_a_stop_gets_through_a_full_uplink(tmp_path: Path) -> None:
+    with machine_on_a_wire(tmp_path) as (rig, wire):
+        slow_down(wire, 0.1)
+        wire.up.bytes_per_s, wire.up.queue_bytes = 64_000.0, 128_000  # 2 s of queue, as in a modem
+        with filled(wire):
+            until(lambda: wire.up.waits_s > 1.0, "the queue is full")
+            stop_confirmed(rig)
+            assert b"!" in rig.machine.received()
+            assert wire.up.waits_s > 0.3, "it was full all the time"
+
+
+@contextmanager
+def filled(wire: SlowWire) -> Iterator[None]:
+    """Fill the way to the host, as an upload does."""
+    sink = subprocess.Popen(
+        wire.host.command([sys.executable, "-c", _SINK]), stdout=subprocess.PIPE
+    )
+    try:
+        assert sink.stdout is not None
+        sink.stdout.readline()
+        source = subprocess.Popen(
+            wire.client.command([sys.executable, "-c", _SOURCE, wire.host.address])
+        )
+        try:
+            yield
+        finally:
+            source.kill()
+            source.wait()
+    finally:
+        sink.kill()
+        sink.communicate()
+
+
+_SINK = """
+import select, socket
+server = socket.create_server(("0.0.0.0", 9))
+print("ready", flush=True)
+taken = [server.accept()[0] for _ in range(8)]
+while True:
+    [each.recv(65536) for each in select.select(taken, [], [])[0]]
+"""
+_SOURCE = """
+import select, socket, sys
+opened = [socket.create_connection((sys.argv[1], 9)) for _ in range(8)]
+for each in opened:
+    each.setblocking(False)
+while True:
+    [each.send(bytes(65536)) for each in select.select([], opened, [])[1]]
+"""
+
+
+def test_a_host_that_takes_a_connection_and_says_nothing_is_noticed_in_bounded_time(
+    tmp_path: Path,
+) -> None:
+    with serial_service(tmp_path):
+        """Make the site, and a certificate for this user."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        code, output = run(["bridge", "--target", target, "--vcom", "C"], tmp_path)
+        assert code == 1
+        assert "says nothing" in output
+        assert time.monotonic() - start < 40.0

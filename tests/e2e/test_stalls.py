@@ -6,21 +6,25 @@ import json
 import os
 import select
 import signal
+import socket
+import ssl
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.processes import Process, environment, run, running
+from fakes.processes import Process, camera_service, environment, run, running, serial_service
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/net/tcp")
 
 BRIDGES = 10
+VIEWERS = 5
 STALL_S = 5.0
 BACK_WITHIN_S = 5.0
 DEADLINE_S = 120.0
@@ -167,3 +171,77 @@ def test_a_stop_that_is_asked_for_during_a_standstill_is_carried_out_after_it(
             assert stopping.wait() == 0, stopping.output
         code, output = run(["bridge", "stop", "--target", made.target, "--port", "p1"], made.home)
         assert code == 0, output
+
+
+def test_a_camera_service_that_stood_still_has_all_its_viewers_back_in_seconds(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as exits:
+        service, target = exits.enter_context(camera_service(tmp_path))
+        made = Rig(tmp_path, service, target, [])
+        viewers: list[tuple[Process, str]] = []
+        for _ in range(VIEWERS):
+            command = ["bridge", "camera", "--target", target, "--http", "127.0.0.1:0", "--json"]
+            viewer = exits.enter_context(running(command, tmp_path))
+            url = viewer.wait_for(r'"url": "([^"]+)"', DEADLINE_S)[1]
+            viewers.append((viewer, url))
+        for _, url in viewers:
+            until(is_live(url), "it shows pictures")
+        os.kill(service.process.pid, signal.SIGSTOP)
+        try:
+            until(lambda: all(events(each, "waiting") for each, _ in viewers), "all notice")
+            select.select([], [], [], STALL_S)
+            piled_up = made.connections(_ESTABLISHED) + made.connections(_CLOSE_WAIT)
+        finally:
+            os.kill(service.process.pid, signal.SIGCONT)
+        assert piled_up <= 3 * VIEWERS
+        end = time.monotonic() + BACK_WITHIN_S
+        for _, url in viewers:
+            until(
+                is_live(url),
+                "all are back",
+                end - time.monotonic(),
+            )
+
+
+def is_live(url: str) -> Callable[[], bool]:
+    return lambda: bool(view_of(url)["state"] == "live")
+
+
+def view_of(url: str) -> dict[str, Any]:
+    """Return what a viewer says of itself."""
+    with urllib.request.urlopen(f"{url.rstrip('/')}/state", timeout=DEADLINE_S) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def test_clients_that_left_their_handshakes_delay_a_stop_by_seconds_only(tmp_path: Path) -> None:
+    # As older clients of ours do, and whoever scans ports: a hello, then nothing, or the end.
+    with serial_service(tmp_path) as (service, target):
+        host, _, port = target.rpartition(":")
+        os.kill(service.process.pid, signal.SIGSTOP)
+        waiting = [socket.create_connection((host, int(port))) for _ in range(1500)]
+        greeting = hello()
+        for number, each in enumerate(waiting):
+            each.sendall(greeting)
+            if number % 2:
+                each.close()
+        os.kill(service.process.pid, signal.SIGCONT)
+        start = time.monotonic()
+        code, output = run(["bridge", "stop", "--target", target], tmp_path)
+        took_s = time.monotonic() - start
+        for each in waiting:
+            each.close()
+        assert code == 0 or "SENT NOTHING" in output, output
+        assert took_s < 15.0
+
+
+def hello() -> bytes:
+    """Return the first bytes of a client's TLS handshake."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    outgoing = ssl.MemoryBIO()
+    connection = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()

@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
 DEADLINE_S = 60.0
+# Makes a command run elsewhere, as in a network namespace.
+Place = Callable[[Sequence[str]], list[str]]
 
 
 class Process:
     """A running script; what it prints is collected line by line."""
 
-    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: dict[str, str], place: Place = list
+    ) -> None:
         self.process = subprocess.Popen(
-            [str(SCRIPTS / arguments[0]), *arguments[1:]],
+            place([str(SCRIPTS / arguments[0]), *arguments[1:]]),
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -83,18 +87,18 @@ class Process:
 
 
 @contextmanager
-def running(arguments: Sequence[str], home: Path) -> Iterator[Process]:
+def running(arguments: Sequence[str], home: Path, place: Place = list) -> Iterator[Process]:
     """Run a script with its own configuration and runtime folders under `home`."""
-    process = Process(arguments, environment(home))
+    process = Process(arguments, environment(home), place)
     try:
         yield process
     finally:
         process.stop()
 
 
-def run(arguments: Sequence[str], home: Path) -> tuple[int, str]:
+def run(arguments: Sequence[str], home: Path, place: Place = list) -> tuple[int, str]:
     """Run a script to its end; returns exit code and output."""
-    process = Process(arguments, environment(home))
+    process = Process(arguments, environment(home), place)
     try:
         code = process.wait()
     finally:

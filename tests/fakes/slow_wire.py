@@ -49,6 +49,11 @@ class Direction:
     _free_at: float = field(default=0.0, repr=False)
     _last_due: float = field(default=0.0, repr=False)
 
+    @property
+    def waits_s(self) -> float:
+        """How long a packet that is sent now waits in the queue."""
+        return max(0.0, self._free_at - time.monotonic())
+
     def due(self, size: int, now: float, chance: random.Random) -> float | None:
         """Return when a packet arrives, None if it never does."""
         if self.is_cut or chance.random() < self.loss:

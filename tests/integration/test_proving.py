@@ -10,6 +10,7 @@ import pytest
 
 from fakes.certificates import CLIENT, SERVER, Issued, issue, make_site, serving, write_site
 from fakes.certificates import write_bundle as write
+from fakes.network import Network
 from usbshare.bridge.proving import first_proven
 from usbshare.common.channel import Target
 from usbshare.common.site import Site
@@ -86,6 +87,20 @@ async def test_what_says_nothing_is_not_waited_for(laser: int, bundle: ClientBun
         targets = [Target("127.0.0.1", port) for port in (silent.getsockname()[1], laser)]
         assert await first_proven(targets, bundle, timeout_s=60)
         assert await first_proven(targets[:1], bundle, timeout_s=0.2) is None
+
+
+@pytest.mark.parametrize("round_trip_s", [0.6, 1.2])
+async def test_a_host_that_is_far_away_proves_itself(
+    laser: int, bundle: ClientBundle, round_trip_s: float
+) -> None:
+    network = Network(f"127.0.0.1:{laser}")
+    await network.start()
+    network.up.delay_s = network.down.delay_s = round_trip_s / 2
+    try:
+        port = int(network.target.rpartition(":")[2])
+        assert await first_proven([Target("127.0.0.1", port)], bundle)
+    finally:
+        await network.close()
 
 
 async def test_nobody_proves_anything_where_there_is_nobody(bundle: ClientBundle) -> None:

@@ -17,7 +17,7 @@ from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 20.0  # each call connects
 _KINDS = {pb.RESOURCE_KIND_PORT: "port", pb.RESOURCE_KIND_CAMERA: "camera"}
 _RIGHTS = {
     pb.RIGHT_VIEW: "view",

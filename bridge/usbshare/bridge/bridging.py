@@ -41,6 +41,7 @@ STATUS_INTERVAL_S = 1.0
 PLUG_IN_S = 4.0
 PLUG_IN_LOOK_S = 0.25
 NOTE_TIMEOUT_S = 1.0
+STALE_ATTEMPT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,10 @@ def _whereabouts(
         if has_moved:
             where = str(whereabouts.target)
             reporter.event("moved", f"the host is at {where} now", target=where)
-            dialer.abandon()
             if relay.urgent_line is not None:
                 relay.urgent_line.move()
+        # A host that was switched off and on does not know an attempt from before.
+        dialer.abandon(0.0 if has_moved else STALE_ATTEMPT_S)
         if relay.link is not None:
             relay.link.retry_now()
 

@@ -22,7 +22,7 @@ from usbshare.common.rpc_errors import error_from_rpc
 log = logging.getLogger(__name__)
 
 FIRST_ATTEMPT_S = 10.0
-LONGEST_ATTEMPT_S = 60.0
+LONGEST_ATTEMPT_S = 40.0
 _NEARLY = 0.9
 KEPT = 4
 
@@ -53,6 +53,7 @@ class Dialer:
         self._clock = clock
         self._attempt_s = FIRST_ATTEMPT_S
         self._attempt: asyncio.Task[None] | None = None
+        self._began = 0.0
         self._made: list[SerialClient] = []
         self._news = asyncio.Event()
 
@@ -88,9 +89,9 @@ class Dialer:
         async with self._turns.turn():
             return await client.explain(error)
 
-    def abandon(self) -> None:
-        """Give up the attempt under way, which leads nowhere: the host is elsewhere."""
-        if self._attempt is not None:
+    def abandon(self, older_than_s: float = 0.0) -> None:
+        """Give up an attempt of that age: the host is elsewhere, or another since it was begun."""
+        if self._attempt is not None and self._clock() - self._began >= older_than_s:
             self._attempt.cancel()
 
     def hurry(self) -> None:
@@ -105,12 +106,12 @@ class Dialer:
                 await self._news.wait()
 
     async def _dial(self, client: SerialClient) -> None:
-        started = self._clock()
+        self._began = started = self._clock()
         self._attempt = attempt = asyncio.create_task(client.connect(), name="dial")
         try:
             await asyncio.wait((attempt,))
             if attempt.cancelled():
-                raise ConnectionRefusedByPeerError(f"{client.target}: the host is elsewhere")
+                raise ConnectionRefusedByPeerError(f"{client.target}: the host was seen anew")
             attempt.result()
         except BaseException:
             if self._clock() - started >= _NEARLY * self._attempt_s:

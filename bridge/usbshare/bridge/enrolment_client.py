@@ -15,7 +15,7 @@ from usbshare.common.channel import Target
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.rpc_errors import error_from_rpc
 
-CALL_TIMEOUT_S = 15.0
+CALL_TIMEOUT_S = 30.0  # it connects, and the host makes a certificate
 
 
 @dataclass(frozen=True, slots=True)

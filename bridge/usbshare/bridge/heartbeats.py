@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from usbshare.bridge.latency import Latency
 from usbshare.bridge.link_state import LinkLostError
 from usbshare.bridge.messages import Heartbeat
+from usbshare.bridge.send_window import LEAST_BYTES, SendWindow
+
+
+class Sender(Protocol):
+    """Whose bytes a heartbeat may wait behind."""
+
+    window: SendWindow
+
+    @property
+    def unconsumed_bytes(self) -> int:
+        """Bytes that are on their way, or may be."""
+        ...
 
 
 class Heartbeats:
@@ -16,10 +29,11 @@ class Heartbeats:
     `heard_at` is when one was answered last.
     """
 
-    def __init__(self, latency: Latency, clock: Callable[[], float]) -> None:
+    def __init__(self, latency: Latency, clock: Callable[[], float], sender: Sender) -> None:
         self._latency = latency
         self._clock = clock
-        self._sent: dict[int, float] = {}
+        self._sender = sender
+        self._sent: dict[int, tuple[float, int]] = {}
         self._last = self._heard = 0
         self._awaited: tuple[int, asyncio.Future[None]] | None = None
         self.heard_at = 0.0
@@ -29,13 +43,14 @@ class Heartbeats:
         self._sent.clear()
         self._heard = 0
         self.heard_at = self._clock()
+        self._sender.window.begin()
 
     async def run(
         self, send: Callable[[Heartbeat], None], interval_s: float, timeout_s: float
     ) -> None:
         """Send one after another, for ever; LinkLostError once one is not answered in time."""
         while True:
-            if self._sent and self._clock() - min(self._sent.values()) > timeout_s:
+            if self._sent and self._clock() - min(self._sent.values())[0] > timeout_s:
                 raise LinkLostError(f"no sign of life from the service for {timeout_s:g} s")
             send(self.next())
             await asyncio.sleep(interval_s)
@@ -43,16 +58,18 @@ class Heartbeats:
     def next(self) -> Heartbeat:
         """Return the next one, to be sent now."""
         self._last += 1
-        self._sent[self._last] = self._clock()
+        self._sent[self._last] = (self._clock(), self._sender.unconsumed_bytes)
         return Heartbeat(self._last, self._latency.typical_s, self._heard)
 
     def answered(self, beat: int) -> None:
         """Note an answer."""
         self.heard_at = self._clock()
-        sent_at = self._sent.pop(beat, None)
-        if sent_at is not None:
+        if (sent := self._sent.pop(beat, None)) is not None:
+            sent_at, bytes_ahead = sent
             self._heard = max(self._heard, beat)
-            self._latency.add(self._clock() - sent_at)
+            took_s = self._clock() - sent_at
+            self._sender.window.answered(took_s, self._latency.typical_s, bytes_ahead)
+            self._latency.add(took_s, was_queued=bytes_ahead > LEAST_BYTES)
         if self._awaited is not None and self._awaited[0] == beat and not self._awaited[1].done():
             self._awaited[1].set_result(None)
 

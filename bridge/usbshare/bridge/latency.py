@@ -29,16 +29,23 @@ class Latency:
 
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=KEPT)
+        self._unqueued: deque[float] = deque(maxlen=TYPICAL_OF)
 
     @property
     def typical_s(self) -> float:
-        """The lower median of the last five, so that one late beat counts little; 0 before any."""
-        last = sorted(itertools.islice(reversed(self._seconds), TYPICAL_OF))
+        """The lower median of five, so that one late beat counts little; 0 before any.
+
+        Of beats that did not wait behind our own bytes, if there were any: on a slow link the
+        window would follow the queue that it makes.
+        """
+        last = sorted(self._unqueued or itertools.islice(reversed(self._seconds), TYPICAL_OF))
         return last[(len(last) - 1) // 2] if last else 0.0
 
-    def add(self, seconds: float) -> None:
-        """Note one round trip."""
+    def add(self, seconds: float, *, was_queued: bool = False) -> None:
+        """Note one round trip, and whether it waited behind our own bytes."""
         self._seconds.append(seconds)
+        if not was_queued or seconds < min(self._unqueued, default=0.0):
+            self._unqueued.append(seconds)
 
     def summary(self) -> LatencySummary | None:
         """Return the summary, None before the first beat."""

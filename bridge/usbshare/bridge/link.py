@@ -81,7 +81,7 @@ class Link:
         self._stream: SessionStream | None = None
         self._client: SerialClient
         self._acknowledged_offset = 0
-        self._beats = Heartbeats(self.latency, clock)
+        self._beats = Heartbeats(self.latency, clock, upstream)
         self._departure = Departure(self._beats)
 
     async def run(self) -> None:
@@ -170,6 +170,8 @@ class Link:
         message = self._upstream.take(now)
         self._departure.sending(message)
         self._listener.link_sent()
+        if self._upstream.wants_answer():
+            self._upstream.add_urgent(self._beats.next())
         return message
 
     async def _until_ended(self) -> None:
@@ -305,8 +307,7 @@ class Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            tasks.clear()  # their exceptions lead to this frame, which would keep the call alive
-            del receive
+            del tasks, receive  # their exceptions lead here, which would keep the call alive
 
     async def _take_along(self, receive: asyncio.Task[None]) -> SessionStream:
         """Take the session up over another connection, while its stream still stands."""

@@ -18,6 +18,7 @@ from usbshare.common.tls import ClientBundle
 
 INTERVAL_S = 5.0
 LOOK_TIMEOUT_S = 3.0
+SLOW_LOOK_S = 15.0  # of a host that proved to be there
 MOST_AT_ONCE = 16
 
 Ask = Callable[[Entry], Awaitable[Look]]
@@ -108,20 +109,18 @@ async def look_at(entry: Entry, bundle: ClientBundle | None) -> Look:
     if not targets:
         return Look()
     try:
-        async with asyncio.timeout(LOOK_TIMEOUT_S):
-            target = await first_proven(targets, bundle) or targets[0]
-            return await _ask(SerialClient(target, bundle))
-    except TimeoutError:
-        return Look(failure=f"none within {LOOK_TIMEOUT_S:g} s")
+        if (target := await first_proven(targets, bundle, LOOK_TIMEOUT_S)) is None:
+            return Look(failure=f"none within {LOOK_TIMEOUT_S:g} s")
+        return await _ask(SerialClient(target, bundle))
     except UsbshareError as error:
         return Look(failure=str(error))
 
 
 async def _ask(client: SerialClient) -> Look:
     try:
-        await client.list_ports(LOOK_TIMEOUT_S)  # connects
+        await client.list_ports(SLOW_LOOK_S)  # connects
         start = time.monotonic()
-        ports = await client.list_ports(LOOK_TIMEOUT_S)
+        ports = await client.list_ports(SLOW_LOOK_S)
         return Look(time.monotonic() - start, tuple(ports))
     finally:
         await client.close()

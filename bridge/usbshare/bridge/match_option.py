@@ -16,7 +16,7 @@ from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.loop import run
 from usbshare.common.tls import ClientBundle
 
-DEFAULT_TIMEOUT_S = 5.0
+DEFAULT_TIMEOUT_S = 8.0  # a slow link needs five round trips
 
 if TYPE_CHECKING:
     from usbshare.bridge.inventory import Inventory

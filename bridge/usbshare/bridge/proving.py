@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from usbshare.base.patience import Patience
 from usbshare.common.addresses import parse_address
 from usbshare.common.channel import Target
 from usbshare.common.tls import ClientBundle, ssl_context
 
-REACH_S = 2.5
+REACH_S = 2.5  # until somebody takes a connection; then it goes by how long that took
 MOST_TRIED = 16
+THEN = 3  # times as long for the one that took it, at least
 HEAD_START_S = 0.1  # RFC 8305, 5: what is better goes first
 _ANYBODYS_NAMES = frozenset({"localhost"})
 
@@ -26,16 +28,22 @@ async def first_proven(
     A target's `tls_name` must be in the certificate; where it has none, it gets one from there, so
     that later connections are to the same host. Without a bundle, an open port is all there is.
     """
+    patience = Patience(timeout_s, THEN * timeout_s)
     trying = [
-        asyncio.create_task(_prove(target, bundle, index * HEAD_START_S), name=f"prove {target}")
+        asyncio.create_task(
+            _prove(target, bundle, index * HEAD_START_S, patience), name=f"prove {target}"
+        )
         for index, target in enumerate(targets[:MOST_TRIED])
     ]
     try:
-        for task in asyncio.as_completed(trying, timeout=timeout_s):
-            with suppress(OSError):  # of which TLS errors are
-                return await task
-    except TimeoutError:
-        pass
+        left = set(trying)
+        while left and patience.left_s:
+            ended, left = await asyncio.wait(
+                left, timeout=patience.left_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in ended:
+                with suppress(OSError):  # of which TLS errors are
+                    return task.result()
     finally:
         for each in trying:
             each.cancel()
@@ -43,21 +51,25 @@ async def first_proven(
     return None
 
 
-async def _prove(target: Target, bundle: ClientBundle | None, wait_s: float) -> Target:
+async def _prove(
+    target: Target, bundle: ClientBundle | None, wait_s: float, patience: Patience
+) -> Target:
     """Return the target with the name in its certificate; raises OSError."""
     await asyncio.sleep(wait_s)
-    if bundle is None:
-        _, writer = await asyncio.open_connection(target.host, target.port)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    _, writer = await asyncio.open_connection(target.host, target.port)
+    patience.answered(loop.time() - started)
+    try:
+        if bundle is None:
+            return target
+        context = ssl_context(bundle)
+        # Any host that our authority calls a server: what to call it, nobody but itself has said.
+        context.check_hostname = bool(target.tls_name)
+        await writer.start_tls(context, server_hostname=target.certified_name)
+        certificate = writer.get_extra_info("peercert")
+    finally:
         writer.transport.abort()
-        return target
-    context = ssl_context(bundle)
-    # Any host that our authority calls a server: what to call it, nobody but itself has said.
-    context.check_hostname = bool(target.tls_name)
-    _, writer = await asyncio.open_connection(
-        target.host, target.port, ssl=context, server_hostname=target.certified_name
-    )
-    certificate = writer.get_extra_info("peercert")
-    writer.transport.abort()
     return target if target.tls_name else replace(target, tls_name=_name_in(certificate))
 
 

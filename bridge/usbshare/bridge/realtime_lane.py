@@ -52,9 +52,14 @@ class RealtimeLane:
         self._number = 0
         self._unconfirmed.clear()
 
-    def lost(self) -> None:
-        """Forget what went out on a stream that is lost: it must not come late."""
+    def lost(self, profile: Profile) -> list[Unit]:
+        """Forget what went out on a stream that is lost; returns its stops, for another way.
+
+        All else must not come late.
+        """
+        stops = [unit for unit in self._unconfirmed if profile.is_emergency(unit.data)]
         self._unconfirmed.clear()
+        return stops
 
     def number(self, units: Iterable[bytes]) -> list[Unit]:
         """Give the program's next units their numbers."""

@@ -267,6 +267,7 @@ class Relay:
         self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
         if self.urgent_line is not None:  # nobody knows whether its connection lives
             self.urgent_line.move()
+        self._send_stuck_stops()
 
     def link_abandoned(self, loss: Loss) -> None:
         """Tell what the end of a lost session cost."""

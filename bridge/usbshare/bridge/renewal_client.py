@@ -11,7 +11,8 @@ from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 20.0  # each call connects
+REASON_TIMEOUT_S = 5.0
 
 
 async def call_renew(target: Target, bundle: ClientBundle, request_pem: str) -> tuple[bytes, bytes]:
@@ -45,5 +46,5 @@ async def _explained(
         return explained
     from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415 - it loads half of TLS
 
-    why = await why_unreachable(target, bundle, CALL_TIMEOUT_S)
+    why = await why_unreachable(target, bundle, REASON_TIMEOUT_S)
     return ConnectionRefusedByPeerError(why or f"{target}: {explained}")

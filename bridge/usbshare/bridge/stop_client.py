@@ -17,7 +17,8 @@ from usbshare.common.stop_actions import StopAction
 if TYPE_CHECKING:
     from usbshare.common.tls import ClientBundle
 
-CALL_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
+LOOK_TIMEOUT_S = 5.0
 # A stop is not given up while it may still arrive; a person is told sooner that it has not yet.
 STOP_TIMEOUT_S = 60.0
 SILENCE_S = 3.0
@@ -77,7 +78,7 @@ class StopClient:
         return reply.ports[0].id if len(reply.ports) == 1 else ""
 
     async def explain(
-        self, error: grpc.aio.AioRpcError, timeout_s: float = CALL_TIMEOUT_S
+        self, error: grpc.aio.AioRpcError, timeout_s: float = LOOK_TIMEOUT_S
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
         # What looks closer loads half of TLS, which a stop must not wait for.
@@ -91,7 +92,7 @@ class StopClient:
         why = await self.why_unreachable(timeout_s)
         return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
 
-    async def why_unreachable(self, timeout_s: float = CALL_TIMEOUT_S) -> str | None:
+    async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Look why the service cannot be reached, over a connection of its own; None if it can."""
         from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415 - see `explain`
 

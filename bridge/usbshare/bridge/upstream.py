@@ -1,8 +1,6 @@
 """What the program wrote and the service has no credit for yet: bounded, in order.
 
-Pure: time is passed in, nothing here waits. Real-time bytes leave the program's bytes as they
-arrive, so that a `!` is seen though a kilobyte waits before it. What was sent is kept until it is
-consumed, so that a session that was lost can go on where it was.
+Nothing here waits. Real-time bytes leave the program's as they come. What is sent is kept a while.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from usbshare.bridge.messages import (
 )
 from usbshare.bridge.ordered_messages import OrderedMessages
 from usbshare.bridge.realtime_lane import Overtaking, RealtimeLane, Unit, in_messages, units_of
+from usbshare.bridge.send_window import SendWindow
 from usbshare.common.credit import Credit
 from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.common.profiles import RAW, Profile
@@ -44,6 +43,7 @@ class Upstream:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.dropped_realtime_bytes = 0
+        self.window = SendWindow()
         self._urgent: deque[Message] = deque()
         self._ordered = OrderedMessages()
         self._realtime_bytes = 0
@@ -85,7 +85,7 @@ class Upstream:
         """
         self._is_down = True
         self._keep_realtime(self._profile.is_emergency)
-        self._lane.lost()
+        self._put_realtime([*self._lane.lost(self._profile), *self._waiting_realtime()])
         self._urgent = deque(m for m in self._urgent if not isinstance(m, Heartbeat | Acknowledge))
         self._ordered.drop_breaks()
 
@@ -115,7 +115,7 @@ class Upstream:
         again = self._in_flight.beyond(accepted_offset)
         self._in_flight.clear()
         self._keep_realtime(lambda _: False)
-        self._lane.lost()
+        self._lane.lost(self._profile)
         size = self._put_back(again, profile)
         is_void = epoch != self._epoch
         self._go_on(accepted_offset, accepted_commands, epoch, profile)
@@ -199,8 +199,7 @@ class Upstream:
         """
         if self._ordered or self._urgent or self._skips_line or self._emergencies:
             return None
-        limit_offset, limit_commands, _ = self._credit
-        if self._sent_offset + len(data) > limit_offset or self._sent_commands >= limit_commands:
+        if len(data) > self._allowed():
             return None
         if not self._gatherer.is_due(data) or self._runs.must_look(self._profile, data):
             return None
@@ -234,10 +233,9 @@ class Upstream:
         if True not in stops:
             return None
         last = len(stops) - stops[::-1].index(True)
-        taken, rest = waiting[:last], waiting[last:]
-        self._put_realtime(rest)
+        self._put_realtime(waiting[last:])
         self._emergencies += 1
-        return self._lane.overtake(taken, self._profile, self._epoch)
+        return self._lane.overtake(waiting[:last], self._profile, self._epoch)
 
     def emergency_done(self, delivered_number: int = 0) -> None:
         """Let the program's bytes go on after a `take_emergency` that returned something."""
@@ -247,6 +245,10 @@ class Upstream:
     def realtime_confirmed(self, number: int) -> None:
         """Note that the service has the real-time bytes that were sent up to that number."""
         self._lane.confirmed(number)
+
+    def wants_answer(self) -> bool:
+        """Tell, once until an answer, whether only the network keeps back what waits."""
+        return self.waiting_bytes > 0 and self.window.asks(self._credit, self._sent_offset)
 
     def answered(self, operation_id: int) -> None:
         """Note that settings need not be sent again."""
@@ -339,15 +341,14 @@ class Upstream:
         resets = [unit.number for unit in units if profile.resets(unit.data)]
         self._reset_number = max(resets, default=self._reset_number)
         if self._is_down:
-            kept = [unit for unit in units if profile.is_emergency(unit.data)]
-            self.dropped_realtime_bytes += _size(units) - _size(kept)
-            units = kept
+            came, units = units, [unit for unit in units if profile.is_emergency(unit.data)]
+            self.dropped_realtime_bytes += _size(came) - _size(units)
         self._realtime_bytes += _size(units)
         self._urgent.extend(in_messages(units, self._epoch))
 
     def _waiting_realtime(self) -> list[Unit]:
-        messages = [message for message in self._urgent if isinstance(message, SendRealtime)]
-        return [unit for message in messages for unit in units_of(message, self._profile)]
+        waiting = (each for each in self._urgent if isinstance(each, SendRealtime))
+        return [unit for each in waiting for unit in units_of(each, self._profile)]
 
     def _put_realtime(self, units: list[Unit]) -> None:
         """Let these alone wait of the real-time bytes."""
@@ -360,8 +361,7 @@ class Upstream:
         waiting = self._waiting_realtime()
         kept = [unit for unit in waiting if is_kept(unit.data)]
         self.dropped_realtime_bytes += _size(waiting) - _size(kept)
-        if waiting:
-            self._put_realtime(kept)
+        self._put_realtime(kept)
 
     def _next_urgent(self) -> int | None:
         """Return which message may go: no real-time bytes while a stop goes another way."""
@@ -381,7 +381,7 @@ class Upstream:
     def _allowed(self) -> int:
         if self._sent_commands >= self._credit.limit_commands:
             return 0
-        return min(LARGEST_CHUNK_BYTES, self._credit.limit_offset - self._sent_offset)
+        return min(LARGEST_CHUNK_BYTES, self.window.room_bytes(self._credit, self._sent_offset))
 
     def _take_program(self, run: bytearray, now: float) -> SendCommand:
         return self._command(self._ordered.take(run, self._allowed()), now)

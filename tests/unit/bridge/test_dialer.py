@@ -122,10 +122,22 @@ async def test_an_attempt_that_leads_nowhere_is_abandoned() -> None:
     attempt = asyncio.create_task(dialer.connect())
     await until(lambda: host.under_way == 1)
     dialer.abandon()
-    with pytest.raises(ConnectionRefusedByPeerError, match="elsewhere"):
+    with pytest.raises(ConnectionRefusedByPeerError, match="seen anew"):
         await attempt
     host.answers.set()
     assert (await dialer.connect()).is_connected
+
+
+async def test_an_attempt_that_has_just_begun_is_not_abandoned_for_its_age() -> None:
+    host = Host()
+    dialer = host.dialer()
+    host.answers.clear()
+    attempt = asyncio.create_task(dialer.connect())
+    await until(lambda: host.under_way == 1)
+    host.now += 4.0
+    dialer.abandon(5.0)
+    host.answers.set()
+    assert (await attempt).is_connected
 
 
 async def test_who_is_cancelled_leaves_the_turn_to_the_next() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from usbshare.bridge.heartbeats import Heartbeats
 from usbshare.bridge.latency import Latency
 from usbshare.bridge.messages import Heartbeat
+from usbshare.bridge.upstream import Upstream
 
 
 def test_a_heartbeat_carries_the_last_answer_heard() -> None:
     now = 0.0
-    beats = Heartbeats(Latency(), lambda: now)
+    beats = Heartbeats(Latency(), lambda: now, Upstream())
     assert beats.next() == Heartbeat(1, 0.0, heard_id=0)
     assert beats.next().heard_id == 0
     now = 0.01
@@ -20,7 +21,7 @@ def test_a_heartbeat_carries_the_last_answer_heard() -> None:
 
 
 def test_another_session_has_heard_nothing_yet() -> None:
-    beats = Heartbeats(Latency(), lambda: 0.0)
+    beats = Heartbeats(Latency(), lambda: 0.0, Upstream())
     beats.answered(beats.next().id)
     before = beats.next()
     beats.begin()

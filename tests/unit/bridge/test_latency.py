@@ -40,3 +40,18 @@ def test_the_summary_is_of_the_last_hundred() -> None:
     assert summary is not None
     assert (summary.now_ms, summary.min_ms, summary.max_ms) == (3.0, 1.0, 3.0)
     assert summary.mean_ms == pytest.approx(1.02)
+
+
+def test_beats_behind_our_own_bytes_do_not_count_as_typical() -> None:
+    made = latency(0.05, 0.06)
+    for _ in range(KEPT):
+        made.add(1.5, was_queued=True)
+    assert made.typical_s == 0.05
+
+
+def test_a_link_that_became_faster_is_noticed_behind_our_own_bytes_too() -> None:
+    made = latency(0.5)
+    for _ in range(5):
+        made.add(0.04, was_queued=True)
+        made.add(0.03, was_queued=True)
+    assert made.typical_s < 0.05

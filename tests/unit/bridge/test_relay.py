@@ -481,6 +481,10 @@ class UrgentLine:
     def __init__(self) -> None:
         self.sent: list[tuple[Overtaking, str, str]] = []
         self.sending: list[asyncio.Future[bool]] = []
+        self.moves = 0
+
+    def move(self) -> None:
+        self.moves += 1
 
     @property
     def data(self) -> list[tuple[bytes, str, str]]:
@@ -510,6 +514,18 @@ async def test_a_stop_that_is_stuck_goes_another_way_and_the_program_waits_for_i
     stops.sending[0].set_result(True)
     await asyncio.sleep(0)
     assert [m.data for m in bench.sent() if isinstance(m, SendCommand)] == [b"$X\n"]
+
+
+async def test_a_stop_that_may_have_been_lost_with_the_link_goes_another_way(
+    bench: Bench, stops: UrgentLine
+) -> None:
+    bench.link.wake = bench.sent
+    bench.relay.program_wrote(b"!")
+    assert stops.sent == []
+    bench.upstream.lose_link()
+    bench.relay.link_lost("no sign of life")
+    assert stops.data == [(b"!", "laser", "s1")]
+    assert stops.moves == 1, "nobody knows whether its connection lives"
 
 
 async def test_what_the_stream_takes_at_once_goes_no_other_way(

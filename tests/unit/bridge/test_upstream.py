@@ -506,3 +506,32 @@ def test_what_is_kept_is_bounded_by_the_credit(bytes_at_a_time: int) -> None:
         far.arrive(1000)
         up.credit(far.consume(1000))
         assert len(up._in_flight) <= 2 * 300 + 1
+
+
+def test_no_more_is_sent_than_the_network_has_room_for() -> None:
+    up = upstream()
+    up.window.limit_bytes = 100
+    up.add_program(b"x" * 300)
+    assert sum(len(m.data) for m in taken(up) if isinstance(m, SendCommand)) == 100
+    assert up.pass_through(b"y\n", NOW) is None
+    up.credit(PLENTY._replace(consumed_offset=60))
+    assert sum(len(m.data) for m in taken(up) if isinstance(m, SendCommand)) == 60
+
+
+def test_what_only_the_network_keeps_back_asks_for_an_answer_once() -> None:
+    up = upstream()
+    up.window.limit_bytes = 100
+    up.add_program(b"x" * 300)
+    taken(up)
+    assert up.wants_answer()
+    assert not up.wants_answer()
+    up.window.answered(0.1, 0.1, 100)
+    up.window.limit_bytes = 100
+    assert up.wants_answer()
+
+
+def test_what_waits_for_credit_asks_for_nothing() -> None:
+    up = upstream(Credit(5, 10, 0))
+    up.add_program(b"1234567")
+    taken(up)
+    assert not up.wants_answer()

@@ -19,10 +19,11 @@ from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.tls import ClientBundle
 
 CAMERA_PORT = 50052
-CALL_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
+LOOK_TIMEOUT_S = 5.0
 REASON_TIMEOUT_S = 0.5
 OUR_SERVICE = "usbshare.camera.v1.CameraService"
-SNAPSHOT_TIMEOUT_S = 15.0  # a camera that must be opened first takes seconds
+SNAPSHOT_TIMEOUT_S = 25.0  # a camera that must be opened first takes seconds
 MOST_FRAME_BYTES = 16 * 1024 * 1024
 
 _Call = grpc.aio.StreamStreamCall[pb.WatchRequest, pb.WatchResponse]
@@ -116,7 +117,7 @@ class CameraClient:
         return convert.host_report(reply, client_name, time.monotonic() - start)
 
     async def explain(
-        self, error: grpc.aio.AioRpcError, timeout_s: float = CALL_TIMEOUT_S
+        self, error: grpc.aio.AioRpcError, timeout_s: float = LOOK_TIMEOUT_S
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
         if is_of_another_service(error):
@@ -127,7 +128,7 @@ class CameraClient:
         why = await self.why_unreachable(timeout_s)
         return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
 
-    async def why_unreachable(self, timeout_s: float = CALL_TIMEOUT_S) -> str | None:
+    async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Look why the service cannot be reached, over a connection of its own; None if it can."""
         from usbshare.common.diagnose import why_unreachable  # noqa: PLC0415 - half of TLS
 

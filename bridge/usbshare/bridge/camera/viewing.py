@@ -15,7 +15,7 @@ import grpc
 
 from usbshare.base.threads import in_thread
 from usbshare.bridge.backoff import Backoff
-from usbshare.bridge.camera.client import CALL_TIMEOUT_S, CameraClient, WatchStream
+from usbshare.bridge.camera.client import LOOK_TIMEOUT_S, CameraClient, WatchStream
 from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.host_clock import HostClock
 from usbshare.bridge.camera.measures import Measures
@@ -179,7 +179,7 @@ class Viewing:
 
     @property
     def _reason_timeout_s(self) -> float:
-        return REASON_TIMEOUT_S if self.stands.is_set() else CALL_TIMEOUT_S
+        return REASON_TIMEOUT_S if self.stands.is_set() else LOOK_TIMEOUT_S
 
     async def _open(self, client: CameraClient) -> WatchStream:
         choice = self._choice

@@ -32,7 +32,7 @@ _KINDS = {
 }
 
 TTL_S, RENEW_S = 30, 10.0
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 20.0  # a service that stands still answers later, and more attempts no sooner
 KNOCK_TIMEOUT_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 5.0
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from usbshare.base.patience import Patience
 from usbshare.common.addresses import parse_address
 from usbshare.common.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.common.discovery.instance import Endpoint, Instance, Kind
@@ -34,7 +35,10 @@ class HostProbe:
         self._is_refused = False
 
     async def answers(self, instance: Instance, attempts: int = 2) -> bool:
-        """Tell whether the host is there; each attempt takes up to 2 s, the second looks wider."""
+        """Tell whether the host is there; the second attempt looks wider.
+
+        Each takes up to 2 s, or eight round trips of a host that takes a connection.
+        """
         endpoints = _in_order(instance.endpoints)
         if await self._attempt(instance, endpoints[:1]):
             return True
@@ -49,12 +53,14 @@ class HostProbe:
 
     async def _attempt(self, instance: Instance, endpoints: Iterable[Endpoint]) -> bool:
         targets = _targets(instance.addresses, endpoints)
+        patience = Patience(PROBE_TIMEOUT_S)
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
+            async with asyncio.timeout(patience.left_s):
                 if self._kept is not None and self._kept[0] in targets:
                     return await self._still_answers(self._kept[1])
                 await self.close()
-                target = await _first_to_connect(targets)
+                target = await _first_to_connect(targets, patience)
+            async with asyncio.timeout(patience.left_s):
                 return target is not None and await self._lives(instance, target)
         except TimeoutError:
             await self.close()
@@ -89,23 +95,26 @@ class HostProbe:
 
 
 async def _health(channel: grpc.aio.Channel) -> grpc.StatusCode | None:
-    """Return how a health call ended, None if it did not end in time."""
+    """Return how a health call ended."""
     stub = health_pb2_grpc.HealthStub(channel)
     try:
         request = health_pb2.HealthCheckRequest()
-        await stub.Check(request, timeout=PROBE_TIMEOUT_S)  # type: ignore[attr-defined]
+        await stub.Check(request)  # type: ignore[attr-defined]  # within the attempt's time
     except grpc.aio.AioRpcError as error:
         code: grpc.StatusCode = error.code()
         return None if code is grpc.StatusCode.DEADLINE_EXCEEDED else code
     return grpc.StatusCode.OK
 
 
-async def _first_to_connect(targets: Iterable[Target]) -> Target | None:
+async def _first_to_connect(targets: Iterable[Target], patience: Patience) -> Target | None:
     """Connect to all of them at once; return the first that takes it, None if none does."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
     tasks = [asyncio.create_task(_connects(target)) for target in targets]
     try:
         for next_done in asyncio.as_completed(tasks):
             if (target := await next_done) is not None:
+                patience.answered(loop.time() - started)
                 return target
         return None
     finally:

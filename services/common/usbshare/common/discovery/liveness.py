@@ -15,7 +15,7 @@ from usbshare.common.tls import ClientBundle
 
 _log = logging.getLogger(__name__)
 
-SILENT_S = 5.0  # with two attempts of 2 s: dropped at most 9 s after the last sign of life
+SILENT_S = 5.0  # with two attempts of 2 s: who is gone is dropped 9 s after its last sign of life
 SHORTEST_PAUSE_S = 0.25  # however many entries there are, no more than four rounds a second
 MOST_AT_ONCE = 32
 CLOSE_TIMEOUT_S = 1.0
