@@ -16,7 +16,7 @@ import pytest
 from fakes.camera_crowd import crowd
 from fakes.cameras import FakeCamera, jpeg_of
 from fakes.certificates import make_site
-from fakes.footprint import Footprint, footprint
+from fakes.footprint import Footprint, footprint, open_files
 from fakes.processes import Process, camera_service
 from fakes.served_camera import served_camera
 from fakes.waiting import until
@@ -74,6 +74,8 @@ async def test_a_thousand_viewers_leave_nothing_behind(
                 else:
                     coming.die()
                 await watch.until(0)
+            # The audit log opens its files for each batch of lines, in a thread.
+            await until(lambda: not open_files(process, tmp_path))
             prints.append(footprint(process))
     finally:
         await watch.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,3 +26,12 @@ def footprint(process: Process) -> Footprint:
         int(status["Threads"]),
         int(status["VmRSS"].split()[0]),
     )
+
+
+def open_files(process: Process, folder: Path) -> list[Path]:
+    """Return which files below a folder it has open just now."""
+    targets = []
+    for descriptor in Path(f"/proc/{process.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            targets.append(descriptor.readlink())
+    return [target for target in targets if target.is_relative_to(folder)]
