@@ -103,6 +103,9 @@ def bundle_of(home: Path) -> str:
         'PYTHONDONTWRITEBYTECODE=1 PYTHONWARNINGS=error exec "$@"',
         'TMPDIR=/nowhere exec "$@"',
         'trap "" PIPE INT HUP TERM; exec "$@"',
+        'exec python3 -c "'
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+        'os.execv(sys.argv[1], sys.argv[1:])" "$@"',
         'USBSHARE_PORT=laser exec "$@"',
     ],
 )

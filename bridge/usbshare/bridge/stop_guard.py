@@ -98,6 +98,8 @@ def _in_words(error: BaseException) -> str:
 def _run_apart(attempt: Callable[[], None], name: str) -> int:
     """Run the attempt in a child and relay what it prints; returns its exit code."""
     pipes = _pipes()
+    # A launcher may have it ignored, which is inherited: then nobody learns how a child ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         child = os.fork()
     except OSError:  # no more processes for this user: then here

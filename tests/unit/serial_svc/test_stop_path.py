@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,9 @@ from fakes.device import FakeDevice
 from fakes.waiting import until
 from usbshare.common.errors import DeviceError
 from usbshare.common.line import Completion, LineSettings
-from usbshare.common.profiles import GRBL, StopAction
-from usbshare.serial_svc import stop_path
+from usbshare.common.profiles import GRBL, Profile, StopAction
+from usbshare.serial_svc import stop_path, writer
+from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.convert_stats import stats_message
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig
@@ -21,14 +23,15 @@ from usbshare.serial_svc.stop_path import StopRecord
 
 FAST = LineSettings(baud=12_000_000)
 HOLD = StopAction.HOLD
+CLIENT = Client("s1", "alice", "laser program", "127.0.0.1:1", Mode.CONTROL)
 
 
 class Bench:
     """A port on a fake device."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: Profile = GRBL) -> None:
         self.device = FakeDevice(FAST)
-        config = PortConfig("laser", "fake", profile=GRBL, settings=FAST)
+        config = PortConfig("laser", "fake", profile=profile, settings=FAST)
         self.port = SerialPort(config, lambda _: self.device, time.monotonic, lambda: None)
 
     async def stop(self, action: StopAction = HOLD, why: str = "") -> StopRecord:
@@ -109,6 +112,36 @@ async def test_a_stop_that_is_not_taken_is_no_success_and_logged_with_who(
     with pytest.raises(DeviceError, match="takes no bytes"):
         await bench.stop()
     assert "hold on port 'laser' by bob FAILED" in caplog.text
+
+
+async def test_a_device_without_lines_is_stopped_where_dtr_is_to_drop_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    drops = replace(GRBL.stops[StopAction.EMERGENCY_STOP], drop_dtr=True)
+    profile = replace(GRBL, stops={**GRBL.stops, StopAction.EMERGENCY_STOP: drops})
+    bench = Bench(profile)
+    bench.device.has_modem_lines = False
+    session = await bench.port.open_session(CLIENT)
+    bench.device.capacity = 0
+    await session.command(Command(1, None, bench.port.epoch, 0, b"G1 X10 F100\n"))
+    bench.device.capacity = 64
+    record = await bench.stop(StopAction.EMERGENCY_STOP)
+    assert (record.sent, record.fenced_commands) == (b"\x18", 1)
+    assert bench.device.written.endswith(b"\x18")
+    assert "DTR" in caplog.text
+    await bench.port.close()
+
+
+async def test_a_stop_that_cannot_be_handed_over_fences_the_program_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await bench.port.open_session(CLIENT)
+    bench.device.capacity = 0
+    await session.command(Command(1, None, bench.port.epoch, 0, b"G1 X10 F100\n"))
+    monkeypatch.setattr(writer, "MOST_URGENT_BYTES", 0)
+    with pytest.raises(DeviceError, match="takes no bytes"):
+        await bench.stop(StopAction.EMERGENCY_STOP)
+    assert bench.port.scheduler.commands == 0
 
 
 async def test_stop_times_are_counted_and_told(bench: Bench) -> None:

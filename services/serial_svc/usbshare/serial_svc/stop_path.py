@@ -123,10 +123,12 @@ class StopPath:
                 await self._open(begun, latches=latches)
             if latches and not port.latched:  # re-armed while the device was being opened
                 port.latch.set(who, why)
-            begun.sent = sent = self._carry_out(plan)
-            if latches:
-                begun.fenced += self._fenced()
-            elif action in _HOLDS and not port.profile.hold_keeps_program:
+            try:
+                begun.sent = sent = self._carry_out(plan)
+            finally:
+                if latches:
+                    begun.fenced += self._fenced()
+            if action in _HOLDS and not port.profile.hold_keeps_program:
                 begun.fenced += port.end_epoch()
             port.watch.stop_sent(action, who)
             await self._until_taken()
@@ -211,8 +213,14 @@ class StopPath:
         if data:
             port.write_urgent(data)
         if plan.drop_dtr:
-            port.device.set_lines(dtr=False)
+            self._drop_dtr()
         return data
+
+    def _drop_dtr(self) -> None:
+        try:
+            self._port.device.set_lines(dtr=False)
+        except (DeviceError, NotSupportedError) as error:  # the bytes are on their way
+            log.error("port '%s': the stop did not drop DTR: %s", self._port.id, error)
 
 
 def _also_latched(action: StopAction) -> str:
