@@ -24,6 +24,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 CONTROL_VARIABLE, REPORT_VARIABLE = "FROZEN_CONTROL", "FROZEN_REPORT"
+# A folder that is frozen from the start, which is all that is frozen then.
+FOLDER_VARIABLE = "FROZEN_FOLDER"
 _NO_DISK = ("/dev/", "/proc/", "/sys/")
 _AUDITED = {
     "open",
@@ -51,7 +53,9 @@ class Disk:
         self._write = os.write
         self._fstat = os.fstat
         self._goes_on = threading.Event()
-        self._goes_on.set()
+        self._folder = os.environ.get(FOLDER_VARIABLE, "")
+        if not self._folder:
+            self._goes_on.set()
 
     def follow(self, control: int) -> None:
         """Freeze and thaw as the pipe says, for ever."""
@@ -64,11 +68,15 @@ class Disk:
 
     def touch(self, path: object) -> None:
         """Block while the disk is frozen, unless the path is on none."""
-        if self._goes_on.is_set() or not _is_on_disk(path):
+        if self._goes_on.is_set() or not _is_on_disk(path) or not self._is_frozen(path):
             return
         if threading.current_thread() is threading.main_thread():
             self._write(self._report, f"BLOCKED {path!r}\n{_stack()}\n".encode())
         self._goes_on.wait()
+
+    def _is_frozen(self, path: object) -> bool:
+        text = os.fsdecode(os.fspath(path)) if isinstance(path, str | bytes | os.PathLike) else ""
+        return not self._folder or f"{text}/".startswith(f"{self._folder}/")
 
     def touch_descriptor(self, descriptor: int) -> None:
         """Block likewise if the descriptor is of a plain file."""

@@ -28,7 +28,14 @@ class FrozenProcess:
     `faults` are the calls that blocked the event loop while the disk was frozen.
     """
 
-    def __init__(self, arguments: Sequence[str], home: Path, *, terminal: bool) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        home: Path,
+        *,
+        terminal: bool,
+        frozen_folder: Path | None = None,
+    ) -> None:
         self.said = ""
         self._terminal = terminal
         self._reading, self._writing = os.openpty() if terminal else os.pipe()
@@ -39,6 +46,7 @@ class FrozenProcess:
         passed = {
             frozen_disk.CONTROL_VARIABLE: str(control),
             frozen_disk.REPORT_VARIABLE: str(report),
+            frozen_disk.FOLDER_VARIABLE: str(frozen_folder or ""),
         }
         self.process = subprocess.Popen(
             [sys.executable, frozen_disk.__file__, *arguments],
@@ -148,10 +156,14 @@ class FrozenProcess:
 
 @contextmanager
 def frozen_later(
-    arguments: Sequence[str], home: Path, *, terminal: bool = False
+    arguments: Sequence[str],
+    home: Path,
+    *,
+    terminal: bool = False,
+    frozen_folder: Path | None = None,
 ) -> Iterator[FrozenProcess]:
     """Run a program that the test can freeze."""
-    process = FrozenProcess(arguments, home, terminal=terminal)
+    process = FrozenProcess(arguments, home, terminal=terminal, frozen_folder=frozen_folder)
     try:
         yield process
     except BaseException:

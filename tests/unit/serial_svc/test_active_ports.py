@@ -98,13 +98,13 @@ def test_what_else_lies_in_the_folder_is_left_alone(folder: Path) -> None:
     assert (folder / "port-laser").is_dir()
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_stops_nobody(
+def test_a_folder_that_cannot_be_made_is_told_and_every_machine_counts_as_at_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
     with service(tmp_path / "file" / "active") as active:
         active.note("laser", GRBL, active=True)
-    assert noted(tmp_path / "file" / "active").profile_of("laser") is None
+    assert noted(tmp_path / "file" / "active").profile_of("laser") is RAW  # nobody can tell
     assert f"cannot write {tmp_path / 'file'}" in caplog.text
 
 

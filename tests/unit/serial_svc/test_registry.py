@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from usbshare.common.device_source import SerialDeviceFound
+from usbshare.line.device_names import DeviceNames
 from usbshare.line.known_devices import KnownDevices
 from usbshare.serial_svc import registry as registry_module
 from usbshare.serial_svc.client import Client, Mode
@@ -60,13 +61,13 @@ def pty_path() -> Iterator[str]:
 
 def test_ids_are_made_of_the_usb_identity_never_of_the_path() -> None:
     devices = [device("/dev/ttyUSB7", serial="A B/1"), device("/dev/ttyUSB3")]
-    named = name_devices(devices, KnownDevices())
+    named = name_devices(devices, DeviceNames(KnownDevices()))
     assert [port_id for port_id, _ in named] == ["1a86-7523", "1a86-7523-a-b-1"]
 
 
 def test_devices_that_nobody_can_tell_apart_are_not_offered() -> None:
     twins = [device("/dev/ttyUSB0"), device("/dev/ttyUSB1")]
-    assert name_devices(twins, KnownDevices()) == []
+    assert name_devices(twins, DeviceNames(KnownDevices())) == []
 
 
 async def test_what_is_plugged_in_is_offered_and_forgotten(

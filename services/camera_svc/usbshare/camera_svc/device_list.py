@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TypeAlias
 
 from usbshare.base.threads import in_thread
 from usbshare.common.access.devices import UsbDevice
+from usbshare.line.device_names import LONGEST_ID, DeviceNames, Wish, shortened
 from usbshare.line.known_devices import KnownDevices
 from usbshare.line.physical_device import PhysicalDevice, physical_device_of
 
@@ -65,6 +65,7 @@ class DeviceList:
         known: KnownDevices | None = None,
     ) -> None:
         self._known = known or KnownDevices()
+        self._names = DeviceNames(self._known)
         self._probe = probe
         self._sys = sys
         self._dev = dev
@@ -75,26 +76,20 @@ class DeviceList:
         nodes = list(self._nodes())
         self._answers = {node: self._answers[node] for node in nodes if node in self._answers}
         cameras = [node for node in nodes if self._is_camera(node)]
-        alike = Counter((node.make, node.index) for node in cameras if node.make)
-        found = (self._camera(node, is_alone=alike[node.make, node.index] <= 1) for node in cameras)
+        ids = self._names.give([self._wish(node) for node in cameras if node.device is not None])
+        found = (_camera(node, ids.get(_maker(node), "")) for node in cameras)
         return tuple(sorted(found, key=lambda camera: camera.id))
 
-    def _camera(self, node: _Node, *, is_alone: bool) -> CameraFound:
-        by_place = _named(node, node.by_path)
-        if node.device is None:
-            return _named(node, node.by_id or node.by_path)
-        if not node.device.serial:
-            return by_place
+    def _wish(self, node: _Node) -> Wish:
+        maker, by_place = _maker(node), _named(node, node.by_path).id
         # A link that twins share leads to one of them, now to this one and now to that.
-        maker = replace(node.device, interface=f"{node.device.interface}#{node.index}")
-        if own_id := self._known.name_of(maker):
-            return replace(by_place, id=own_id)
-        by_number = _named(node, node.by_id)
-        is_free = self._known.expected(by_number.id) is None
-        may_take = is_free and is_alone and not self._known.is_unreadable(by_number.id)
-        if node.by_id and may_take and self._known.record(by_number.id, maker):
-            return by_number
-        return by_place
+        has_own_number = bool(node.device and node.device.serial and node.by_id)
+        by_number = _named(node, node.by_id).id if has_own_number else ""
+        kept = self._known.name_of(maker)  # links may come later than the device
+        return Wish(
+            *(maker, by_number if len(by_number) <= LONGEST_ID else ""),
+            *(shortened(by_place, maker), kept),
+        )
 
     def _nodes(self) -> Iterable[_Node]:
         by_id = _links(self._dev / "v4l" / "by-id")
@@ -132,6 +127,21 @@ async def watch_cameras(
             before = found
             report(found)
         await asyncio.sleep(interval_s)
+
+
+def _maker(node: _Node) -> PhysicalDevice:
+    """Return which device it is, and of its nodes which one; of none, a device that is nothing."""
+    device = node.device or PhysicalDevice(0, 0)
+    return replace(device, interface=f"{device.interface}#{node.index}")
+
+
+def _camera(node: _Node, own_id: str) -> CameraFound:
+    """Return the camera with its id; one that is no USB device is named by its links alone."""
+    if node.device is None:
+        return _named(node, node.by_id or node.by_path)
+    by_number = _named(node, node.by_id)
+    is_by_number = bool(node.device.serial and node.by_id) and by_number.id == own_id
+    return by_number if is_by_number else replace(_named(node, node.by_path), id=own_id)
 
 
 def _named(node: _Node, link: Path | None) -> CameraFound:

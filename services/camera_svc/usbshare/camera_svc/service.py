@@ -28,7 +28,13 @@ from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
 from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
+from usbshare.common.service_life import (
+    address_and_trust,
+    load_in_time,
+    own_site,
+    run_until,
+    stop_server,
+)
 from usbshare.common.site import Site
 from usbshare.common.tls import server_credentials
 from usbshare.line.known_devices import KnownDevices, devices_folder
@@ -55,7 +61,7 @@ async def serve(settings: Settings, *, insecure: bool) -> None:
 async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
     background = Background("the state folder")
     known = KnownDevices(devices_folder("camera-svc", settings.camera.listen), background)
-    await in_thread(known.load)
+    await load_in_time(known.load, known.nobody_knows)
     try:
         await _serve_with(settings, guard, stopped, known)
     finally:

@@ -50,12 +50,14 @@ def import_older_settings(side: Side, asked: Path | None, tell: Tell) -> None:
     Does nothing the second time, without such a file, and while another usbshare.toml than the
     user's is in force. Never raises, and never changes what the configuration says already.
     """
+    if (older := _find(side)) is None or _is_another_in_force(asked):
+        return  # without a look at the state folder, which may hang
     marker = state_folder() / f"imported-{side.value}"
-    if marker.exists() or (older := _find(side)) is None or _is_another_in_force(asked):
-        return
     from usbshare.common.file_lock import file_lock  # noqa: PLC0415 - seldom needed
 
     try:
+        if marker.exists():
+            return
         make_private(marker.parent)
         with file_lock(marker.with_suffix(".lock")):
             if not marker.exists() and _take_over(side, older, tell):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +19,20 @@ from usbshare.common.site import Site, ensure_site
 
 _log = logging.getLogger(__name__)
 GRACE_S = 3.0
+READ_TIMEOUT_S = 5.0
 
 
 async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
     """Return the site of this computer, made on first start; new certificates last that long."""
     return await in_thread(_own_site, names, timedelta(days=certificate_days))
+
+
+async def load_in_time(load: Callable[[], None], otherwise: Callable[[str], None]) -> None:
+    """Load notes in a thread, for 5 s at most; else say that nobody knows them, and why."""
+    try:
+        await asyncio.wait_for(in_thread(load), READ_TIMEOUT_S)
+    except TimeoutError:
+        otherwise(f"it does not answer within {READ_TIMEOUT_S:g} s")
 
 
 def address_and_trust(listen: str, port: int, site: Site | None) -> str:

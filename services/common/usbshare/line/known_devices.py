@@ -6,11 +6,12 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from usbshare.base.background import Background
+from usbshare.base.notes import read_note
 from usbshare.common.addresses import split_host_port
 from usbshare.common.paths import make_private, state_folder
 from usbshare.line.physical_device import PhysicalDevice, physical_device_from
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 _FOLDER_PREFIX = "devices-"
 _FILE_PREFIX = "port-"  # Windows takes a file `com3` for the device, in any folder
 MOST_KNOWN = 1000
+_MOST_BYTES = 65536
 _LOOK = "forgotten devices"
 
 
@@ -59,14 +61,23 @@ class KnownDevices:
         try:
             paths = _files_in(self._folder)
         except OSError as error:
-            log.error("cannot read %s, so no port gets its device: %s", self._folder, error)
-            self._all_unreadable = True
+            self.nobody_knows(error.strerror or str(error))
             return
-        for path in paths:
-            name = path.name.removeprefix(_FILE_PREFIX)
-            with self._lock:
-                self._known[name] = _read(path)
-                self._on_disk.add(name)
+        read = {path.name.removeprefix(_FILE_PREFIX): _read(path) for path in paths}
+        with self._lock:
+            if not self._all_unreadable:  # else it is too late
+                self._known.update(read)
+                self._on_disk |= read.keys()
+
+    def nobody_knows(self, why: str) -> None:
+        """Refuse every id its device, unless it is made of it: what it had cannot be read."""
+        log.error(
+            "cannot read which device each id has: %s: %s. Nothing configured is opened until a "
+            "start can read it",
+            *(self._folder, why),
+        )
+        with self._lock:
+            self._all_unreadable = True
 
     def expected(self, name: str) -> PhysicalDevice | None:
         """Return the device of an id, None if it has none yet or nobody can tell."""
@@ -85,14 +96,23 @@ class KnownDevices:
 
     def record(self, name: str, device: PhysicalDevice) -> bool:
         """Take a device for that of an id, for good; False if there are too many."""
+        return self._record(name, device) is not None
+
+    def record_in_time(self, name: str, device: PhysicalDevice, timeout_s: float) -> bool:
+        """Record likewise, and block until that is on the disk; False if it is not in time."""
+        writing = self._record(name, device)
+        return writing is not None and writing.is_done_in(timeout_s)
+
+    def _record(self, name: str, device: PhysicalDevice) -> _Writing | None:
         with self._lock:
             if name not in self._known and len(self._known) >= MOST_KNOWN:
-                return False
+                return None
             self._known[name] = device
-        if self._folder is not None and self._background is not None:
-            write = partial(self._write, self._folder, name, device)
-            self._background.put(f"device {name}", write)
-        return True
+        if self._folder is None or self._background is None:
+            return _Writing(lambda: None, is_done=True)
+        writing = _Writing(partial(self._write, self._folder, name, device))
+        self._background.put(f"device {name}", writing)
+        return writing
 
     def look_for_forgotten(self) -> None:
         """Notice soon, in the background, which ids may take another device; never waits."""
@@ -108,13 +128,23 @@ class KnownDevices:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with open(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
             json.dump(device.as_table(), file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
         with self._lock:
             self._on_disk.add(name)
 
     def drop_forgotten(self) -> None:
-        """Let those take another device whose file a person has removed; blocks."""
-        there = {path.name.removeprefix(_FILE_PREFIX) for path in _files_in(self._folder)}
+        """Let those take another device whose file a person has removed; blocks.
+
+        Where the folder itself is gone or cannot be read, as of a disk that is away, nothing is
+        forgotten.
+        """
+        try:
+            paths = [] if self._folder is None else _files_of(self._folder)
+        except OSError:
+            return
+        there = {path.name.removeprefix(_FILE_PREFIX) for path in paths}
         with self._lock:
             gone = self._on_disk - there
             self._on_disk -= gone
@@ -122,6 +152,27 @@ class KnownDevices:
                 self._known.pop(name, None)
         for name in sorted(gone):
             log.warning("the device of '%s' is forgotten: it takes the next that is there", name)
+
+
+class _Writing:
+    """Work for the background that another thread can wait for; True once it was done."""
+
+    def __init__(self, work: Callable[[], None], *, is_done: bool = False) -> None:
+        self._work = work
+        self._is_done = is_done
+        self._tried = threading.Event()
+        if is_done:
+            self._tried.set()
+
+    def __call__(self) -> None:
+        try:
+            self._work()
+            self._is_done = True
+        finally:
+            self._tried.set()
+
+    def is_done_in(self, timeout_s: float) -> bool:
+        return self._tried.wait(timeout_s) and self._is_done
 
 
 def forget(folders: Iterable[Path], name: str) -> list[PhysicalDevice | None]:
@@ -145,14 +196,18 @@ def _files_in(folder: Path | None) -> list[Path]:
     if folder is None:
         return []
     try:
-        return sorted(path for path in folder.iterdir() if path.name.startswith(_FILE_PREFIX))
+        return _files_of(folder)
     except FileNotFoundError:
         return []
 
 
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.startswith(_FILE_PREFIX))
+
+
 def _read(path: Path) -> PhysicalDevice | None:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(read_note(path, _MOST_BYTES))
         return physical_device_from(table if isinstance(table, dict) else {})
     except (OSError, ValueError) as error:
         log.error("cannot understand %s, so its port is refused: %s", path, error)

@@ -14,18 +14,21 @@ from functools import partial
 from pathlib import Path
 
 from usbshare.base.background import Background
+from usbshare.base.notes import read_note
 from usbshare.common.paths import make_private
 from usbshare.common.profiles import BY_NAME, RAW, Profile
 
 log = logging.getLogger(__name__)
 
+_MOST_BYTES = 4096
 _PREFIX = "port-"  # Windows takes a file `com3` for the device, in any folder
 
 
 class ActivePorts:
     """A folder with one file a port; its content is the name of the profile.
 
-    Two services of one host need two folders. A folder that cannot be used costs only the memory.
+    Two services of one host need two folders. Of a folder that cannot be
+    read, every machine counts as one at work.
     """
 
     def __init__(self, folder: Path, background: Background) -> None:
@@ -33,6 +36,8 @@ class ActivePorts:
         self._background = background
         self._is_made = False
         self._found: dict[str, Profile] = {}
+        self._noted: set[str] = set()
+        self._nobody_knows = False
 
     def load(self) -> None:
         """Read what was at work when the service died; blocks.
@@ -44,19 +49,29 @@ class ActivePorts:
         except FileNotFoundError:
             return
         except OSError as error:
-            log.error("cannot read in %s which machines were at work: %s", self._folder, error)
+            self.nobody_knows(error.strerror or str(error))
             return
-        for path in paths:
-            if (profile := _read(path)) is not None:
-                self._found[path.name.removeprefix(_PREFIX)] = profile
+        found = {path.name.removeprefix(_PREFIX): _read(path) for path in paths}
+        if not self._nobody_knows:  # else it is too late
+            self._found = {name: profile for name, profile in found.items() if profile is not None}
+
+    def nobody_knows(self, why: str) -> None:
+        """Take every machine for one that was at work: the notes cannot be read."""
+        self._nobody_knows = True
+        log.error(
+            "cannot read which machines were at work: %s: %s. All count as at work",
+            *(self._folder, why),
+        )
 
     def profile_of(self, port_id: str) -> Profile | None:
         """Return what was behind a port that was at work when the service died, else None."""
-        return self._found.get(port_id)
+        is_unknown = self._nobody_knows and port_id not in self._noted
+        return RAW if is_unknown else self._found.get(port_id)
 
     def note(self, port_id: str, profile: Profile, *, active: bool) -> None:
         """Note whether a port's machine is at work; waits some ms for the note that it is."""
         self._found.pop(port_id, None)  # it has been acted on
+        self._noted.add(port_id)
         path, key = self._folder / f"{_PREFIX}{port_id}", f"active {port_id}"
         if active:
             self._background.put_first(key, partial(self._write, path, profile.name))
@@ -84,7 +99,7 @@ def _remove(path: Path) -> None:
 
 def _read(path: Path) -> Profile | None:
     try:
-        name = path.read_text(encoding="ascii", errors="replace")
+        name = read_note(path, _MOST_BYTES).decode("ascii", errors="replace")
     except (FileNotFoundError, IsADirectoryError):
         return None
     except OSError as error:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from usbshare.base.notes import read_note
 from usbshare.common.paths import make_private
 from usbshare.serial_svc.latch import Latch, LatchCause, LatchRecord
 from usbshare.serial_svc.port_config import PortConfig
@@ -30,6 +31,8 @@ LARGEST_EPOCH = 1 << 62
 WHO = "serial-svc"
 UNREADABLE = "whether the port was latched cannot be read"
 _PREFIX = "latch-"
+# A FIFO in place of a note fails (ENXIO) rather than wait for a reader.
+_WRITING = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
 
 
 class Keeper(Protocol):
@@ -170,8 +173,7 @@ def _text_of(config: PortConfig, latch: Latch) -> bytes:
 
 def _read_note(path: Path, now: datetime) -> Note:
     try:
-        with path.open("rb") as file:
-            said = json.loads(file.read(NOTE_BYTES))
+        said = json.loads(read_note(path, NOTE_BYTES))
         record = _record_of(said["latched"])
         return Note(path, str(said["source"]), _epoch_of(said["epoch"]), record)
     except OSError as error:
@@ -201,7 +203,7 @@ def _write(folder: Path, path: Path, text: bytes, others: list[Path]) -> None:
     """Write a note and remove those that it takes the place of; raises OSError."""
     make_private(folder)
     is_new = not path.exists()
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as file:
+    with open(os.open(path, _WRITING, 0o600), "wb", buffering=0) as file:
         file.write(text)
         os.fsync(file.fileno())
     if is_new:

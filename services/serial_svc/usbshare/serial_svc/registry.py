@@ -16,6 +16,7 @@ from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
 from usbshare.common.usb_devices import usb_name_of
 from usbshare.line.device_folders import folders_that_change
+from usbshare.line.device_names import DeviceNames
 from usbshare.line.known_devices import KnownDevices
 from usbshare.serial_svc.active_ports import ActivePorts
 from usbshare.serial_svc.description import PortDescription, UsbIdentity
@@ -59,6 +60,7 @@ class Registry:
         self._audits_contents = audits_contents
         self._files: FileFollower | None = None
         self._known = known or KnownDevices()
+        self._names = DeviceNames(self._known)
         self._guards: dict[str, PortGuard] = {}
         self._ports: dict[str, SerialPort] = {}
         self._latch_of = latch_of or _remembered_latches()
@@ -142,7 +144,7 @@ class Registry:
                 port.noticed(present=not absent, why_not=absent or NOT_PLUGGED_IN)
         if offered is not None:
             # All are named, lest a quarantine renames the others.
-            named = name_devices(seen.plugged_in, self._known)
+            named = await in_thread(name_devices, seen.plugged_in, self._names)
             allowed = {port_id: found for port_id, found in named if found in seen.allowed}
             await self._offer(allowed, offered)
 

@@ -19,7 +19,14 @@ from usbshare.common.metrics import serve_metrics
 from usbshare.common.paths import state_folder
 from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
+from usbshare.common.service_life import (
+    READ_TIMEOUT_S,
+    address_and_trust,
+    load_in_time,
+    own_site,
+    run_until,
+    stop_server,
+)
 from usbshare.common.site import Site
 from usbshare.common.tls import server_credentials
 from usbshare.line.known_devices import KnownDevices, devices_folder
@@ -37,7 +44,6 @@ log = logging.getLogger(__name__)
 
 SERVICE_NAME = "usbshare.serial.v1.SerialService"
 METRICS_PORT = 9464
-READ_TIMEOUT_S = 5.0
 
 
 async def serve(settings: Settings, *, insecure: bool) -> None:
@@ -63,10 +69,12 @@ async def _serve_with(
     settings: Settings, guard: Guard, stopped: asyncio.Event, background: Background
 ) -> None:
     site, active = guard.site, _active_ports(settings, background)
-    await in_thread(active.load)
-    latches = await _latches(settings, background)
     known = KnownDevices(devices_folder("serial-svc", settings.service.listen), background)
-    await in_thread(known.load)
+    latches, _, _ = await asyncio.gather(  # the limits of all three are one
+        _latches(settings, background),
+        load_in_time(active.load, active.nobody_knows),
+        load_in_time(known.load, known.nobody_knows),
+    )
     registry = Registry(
         *(time.monotonic, active, _quarantine(guard), guard.audit, known),
         latch_of=latches.of,

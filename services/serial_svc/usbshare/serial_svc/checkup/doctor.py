@@ -22,6 +22,7 @@ from usbshare.common.pki.authorities import KEY_FILE, NEXT_KEY_FILE
 from usbshare.common.server import is_loopback
 from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
+from usbshare.line.device_names import DeviceNames
 from usbshare.line.known_devices import KnownDevices, devices_folder
 from usbshare.serial_svc.checkup import devices, firewall, host
 from usbshare.serial_svc.checkup.braille import judge_brltty
@@ -95,7 +96,9 @@ def _sources(what: Examined) -> dict[str, str]:
         return {port_id: table.source for port_id, table in what.settings.ports.items()}
     known = KnownDevices(devices_folder("serial-svc", what.settings.service.listen))
     known.load()
-    return {port_id: found.path for port_id, found in name_devices(what.plugged_in, known)}
+    return {
+        port_id: found.path for port_id, found in name_devices(what.plugged_in, DeviceNames(known))
+    }
 
 
 def _no_ports() -> Judgement:
