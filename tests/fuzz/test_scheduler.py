@@ -58,15 +58,25 @@ class Queue(RuleBasedStateMachine):
         if command.source != "tool":
             of_it = [c for c in self.waiting if c.source == command.source]
             assert command is of_it[0]
-        self.write_from(command, max(1, int(command.remaining * share)))
+        in_a_row = self.queue.bytes_in_a_row(command)
+        others = [c for c in self.waiting if c.source != command.source]
+        if others:
+            assert in_a_row == command.remaining
+        self.write_from(command, max(1, int(in_a_row * share)))
 
     def write_from(self, command: Queued, size: int) -> None:
-        is_last = size == command.remaining
+        left = {id(c): c.remaining for c in self.waiting}
+        data = self.queue.next_bytes(size, self.now)
+        assert len(data) == size
         finished = self.queue.written(size, self.now)
-        assert finished is (command if is_last else None)
-        self.begun = None if is_last else command
-        if is_last:
-            self.waiting.remove(command)
+        assert sum(left[id(c)] - c.remaining for c in self.waiting) == size
+        assert finished == [c for c in finished if c.remaining == 0]
+        self.waiting = [c for c in self.waiting if c not in finished]
+        begun = [c for c in self.waiting if c.remaining < left[id(c)]]
+        assert len(begun) <= 1
+        if finished:
+            assert finished[0] is command
+        self.begun = begun[0] if begun else None
 
     @rule(source=st.one_of(st.none(), sources))
     def drop(self, source: str | None) -> None:

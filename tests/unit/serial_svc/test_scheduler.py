@@ -26,7 +26,7 @@ def drain(queue: Scheduler, now: float) -> list[Queued]:
     order = []
     while (command := queue.current(now)) is not None:
         finished = queue.written(command.remaining, now)
-        assert finished is command
+        assert finished == [command]
         order.append(command)
     return order
 
@@ -142,6 +142,66 @@ def test_counts_always_agree_with_what_is_there(steps: list[tuple[str, Priority,
         left = [c for c in expected if c.remaining]
         assert queue.commands == len(left)
         assert queue.waiting_bytes == sum(c.remaining for c in left)
+
+
+def drain_in_a_row(queue: Scheduler, sizes: list[int], now: float) -> tuple[bytes, list[int]]:
+    """Write as the writer does, in slices over many commands; returns bytes and order."""
+    sent, order, turn = bytearray(), [], 0
+    while (command := queue.current(now)) is not None:
+        size = min(sizes[turn % len(sizes)], queue.bytes_in_a_row(command))
+        data = queue.next_bytes(size, now)
+        assert len(data) == size
+        sent += data
+        order += [whole.command_id for whole in queue.written(size, now)]
+        turn += 1
+    return bytes(sent), order
+
+
+def mixed_queue(commands: list[tuple[str, Priority, bytes, float]]) -> Scheduler:
+    queue = scheduler()
+    queue.add_source("program", Ordering.PROGRAM)
+    queue.add_source("other", Ordering.PROGRAM)
+    queue.add_source("tool", Ordering.PRIORITY)
+    at = 0.0
+    for number, (source, level, data, later) in enumerate(commands):
+        at += later
+        queue.add(queued(source, number, level, at=at, data=data))
+    return queue
+
+
+@given(
+    st.sampled_from([("program",), ("tool",), ("program", "tool"), ("program", "other", "tool")]),
+    st.data(),
+    st.lists(st.integers(1, 200), min_size=1, max_size=9),
+    st.floats(0, 10),
+)
+def test_commands_that_share_a_write_go_out_as_they_would_alone(
+    sources: tuple[str, ...], data: st.DataObject, sizes: list[int], age_s: float
+) -> None:
+    command = st.tuples(
+        st.sampled_from(sources), priorities, st.binary(min_size=1, max_size=40), st.floats(0, 1)
+    )
+    commands = data.draw(st.lists(command, max_size=40))
+    now = sum(later for *_, later in commands) + age_s
+    alone = drain(mixed_queue(commands), now)
+    sent, order = drain_in_a_row(mixed_queue(commands), sizes, now)
+    assert order == [c.command_id for c in alone]
+    assert sent == b"".join(c.data for c in alone)
+
+
+def test_a_command_does_not_share_a_write_while_another_source_waits() -> None:
+    queue = mixed_queue([("program", Priority.LOW, b"abc", 0.0), ("tool", Priority.LOW, b"d", 0.0)])
+    command = queue.current(1.0)
+    assert command is not None
+    assert queue.bytes_in_a_row(command) == 3
+
+
+def test_a_write_that_ends_within_a_command_counts_what_went_of_it() -> None:
+    queue = mixed_queue([("program", Priority.NORMAL, b"abcd", 0.0)] * 3)
+    assert queue.current(0.0) is not None
+    assert queue.next_bytes(6, 0.0) == b"abcdab"
+    assert [c.command_id for c in queue.written(6, 0.0)] == [0]
+    assert [(c.command_id, c.written_bytes) for c in queue.drop()] == [(1, 2), (2, 0)]
 
 
 def test_the_oldest_age_is_that_of_the_oldest_command() -> None:

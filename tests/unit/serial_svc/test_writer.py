@@ -27,6 +27,7 @@ class Line:
     def __init__(self, write_timeout_s: float, settings: LineSettings = FAST) -> None:
         self.device = FakeDevice(settings)
         self.lost: list[str] = []
+        self.told: list[tuple[int, int]] = []
         self.scheduler = Scheduler(max_commands=100, max_bytes=65536, promote_after_s=2.0)
         self.scheduler.add_source(self, Ordering.PROGRAM)
         self.writer = PortWriter(
@@ -40,12 +41,12 @@ class Line:
         self.device.listener = self  # type: ignore[assignment]
         self.writer.attach(self.device)
 
-    def submit(self, data: bytes) -> None:
-        self.scheduler.add(Queued(self, 1, None, data, time.monotonic()))
+    def submit(self, data: bytes, number: int = 1) -> None:
+        self.scheduler.add(Queued(self, number, None, data, time.monotonic()))
         self.writer.pump()
 
     def command_written(self, command: Queued, now: float) -> None:
-        pass
+        self.told.append((command.command_id, command.written_bytes))
 
     def write_progressed(self) -> None:
         pass
@@ -167,3 +168,63 @@ async def test_a_stop_that_throws_all_away_takes_what_waits_with_it(line: Line) 
     line.device.capacity = 100
     line.writer.urgent(b"\x18")
     assert line.device.written == b"\x18"
+
+
+LINE = b"G1 X10.000 Y20.0000\n"
+
+
+def queue_lines(line: Line, count: int) -> None:
+    """Queue lines while the driver is full, so that all of them wait."""
+    line.device.unsent = 1 << 20
+    for number in range(count):
+        line.submit(LINE, number)
+    assert line.device.writes == []
+
+
+async def test_small_commands_share_a_write_and_each_is_told_of() -> None:
+    line = Line(0.0)
+    queue_lines(line, 10)
+    line.device.unsent = 0
+    line.writer.pump()
+    assert line.device.writes == [LINE * 10]
+    assert line.told == [(number, len(LINE)) for number in range(10)]
+
+
+async def test_a_shared_write_is_no_more_than_the_lead_of_the_line() -> None:
+    settings = LineSettings(baud=115200)
+    line = Line(0.0, settings)
+    queue_lines(line, 10)
+    line.device.unsent = 0
+    line.writer.pump()
+    lead = Pacer(settings.bytes_per_s).lead_bytes
+    assert b"".join(line.device.writes) == (LINE * 10)[:lead]
+    line.writer.urgent(b"!")
+    assert bytes(line.device.written) == (LINE * 10)[:lead] + b"!"
+    assert line.told == [(0, len(LINE))]
+    await until(lambda: bytes(line.device.written[lead + 1 :]) == (LINE * 10)[lead:])
+    line.writer.detach()
+
+
+async def test_what_the_driver_took_of_a_shared_write_is_what_counts_as_written() -> None:
+    line = Line(0.0)
+    queue_lines(line, 5)
+    line.device.unsent = 0
+    line.device.capacity = 2 * len(LINE) + 3
+    line.writer.pump()
+    assert line.told == [(0, len(LINE)), (1, len(LINE))]
+    dropped = [(command.command_id, command.written_bytes) for command in line.scheduler.drop()]
+    assert dropped == [(2, 3), (3, 0), (4, 0)]
+
+
+async def test_a_usb_device_gets_small_commands_at_the_size_of_its_window() -> None:
+    line = Line(0.0, LineSettings(baud=115200))
+    line.device.has_line_rate = False
+    line.writer.rate_changed(line.device.settings.bytes_per_s)
+    queue_lines(line, 100)
+    while line.scheduler.commands:
+        line.device.unsent = 0
+        line.writer.pump()
+    line.writer.detach()
+    assert bytes(line.device.written) == LINE * 100
+    assert max(map(len, line.device.writes)) >= 512
+    assert len(line.device.writes) <= 12

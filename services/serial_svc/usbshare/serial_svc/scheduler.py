@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -160,21 +161,40 @@ class Scheduler:
             return None
         return self._current
 
-    def written(self, size: int, now: float) -> Queued | None:
-        """Note that bytes of the current command went out; return it once it is whole."""
-        command = self._current
-        if command is None:
-            raise RuntimeError("no command is being written")
+    def bytes_in_a_row(self, command: Queued) -> int:
+        """Return how many bytes go out from the current command on with nothing between them.
+
+        Those of the commands that follow it count where only its own source waits.
+        """
         lane = self._lanes[command.source]
-        if command.started_at is None:
-            command.started_at = now
-        command.written_bytes += size
-        lane.waiting_bytes -= size
-        self._bytes -= size
-        if command.remaining:
-            return None
-        self._remove(lane, command)
-        return command
+        return lane.waiting_bytes if lane.commands == self.commands else command.remaining
+
+    def next_bytes(self, size: int, now: float) -> bytes:
+        """Return what goes out next: the rest of the current command, then those that follow it.
+
+        At most `bytes_in_a_row`.
+        """
+        current = self._require_current(now)
+        begun = current.written_bytes
+        if size <= current.remaining:
+            return current.data[begun : begun + size]
+        gathered = bytearray(current.data[begun:])
+        for command in self._following(current, now):
+            gathered += command.data[: size - len(gathered)]
+            if len(gathered) == size:
+                break
+        return bytes(gathered)
+
+    def written(self, size: int, now: float) -> list[Queued]:
+        """Note that so many of the next bytes went out; return the commands that are now whole."""
+        whole: list[Queued] = []
+        while size:
+            command = self._require_current(now)
+            size -= self._take(command, size, now)
+            if not command.remaining:
+                whole.append(command)
+                self._remove(self._lanes[command.source], command)
+        return whole
 
     def drop(self, source: object | None = None) -> list[Queued]:
         """Empty the queue, or one source's part of it; return what is dropped, oldest first."""
@@ -189,6 +209,32 @@ class Scheduler:
         """Return how long the oldest waiting command has waited; 0 for none."""
         heads = [head.queued_at for lane in self._lanes.values() for head in lane.heads()]
         return now - min(heads) if heads else 0.0
+
+    def _require_current(self, now: float) -> Queued:
+        if self._current is None:
+            self._current = self._best(now)
+        if self._current is None:
+            raise RuntimeError("no command is being written")
+        return self._current
+
+    def _take(self, command: Queued, size: int, now: float) -> int:
+        """Note up to `size` bytes of one command; returns how many."""
+        if command.started_at is None:
+            command.started_at = now
+        taken = min(size, command.remaining)
+        command.written_bytes += taken
+        self._lanes[command.source].waiting_bytes -= taken
+        self._bytes -= taken
+        return taken
+
+    def _following(self, current: Queued, now: float) -> Iterator[Queued]:
+        """Yield the commands of the only source that waits, in order, without the current one."""
+        lane = self._lanes[current.source]
+        waiting: Iterable[Queued] = lane.everything()
+        if lane.ordering is Ordering.PRIORITY:
+            queues = lane.queues.values()
+            waiting = heapq.merge(*queues, key=lambda c: (self._rank(c, now), c.queued_at))
+        return (command for command in waiting if command is not current)
 
     def _drop_lane(self, lane: _Lane) -> list[Queued]:
         dropped = list(lane.everything())

@@ -1,5 +1,7 @@
 """Writes to one device: the best command in slices, urgent bytes ahead of everything.
 
+Small commands that follow one another with nothing between them share a write.
+
 `pump` runs on the event loop to its end and is called by whatever may have changed something
 (a command came, the device has room, line time has passed), so no lock and no hand-off stands
 between a command and the device.
@@ -184,26 +186,24 @@ class PortWriter:
 
     def _write_slice(self, device: Device, command: Queued, now: float) -> bool:
         unsent = self._unsent(device)
-        size = self._pacer.allowance(now, unsent, command.remaining)
+        wanted = self._scheduler.bytes_in_a_row(command)
+        size = self._pacer.allowance(now, unsent, wanted)
         if size == 0 or self._device is None:
             self._note_wait(unsent, now)
             self._call_later(self._pacer.wait_s(now, unsent), now)
             return False
         self._stall.goes_on()
-        start = command.written_bytes
-        self._sent(device, command.data[start : start + size], now, command)
+        self._sent(device, self._scheduler.next_bytes(size, now), now)
         return True
 
-    def _sent(self, device: Device, data: bytes, now: float, command: Queued) -> None:
+    def _sent(self, device: Device, data: bytes, now: float) -> None:
         taken = self._hand_over(device, data, now)
         if taken == 0:
             return
         self._on_program(now)
-        whole = self._scheduler.written(taken, now)
-        if whole is not None:
+        for whole in self._scheduler.written(taken, now):
             self._count(whole, now)
-        else:
-            self._listener.write_progressed()
+        self._listener.write_progressed()
 
     def _count(self, command: Queued, now: float) -> None:
         started_at = now if command.started_at is None else command.started_at
@@ -212,7 +212,6 @@ class PortWriter:
         counters.queue_time.add(started_at - command.queued_at)
         counters.write_time.add(now - started_at)
         self._listener.command_written(command, now)
-        self._listener.write_progressed()
 
     def _write_urgent(self) -> None:
         if self._device is not None and self._urgent:
