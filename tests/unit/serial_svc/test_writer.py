@@ -216,15 +216,26 @@ async def test_what_the_driver_took_of_a_shared_write_is_what_counts_as_written(
     assert dropped == [(2, 3), (3, 0), (4, 0)]
 
 
-async def test_a_usb_device_gets_small_commands_at_the_size_of_its_window() -> None:
+class HoldingDevice(FakeDevice):
+    """A USB device of its own whose driver holds all that is written until it is emptied."""
+
+    has_line_rate = False
+
+    def write(self, data: bytes) -> int:
+        taken = super().write(data)
+        self.unsent += taken
+        return taken
+
+
+async def test_a_fast_usb_device_gets_small_commands_in_large_writes() -> None:
     line = Line(0.0, LineSettings(baud=115200))
-    line.device.has_line_rate = False
-    line.writer.rate_changed(line.device.settings.bytes_per_s)
+    line.device = HoldingDevice(LineSettings(baud=115200))
+    line.writer.attach(line.device)
     queue_lines(line, 100)
     while line.scheduler.commands:
         line.device.unsent = 0
         line.writer.pump()
     line.writer.detach()
     assert bytes(line.device.written) == LINE * 100
-    assert max(map(len, line.device.writes)) >= 512
-    assert len(line.device.writes) <= 12
+    assert len(line.device.writes) <= 40
+    assert line.told == [(number, len(LINE)) for number in range(100)]

@@ -46,6 +46,15 @@ class Pacer:
         return self._line_lead_bytes if window is None else window.lead_bytes
 
     @property
+    def shared_bytes(self) -> int:
+        """Return how many bytes of several commands may go out in one write.
+
+        A driver that counts whole buffers tells the more exactly the smaller they are.
+        """
+        window = self._own_window
+        return self._line_lead_bytes if window is None else window.lead_bytes // 4
+
+    @property
     def bytes_per_s(self) -> float:
         """What the device takes: the rate of the line, or what it was last seen to take."""
         window = self._own_window

@@ -186,7 +186,8 @@ class PortWriter:
 
     def _write_slice(self, device: Device, command: Queued, now: float) -> bool:
         unsent = self._unsent(device)
-        wanted = self._scheduler.bytes_in_a_row(command)
+        in_a_row = self._scheduler.bytes_in_a_row(command)
+        wanted = max(command.remaining, min(in_a_row, self._pacer.shared_bytes))
         size = self._pacer.allowance(now, unsent, wanted)
         if size == 0 or self._device is None:
             self._note_wait(unsent, now)
