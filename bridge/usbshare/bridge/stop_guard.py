@@ -20,7 +20,7 @@ from typing import NoReturn
 REMEDY = "use the machine's own emergency stop"
 PATIENCE_S = 2.0
 UNCONFIRMED_EXIT = 1
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 _ACTIONS = {
     "--hold": "hold",
     "--door": "safety door",

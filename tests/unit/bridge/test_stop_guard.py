@@ -96,7 +96,7 @@ def is_gone(pid: int) -> bool:
     return found.stdout.strip()[:1] in {"", "Z"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_the_attempt_with_the_words(tmp_path: Path, number: signal.Signals) -> None:
     begun = tmp_path / "pid"
     body = f"open({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
