@@ -187,6 +187,12 @@ def exchange_binary(home: Path, megabytes: int) -> None:
         os.close(slave)
         with serial.Serial(vcom(home), 12_000_000, timeout=DEADLINE_S) as port:
             bridge.wait_for("a program opened")
+            # pyserial flushes as it opens, which takes effect when it arrives at the host: before
+            # what the program writes next. What a device sends unasked until then is void.
+            port.write(b"?")
+            ready, _, _ = select.select([master], [], [], DEADLINE_S)
+            assert ready
+            assert os.read(master, 1) == b"?"
             size = megabytes << 20
             there = Pump(master, port.fileno(), size, seed=1)
             back = Pump(port.fileno(), master, size, seed=2)
