@@ -23,6 +23,7 @@ _FILE_PREFIX = "port-"  # Windows takes a file `com3` for the device, in any fol
 MOST_KNOWN = 1000
 _MOST_BYTES = 65536
 _LOOK = "forgotten devices"
+_LOOK_TIMEOUT_S = 0.5
 
 
 def devices_folder(service: str, listen: str) -> Path:
@@ -103,14 +104,14 @@ class KnownDevices:
         writing = self._record(name, device)
         return writing is not None and writing.is_done_in(timeout_s)
 
-    def _record(self, name: str, device: PhysicalDevice) -> _Writing | None:
+    def _record(self, name: str, device: PhysicalDevice) -> _Work | None:
         with self._lock:
             if name not in self._known and len(self._known) >= MOST_KNOWN:
                 return None
             self._known[name] = device
         if self._folder is None or self._background is None:
-            return _Writing(lambda: None, is_done=True)
-        writing = _Writing(partial(self._write, self._folder, name, device))
+            return _Work(lambda: None, is_done=True)
+        writing = _Work(partial(self._write, self._folder, name, device))
         self._background.put(f"device {name}", writing)
         return writing
 
@@ -118,6 +119,15 @@ class KnownDevices:
         """Notice soon, in the background, which ids may take another device; never waits."""
         if self._background is not None:
             self._background.put(_LOOK, self.drop_forgotten)
+
+    def drop_forgotten_in_time(self) -> None:
+        """Notice it now, or later where the disk takes longer than an opening should wait."""
+        if self._background is None:
+            self.drop_forgotten()
+            return
+        looking = _Work(self.drop_forgotten)
+        self._background.put(_LOOK, looking)
+        looking.is_done_in(_LOOK_TIMEOUT_S)
 
     # What blocks.
 
@@ -154,7 +164,7 @@ class KnownDevices:
             log.warning("the device of '%s' is forgotten: it takes the next that is there", name)
 
 
-class _Writing:
+class _Work:
     """Work for the background that another thread can wait for; True once it was done."""
 
     def __init__(self, work: Callable[[], None], *, is_done: bool = False) -> None:

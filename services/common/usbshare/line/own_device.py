@@ -48,7 +48,7 @@ class OwnDevice:
         """Return why the device at the path must not be used, empty if it may; blocks."""
         if self._is_right(found):
             return ""
-        self._known.drop_forgotten()
+        self._known.drop_forgotten_in_time()
         if self._is_right(found):
             return ""
         if (expected := self.expected()) is None:
