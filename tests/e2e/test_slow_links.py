@@ -111,15 +111,19 @@ def test_a_program_that_fills_a_slow_link_does_not_lose_its_session(tmp_path: Pa
     # A line of 1.2 MB/s on a network of 16 KB/s: the service's credit alone would be 4 s of queue.
     with exchange_rig(tmp_path) as made:
         delay(made.network, 0.1)
-        until(lambda: len(made.events("status")) >= 2, "the usual round trip is known")
+        until(lambda: latencies_ms(made.events("status")), "the usual round trip is known")
         made.network.up.bytes_per_s = 16_000.0
         there = OneWay(made.program, made.device, 150_000, seed=1)
         there.start()
         there.check()
         made.check_ends()
         assert made.events("lost") == []
-        slowest_ms = max(each["latency"]["max_ms"] for each in made.events("status"))
-        assert slowest_ms < 2000
+        assert max(latencies_ms(made.events("status"))) < 2000
+
+
+def latencies_ms(told: list[dict[str, Any]]) -> list[float]:
+    """Return the slowest round trip of each status that knows one."""
+    return [each["latency"]["max_ms"] for each in told if each["latency"]]
 
 
 @contextmanager
@@ -151,8 +155,10 @@ def test_the_kernels_own_tcp_is_not_cut_at_1_2_s(tmp_path: Path) -> None:
     # TCP_USER_TIMEOUT counts for the SYN and for every packet that is lost.
     with machine_on_a_wire(tmp_path) as (rig, wire):
         slow_down(wire, ROUND_TRIP_S, jitter_s=0.2)
-        wire.up.loss = wire.down.loss = 0.01
+        wire.up.loss = wire.down.loss = 0.02
         stop_confirmed(rig)
+        # A packet that is lost costs more than `link_timeout` here: a session is taken up again.
+        wire.up.loss = wire.down.loss = 0.0
         with rig.bridge() as bridge:
             bridge.wait_for('"event": "ready"', DEADLINE_S)
             until(lambda: len(events(bridge, "status")) >= 10, "it lives for a while")
