@@ -16,7 +16,7 @@ if sys.platform == "win32":
 else:
     from usbshare.bridge.checkup.driver_pty import judge_driver as judge_vcom
 
-_TAKEN = "another bridge"
+_TAKEN = "another program of usbshare"
 
 
 async def judge_virtual_port(subject: Subject) -> Judgement:
