@@ -70,7 +70,7 @@ def unplug_often(home: Path, times: int) -> None:
     for name, first, last in zip(("service", "bridge"), before, after, strict=True):
         print(f"{name} after {WARM_UP} and {times} cycles: {first}, {last}")
         assert last.descriptors <= first.descriptors
-        assert last.threads <= first.threads + 1
+        assert last.threads <= first.threads + 4  # workers that gRPC's event engine adds and keeps
         assert last.resident_kib <= first.resident_kib * MEMORY_GROWTH
 
 
