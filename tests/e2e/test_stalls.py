@@ -64,7 +64,7 @@ class Rig:
         return sum(row[1].endswith(port) and row[3] == state for row in rows)
 
     def are_back(self, times: int) -> bool:
-        """Tell whether every bridge has lost its session so often, and taken it up again."""
+        """Return whether every bridge has lost its session so often, and taken it up again."""
         return all(
             len(events(each, "lost")) >= times
             and len(events(each, "resumed")) == len(events(each, "lost"))

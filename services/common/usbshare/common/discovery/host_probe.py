@@ -35,7 +35,7 @@ class HostProbe:
         self._is_refused = False
 
     async def answers(self, instance: Instance, attempts: int = 2) -> bool:
-        """Tell whether the host is there; the second attempt looks wider.
+        """Return whether the host is there; the second attempt looks wider.
 
         Each takes up to 2 s, or eight round trips of a host that takes a connection.
         """
