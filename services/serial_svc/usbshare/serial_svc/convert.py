@@ -151,6 +151,12 @@ def one_line(text: str, field: str, most_bytes: int) -> str:
     return text
 
 
+def cleaned(text: str, most_bytes: int) -> str:
+    """Return a text made fit for a log: a stop is not refused for its words."""
+    shown = "".join(each if each.isprintable() else " " for each in text[:most_bytes])
+    return shown.encode()[:most_bytes].decode(errors="ignore")
+
+
 def command(message: pb.Command) -> Command:
     """Return a command."""
     priority = None

@@ -102,7 +102,7 @@ class SerialServicer(SerialServiceServicer):
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
         """Act on the machine at once."""
         received = datetime.now(UTC)
-        reason = convert.one_line(request.reason, "reason", LONGEST_REASON_BYTES)
+        reason = convert.cleaned(request.reason, LONGEST_REASON_BYTES)
         port = self._registry.get(request.port_id)
         caller, action = self._gate.caller(context), convert.stop_action(request)
         record = await port.stop_path.stop(action, caller.name, reason, caller.address)
