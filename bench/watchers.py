@@ -24,7 +24,7 @@ from usbshare.common.tls import ClientBundle  # noqa: E402
 from usbshare.serial.v1 import serial_pb2 as pb  # noqa: E402
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub  # noqa: E402
 
-CHANGE_S = 0.05
+CHANGE_S = 0.05  # longer than what a service gathers: what is undone sooner is no news
 
 
 class Watchers:
@@ -47,6 +47,7 @@ class Watchers:
             call: Any = self._stub.Session()
             await call.write(pb.SessionRequest(open=opening))
             await call.read()
+            await asyncio.sleep(CHANGE_S)
             await call.write(pb.SessionRequest(close=pb.Close()))
             while await call.read() is not grpc.aio.EOF:
                 continue
