@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.footprint import footprint
+from fakes.footprint import footprint, settled_footprint
 from fakes.job_rig import open_port
 from fakes.processes import running, serial_service
 from fakes.serial_device import Acknowledging, SerialDevice
@@ -52,7 +52,10 @@ def test_two_hours_of_full_line_rate_leave_memory_flat(tmp_path: Path) -> None:
                 warm = footprint(service), footprint(bridge)
                 exchange(port, lines - int(lines * WARM_UP))
                 took_s = time.monotonic() - start
-                last = footprint(service), footprint(bridge)
+                last = tuple(
+                    settled_footprint(process, before.descriptors)
+                    for process, before in zip((service, bridge), warm, strict=True)
+                )
                 os.close(port)
     print(
         f"{lines} lines in {took_s:.0f} s; service, bridge after 20 %: {warm}, at the end: {last}"

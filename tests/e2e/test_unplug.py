@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.footprint import Footprint, footprint
+from fakes.footprint import Footprint, footprint, settled_footprint
 from fakes.job_rig import open_port, until
 from fakes.processes import Process, run, running, serial_service
 from fakes.serial_device import Acknowledging, SerialDevice
@@ -66,7 +66,10 @@ def unplug_often(home: Path, times: int) -> None:
                 before = cycle_often(
                     device, vcom, bridge, times, lambda: take(service, bridge), rearm
                 )
-                after = take(service, bridge)
+                after = tuple(
+                    settled_footprint(process, first.descriptors)
+                    for process, first in zip((service, bridge), before, strict=True)
+                )
     for name, first, last in zip(("service", "bridge"), before, after, strict=True):
         print(f"{name} after {WARM_UP} and {times} cycles: {first}, {last}")
         assert last.descriptors <= first.descriptors

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from fakes.processes import Process
+
+SETTLE_S = 60.0
+POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,12 @@ def footprint(process: Process) -> Footprint:
     )
 
 
-def open_files(process: Process, folder: Path) -> list[Path]:
-    """Return which files below a folder it has open just now."""
-    targets = []
-    for descriptor in Path(f"/proc/{process.process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since it was listed
-            targets.append(descriptor.readlink())
-    return [target for target in targets if target.is_relative_to(folder)]
+def settled_footprint(process: Process, descriptors: int) -> Footprint:
+    """Return what it holds once it has no more descriptors than that, or after a minute.
+
+    A process may have one more for a moment: a file that is read, a name that is looked up.
+    """
+    end = time.monotonic() + SETTLE_S
+    while (found := footprint(process)).descriptors > descriptors and time.monotonic() < end:
+        time.sleep(POLL_S)
+    return found

@@ -1,7 +1,8 @@
 """Whatever clients send, in whatever order: the service lives, says why not, harms nobody else.
 
 A real server over mTLS; beside the port that is fuzzed another one has a session, whose machine
-must answer throughout.
+must answer throughout. They run in a loop and thread of their own, since the tests' loop stands
+still while hypothesis thinks: the other client would seem dead.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,11 @@ from hypothesis import strategies as st
 
 from fakes.certificates import make_site
 from fakes.gates import gate_of
+from fakes.loop_thread import LoopThread
 from fakes.protobuf_messages import messages
 from usbshare.common.channel import open_channel, parse_target
 from usbshare.common.server import add_standard_services, bind, make_server
+from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle, server_credentials
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
@@ -114,8 +117,21 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    site = make_site(tmp_path_factory.mktemp("site"))
+def loop() -> Iterator[LoopThread]:
+    made = LoopThread()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def served(loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with loop.within(serving(make_site(tmp_path_factory.mktemp("site")))) as made:
+        yield made
+
+
+@asynccontextmanager
+async def serving(site: Site) -> AsyncIterator[Served]:
+    """Serve both ports, with a session on the one."""
     registry = Registry(time.monotonic)
     registry.add(PortConfig("laser", "sim://grbl"))
     registry.add(PortConfig("quiet", "sim://grbl", profile=GRBL))
@@ -172,6 +188,7 @@ async def ended(call: Call) -> grpc.StatusCode:
 
 
 async def talk(served: Served, requests: list[pb.SessionRequest], offsets: bool) -> None:
+    """Send these on a session of its own: it ends, and harms nobody."""
     call: Call = served.stub.Session(timeout=TIMEOUT_S)
     writing = asyncio.create_task(converse(call, requests, offsets))
     code = await ended(call)
@@ -179,59 +196,78 @@ async def talk(served: Served, requests: list[pb.SessionRequest], offsets: bool)
     await asyncio.gather(writing, return_exceptions=True)
     details = await call.details()
     assert code not in OUR_BUGS or details == CUT_OFF, f"{code}: {details}"
-
-
-@given(conversation=conversations, offsets=st.booleans())
-async def test_sessions_of_any_messages(
-    served: Served,
-    errors: Errors,
-    conversation: tuple[pb.SessionRequest, list[pb.SessionRequest]],
-    offsets: bool,
-) -> None:
-    first, rest = conversation
-    await talk(served, [first, *rest], offsets)
     await served.bystander_is_well()
-    assert [record.getMessage() for record in errors.records] == []
 
 
-@given(request=messages(pb.StopRequest), data=messages(pb.SendRealtimeRequest))
-async def test_calls_of_any_messages(
-    served: Served, errors: Errors, request: pb.StopRequest, data: pb.SendRealtimeRequest
-) -> None:
-    for each in (request, data):
-        each.port_id = "" if each.port_id == "quiet" else each.port_id
+async def ask(served: Served, stop: pb.StopRequest, data: pb.SendRealtimeRequest) -> None:
+    """Make the calls: each is answered, and harms nobody."""
     calls: list[Call] = [
-        served.stub.Stop(request, timeout=TIMEOUT_S),
+        served.stub.Stop(stop, timeout=TIMEOUT_S),
         served.stub.SendRealtime(data, timeout=TIMEOUT_S),
         served.stub.Rearm(pb.RearmRequest(port_id="laser", epoch=1), timeout=TIMEOUT_S),
-        served.stub.GetPort(pb.GetPortRequest(port_id=request.port_id), timeout=TIMEOUT_S),
+        served.stub.GetPort(pb.GetPortRequest(port_id=stop.port_id), timeout=TIMEOUT_S),
     ]
     for call in calls:
         with suppress(grpc.aio.AioRpcError):
             await call
         assert await call.code() not in OUR_BUGS, await call.details()
     await served.bystander_is_well()
-    assert [record.getMessage() for record in errors.records] == []
 
 
-@given(junk=st.lists(st.binary(max_size=60), min_size=1, max_size=4), opens=st.booleans())
-async def test_bytes_that_are_no_messages(
-    served: Served, errors: Errors, junk: list[bytes], *, opens: bool
-) -> None:
+async def send_junk(served: Served, messages: list[bytes]) -> None:
+    """Send these bytes as the messages of a session: it ends, and harms nobody."""
     method = f"/{SERVICE_NAME}/Session"
     call: Call = served.channel.stream_stream(method)(timeout=TIMEOUT_S)
-    opening = pb.Open(port_id="laser", mode=pb.SESSION_MODE_CONTROL)
-    start = [pb.SessionRequest(open=opening).SerializeToString()] if opens else []
     with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        for message in [*start, *junk]:
+        for message in messages:
             await call.write(message)
         await call.done_writing()
     await ended(call)
     await served.bystander_is_well()
 
 
-async def test_bytes_that_are_no_message_are_the_clients_fault(served: Served) -> None:
-    method = f"/{SERVICE_NAME}/Session"
-    call: Call = served.channel.stream_stream(method)(timeout=TIMEOUT_S)
-    await call.write(b"\xff")
-    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+@given(conversation=conversations, offsets=st.booleans())
+def test_sessions_of_any_messages(
+    loop: LoopThread,
+    served: Served,
+    errors: Errors,
+    conversation: tuple[pb.SessionRequest, list[pb.SessionRequest]],
+    offsets: bool,
+) -> None:
+    first, rest = conversation
+    loop.run(talk(served, [first, *rest], offsets))
+    assert [record.getMessage() for record in errors.records] == []
+
+
+@given(request=messages(pb.StopRequest), data=messages(pb.SendRealtimeRequest))
+def test_calls_of_any_messages(
+    loop: LoopThread,
+    served: Served,
+    errors: Errors,
+    request: pb.StopRequest,
+    data: pb.SendRealtimeRequest,
+) -> None:
+    for each in (request, data):
+        each.port_id = "" if each.port_id == "quiet" else each.port_id
+    loop.run(ask(served, request, data))
+    assert [record.getMessage() for record in errors.records] == []
+
+
+@given(junk=st.lists(st.binary(max_size=60), min_size=1, max_size=4), opens=st.booleans())
+def test_bytes_that_are_no_messages(
+    loop: LoopThread, served: Served, errors: Errors, junk: list[bytes], *, opens: bool
+) -> None:
+    opening = pb.Open(port_id="laser", mode=pb.SESSION_MODE_CONTROL)
+    start = [pb.SessionRequest(open=opening).SerializeToString()] if opens else []
+    loop.run(send_junk(served, [*start, *junk]))
+    assert [record.getMessage() for record in errors.records] == []
+
+
+def test_bytes_that_are_no_message_are_the_clients_fault(loop: LoopThread, served: Served) -> None:
+    async def refused() -> Any:
+        method = f"/{SERVICE_NAME}/Session"
+        call: Call = served.channel.stream_stream(method)(timeout=TIMEOUT_S)
+        await call.write(b"\xff")
+        return await call.code()
+
+    assert loop.run(refused()) is grpc.StatusCode.INVALID_ARGUMENT

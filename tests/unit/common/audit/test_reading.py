@@ -20,11 +20,13 @@ from usbshare.common.errors import ConfigError
 from usbshare.common.paths import HOME_VARIABLE
 
 SITE = "0123456789ab"
-NOW = datetime.now(UTC)
+TODAY = datetime.now(UTC)
 
 
 def line(event: str, minutes: float, **fields: object) -> dict[str, object]:
-    time = (NOW + timedelta(minutes=minutes)).isoformat(timespec="milliseconds")[:23] + "Z"
+    time = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat(timespec="milliseconds")[
+        :23
+    ] + "Z"
     return {"time": time, "event": event, **fields}
 
 
@@ -89,8 +91,8 @@ def test_a_line_is_shown_to_people_with_the_name_of_an_own_identity() -> None:
         (["--since", "2h"], ["stop", "stop"]),
         (["--since", "1800s"], ["stop"]),
         (["--since", "2d", "--port", "mill"], ["stop"]),
-        (["--since", (NOW + timedelta(days=2)).date().isoformat()], []),
-        (["--since", (NOW - timedelta(days=2)).date().isoformat(), "--port", "mill"], ["stop"]),
+        (["--since", (TODAY + timedelta(days=2)).date().isoformat()], []),
+        (["--since", (TODAY - timedelta(days=2)).date().isoformat(), "--port", "mill"], ["stop"]),
     ],
 )
 @pytest.mark.usefixtures("folder")
