@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTO_VENV := .venv-proto
 NAME ?=
+# Tests wait more than they compute.
+WORKERS ?= 4
 MINUTES ?= 10
 PIP := -m pip install --disable-pip-version-check --no-input --progress-bar off
 
@@ -47,8 +49,8 @@ run-services: $(VENV)/.runtime ## Start the services of this host
 demo: $(VENV)/.runtime ## Stream an engraving to a simulated laser through a virtual COM port
 	@exec $(BIN)/python -m usbshare.bridge.demo
 
-test: $(VENV)/.dev ## Run every fast test
-	@$(BIN)/python -m pytest -m "not slow and not hardware"
+test: $(VENV)/.dev ## Run every fast test, four at a time: WORKERS=4
+	@sh tests/run.sh $(BIN)/python $(WORKERS)
 
 test-slow: $(VENV)/.dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m slow --timeout 1800

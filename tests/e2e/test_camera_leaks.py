@@ -58,6 +58,7 @@ def service(tmp_path: Path) -> Iterator[tuple[Process, str]]:
         yield made
 
 
+@pytest.mark.alone
 async def test_a_thousand_viewers_leave_nothing_behind(
     service: tuple[Process, str], tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ async def test_a_thousand_viewers_leave_nothing_behind(
     assert last.resident_kib <= warm.resident_kib * GROWTH + SPARE_KIB
 
 
+@pytest.mark.alone
 async def test_memory_per_viewer_is_bounded(service: tuple[Process, str], tmp_path: Path) -> None:
     process, target = service
     watch = Count(target, tmp_path)

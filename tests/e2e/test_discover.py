@@ -270,6 +270,11 @@ def test_on_a_terminal_the_table_follows_what_happens(workshop: Workshop, name: 
         assert "\x1b[?" not in terminal.shown, "the terminal is left as it was"
 
 
+def surroundings() -> dict[str, str]:
+    """Return the environment without a width: the terminal has one."""
+    return {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+
+
 class Terminal:
     """A living table on a terminal of 200 columns."""
 
@@ -279,7 +284,7 @@ class Terminal:
         arguments = host.bridge("discover", "--name", name)
         self._process = subprocess.Popen(
             [str(SCRIPTS / arguments[0]), *arguments[1:]],
-            env={**os.environ, **environment(host.home)},
+            env={**surroundings(), **environment(host.home)},
             stdin=slave,
             stdout=slave,
             stderr=slave,

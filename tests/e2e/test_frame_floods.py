@@ -36,6 +36,7 @@ def service(tmp_path: Path) -> Iterator[tuple[Process, str]]:
         ("large_unknown", 3),
     ],
 )
+@pytest.mark.alone
 def test_stops_and_the_session_outlast_a_flood(
     tmp_path: Path, service: tuple[Process, str], kind: str, count: int
 ) -> None:

@@ -73,6 +73,7 @@ def line(number: int) -> bytes:
     return f"G1 X{number:04d} Y20.0000\n".encode()
 
 
+@pytest.mark.alone
 def test_every_line_is_answered_in_order_while_eight_watch(tmp_path: Path) -> None:
     with scene(tmp_path) as it:
         it.viewers.come(VIEWERS)
@@ -83,6 +84,7 @@ def test_every_line_is_answered_in_order_while_eight_watch(tmp_path: Path) -> No
         assert bytes(it.device.received).replace(b"?", b"").endswith(sent)
 
 
+@pytest.mark.alone
 def test_a_stop_reaches_the_device_while_eight_watch(tmp_path: Path) -> None:
     with scene(tmp_path) as it:
         it.viewers.come(VIEWERS)

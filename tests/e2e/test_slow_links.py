@@ -177,6 +177,7 @@ def test_64_kbit_per_second_carry_a_session_and_a_stop_beside_it(tmp_path: Path)
             assert events(bridge, "urgent_line_lost") == []
 
 
+@pytest.mark.alone
 def test_a_stop_gets_through_a_full_uplink(tmp_path: Path) -> None:
     with machine_on_a_wire(tmp_path) as (rig, wire):
         slow_down(wire, 0.1)

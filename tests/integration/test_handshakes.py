@@ -391,6 +391,7 @@ async def test_a_client_of_another_site_is_told_and_logged(host: Host, tmp_path:
         await host.says("it refuses this host's certificate", since)
 
 
+@pytest.mark.alone
 async def test_ten_thousand_half_open_connections_leave_room(host: Host, tmp_path: Path) -> None:
     since = len(host.service.lines)
     victim = Victim(host.target, tmp_path)

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs every fast test, WORKERS at a time. What needs the machine for itself runs afterwards, and so
+# does what failed beside others: it is told, and has to pass alone. `make test` calls it.
+set -u
+python=$1 workers=$2
+fast="not slow and not hardware"
+status=0
+"$python" -m pytest -n "$workers" --dist loadfile -m "$fast and not alone" || status=$?
+if [ "$status" = 1 ]; then
+  echo "run.sh: what failed beside other tests runs again, alone"
+  status=0
+  "$python" -m pytest --last-failed --last-failed-no-failures none -m "$fast and not alone" || status=$?
+fi
+[ "$status" = 0 ] || exit "$status"
+exec "$python" -m pytest -m "$fast and alone"
