@@ -35,7 +35,11 @@ class Driver(Protocol):
 
 
 class FarEnd:
-    """A device: a buffer that takes a packet where there is room for it, and is then emptied."""
+    """A device: a buffer that takes a packet where there is room for it, and is then emptied.
+
+    With `ends_at_once` a transfer has ended before the host looks for the first time: the computer
+    is slow, or the bus fast.
+    """
 
     def __init__(
         self, clock: Callable[[], float], bytes_per_s: float, buffer_bytes: int = 128
@@ -48,6 +52,7 @@ class FarEnd:
         self._at = clock()
         self.taken_bytes = 0
         self.stands_still = False
+        self.ends_at_once = False
 
     def slow_down(self, bytes_per_s: float) -> None:
         """Empty the buffer at this rate from now on."""
@@ -89,7 +94,9 @@ def _transfer(urbs: deque[_Urb], far_end: FarEnd) -> bool:
             urb.left -= far_end.take(urb.left)
         if urb.left:
             break
-    return bool(urbs) and not urbs[0].left and far_end.now() > urbs[0].since
+    if not urbs or urbs[0].left:
+        return False
+    return far_end.ends_at_once or far_end.now() > urbs[0].since
 
 
 class CdcAcm:
@@ -174,14 +181,16 @@ class UsbSerial:
         return self._fifo_bytes + sum(urb.left for urb in self._transfers)
 
     def _run(self) -> None:
+        since = self._far_end.now()
         while True:
             while self._fifo_bytes and len(self._transfers) < 2:
                 size = min(self._fifo_bytes, self._transfer_bytes)
                 self._fifo_bytes -= size
-                self._transfers.append(_Urb(size, size, self._far_end.now()))
+                self._transfers.append(_Urb(size, size, since))
             if not _transfer(self._transfers, self._far_end):
                 return
             self._transfers.popleft()
+            since = 0.0  # the next began when that one ended
 
 
 class Silent:

@@ -13,9 +13,13 @@ GRAIN_S = 0.001
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Timers fire in order, at once, with a grain of 1 ms as on a real loop; no real descriptor."""
+    """Timers fire in order, with a grain of 1 ms as on a real loop; no real descriptor.
 
-    def __init__(self) -> None:
+    A larger grain is a computer that is busy with other things.
+    """
+
+    def __init__(self, grain_s: float = GRAIN_S) -> None:
+        self._grain_s = grain_s
         self._now = 1000.0
         super().__init__(_Selector(self))
         self._clock_resolution = 1e-9  # timers are due at their time
@@ -26,8 +30,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, a whole number of grains."""
-        grains = -(-(seconds - 1e-9) // GRAIN_S)
-        self._now += max(1.0, grains) * GRAIN_S
+        grains = -(-(seconds - 1e-9) // self._grain_s)
+        self._now += max(1.0, grains) * self._grain_s
 
 
 class _Selector(selectors.SelectSelector):
@@ -45,15 +49,15 @@ class _Selector(selectors.SelectSelector):
 
 
 @contextmanager
-def _loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
+def _loop(grain_s: float) -> Iterator[VirtualLoop]:
+    loop = VirtualLoop(grain_s)
     try:
         yield loop
     finally:
         loop.close()
 
 
-def run_in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
+def run_in_virtual_time(work: Coroutine[Any, Any, T], grain_s: float = GRAIN_S) -> T:
     """Run to the end, however long it takes by the loop's time."""
-    with _loop() as loop:
+    with _loop(grain_s) as loop:
         return loop.run_until_complete(work)

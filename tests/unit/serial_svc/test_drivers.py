@@ -22,7 +22,11 @@ from usbshare.serial_svc.writer import PortWriter
 RATE = 11520.0
 LINE = b"G1 X10.000 Y20.0000\n"
 GRAIN_S = 0.001
+BUSY_GRAIN_S = 0.010
 EVERY_DRIVER = pytest.mark.parametrize("name", DRIVERS)
+# Lines of one command: what a program sends that waits, and what a bridge gathers of one that does
+# not.
+LINES = pytest.mark.parametrize("lines", [1, 4, 20])
 
 
 class DriverDevice(FakeDevice):
@@ -89,8 +93,10 @@ class Rig:
         self.writer.detach()
 
 
-def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    run_in_virtual_time(test())
+def in_virtual_time(
+    test: Callable[[], Coroutine[Any, Any, None]], grain_s: float = GRAIN_S
+) -> None:
+    run_in_virtual_time(test(), grain_s)
 
 
 @EVERY_DRIVER
@@ -104,9 +110,11 @@ def test_a_program_gets_the_whole_line(name: str) -> None:
 
 
 @EVERY_DRIVER
-def test_what_stands_before_a_stop_is_a_few_milliseconds_of_line(name: str) -> None:
+@LINES
+def test_what_stands_before_a_stop_is_a_few_milliseconds_of_line(name: str, lines: int) -> None:
     async def run() -> None:
         rig = Rig(name)
+        rig.line = LINE * lines
         await rig.send_for(0.5)
         rig.ahead_bytes = 0
         await rig.send_for(2.0)
@@ -164,11 +172,13 @@ OWN_RATE = [name for name in DRIVERS if "acm" in name or "usbser" in name]
 
 @pytest.mark.parametrize("name", OWN_RATE)
 @pytest.mark.parametrize("factor", [3, 10, 50])
+@pytest.mark.parametrize("at_once", [False, True], ids=["looked at", "gone before a look"])
 def test_a_device_that_takes_more_than_its_baud_rate_carries_gets_it(
-    name: str, factor: float
+    name: str, factor: float, at_once: bool
 ) -> None:
     async def run() -> None:
         rig = Rig(name, device_rate=factor * RATE)
+        rig.far_end.ends_at_once = at_once
         rig.line = LINE * 20  # what a bridge gathers of a program that does not wait
         await rig.send_for(0.5)
         assert await rig.send_for(1.0) >= 0.95 * factor * RATE
@@ -177,9 +187,29 @@ def test_a_device_that_takes_more_than_its_baud_rate_carries_gets_it(
 
 
 @pytest.mark.parametrize("name", OWN_RATE)
-def test_a_fast_device_that_slows_down_has_little_before_a_stop(name: str) -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["looked at", "gone before a look"])
+@LINES
+def test_a_computer_that_looks_late_does_not_slow_a_device_with_usb_of_its_own(
+    name: str, at_once: bool, lines: int
+) -> None:
+    async def run() -> None:
+        rig = Rig(name)
+        rig.far_end.ends_at_once = at_once
+        rig.line = LINE * lines
+        await rig.send_for(0.5)
+        rig.ahead_bytes = 0
+        assert await rig.send_for(2.0) >= 0.95 * RATE
+        assert rig.ahead_bytes <= 2 * RATE * (LEAD_S + BUSY_GRAIN_S)
+
+    in_virtual_time(run, BUSY_GRAIN_S)
+
+
+@pytest.mark.parametrize("name", OWN_RATE)
+@LINES
+def test_a_fast_device_that_slows_down_has_little_before_a_stop(name: str, lines: int) -> None:
     async def run() -> None:
         rig = Rig(name, device_rate=20 * RATE)
+        rig.line = LINE * lines
         await rig.send_for(2.0)
         rig.far_end.slow_down(RATE / 4)
         await rig.send_for(2.0)

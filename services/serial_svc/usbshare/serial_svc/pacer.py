@@ -20,8 +20,8 @@ _LONGEST_WAIT_S = 0.020
 class Pacer:
     """Allows bytes at the rate of the line, never more than a lead ahead of it.
 
-    Without a line rate it allows them as fast as the device takes them, once its driver has
-    shown that it tells what is unsent.
+    Without a line rate it allows them as fast as the device takes them. There the driver tells
+    what is unsent; that it never says more than 0 means that the device is faster than we look.
     """
 
     def __init__(self, bytes_per_s: float) -> None:
@@ -29,20 +29,18 @@ class Pacer:
         self._stalls = 0
         self._last_unsent = 0
         self._window: DriverWindow | None = None
-        self._driver_tells = False
         self.set_rate(bytes_per_s)
 
     def set_rate(self, bytes_per_s: float, *, has_line_rate: bool = True) -> None:
         """Follow a change of the line's settings; `has_line_rate` as `Device` says."""
         self._rate = bytes_per_s
         self._line_lead_bytes = max(LEAST_LEAD_BYTES, int(bytes_per_s * LEAD_S))
-        self._window = None if has_line_rate else DriverWindow(self._line_lead_bytes)
-        self._driver_tells = False
+        self._window = None if has_line_rate else DriverWindow(self._line_lead_bytes, LEAD_S)
 
     @property
     def lead_bytes(self) -> int:
         """How many bytes may lie ahead of the device."""
-        window = self._own_window
+        window = self._window
         return self._line_lead_bytes if window is None else window.lead_bytes
 
     @property
@@ -51,19 +49,19 @@ class Pacer:
 
         A driver that counts whole buffers tells the more exactly the smaller they are.
         """
-        window = self._own_window
+        window = self._window
         return self._line_lead_bytes if window is None else window.lead_bytes // 4
 
     @property
     def bytes_per_s(self) -> float:
         """What the device takes: the rate of the line, or what it was last seen to take."""
-        window = self._own_window
+        window = self._window
         return self._rate if window is None else max(self._rate, window.bytes_per_s)
 
     @property
     def clear_at(self) -> float:
         """When all that was written has left by line time."""
-        return self._clear_at if self._own_window is None else 0.0
+        return self._clear_at if self._window is None else 0.0
 
     def reset(self) -> None:
         """Forget what was written: it has been thrown away."""
@@ -78,8 +76,7 @@ class Pacer:
         Less than half a lead is not worth a write, unless it is all that is wanted: a writer that
         writes each byte as line time frees it would do nothing else.
         """
-        self._driver_tells = self._driver_tells or unsent > 0
-        if (window := self._own_window) is not None:
+        if (window := self._window) is not None:
             return window.allowance(now, unsent, wanted)
         if self._clear_at > now:
             unsent = self._ahead(now, unsent)
@@ -102,13 +99,12 @@ class Pacer:
         unsent = min(unsent, LARGEST_UNSENT_BYTES)
         due = (self._ahead(now, unsent) - self.lead_bytes // 2) / self.bytes_per_s
         stalled = min(_LONGEST_WAIT_S, _SHORTEST_WAIT_S * 2 ** min(self._stalls, 8))
-        return max(due, stalled if self._stalls else _SHORTEST_WAIT_S)
-
-    @property
-    def _own_window(self) -> DriverWindow | None:
-        return self._window if self._driver_tells else None
+        wait_s = max(due, stalled if self._stalls else _SHORTEST_WAIT_S)
+        if self._window is not None:
+            self._window.waits(now + wait_s)
+        return wait_s
 
     def _ahead(self, now: float, unsent: int) -> int:
-        if self._own_window is not None or self._clear_at <= now:
+        if self._window is not None or self._clear_at <= now:
             return unsent
         return max(unsent, int((self._clear_at - now) * self._rate + 0.999))
