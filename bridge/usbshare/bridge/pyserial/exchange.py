@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 
 from usbshare.bridge.messages import DataEvent, OpenedEvent, OperationEvent, RemotePort
+from usbshare.bridge.upstream import READ_AHEAD_BYTES
 from usbshare.common.errors import UsbshareError
 from usbshare.common.line import ModemLines
 from usbshare.common.profiles import RAW
@@ -19,6 +20,8 @@ from usbshare.common.profiles import RAW
 LONGEST_WAIT_S = 0.5
 # A quarter of what the service sends ahead of what was taken, with the link's own 32 KiB less.
 TELL_BYTES = 16 * 1024
+# A quarter of what is read ahead of the service's credit.
+ROOM_BYTES = READ_AHEAD_BYTES // 4
 
 
 class LineLostError(UsbshareError):
@@ -102,7 +105,9 @@ class Exchange:
         Raises LineRefusedError, once, when earlier bytes did not reach the device.
         """
         with self._news:
-            self._wait(lambda: bool(self._refusal) or self._free > 0, deadline)
+            if not self._free:
+                # A program that is woken for each byte of room would do nothing else.
+                self._wait(lambda: bool(self._refusal) or self._free >= ROOM_BYTES, deadline)
             self._raise_refusal()
             size = min(most, self._free)
             self._handed += size
@@ -184,7 +189,8 @@ class Exchange:
         """Show how much more may be written, and how much is not at the device's driver."""
         with self._news:
             self._room, self._pending = room, pending
-            self._news.notify_all()
+            if self._free >= ROOM_BYTES or not pending:
+                self._news.notify_all()
 
     def answered(self, event: OperationEvent) -> None:
         """Add the answer to an operation, if anybody waits for it."""

@@ -41,6 +41,7 @@ from usbshare.bridge.messages import (
 )
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
+from usbshare.bridge.pyserial.written_runs import WrittenRuns
 from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.turns import Turns
 from usbshare.bridge.upstream import Upstream
@@ -72,6 +73,7 @@ class RemoteLine:
         self._address = address
         self._exchange = Exchange()
         self._upstream = _ToldUpstream(self._show_upstream)
+        self._written = WrittenRuns(self._post_in_run, self._add_run)
         self._link = Link(
             Dialer(lambda attempt_s: _connect(address, attempt_s), Turns(), time.monotonic),
             SessionChoice(address.port_id, address.observe, client_name(_program()), resumes=False),
@@ -140,14 +142,14 @@ class RemoteLine:
         self._require_control()
         deadline = after(timeout_s)
         if self._exchange.is_realtime(data):
-            self._post(self._add_program, data, 0)
+            self._post(self._add_program, data)
             return len(data)
         written = 0
         while written < len(data):
             size = self._exchange.reserve(len(data) - written, deadline)
             if size == 0:
                 break
-            self._post(self._add_program, data[written : written + size], size)
+            self._written.add(data[written : written + size])
             written += size
         return written
 
@@ -257,9 +259,12 @@ class RemoteLine:
             why = f": {port.reason}" if port.reason else ""
             self._lose(f"port '{port.id}' is {port.state}{why}")
 
-    def _add_program(self, data: bytes, reserved: int) -> None:
+    def _add_run(self, data: bytes) -> None:
+        self._exchange.added(len(data))
+        self._add_program(data)
+
+    def _add_program(self, data: bytes) -> None:
         self._upstream.add_program(data)
-        self._exchange.added(reserved)
         self._show_upstream()
         self._link.wake()
 
@@ -342,6 +347,10 @@ class RemoteLine:
             raise PermissionDeniedError(f"{self._address} is only observed: leave out observe=1")
 
     def _post(self, callback: Callable[..., None], *arguments: object) -> None:
+        self._written.end_run()
+        self._post_in_run(callback, *arguments)
+
+    def _post_in_run(self, callback: Callable[..., None], *arguments: object) -> None:
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError as error:  # the loop is closed

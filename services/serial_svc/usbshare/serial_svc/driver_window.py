@@ -74,9 +74,9 @@ class DriverWindow:
             self._counted_since, self._counted_bytes = now, 0
 
     def _look(self, now: float, unsent: int) -> None:
-        if self._due_at is not None:
-            self._late_s = max(self._late_s, now - self._due_at)
-            self._due_at = None
+        if self._due_at is not None or self._was_limited:  # else that would be now
+            due_at = self._looked_at if self._due_at is None else self._due_at
+            self._late_s, self._due_at = max(self._late_s, now - due_at), None
         elif now - self._looked_at > SHRINK_AFTER_S:  # nothing was waiting meanwhile
             self.reset()
             self._shrunk_at = now
