@@ -1,11 +1,12 @@
 """Bytes a second through our service into a CDC-ACM device, against a plain pyserial writer.
 
 Both make the same calls of `write`: 500 bytes each, which shows what pacing costs, and a line of
-G-code each, which a slow processor bounds before. It needs both ends on one machine: `modprobe g_serial use_acm=1` (with dummy_hcd)
-makes ttyACM0 and, as the device's end, ttyGS0; BENCH_ACM and BENCH_GADGET name others. tests/guest
-runs it in a virtual machine. The device reads what a line at 115200 baud carries, and not a byte
-more, or as fast as it can: then nothing but processor time and pacing bounds what it gets, and the
-shares of a processor that the writer and the service take say which of them it is.
+G-code each, where a slow processor is the first bound. It needs both ends on one machine: `modprobe
+g_serial use_acm=1` (with dummy_hcd) makes ttyACM0 and, as the device's end, ttyGS0; BENCH_ACM and
+BENCH_GADGET name others. tests/guest runs it in a virtual machine. The device reads what a line at
+115200 baud carries, and not a byte more, or as fast as it can: then nothing but processor time and
+pacing bounds what it gets. The shares of a processor that the writer and the service take say which
+of the two it is.
 """
 
 from __future__ import annotations
