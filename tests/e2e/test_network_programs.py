@@ -84,6 +84,18 @@ def test_programs_that_speak_tcp_come_one_after_another(home: Path, target: str)
         bridge.wait_for("was closed")
 
 
+def test_a_program_that_sends_no_more_gets_all_its_answers(home: Path, target: str) -> None:
+    """As `printf '$I\\nG4P1\\n' | nc -N` does."""
+    with offered(home, target, "tcp") as (_, where), program(where) as connected:
+        connected.sendall(b"$I\nG4P1\n$I\n")
+        connected.shutdown(socket.SHUT_WR)
+        answer = bytearray()
+        while got := connected.recv(4096):
+            answer += got
+        assert answer.count(b"[VER:1.1h") == 2
+        assert answer.count(b"ok\r\n") == 3
+
+
 def test_a_second_program_at_once_is_refused(home: Path, target: str) -> None:
     with offered(home, target, "tcp") as (bridge, where), program(where) as first:
         bridge.wait_for("a program opened tcp://")

@@ -248,13 +248,72 @@ async def test_a_program_that_left_while_paused_does_not_keep_the_next_one_out(
     await hang_up(second)
 
 
-async def test_a_web_page_cannot_post_commands(port: TcpPort, listener: Listener) -> None:
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nG0 X9\n"],
+        [b"P", b"OS", b"T /", b" HTTP/1.1\r\n\r\nG0 X9\n"],
+        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+        [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x18!~\n"],  # https: and wss:
+        [b"\x16", b"\x03", b"\x01\x02\x00\x18"],
+    ],
+    ids=["a request", "a request in pieces", "HTTP/2", "TLS", "TLS in pieces"],
+)
+async def test_a_web_page_reaches_no_machine(
+    port: TcpPort, listener: Listener, pieces: list[bytes]
+) -> None:
     port.limit_reading(2)
-    pair = await program(port, listener)
-    pair[1].write(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nG0 X9\n")
+    _, writer = await program(port, listener)
+    for piece in pieces:
+        writer.write(piece)
+        await asyncio.sleep(0.02)  # so that each comes by itself
     await until(lambda: listener.events == ["opened", "closed"])
     assert listener.written == []
-    pair[1].close()
+    writer.close()
+
+
+@pytest.mark.parametrize("data", [b"G", b"PO", b"G1 X1\n", b"\x16", b"\x18", b"POSY\n"])
+async def test_what_only_begins_like_a_request_passes(
+    port: TcpPort, listener: Listener, data: bytes
+) -> None:
+    _, writer = await program(port, listener)
+    writer.write(data)
+    await until(lambda: listener.data == data)
+    writer.close()
+
+
+async def test_a_program_that_sends_no_more_gets_its_answers(listener: Listener) -> None:
+    port = TcpPort(FREE)
+    listener.port = port
+    await port.start(listener, SETTINGS)
+    reader, writer = await program(port, listener)
+    writer.write(b"$I\n")
+    writer.write_eof()
+    await until(lambda: listener.data == b"$I\n")
+    port.write(b"[VER:1.1h]\r\n")
+    assert await reader.readline() == b"[VER:1.1h]\r\n"
+    port.write(b"ok\r\n")
+    assert await reader.read() == b"ok\r\n"
+    await until(lambda: listener.events[-1] == "closed")
+    writer.close()
+    await port.close()
+
+
+async def test_a_program_that_waits_for_answers_makes_room_for_the_next(listener: Listener) -> None:
+    port = TcpPort(FREE)
+    listener.port = port
+    await port.start(listener, SETTINGS)
+    _, first = await program(port, listener)
+    first.write(b"$H\n")
+    first.write_eof()
+    await until(lambda: listener.data == b"$H\n")
+    _, second = await connect(port)
+    second.write(b"?")
+    await until(lambda: listener.data == b"$H\n?")
+    assert listener.events[-4:] == ["wrote", "closed", "opened", "wrote"]
+    for each in (first, second):
+        each.close()
+    await port.close()
 
 
 async def test_a_program_that_reads_slowly_gets_everything(

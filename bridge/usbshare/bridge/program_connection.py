@@ -8,14 +8,26 @@ import select
 import socket
 from typing import Protocol, cast
 
+from usbshare.bridge.peer_socket import is_closed
+
 _log = logging.getLogger(__name__)
 
 READ_BYTES = 4096
 WRITE_BYTES = 16 * 1024
 UNANSWERED_BYTES = 64 * 1024
 
-# A web page may make the browser post G-code to a port of this computer.
-_HTTP = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"OPTIONS ")
+# A web page may make the browser send what it likes to a port of this computer, by HTTP or TLS. How
+# they begin: requests (RFC 9110, 9.3; RFC 9113, 3.4), TLS records with a handshake (RFC 8446, 5.1).
+_BROWSER = (
+    *(b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT "),
+    *(b"TRACE ", b"PRI * HTTP/2"),
+    b"\x16\x03",
+)
+# A browser sends its beginning at once: what may still become one is a program's after this time.
+UNSURE_S = 1.0
+# A program that sends no more may wait for answers: how long for the first, and after each.
+FIRST_ANSWER_S = 30.0
+NEXT_ANSWER_S = 2.0
 
 
 class ConnectionListener(Protocol):
@@ -35,6 +47,9 @@ class ConnectionListener(Protocol):
     def connection_writable(self, connection: ProgramConnection) -> None:
         """Learn that there is room again, after there was none."""
 
+    def connection_ended(self, connection: ProgramConnection) -> None:
+        """Learn that the program sends no more; it may have gone, or wait for answers."""
+
     def connection_lost(self, connection: ProgramConnection) -> None:
         """Learn that the program has gone."""
 
@@ -48,7 +63,10 @@ class ProgramConnection(asyncio.BufferedProtocol):
     def __init__(self, listener: ConnectionListener) -> None:
         self.unread = bytearray()
         self._listener = listener
+        self.has_ended = False
         self._has_begun = False
+        self._first = bytearray()  # what came until it is known that no browser sent it
+        self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray(READ_BYTES)
         self._transport: asyncio.Transport
 
@@ -63,6 +81,8 @@ class ProgramConnection(asyncio.BufferedProtocol):
         """Send bytes of the device, as many as there is room for."""
         if not self._transport.is_closing():
             self._transport.write(data)
+            if self.has_ended:
+                self._close_after(NEXT_ANSWER_S)
 
     def answer(self, data: bytes) -> None:
         """Send what the program asked for; one that asks and never reads is hung up."""
@@ -72,11 +92,25 @@ class ProgramConnection(asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Let the program wait."""
-        self._transport.pause_reading()
+        if not self.has_ended:
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        self._transport.resume_reading()
+        if not self.has_ended:
+            self._transport.resume_reading()
+
+    def wait_for_answers(self) -> None:
+        """Stay for what the device answers to a program that sends no more, until it is silent."""
+        self._close_after(FIRST_ANSWER_S)
+
+    def has_closed(self) -> bool:
+        """Return whether the program, which sends no more, waits for no answer either.
+
+        Where the system does not say, only time tells.
+        """
+        own, peer = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        return bool(own and peer and is_closed(own[1], peer[1]))
 
     def has_left(self) -> bool:
         """Tell whether the program has closed its end, though bytes of it may be unread."""
@@ -96,6 +130,7 @@ class ProgramConnection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Hang up at once; `connection_lost` follows."""
+        self._stop_timer()
         self.unread.clear()
         self._transport.abort()
 
@@ -115,17 +150,28 @@ class ProgramConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was put there; a web browser is hung up."""
-        self.unread += self._buffer[:nbytes]
-        if not self._has_begun and self.unread.startswith(_HTTP):
-            _log.warning("a web browser's request is refused")
-            self.abort()
+        if self._has_begun:
+            self.unread += self._buffer[:nbytes]
+            self._listener.connection_read(self)
             return
-        self._has_begun = True
-        self._listener.connection_read(self)
+        self._first += self._buffer[:nbytes]
+        if self._first.startswith(_BROWSER):
+            _log.warning("a web browser's request is refused")
+            self._first.clear()
+            self.abort()
+        elif not any(each.startswith(self._first) for each in _BROWSER):
+            self._begin()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(UNSURE_S, self._begin)
 
-    def eof_received(self) -> None:
-        """Take a program that sends no more for one that has gone."""
-        self.abort()
+    def eof_received(self) -> bool:
+        """Pass on that the program sends no more; the connection stays, if the listener lets it."""
+        if not self._has_begun:
+            self._begin()
+        if not self.has_ended:
+            self.has_ended = True
+            self._listener.connection_ended(self)
+        return True
 
     def resume_writing(self) -> None:
         """Pass on that there is room."""
@@ -134,7 +180,32 @@ class ProgramConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass on that the program has gone."""
         del exc
+        self._stop_timer()
         self._listener.connection_lost(self)
+
+    def _begin(self) -> None:
+        self._stop_timer()
+        self._has_begun = True
+        self.unread += self._first
+        self._first.clear()
+        if self.unread:
+            self._listener.connection_read(self)
+
+    def _close_after(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._close_when_done)
+
+    def _close_when_done(self) -> None:
+        self._timer = None
+        if self.unread:  # the device has not even been given all
+            self._close_after(FIRST_ANSWER_S)
+        else:
+            self._transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

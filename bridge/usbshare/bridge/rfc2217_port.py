@@ -29,6 +29,7 @@ class Rfc2217Port(TcpPort):
     """
 
     scheme = "rfc2217"
+    answers_who_has_ended = False  # its break and its modem lines must not outlive it
 
     def __init__(self, address: LoopbackAddress) -> None:
         super().__init__(address)

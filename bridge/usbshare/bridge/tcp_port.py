@@ -26,6 +26,7 @@ class TcpPort:
     """
 
     scheme = "tcp"
+    answers_who_has_ended = True
 
     def __init__(self, address: LoopbackAddress) -> None:
         self._address = address
@@ -145,6 +146,14 @@ class TcpPort:
             self._is_starved = False
             self._listener.port_writable()
 
+    def connection_ended(self, connection: ProgramConnection) -> None:
+        """Let a program that only sends no more have its answers, unless another one waits."""
+        waits = self.answers_who_has_ended and not connection.has_closed()
+        if waits and connection is self._program and self._next is None:
+            connection.wait_for_answers()
+        else:
+            connection.abort()
+
     def connection_lost(self, connection: ProgramConnection) -> None:
         """Tell of a program that left, and let in the one that waits."""
         if connection is self._next:
@@ -189,11 +198,15 @@ class TcpPort:
     def _regulate(self) -> None:
         if self._program is None:
             return
-        if self._most_bytes:
+        if self._most_bytes and not self._program.has_ended:
             self._program.resume()
             return
         self._program.pause()
-        if self._next is not None:  # what a program left unread must not keep the next one out
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Hang up a program that left: what it left unread must not keep the next one out."""
+        if self._next is not None and self._program is not None:
             self._program.abort()
 
 
