@@ -14,9 +14,11 @@ from fakes.usb_host import Adapter, UsbHost
 from fakes.waiting import until
 from usbshare.base.background import Background
 from usbshare.common.errors import DeviceError, NotFoundError
+from usbshare.common.profiles import StopAction
 from usbshare.line.known_devices import KnownDevices, forget
 from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.description import PortState
+from usbshare.serial_svc.latch_notes import LatchNotes, read_notes
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.registry import Registry
@@ -34,12 +36,15 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsbHost]:
 
 
 @asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[Registry]:
+async def started(folder: Path, latches: Path | None = None) -> AsyncIterator[Registry]:
     """Run a registry as a service does from its start to its end."""
     background = Background("the state folder")
     known = KnownDevices(folder, background)
     known.load()
-    registry = Registry(time.monotonic, known=known)
+    latch_of = None
+    if latches is not None:
+        latch_of = LatchNotes(latches, "50051", read_notes(latches), background).of
+    registry = Registry(time.monotonic, known=known, latch_of=latch_of)
     yield registry
     await registry.close()
     await asyncio.to_thread(background.close)
@@ -306,6 +311,33 @@ async def test_a_link_that_moves_between_the_look_and_the_opening_moves_nothing(
     monkeypatch.setattr(guard, "before_open", look_and_lose)
     await refused(port, "refused: .* is another device")
     assert b.received == b""
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_a_latched_device_moves_under_no_other_id_and_source(
+    host: UsbHost, tmp_path: Path, kind: str
+) -> None:
+    a = host.plug_in("1-1")
+    async with started(tmp_path / "devices", tmp_path / "latches") as registry:
+        port = registry.add(PortConfig("laser", source_of(kind, a)))
+        await moved(port, a)
+        await port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob", "smoke")
+    seen = len(a.received)
+    link = tmp_path / "elsewhere"
+    link.symlink_to(a.node)
+    async with started(tmp_path / "devices", tmp_path / "latches") as registry:
+        port = registry.add(PortConfig("cutter", str(link)))
+        before = port.epoch
+        session = await port.open_session(client())
+        assert port.latched
+        for number, epoch in enumerate((before, port.epoch)):
+            await session.command(Command(number + 1, None, epoch, number * len(MOVE), MOVE))
+        assert session.waiting() == (0, 0)
+        assert a.received[seen:] == b""
+        session.end("test")
+        await moved(port, a)
+    async with started(tmp_path / "devices", tmp_path / "latches") as registry:
+        await moved(registry.add(PortConfig("laser", source_of(kind, a))), a)
 
 
 async def test_a_port_whose_device_nobody_knows_any_more_is_refused(

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from usbshare.line.physical_device import PhysicalDevice
 from usbshare.serial_svc import latch_notes
 from usbshare.serial_svc.latch import Latch, LatchCause
 from usbshare.serial_svc.latch_notes import NOTE_BYTES, Found, LatchNotes, read_notes
@@ -21,6 +23,9 @@ from usbshare.serial_svc.port_config import PortConfig
 
 NOW = datetime(2026, 11, 28, 22, 0, tzinfo=UTC)
 LASER = PortConfig("laser", "/dev/ttyUSB0")
+RENAMED = PortConfig("cutter", "/dev/serial/by-path/elsewhere")
+CH340 = PhysicalDevice(0x1A86, 0x7523, "", "0000:00:14.0/1")
+FTDI = PhysicalDevice(0x0403, 0x6001, "X1", "0000:00:14.0/2")
 
 
 class Keeper:
@@ -171,6 +176,112 @@ def test_a_latch_follows_the_device_and_the_name_until_it_is_released_once(
     assert host.start().of(LASER).record is None
 
 
+def stopped_with(host: Host, device: PhysicalDevice) -> None:
+    """Stop the laser, whose device that is."""
+    latch = host.start().of(LASER)
+    latch.device_opened(device)
+    host.stop(latch)
+
+
+@pytest.mark.parametrize("device", [CH340, FTDI], ids=["no serial number", "a serial number"])
+@pytest.mark.parametrize("owner", ["50051", "50061"])
+def test_a_latch_follows_the_physical_device_until_it_is_released_once(
+    host: Host, owner: str, device: PhysicalDevice
+) -> None:
+    stopped_with(host, device)
+    latch = host.start(owner).of(RENAMED)
+    before = latch.epoch
+    latch.device_opened(device)
+    assert latch.record is not None
+    assert (latch.record.who, latch.record.why) == ("bob", "smoke")
+    assert latch.epoch > before
+    latch.keep()
+    assert host.start(owner).of(RENAMED).record is not None
+    release(latch)
+    later = host.start(owner).of(RENAMED)
+    later.device_opened(device)
+    assert later.record is None
+    assert host.start().of(LASER).record is None
+
+
+def test_what_was_released_does_not_come_back_when_the_device_does(host: Host) -> None:
+    stopped_with(host, CH340)
+    latch = host.start().of(RENAMED)
+    latch.device_opened(CH340)
+    release(latch)
+    latch.device_opened(CH340)
+    assert latch.record is None
+
+
+def test_a_latch_follows_a_serial_number_to_another_socket(host: Host) -> None:
+    stopped_with(host, FTDI)
+    latch = host.start().of(RENAMED)
+    latch.device_opened(replace(FTDI, socket="0000:00:14.0/4"))
+    assert latch.record is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CH340, socket="0000:00:14.0/4"),
+        replace(CH340, interface="1"),
+        FTDI,
+    ],
+    ids=["a twin without serial number", "another interface", "another device"],
+)
+def test_a_latch_does_not_follow_to_another_device(host: Host, other: PhysicalDevice) -> None:
+    stopped_with(host, CH340)
+    latch = host.start().of(RENAMED)
+    latch.device_opened(other)
+    assert latch.record is None
+
+
+def test_a_twin_that_is_known_here_is_not_latched_for_the_other(host: Host) -> None:
+    twin = replace(FTDI, socket="0000:00:14.0/4")
+    latch = host.start().of(RENAMED)
+    latch.device_opened(twin)
+    latch.keep()
+    stopped_with(host, FTDI)
+    latch = host.start().of(RENAMED)
+    latch.device_opened(twin)
+    assert latch.record is None
+
+
+def test_a_name_that_got_another_device_while_latched_hands_the_latch_on(host: Host) -> None:
+    """The name is latched, and so is the device, whichever is opened first, or much later."""
+    stopped_with(host, CH340)
+    notes = host.start()
+    latch = notes.of(PortConfig("laser", "/dev/ttyUSB5"))
+    latch.device_opened(FTDI)
+    latch.keep()
+    assert latch.record is not None
+    later = host.start().of(RENAMED)
+    later.device_opened(CH340)
+    assert later.record is not None
+
+
+def test_two_ports_of_one_service_with_one_device_are_latched_together(host: Host) -> None:
+    notes = host.start()
+    one, other = notes.of(LASER), notes.of(RENAMED)
+    one.device_opened(CH340)
+    host.stop(one)
+    other.device_opened(CH340)
+    assert other.record is not None
+    release(other)
+    assert host.start().of(LASER).record is not None
+
+
+def test_a_port_that_takes_anothers_source_leaves_it_its_note(host: Host) -> None:
+    host.stop(host.start().of(LASER))
+    notes = host.start()
+    moved = notes.of(PortConfig("laser", "/dev/ttyUSB9"))
+    renamed = notes.of(PortConfig("cutter", "/dev/ttyUSB0"))
+    assert moved.record is not None
+    assert renamed.record is not None
+    release(renamed)
+    assert host.start().of(PortConfig("laser", "/dev/ttyUSB9")).record is not None
+
+
 def test_two_services_with_ports_of_one_name_do_not_undo_each_others_latches(host: Host) -> None:
     other = PortConfig("laser", "/dev/ttyUSB1")
     host.stop(host.start("50051").of(LASER))
@@ -193,6 +304,7 @@ def test_two_services_with_ports_of_one_name_do_not_undo_each_others_latches(hos
         b'{"port": "laser", "source": "x", "epoch": 99999999999999999999, "latched": null}',
         b'{"port": "laser", "source": "x", "epoch": 1, "latched": true}',
         b'{"port": "laser", "source": "x", "epoch": 1, "latched": {"by": "bob"}}',
+        b'{"port": "laser", "source": "x", "epoch": 1, "latched": null, "devices": ["x"]}',
     ],
 )
 def test_a_damaged_note_counts_as_a_latch_until_it_is_released(host: Host, garbage: bytes) -> None:

@@ -1,17 +1,19 @@
 """The latch and the epoch of one port: what an emergency stop leaves behind.
 
 Both belong to the machine, not to the object that serves it: a port that is unplugged, renamed or
-served by the next process gets the same latch again, see `latch_notes`.
+served by the next process gets the same latch again, and so does a port that turns out, when it is
+opened, to have the same physical device; see `latch_notes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
 from usbshare.common.errors import InvalidArgumentError, PortLatchedError
+from usbshare.line.physical_device import PhysicalDevice
 
 
 class LatchCause(Enum):
@@ -49,10 +51,12 @@ class Latch:
         record: LatchRecord | None = None,
         on_keep: Callable[[Latch], None] = lambda _: None,
         utc: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_device: Callable[[Latch, PhysicalDevice], None] = lambda *_: None,
     ) -> None:
         self.epoch = epoch
         self.record = record
         self._on_keep = on_keep
+        self._on_device = on_device
         self._utc = utc
         self._is_kept = False
 
@@ -65,6 +69,18 @@ class Latch:
         """Begin a new epoch: what was sent before is void."""
         self.epoch += 1
         self._is_kept = False
+
+    def device_opened(self, device: PhysicalDevice | None) -> None:
+        """Take over what is known of the port's physical device; waits for nothing."""
+        if device is not None:
+            self._is_kept = False
+            self._on_device(self, device)
+
+    def take_over(self, record: LatchRecord, past_epoch: int) -> None:
+        """Be latched by what latched the device under another name, in an epoch past that."""
+        self.epoch = max(self.epoch, past_epoch)
+        self.advance()
+        self.record = replace(record, epoch=min(record.epoch, self.epoch) or self.epoch)
 
     def release(self, seen_epoch: int, port_id: str) -> bool:
         """Let programs write again; False if they may.

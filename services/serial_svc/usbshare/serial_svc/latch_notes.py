@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from usbshare.base.notes import read_note
 from usbshare.common.paths import make_private
+from usbshare.line.physical_device import PhysicalDevice, physical_device_from
 from usbshare.serial_svc.latch import Latch, LatchCause, LatchRecord
 from usbshare.serial_svc.port_config import PortConfig
 
@@ -44,12 +45,16 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What one file says; `record` None if the port was not latched, `source` "" if unknown."""
+    """What one file says; `record` None if the port was not latched, `source` "" if unknown.
+
+    `devices` are the physical devices that the port had and that the record is about.
+    """
 
     path: Path
     source: str
     epoch: int
     record: LatchRecord | None
+    devices: frozenset[PhysicalDevice] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,27 @@ def read_notes(folder: Path, utc: Callable[[], datetime] = lambda: datetime.now(
     return Found([_read_note(path, utc()) for path in paths])
 
 
+@dataclass(slots=True)
+class _Kept:
+    """The latch of one port, the devices that it is about, and the notes that it replaces.
+
+    `device` is the one that it has now; `taken` are the records that it once had, so that what a
+    person has released does not come back from another port's note.
+    """
+
+    config: PortConfig
+    latch: Latch
+    devices: set[PhysicalDevice]
+    replaced: set[Path]
+    taken: set[LatchRecord] = field(default_factory=set)
+    device: PhysicalDevice | None = None
+
+
 class LatchNotes:
     """Gives each port its latch, always the same one, and keeps what becomes of it.
 
     Services of one host share the folder: a file is named by its `owner` and the port's id, and is
-    found again by that name, or by the device.
+    found again by that name, by the source, or, once the port is open, by its physical device.
     """
 
     def __init__(
@@ -91,18 +112,18 @@ class LatchNotes:
         self._found = found
         self._keeper = keeper
         self._utc = utc
-        self._latches: dict[str, Latch] = {}
-        self._configs: dict[str, PortConfig] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def of(self, config: PortConfig) -> Latch:
         """Return the latch of a port."""
-        self._configs[config.id] = config
-        latch = self._latches.get(config.id)
-        if latch is None:
-            latch = self._latches[config.id] = self._make(config)
-        return latch
+        kept = self._kept.get(config.id)
+        if kept is None:
+            kept = self._kept[config.id] = self._make(config)
+            kept.latch.keep()
+        kept.config = config
+        return kept.latch
 
-    def _make(self, config: PortConfig) -> Latch:
+    def _make(self, config: PortConfig) -> _Kept:
         own = self._path(config.id)
         matching = [note for note in self._found.notes if _is_about(note, own, config)]
         # Past every epoch before it; the time is, where none can be read.
@@ -114,15 +135,66 @@ class LatchNotes:
             record = LatchRecord(WHO, f"{UNREADABLE}: {self._found.trouble}", self._utc(), epoch)
         if record is not None:
             log.warning("port '%s' is latched by a stop: %s", config.id, record)
-        others = [note.path for note in matching if note.path != own]
+        latch = Latch(
+            *(epoch, record),
+            lambda _: self._keep(config.id),
+            self._utc,
+            lambda _, device: self._device_opened(config.id, device),
+        )
+        devices = {device for note in matching for device in note.devices}
+        taken = {note.record for note in matching if note.record is not None}
+        return _Kept(config, latch, devices, {note.path for note in matching}, taken)
 
-        def keep(latch: Latch) -> None:
-            text = _text_of(self._configs[config.id], latch)
-            self._keeper.put(_key(config.id), lambda: _write(self._folder, own, text, others))
+    def _keep(self, port_id: str) -> None:
+        kept, own = self._kept[port_id], self._path(port_id)
+        if kept.latch.record is not None:
+            kept.taken.add(kept.latch.record)
+        elif kept.device is not None:
+            kept.devices.intersection_update({kept.device})
+        text, replaced = _text_of(kept.config, kept.latch, kept.devices), set(kept.replaced)
 
-        made = Latch(epoch, record, keep, self._utc)
-        made.keep()
-        return made
+        def write() -> None:
+            in_use = {self._path(each) for each in tuple(self._kept)}
+            _write(self._folder, own, text, sorted(replaced - in_use))
+
+        self._keeper.put(_key(port_id), write)
+
+    def _device_opened(self, port_id: str, device: PhysicalDevice) -> None:
+        """Latch a port by what latched its device under another id and source."""
+        kept = self._kept[port_id]
+        is_new = device not in kept.devices
+        kept.device = device
+        kept.devices.add(device)
+        others = [
+            note
+            for note in self._others(port_id)
+            if note.record is not None
+            and note.record not in kept.taken
+            and _has_had(note, device, in_any_socket=is_new)
+        ]
+        record = _latest([kept.latch.record, *(note.record for note in others)])
+        if record is None or not others:
+            return
+        kept.replaced.update(note.path for note in others if device in note.devices)
+        kept.taken.update(note.record for note in others if note.record)
+        kept.latch.take_over(record, max(note.epoch for note in others))
+        log.warning("port '%s' has a device that is latched by a stop: %s", port_id, record)
+
+    def _others(self, port_id: str) -> list[Note]:
+        """Return what is known of other ports: those of this service as they are now."""
+        now = {
+            self._path(other): Note(
+                self._path(other),
+                kept.config.source,
+                kept.latch.epoch,
+                kept.latch.record,
+                frozenset(kept.devices),
+            )
+            for other, kept in self._kept.items()
+        }
+        own = self._path(port_id)
+        notes = {note.path: note for note in self._found.notes} | now
+        return [note for path, note in notes.items() if path != own]
 
     def _path(self, port_id: str) -> Path:
         return self._folder / f"{_PREFIX}{self._owner}-{port_id}"
@@ -138,6 +210,15 @@ def _is_about(note: Note, own: Path, config: PortConfig) -> bool:
     return note.source == config.source[:LONGEST_TEXT] and not note.source.startswith("sim:")
 
 
+def _has_had(note: Note, device: PhysicalDevice, *, in_any_socket: bool) -> bool:
+    """Return whether a note is about a device, or one that says it has the same serial number."""
+    if device in note.devices:
+        return True
+    if not (in_any_socket and device.serial):
+        return False
+    return device.without_socket in {each.without_socket for each in note.devices}
+
+
 def _key(port_id: str) -> str:
     return f"latch {port_id}"
 
@@ -151,13 +232,14 @@ def _latest(records: Iterable[LatchRecord | None]) -> LatchRecord | None:
     return max((each for each in records if each), key=weight, default=None)
 
 
-def _text_of(config: PortConfig, latch: Latch) -> bytes:
+def _text_of(config: PortConfig, latch: Latch, devices: Iterable[PhysicalDevice] = ()) -> bytes:
     record = latch.record
     said: dict[str, Any] = {
         "port": config.id,
         "source": config.source[:LONGEST_TEXT],
         "epoch": latch.epoch,
         "latched": None,
+        "devices": [device.as_table() for device in devices],
     }
     if record is not None:
         said["latched"] = {
@@ -175,7 +257,8 @@ def _read_note(path: Path, now: datetime) -> Note:
     try:
         said = json.loads(read_note(path, NOTE_BYTES))
         record = _record_of(said["latched"])
-        return Note(path, str(said["source"]), _epoch_of(said["epoch"]), record)
+        devices = frozenset(physical_device_from(each) for each in said.get("devices", ()))
+        return Note(path, str(said["source"]), _epoch_of(said["epoch"]), record, devices)
     except OSError as error:
         why = error.strerror or str(error)
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):

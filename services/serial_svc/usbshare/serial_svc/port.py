@@ -355,6 +355,7 @@ class SerialPort:
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
         self.settings = device.settings
+        self.latch.device_opened(self.expected_device())
         self._writer.attach(device)
         self._line_changed()
         log.info("port '%s' opened: %s", self.id, self.config.source)
