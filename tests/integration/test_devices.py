@@ -22,7 +22,7 @@ import pytest
 import serial
 
 from fakes.waiting import until
-from usbshare.common import posix_control, posix_open
+from usbshare.common import posix_control, posix_device, posix_open, threaded_device
 from usbshare.common.errors import DeviceError, InvalidArgumentError, NotSupportedError
 from usbshare.common.line import (
     Completion,
@@ -562,6 +562,76 @@ async def test_what_is_written_while_settings_change_goes_out_afterwards(far: Fa
         await until(lambda: listener.writable_calls)
         assert device.write(b"!") == 1
         await until(lambda: far.take() == b"!")
+
+
+class SlowTty(LinuxTty):
+    """A tty whose adapter takes its time to change settings."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def write(self, descriptor: int, wanted: Any) -> None:
+        self.begun.set()
+        assert self.may_end.wait(DEADLINE_S)
+        super().write(descriptor, wanted)
+
+
+async def test_what_came_before_a_discard_is_discarded_though_settings_change_meanwhile(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread behind the change comes too late: the loop reads before it, or after answers."""
+    monkeypatch.setattr(posix_device, "system_tty", SlowTty)
+    device, listener = PosixDevice(far.path, SETTINGS), Listener()
+    tty = device._tty
+    assert isinstance(tty, SlowTty)
+    tty.may_end.set()
+    async with opened(device, listener):
+        tty.may_end.clear()
+        tty.begun.clear()
+        changing = asyncio.create_task(device.configure(replace(SETTINGS, baud=9600)))
+        await until(tty.begun.is_set)
+        far.send(b"stale")
+        control = device._control
+        assert control is not None
+        lines = control._thread.submit(tty.may_end.wait, DEADLINE_S)  # a sick adapter's lines
+        device.discard_input()
+        late = control._thread.submit(lambda: None)
+        tty.may_end.set()
+        await asyncio.gather(changing, lines, late)
+        far.send(b"fresh")
+        await until(lambda: listener.received.endswith(b"fresh"))
+    assert listener.received == b"fresh"
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nobody(
+    maker: Callable[[str, LineSettings], Device], far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def set_late(*_: object, **__: object) -> None:
+        begun.set()
+        assert may_end.wait(DEADLINE_S)
+
+    lines = ModemLines(False, False, False, False, dtr=True, rts=True)
+    monkeypatch.setattr(posix_open, "read_modem_lines", lambda _: lines)
+    monkeypatch.setattr(posix_control, "read_modem_lines", lambda _: lines)
+    monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
+    monkeypatch.setattr(threaded_device, "set_port_lines", set_late)
+    device = maker(far.path, SETTINGS)
+    await device.open(Listener())
+    under_way = asyncio.ensure_future(device.set_lines(dtr=True))
+    dropped = asyncio.ensure_future(device.set_lines(dtr=False))
+    device.set_lines(rts=False)  # nobody awaits it
+    await until(begun.is_set)
+    closing = asyncio.create_task(device.close())
+    await asyncio.sleep(0)
+    may_end.set()
+    await closing
+    with contextlib.suppress(DeviceError):
+        await under_way
+    with pytest.raises(DeviceError, match="was closed"):
+        await dropped
 
 
 async def test_a_close_that_waits_for_output_holds_up_nobody(

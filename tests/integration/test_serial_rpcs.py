@@ -21,6 +21,7 @@ from fakes.certificates import make_site
 from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.common.channel import open_channel, parse_target
+from usbshare.common.line import Completion, LineSettings
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle, server_credentials, ssl_context
@@ -234,6 +235,95 @@ async def test_operations_on_the_line_are_answered(
     await call.write(request_)
     done = (await event(call, "operation_result")).operation_result
     assert (done.id, done.outcome) == (1, outcome)
+
+
+class Gate:
+    """Lets what asks a device wait, as a sick adapter does; the bytes are its memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = asyncio.Event()
+        self.asked: list[str] = []
+        self.written = bytearray()
+        write, configure = SimDevice.write, SimDevice.configure
+
+        def written(device: SimDevice, data: bytes) -> int:
+            taken = write(device, data)
+            self.written += data[:taken]
+            return taken
+
+        def late(name: str) -> Callable[..., Any]:
+            async def wait() -> Completion:
+                await self.opened.wait()
+                return Completion.OK
+
+            def ask(*_: object, **__: object) -> asyncio.Task[Completion]:
+                self.asked.append(name)
+                return asyncio.create_task(wait())
+
+            return ask
+
+        async def configure_late(device: SimDevice, settings: LineSettings) -> LineSettings:
+            self.asked.append("configure")
+            await self.opened.wait()
+            return await configure(device, settings)
+
+        monkeypatch.setattr(SimDevice, "write", written)
+        monkeypatch.setattr(SimDevice, "configure", configure_late)
+        for name in ("set_lines", "set_break", "drain"):
+            monkeypatch.setattr(SimDevice, name, late(name))
+
+
+SLOW_REQUESTS = [
+    pb.SessionRequest(set_lines=pb.SetLines(id=1, dtr=True)),
+    pb.SessionRequest(line_sequence=pb.LineSequence(id=1, steps=[pb.LineStep(rts=True)])),
+    pb.SessionRequest(send_break=pb.SendBreak(id=1, duration=Duration(nanos=1000))),
+    pb.SessionRequest(hold_break=pb.HoldBreak(id=1, on=True)),
+    pb.SessionRequest(drain=pb.Drain(id=1)),
+    pb.SessionRequest(configure=pb.Configure(id=1, settings=pb.SerialSettings(baud=9600))),
+]
+
+
+@pytest.mark.parametrize("request_", SLOW_REQUESTS, ids=lambda each: each.WhichOneof("message"))
+async def test_a_sick_adapter_delays_neither_beats_nor_stops_of_its_session(
+    served: Served, request_: pb.SessionRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, hello = await opened(served)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    gate = Gate(monkeypatch)
+    await call.write(request_)
+    await call.write(command(b"G1 X1 F100\n", epoch=hello.port.epoch))
+    await call.write(pb.SessionRequest(heartbeat=pb.Heartbeat(id=7)))
+    assert (await event(call, "heartbeat")).heartbeat.id == 7
+    await call.write(pb.SessionRequest(realtime=pb.Realtime(data=b"!")))
+    await until(lambda: gate.written == b"!")
+    await until(lambda: gate.asked)
+    gate.opened.set()
+    done = (await event(call, "operation_result")).operation_result
+    assert (done.id, done.outcome) == (1, pb.OPERATION_OUTCOME_OK)
+    await until(lambda: gate.written == b"!G1 X1 F100\n")
+    call.cancel()
+
+
+async def test_what_follows_modem_lines_waits_for_them_and_they_for_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, hello = await opened(served)
+    gate = Gate(monkeypatch)
+    await call.write(pb.SessionRequest(drain=pb.Drain(id=1)))
+    await until(lambda: gate.asked == ["drain"])
+    await call.write(pb.SessionRequest(set_lines=pb.SetLines(id=2, dtr=True)))
+    await until(lambda: gate.asked == ["drain", "set_lines"])
+    await call.write(pb.SessionRequest(hold_break=pb.HoldBreak(id=3, on=True)))
+    await call.write(command(b"$I\n", epoch=hello.port.epoch))
+    await call.write(pb.SessionRequest(heartbeat=pb.Heartbeat(id=7)))
+    await event(call, "heartbeat")
+    assert gate.asked == ["drain", "set_lines"]
+    gate.opened.set()
+    answered = [(await event(call, "operation_result")).operation_result.id for _ in range(3)]
+    assert sorted(answered) == [1, 2, 3]
+    assert answered[-1] == 3
+    await until(lambda: gate.written == b"$I\n")
+    call.cancel()
 
 
 async def test_a_break_that_is_not_ended_ends(

@@ -42,7 +42,7 @@ from usbshare.serial_svc.outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.scheduler import Ordering
-from usbshare.serial_svc.session import MOST_HELD, Session
+from usbshare.serial_svc.session import Session
 
 FAST = LineSettings(baud=12_000_000)
 
@@ -353,7 +353,8 @@ async def test_lines_on_a_device_without_them_are_not_supported(grbl: Bench) -> 
     session = await grbl.open()
     grbl.device.has_modem_lines = False
     operations = LineOperations(grbl.port, session)
-    await session.operate_now(3, lambda: operations.set_lines(3, True, None))
+    session.operate_now(3, lambda: operations.set_lines(3, True, None))
+    await until(lambda: any(isinstance(e, OperationResult) for e in session.outbox._events))
     (done,) = (e for e in told(session) if isinstance(e, OperationResult))
     assert done.outcome is OperationOutcome.NOT_SUPPORTED
 
@@ -363,7 +364,7 @@ async def test_a_flush_drops_the_queue_and_the_drivers_bytes(grbl: Bench) -> Non
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
     operations = LineOperations(grbl.port, session)
-    await session.operate_now(2, lambda: operations.flush(2, received=True, queued=True))
+    session.flush(2, lambda: operations.flush(2, received=True, queued=True))
     assert (grbl.device.discarded_outputs, grbl.device.discarded_inputs) == (1, 1)
     assert grbl.port.scheduler.commands == 0
     assert CommandResult(1, CommandOutcome.FLUSHED) in [
@@ -657,7 +658,7 @@ async def test_a_command_behind_many_that_were_held_is_written() -> None:
         return OperationResult(1, OperationOutcome.OK)
 
     session.operation(1, slow)
-    for number in range(MOST_HELD - 1):
+    for number in range(1000):
         await made.send(session, number, b"a")
     last = asyncio.create_task(made.send(session, 999, b"LAST"))
     await asyncio.sleep(0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import termios
 from collections.abc import Callable
 
 from usbshare.base.threads import OwnThread
@@ -76,10 +75,6 @@ class PosixControl:
             raise NotSupportedError(f"{self._line.path} is a pty, which does not carry a break")
         return self._thread.submit(self._set_break, on)
 
-    def discard_input(self) -> asyncio.Future[None]:
-        """Throw away what was received, once settings that change have changed."""
-        return self._thread.submit(self._discard_input)
-
     def close(self) -> asyncio.Future[None]:
         """Close the line after what has begun; the descriptor is not to be used any more."""
         self._is_closed = True
@@ -113,12 +108,6 @@ class PosixControl:
             return NotSupportedError(f"{self._line.path} does not support {what}")
         why = error.strerror or error
         return DeviceError(f"{self._line.path} did not take {what}: {why}")
-
-    def _discard_input(self) -> None:
-        try:
-            termios.tcflush(self.descriptor, termios.TCIFLUSH)
-        except termios.error as error:
-            raise OSError(*error.args) from error
 
     def _look(self) -> None:
         if self._is_told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -23,6 +24,7 @@ from usbshare.common.line import (
 from usbshare.common.posix_control import PosixControl
 from usbshare.common.posix_open import OpenLine, close_line, open_line
 from usbshare.common.tty_control import system_tty
+from usbshare.line.device_work import outcome_of
 from usbshare.line.open_guard import NoGuard, OpenGuard
 from usbshare.line.unsent import Unsent
 
@@ -64,6 +66,7 @@ class PosixDevice:
         self._low_latency: bool | None = None
         self._wants_to_read = self._is_reading = False
         self._changes = 0
+        self._must_discard_input = False
         self._loop: asyncio.AbstractEventLoop
         self._listener: DeviceListener
 
@@ -98,7 +101,7 @@ class PosixDevice:
         self._settings, self._is_pty = line.settings, line.is_pty
         self._has_line_rate, self._unsent = line.has_line_rate, Unsent()
         self._low_latency = line.low_latency
-        self._changes = 0
+        self._changes, self._must_discard_input = 0, False
         self.resume_reading()
         self._control.start()
 
@@ -146,9 +149,9 @@ class PosixDevice:
 
     def discard_input(self) -> None:
         """Throw away what was received and not delivered."""
-        if self._changes:
-            self._begun(self._require_open().discard_input())
-        else:
+        self._require_open()
+        self._must_discard_input = self._changes > 0  # the kernel would hold the loop until then
+        if not self._must_discard_input:
             self._flush(termios.TCIFLUSH)
 
     async def configure(self, settings: LineSettings) -> LineSettings:
@@ -250,9 +253,13 @@ class PosixDevice:
         if self._control is not control:
             return
         self._changes -= 1
+        if self._changes:
+            return
+        if self._must_discard_input:
+            with contextlib.suppress(DeviceError):  # the listener is told
+                self.discard_input()
         self._read_if_wanted()
-        if not self._changes:
-            self._listener.writable()
+        self._listener.writable()
 
     def _begun(self, work: asyncio.Future[None]) -> asyncio.Future[None]:
         """Watch work that its caller need not await; a device that fails at it is lost."""
@@ -264,7 +271,7 @@ class PosixDevice:
                 self._lose(error.strerror)
 
         work.add_done_callback(ended)
-        return work
+        return outcome_of(work, self._path)
 
     def _lines_changed(self, lines: ModemLines) -> None:
         self._listener.lines_changed(lines)

@@ -33,6 +33,7 @@ from usbshare.common.serial_url import (
     waiting_output,
 )
 from usbshare.common.serial_writer import SerialWriter
+from usbshare.line.device_work import outcome_of
 from usbshare.line.open_guard import NoGuard, OpenGuard
 from usbshare.line.own_rate import takes_at_own_rate
 
@@ -302,7 +303,7 @@ class ThreadedDevice:
     ) -> asyncio.Future[None]:
         submitted = self._require_open().control.submit(call, *args, **kwargs)
         submitted.add_done_callback(_log_failure)
-        return submitted
+        return outcome_of(submitted, self._url)
 
     def _post(self, callback: Callable[..., object], *args: object) -> None:
         # The loop may have ended without closing us.

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from usbshare.common.errors import (
+    DeviceError,
+    InvalidArgumentError,
+    NotSupportedError,
+    UsbshareError,
+)
 from usbshare.common.line import LineSettings, ModemLines
 from usbshare.serial_svc.description import PortDescription
 from usbshare.serial_svc.scheduler import Band
@@ -75,6 +81,17 @@ class OperationResult:
     outcome: OperationOutcome
     message: str = ""
     settings: LineSettings | None = None
+
+
+# What a request that acts on the line may fail with; anything else is our bug.
+REFUSALS = (NotSupportedError, DeviceError, InvalidArgumentError)
+
+
+def refusal(operation_id: int, error: UsbshareError) -> OperationResult:
+    """Return the answer to a request that failed so."""
+    is_missing = isinstance(error, NotSupportedError)
+    outcome = OperationOutcome.NOT_SUPPORTED if is_missing else OperationOutcome.ERROR
+    return OperationResult(operation_id, outcome, str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from usbshare.serial_svc.client import Command
-from usbshare.serial_svc.events import OperationResult
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """Something that must wait for the bytes before it, and that the bytes after it wait for."""
+    """Something that what came before it goes before, and that what came after it waits for."""
 
-    id: int
-    run: Callable[[], Awaitable[OperationResult]]
+    run: Callable[[], Awaitable[object]]
 
 
 class HeldLine:
@@ -25,13 +23,11 @@ class HeldLine:
     def __init__(
         self,
         name: str,
-        perform: Callable[[Operation], Awaitable[None]],
         until_room: Callable[[int], Awaitable[None]],
         enqueue: Callable[[Command], None],
         on_empty: Callable[[], None],
     ) -> None:
         self._name = name
-        self._perform = perform
         self._until_room = until_room
         self._enqueue = enqueue
         self._on_empty = on_empty
@@ -45,6 +41,11 @@ class HeldLine:
     def commands(self) -> list[Command]:
         """The commands that wait."""
         return [item for item in self.items if isinstance(item, Command)]
+
+    @property
+    def operations(self) -> int:
+        """How many operations wait or are under way."""
+        return len(self.items) - len(self.commands)
 
     def append(self, item: Command | Operation) -> None:
         """Add something that comes after all that is here."""
@@ -68,7 +69,7 @@ class HeldLine:
         while self.items:
             item = self.items[0]
             if isinstance(item, Operation):
-                await self._perform(item)
+                await item.run()
             else:
                 await self._until_room(len(item.data))
             if self.items and self.items[0] is item:

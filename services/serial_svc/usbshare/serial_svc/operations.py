@@ -105,7 +105,7 @@ class LineOperations:
         with suppress(DeviceError):  # gone, and its break with it
             device.set_break(on=False)
 
-    async def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
+    def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
         """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""
         if queued:
             self._session.flush_output()

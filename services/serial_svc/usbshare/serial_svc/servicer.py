@@ -254,7 +254,7 @@ async def _read(
     """Handle requests until the stream ends; True when the client said goodbye."""
     desk = _Desk(session, port)
     if first.open.HasField("settings"):
-        await desk.configure(pb.Configure(settings=first.open.settings))
+        desk.configure(pb.Configure(settings=first.open.settings))
     while (request := await context.read()) is not grpc.aio.EOF:
         if attachment.ended.done():  # what comes now has been asked for on another stream
             return False
@@ -270,7 +270,7 @@ async def _read(
             await session.close()
             return True
         if kind is not None:
-            await desk.handle(kind, request)
+            desk.handle(kind, request)
     return False
 
 
@@ -281,7 +281,7 @@ class _Desk:
         self._session = session
         self._watch = port.watch
         self._operations = LineOperations(port, session)
-        self._handlers: dict[str, Callable[[Any], Awaitable[None]]] = {
+        self._handlers: dict[str, Callable[[Any], None]] = {
             "realtime": self.realtime,
             "configure": self.configure,
             "set_lines": self.set_lines,
@@ -295,58 +295,58 @@ class _Desk:
             "lost": self.lost,
         }
 
-    async def handle(self, kind: str, request: pb.SessionRequest) -> None:
+    def handle(self, kind: str, request: pb.SessionRequest) -> None:
         """Carry out a request."""
         handler = self._handlers.get(kind)
         if handler is None:
             raise InvalidArgumentError(f"`{kind}` is allowed only as the first message")
-        await handler(getattr(request, kind))
+        handler(getattr(request, kind))
 
-    async def realtime(self, message: pb.Realtime) -> None:
+    def realtime(self, message: pb.Realtime) -> None:
         self._session.realtime(message.data, message.first_number)
 
-    async def heartbeat(self, message: pb.Heartbeat) -> None:
+    def heartbeat(self, message: pb.Heartbeat) -> None:
         round_trip_s = message.round_trip.seconds + message.round_trip.nanos * 1e-9
         heard_id = message.heard_id if message.HasField("heard_id") else None
         self._session.heartbeat(message.id, round_trip_s, heard_id)
 
-    async def waiting(self, message: pb.Waiting) -> None:
+    def waiting(self, message: pb.Waiting) -> None:
         age_s = message.age.seconds + message.age.nanos * 1e-9
         self._watch.client_waits(self._session, message.bytes, age_s)
 
-    async def lost(self, message: pb.Lost) -> None:
+    def lost(self, message: pb.Lost) -> None:
         self._watch.client_lost(self._session, message.bytes)
 
-    async def configure(self, message: pb.Configure) -> None:
+    def configure(self, message: pb.Configure) -> None:
         change = convert.settings_change(message.settings)
         self._later(message.id, lambda: self._operations.configure(message.id, change))
 
-    async def line_sequence(self, message: pb.LineSequence) -> None:
+    def line_sequence(self, message: pb.LineSequence) -> None:
         steps = convert.line_steps(message)
         self._later(message.id, lambda: self._operations.play(message.id, steps))
 
-    async def send_break(self, message: pb.SendBreak) -> None:
+    def send_break(self, message: pb.SendBreak) -> None:
         duration_s = seconds_of(message.duration, "send_break.duration", most=5.0, absent=0.25)
         self._later(message.id, lambda: self._operations.send_break(message.id, duration_s))
 
-    async def hold_break(self, message: pb.HoldBreak) -> None:
+    def hold_break(self, message: pb.HoldBreak) -> None:
         self._later(message.id, lambda: self._operations.hold_break(message.id, on=message.on))
 
-    async def drain(self, message: pb.Drain) -> None:
+    def drain(self, message: pb.Drain) -> None:
         timeout_s = seconds_of(message.timeout, "drain.timeout", most=60.0, absent=10.0)
         self._later(message.id, lambda: self._operations.drain(message.id, timeout_s))
 
-    async def set_lines(self, message: pb.SetLines) -> None:
+    def set_lines(self, message: pb.SetLines) -> None:
         dtr, rts = convert.optional_bool(message, "dtr"), convert.optional_bool(message, "rts")
-        await self._session.operate_now(
+        self._session.operate_now(
             message.id, lambda: self._operations.set_lines(message.id, dtr, rts)
         )
 
-    async def flush(self, message: pb.Flush) -> None:
+    def flush(self, message: pb.Flush) -> None:
         direction = message.direction
         received = direction != pb.FLUSH_DIRECTION_OUTPUT
         queued = direction != pb.FLUSH_DIRECTION_INPUT
-        await self._session.operate_now(
+        self._session.flush(
             message.id,
             lambda: self._operations.flush(message.id, received=received, queued=queued),
         )

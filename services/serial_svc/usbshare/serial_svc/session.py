@@ -10,18 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from usbshare.common.credit import Credit, window_bytes
-from usbshare.common.errors import (
-    DeviceError,
-    InvalidArgumentError,
-    LimitError,
-    NotSupportedError,
-    PermissionDeniedError,
-)
+from usbshare.common.errors import LimitError, PermissionDeniedError
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import LARGEST_COMMAND_BYTES, Client, Command, Mode, malformed
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import (
+    REFUSALS,
     CommandOutcome,
     CommandResult,
     HeartbeatReply,
@@ -29,6 +24,7 @@ from usbshare.serial_svc.events import (
     OperationOutcome,
     OperationResult,
     SessionEvent,
+    refusal,
 )
 from usbshare.serial_svc.hearing import Hearing
 from usbshare.serial_svc.held_line import HeldLine, Operation
@@ -41,7 +37,7 @@ from usbshare.serial_svc.scheduler import Ordering, Queued
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
 
-MOST_HELD = 256
+MOST_OPERATIONS = 256
 RESET = "its program wrote a reset after it"
 OBSERVES = "the session only observes; open it with control to write"
 CLOSE_TIMEOUT_S = 10.0
@@ -71,9 +67,7 @@ class Session:
         self._only_failures = client.only_failures
         self._clock = clock
         self._sending = port.witness.sending(client)
-        self._held = HeldLine(
-            client.name, self._perform, self._until_room, self._enqueue, port.write_progressed
-        )
+        self._held = HeldLine(client.name, self._until_room, self._enqueue, port.write_progressed)
         self._ledger = Ledger(port.scheduler.max_commands)
         self._own = OwnRealtime(self, port, clock)
         self.hearing = Hearing()
@@ -123,18 +117,25 @@ class Session:
 
     def operation(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
         """Run something on the line after the session's earlier bytes, before its later ones."""
-        if not self._may_operate(operation_id):
-            return
-        if len(self._held) >= MOST_HELD:
-            raise LimitError(f"more than {MOST_HELD} requests wait for the line")
-        self._held.append(Operation(operation_id, run))
-
-    async def operate_now(
-        self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]
-    ) -> None:
-        """Run something on the line at once, whatever is queued."""
         if self._may_operate(operation_id):
-            await self._perform(Operation(operation_id, run))
+            self._held.append(Operation(lambda: self._perform(operation_id, run)))
+
+    def operate_now(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
+        """Run something on the line at once, whatever is queued, before the session's later bytes.
+
+        Whoever reads the session's stream does not wait for it: a sick adapter may take 5 s.
+        """
+        if self._may_operate(operation_id):
+            done = self._port.run(self._perform(operation_id, run), "operation")
+            self._held.append(Operation(lambda: asyncio.wait([done])))
+
+    def flush(self, operation_id: int, run: Callable[[], OperationResult]) -> None:
+        """Empty buffers: what comes later is not meant, and nothing is waited for."""
+        if self._may_operate(operation_id):
+            try:
+                self.send(run())
+            except REFUSALS as error:
+                self.send(refusal(operation_id, error))
 
     def heartbeat(self, beat_id: int, round_trip_s: float, heard_id: int | None = None) -> None:
         """Answer a heartbeat; the round trip sizes the credit window."""
@@ -309,7 +310,8 @@ class Session:
         command = self._own.take_out(command)
         try:
             if self._held:
-                await self._until(lambda: len(self._held) < MOST_HELD)
+                most = self._port.scheduler.max_commands
+                await self._until(lambda: len(self._held.commands) < most)
             elif not self._port.scheduler.has_room(len(command.data)):
                 await self._until_room(len(command.data))
         except asyncio.CancelledError:  # the stream is gone, but the client knows it as accepted
@@ -358,20 +360,20 @@ class Session:
         self.send(CommandResult(command.id, outcome, message=why))
 
     def _may_operate(self, operation_id: int) -> bool:
+        if self._held.operations >= MOST_OPERATIONS:
+            raise LimitError(f"more than {MOST_OPERATIONS} requests wait for the line")
         if self._controls:
             return True
         self.send(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))
         return False
 
-    async def _perform(self, operation: Operation) -> None:
+    async def _perform(
+        self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]
+    ) -> None:
         try:
-            result = await operation.run()
-        except NotSupportedError as error:
-            outcome = OperationOutcome.NOT_SUPPORTED
-            result = OperationResult(operation.id, outcome, str(error))
-        except (DeviceError, InvalidArgumentError) as error:
-            result = OperationResult(operation.id, OperationOutcome.ERROR, str(error))
-        self.send(result)
+            self.send(await run())
+        except REFUSALS as error:
+            self.send(refusal(operation_id, error))
 
     async def _until_room(self, size: int) -> None:
         await self._until(lambda: self._port.scheduler.has_room(size))
