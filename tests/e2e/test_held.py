@@ -128,6 +128,29 @@ def test_what_is_written_to_an_idle_machine_during_a_cut_waits_for_a_person(
         until(lambda: events(used.bridge, "released"), "that it goes on is told")
 
 
+def test_a_resume_of_what_waits_is_confirmed_though_there_are_no_bytes_for_the_machine(
+    tmp_path: Path,
+) -> None:
+    with rig(tmp_path, profile="raw", link_timeout_s=LINK_TIMEOUT_S) as used:
+        program = open_port(used.vcom)
+        os.write(program, b"G0 X1\n")
+        told(program, b"ok")
+        resume = ["bridge", "stop", "--resume", "--target", used.service_target]
+        code, output = run(resume, tmp_path)
+        assert (code, "resume not confirmed" in output) == (1, True), "nothing waits"
+        used.proxy.refuse()
+        used.proxy.cut()
+        until(lambda: events(used.bridge, "lost"), "the link is lost")
+        os.write(program, b"G1 X10 F600\n")
+        passes(2)
+        used.proxy.heal()
+        until(lambda: events(used.bridge, "held"), "it is told that bytes wait")
+        code, output = run(resume, tmp_path)
+        assert code == 0, output
+        assert "what was held goes on" in output
+        until(lambda: b"G1 X10" in used.machine.received(), "it goes on")
+
+
 def test_a_program_that_is_done_needs_nobody_after_a_cut(tmp_path: Path) -> None:
     with rig(tmp_path, link_timeout_s=LINK_TIMEOUT_S) as used:
         program = open_port(used.vcom)

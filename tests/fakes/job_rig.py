@@ -93,11 +93,13 @@ class Rig:
 
 
 @contextmanager
-def rig(home: Path, **options: object) -> Iterator[Rig]:
+def rig(home: Path, profile: str = "grbl", **options: object) -> Iterator[Rig]:
     with simulated_machine(home) as machine:
         config = home / "serial.toml"
         table = "".join(f"{key} = {value}\n" for key, value in options.items())
-        config.write_text(f'[ports.laser]\nsource = "{machine.path}"\nprofile = "grbl"\n{table}')
+        config.write_text(
+            f'[ports.laser]\nsource = "{machine.path}"\nprofile = "{profile}"\n{table}'
+        )
         with (
             serial_service(home, "--config", str(config)) as (_, target),
             running_network(target) as network,

@@ -46,7 +46,8 @@ class StopClient(StopCalls, Protocol):
 async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str) -> str:
     """Stop the machine and return a line about it.
 
-    Raises UsbshareError where it is not confirmed, also where the service had nothing to send.
+    Raises UsbshareError where it is not confirmed, also where the service had nothing to send;
+    a resume that it confirms without bytes has let go on what waited.
     """
     report = await client.stop(port_id, action, reason)
     name = await _name_of(client, port_id)
@@ -54,7 +55,7 @@ async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str)
         f"{action.value} on {name}: {_what_was_done(action, report)}; {_times(report)}; "
         f"{_what_now(client, port_id, action, report)}"
     )
-    if not report.sent:
+    if not report.sent and action is not StopAction.RESUME:
         raise NotSupportedError(line)
     return line
 

@@ -112,7 +112,25 @@ async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> N
     assert f": {shown}" in await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")
 
 
-async def test_a_stop_that_sent_nothing_is_a_failure() -> None:
+async def test_a_resume_that_let_the_queue_go_on_is_confirmed_though_it_sent_nothing() -> None:
+    released = replace(REPORT, latched=False, sent=b"", fenced_commands=0)
+    line = await stopping.stop(Client(released), "laser", StopAction.RESUME, "")
+    assert line.startswith(
+        "resume on port 'laser': what was held goes on; the profile has no bytes to resume the "
+        "machine with; "
+    )
+
+
+@pytest.mark.parametrize(
+    "action", set(StopAction) - {StopAction.RESUME}, ids=lambda each: each.name
+)
+async def test_a_stop_that_sent_nothing_is_a_failure(action: StopAction) -> None:
+    nothing = Client(replace(REPORT, sent=b""))
+    with pytest.raises(NotSupportedError, match="SENT NOTHING"):
+        await stopping.stop(nothing, "laser", action, "")
+
+
+async def test_an_emergency_stop_that_sent_nothing_says_what_it_did() -> None:
     nothing = Client(replace(REPORT, sent=b""))
     with pytest.raises(NotSupportedError) as caught:
         await stopping.stop(nothing, "laser", StopAction.EMERGENCY_STOP, "")

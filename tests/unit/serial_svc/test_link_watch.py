@@ -119,6 +119,9 @@ async def test_a_resume_without_bytes_is_not_taken_for_every_stop() -> None:
     await lost(bench, client)
     await until(lambda: DOOR in bench.written)
     assert bench.port.held
+    with pytest.raises(NotSupportedError):
+        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert bench.port.held, "nothing was released, and nobody is told so"
     await bench.port.close()
 
 

@@ -172,7 +172,7 @@ class Profile:
     def stop_plan(self, action: StopAction) -> StopPlan:
         """Return what the stop sends; raises NotSupportedError where the profile has none."""
         plan = self.stops.get(action)
-        if plan is None:
+        if plan is None or (action is StopAction.RESUME and not plan.data):
             raise NotSupportedError(
                 f"profile '{self.name}' has no bytes for '{action.value}'; "
                 f"set them in the port's [ports.<id>.stop] table"
