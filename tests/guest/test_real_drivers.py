@@ -28,6 +28,7 @@ LIST = (
     f"env USBSHARE_HOME=/root/usbshare python3 -m usbshare.bridge list --target {TARGET}"
     " --timeout 60 --json"
 )
+GADGET = "0525:a4a7"  # g_serial with use_acm=1
 RATIO = r"RESULT cdc_acm_bytes_per_s_ratio_to_line ([\d.]+)"
 
 
@@ -51,9 +52,9 @@ def service(guest: Guest) -> Iterator[Guest]:
 
 
 def ports(guest: Guest) -> dict[str, str]:
-    """Return the state of each port by the path of its device."""
+    """Return the state of each port by the USB ids of its device."""
     listed = guest.run(f"{LIST} 2>/dev/null")
-    return {port["device"]: port["state"] for port in json.loads(listed)}
+    return {port["usb"]: port["state"] for port in json.loads(listed)}
 
 
 def test_a_cdc_acm_port_is_as_fast_as_with_a_plain_writer(guest: Guest) -> None:
@@ -63,11 +64,11 @@ def test_a_cdc_acm_port_is_as_fast_as_with_a_plain_writer(guest: Guest) -> None:
 
 
 def test_a_port_that_is_pulled_out_is_absent_or_gone(service: Guest) -> None:
-    service.until(lambda: "/dev/ttyACM0" in ports(service))
+    service.until(lambda: GADGET in ports(service))
     service.run("modprobe -r g_serial")
-    service.until(lambda: ports(service).get("/dev/ttyACM0", "absent") == "absent")
+    service.until(lambda: ports(service).get(GADGET, "absent") == "absent")
     service.run("modprobe g_serial use_acm=1")
-    service.until(lambda: ports(service).get("/dev/ttyACM0") == "available")
+    service.until(lambda: ports(service).get(GADGET) == "available")
 
 
 def test_the_service_ends_at_once_though_a_device_takes_nothing(service: Guest) -> None:
