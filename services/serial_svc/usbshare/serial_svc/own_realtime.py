@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from usbshare.common.errors import DeviceError, InvalidArgumentError
-from usbshare.common.program_runs import ProgramRuns
+from usbshare.common.profiles import Profile
+from usbshare.common.program_runs import ProgramRuns, Untouched, is_text
 from usbshare.serial_svc.client import Command
 
 if TYPE_CHECKING:
@@ -48,29 +50,42 @@ class OwnRealtime:
         if first_number:
             self._write_due(data, first_number)
         else:
-            self._hand_over(data)
+            self._hand_over(data, self._session)
 
     def in_stream(self, data: bytes, first_number: int = 0) -> None:
         """Do so for bytes of its stream: void without a device, of which the session is told."""
-        try:
+        with self._without_device():
             self.write(data, first_number)
-        except DeviceError:
-            if self._port.is_open:
-                raise
 
     def must_take_out(self, data: bytes) -> bool:
         """Return whether a command is for `take_out`; data of an upload passes as it is."""
         return self._runs.must_look(self._port.profile, data)
 
     def take_out(self, command: Command) -> Command:
-        """Write what overtakes a command of this epoch, and return the rest."""
-        profile = self._port.profile
-        if not self.must_take_out(command.data) or command.epoch != self._port.epoch:
+        """Write what overtakes a command, and return the rest.
+
+        One of an ended epoch is void but for its stops: a stop is carried out at any age. A reset
+        among them is nobody's of this epoch, which it ends, since it hits whatever has begun in it.
+        """
+        profile, data = self._port.profile, command.data
+        if command.epoch != self._port.epoch:
+            units = profile.pieces(self._overtakes(profile, data), 1)
+            stops = b"".join(unit for unit in units if profile.is_emergency(unit))
+            session = None if profile.resets(stops) else self._session
+            self._write_pieces(profile, stops, session)
             return command
-        split = self._runs.split(profile, command.data)
-        for piece in profile.pieces(split.realtime, LARGEST_REALTIME_BYTES):
-            self.in_stream(piece)
+        if not self.must_take_out(data):
+            return command
+        split = self._runs.split(profile, data)
+        self._write_pieces(profile, split.realtime, self._session)
         return command._replace(data=split.program)
+
+    def _overtakes(self, profile: Profile, data: bytes) -> bytes:
+        """Return all that overtakes in a command that will not be written: urgent lines too."""
+        if self.must_take_out(data):
+            return self._runs.split(profile, data).realtime
+        may_look = profile.urgent_lines and not isinstance(data, Untouched) and is_text(data)
+        return profile.split(data).realtime if may_look else b""
 
     def is_void(self, after_reset: int) -> bool:
         """Return whether bytes that were written after that reset were so before a later one.
@@ -92,7 +107,7 @@ class OwnRealtime:
         if not due:
             return
         try:
-            self._hand_over(b"".join(unit for _, unit in due))
+            self._hand_over(b"".join(unit for _, unit in due), self._session)
         except DeviceError:
             self._missed.update(number for number, _ in due)
             raise
@@ -111,7 +126,21 @@ class OwnRealtime:
         self._missed.remove(number)
         return self._port.profile.is_emergency(unit)
 
-    def _hand_over(self, data: bytes) -> None:
+    def _write_pieces(self, profile: Profile, data: bytes, session: Session | None) -> None:
+        with self._without_device():
+            for piece in profile.pieces(data, LARGEST_REALTIME_BYTES):
+                self._hand_over(piece, session)
+
+    def _hand_over(self, data: bytes, session: Session | None) -> None:
+        """Write bytes as those of that session, or as nobody's."""
         port, client = self._port, self._session.client
-        port.write_realtime(data, self._session, self._session.client.identity)
+        port.write_realtime(data, session, client.identity)
         port.witness.realtime(client.identity, client.peer, port.profile, data)
+
+    @contextmanager
+    def _without_device(self) -> Iterator[None]:
+        try:
+            yield
+        except DeviceError:
+            if self._port.is_open:
+                raise
