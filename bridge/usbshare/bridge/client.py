@@ -18,6 +18,7 @@ from usbshare.common.channel import ATTEMPT_S, Target, Trust, until_connected
 from usbshare.common.credit import Credit
 from usbshare.common.errors import ConnectionRefusedByPeerError
 from usbshare.common.rpc_errors import error_from_rpc
+from usbshare.rpc.stream_writes import write
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
@@ -52,7 +53,7 @@ class SessionStream:
 
     def write(self, message: Message) -> Coroutine[Any, Any, None]:
         """Return the writing of a message, which raises whatever gRPC does."""
-        return self._call.write(convert.request(message, self.taken_offset))
+        return write(self._call, convert.request(message, self.taken_offset))
 
     async def send(self, message: Message) -> None:
         """Send a message; raises EOFError when the stream has ended, `receive` says why."""
@@ -118,7 +119,7 @@ class SerialClient(StopClient):
             resume_offset=resume_offset,
         )
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # `receive` says why
-            await call.write(request)
+            await write(call, request)
         return stream
 
     async def get_port(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> RemotePort:

@@ -17,6 +17,7 @@ from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.other_service import name_other_service
 from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.tls import ClientBundle
+from usbshare.rpc.stream_writes import write
 
 CAMERA_PORT = 50052
 CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
@@ -45,7 +46,7 @@ class WatchStream:
     async def acknowledge(self, sequence: int) -> None:
         """Say that this frame has arrived; that the stream has ended, `receive` says."""
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
-            await self._call.write(convert.acknowledge(sequence))
+            await write(self._call, convert.acknowledge(sequence))
 
     def cancel(self) -> None:
         """End the stream at once."""
@@ -97,7 +98,7 @@ class CameraClient:
         """Begin a view; its first event is `OpenedEvent`, or an error says why not."""
         call: _Call = self._stub.Watch()
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # `receive` says why
-            await call.write(convert.open_request(camera_id, view, client_name))
+            await write(call, convert.open_request(camera_id, view, client_name))
         return WatchStream(call)
 
     async def host_report(

@@ -21,6 +21,7 @@ from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.rpc.stream_writes import write
 
 _log = logging.getLogger(__name__)
 _Call = grpc.aio.StreamStreamCall[pb.AnnounceRequest, pb.AnnounceResponse]
@@ -91,7 +92,7 @@ class Announcing:
         """Register or renew, then wait until there is something to tell; return our name."""
         self._news.clear()
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await call.write(self._request())
+            await write(call, self._request())
             response = await call.read()
         if not isinstance(response, pb.AnnounceResponse):
             raise asyncio.InvalidStateError

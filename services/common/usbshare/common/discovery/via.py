@@ -21,6 +21,7 @@ from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.rpc.stream_writes import write
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class ViaSource:
         channel = open_channel(self._target, self._bundle, keepalive=QUIET_KEEPALIVE)
         try:
             call = DiscoveryServiceStub(channel).Watch()
-            await call.write(pb.WatchRequest())
+            await write(call, pb.WatchRequest())
             while isinstance(response := await call.read(), pb.WatchResponse):
                 has_told = True
                 self._take(response)
