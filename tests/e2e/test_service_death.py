@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import serial
+
 from fakes.job_rig import Job, until
 from fakes.machine import Machine, simulated_machine
 from fakes.processes import Process, run, running, serial_service
@@ -64,6 +66,26 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
             code, output = run([*command, "?"], tmp_path)
             assert code == 0, output
             assert "<Idle" in output
+
+
+def test_a_machine_that_was_only_asked_is_left_alone_by_the_next_service(tmp_path: Path) -> None:
+    """The program never asks for the state (`?`), and has every answer."""
+    with simulated_machine(tmp_path) as machine:
+        options = configuration(tmp_path, machine)
+        with serial_service(tmp_path, *options) as (service, target):
+            bridge = ["bridge", "--target", target, "--vcom", str(tmp_path / "COM10"), "--json"]
+            with running(bridge, tmp_path) as client:
+                client.wait_for('"ready"')
+                with serial.Serial(str(tmp_path / "COM10"), 115200, timeout=60) as port:
+                    port.write(b"$I\n")
+                    assert port.read_until(b"ok\r\n").endswith(b"ok\r\n")
+                    until(lambda: not list((tmp_path / NOTES).iterdir()), "the machine to rest")
+                    service.process.kill()
+                    service.wait()
+        with serial_service(tmp_path, *options) as (service, target):
+            code, output = run(["bridge", "send", "--target", target, "G1 X1 F600"], tmp_path)
+            assert code == 0, output
+            assert "was at work" not in service.output
 
 
 def test_a_machine_that_rests_is_left_alone_by_the_next_service(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.clock import FakeClock
+from usbshare.common.profiles import AUTO, GRBL, MARLIN, RAW, Profile
 from usbshare.serial_svc.activity import LONGEST_REPORT_BYTES, SETTLED_S, Activity
 
 IDLE = b"<Idle|MPos:0.000,0.000,0.000|Bf:15,128|FS:0,0>\r\n"
@@ -26,14 +27,15 @@ class Machine:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.told: list[bool] = []
-        self.activity = Activity(self.told.append)
+        self.profile = GRBL
+        self.activity = Activity(self.told.append, profile=lambda: self.profile)
 
     @property
     def is_active(self) -> bool:
         return self.activity.is_active
 
-    def write(self) -> None:
-        self.activity.wrote(self.clock())
+    def write(self, data: bytes = b"G1 X1 F100\n") -> None:
+        self.activity.wrote(data, self.clock())
 
     def hear(self, data: bytes, *, nothing_waits: bool = True) -> None:
         self.activity.heard(data, self.clock(), nothing_waits=nothing_waits)
@@ -52,6 +54,105 @@ def working(machine: Machine) -> Machine:
     machine.write()
     machine.settle()
     return machine
+
+
+VERSION = b"[VER:1.1h.20190825:]\r\n[OPT:V,15,128]\r\nok\r\n"
+QUERIES = [
+    (GRBL, b"$I\n", VERSION),
+    (AUTO, b"$I\r\n", VERSION),
+    (GRBL, b"$$\n", b"$0=10\r\n$1=25\r\nok\r\n"),
+    (GRBL, b"$G\n", b"[GC:G0 G54 G17 G21 G90 G94 M5 M9 T0 F0 S0]\r\nok\r\n"),
+    (GRBL, b"$#\n", b"[G54:0.000,0.000,0.000]\r\nok\r\n"),
+    (GRBL, b"$N\n", b"$N0=\r\n$N1=\r\nok\r\n"),
+    (MARLIN, b"M115\n", b"FIRMWARE_NAME:Marlin 2.1.2\nCap:EEPROM:0\nok\n"),
+    (GRBL, b"$I\n$G\n", VERSION + b"[GC:G0]\r\nok\r\n"),
+]
+
+
+@pytest.mark.parametrize(("profile", "lines", "answer"), QUERIES)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_machine_that_was_only_asked_rests_once_it_has_answered(
+    machine: Machine, profile: Profile, lines: bytes, answer: bytes, size: int
+) -> None:
+    machine.profile = profile
+    for start in range(0, len(lines), size):
+        machine.write(lines[start : start + size])
+    assert machine.is_active
+    for start in range(0, len(answer) - 1, size):
+        machine.hear(answer[start : min(start + size, len(answer) - 1)])
+    assert machine.is_active, "its answer is not whole"
+    machine.hear(b"\n")
+    assert machine.told == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("profile", "lines", "answer"),
+    [
+        (RAW, b"$I\n", VERSION),
+        (GRBL, b"$I\n", b"ok\r\n"),
+        (GRBL, b"$I\n", b"error:8\r\n"),
+        (GRBL, b"$H\n", b"ok\r\n"),
+        (GRBL, b"$J=G91 X1 F100\n", b"ok\r\n"),
+        (GRBL, b"$N0=G1 X1\n", b"$N0=\r\nok\r\n"),
+        (GRBL, b"$X\n", b"[MSG:Caution: Unlocked]\r\nok\r\n"),
+        (GRBL, b"\n", b"ok\r\n"),
+        (GRBL, b"(comment)\n", b"ok\r\n"),
+        (GRBL, b"G1 X1\n$I\n", b"ok\r\n" + VERSION),
+        (GRBL, b"$I\nG1 X1\n", VERSION + b"ok\r\n"),
+        (GRBL, b"$I\nG1 X1", VERSION),
+        (GRBL, b"G1 X1($I\n", VERSION),
+        (GRBL, b"$I\n$I\n", VERSION),
+        (GRBL, b"$I\n", RUN + VERSION),
+        (GRBL, b"$I\n", VERSION + RUN),
+        (GRBL, b"(" + b" " * 600 + b"\n$I\n", VERSION),
+        (MARLIN, b"M105\n", b"ok T:20.0 /0.0\n"),
+        (MARLIN, b"G1 X1 M115\n", b"FIRMWARE_NAME:Marlin\nok\n"),
+    ],
+)
+def test_what_is_not_known_to_be_a_query_is_work(
+    machine: Machine, profile: Profile, lines: bytes, answer: bytes
+) -> None:
+    machine.profile = profile
+    machine.write(lines)
+    machine.hear(answer)
+    assert machine.is_active
+
+
+def test_a_query_makes_no_machine_at_work_rest(working: Machine) -> None:
+    working.write(b"$I\n")
+    working.hear(VERSION)
+    assert working.is_active
+
+
+def test_a_query_leaves_a_machine_that_was_at_work_when_the_service_died(machine: Machine) -> None:
+    machine.activity.works(machine.clock())
+    machine.write(b"$I\n")
+    machine.hear(VERSION)
+    assert machine.is_active
+
+
+def test_after_a_query_the_next_move_is_work(machine: Machine) -> None:
+    machine.write(b"$I\n")
+    machine.hear(VERSION)
+    machine.write()
+    machine.hear(b"ok\r\n" + VERSION)
+    assert machine.is_active
+    machine.settle()
+    machine.hear(IDLE)
+    machine.write(b"$I\n")
+    machine.hear(VERSION)
+    assert machine.told == [True, False, True, False, True, False]
+
+
+def test_a_line_that_was_begun_at_rest_is_no_query_when_it_ends(machine: Machine) -> None:
+    machine.write(b"G1 X1")
+    machine.settle()
+    machine.hear(IDLE)
+    machine.write(b"0 F100\n")
+    machine.hear(b"ok\r\n")
+    machine.write(b"$I\n")
+    machine.hear(VERSION)
+    assert machine.is_active
 
 
 def test_a_machine_that_got_nothing_is_not_at_work(machine: Machine) -> None:

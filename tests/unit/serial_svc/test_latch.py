@@ -101,7 +101,7 @@ async def test_the_latch_is_kept_after_the_byte(bench: Bench) -> None:
 
 async def test_a_stop_that_the_device_does_not_take_leaves_the_port_latched(bench: Bench) -> None:
     await bench.port.ensure_open()
-    bench.port.activity.wrote(time.monotonic())
+    bench.port.activity.works(time.monotonic())
     bench.device.capacity = 0
     with pytest.raises(DeviceError, match=r"takes no bytes.*; the port is latched"):
         await bench.stop()

@@ -247,7 +247,7 @@ async def test_what_was_held_goes_on_if_the_last_word_is_to_go_on(
     ways.write(b"G1 X1\n" * 20)
     while ways.send():
         await ways.arrive()
-    ways.port.activity.wrote(time.monotonic())
+    ways.port.activity.works(time.monotonic())
     ways.port.watch.lose("cut")
     await asyncio.sleep(0)
     assert ways.session.is_held

@@ -1,13 +1,17 @@
 """Whether a machine may be at work: program bytes were written since it was known to be idle.
 
 Only GRBL says that it is idle, in its status reports (github.com/gnea/grbl/wiki, Grbl v1.1
-Interface, real-time status reports). Any other firmware is at work from its first program byte on.
+Interface, real-time status reports). Any other firmware is at work from its first program byte on,
+unless all that it got are queries that it has answered.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+
+from usbshare.common.profiles import RAW, Profile
+from usbshare.serial_svc.stop.queries import Queries
 
 # A report that crossed with a command says nothing about it.
 SETTLED_S = 0.25
@@ -32,8 +36,11 @@ class Activity:
         self,
         on_change: Callable[[bool], None],
         on_report: Callable[[bytes, float], None] = lambda *_: None,
+        profile: Callable[[], Profile] = lambda: RAW,
     ) -> None:
         self.is_active = False
+        self._profile = profile
+        self._queries = Queries()
         self._on_change = on_change
         self._on_report = on_report
         self._written_at = _NEVER
@@ -41,14 +48,30 @@ class Activity:
         self._tail = b""
         self._tail_at = 0.0
 
-    def wrote(self, now: float) -> None:
+    def wrote(self, data: bytes, now: float) -> None:
         """Note program bytes that were handed to the device."""
+        self._queries.wrote(data, may_ask=self._profile().name != RAW.name)
+        self._wrote(now)
+
+    def works(self, now: float) -> None:
+        """Take the machine for one at work, whatever it was given."""
+        self._queries.works()
+        self._wrote(now)
+
+    def _wrote(self, now: float) -> None:
         self._written_at = now
         if not self.is_active:
             self._change(active=True)
 
     def heard(self, data: bytes, now: float, *, nothing_waits: bool) -> None:
-        """Look for GRBL's reports, split over chunks anyhow, also while not active."""
+        """Look for answers, and for GRBL's reports, split over chunks anyhow, also while idle."""
+        all_answered = self._queries.all_answered_by(data)
+        if self._profile().reports_state:
+            self._look_for_reports(data, now, nothing_waits)
+        if all_answered and nothing_waits and self.is_active and not self._queries.is_work:
+            self._change(active=False)
+
+    def _look_for_reports(self, data: bytes, now: float, nothing_waits: bool) -> None:
         if not self._tail and b"<" not in data:
             return
         text, end = self._tail + data, 0
@@ -62,6 +85,7 @@ class Activity:
         """Note that the machine was stopped, or is gone."""
         self._written_at = _NEVER
         self._most_free_bytes = 0
+        self._queries.rests()
         if self.is_active:
             self._change(active=False)
 
@@ -69,6 +93,8 @@ class Activity:
         """Take a report whose first byte came at `begun_at`."""
         state = report[1]
         self._on_report(state + (report[2] or b""), begun_at)
+        if state in _AT_WORK:
+            self._queries.works()
         # In a dwell (G4) GRBL says Idle, though lines wait in its receive buffer.
         is_at_rest = (self._is_empty(report[0]) and state in _AT_REST) or state in _ALARMED
         is_settled = begun_at - self._written_at >= SETTLED_S and nothing_waits
@@ -96,4 +122,6 @@ class Activity:
 
     def _change(self, *, active: bool) -> None:
         self.is_active = active
+        if not active:
+            self._queries.rests()
         self._on_change(active)

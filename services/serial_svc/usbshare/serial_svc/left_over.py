@@ -64,6 +64,6 @@ class LeftOver:
         port.firmware.was(profile)
         # Past every epoch of the service that died: what its sessions were sending is void.
         port.latch.advance()
-        port.activity.wrote(self._clock())
+        port.activity.works(self._clock())
         acting = port.watch.act(_WHY, is_at_work=True)
         port.watch.lost_job.begin(WHO, _WHY, resets=acting is not None)

@@ -79,7 +79,8 @@ class SerialPort:
         self.left_over = LeftOver(self, active_ports, clock)
         self.pacer = Pacer(config.settings.bytes_per_s)
         self.watch = LinkWatch(self, clock)
-        self.activity = Activity(self.watch.machine_works, self.watch.machine_reported)
+        works, reported = self.watch.machine_works, self.watch.machine_reported
+        self.activity = Activity(works, reported, lambda: self.profile)
         wrote, stalled_s = self.activity.wrote, config.write_timeout_s
         self._writer = PortWriter(
             self.scheduler, self.pacer, self.counters, clock, self, wrote, stalled_s
@@ -338,8 +339,7 @@ class SerialPort:
         """Pass bytes from the device to every session."""
         self.firmware.heard(data)
         self._intake.receive(data)
-        if self.profile.reports_state:
-            self.activity.heard(data, self._clock(), nothing_waits=not self.scheduler.commands)
+        self.activity.heard(data, self._clock(), nothing_waits=not self.scheduler.commands)
         control = self.attendance.control
         if control is not None and control.outbox.is_full:
             self.hold_back.hold(self.device)

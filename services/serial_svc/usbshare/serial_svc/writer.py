@@ -49,7 +49,7 @@ class PortWriter:
         counters: PortCounters,
         clock: Callable[[], float],
         listener: WriterListener,
-        on_program: Callable[[float], None] = lambda _: None,
+        on_program: Callable[[bytes, float], None] = lambda *_: None,
         write_timeout_s: float = 0.0,
     ) -> None:
         self._scheduler = scheduler
@@ -127,7 +127,7 @@ class PortWriter:
         if self._pacer.allowance(now, self._unsent(device), size) < size:
             return 0
         taken = self._hand_over(device, data, now)
-        self._on_program(now)
+        self._on_program(data[:taken], now)
         if taken == size:
             self._counters.wrote_through()
         return taken
@@ -201,7 +201,7 @@ class PortWriter:
         taken = self._hand_over(device, data, now)
         if taken == 0:
             return
-        self._on_program(now)
+        self._on_program(data[:taken], now)
         for whole in self._scheduler.written(taken, now):
             self._count(whole, now)
         self._listener.write_progressed()
