@@ -77,12 +77,11 @@ def test_bridges_that_come_and_go_never_reset_it(shared: Shared) -> None:
     for number in range(TIMES):
         process = Process(bridge(shared), environment(shared.home))
         process.wait_for("ready: open")
-        if number and number % 3 == 0:  # a killed bridge's job is lost, which needs a person
+        if number and number % 3 == 0:  # killed within a second of an answer: a lost job
             code, output = run(
                 ["bridge", "stop", "--rearm", "--target", shared.target], shared.home
             )
-            assert code == 0, output
-            assert "takes programs again" in output
+            assert code == 0, output  # "is not latched" where it took longer
         with serial.Serial(vcom(shared), 115200, timeout=DEADLINE_S) as port:
             ask(port)
         how = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[number % 3]
