@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -54,6 +55,8 @@ class FakeFinder:
     catalogue: Catalogue = field(default_factory=lambda: Catalogue(time.monotonic))
     entered: int = 0
     left: int = 0
+    leaving: int = 0
+    may_leave: asyncio.Event | None = None
 
     async def __aenter__(self) -> Self:
         self.entered += 1
@@ -65,6 +68,9 @@ class FakeFinder:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.leaving += 1
+        if self.may_leave is not None:
+            await self.may_leave.wait()
         self.left += 1
 
     def tell(self, told: Instance, source: Source = Source.MDNS, key: str = "") -> None:

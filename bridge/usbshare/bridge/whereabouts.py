@@ -58,15 +58,14 @@ class Whereabouts:
         self._clock = clock
         self._lost_at: float | None = None
         self._following: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._seen: frozenset[object] = frozenset()
 
     def link_is(self, *, up: bool) -> None:
         """Learn about once a second whether the link stands."""
         if up:
             self._lost_at = None
-            if self._following is not None:
-                self._following.cancel()
-                self._following = None
+            self._end_following()
         elif self._lost_at is None:
             self._lost_at = self._clock()
         elif self._following is None and self._clock() - self._lost_at >= PATIENCE_S:
@@ -74,9 +73,15 @@ class Whereabouts:
 
     async def close(self) -> None:
         """Look no longer."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        self._end_following()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _end_following(self) -> None:
+        following, self._following = self._following, None
+        if following is not None:
+            self._ending.add(following)
+            following.add_done_callback(self._ending.discard)
+            following.cancel()
 
     async def _follow(self) -> None:
         self._seen = frozenset()

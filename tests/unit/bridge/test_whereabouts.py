@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -71,6 +72,19 @@ async def test_a_link_that_is_back_soon_needs_no_help(rig: Rig) -> None:
     rig.clock.advance(PATIENCE_S)
     rig.whereabouts.link_is(up=False)
     assert rig.finder.entered == 0
+
+
+async def test_a_search_that_ends_slowly_is_waited_for_at_the_end(made: Rig) -> None:
+    await made.lose()
+    may_leave = asyncio.Event()
+    made.finder.may_leave = may_leave
+    made.whereabouts.link_is(up=True)
+    closing = asyncio.create_task(made.whereabouts.close())
+    await until(lambda: made.finder.leaving)
+    assert not closing.done()
+    may_leave.set()
+    await closing
+    assert made.finder.left == 1
 
 
 async def test_the_search_ends_when_the_link_stands(rig: Rig) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fakes.device import FakeDevice
+from fakes.port_bench import Bench as PortBench
 from fakes.serial_device import SerialDevice
 from fakes.waiting import until
 from usbshare.common.errors import DeviceAbsentError, DeviceError
 from usbshare.common.line import DeviceListener, LineSettings
-from usbshare.serial_svc import device_keeper
+from usbshare.serial_svc import device_keeper, port
 from usbshare.serial_svc.client import Client, Mode
 from usbshare.serial_svc.description import PortState, UsbIdentity
-from usbshare.serial_svc.events import PortChanged
+from usbshare.serial_svc.events import OperationResult, PortChanged
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig
 from usbshare.serial_svc.quarantine import withdraw
@@ -176,6 +178,71 @@ async def test_an_opening_that_is_cancelled_closes_what_it_opened(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs ptys")
+def own_tasks() -> list[str]:
+    current = asyncio.current_task()
+    return [task.get_name() for task in asyncio.all_tasks() if task is not current]
+
+
+async def looks_for_its_device(bench: PortBench) -> None:
+    await bench.open()
+    bench.device.vanish()
+
+
+async def waits_for_a_lost_jobs_machine(bench: PortBench) -> None:
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.port.watch.lose("cut")
+    client.session.end("cut")
+
+
+async def waits_for_what_a_session_asked(bench: PortBench) -> None:
+    session = (await bench.open()).session
+
+    async def never() -> OperationResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    session.operation(1, never)
+    session.operate_now(2, never)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [looks_for_its_device, waits_for_a_lost_jobs_machine, waits_for_what_a_session_asked],
+)
+async def test_nothing_that_a_port_began_outlives_it(
+    begin: Callable[[PortBench], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "CLOSE_TIMEOUT_S", 0.05)
+    bench = PortBench()
+    await begin(bench)
+    await asyncio.sleep(0)
+    assert own_tasks()
+    await bench.port.close()
+    assert not own_tasks()
+
+
+async def test_a_device_that_is_being_opened_when_its_port_ends_is_closed() -> None:
+    bench, may_open = Bench(), asyncio.Event()
+    opening = SlowDevice.open
+
+    async def open_late(device: SlowDevice, listener: DeviceListener) -> None:
+        await may_open.wait()
+        await opening(device, listener)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SlowDevice, "open", open_late)
+        asked = asyncio.create_task(bench.port.ensure_open())
+        await asyncio.sleep(0)
+        await bench.port.close()
+        may_open.set()
+        bench.made[0].may_close.set()
+        with pytest.raises(DeviceError, match="closed meanwhile"):
+            await asked
+    assert bench.made[0].is_closed
+    assert not bench.port.is_open
+
+
 async def test_quarantine_leaves_no_descriptor_on_a_real_device(tmp_path: Path) -> None:
     with SerialDevice(tmp_path / "laser") as laser:
         path = str(laser.link.readlink())

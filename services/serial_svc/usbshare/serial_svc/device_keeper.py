@@ -85,7 +85,7 @@ class DeviceKeeper:
         self.state, self.reason = PortState.ABSENT, reason
         self._let_go(device)
         if not self._closed:
-            self._reopening = asyncio.create_task(self._reopen(), name=f"reopen {self._port_id}")
+            self._reopening = self.run(self._reopen(), "reopen")
         return True
 
     def noticed(self, *, present: bool, why_not: str = "not plugged in") -> bool:
@@ -101,21 +101,25 @@ class DeviceKeeper:
 
     async def finish_running(self, timeout_s: float) -> None:
         """Wait until what was begun with `run` has ended, that long at most."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=timeout_s)
+        if running := self._background - {self._reopening}:
+            await asyncio.wait(running, timeout=timeout_s)
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Close the device for good; a driver that takes longer goes on by itself."""
+        """Close the device for good, and end what was begun with `run`.
+
+        A driver that takes longer goes on by itself.
+        """
         self._closed = True
-        for task in (*self._background, self._reopening):
-            if task is not None:
-                task.cancel()
+        for task in self._background:
+            task.cancel()
         device, self.device = self.device, None
         self._stop_listening()
         if device is not None:
             self._let_go(device)
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=timeout_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while left := self._background | self._closing:
+                    await asyncio.wait(left)
         if self._closing:
             log.warning("port '%s': the driver still closes the device", self._port_id)
 
@@ -154,6 +158,8 @@ class DeviceKeeper:
                 await device.configure(self._listener.settings)
             if ear.lost_reason:
                 raise DeviceError(ear.lost_reason)
+            if self._closed:
+                raise DeviceError("the port was closed meanwhile")
         except BaseException:
             self._stop_listening()
             await asyncio.shield(self._let_go(device))

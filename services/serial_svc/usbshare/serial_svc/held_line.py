@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from usbshare.serial_svc.client import Command
 
@@ -18,16 +19,16 @@ class Operation:
 
 
 class HeldLine:
-    """Operations and the commands behind them, carried out in order by a task of its own."""
+    """Operations and the commands behind them, carried out in order by a task of their port."""
 
     def __init__(
         self,
-        name: str,
+        run: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         until_room: Callable[[int], Awaitable[None]],
         enqueue: Callable[[Command], None],
         on_empty: Callable[[], None],
     ) -> None:
-        self._name = name
+        self._begin = run
         self._until_room = until_room
         self._enqueue = enqueue
         self._on_empty = on_empty
@@ -51,7 +52,7 @@ class HeldLine:
         """Add something that comes after all that is here."""
         self.items.append(item)
         if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._run(), name=f"held {self._name}")
+            self._runner = self._begin(self._run(), "held")
 
     def drop_commands(self) -> list[Command]:
         """Drop the commands and return them; operations stay."""

@@ -67,7 +67,7 @@ class Session:
         self._only_failures = client.only_failures
         self._clock = clock
         self._sending = port.witness.sending(client)
-        self._held = HeldLine(client.name, self._until_room, self._enqueue, port.write_progressed)
+        self._held = HeldLine(port.run, self._until_room, self._enqueue, port.write_progressed)
         self._ledger = Ledger(port.scheduler.max_commands)
         self._own = OwnRealtime(self, port, clock)
         self.hearing = Hearing()
