@@ -223,6 +223,7 @@ def test_a_restarted_service_knows_of_the_job_that_it_left_held(tmp_path: Path) 
         before = len(machine.received())
         with serial_service(tmp_path, *options) as (service, target):
             service.wait_for("reset the machine of a lost job")
+            until(lambda: RESET in machine.received()[before:], "the machine, too, has seen it")
             assert machine.received()[before:].replace(b"?", b"") == DOOR + RESET
             latch = listed(tmp_path, target)["latch"]
             assert latch["cause"] == "job lost"

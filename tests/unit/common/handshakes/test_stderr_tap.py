@@ -55,6 +55,29 @@ def test_all_that_was_written_before_the_end_is_read() -> None:
     assert ended.stderr.split() == [str(number) for number in range(2000)]
 
 
+def test_a_line_of_the_log_that_is_just_being_written_at_the_end_is_written() -> None:
+    """A thread that waits for its turn, on a busy machine, must find its descriptor open."""
+    ended = run("""
+        import threading
+        from usbshare.base.log_writer import LogWriter
+        may_write, writes = threading.Event(), threading.Event()
+        class Slow(logging.Formatter):
+            def format(self, record):
+                writes.set()
+                may_write.wait(30)
+                return super().format(record)
+        handler = LogWriter(sys.stderr)
+        handler.setFormatter(Slow())
+        logging.basicConfig(level="INFO", handlers=[handler])
+        with tapped_stderr(read):
+            logging.info("stopped")
+            writes.wait(30)
+        may_write.set()
+    """)
+    assert ended.returncode == 0
+    assert ended.stderr == "stopped\n"
+
+
 def test_a_child_that_lives_on_does_not_hold_up_the_end() -> None:
     ended = run("""
         with tapped_stderr(read):

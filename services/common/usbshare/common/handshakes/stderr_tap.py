@@ -25,7 +25,8 @@ def tapped_stderr(read: Callable[[bytes, Callable[[bytes], None]], None]) -> Ite
     """Call `read(chunk, pass_on)`, in a thread of its own, with all that is written to fd 2.
 
     Python's own stderr, its log and its last words in a crash go to the real one directly. At the
-    end everything written before has been read.
+    end everything written before has been read, and what was logged before is written, unless the
+    real one takes nothing for a second.
     """
     real = os.dup(2)
     incoming, outgoing = os.pipe()
@@ -44,7 +45,8 @@ def tapped_stderr(read: Callable[[bytes, Callable[[bytes], None]], None]) -> Ite
             # A child may hold the pipe open: its end would never come.
             _write_in_time(outgoing, end)
             thread.join(_JOIN_TIMEOUT_S)
-    if not thread.is_alive():  # else nobody reads the real stderr, and the process is at its end
+    # Else nobody reads the real stderr, and the process is at its end.
+    if not thread.is_alive() and _log_is_written():
         for descriptor in (incoming, outgoing, real):
             os.close(descriptor)
 
@@ -101,6 +103,14 @@ def _move_log(before: TextIO, after: TextIO) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, (logging.StreamHandler, LogWriter)) and handler.stream is before:
             handler.setStream(after)
+
+
+def _log_is_written() -> bool:
+    """Wait for the log's threads, which may be in the midst of writing to the descriptor."""
+    writers = [each for each in logging.getLogger().handlers if isinstance(each, LogWriter)]
+    for writer in writers:
+        writer.flush()
+    return not any(writer.lines.is_behind for writer in writers)
 
 
 def _never_block(pipe: int) -> None:
