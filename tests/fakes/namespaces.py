@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import pytest
 
-IP = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin") or ""
+_PATH = f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin"
+IP = shutil.which("ip", path=_PATH) or ""
+TC = shutil.which("tc", path=_PATH) or ""  # of the same package
 COMMAND_TIMEOUT_S = 30.0
-_NOBODY = "02:00:00:00:00:ff"
 
 
 class NamespaceError(Exception):
@@ -54,29 +55,37 @@ class Wire:
         """Take it up again."""
         _ip("-n", (end or self.client).name, "link", "set", (end or self.client).interface, "up")
 
-    def drop_packets(self, end: Namespace | None = None) -> str:
-        """Drop silently what an end sends (both ends'), links stay up; returns by which means."""
-        ends = [end] if end else [self.host, self.client]
-        return [self._drop(each) for each in ends][-1]
+    def drop_packets(self, end: Namespace | None = None) -> None:
+        """Drop silently what an end sends (both ends'), of whatever protocol; links stay up.
+
+        Its hardware address stays known, as behind a firewall.
+        """
+        for each in [end] if end else [self.host, self.client]:
+            self._keep_address_known(each)
+            queue = ["-n", each.name, "qdisc"]
+            of_it = ["dev", each.interface, "root"]
+            # A queue for 0 packets (tc-pfifo(8)) needs no module and no packet filter.
+            _run([TC, *queue, "add", *of_it, "pfifo", "limit", "0"])
+            self._undo.callback(_run, [TC, *queue, "del", *of_it])
+
+    def _keep_address_known(self, end: Namespace) -> None:
+        other = self.host if end is self.client else self.client
+        entry = [
+            "-n",
+            other.name,
+            "neigh",
+            "replace",
+            end.address,
+            "dev",
+            other.interface,
+            "lladdr",
+        ]
+        _ip(*entry, end.hardware_address, "nud", "permanent")
+        self._undo.callback(_ip, *entry, end.hardware_address, "nud", "reachable")
 
     def heal(self) -> None:
         """Undo `drop_packets`."""
         self._undo.close()
-
-    def _drop(self, end: Namespace) -> str:
-        for means, begin, undo in _filters(end):
-            if shutil.which(begin[0]) and _succeeds(end.command(begin)):
-                self._undo.callback(_run, end.command(undo))
-                return means
-        return self._drop_by_wrong_neighbour(end)
-
-    def _drop_by_wrong_neighbour(self, end: Namespace) -> str:
-        """Send to a hardware address that nobody has: no packet filter is needed for that."""
-        other = self.host if end is self.client else self.client
-        entry = ["-n", end.name, "neigh", "replace", other.address, "dev", end.interface, "lladdr"]
-        _ip(*entry, _NOBODY, "nud", "permanent")
-        self._undo.callback(_ip, *entry, other.hardware_address, "nud", "reachable")
-        return "a wrong hardware address"
 
 
 @contextmanager
@@ -125,16 +134,6 @@ def _make(exits: ExitStack, host: Namespace, client: Namespace) -> None:
         _ip(*of_it, "address", "add", f"{each.address}/30", "dev", each.interface)
         for name in ("lo", each.interface):
             _ip(*of_it, "link", "set", name, "up")
-
-
-def _filters(end: Namespace) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield the packet filters there may be: its name, what begins it, what undoes it."""
-    rule = ["OUTPUT", "-o", end.interface, "-j", "DROP"]
-    yield "iptables", ["iptables", "-A", *rule], ["iptables", "-D", *rule]
-    chain = "table inet fault { chain sent { type filter hook output priority 0; policy drop; }; }"
-    yield "nft", ["nft", chain], ["nft", "delete", "table", "inet", "fault"]
-    netem = ["dev", end.interface, "root", "netem", "loss", "100%"]
-    yield "tc netem", ["tc", "qdisc", "add", *netem], ["tc", "qdisc", "del", *netem[:3]]
 
 
 _ip = ip_command
