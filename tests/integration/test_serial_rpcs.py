@@ -7,7 +7,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,37 @@ async def test_a_command_is_answered_by_machine_and_service(served: Served) -> N
     await event(call, "closed")
     assert await call.read() is grpc.aio.EOF
     assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_goodbye_that_its_device_delays_leaves_beats_and_stops_alone(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = served.registry.get("laser")
+    port.config = replace(port.config, link_timeout_s=0.5)
+    call, hello = await opened(served)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    write, written, takes = SimDevice.write, bytearray(), asyncio.Event()
+
+    def stuck(device: SimDevice, data: bytes) -> int:
+        taken = write(device, data) if takes.is_set() or data == b"!" else 0
+        written.extend(data[:taken])
+        return taken
+
+    monkeypatch.setattr(SimDevice, "write", stuck)
+    await call.write(command(b"G1 X1 F100\n", epoch=hello.port.epoch))
+    await call.write(pb.SessionRequest(close=pb.Close()))
+    for number in range(1, 11):
+        await call.write(pb.SessionRequest(heartbeat=pb.Heartbeat(id=number)))
+        await event(call, "heartbeat", lambda r, id_=number: r.heartbeat.id == id_)  # type: ignore[misc]
+        await asyncio.sleep(0.1)
+    assert port.counters.lost_sessions == 0
+    await call.write(pb.SessionRequest(realtime=pb.Realtime(data=b"!")))
+    await until(lambda: written == b"!")
+    takes.set()
+    port.writable()
+    await event(call, "closed")
+    assert written.startswith(b"!G1 X1 F100\n")
+    assert port.counters.lost_sessions == 0
 
 
 async def test_auto_recognises_the_firmware_and_says_so(served: Served) -> None:

@@ -251,27 +251,55 @@ async def _read(
     context: Context,
     attachment: Attachment,
 ) -> bool:
-    """Handle requests until the stream ends; True when the client said goodbye."""
+    """Handle requests until the stream ends, or a goodbye has been carried out: then True."""
     desk = _Desk(session, port)
     if first.open.HasField("settings"):
         desk.configure(pb.Configure(settings=first.open.settings))
     while (request := await context.read()) is not grpc.aio.EOF:
         if attachment.ended.done():  # what comes now has been asked for on another stream
             return False
-        session.last_heard = time.monotonic()
-        if request.HasField("received_offset"):
-            session.outbox.acknowledged(request.received_offset)
-            port.watch.acknowledged(session, request.received_offset)
-        kind = request.WhichOneof("message")
+        kind = _heard(session, port, request)
         if kind == "command":  # what comes most, and must not wait
             await session.command(convert.command(request.command))
             continue
         if kind == "close":
-            await session.close()
+            await _close(session, _read_on(session, port, context, desk))
             return True
         if kind is not None:
             desk.handle(kind, request)
     return False
+
+
+async def _close(session: Session, reading_on: Coroutine[Any, Any, None]) -> None:
+    """End a session after what is queued, while its client still shows that it lives."""
+    closing = asyncio.create_task(session.close(), name=f"close {session.client.name}")
+    reading = asyncio.create_task(reading_on, name=f"read on {session.client.name}")
+    try:
+        await asyncio.wait((closing, reading), return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            reading.result()
+        await closing
+    finally:
+        closing.cancel()
+        reading.cancel()
+        await asyncio.gather(closing, reading, return_exceptions=True)
+
+
+async def _read_on(session: Session, port: SerialPort, context: Context, desk: _Desk) -> None:
+    """Handle what may follow a goodbye: signs of life and real-time bytes."""
+    while (request := await context.read()) is not grpc.aio.EOF:
+        kind = _heard(session, port, request)
+        if kind in ("heartbeat", "realtime"):
+            desk.handle(kind, request)
+
+
+def _heard(session: Session, port: SerialPort, request: pb.SessionRequest) -> str | None:
+    """Note that the client lives and what it has; returns what it sends."""
+    session.last_heard = time.monotonic()
+    if request.HasField("received_offset"):
+        session.outbox.acknowledged(request.received_offset)
+        port.watch.acknowledged(session, request.received_offset)
+    return request.WhichOneof("message")
 
 
 class _Desk:
