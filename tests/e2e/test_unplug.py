@@ -66,10 +66,12 @@ def unplug_often(home: Path, times: int) -> None:
                 before = cycle_often(
                     device, vcom, bridge, times, lambda: take(service, bridge), rearm
                 )
+                port = reopened(vcom, b"(last)\n")  # as when the first were counted
                 after = tuple(
                     settled_footprint(process, first.descriptors)
                     for process, first in zip((service, bridge), before, strict=True)
                 )
+                os.close(port)
     for name, first, last in zip(("service", "bridge"), before, after, strict=True):
         print(f"{name} after {WARM_UP} and {times} cycles: {first}, {last}")
         assert last.descriptors <= first.descriptors
