@@ -634,6 +634,32 @@ async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nob
         await dropped
 
 
+@pytest.mark.parametrize("maker", MAKERS)
+async def test_a_stop_goes_out_while_an_adapter_takes_its_time_with_modem_lines(
+    maker: Callable[[str, LineSettings], Device], far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def set_late(*_: object, **__: object) -> None:
+        begun.set()
+        assert may_end.wait(DEADLINE_S)
+
+    lines = ModemLines(False, False, False, False, dtr=True, rts=True)
+    monkeypatch.setattr(posix_open, "read_modem_lines", lambda _: lines)
+    monkeypatch.setattr(posix_control, "read_modem_lines", lambda _: lines)
+    monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
+    monkeypatch.setattr(threaded_device, "set_port_lines", set_late)
+    async with opened(maker(far.path, SETTINGS), Listener()) as device:
+        device.set_lines(dtr=True)
+        await until(begun.is_set)
+        device.discard_output()
+        device.write(b"\x18")
+        await until(lambda: far.take().endswith(b"\x18"))
+        device.discard_input()
+        may_end.set()
+    await until(lambda: not own_threads())
+
+
 async def test_a_close_that_waits_for_output_holds_up_nobody(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:

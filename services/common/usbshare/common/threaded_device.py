@@ -47,7 +47,8 @@ _P = ParamSpec("_P")
 class ThreadedDevice:
     """Device over `serial.serial_for_url`, or over a function that finds the URL at each `open`.
 
-    One thread reads, one writes, one does what may block (settings, lines, purges), in order.
+    One thread reads, one writes, one does what may block (settings, lines), in order, and one
+    purges, since what a stop sends waits for that.
     `set_lines` and `set_break` are handed to that thread: they take effect soon after they return.
     """
 
@@ -132,7 +133,7 @@ class ThreadedDevice:
         """Throw away what was handed over and has not left; what is written next goes out first."""
         opened = self._require_open()
         opened.writer.discard()
-        self._submit(opened.writer.purge)
+        self._submit(opened.purging, opened.writer.purge)
 
     def discard_input(self) -> None:
         """Throw away what was received and not delivered."""
@@ -141,7 +142,7 @@ class ThreadedDevice:
         if self._held:
             self._held = b""
             opened.reader.taken()
-        self._submit(opened.reader.purge)
+        self._submit(opened.purging, opened.reader.purge)
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change all settings in one step, return what took effect; raises InvalidArgumentError."""
@@ -184,11 +185,13 @@ class ThreadedDevice:
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Set output lines; None leaves one alone."""
-        return self._submit(set_port_lines, self._url, self._require_open().port, dtr, rts)
+        opened = self._require_open()
+        return self._submit(opened.control, set_port_lines, self._url, opened.port, dtr, rts)
 
     def set_break(self, *, on: bool) -> Awaitable[None]:
         """Start or end a break condition."""
-        return self._submit(set_port_break, self._url, self._require_open().port, on)
+        opened = self._require_open()
+        return self._submit(opened.control, set_port_break, self._url, opened.port, on)
 
     async def close(self) -> None:
         """Close the port and end its threads; bounded, but a hanging driver keeps a thread."""
@@ -216,7 +219,7 @@ class ThreadedDevice:
     def _start(self, port: serial.Serial, control: OwnThread) -> None:
         reader = SerialReader(port, self._deliver_soon, self._lose_soon)
         writer = SerialWriter(port, self._writable_soon, self._lose_soon)
-        self._open = _OpenPort(port, control, reader, writer)
+        self._open = _OpenPort(port, control, OwnThread("usbshare-purging"), reader, writer)
         reader.start()
         writer.start()
         if are_known(self._lines):
@@ -285,6 +288,7 @@ class ThreadedDevice:
             self._poll.cancel()
             self._poll = None
         opened.control.close()
+        opened.purging.close()
         self._ending = begin(opened.finish)
         self._ending.add_done_callback(lambda _: self._ended(lost_because))
 
@@ -299,9 +303,9 @@ class ThreadedDevice:
         return self._open
 
     def _submit(
-        self, call: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs
+        self, thread: OwnThread, call: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs
     ) -> asyncio.Future[None]:
-        submitted = self._require_open().control.submit(call, *args, **kwargs)
+        submitted = thread.submit(call, *args, **kwargs)
         submitted.add_done_callback(_log_failure)
         return outcome_of(submitted, self._url)
 
@@ -315,6 +319,7 @@ class ThreadedDevice:
 class _OpenPort:
     port: serial.Serial
     control: OwnThread
+    purging: OwnThread
     reader: SerialReader
     writer: SerialWriter
 
