@@ -5,6 +5,7 @@ set -u
 python=$1 workers=$2
 fast="not slow and not hardware"
 status=0
+rm -f .pytest_cache/v/cache/lastfailed
 "$python" -m pytest -n "$workers" --dist loadfile -m "$fast and not alone" || status=$?
 if [ "$status" = 1 ]; then
   echo "run.sh: what failed beside other tests runs again, alone"

@@ -122,7 +122,9 @@ async def test_a_resume_that_let_the_queue_go_on_is_confirmed_though_it_sent_not
 
 
 @pytest.mark.parametrize(
-    "action", set(StopAction) - {StopAction.RESUME}, ids=lambda each: each.name
+    "action",
+    [each for each in StopAction if each is not StopAction.RESUME],
+    ids=lambda each: each.name,
 )
 async def test_a_stop_that_sent_nothing_is_a_failure(action: StopAction) -> None:
     nothing = Client(replace(REPORT, sent=b""))
