@@ -60,6 +60,15 @@ def says(data: bytes, *, hangs_up: bool = False, resets: bool = False) -> Attack
     return attack
 
 
+def often(attack: Attack, times: int = 20) -> Attack:
+    """Return a program that does it again and again: a reset may overtake its own connection."""
+
+    def attack_often(victim: Victim) -> bytes:
+        return b"".join(attack(victim) for _ in range(times))
+
+    return attack_often
+
+
 def drips(data: bytes, pause_s: float) -> Attack:
     """Return a program that sends a byte at a time, until it is hung up on."""
 

@@ -29,6 +29,7 @@ from fakes.attackers import (
     drips,
     half_open,
     is_hung_up,
+    often,
     s_client,
     says,
 )
@@ -305,7 +306,7 @@ BAD_HANDSHAKES: dict[str, tuple[Attack, str]] = {
         "lost .* it left before the handshake was done",
     ),
     "half a hello, then a reset": (
-        says(HALF_A_HELLO, resets=True),
+        often(says(HALF_A_HELLO, resets=True)),
         "lost .* it left before the handshake was done",
     ),
     "nothing at all": (says(b""), "did not finish its handshake in time"),

@@ -178,9 +178,8 @@ async def test_an_opening_that_is_cancelled_closes_what_it_opened(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs ptys")
-def own_tasks() -> list[str]:
-    current = asyncio.current_task()
-    return [task.get_name() for task in asyncio.all_tasks() if task is not current]
+def tasks_beside(others: set[asyncio.Task[object]]) -> list[str]:
+    return [task.get_name() for task in asyncio.all_tasks() - others]
 
 
 async def looks_for_its_device(bench: PortBench) -> None:
@@ -214,12 +213,13 @@ async def test_nothing_that_a_port_began_outlives_it(
     begin: Callable[[PortBench], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(port, "CLOSE_TIMEOUT_S", 0.05)
+    others = asyncio.all_tasks()
     bench = PortBench()
     await begin(bench)
     await asyncio.sleep(0)
-    assert own_tasks()
+    assert tasks_beside(others)
     await bench.port.close()
-    assert not own_tasks()
+    assert not tasks_beside(others)
 
 
 async def test_a_device_that_is_being_opened_when_its_port_ends_is_closed() -> None:
