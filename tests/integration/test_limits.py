@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from fakes.forged import Forge
 from fakes.processes import serial_service
 from fakes.waiting import until
 from usbshare.common.channel import Target, open_channel, parse_target
+from usbshare.common.limits import BURST_S, URGENT_PER_S
 from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle
+from usbshare.rpc.stream_writes import write
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
 TIMEOUT_S = 60.0
+AT_ONCE = 50  # fewer than a connection may have streams
 POLICY = """
 [groups]
 all = ["operator", "greedy"]
@@ -60,9 +68,14 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 @pytest.fixture
-async def greedy(host: Host, tmp_path: Path) -> AsyncIterator[Any]:
+async def greedy_channel(host: Host, tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
     async with open_channel(host.target, host.bundle(tmp_path, "greedy")) as channel:
-        yield SerialServiceStub(channel)
+        yield channel
+
+
+@pytest.fixture
+def greedy(greedy_channel: Any) -> Any:
+    return SerialServiceStub(greedy_channel)
 
 
 async def watching(stub: Any) -> Any:
@@ -110,24 +123,91 @@ async def test_a_connection_too_many_is_refused(host: Host, tmp_path: Path) -> N
             call.cancel()
 
 
-async def test_who_asks_too_fast_is_refused_and_may_still_stop(
-    host: Host, greedy: Any, tmp_path: Path
-) -> None:
-    async def ask() -> grpc.StatusCode:
-        try:
-            await greedy.ListPorts(pb.ListPortsRequest(), timeout=TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            return error.code()
-        return grpc.StatusCode.OK
+def list_ports(channel: Any) -> Any:
+    return SerialServiceStub(channel).ListPorts(pb.ListPortsRequest(), timeout=TIMEOUT_S)
 
-    asking = [asyncio.create_task(ask()) for _ in range(100)]
-    await until(lambda: any(each.done() for each in asking))
-    stop = pb.StopRequest(port_id="laser", action=pb.STOP_ACTION_HOLD)
-    assert (await greedy.Stop(stop, timeout=TIMEOUT_S)).sent
+
+def get_port(channel: Any) -> Any:
+    return SerialServiceStub(channel).GetPort(pb.GetPortRequest(port_id="laser"), timeout=TIMEOUT_S)
+
+
+def ask_state(channel: Any) -> Any:
+    request = pb.SendRealtimeRequest(port_id="laser", data=b"?")
+    return SerialServiceStub(channel).SendRealtime(request, timeout=TIMEOUT_S)
+
+
+def check_health(channel: Any) -> Any:
+    stub: Any = HealthStub(channel)
+    return stub.Check(HealthCheckRequest(), timeout=TIMEOUT_S)
+
+
+async def watch_health(channel: Any) -> None:
+    stub: Any = HealthStub(channel)
+    call = stub.Watch(HealthCheckRequest(), timeout=TIMEOUT_S)
+    await call.read()
+    call.cancel()
+
+
+async def reflect(channel: Any) -> None:
+    stub: Any = cast(Any, ServerReflectionStub)(channel)
+    call = stub.ServerReflectionInfo(timeout=TIMEOUT_S)
+    with suppress(asyncio.InvalidStateError):  # refused: `read` says so
+        await write(call, ServerReflectionRequest(list_services=""))
+    await call.read()
+    call.cancel()
+
+
+class Flood:
+    """Calls of one connection, again and again; what came of each."""
+
+    def __init__(self, call: Callable[[Any], Any], channel: grpc.aio.Channel, times: int) -> None:
+        self.codes: list[grpc.StatusCode] = []
+        self._call, self._channel, self._times = call, channel, times
+        self._asking = [asyncio.create_task(self._ask()) for _ in range(AT_ONCE)]
+
+    async def _ask(self) -> None:
+        for _ in range(self._times):
+            try:
+                await self._call(self._channel)
+            except grpc.aio.AioRpcError as error:
+                self.codes.append(error.code())
+            else:
+                self.codes.append(grpc.StatusCode.OK)
+
+    async def end(self) -> None:
+        await asyncio.gather(*self._asking)
+
+
+@pytest.mark.parametrize("call", [list_ports, get_port, check_health, watch_health, reflect])
+async def test_who_asks_too_fast_is_refused_and_may_still_stop(
+    host: Host, greedy_channel: grpc.aio.Channel, tmp_path: Path, call: Callable[[Any], Any]
+) -> None:
+    flood = Flood(call, greedy_channel, 2)
+    await until(lambda: flood.codes)
+    await stop_is_sent(greedy_channel)
     other = host.forge.bundle(tmp_path, host.forge.sign())
-    async with open_channel(host.target, other) as channel:
-        stub: Any = SerialServiceStub(channel)
-        await stub.ListPorts(pb.ListPortsRequest(), timeout=TIMEOUT_S)
-    codes = await asyncio.gather(*asking)
-    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
-    assert codes.count(grpc.StatusCode.OK) >= 16
+    async with open_channel(host.target, other) as others:
+        await list_ports(others)
+    await flood.end()
+    assert set(flood.codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    if call in {list_ports, get_port, check_health}:
+        assert flood.codes.count(grpc.StatusCode.OK) >= 16
+
+
+async def test_realtime_bytes_that_come_too_fast_wait_and_a_stop_does_not(
+    greedy_channel: grpc.aio.Channel,
+) -> None:
+    began = time.monotonic()
+    flood = Flood(ask_state, greedy_channel, 10)
+    await until(lambda: len(flood.codes) > URGENT_PER_S * BURST_S)
+    await stop_is_sent(greedy_channel)
+    assert len(flood.codes) < AT_ONCE * 10
+    await flood.end()
+    assert set(flood.codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    taken = flood.codes.count(grpc.StatusCode.OK)
+    assert time.monotonic() - began >= (taken - URGENT_PER_S * BURST_S) / URGENT_PER_S - 1
+
+
+async def stop_is_sent(channel: Any) -> None:
+    stop = pb.StopRequest(port_id="laser", action=pb.STOP_ACTION_HOLD)
+    assert (await SerialServiceStub(channel).Stop(stop, timeout=TIMEOUT_S)).sent
