@@ -91,6 +91,8 @@ class Whereabouts:
                 await self._follow_in(finder.catalogue)
         except Exception:
             log.warning("discovery does not help to find %s again", self.target, exc_info=True)
+            if self._following is asyncio.current_task():  # it may help the next time
+                self._following, self._lost_at = None, self._clock()
 
     async def _follow_in(self, catalogue: Catalogue) -> None:
         changed = asyncio.Event()

@@ -145,7 +145,7 @@ async def test_a_host_that_was_given_as_an_address_is_woken_for_but_not_moved(ri
     assert rig.whereabouts.target.port == 1
 
 
-async def test_a_discovery_that_fails_is_a_warning(
+async def test_a_discovery_that_fails_is_a_warning_and_is_tried_again(
     made: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> FakeFinder:
@@ -156,7 +156,10 @@ async def test_a_discovery_that_fails_is_a_warning(
     made.clock.advance(PATIENCE_S)
     whereabouts.link_is(up=False)
     await until(lambda: "does not help to find" in caplog.text)
+    caplog.clear()
+    made.clock.advance(PATIENCE_S)
     whereabouts.link_is(up=False)
+    await until(lambda: "does not help to find" in caplog.text)
     whereabouts.link_is(up=True)
     await whereabouts.close()
     assert made.woken == []
