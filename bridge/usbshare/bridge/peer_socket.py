@@ -6,8 +6,6 @@ table tells them apart (proc_pid_net(5): a socket without a process has inode 0)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
@@ -15,21 +13,20 @@ TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 def is_closed(own_port: int, peer_port: int, tables: tuple[Path, ...] = TABLES) -> bool | None:
     """Return whether the peer has closed its socket; None where the system does not say."""
-    if not tables[0].exists():
+    rows = [row for table in tables for row in _rows(table)]
+    if not rows:
         return None
     return not any(
-        (local, remote) == (peer_port, own_port) and inode
-        for local, remote, inode in _connections(tables)
+        (_port(local), _port(remote)) == (peer_port, own_port) and inode != "0"
+        for _, local, remote, *_, inode in (row.split()[:10] for row in rows)
     )
 
 
-def _connections(tables: tuple[Path, ...]) -> Iterator[tuple[int, int, int]]:
-    """Yield local port, remote port and inode of each."""
-    for table in tables:
-        with suppress(FileNotFoundError):  # a kernel without IPv6
-            for row in table.read_text().splitlines()[1:]:
-                fields = row.split()
-                yield _port(fields[1]), _port(fields[2]), int(fields[9])
+def _rows(table: Path) -> list[str]:
+    try:
+        return table.read_text().splitlines()[1:]
+    except OSError:  # no IPv6, another system, or a program that may not look
+        return []
 
 
 def _port(address: str) -> int:
