@@ -70,18 +70,10 @@ class Wire:
 
     def _keep_address_known(self, end: Namespace) -> None:
         other = self.host if end is self.client else self.client
-        entry = [
-            "-n",
-            other.name,
-            "neigh",
-            "replace",
-            end.address,
-            "dev",
-            other.interface,
-            "lladdr",
-        ]
-        _ip(*entry, end.hardware_address, "nud", "permanent")
-        self._undo.callback(_ip, *entry, end.hardware_address, "nud", "reachable")
+        of_it = ["-n", other.name, "neigh", "replace", end.address, "dev", other.interface]
+        entry = [*of_it, "lladdr", end.hardware_address, "nud"]
+        _ip(*entry, "permanent")
+        self._undo.callback(_ip, *entry, "reachable")
 
     def heal(self) -> None:
         """Undo `drop_packets`."""
@@ -93,8 +85,8 @@ def joined_namespaces() -> Iterator[Wire]:
     """Make two computers and the wire; the test is skipped, with the reason, where that fails."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    if not IP:
-        pytest.skip("network namespaces need `ip` (Debian package iproute2)")
+    if not (IP and TC):
+        pytest.skip("network namespaces need `ip` and `tc` (Debian package iproute2)")
     tag = uuid.uuid4().hex[:6]
     # Of RFC 5737, so that nobody's real network is hidden from a process there.
     host = Namespace(f"usbs-h-{tag}", "wire", "192.0.2.1", "02:00:00:00:00:01")

@@ -603,10 +603,8 @@ async def test_what_came_before_a_discard_is_discarded_though_settings_change_me
     assert listener.received == b"fresh"
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nobody(
-    maker: Callable[[str, LineSettings], Device], far: Far, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def sick_adapter(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Let modem lines take until told; returns what says that one has begun, and what ends it."""
     begun, may_end = threading.Event(), threading.Event()
 
     def set_late(*_: object, **__: object) -> None:
@@ -618,6 +616,14 @@ async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nob
     monkeypatch.setattr(posix_control, "read_modem_lines", lambda _: lines)
     monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
     monkeypatch.setattr(threaded_device, "set_port_lines", set_late)
+    return begun, may_end
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nobody(
+    maker: Callable[[str, LineSettings], Device], far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = sick_adapter(monkeypatch)
     device = maker(far.path, SETTINGS)
     await device.open(Listener())
     under_way = asyncio.ensure_future(device.set_lines(dtr=True))
@@ -638,17 +644,7 @@ async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nob
 async def test_a_stop_goes_out_while_an_adapter_takes_its_time_with_modem_lines(
     maker: Callable[[str, LineSettings], Device], far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-
-    def set_late(*_: object, **__: object) -> None:
-        begun.set()
-        assert may_end.wait(DEADLINE_S)
-
-    lines = ModemLines(False, False, False, False, dtr=True, rts=True)
-    monkeypatch.setattr(posix_open, "read_modem_lines", lambda _: lines)
-    monkeypatch.setattr(posix_control, "read_modem_lines", lambda _: lines)
-    monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
-    monkeypatch.setattr(threaded_device, "set_port_lines", set_late)
+    begun, may_end = sick_adapter(monkeypatch)
     async with opened(maker(far.path, SETTINGS), Listener()) as device:
         device.set_lines(dtr=True)
         await until(begun.is_set)

@@ -107,6 +107,15 @@ async def port(request: pytest.FixtureRequest, listener: Listener) -> AsyncItera
 
 
 @pytest.fixture
+async def tcp(listener: Listener) -> AsyncIterator[TcpPort]:
+    made = TcpPort(FREE)
+    listener.port = made
+    await made.start(listener, SETTINGS)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
 async def telnet(listener: Listener) -> AsyncIterator[Rfc2217Port]:
     made = Rfc2217Port(FREE)
     listener.port = made
@@ -282,38 +291,34 @@ async def test_what_only_begins_like_a_request_passes(
     writer.close()
 
 
-async def test_a_program_that_sends_no_more_gets_its_answers(listener: Listener) -> None:
-    port = TcpPort(FREE)
-    listener.port = port
-    await port.start(listener, SETTINGS)
-    reader, writer = await program(port, listener)
+async def test_a_program_that_sends_no_more_gets_its_answers(
+    tcp: TcpPort, listener: Listener
+) -> None:
+    reader, writer = await program(tcp, listener)
     writer.write(b"$I\n")
     writer.write_eof()
     await until(lambda: listener.data == b"$I\n")
-    port.write(b"[VER:1.1h]\r\n")
+    tcp.write(b"[VER:1.1h]\r\n")
     assert await reader.readline() == b"[VER:1.1h]\r\n"
-    port.write(b"ok\r\n")
+    tcp.write(b"ok\r\n")
     assert await reader.read() == b"ok\r\n"
     await until(lambda: listener.events[-1] == "closed")
     writer.close()
-    await port.close()
 
 
-async def test_a_program_that_waits_for_answers_makes_room_for_the_next(listener: Listener) -> None:
-    port = TcpPort(FREE)
-    listener.port = port
-    await port.start(listener, SETTINGS)
-    _, first = await program(port, listener)
+async def test_a_program_that_waits_for_answers_makes_room_for_the_next(
+    tcp: TcpPort, listener: Listener
+) -> None:
+    _, first = await program(tcp, listener)
     first.write(b"$H\n")
     first.write_eof()
     await until(lambda: listener.data == b"$H\n")
-    _, second = await connect(port)
+    _, second = await connect(tcp)
     second.write(b"?")
     await until(lambda: listener.data == b"$H\n?")
     assert listener.events[-4:] == ["wrote", "closed", "opened", "wrote"]
     for each in (first, second):
         each.close()
-    await port.close()
 
 
 async def test_a_program_that_reads_slowly_gets_everything(

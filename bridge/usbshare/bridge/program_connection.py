@@ -48,7 +48,7 @@ class ConnectionListener(Protocol):
         """Learn that there is room again, after there was none."""
 
     def connection_ended(self, connection: ProgramConnection) -> None:
-        """Learn that the program sends no more; it may have gone, or wait for answers."""
+        """Decide whether a program that sends no more has gone, or waits for answers."""
 
     def connection_lost(self, connection: ProgramConnection) -> None:
         """Learn that the program has gone."""
