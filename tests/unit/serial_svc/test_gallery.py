@@ -14,7 +14,16 @@ from usbshare.serial_svc.events import (
     QueueState,
     SessionEvent,
 )
-from usbshare.serial_svc.gallery import GATHER_S, MOST_A_TURN, TURN_S, Gallery
+from usbshare.serial_svc.gallery import (
+    GATHER_S,
+    LEAST_MESSAGES_PER_S,
+    MOST_A_TURN,
+    MOST_CPU_SHARE,
+    MOST_MESSAGES_PER_S,
+    TURN_S,
+    Gallery,
+    MessageRate,
+)
 from usbshare.serial_svc.outbox import Outbox
 from usbshare.serial_svc.scheduler import Band
 
@@ -115,3 +124,38 @@ async def test_an_observer_whose_stream_has_ended_holds_up_no_other() -> None:
     put_all(observers, 4, b"two\n")
     await until(lambda: all(each.bytes == 8 for each in observers[1:]))
     assert observers[0].pump.ended.done()
+
+
+class Processor:
+    """A process whose every message takes `message_s` of a processor, and others `other_share`."""
+
+    def __init__(self, message_s: float, other_share: float = 0.0) -> None:
+        self.message_s, self.other_share = message_s, other_share
+        self.used_s = 0.0
+        self.now = 100.0
+        self.rate = MessageRate(lambda: self.used_s)
+
+    def run(self, rounds: int) -> float:
+        """Let 128 observers have their messages so often; returns the messages a second."""
+        for _ in range(rounds):
+            self.rate.begin_round(self.now)
+            interval_s = 128 / self.rate.per_s
+            self.now += interval_s
+            self.used_s += 128 * self.message_s + interval_s * self.other_share
+        return self.rate.per_s
+
+
+def test_a_fast_machine_sends_as_many_messages_as_are_allowed() -> None:
+    assert Processor(0.0001).run(50) == MOST_MESSAGES_PER_S
+
+
+def test_a_slow_machine_sends_what_takes_its_share_of_a_core() -> None:
+    rate = Processor(0.0005).run(50)
+    assert abs(rate * 0.0005 - MOST_CPU_SHARE) < 0.05
+
+
+def test_a_busy_machine_still_sends_some_and_recovers_when_it_is_free() -> None:
+    processor = Processor(0.0001, other_share=0.9)
+    assert processor.run(50) == LEAST_MESSAGES_PER_S
+    processor.other_share = 0.0
+    assert processor.run(50) == MOST_MESSAGES_PER_S

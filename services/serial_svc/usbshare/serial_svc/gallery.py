@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from usbshare.common.pump import StreamPump
 
 MOST_A_TURN = 3
-# Writing to all at once would take every core from a stop, that of the network's threads too.
-TURN_S = 0.002
 # What comes within this time goes to each observer in one message.
 GATHER_S = 0.025
 # Many observers are gathered for longer: a message costs the same whatever is in it.
 MOST_MESSAGES_PER_S = 2000.0
+LEAST_MESSAGES_PER_S = 100.0
+# Of one core, for the whole process: on a slow machine fewer messages take that much.
+MOST_CPU_SHARE = 0.5
+RECOVERY = 1.1
+# Writing to all at once would take every core from a stop, that of the network's threads too.
+TURN_S = MOST_A_TURN / MOST_MESSAGES_PER_S
+
+
+class MessageRate:
+    """How many messages a second observers may have together: fewer while the process is busy.
+
+    `cpu` returns the seconds of processor time that the process has used.
+    """
+
+    def __init__(self, cpu: Callable[[], float] = time.process_time) -> None:
+        self.per_s = MOST_MESSAGES_PER_S
+        self._cpu = cpu
+        self._since, self._used_s = float("-inf"), 0.0
+
+    def begin_round(self, now: float) -> None:
+        """Learn what the time since the last round cost; `now` is monotonic, in seconds."""
+        used_s, passed_s = self._cpu(), now - self._since
+        share = (used_s - self._used_s) / passed_s
+        self._since, self._used_s = now, used_s
+        change = min(RECOVERY, MOST_CPU_SHARE / share) if share > 0 else RECOVERY
+        self.per_s = min(MOST_MESSAGES_PER_S, max(LEAST_MESSAGES_PER_S, self.per_s * change))
 
 
 class Gallery:
-    """Gives the pumps of observers turns: all with news every 25 ms, a few every 2 ms.
+    """Gives the pumps of observers turns: all with news every 25 ms, a few every 1.5 ms.
 
-    The first news after a pause go at once.
+    More rarely if they are many or the processor is busy. The first news after a pause go at once.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[StreamPump[Any], None] = {}
         self._due: dict[StreamPump[Any], None] = {}
         self._free_at = self._turn_at = float("-inf")
-        self._turn_s = TURN_S
+        self._rate = MessageRate()
         self._timer: asyncio.Handle | None = None
 
     def queue_up(self, pump: StreamPump[Any]) -> None:
@@ -44,10 +70,9 @@ class Gallery:
     def _begin(self) -> None:
         self._timer = None
         self._due, self._waiting = self._waiting, {}
-        interval_s = max(GATHER_S, len(self._due) / MOST_MESSAGES_PER_S)
-        self._turn_s = min(TURN_S, interval_s * MOST_A_TURN / len(self._due))
-        self._turn_at = asyncio.get_running_loop().time()
-        self._free_at = self._turn_at + interval_s
+        now = self._turn_at = asyncio.get_running_loop().time()
+        self._rate.begin_round(now)
+        self._free_at = now + max(GATHER_S, len(self._due) / self._rate.per_s)
         self._turn()
 
     def _turn(self) -> None:
@@ -55,7 +80,7 @@ class Gallery:
             del self._due[pump]
             pump.take_turn()
         if self._due:
-            self._turn_at += self._turn_s
+            self._turn_at += MOST_A_TURN / self._rate.per_s
             asyncio.get_running_loop().call_at(self._turn_at, self._turn)
         elif self._waiting:
             self._call_when_free()
