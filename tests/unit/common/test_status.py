@@ -18,6 +18,7 @@ ON_THE_WIRE = {
     errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.RulesUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
@@ -27,7 +28,12 @@ ON_THE_WIRE = {
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotSupportedError: grpc.StatusCode.UNIMPLEMENTED,
 }
-NEVER_ON_THE_WIRE = {UsbshareError, errors.ConfigError, errors.ConnectionRefusedByPeerError}
+NEVER_ON_THE_WIRE = {
+    UsbshareError,
+    errors.ConfigError,
+    errors.UnreadableError,
+    errors.ConnectionRefusedByPeerError,
+}
 
 
 def test_every_error_has_its_status_or_stays_here() -> None:

@@ -26,7 +26,6 @@ from usbshare.common.channel import VIDEO_KEEPALIVE
 from usbshare.common.discovery.instance import Endpoint, Kind
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
-from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import (
     address_and_trust,
@@ -87,8 +86,8 @@ async def _serve_with(
     health_servicer = await add_standard_services(server, [SERVICE_NAME])
     if settings.camera.metrics:
         collector = CameraCollector(lambda: registry.cameras)
-        own = CertificateCollector(site)
-        serve_metrics(settings.camera.metrics, "camera.metrics", METRICS_PORT, collector, own)
+        address, collectors = settings.camera.metrics, (collector, *guard.collectors())
+        serve_metrics(address, "camera.metrics", METRICS_PORT, *collectors)
     await server.start()
     settle_garbage()
     _say_ready(settings, port, site, registry)

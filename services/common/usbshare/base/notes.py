@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
+
+from usbshare.base.plain_file import open_plain
 
 
 def read_note(path: Path, most_bytes: int) -> bytes:
@@ -12,8 +12,5 @@ def read_note(path: Path, most_bytes: int) -> bytes:
 
     Blocks as long as the disk does, but waits for nobody who might write to a FIFO.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-    with open(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "it is no plain file", str(path))
+    with open_plain(path) as file:
         return file.read(most_bytes)

@@ -55,12 +55,20 @@ class AuditUnavailableError(UsbshareError):
     """The audit log cannot be written, without which nobody may control."""
 
 
+class RulesUnavailableError(UsbshareError):
+    """The host cannot read who may do what, without which it lets nobody do more than stop."""
+
+
 class NotSupportedError(UsbshareError):
     """The device or profile at hand cannot do that."""
 
 
 class ConfigError(UsbshareError):
     """A configuration file, flag or environment value is wrong; exit code 2."""
+
+
+class UnreadableError(ConfigError):
+    """A file cannot be read, so that nobody knows what it says; not a mistake of who wrote it."""
 
 
 class ConnectionRefusedByPeerError(UsbshareError):

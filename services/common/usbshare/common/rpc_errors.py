@@ -21,6 +21,7 @@ CODES: dict[type[UsbshareError], grpc.StatusCode] = {
     errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.RulesUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
     errors.DeviceAbsentError: grpc.StatusCode.UNAVAILABLE,

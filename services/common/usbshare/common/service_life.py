@@ -13,6 +13,7 @@ from grpc_health.v1.health import aio as health
 
 from usbshare.base.threads import in_thread
 from usbshare.common.addresses import join_host_port, split_host_port
+from usbshare.common.errors import ConfigError
 from usbshare.common.host_names import host_names
 from usbshare.common.paths import config_folder
 from usbshare.common.site import Site, ensure_site
@@ -20,11 +21,19 @@ from usbshare.common.site import Site, ensure_site
 _log = logging.getLogger(__name__)
 GRACE_S = 3.0
 READ_TIMEOUT_S = 5.0
+SITE_TIMEOUT_S = 60.0
 
 
 async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
     """Return the site of this computer, made on first start; new certificates last that long."""
-    return await in_thread(_own_site, names, timedelta(days=certificate_days))
+    making = in_thread(_own_site, names, timedelta(days=certificate_days))
+    try:
+        return await asyncio.wait_for(making, SITE_TIMEOUT_S)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"{config_folder()} does not answer within {SITE_TIMEOUT_S:.0f} s: mend its disk, then "
+            "start again"
+        ) from error
 
 
 async def load_in_time(load: Callable[[], None], otherwise: Callable[[str], None]) -> None:

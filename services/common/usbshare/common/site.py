@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common import certificates
 from usbshare.common.certificates import Authority, Key
 from usbshare.common.errors import ConfigError
@@ -153,7 +154,7 @@ def _make_authority(home: Path, now: datetime) -> None:
 def _site_id(home: Path, fingerprint: str) -> str:
     """Return the id that the site was born with; identities hold it, whoever signs them."""
     path = home / "id"
-    if path.exists() and (known := path.read_text(encoding="ascii", errors="replace").strip()):
+    if path.exists() and (known := read_plain(path).decode("ascii", errors="replace").strip()):
         return known
     site_id = certificates.site_id(fingerprint)
     write_private(path, f"{site_id}\n".encode())
@@ -203,14 +204,14 @@ def _is_current(
 
 def _load_server_key(path: Path) -> Key | None:
     try:
-        return certificates.load_key(path.read_bytes())
+        return certificates.load_key(read_plain(path))
     except (FileNotFoundError, ValueError):
         return None
 
 
 def _load_certificate(path: Path) -> x509.Certificate | None:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_plain(path))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -245,7 +246,7 @@ def _is_current_bundle(
 
 def _load_client(path: Path) -> certificates.Bundle | None:
     try:
-        return certificates.load_bundle(path.read_bytes())
+        return certificates.load_bundle(read_plain(path))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -264,7 +265,7 @@ def _issue_operator(site: Site, authorities: Authorities, now: datetime) -> None
 
 def _ensure_host_bundle(site: Site, authorities: Authorities, now: datetime) -> None:
     try:
-        bundle = certificates.load_bundle(site.host_bundle.read_bytes())
+        bundle = certificates.load_bundle(read_plain(site.host_bundle))
     except (FileNotFoundError, ValueError):
         bundle = None
     if bundle is None or not _is_current_bundle(bundle, authorities, now):

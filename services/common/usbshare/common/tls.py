@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from usbshare.base.background import Background
+from usbshare.base.plain_file import open_plain, read_plain
 from usbshare.common import certificates
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import is_open_to_others
@@ -126,7 +127,7 @@ class _ServerFiles:
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         stamps = self._stat()
-        key, certificate, authority = (path.read_bytes() for path in self._paths)
+        key, certificate, authority = (read_plain(path) for path in self._paths)
         certificates.load_bundle(key + certificate)
         self._stamps = stamps
         return grpc.ssl_server_certificate_configuration([(key, certificate)], authority)
@@ -151,7 +152,7 @@ class _ServerFiles:
 
 def _read_bundle(path: Path) -> certificates.Bundle:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             bundle = certificates.load_bundle(file.read(MOST_BUNDLE_BYTES))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no client certificate at {path}: {ENROL}") from error

@@ -24,7 +24,6 @@ from usbshare.common.discovery.settings import DISCOVERY_PORT
 from usbshare.common.errors import ConfigError
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
-from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
 from usbshare.common.site import Site
@@ -72,8 +71,8 @@ async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> No
     health_servicer = await add_standard_services(server, [SERVICE_NAME])
     if settings.discovery.metrics:
         collector = SourceCollector(_on_loop(finder.stats), _on_loop(finder.active_instances))
-        own = CertificateCollector(site)
-        serve_metrics(settings.discovery.metrics, "discovery.metrics", METRICS_PORT, collector, own)
+        address, collectors = settings.discovery.metrics, (collector, *guard.collectors())
+        serve_metrics(address, "discovery.metrics", METRICS_PORT, *collectors)
     await server.start()
     async with AsyncExitStack() as exits:
         exits.push_async_callback(_stop_server, server, health_servicer, servicer)

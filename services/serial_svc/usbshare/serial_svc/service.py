@@ -17,7 +17,6 @@ from usbshare.common.discovery.instance import Endpoint, Kind
 from usbshare.common.loop import on_stop_signals, settle_garbage
 from usbshare.common.metrics import serve_metrics
 from usbshare.common.paths import state_folder
-from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import (
     READ_TIMEOUT_S,
@@ -92,8 +91,8 @@ async def _serve_with(
     port = bind(server, settings.service.listen, credentials)
     if settings.service.metrics:
         collector = PortCollector(lambda: registry.ports)
-        own = CertificateCollector(site)
-        serve_metrics(settings.service.metrics, "service.metrics", METRICS_PORT, collector, own)
+        address, collectors = settings.service.metrics, (collector, *guard.collectors())
+        serve_metrics(address, "service.metrics", METRICS_PORT, *collectors)
     await server.start()
     settle_garbage()
     _say_ready(settings, port, site, registry)

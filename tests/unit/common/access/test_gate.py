@@ -19,6 +19,7 @@ from usbshare.common.errors import (
     AuditUnavailableError,
     ConfirmationNeededError,
     PermissionDeniedError,
+    RulesUnavailableError,
     UsbshareError,
 )
 from usbshare.common.identity import INSECURE, Identity
@@ -110,6 +111,19 @@ def test_what_was_begun_goes_on_without_a_code_and_without_the_audit_log(setup: 
     setup.gate.require(identity("pc"), Right.CONTROL, LASER)
     with pytest.raises(PermissionDeniedError):
         setup.gate.require(identity("pc"), Right.CONTROL, MILL)
+
+
+def test_while_the_rules_cannot_be_read_who_may_stop_may_stop_and_no_more(setup: Setup) -> None:
+    setup.book.is_closed = True
+    for right in (Right.VIEW, Right.CONTROL):
+        told = refusal(setup, identity("plain"), right, LASER, kind=RulesUnavailableError)
+        assert told.endswith("a stop is always possible")
+    setup.gate.check(identity("plain"), Right.STOP, LASER)
+    refusal(setup, identity("other"), Right.STOP, LASER)
+    assert not setup.gate.may(identity("plain"), Right.VIEW, LASER)
+    setup.gate.check(identity("plain"), None, SERVICE)
+    setup.book.is_closed = False
+    setup.gate.check(identity("plain"), Right.CONTROL, LASER)
 
 
 def test_over_plaintext_everybody_may_do_everything(setup: Setup) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from usbshare.common.access import policy as policy_module
 from usbshare.common.access.policy import TEMPLATE, Decision, Policy, load_policy
 from usbshare.common.access.policy_file import edit_policy
 from usbshare.common.access.rights import SERVICE, Resource, ResourceKind, Right
@@ -229,9 +230,9 @@ def test_what_is_wrong_in_itself_is_told(tmp_path: Path, text: str, why: str) ->
 def test_a_policy_that_cannot_be_looked_at_is_not_taken_for_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> str:
+    def refuse(*_: object, **__: object) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(policy_module, "read_plain", refuse)
     with pytest.raises(ConfigError, match="Permission denied"):
         load_policy(tmp_path / "policy.toml")

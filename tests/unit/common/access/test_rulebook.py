@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.base.file_watch import FileWatch
+from usbshare.common.access import followed as followed_module
 from usbshare.common.access import rulebook as rulebook_module
 from usbshare.common.access.rights import SERVICE, Right
-from usbshare.common.access.rulebook import Rulebook
+from usbshare.common.access.rulebook import CLOSES_AFTER_S, Rulebook
 from usbshare.common.errors import ConfigError
+from usbshare.common.pki import identities
 from usbshare.common.pki.identities import registry_path, revoke
 
 SITE = "0123456789ab"
@@ -178,7 +182,7 @@ async def test_a_registry_that_could_not_be_read_for_a_moment_is_read_at_the_nex
     (tmp_path / "site").mkdir(exist_ok=True)
     revoke(registry_path(tmp_path), PC, "lost", now)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", fail(OSError(errno.EMFILE, "Too many open files")))
+        patch.setattr(identities, "read_plain", fail(OSError(errno.EMFILE, "Too many open files")))
         await looks(book, 2)
         assert not book.is_revoked(PC, now)
     await book.look()
@@ -281,3 +285,163 @@ async def test_nobody_is_called_back_after_unsubscribing(book: Rulebook) -> None
     book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
     await looks(book, 2)
     assert heard == []
+
+
+# A file that cannot be read, and a disk that does not answer.
+
+
+class Disk:
+    """Lets reads of one module through, or holds them up."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def read(self, path: Path) -> bytes:
+        self.answers.wait()
+        return path.read_bytes()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    """The disk that holds who is revoked; the policy's is another."""
+    disk = Disk()
+    monkeypatch.setattr(identities, "read_plain", disk.read)
+    monkeypatch.setattr(followed_module, "LOOK_S", 0.01)
+    yield disk
+    disk.answers.set()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def watched(tmp_path: Path, notes: Notes, clock: FakeClock) -> Rulebook:
+    book = Rulebook(tmp_path, SITE, notes, clock)
+    book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
+    (tmp_path / "site").mkdir(exist_ok=True)
+    revoke(registry_path(tmp_path), f"{PC}-2", "lost", datetime.now(UTC))
+    book.load()
+    return book
+
+
+def is_closed(book: Rulebook) -> bool:
+    return book.is_closed
+
+
+async def looks_for(book: Rulebook, clock: FakeClock, seconds: float, step_s: float = 5.0) -> None:
+    for _ in range(int(seconds / step_s)):
+        clock.advance(step_s)
+        await book.look()
+
+
+@pytest.mark.parametrize("place", ["policy.toml", "site/identities.json"])
+async def test_a_fifo_in_place_of_one_file_hides_no_change_of_the_other(
+    watched: Rulebook, tmp_path: Path, place: str
+) -> None:
+    path = tmp_path / place
+    path.unlink()
+    os.mkfifo(path)
+    async with asyncio.timeout(30):
+        await looks(watched, 2)
+    assert "it is no plain file" in watched.trouble
+    if place == "policy.toml":
+        now = datetime.now(UTC)
+        revoke(registry_path(tmp_path), PC, "stolen", now)
+        await looks(watched, 1)
+        assert watched.is_revoked(PC, now)
+        assert may(watched, Right.CONTROL)
+    else:
+        watched.policy_path.write_text(GRANT.format("view"), encoding="ascii")
+        await looks(watched, 2)
+        assert not may(watched, Right.CONTROL)
+
+
+async def test_a_disk_that_hangs_holds_up_neither_the_other_file_nor_what_time_ends(
+    watched: Rulebook, hanging: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rulebook_module, "TICK_S", 0.001)
+    hanging.answers.clear()
+    revoke_as_another_process(tmp_path, PC)
+    ticks: list[None] = []
+    watch = FileWatch("files", look_s=0.01)
+    following = asyncio.create_task(watched.follow(watch, lambda: ticks.append(None)))
+    await until(lambda: watched._registry.is_looking)
+    seen = len(ticks)
+    watched.policy_path.write_text(GRANT.format("view"), encoding="ascii")
+    await until(lambda: not may(watched, Right.CONTROL) and len(ticks) > seen + 3)
+    assert not watched.is_revoked(PC, datetime.now(UTC))
+    hanging.answers.set()
+    await until(lambda: watched.is_revoked(PC, datetime.now(UTC)))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    watch.close()
+
+
+async def test_rules_that_cannot_be_read_for_a_minute_are_closed_and_it_is_said(
+    watched: Rulebook,
+    hanging: Disk,
+    tmp_path: Path,
+    clock: FakeClock,
+    notes: Notes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[bool] = []
+    watched.subscribe(lambda: heard.append(watched.is_closed))
+    hanging.answers.clear()
+    revoke_as_another_process(tmp_path, PC)
+    await looks_for(watched, clock, CLOSES_AFTER_S - 5)
+    assert not is_closed(watched)
+    assert "does not answer" in watched.trouble
+    assert caplog.text.count("after 60 s nobody may more than stop") == 1
+    await looks_for(watched, clock, 10)
+    assert is_closed(watched)
+    assert heard == [True]
+    assert caplog.text.count("nobody may more than stop until it can be read") == 1
+    assert [fields.get("closed") for event, fields in notes.events if "cannot" in event] == [
+        False,
+        True,
+    ]
+    hanging.answers.set()
+    async with asyncio.timeout(30):
+        while len(heard) < 2:
+            await watched.look()
+    assert heard == [True, False]
+    assert watched.is_revoked(PC, datetime.now(UTC))
+    assert watched.trouble == ""
+    assert caplog.text.count("can be read again") == 1
+
+
+async def test_a_file_that_cannot_be_read_closes_the_rules_and_one_with_mistakes_does_not(
+    watched: Rulebook, clock: FakeClock
+) -> None:
+    watched.policy_path.write_text("[[grants]]", encoding="ascii")
+    await looks_for(watched, clock, 2 * CLOSES_AFTER_S)
+    assert not is_closed(watched)
+    assert "grants.0.who: missing" in watched.trouble
+    watched.policy_path.unlink()
+    watched.policy_path.mkdir()
+    await looks_for(watched, clock, CLOSES_AFTER_S + 5)
+    assert is_closed(watched)
+
+
+async def test_a_process_that_stood_still_has_not_looked_in_vain(
+    watched: Rulebook, hanging: Disk, tmp_path: Path, clock: FakeClock
+) -> None:
+    hanging.answers.clear()
+    revoke_as_another_process(tmp_path, PC)
+    await watched.look()
+    clock.advance(10 * CLOSES_AFTER_S)
+    await watched.look()
+    assert not is_closed(watched)
+
+
+def revoke_as_another_process(folder: Path, uri: str) -> None:
+    """Write the revocation without reading by way of the disk that hangs."""
+    path = registry_path(folder)
+    found = json.loads(path.read_bytes())
+    record = {"name": "pc", "uri": uri, "revoked_at": "2126-01-01T00:00:00+00:00"}
+    found["identities"].append(record)
+    path.write_text(json.dumps(found), encoding="ascii")

@@ -28,6 +28,7 @@ from usbshare.common.errors import (
     AuditUnavailableError,
     ConfirmationNeededError,
     PermissionDeniedError,
+    RulesUnavailableError,
     UsbshareError,
 )
 from usbshare.common.identity import INSECURE, Identity, peer_identity
@@ -92,7 +93,8 @@ class Gate:
         """Return until when the caller may do that at least, None if nothing is known to end it.
 
         `right` None: any identity may. With `arms`, a second factor must have been confirmed.
-        Raises PermissionDeniedError, ConfirmationNeededError or AuditUnavailableError.
+        Raises PermissionDeniedError, ConfirmationNeededError, AuditUnavailableError or
+        RulesUnavailableError.
         """
         until = self.require(caller, right, resource)
         if caller.name != INSECURE and right is not None:
@@ -163,6 +165,7 @@ class Gate:
         self.require_valid(caller)
         until = caller.expires
         if right is not None:
+            self._require_rules(caller, right, resource)
             decision = self._decide(caller.name, right, resource)
             if not decision.allowed:
                 why = self._why_not(caller, right, resource, decision)
@@ -191,6 +194,8 @@ class Gate:
             of_discovery = self._service == DISCOVERY and resource.kind is ResourceKind.SERVICE
             return Decision(of_discovery and right in _HOST_RIGHTS, right.value)
         book = self._rulebook
+        if book.is_closed and right is not Right.STOP:
+            return Decision(False, right.value)
         return book.policy.decide(name, book.site_id, right, resource, self._now())
 
     def _why_not(
@@ -203,6 +208,16 @@ class Gate:
             f"it lacks the right to {decision.missing}, and has {', '.join(held) or 'none'}; "
             "the host's policy.toml says who may"
         )
+
+    def _require_rules(self, caller: Identity, right: Right, resource: Resource) -> None:
+        of_policy = caller.name not in {INSECURE, self._host}
+        if self._rulebook.is_closed and of_policy and right is not Right.STOP:
+            raise _refusal(
+                RulesUnavailableError,
+                resource,
+                f"nobody may {_VERBS.get(right, right.value)} {resource} while this host cannot "
+                "read who may do what (see the log of its service); a stop is always possible",
+            )
 
     def _require_audit(self, right: Right, resource: Resource) -> None:
         if right is not Right.CONTROL or self._rulebook.policy.audit != "required":

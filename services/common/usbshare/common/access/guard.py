@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import grpc
+from prometheus_client.registry import Collector
 
 from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
 from usbshare.base.file_watch import FileWatch
@@ -18,6 +20,7 @@ from usbshare.base.threads import OwnThread, in_thread
 from usbshare.common.access.arrivals import Arrivals
 from usbshare.common.access.gate import Gate
 from usbshare.common.access.interceptor import AccessInterceptor
+from usbshare.common.access.metrics import RulesCollector
 from usbshare.common.access.refusals import Refusals
 from usbshare.common.access.rights import ResourceKind
 from usbshare.common.access.rulebook import Rulebook
@@ -25,7 +28,7 @@ from usbshare.common.access.second_factor import FILE_NAME, SecondFactors
 from usbshare.common.access.servicer import AccessServicer
 from usbshare.common.audit.log import AuditLog, audit_folder
 from usbshare.common.audit.settings import AuditTable
-from usbshare.common.errors import NotSupportedError
+from usbshare.common.errors import ConfigError, NotSupportedError
 from usbshare.common.handshakes.telling import handshake_log
 from usbshare.common.identity import Identity
 from usbshare.common.limits import Limits
@@ -33,6 +36,7 @@ from usbshare.common.logs import logging_in_force
 from usbshare.common.paths import SITE_FOLDER, config_folder, state_folder
 from usbshare.common.pki.listener_options import ListenerOptions
 from usbshare.common.pki.listener_process import ListenerProcess
+from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.pki.renewal import keep_current, renew
 from usbshare.common.pki.seen import Seen
 from usbshare.common.service_settings import TlsTable
@@ -40,6 +44,7 @@ from usbshare.common.site import Site
 from usbshare.common.version import usbshare_version
 from usbshare.rpc.flood_guard import flood_guard
 
+LOAD_TIMEOUT_S = 20.0
 AUDIT_CLOSE_TIMEOUT_S = 2.0
 Ids = Callable[[], Iterable[str]]
 # A command of a few bytes takes more on the wire: its frame, its record of TLS, its envelope.
@@ -83,6 +88,10 @@ class Guard:
             self.gate, self.audit, self._all_offered, self._renew, self._thread, time.monotonic
         )
         add_AccessServiceServicer_to_server(servicer, server)
+
+    def collectors(self) -> Sequence[Collector]:
+        """Return what is to be told of it among the service's metrics."""
+        return CertificateCollector(self.site), RulesCollector(self.rulebook)
 
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what must run while the service does, by name; for `run_until`."""
@@ -153,7 +162,7 @@ async def open_guard(
     """
     log = AuditLog(audit_folder(), service, max_bytes=audit.max_bytes, keep=audit.keep)
     guard = _guard(site, service, tls, audit, log)
-    await in_thread(guard.rulebook.load)
+    await _load(guard.rulebook)
     unfollow = guard.gate.follow_rules()
     log.start()
     log.note(
@@ -171,6 +180,16 @@ async def open_guard(
         guard.close()
         log.note("service stopped")
         await in_thread(log.close, AUDIT_CLOSE_TIMEOUT_S)
+
+
+async def _load(rulebook: Rulebook) -> None:
+    try:
+        await asyncio.wait_for(in_thread(rulebook.load), LOAD_TIMEOUT_S)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"{rulebook.policy_path.parent} does not answer within {LOAD_TIMEOUT_S:.0f} s, so that "
+            "nobody knows who may do what: mend its disk, then start again"
+        ) from error
 
 
 def _guard(

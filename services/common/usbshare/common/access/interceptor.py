@@ -22,6 +22,7 @@ from usbshare.common.errors import (
     ConfirmationNeededError,
     LimitError,
     PermissionDeniedError,
+    RulesUnavailableError,
     UsbshareError,
 )
 from usbshare.common.identity import INSECURE, Identity, peer_address
@@ -43,6 +44,7 @@ _REFUSED = (
     PermissionDeniedError,
     ConfirmationNeededError,
     AuditUnavailableError,
+    RulesUnavailableError,
     LimitError,
 )
 

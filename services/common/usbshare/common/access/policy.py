@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common.access.names import SCHEME
 from usbshare.common.access.policy_tables import (
     ANYBODY,
@@ -29,7 +30,7 @@ from usbshare.common.access.times import (
     parse_hours,
 )
 from usbshare.common.config import Table, explain_mistakes
-from usbshare.common.errors import ConfigError
+from usbshare.common.errors import ConfigError, UnreadableError
 
 __all__ = ["TEMPLATE", "AllowedDevice", "Decision", "LimitsTable", "Policy", "load_policy"]
 
@@ -184,13 +185,21 @@ def load_policy(path: Path) -> Policy:
 
     ConfigError has a line for each mistake.
     """
+    return read_policy(path)[0]
+
+
+def read_policy(path: Path) -> tuple[Policy, bytes | None]:
+    """Return the policy, and the bytes that it was read from, None without a file; as above."""
     try:
-        text = path.read_text(encoding="utf-8")
+        found = read_plain(path)
+        text = found.decode("utf-8")
     except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_policy(path, "", tomllib.loads(TEMPLATE)), None
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return parse_policy(path, text, tomllib.loads(TEMPLATE))
+    return parse_policy(path, text, tomllib.loads(TEMPLATE)), found
 
 
 def parse_policy(path: Path, text: str, absent: Mapping[str, Any] | None = None) -> Policy:

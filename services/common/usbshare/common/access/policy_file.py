@@ -9,6 +9,7 @@ import tomlkit
 from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common.access.policy import TEMPLATE, parse_policy
 from usbshare.common.errors import ConfigError
 from usbshare.common.file_lock import file_lock
@@ -56,6 +57,6 @@ def _read(path: Path) -> TOMLDocument:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_plain(path).decode("utf-8")
     except FileNotFoundError:
         return TEMPLATE

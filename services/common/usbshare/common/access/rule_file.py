@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from usbshare.common.errors import ConfigError
+from usbshare.common.errors import ConfigError, UnreadableError
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,18 @@ class RuleFile(Generic[T]):
         self._may_go = may_go
         self._read_stamp: Stamp = None
         self._seen_stamp: Stamp = None
+        self._is_known = True
         self._told: tuple[Stamp, str] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why it could not be used at the last look; empty if it could."""
+        return self._told[1] if self._told else ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether at the last look it could be read, with or without mistakes in it."""
+        return self._is_known
 
     def load(self) -> T:
         """Read it, changed or not; raises ConfigError."""
@@ -65,16 +76,19 @@ class RuleFile(Generic[T]):
         try:
             stamp = self._stamp()
             if is_none(stamp):
+                self._is_known = True
                 return None
             if stamp is None and not self._may_go:
-                raise ConfigError(f"{self.path} is gone: restore it from a backup")
+                raise UnreadableError(f"{self.path} is gone: restore it from a backup")
             found = self._read(self.path)
             if self._stamp() != stamp:  # changed meanwhile: the next look tells
                 return None
         except Exception as error:  # whatever a file does to its reader, the rules stay
+            is_mistake = isinstance(error, ConfigError) and not isinstance(error, UnreadableError)
+            self._is_known = is_mistake
             self._explain(stamp, str(error) if isinstance(error, ConfigError) else repr(error))
             return None
-        self._read_stamp, self._told = stamp, None
+        self._read_stamp, self._told, self._is_known = stamp, None, True
         return found
 
     def _explain(self, stamp: Stamp, why: str) -> None:
@@ -92,5 +106,5 @@ class RuleFile(Generic[T]):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ConfigError(f"{self.path}: {error.strerror or error}") from error
+            raise UnreadableError(f"{self.path}: {error.strerror or error}") from error
         return status.st_mtime_ns, status.st_size, status.st_ino

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from usbshare.base.file_watch import FileWatch
-from usbshare.base.threads import OwnThread
-from usbshare.common.access.policy import POLICY_FILE, Policy, load_policy
+from usbshare.common.access.followed import LATE_S, Followed
+from usbshare.common.access.policy import POLICY_FILE, Policy, read_policy
 from usbshare.common.access.rule_file import RuleFile
 from usbshare.common.audit.noting import Audit
 from usbshare.common.pki.identities import read_revocations, registry_path
@@ -23,15 +25,24 @@ AGAIN_S = 0.2
 TICK_S = 1.0
 # A file that cannot be read is tried again after so many ticks, though it has not changed.
 TRY_AGAIN_TICKS = 4
+# Nobody may more than stop once it is unknown for so long what a file says.
+CLOSES_AFTER_S = 60.0
 
 
 class Rulebook:
     """The policy and the revocations of a configuration folder; read by `load`, then followed.
 
-    What cannot be read or has mistakes leaves in force what was.
+    What has mistakes leaves in force what was, and what cannot be read does so for a minute. Then
+    the rules are closed: whoever asks lets nobody do more than stop. `clock` is monotonic.
     """
 
-    def __init__(self, folder: Path, site_id: str, audit: Audit) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        site_id: str,
+        audit: Audit,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.policy_path = folder / POLICY_FILE
         self.site_id = site_id
         self.policy = Policy()
@@ -51,8 +62,24 @@ class Rulebook:
             what_stays="who is revoked stays as it was",
             may_go=False,
         )
-        self._thread = OwnThread("rules")
-        self._trouble = ""
+        self._policies = Followed(
+            self._policy_file, self._policy_file.changed_for_good, "policy", clock
+        )
+        self._registry = Followed(
+            self._revocations_file, self._revocations_file.changed, "revocations", clock
+        )
+        self._trouble = self._late = ""
+        self.is_closed = False
+
+    @property
+    def trouble(self) -> str:
+        """Why a file of rules cannot be used as it is now; empty if all can, as far as is known."""
+        return self._registry.trouble or self._policies.trouble
+
+    @property
+    def unknown_s(self) -> float:
+        """For how long it has been unknown what a file says."""
+        return max(self._registry.unknown_s, self._policies.unknown_s)
 
     def load(self) -> None:
         """Read everything; raises ConfigError. Blocks."""
@@ -84,7 +111,8 @@ class Rulebook:
         try:
             while True:
                 has_changed = await files.changed(AGAIN_S if ticks < 0 else TICK_S)
-                is_due = has_changed or ticks < 0 or ticks >= TRY_AGAIN_TICKS
+                is_waiting = self._registry.is_looking or self._policies.is_looking
+                is_due = has_changed or is_waiting or ticks < 0 or ticks >= TRY_AGAIN_TICKS
                 ticks = -1 if has_changed else 0 if is_due else ticks + 1
                 await self._follow_once(after_tick, looks=is_due)
         finally:
@@ -101,23 +129,41 @@ class Rulebook:
             self._trouble = ""
 
     async def look(self) -> None:
-        """Take over what has changed, and tell the subscribers."""
-        revocations, policy = await self._thread.run(self._changed)
+        """Take over what has changed, and tell the subscribers; a disk that hangs is left alone."""
+        revocations, policy = await asyncio.gather(self._registry.look(), self._policies.look())
         if revocations is not None:
             self._revocations = revocations
         if policy is not None:
             self.policy, self.policy_sha256 = policy
             _log.info("the policy of %s is in force", self.policy_path)
             self._audit.note("policy changed", sha256=self.policy_sha256)
-        if policy is not None or revocations is not None:
+        was_closed, self.is_closed = self.is_closed, self.unknown_s >= CLOSES_AFTER_S
+        self._tell_of_late()
+        if policy is not None or revocations is not None or self.is_closed != was_closed:
             self._tell()
-
-    def _changed(self) -> tuple[Mapping[str, datetime] | None, tuple[Policy, str] | None]:
-        return self._revocations_file.changed(), self._policy_file.changed_for_good()
 
     def close(self) -> None:
         """Look no more."""
-        self._thread.close()
+        self._registry.close()
+        self._policies.close()
+
+    def _tell_of_late(self) -> None:
+        """Say when it becomes unknown what a file says, when that closes the rules, and its end."""
+        state = "closed" if self.is_closed else "late" if self.unknown_s >= LATE_S else ""
+        if state == self._late:
+            return
+        self._late = state
+        if not state:
+            _log.warning("who may do what can be read again")
+            self._audit.note("rules can be read")
+            return
+        then = (
+            "nobody may more than stop until it can be read"
+            if self.is_closed
+            else f"after {CLOSES_AFTER_S:.0f} s nobody may more than stop"
+        )
+        _log.error("who may do what may have changed: %s; %s", self.trouble, then)
+        self._audit.note("rules cannot be read", reason=self.trouble, closed=self.is_closed)
 
     def _tell(self) -> None:
         for subscriber in tuple(self._subscribers):
@@ -134,12 +180,7 @@ class Rulebook:
 
 def _read_policy(path: Path) -> tuple[Policy, str]:
     """Return the policy and its hash, or words for a file that is not there."""
-    policy = load_policy(path)
-    return policy, _digest(path)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return "the default, there is no file"
+    policy, found = read_policy(path)
+    if found is None:
+        return policy, "the default, there is no file"
+    return policy, hashlib.sha256(found).hexdigest()

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pyotp
 
 from usbshare.base.file_watch import FileWatch
+from usbshare.base.plain_file import read_plain
 from usbshare.base.threads import in_thread
 from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError
 from usbshare.common.file_lock import file_lock
@@ -154,11 +155,12 @@ class SecondFactors:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads(self._path.read_bytes())
+            found = json.loads(read_plain(self._path))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read {self._path}: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"cannot read {self._path}: {why}") from error
         if not isinstance(found, dict):
             raise ConfigError(f"{self._path} is damaged: remove it and make new second factors")
         return found

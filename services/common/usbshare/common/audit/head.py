@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common.audit.chain import Tip
 from usbshare.common.paths import write_private
 
@@ -21,7 +22,7 @@ class Head:
 def read_head(path: Path) -> Head | None:
     """Return what the file says, None if there is none or it cannot be understood."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_plain(path))
         return Head(Tip(int(found["seq"]), str(found["hash"])), int(found["first"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

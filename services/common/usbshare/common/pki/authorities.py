@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common import certificates
 from usbshare.common.certificates import Authority, Key
 from usbshare.common.errors import ConfigError
@@ -74,7 +75,7 @@ def load_authority(home: Path, key_file: str, now: datetime) -> Authority:
 def load_authority_key(path: Path) -> Key:
     """Read an authority's private key; the ConfigError says what is wrong with it."""
     try:
-        key = certificates.load_key(path.read_bytes())
+        key = certificates.load_key(read_plain(path))
     except FileNotFoundError as error:
         raise damaged(path, "is missing") from error
     except ValueError as error:
@@ -87,7 +88,7 @@ def load_authority_key(path: Path) -> Key:
 def read_overlap_end(path: Path) -> datetime:
     """Read when an overlap ends; ConfigError if the file is damaged."""
     try:
-        end = datetime.fromisoformat(path.read_text(encoding="ascii").strip())
+        end = datetime.fromisoformat(read_plain(path).decode("ascii").strip())
     except ValueError as error:
         raise ConfigError(
             f"{path} is not a time ({error}): write one as 2030-12-31T00:00:00+00:00"
@@ -106,6 +107,6 @@ def damaged(path: Path, problem: str) -> ConfigError:
 
 def _read_certificates(path: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        return x509.load_pem_x509_certificates(read_plain(path))
     except ValueError as error:
         raise damaged(path, "is not a certificate") from error

@@ -13,8 +13,9 @@ from typing import Any
 
 from cryptography import x509
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common import certificates
-from usbshare.common.errors import ConfigError
+from usbshare.common.errors import ConfigError, UnreadableError
 from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import SITE_FOLDER, require_writable, write_private
 
@@ -56,12 +57,13 @@ def short_name(uri: str) -> str:
 def read_identities(path: Path) -> dict[str, IdentityRecord]:
     """Return every record by its URI, nothing without a file; ConfigError if it is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_plain(path))
         return {record["uri"]: _record(record) for record in found["identities"]}
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}): restore it from a backup") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableError(f"{path} cannot be read ({why}): restore it from a backup") from error
 
 
 def read_revocations(path: Path) -> dict[str, datetime]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common.errors import ConfigError, PermissionDeniedError
 from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import SITE_FOLDER, write_private
@@ -45,12 +46,13 @@ def invitations_path(folder: Path) -> Path:
 def read_invitations(path: Path) -> list[Given]:
     """Return what was given out lately; ConfigError if the file is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_plain(path))
         return [_given(fields) for fields in found["invitations"]]
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}): remove it, invite again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path} cannot be read ({why}): remove it, invite again") from error
 
 
 def add(path: Path, given: Given, now: datetime) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from cryptography import x509
 
+from usbshare.base.plain_file import read_plain
 from usbshare.base.threads import in_thread
 from usbshare.common import certificates
 from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
@@ -167,7 +168,7 @@ def own_certificates(site: Site) -> dict[str, x509.Certificate]:
     found = {}
     for name, path in paths.items():
         try:
-            found[name] = x509.load_pem_x509_certificates(path.read_bytes())[0]
+            found[name] = x509.load_pem_x509_certificates(read_plain(path))[0]
         except (OSError, ValueError, IndexError):
             continue
     return found
@@ -175,8 +176,8 @@ def own_certificates(site: Site) -> dict[str, x509.Certificate]:
 
 def serving_fingerprint(site: Site) -> str:
     """Return the fingerprint of the authority of the host's certificate as it is now."""
-    server = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
-    trusted = x509.load_pem_x509_certificates(site.ca_certificate.read_bytes())
+    server = x509.load_pem_x509_certificate(read_plain(site.server_certificate))
+    trusted = x509.load_pem_x509_certificates(read_plain(site.ca_certificate))
     issuers = (each for each in trusted if certificates.is_issued_by(server, each))
     return next((certificates.fingerprint(each.public_key()) for each in issuers), "")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from usbshare.base.plain_file import read_plain
 from usbshare.base.threads import begin, in_thread
 from usbshare.common.paths import make_private, rewrite
 
@@ -82,7 +83,7 @@ class Seen:
 def read_sightings(path: Path) -> dict[str, Sighting]:
     """Return what one service noted; nothing if there is no such file, or none that makes sense."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_plain(path))
         return {uri: _sighting(at, address) for uri, (at, address) in found.items()}
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}

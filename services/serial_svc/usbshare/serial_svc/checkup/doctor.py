@@ -28,6 +28,7 @@ from usbshare.serial_svc.checkup import devices, firewall, host
 from usbshare.serial_svc.checkup.braille import judge_brltty
 from usbshare.serial_svc.checkup.openings import Opening
 from usbshare.serial_svc.checkup.processes import Processes
+from usbshare.serial_svc.checkup.rules import judge_rules
 from usbshare.serial_svc.port_ids import name_devices
 from usbshare.serial_svc.settings import Settings
 
@@ -69,6 +70,7 @@ def steps(what: Examined) -> Iterator[Step]:
     yield _step("site authority", partial(host.judge_authority, site, now))
     yield _step("host certificate", lambda: _judge_host_certificate(what, now))
     yield _step("client.pem", partial(host.judge_operator_certificate, site, now))
+    yield _step("rules", partial(judge_rules, site.folder))
     yield _step("private keys", partial(judge_key_rights, keys))
     yield from _port_steps(what)
     yield _step("ModemManager", partial(devices.judge_modem_manager, what.processes))

@@ -1,0 +1,28 @@
+"""Whether a service knows its rules, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from usbshare.common.access.rulebook import Rulebook
+
+
+class RulesCollector(Collector):
+    """Tells for how long a file of rules could not be read, and whether that has closed them."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield both."""
+        book = self._rulebook
+        for name, what, value in (
+            ("unknown_seconds", "For how long it is unknown who may do what", book.unknown_s),
+            ("trouble", "1 while a file of rules has a mistake or cannot be read", book.trouble),
+            ("closed", "1 while nobody may more than stop, since it is unknown", book.is_closed),
+        ):
+            number = value if isinstance(value, float) else float(bool(value))
+            yield GaugeMetricFamily(f"usbshare_rules_{name}", what, value=number)

@@ -1,0 +1,31 @@
+"""Whether the files that say who may do what can be read, and are correct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from usbshare.common.access.policy import POLICY_FILE, read_policy
+from usbshare.common.access.rulebook import CLOSES_AFTER_S
+from usbshare.common.checkup import Judgement, failure, fine
+from usbshare.common.errors import ConfigError, UnreadableError
+from usbshare.common.pki.identities import read_identities, registry_path
+
+_UNREADABLE = (
+    "make it a plain file that the services may read: after "
+    f"{CLOSES_AFTER_S:.0f} s without it they let nobody do more than stop"
+)
+_MISTAKE = "mend it: the services go on with the policy before, and a start is refused"
+
+
+def judge_rules(folder: Path) -> Judgement:
+    """Say whether policy and registry of a configuration folder are known. Blocks for the disk."""
+    try:
+        _, found = read_policy(folder / POLICY_FILE)
+        records = read_identities(registry_path(folder)).values()
+    except UnreadableError as error:
+        return failure(str(error), _UNREADABLE)
+    except ConfigError as error:
+        return failure(str(error), _MISTAKE)
+    revoked = sum(each.is_revoked for each in records)
+    what = f"{folder / POLICY_FILE} is correct" if found is not None else "the default policy"
+    return fine(f"{what}; {len(records)} identities, {revoked} revoked")
