@@ -21,6 +21,7 @@ from usbshare.common.errors import (
 )
 from usbshare.common.line import LineSettings, ModemLines, SettingsChange
 from usbshare.common.profiles import AUTO, GRBL, MARLIN, RAW, Priority, StopAction
+from usbshare.serial_svc import operations as line_operations
 from usbshare.serial_svc import stop_path
 from usbshare.serial_svc.client import Client, Command, Mode
 from usbshare.serial_svc.convert import port_message
@@ -37,7 +38,7 @@ from usbshare.serial_svc.events import (
     SessionEvent,
     SettingsChanged,
 )
-from usbshare.serial_svc.operations import LineOperations, LineStep
+from usbshare.serial_svc.operations import DRIVER_LOOK_S, LineOperations, LineStep
 from usbshare.serial_svc.outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
@@ -324,6 +325,35 @@ async def test_settings_wait_for_the_bytes_before_and_hold_those_after(grbl: Ben
     assert SettingsChanged(replace(FAST, baud=9600)) in events
     done = [e for e in events if isinstance(e, OperationResult)]
     assert done == [OperationResult(5, OperationOutcome.OK, settings=replace(FAST, baud=9600))]
+
+
+async def test_settings_and_breaks_wait_for_what_the_driver_still_holds(grbl: Bench) -> None:
+    """As cdc_acm does while its device takes nothing; a break goes past its buffers."""
+    session = await grbl.open()
+    operations = LineOperations(grbl.port, session)
+    grbl.device.has_line_rate = False
+    await grbl.send(session, 1, b"before")
+    grbl.device.unsent = 6
+    session.operation(5, lambda: operations.configure(5, SettingsChange(baud=9600)))
+    session.operation(6, lambda: operations.send_break(6, 0.001))
+    await asyncio.sleep(10 * DRIVER_LOOK_S)
+    assert grbl.device.settings.baud == FAST.baud
+    assert grbl.device.line_log == []
+    grbl.device.unsent = 0
+    await until(lambda: grbl.device.line_log == [("break", True), ("break", False)])
+    assert grbl.device.settings.baud == 9600
+
+
+async def test_settings_are_not_changed_under_bytes_that_stay_in_the_driver(
+    grbl: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_operations, "SETTLE_TIMEOUT_S", 0.05)
+    session = await grbl.open()
+    operations = LineOperations(grbl.port, session)
+    grbl.device.unsent = 6
+    result = await operations.configure(5, SettingsChange(baud=9600))
+    assert result.outcome is OperationOutcome.TIMEOUT
+    assert grbl.device.settings.baud == FAST.baud
 
 
 async def test_an_impossible_setting_is_refused_in_band(grbl: Bench) -> None:

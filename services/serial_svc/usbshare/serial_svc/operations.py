@@ -14,6 +14,7 @@ from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.session import Session
 
 SETTLE_TIMEOUT_S = 2.0
+DRIVER_LOOK_S = 0.005
 MOST_STEPS = 64
 LONGEST_SEQUENCE_S = 10.0
 LONGEST_BREAK_S = 5.0
@@ -125,12 +126,17 @@ class LineOperations:
     async def _settle(self) -> bool:
         """Wait until the bytes before have left; False when none leaves for 2 s."""
         while True:
-            waiting = self._port.scheduler.waiting_of(self._session)
+            waiting = self._waiting()
             if await self._sent_within(SETTLE_TIMEOUT_S):
                 return True
-            left = self._port.scheduler.waiting_of(self._session)
-            if left == waiting and left != (0, 0):
+            left = self._waiting()
+            if left == waiting and any(left):
                 return False
+
+    def _waiting(self) -> tuple[int, ...]:
+        """Return what of the session has not left: commands, bytes, bytes in the driver."""
+        waiting = self._port.scheduler.waiting_of(self._session)
+        return (*waiting, self._port.device.unsent_bytes())
 
     async def _sent_within(self, timeout_s: float) -> bool:
         try:
@@ -144,6 +150,9 @@ class LineOperations:
         while self._port.scheduler.waiting_of(self._session) != (0, 0):
             await self._port.progress.wait()
         await asyncio.sleep(max(0.0, self._port.pacer.clear_at - time.monotonic()))
+        # A device with a USB connection of its own takes what its driver holds when it will.
+        while self._port.device.unsent_bytes():  # noqa: ASYNC110  (no driver tells when)
+            await asyncio.sleep(DRIVER_LOOK_S)
 
     async def _apply(self, step: LineStep) -> None:
         if step.dtr is not None or step.rts is not None:
