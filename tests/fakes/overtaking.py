@@ -10,4 +10,4 @@ def overtaking(data: bytes) -> Overtaking:
     """Return the first real-time bytes of a session, for the firmware that they are meant for."""
     profile = MARLIN if MARLIN.is_realtime(data) else GRBL
     lane = RealtimeLane()
-    return lane.overtake(lane.number(profile.pieces(data, 1)), profile, epoch=1)
+    return lane.overtake(lane.number(profile.pieces(data, 1), epoch=1), profile)

@@ -21,7 +21,7 @@ from usbshare.bridge.dialer import Dialer
 from usbshare.bridge.turns import Turns
 from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.common.channel import parse_target
-from usbshare.common.errors import DeviceError, NotFoundError, UsbshareError
+from usbshare.common.errors import DeviceError, NotFoundError, PortLatchedError, UsbshareError
 from usbshare.common.server import bind, make_server
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
@@ -227,6 +227,15 @@ async def test_what_stands_before_a_stop_goes_along_once_and_never_late(
     assert await line.send(overtaking(b"!~\x84?\x18"), "laser", "s1")
     stops = [(b"!", 1), (b"!", 1), (b"\x84", 3), (b"\x18", 5)]
     assert service.numbered == [(b"!~\x84?\x18", 1), *stops]
+    assert reporter.events == []
+
+
+async def test_a_stop_goes_out_though_what_stands_before_it_is_refused(
+    line: UrgentLine, service: Service, reporter: Reporter
+) -> None:
+    service.failures = [PortLatchedError("the epoch of ~ is over")]
+    assert await line.send(overtaking(b"~!"), "laser", "s1")
+    assert service.numbered == [(b"~!", 1), (b"!", 2)]
     assert reporter.events == []
 
 

@@ -147,13 +147,20 @@ class SerialClient(StopClient):
         timeout_s: float = CALL_TIMEOUT_S,
         *,
         first_number: int = 0,
+        epoch: int = 0,
     ) -> None:
         """Write real-time bytes ahead of every queue; numbered ones are that session's own.
+
+        `epoch` is the port's as told when they were written: of one that is over only stops count.
 
         What it raises says no more than gRPC does, since to look closer takes time.
         """
         request = pb.SendRealtimeRequest(
-            port_id=port_id, data=data, session_id=session_id, first_number=first_number
+            port_id=port_id,
+            data=data,
+            session_id=session_id,
+            first_number=first_number,
+            epoch=epoch,
         )
         try:
             await self._stub.SendRealtime(request, timeout=timeout_s)

@@ -45,6 +45,7 @@ class Delivery:
         await client.send_realtime(
             *(self._port_id, message.data, self._session_id, CALL_S),
             first_number=message.first_number,
+            epoch=message.epoch,
         )
 
     async def insist(

@@ -19,10 +19,11 @@ MOST_REALTIME_BYTES = 64
 
 
 class Unit(NamedTuple):
-    """What overtakes as one, and its number in the session."""
+    """What overtakes as one, its number in the session, and the epoch in which it was written."""
 
     number: int
     data: bytes
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,10 @@ class RealtimeLane:
         self._unconfirmed.clear()
         return stops
 
-    def number(self, units: Iterable[bytes]) -> list[Unit]:
-        """Give the program's next units their numbers."""
-        numbered = [Unit(number, data) for number, data in enumerate(units, self._number + 1)]
+    def number(self, units: Iterable[bytes], epoch: int) -> list[Unit]:
+        """Give the program's next units their numbers; it writes them in that epoch."""
+        first = self._number + 1
+        numbered = [Unit(number, data, epoch) for number, data in enumerate(units, first)]
         self._number += len(numbered)
         return numbered
 
@@ -77,15 +79,15 @@ class RealtimeLane:
         while self._unconfirmed and self._unconfirmed[0].number <= number:
             self._unconfirmed.popleft()
 
-    def overtake(self, taken: list[Unit], profile: Profile, epoch: int) -> Overtaking:
+    def overtake(self, taken: list[Unit], profile: Profile) -> Overtaking:
         """Send units another way, with what may be behind them otherwise."""
         self._trim(max(0, MOST_REALTIME_BYTES - sum(len(unit.data) for unit in taken)))
         units = [*self._unconfirmed, *taken]
         stops = [unit for unit in units if profile.is_emergency(unit.data)]
         self.sent(taken)
         return Overtaking(
-            tuple(in_messages(units, epoch)),
-            tuple(in_messages(stops, epoch)),
+            tuple(in_messages(units)),
+            tuple(in_messages(stops)),
             taken[-1].number,
             any(profile.resets(unit.data) for unit in taken),
         )
@@ -96,21 +98,25 @@ class RealtimeLane:
             size -= len(self._unconfirmed.popleft().data)
 
 
-def in_messages(units: Iterable[Unit], epoch: int) -> list[SendRealtime]:
-    """Put units in as few messages as may be: numbers follow on in each, 64 bytes at most."""
+def in_messages(units: Iterable[Unit]) -> list[SendRealtime]:
+    """Put units in as few messages as may be.
+
+    In each numbers follow on, the epoch is one, and there are 64 bytes at most.
+    """
     messages: list[SendRealtime] = []
-    after = 0
-    for number, data in units:
+    after = (0, 0)
+    for number, data, epoch in units:
         last = messages[-1] if messages else None
-        if last and number == after and len(last.data) + len(data) <= MOST_REALTIME_BYTES:
+        if last and (number, epoch) == after and len(last.data) + len(data) <= MOST_REALTIME_BYTES:
             messages[-1] = SendRealtime(last.data + data, epoch, last.first_number)
         else:
             messages.append(SendRealtime(data, epoch, number))
-        after = number + 1
+        after = number + 1, epoch
     return messages
 
 
 def units_of(message: SendRealtime, profile: Profile) -> list[Unit]:
     """Take a message apart again."""
     pieces = profile.pieces(message.data, 1)
-    return [Unit(number, data) for number, data in enumerate(pieces, message.first_number)]
+    first = message.first_number
+    return [Unit(number, data, message.epoch) for number, data in enumerate(pieces, first)]

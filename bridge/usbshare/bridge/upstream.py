@@ -235,7 +235,7 @@ class Upstream:
         last = len(stops) - stops[::-1].index(True)
         self._put_realtime(waiting[last:])
         self._emergencies += 1
-        return self._lane.overtake(waiting[:last], self._profile, self._epoch)
+        return self._lane.overtake(waiting[:last], self._profile)
 
     def emergency_done(self, delivered_number: int = 0) -> None:
         """Let the program's bytes go on after a `take_emergency` that returned something."""
@@ -337,14 +337,14 @@ class Upstream:
 
     def _add_realtime(self, realtime: bytes) -> None:
         profile = self._profile
-        units = self._lane.number(profile.pieces(realtime, 1)) if realtime else []
+        units = self._lane.number(profile.pieces(realtime, 1), self._epoch)
         resets = [unit.number for unit in units if profile.resets(unit.data)]
         self._reset_number = max(resets, default=self._reset_number)
         if self._is_down:
             came, units = units, [unit for unit in units if profile.is_emergency(unit.data)]
             self.dropped_realtime_bytes += _size(came) - _size(units)
         self._realtime_bytes += _size(units)
-        self._urgent.extend(in_messages(units, self._epoch))
+        self._urgent.extend(in_messages(units))
 
     def _waiting_realtime(self) -> list[Unit]:
         waiting = (each for each in self._urgent if isinstance(each, SendRealtime))
@@ -353,7 +353,7 @@ class Upstream:
     def _put_realtime(self, units: list[Unit]) -> None:
         """Let these alone wait of the real-time bytes."""
         others = [message for message in self._urgent if not isinstance(message, SendRealtime)]
-        self._urgent = deque([*others, *in_messages(units, self._epoch)])
+        self._urgent = deque([*others, *in_messages(units)])
         self._realtime_bytes = _size(units)
 
     def _keep_realtime(self, is_kept: Callable[[bytes], bool]) -> None:

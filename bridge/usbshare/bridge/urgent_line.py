@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.client import SerialClient
-from usbshare.bridge.delivery import UNAVAILABLE, Delivery
+from usbshare.bridge.delivery import Delivery
 from usbshare.bridge.realtime_lane import Overtaking
 from usbshare.bridge.report import Reporter
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
@@ -184,7 +184,7 @@ class UrgentLine:
             async with asyncio.timeout(patience_s):
                 for message in what.first:
                     await delivery.once(client, message)
-        except (*UNAVAILABLE, TimeoutError):
+        except (UsbshareError, TimeoutError):  # also where what stands before a stop is refused
             return False
         return True
 

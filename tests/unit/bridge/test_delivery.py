@@ -25,7 +25,14 @@ class Connection:
         self._failures = failures or []
 
     async def send_realtime(
-        self, port_id: str, data: bytes, session_id: str, _: float, *, first_number: int
+        self,
+        port_id: str,
+        data: bytes,
+        session_id: str,
+        _: float,
+        *,
+        first_number: int,
+        epoch: int,
     ) -> None:
         self.requests.append(data)
         await self.answers.wait()

@@ -382,6 +382,23 @@ def test_settings_before_bytes_that_arrived_do_not_go_again() -> None:
     assert taken(up) == [SendCommand(2, 1, b"ast\n", epoch=3)]
 
 
+def test_stops_that_wait_keep_the_epoch_in_which_they_were_written() -> None:
+    up = upstream(grbl=True)
+    up.add_program(b"\x18")
+    up.port_changed(epoch=4, profile=GRBL)
+    up.add_program(b"!")
+    stops = up.take_emergency()
+    assert stops is not None
+    assert stops.stops == (SendRealtime(b"\x18", 3, 1), SendRealtime(b"!", 4, 2))
+    up.emergency_done()
+    up.add_program(b"!")
+    up.port_changed(epoch=5, profile=GRBL)
+    up.lose_link()
+    stops = up.take_emergency()
+    assert stops is not None
+    assert stops.stops == (SendRealtime(b"\x18", 3, 1), SendRealtime(b"!!", 4, 2))
+
+
 def test_requests_that_waited_are_kept_and_signs_of_life_are_not() -> None:
     up = upstream()
     lines = SetLines(1, dtr=True, rts=None)

@@ -1,17 +1,19 @@
-"""A stop that a program wrote into a command is carried out at any age, and nothing else of it."""
+"""A stop of an old epoch is carried out at any age; nothing else is, and it re-arms nothing."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from fakes.port_bench import DOOR, RESET, Bench, Client1
+from usbshare.common.errors import PortLatchedError
 from usbshare.common.profiles import MARLIN, StopAction
 from usbshare.common.program_runs import Untouched
 from usbshare.serial_svc.events import CommandOutcome
 from usbshare.serial_svc.latch import LatchCause
+from usbshare.serial_svc.own_realtime import require_meant
 
 
 @pytest.fixture
@@ -141,3 +143,92 @@ async def test_without_a_device_a_late_stop_ends_no_session(bench: Bench) -> Non
     await client.send(RESET, epoch=1)
     await fenced(client)
     assert not bench.written.count(DOOR)
+
+
+Send = Callable[[Client1, bytes, int], None]
+
+
+def in_the_stream(client: Client1, data: bytes, epoch: int) -> None:
+    client.session.realtime(data, epoch=epoch)
+
+
+def numbered_in_the_stream(client: Client1, data: bytes, epoch: int) -> None:
+    client.session.realtime(data, 1, epoch)
+
+
+def another_way(client: Client1, data: bytes, epoch: int) -> None:
+    client.session.overtake(data, 1, epoch)
+
+
+WAYS = [in_the_stream, numbered_in_the_stream, another_way]
+
+
+async def after_a_lost_job(bench: Bench) -> Client1:
+    """Return a client that has told of what it lost in epoch 1, which was ended by that."""
+    client = await bench.open()
+    await client.send(b"G1 X1\n")
+    bench.port.watch.client_lost(client.session, 10)
+    bench.device.written.clear()
+    assert bench.port.epoch == 2
+    return client
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_reset_of_the_epoch_in_force_makes_up_for_a_lost_job(
+    bench: Bench, way: Send
+) -> None:
+    way(await after_a_lost_job(bench), RESET, 2)
+    assert bench.written == RESET
+    assert not bench.port.latched
+    assert bench.port.epoch == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("epoch", [1, 3])
+async def test_one_of_another_epoch_is_carried_out_and_does_not(
+    bench: Bench, way: Send, epoch: int
+) -> None:
+    way(await after_a_lost_job(bench), RESET, epoch)
+    assert bench.written == RESET
+    assert bench.port.latched
+    assert bench.port.epoch == 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_one_of_a_client_that_tells_no_epoch_does_not_either(bench: Bench, way: Send) -> None:
+    way(await after_a_lost_job(bench), RESET, 0)
+    assert bench.written == RESET
+    assert bench.port.latched
+    assert bench.port.epoch == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_of_old_real_time_bytes_only_the_stops_are_carried_out(
+    bench: Bench, way: Send
+) -> None:
+    client = await after_a_stop(bench)
+    way(client, b"!~\x84?\x91", 1)
+    assert bench.written == b"!\x84"
+    client = await after_a_stop(bench)
+    way(client, b"~", 1)
+    assert bench.written == b""
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_old_reset_that_hits_a_new_job_ends_it(bench: Bench, way: Send) -> None:
+    client = await after_a_stop(bench)
+    bench.device.capacity = 8
+    await client.send(b"G1 X1\nG1 X2\n", epoch=2)
+    way(client, RESET, 1)
+    bench.device.make_room(1000)
+    assert bench.written == b"G1 X1\nG1" + RESET
+    assert bench.port.epoch == 3
+
+
+async def test_nobodys_bytes_of_an_old_epoch_are_refused_unless_they_stop(bench: Bench) -> None:
+    await after_a_stop(bench)
+    assert require_meant(bench.port, b"~!", 1) == b"!"
+    assert require_meant(bench.port, b"~", bench.port.epoch) == b"~"
+    assert require_meant(bench.port, b"~", 0) == b"~"
+    with pytest.raises(PortLatchedError, match="epoch 1, in which the bytes were sent, is over"):
+        require_meant(bench.port, b"~", 1)

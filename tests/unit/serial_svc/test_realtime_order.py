@@ -107,8 +107,8 @@ class Ways:
         if not self.stream:
             return
         match self.stream.popleft():
-            case SendRealtime(data, _, first_number):
-                self.session.realtime(data, first_number)
+            case SendRealtime(data, epoch, first_number):
+                self.session.realtime(data, first_number, epoch)
             case SendCommand() as sent:
                 command = Command(
                     sent.id, None, sent.epoch, sent.offset, sent.data, sent.after_reset
@@ -126,7 +126,7 @@ class Ways:
         stops = self.other.pop(index % len(self.other))
         messages = stops.stops if fails else stops.first
         for message in messages * (2 if twice else 1):
-            self.session.overtake(message.data, message.first_number)
+            self.session.overtake(message.data, message.first_number, message.epoch)
             self.arrived.append(message)
         self.upstream.emergency_done(stops.last_number)
 
@@ -134,7 +134,7 @@ class Ways:
         """Deliver once more what was delivered long ago: its answer was lost."""
         if self.arrived:
             message = chance.choice(self.arrived)
-            self.session.overtake(message.data, message.first_number)
+            self.session.overtake(message.data, message.first_number, message.epoch)
 
     def credit(self) -> None:
         if (credit := self.session.credit_due()) is not None:

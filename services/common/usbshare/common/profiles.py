@@ -147,6 +147,11 @@ class Profile:
         found = [self._priority(unit) for unit in self._units(data)]
         return all(priority is Priority.EMERGENCY for priority in found)
 
+    def stops_in(self, realtime: bytes) -> bytes:
+        """Return the stops among what `split` took out."""
+        units = self.pieces(realtime, 1)
+        return b"".join(unit for unit in units if self.is_emergency(unit))
+
     def resets(self, realtime: bytes) -> bool:
         """Tell whether a reset is among what `split` took out."""
         if self.urgent_lines:

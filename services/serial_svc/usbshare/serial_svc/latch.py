@@ -70,6 +70,10 @@ class Latch:
         self.epoch += 1
         self._is_kept = False
 
+    def is_over(self, epoch: int) -> bool:
+        """Return whether an epoch is not the one in force; 0, which nobody told, never is."""
+        return epoch not in (0, self.epoch)
+
     def device_opened(self, device: PhysicalDevice | None) -> None:
         """Take over what is known of the port's physical device; waits for nothing."""
         if device is not None:

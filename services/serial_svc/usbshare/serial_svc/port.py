@@ -214,18 +214,18 @@ class SerialPort:
         self._writer.pump()
         self._queue_news.changed()
 
-    def write_realtime(self, data: bytes, session: Session | None = None, who: str = "") -> None:
-        """Write real-time bytes; a reset voids what that session queued, and leaves its port.
-
-        Nobody's ends the epoch: what any program was doing cannot be gone on with.
-        """
+    def write_realtime(
+        self, data: bytes, session: Session | None = None, who: str = "", epoch: int = 0
+    ) -> None:
+        """Write real-time bytes; a reset voids what that session queued, nobody's the epoch."""
         self._realtime.write(data, [session] if session is not None else self.attendance, who)
-        if self.profile.resets(data):
-            if session is not None:
-                self.watch.lost_job.was_reset()
-                return
-            self.end_epoch()
+        if not self.profile.resets(data):
+            return
+        if session is None:
+            self.end_epoch()  # what any program was doing cannot be gone on with
             self.changed()
+        else:
+            self.watch.lost_job.was_reset(epoch)
 
     def discard_output(self) -> None:
         """Throw away what the driver still holds of the program; stops that wait stay."""

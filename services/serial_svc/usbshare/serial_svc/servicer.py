@@ -27,6 +27,7 @@ from usbshare.serial_svc.client import Client, Mode, Resumption, new_session_id
 from usbshare.serial_svc.convert_stats import StatsBoard
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.operations import LineOperations
+from usbshare.serial_svc.own_realtime import require_meant
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.session import Session
@@ -138,10 +139,11 @@ class SerialServicer(SerialServiceServicer):
             port.watch.lost_job.refuse_resume()
         own = port.attendance.own_control(request.session_id, caller.name)
         if own is not None and request.first_number:
-            own.overtake(request.data, request.first_number)
+            own.overtake(request.data, request.first_number, request.epoch)
         else:
-            port.write_realtime(request.data, who=caller.name)
-            port.witness.realtime(caller.name, caller.address, port.profile, request.data)
+            data = require_meant(port, request.data, request.epoch)
+            port.write_realtime(data, who=caller.name)
+            port.witness.realtime(caller.name, caller.address, port.profile, data)
         return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
     async def WatchStats(
@@ -331,7 +333,7 @@ class _Desk:
         handler(getattr(request, kind))
 
     def realtime(self, message: pb.Realtime) -> None:
-        self._session.realtime(message.data, message.first_number)
+        self._session.realtime(message.data, message.first_number, message.epoch)
 
     def heartbeat(self, message: pb.Heartbeat) -> None:
         round_trip_s = message.round_trip.seconds + message.round_trip.nanos * 1e-9

@@ -102,18 +102,19 @@ class Session:
         else:
             await self._queue(command)
 
-    def realtime(self, data: bytes, first_number: int = 0) -> None:
+    def realtime(self, data: bytes, first_number: int = 0, epoch: int = 0) -> None:
         """Write real-time bytes ahead of the queue; a reset byte voids what this session queued.
 
-        They are void where there is no device, of which the session is told.
+        They are void where there is no device, of which the session is told, and but for their
+        stops where the epoch that they are of is over; 0 is not told.
         """
         self._require_control()
-        self._own.in_stream(data, first_number)
+        self._own.in_stream(data, first_number, epoch)
 
-    def overtake(self, data: bytes, first_number: int) -> None:
+    def overtake(self, data: bytes, first_number: int, epoch: int = 0) -> None:
         """Do so for bytes that came another way; raises DeviceError also without a device."""
         self._require_control()
-        self._own.write(data, first_number)
+        self._own.write(data, first_number, epoch)
 
     def operation(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
         """Run something on the line after the session's earlier bytes, before its later ones."""

@@ -134,7 +134,7 @@ async def test_a_program_that_resets_the_machine_begins_anew(bench: Bench) -> No
     bob.session.last_heard = time.monotonic() + 600
     resetting = bench.port.watch.lost_job._resetting
     assert resetting is not None
-    bob.session.realtime(RESET)
+    bob.session.realtime(RESET, epoch=bench.port.epoch)
     assert cause(bench) is None
     await bob.send(b"G1 X2\n", bench.port.epoch)
     await asyncio.wait_for(resetting, 30)

@@ -1350,7 +1350,10 @@ class Realtime(google.protobuf.message.Message):
     data: builtins.bytes
     """At most 64 bytes, each a real-time byte of the profile, or whole urgent lines of it (M112)."""
     epoch: builtins.int
-    """The port's epoch as last told."""
+    """The port's epoch as last told when its program wrote them. Of bytes of another epoch only stops
+    are carried out, and a reset among them ends the epoch in force. 0: not told, as by an older
+    client; all is carried out, but a reset lets a port whose job was lost take no programs again.
+    """
     first_number: builtins.int
     """The number of its first byte (or line), counted from 1 on in the session over both ways, this
     and SendRealtime; the others follow on. Each number is carried out once, in order: what comes
@@ -2235,6 +2238,7 @@ class SendRealtimeRequest(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     SESSION_ID_FIELD_NUMBER: builtins.int
     FIRST_NUMBER_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     data: builtins.bytes
@@ -2246,6 +2250,8 @@ class SendRealtimeRequest(google.protobuf.message.Message):
     """
     first_number: builtins.int
     """As in Realtime. The session's stream may go on with a number that is sent here."""
+    epoch: builtins.int
+    """As in Realtime, but FAILED_PRECONDITION where bytes of another epoch have no stop among them."""
     def __init__(
         self,
         *,
@@ -2253,8 +2259,9 @@ class SendRealtimeRequest(google.protobuf.message.Message):
         data: builtins.bytes = ...,
         session_id: builtins.str = ...,
         first_number: builtins.int = ...,
+        epoch: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "first_number", b"first_number", "port_id", b"port_id", "session_id", b"session_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "epoch", b"epoch", "first_number", b"first_number", "port_id", b"port_id", "session_id", b"session_id"]) -> None: ...
 
 Global___SendRealtimeRequest: typing_extensions.TypeAlias = SendRealtimeRequest
 

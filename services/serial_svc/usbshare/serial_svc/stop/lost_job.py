@@ -91,11 +91,15 @@ class LostJob:
                 "the machine is being reset"
             )
 
-    def was_reset(self) -> None:
-        """Note that the program in control has reset the machine: it begins anew."""
+    def was_reset(self, epoch: int) -> None:
+        """Note that the program in control has reset the machine: it begins anew.
+
+        That is known only of a reset of the epoch in force: another may be one of the job itself.
+        """
         self.superseded()
         port, record = self._port, self._port.latch.record
-        if record is not None and record.cause is LatchCause.JOB_LOST:
+        is_meant = epoch == port.epoch
+        if is_meant and record is not None and record.cause is LatchCause.JOB_LOST:
             port.latch.release(port.epoch, port.id)
             port.changed()
             log.info("port '%s' takes programs again: the machine was reset", port.id)
