@@ -189,6 +189,18 @@ def test_a_stop_gets_through_a_full_uplink(tmp_path: Path) -> None:
             assert wire.up.waits_s > 0.3, "it was full all the time"
 
 
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_stop_gets_through_where_every_connection_loses_what_it_sends_first(
+    tmp_path: Path, way: str
+) -> None:
+    # Sent again after 4 and 11 s: within 6 s of the first time, a kernel that is told to ends it.
+    with machine_on_a_wire(tmp_path) as (rig, wire):
+        slow_down(wire, ROUND_TRIP_S)
+        getattr(wire, way).swallows_s = 8.0
+        stop_confirmed(rig)
+        until(lambda: b"!" in rig.machine.received(), "the machine, too, has seen it")
+
+
 @contextmanager
 def filled(wire: SlowWire) -> Iterator[None]:
     """Fill the way to the host, as an upload does."""

@@ -14,6 +14,7 @@ import itertools
 import os
 import random
 import select
+import socket
 import struct
 import threading
 import time
@@ -36,7 +37,10 @@ _INTERFACE = "slow"
 
 @dataclass(slots=True)
 class Direction:
-    """One direction; change everything but `passed` and `dropped` at any moment."""
+    """One direction; change everything but `passed` and `dropped` at any moment.
+
+    `swallows_s`: so long all data of a connection is lost, from its first on.
+    """
 
     delay_s: float = 0.0
     jitter_s: float = 0.0
@@ -44,8 +48,10 @@ class Direction:
     queue_bytes: int = 64 * 1024
     loss: float = 0.0
     is_cut: bool = False
+    swallows_s: float = 0.0
     passed: int = 0
     dropped: int = 0
+    _first_data_at: dict[bytes, float] = field(default_factory=dict, repr=False)
     _free_at: float = field(default=0.0, repr=False)
     _last_due: float = field(default=0.0, repr=False)
 
@@ -54,9 +60,10 @@ class Direction:
         """How long a packet that is sent now waits in the queue."""
         return max(0.0, self._free_at - time.monotonic())
 
-    def due(self, size: int, now: float, chance: random.Random) -> float | None:
+    def due(self, packet: bytes, now: float, chance: random.Random) -> float | None:
         """Return when a packet arrives, None if it never does."""
-        if self.is_cut or chance.random() < self.loss:
+        size = len(packet)
+        if self.is_cut or self._swallows(packet, now) or chance.random() < self.loss:
             self.dropped += 1
             return None
         if self.bytes_per_s:
@@ -70,6 +77,20 @@ class Direction:
         self._last_due = max(self._last_due, due)  # a wire does not reorder
         self.passed += 1
         return self._last_due
+
+    def _swallows(self, packet: bytes, now: float) -> bool:
+        ports = _ports_of_data(packet) if self.swallows_s else None
+        if ports is None:
+            return False
+        return now - self._first_data_at.setdefault(ports, now) < self.swallows_s
+
+
+def _ports_of_data(packet: bytes) -> bytes | None:
+    """Return the ports of a packet of IPv4 that carries data of TCP, None of all others."""
+    if packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_TCP:
+        return None
+    tcp = packet[4 * (packet[0] & 0x0F) :]
+    return tcp[:4] if len(tcp) > 4 * (tcp[12] >> 4) else None
 
 
 class SlowWire:
@@ -109,7 +130,7 @@ class SlowWire:
             for source in select.select([client, host], [], [], wait_s)[0]:
                 way, sink = ways[source]
                 packet = os.read(source, _MOST_PACKET)
-                due = way.due(len(packet), time.monotonic(), self._chance)
+                due = way.due(packet, time.monotonic(), self._chance)
                 if due is not None:
                     heapq.heappush(waiting, (due, next(order), sink, packet))
             while waiting and waiting[0][0] <= time.monotonic():

@@ -14,7 +14,7 @@ import grpc
 from usbshare.bridge import convert
 from usbshare.bridge.messages import Event, Message, RemotePort
 from usbshare.bridge.stop_client import CALL_TIMEOUT_S, StopClient
-from usbshare.common.channel import ATTEMPT_S, Target, Trust, until_connected
+from usbshare.common.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
 from usbshare.common.credit import Credit
 from usbshare.common.errors import ConnectionRefusedByPeerError
 from usbshare.common.rpc_errors import error_from_rpc
@@ -79,8 +79,14 @@ class SessionStream:
 class SerialClient(StopClient):
     """A connection of its own to one service."""
 
-    def __init__(self, target: Target, bundle: Trust | None, attempt_s: float = ATTEMPT_S) -> None:
-        super().__init__(target, bundle, attempt_s)
+    def __init__(
+        self,
+        target: Target,
+        bundle: Trust | None,
+        attempt_s: float = ATTEMPT_S,
+        keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
+    ) -> None:
+        super().__init__(target, bundle, attempt_s, keepalive)
         self._is_closed = False
         self._stub = SerialServiceStub(self._channel)
 

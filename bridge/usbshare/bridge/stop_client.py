@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import grpc
 
+from usbshare.bridge.stop_attempts import Attempts
 from usbshare.bridge.stop_report import StopReport
 from usbshare.bridge.stop_wire import STOP, stop_report, stop_request
-from usbshare.common.channel import ATTEMPT_S, Target, Trust, open_channel
+from usbshare.common.channel import (
+    ATTEMPT_S,
+    KEEPALIVE,
+    STOP_KEEPALIVE,
+    Target,
+    Trust,
+    open_channel,
+)
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.stop_actions import StopAction
@@ -21,7 +30,6 @@ CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
 LOOK_TIMEOUT_S = 5.0
 # A stop is not given up while it may still arrive; a person is told sooner that it has not yet.
 STOP_TIMEOUT_S = 60.0
-SILENCE_S = 3.0
 LONGEST_REASON_BYTES = 200
 OUR_SERVICE = "usbshare.serial.v1.SerialService"
 
@@ -29,10 +37,17 @@ OUR_SERVICE = "usbshare.serial.v1.SerialService"
 class StopClient:
     """A connection of its own to one service, for stops."""
 
-    def __init__(self, target: Target, bundle: Trust | None, attempt_s: float = ATTEMPT_S) -> None:
+    def __init__(
+        self,
+        target: Target,
+        bundle: Trust | None,
+        attempt_s: float = ATTEMPT_S,
+        keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
+    ) -> None:
         self.target = target
         self._trust = bundle
-        self._channel = open_channel(target, bundle, attempt_s=attempt_s)
+        self._channel = open_channel(target, bundle, keepalive=keepalive, attempt_s=attempt_s)
+        self._others: list[grpc.aio.Channel] = []
 
     async def stop(
         self,
@@ -43,20 +58,21 @@ class StopClient:
     ) -> StopReport:
         """Stop the machine, whoever holds the port; returns what that did and how long it took.
 
-        Where nothing came back it is tried again: only who is refused learns that at once.
+        Where nothing comes back it is tried again beside, over another connection, unless it is a
+        resume; only who is refused learns that at once.
         """
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(STOP)
         request = stop_request(port_id, action, _printable(reason))
+        channels = self._channels()
+
+        async def attempt(left_s: float) -> bytes:
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+            call = next(channels).unary_unary(STOP)
+            return await call(request, timeout=left_s)
+
         start = time.monotonic()
+        may_repeat = action is not StopAction.RESUME
         try:
-            try:
-                reply = await call(request, timeout=timeout_s)
-            except grpc.aio.AioRpcError as error:
-                left_s = timeout_s - (time.monotonic() - start)
-                was_silent = timeout_s - left_s >= SILENCE_S and left_s > 0
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or not was_silent:
-                    raise
-                reply = await call(request, timeout=left_s, wait_for_ready=True)
+            reply = await Attempts(attempt, timeout_s, may_repeat=may_repeat).first_reply()
         except grpc.aio.AioRpcError as error:
             raise await self.explain(error) from error
         try:
@@ -100,7 +116,18 @@ class StopClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._channel.close()
+        for each in (self._channel, *self._others):
+            await each.close()
+
+    def _channels(self) -> Iterator[grpc.aio.Channel]:
+        """Yield our connection, then others, which nothing ends for being slow."""
+        yield self._channel
+        while True:
+            more = open_channel(
+                self.target, self._trust, keepalive=STOP_KEEPALIVE, attempt_s=STOP_TIMEOUT_S
+            )
+            self._others.append(more)
+            yield more
 
     def _bundle(self) -> ClientBundle | None:
         """Return the client's certificate read in full; a ConfigError says what is wrong."""

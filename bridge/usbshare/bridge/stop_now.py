@@ -17,7 +17,7 @@ from usbshare.bridge.stop_arguments import StopWish, read_stop
 from usbshare.bridge.stop_client import STOP_TIMEOUT_S, StopClient
 from usbshare.bridge.stop_guard import UNCONFIRMED_EXIT, tell
 from usbshare.common.addresses import parse_address
-from usbshare.common.channel import Target, Trust, parse_target
+from usbshare.common.channel import STOP_KEEPALIVE, Target, Trust, parse_target
 from usbshare.common.errors import (
     ConfirmationNeededError,
     InvalidArgumentError,
@@ -79,7 +79,7 @@ def _trust(wish: StopWish, defaults: UrgentDefaults) -> Trust | None:
 
 
 async def _stop(target: Target, trust: Trust | None, wish: StopWish) -> str:
-    client = StopClient(target, trust, STOP_TIMEOUT_S)
+    client = StopClient(target, trust, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
         return await stopping.stop(client, wish.port, wish.action, wish.reason)
     finally:

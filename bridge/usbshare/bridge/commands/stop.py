@@ -13,7 +13,7 @@ from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.options import connection, connection_options, port_or_default
 from usbshare.bridge.stop_client import STOP_TIMEOUT_S
 from usbshare.bridge.stop_guard import tell
-from usbshare.common.channel import Target
+from usbshare.common.channel import STOP_KEEPALIVE, Target
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.profiles import StopAction
 from usbshare.common.tls import ClientBundle
@@ -86,7 +86,7 @@ async def _stop(
     epoch: int | None,
 ) -> str:
     """Stop, or re-arm where there is no action."""
-    client = SerialClient(target, bundle, STOP_TIMEOUT_S)
+    client = SerialClient(target, bundle, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
         if action is None:
             return await stopping.rearm(client, port, epoch)

@@ -29,6 +29,19 @@ KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+# A stop's own, and the service's side of all, since each may be a stop's. Linux counts
+# UNACKNOWLEDGED_MS from the first retransmission, and where the next one would come later it sends
+# none: on a full link, where that takes 6 s, it ends what one more would have got through. Without
+# a keepalive time gRPC sets no TCP_USER_TIMEOUT and sends no ping: what tries bounds the time.
+STOP_KEEPALIVE: tuple[tuple[str, int], ...] = (("grpc.keepalive_time_ms", 2**31 - 1),)
+_LONGEST_STOP_MS = 60_000
+SERVICE_KEEPALIVE: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 5000),
+    ("grpc.keepalive_timeout_ms", _LONGEST_STOP_MS),
+    ("grpc.http2.ping_timeout_ms", _LONGEST_STOP_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
 # For connections that may be idle for days and of which nobody's safety hangs: a dead peer is
 # noticed within 20 s, and a connection without a call costs nothing at all.
 QUIET_KEEPALIVE: tuple[tuple[str, int], ...] = (

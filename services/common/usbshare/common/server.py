@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from usbshare.common.addresses import join_host_port, parse_address, split_host_port
-from usbshare.common.channel import DEFAULT_PORT, KEEPALIVE
+from usbshare.common.channel import DEFAULT_PORT, SERVICE_KEEPALIVE
 from usbshare.common.errors import ConfigError, InvalidArgumentError
 from usbshare.common.status import StatusInterceptor
 
@@ -32,7 +32,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 def make_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
-    keepalive: tuple[tuple[str, int], ...] = KEEPALIVE,
+    keepalive: tuple[tuple[str, int], ...] = SERVICE_KEEPALIVE,
 ) -> grpc.aio.Server:
     """Return a server that turns errors into statuses, outside of the given interceptors."""
     all_interceptors = (StatusInterceptor(), *interceptors)
