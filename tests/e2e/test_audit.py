@@ -15,6 +15,10 @@ import pytest
 import serial
 
 from fakes.processes import Process, run, running, serial_service
+from usbshare.bridge.client import SerialClient
+from usbshare.common.channel import parse_target
+from usbshare.common.profiles import StopAction
+from usbshare.common.tls import ClientBundle
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds state where Linux has it")
 
@@ -161,4 +165,22 @@ def test_a_full_disk_does_not_keep_a_machine_from_being_stopped(
     assert events[0] == "service started"
     assert "stop" in events
     assert "control taken" in events
+    assert run(["serial-svc", "audit", "verify"], tmp_path)[0] == 0
+
+
+async def test_a_flood_of_stops_is_carried_out_and_told_in_a_few_lines_that_count_it(
+    tmp_path: Path, configuration: Path
+) -> None:
+    with serial_service(tmp_path, "--config", str(configuration)) as (service, target):
+        bundle = ClientBundle.load(tmp_path / "config/usbshare/client.pem")
+        client = SerialClient(parse_target(target), bundle)
+        try:
+            for _ in range(150):
+                await client.stop("laser", StopAction.HOLD, "again")
+        finally:
+            await client.close()
+        assert service.stop() == 0
+    stops = [entry for entry in shown(tmp_path) if entry["event"] == "stop"]
+    assert sum(entry.get("merged", 1) for entry in stops) == 150
+    assert len(stops) < 50
     assert run(["serial-svc", "audit", "verify"], tmp_path)[0] == 0

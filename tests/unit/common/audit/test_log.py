@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
 
 
 def test_the_chain_is_carried_over_full_files_and_the_oldest_go(tmp_path: Path) -> None:
-    with AuditLog(tmp_path, NAME, max_bytes=4096, keep=3) as audit:
+    with AuditLog(tmp_path, NAME, max_bytes=4096, keep=3, keep_days=0) as audit:
         for number in range(300):
             audit.note("sent", bytes=number)
     verdict, head = verdict_on(tmp_path), read_head(LogFiles(tmp_path, NAME).head)
@@ -85,6 +86,24 @@ def test_the_chain_is_carried_over_full_files_and_the_oldest_go(tmp_path: Path) 
     full = LogFiles(tmp_path, NAME).all_full()
     assert len(full) == 3
     assert all(path.stat().st_size <= 4096 for path in full)
+
+
+def test_nothing_goes_that_is_younger_than_what_is_to_be_kept(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, NAME)
+    appender = Appender(files, max_bytes=4096, keep=3, keep_days=30)
+    for number in range(300):
+        appender.append([{"event": "sent", "bytes": number}])
+    assert verdict_on(tmp_path).first == 1
+    old = files.all_full()
+    assert len(old) > 6
+    days_ago_31 = time.time() - 31 * 86_400
+    for path in old[:2]:
+        os.utime(path, (days_ago_31, days_ago_31))
+    for number in range(30):
+        appender.append([{"event": "sent", "bytes": number}])
+    assert not set(old[:2]) & set(files.all_full())
+    assert set(old[2:]) <= set(files.all_full())
+    assert not verdict_on(tmp_path).faults
 
 
 def test_a_lost_oldest_file_is_missed(tmp_path: Path) -> None:

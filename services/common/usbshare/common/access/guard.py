@@ -131,6 +131,8 @@ class Guard:
             service=self.service,
             audit_bytes=self.audits.max_bytes,
             audit_keep=self.audits.keep,
+            audit_keep_days=self.audits.keep_days,
+            audit_bytes_a_day=self.audits.identity_bytes_a_day,
             log_level=level,
             log_as_json=as_json,
         )
@@ -160,7 +162,14 @@ async def open_guard(
 
     Raises ConfigError if the policy has mistakes.
     """
-    log = AuditLog(audit_folder(), service, max_bytes=audit.max_bytes, keep=audit.keep)
+    log = AuditLog(
+        audit_folder(),
+        service,
+        max_bytes=audit.max_bytes,
+        keep=audit.keep,
+        keep_days=audit.keep_days,
+        bytes_a_day=audit.identity_bytes_a_day,
+    )
     guard = _guard(site, service, tls, audit, log)
     await _load(guard.rulebook)
     unfollow = guard.gate.follow_rules()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,16 +18,21 @@ from usbshare.common.paths import make_private
 log = logging.getLogger(__name__)
 
 _TAIL_BYTES = 8192
+_DAY_S = 86_400.0
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class Appender:
-    """Writes one log; blocks, so it belongs to a thread."""
+    """Writes one log; blocks, so it belongs to a thread.
 
-    def __init__(self, files: LogFiles, max_bytes: int, keep: int) -> None:
+    Of the full files the newest `keep` stay, and those whose last line is younger than `keep_days`.
+    """
+
+    def __init__(self, files: LogFiles, max_bytes: int, keep: int, keep_days: float = 0.0) -> None:
         self._files = files
         self._max_bytes = max_bytes
         self._keep = keep
+        self._keep_s = keep_days * _DAY_S
         self._known: tuple[int, int] | None = None
         self._tip = Tip()
         self._first = 1
@@ -128,7 +134,13 @@ class Appender:
     def _put_aside(self) -> None:
         self._files.current.rename(self._files.full(self._tip.seq))
         for path in self._files.all_full()[: -self._keep]:
+            if not self._is_old(path):
+                return
             self._drop(path)
+
+    def _is_old(self, path: Path) -> bool:
+        """Return whether its last line is so old that it need not be kept."""
+        return time.time() - path.stat().st_mtime >= self._keep_s
 
     def _drop(self, path: Path) -> None:
         """Delete the oldest file; the head learns it first, or the lines would be missed."""

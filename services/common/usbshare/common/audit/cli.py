@@ -17,6 +17,7 @@ from usbshare.common.audit.files import LogFiles, log_at, logs_in, snapshot
 from usbshare.common.audit.log import audit_folder
 from usbshare.common.audit.reading import Entry, Follower, Selection, as_text, read_logs
 from usbshare.common.audit.verifying import Verdict, verify_log
+from usbshare.common.audit.witnesses import Sighting, sightings_in
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import SITE_FOLDER, config_folder
 
@@ -57,11 +58,24 @@ def audit_commands(service: str) -> click.Group:
         The chain proves nothing against who can rewrite all of it: keep the printed anchor
         elsewhere, and give it to a later verify.
         """
-        logs = _logs(path)
+        if path is None and _all_are_missing():
+            click.echo(
+                f"there is no audit log in {audit_folder()}, though this site has had services: "
+                "all logs and their heads are missing"
+            )
+            context.exit(1)
+        logs, seen = _with_missing(_logs(path), path)
         named = [(name or (logs[0].name if path else service), tip) for name, tip in anchors]
         if unknown := {name for name, _ in named} - {each.name for each in logs}:
             raise ConfigError(f"there is no audit log {', '.join(sorted(unknown))}")
-        results = [_verify(each, tuple(t for n, t in named if n == each.name)) for each in logs]
+        results = [
+            _verify(
+                each,
+                tuple(tip for name, tip in named if name == each.name),
+                [sighting for sighting in seen if sighting.log == each.name],
+            )
+            for each in logs
+        ]
         context.exit(0 if all(results) else 1)
 
     @audit.command()
@@ -132,11 +146,31 @@ def _logs(path: Path | None) -> list[LogFiles]:
     return logs
 
 
-def _verify(files: LogFiles, anchors: tuple[Tip, ...]) -> bool:
+def _all_are_missing() -> bool:
+    return not logs_in(audit_folder()) and (config_folder() / SITE_FOLDER / "id").exists()
+
+
+def _with_missing(logs: list[LogFiles], path: Path | None) -> tuple[list[LogFiles], list[Sighting]]:
+    """Return the logs, those too that only others tell of, and what they tell of one another."""
+    if path is not None:
+        return logs, []
+    seen: list[Sighting] = []
+    for files in logs:
+        try:
+            with snapshot(files) as held:
+                seen += sightings_in(held)
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: {error.strerror}") from error
+    names = {each.name for each in logs}
+    missing = sorted({sighting.log for sighting in seen} - names)
+    return logs + [LogFiles(audit_folder(), name) for name in missing], seen
+
+
+def _verify(files: LogFiles, anchors: tuple[Tip, ...], seen: list[Sighting]) -> bool:
     """Print what is found; tell whether the log is whole."""
     try:
         with snapshot(files) as held:
-            verdict, count = verify_log(held, anchors), len(held.files)
+            verdict, count = verify_log(held, anchors, seen), len(held.files)
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
     for text in (*verdict.remarks, *verdict.faults):

@@ -87,11 +87,12 @@ def snapshot(files: LogFiles) -> Iterator[Snapshot]:
 
 
 def logs_in(folder: Path) -> list[LogFiles]:
-    """Return the logs of a folder by name, those too of which a part is lost."""
+    """Return the logs of a folder by name, those too of which a part is lost, or all."""
     names = {
         match[1] for path in folder.glob("*.jsonl") if (match := _CURRENT.fullmatch(path.name))
     }
-    names |= {path.stem for path in folder.glob("*.head")}
+    # The lock of a log is there from its first line on, whatever becomes of the rest.
+    names |= {path.stem for kind in ("head", "lock") for path in folder.glob(f"*.{kind}")}
     return [LogFiles(folder, name) for name in sorted(names)]
 
 

@@ -15,7 +15,8 @@ from typing import Self
 from usbshare.base.backlog import Backlog
 from usbshare.common.audit.appending import Appender
 from usbshare.common.audit.files import LogFiles
-from usbshare.common.audit.sparing import Sparing
+from usbshare.common.audit.merging import BYTES_A_DAY, Merging
+from usbshare.common.audit.witnesses import FIELD, tips_of_others
 from usbshare.common.paths import state_folder
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ Entry = dict[str, object]
 
 MAX_BYTES = 10_000_000
 KEEP = 20
+KEEP_DAYS = 30
 MOST_WAITING = 10_000
 RETRY_S = 0.5
 LOOK_S = 5.0
@@ -54,15 +56,19 @@ class AuditLog:
         *,
         max_bytes: int = MAX_BYTES,
         keep: int = KEEP,
+        keep_days: int = KEEP_DAYS,
+        bytes_a_day: int = BYTES_A_DAY,
         utc: Callable[[], datetime] = _utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._name = name
         self._utc = utc
-        self._appender = Appender(LogFiles(folder, name), max_bytes, keep)
+        self._files = LogFiles(folder, name)
+        self._appender = Appender(self._files, max_bytes, keep, keep_days)
         self._backlog: Backlog[Entry] = Backlog(MOST_WAITING, clock, self._loss)
-        self._sparing = Sparing(clock)
+        self._merging = Merging(clock, bytes_a_day)
+        self._has_told_others = False
         self._closed = threading.Event()
         self._trouble = ""
         self._threads: list[threading.Thread] = []
@@ -96,6 +102,7 @@ class AuditLog:
         """Write what waits and end; blocks, that long at most."""
         deadline = time.monotonic() + timeout_s
         self._closed.set()
+        self._add(self._merging.due(everything=True))
         self._backlog.end()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -107,17 +114,16 @@ class AuditLog:
     ) -> None:
         """Note an event; neither blocks nor raises, may be called from any thread.
 
-        Of `SPARED` events some of each identity are written; the next line counts the others.
+        Equal events of one identity are merged, see `merging`.
         """
-        left_out = self._sparing.left_out_before(event, who)
-        if left_out is None:
-            return
         entry: Entry = {"time": None, "event": event, "who": who, "address": address, "port": port}
         entry.update(fields)
-        if left_out:
-            entry["left_out_before"] = left_out
         entry["time"] = _written(self._utc())
-        self._backlog.add(entry)
+        self._add(self._merging.taken(entry))
+
+    def _add(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._backlog.add(entry)
 
     # The thread that writes.
 
@@ -139,8 +145,11 @@ class AuditLog:
         return self._backlog.items()
 
     def _append(self, entries: list[Entry]) -> None:
+        if not self._has_told_others and (others := tips_of_others(self._files)):
+            entries[0] = {**entries[0], FIELD: others}
         while entries:
             count = self._appender.append(entries)
+            self._has_told_others = True
             del entries[:count]
             self._backlog.taken(count)
 
@@ -162,11 +171,12 @@ class AuditLog:
             log.warning("audit log %s is written again", self._name)
         self._trouble = why
 
-    # The thread that tells of a disk that hangs, and with it the other thread.
+    # The thread that tells of what was merged, and of a disk that hangs, with it the other thread.
 
     def _watch(self) -> None:
         told = False
         while not self._closed.wait(LOOK_S):
+            self._add(self._merging.due())
             stall = "" if self._trouble else self._stall()
             if stall and not told:
                 log.error("audit log %s cannot be written: %s", self._name, stall)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from usbshare.common.audit.chain import Fault, Tip, is_incomplete, verify
 from usbshare.common.audit.files import OpenFile, Snapshot
+from usbshare.common.audit.witnesses import Sighting
 
 MOST_FAULTS = 100
 
@@ -23,10 +24,17 @@ class Verdict:
     remarks: list[str] = field(default_factory=list)
 
 
-def verify_log(log: Snapshot, anchors: tuple[Tip, ...] = ()) -> Verdict:
-    """Look at every line; an anchor is a tip that was noted elsewhere, and must be in the log."""
+def verify_log(
+    log: Snapshot, anchors: tuple[Tip, ...] = (), sightings: Iterable[Sighting] = ()
+) -> Verdict:
+    """Look at every line; an anchor is a tip that was noted elsewhere, and must be in the log.
+
+    `sightings` are what other logs say of this one: of what is kept, no less may be there.
+    """
     verdict = Verdict()
-    known = {anchor.seq: anchor.hash for anchor in anchors}
+    seen = sorted(sightings, key=lambda each: each.tip.seq)
+    known = {each.tip.seq: each.tip.hash for each in seen}
+    known |= {anchor.seq: anchor.hash for anchor in anchors}
     if log.head is not None:
         known.setdefault(log.head.tip.seq, log.head.tip.hash)
     for found, place in _chain(log, verdict):
@@ -42,6 +50,7 @@ def verify_log(log: Snapshot, anchors: tuple[Tip, ...] = ()) -> Verdict:
             _blame(verdict, f"{place}: it was replaced: line {found.seq} had another hash")
     _judge_ends(verdict, log)
     _judge_anchors(verdict, anchors)
+    _judge_sightings(verdict, seen)
     return verdict
 
 
@@ -74,6 +83,7 @@ def _incomplete(file: OpenFile, number: int, line: bytes) -> str:
 def _judge_ends(verdict: Verdict, log: Snapshot) -> None:
     head = log.head
     if head is None and not log.files:
+        _blame(verdict, "the log and its head are both missing")
         return
     if head is None:
         _blame(verdict, "the head file is missing or unreadable: whether lines were cut is unknown")
@@ -100,6 +110,12 @@ def _judge_anchors(verdict: Verdict, anchors: tuple[Tip, ...]) -> None:
             _blame(
                 verdict, f"line {anchor.seq} of the anchor is not kept any more: nothing is proven"
             )
+
+
+def _judge_sightings(verdict: Verdict, seen: list[Sighting]) -> None:
+    if seen and (last := seen[-1]).tip.seq > verdict.tip.seq:
+        what = f"it had line {last.tip.seq} once, as {last.by} says"
+        _blame(verdict, f"{what}: it was cut, replaced or begun anew")
 
 
 def _blame(verdict: Verdict, why: str) -> None:

@@ -50,7 +50,12 @@ class Listener:
         if self._is_stopped:
             return
         log = AuditLog(
-            audit_folder(), options.service, max_bytes=options.audit_bytes, keep=options.audit_keep
+            audit_folder(),
+            options.service,
+            max_bytes=options.audit_bytes,
+            keep=options.audit_keep,
+            keep_days=options.audit_keep_days,
+            bytes_a_day=options.audit_bytes_a_day,
         )
         note: Callable[..., None] = log.note
         port = split_host_port(options.listen, ENROLMENT_PORT)[1]

@@ -22,6 +22,8 @@ class ListenerOptions:
     service: str
     audit_bytes: int
     audit_keep: int
+    audit_keep_days: int
+    audit_bytes_a_day: int
     log_level: str
     log_as_json: bool
 
