@@ -17,7 +17,7 @@ from usbshare.bridge.stop_client import CALL_TIMEOUT_S, StopClient
 from usbshare.common.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
 from usbshare.common.credit import Credit
 from usbshare.common.errors import ConnectionRefusedByPeerError
-from usbshare.common.rpc_errors import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc, reason_of
 from usbshare.rpc.stream_writes import write
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
@@ -173,7 +173,7 @@ class SerialClient(StopClient):
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
         except grpc.aio.UsageError as error:  # it was closed
-            raise ConnectionRefusedByPeerError(str(error)) from error
+            raise ConnectionRefusedByPeerError("the connection was closed") from error
 
     async def clock(self, timeout_s: float = CALL_TIMEOUT_S) -> tuple[datetime, float]:
         """Return the service's time and how long the answer took, over a connection in use."""
@@ -218,5 +218,5 @@ class SerialClient(StopClient):
 def short_reason(error: BaseException) -> str:
     """Return why a stream ended, as far as its error says."""
     if isinstance(error, grpc.aio.AioRpcError):
-        return error.details() or error.code().name
+        return reason_of(error)
     return str(error) or "the stream ended"

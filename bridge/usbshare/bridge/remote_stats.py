@@ -10,7 +10,8 @@ from usbshare.common.diagnose import why_unreachable
 from usbshare.common.discovery.counters import SourceStats
 from usbshare.common.discovery.instance import Source
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.rpc_errors import error_from_rpc
+from usbshare.common.other_service import DISCOVERY_SERVICE, name_other_service
+from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
@@ -58,6 +59,8 @@ async def why_not(target: Target, bundle: ClientBundle | None) -> UsbshareError 
 async def _explained(
     error: grpc.aio.AioRpcError, target: Target, bundle: ClientBundle | None
 ) -> UsbshareError:
+    if is_of_another_service(error):
+        return await name_other_service(target, bundle, DISCOVERY_SERVICE)
     explained = error_from_rpc(error)
     if not isinstance(explained, ConnectionRefusedByPeerError):
         return explained

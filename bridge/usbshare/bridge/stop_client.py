@@ -101,7 +101,7 @@ class StopClient:
         if is_of_another_service(error):
             from usbshare.common.other_service import name_other_service  # noqa: PLC0415
 
-            return await name_other_service(self._channel, self.target, OUR_SERVICE)
+            return await name_other_service(self.target, self._trust, OUR_SERVICE)
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
             return explained

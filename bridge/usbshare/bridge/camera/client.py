@@ -122,7 +122,7 @@ class CameraClient:
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
         if is_of_another_service(error):
-            return await name_other_service(self._channel, self.target, OUR_SERVICE)
+            return await name_other_service(self.target, self._bundle, OUR_SERVICE)
         explained = error_from_rpc(error)
         if not isinstance(explained, ConnectionRefusedByPeerError):
             return explained

@@ -32,7 +32,7 @@ from usbshare.bridge.camera.messages import (
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.turns import Turns
 from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.rpc_errors import error_from_rpc
+from usbshare.common.rpc_errors import error_from_rpc, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Viewing:
             stream = await self._open(client)
             await self._take_all(client, stream)
         except grpc.aio.AioRpcError as error:
-            self._ended(error.details() or error.code().value[1])
+            self._ended(reason_of(error))
             if not isinstance(error_from_rpc(error), ConnectionRefusedByPeerError):
                 raise await client.explain(error) from error
             await client.close()

@@ -5,14 +5,18 @@ It imports nothing but gRPC, since a stop comes by here.
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 
 from usbshare.common import errors
 from usbshare.common.errors import UsbshareError
+from usbshare.common.rpc_words import NO_METHOD, in_words
+
+_log = logging.getLogger(__name__)
 
 # Several errors share a code; this trailing metadatum tells a client which one it was.
 NAME_KEY = "usbshare-error"
-_NO_METHOD = "Method not found!"  # what gRPC says itself
 
 CODES: dict[type[UsbshareError], grpc.StatusCode] = {
     errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -44,14 +48,23 @@ _UNNAMED: dict[grpc.StatusCode, type[UsbshareError]] = {
 
 
 def error_from_rpc(error: grpc.aio.AioRpcError) -> UsbshareError:
-    """Return the domain error that a failed RPC stands for, with the service's text."""
+    """Return the domain error that a failed RPC stands for, with the service's text or ours."""
     kind = _named_kind(error) or _UNNAMED.get(error.code(), UsbshareError)
-    return kind(error.details() or error.code().value[1])
+    return kind(reason_of(error))
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """Return why an RPC failed: in the service's words, else in ours for what gRPC says."""
+    details = error.details() or ""
+    if details and _named_kind(error) is not None:
+        return details
+    _log.debug("gRPC says %s: %s", error.code().name, details)
+    return in_words(error.code(), details)
 
 
 def is_of_another_service(error: grpc.aio.AioRpcError) -> bool:
     """Return whether the server has no such RPC at all: it is another service, or an older one."""
-    return error.code() is grpc.StatusCode.UNIMPLEMENTED and error.details() == _NO_METHOD
+    return error.code() is grpc.StatusCode.UNIMPLEMENTED and error.details() == NO_METHOD
 
 
 def _named_kind(error: grpc.aio.AioRpcError) -> type[UsbshareError] | None:

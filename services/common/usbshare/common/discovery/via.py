@@ -17,7 +17,9 @@ from usbshare.common.discovery.catalogue import Catalogue
 from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Observation, Source
 from usbshare.common.discovery.reach import is_loopback_host
 from usbshare.common.discovery.text import clean_name, clean_text
-from usbshare.common.rpc_errors import error_from_rpc
+from usbshare.common.errors import UsbshareError
+from usbshare.common.other_service import DISCOVERY_SERVICE, name_other_service
+from usbshare.common.rpc_errors import error_from_rpc, is_of_another_service
 from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
@@ -70,12 +72,17 @@ class ViaSource:
                 has_told = True
                 self._take(response)
         except grpc.aio.AioRpcError as error:
-            self._say(str(error_from_rpc(error)))
+            self._say(str(await self._explained(error)))
         except asyncio.InvalidStateError:  # the call was over before the request was written
             self._say("it ended the stream")
         finally:
             await channel.close()
         return has_told
+
+    async def _explained(self, error: grpc.aio.AioRpcError) -> UsbshareError:
+        if is_of_another_service(error):
+            return await name_other_service(self._target, self._bundle, DISCOVERY_SERVICE)
+        return error_from_rpc(error)
 
     def _take(self, response: pb.WatchResponse) -> None:
         if self._trouble:
