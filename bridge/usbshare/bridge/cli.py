@@ -26,6 +26,7 @@ from usbshare.bridge.options import (
     warn,
 )
 from usbshare.bridge.saving import note_last
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError, UsbshareError
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side, import_older_settings
@@ -42,10 +43,23 @@ _COMMANDS = {
     "stop": "usbshare.bridge.commands.stop:stop",
     "whoami": "usbshare.bridge.commands.whoami:whoami",
 }
+# What people try that is done elsewhere.
+_HINTS = {
+    "hold": "usbshare-bridge stop --hold",
+    "door": "usbshare-bridge stop --door",
+    "resume": "usbshare-bridge stop --resume",
+    "rearm": "usbshare-bridge stop --rearm",
+    "invite": "serial-svc pki invite` on the host, then `usbshare-bridge enroll STRING",
+    "pki": "serial-svc pki` on the host, then `usbshare-bridge enroll STRING",
+    "run": "usbshare-bridge` without a command",
+    "connect": "usbshare-bridge` without a command",
+}
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """The subcommands, imported when they are asked for."""
+
+    HINTS = _HINTS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)

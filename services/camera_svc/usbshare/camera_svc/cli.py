@@ -13,6 +13,7 @@ from usbshare.camera_svc.settings import Settings
 from usbshare.camera_svc.video_source import quiet_opencv
 from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
@@ -29,7 +30,7 @@ from usbshare.common.service_cli import (
 )
 
 
-@click.group(invoke_without_command=True, context_settings=CONTEXT)
+@click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_CAMERA_LISTEN")
 @click.pass_context
 def cli(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from usbshare.common.audit.cli import audit_commands
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
@@ -24,7 +25,7 @@ from usbshare.common.service_cli import (
 from usbshare.discovery_svc.settings import Settings
 
 
-@click.group(invoke_without_command=True, context_settings=CONTEXT)
+@click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_DISCOVERY_LISTEN")
 @click.pass_context
 def cli(

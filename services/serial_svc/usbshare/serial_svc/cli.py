@@ -9,6 +9,7 @@ import click
 
 from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
@@ -27,7 +28,7 @@ from usbshare.serial_svc.quarantine import plugged_in_ports
 from usbshare.serial_svc.settings import Settings
 
 
-@click.group(invoke_without_command=True, context_settings=CONTEXT)
+@click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_LISTEN")
 @click.pass_context
 def cli(

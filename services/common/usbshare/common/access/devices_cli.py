@@ -21,6 +21,7 @@ from usbshare.common.access.devices import (
     shown,
 )
 from usbshare.common.access.policy import POLICY_FILE, Policy, load_policy
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import NotFoundError
 from usbshare.common.paths import config_folder
 from usbshare.line.known_devices import devices_folders, forget, known_names
@@ -37,7 +38,7 @@ Look = Callable[[], Sequence[PluggedIn]]
 def devices_group(service: str, look: Look) -> click.Group:
     """Return the group; `look` lists what the service could offer."""
 
-    @click.group(invoke_without_command=True)
+    @click.group(cls=CommandGroup, invoke_without_command=True)
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @click.pass_context
     def devices(context: click.Context, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from usbshare.common.audit.log import audit_folder
 from usbshare.common.audit.reading import Entry, Follower, Selection, as_text, read_logs
 from usbshare.common.audit.verifying import Verdict, verify_log
 from usbshare.common.audit.witnesses import Sighting, sightings_in
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import SITE_FOLDER, config_folder
 
@@ -35,7 +36,7 @@ _FILE = click.option(
 def audit_commands(service: str) -> click.Group:
     """Return the commands; `service` is the one that an anchor without a name is about."""
 
-    @click.group()
+    @click.group(cls=CommandGroup)
     def audit() -> None:
         """Show who did what and when, and whether the log is whole."""
 

@@ -11,6 +11,7 @@ import click
 
 from usbshare.common.access.policy import POLICY_FILE, load_policy
 from usbshare.common.access.second_factor import FILE_NAME, SecondFactors
+from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import config_folder, state_folder
 from usbshare.common.pki.at_hand import administrator, command_log, known_identity, known_site
@@ -28,7 +29,7 @@ def pki_group(service: str) -> click.Group:
     """Return the group for the command line of a service."""
     settings = {**CONTEXT, "obj": service}
     text = "Let computers in, see who is in, keep them out."
-    group = click.Group("pki", help=text, context_settings=settings)
+    group = CommandGroup("pki", help=text, context_settings=settings)
     for command in (invite, list_command, revoke, totp, roll_command, policy):
         group.add_command(command)
     return group
