@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from usbshare.bridge import port_condition
 from usbshare.bridge.messages import RemotePort
+from usbshare.bridge.terminal_text import cut, width
 from usbshare.common.discovery.counters import SourceStats
 from usbshare.common.discovery.instance import Entry, Instance, Source
 
@@ -122,24 +122,6 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(_aligned(row, widths) for row in printable)
 
 
-def width(text: str) -> int:
-    """Return how many columns of a terminal the text takes."""
-    return sum(_columns(character) for character in text)
-
-
-def cut(text: str, most_columns: int) -> str:
-    """Return the text, or as much of it as fits with an ellipsis."""
-    if width(text) <= most_columns:
-        return text
-    kept, used = [], 1
-    for character in text:
-        used += _columns(character)
-        if used > most_columns:
-            break
-        kept.append(character)
-    return "".join(kept) + "…" if most_columns > 0 else ""
-
-
 def _row(each: Sight) -> tuple[str, ...]:
     instance = each.entry.instance
     services = [f"{endpoint.kind.value}:{endpoint.port}" for endpoint in instance.endpoints]
@@ -243,12 +225,6 @@ def _duration(seconds: float) -> str:
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = (cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True))
     return "  ".join(cells).rstrip()
-
-
-def _columns(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
 def _printable(text: str) -> str:

@@ -35,6 +35,7 @@ class Heartbeats:
         self._sender = sender
         self._sent: dict[int, tuple[float, int]] = {}
         self._last = self._heard = 0
+        self._first = 1
         self._awaited: tuple[int, asyncio.Future[None]] | None = None
         self.heard_at = 0.0
 
@@ -42,6 +43,7 @@ class Heartbeats:
         """Begin a session: what was not answered before never will be."""
         self._sent.clear()
         self._heard = 0
+        self._first = self._last + 1
         self.heard_at = self._clock()
         self._sender.window.begin()
 
@@ -69,7 +71,8 @@ class Heartbeats:
             self._heard = max(self._heard, beat)
             took_s = self._clock() - sent_at
             self._sender.window.answered(took_s, self._latency.typical_s, bytes_ahead)
-            self._latency.add(took_s, was_queued=bytes_ahead > LEAST_BYTES)
+            was_queued, is_first = bytes_ahead > LEAST_BYTES, beat == self._first
+            self._latency.add(took_s, was_queued=was_queued, is_first=is_first)
         if self._awaited is not None and self._awaited[0] == beat and not self._awaited[1].done():
             self._awaited[1].set_result(None)
 

@@ -30,6 +30,7 @@ class Latency:
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=KEPT)
         self._unqueued: deque[float] = deque(maxlen=TYPICAL_OF)
+        self._first_s: float | None = None
 
     @property
     def typical_s(self) -> float:
@@ -41,16 +42,23 @@ class Latency:
         last = sorted(self._unqueued or itertools.islice(reversed(self._seconds), TYPICAL_OF))
         return last[(len(last) - 1) // 2] if last else 0.0
 
-    def add(self, seconds: float, *, was_queued: bool = False) -> None:
-        """Note one round trip, and whether it waited behind our own bytes."""
-        self._seconds.append(seconds)
+    def add(self, seconds: float, *, was_queued: bool = False, is_first: bool = False) -> None:
+        """Note one round trip, and whether it waited behind our own bytes.
+
+        `is_first` of its session: it waited for the connection to be set up, which says nothing of
+        the link, so that the summary leaves it out once there is another.
+        """
+        if is_first:
+            self._first_s = seconds
+        else:
+            self._seconds.append(seconds)
         if not was_queued or seconds < min(self._unqueued, default=0.0):
             self._unqueued.append(seconds)
 
     def summary(self) -> LatencySummary | None:
         """Return the summary, None before the first beat."""
-        if not self._seconds:
+        beats = self._seconds or [each for each in (self._first_s,) if each is not None]
+        if not beats:
             return None
-        mean = sum(self._seconds) / len(self._seconds)
-        values = (self._seconds[-1], min(self._seconds), mean, max(self._seconds))
+        values = (beats[-1], min(beats), sum(beats) / len(beats), max(beats))
         return LatencySummary(*(round(value * 1e3, 3) for value in values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TextIO
 
-from usbshare.bridge.discovering import cut
+from usbshare.bridge.terminal_text import cut
 
 _UP_AND_WIPE = "\x1b[{lines}A\r\x1b[J"
 

@@ -26,8 +26,9 @@ from usbshare.bridge.messages import (
     SettingsEvent,
 )
 from usbshare.bridge.realtime_lane import Overtaking
-from usbshare.bridge.report import Reporter, Status
+from usbshare.bridge.report import Reporter
 from usbshare.bridge.resumption import Loss, Resumed
+from usbshare.bridge.status_line import Status
 from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.urgent_line import UrgentLine
 from usbshare.bridge.virtual_port import VirtualPort

@@ -6,32 +6,17 @@ A thread writes: a terminal that is stopped, or a pipe that nobody reads, holds 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Protocol, TextIO
 
 from usbshare.base.line_writer import LineWriter
-from usbshare.bridge.latency import LatencySummary
+from usbshare.bridge.status_line import Status, status_line
+from usbshare.bridge.terminal_text import width
 
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Everything worth a glance; `condition` is what is held or latched, in a few words."""
-
-    state: str
-    target: str
-    port: str
-    path: str
-    latency: LatencySummary | None
-    queue_commands: int
-    reconnections: int
-    sent_bytes: int
-    received_bytes: int
-    lost_bytes: int
-    condition: str = ""
-    held: dict[str, Any] | None = None
-    latch: dict[str, Any] | None = None
-    machine_state: str = ""
+_USUAL_COLUMNS = 80
 
 
 class Reporter(Protocol):
@@ -50,7 +35,13 @@ class Reporter(Protocol):
 class TextReporter:
     """Lines on stderr; on a terminal a status line below them that is written over."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(
+        self,
+        stream: TextIO = sys.stderr,
+        columns: Callable[[TextIO], int] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._columns = columns or _terminal_columns
         self._lines = LineWriter(stream, lambda lost: f"{lost} lines dropped\n")
         self._is_terminal = stream.isatty()
         self._shown = ""
@@ -68,7 +59,9 @@ class TextReporter:
         """Write the status line over the last one."""
         if not self._is_terminal or self._lines.is_behind:
             return
-        wiped, self._shown = self._wiped(), _line(status)
+        # In the last column many terminals wrap: a line there could not be written over.
+        room = self._columns(self._stream) - 1
+        wiped, self._shown = self._wiped(), status_line(status, room)
         self._lines.write(wiped + self._shown)
 
     def end(self) -> None:
@@ -80,9 +73,10 @@ class TextReporter:
         self._lines.flush()
 
     def _wiped(self) -> str:
-        """Return what wipes the status line."""
+        """Return what wipes the status line; a terminal may be narrower now than it was."""
         shown, self._shown = self._shown, ""
-        return "\r" + " " * len(shown) + "\r" if shown else ""
+        blank = min(width(shown), self._columns(self._stream) - 1) if shown else 0
+        return "\r" + " " * blank + "\r" if shown else ""
 
 
 class JsonReporter:
@@ -113,17 +107,10 @@ def _lost(count: int) -> str:
     return json.dumps({"event": "lines_lost", "text": told, "count": count}) + "\n"
 
 
-def _line(status: Status) -> str:
-    latency = f"{status.latency} ms now/min/avg/max" if status.latency else "no beat yet"
-    parts = [
-        f"{status.port} at {status.target}: {status.state}",
-        *([status.condition.upper()] if status.condition else []),
-        latency,
-        f"queue {status.queue_commands}",
-        f"{status.sent_bytes} B out",
-        f"{status.received_bytes} B in",
-        f"{status.reconnections} reconnections",
-    ]
-    if status.lost_bytes:
-        parts.append(f"{status.lost_bytes} B lost")
-    return " | ".join(parts)
+def _terminal_columns(stream: TextIO) -> int:
+    """Return how wide the terminal is now; 80 where it does not say."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return columns or _USUAL_COLUMNS

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from fakes.remote import REMOTE
 from fakes.sightings import FOREIGN_SITE, OWN_SITE, entry, instance
 from usbshare.bridge import discovering
-from usbshare.bridge.discovering import Look, Sight, SourceReport, cut, sight, width
+from usbshare.bridge.discovering import Look, Sight, SourceReport, sight
 from usbshare.bridge.live_table import LiveTable
 from usbshare.bridge.looking import is_asked
+from usbshare.bridge.terminal_text import cut, width
 from usbshare.common.discovery.counters import SourceStats
 from usbshare.common.discovery.instance import Source
 

@@ -28,3 +28,19 @@ def test_another_session_has_heard_nothing_yet() -> None:
     assert beats.next().heard_id == 0
     beats.answered(before.id)
     assert beats.next().heard_id == 0, "an answer of the session before is not of this one"
+
+
+def test_the_first_beat_of_each_session_says_nothing_of_the_link() -> None:
+    now = 0.0
+    latency = Latency()
+    beats = Heartbeats(latency, lambda: now, Upstream())
+    for took_s in (0.5, 0.01, None, 0.7, 0.02):  # None: another session
+        if took_s is None:
+            beats.begin()
+            continue
+        beat = beats.next().id
+        now += took_s
+        beats.answered(beat)
+    summary = latency.summary()
+    assert summary is not None
+    assert summary.max_ms == 20.0

@@ -55,3 +55,15 @@ def test_a_link_that_became_faster_is_noticed_behind_our_own_bytes_too() -> None
         made.add(0.04, was_queued=True)
         made.add(0.03, was_queued=True)
     assert made.typical_s < 0.05
+
+
+def test_the_first_beat_of_a_session_is_shown_only_until_there_is_another() -> None:
+    made = Latency()
+    made.add(0.0681, is_first=True)
+    first = made.summary()
+    assert first is not None
+    assert first.max_ms == 68.1
+    made.add(0.0012)
+    summary = made.summary()
+    assert summary is not None
+    assert (summary.min_ms, summary.mean_ms, summary.max_ms) == (1.2, 1.2, 1.2)

@@ -11,7 +11,8 @@ import pytest
 
 from usbshare.base.line_writer import MOST_WAITING
 from usbshare.bridge.latency import Latency
-from usbshare.bridge.report import JsonReporter, Status, TextReporter
+from usbshare.bridge.report import JsonReporter, TextReporter
+from usbshare.bridge.status_line import Status
 
 
 class Terminal(io.StringIO):
@@ -37,7 +38,7 @@ def status(**changes: object) -> Status:
 
 def test_a_status_line_is_written_over_and_wiped_for_events() -> None:
     terminal = Terminal()
-    reporter = TextReporter(terminal)
+    reporter = TextReporter(terminal, lambda _: 200)
     reporter.status(status())
     reporter.event("lost", "link lost")
     reporter.flush()
@@ -49,6 +50,19 @@ def test_a_status_line_is_written_over_and_wiped_for_events() -> None:
     assert "\r" in terminal.getvalue()
     assert "link lost\n" in terminal.getvalue()
     assert "5 B lost" in terminal.getvalue()
+
+
+def test_a_status_line_wipes_no_more_than_a_terminal_that_became_narrower() -> None:
+    terminal, columns = Terminal(), 120
+    reporter = TextReporter(terminal, lambda _: columns)
+    reporter.status(status())
+    columns = 40
+    reporter.status(status())
+    reporter.end()
+    reporter.flush()
+    drawn = terminal.getvalue().split("\r")[1:]
+    assert drawn
+    assert all(len(each) < 40 for each in drawn)
 
 
 def test_without_a_terminal_there_is_no_status_line() -> None:
