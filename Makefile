@@ -9,7 +9,7 @@ WORKERS ?= 4
 MINUTES ?= 10
 PIP := -m pip install --disable-pip-version-check --no-input --progress-bar off
 
-.PHONY: help setup run-services demo test test-slow fuzz lint type proto proto-check bench lock clean
+.PHONY: help setup wheel run-services demo test test-slow fuzz lint type proto proto-check bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -19,29 +19,34 @@ setup: $(VENV)/.runtime ## Make the environment and install usbshare into it
 	@echo "usbshare is set up; to use its commands here: . $(BIN)/activate"
 
 $(VENV)/.venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "usbshare needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) requirements/set_up.py check
 	@echo "setup 1/3: making the environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.venv requirements/runtime.lock requirements/build.lock pyproject.toml
 	@echo "setup 2/3: installing the locked dependencies (once, about a minute)"
-	@$(BIN)/python $(PIP) --require-hashes -r requirements/build.lock -r requirements/runtime.lock
+	@$(BIN)/python requirements/set_up.py requirements/build.lock requirements/runtime.lock
 	@echo "setup 3/3: installing usbshare"
 	@$(BIN)/python $(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
 	@echo "setup for developers: installing the locked tools"
-	@$(BIN)/python $(PIP) --quiet --require-hashes -r requirements/dev.lock
+	@$(BIN)/python requirements/set_up.py requirements/dev.lock
 	@touch $@
 
 $(PROTO_VENV)/.done: requirements/proto.lock
+	@$(PYTHON) requirements/set_up.py check
 	@echo "setup of the stub generator: $(PROTO_VENV)"
 	@$(PYTHON) -m venv $(PROTO_VENV)
-	@$(PROTO_VENV)/bin/python $(PIP) --quiet --require-hashes -r requirements/proto.lock
+	@$(PROTO_VENV)/bin/python requirements/set_up.py requirements/proto.lock
 	@touch $@
+
+wheel: $(VENV)/.runtime ## Build the wheel for computers without this clone, in dist/
+	@rm -f dist/usbshare-*.whl
+	@$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@echo "built $$(ls dist/usbshare-*.whl): copy it to the PC, then there: uv tool install \"usbshare[bridge] @ ./$$(basename dist/usbshare-*.whl)\""
 
 run-services: $(VENV)/.runtime ## Start the services of this host
 	@exec $(BIN)/python -m usbshare.common.run_services
@@ -82,4 +87,4 @@ lock: ## Choose the newest allowed dependencies (needs uv)
 	@sh requirements/lock.sh
 
 clean: ## Remove what set-up and tests made
-	@rm -rf $(VENV) $(PROTO_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PROTO_VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

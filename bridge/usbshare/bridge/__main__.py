@@ -9,11 +9,23 @@ from usbshare.bridge.stop_arguments import is_stop
 def main() -> None:
     """Run the bridge's command line."""
     ensure_standard_streams()
+    if sys.argv[1:] == ["--version"]:
+        _tell_version()
+        return
     if is_stop(sys.argv[1:]):
         from usbshare.bridge.stop_guard import guarded_stop  # noqa: PLC0415 - only a stop needs it
 
         guarded_stop(sys.argv[1:], _stop)
+    from usbshare.common.extras import require_extra  # noqa: PLC0415 - a stop tries all the same
+
+    require_extra("usbshare-bridge")
     _run()
+
+
+def _tell_version() -> None:
+    from usbshare.common.version import tell_version  # noqa: PLC0415
+
+    tell_version("usbshare-bridge")
 
 
 def _stop() -> None:
@@ -29,11 +41,12 @@ def _stop() -> None:
 
 
 def _run() -> None:
-    from usbshare.common.grpc_environment import prepare_grpc  # noqa: PLC0415 - `stop` is quicker
+    from usbshare.common.extras import importing  # noqa: PLC0415 - `stop` is quicker
+    from usbshare.common.grpc_environment import prepare_grpc  # noqa: PLC0415
 
-    prepare_grpc()
-    from usbshare.bridge.cli import main as run  # noqa: PLC0415 - imports grpc
-
+    with importing("usbshare-bridge"):
+        prepare_grpc()
+        from usbshare.bridge.cli import main as run  # noqa: PLC0415 - imports grpc
     run()
 
 

@@ -92,6 +92,7 @@ class _Commands(CommandGroup):
 @code_option
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
+@click.version_option(package_name="usbshare", message="usbshare-bridge %(version)s")
 @click.pass_context
 def cli(
     context: click.Context,

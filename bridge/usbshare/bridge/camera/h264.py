@@ -10,8 +10,8 @@ from typing import Any
 
 from usbshare.bridge.camera.messages import Format, Frame
 from usbshare.common.errors import NotSupportedError, UsbshareError
+from usbshare.common.extras import what_installs
 
-MISSING = "H.264 needs PyAV here: pip install 'usbshare[h264]', or ask for '--format jpeg'"
 _LIBRARY = "av"
 _JPEG_QUALITY = 90
 
@@ -23,7 +23,7 @@ class CannotDecodeError(UsbshareError):
 def require_decoder() -> None:
     """Raise NotSupportedError, with what to do, where there is none; does not load it."""
     if importlib.util.find_spec(_LIBRARY) is None:
-        raise NotSupportedError(MISSING)
+        raise NotSupportedError(_missing())
 
 
 class H264Decoder:
@@ -68,4 +68,8 @@ def _library() -> Any:
     try:
         return importlib.import_module(_LIBRARY)
     except ImportError as error:
-        raise CannotDecodeError(f"{MISSING} ({error})") from error
+        raise CannotDecodeError(f"{_missing()} ({error})") from error
+
+
+def _missing() -> str:
+    return f"H.264 needs PyAV here: {what_installs('h264')}, or ask for '--format jpeg'"

@@ -15,14 +15,11 @@ from usbshare.base.threads import OwnThread
 from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.output import OutputError
+from usbshare.common.extras import what_installs
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0
-MISSING = (
-    "a virtual camera needs pyvirtualcam: pip install 'usbshare[virtual-camera]', and a driver: "
-    "v4l2loopback on Linux, OBS Studio on Windows and macOS"
-)
 
 
 class Sink(Protocol):
@@ -46,7 +43,7 @@ def opener(device: str) -> OpenSink:
     try:
         library: Any = importlib.import_module("pyvirtualcam")
     except ImportError as error:
-        raise OutputError(MISSING) from error
+        raise OutputError(_missing()) from error
 
     def open_sink(width: int, height: int, fps: float) -> Sink:
         sink: Sink = library.Camera(width=width, height=height, fps=fps, device=device or None)
@@ -109,3 +106,10 @@ def _decoded(frame: Frame) -> Image.Image | None:
     except OSError as error:
         log.debug("picture %d cannot be decoded: %s", frame.sequence, error)
         return None
+
+
+def _missing() -> str:
+    return (
+        f"a virtual camera needs pyvirtualcam: {what_installs('virtual-camera')}, and a driver: "
+        "v4l2loopback on Linux, OBS Studio on Windows and macOS"
+    )

@@ -3,17 +3,21 @@
 import sys
 
 from usbshare.base.standard_streams import ensure_standard_streams
+from usbshare.common.extras import importing, require_extra
 from usbshare.common.grpc_environment import prepare_grpc_to_serve
+from usbshare.common.version import is_version_asked, tell_version
 
 
 def main() -> None:
     """Run the camera service's command line."""
     ensure_standard_streams()
+    if is_version_asked(sys.argv):
+        tell_version("camera-svc")
+        return
+    require_extra("camera-svc")
     prepare_grpc_to_serve()
-    try:
+    with importing("camera-svc"):
         from usbshare.camera_svc.cli import main as run  # noqa: PLC0415 - imports grpc
-    except ImportError as error:  # of the extra, or a library of the system that OpenCV needs
-        sys.exit(f"camera-svc: {error}: install it with: pip install 'usbshare[camera]'")
     run()
 
 

@@ -27,11 +27,13 @@ from usbshare.common.service_cli import (
     run_command_line,
     service_options,
     teller,
+    version_option,
 )
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_CAMERA_LISTEN")
+@version_option("camera-svc")
 @click.pass_context
 def cli(
     context: click.Context,

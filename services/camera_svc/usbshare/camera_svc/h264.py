@@ -10,7 +10,10 @@ from typing import Any
 from usbshare.camera_svc.frame import Pixels
 from usbshare.common.errors import UsbshareError
 
-MISSING = "this service has no H264 encoder; PyAV brings one: pip install 'usbshare[h264]' there"
+MISSING = (
+    "this service has no H264 encoder: its host lacks usbshare's extra [h264]; "
+    "docs/installation.md says how to add it"
+)
 _LIBRARY = "av"
 _CODEC = "libx264"
 _FPS = 30

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from usbshare.base.standard_streams import ensure_standard_streams
+from usbshare.common.extras import why_not
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import on_stop_signals, run
 
@@ -106,8 +107,15 @@ def main() -> None:
     """
     ensure_standard_streams()
     set_up_logging("info")
-    names = sys.argv[1:] or SERVICES
+    names = sys.argv[1:] or [name for name in SERVICES if _has_its_extra(name)]
     sys.exit(run(run_services(installed(Path(sys.executable).parent, names))))
+
+
+def _has_its_extra(name: str) -> bool:
+    """Tell whether a service can run, and the user why not."""
+    if why := why_not(name):
+        log.info("%s is left out: %s", name, why)
+    return not why
 
 
 def _end(code: int) -> str:

@@ -65,6 +65,11 @@ def service_options(listen_variable: str) -> Callable[[_Command], _Command]:
     return add
 
 
+def version_option(name: str) -> Callable[[_Command], _Command]:
+    """Add --version to a program's command."""
+    return click.version_option(package_name="usbshare", message=f"{name} %(version)s")
+
+
 def is_about_config(settings: Table, path: Path | None, *, check: bool, dump: bool) -> bool:
     """Do what --dump-config or --check-config ask for; False if neither was given."""
     if dump:

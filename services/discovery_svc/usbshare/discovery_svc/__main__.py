@@ -1,15 +1,23 @@
 """Where the console script begins: the environment first, then all else."""
 
+import sys
+
 from usbshare.base.standard_streams import ensure_standard_streams
+from usbshare.common.extras import importing, require_extra
 from usbshare.common.grpc_environment import prepare_grpc_to_serve
+from usbshare.common.version import is_version_asked, tell_version
 
 
 def main() -> None:
     """Run the discovery service's command line."""
     ensure_standard_streams()
+    if is_version_asked(sys.argv):
+        tell_version("discovery-svc")
+        return
+    require_extra("discovery-svc")
     prepare_grpc_to_serve()
-    from usbshare.discovery_svc.cli import main as run  # noqa: PLC0415 - imports grpc
-
+    with importing("discovery-svc"):
+        from usbshare.discovery_svc.cli import main as run  # noqa: PLC0415 - imports grpc
     run()
 
 

@@ -21,12 +21,14 @@ from usbshare.common.service_cli import (
     run_command_line,
     service_options,
     teller,
+    version_option,
 )
 from usbshare.discovery_svc.settings import Settings
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_DISCOVERY_LISTEN")
+@version_option("discovery-svc")
 @click.pass_context
 def cli(
     context: click.Context,

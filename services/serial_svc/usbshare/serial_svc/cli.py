@@ -23,6 +23,7 @@ from usbshare.common.service_cli import (
     run_command_line,
     service_options,
     teller,
+    version_option,
 )
 from usbshare.serial_svc.quarantine import plugged_in_ports
 from usbshare.serial_svc.settings import Settings
@@ -30,6 +31,7 @@ from usbshare.serial_svc.settings import Settings
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
 @service_options("USBSHARE_LISTEN")
+@version_option("serial-svc")
 @click.pass_context
 def cli(
     context: click.Context,

@@ -75,7 +75,7 @@ def test_without_the_library_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(h264, "_LIBRARY", "no_such_library")
-    with pytest.raises(NotSupportedError, match=r"pip install 'usbshare\[h264\]'"):
+    with pytest.raises(NotSupportedError, match=r"pip install .*\[h264\]"):
         require_decoder()
     with pytest.raises(CannotDecodeError, match="PyAV"):
         H264Decoder().decode(frame(1, b""))
