@@ -127,6 +127,8 @@ from usbshare.common.profiles import GRBL
 from usbshare.serial_svc.active_ports import ActivePorts
 active = ActivePorts(Path(sys.argv[1]), Background("notes"))
 active.note("laser", GRBL, active=True)
+while not (Path(sys.argv[1]) / "port-laser").exists():
+    pass  # a slow disk
 print("noting", flush=True)
 while True:
     active.note("laser", GRBL, active=True)

@@ -5,6 +5,7 @@ A FIFO in place of a file would block whoever opens it for ever, and opening a d
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -45,4 +46,6 @@ def read_plain(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 def _require_plain(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "it is no plain file", str(path))
+        # With that number it is an IsADirectoryError, which some want to tell apart.
+        number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else 0
+        raise OSError(number, "it is no plain file", str(path))

@@ -355,13 +355,14 @@ class SerialPort:
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
         self.settings = device.settings
-        self.latch.device_opened(self.expected_device())
+        found = self.expected_device()
+        self.latch.device_opened(found)
         self._writer.attach(device)
         self._line_changed()
         log.info("port '%s' opened: %s", self.id, self.config.source)
         self.witness.device_opened(self.config.source)
         self.watch.device_opened()
-        self.left_over.device_opened()
+        self.left_over.device_opened(found)
         self.changed()
 
     def device_failed(self) -> None:

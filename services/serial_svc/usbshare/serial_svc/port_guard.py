@@ -62,6 +62,13 @@ class PortGuard:
             raise DeviceAbsentError(f"{expected}: {NOT_PLUGGED_IN}")
         return own[0].path if own else path_of(self._name, devices)
 
+    def there(self) -> PhysicalDevice | None:
+        """Return the device that an opening would find now, None if none or no USB device."""
+        try:
+            return _device_at(self.locate())
+        except DeviceError:
+            return None
+
     def before_open(self, path: str) -> None:
         """Raise DeviceError where the path leads to another device, or one in quarantine."""
         if self._quarantine is not None:

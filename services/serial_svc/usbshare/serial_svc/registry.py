@@ -172,7 +172,8 @@ class Registry:
 
     async def stop_left_over(self) -> None:
         """Act on the machines that were at work when the service died, before anybody comes."""
-        await asyncio.gather(*(port.left_over.stop() for port in self._ports.values()))
+        stops = (port.left_over.stop(self._guards[port.id].there) for port in self.ports)
+        await asyncio.gather(*stops)
 
     async def close(self) -> None:
         """Close every port."""
