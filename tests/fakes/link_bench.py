@@ -122,6 +122,7 @@ class Listener:
         self.connected: list[str] = []
         self.events: list[Event] = []
         self.losses: list[str] = []
+        self.refusals: list[bool] = []
         self.costs: list[Loss] = []
         self.resumed: list[Resumed] = []
         self.waits: list[str] = []
@@ -142,8 +143,9 @@ class Listener:
 
     def link_sent(self) -> None: ...
 
-    def link_lost(self, reason: str, window_s: float) -> None:
+    def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
         self.losses.append(reason)
+        self.refusals.append(is_refused)
 
     def link_abandoned(self, loss: Loss) -> None:
         self.costs.append(loss)

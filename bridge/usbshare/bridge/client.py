@@ -16,7 +16,7 @@ from usbshare.bridge.messages import Event, Message, RemotePort
 from usbshare.bridge.stop_client import CALL_TIMEOUT_S, StopClient
 from usbshare.common.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
 from usbshare.common.credit import Credit
-from usbshare.common.errors import ConnectionRefusedByPeerError
+from usbshare.common.errors import ConnectionRefusedByPeerError, PermissionDeniedError
 from usbshare.common.rpc_errors import error_from_rpc, reason_of
 from usbshare.rpc.stream_writes import write
 from usbshare.serial.v1 import serial_pb2 as pb
@@ -220,3 +220,9 @@ def short_reason(error: BaseException) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         return reason_of(error)
     return str(error) or "the stream ended"
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the host said that we may not, which trying again does not change."""
+    is_failed_call = isinstance(error, grpc.aio.AioRpcError)
+    return is_failed_call and isinstance(error_from_rpc(error), PermissionDeniedError)

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from usbshare.bridge.backoff import Backoff
-from usbshare.bridge.client import SerialClient, SessionStream, short_reason
+from usbshare.bridge.client import SerialClient, SessionStream, is_refusal, short_reason
 from usbshare.bridge.dialer import Connections
 from usbshare.bridge.heartbeats import Heartbeats
 from usbshare.bridge.latency import Latency
@@ -298,7 +298,7 @@ class Link:
                 raise EOFError from pump.ended.result()
             return None if receive.done() else await self._take_along(receive)
         except (grpc.aio.AioRpcError, EOFError, LinkLostError) as error:
-            self._lost(short_reason(error))
+            self._lost(error)
             raise
         finally:
             self._pump = None
@@ -360,17 +360,17 @@ class Link:
         await asyncio.sleep(GOODBYE_TIMEOUT_S)
         raise LinkLostError(f"no answer to the goodbye within {GOODBYE_TIMEOUT_S:g} s")
 
-    def _lost(self, reason: str) -> None:
-        now = self._clock()
+    def _lost(self, error: BaseException) -> None:
+        now, reason, is_refused = self._clock(), short_reason(error), is_refusal(error)
         self.state = LinkState.WAITING
         self._tries_at_once = now - self._stood_at >= SHORT_LIVED_S
-        window_s = self._resumption.lost(now) if self._choice.resumes else 0.0
+        may_resume = self._choice.resumes and not is_refused
+        window_s = self._resumption.lost(now) if may_resume else 0.0
         self._upstream.lose_link()
-        self._listener.link_lost(reason, window_s)
+        self._listener.link_lost(reason, window_s, is_refused=is_refused)
         if window_s:
             why = f"it did not come back within {window_s:g} s"
-            giving_up = asyncio.get_running_loop().call_later(window_s, self._abandon, why)
-            self._giving_up = giving_up
+            self._giving_up = asyncio.get_running_loop().call_later(window_s, self._abandon, why)
         else:
             self._tell_abandoned(reason)
 

@@ -26,8 +26,11 @@ class LinkListener(Protocol):
     def link_sent(self) -> None:
         """Learn that something left `upstream`."""
 
-    def link_lost(self, reason: str, window_s: float) -> None:
-        """Learn that the session is gone, and for how long it can come back with nothing lost."""
+    def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
+        """Learn that the session is gone, and for how long it can come back with nothing lost.
+
+        `is_refused`: the host will have no more of us, and no other attempt is made.
+        """
 
     def link_abandoned(self, loss: Loss) -> None:
         """Learn that a session that was lost will not come back."""

@@ -77,6 +77,15 @@ def sentences(port: RemotePort) -> str:
     return "; ".join(told)
 
 
+def why_fenced(port: RemotePort) -> str:
+    """Return why the port took what its program was doing away from it."""
+    if port.latched:
+        return sentences(port)
+    if port.state != "open":
+        return f"the device is gone{': ' + port.reason if port.reason else ''}"
+    return "a stop or a lost session has ended what its program was doing"
+
+
 def fields(port: RemotePort) -> dict[str, Any]:
     """Return it for JSON; None for what is not the case."""
     return {

@@ -63,6 +63,7 @@ class Relay:
         self._told_room = -1
         self._breaks: dict[int, Callable[[bool], None]] = {}
         self._break_is_on = False
+        self._is_shut_out = False
 
     def status(self, target: str, state: str) -> Status:
         """Return how things stand."""
@@ -185,7 +186,7 @@ class Relay:
             self._tell_loss(loss, unread)
         is_hung_up = loss is not None and loss.program_bytes > 0
         if before is not None and before.epoch != opened.port.epoch and not is_hung_up:
-            self._hang_up(_why_fenced(opened.port))
+            self._hang_up(port_condition.why_fenced(opened.port))
         self._tell_condition(before, opened.port)
 
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
@@ -261,9 +262,13 @@ class Relay:
         for answered in breaks.values():
             answered(False)
 
-    def link_lost(self, reason: str, window_s: float = 0.0) -> None:
+    def link_lost(self, reason: str, window_s: float = 0.0, *, is_refused: bool = False) -> None:
         """Tell that the link is down; what the program writes waits for it."""
         self._refuse_breaks()
+        if is_refused:
+            self._is_shut_out = True
+            self._reporter.event("shut_out", "the host has ended this session", reason=reason)
+            return
         note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
         self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
         if self.urgent_line is not None:  # nobody knows whether its connection lives
@@ -284,7 +289,7 @@ class Relay:
         """Tell what a session's end cost; a program must not go on behind a hole."""
         missed = None if loss.device_bytes is None else loss.device_bytes + unread_bytes
         self._lost_bytes += loss.program_bytes + (missed or 0)
-        if self._observe and missed == 0:
+        if missed == 0 and (self._observe or (self._is_shut_out and not loss.program_bytes)):
             return
         unknown = "an unknown number of" if missed is None else missed
         self._reporter.event(
@@ -346,7 +351,7 @@ class Relay:
             self._lose(voided, "what the program wrote before the stop or loss is void")
         has_hung_up = port_condition.is_lost_job(port) and self._upstream.untold_loss and not voided
         if before is not None and before.epoch != port.epoch and not has_hung_up:
-            self._hang_up(_why_fenced(port))
+            self._hang_up(port_condition.why_fenced(port))
         self._tell_stop_bytes(before, port)
         self._tell_condition(before, port)
         if before is None or (before.state, before.latched) == (port.state, port.latched):
@@ -386,11 +391,3 @@ class Relay:
     def _wake(self) -> None:
         if self.link is not None:
             self.link.wake()
-
-
-def _why_fenced(port: RemotePort) -> str:
-    if port.latched:
-        return port_condition.sentences(port)
-    if port.state != "open":
-        return f"the device is gone{': ' + port.reason if port.reason else ''}"
-    return "a stop or a lost session has ended what its program was doing"

@@ -31,7 +31,11 @@ from usbshare.bridge.camera.messages import (
 )
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.turns import Turns
-from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.errors import (
+    ConnectionRefusedByPeerError,
+    PermissionDeniedError,
+    UsbshareError,
+)
 from usbshare.common.rpc_errors import error_from_rpc, reason_of
 
 log = logging.getLogger(__name__)
@@ -118,13 +122,16 @@ class Viewing:
         self._decoder = H264Decoder()
 
     async def run(self) -> None:
-        """View until cancelled. A first attempt that fails raises why; later ones are repeated."""
+        """View until cancelled; raises why a first attempt fails, and that we may no longer.
+
+        Other failures are tried again.
+        """
         self.heard_at = self._clock()
         while True:
             try:
                 await self._view_once()
             except UsbshareError as error:
-                if not self.stands.is_set():
+                if not self.stands.is_set() or isinstance(error, PermissionDeniedError):
                     raise
                 self._lost(str(error))
             await self._pause()

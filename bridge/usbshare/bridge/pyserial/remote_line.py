@@ -232,9 +232,10 @@ class RemoteLine:
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
         """Do nothing: no session is taken up again."""
 
-    def link_lost(self, reason: str, window_s: float) -> None:
+    def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
         """End: a program must not go on in the middle of another session."""
-        self._lose(f"the link to {self._address.target} is lost: {reason}")
+        how = "was ended by the host" if is_refused else "is lost"
+        self._lose(f"the link to {self._address.target} {how}: {reason}")
 
     def link_abandoned(self, loss: Loss) -> None:
         """Do nothing: `link_lost` has told."""
