@@ -224,5 +224,6 @@ def short_reason(error: BaseException) -> str:
 
 def is_refusal(error: BaseException) -> bool:
     """Return whether the host said that we may not, which trying again does not change."""
-    is_failed_call = isinstance(error, grpc.aio.AioRpcError)
-    return is_failed_call and isinstance(error_from_rpc(error), PermissionDeniedError)
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return False
+    return isinstance(error_from_rpc(error), PermissionDeniedError)

@@ -184,7 +184,7 @@ async def test_a_link_that_was_lost_is_not_connected_while_the_reason_is_sought(
 ) -> None:
     states: list[bool] = []
     monkeypatch.setattr(
-        bench.listener, "link_lost", lambda *_: states.append(bench.link.is_connected)
+        bench.listener, "link_lost", lambda *_, **__: states.append(bench.link.is_connected)
     )
     await bench.start()
     bench.service.streams[0].end()

@@ -11,7 +11,7 @@ from usbshare.common.checkup import Judgement, Step
 
 _CERTIFICATE = whereabouts.CERTIFICATE
 _NAME, _TCP, _TLS, _HEALTH = "name resolution", "TCP", reach.TLS, "health"
-_RIGHTS, _ROUND_TRIP = "rights", "round trip"
+_RIGHTS, _ROUND_TRIP = service.RIGHTS, "round trip"
 
 
 def steps(subject: Subject) -> Iterator[Step]:
@@ -28,9 +28,9 @@ def steps(subject: Subject) -> Iterator[Step]:
     yield step("multicast", multicast.judge_multicast)
     yield step(_TCP, reach.judge_tcp, _NAME)
     yield step(_TLS, reach.judge_tls, _CERTIFICATE, _TCP)
-    yield step("clocks", reach.judge_clocks)
     yield step(_HEALTH, service.judge_health, _TLS)
     yield step(_RIGHTS, service.judge_access, _TLS)
+    yield step("clocks", reach.judge_clocks, _TLS)
     yield step(service.PORT, service.judge_port, _RIGHTS)
     yield step("line settings", service.judge_settings, _RIGHTS)
     yield step(_ROUND_TRIP, speed.judge_round_trip, _TLS)

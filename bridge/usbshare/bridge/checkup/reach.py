@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.common.certificate_checks import SET_CLOCK
-from usbshare.common.checkup import Judgement, failure, failure_of, fine, skipped, warning
+from usbshare.common.checkup import Judgement, failure, failure_of, fine, warning
 from usbshare.common.diagnose import explain, why_unreachable
-from usbshare.common.probe import Finding, probe
+from usbshare.common.probe import Finding, Probe, probe
 
 TLS = "TLS handshake"
 _CONNECT_S = 5.0
@@ -47,6 +47,10 @@ async def judge_tls(subject: Subject) -> Judgement:
         what = f"{found.detail}, both sides accept each other" if bundle else "plaintext, as asked"
         return fine(f"{what}, within {took_ms:.1f} ms")
     judgement = failure_of(why)
+    if (dates := _dates_by_our_clock(found)) and found.verify_code == _NOT_YET_VALID:
+        return failure(f"refused by this side: {dates}", SET_CLOCK)
+    if dates:
+        return failure(f"refused by this side: {dates}", judgement.remedy)
     if (side := _REFUSED_BY.get(found.finding)) is None:
         return judgement
     return failure(f"refused by {side}: {judgement.measured}", judgement.remedy)
@@ -54,9 +58,6 @@ async def judge_tls(subject: Subject) -> Judgement:
 
 async def judge_clocks(subject: Subject) -> Judgement:
     """Say how far the two clocks are apart."""
-    found = subject.probe
-    if found is None or found.finding is not Finding.ANSWERS:
-        return _judge_clocks_by_certificate(subject)
     await subject.service.clock()  # the first call makes the connection
     theirs, took_s = await subject.service.clock()
     return judge_skew(theirs - datetime.now(UTC) + timedelta(seconds=took_s / 2))
@@ -76,21 +77,18 @@ def judge_skew(ahead: timedelta) -> Judgement:
     )
 
 
-def _judge_clocks_by_certificate(subject: Subject) -> Judgement:
-    """Judge by the host's certificate where there is no call because of its dates."""
-    found = subject.probe
-    if found is None or found.certificate is None:
-        return skipped(TLS)
+def _dates_by_our_clock(found: Probe) -> str:
+    """Return what is wrong with the dates of the host's certificate by our clock, or ""."""
     now, shown = datetime.now(UTC), found.certificate
+    if shown is None or found.verify_code not in (_NOT_YET_VALID, _EXPIRED):
+        return ""
     if found.verify_code == _NOT_YET_VALID:
         early = shown.not_valid_before_utc - now
         measured = f"the host's certificate begins {_duration(early.total_seconds())} after now"
-    elif found.verify_code == _EXPIRED:
+    else:
         late = now - shown.not_valid_after_utc
         measured = f"the host's certificate ended {_duration(late.total_seconds())} before now"
-    else:
-        return skipped(TLS)
-    return failure(f"{measured}, which here is {now:%Y-%m-%d %H:%M} UTC", SET_CLOCK)
+    return f"{measured}, which here is {now:%Y-%m-%d %H:%M} UTC"
 
 
 def _duration(seconds: float) -> str:

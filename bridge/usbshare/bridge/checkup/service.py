@@ -10,14 +10,14 @@ from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.choosing import at_address
 from usbshare.bridge.messages import RemotePort
 from usbshare.common.channel import Target
-from usbshare.common.checkup import Judgement, failure, fine, skipped, warning
+from usbshare.common.checkup import Judgement, failure, failure_of, fine, skipped, warning
 from usbshare.common.discovery.instance import Entry, Kind
 from usbshare.common.errors import PermissionDeniedError, UsbshareError
 from usbshare.common.line import FlowControl, LineSettings
+from usbshare.common.other_service import SERIAL_SERVICE, name_other_service
 
-SERIAL_SERVICE = "usbshare.serial.v1.SerialService"
-PORT = "port"
-_SERVING = "SERVING"
+PORT, RIGHTS = "port", "rights"
+_SERVING, _NOT_THERE = "SERVING", "NOT_THERE"
 _CHOOSE = "choose one with --port"
 _START = "look at the host's log, start the service there again"
 
@@ -25,7 +25,12 @@ _START = "look at the host's log, start the service there again"
 async def judge_health(subject: Subject) -> Judgement:
     """Say whether the serial service serves, and so do the host's others that are known."""
     target = subject.where
-    serial = await _status(subject, target, SERIAL_SERVICE)
+    try:
+        serial = await _status(subject, target, SERIAL_SERVICE)
+    except PermissionDeniedError:
+        return skipped(RIGHTS)
+    if serial == _NOT_THERE:
+        return failure_of(await name_other_service(target, subject.bundle, SERIAL_SERVICE))
     others = {
         kind.value: await _status(subject, each, "") for kind, each in _others(subject).items()
     }
@@ -44,7 +49,8 @@ async def judge_access(subject: Subject) -> Judgement:
     try:
         subject.ports = await subject.service.list_ports()
     except PermissionDeniedError as error:
-        return failure(f"the ports may not be listed ({error})", "ask the host's operator")
+        measured, _, remedy = str(error).partition(": ")
+        return failure(measured, remedy or "ask the host's operator")
     count = len(subject.ports)
     return fine(f"may list the ports: there {'is 1' if count == 1 else f'are {count}'}")
 

@@ -81,11 +81,18 @@ def failure_of(error: Exception | str) -> Judgement:
 async def examine(
     steps: Sequence[Step], longest_step_s: float = LONGEST_STEP_S
 ) -> AsyncIterator[Check]:
-    """Make the checks in their order; none keeps the others from being made."""
+    """Make the checks in their order; none keeps the others from being made.
+
+    One that fails with the very words of one before it has the same cause: that one's is told.
+    """
     broken: dict[str, str] = {}
+    told: dict[str, str] = {}
     for step in steps:
         cause = next((broken[need] for need in step.needs if need in broken), "")
         judgement = skipped(cause) if cause else _printable(await _judge(step, longest_step_s))
+        if judgement.verdict is Verdict.FAILURE:
+            first = told.setdefault(judgement.measured, step.name)
+            judgement = judgement if first == step.name else skipped(first)
         if judgement.verdict in (Verdict.FAILURE, Verdict.SKIPPED):
             broken[step.name] = cause or step.name
         yield Check(step.name, judgement)
