@@ -83,7 +83,12 @@ def test_a_certificate_renewed_by_hand_is_taken_over_by_a_bridge_that_runs(tmp_p
     make_site(tmp_path)
     with rig(tmp_path) as made:
         ways = exchanging(made, 4_000_000)
-        code, output = run(["bridge", "--target", made.target, "renew", "--force"], tmp_path)
+        by_hand = ["bridge", "--target", made.target, "renew", "--force"]
+        code, output = run(by_hand, tmp_path)
+        assert code == 1
+        assert "not due for renewal" in output
+        assert run(["serial-svc", "pki", "roll"], tmp_path)[0] == 0
+        code, output = run(by_hand, tmp_path)
         assert code == 0, output
         assert "valid until" in output
         made.wait_for("resumed", 1)

@@ -97,12 +97,22 @@ def test_a_host_certificate_that_is_due_is_renewed_under_an_open_stream(tmp_path
         assert made.events("resumed") == []
 
 
+def give_own(home: Path, path: Path) -> None:
+    """Write a bundle of the operator that is no copy of another, as of a second PC."""
+    bundle = ClientBundle.load(host_folder(home) / "client.pem")
+    authority = load_authorities(host_folder(home) / "site", datetime.now(UTC)).clients
+    key, (uri,) = certificates.new_key(), certificates.uris(bundle.certificate)
+    issued = certificates.issue_client(authority, key, uri, datetime.now(UTC))
+    pem = certificates.key_pem(key) + certificates.certificate_pem(issued)
+    write_private(path, pem + bundle.authorities)
+
+
 def test_an_authority_is_rolled_over_while_old_and_new_clients_work(tmp_path: Path) -> None:
     with rig(tmp_path) as made:
         client = host_folder(tmp_path) / "client.pem"
         old, late, new = (tmp_path / name for name in ("old.pem", "late.pem", "new.pem"))
-        for path in (old, late):
-            shutil.copy(client, path)
+        shutil.copy(client, old)
+        give_own(tmp_path, late)
         old_site = ClientBundle.load(old).site
         ways = exchanging(made, 12_000_000)
 

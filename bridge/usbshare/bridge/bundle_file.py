@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from usbshare.common import certificates
+from usbshare.common import certificates, paths
 from usbshare.common.errors import ConfigError
+from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import rewrite
 from usbshare.common.tls import ClientBundle
 
 log = logging.getLogger(__name__)
+
+# Longer than another program takes to renew it.
+ALONE_TIMEOUT_S = 60.0
+MORE_BYTES = 4096
 
 
 def identity_of(bundle: ClientBundle) -> str:
@@ -29,12 +36,39 @@ def newest(bundle: ClientBundle) -> ClientBundle:
     return found if is_newer else bundle
 
 
+@contextmanager
+def alone(path: Path, timeout_s: float = ALONE_TIMEOUT_S) -> Iterator[None]:
+    """Renew a file by one program of this computer at a time; blocks, then raises ConfigError.
+
+    Of two certificates that are got for one, the host takes the second for a thief's.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(path.with_name(f".{path.name}.lock"), timeout_s))
+        except OSError as error:
+            raise _not_written(path, error) from error
+        yield
+
+
+def require_writable(bundle: ClientBundle) -> None:
+    """Raise ConfigError unless `write` can put a bundle of that size in the file now."""
+    size = len(bundle.key + bundle.chain + bundle.authorities) + MORE_BYTES
+    try:
+        paths.require_writable(bundle.path, size)
+    except OSError as error:
+        raise _not_written(bundle.path, error) from error
+
+
 def write(bundle: ClientBundle) -> None:
     """Put the bundle in its file, in one step; ConfigError, and nothing is changed."""
     try:
         rewrite(bundle.path, bundle.key + bundle.chain + bundle.authorities)
     except OSError as error:
-        raise ConfigError(f"cannot write {bundle.path}: {error.strerror}") from error
+        raise _not_written(bundle.path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write {path}: {error.strerror}")
 
 
 def stamp(path: Path) -> tuple[int, int]:

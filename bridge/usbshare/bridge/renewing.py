@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 
-from usbshare.base.threads import in_thread
+from usbshare.base.threads import begin, in_thread
 from usbshare.bridge import bundle_file
 from usbshare.bridge.renewal_client import call_renew, call_who_am_i
 from usbshare.bridge.report import Reporter
@@ -18,7 +20,12 @@ from usbshare.bridge.turns import GaveWayError, Turns
 from usbshare.common import certificates
 from usbshare.common.certificates import Key
 from usbshare.common.channel import Target
-from usbshare.common.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
+from usbshare.common.errors import (
+    ConfigError,
+    ConnectionRefusedByPeerError,
+    PermissionDeniedError,
+    UsbshareError,
+)
 from usbshare.common.pki import lifetime
 from usbshare.common.pki.requests import new_request
 from usbshare.common.tls import ClientBundle
@@ -79,22 +86,17 @@ class Renewing:
         if lifetime.is_due(self.bundle.certificate, now) and now >= self._next_try:
             self._next_try = now + RETRY
             await asyncio.sleep(random.uniform(0, SPREAD_S))  # noqa: S311 - it spreads load only
-            await self._reread()
-            if lifetime.is_due(self.bundle.certificate, now):
-                self._take(await self._renewed(now))
+            async with _alone(self.bundle.path):
+                await self._reread()
+                if lifetime.is_due(self.bundle.certificate, now):
+                    self._take(await self._renewed(now))
         if self.bundle is not self._adopted:
             bundle = self.bundle
             if await self._adopt(bundle):
                 self._adopted = bundle
 
     async def _renewed(self, now: datetime) -> ClientBundle:
-        renewed = await self._turns.give_way(obtain(self._target(), self.bundle, now))
-        try:
-            await in_thread(bundle_file.write, renewed)
-        except ConfigError as error:
-            text = f"the new certificate is not saved: {error}; it counts until this bridge ends"
-            self._reporter.event("not_saved", text, reason=str(error))
-        return renewed
+        return await self._turns.give_way(obtain(self._target(), self.bundle, now))
 
     async def _reread(self) -> None:
         """Use what another process has put in the file, if that is newer."""
@@ -135,21 +137,54 @@ async def renew(target: Target, bundle: ClientBundle) -> ClientBundle:
 
     Raises UsbshareError; then the file, and what it holds, is as it was.
     """
-    renewed = await obtain(target, bundle, datetime.now(UTC))
-    await in_thread(bundle_file.write, renewed)
-    return renewed
+    async with _alone(bundle.path):
+        newest = await in_thread(bundle_file.newest, bundle)
+        return await obtain(target, newest, datetime.now(UTC))
 
 
 async def obtain(target: Target, bundle: ClientBundle, now: datetime) -> ClientBundle:
-    """Get a new certificate for a new key, and try it out; raises UsbshareError."""
+    """Get a new certificate for a new key, save it, and try it out; raises UsbshareError.
+
+    The host lets the old one count no more once the new one is used, so that is saved before.
+    """
+    await in_thread(bundle_file.require_writable, bundle)
     identity = bundle_file.identity_of(bundle)
     key = certificates.new_key()
     request = new_request(key, identity.rsplit("/", 1)[-1])
     certificate, authorities = await call_renew(target, bundle, request)
     renewed = _checked(bundle, key, certificate, authorities, now)
-    if (taken_for := await call_who_am_i(target, renewed)) != identity:
-        raise ConnectionRefusedByPeerError(f"{target} takes the new certificate for {taken_for!r}")
+    await in_thread(bundle_file.write, renewed)
+    if trouble := await _trouble_with(target, renewed, identity):
+        await in_thread(bundle_file.write, bundle)
+        raise trouble
     return renewed
+
+
+async def _trouble_with(
+    target: Target, renewed: ClientBundle, identity: str
+) -> UsbshareError | None:
+    """Return why the host does not take the new certificate; a lost answer is no reason."""
+    try:
+        taken_for = await call_who_am_i(target, renewed)
+    except PermissionDeniedError as error:
+        return error
+    except UsbshareError as error:
+        log.debug("the new certificate could not be tried out: %s", error)
+        return None
+    if taken_for == identity:
+        return None
+    return ConnectionRefusedByPeerError(f"{target} takes the new certificate for {taken_for!r}")
+
+
+@asynccontextmanager
+async def _alone(path: Path) -> AsyncIterator[None]:
+    held = ExitStack()
+    taking = begin(lambda: held.enter_context(bundle_file.alone(path)))
+    try:
+        await asyncio.shield(taking)
+        yield
+    finally:
+        taking.add_done_callback(lambda _: held.close())
 
 
 def _checked(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +36,8 @@ class Host:
     def __init__(self) -> None:
         self.authority = issue(name="site")
         self.identity = self.taken_for = IDENTITY
-        self.asked = 0
+        self.asked = self.tried = 0
+        self.when_tried: Callable[[], object] = lambda: None
         self.refuses: UsbshareError | None = None
         self.own_key: certificates.Key | None = None
         self.signer: Issued | None = None
@@ -55,6 +57,8 @@ class Host:
         return certificates.certificate_pem(issued), self.authority.pem
 
     async def who_am_i(self, _target: Target, _bundle: ClientBundle) -> str:
+        self.tried += 1
+        self.when_tried()
         return self.taken_for
 
 
@@ -182,17 +186,49 @@ async def test_a_failure_is_told_once_and_tried_again(
         await until(lambda: told.events == ["not_renewed", "renewed"])
 
 
-async def test_one_that_cannot_be_saved_is_used_all_the_same(
-    host: Host, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["require_writable", "write"])
+async def test_one_that_cannot_be_saved_is_not_used(
+    host: Host, path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def fails(_: ClientBundle) -> None:
         raise ConfigError("cannot write: read-only file system")
 
-    monkeypatch.setattr("usbshare.bridge.bundle_file.write", fails)
+    monkeypatch.setattr(f"usbshare.bridge.bundle_file.{step}", fails)
     adopter, told = Adopter(), Told()
     async with renewed_by(path, adopter, told):
-        await until(lambda: adopter.bundles)
-    assert told.events == ["not_saved", "renewed"]
+        await until(lambda: told.events)
+    assert told.events == ["not_renewed"]
+    assert adopter.bundles == []
+    assert host.tried == 0
+
+
+async def test_the_new_one_is_saved_before_the_host_sees_it(host: Host, path: Path) -> None:
+    seen: list[ClientBundle] = []
+    host.when_tried = lambda: seen.append(ClientBundle.load(path))
+    renewed = await obtain(HERE, ClientBundle.load(path), datetime.now(UTC))
+    assert [each.certificate for each in seen] == [renewed.certificate]
+
+
+async def test_one_whose_trial_has_no_answer_is_kept_since_it_may_have_been_used(
+    host: Host, path: Path
+) -> None:
+    def no_answer() -> None:
+        raise ConnectionRefusedByPeerError("the link is lost")
+
+    host.when_tried = no_answer
+    renewed = await obtain(HERE, ClientBundle.load(path), datetime.now(UTC))
+    assert ClientBundle.load(path).certificate == renewed.certificate
+
+
+async def test_programs_that_share_a_file_get_one_certificate_for_it(
+    host: Host, path: Path
+) -> None:
+    adopters = [Adopter() for _ in range(4)]
+    async with contextlib.AsyncExitStack() as stack:
+        for adopter in adopters:
+            await stack.enter_async_context(renewed_by(path, adopter, Told()))
+        await until(lambda: all(adopter.bundles for adopter in adopters))
+    assert host.asked == 1
 
 
 async def obtained(path: Path) -> x509.Certificate:
@@ -227,5 +263,7 @@ async def test_a_certificate_of_the_future_tells_of_a_wrong_clock(host: Host, pa
 
 async def test_a_certificate_that_does_not_work_is_not_used(host: Host, path: Path) -> None:
     host.taken_for = "usbshare://0123456789ab/somebody"
+    before = ClientBundle.load(path)
     with pytest.raises(ConnectionRefusedByPeerError, match="takes the new certificate for"):
         await obtained(path)
+    assert ClientBundle.load(path) == before

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.certificates import make_site
 from fakes.forged import Forge, Signed
-from usbshare.common.certificates import BACKDATE
+from usbshare.common.certificates import BACKDATE, short_fingerprint
 from usbshare.common.errors import PermissionDeniedError
 from usbshare.common.identity import Identity, peer_identity
 
@@ -48,6 +48,7 @@ def test_a_caller_is_who_its_certificate_names(forge: Forge) -> None:
         issued=client.certificate.not_valid_before_utc + BACKDATE,
         expires=client.certificate.not_valid_after_utc,
         serial=client.certificate.serial_number,
+        fingerprint=short_fingerprint(client.certificate.public_key()),
     )
 
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes.certificates import make_site
 from fakes.forged import SERVER, Forge, curve_key, rsa_key
+from usbshare.common.certificates import short_fingerprint
 from usbshare.common.shown_certificate import ShownCertificate, read_shown
 
 
@@ -32,6 +33,7 @@ def test_a_good_certificate_tells_who_and_until_when(forge: Forge) -> None:
         start=signed.certificate.not_valid_before_utc,
         end=signed.certificate.not_valid_after_utc,
         serial=signed.certificate.serial_number,
+        fingerprint=short_fingerprint(signed.certificate.public_key()),
     )
 
 

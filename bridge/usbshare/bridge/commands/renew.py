@@ -15,7 +15,9 @@ from usbshare.common.pki import lifetime
 
 @click.command()
 @connection_options
-@click.option("--force", is_flag=True, help="Also if it is not due yet.")
+@click.option(
+    "--force", is_flag=True, help="Ask also if it is not due yet: granted only for a new authority."
+)
 @click.pass_context
 def renew(
     context: click.Context, target: str | None, bundle: Path | None, insecure: bool, force: bool
@@ -28,7 +30,7 @@ def renew(
     if not force and datetime.now(UTC) < due:
         click.echo(
             f"{trust.path} is valid until {trust.expires:%Y-%m-%d}; a bridge renews it by itself "
-            f"from {due:%Y-%m-%d} on (--force renews it now)"
+            f"from {due:%Y-%m-%d} on"
         )
         return
     renewed = run(renew_bundle(where, trust))

@@ -32,7 +32,8 @@ class Identity:
     """Who (`usbshare://<site>/operator`, or `insecure`), from which address, by which certificate.
 
     `issued` is the moment at which the certificate was made (its start lies before it, see
-    `certificates.BACKDATE`); it, `expires` and `serial` are empty over plaintext.
+    `certificates.BACKDATE`); it, `expires`, `serial` and `fingerprint`, the short one of its key,
+    are empty over plaintext.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Identity:
     issued: datetime | None = None
     expires: datetime | None = None
     serial: int = 0
+    fingerprint: str = ""
 
 
 def peer_identity(
@@ -56,7 +58,8 @@ def peer_identity(
     shown = _read_shown(_first(auth, "x509_pem_cert"))
     if problem := shown.problem or _why_not(shown, site, now or datetime.now(UTC)):
         raise PermissionDeniedError(f"the client certificate {problem}")
-    return Identity(shown.uri, address, shown.start + BACKDATE, shown.end, shown.serial)
+    issued = shown.start + BACKDATE
+    return Identity(shown.uri, address, issued, shown.end, shown.serial, shown.fingerprint)
 
 
 def peer_address(context: grpc.aio.ServicerContext[Any, Any]) -> str:

@@ -21,7 +21,7 @@ _ENROL = "enrol this computer"
 
 @dataclass(frozen=True, slots=True)
 class ShownCertificate:
-    """Identity, validity and serial number; `problem` says why it counts for nothing, or "".
+    """Identity, validity, serial number, key; `problem` says why it counts for nothing, or "".
 
     The problem continues a sentence that begins with the certificate, as in "names nobody: ...".
     """
@@ -32,6 +32,7 @@ class ShownCertificate:
     start: datetime = _BEGINNING
     end: datetime = _BEGINNING
     serial: int = 0
+    fingerprint: str = ""
 
 
 def read_shown(pem: bytes) -> ShownCertificate:
@@ -69,6 +70,7 @@ def _read(certificate: x509.Certificate) -> ShownCertificate:
         start=certificate.not_valid_before_utc,
         end=certificate.not_valid_after_utc,
         serial=certificate.serial_number,
+        fingerprint=certificates.short_fingerprint(certificate.public_key()),
     )
 
 

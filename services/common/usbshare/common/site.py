@@ -219,12 +219,12 @@ def _load_certificate(path: Path) -> x509.Certificate | None:
 def _ensure_operator(site: Site, authorities: Authorities, now: datetime) -> None:
     bundle = _load_client(site.client_bundle)
     if bundle is None:
-        _issue_operator(site, authorities, now)
+        _issue_operator(site, authorities, now, succeeds=0)
     elif site.operator_uri not in certificates.uris(bundle.certificate):
         if not any(certificates.is_issued_by(bundle.certificate, ca) for ca in authorities.trusted):
             _log.warning("%s is of another site; left as it is", site.client_bundle)
     elif not _is_current_bundle(bundle, authorities, now) and not _is_revoked(site):
-        _issue_operator(site, authorities, now)
+        _issue_operator(site, authorities, now, succeeds=bundle.certificate.serial_number)
 
 
 def _is_revoked(site: Site) -> bool:
@@ -255,11 +255,11 @@ def _load_client(path: Path) -> certificates.Bundle | None:
         ) from error
 
 
-def _issue_operator(site: Site, authorities: Authorities, now: datetime) -> None:
+def _issue_operator(site: Site, authorities: Authorities, now: datetime, *, succeeds: int) -> None:
     registry = identities.registry_path(site.folder)
     moment = identities.moment_to_issue(registry, site.operator_uri, now)
     issued = _issue(site, site.client_bundle, site.operator_uri, authorities, moment)
-    identities.note_issued(registry, site.operator_uri, issued)
+    identities.note_issued(registry, site.operator_uri, issued, succeeds=succeeds, at_host=True)
     _log.info("issued %s, valid until %s", site.client_bundle, issued.not_valid_after_utc.date())
 
 

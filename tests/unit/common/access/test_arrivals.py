@@ -14,7 +14,7 @@ class Sightings:
     def __init__(self) -> None:
         self.noted: list[tuple[str, str]] = []
 
-    def note(self, uri: str, address: str) -> None:
+    def note(self, uri: str, address: str, fingerprint: str = "") -> None:
         self.noted.append((uri, address))
 
 

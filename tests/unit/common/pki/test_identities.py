@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def uri_of(site: Site, name: str = "office-pc") -> str:
     return f"usbshare://{site.id}/{name}"
 
 
-def note(site: Site, now: datetime, **more: str) -> identities.IdentityRecord:
+def note(site: Site, now: datetime, **more: Any) -> identities.IdentityRecord:
     authority = load_authorities(site.home, now).clients
     issued = certificates.issue_client(authority, certificates.new_key(), uri_of(site), now)
     path = identities.registry_path(site.folder)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +18,16 @@ from fakes.certificates import make_site
 from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.common import certificates
-from usbshare.common.errors import ConfigError, InvalidArgumentError, PermissionDeniedError
+from usbshare.common.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    LimitError,
+    PermissionDeniedError,
+)
 from usbshare.common.host_names import HostNames
 from usbshare.common.identity import Identity
 from usbshare.common.paths import write_private
-from usbshare.common.pki import identities, renewal, rollover
+from usbshare.common.pki import identities, renewal, rollover, succession
 from usbshare.common.pki.authorities import load_authorities
 from usbshare.common.pki.metrics import CertificateCollector
 from usbshare.common.pki.requests import new_request
@@ -173,29 +179,44 @@ def test_an_operator_who_was_revoked_stays_so(site: Site) -> None:
 # What clients ask for.
 
 
-def caller(site: Site, name: str = "office-pc") -> Identity:
-    return Identity(f"usbshare://{site.id}/{name}", "192.0.2.7:40000")
+def caller(
+    site: Site, name: str = "office-pc", *, days_ago: float = 70, serial: int = 7
+) -> Identity:
+    """Return who calls with a certificate of 90 days that was issued so long ago."""
+    issued = NOW - timedelta(days=days_ago)
+    end = issued + timedelta(days=90)
+    return Identity(f"usbshare://{site.id}/{name}", "192.0.2.7:40000", issued, end, serial)
+
+
+def renewed(site: Site, who: Identity, now: datetime = NOW) -> renewal.Renewed:
+    return renewal.renew(site, who, new_request(certificates.new_key(), "x"), now)
+
+
+def registry(site: Site) -> Path:
+    return identities.registry_path(site.folder)
 
 
 def test_a_client_gets_a_certificate_for_its_own_identity(site: Site) -> None:
     key = certificates.new_key()
-    pem, authorities = renewal.renew(site, caller(site), new_request(key, "somebody-else"))
-    issued = x509.load_pem_x509_certificate(pem.encode())
+    got = renewal.renew(site, caller(site), new_request(key, "somebody-else"))
+    issued = x509.load_pem_x509_certificate(got.certificate_pem.encode())
     assert certificates.uris(issued) == [caller(site).name]
     assert certificates.is_pair(issued, key)
-    assert authorities.encode() == site.ca_certificate.read_bytes()
+    assert got.authorities_pem.encode() == site.ca_certificate.read_bytes()
     record = identities.read_identities(identities.registry_path(site.folder))[caller(site).name]
     assert record.expires == issued.not_valid_after_utc
 
 
 def test_while_an_authority_changes_clients_get_the_new_one_and_trust_both(site: Site) -> None:
     done = rollover.roll(site.folder)
-    request = new_request(certificates.new_key(), "office-pc")
-    pem, authorities = renewal.renew(site, caller(site), request)
-    new, old = x509.load_pem_x509_certificates(authorities.encode())
+    # Though it is not due: it is to know both in time.
+    got = renewed(site, caller(site, days_ago=1))
+    new, old = x509.load_pem_x509_certificates(got.authorities_pem.encode())
     assert certificates.fingerprint(new.public_key()) == done.new_fingerprint
     assert certificates.fingerprint(old.public_key()) == done.old_fingerprint
-    assert certificates.is_issued_by(x509.load_pem_x509_certificate(pem.encode()), new)
+    assert certificates.is_issued_by(
+        x509.load_pem_x509_certificate(got.certificate_pem.encode()), new
+    )
 
 
 @pytest.mark.parametrize("name", ["insecure", "usbshare://0123456789ab/operator"])
@@ -216,6 +237,80 @@ def test_the_services_own_certificate_is_renewed_from_its_files_only(site: Site)
 def test_a_request_that_is_none_is_refused(site: Site) -> None:
     with pytest.raises(InvalidArgumentError, match="certificate_request"):
         renewal.renew(site, caller(site), "nonsense")
+
+
+@pytest.mark.parametrize(("days_ago", "is_due"), [(0, False), (57, False), (60, True), (89, True)])
+def test_one_is_renewed_in_the_last_third_of_its_life_and_no_sooner(
+    site: Site, days_ago: float, is_due: bool
+) -> None:
+    who = caller(site, days_ago=days_ago)
+    if is_due:
+        renewed(site, who)
+        return
+    with pytest.raises(PermissionDeniedError, match="not due for renewal"):
+        renewed(site, who)
+
+
+def test_while_an_authority_changes_one_of_the_new_one_is_not_renewed_again(site: Site) -> None:
+    rollover.roll(site.folder)
+    with pytest.raises(PermissionDeniedError, match="not due"):
+        renewed(site, caller(site, days_ago=-1 / 24), NOW + timedelta(hours=2))
+
+
+def test_once_the_new_one_is_used_the_old_one_is_void_and_gets_no_other(site: Site) -> None:
+    old = caller(site)
+    new = renewed(site, old)
+    standing = identities.read_standing(registry(site))
+    assert standing.awaited == {f"{new.serial:x}"}
+    assert standing.void == {}
+    renewed(site, old)  # the answer may have been lost
+    identities.note_use(registry(site), old.name, f"{new.serial:x}", NOW)
+    standing = identities.read_standing(registry(site))
+    assert standing.void[f"{old.serial:x}"] == NOW + succession.GRACE
+    assert standing.awaited == frozenset()
+    with pytest.raises(PermissionDeniedError, match=r"was renewed already.*copy of its file"):
+        renewed(site, old)
+
+
+def test_of_two_that_were_got_for_one_the_first_that_is_used_counts(site: Site) -> None:
+    old = caller(site)
+    one, two = renewed(site, old), renewed(site, old)
+    identities.note_use(registry(site), old.name, f"{two.serial:x}", NOW)
+    later = NOW + timedelta(minutes=1)
+    identities.note_use(registry(site), old.name, f"{one.serial:x}", later)
+    standing = identities.read_standing(registry(site))
+    assert standing.void[f"{one.serial:x}"] == NOW
+    assert f"{two.serial:x}" not in standing.void
+
+
+def test_only_so_many_are_made_for_one_that_are_not_used(site: Site) -> None:
+    old = caller(site)
+    for _ in range(succession.MOST_UNUSED):
+        renewed(site, old)
+    with pytest.raises(LimitError, match="nobody used"):
+        renewed(site, old)
+
+
+def test_what_the_host_renews_of_its_operator_makes_a_copy_of_it_void(site: Site) -> None:
+    def serial() -> int:
+        return x509.load_pem_x509_certificates(site.client_bundle.read_bytes())[0].serial_number
+
+    before = serial()
+    make_site(site.folder, now=NOW + timedelta(days=80))
+    after = serial()
+    assert after != before
+    identities.note_use(registry(site), site.operator_uri, f"{after:x}", NOW)
+    assert f"{before:x}" in identities.read_standing(registry(site)).void
+
+
+def test_what_was_renewed_is_forgotten_once_it_says_nothing(site: Site) -> None:
+    first = renewed(site, caller(site))
+    later = NOW + timedelta(days=200)
+    who = replace(caller(site, serial=8), issued=later - timedelta(days=70))
+    renewed(site, replace(who, expires=later + timedelta(days=20)), later)
+    record = identities.read_identities(registry(site))[who.name]
+    assert [each.old for each in record.renewals] == ["8"]
+    assert first.serial not in {int(each.new, 16) for each in record.renewals}
 
 
 def test_the_ends_of_all_certificates_are_metrics(site: Site) -> None:

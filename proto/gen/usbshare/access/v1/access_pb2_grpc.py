@@ -72,7 +72,8 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Renew(self, request, context):
-        """Returns a new certificate for the caller's identity and a key of its own.
+        """Returns a new certificate for the caller's identity and a key of its own. PERMISSION_DENIED before the
+        last third of its life, and once a successor is in use: from then on the caller's counts no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

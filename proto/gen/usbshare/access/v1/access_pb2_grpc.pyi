@@ -117,7 +117,9 @@ class AccessServiceStub(typing.Generic[_AccessServiceWhoAmIType, _AccessServiceC
     """
 
     Renew: _AccessServiceRenewType
-    """Returns a new certificate for the caller's identity and a key of its own."""
+    """Returns a new certificate for the caller's identity and a key of its own. PERMISSION_DENIED before the
+    last third of its life, and once a successor is in use: from then on the caller's counts no more.
+    """
 
 AccessServiceAsyncStub: typing_extensions.TypeAlias = AccessServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -161,7 +163,9 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.access.v1.access_pb2.RenewRequest,
         context: _ServicerContext,
     ) -> typing.Union[usbshare.access.v1.access_pb2.RenewResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.RenewResponse]]:
-        """Returns a new certificate for the caller's identity and a key of its own."""
+        """Returns a new certificate for the caller's identity and a key of its own. PERMISSION_DENIED before the
+        last third of its life, and once a successor is in use: from then on the caller's counts no more.
+        """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 

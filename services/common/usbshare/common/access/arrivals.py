@@ -13,8 +13,8 @@ MOST_REMEMBERED = 4096
 class Sightings(Protocol):
     """Takes note of who calls."""
 
-    def note(self, uri: str, address: str) -> None:
-        """Remember that the identity called just now."""
+    def note(self, uri: str, address: str, fingerprint: str = "") -> None:
+        """Remember that the identity called just now, with which key."""
 
 
 class Arrivals:
@@ -29,7 +29,7 @@ class Arrivals:
         self._other = other
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def note(self, uri: str, address: str) -> None:
+    def note(self, uri: str, address: str, fingerprint: str = "") -> None:
         """Remember a call; `address` is that of the connection, with its port."""
         self._other.note(uri, address)
         connection = (uri, address)
@@ -40,4 +40,4 @@ class Arrivals:
         if len(self._known) > MOST_REMEMBERED:
             self._known.popitem(last=False)
         if uri != self._host:
-            self._audit.note("connected", who=uri, address=address)
+            self._audit.note("connected", who=uri, address=address, fingerprint=fingerprint)

@@ -96,6 +96,7 @@ class Gate:
         Raises PermissionDeniedError, ConfirmationNeededError, AuditUnavailableError or
         RulesUnavailableError.
         """
+        self._require_current(caller, right)
         until = self.require(caller, right, resource)
         if caller.name != INSECURE and right is not None:
             self._require_audit(right, resource)
@@ -185,6 +186,25 @@ class Gate:
             raise PermissionDeniedError(
                 f"the certificate of {name} expired on {caller.expires:%Y-%m-%d %H:%M} UTC: "
                 "renew it, or enrol this computer again"
+            )
+
+    def _require_current(self, caller: Identity, right: Right | None) -> None:
+        """Raise the alarm if the certificate was renewed; PermissionDeniedError but for a stop."""
+        book = self._rulebook
+        if not caller.serial:
+            return
+        use = (caller.name, caller.serial, caller.address, caller.fingerprint)
+        if book.is_awaited(caller.serial):
+            book.uses.first(*use)
+        if not book.is_void(caller.serial, self._now()):
+            return
+        book.uses.void(*use)
+        if right is not Right.STOP:
+            raise PermissionDeniedError(
+                f"this certificate of {short_name(caller.name, book.site_id)} was renewed, and its "
+                "successor is in use: it counts no more. If this computer has no newer one, "
+                "somebody has a copy of its file: tell the host's operator, and enrol with a new "
+                "invitation"
             )
 
     def _decide(self, name: str, right: Right, resource: Resource) -> Decision:

@@ -37,7 +37,7 @@ from usbshare.common.paths import SITE_FOLDER, config_folder, state_folder
 from usbshare.common.pki.listener_options import ListenerOptions
 from usbshare.common.pki.listener_process import ListenerProcess
 from usbshare.common.pki.metrics import CertificateCollector
-from usbshare.common.pki.renewal import keep_current, renew
+from usbshare.common.pki.renewal import Renewed, keep_current, renew
 from usbshare.common.pki.seen import Seen
 from usbshare.common.service_settings import TlsTable
 from usbshare.common.site import Site
@@ -99,6 +99,7 @@ class Guard:
             "follow_rules": self.rulebook.follow(self.watch, self.gate.time_passed),
             "follow_second_factors": self.second_factors.follow(self.watch),
             "note_callers": self.seen.keep(),
+            "note_renewed": self.rulebook.uses.keep(),
         }
         if self.site is not None:
             tasks["keep_certificates"] = keep_current(self.site, self.tls.names)
@@ -148,10 +149,12 @@ class Guard:
         found = list(ids())
         return found[0] if len(found) == 1 else ""
 
-    def _renew(self, caller: Identity, request_pem: str) -> tuple[str, str]:
+    def _renew(self, caller: Identity, request_pem: str) -> Renewed:
         if self.site is None:
             raise NotSupportedError("over plaintext there is no certificate to renew")
-        return renew(self.site, caller, request_pem)
+        renewed = renew(self.site, caller, request_pem)
+        self.rulebook.expect(renewed.serial)
+        return renewed
 
 
 @asynccontextmanager

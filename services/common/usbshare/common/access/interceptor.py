@@ -140,7 +140,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             await self._count(caller)
             self._gate.require_valid(caller)
         if caller.name != INSECURE:
-            self._seen.note(caller.name, caller.address)
+            self._seen.note(caller.name, caller.address, caller.fingerprint)
         return needed
 
     async def _count(self, caller: Identity, lane: str = "") -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,9 @@ from usbshare.common.access.followed import LATE_S, Followed
 from usbshare.common.access.policy import POLICY_FILE, Policy, read_policy
 from usbshare.common.access.rule_file import RuleFile
 from usbshare.common.audit.noting import Audit
-from usbshare.common.pki.identities import read_revocations, registry_path
+from usbshare.common.pki.identities import Standing, read_standing, registry_path
+from usbshare.common.pki.succession import in_hex
+from usbshare.common.pki.uses import Uses
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class Rulebook:
         self.site_id = site_id
         self.policy = Policy()
         self.policy_sha256 = ""
-        self._revocations: Mapping[str, datetime] = {}
+        self._standing = Standing()
+        self._just_issued: set[str] = set()
         self._audit = audit
         self._subscribers: list[Callable[[], None]] = []
         self._policy_file = RuleFile(
@@ -58,7 +61,7 @@ class Rulebook:
         )
         self._revocations_file = RuleFile(
             registry_path(folder),
-            read_revocations,
+            read_standing,
             what_stays="who is revoked stays as it was",
             may_go=False,
         )
@@ -68,6 +71,7 @@ class Rulebook:
         self._registry = Followed(
             self._revocations_file, self._revocations_file.changed, "revocations", clock
         )
+        self.uses = Uses(registry_path(folder), audit, clock)
         self._trouble = self._late = ""
         self.is_closed = False
 
@@ -84,12 +88,26 @@ class Rulebook:
     def load(self) -> None:
         """Read everything; raises ConfigError. Blocks."""
         self.policy, self.policy_sha256 = self._policy_file.load()
-        self._revocations = self._revocations_file.load()
+        self._standing = self._revocations_file.load()
 
     def is_revoked(self, identity: str, issued: datetime | None) -> bool:
         """Tell whether a certificate of the identity that was issued then is revoked."""
-        revoked = self._revocations.get(identity)
+        revoked = self._standing.revoked.get(identity)
         return revoked is not None and (issued is None or issued <= revoked)
+
+    def is_void(self, serial: int, now: datetime) -> bool:
+        """Tell whether a certificate counts no more, since its successor is in use."""
+        since = self._standing.void.get(in_hex(serial))
+        return since is not None and now >= since
+
+    def is_awaited(self, serial: int) -> bool:
+        """Tell whether the first use of a certificate is to be noted."""
+        number = in_hex(serial)
+        return number in self._standing.awaited or number in self._just_issued
+
+    def expect(self, serial: int) -> None:
+        """Await a certificate that was issued just now; may be called in any thread."""
+        self._just_issued.add(in_hex(serial))
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when other rules are in force; returns the way out."""
@@ -130,16 +148,17 @@ class Rulebook:
 
     async def look(self) -> None:
         """Take over what has changed, and tell the subscribers; a disk that hangs is left alone."""
-        revocations, policy = await asyncio.gather(self._registry.look(), self._policies.look())
-        if revocations is not None:
-            self._revocations = revocations
+        standing, policy = await asyncio.gather(self._registry.look(), self._policies.look())
+        if standing is not None:
+            self._standing = standing
+            self._just_issued -= standing.known
         if policy is not None:
             self.policy, self.policy_sha256 = policy
             _log.info("the policy of %s is in force", self.policy_path)
             self._audit.note("policy changed", sha256=self.policy_sha256)
         was_closed, self.is_closed = self.is_closed, self.unknown_s >= CLOSES_AFTER_S
         self._tell_of_late()
-        if policy is not None or revocations is not None or self.is_closed != was_closed:
+        if policy is not None or standing is not None or self.is_closed != was_closed:
             self._tell()
 
     def close(self) -> None:

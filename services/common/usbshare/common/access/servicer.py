@@ -18,6 +18,8 @@ from usbshare.common.access.rights import ResourceKind
 from usbshare.common.audit.noting import Audit
 from usbshare.common.identity import Identity
 from usbshare.common.limits import Ration
+from usbshare.common.pki.renewal import Renewed
+from usbshare.common.pki.succession import in_hex
 from usbshare.common.wire_time import timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,8 +27,8 @@ SERVICE_NAME = "usbshare.access.v1.AccessService"
 RENEWALS_A_MINUTE = 6
 
 Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]
-# Returns a certificate for the key of a request, and the authorities, all PEM; blocks.
-Renew = Callable[[Identity, str], tuple[str, str]]
+# Returns a certificate for the key of a request; blocks.
+Renew = Callable[[Identity, str], Renewed]
 
 
 class AccessServicer(AccessServiceServicer):
@@ -68,5 +70,16 @@ class AccessServicer(AccessServiceServicer):
         caller = self._gate.caller(context)
         self._renewals.take(caller.name)
         issued = await self._thread.run(partial(self._renew, caller, request.certificate_request))
-        self._audit.note("renewed", who=caller.name, address=caller.address)
-        return pb.RenewResponse(certificate=issued[0], authorities=issued[1])
+        self._audit.note(
+            "renewed",
+            who=caller.name,
+            address=caller.address,
+            serial=in_hex(issued.serial),
+            fingerprint=issued.fingerprint,
+            expires=issued.expires.isoformat(),
+            by_serial=in_hex(caller.serial),
+            by_fingerprint=caller.fingerprint,
+        )
+        return pb.RenewResponse(
+            certificate=issued.certificate_pem, authorities=issued.authorities_pem
+        )

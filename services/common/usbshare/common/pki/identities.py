@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,19 @@ from usbshare.common import certificates
 from usbshare.common.errors import ConfigError, UnreadableError
 from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import SITE_FOLDER, require_writable, write_private
+from usbshare.common.pki import succession
+from usbshare.common.pki.succession import Renewal
 
 _LONGEST_RECORD_BYTES = 2048
+_TIMES = ("issued", "expires", "revoked_at", "alarm_at", "ends", "used_at")
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityRecord:
-    """One identity and its newest certificate; times are aware, `fingerprint` the short one."""
+    """One identity and its newest certificate; times are aware, `fingerprint` the short one.
+
+    `alarm_at`: when a certificate was used last that counts no more since its successor is in use.
+    """
 
     name: str
     uri: str
@@ -35,6 +41,9 @@ class IdentityRecord:
     address: str = ""
     revoked_at: datetime | None = None
     reason: str = ""
+    renewals: tuple[Renewal, ...] = ()
+    alarm_at: datetime | None = None
+    alarm_from: str = ""
 
     @property
     def is_revoked(self) -> bool:
@@ -42,6 +51,20 @@ class IdentityRecord:
         if self.revoked_at is None:
             return False
         return self.issued is None or self.issued <= self.revoked_at
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which certificates count no more.
+
+    `revoked`: until when an identity's are, by its URI; `void`: from when on a serial number is.
+    `awaited`: the serial numbers whose first use is to be noted, of all `known` that were renewed.
+    """
+
+    revoked: Mapping[str, datetime] = field(default_factory=dict)
+    void: Mapping[str, datetime] = field(default_factory=dict)
+    awaited: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
 
 
 def registry_path(folder: Path) -> Path:
@@ -75,6 +98,16 @@ def read_revocations(path: Path) -> dict[str, datetime]:
     return {record.uri: record.revoked_at for record in records if record.revoked_at is not None}
 
 
+def read_standing(path: Path) -> Standing:
+    """Return which certificates count no more; UnreadableError if the file is damaged."""
+    records = read_identities(path).values()
+    renewals = [each for record in records for each in record.renewals]
+    revoked = {each.uri: each.revoked_at for each in records if each.revoked_at is not None}
+    known = frozenset(each.new for each in renewals)
+    awaited = frozenset(succession.awaited(renewals))
+    return Standing(revoked, succession.voids(renewals), awaited, known)
+
+
 def moment_to_issue(path: Path, uri: str, now: datetime) -> datetime:
     """Return the time for a new certificate: now, or later if a revocation would meet it."""
     revoked_at = read_revocations(path).get(uri)
@@ -82,20 +115,54 @@ def moment_to_issue(path: Path, uri: str, now: datetime) -> datetime:
 
 
 def note_issued(
-    path: Path, uri: str, certificate: x509.Certificate, *, role: str = "", address: str = ""
+    path: Path,
+    uri: str,
+    certificate: x509.Certificate,
+    *,
+    role: str = "",
+    address: str = "",
+    succeeds: int = 0,
+    at_host: bool = False,
 ) -> IdentityRecord:
-    """Keep the identity's newest certificate; role and address stay as they were unless given."""
+    """Keep the identity's newest certificate; role and address stay as they were unless given.
+
+    `succeeds` is the serial number of the one that it renews. A role lets it in anew: that ends
+    an alarm.
+    """
+    moment = certificates.issue_moment(certificate)
     with _changing(path) as records:
         known = records.get(uri, IdentityRecord(short_name(uri), uri))
+        if role:
+            known = replace(known, alarm_at=None, alarm_from="")
+        if succeeds:
+            old, new = succession.in_hex(succeeds), succession.in_hex(certificate.serial_number)
+            renewal = Renewal(old, new, certificate.not_valid_after_utc, at_host=at_host)
+            renewals = succession.with_renewal(known.renewals, renewal, moment)
+            known = replace(known, renewals=renewals)
         records[uri] = replace(
             known,
             role=role or known.role,
             address=address or known.address,
-            issued=certificates.issue_moment(certificate),
+            issued=moment,
             expires=certificate.not_valid_after_utc,
             fingerprint=certificates.short_fingerprint(certificate.public_key()),
         )
         return records[uri]
+
+
+def note_use(path: Path, uri: str, serial: str, now: datetime) -> None:
+    """Keep that a renewed certificate is in use, so that the one before it counts no more."""
+    with _changing(path) as records:
+        if known := records.get(uri):
+            renewals = succession.with_use(known.renewals, serial, now)
+            records[uri] = replace(known, renewals=renewals)
+
+
+def note_alarm(path: Path, uri: str, address: str, now: datetime) -> None:
+    """Keep that a certificate of the identity was used that counts no more."""
+    with _changing(path) as records:
+        if known := records.get(uri):
+            records[uri] = replace(known, alarm_at=now, alarm_from=address)
 
 
 def rehearse_issue(path: Path) -> None:
@@ -133,19 +200,29 @@ def _as_text(records: Mapping[str, IdentityRecord]) -> bytes:
 
 
 def _as_json(record: IdentityRecord) -> dict[str, Any]:
-    fields = asdict(record).items()
+    fields = _told(asdict(record))
+    if record.renewals:
+        fields["renewals"] = [_told(asdict(each)) for each in record.renewals]
+    return fields
+
+
+def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set, times as text."""
     return {
         key: value.isoformat() if isinstance(value, datetime) else value
-        for key, value in fields
+        for key, value in fields.items()
         if value
     }
 
 
 def _record(fields: dict[str, Any]) -> IdentityRecord:
-    times: dict[str, Any] = {
-        key: _time(fields[key]) for key in ("issued", "expires", "revoked_at") if key in fields
-    }
-    return IdentityRecord(**(fields | times))
+    renewals = tuple(Renewal(**_timed(each)) for each in fields.get("renewals", ()))
+    return IdentityRecord(**_timed(fields) | {"renewals": renewals})
+
+
+def _timed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    times = {key: _time(fields[key]) for key in _TIMES if key in fields}
+    return {**fields, **times}
 
 
 def _time(text: str) -> datetime:

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -17,9 +18,9 @@ from cryptography import x509
 from usbshare.base.plain_file import read_plain
 from usbshare.base.threads import in_thread
 from usbshare.common import certificates
-from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
+from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError, UsbshareError
 from usbshare.common.host_names import host_names
-from usbshare.common.pki import authorities, identities, issuing, lifetime
+from usbshare.common.pki import authorities, identities, issuing, lifetime, succession
 from usbshare.common.site import Site, ensure_site
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _UNKNOWN = "ask `serial-svc doctor`"
 
 
 class Caller(Protocol):
-    """Who asks for a new certificate."""
+    """Who asks for a new certificate, and by which."""
 
     @property
     def name(self) -> str:
@@ -47,11 +48,38 @@ class Caller(Protocol):
         """Where it is."""
         ...
 
+    @property
+    def issued(self) -> datetime | None:
+        """When its certificate was made."""
+        ...
 
-def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None) -> tuple[str, str]:
-    """Return a new certificate for the caller's identity and every authority to trust, PEM.
+    @property
+    def expires(self) -> datetime | None:
+        """When that ends."""
+        ...
 
-    InvalidArgumentError says what is wrong with the request. Blocks for the files of the site.
+    @property
+    def serial(self) -> int:
+        """Its serial number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A new certificate and every authority to trust, PEM; what tells it from others."""
+
+    certificate_pem: str
+    authorities_pem: str
+    serial: int
+    fingerprint: str
+    expires: datetime
+
+
+def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None) -> Renewed:
+    """Return a new certificate for the caller's identity, if its own is due.
+
+    InvalidArgumentError says what is wrong with the request, PermissionDeniedError why there is
+    none now. Blocks for the files of the site.
     """
     now = now or datetime.now(UTC)
     if not caller.name.startswith(f"usbshare://{site.id}/"):
@@ -60,12 +88,56 @@ def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None)
         raise PermissionDeniedError(
             "the services of this host renew the certificate that they share from its files"
         )
+    registry, trusted = identities.registry_path(site.folder), _authorities(site, now)
+    _require_due(caller, trusted, now)
+    _require_not_renewed(registry, caller)
     issued = issuing.issue_for(site, caller.name, csr_pem, now, site.life)
-    registry = identities.registry_path(site.folder)
-    identities.note_issued(registry, caller.name, issued, address=caller.address)
+    record = identities.note_issued(
+        registry, caller.name, issued, address=caller.address, succeeds=caller.serial
+    )
     _log.info("renewed %s at %s, until %s", caller.name, caller.address, _end(issued).date())
-    trusted = authorities.load_authorities(site.home, now)
-    return certificates.certificate_pem(issued).decode("ascii"), trusted.pem.decode("ascii")
+    return Renewed(
+        certificates.certificate_pem(issued).decode("ascii"),
+        trusted.pem.decode("ascii"),
+        issued.serial_number,
+        record.fingerprint,
+        _end(issued),
+    )
+
+
+def _authorities(site: Site, now: datetime) -> authorities.Authorities:
+    return authorities.load_authorities(site.home, now)
+
+
+def _require_due(caller: Caller, trusted: authorities.Authorities, now: datetime) -> None:
+    """Raise PermissionDeniedError unless it is time: else a stolen key would never end."""
+    if caller.issued is None or caller.expires is None:
+        raise PermissionDeniedError("this caller has shown no certificate to renew")
+    rolled_at = certificates.issue_moment(trusted.clients.certificate)
+    if trusted.is_rolling and caller.issued <= rolled_at:
+        return  # it is to get one of the new authority
+    start = caller.issued - certificates.BACKDATE
+    if not lifetime.may_renew(start, caller.expires, now):
+        raise PermissionDeniedError(
+            f"the certificate is not due for renewal: it is valid until {caller.expires:%Y-%m-%d}, "
+            "and is renewed in the last third of its life"
+        )
+
+
+def _require_not_renewed(registry: Path, caller: Caller) -> None:
+    record = identities.read_identities(registry).get(caller.name)
+    renewals, serial = record.renewals if record else (), succession.in_hex(caller.serial)
+    if used := succession.successor_in_use(renewals, serial):
+        raise PermissionDeniedError(
+            f"the certificate was renewed already, and its successor is in use since "
+            f"{used.used_at:%Y-%m-%d %H:%M} UTC: use that one; if this computer has none, somebody "
+            "has a copy of its file: tell the host's operator"
+        )
+    if succession.unused_successors(renewals, serial) >= succession.MOST_UNUSED:
+        raise LimitError(
+            f"the certificate was renewed {succession.MOST_UNUSED} times, and nobody used what it "
+            "got: have this computer invited again"
+        )
 
 
 async def keep_current(

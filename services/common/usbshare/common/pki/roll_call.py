@@ -63,6 +63,9 @@ def _entry(record: IdentityRecord, rights: str) -> Entry:
     if record.is_revoked and record.revoked_at is not None:
         why = f": {record.reason}" if record.reason else ""
         state = f"revoked {record.revoked_at:%Y-%m-%d %H:%M}{why}"
+    elif record.alarm_at is not None:
+        when = f"{record.alarm_at.astimezone():%Y-%m-%d %H:%M}"
+        state = f"ALARM: a renewed certificate was used on {when} from {record.alarm_from}"
     return Entry(
         name=record.name,
         identity=record.uri,

@@ -42,7 +42,7 @@ class Seen:
         self._found: dict[str, Sighting] = {}
         self._is_new = False
 
-    def note(self, uri: str, address: str) -> None:
+    def note(self, uri: str, address: str, fingerprint: str = "") -> None:
         """Remember that the identity called just now."""
         self._found.pop(uri, None)
         if len(self._found) >= MOST_IDENTITIES:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from usbshare.common.access.policy import POLICY_FILE, read_policy
 from usbshare.common.access.rulebook import CLOSES_AFTER_S
-from usbshare.common.checkup import Judgement, failure, fine
+from usbshare.common.checkup import Judgement, failure, fine, warning
 from usbshare.common.errors import ConfigError, UnreadableError
 from usbshare.common.pki.identities import read_identities, registry_path
 
@@ -15,6 +15,8 @@ _UNREADABLE = (
     f"{CLOSES_AFTER_S:.0f} s without it they let nobody do more than stop"
 )
 _MISTAKE = "mend it: the services go on with the policy before, and a start is refused"
+
+_COPIED = "somebody has a copy: `serial-svc pki revoke NAME`, then invite that computer again"
 
 
 def judge_rules(folder: Path) -> Judgement:
@@ -26,6 +28,9 @@ def judge_rules(folder: Path) -> Judgement:
         return failure(str(error), _UNREADABLE)
     except ConfigError as error:
         return failure(str(error), _MISTAKE)
+    if alarmed := [each for each in records if each.alarm_at is not None and not each.is_revoked]:
+        names = ", ".join(f"{each.name} (from {each.alarm_from})" for each in alarmed)
+        return warning(f"ALARM: renewed certificates were used: {names}", _COPIED)
     revoked = sum(each.is_revoked for each in records)
     what = f"{folder / POLICY_FILE} is correct" if found is not None else "the default policy"
     return fine(f"{what}; {len(records)} identities, {revoked} revoked")
