@@ -7,13 +7,14 @@ import re
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from fakes.namespaces import Wire, joined_namespaces
+from fakes.namespaces import Namespace, Wire, ip_command, joined_namespaces
 from fakes.processes import DEADLINE_S, SCRIPTS, Process, environment, run, running
 
 LASER = '[ports.laser]\nsource = "sim://grbl"\n'
@@ -41,10 +42,11 @@ def wire() -> Iterator[Wire]:
         yield made
 
 
-def write_settings(home: Path, enrolment: str) -> None:
+def write_settings(home: Path, enrolment: str, listen: str = "") -> None:
     folder = home / "config" / "usbshare"
     folder.mkdir(parents=True)
-    (folder / "usbshare.toml").write_text(f'{LASER}[tls]\nenrolment = "{enrolment}"\n')
+    service = f'[service]\nlisten = "{listen}"\n' if listen else ""
+    (folder / "usbshare.toml").write_text(f'{LASER}[tls]\nenrolment = "{enrolment}"\n{service}')
 
 
 def free_port() -> int:
@@ -76,6 +78,10 @@ def invite(home: Path, role: str = "operator", *more: str) -> str:
     string, _ = pki(home, "invite", "--name", "office-pc", "--role", role, *more)
     assert re.fullmatch(r"usbshare1\.[A-Za-z0-9_-]+", string)
     return string
+
+
+def invite_as(home: Path, name: str) -> str:
+    return pki(home, "invite", "--name", name, "--role", "operator")[0]
 
 
 def enroll(home: Path, string: str, *more: str) -> tuple[int, str]:
@@ -136,16 +142,98 @@ def test_who_was_shut_out_is_let_in_again_with_another_role(host: Path, pc: Path
         assert enroll(pc, invite(host))[0] == 0
         pki(host, "revoke", "office-pc")
         code, output = enroll(pc, invite(host, "viewer"))
-        assert code == 2
-        assert "--force" in output
-        code, output = enroll(pc, invite(host, "viewer"), "--force")
         assert code == 0, output
+        assert "office-pc gets a new one" in output
         service.wait_for(r"enrolled office-pc \(viewers\)")
         code, output = run(["bridge", "list", "--target", target], pc)
         assert code == 0, output
         code, output = send(pc, target)
         assert code == 1
         assert "right to control" in output
+
+
+def test_a_revoked_certificate_of_another_name_makes_room(tmp_path: Path, pc: Path) -> None:
+    host, port = tmp_path / "host", free_port()
+    host.mkdir()
+    write_settings(host, f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}")
+    with running(["serial-svc"], host) as service:
+        service.wait_for("ready at")
+        assert enroll(pc, invite(host))[0] == 0
+        code, output = enroll(pc, other := invite_as(host, "other-pc"))
+        assert code == 2
+        assert "office-pc, valid until" in output
+        assert "--force" in output
+        pki(host, "revoke", "office-pc")
+        service.wait_for("revo")
+        code, output = enroll(pc, other)
+        assert code == 0, output
+        assert "office-pc is revoked" in output
+
+
+def test_after_enrolment_a_bare_bridge_is_enough(tmp_path: Path, pc: Path) -> None:
+    host, port = tmp_path / "host", free_port()
+    host.mkdir()
+    write_settings(host, f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}")
+    with running(["serial-svc"], host) as service:
+        service.wait_for("ready at")
+        code, output = enroll(pc, invite(host))
+        assert code == 0, output
+        command = f"usbshare-bridge --target 127.0.0.1:{port} --vcom COM10"
+        assert re.search(rf"^next +{command}$", output, flags=re.MULTILINE)
+        with running(["usbshare-bridge"], pc) as bridge:
+            bridge.wait_for("connected to port 'laser'")
+            bridge.wait_for("ready: open .*COM10")
+            assert f"bridge: as enrolled: --target 127.0.0.1:{port}" in bridge.output
+        with running(command.split(), pc) as bridge:
+            bridge.wait_for("ready: open .*COM10")
+        with running(["usbshare-bridge"], pc) as bridge:
+            bridge.wait_for("bridge: as last time: --vcom COM10")
+
+
+def test_a_host_with_several_ports_has_a_command_for_each(tmp_path: Path, pc: Path) -> None:
+    host, port = tmp_path / "host", free_port()
+    host.mkdir()
+    write_settings(host, f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}")
+    settings = host / "config" / "usbshare" / "usbshare.toml"
+    settings.write_text(settings.read_text() + '[ports.mill]\nsource = "sim://grbl"\n')
+    with running(["serial-svc"], host) as service:
+        service.wait_for("ready at")
+        code, output = enroll(pc, invite(host))
+        assert code == 0, output
+        for each in ("laser", "mill"):
+            assert f"usbshare-bridge --target 127.0.0.1:{port} --vcom COM10 --port {each}" in output
+        with running(["usbshare-bridge", "--port", "mill"], pc) as bridge:
+            bridge.wait_for("connected to port 'mill'")
+
+
+def test_a_viewer_is_told_to_observe(tmp_path: Path, pc: Path) -> None:
+    host, port = tmp_path / "host", free_port()
+    host.mkdir()
+    write_settings(host, f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}")
+    with running(["serial-svc"], host) as service:
+        service.wait_for("ready at")
+        code, output = enroll(pc, invite(host, "viewer"))
+        assert code == 0, output
+        found = re.search(r"^next +(usbshare-bridge .* --observe)$", output, flags=re.MULTILINE)
+        assert found is not None
+        with running(found[1].split(), pc) as bridge:
+            bridge.wait_for("observing: open .*COM10")
+
+
+def test_the_host_may_be_told_to_listen_elsewhere(host: Path, pc: Path) -> None:
+    with serving(host) as (_, target):
+        command = [str(SCRIPTS / "serial-svc"), "--listen", target, "pki", "invite"]
+        string = subprocess.run(
+            [*command, "--name", "office-pc", "--role", "operator"],
+            env={"PATH": "/usr/bin:/bin", **environment(host)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=DEADLINE_S,
+        ).stdout.strip()
+        code, output = enroll(pc, string)
+        assert code == 0, output
+        assert f"usbshare-bridge --target {target} --vcom COM10" in output
 
 
 def test_a_string_that_is_used_cut_or_altered_lets_nobody_in(host: Path, pc: Path) -> None:
@@ -247,10 +335,54 @@ def test_between_two_computers_with_every_default(
         bridge = wire.client.command([str(SCRIPTS / "bridge")])
         code, output = run([*bridge, "enroll", string], pc)
         assert code == 0, output
-        assert f"usbshare-bridge list --target {wire.host.address}" in output
+        assert f"usbshare-bridge --target {wire.host.address} --vcom COM10" in output
         service.wait_for("policy of .* is in force")
         code, output = run([*bridge, "send", "--target", wire.host.address, "$I"], pc)
         assert code == 0, output
         assert "VER:1.1h" in output
     finally:
         assert service.stop() == 0
+
+
+def test_between_two_computers_that_have_link_local_addresses_only(
+    tmp_path: Path, host: Path, pc: Path, wire: Wire
+) -> None:
+    # A cable from one to the other, and nobody who gives addresses.
+    (host / "config" / "usbshare" / "usbshare.toml").write_text(LASER)
+    for each in (wire.host, wire.client):
+        ip_command("-n", each.name, "-4", "address", "flush", "dev", each.interface)
+        until_link_local(each)
+    interface = {"USBSHARE_DISCOVERY_INTERFACES": wire.host.interface}
+    service = Process(
+        wire.host.command([str(SCRIPTS / "serial-svc")]), {**environment(host), **interface}
+    )
+    try:
+        service.wait_for("ready at")
+        prefix = wire.host.command(["env", f"USBSHARE_DISCOVERY_INTERFACES={wire.host.interface}"])
+        invite_it = ["invite", "--name", "office-pc", "--role", "operator"]
+        string, talk = pki(host, *invite_it, prefix=prefix)
+        assert "no service" not in talk
+        assert "[tls] names" not in talk
+        _, talk = pki(host, *invite_it, "--address", "fe80::ff:fe00:1%wire", prefix=prefix)
+        assert "[tls] names" not in talk
+        bridge = wire.client.command([str(SCRIPTS / "usbshare-bridge")])
+        code, output = run([*bridge, "enroll", string], pc)
+        assert code == 0, output
+        command = re.search(r"^next +usbshare-bridge (.+)$", output, flags=re.MULTILINE)
+        assert command is not None
+        assert "%wire" in command[1]
+        code, output = run([*bridge, "send", *command[1].split()[:2], "$I"], pc)
+        assert code == 0, output
+        assert "VER:1.1h" in output
+    finally:
+        assert service.stop() == 0
+
+
+def until_link_local(end: Namespace) -> None:
+    """Wait until the end has its link-local address: the kernel asks first whether it is free."""
+    show = [*end.command(["ip", "-6", "address", "show", "dev", end.interface, "-tentative"])]
+    found, deadline = "", time.monotonic() + DEADLINE_S
+    while "fe80::" not in found and time.monotonic() < deadline:
+        found = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+        time.sleep(0.1)
+    assert "fe80::" in found

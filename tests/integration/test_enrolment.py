@@ -23,6 +23,7 @@ from fakes.waiting import until
 from usbshare.bridge.enrolling import enrol, require_place
 from usbshare.bridge.enrolment_client import call_enrol
 from usbshare.bridge.pinning import ImpostorError, expected_authority
+from usbshare.bridge.replacing import require_replaceable
 from usbshare.common import certificates
 from usbshare.common.channel import Target, open_channel
 from usbshare.common.errors import (
@@ -97,13 +98,13 @@ async def open_reception(
 
 
 async def enrolled(site: Site, bundle: Path, port: int) -> ClientBundle:
-    require_place(bundle, force=True)
+    require_place(bundle)
     await enrol(invited(site, port=port), bundle)
     return ClientBundle.load(bundle)
 
 
 async def refusal(invitation: Invitation, bundle: Path, kind: type[UsbshareError]) -> str:
-    require_place(bundle, force=True)
+    require_place(bundle)
     with pytest.raises(kind) as caught:
         await enrol(invitation, bundle)
     assert mode_of(bundle) is None
@@ -125,7 +126,7 @@ async def test_a_newcomer_gets_a_bundle_that_opens_the_services(site: Site, bund
 async def test_both_ends_know_the_same_fingerprints(site: Site, bundle: Path) -> None:
     audit = Noted()
     async with open_reception(site, audit) as (_, port):
-        require_place(bundle, force=False)
+        require_place(bundle)
         done = await enrol(invited(site, port=port), bundle)
     assert audit.entries[-1]["fingerprint"] == done.fingerprint
     own = certificates.short_fingerprint(authority(site).public_key())
@@ -138,7 +139,7 @@ async def test_it_listens_only_while_an_invitation_is_open(site: Site, bundle: P
         assert not is_open(port)
         invitation = invited(site, port=port)
         await until(lambda: is_open(port))
-        require_place(bundle, force=False)
+        require_place(bundle)
         await enrol(invitation, bundle)
         await until(lambda: not is_open(port))
         invited(site, port=port)
@@ -160,7 +161,7 @@ async def test_of_two_services_one_answers_and_the_other_takes_over(
             await until(lambda: first.port or second.port)
         await until(lambda: second.port)
         await until(lambda: is_open(port))
-        require_place(bundle, force=False)
+        require_place(bundle)
         await enrol(invitation, bundle)
 
 
@@ -181,7 +182,7 @@ async def test_a_used_invitation_is_refused(site: Site, bundle: Path, tmp_path: 
     audit = Noted()
     async with open_reception(site, audit) as (_, port):
         invitation = invited(site, port=port)
-        require_place(bundle, force=False)
+        require_place(bundle)
         await enrol(invitation, bundle)
         text = await refusal(invitation, tmp_path / "pc2" / "client.pem", PermissionDeniedError)
     assert "was used already" in text
@@ -203,7 +204,7 @@ async def test_an_altered_token_is_refused(site: Site, bundle: Path) -> None:
 async def test_an_altered_name_or_role_gives_nothing(site: Site, bundle: Path) -> None:
     async with open_reception(site) as (_, port):
         altered = replace(invited(site, port=port), name="operator", role="admins")
-        require_place(bundle, force=False)
+        require_place(bundle)
         done = await enrol(altered, bundle)
     assert done.identity == f"usbshare://{site.id}/office-pc"
     assert done.role == "operators: view, stop, control"
@@ -227,7 +228,7 @@ async def test_no_open_invitation_is_told_as_that(site: Site, bundle: Path) -> N
 async def test_one_address_that_answers_is_enough(site: Site, bundle: Path) -> None:
     async with open_reception(site) as (_, port):
         several = ("127.0.0.2", "no-such-host.invalid", "127.0.0.1")
-        require_place(bundle, force=False)
+        require_place(bundle)
         done = await enrol(replace(invited(site, port=port), addresses=several), bundle)
     assert done.target.host == "127.0.0.1"
 
@@ -365,12 +366,32 @@ async def test_a_wrong_clock_is_told(site: Site) -> None:
             await asyncio.to_thread(expected_authority, *arguments)
 
 
-def test_a_certificate_that_is_there_is_kept_unless_forced(site: Site, tmp_path: Path) -> None:
+def test_a_certificate_that_is_good_is_kept_unless_forced(site: Site, tmp_path: Path) -> None:
+    made = replace(invited(site, port=free_port()), service_port=free_port())
     with pytest.raises(ConfigError, match=rf"usbshare://{site.id}/operator.*--force"):
-        require_place(site.client_bundle, force=False)
-    require_place(site.client_bundle, force=True)
+        require_replaceable(site.client_bundle, made)
+    require_place(site.client_bundle)
     with pytest.raises(ConfigError, match="cannot"):
-        require_place(tmp_path, force=True)
+        require_place(tmp_path)
+
+
+def test_a_certificate_that_is_good_for_nothing_makes_room(site: Site, tmp_path: Path) -> None:
+    made = invited(site)
+    same_name = replace(made, name="operator")
+    assert "gets a new one" in require_replaceable(site.client_bundle, same_name)
+    assert require_replaceable(tmp_path / "nothing.pem", made) == ""
+    old, authority = tmp_path / "old.pem", issue()
+    gone = issue(authority, names=["usbshare://site/pc"], from_days=-9, to_days=-1)
+    old.write_bytes(gone.key_pem + gone.pem + authority.pem)
+    assert "usbshare://site/pc expired on" in require_replaceable(old, made)
+
+
+def test_the_name_on_a_certificate_of_another_site_means_nothing(
+    site: Site, tmp_path: Path
+) -> None:
+    made = replace(invited(site), name="operator", authority_sha256=bytes(32))
+    with pytest.raises(ConfigError, match="--force"):
+        require_replaceable(site.client_bundle, made)
 
 
 async def test_many_replays_at_once_give_one_certificate(site: Site) -> None:

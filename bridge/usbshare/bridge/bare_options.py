@@ -101,7 +101,7 @@ def _default_port_name(defaults: Defaults) -> PortName:
     if configured := defaults.virtual_port:
         return PortName(*configured)
     if repeated := defaults.last.virtual_port:
-        warn(f"as last time: --{repeated[0]} {repeated[1]}")
+        warn(f"{defaults.as_before}: --{repeated[0]} {repeated[1]}")
         return PortName(*repeated)
     raise click.UsageError(
         "Missing option '--vcom': the virtual COM port, such as COM10 (or '--tcp' or '--rfc2217')."

@@ -60,6 +60,10 @@ class Defaults:
         """What was used last; nothing where `remember` is false."""
         return bridge_state(self._warn).load() if self.remembers else LastUsed()
 
+    def check(self) -> None:
+        """Raise the ConfigError now that any question would raise."""
+        _ = self.table
+
     @property
     def remembers(self) -> bool:
         """Whether the state is read and written."""
@@ -71,9 +75,19 @@ class Defaults:
         return self._said("target") or self.last.name or self.last.target
 
     @property
+    def says_target(self) -> bool:
+        """Whether the configuration has a target."""
+        return bool(self._said("target"))
+
+    @property
     def repeats_target(self) -> bool:
         """Whether the target is that of the last time."""
-        return not self._said("target") and bool(self.last.target)
+        return not self.says_target and bool(self.last.target)
+
+    @property
+    def as_before(self) -> str:
+        """How to say what is repeated: `as last time`."""
+        return f"as {self.last.origin}" if self.last.origin else "as last time"
 
     @property
     def last_host(self) -> Target | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from usbshare.base.threads import in_thread
 from usbshare.bridge.enrolment_client import Admission, call_enrol
 from usbshare.bridge.pinning import ImpostorError, NobodyThereError, expected_authority
 from usbshare.common import certificates
+from usbshare.common.addresses import is_link_local
 from usbshare.common.certificates import Key
 from usbshare.common.channel import Target
+from usbshare.common.discovery.interfaces import interface_names
 from usbshare.common.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
 from usbshare.common.paths import require_writable, write_private
 from usbshare.common.pki.invitation import Invitation
@@ -27,7 +29,10 @@ BUNDLE_BYTES = 16 * 1024  # more than any has
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What came of it; fingerprints are the short ones that the host shows too."""
+    """What came of it; fingerprints are the short ones that the host shows too.
+
+    `target` is the host's serial service, which need not run.
+    """
 
     identity: str
     role: str
@@ -62,22 +67,17 @@ async def enrol(invitation: Invitation, path: Path) -> Enrolment:
         role=admission.role,
         path=path,
         expires=issued.not_valid_after_utc,
-        target=target,
+        target=replace(target, port=invitation.service_port),
         fingerprint=certificates.short_fingerprint(key.public_key()),
         authority_fingerprint=certificates.short_fingerprint(authority.public_key()),
     )
 
 
-def require_place(path: Path, *, force: bool) -> None:
-    """Raise ConfigError unless a bundle can be written there and replaces none, or may.
+def require_place(path: Path) -> None:
+    """Raise ConfigError unless a bundle can be written there.
 
     It is tried: an invitation cannot be used a second time.
     """
-    if path.exists() and not force:
-        raise ConfigError(
-            f"there is a certificate at {path} already ({_owner(path)}): keep it with "
-            "--bundle FILE, or replace it with --force"
-        )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -90,6 +90,15 @@ def require_place(path: Path, *, force: bool) -> None:
         ) from error
 
 
+def places(invitation: Invitation) -> list[str]:
+    """Return where the host may be; a link-local address may be behind each interface."""
+    found: list[str] = []
+    for host in invitation.addresses:
+        is_behind_any = is_link_local(host) and "%" not in host
+        found += [f"{host}%{each}" for each in interface_names()] if is_behind_any else [host]
+    return found or list(invitation.addresses)
+
+
 async def _first_proven(invitation: Invitation, now: datetime) -> tuple[Target, x509.Certificate]:
     """Return the first address that proves to be the host; the most telling error if none does."""
 
@@ -99,9 +108,7 @@ async def _first_proven(invitation: Invitation, now: datetime) -> tuple[Target, 
         found = await in_thread(expected_authority, target, wanted, now, LOOK_TIMEOUT_S)
         return target, found
 
-    looks = [
-        asyncio.create_task(look(host), name=f"look at {host}") for host in invitation.addresses
-    ]
+    looks = [asyncio.create_task(look(host), name=f"look at {host}") for host in places(invitation)]
     errors: list[UsbshareError] = []
     try:
         for finished in asyncio.as_completed(looks):
@@ -149,13 +156,3 @@ def _checked(admission: Admission, key: Key, authority: x509.Certificate) -> x50
     if not (certificates.is_pair(issued, key) and is_vouched and authority in trusted):
         raise ConnectionRefusedByPeerError("the host's answer is not a certificate for this key")
     return issued
-
-
-def _owner(path: Path) -> str:
-    try:
-        bundle = certificates.load_bundle(path.read_bytes())
-    except (OSError, ValueError):
-        return "not a readable one"
-    end = bundle.certificate.not_valid_after_utc
-    names = ", ".join(certificates.uris(bundle.certificate)) or "of nobody"
-    return f"{names}, valid until {end:%Y-%m-%d}"

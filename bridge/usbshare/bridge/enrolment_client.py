@@ -33,7 +33,12 @@ async def call_enrol(
 ) -> Admission:
     """Enrol at a target that must prove itself by this authority; raises UsbshareError."""
     credentials = grpc.ssl_channel_credentials(certificates.certificate_pem(authority))
-    options = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
+    options: list[tuple[str, int | str]] = [
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if target.certified_name != target.host:
+        options.append(("grpc.ssl_target_name_override", target.certified_name))
     uri = f"dns:///{quote(str(target), safe='[]:')}"
     async with grpc.aio.secure_channel(uri, credentials, options) as channel:
         request = pb.EnrolRequest(token=token, certificate_request=request_pem)

@@ -140,7 +140,7 @@ def resolved(
 ) -> Target:
     """Return the address that is wanted; a name is looked up. Raises UsbshareError."""
     if not wishes.is_asked and wishes.defaults.repeats_target:
-        warn(f"as last time: --target {wishes.target}")
+        warn(f"{wishes.defaults.as_before}: --target {wishes.target}")
     try:
         return _resolve(wishes, bundle, kind)
     except InvalidArgumentError as error:
@@ -161,7 +161,7 @@ def port_or_default(context: click.Context, port: str, target: Target) -> str:
         return port
     target_text = target.name or str(target)
     if repeated := wishes.defaults.repeated_port(target_text):
-        warn(f"as last time: --port {repeated}")
+        warn(f"{wishes.defaults.as_before}: --port {repeated}")
     return wishes.defaults.configured_port(target_text) or repeated
 
 

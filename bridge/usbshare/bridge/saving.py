@@ -12,6 +12,8 @@ from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
 from usbshare.common.channel import Target
 from usbshare.common.paths import settings_path
 
+USUAL_VIRTUAL_PORT = ("vcom", "COM10")
+
 
 @dataclass(frozen=True, slots=True)
 class PortName:
@@ -47,6 +49,14 @@ def note_camera(defaults: Defaults, target: Target, warn: Warn) -> Callable[[str
             state.save(replace(state.load(), camera=camera_id))
 
     return note
+
+
+def note_enrolled(target: Target, port_id: str, warn: Warn) -> None:
+    """Note what a bare bridge does from now on; a virtual port that is known stays."""
+    state = bridge_state(warn)
+    kind, value = state.load().virtual_port or USUAL_VIRTUAL_PORT
+    ports = {kind: value}
+    state.save(LastUsed(target=str(target), port=port_id, origin="enrolled", **ports))
 
 
 def anywhere(key: str, value: str) -> str:

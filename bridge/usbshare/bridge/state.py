@@ -22,7 +22,7 @@ class LastUsed:
     """What to do again; empty is unknown.
 
     `target` is an address, `name` what it was found by and `tls_name` whose certificate it had,
-    where a name was given.
+    where a name was given. `origin`: what else than a bridge noted it, `enrolled`.
     """
 
     target: str = ""
@@ -33,6 +33,7 @@ class LastUsed:
     tcp: str = ""
     rfc2217: str = ""
     camera: str = ""
+    origin: str = ""
 
     @property
     def virtual_port(self) -> tuple[str, str] | None:

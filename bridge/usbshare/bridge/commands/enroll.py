@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from usbshare.bridge.enrolling import Enrolment, enrol, require_place
-from usbshare.bridge.options import Wanted
+from usbshare.bridge.first_steps import first_steps
+from usbshare.bridge.options import Wanted, warn
+from usbshare.bridge.replacing import require_replaceable
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.loop import run
 from usbshare.common.paths import client_bundle_path
@@ -26,21 +28,32 @@ STDIN = "-"
     show_envvar=True,
     help="Where the key and the certificate go; by default client.pem in the configuration folder.",
 )
-@click.option("--force", is_flag=True, help="Replace the certificate that is there.")
+@click.option(
+    "--force", is_flag=True, help="Replace the certificate that is there, whatever it is good for."
+)
 @click.pass_context
 def enroll(context: click.Context, invitation: str, bundle: Path | None, force: bool) -> None:
     """Get this computer its certificate, for the STRING that `serial-svc pki invite` printed.
 
     '-' reads the string from stdin. The host must prove that it is the one that made it before
-    anything is sent there; the private key is made here and never leaves this computer.
+    anything is sent there; the private key is made here and never leaves this computer. From then
+    on `usbshare-bridge` alone is enough.
     """
     wanted: Wanted = context.obj
-    place = bundle or wanted.bundle or wanted.defaults.bundle
-    path = place or client_bundle_path()
+    wanted.defaults.check()
+    said = bundle or wanted.bundle
+    path = said or wanted.defaults.bundle or client_bundle_path()
     decoded = _decoded(context, invitation)
-    require_place(path, force=force)
+    require_place(path)
+    if not force and (why := require_replaceable(path, decoded)):
+        warn(f"the certificate at {path} is replaced: {why}")
     done = run(enrol(decoded, path))
-    _tell(done, is_usual=place is None)
+    _tell(done)
+    steps = run(first_steps(done, wanted.defaults, path if said else None))
+    for line in steps.lines:
+        click.echo(line)
+    if steps.trouble:
+        warn(steps.trouble)
 
 
 def _decoded(context: click.Context, text: str) -> Invitation:
@@ -52,8 +65,7 @@ def _decoded(context: click.Context, text: str) -> Invitation:
         raise click.BadParameter(str(error), context, param_hint="STRING") from error
 
 
-def _tell(done: Enrolment, *, is_usual: bool) -> None:
-    option = "" if is_usual else f" --bundle {done.path}"
+def _tell(done: Enrolment) -> None:
     click.echo(f"this computer is {done.identity}")
     click.echo(f"it may         {done.role}")
     click.echo(f"its key        {done.fingerprint} (fingerprint; the host shows the same)")
@@ -61,4 +73,3 @@ def _tell(done: Enrolment, *, is_usual: bool) -> None:
         f"the host's CA  {done.authority_fingerprint} (fingerprint; the host shows the same)"
     )
     click.echo(f"certificate    {done.path}, valid until {done.expires:%Y-%m-%d}, renews itself")
-    click.echo(f"next           usbshare-bridge list{option} --target {done.target.host}")

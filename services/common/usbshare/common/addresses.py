@@ -26,6 +26,17 @@ def parse_address(text: str) -> Address | None:
         return None
 
 
+def without_scope(address: str) -> str:
+    """Return the address without its interface: `fe80::1` of `fe80::1%eth0`."""
+    return address.partition("%")[0]
+
+
+def is_link_local(text: str) -> bool:
+    """Tell whether the text is a link-local IPv6 address, whose interface must be known."""
+    address = parse_address(text)
+    return isinstance(address, ipaddress.IPv6Address) and address.is_link_local
+
+
 def split_host_port(text: str, default_port: int) -> tuple[str, int]:
     """Split `host`, `host:port`, `[v6]:port` or a bare v6; InvalidArgumentError quotes the text."""
     host, port = _split(text)

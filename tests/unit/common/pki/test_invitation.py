@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -34,12 +35,33 @@ def test_what_was_encoded_is_decoded() -> None:
     st.integers(1, 65535),
     st.binary(min_size=16, max_size=16),
     st.binary(min_size=32, max_size=32),
+    st.integers(1, 65535),
 )
 def test_every_invitation_comes_back(
-    name: str, role: str, addresses: list[str], port: int, token: bytes, authority: bytes
+    name: str,
+    role: str,
+    addresses: list[str],
+    port: int,
+    token: bytes,
+    authority: bytes,
+    service_port: int,
 ) -> None:
-    made = Invitation(name, role, tuple(addresses), port, token, authority, EXAMPLE.expires)
+    # A port's line is no address; what the host puts there never begins like one.
+    found = tuple(each for each in addresses if not each.startswith(":")) or ("192.0.2.7",)
+    end = EXAMPLE.expires
+    made = Invitation(name, role, found, port, token, authority, end, service_port)
     assert Invitation.decode(made.encode()) == made
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    with pytest.raises(InvalidArgumentError, match="not complete"):
+        Invitation.decode(replace(EXAMPLE, service_port=port).encode())
+
+
+def test_the_usual_port_makes_no_string_longer() -> None:
+    usual = len(EXAMPLE.encode())
+    assert usual < len(replace(EXAMPLE, service_port=50951).encode())
 
 
 def test_spaces_and_line_ends_of_a_mail_do_no_harm() -> None:

@@ -41,6 +41,12 @@ def interfaces_up(chosen: Sequence[str] = ()) -> list[Interface]:
     return [each for each in found if not each.is_loopback] or found
 
 
+def interface_names() -> list[str]:
+    """Return the names that can stand behind `%`: of all that have a link-local IPv6 address."""
+    near = (each for interface in interfaces_up() for each in interface.ipv6 if "%" in each)
+    return list(dict.fromkeys(each.partition("%")[2] for each in near))
+
+
 def _interface(adapter: ifaddr.Adapter, chosen: Sequence[str]) -> Interface | None:
     index = adapter.index or 0
     # On Windows `name` is a GUID; people know the other one.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from usbshare.common.access.names import SCHEME, identity_uri
+from usbshare.common.addresses import split_host_port
 from usbshare.common.audit.log import AuditLog, audit_folder
 from usbshare.common.certificates import fingerprint
-from usbshare.common.config import Table, load_config
+from usbshare.common.config import Table, checked, load_config
 from usbshare.common.discovery.settings import DiscoveryTable
 from usbshare.common.errors import ConfigError, NotFoundError
 from usbshare.common.host_names import host_names
@@ -25,9 +27,18 @@ BUILT_IN = frozenset({"operator", "host"})
 _AUDIT_NAME = "pki"
 
 
+class ServiceTable(Table):
+    """What counts of `[service]` here; serial-svc checks the rest."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    listen: Annotated[str, checked(lambda text: split_host_port(text, 0))] = "[::]:50051"
+
+
 class PkiSettings(Table):
     """What the commands read of the services' configuration."""
 
+    service: ServiceTable = Field(default_factory=ServiceTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +18,18 @@ TOKEN_BYTES = 16
 LONGEST_STRING = 4000
 _HASH_BYTES = 32
 _CHECK_BYTES = 4
-# Token, SHA-256 of the authority's key, end in seconds since 1970, port; then lines of text.
+USUAL_SERVICE_PORT = 50051
+# Token, SHA-256 of the authority's key, end in seconds since 1970, port; then lines of text: name,
+# role, `:PORT` of the serial service where that is not the usual one, addresses.
 _HEAD = struct.Struct(f">{TOKEN_BYTES}s{_HASH_BYTES}sQH")
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What lets one computer in, once. `addresses`: where the host may be reached, best first."""
+    """What lets one computer in, once. `addresses`: where the host may be reached, best first.
+
+    `port` is where to enrol, `service_port` where the serial service is.
+    """
 
     name: str
     role: str
@@ -32,6 +38,7 @@ class Invitation:
     token: bytes
     authority_sha256: bytes
     expires: datetime
+    service_port: int = USUAL_SERVICE_PORT
 
     def __repr__(self) -> str:
         return f"Invitation({self.name!r}, {self.role!r}, {self.addresses!r}, {self.port})"
@@ -40,7 +47,9 @@ class Invitation:
         """Return it as a string of letters, digits, `-`, `_` and one dot."""
         end = int(self.expires.timestamp())
         head = _HEAD.pack(self.token, self.authority_sha256, end, self.port)
-        content = head + "\n".join((self.name, self.role, *self.addresses)).encode()
+        is_usual = self.service_port == USUAL_SERVICE_PORT
+        service = [] if is_usual else [f":{self.service_port}"]
+        content = head + "\n".join((self.name, self.role, *service, *self.addresses)).encode()
         text = base64.urlsafe_b64encode(content + _checksum(content))
         return PREFIX + text.rstrip(b"=").decode("ascii")
 
@@ -52,16 +61,26 @@ class Invitation:
             token, authority, end, port = _HEAD.unpack_from(content)
             name, role, *addresses = content[_HEAD.size :].decode().split("\n")
             expires = datetime.fromtimestamp(end, UTC)
+            service_port = _service_port(addresses)
         except (struct.error, ValueError, OverflowError, OSError):
             _refuse("it is not complete")
         if not (name and addresses and all(addresses) and port):
             _refuse("it is not complete")
-        return cls(name, role, tuple(addresses), port, token, authority, expires)
+        return cls(name, role, tuple(addresses), port, token, authority, expires, service_port)
 
 
 def token_hash(token: bytes) -> str:
     """Return what the host keeps of a token; 128 random bits need no salt."""
     return hashlib.sha256(token).hexdigest()
+
+
+def _service_port(lines: list[str]) -> int:
+    """Take the serial service's port out of the lines, if it is there; ValueError if it is bad."""
+    if not (lines and re.fullmatch(r":[0-9]{1,5}", lines[0])):
+        return USUAL_SERVICE_PORT
+    if not 0 < (port := int(lines.pop(0)[1:])) < 65536:
+        raise ValueError("no port")
+    return port
 
 
 def _content(text: str) -> bytes:

@@ -14,10 +14,16 @@ from usbshare.common.access.names import identity_uri
 from usbshare.common.access.policy import POLICY_FILE, load_policy
 from usbshare.common.addresses import split_host_port
 from usbshare.common.errors import ConfigError
-from usbshare.common.pki.at_hand import administrator, command_log, load_settings, made_site
+from usbshare.common.pki.at_hand import (
+    PkiSettings,
+    administrator,
+    command_log,
+    load_settings,
+    made_site,
+)
 from usbshare.common.pki.duration import Duration
 from usbshare.common.pki.identities import read_identities, registry_path
-from usbshare.common.pki.invitation import Invitation, token_hash
+from usbshare.common.pki.invitation import USUAL_SERVICE_PORT, Invitation, token_hash
 from usbshare.common.pki.invitations import Given, invitations_path, read_invitations
 from usbshare.common.pki.inviting import (
     Answer,
@@ -86,7 +92,8 @@ def invite(
     )
     now = datetime.now(UTC)
     port = split_host_port(listen, ENROLMENT_PORT)[1]
-    invitation = make_invitation(site, name, group, where, port, now, now + expires)
+    service_port = _service_port(context, settings)
+    invitation = make_invitation(site, name, group, where, port, now, now + expires, service_port)
     _note(site, invitation)
     # Whoever has the string may use it: it is printed once it works, if it does soon.
     answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
@@ -97,6 +104,14 @@ def invite(
     _say_if_unreachable(tell, site, listen, where, answer)
     if wait and not _wait_until_used(tell, site, invitation):
         context.exit(1)
+
+
+def _service_port(context: click.Context, settings: PkiSettings) -> int:
+    """Return where serial-svc is, as `serial-svc --listen`, USBSHARE_LISTEN or the file say."""
+    root = context.find_root()
+    said = root.params.get("listen") if str(context.obj) == "serial-svc" else None
+    port = split_host_port(said or settings.service.listen, USUAL_SERVICE_PORT)[1]
+    return port or USUAL_SERVICE_PORT
 
 
 def _checked_role(site: Site, name: str, role: str, tell: Callable[[str], None]) -> str:

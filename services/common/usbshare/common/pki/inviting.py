@@ -13,11 +13,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from usbshare.common import certificates
-from usbshare.common.addresses import is_dns_name, parse_address, split_host_port
+from usbshare.common.addresses import is_dns_name, parse_address, split_host_port, without_scope
 from usbshare.common.discovery.interfaces import interfaces_up
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.pki import invitations
-from usbshare.common.pki.invitation import TOKEN_BYTES, Invitation, token_hash
+from usbshare.common.pki.invitation import (
+    TOKEN_BYTES,
+    USUAL_SERVICE_PORT,
+    Invitation,
+    token_hash,
+)
 from usbshare.common.pki.invitations import Given, invitations_path
 from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
@@ -42,10 +47,12 @@ def invite(
     port: int,
     now: datetime,
     expires: datetime,
+    service_port: int = USUAL_SERVICE_PORT,
 ) -> Invitation:
     """Make an invitation and remember the hash of its token; role and name must be good."""
     token = secrets.token_bytes(TOKEN_BYTES)
-    made = Invitation(name, role, tuple(addresses), port, token, authority_sha256(site), expires)
+    key = authority_sha256(site)
+    made = Invitation(name, role, tuple(addresses), port, token, key, expires, service_port)
     given = Given(token_hash(token), name, role, expires)
     invitations.add(invitations_path(site.folder), given, now)
     return made
@@ -64,23 +71,28 @@ def authority_sha256(site: Site) -> bytes:
 
 
 def own_addresses(listen: str, interfaces: Sequence[str] = ()) -> list[str]:
-    """Return where others reach what listens there: IPv4 first, few; loopback if nothing else."""
+    """Return where others reach what listens there: IPv4 first, few; loopback if nothing else.
+
+    Link-local IPv6 only where there is nothing else, and without a scope: that is each computer's.
+    """
     host, _ = split_host_port(listen, ENROLMENT_PORT)
     address = parse_address(host)
     if address is None or not address.is_unspecified:
-        return [host]
+        return [without_scope(host)]
     found = interfaces_up(interfaces)
     ipv4 = [each for interface in found for each in interface.ipv4]
-    ipv6 = [each for interface in found for each in interface.ipv6 if "%" not in each]
-    return [*ipv4, *ipv6][:MOST_ADDRESSES] or ["127.0.0.1"]
+    every_ipv6 = [each for interface in found for each in interface.ipv6]
+    ipv6 = [each for each in every_ipv6 if "%" not in each]
+    near = [without_scope(each) for each in every_ipv6 if "%" in each]
+    return ([*ipv4, *ipv6] or near)[:MOST_ADDRESSES] or ["127.0.0.1"]
 
 
 def checked_addresses(addresses: Sequence[str]) -> list[str]:
-    """Return the addresses as they are; InvalidArgumentError if one is none."""
+    """Return the addresses, without scopes; InvalidArgumentError if one is none."""
     for text in addresses:
         if not (is_dns_name(text) or parse_address(text)):
             raise InvalidArgumentError(f"{text!r} is neither a DNS name nor an IP address")
-    return list(addresses)
+    return [without_scope(each) for each in addresses]
 
 
 def uncertified(site: Site, addresses: Sequence[str]) -> list[str]:
