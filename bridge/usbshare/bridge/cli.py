@@ -16,6 +16,7 @@ import click
 from usbshare.bridge import bare_options
 from usbshare.bridge.bare_options import config_options, virtual_port_options
 from usbshare.bridge.confirming import code_option, run_confirmed
+from usbshare.bridge.link_state import LinkLostError
 from usbshare.bridge.match_option import check_match, connection_of_match, match_option
 from usbshare.bridge.matching import Criterion
 from usbshare.bridge.options import (
@@ -27,16 +28,19 @@ from usbshare.bridge.options import (
 )
 from usbshare.bridge.saving import note_last
 from usbshare.common.command_group import CommandGroup
-from usbshare.common.errors import ConfigError, UsbshareError
+from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side, import_older_settings
 
 BAD_USAGE_EXIT = 2
+# Of a bridge that the host will not have, so that nothing starts it again: see its unit.
+REFUSED_EXIT = 3
 _COMMANDS = {
     "camera": "usbshare.bridge.commands.camera:camera",
     "doctor": "usbshare.bridge.commands.doctor:doctor",
     "discover": "usbshare.bridge.commands.discover:discover",
     "enroll": "usbshare.bridge.commands.enroll:enroll",
+    "install-service": "usbshare.bridge.commands.install_service:install_service_command",
     "list": "usbshare.bridge.commands.list_ports:list_ports",
     "renew": "usbshare.bridge.commands.renew:renew",
     "send": "usbshare.bridge.commands.send:send",
@@ -91,6 +95,11 @@ class _Commands(CommandGroup):
 @click.option("--observe", is_flag=True, help="Only read; others may hold the port.")
 @code_option
 @config_options
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait for a host that is not up yet, and for a port that another holds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
 @click.version_option(package_name="usbshare", message="usbshare-bridge %(version)s")
 @click.pass_context
@@ -111,6 +120,7 @@ def cli(
     config: Path | None,
     check_config: bool,
     dump_config: bool,
+    wait: bool,
     as_json: bool,
 ) -> None:
     """Offer a remote serial port as a virtual COM port on this computer.
@@ -130,31 +140,43 @@ def cli(
     from usbshare.bridge.bridging import BridgeChoice, bridge  # noqa: PLC0415 - see the top
     from usbshare.bridge.port_makers import PORT_MAKERS  # noqa: PLC0415
     from usbshare.bridge.report import JsonReporter, TextReporter  # noqa: PLC0415
+    from usbshare.bridge.waiting import wait_until_there  # noqa: PLC0415
     from usbshare.common.logs import warn_on_stderr  # noqa: PLC0415
 
     name = bare_options.port_name(context)
     make_port = partial(PORT_MAKERS[name.kind], name.value)
     make_port()  # a name that cannot be is told before anything is tried
-    if criteria:
-        where, trust, port = connection_of_match(context, wishes, criteria, first=first)
-    else:
-        where, trust = connection(context, target, bundle, insecure)
     if save:
         bare_options.save(context)
-    port_id = port_or_default(context, port, where)
-    choice = BridgeChoice(where, trust, port_id, observe, wishes.defaults.settings_if_any)
-    # Who watched last time does not want to hold the machine this time.
-    stood = None if observe else note_last(wishes.defaults, where, name, warn)
+    reporter = JsonReporter() if as_json else TextReporter()
 
-    async def join() -> None:
-        warn_on_stderr()
-        reporter = JsonReporter() if as_json else TextReporter()
-        try:
-            await bridge(choice, make_port(), reporter, stood)
-        finally:
-            reporter.flush()
+    def attempt() -> None:
+        port_id = port
+        if criteria:
+            where, trust, port_id = connection_of_match(context, wishes, criteria, first=first)
+        else:
+            where, trust = connection(context, target, bundle, insecure)
+        port_id = port_or_default(context, port_id, where)
+        choice = BridgeChoice(where, trust, port_id, observe, wishes.defaults.settings_if_any)
+        # Who watched last time does not want to hold the machine this time.
+        stood = None if observe else note_last(wishes.defaults, where, name, warn)
 
-    run_confirmed(run, join, where, trust, code)
+        async def join() -> None:
+            warn_on_stderr()
+            try:
+                await bridge(choice, make_port(), reporter, stood)
+            finally:
+                reporter.flush()
+
+        run_confirmed(run, join, where, trust, code)
+
+    try:
+        if wait:
+            wait_until_there(attempt, reporter)
+        else:
+            attempt()
+    except PermissionDeniedError as error:
+        _fail(error, REFUSED_EXIT)
 
 
 def main() -> None:
@@ -163,7 +185,7 @@ def main() -> None:
         cli.main(prog_name="usbshare-bridge", standalone_mode=True)
     except ConfigError as error:
         _fail(error, BAD_USAGE_EXIT)
-    except UsbshareError as error:
+    except (UsbshareError, LinkLostError) as error:
         _fail(error, 1)
 
 
@@ -173,6 +195,6 @@ def _remove_stale_links() -> None:
     remove_stale_links()
 
 
-def _fail(error: UsbshareError, code: int) -> None:
+def _fail(error: Exception, code: int) -> None:
     warn(str(error))
     sys.exit(code)

@@ -13,6 +13,7 @@ from usbshare.camera_svc.settings import Settings
 from usbshare.camera_svc.video_source import quiet_opencv
 from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
+from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
@@ -66,6 +67,9 @@ def cli(
 
 
 cli.add_command(audit_commands("camera-svc"))
+cli.add_command(
+    install_service(Shipped("camera-svc", "usbshare.camera_svc", SYSTEM), teller("camera-svc"))
+)
 cli.add_command(pki_group("camera-svc"))
 cli.add_command(devices_group("camera-svc", lambda: plugged_in_cameras(camera_lister())))
 

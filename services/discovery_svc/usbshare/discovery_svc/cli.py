@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from usbshare.common.audit.cli import audit_commands
+from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
@@ -59,6 +60,11 @@ def cli(
 
 
 cli.add_command(audit_commands("discovery-svc"))
+cli.add_command(
+    install_service(
+        Shipped("discovery-svc", "usbshare.discovery_svc", SYSTEM), teller("discovery-svc")
+    )
+)
 cli.add_command(pki_group("discovery-svc"))
 
 

@@ -9,6 +9,7 @@ import click
 
 from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
+from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
@@ -95,6 +96,9 @@ def doctor(context: click.Context, config: Path | None, listen: str | None, as_j
 
 cli.add_command(devices_group("serial-svc", plugged_in_ports))
 cli.add_command(audit_commands("serial-svc"))
+cli.add_command(
+    install_service(Shipped("serial-svc", "usbshare.serial_svc", SYSTEM), teller("serial-svc"))
+)
 cli.add_command(pki_group("serial-svc"))
 
 

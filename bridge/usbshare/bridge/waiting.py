@@ -1,0 +1,47 @@
+"""Waits for what is not there yet: a host that is not up, a port that is away or another's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from usbshare.bridge.link_state import LinkLostError
+from usbshare.bridge.report import Reporter
+from usbshare.common.errors import (
+    ConnectionRefusedByPeerError,
+    DeviceError,
+    DrainingError,
+    LimitError,
+    NotFoundError,
+    PortHeldError,
+)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 5.0
+# Each of these may pass by itself; what a person must mend is raised at once.
+PASSING = (
+    ConnectionRefusedByPeerError,
+    DeviceError,
+    DrainingError,
+    LimitError,
+    LinkLostError,
+    NotFoundError,
+    PortHeldError,
+)
+
+
+def wait_until_there(
+    attempt: Callable[[], None],
+    reporter: Reporter,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Try until an attempt returns; what passes by itself is told, what does not is raised."""
+    wait_s = FIRST_PAUSE_S
+    while True:
+        try:
+            attempt()
+        except PASSING as error:
+            reporter.event("waiting", f"{error}; waiting for it", reason=str(error))
+        else:
+            return
+        pause(wait_s)
+        wait_s = min(LONGEST_PAUSE_S, 2 * wait_s)

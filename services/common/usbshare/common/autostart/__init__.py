@@ -1,0 +1,1 @@
+"""Starting with the computer: systemd units and tasks of Windows."""

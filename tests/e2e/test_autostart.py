@@ -1,0 +1,82 @@
+"""Starting with the computer, and waiting for a host that starts later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fakes.discovery_hosts import free_port
+from fakes.processes import SCRIPTS, run, running, serial_service
+from usbshare.common.autostart.unit_text import command_of
+
+
+def test_a_bridge_waits_for_a_host_that_is_not_up_yet(tmp_path: Path) -> None:
+    with serial_service(tmp_path):
+        pass  # the site is made
+    port = free_port()
+    arguments = ["usbshare-bridge", "--target", f"127.0.0.1:{port}", "--vcom", "COM10", "--wait"]
+    with running(arguments, tmp_path) as bridge:
+        bridge.wait_for(rf"nothing listens at 127.0.0.1:{port}.*; waiting for it")
+        with running(["serial-svc", "--listen", f"127.0.0.1:{port}"], tmp_path) as service:
+            service.wait_for("ready at")
+            bridge.wait_for("ready: open")
+            assert bridge.stop() == 0
+    assert bridge.output.count("waiting for it") == 1, bridge.output
+
+
+def test_a_bridge_waits_for_a_port_that_another_holds(tmp_path: Path) -> None:
+    with serial_service(tmp_path) as (_, target):
+        one = ["usbshare-bridge", "--target", target, "--vcom", "COM10"]
+        other = ["usbshare-bridge", "--target", target, "--vcom", "COM11", "--wait"]
+        with running(one, tmp_path) as first:
+            first.wait_for("ready: open")
+            with running(other, tmp_path) as second:
+                second.wait_for("is held by .*; waiting for it")
+                assert first.stop() == 0
+                second.wait_for("ready: open")
+
+
+def test_who_is_refused_does_not_wait(tmp_path: Path) -> None:
+    with serial_service(tmp_path) as (_, target):
+        code, output = run(["serial-svc", "pki", "revoke", "operator"], tmp_path)
+        assert code == 0, output
+        arguments = ["usbshare-bridge", "--target", target, "--vcom", "COM10", "--wait"]
+        code, output = run(arguments, tmp_path)
+    assert code == 3
+    assert "revoked" in output
+
+
+@pytest.mark.parametrize("program", ["serial-svc", "camera-svc", "discovery-svc"])
+def test_a_service_becomes_a_unit_of_its_users_systemd(tmp_path: Path, program: str) -> None:
+    arguments = [program, "--listen", "127.0.0.1:5", "install-service", "--user", "--no-start"]
+    code, output = run(arguments, tmp_path)
+    assert code == 0, output
+    path = tmp_path / "config" / "systemd" / "user" / f"{program}.service"
+    assert f"written: {path}" in output
+    assert f"systemctl --user enable --now {program}" in output
+    command = command_of(path.read_text(encoding="utf-8"))
+    assert command == [str(SCRIPTS / program), "--listen", "127.0.0.1:5"]
+
+
+def test_a_bridge_becomes_a_unit_with_what_its_command_line_said(tmp_path: Path) -> None:
+    said = ["--target", "my laser", "--port", "laser", "--vcom", "COM10", "--observe"]
+    arguments = ["usbshare-bridge", *said, "install-service", "--no-start", "--name", "laser"]
+    code, output = run(arguments, tmp_path)
+    assert code == 0, output
+    path = tmp_path / "config" / "systemd" / "user" / "laser.service"
+    command = command_of(path.read_text(encoding="utf-8"))
+    assert command[:2] == [str(SCRIPTS / "usbshare-bridge"), "--wait"]
+    assert sorted(command[2:]) == sorted(said)
+
+
+def test_what_cannot_run_is_not_installed(tmp_path: Path) -> None:
+    install = ["install-service", "--system", "--no-start"]
+    code, output = run(["usbshare-bridge", *install, "--run-as", "no-such-user"], tmp_path)
+    assert code == 2
+    assert "there is no user 'no-such-user': make one with `useradd" in output
+    code, output = run(["serial-svc", "install-service", "--name", "a/b", "--print"], tmp_path)
+    assert code == 2
+    assert "--name 'a/b' is no name of a unit" in output
+    assert not os.path.exists("/etc/systemd/system/usbshare-bridge.service")
