@@ -30,7 +30,8 @@ from usbshare.bridge.saving import note_last
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
 from usbshare.common.loop import run
-from usbshare.common.older_import import Side, import_older_settings
+from usbshare.common.older_import import Side
+from usbshare.common.settings_in_time import import_older_in_time
 
 BAD_USAGE_EXIT = 2
 # Of a bridge that the host will not have, so that nothing starts it again: see its unit.
@@ -130,7 +131,7 @@ def cli(
     wishes = remember_group_options(context, config, target, bundle, insecure)
     check_match(context)
     if not (check_config or dump_config or context.invoked_subcommand == "stop"):
-        import_older_settings(Side.CLIENT, config, warn)
+        import_older_in_time(Side.CLIENT, config, warn)
         _remove_stale_links()
     if context.invoked_subcommand is not None:
         return
@@ -187,6 +188,12 @@ def main() -> None:
         _fail(error, BAD_USAGE_EXIT)
     except (UsbshareError, LinkLostError) as error:
         _fail(error, 1)
+    except OSError as error:
+        if error.errno is None:  # a timeout, say: none of a file or a stream
+            raise
+        from usbshare.common.system_refusals import in_words  # noqa: PLC0415 - seldom needed
+
+        _fail(in_words(error), 1)
 
 
 def _remove_stale_links() -> None:
@@ -195,6 +202,6 @@ def _remove_stale_links() -> None:
     remove_stale_links()
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> None:
     warn(str(error))
     sys.exit(code)

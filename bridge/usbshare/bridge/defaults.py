@@ -5,12 +5,13 @@ Settings are validated by pydantic, which takes its time to import: they are rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from usbshare.base.in_time import in_time
 from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
 from usbshare.common.addresses import split_host_port
 from usbshare.common.channel import Target, parse_target
@@ -19,6 +20,9 @@ from usbshare.common.paths import find_config
 
 if TYPE_CHECKING:
     from usbshare.bridge.settings import Settings
+
+T = TypeVar("T")
+LAST_TIMEOUT_S = 5.0
 
 
 class Defaults:
@@ -34,14 +38,14 @@ class Defaults:
     @cached_property
     def path(self) -> Path | None:
         """The configuration file, None without one."""
-        return find_config(self._asked)
+        return self._in_time(lambda: find_config(self._asked))
 
     @cached_property
     def settings(self) -> Settings:
         """The whole configuration, valid."""
         from usbshare.bridge.settings import load_settings  # noqa: PLC0415 - see the top
 
-        return load_settings(self.path)
+        return self._in_time(lambda: load_settings(self.path))
 
     @property
     def settings_if_any(self) -> Settings | None:
@@ -58,7 +62,7 @@ class Defaults:
     @cached_property
     def last(self) -> LastUsed:
         """What was used last; nothing where `remember` is false."""
-        return bridge_state(self._warn).load() if self.remembers else LastUsed()
+        return self._read_last() if self.remembers else LastUsed()
 
     def check(self) -> None:
         """Raise the ConfigError now that any question would raise."""
@@ -136,6 +140,23 @@ class Defaults:
 
     def _said(self, key: str) -> str:
         return str(self.table.get(key, ""))
+
+    def _in_time(self, read: Callable[[], T]) -> T:
+        from usbshare.common.settings_in_time import (  # noqa: PLC0415 - see the top
+            asked_path,
+            read_in_time,
+        )
+
+        return read_in_time(asked_path(self._asked), read, self._warn)
+
+    def _read_last(self) -> LastUsed:
+        """Return what was used last, nothing where that does not answer in time."""
+        state, what = bridge_state(self._warn), "what was used last"
+        try:
+            return in_time(what, state.load, self._warn, LAST_TIMEOUT_S)
+        except TimeoutError:
+            self._warn(f"{what} is unknown: no answer within {LAST_TIMEOUT_S:g} s")
+            return LastUsed()
 
 
 class UrgentDefaults(Defaults):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from usbshare.common.errors import ConfigError, InvalidArgumentError, NotFoundEr
 from usbshare.common.loop import run
 from usbshare.common.paths import client_bundle_path
 from usbshare.common.pki import lifetime
+from usbshare.common.settings_in_time import read_in_time
 from usbshare.common.tls import ClientBundle
 
 _Command = Callable[..., Any]
@@ -124,7 +126,8 @@ def trust(wishes: Wanted) -> ClientBundle | None:
     if wishes.insecure:
         warn("plaintext: nobody is authenticated (--insecure)")
         return None
-    loaded = ClientBundle.load(wishes.bundle or wishes.defaults.bundle or client_bundle_path())
+    path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
+    loaded = read_in_time(path, lambda: ClientBundle.load(path), warn)
     if loaded.warning:
         warn(loaded.warning)
     if lifetime.age(loaded.certificate, datetime.now(UTC)) is lifetime.Age.LATE:
@@ -166,9 +169,10 @@ def port_or_default(context: click.Context, port: str, target: Target) -> str:
 
 
 def warn(text: str) -> None:
-    """Tell the user, on stderr."""
-    for line in text.splitlines():
-        click.echo(f"bridge: {line}", err=True)
+    """Tell the user, on stderr if that takes it."""
+    with suppress(OSError):  # a full disk behind stderr stops nothing
+        for line in text.splitlines():
+            click.echo(f"bridge: {line}", err=True)
 
 
 def _is_said_here(context: click.Context, name: str) -> bool:

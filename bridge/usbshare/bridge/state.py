@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from usbshare.base.plain_file import open_plain
 from usbshare.common.paths import make_private, state_folder, write_private
 
 FILE_NAME = "bridge.json"
@@ -99,7 +100,7 @@ def bridge_state(warn: Warn) -> StateFile:
 
 def _object_in(path: Path) -> dict[str, Any]:
     """Return the file's JSON object; raises OSError, and ValueError where it holds none."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         text = file.read(MOST_BYTES + 1)
     import json  # noqa: PLC0415 - see above
 

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
+from usbshare.base.plain_file import read_plain
 from usbshare.common.errors import ConfigError, UsbshareError
 from usbshare.common.paths import rewrite
 
@@ -66,7 +67,7 @@ def explain_mistakes(
 def read_config(path: Path) -> dict[str, Any]:
     """Return what a file says, unchecked; raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_plain(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -82,7 +83,7 @@ def write_config(path: Path, changes: Mapping[tuple[str, ...], Any]) -> None:
     A key is the way to it: `("bridge", "target")`. Raises ConfigError; the file then is as it was.
     """
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        document = tomlkit.parse(read_plain(path).decode("utf-8") if path.exists() else "")
         for key, value in changes.items():
             _set(document, key, value)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from usbshare.base.plain_file import open_plain
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import (
     HOME_VARIABLE,
@@ -148,7 +149,7 @@ def _named(key: Key) -> str:
 
 
 def _object_in(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         text = file.read(MOST_BYTES + 1)
     if len(text) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES} bytes")

@@ -35,15 +35,24 @@ def settings_path() -> Path:
 def find_config(asked: Path | None) -> Path | None:
     """Return the first of --config, USBSHARE_CONFIG, ./usbshare.toml, the user's folder.
 
-    A file that was asked for by name must exist: ConfigError otherwise.
+    A file that was asked for by name must exist, and what exists be a plain file: ConfigError
+    otherwise.
     """
     named = asked or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
     if named is not None:
-        if not named.is_file():
+        if not _is_plain_file(named):
             raise ConfigError(f"configuration file {named} does not exist")
         return named
     candidates = (Path(SETTINGS_FILE), settings_path())
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _is_plain_file(path)), None)
+
+
+def _is_plain_file(path: Path) -> bool:
+    if path.is_file() or not path.exists():
+        return path.is_file()
+    raise ConfigError(
+        f"configuration file {path} is no plain file: put one there, or name another with --config"
+    )
 
 
 def client_bundle_path() -> Path:

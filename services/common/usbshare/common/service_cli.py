@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from usbshare.common.config import Table, dumps_config
+from usbshare.common.config import Table, TableT, dumps_config, load_config
 from usbshare.common.errors import ConfigError, UsbshareError
 from usbshare.common.grpc_environment import trace_handshakes
 from usbshare.common.open_files import allow_most_open_files
+from usbshare.common.paths import find_config
+from usbshare.common.settings_in_time import asked_path, read_in_time
+from usbshare.common.system_refusals import in_words
 from usbshare.line.stale_links import remove_stale_links
 
 _log = logging.getLogger(__name__)
 
 CONFIG_EXIT = 2
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
-
-_OTHERS_FILES = (
-    "work as the user that the services run as, mend the owner and the rights of it and its "
-    "folder, or choose another folder with USBSHARE_HOME"
-)
-_ADVICE = {
-    errno.EACCES: _OTHERS_FILES,
-    errno.EPERM: _OTHERS_FILES,
-    errno.EROFS: "the disk can only be read: choose another folder with USBSHARE_HOME",
-    errno.ENOSPC: "make room on the disk, then try again",
-    errno.EDQUOT: "make room on the disk, then try again",
-}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _CONFIG = click.option(
@@ -70,6 +61,18 @@ def version_option(name: str) -> Callable[[_Command], _Command]:
     return click.version_option(package_name="usbshare", message=f"{name} %(version)s")
 
 
+def settings_in_time(
+    asked: Path | None, model: type[TableT], tell: Callable[[str], None]
+) -> tuple[Path | None, TableT]:
+    """Return the settings and the file that has them; raises ConfigError, also if that hangs."""
+
+    def read() -> tuple[Path | None, TableT]:
+        path = find_config(asked)
+        return path, load_config(path, model)
+
+    return read_in_time(asked_path(asked), read, tell)
+
+
 def is_about_config(settings: Table, path: Path | None, *, check: bool, dump: bool) -> bool:
     """Do what --dump-config or --check-config ask for; False if neither was given."""
     if dump:
@@ -88,11 +91,12 @@ def prepare_to_serve(*, insecure: bool) -> None:
 
 
 def teller(name: str) -> Callable[[str], None]:
-    """Return what tells the user something, on stderr."""
+    """Return what tells the user something, on stderr if that takes it."""
 
     def tell(text: str) -> None:
-        for line in text.splitlines():
-            click.echo(f"{name}: {line}", err=True)
+        with suppress(OSError):  # a full disk behind stderr stops nothing
+            for line in text.splitlines():
+                click.echo(f"{name}: {line}", err=True)
 
     return tell
 
@@ -109,15 +113,9 @@ def run_command_line(name: str, cli: click.Command) -> None:
         if error.errno is None:  # a timeout, say: none of a file or an address
             raise
         _log.debug("the system refused something", exc_info=error)
-        _fail(name, _in_words(error), 1)
+        _fail(name, in_words(error), 1)
 
 
 def _fail(name: str, error: object, code: int) -> None:
     teller(name)(str(error))
     sys.exit(code)
-
-
-def _in_words(error: OSError) -> str:
-    what = "the system says no" if error.filename is None else f"cannot use {error.filename}"
-    advice = _ADVICE.get(error.errno or 0, "mend that, then try again")
-    return f"{what}: {(error.strerror or str(error)).lower()}: {advice}"

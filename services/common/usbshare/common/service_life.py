@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import grpc
 from grpc_health.v1.health import aio as health
 
+from usbshare.base.in_time import ALOUD_AFTER_S
 from usbshare.base.threads import in_thread
 from usbshare.common.addresses import join_host_port, split_host_port
 from usbshare.common.errors import ConfigError
@@ -28,12 +30,24 @@ async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
     """Return the site of this computer, made on first start; new certificates last that long."""
     making = in_thread(_own_site, names, timedelta(days=certificate_days))
     try:
-        return await asyncio.wait_for(making, SITE_TIMEOUT_S)
+        async with aloud(f"the certificates in {config_folder()}"):
+            return await asyncio.wait_for(making, SITE_TIMEOUT_S)
     except TimeoutError as error:
         raise ConfigError(
             f"{config_folder()} does not answer within {SITE_TIMEOUT_S:.0f} s: mend its disk, then "
             "start again"
         ) from error
+
+
+@asynccontextmanager
+async def aloud(what: str) -> AsyncIterator[None]:
+    """Log one line if what is done meanwhile takes more than a second."""
+    loop = asyncio.get_running_loop()
+    telling = loop.call_later(ALOUD_AFTER_S, _log.warning, "waiting for %s: no answer yet", what)
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 async def load_in_time(load: Callable[[], None], otherwise: Callable[[str], None]) -> None:

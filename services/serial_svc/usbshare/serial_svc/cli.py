@@ -11,11 +11,9 @@ from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
 from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
-from usbshare.common.config import load_config
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
-from usbshare.common.older_import import Side, import_older_settings
-from usbshare.common.paths import find_config
+from usbshare.common.older_import import Side
 from usbshare.common.pki.cli import pki_group
 from usbshare.common.service_cli import (
     CONTEXT,
@@ -23,9 +21,11 @@ from usbshare.common.service_cli import (
     prepare_to_serve,
     run_command_line,
     service_options,
+    settings_in_time,
     teller,
     version_option,
 )
+from usbshare.common.settings_in_time import import_older_in_time
 from usbshare.serial_svc.quarantine import plugged_in_ports
 from usbshare.serial_svc.settings import Settings
 
@@ -49,10 +49,11 @@ def cli(
     """
     if context.invoked_subcommand is not None:
         return
+    tell = teller("serial-svc")
     if not (check_config or dump_config):
-        import_older_settings(Side.SERVER, config, teller("serial-svc"))
-    path = find_config(config)
-    settings = _with_flags(load_config(path, Settings), listen)
+        import_older_in_time(Side.SERVER, config, tell)
+    path, found = settings_in_time(config, Settings, tell)
+    settings = _with_flags(found, listen)
     if not is_about_config(settings, path, check=check_config, dump=dump_config):
         set_up_logging(settings.service.log_level, as_json=settings.service.log_format == "json")
         prepare_to_serve(insecure=insecure)

@@ -21,6 +21,7 @@ from usbshare.common.server import add_standard_services, bind, make_server
 from usbshare.common.service_life import (
     READ_TIMEOUT_S,
     address_and_trust,
+    aloud,
     load_in_time,
     own_site,
     run_until,
@@ -69,11 +70,12 @@ async def _serve_with(
 ) -> None:
     site, active = guard.site, _active_ports(settings, background)
     known = KnownDevices(devices_folder("serial-svc", settings.service.listen), background)
-    latches, _, _ = await asyncio.gather(  # the limits of all three are one
-        _latches(settings, background),
-        load_in_time(active.load, active.nobody_knows),
-        load_in_time(known.load, known.nobody_knows),
-    )
+    async with aloud(f"the notes in {state_folder()}"):
+        latches, _, _ = await asyncio.gather(  # the limits of all three are one
+            _latches(settings, background),
+            load_in_time(active.load, active.nobody_knows),
+            load_in_time(known.load, known.nobody_knows),
+        )
     registry = Registry(
         *(time.monotonic, active, _quarantine(guard), guard.audit, known),
         latch_of=latches.of,

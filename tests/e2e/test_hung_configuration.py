@@ -1,0 +1,80 @@
+"""A configuration folder that hangs, or a FIFO in place of a file, holds nothing up silently."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from fakes.frozen_process import frozen_later
+from fakes.processes import Process, environment, run
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs FIFOs")
+
+SERVICES = ["serial-svc", "camera-svc", "discovery-svc"]
+LISTEN = ["--listen", "127.0.0.1:0"]
+BRIDGE = ["bridge", "--target", "127.0.0.1:1", "--vcom"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_says_what_it_waits_for_and_goes_on_with_it(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "config"
+    with frozen_later([name, *LISTEN], tmp_path, frozen_folder=folder) as process:
+        process.wait_for(f"{name}: waiting for the older tool's settings: no answer yet")
+        process.wait_for(f"{name}: the older tool's settings are left alone")
+        process.wait_for(f"{name}: waiting for {folder}/usbshare: no answer yet")
+        assert not process.faults
+        process.thaw()
+        process.wait_for("ready at")
+
+
+def test_so_does_the_bridge(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    command = [*BRIDGE, str(tmp_path / "COM10")]
+    with frozen_later(command, tmp_path, frozen_folder=folder) as process:
+        process.wait_for("bridge: the older tool's settings are left alone")
+        process.wait_for(f"bridge: waiting for {folder}/usbshare.*: no answer yet")
+        assert not process.faults
+        process.thaw()
+        process.wait_for("client.pem")
+        assert process.process.wait(60) == 2
+
+
+def test_the_bridge_does_without_what_was_used_last(tmp_path: Path) -> None:
+    folder = tmp_path / ".local/state/usbshare"
+    with frozen_later(["bridge", "list"], tmp_path, frozen_folder=folder) as process:
+        process.wait_for("bridge: waiting for what was used last: no answer yet")
+        process.wait_for("bridge: what was used last is unknown: no answer within 5 s")
+        assert not process.faults
+        assert process.process.wait(60) == 2
+
+
+@pytest.mark.parametrize("command", [*([name, *LISTEN] for name in SERVICES), ["bridge", "list"]])
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "found"])
+def test_a_fifo_in_place_of_the_settings_is_one_clear_error(
+    tmp_path: Path, command: list[str], is_named: bool
+) -> None:
+    path = tmp_path / "config/usbshare/usbshare.toml"
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    name, *rest = command
+    said = [name, "--config", str(path), *rest] if is_named else command
+    code, output = run(said, tmp_path)
+    assert code == 2
+    assert output.splitlines() == [
+        f"{name}: configuration file {path} is no plain file: put one there, or name another "
+        "with --config"
+    ]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_fifo_in_place_of_the_older_settings_holds_nothing_up(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "config/USBNetworkShare/server_config.json"
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    process = Process([name, "--insecure", *LISTEN], environment(tmp_path))
+    process.wait_for("ready at")
+    assert "older tool" not in process.output
+    assert process.stop() == 0
