@@ -24,7 +24,7 @@ from usbshare.serial_svc.gallery import (
     Gallery,
     MessageRate,
 )
-from usbshare.serial_svc.outbox import Outbox
+from usbshare.serial_svc.observer_outbox import ObserverOutbox
 from usbshare.serial_svc.scheduler import Band
 
 
@@ -35,8 +35,10 @@ class Observer:
         self.heard: list[SessionEvent] = []
         self.bytes = 0
         self.fails = False
-        self.outbox = Outbox(lambda: None)
+        self.gallery = gallery
+        self.outbox = ObserverOutbox(gallery.tail)
         self.pump = StreamPump(self.outbox, self._write, time.monotonic, gallery.queue_up)
+        gallery.join(self.pump)
         self.outbox.attach(self.pump)
 
     async def _write(self, event: SessionEvent | None) -> None:
@@ -50,15 +52,19 @@ class Observer:
         await turn
 
 
-def put_all(observers: list[Observer], offset: int, data: bytes) -> None:
-    for each in observers:
-        each.outbox.put_data(offset, data, time.monotonic())
+def say(observers: list[Observer], data: bytes) -> None:
+    """Let the device say something to all that observe it."""
+    observers[0].gallery.put_data(data)
+
+
+def observe(count: int) -> list[Observer]:
+    gallery = Gallery()
+    return [Observer(gallery) for _ in range(count)]
 
 
 async def test_only_a_few_get_something_in_each_round_of_the_loop() -> None:
-    gallery = Gallery()
-    observers = [Observer(gallery) for _ in range(50)]
-    put_all(observers, 0, b"ok\n")
+    observers = observe(50)
+    say(observers, b"ok\n")
     most, before = 0, 0
     while before < 50:
         await asyncio.sleep(0)
@@ -68,22 +74,20 @@ async def test_only_a_few_get_something_in_each_round_of_the_loop() -> None:
 
 
 async def test_many_are_spread_so_that_other_threads_have_the_processor_in_between() -> None:
-    gallery = Gallery()
-    observers = [Observer(gallery) for _ in range(30)]
+    observers = observe(30)
     began = time.monotonic()
-    put_all(observers, 0, b"ok\n")
+    say(observers, b"ok\n")
     await until(lambda: all(each.heard for each in observers))
     assert time.monotonic() - began >= (30 / MOST_A_TURN - 1) * TURN_S
 
 
 async def test_what_comes_within_the_time_is_one_message_and_the_first_goes_at_once() -> None:
-    gallery = Gallery()
-    observer = Observer(gallery)
+    observer = Observer(Gallery())
     began = time.monotonic()
-    observer.outbox.put_data(0, b"first\n", began)
+    say([observer], b"first\n")
     await until(lambda: observer.heard)
-    for number in range(10):
-        observer.outbox.put_data(6 + number, b"x", time.monotonic())
+    for _ in range(10):
+        say([observer], b"x")
         await asyncio.sleep(0)
     await until(lambda: observer.bytes == 16)
     assert [len(each.data) for each in observer.heard if isinstance(each, Data)] == [6, 10]
@@ -91,14 +95,13 @@ async def test_what_comes_within_the_time_is_one_message_and_the_first_goes_at_o
 
 
 async def test_states_that_change_all_the_time_hold_up_no_bytes() -> None:
-    gallery = Gallery()
-    observers = [Observer(gallery) for _ in range(20)]
+    observers = observe(20)
     sent = 0
     for number in range(100):
         state = QueueState(number, 0, Band.NORMAL if number % 2 else Band.HIGH, 0.0)
         for each in observers:
             each.outbox.put(state)
-        put_all(observers, sent, b"status\n")
+        say(observers, b"status\n")
         sent += 7
         await asyncio.sleep(0.001)
     await until(lambda: all(each.bytes == sent for each in observers))
@@ -116,12 +119,11 @@ async def test_what_is_no_state_is_never_replaced() -> None:
 
 
 async def test_an_observer_whose_stream_has_ended_holds_up_no_other() -> None:
-    gallery = Gallery()
-    observers = [Observer(gallery) for _ in range(10)]
+    observers = observe(10)
     observers[0].fails = True
-    put_all(observers, 0, b"one\n")
+    say(observers, b"one\n")
     await until(lambda: all(each.bytes == 4 for each in observers[1:]))
-    put_all(observers, 4, b"two\n")
+    say(observers, b"two\n")
     await until(lambda: all(each.bytes == 8 for each in observers[1:]))
     assert observers[0].pump.ended.done()
 

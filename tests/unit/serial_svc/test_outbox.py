@@ -12,15 +12,9 @@ from fakes.clock import FakeClock
 from usbshare.common.errors import LimitError
 from usbshare.common.gather import GATHER_S
 from usbshare.common.pump import StreamPump
+from usbshare.serial_svc.control_outbox import HIGH_WATER_BYTES, ControlOutbox
 from usbshare.serial_svc.events import Closed, Data, Gap, HeartbeatReply, SessionEvent
-from usbshare.serial_svc.outbox import (
-    HIGH_WATER_BYTES,
-    MOST_DATA_BYTES,
-    MOST_EVENTS,
-    MOST_UNACKNOWLEDGED_BYTES,
-    Outbox,
-)
-from usbshare.serial_svc.replay import Replay
+from usbshare.serial_svc.outbox import MOST_DATA_BYTES, MOST_EVENTS, MOST_UNACKNOWLEDGED_BYTES
 
 BLOCK = b"x" * 4096
 
@@ -31,8 +25,7 @@ class Reader:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.rooms: list[bool] = []
-        replay = Replay(0, MOST_UNACKNOWLEDGED_BYTES)
-        self.outbox = Outbox(lambda: self.rooms.append(self.outbox.is_full), replay)
+        self.outbox = ControlOutbox(lambda: self.rooms.append(self.outbox.is_full), 0)
 
     def put(self, offset: int, data: bytes) -> None:
         self.outbox.put_data(offset, data, self.clock())

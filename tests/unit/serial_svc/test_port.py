@@ -24,6 +24,7 @@ from usbshare.common.profiles import AUTO, GRBL, MARLIN, RAW, Priority, StopActi
 from usbshare.serial_svc import operations as line_operations
 from usbshare.serial_svc import stop_path
 from usbshare.serial_svc.client import Client, Command, Mode
+from usbshare.serial_svc.control_outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.convert import port_message
 from usbshare.serial_svc.description import PortState
 from usbshare.serial_svc.events import (
@@ -39,7 +40,6 @@ from usbshare.serial_svc.events import (
     SettingsChanged,
 )
 from usbshare.serial_svc.operations import DRIVER_LOOK_S, LineOperations, LineStep
-from usbshare.serial_svc.outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.scheduler import Ordering
@@ -85,7 +85,7 @@ def told(session: Session) -> list[SessionEvent]:
     """Take all that waits in a session's outbox, in order."""
     events: list[SessionEvent] = []
     outbox = session.outbox
-    while outbox._events or outbox._data:
+    while outbox._events or outbox._has_data():
         events.append(outbox._events.popleft() if outbox._events else outbox._take_data(0.0))
     return events
 

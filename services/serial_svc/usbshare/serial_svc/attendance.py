@@ -7,16 +7,16 @@ from typing import NoReturn
 
 from usbshare.common.errors import PortHeldError
 from usbshare.serial_svc.client import Client, Mode, Resumption
+from usbshare.serial_svc.control_outbox import ControlOutbox
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import SessionEvent
-from usbshare.serial_svc.outbox import Outbox
 from usbshare.serial_svc.session import Session
 
 
 class Attendance:
     """The sessions of one port, in the order in which they came.
 
-    `outboxes` are theirs, that of the session in control first; `observers` is how many observe.
+    `control_outbox` is that of the session in control; `observers` is how many observe.
     """
 
     def __init__(self, port_id: str) -> None:
@@ -24,7 +24,7 @@ class Attendance:
         self._port_id = port_id
         self._sessions: dict[str, Session] = {}
         self.observers = 0
-        self.outboxes: tuple[Outbox, ...] = ()
+        self.control_outbox: ControlOutbox | None = None
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -81,14 +81,14 @@ class Attendance:
         """Let a session take part."""
         self._sessions[session.client.session_id] = session
         self.observers += session.client.mode is Mode.OBSERVE
-        self._order_outboxes()
+        self._find_outbox()
 
     def remove(self, session: Session) -> bool:
         """Let a session go; False if it was gone."""
         if self._sessions.pop(session.client.session_id, None) is None:
             return False
         self.observers -= session.client.mode is Mode.OBSERVE
-        self._order_outboxes()
+        self._find_outbox()
         return True
 
     def tell(self, event: SessionEvent) -> None:
@@ -96,9 +96,6 @@ class Attendance:
         for session in self._sessions.values():
             session.send(event)
 
-    def _order_outboxes(self) -> None:
-        outboxes = [session.outbox for session in self._sessions.values()]
-        if self.control is not None and self.control in self:
-            outboxes.remove(self.control.outbox)
-            outboxes.insert(0, self.control.outbox)
-        self.outboxes = tuple(outboxes)
+    def _find_outbox(self) -> None:
+        control = self.control
+        self.control_outbox = control.controlled if control and control in self else None

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from usbshare.common.pump import StreamPump
+from usbshare.serial_svc.observer_outbox import Tail
 
 MOST_A_TURN = 3
 # What comes within this time goes to each observer in one message.
@@ -47,22 +48,43 @@ class Gallery:
     """Gives the pumps of observers turns: all with news every 25 ms, a few every 1.5 ms.
 
     More rarely if they are many or the processor is busy. The first news after a pause go at once.
+    What the device said is in `tail`, once for all of them.
     """
 
     def __init__(self) -> None:
+        self.tail = Tail()
+        self._all: dict[StreamPump[Any], None] = {}
+        self._has_news_for_all = False
         self._waiting: dict[StreamPump[Any], None] = {}
         self._due: dict[StreamPump[Any], None] = {}
         self._free_at = self._turn_at = float("-inf")
         self._rate = MessageRate()
         self._timer: asyncio.Handle | None = None
 
+    def join(self, pump: StreamPump[Any]) -> None:
+        """Give a pump a turn whenever the device says something."""
+        self._all[pump] = None
+
+    def leave(self, pump: StreamPump[Any]) -> None:
+        """Give a pump no turn any more."""
+        self._all.pop(pump, None)
+        self._waiting.pop(pump, None)
+
+    def put_data(self, data: bytes) -> None:
+        """Add what the device said; all that joined get it when their turns come."""
+        self.tail.append(data)
+        if self._all and not self._has_news_for_all:
+            self._has_news_for_all = True
+            self._call_when_free()
+
     def queue_up(self, pump: StreamPump[Any]) -> None:
         """Give a pump its turn when that comes; asking again meanwhile changes nothing."""
         self._waiting[pump] = None
-        if self._timer is None and not self._due:
-            self._call_when_free()
+        self._call_when_free()
 
     def _call_when_free(self) -> None:
+        if self._timer is not None or self._due:
+            return
         loop = asyncio.get_running_loop()
         # At the earliest in the next round: until then all that have the same news have asked.
         self._timer = loop.call_at(max(self._free_at, loop.time()), self._begin)
@@ -70,6 +92,11 @@ class Gallery:
     def _begin(self) -> None:
         self._timer = None
         self._due, self._waiting = self._waiting, {}
+        if self._has_news_for_all:
+            self._has_news_for_all = False
+            self._due |= self._all
+        if not self._due:
+            return
         now = self._turn_at = asyncio.get_running_loop().time()
         self._rate.begin_round(now)
         self._free_at = now + max(GATHER_S, len(self._due) / self._rate.per_s)
@@ -82,5 +109,5 @@ class Gallery:
         if self._due:
             self._turn_at += MOST_A_TURN / self._rate.per_s
             asyncio.get_running_loop().call_at(self._turn_at, self._turn)
-        elif self._waiting:
+        elif self._waiting or self._has_news_for_all:
             self._call_when_free()

@@ -1,10 +1,11 @@
-"""What comes from one device: counted, given to all."""
+"""What comes from one device: counted, given to the client in control, kept for observers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from usbshare.serial_svc.attendance import Attendance
+from usbshare.serial_svc.gallery import Gallery
 from usbshare.serial_svc.stats import PortCounters
 
 
@@ -14,21 +15,20 @@ class Intake:
     def __init__(
         self,
         attendance: Attendance,
+        gallery: Gallery,
         counters: PortCounters,
         clock: Callable[[], float],
     ) -> None:
-        self.offset = 0
         self._attendance = attendance
+        self._gallery = gallery
         self._counters = counters
         self._clock = clock
 
     def receive(self, data: bytes) -> None:
-        """Give bytes to every session."""
+        """Give bytes to the session in control, and let observers know."""
         counters = self._counters
         counters.read_bytes += len(data)
         counters.read_chunks += 1
-        offset = self.offset
-        self.offset = offset + len(data)
-        now = self._clock()
-        for outbox in self._attendance.outboxes:
-            outbox.put_data(offset, data, now)
+        if (outbox := self._attendance.control_outbox) is not None:
+            outbox.put_data(self._gallery.tail.end_offset, data, self._clock())
+        self._gallery.put_data(data)

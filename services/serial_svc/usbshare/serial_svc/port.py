@@ -91,11 +91,11 @@ class SerialPort:
         self.attendance = Attendance(config.id)
         self._admission = Admission(self, self.attendance, clock)
         self._queue_news = QueueNews(self.scheduler, clock, self.attendance.tell)
-        self._intake = Intake(self.attendance, self.counters, clock)
+        self.gallery = Gallery()
+        self._intake = Intake(self.attendance, self.gallery, self.counters, clock)
         self.is_closing = False
         self.expected_device: ExpectedDevice = lambda: config.device
         self.hold_back = HoldBack()
-        self.gallery = Gallery()
 
     # What others may know.
 
@@ -132,7 +132,7 @@ class SerialPort:
     @property
     def read_offset(self) -> int:
         """Bytes received from the device so far."""
-        return self._intake.offset
+        return self.gallery.tail.end_offset
 
     @property
     def device(self) -> Device:
@@ -340,8 +340,7 @@ class SerialPort:
         self.firmware.heard(data)
         self._intake.receive(data)
         self.activity.heard(data, self._clock(), nothing_waits=not self.scheduler.commands)
-        control = self.attendance.control
-        if control is not None and control.outbox.is_full:
+        if (outbox := self.attendance.control_outbox) is not None and outbox.is_full:
             self.hold_back.hold(self.device)
 
     def writable(self) -> None:

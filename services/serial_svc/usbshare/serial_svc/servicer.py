@@ -222,9 +222,11 @@ async def _serve(
         return context.write(convert.response(event, session.credit_due()))
 
     outbox = session.outbox
-    is_control = session.client.mode is Mode.CONTROL
-    queue_up = None if is_control else port.gallery.queue_up
+    observes = session.client.mode is Mode.OBSERVE
+    queue_up = port.gallery.queue_up if observes else None
     pump = StreamPump(outbox, write, time.monotonic, queue_up)
+    if observes:
+        port.gallery.join(pump)
     attachment = session.attach(pump)
     reader = asyncio.create_task(
         _read(session, port, first, context, attachment), name=f"read {session.client.name}"
@@ -241,6 +243,7 @@ async def _serve(
                 await asyncio.wait_for(outbox.finished.wait(), GOODBYE_TIMEOUT_S)
     finally:
         pump.close()
+        port.gallery.leave(pump)
         session.stream_ended(attachment)
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)

@@ -14,6 +14,7 @@ from usbshare.common.errors import LimitError, PermissionDeniedError
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import LARGEST_COMMAND_BYTES, Client, Command, Mode, malformed
+from usbshare.serial_svc.control_outbox import ControlOutbox
 from usbshare.serial_svc.description import Holder
 from usbshare.serial_svc.events import (
     REFUSALS,
@@ -29,9 +30,9 @@ from usbshare.serial_svc.events import (
 from usbshare.serial_svc.hearing import Hearing
 from usbshare.serial_svc.held_line import HeldLine, Operation
 from usbshare.serial_svc.ledger import Ledger
-from usbshare.serial_svc.outbox import MOST_UNACKNOWLEDGED_BYTES, Outbox
+from usbshare.serial_svc.observer_outbox import ObserverOutbox
+from usbshare.serial_svc.outbox import Outbox
 from usbshare.serial_svc.own_realtime import OwnRealtime
-from usbshare.serial_svc.replay import Replay
 from usbshare.serial_svc.scheduler import Ordering, Queued
 
 if TYPE_CHECKING:
@@ -56,15 +57,14 @@ class Session:
         self.last_heard = clock()
         self.is_held = False
         self._attachment: Attachment | None = None
-        controls = client.mode is Mode.CONTROL
-        replay = Replay(port.read_offset, MOST_UNACKNOWLEDGED_BYTES) if controls else None
-        self.outbox = Outbox(port.hold_back.release, replay)
+        is_control = client.mode is Mode.CONTROL
+        control = ControlOutbox(port.hold_back.release, port.read_offset) if is_control else None
+        self.controlled = control
+        self.outbox: Outbox = control or ObserverOutbox(port.gallery.tail)
         self.holder = Holder(
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )
         self._port = port
-        self._controls = controls
-        self._only_failures = client.only_failures
         self._clock = clock
         self._sending = port.witness.sending(client)
         self._held = HeldLine(port.run, self._until_room, self._enqueue, port.write_progressed)
@@ -84,7 +84,7 @@ class Session:
         if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
             raise malformed(command, self._ledger.received_offset)
         self._ledger.receive(size)
-        if self._controls:
+        if self.controlled:
             self._sending.sent(command.data)
             self._port.firmware.wrote(command.data)
         if command.after_reset != self._own.reset_number and self._own.is_void(command.after_reset):
@@ -92,7 +92,7 @@ class Session:
             self.progressed()
             return
         taken = 0
-        if self._only_failures and self._controls and not self._must_queue(command.data):
+        if self.client.only_failures and self.controlled and not self._must_queue(command.data):
             taken = self._port.write_through(command.data, command.epoch)
         if taken == size:
             if self._ledger.is_due(0, 0):
@@ -152,7 +152,7 @@ class Session:
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """End cleanly: after the queued commands, or after the timeout without them."""
-        if self._controls:
+        if self.controlled:
             await self._idle(timeout_s)
         self._end(said_goodbye=True)
         self.outbox.close()
@@ -233,7 +233,7 @@ class Session:
 
     def written(self, command: Queued, now: float) -> None:
         """Report a command that went out whole, if the client wants to know."""
-        if not self._only_failures:
+        if not self.client.only_failures:
             self.finish(command, CommandOutcome.WRITTEN, now)
 
     def finish(self, command: Queued, outcome: CommandOutcome, now: float, why: str = "") -> None:
@@ -297,7 +297,7 @@ class Session:
     # Helpers.
 
     def _require_control(self) -> None:
-        if not self._controls:
+        if not self.controlled:
             raise PermissionDeniedError(OBSERVES)
 
     def _must_queue(self, data: bytes) -> bool:
@@ -305,7 +305,7 @@ class Session:
         return waits or self._own.must_take_out(data)
 
     async def _queue(self, command: Command) -> None:
-        if not self._controls:
+        if not self.controlled:
             self._refuse(command, CommandOutcome.REFUSED, OBSERVES)
             return
         command = self._own.take_out(command)
@@ -363,7 +363,7 @@ class Session:
     def _may_operate(self, operation_id: int) -> bool:
         if self._held.operations >= MOST_OPERATIONS:
             raise LimitError(f"more than {MOST_OPERATIONS} requests wait for the line")
-        if self._controls:
+        if self.controlled:
             return True
         self.send(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))
         return False
