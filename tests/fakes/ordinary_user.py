@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-CAP_SYS_ADMIN = 21
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 1, 2, 21
 _VERSION_3 = 0x20080522
 _DROP_AND_RUN = f"""
 import ctypes, os, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.ordinary_user import CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, without_capability
 from usbshare.bridge.settings import Settings as BridgeSettings
 from usbshare.common.config import load_config, write_config
 from usbshare.common.older_import import Side, import_older_settings
@@ -171,6 +173,22 @@ def test_the_roaming_folder_of_windows_is_looked_into(
     monkeypatch.setenv("APPDATA", str(computer.home / "Roaming"))
     computer.older(Side.CLIENT, CLIENT, "Roaming/USBNetworkShare")
     assert computer.import_(Side.CLIENT)["bridge"]["vcom"] == "COM10"
+
+
+def test_a_home_that_may_not_be_entered_has_no_older_tool(
+    computer: Computer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under ProtectHome= of systemd, where all of /home is without modes."""
+    computer.home.chmod(0)
+    monkeypatch.setenv("APPDATA", str(computer.home / "roaming"))
+    try:
+        with without_capability(CAP_DAC_OVERRIDE), without_capability(CAP_DAC_READ_SEARCH):
+            with pytest.raises(PermissionError):
+                os.stat(computer.home / "roaming")
+            import_older_settings(Side.SERVER, None, computer.told.append)
+    finally:
+        computer.home.chmod(0o700)
+    assert computer.told == []
 
 
 def test_while_another_file_is_in_force_it_waits(computer: Computer) -> None:

@@ -51,6 +51,8 @@ def import_older_settings(side: Side, asked: Path | None, tell: Tell) -> None:
     Does nothing the second time, without such a file, and while another usbshare.toml than the
     user's is in force. Never raises, and never changes what the configuration says already.
     """
+    if os.environ.get(HOME_VARIABLE):  # as for a demonstration, which must not find real devices
+        return
     if (older := _find(side)) is None or _is_another_in_force(asked):
         return  # without a look at the state folder, which may hang
     marker = state_folder() / f"imported-{side.value}"
@@ -68,7 +70,14 @@ def import_older_settings(side: Side, asked: Path | None, tell: Tell) -> None:
 
 
 def _find(side: Side) -> Path | None:
-    return next((path for path in _candidates(side) if path.is_file()), None)
+    return next((path for path in _candidates(side) if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that is not ours to enter, as with ProtectHome= of systemd
+        return False
 
 
 def _candidates(side: Side) -> Iterator[Path]:
@@ -86,8 +95,6 @@ def _user_folder() -> Path:
 
 
 def _is_another_in_force(asked: Path | None) -> bool:
-    if os.environ.get(HOME_VARIABLE):  # as for a demonstration, which must not find real devices
-        return True
     try:
         path = find_config(asked)
     except ConfigError:
