@@ -16,6 +16,11 @@ import click
 from usbshare.bridge import bare_options
 from usbshare.bridge.bare_options import config_options, virtual_port_options
 from usbshare.bridge.confirming import code_option, run_confirmed
+from usbshare.bridge.json_option import (
+    arguments_ask_for_json,
+    print_error,
+    run_with_json_errors,
+)
 from usbshare.bridge.link_state import LinkLostError
 from usbshare.bridge.match_option import check_match, connection_of_match, match_option
 from usbshare.bridge.matching import Criterion
@@ -27,12 +32,14 @@ from usbshare.bridge.options import (
     warn,
 )
 from usbshare.bridge.saving import note_last
+from usbshare.bridge.stop_arguments import is_stop
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side
 from usbshare.common.settings_in_time import import_older_in_time
 
+NAME = "usbshare-bridge"
 BAD_USAGE_EXIT = 2
 # Of a bridge that the host will not have, so that nothing starts it again: see its unit.
 REFUSED_EXIT = 3
@@ -101,7 +108,12 @@ class _Commands(CommandGroup):
     is_flag=True,
     help="Wait for a host that is not up yet, and for a port that another holds.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON on stdout: events as lines, or what a subcommand has to say; errors too.",
+)
 @click.version_option(package_name="usbshare", message="usbshare-bridge %(version)s")
 @click.pass_context
 def cli(
@@ -177,23 +189,31 @@ def cli(
         else:
             attempt()
     except PermissionDeniedError as error:
-        _fail(error, REFUSED_EXIT)
+        _fail(error, REFUSED_EXIT, as_json=as_json)
 
 
 def main() -> None:
-    """Run the command line; every error is one clear line, 2 for bad usage."""
+    """Run the command line; every error is one clear line, 2 for bad usage.
+
+    With --json it is a JSON line on stdout too; those of `stop` are its guard's.
+    """
+    arguments = sys.argv[1:]
+    as_json = arguments_ask_for_json(arguments) and not is_stop(arguments)
+    fail = partial(_fail, as_json=as_json)
     try:
-        cli.main(prog_name="usbshare-bridge", standalone_mode=True)
+        if as_json:
+            run_with_json_errors(cli, NAME, warn)
+        cli.main(prog_name=NAME, standalone_mode=True)
     except ConfigError as error:
-        _fail(error, BAD_USAGE_EXIT)
+        fail(error, BAD_USAGE_EXIT)
     except (UsbshareError, LinkLostError) as error:
-        _fail(error, 1)
+        fail(error, 1)
     except OSError as error:
         if error.errno is None:  # a timeout, say: none of a file or a stream
             raise
         from usbshare.common.system_refusals import in_words  # noqa: PLC0415 - seldom needed
 
-        _fail(in_words(error), 1)
+        fail(in_words(error), 1)
 
 
 def _remove_stale_links() -> None:
@@ -202,6 +222,8 @@ def _remove_stale_links() -> None:
     remove_stale_links()
 
 
-def _fail(error: Exception | str, code: int) -> None:
+def _fail(error: Exception | str, code: int, *, as_json: bool) -> None:
+    if as_json:
+        print_error(str(error), code)
     warn(str(error))
     sys.exit(code)

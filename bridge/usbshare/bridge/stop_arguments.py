@@ -17,8 +17,9 @@ ACTIONS = {
     "--door": StopAction.SAFETY_DOOR,
     "--resume": StopAction.RESUME,
 }
-FLAGS = frozenset({*ACTIONS, "--insecure"})
+FLAGS = frozenset({*ACTIONS, "--insecure", "--json"})
 # Those of the bridge itself may stand before `stop`.
+FLAGS_BEFORE = frozenset({"--insecure", "--json"})
 BEFORE = frozenset({"--target", "--bundle", "--port", "--config"})
 AFTER = frozenset({"--target", "--bundle", "--port", "--reason"})
 # What takes a value before `stop`, though a stop has no use for it.
@@ -38,6 +39,7 @@ class StopWish:
     port: str = ""
     reason: str = ""
     insecure: bool = False
+    as_json: bool = False
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ def read_stop(arguments: Sequence[str], environment: Mapping[str, str]) -> StopW
     insecure = environment.get("USBSHARE_INSECURE", "").strip().lower()
     if position is None or insecure not in _TRUE | _FALSE:
         return None
-    before = _read(arguments[:position], BEFORE, frozenset({"--insecure"}))
+    before = _read(arguments[:position], BEFORE, FLAGS_BEFORE)
     after = _read(arguments[position + 1 :], AFTER, FLAGS)
     actions = [ACTIONS[flag] for flag in (after.flags if after else ()) if flag in ACTIONS]
     if before is None or after is None or len(set(actions)) > 1:
@@ -78,6 +80,7 @@ def read_stop(arguments: Sequence[str], environment: Mapping[str, str]) -> StopW
         port=value("port"),
         reason=after.values.get("--reason", ""),
         insecure="--insecure" in (*before.flags, *after.flags) or insecure in _TRUE,
+        as_json="--json" in (*before.flags, *after.flags),
     )
 
 

@@ -20,6 +20,7 @@ from typing import NoReturn
 REMEDY = "use the machine's own emergency stop"
 PATIENCE_S = 2.0
 UNCONFIRMED_EXIT = 1
+_MOST_HEARD_BYTES = 4096
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 _ACTIONS = {
     "--hold": "hold",
@@ -39,10 +40,10 @@ class _Interrupted(BaseException):
 
 def guarded_stop(arguments: Sequence[str], attempt: Callable[[], None]) -> NoReturn:
     """Run the attempt and exit: 0 if it returns or exits with 0, else with words of its failure."""
-    name = _name(arguments)
+    name, heard = _name(arguments), bytearray()
     try:
         _on_signals(_interrupt)
-        code = _run_apart(attempt, name) if hasattr(os, "fork") else _code_of(attempt)
+        code = _run_apart(attempt, name, heard) if hasattr(os, "fork") else _code_of(attempt)
     except _Interrupted as interruption:
         code = 128 + interruption.number
         tell(f"bridge: ended by {signal.Signals(interruption.number).name}", 2)
@@ -51,6 +52,8 @@ def guarded_stop(arguments: Sequence[str], attempt: Callable[[], None]) -> NoRet
         code = UNCONFIRMED_EXIT
     if code:
         tell(f"bridge: {name} not confirmed: {REMEDY}", 2)
+        if "--json" in arguments:
+            _tell_as_json(name, heard, code)
     os._exit(code)
 
 
@@ -95,8 +98,11 @@ def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _run_apart(attempt: Callable[[], None], name: str) -> int:
-    """Run the attempt in a child and relay what it prints; returns its exit code."""
+def _run_apart(attempt: Callable[[], None], name: str, heard: bytearray) -> int:
+    """Run the attempt in a child and relay what it prints; returns its exit code.
+
+    What it says on stderr is `heard`.
+    """
     pipes = _pipes()
     # A launcher may have it ignored, which is inherited: then nobody learns how a child ended.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -111,7 +117,7 @@ def _run_apart(attempt: Callable[[], None], name: str) -> int:
     for _, writing in pipes:
         os.close(writing)
     try:
-        _relay_all(dict(zip((reading for reading, _ in pipes), (1, 2), strict=False)), name)
+        _relay_all(dict(zip((reading for reading, _ in pipes), (1, 2), strict=False)), name, heard)
         return _exit_code(os.waitpid(child, 0)[1])
     except _Interrupted:
         with suppress(ProcessLookupError):
@@ -158,22 +164,40 @@ def _flush() -> None:
             stream.flush()
 
 
-def _relay_all(sources: dict[int, int], name: str) -> None:
+def _relay_all(sources: dict[int, int], name: str, heard: bytearray) -> None:
     """Pass on what the child prints until it ends; say meanwhile that nothing is confirmed yet."""
     deadline = time.monotonic() + PATIENCE_S
     while sources:
         left_s = max(0.0, deadline - time.monotonic()) if deadline else None
         ready = select.select(list(sources), [], [], left_s)[0]
         if not ready:
-            why = f"no answer within {PATIENCE_S:g} s"
-            tell(f"bridge: {name} not confirmed yet ({why}): {REMEDY}", 2)
+            tell(_not_yet(name), 2)
             deadline = 0.0
         for source in ready:
             if data := os.read(source, 65536):
                 _relay(data, sources[source])
+                if sources[source] == 2:
+                    heard += data[-_MOST_HEARD_BYTES:]
             else:
                 del sources[source]
                 os.close(source)
+
+
+def _not_yet(name: str) -> str:
+    why = f"no answer within {PATIENCE_S:g} s"
+    if name == _ACTIONS["--rearm"]:  # which is no stop
+        return f"bridge: {name}: waiting for the host ({why}); until it answers nothing changes"
+    return f"bridge: {name} not confirmed yet ({why}): {REMEDY}"
+
+
+def _tell_as_json(name: str, heard: bytearray, code: int) -> None:
+    import json  # noqa: PLC0415 - a stop does not wait for it
+
+    lines = [line.strip() for line in heard.decode(errors="replace").splitlines() if line.strip()]
+    why = lines[-1].removeprefix("bridge: ").removeprefix("Error: ") if lines else ""
+    what = f"{name} not confirmed: {REMEDY}"
+    error = f"{why}; {what}" if why else what
+    tell(json.dumps({"error": error, "confirmed": False, "action": name, "exit_code": code}))
 
 
 def _relay(data: bytes, descriptor: int) -> None:

@@ -16,6 +16,7 @@ from usbshare.bridge.defaults import UrgentDefaults
 from usbshare.bridge.stop_arguments import StopWish, read_stop
 from usbshare.bridge.stop_client import STOP_TIMEOUT_S, StopClient
 from usbshare.bridge.stop_guard import UNCONFIRMED_EXIT, tell
+from usbshare.bridge.stop_result import Done
 from usbshare.common.addresses import parse_address
 from usbshare.common.channel import STOP_KEEPALIVE, Target, Trust, parse_target
 from usbshare.common.errors import (
@@ -48,13 +49,13 @@ def stop_now(arguments: Sequence[str]) -> bool:
     if trust is None and not wish.insecure:
         return False
     try:
-        line = asyncio.run(_stop(target, trust, wish))
+        done = asyncio.run(_stop(target, trust, wish))
     except _ASK_AGAIN:
         return False
     except UsbshareError as error:
         _warn(str(error))
         sys.exit(UNCONFIRMED_EXIT)
-    tell(line)
+    done.tell(as_json=wish.as_json)
     _warn_of_rights(trust)
     return True
 
@@ -78,7 +79,7 @@ def _trust(wish: StopWish, defaults: UrgentDefaults) -> Trust | None:
         return None
 
 
-async def _stop(target: Target, trust: Trust | None, wish: StopWish) -> str:
+async def _stop(target: Target, trust: Trust | None, wish: StopWish) -> Done:
     client = StopClient(target, trust, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
         return await stopping.stop(client, wish.port, wish.action, wish.reason)

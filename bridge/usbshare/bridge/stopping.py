@@ -1,4 +1,4 @@
-"""Stops a machine from the command line and says in one line what that did."""
+"""Stops a machine from the command line and says what that did."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Protocol
 
 from usbshare.bridge.stop_report import StopReport
+from usbshare.bridge.stop_result import Done
 from usbshare.common.channel import Target
 from usbshare.common.errors import NotSupportedError, UsbshareError
 from usbshare.common.stop_actions import StopAction
@@ -43,48 +44,59 @@ class StopClient(StopCalls, Protocol):
         ...
 
 
-async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str) -> str:
-    """Stop the machine and return a line about it.
+async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str) -> Done:
+    """Stop the machine and return what that did.
 
     Raises UsbshareError where it is not confirmed, also where the service had nothing to send;
     a resume that it confirms without bytes has let go on what waited.
     """
     report = await client.stop(port_id, action, reason)
-    name = await _name_of(client, port_id)
+    told = await _port_of(client, port_id)
     line = (
-        f"{action.value} on {name}: {_what_was_done(action, report)}; {_times(report)}; "
+        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; {_times(report)}; "
         f"{_what_now(client, port_id, action, report)}"
     )
     if not report.sent and action is not StopAction.RESUME:
         raise NotSupportedError(line)
-    return line
+    return Done(line, {"action": action.value, "port": told, **_fields(report)})
 
 
-async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> str:
-    """Release the latch of an emergency stop and return a line about it; raises UsbshareError.
+async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> Done:
+    """Release the latch of an emergency stop and return what that did; raises UsbshareError.
 
     `seen_epoch` names the last stop that the person knows of; None: whichever the line tells of.
     """
     if seen_epoch is not None:
         epoch = await client.rearm(port_id, seen_epoch)
-        return f"{await _name_of(client, port_id)} takes programs again (epoch {epoch})"
+        told = await _port_of(client, port_id)
+        return _rearmed(told, epoch, f"{_name_of(told)} takes programs again (epoch {epoch})")
     port = await client.get_port(port_id)
     if port.latch is None:
-        return f"port '{port.id}' is not latched (epoch {port.epoch})"
+        text = f"port '{port.id}' is not latched (epoch {port.epoch})"
+        return _rearmed(port.id, port.epoch, text)
     epoch = await client.rearm(port.id, port.latch.epoch)
     stopped = f"it was stopped by {port.latch}"
-    return f"port '{port.id}' takes programs again (epoch {epoch}); {stopped}"
+    text = f"port '{port.id}' takes programs again (epoch {epoch}); {stopped}"
+    return _rearmed(port.id, epoch, text)
 
 
-async def _name_of(client: StopCalls, port_id: str) -> str:
-    """Return how to call the port; asks only after the stop, since that must not wait."""
+def _rearmed(port_id: str, epoch: int, text: str) -> Done:
+    fields = {"action": "re-arm", "port": port_id, "epoch": epoch, "latched": False}
+    return Done(text, fields)
+
+
+async def _port_of(client: StopCalls, port_id: str) -> str:
+    """Return the port's id, empty if nobody tells; asks after the stop, which must not wait."""
     if port_id:
-        return f"port '{port_id}'"
+        return port_id
     try:
-        only = await client.only_port(NAME_TIMEOUT_S)
+        return await client.only_port(NAME_TIMEOUT_S)
     except UsbshareError:
-        only = ""
-    return f"port '{only}'" if only else "the host's port"
+        return ""
+
+
+def _name_of(port_id: str) -> str:
+    return f"port '{port_id}'" if port_id else "the host's port"
 
 
 def _what_was_done(action: StopAction, report: StopReport) -> str:
@@ -95,6 +107,19 @@ def _what_was_done(action: StopAction, report: StopReport) -> str:
         return sent
     plural = "" if report.fenced_commands == 1 else "s"
     return f"{sent}, fenced {report.fenced_commands} command{plural}"
+
+
+def _fields(report: StopReport) -> dict[str, object]:
+    drained = report.drain_delay_s
+    return {
+        "sent": report.sent.hex(),
+        "fenced_commands": report.fenced_commands,
+        "epoch": report.epoch,
+        "latched": report.latched,
+        "round_trip_ms": round(report.round_trip_s * 1e3, 3),
+        "write_delay_ms": round(report.write_delay_s * 1e3, 3),
+        "drain_delay_ms": None if drained is None else round(drained * 1e3, 3),
+    }
 
 
 def _times(report: StopReport) -> str:

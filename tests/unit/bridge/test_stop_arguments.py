@@ -50,6 +50,8 @@ def test_its_options_are_those_of_the_full_command_line() -> None:
         ("--config x.toml stop --reason why", StopWish(config="x.toml", reason="why")),
         ("stop --bundle c.pem", StopWish(bundle="c.pem")),
         ("stop --reason --hold", StopWish(reason="--hold")),
+        ("stop --json", StopWish(as_json=True)),
+        ("--json stop --hold", StopWish(StopAction.HOLD, as_json=True)),
     ],
 )
 def test_a_plain_line_is_understood(line: str, wish: StopWish) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -128,6 +129,38 @@ def test_after_two_seconds_without_news_it_says_that_nothing_is_confirmed_yet() 
         "bridge: emergency stop not confirmed yet (no answer within 2 s): "
         "use the machine's own emergency stop"
     ]
+
+
+def test_while_re_arming_takes_long_nobody_is_told_of_an_emergency() -> None:
+    code, _, errors = ended("time.sleep(2.5)\ntell('done')", "stop", "--rearm")
+    assert code == 0
+    assert errors == [
+        "bridge: re-arming: waiting for the host (no answer within 2 s); "
+        "until it answers nothing changes"
+    ]
+
+
+@pytest.mark.parametrize("place", [["--json", "stop"], ["stop", "--json"]])
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("tell('bridge: plaintext', 2)\nsys.exit('bridge: no route')", "no route; "),
+        ("raise MemoryError('none')", "MemoryError: none; "),
+        ("os.abort()", ""),
+        ("sys.exit(3)", ""),
+    ],
+)
+def test_with_json_the_failure_is_an_object_on_stdout_too(
+    place: list[str], body: str, why: str
+) -> None:
+    code, output, errors = ended(body, *place)
+    assert code != 0
+    assert errors[-1] == WORDS
+    (line,) = output.splitlines()
+    said = json.loads(line)
+    assert said["error"].endswith(WORDS.removeprefix("bridge: "))
+    assert said["error"].startswith(why)
+    assert (said["confirmed"], said["exit_code"]) == (False, code)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -64,7 +64,7 @@ class Client:
 
 async def test_an_emergency_stop_says_all_that_it_did() -> None:
     client = Client()
-    line = await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "smoke")
+    line = (await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "smoke")).text
     assert client.asked == [("laser", StopAction.EMERGENCY_STOP, "smoke")]
     assert line == (
         "emergency stop on port 'laser': sent 0x18, fenced 12 commands; round trip 3.1 ms, "
@@ -75,7 +75,7 @@ async def test_an_emergency_stop_says_all_that_it_did() -> None:
 
 async def test_a_hold_says_how_to_go_on() -> None:
     held = replace(REPORT, latched=False, sent=b"!", fenced_commands=0, drain_delay_s=None)
-    line = await stopping.stop(Client(held), "", StopAction.HOLD, "")
+    line = (await stopping.stop(Client(held), "", StopAction.HOLD, "")).text
     assert line == (
         "hold on port 'laser': sent !; round trip 3.1 ms, written after 0.2 ms, "
         "drained: unknown; not latched: "
@@ -92,7 +92,7 @@ async def test_the_ports_name_is_asked_for_only_after_the_stop() -> None:
 async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
     client = Client()
     client.only = ""
-    line = await stopping.stop(client, "", StopAction.SAFETY_DOOR, "")
+    line = (await stopping.stop(client, "", StopAction.SAFETY_DOOR, "")).text
     assert line.startswith("safety door on the host's port: ")
 
 
@@ -109,12 +109,14 @@ async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
 )
 async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> None:
     client = Client(replace(REPORT, sent=sent))
-    assert f": {shown}" in await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")
+    assert (
+        f": {shown}" in (await stopping.stop(client, "laser", StopAction.EMERGENCY_STOP, "")).text
+    )
 
 
 async def test_a_resume_that_let_the_queue_go_on_is_confirmed_though_it_sent_nothing() -> None:
     released = replace(REPORT, latched=False, sent=b"", fenced_commands=0)
-    line = await stopping.stop(Client(released), "laser", StopAction.RESUME, "")
+    line = (await stopping.stop(Client(released), "laser", StopAction.RESUME, "")).text
     assert line.startswith(
         "resume on port 'laser': what was held goes on; the profile has no bytes to resume the "
         "machine with; "
@@ -156,7 +158,7 @@ LATCH = RemoteLatch("emergency stop", BOB, "smoke", STOPPED_AT, 7)
 async def test_a_re_arm_tells_whose_stop_it_undoes_and_names_that_stop() -> None:
     client = Client()
     client.ports = [replace(REMOTE, epoch=9, latched=True, latch=LATCH)]
-    assert await stopping.rearm(client, "", None) == (
+    assert (await stopping.rearm(client, "", None)).text == (
         "port 'laser' takes programs again (epoch 7); "
         f"it was stopped by {BOB} at 2026-11-21 10:05:03 UTC (smoke)"
     )
@@ -165,12 +167,14 @@ async def test_a_re_arm_tells_whose_stop_it_undoes_and_names_that_stop() -> None
 
 async def test_a_re_arm_names_the_epoch_that_the_person_gave() -> None:
     client = Client()
-    line = await stopping.rearm(client, "laser", 5)
+    line = (await stopping.rearm(client, "laser", 5)).text
     assert line == "port 'laser' takes programs again (epoch 5)"
     assert client.asked == [("rearm", "laser", 5)]
 
 
 async def test_there_is_nothing_to_re_arm_where_nothing_is_latched() -> None:
     client = Client()
-    assert await stopping.rearm(client, "laser", None) == "port 'laser' is not latched (epoch 1)"
+    assert (
+        await stopping.rearm(client, "laser", None)
+    ).text == "port 'laser' is not latched (epoch 1)"
     assert client.asked == [("port", "laser")]

@@ -28,6 +28,7 @@ from usbshare.bridge.camera.video_file import require_known_ending
 from usbshare.bridge.camera.viewing import ViewChoice
 from usbshare.bridge.camera.watching import HttpChoice, WatchWish, watch
 from usbshare.bridge.camera.where import camera_id_or_default, camera_target
+from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import connection_options, warn
 from usbshare.bridge.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.saving import note_camera
@@ -152,7 +153,7 @@ def _place_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_view_options
 @_place_options
 @click.option("--stats", is_flag=True, help="Print age, rate and drops once a second.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines on stdout.")
+@json_option("Print JSON lines on stdout.")
 @click.pass_context
 def camera(
     context: click.Context,

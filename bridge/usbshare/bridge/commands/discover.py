@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from usbshare.bridge import discovering
+from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import Wanted, trust, wanted, warn
 from usbshare.bridge.remote_stats import remote_stats, reset_remote_stats, why_not
 from usbshare.bridge.searching import (
@@ -53,7 +54,7 @@ class ViaType(click.ParamType[Target]):
     "--once", is_flag=True, help="Print who is there, then end; so too without a terminal."
 )
 @click.option("--watch", is_flag=True, help="Print a line for each host that comes, changes, goes.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch an object a line.")
+@json_option("Print JSON; with --watch an object a line.")
 @click.option("--stats", is_flag=True, help="Print each source's counters instead of the hosts.")
 @click.option(
     "--reset-stats", is_flag=True, help="Set those of --via to zero; print what they were."

@@ -12,6 +12,7 @@ from usbshare.bridge.bridging import client_name
 from usbshare.bridge.checkup.doctor import steps
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.defaults import UrgentDefaults
+from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import Wanted, connection_options, wanted
 from usbshare.common.checkup import Judgement, check_up, failure, fine
 from usbshare.common.errors import ConfigError
@@ -24,7 +25,7 @@ from usbshare.common.loop import run
 @click.option(
     "--vcom", metavar="NAME|PATH", envvar="USBSHARE_VCOM", help="The virtual port to check."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print JSON.")
 @click.pass_context
 def doctor(
     context: click.Context,

@@ -9,6 +9,7 @@ import click
 
 from usbshare.bridge.enrolling import Enrolment, enrol, require_place
 from usbshare.bridge.first_steps import first_steps
+from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.options import Wanted, warn
 from usbshare.bridge.replacing import require_replaceable
 from usbshare.common.errors import InvalidArgumentError
@@ -31,8 +32,11 @@ STDIN = "-"
 @click.option(
     "--force", is_flag=True, help="Replace the certificate that is there, whatever it is good for."
 )
+@json_option("Print JSON.")
 @click.pass_context
-def enroll(context: click.Context, invitation: str, bundle: Path | None, force: bool) -> None:
+def enroll(
+    context: click.Context, invitation: str, bundle: Path | None, force: bool, as_json: bool
+) -> None:
     """Get this computer its certificate, for the STRING that `serial-svc pki invite` printed.
 
     '-' reads the string from stdin. The host must prove that it is the one that made it before
@@ -48,10 +52,14 @@ def enroll(context: click.Context, invitation: str, bundle: Path | None, force: 
     if not force and (why := require_replaceable(path, decoded)):
         warn(f"the certificate at {path} is replaced: {why}")
     done = run(enrol(decoded, path))
-    _tell(done)
+    if not as_json:
+        _tell(done)
     steps = run(first_steps(done, wanted.defaults, path if said else None))
-    for line in steps.lines:
-        click.echo(line)
+    if as_json:
+        print_object({**_fields(done), "next": [_plain(line) for line in steps.lines]})
+    else:
+        for line in steps.lines:
+            click.echo(line)
     if steps.trouble:
         warn(steps.trouble)
 
@@ -63,6 +71,22 @@ def _decoded(context: click.Context, text: str) -> Invitation:
         return Invitation.decode(text)
     except InvalidArgumentError as error:
         raise click.BadParameter(str(error), context, param_hint="STRING") from error
+
+
+def _plain(line: str) -> str:
+    return line.removeprefix("next ").strip()
+
+
+def _fields(done: Enrolment) -> dict[str, object]:
+    return {
+        "identity": done.identity,
+        "role": done.role,
+        "fingerprint": done.fingerprint,
+        "authority_fingerprint": done.authority_fingerprint,
+        "bundle": str(done.path),
+        "certificate_end": done.expires.isoformat(),
+        "target": str(done.target),
+    }
 
 
 def _tell(done: Enrolment) -> None:

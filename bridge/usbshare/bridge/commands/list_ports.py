@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from usbshare.bridge import listing
+from usbshare.bridge.json_option import json_option
 from usbshare.bridge.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
 from usbshare.bridge.matching import Criterion
 from usbshare.bridge.options import connection_options, trust, wanted, warn
@@ -25,7 +26,7 @@ from usbshare.bridge.picking import NO_HOST
     metavar="SECONDS",
     help="What does not answer within this time is left out, with a warning.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print JSON.")
 @click.pass_context
 def list_ports(
     context: click.Context,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.options import connection, connection_options
 from usbshare.bridge.renewing import renew as renew_bundle
 from usbshare.common.loop import run
@@ -18,20 +19,36 @@ from usbshare.common.pki import lifetime
 @click.option(
     "--force", is_flag=True, help="Ask also if it is not due yet: granted only for a new authority."
 )
+@json_option("Print JSON.")
 @click.pass_context
 def renew(
-    context: click.Context, target: str | None, bundle: Path | None, insecure: bool, force: bool
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Renew this computer's certificate; a bridge that runs takes it over without a pause."""
     where, trust = connection(context, target, bundle, insecure)
     if trust is None:
         raise click.UsageError("Over plaintext ('--insecure') there is no certificate to renew.")
     due = lifetime.due_at(trust.certificate)
-    if not force and datetime.now(UTC) < due:
+    is_due = force or datetime.now(UTC) >= due
+    held = run(renew_bundle(where, trust)) if is_due else trust
+    if as_json:
+        print_object(
+            {
+                "renewed": is_due,
+                "bundle": str(held.path),
+                "certificate_end": held.expires.isoformat(),
+                "renewal_time": lifetime.due_at(held.certificate).isoformat(),
+            }
+        )
+    elif is_due:
+        click.echo(f"renewed {held.path}: valid until {held.expires:%Y-%m-%d}")
+    else:
         click.echo(
-            f"{trust.path} is valid until {trust.expires:%Y-%m-%d}; a bridge renews it by itself "
+            f"{held.path} is valid until {held.expires:%Y-%m-%d}; a bridge renews it by itself "
             f"from {due:%Y-%m-%d} on"
         )
-        return
-    renewed = run(renew_bundle(where, trust))
-    click.echo(f"renewed {renewed.path}: valid until {renewed.expires:%Y-%m-%d}")

@@ -10,6 +10,7 @@ import click
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
+from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.options import connection, connection_options, port_or_default
 from usbshare.bridge.sending import Answer, send_command
 from usbshare.common.channel import Target
@@ -29,6 +30,7 @@ from usbshare.common.tls import ClientBundle
 @click.option("--timeout", "timeout_s", default=30.0, help="Seconds to wait for the answer.")
 @click.option("--quiet", "quiet_s", default=1.0, help="Seconds of silence that end an answer.")
 @code_option
+@json_option("Print JSON: the answer and its times.")
 @click.argument("command")
 @click.pass_context
 def send(
@@ -42,6 +44,7 @@ def send(
     quiet_s: float,
     code: str,
     command: str,
+    as_json: bool,
 ) -> None:
     """Send one COMMAND line and print the answer."""
     where, trust = connection(context, target, bundle, insecure)
@@ -54,9 +57,14 @@ def send(
         trust,
         code,
     )
-    sys.stdout.buffer.write(answer.data.replace(b"\r\n", b"\n"))
-    sys.stdout.flush()
+    said = answer.data.replace(b"\r\n", b"\n")
     queue_ms, write_ms = answer.queue_time_s * 1e3, answer.write_time_s * 1e3
+    if as_json:
+        times = {"waited_ms": round(queue_ms, 3), "written_ms": round(write_ms, 3)}
+        print_object({"answer": said.decode(errors="backslashreplace"), **times})
+        return
+    sys.stdout.buffer.write(said)
+    sys.stdout.flush()
     click.echo(f"waited {queue_ms:.2f} ms, written in {write_ms:.2f} ms", err=True)
 
 

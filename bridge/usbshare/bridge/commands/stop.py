@@ -10,9 +10,10 @@ import click
 from usbshare.bridge import stopping
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
+from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import connection, connection_options, port_or_default
 from usbshare.bridge.stop_client import STOP_TIMEOUT_S
-from usbshare.bridge.stop_guard import tell
+from usbshare.bridge.stop_result import Done
 from usbshare.common.channel import STOP_KEEPALIVE, Target
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.profiles import StopAction
@@ -33,6 +34,7 @@ from usbshare.common.tls import ClientBundle
 @click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
 @code_option
+@json_option("Print JSON on stdout; the line for people goes to stderr.")
 @click.pass_context
 def stop(
     context: click.Context,
@@ -47,6 +49,7 @@ def stop(
     port: str,
     reason: str,
     code: str,
+    as_json: bool,
 ) -> None:
     """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
     if hold + door + resume + rearm > 1:
@@ -59,7 +62,7 @@ def stop(
     asked = (action for action, is_asked in actions.items() if is_asked)
     action = None if rearm else next(asked, StopAction.EMERGENCY_STOP)
 
-    def stop_at(port: str) -> str:
+    def stop_at(port: str) -> Done:
         return run_confirmed(
             asyncio.run,
             lambda: _stop(where, trust, port, action, reason, epoch),
@@ -69,12 +72,12 @@ def stop(
         )
 
     try:
-        tell(stop_at(port))
+        stop_at(port).tell(as_json=as_json)
     except InvalidArgumentError:
         # Only a host with several ports asks which: nothing must stand in the way of the others.
         if port or not (usual := port_or_default(context, port, where)):
             raise
-        tell(stop_at(usual))
+        stop_at(usual).tell(as_json=as_json)
 
 
 async def _stop(
@@ -84,7 +87,7 @@ async def _stop(
     action: StopAction | None,
     reason: str,
     epoch: int | None,
-) -> str:
+) -> Done:
     """Stop, or re-arm where there is no action."""
     client = SerialClient(target, bundle, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from usbshare.bridge.access_client import OwnRights, WhoAmI, who_am_i
+from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import connection, connection_options
 from usbshare.common.loop import run
 
@@ -22,7 +23,7 @@ from usbshare.common.loop import run
     default="serial",
     help="Which of the host's services to ask.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print JSON.")
 @click.pass_context
 def whoami(
     context: click.Context,
