@@ -48,7 +48,10 @@ def service(tmp_path: Path) -> Iterator[tuple[Process, str]]:
     """Serve small pictures, for ever, ten a second, to as many as come."""
     policy = tmp_path / "config/usbshare/policy.toml"
     policy.parent.mkdir(parents=True)
-    policy.write_text("[limits]\nconnections = 1000\nstreams = 1000\nrequests_per_s = 10000\n")
+    policy.write_text(
+        '[[grants]]\nwho = ["operator"]\nrights = ["control", "admin"]\n'
+        "[limits]\nconnections = 1000\nstreams = 1000\nrequests_per_s = 10000\n"
+    )
     (tmp_path / "bed.mjpeg").write_bytes(jpeg_of(64, 48))
     config = tmp_path / "usbshare.toml"
     config.write_text(

@@ -231,7 +231,7 @@ def test_what_one_may_is_told_for_each_resource(setup: Setup) -> None:
 async def test_an_open_permit_hears_of_other_rules(setup: Setup) -> None:
     async def control() -> None:
         async with setup.gate.permit(identity("plain"), Right.CONTROL, LASER):
-            setup.book.policy_path.write_text("", encoding="ascii")
+            setup.book.policy_path.write_text("# nobody\n", encoding="ascii")
             for _ in range(2):
                 await setup.book.look()
             await asyncio.get_running_loop().create_future()

@@ -59,8 +59,18 @@ def test_the_template_is_a_policy_by_itself(tmp_path: Path) -> None:
     assert policy(tmp_path, TEMPLATE) == load_policy(tmp_path / "none.toml")
 
 
-def test_what_a_file_leaves_out_is_as_in_the_template(tmp_path: Path) -> None:
-    assert rights(policy(tmp_path, 'devices = "listed"'), uri("operator")) == "vsca"
+@pytest.mark.parametrize("text", ["", "# mine", 'devices = "listed"', '[groups]\nadmins = ["pc"]'])
+def test_a_file_that_is_cut_short_gives_nobody_what_the_template_does(
+    tmp_path: Path, text: str
+) -> None:
+    assert rights(policy(tmp_path, text), uri("operator")) == ""
+
+
+def test_a_grant_to_a_group_that_the_file_has_lost_is_for_nobody_of_the_template(
+    tmp_path: Path,
+) -> None:
+    text = '[[grants]]\nwho = ["admins"]\nrights = ["control"]'
+    assert rights(policy(tmp_path, text), uri("operator")) == ""
 
 
 def test_no_grants_give_nobody_anything(tmp_path: Path) -> None:

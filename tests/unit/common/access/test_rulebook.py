@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from fakes.certificates import make_site
 from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.base.file_watch import FileWatch
 from usbshare.common.access import followed as followed_module
 from usbshare.common.access import rulebook as rulebook_module
+from usbshare.common.access.policy import gives_more, parse_policy
 from usbshare.common.access.rights import SERVICE, Right
 from usbshare.common.access.rulebook import CLOSES_AFTER_S, Rulebook
 from usbshare.common.errors import ConfigError
@@ -110,10 +113,59 @@ async def test_a_file_that_is_gone_for_a_moment_costs_nobody_a_right(
     assert book.policy is before
 
 
-async def test_a_file_that_stays_away_is_the_default(book: Rulebook) -> None:
+async def test_a_policy_that_is_gone_gives_nobody_more(
+    book: Rulebook, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = book.policy
     book.policy_path.unlink()
+    await looks(book, 3)
+    assert book.policy is before
+    assert caplog.text.count("is gone: restore it, or start the services again") == 1
+    assert not book.is_closed
+
+
+LIMITED_GRANT = GRANT.format("control") + 'ports = ["laser"]\nhours = ["Mon-Fri 08:00-18:00"]\n'
+TWO_GRANTS = GRANT.format("view") + LIMITED_GRANT
+LIMITS = "[limits]\nconnections = 2\n"
+
+
+@pytest.mark.parametrize("text", [TWO_GRANTS, 'devices = "listed"\n' + TWO_GRANTS + LIMITS])
+async def test_a_policy_that_is_cut_short_anywhere_never_gives_more(
+    tmp_path: Path, notes: Notes, text: str
+) -> None:
+    before = parse_policy(tmp_path, text)
+    ends = {*range(0, len(text), 9), *(match.start() + 1 for match in re.finditer("\n", text))}
+    for end in sorted(ends - {len(text)}):
+        book = Rulebook(tmp_path, SITE, notes)
+        book.policy_path.write_text(text, encoding="ascii")
+        book.load()
+        book.policy_path.write_text(text[:end], encoding="ascii")
+        await looks(book, 2)
+        assert not gives_more(book.policy, before), text[:end]
+
+
+async def test_a_policy_without_grants_gives_nothing_and_says_so(
+    book: Rulebook, caplog: pytest.LogCaptureFixture
+) -> None:
+    book.policy_path.write_text('[groups]\nadmins = ["pc"]\n', encoding="ascii")
     await looks(book, 2)
-    assert not may(book, Right.VIEW)
+    assert not may(book, Right.STOP)
+    assert "has no [[grants]]: nobody may do anything" in caplog.text
+
+
+async def test_what_was_taken_out_on_purpose_counts(book: Rulebook) -> None:
+    book.policy_path.write_text(LIMITED_GRANT, encoding="ascii")
+    await looks(book, 2)
+    book.policy_path.write_text(GRANT.format("control") + "# at any time\n", encoding="ascii")
+    await looks(book, 2)
+    assert may(book, Right.CONTROL)
+
+
+def test_a_registry_that_is_gone_at_the_start_pardons_nobody(tmp_path: Path, notes: Notes) -> None:
+    site = make_site(tmp_path)
+    registry_path(tmp_path).unlink()
+    with pytest.raises(ConfigError, match="nobody knows who is revoked"):
+        Rulebook(tmp_path, site.id, notes).load()
 
 
 async def test_a_policy_with_mistakes_keeps_the_old_one_and_says_why_once(

@@ -79,11 +79,17 @@ def test_a_bad_policy_leaves_the_invitation_open(site: Site) -> None:
     desk.enrol(token, request_pem(), ADDRESS)
 
 
-def test_a_policy_without_groups_has_those_of_the_template(site: Site) -> None:
-    (site.folder / "policy.toml").write_text("[limits]\nconnections = 9\n")
-    enrolled = desk_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
-    assert enrolled.role == "operators: view, stop, control"
-    assert load_policy(site.folder / "policy.toml").groups["operators"] == ["office-pc"]
+def test_a_policy_without_groups_lets_nobody_in_and_gives_nobody_back_what_it_lost(
+    site: Site,
+) -> None:
+    policy = site.folder / "policy.toml"
+    policy.write_text("[limits]\nconnections = 9\n")
+    desk, token = desk_of(site), invited(site).token
+    with pytest.raises(PermissionDeniedError, match="its policy has a mistake"):
+        desk.enrol(token, request_pem(), ADDRESS)
+    assert policy.read_text() == "[limits]\nconnections = 9\n"
+    policy.unlink()
+    desk.enrol(token, request_pem(), ADDRESS)
 
 
 def test_a_policy_that_cannot_be_written_leaves_the_invitation_open(site: Site) -> None:

@@ -101,6 +101,29 @@ def test_what_a_clock_that_was_ahead_has_issued_is_revoked_too(site: Site, regis
     assert note(site, identities.moment_to_issue(registry, uri_of(site), NOW)).is_revoked is False
 
 
+def test_an_older_one_of_a_clock_that_was_ahead_is_revoked_too(site: Site, registry: Path) -> None:
+    def barred() -> frozenset[str]:
+        return identities.read_standing(registry).barred
+
+    ahead = note(site, NOW + timedelta(days=30)).certificates[-1].serial
+    newer = note(site, NOW).certificates[-1].serial
+    identities.revoke(registry, uri_of(site), "", NOW)
+    assert barred() == {ahead}
+    moment = identities.moment_to_issue(registry, uri_of(site), NOW)
+    assert moment <= NOW + timedelta(seconds=2), "who is invited again can use it at once"
+    again = note(site, moment)
+    assert not again.is_revoked
+    assert barred() == {ahead}
+    assert newer not in barred()
+
+
+def test_a_revocation_by_a_clock_that_is_behind_misses_nothing(site: Site, registry: Path) -> None:
+    serial = note(site, NOW).certificates[-1].serial
+    identities.revoke(registry, uri_of(site), "", NOW - timedelta(days=400))
+    assert identities.read_standing(registry).barred == {serial}
+    assert identities.read_identities(registry)[uri_of(site)].is_revoked
+
+
 def test_who_was_never_noted_can_be_revoked(site: Site, registry: Path) -> None:
     identities.revoke(registry, uri_of(site, "older-pc"), "", NOW)
     assert uri_of(site, "older-pc") in identities.read_revocations(registry)

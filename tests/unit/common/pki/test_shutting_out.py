@@ -85,6 +85,20 @@ def test_the_command_withdraws_what_is_open(site: Site) -> None:
     assert "the invitation for that name counts no more" in result.output
 
 
+def test_the_command_withdraws_an_invitation_for_a_name_that_nobody_has_yet(site: Site) -> None:
+    token = invited(site).token
+    result = revoke_command()
+    assert result.exit_code == 0, result.output
+    assert "the invitation for that name counts no more" in result.output
+    with pytest.raises(PermissionDeniedError, match="withdrawn"):
+        desk_of(site).enrol(token, request_pem(), ADDRESS)
+
+
+def test_the_command_knows_names_and_invitations_and_no_others(site: Site) -> None:
+    result = CliRunner().invoke(pki_group("serial-svc"), ["revoke", "office-cp"])
+    assert "nobody here is called 'office-cp'" in str(result.exception)
+
+
 def test_who_was_shut_out_twice_comes_in_again(site: Site) -> None:
     desk = desk_of(site)
     uri = desk.enrol(invited(site).token, request_pem(), ADDRESS).uri

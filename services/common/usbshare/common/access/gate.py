@@ -177,7 +177,7 @@ class Gate:
     def require_valid(self, caller: Identity) -> None:
         """Raise PermissionDeniedError if the caller's certificate is revoked or has expired."""
         name = short_name(caller.name, self._rulebook.site_id)
-        if self._rulebook.is_revoked(caller.name, caller.issued):
+        if self._rulebook.is_revoked(caller.name, caller.issued, caller.serial):
             self._second_factors.forget(caller.name)
             raise PermissionDeniedError(
                 f"the certificate of {name} is revoked: enrol this computer with a new invitation"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -181,7 +180,7 @@ class Policy(Table):
 
 
 def load_policy(path: Path) -> Policy:
-    """Read a policy; what a file leaves out of groups and grants, or no file, is the template's.
+    """Read a policy; without a file it is the template's. What a file leaves out gives nothing.
 
     ConfigError has a line for each mistake.
     """
@@ -194,18 +193,35 @@ def read_policy(path: Path) -> tuple[Policy, bytes | None]:
         found = read_plain(path)
         text = found.decode("utf-8")
     except FileNotFoundError:
-        return parse_policy(path, "", tomllib.loads(TEMPLATE)), None
+        return parse_policy(path, TEMPLATE), None
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return parse_policy(path, text, tomllib.loads(TEMPLATE)), found
+    return parse_policy(path, text), found
 
 
-def parse_policy(path: Path, text: str, absent: Mapping[str, Any] | None = None) -> Policy:
-    """Read the text of a policy over what it leaves out; ConfigError whatever is wrong with it."""
+def gives_more(policy: Policy, before: Policy) -> bool:
+    """Return whether a policy that is the one before cut short may give more than that.
+
+    It does not if it lacks whole grants and devices only. A grant that has lost its last keys has
+    lost its ports, hours or second factor, and limits that are gone are the default's.
+    """
+    is_less = all(
+        now == then[: len(now)]
+        for now, then in (
+            (policy.grants, before.grants),
+            (policy.allowed_devices, before.allowed_devices),
+        )
+    )
+    rest = ("devices", "audit", "limits")
+    return not is_less or any(getattr(policy, key) != getattr(before, key) for key in rest)
+
+
+def parse_policy(path: Path, text: str) -> Policy:
+    """Read the text of a policy; ConfigError whatever is wrong with it."""
     try:
-        return Policy.model_validate(dict(absent or {}) | tomllib.loads(text))
+        return Policy.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise ConfigError(explain_mistakes(path, error, Policy)) from None
     except RecursionError:

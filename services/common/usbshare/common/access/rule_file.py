@@ -19,7 +19,7 @@ Tell = Callable[[str], None]
 class RuleFile(Generic[T]):
     """Reads a file; what cannot be read is tried again at each look, and told once. Blocks.
 
-    Unless it `may_go`, a file that was there and is gone is a mistake; else it is read as empty.
+    With `if_gone`, a file that was there and is gone is that mistake; else it is read as empty.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class RuleFile(Generic[T]):
         *,
         what_stays: str,
         tell: Tell | None = None,
-        may_go: bool = True,
+        if_gone: Callable[[Path], ConfigError] | None = None,
     ) -> None:
         self.path = path
         self._read = read
         self._what_stays = what_stays
         self._tell = tell
-        self._may_go = may_go
+        self._if_gone = if_gone
         self._read_stamp: Stamp = None
         self._seen_stamp: Stamp = None
         self._is_known = True
@@ -78,8 +78,8 @@ class RuleFile(Generic[T]):
             if is_none(stamp):
                 self._is_known = True
                 return None
-            if stamp is None and not self._may_go:
-                raise UnreadableError(f"{self.path} is gone: restore it from a backup")
+            if stamp is None and self._if_gone is not None:
+                raise self._if_gone(self.path)
             found = self._read(self.path)
             if self._stamp() != stamp:  # changed meanwhile: the next look tells
                 return None

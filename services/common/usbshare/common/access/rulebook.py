@@ -8,14 +8,17 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from usbshare.base.file_watch import FileWatch
 from usbshare.common.access.followed import LATE_S, Followed
-from usbshare.common.access.policy import POLICY_FILE, Policy, read_policy
+from usbshare.common.access.policy import POLICY_FILE, Policy, gives_more, read_policy
 from usbshare.common.access.rule_file import RuleFile
 from usbshare.common.audit.noting import Audit
+from usbshare.common.errors import ConfigError, UnreadableError
+from usbshare.common.pki.authorities import CERTIFICATES_FILE
 from usbshare.common.pki.identities import Standing, read_standing, registry_path
 from usbshare.common.pki.succession import in_hex
 from usbshare.common.pki.uses import Uses
@@ -29,6 +32,21 @@ TICK_S = 1.0
 TRY_AGAIN_TICKS = 4
 # Nobody may more than stop once it is unknown for so long what a file says.
 CLOSES_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A policy with the bytes that it was read from, None without a file."""
+
+    policy: Policy
+    text: bytes | None
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file, or words where there is none."""
+        if self.text is None:
+            return "the default, there is no file"
+        return hashlib.sha256(self.text).hexdigest()
 
 
 class Rulebook:
@@ -49,21 +67,23 @@ class Rulebook:
         self.site_id = site_id
         self.policy = Policy()
         self.policy_sha256 = ""
+        self._policy_text = b""
         self._standing = Standing()
         self._just_issued: set[str] = set()
         self._audit = audit
         self._subscribers: list[Callable[[], None]] = []
         self._policy_file = RuleFile(
             self.policy_path,
-            _read_policy,
+            self._read_policy,
             what_stays="the policy stays as it was, since the new one cannot be used",
+            if_gone=_policy_is_gone,
             tell=lambda why: audit.note("policy refused", reason=why),
         )
         self._revocations_file = RuleFile(
             registry_path(folder),
             read_standing,
             what_stays="who is revoked stays as it was",
-            may_go=False,
+            if_gone=_registry_is_gone,
         )
         self._policies = Followed(
             self._policy_file, self._policy_file.changed_for_good, "policy", clock
@@ -87,11 +107,19 @@ class Rulebook:
 
     def load(self) -> None:
         """Read everything; raises ConfigError. Blocks."""
-        self.policy, self.policy_sha256 = self._policy_file.load()
+        self._take(self._policy_file.load())
+        registry = self._revocations_file.path
+        if not registry.exists() and registry.with_name(CERTIFICATES_FILE).exists():
+            raise UnreadableError(
+                f"{registry} is gone, so that nobody knows who is revoked: restore it from a "
+                'backup; if nobody is, write {"identities": []} there'
+            )
         self._standing = self._revocations_file.load()
 
-    def is_revoked(self, identity: str, issued: datetime | None) -> bool:
+    def is_revoked(self, identity: str, issued: datetime | None, serial: int = 0) -> bool:
         """Tell whether a certificate of the identity that was issued then is revoked."""
+        if serial and in_hex(serial) in self._standing.barred:
+            return True
         revoked = self._standing.revoked.get(identity)
         return revoked is not None and (issued is None or issued <= revoked)
 
@@ -153,13 +181,30 @@ class Rulebook:
             self._standing = standing
             self._just_issued -= standing.known
         if policy is not None:
-            self.policy, self.policy_sha256 = policy
+            self._take(policy)
             _log.info("the policy of %s is in force", self.policy_path)
             self._audit.note("policy changed", sha256=self.policy_sha256)
         was_closed, self.is_closed = self.is_closed, self.unknown_s >= CLOSES_AFTER_S
         self._tell_of_late()
         if policy is not None or standing is not None or self.is_closed != was_closed:
             self._tell()
+
+    def _read_policy(self, path: Path) -> _Read:
+        """Return the policy; ConfigError if it is the one before cut short, and would give more."""
+        policy, found = read_policy(path)
+        is_cut = found is not None and self._policy_text.startswith(found)
+        if is_cut and gives_more(policy, self.policy):
+            raise ConfigError(
+                f"{path} is the policy before, cut short, and would give more: restore it; if "
+                "that is meant, add a comment as its last line"
+            )
+        return _Read(policy, found)
+
+    def _take(self, read: _Read) -> None:
+        self.policy, self._policy_text = read.policy, read.text or b""
+        self.policy_sha256 = read.sha256
+        if not self.policy.grants:
+            _log.warning("%s has no [[grants]]: nobody may do anything", self.policy_path)
 
     def close(self) -> None:
         """Look no more."""
@@ -197,9 +242,11 @@ class Rulebook:
             _log.error("the rules could not be followed; it is tried again", exc_info=error)
 
 
-def _read_policy(path: Path) -> tuple[Policy, str]:
-    """Return the policy and its hash, or words for a file that is not there."""
-    policy, found = read_policy(path)
-    if found is None:
-        return policy, "the default, there is no file"
-    return policy, hashlib.sha256(found).hexdigest()
+def _policy_is_gone(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path} is gone: restore it, or start the services again for the default policy"
+    )
+
+
+def _registry_is_gone(path: Path) -> ConfigError:
+    return UnreadableError(f"{path} is gone: restore it from a backup")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from usbshare.common.host_names import host_names
 from usbshare.common.paths import SITE_FOLDER, config_folder, find_config
 from usbshare.common.pki.authorities import CERTIFICATES_FILE, load_authorities
 from usbshare.common.pki.identities import read_identities, registry_path, short_name
+from usbshare.common.pki.invitations import invitations_path, read_invitations
 from usbshare.common.service_settings import TlsTable
 from usbshare.common.site import Site, ensure_site
 
@@ -73,6 +75,16 @@ def known_identity(site: Site, name: str) -> str:
         return uri
     names = ", ".join(sorted({*BUILT_IN, *map(short_name, known)}))
     raise NotFoundError(f"nobody here is called {name!r}; there are: {names}")
+
+
+def revocable_identity(site: Site, name: str) -> str:
+    """Return the same, also for a name that an open invitation is for; NotFoundError."""
+    with suppress(ConfigError):  # who cannot be read may be invited
+        given = read_invitations(invitations_path(site.folder))
+        now = datetime.now(UTC)
+        if any(each.name == name and each.is_open(now) for each in given):
+            return identity_uri(site.id, name)
+    return known_identity(site, name)
 
 
 def command_log() -> AuditLog:

@@ -14,7 +14,13 @@ from usbshare.common.access.second_factor import FILE_NAME, SecondFactors
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError
 from usbshare.common.paths import config_folder, state_folder
-from usbshare.common.pki.at_hand import administrator, command_log, known_identity, known_site
+from usbshare.common.pki.at_hand import (
+    administrator,
+    command_log,
+    known_identity,
+    known_site,
+    revocable_identity,
+)
 from usbshare.common.pki.duration import Duration
 from usbshare.common.pki.identities import short_name
 from usbshare.common.pki.invite_command import invite
@@ -58,7 +64,7 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
     A later invitation lets the name in again, with a new certificate.
     """
     tell, site = teller(str(context.obj)), known_site()
-    uri = known_identity(site, name)
+    uri = revocable_identity(site, name)
     if uri == site.host_uri:
         raise ConfigError(
             "the services of this host use 'host' among themselves: to replace its key, stop them, "
@@ -135,8 +141,11 @@ def roll_command(context: click.Context, overlap: timedelta, is_end: bool) -> No
 def policy() -> None:
     """Print where the policy is, and whether it is correct."""
     path = config_folder() / POLICY_FILE
-    load_policy(path)
-    click.echo(f"{path}: {'correct' if path.exists() else 'not there: the default counts'}")
+    found = load_policy(path)
+    state = "correct" if path.exists() else "not there: the default counts"
+    click.echo(f"{path}: {state if found.grants else 'correct, but nobody may do anything'}")
+    if not found.grants:
+        teller("pki")("it has no [[grants]]: what a policy leaves out gives nothing")
 
 
 def _iso(value: object) -> str:

@@ -22,7 +22,17 @@ from usbshare.common.pki import succession
 from usbshare.common.pki.succession import Renewal
 
 _LONGEST_RECORD_BYTES = 2048
+MOST_CERTIFICATES = 50
 _TIMES = ("issued", "expires", "revoked_at", "alarm_at", "ends", "used_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One that an identity got: its serial number in hex, when it was made, when it ends."""
+
+    serial: str
+    issued: datetime
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,8 @@ class IdentityRecord:
     """One identity and its newest certificate; times are aware, `fingerprint` the short one.
 
     `alarm_at`: when a certificate was used last that counts no more since its successor is in use.
+    `certificates`: those that have not ended, the newest last; `barred`: the serial numbers of
+    those that are revoked though by their dates they are younger than the revocation.
     """
 
     name: str
@@ -42,6 +54,8 @@ class IdentityRecord:
     revoked_at: datetime | None = None
     reason: str = ""
     renewals: tuple[Renewal, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    barred: tuple[str, ...] = ()
     alarm_at: datetime | None = None
     alarm_from: str = ""
 
@@ -50,14 +64,19 @@ class IdentityRecord:
         """Whether its newest certificate counts no more."""
         if self.revoked_at is None:
             return False
-        return self.issued is None or self.issued <= self.revoked_at
+        is_barred = any(each.serial in self.barred for each in self.certificates[-1:])
+        return self.issued is None or self.issued <= self.revoked_at or is_barred
+
+
+_LISTS: dict[str, type[Any]] = {"renewals": Renewal, "certificates": Certificate}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Which certificates count no more.
 
-    `revoked`: until when an identity's are, by its URI; `void`: from when on a serial number is.
+    `revoked`: until when an identity's are, by its URI; `void`: from when on a serial number is;
+    `barred`: serial numbers that are revoked by themselves.
     `awaited`: the serial numbers whose first use is to be noted, of all `known` that were renewed.
     """
 
@@ -65,6 +84,7 @@ class Standing:
     void: Mapping[str, datetime] = field(default_factory=dict)
     awaited: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
 
 
 def registry_path(folder: Path) -> Path:
@@ -105,7 +125,8 @@ def read_standing(path: Path) -> Standing:
     revoked = {each.uri: each.revoked_at for each in records if each.revoked_at is not None}
     known = frozenset(each.new for each in renewals)
     awaited = frozenset(succession.awaited(renewals))
-    return Standing(revoked, succession.voids(renewals), awaited, known)
+    barred = frozenset(serial for record in records for serial in record.barred)
+    return Standing(revoked, succession.voids(renewals), awaited, known, barred)
 
 
 def moment_to_issue(path: Path, uri: str, now: datetime) -> datetime:
@@ -141,6 +162,7 @@ def note_issued(
             known = replace(known, renewals=renewals)
         records[uri] = replace(
             known,
+            certificates=_with(known.certificates, certificate, moment),
             role=role or known.role,
             address=address or known.address,
             issued=moment,
@@ -180,10 +202,22 @@ def revoke(path: Path, uri: str, reason: str, now: datetime) -> IdentityRecord:
     moment = datetime.fromtimestamp(math.ceil(now.timestamp()), UTC)
     with _changing(path) as records:
         known = records.get(uri, IdentityRecord(short_name(uri), uri))
-        if known.issued is not None:  # by a clock that was ahead then
+        # What a clock has dated that was ahead then, or since this one is behind.
+        ahead = {each.serial for each in known.certificates if each.issued > moment}
+        if known.issued is not None and not known.certificates:
             moment = max(moment, known.issued)
-        records[uri] = replace(known, revoked_at=moment, reason=reason)
+        barred = tuple(sorted({*known.barred, *ahead}))
+        records[uri] = replace(known, revoked_at=moment, reason=reason, barred=barred)
         return records[uri]
+
+
+def _with(
+    known: tuple[Certificate, ...], new: x509.Certificate, moment: datetime
+) -> tuple[Certificate, ...]:
+    """Add one to those that have not ended; of very many the oldest go."""
+    serial = succession.in_hex(new.serial_number)
+    added = Certificate(serial, moment, new.not_valid_after_utc)
+    return (*(each for each in known if each.expires > moment), added)[-MOST_CERTIFICATES:]
 
 
 @contextmanager
@@ -201,8 +235,9 @@ def _as_text(records: Mapping[str, IdentityRecord]) -> bytes:
 
 def _as_json(record: IdentityRecord) -> dict[str, Any]:
     fields = _told(asdict(record))
-    if record.renewals:
-        fields["renewals"] = [_told(asdict(each)) for each in record.renewals]
+    for name in _LISTS:
+        if found := getattr(record, name):
+            fields[name] = [_told(asdict(each)) for each in found]
     return fields
 
 
@@ -216,8 +251,11 @@ def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(fields: dict[str, Any]) -> IdentityRecord:
-    renewals = tuple(Renewal(**_timed(each)) for each in fields.get("renewals", ()))
-    return IdentityRecord(**_timed(fields) | {"renewals": renewals})
+    lists = {
+        name: tuple(kind(**_timed(each)) for each in fields.get(name, ()))
+        for name, kind in _LISTS.items()
+    }
+    return IdentityRecord(**_timed(fields) | lists | {"barred": tuple(fields.get("barred", ()))})
 
 
 def _timed(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,7 @@ def issue_for(
     record = read_identities(registry_path(site.folder)).get(uri)
     if record is not None and record.is_revoked:
         raise PermissionDeniedError(f"{record.name} is revoked: ask the host's operator")
-    # A revocation from now on is no earlier than this: there is no gap to slip through.
-    moment = now if record is None or record.issued is None else max(now, record.issued)
+    moment = moment_to_issue(registry_path(site.folder), uri, now)
     return _sign(site, uri, csr_pem, moment, life or site.life)
 
 

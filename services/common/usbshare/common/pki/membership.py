@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from tomlkit import TOMLDocument
 
 from usbshare.common.access.names import is_name
-from usbshare.common.access.policy import TEMPLATE, Policy
+from usbshare.common.access.policy import Policy
 from usbshare.common.access.policy_file import edit_policy, rehearse_edit
 from usbshare.common.access.rights import SERVICE, Right
 from usbshare.common.errors import ConfigError, InvalidArgumentError
@@ -64,8 +63,8 @@ def rights_in_words(policy: Policy, uri: str, site_id: str, now: datetime) -> st
 def move(path: Path, name: str, former: str, role: str) -> None:
     """Put a name into the group of its role, and out of the one of its former role.
 
-    The file is made from the template if there is none, and so are groups that it leaves out;
-    ConfigError, and the file stays, if it is not correct or has no group for the role.
+    The file is made from the template if there is none; ConfigError, and the file stays, if it is
+    not correct or has no group for the role.
     """
     edit_policy(path, partial(_put, name=name, former=former, role=role))
 
@@ -76,9 +75,7 @@ def rehearse_move(path: Path, name: str, former: str, role: str) -> None:
 
 
 def _put(document: TOMLDocument, name: str, former: str, role: str) -> None:
-    if "groups" not in document:
-        document["groups"] = tomlkit.parse(TEMPLATE)["groups"]
-    groups: Any = document["groups"]
+    groups: Any = document.get("groups", {})
     if role not in groups:
         raise ConfigError(f"the policy has no group {role!r} any more")
     if former != role:
