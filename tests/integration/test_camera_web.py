@@ -158,6 +158,45 @@ async def test_a_stream_carries_each_picture_as_the_service_sent_it() -> None:
             assert headers["X-Usbshare-Sequence"] == str(number)
 
 
+async def test_the_addresses_of_mjpg_streamer_work() -> None:
+    async with watched() as it:
+        it.viewer.send_frame(3, jpeg(3))
+        await it.until_state(lambda state: state["sequence"] == 3)
+        status, headers, data = await it.get("?action=snapshot")
+        assert (status, headers["Content-Type"], data) == (200, "image/jpeg", jpeg(3))
+        for action in ("stream", "stream_0"):
+            async with it.http.get(it.base + f"?action={action}") as reply:
+                assert await reply.content.readexactly(len(BOUNDARY)) == BOUNDARY
+                assert (await next_part(reply))[1] == jpeg(3)
+        async with it.http.head(it.base + "?action=stream") as reply:
+            assert reply.status == 405
+        assert (await it.get("?action=dance"))[1]["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("path", ["/snapshot.jpg", "/?action=snapshot"])
+async def test_a_program_of_http_1_0_need_not_name_the_host(path: str) -> None:
+    async with watched() as it:
+        it.viewer.send_frame(3, jpeg(3))
+        await it.until_state(lambda state: state["sequence"] == 3)
+        assert (await bare(it, f"GET {path} HTTP/1.0\r\n\r\n")).endswith(jpeg(3))
+        refused = await bare(it, f"GET {path} HTTP/1.0\r\nHost: evil.example\r\n\r\n")
+        assert refused.startswith(b"HTTP/1.0 403")
+        refused = await bare(it, f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert refused.split(b" ", 2)[1] in {b"400", b"403"}
+
+
+async def bare(it: Watched, request: str) -> bytes:
+    """Send a request as it is; return all that comes back."""
+    port = int(it.base.rstrip("/").rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request.encode())
+        async with asyncio.timeout(30):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
 async def test_every_frame_and_the_opening_are_acknowledged() -> None:
     async with watched() as it:
         for number in (1, 2, 5):

@@ -190,7 +190,7 @@ class UrgentDefaults(Defaults):
         import tomllib  # noqa: PLC0415 - only where there is a file
 
         try:
-            found = tomllib.loads(self.path.read_text(encoding="utf-8")).get("bridge")
+            found = tomllib.loads(self.path.read_text(encoding="utf-8-sig")).get("bridge")
         except (OSError, ValueError) as error:
             self._warn(f"{self.path}: {error}; stopping all the same")
             return {}

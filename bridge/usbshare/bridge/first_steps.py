@@ -22,7 +22,7 @@ _NEXT = "next           "
 _INDENT = " " * len(_NEXT)
 ASK_TIMEOUT_S = 5.0
 # What a host has just written into its policy counts within a second.
-IN_FORCE_S, ASK_AGAIN_S = 4.0, 0.25
+IN_FORCE_S, ASK_AFTER_S, ASK_AGAIN_S = 5.0, 1.25, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ def _words(target: Target, defaults: Defaults, bundle: Path | None) -> list[str]
 async def _ports(done: Enrolment) -> tuple[Sequence[str], str]:
     """Return the ids of the ports that this computer sees, and else why it sees none."""
     end = time.monotonic() + IN_FORCE_S
+    await asyncio.sleep(ASK_AFTER_S)  # the host logs each refusal
     while True:
         try:
             if (ids := await _asked(done)) or time.monotonic() > end:

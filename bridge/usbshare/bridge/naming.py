@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from usbshare.common.addresses import is_dns_name, parse_address
+from usbshare.common.addresses import dns_form, parse_address
 from usbshare.common.channel import DEFAULT_PORT, Target, parse_target
 from usbshare.common.errors import InvalidArgumentError, NotFoundError
 from usbshare.common.tls import ClientBundle
@@ -100,7 +100,7 @@ def _as_written(text: str) -> Target | None:
         if ":" in text or "/" in text or not text:
             raise
         return None
-    is_name = parse_address(target.host) is None and target.host == text
+    is_name = parse_address(target.host) is None and target.host == dns_form(text)
     return None if is_name else target
 
 
@@ -114,44 +114,59 @@ async def _look_up(
     """Ask DNS and, unless that answers at once, discovery; DNS wins where it has an answer."""
     in_dns = _in_dns(name)
     await asyncio.wait((in_dns,), timeout=DNS_HEAD_START_S)
-    if in_dns.done() and in_dns.result():
-        return Target(name, DEFAULT_PORT)
+    if in_dns.done() and (known := in_dns.result()):
+        return known
     discovering = _discover(name, settings, bundle, timeout_s, kind)
     finding = asyncio.create_task(discovering, name="discover")
     try:
         await asyncio.wait((in_dns, finding), return_when=asyncio.FIRST_COMPLETED)
-        if in_dns.done() and in_dns.result():
-            return Target(name, DEFAULT_PORT)
+        if in_dns.done() and (known := in_dns.result()):
+            return known
         return await finding
     finally:
         await _end([finding])
 
 
-def _in_dns(name: str) -> asyncio.Future[bool]:
-    """Tell whether the system's resolver knows the name.
+def _in_dns(name: str) -> asyncio.Future[Target | None]:
+    """Return where the host is that the system's resolver knows by this name, None if it does not.
 
     In a thread that the end of the program does not wait for: without network it takes long.
     """
     loop = asyncio.get_running_loop()
-    known: asyncio.Future[bool] = loop.create_future()
+    known: asyncio.Future[Target | None] = loop.create_future()
 
-    def settle(is_known: bool) -> None:
+    def settle(found: Target | None) -> None:
         if not known.done():
-            known.set_result(is_known)
+            known.set_result(found)
 
     def ask() -> None:
-        try:
-            is_known = bool(socket.getaddrinfo(name, DEFAULT_PORT, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError):
-            is_known = False
+        found = _resolved(name)
         with suppress(RuntimeError):  # the loop may be closed meanwhile
-            loop.call_soon_threadsafe(settle, is_known)
+            loop.call_soon_threadsafe(settle, found)
 
-    if is_dns_name(name):
+    if dns_form(name):
         threading.Thread(target=ask, name="DNS", daemon=True).start()
     else:
-        known.set_result(False)
+        known.set_result(None)
     return known
+
+
+def _resolved(name: str) -> Target | None:
+    """Ask for the name in ASCII, as DNS has it, then in UTF-8, as mDNS does (RFC 6762, 16)."""
+    ascii_name = dns_form(name)
+    if _addresses_of(ascii_name):
+        return Target(ascii_name, DEFAULT_PORT)
+    if not name.isascii() and (found := _addresses_of(name.lower().encode())):
+        return Target(found[0], DEFAULT_PORT, tls_name=ascii_name, name=name)
+    return None
+
+
+def _addresses_of(name: str | bytes) -> list[str]:
+    try:
+        found = socket.getaddrinfo(name, DEFAULT_PORT, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(entry[4][0]) for entry in found]
 
 
 async def _discover(

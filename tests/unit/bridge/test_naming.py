@@ -178,16 +178,49 @@ async def test_a_resolver_that_hangs_holds_nobody_up(
 async def test_dns_wins_where_it_answers_during_discovery(
     monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
 ) -> None:
-    in_dns: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    in_dns: asyncio.Future[Target] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(naming, "_in_dns", lambda _: in_dns)
     monkeypatch.setattr(naming, "DNS_HEAD_START_S", 0.01)
     monkeypatch.setattr(naming, "SETTLE_S", 30)
     finder.tell(instance("laser", "127.0.0.1", serial=1))
     resolving = asyncio.create_task(resolve("laser", None, None, timeout_s=30))
-    finder.catalogue.subscribe(lambda: in_dns.set_result(True))
+    finder.catalogue.subscribe(lambda: in_dns.set_result(Target("laser", 50051)))
     await asyncio.sleep(0)
     finder.tell(instance("mill"))
     assert await resolving == Target("laser", 50051)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("laser.local.", "laser.local"),
+        ("müller.local", "xn--mller-kva.local"),
+        ("Müller.local.", "xn--mller-kva.local"),
+        ("müller", "xn--mller-kva"),
+    ],
+)
+async def test_a_name_is_asked_for_as_dns_has_it(
+    text: str, host: str, monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
+) -> None:
+    known_to_dns(monkeypatch, host)
+    assert await resolve(text, None, None) == Target(host, 50051)
+
+
+async def test_a_name_that_only_mdns_knows_leads_to_its_address(
+    monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
+) -> None:
+    known_to_dns(monkeypatch, "müller.local".encode())  # type: ignore[arg-type]
+    found = await resolve("Müller.local", None, None)
+    assert found == Target("192.0.2.1", 50051, tls_name="xn--mller-kva.local")
+    assert found.name == "Müller.local"
+
+
+async def test_a_name_of_people_may_have_any_letters(
+    monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
+) -> None:
+    known_to_dns(monkeypatch)
+    finder.tell(instance("Müller", "127.0.0.1", serial=1))
+    assert (await resolve("müller", None, None)).port == 1
 
 
 async def test_an_unknown_name_is_told_with_those_there_are(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -170,6 +170,7 @@ def test_a_file_that_cannot_be_changed_stays_as_it_was(path: Path, before: str) 
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
+@settings(deadline=None)
 @given(
     target=st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
     vcom=st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
@@ -183,3 +184,21 @@ def test_any_text_that_is_written_is_read_again(
     found = tomllib.loads(path.read_text())
     assert found["bridge"] == {"target": target, "vcom": "COM10", "tcp": vcom}
     assert found["hosts"] == {"laser": {"address": "192.0.2.1"}}
+
+
+BOM = "\ufeff"
+
+
+def test_the_mark_that_windows_editors_put_first_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "usbshare.toml"
+    path.write_text(f"{BOM}{KEPT}", encoding="utf-8")
+    assert load_config(path, Settings).bridge.vcom == "COM10"
+    write_config(path, {("bridge", "vcom"): "COM11"})
+    assert load_config(path, Settings).bridge.vcom == "COM11"
+
+
+def test_a_file_that_is_no_utf_8_is_told_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "usbshare.toml"
+    path.write_text(KEPT, encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"usbshare\.toml: .*: save it as UTF-8"):
+        load_config(path, Settings)

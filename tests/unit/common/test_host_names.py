@@ -88,4 +88,7 @@ def test_a_configured_name_that_is_none_is_refused(host: Path) -> None:
 
 def test_names_are_cleaned_sorted_and_said_once() -> None:
     texts = ["b", "A.", "a", "", "-x", "x" * 64, "10.0.0.2", "10.0.0.10", "fe80::1%eth0", "é"]
-    assert clean_names(texts) == HostNames(("a", "b"), ("10.0.0.2", "10.0.0.10", "fe80::1"))
+    texts += ["MÜLLER.local.", "\u2024"]
+    assert clean_names(texts) == HostNames(
+        ("a", "b", "xn--9ca", "xn--mller-kva.local"), ("10.0.0.2", "10.0.0.10", "fe80::1")
+    )

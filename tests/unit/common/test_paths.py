@@ -96,3 +96,49 @@ def test_private_files_are_replaced_whole_and_leave_nothing_behind(tmp_path: Pat
     assert path.read_bytes() == b"new"
     assert mode_of(path) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def stubborn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that refuses every chmod, as vfat and SMB do."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+
+
+@pytest.mark.usefixtures("stubborn")
+def test_what_is_private_already_needs_no_chmod(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    paths.make_private(folder)
+    paths.make_private(folder)
+    for content in (b"first", b"second"):
+        paths.write_private(folder / "key", content)
+        paths.rewrite(folder / "settings", content)
+    assert mode_of(folder / "key") == mode_of(folder / "settings") == 0o600
+
+
+@pytest.mark.usefixtures("stubborn")
+def test_a_file_that_others_may_read_stays_so_only_if_it_was(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.touch()
+    os.chmod(shared, 0o644)
+    paths.rewrite(shared, b"less open is as good")
+    assert mode_of(shared) == 0o600
+
+
+def test_a_chmod_that_matters_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: None
+) -> None:
+    made = tempfile.mkstemp
+
+    def open_to_all(**arguments: object) -> tuple[int, str]:
+        descriptor, path = made(**arguments)  # type: ignore[call-overload]
+        os.fchmod(descriptor, 0o666)
+        return descriptor, path
+
+    monkeypatch.setattr(tempfile, "mkstemp", open_to_all)
+    with pytest.raises(PermissionError):
+        paths.write_private(tmp_path / "key", b"secret")
+    assert list(tmp_path.iterdir()) == []

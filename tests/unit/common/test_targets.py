@@ -23,6 +23,10 @@ from usbshare.common.grpc_environment import prepare_grpc
         ("[fd00::2]", "fd00::2", 50051),
         ("fd00::2", "fd00::2", 50051),
         ("raspberry_pi-4:50051", "raspberry_pi-4", 50051),
+        ("laser.local.", "laser.local", 50051),
+        ("laser.local.:1", "laser.local", 1),
+        ("müller.local", "xn--mller-kva.local", 50051),
+        ("l\u00e5s:1", "xn--ls-yia", 1),
     ],
 )
 def test_hosts_and_ports_are_read(text: str, host: str, port: int) -> None:
@@ -34,7 +38,7 @@ def test_hosts_and_ports_are_read(text: str, host: str, port: int) -> None:
     [
         *("", "  ", ":50051", "laser:", "laser:abc", "laser:0", "laser:65536", "laser:-1"),
         *("laser:\u0661", "http://laser:50051", "laser/port", "[laser]:50051", "[::1", "::1]:5"),
-        *("1.2.3", "a b", "-laser", "l\u00e5s", "laser..local", "1:2:3", "x" * 300),
+        *("1.2.3", "a b", "-laser", "l\u00e5s", "laser..local", "laser..", ".", "1:2:3", "x" * 300),
     ],
 )
 def test_nonsense_is_refused(text: str) -> None:

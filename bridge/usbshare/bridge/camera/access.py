@@ -24,10 +24,17 @@ class Access:
 
     token: str = ""
 
-    def why_refused(self, host: str, given: str, authorization: str) -> str:
-        """Return why a request may not be served, empty if it may."""
+    def why_refused(self, host: str | None, given: str, authorization: str) -> str:
+        """Return why a request may not be served, empty if it may.
+
+        `host` is None where a program of HTTP/1.0 names none, which no browser does.
+        """
         if not self.token:
-            return "" if _is_this_computer(host) else f"this is not {host!r}: use 127.0.0.1"
+            return (
+                ""
+                if host is None or _is_this_computer(host)
+                else f"this is not {host!r}: use 127.0.0.1"
+            )
         if authorization.casefold().startswith(_BEARER):
             given = authorization[len(_BEARER) :].strip()
         # aiohttp passes on bytes that are no UTF-8 as surrogates.

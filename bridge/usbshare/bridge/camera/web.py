@@ -10,7 +10,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from usbshare.bridge.camera import parts
 from usbshare.bridge.camera.access import Access
@@ -76,7 +76,7 @@ class Web:
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         why = self._access.why_refused(
-            request.headers.get(hdrs.HOST, ""),
+            _named_host(request),
             request.query.get("token", ""),
             request.headers.get(hdrs.AUTHORIZATION, ""),
         )
@@ -85,7 +85,14 @@ class Web:
         return await handler(request)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        del request
+        # As mjpg-streamer, whose addresses many programs know, answers `/?action=stream_0`.
+        action = request.query.get("action", "").partition("_")[0]
+        if action == "snapshot":
+            return await self._snapshot(request)
+        if action == "stream":
+            if request.method == hdrs.METH_HEAD:
+                raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET])
+            return await self._stream(request)
         return web.Response(text=PAGE, content_type="text/html", headers=_HEADERS)
 
     async def _state_page(self, request: web.Request) -> web.StreamResponse:
@@ -150,6 +157,12 @@ class Web:
                 self._measures.http_skipped(picture.number - seen - 1)
             seen = picture.number
             await _write(response, parts.part(picture, early_header=early_header))
+
+
+def _named_host(request: web.Request) -> str | None:
+    """Return the host that a request names; None where HTTP/1.0, which need not, names none."""
+    is_old = request.version < HttpVersion11
+    return request.headers.get(hdrs.HOST, None if is_old else "")
 
 
 class _EndlessResponse(web.StreamResponse):

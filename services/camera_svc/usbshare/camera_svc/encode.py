@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from usbshare.camera_svc.exif import is_turned
 from usbshare.camera_svc.frame import Format, Picture, Pixels, Raw, Recipe
 from usbshare.camera_svc.h264 import H264Encoder
 from usbshare.camera_svc.jpeg import BadPictureError, check_length
@@ -59,7 +60,8 @@ class Encoder:
         """Return the picture; BadPictureError if the frame is none. Any thread."""
         began = time.monotonic_ns()
         wait_s = (began - raw.captured.monotonic_ns) / 1e9
-        if raw.jpeg is not None and recipe.width == 0 and recipe.quality == 0:
+        is_as_it_is = recipe.width == 0 and recipe.quality == 0
+        if raw.jpeg is not None and is_as_it_is and not is_turned(raw.jpeg):
             self.counters.passed()
             return Picture(
                 raw.sequence, raw.captured, raw.width, raw.height, raw.jpeg, wait_s=wait_s
@@ -148,7 +150,7 @@ def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
 
 
 def decode_jpeg(data: bytes) -> Pixels:
-    """Return the BGR pixels of a JPEG; BadPictureError if it is none."""
+    """Return the BGR pixels of a JPEG, upright by its EXIF; BadPictureError if it is none."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
         raise BadPictureError("the JPEG cannot be decoded")

@@ -18,6 +18,20 @@ def is_dns_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def dns_form(text: str) -> str:
+    """Return a DNS name as certificates and resolvers have it, empty if the text is none.
+
+    Without the dot at its end, and in ASCII: `xn--mller-kva.local` of `müller.local.` (RFC 3490).
+    """
+    name = text.removesuffix(".")
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode("ascii")
+        except UnicodeError:
+            return ""
+    return name if is_dns_name(name) else ""
+
+
 def parse_address(text: str) -> Address | None:
     """Read an IP address; None when the text is none."""
     try:
@@ -38,9 +52,16 @@ def is_link_local(text: str) -> bool:
 
 
 def split_host_port(text: str, default_port: int) -> tuple[str, int]:
-    """Split `host`, `host:port`, `[v6]:port` or a bare v6; InvalidArgumentError quotes the text."""
+    """Split `host`, `host:port`, `[v6]:port` or a bare v6; InvalidArgumentError quotes the text.
+
+    A name is in its DNS form. One with other letters than ASCII needs a dot or a port to be one:
+    alone it is what people call a host.
+    """
     host, port = _split(text)
-    if not (is_dns_name(host) or parse_address(host)):
+    if not parse_address(host):
+        is_called_so = port is None and not host.isascii() and "." not in host
+        host = "" if is_called_so else dns_form(host)
+    if not host:
         raise InvalidArgumentError(
             f"{text!r} is no address: give host or host:port, as in laser:{default_port}"
         )

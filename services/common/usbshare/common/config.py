@@ -25,6 +25,10 @@ TABLES = frozenset(
 )
 
 
+# Editors of Windows begin UTF-8 with a mark.
+ENCODING = "utf-8-sig"
+
+
 class Table(BaseModel):
     """A table of the configuration; keys that it does not know are mistakes."""
 
@@ -67,8 +71,10 @@ def explain_mistakes(
 def read_config(path: Path) -> dict[str, Any]:
     """Return what a file says, unchecked; raises ConfigError."""
     try:
-        return tomllib.loads(read_plain(path).decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_plain(path).decode(ENCODING))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error.reason}: save it as UTF-8") from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -83,7 +89,7 @@ def write_config(path: Path, changes: Mapping[tuple[str, ...], Any]) -> None:
     A key is the way to it: `("bridge", "target")`. Raises ConfigError; the file then is as it was.
     """
     try:
-        document = tomlkit.parse(read_plain(path).decode("utf-8") if path.exists() else "")
+        document = tomlkit.parse(read_plain(path).decode(ENCODING) if path.exists() else "")
         for key, value in changes.items():
             _set(document, key, value)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ifaddr
 
-from usbshare.common.addresses import is_dns_name, parse_address
+from usbshare.common.addresses import dns_form, parse_address
 from usbshare.common.errors import ConfigError
 
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -47,7 +47,7 @@ def clean_names(texts: Iterable[str]) -> HostNames:
     for text in texts:
         if (address := parse_address(text.partition("%")[0])) is not None:
             addresses.add(address)
-        elif is_dns_name(name := text.lower().rstrip(".")):
+        elif name := dns_form(text.lower().rstrip(".")):
             dns.add(name)
     in_order = sorted(addresses, key=lambda address: (address.version, int(address)))
     return HostNames(tuple(sorted(dns)), tuple(str(address) for address in in_order))

@@ -128,11 +128,23 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        Path(temporary).chmod(mode)
+        _set_mode(Path(temporary), mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Give the file its mode; where that is refused, one that gives others no more is as good."""
+    found = stat.S_IMODE(path.stat().st_mode)
+    if found == mode:
+        return
+    try:
+        path.chmod(mode)
+    except OSError:  # as on vfat, SMB, and where the owner is another user's number
+        if found & 0o077 & ~mode:
+            raise
 
 
 def is_open_to_others(path: Path) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Sequence
+from ipaddress import IPv6Address
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,6 +18,7 @@ from usbshare.common.channel import DEFAULT_PORT, SERVICE_KEEPALIVE
 from usbshare.common.errors import ConfigError, InvalidArgumentError
 from usbshare.common.status import StatusInterceptor
 
+_log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 128 * 1024
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
@@ -60,6 +63,8 @@ def bind(
 ) -> int:
     """Listen at `host:port`, in plaintext (loopback only) without credentials; return the port."""
     host, port = _listen_address(address, default_port)
+    if host != (host := _without_ipv6(host)):
+        _log.info("this computer has no IPv6: listening at %s instead of %s", host, address)
     if credentials is None and not is_loopback(host):
         raise ConfigError(
             f"refused to listen at {address} without TLS: use --listen 127.0.0.1:{port}, "
@@ -89,10 +94,26 @@ def free_places(address: str, default_port: int = DEFAULT_PORT) -> list[str]:
     """Return the addresses, without names, of `host:port`; ConfigError if one is taken. Blocks."""
     host, port = _listen_address(address, default_port)
     require_free(host, port)
+    host = _without_ipv6(host)
     if parse_address(host) is not None:
         return [join_host_port(host, port)]
     found = dict.fromkeys(place[0] for _, place in _bind_addresses(host, port))
     return [join_host_port(each, port) for each in found] or [join_host_port(host, port)]
+
+
+def _without_ipv6(host: str) -> str:
+    """Return where to listen on a kernel without IPv6: `::` then means every IPv4 address."""
+    address = parse_address(host)
+    is_every_ipv6 = isinstance(address, IPv6Address) and address.is_unspecified
+    return "0.0.0.0" if is_every_ipv6 and not _has_ipv6() else host  # noqa: S104 - as `::` does
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
 
 
 def _listen_address(text: str, default_port: int) -> tuple[str, int]:
@@ -106,7 +127,7 @@ def require_free(host: str, port: int) -> None:
     """Raise ConfigError, which says why, if one cannot listen there now."""
     # gRPC tells no reason, and is content if one of several addresses could be bound.
     try:
-        for family, address in _bind_addresses(host, port):
+        for family, address in _bind_addresses(_without_ipv6(host), port):
             dual = family == socket.AF_INET6 and address[0] == "::"
             socket.create_server(address, family=family, dualstack_ipv6=dual).close()
     except OSError as error:

@@ -33,6 +33,12 @@ def test_without_a_token_other_names_are_refused(host: str) -> None:
     assert Access().why_refused(host, "", "") != ""
 
 
+def test_a_program_that_names_no_host_is_served_but_for_the_token() -> None:
+    assert Access().why_refused(None, "", "") == ""
+    assert Access(TOKEN).why_refused(None, "", "") != ""
+    assert Access(TOKEN).why_refused(None, TOKEN, "") == ""
+
+
 def test_a_token_is_taken_from_the_query_or_the_header() -> None:
     access = Access(TOKEN)
     assert access.why_refused("laser.local", TOKEN, "") == ""

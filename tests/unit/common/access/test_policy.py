@@ -246,3 +246,9 @@ def test_a_policy_that_cannot_be_looked_at_is_not_taken_for_none(
     monkeypatch.setattr(policy_module, "read_plain", refuse)
     with pytest.raises(ConfigError, match="Permission denied"):
         load_policy(tmp_path / "policy.toml")
+
+
+def test_a_policy_may_begin_with_the_mark_of_windows_editors(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("\ufeff" + TEMPLATE, encoding="utf-8")
+    assert load_policy(path).groups["admins"] == ["operator"]

@@ -67,6 +67,7 @@ def test_the_usual_port_makes_no_string_longer() -> None:
 def test_spaces_and_line_ends_of_a_mail_do_no_harm() -> None:
     text = EXAMPLE.encode()
     assert Invitation.decode(f"  {text[:40]}\r\n {text[40:]}\n") == EXAMPLE
+    assert Invitation.decode(f"\ufeff{text}\r\n") == EXAMPLE
 
 
 def test_every_cut_string_is_refused() -> None:

@@ -191,7 +191,7 @@ def read_policy(path: Path) -> tuple[Policy, bytes | None]:
     """Return the policy, and the bytes that it was read from, None without a file; as above."""
     try:
         found = read_plain(path)
-        text = found.decode("utf-8")
+        text = found.decode("utf-8-sig")
     except FileNotFoundError:
         return parse_policy(path, TEMPLATE), None
     except OSError as error:

@@ -57,6 +57,6 @@ def _read(path: Path) -> TOMLDocument:
 
 def _text(path: Path) -> str:
     try:
-        return read_plain(path).decode("utf-8")
+        return read_plain(path).decode("utf-8-sig")
     except FileNotFoundError:
         return TEMPLATE

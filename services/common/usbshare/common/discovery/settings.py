@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from usbshare.common.addresses import is_dns_name, parse_address, split_host_port
+from usbshare.common.addresses import dns_form, parse_address, split_host_port
 from usbshare.common.config import Table, checked
 from usbshare.common.discovery.instance import Endpoint, Instance, Kind
 from usbshare.common.discovery.text import clean_name
@@ -32,9 +32,9 @@ def _multicast_group(text: str) -> str:
 
 
 def _host_address(text: str) -> str:
-    if not (is_dns_name(text) or parse_address(text)):
+    if not (dns_form(text) or parse_address(text)):
         raise ValueError("neither a DNS name nor an IP address")
-    return text
+    return dns_form(text) or text
 
 
 Address = Annotated[str, checked(lambda text: split_host_port(text, DISCOVERY_PORT))]

@@ -16,6 +16,7 @@ from usbshare.common.errors import InvalidArgumentError
 PREFIX = "usbshare1."
 TOKEN_BYTES = 16
 LONGEST_STRING = 4000
+_BYTE_ORDER_MARK = "\ufeff"  # at the beginning of what some editors save
 _HASH_BYTES = 32
 _CHECK_BYTES = 4
 USUAL_SERVICE_PORT = 50051
@@ -56,7 +57,7 @@ class Invitation:
     @classmethod
     def decode(cls, text: str) -> Invitation:
         """Read one, spaces and line ends anywhere; InvalidArgumentError if cut or altered."""
-        content = _content("".join(text.split()))
+        content = _content("".join(text.split()).removeprefix(_BYTE_ORDER_MARK))
         try:
             token, authority, end, port = _HEAD.unpack_from(content)
             name, role, *addresses = content[_HEAD.size :].decode().split("\n")

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from usbshare.common import certificates
-from usbshare.common.addresses import is_dns_name, parse_address, split_host_port, without_scope
+from usbshare.common.addresses import dns_form, parse_address, split_host_port, without_scope
 from usbshare.common.discovery.interfaces import interfaces_up
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.pki import invitations
@@ -90,9 +90,9 @@ def own_addresses(listen: str, interfaces: Sequence[str] = ()) -> list[str]:
 def checked_addresses(addresses: Sequence[str]) -> list[str]:
     """Return the addresses, without scopes; InvalidArgumentError if one is none."""
     for text in addresses:
-        if not (is_dns_name(text) or parse_address(text)):
+        if not (dns_form(text) or parse_address(text)):
             raise InvalidArgumentError(f"{text!r} is neither a DNS name nor an IP address")
-    return [without_scope(each) for each in addresses]
+    return [dns_form(each) or without_scope(each) for each in addresses]
 
 
 def uncertified(site: Site, addresses: Sequence[str]) -> list[str]:
