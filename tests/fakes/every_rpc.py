@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -54,6 +54,7 @@ class Case:
     ask: Ask
     kind: str = ""
     variant: str = ""
+    also: Right | None = None  # what else it needs
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class Case:
     def is_for(self, identity: str) -> bool:
         """Tell whether the identity, called as its right, may."""
         held = implied(Right(identity)) if identity != "none" else frozenset[Right]()
-        return self.needs is None or self.needs in held
+        return {self.needs, self.also} - {None} <= held
 
     async def refusal(self, host: GuardedHost, identity: str, which: str = "") -> str:
         """Return why the call was refused; empty if it got past the gate, whatever came then."""
@@ -200,6 +201,7 @@ def _realtime(data: bytes) -> Request:
 
 V, S, C, A = Right
 OBSERVE, CONTROL = serial.SESSION_MODE_OBSERVE, serial.SESSION_MODE_CONTROL
+TAKE = serial.SESSION_MODE_TAKE
 CASES = [
     _access("WhoAmI", lambda _: access.WhoAmIRequest()),
     _access("Confirm", lambda _: access.ConfirmRequest(code="1")),
@@ -214,6 +216,9 @@ CASES = [
     _stop("hold", S, serial.STOP_ACTION_HOLD),
     _stop("resume", C, serial.STOP_ACTION_RESUME),
     _serial("Rearm", C, lambda port: serial.RearmRequest(port_id=port, epoch=1)),
+    replace(_serial("Session", A, session(TAKE), make=_talk, variant="take"), also=C),
+    _serial("Reset", C, lambda port: serial.ResetRequest(port_id=port)),
+    _serial("RequestControl", C, lambda port: serial.RequestControlRequest(port_id=port)),
     _serial("SendRealtime", S, _realtime(b"!"), variant="hold"),
     _serial("SendRealtime", S, _realtime(b"\x18!"), variant="reset"),
     _serial("SendRealtime", C, _realtime(b"~"), variant="resume"),

@@ -49,7 +49,14 @@ class Service:
         return self
 
     async def open_session(
-        self, port_id: str, *, observe: bool, name: str, resume_token: str, resume_offset: int
+        self,
+        port_id: str,
+        *,
+        observe: bool,
+        takes: bool,
+        name: str,
+        resume_token: str,
+        resume_offset: int,
     ) -> Stream:
         self.asked.append((resume_token, resume_offset))
         self.asked_ports.append(port_id)

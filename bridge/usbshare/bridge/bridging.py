@@ -53,6 +53,7 @@ class BridgeChoice:
     port_id: str
     observe: bool
     settings: Settings | None = None
+    takes: bool = False
 
 
 async def bridge(
@@ -76,7 +77,7 @@ async def bridge(
     whereabouts = _whereabouts(choice, relay, dialer, reporter)
     link = Link(
         dialer,
-        SessionChoice(choice.port_id, choice.observe, client_name("bridge")),
+        SessionChoice(choice.port_id, choice.observe, client_name("bridge"), takes=choice.takes),
         upstream,
         relay,
         Backoff(random.random),

@@ -15,27 +15,23 @@ import click
 
 from usbshare.bridge import bare_options
 from usbshare.bridge.bare_options import config_options, virtual_port_options
-from usbshare.bridge.confirming import code_option, run_confirmed
+from usbshare.bridge.confirming import code_option
 from usbshare.bridge.json_option import (
     arguments_ask_for_json,
     print_error,
     run_with_json_errors,
 )
 from usbshare.bridge.link_state import LinkLostError
-from usbshare.bridge.match_option import check_match, connection_of_match, match_option
+from usbshare.bridge.match_option import check_match, match_option
 from usbshare.bridge.matching import Criterion
 from usbshare.bridge.options import (
-    connection,
     connection_options,
-    port_or_default,
     remember_group_options,
     warn,
 )
-from usbshare.bridge.saving import note_last
 from usbshare.bridge.stop_arguments import is_stop
 from usbshare.common.command_group import CommandGroup
 from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
-from usbshare.common.loop import run
 from usbshare.common.older_import import Side
 from usbshare.common.settings_in_time import import_older_in_time
 
@@ -51,6 +47,7 @@ _COMMANDS = {
     "install-service": "usbshare.bridge.commands.install_service:install_service_command",
     "list": "usbshare.bridge.commands.list_ports:list_ports",
     "renew": "usbshare.bridge.commands.renew:renew",
+    "reset": "usbshare.bridge.commands.reset:reset",
     "send": "usbshare.bridge.commands.send:send",
     "stop": "usbshare.bridge.commands.stop:stop",
     "whoami": "usbshare.bridge.commands.whoami:whoami",
@@ -106,7 +103,10 @@ class _Commands(CommandGroup):
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for a host that is not up yet, and for a port that another holds.",
+    help="Wait for a host that is not up yet, and for a port that another holds, who is asked.",
+)
+@click.option(
+    "--take", is_flag=True, help="Take control from who has it; needs the right to administer."
 )
 @click.option(
     "--json",
@@ -134,6 +134,7 @@ def cli(
     check_config: bool,
     dump_config: bool,
     wait: bool,
+    take: bool,
     as_json: bool,
 ) -> None:
     """Offer a remote serial port as a virtual COM port on this computer.
@@ -142,6 +143,8 @@ def cli(
     """
     wishes = remember_group_options(context, config, target, bundle, insecure)
     check_match(context)
+    if take and observe:
+        raise click.UsageError("'--take' takes control and '--observe' has none: give one of them.")
     if not (check_config or dump_config or context.invoked_subcommand == "stop"):
         import_older_in_time(Side.CLIENT, config, warn)
         _remove_stale_links()
@@ -150,44 +153,13 @@ def cli(
     if check_config or dump_config:
         bare_options.show_config(context, check=check_config, dump=dump_config)
         return
-    from usbshare.bridge.bridging import BridgeChoice, bridge  # noqa: PLC0415 - see the top
-    from usbshare.bridge.port_makers import PORT_MAKERS  # noqa: PLC0415
-    from usbshare.bridge.report import JsonReporter, TextReporter  # noqa: PLC0415
-    from usbshare.bridge.waiting import wait_until_there  # noqa: PLC0415
-    from usbshare.common.logs import warn_on_stderr  # noqa: PLC0415
+    from usbshare.bridge.commands.bare import Said, run_bridge  # noqa: PLC0415 - see the top
 
-    name = bare_options.port_name(context)
-    make_port = partial(PORT_MAKERS[name.kind], name.value)
-    make_port()  # a name that cannot be is told before anything is tried
-    if save:
-        bare_options.save(context)
-    reporter = JsonReporter() if as_json else TextReporter()
-
-    def attempt() -> None:
-        port_id = port
-        if criteria:
-            where, trust, port_id = connection_of_match(context, wishes, criteria, first=first)
-        else:
-            where, trust = connection(context, target, bundle, insecure)
-        port_id = port_or_default(context, port_id, where)
-        choice = BridgeChoice(where, trust, port_id, observe, wishes.defaults.settings_if_any)
-        # Who watched last time does not want to hold the machine this time.
-        stood = None if observe else note_last(wishes.defaults, where, name, warn)
-
-        async def join() -> None:
-            warn_on_stderr()
-            try:
-                await bridge(choice, make_port(), reporter, stood)
-            finally:
-                reporter.flush()
-
-        run_confirmed(run, join, where, trust, code)
-
+    said = Said(
+        target, bundle, insecure, port, criteria, first, observe, take, wait, code, save, as_json
+    )
     try:
-        if wait:
-            wait_until_there(attempt, reporter)
-        else:
-            attempt()
+        run_bridge(context, wishes, said)
     except PermissionDeniedError as error:
         _fail(error, REFUSED_EXIT, as_json=as_json)
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from usbshare.bridge import convert
-from usbshare.bridge.messages import Event, Message, RemotePort
+from usbshare.bridge.messages import Event, Message, RemotePort, ResetReport
 from usbshare.bridge.stop_client import CALL_TIMEOUT_S, StopClient
 from usbshare.common.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
 from usbshare.common.credit import Credit
@@ -105,6 +105,7 @@ class SerialClient(StopClient):
         port_id: str,
         *,
         observe: bool = False,
+        takes: bool = False,
         independent: bool = False,
         name: str,
         resume_token: str = "",
@@ -119,6 +120,7 @@ class SerialClient(StopClient):
         request = convert.open_request(
             port_id,
             observe=observe,
+            takes=takes,
             independent=independent,
             client_name=name,
             resume_token=resume_token,
@@ -144,6 +146,28 @@ class SerialClient(StopClient):
         except grpc.aio.AioRpcError as error:
             raise await self.explain(error) from error
         return reply.epoch
+
+    async def reset(
+        self, port_id: str, *, pulse_dtr: bool, reason: str, timeout_s: float = CALL_TIMEOUT_S
+    ) -> ResetReport:
+        """Reset the machine; returns what that did."""
+        request = pb.ResetRequest(port_id=port_id, pulse_dtr=pulse_dtr, reason=reason)
+        try:
+            reply = await self._stub.Reset(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return ResetReport(reply.epoch, reply.latched, reply.sent, reply.fenced_commands)
+
+    async def request_control(
+        self, port_id: str, name: str, timeout_s: float = CALL_TIMEOUT_S
+    ) -> bool:
+        """Ask whoever has control for it; returns whether that session was told now."""
+        request = pb.RequestControlRequest(port_id=port_id, client_name=name)
+        try:
+            reply = await self._stub.RequestControl(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        return reply.told
 
     async def send_realtime(
         self,

@@ -46,6 +46,7 @@ def open_request(
     port_id: str,
     *,
     observe: bool,
+    takes: bool = False,
     independent: bool,
     client_name: str,
     resume_token: str = "",
@@ -55,7 +56,7 @@ def open_request(
     return pb.SessionRequest(
         open=pb.Open(
             port_id=port_id,
-            mode=pb.SESSION_MODE_OBSERVE if observe else pb.SESSION_MODE_CONTROL,
+            mode=_mode(observe=observe, takes=takes),
             ordering=pb.ORDERING_PRIORITY if independent else pb.ORDERING_PROGRAM,
             results=pb.RESULT_POLICY_ALL if independent else pb.RESULT_POLICY_FAILURES,
             client_name=client_name,
@@ -63,6 +64,12 @@ def open_request(
             resume_offset=resume_offset,
         )
     )
+
+
+def _mode(*, observe: bool, takes: bool) -> pb.SessionMode.ValueType:
+    if observe:
+        return pb.SESSION_MODE_OBSERVE
+    return pb.SESSION_MODE_TAKE if takes else pb.SESSION_MODE_CONTROL
 
 
 def request(message: m.Message, taken_offset: int) -> pb.SessionRequest:
@@ -284,6 +291,11 @@ def _queue(event: pb.QueueState) -> m.QueueEvent:
     return m.QueueEvent(event.commands, _name(pb.QueueBand, event.band, "QUEUE_BAND_"))
 
 
+def _asker(asked: pb.ControlRequested) -> str:
+    name = "".join(each for each in asked.client_name if each.isprintable())
+    return f"{asked.identity} ({name})" if name else asked.identity
+
+
 _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "opened": _opened,
     "command_result": _result,
@@ -295,4 +307,5 @@ _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "gap": lambda e: m.GapEvent(e.lost_bytes, e.next_offset),
     "heartbeat": lambda e: m.HeartbeatEvent(e.id, e.realtime_number),
     "closed": lambda _: m.ClosedEvent(),
+    "control_requested": lambda e: m.AskedEvent(_asker(e)),
 }

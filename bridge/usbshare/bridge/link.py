@@ -75,12 +75,11 @@ class Link:
         self._has_stood = self._tries_at_once = False
         self._stood_at = 0.0
         self._timeout_s = LINK_TIMEOUT_S
-        self._received_offset = 0
+        self._received_offset = self._acknowledged_offset = 0
         self._ending = asyncio.Event()
         self._woken = asyncio.Event()
         self._stream: SessionStream | None = None
         self._client: SerialClient
-        self._acknowledged_offset = 0
         self._beats = Heartbeats(self.latency, clock, upstream)
         self._departure = Departure(self._beats)
 
@@ -214,6 +213,7 @@ class Link:
                 stream = await client.open_session(
                     self._choice.port_id,
                     observe=self._choice.observe,
+                    takes=self._choice.takes,
                     name=self._choice.client_name,
                     resume_token=self._resumption.token,
                     resume_offset=self._received_offset,

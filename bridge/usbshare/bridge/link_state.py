@@ -17,16 +17,24 @@ class LinkState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionChoice:
-    """What to open; `resumes`: whether a session that was lost is taken up again."""
+    """What to open.
+
+    `resumes`: whether a session that was lost is taken up again; `takes`: control from whoever has
+    it.
+    """
 
     port_id: str
     observe: bool
     client_name: str
     resumes: bool = True
+    takes: bool = False
 
     def of(self, port_id: str) -> SessionChoice:
-        """Return the same for one port: the host's only one may be another machine later."""
-        return replace(self, port_id=port_id)
+        """Return the same for one port: the host's only one may be another machine later.
+
+        Nothing is taken from anybody twice.
+        """
+        return replace(self, port_id=port_id, takes=False)
 
 
 class LinkLostError(Exception):

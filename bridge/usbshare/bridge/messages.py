@@ -272,6 +272,23 @@ class ClosedEvent:
     """The session ended cleanly."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResetReport:
+    """What a reset did: the bytes that were written, none where DTR was pulsed."""
+
+    epoch: int
+    latched: bool
+    sent: bytes
+    fenced_commands: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskedEvent:
+    """Another identity asks for control; `who` is that and its client's name."""
+
+    who: str
+
+
 Event = (
     OpenedEvent
     | DataEvent
@@ -284,4 +301,5 @@ Event = (
     | GapEvent
     | HeartbeatEvent
     | ClosedEvent
+    | AskedEvent
 )

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from usbshare.bridge import port_condition, stop_coverage
+from usbshare.bridge import event_news, port_condition, stop_coverage
 from usbshare.bridge.link import Link
 from usbshare.bridge.messages import (
     Configure,
@@ -21,7 +21,6 @@ from usbshare.bridge.messages import (
     PortEvent,
     QueueEvent,
     RemotePort,
-    ResultEvent,
     SetLines,
     SettingsEvent,
 )
@@ -247,10 +246,12 @@ class Relay:
                 self._received_offset = event.next_offset
                 self._tell_taken()
                 self._lose(event.lost_bytes, "the program does not take what the device sends")
-            case ResultEvent() if event.outcome != "flushed":  # that was the program's own wish
-                self._reporter.event("refused", f"bytes were {event.outcome}: {event.message}")
-            case OperationEvent() if event.outcome not in ("ok", "assumed success"):
-                self._reporter.event("not_done", f"the port said {event.outcome}: {event.message}")
+            case _:
+                self._tell_news(event)
+
+    def _tell_news(self, event: Event) -> None:
+        if (news := event_news.of(event)) is not None:
+            self._reporter.event(news.name, news.text, **news.fields)
 
     def link_sent(self) -> None:
         """Read more of what the program writes."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import LimitError
+from usbshare.common.errors import LimitError, PermissionDeniedError
 from usbshare.common.line import ModemLines
 from usbshare.serial_svc.attendance import Attendance
 from usbshare.serial_svc.client import Client, Mode, Resumption
@@ -123,7 +123,7 @@ class Admission:
         return session, ""
 
     async def _make_way(self, client: Client) -> None:
-        """End a session in control that is lost, or half dead and of the same identity.
+        """End a session in control that is lost, half dead and of the same identity, or taken.
 
         Raises PortHeldError when it lives.
         """
@@ -131,9 +131,13 @@ class Admission:
         if holder is None:
             return
         is_own = holder.client.identity == client.identity
-        if is_own and holder.is_attached:
+        if client.takes:
+            taken = f"control of port '{self._port.id}' was taken by {client.identity}"
+            holder.detach(PermissionDeniedError(taken))
+        elif is_own and holder.is_attached:
             await self._until_heard_or_dead(holder)
-        lives = holder.is_attached or not (is_own or self._port.watch.is_lost)
+        may_end = is_own or client.takes or self._port.watch.is_lost
+        lives = holder.is_attached or not may_end
         if holder is self._attendance.control and lives:
             self._attendance.refuse()
         if holder is self._attendance.control:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from usbshare.common.errors import SessionLostError, UsbshareError
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.events import SessionEvent
 
@@ -12,11 +13,11 @@ class Attachment:
     """One stream of a session; `ended` says why the service ends it."""
 
     def __init__(self, pump: StreamPump[SessionEvent | None]) -> None:
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[UsbshareError] = asyncio.get_running_loop().create_future()
         self.pump = pump
 
-    def end(self, why: str) -> None:
-        """Write nothing any more, and let the stream end."""
+    def end(self, why: str | UsbshareError) -> None:
+        """Write nothing any more, and let the stream end: a text is of a session that was lost."""
         self.pump.close()
         if not self.ended.done():
-            self.ended.set_result(why)
+            self.ended.set_result(SessionLostError(why) if isinstance(why, str) else why)

@@ -38,6 +38,7 @@ class Client:
     mode: Mode
     ordering: Ordering = Ordering.PROGRAM
     only_failures: bool = False
+    takes: bool = False  # control from whoever has it
 
 
 def _anybody_may() -> None:

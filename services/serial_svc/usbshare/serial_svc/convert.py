@@ -36,7 +36,11 @@ _PRIORITIES = {
     pb.PRIORITY_NORMAL: Priority.NORMAL,
     pb.PRIORITY_LOW: Priority.LOW,
 }
-_MODES = {pb.SESSION_MODE_CONTROL: Mode.CONTROL, pb.SESSION_MODE_OBSERVE: Mode.OBSERVE}
+_MODES = {
+    pb.SESSION_MODE_CONTROL: Mode.CONTROL,
+    pb.SESSION_MODE_TAKE: Mode.CONTROL,
+    pb.SESSION_MODE_OBSERVE: Mode.OBSERVE,
+}
 _ORDERINGS = {
     pb.ORDERING_UNSPECIFIED: Ordering.PROGRAM,
     pb.ORDERING_PROGRAM: Ordering.PROGRAM,
@@ -139,9 +143,9 @@ def resumption(message: pb.Open, require_begin: Callable[[], None]) -> Resumptio
     return Resumption(message.resume_token, message.resume_offset, require_begin)
 
 
-def client_name(message: pb.Open) -> str:
+def client_name(message: pb.Open | pb.RequestControlRequest) -> str:
     """Return what the client calls itself, on one printable line."""
-    return one_line(message.client_name, "open.client_name", LONGEST_NAME_BYTES)
+    return one_line(message.client_name, "client_name", LONGEST_NAME_BYTES)
 
 
 def one_line(text: str, field: str, most_bytes: int) -> str:
@@ -276,7 +280,7 @@ def _port_message(port: PortDescription) -> pb.Port:
         machine_state=port.machine_state,
     )
     if port.holder is not None:
-        message.holder.CopyFrom(_holder_message(port.holder))
+        message.holder.CopyFrom(holder_message(port.holder))
     message.usb_socket = port.usb_socket
     if port.usb is not None:
         usb = port.usb
@@ -290,7 +294,8 @@ def _port_message(port: PortDescription) -> pb.Port:
     return message
 
 
-def _holder_message(holder: Holder) -> pb.Holder:
+def holder_message(holder: Holder) -> pb.Holder:
+    """Return who has control."""
     return pb.Holder(
         session_id=holder.session_id,
         identity=holder.identity,
@@ -379,4 +384,7 @@ _EVENTS: dict[type, Callable[[Any], pb.SessionResponse]] = {
         heartbeat=pb.HeartbeatReply(id=e.heartbeat_id, realtime_number=e.realtime_number)
     ),
     ev.Closed: lambda _: pb.SessionResponse(closed=pb.Closed()),
+    ev.ControlRequested: lambda e: pb.SessionResponse(
+        control_requested=pb.ControlRequested(identity=e.identity, client_name=e.client_name)
+    ),
 }

@@ -146,6 +146,14 @@ class Closed:
     """The session ended cleanly."""
 
 
+@dataclass(frozen=True, slots=True)
+class ControlRequested:
+    """Another identity asks for control."""
+
+    identity: str
+    client_name: str
+
+
 SessionEvent = (
     Opened
     | Data
@@ -158,4 +166,5 @@ SessionEvent = (
     | Gap
     | HeartbeatReply
     | Closed
+    | ControlRequested
 )

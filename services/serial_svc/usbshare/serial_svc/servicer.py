@@ -23,15 +23,18 @@ from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
-from usbshare.serial_svc.client import Client, Mode, Resumption, new_session_id
+from usbshare.serial_svc.client import Client, Mode, Resumption
+from usbshare.serial_svc.convert_client import client_of, control_response, reset_response
 from usbshare.serial_svc.convert_stats import StatsBoard
 from usbshare.serial_svc.events import OperationResult, SessionEvent
+from usbshare.serial_svc.hand_over import HandOver
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.own_realtime import require_meant
 from usbshare.serial_svc.port import SerialPort
 from usbshare.serial_svc.registry import Registry
 from usbshare.serial_svc.session import Session
 from usbshare.serial_svc.stop.lost_job import resume_bytes
+from usbshare.serial_svc.stop.machine_reset import reset_machine
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
@@ -48,6 +51,7 @@ class SerialServicer(SerialServiceServicer):
         self._started_at = time.monotonic()
         self._turns = Turns()
         self._board = StatsBoard(time.monotonic)
+        self._hand_over = HandOver(time.monotonic)
 
     async def ListPorts(
         self, request: pb.ListPortsRequest, context: Context
@@ -86,7 +90,7 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError("the first message of a session must be `open`")
         port = self._registry.get(first.open.port_id)
         caller = self._gate.caller(context)
-        client = _client(first.open, caller)
+        client = client_of(first.open, caller)
         resumption = convert.resumption(first.open, lambda: self._require_begin(caller, port))
         session = None
         try:
@@ -123,6 +127,23 @@ class SerialServicer(SerialServiceServicer):
         port = self._registry.get(request.port_id)
         caller, seen_epoch = self._gate.caller(context), convert.seen_epoch(request)
         return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, seen_epoch, caller.address))
+
+    async def Reset(self, request: pb.ResetRequest, context: Context) -> pb.ResetResponse:
+        """Reset the machine."""
+        why = convert.cleaned(request.reason, LONGEST_REASON_BYTES)
+        port, caller = self._registry.get(request.port_id), self._gate.caller(context)
+        record = await reset_machine(
+            port, caller.name, caller.address, why, pulse_dtr=request.pulse_dtr
+        )
+        return reset_response(record)
+
+    async def RequestControl(
+        self, request: pb.RequestControlRequest, context: Context
+    ) -> pb.RequestControlResponse:
+        """Ask whoever has control to hand it over."""
+        port, name = self._registry.get(request.port_id), convert.client_name(request)
+        asked = self._hand_over.request(port, self._gate.caller(context).name, name)
+        return control_response(*asked)
 
     async def SendRealtime(
         self, request: pb.SendRealtimeRequest, context: Context
@@ -165,6 +186,8 @@ class SerialServicer(SerialServiceServicer):
         resource = Resource(ResourceKind.PORT, port.id)
         if client.mode is not Mode.CONTROL:
             return self._gate.permit(caller, Right.VIEW, resource)
+        if client.takes:
+            self._gate.check(caller, Right.ADMIN, resource, arms=True)
         if port.attendance.is_to_resume(client, resumption):
             return self._gate.permit_to_stay(caller, Right.CONTROL, resource)
         return self._gate.permit(caller, Right.CONTROL, resource, arms=True)
@@ -200,18 +223,6 @@ class SerialServicer(SerialServiceServicer):
         )
 
 
-def _client(message: pb.Open, identity: Identity) -> Client:
-    return Client(
-        session_id=new_session_id(),
-        identity=identity.name,
-        name=convert.client_name(message),
-        peer=identity.address,
-        mode=convert.mode(message),
-        ordering=convert.ordering(message),
-        only_failures=message.results == pb.RESULT_POLICY_FAILURES,
-    )
-
-
 async def _serve(
     session: Session,
     port: SerialPort,
@@ -235,7 +246,7 @@ async def _serve(
         ends = (reader, pump.ended, attachment.ended)
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if attachment.ended.done():
-            raise SessionLostError(attachment.ended.result())
+            raise attachment.ended.result()
         if pump.ended.done():
             raise pump.ended.result()
         if reader.result():  # said goodbye: the last events go out; a lost client gets none

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from usbshare.common.credit import Credit, window_bytes
-from usbshare.common.errors import LimitError, PermissionDeniedError
+from usbshare.common.errors import LimitError, PermissionDeniedError, UsbshareError
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import LARGEST_COMMAND_BYTES, Client, Command, Mode, malformed
@@ -176,7 +176,7 @@ class Session:
         self.outbox.attach(pump)
         return attachment
 
-    def detach(self, why: str) -> None:
+    def detach(self, why: str | UsbshareError) -> None:
         """End the stream, if there is one; the session waits for its client to come back."""
         attachment, self._attachment = self._attachment, None
         self.outbox.detach()

@@ -14,6 +14,7 @@ from usbshare.common.profiles import Profile, StopAction
 from usbshare.serial_svc.client import Client, Mode
 
 if TYPE_CHECKING:
+    from usbshare.serial_svc.stop.machine_reset import ResetRecord
     from usbshare.serial_svc.stop_path import StopRecord
 
 # What one identity does again sooner than this is counted only.
@@ -132,6 +133,20 @@ class Witness:
     def rearmed(self, who: str, address: str, epoch: int) -> None:
         """Note that a latch was released."""
         self._note("re-armed", who, address, epoch=epoch)
+
+    def reset(self, who: str, address: str, reason: str, record: ResetRecord) -> None:
+        """Note that somebody reset the machine."""
+        self._note(
+            "reset",
+            who,
+            address,
+            reason=reason,
+            sent=record.sent.hex(),
+            pulsed_dtr=not record.sent,
+            fenced_commands=record.fenced_commands,
+            latched=record.latched,
+            epoch=record.epoch,
+        )
 
     def device_opened(self, source: str) -> None:
         """Note that there is a device."""

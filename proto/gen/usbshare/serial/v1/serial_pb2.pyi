@@ -63,6 +63,10 @@ class _SessionModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Refused as INVALID_ARGUMENT."""
     SESSION_MODE_CONTROL: _SessionMode.ValueType  # 1
     """Reads and writes; one session a port."""
+    SESSION_MODE_TAKE: _SessionMode.ValueType  # 3
+    """As CONTROL, taken from whoever has it: that session ends, and the machine is treated as after a
+    lost link. Needs the right to control, too.
+    """
     SESSION_MODE_OBSERVE: _SessionMode.ValueType  # 2
     """Reads only; any number a port."""
 
@@ -73,6 +77,10 @@ SESSION_MODE_UNSPECIFIED: SessionMode.ValueType  # 0
 """Refused as INVALID_ARGUMENT."""
 SESSION_MODE_CONTROL: SessionMode.ValueType  # 1
 """Reads and writes; one session a port."""
+SESSION_MODE_TAKE: SessionMode.ValueType  # 3
+"""As CONTROL, taken from whoever has it: that session ends, and the machine is treated as after a
+lost link. Needs the right to control, too.
+"""
 SESSION_MODE_OBSERVE: SessionMode.ValueType  # 2
 """Reads only; any number a port."""
 Global___SessionMode: typing_extensions.TypeAlias = SessionMode
@@ -1689,6 +1697,7 @@ class SessionResponse(google.protobuf.message.Message):
     GAP_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
     CLOSED_FIELD_NUMBER: builtins.int
+    CONTROL_REQUESTED_FIELD_NUMBER: builtins.int
     CREDIT_FIELD_NUMBER: builtins.int
     @property
     def opened(self) -> Global___Opened:
@@ -1735,6 +1744,10 @@ class SessionResponse(google.protobuf.message.Message):
         """The session ended cleanly; always last."""
 
     @property
+    def control_requested(self) -> Global___ControlRequested:
+        """Somebody asks for control; only sessions that have it are told."""
+
+    @property
     def credit(self) -> Global___Credit:
         """What the session may send, on any response, alone where nothing else is due."""
 
@@ -1752,11 +1765,12 @@ class SessionResponse(google.protobuf.message.Message):
         gap: Global___Gap | None = ...,
         heartbeat: Global___HeartbeatReply | None = ...,
         closed: Global___Closed | None = ...,
+        control_requested: Global___ControlRequested | None = ...,
         credit: Global___Credit | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["closed", b"closed", "command_result", b"command_result", "credit", b"credit", "data", b"data", "event", b"event", "gap", b"gap", "heartbeat", b"heartbeat", "lines_changed", b"lines_changed", "opened", b"opened", "operation_result", b"operation_result", "port_changed", b"port_changed", "queue_state", b"queue_state", "settings_changed", b"settings_changed"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["closed", b"closed", "command_result", b"command_result", "credit", b"credit", "data", b"data", "event", b"event", "gap", b"gap", "heartbeat", b"heartbeat", "lines_changed", b"lines_changed", "opened", b"opened", "operation_result", b"operation_result", "port_changed", b"port_changed", "queue_state", b"queue_state", "settings_changed", b"settings_changed"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["opened", "data", "command_result", "operation_result", "settings_changed", "lines_changed", "port_changed", "queue_state", "gap", "heartbeat", "closed"] | None: ...
+    def HasField(self, field_name: typing.Literal["closed", b"closed", "command_result", b"command_result", "control_requested", b"control_requested", "credit", b"credit", "data", b"data", "event", b"event", "gap", b"gap", "heartbeat", b"heartbeat", "lines_changed", b"lines_changed", "opened", b"opened", "operation_result", b"operation_result", "port_changed", b"port_changed", "queue_state", b"queue_state", "settings_changed", b"settings_changed"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["closed", b"closed", "command_result", b"command_result", "control_requested", b"control_requested", "credit", b"credit", "data", b"data", "event", b"event", "gap", b"gap", "heartbeat", b"heartbeat", "lines_changed", b"lines_changed", "opened", b"opened", "operation_result", b"operation_result", "port_changed", b"port_changed", "queue_state", b"queue_state", "settings_changed", b"settings_changed"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["opened", "data", "command_result", "operation_result", "settings_changed", "lines_changed", "port_changed", "queue_state", "gap", "heartbeat", "closed", "control_requested"] | None: ...
 
 Global___SessionResponse: typing_extensions.TypeAlias = SessionResponse
 
@@ -2227,6 +2241,131 @@ class RearmResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["epoch", b"epoch"]) -> None: ...
 
 Global___RearmResponse: typing_extensions.TypeAlias = RearmResponse
+
+@typing.final
+class ResetRequest(google.protobuf.message.Message):
+    """Asks for a reset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PORT_ID_FIELD_NUMBER: builtins.int
+    PULSE_DTR_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    port_id: builtins.str
+    """The port's id; may be empty where the host has exactly one port."""
+    pulse_dtr: builtins.bool
+    """Pulse DTR also where the firmware has a reset of its own."""
+    reason: builtins.str
+    """Why, for the host's log; at most 200 bytes."""
+    def __init__(
+        self,
+        *,
+        port_id: builtins.str = ...,
+        pulse_dtr: builtins.bool = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["port_id", b"port_id", "pulse_dtr", b"pulse_dtr", "reason", b"reason"]) -> None: ...
+
+Global___ResetRequest: typing_extensions.TypeAlias = ResetRequest
+
+@typing.final
+class ResetResponse(google.protobuf.message.Message):
+    """The machine was reset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: builtins.int
+    LATCHED_FIELD_NUMBER: builtins.int
+    SENT_FIELD_NUMBER: builtins.int
+    FENCED_COMMANDS_FIELD_NUMBER: builtins.int
+    epoch: builtins.int
+    """The epoch in force."""
+    latched: builtins.bool
+    """Whether the port is latched, as it was before."""
+    sent: builtins.bytes
+    """The bytes that were written, empty where DTR was pulsed."""
+    fenced_commands: builtins.int
+    """How many commands that waited are void."""
+    def __init__(
+        self,
+        *,
+        epoch: builtins.int = ...,
+        latched: builtins.bool = ...,
+        sent: builtins.bytes = ...,
+        fenced_commands: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "fenced_commands", b"fenced_commands", "latched", b"latched", "sent", b"sent"]) -> None: ...
+
+Global___ResetResponse: typing_extensions.TypeAlias = ResetResponse
+
+@typing.final
+class RequestControlRequest(google.protobuf.message.Message):
+    """Asks for control."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PORT_ID_FIELD_NUMBER: builtins.int
+    CLIENT_NAME_FIELD_NUMBER: builtins.int
+    port_id: builtins.str
+    """The port's id; may be empty where the host has exactly one port."""
+    client_name: builtins.str
+    """What the client calls itself, at most 64 bytes."""
+    def __init__(
+        self,
+        *,
+        port_id: builtins.str = ...,
+        client_name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "port_id", b"port_id"]) -> None: ...
+
+Global___RequestControlRequest: typing_extensions.TypeAlias = RequestControlRequest
+
+@typing.final
+class RequestControlResponse(google.protobuf.message.Message):
+    """The request was passed on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOLDER_FIELD_NUMBER: builtins.int
+    TOLD_FIELD_NUMBER: builtins.int
+    told: builtins.bool
+    """Whether it was told now; an identity's requests are passed on once in ten seconds."""
+    @property
+    def holder(self) -> Global___Holder:
+        """Who has control; absent if nobody has."""
+
+    def __init__(
+        self,
+        *,
+        holder: Global___Holder | None = ...,
+        told: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["holder", b"holder"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["holder", b"holder", "told", b"told"]) -> None: ...
+
+Global___RequestControlResponse: typing_extensions.TypeAlias = RequestControlResponse
+
+@typing.final
+class ControlRequested(google.protobuf.message.Message):
+    """Somebody asks for control of the port."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: builtins.int
+    CLIENT_NAME_FIELD_NUMBER: builtins.int
+    identity: builtins.str
+    """Who asks."""
+    client_name: builtins.str
+    """What that client calls itself."""
+    def __init__(
+        self,
+        *,
+        identity: builtins.str = ...,
+        client_name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "identity", b"identity"]) -> None: ...
+
+Global___ControlRequested: typing_extensions.TypeAlias = ControlRequested
 
 @typing.final
 class SendRealtimeRequest(google.protobuf.message.Message):

@@ -65,6 +65,16 @@ class SerialServiceStub(object):
                 request_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RearmRequest.SerializeToString,
                 response_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RearmResponse.FromString,
                 _registered_method=True)
+        self.Reset = channel.unary_unary(
+                '/usbshare.serial.v1.SerialService/Reset',
+                request_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.ResetRequest.SerializeToString,
+                response_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.ResetResponse.FromString,
+                _registered_method=True)
+        self.RequestControl = channel.unary_unary(
+                '/usbshare.serial.v1.SerialService/RequestControl',
+                request_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RequestControlRequest.SerializeToString,
+                response_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RequestControlResponse.FromString,
+                _registered_method=True)
         self.SendRealtime = channel.unary_unary(
                 '/usbshare.serial.v1.SerialService/SendRealtime',
                 request_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.SendRealtimeRequest.SerializeToString,
@@ -125,6 +135,21 @@ class SerialServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reset(self, request, context):
+        """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
+        pulsed where it has none. A latch stays. UNIMPLEMENTED where the device has no DTR line.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestControl(self, request, context):
+        """Asks whoever has control of the port to hand it over: that session is told, nothing else happens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SendRealtime(self, request, context):
         """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
         Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
@@ -173,6 +198,16 @@ def add_SerialServiceServicer_to_server(servicer, server):
                     servicer.Rearm,
                     request_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RearmRequest.FromString,
                     response_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RearmResponse.SerializeToString,
+            ),
+            'Reset': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reset,
+                    request_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.ResetRequest.FromString,
+                    response_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.ResetResponse.SerializeToString,
+            ),
+            'RequestControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestControl,
+                    request_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RequestControlRequest.FromString,
+                    response_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.RequestControlResponse.SerializeToString,
             ),
             'SendRealtime': grpc.unary_unary_rpc_method_handler(
                     servicer.SendRealtime,
@@ -348,6 +383,60 @@ class SerialService(object):
             '/usbshare.serial.v1.SerialService/Rearm',
             usbshare_dot_serial_dot_v1_dot_serial__pb2.RearmRequest.SerializeToString,
             usbshare_dot_serial_dot_v1_dot_serial__pb2.RearmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.serial.v1.SerialService/Reset',
+            usbshare_dot_serial_dot_v1_dot_serial__pb2.ResetRequest.SerializeToString,
+            usbshare_dot_serial_dot_v1_dot_serial__pb2.ResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.serial.v1.SerialService/RequestControl',
+            usbshare_dot_serial_dot_v1_dot_serial__pb2.RequestControlRequest.SerializeToString,
+            usbshare_dot_serial_dot_v1_dot_serial__pb2.RequestControlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,6 +121,38 @@ _SerialServiceRearmType = typing_extensions.TypeVar(
     ],
 )
 
+_SerialServiceResetType = typing_extensions.TypeVar(
+    '_SerialServiceResetType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.ResetRequest,
+        usbshare.serial.v1.serial_pb2.ResetResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.ResetRequest,
+        usbshare.serial.v1.serial_pb2.ResetResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.ResetRequest,
+        usbshare.serial.v1.serial_pb2.ResetResponse,
+    ],
+)
+
+_SerialServiceRequestControlType = typing_extensions.TypeVar(
+    '_SerialServiceRequestControlType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.RequestControlRequest,
+        usbshare.serial.v1.serial_pb2.RequestControlResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.RequestControlRequest,
+        usbshare.serial.v1.serial_pb2.RequestControlResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.RequestControlRequest,
+        usbshare.serial.v1.serial_pb2.RequestControlResponse,
+    ],
+)
+
 _SerialServiceSendRealtimeType = typing_extensions.TypeVar(
     '_SerialServiceSendRealtimeType',
     grpc.UnaryUnaryMultiCallable[
@@ -153,7 +185,7 @@ _SerialServiceWatchStatsType = typing_extensions.TypeVar(
     ],
 )
 
-class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServiceWatchPortsType, _SerialServiceGetPortType, _SerialServiceSessionType, _SerialServiceStopType, _SerialServiceRearmType, _SerialServiceSendRealtimeType, _SerialServiceWatchStatsType]):
+class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServiceWatchPortsType, _SerialServiceGetPortType, _SerialServiceSessionType, _SerialServiceStopType, _SerialServiceRearmType, _SerialServiceResetType, _SerialServiceRequestControlType, _SerialServiceSendRealtimeType, _SerialServiceWatchStatsType]):
     """Offers the serial ports of one host to identities that hold a certificate of its site."""
 
     @typing.overload
@@ -181,6 +213,14 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
         grpc.UnaryUnaryMultiCallable[
             usbshare.serial.v1.serial_pb2.RearmRequest,
             usbshare.serial.v1.serial_pb2.RearmResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.serial.v1.serial_pb2.ResetRequest,
+            usbshare.serial.v1.serial_pb2.ResetResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.serial.v1.serial_pb2.RequestControlRequest,
+            usbshare.serial.v1.serial_pb2.RequestControlResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             usbshare.serial.v1.serial_pb2.SendRealtimeRequest,
@@ -219,6 +259,14 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
             usbshare.serial.v1.serial_pb2.RearmResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.serial.v1.serial_pb2.ResetRequest,
+            usbshare.serial.v1.serial_pb2.ResetResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.serial.v1.serial_pb2.RequestControlRequest,
+            usbshare.serial.v1.serial_pb2.RequestControlResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             usbshare.serial.v1.serial_pb2.SendRealtimeRequest,
             usbshare.serial.v1.serial_pb2.SendRealtimeResponse,
         ],
@@ -249,6 +297,14 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
     """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
     FAILED_PRECONDITION if another latched the port after the epoch that the request names.
     """
+
+    Reset: _SerialServiceResetType
+    """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
+    pulsed where it has none. A latch stays. UNIMPLEMENTED where the device has no DTR line.
+    """
+
+    RequestControl: _SerialServiceRequestControlType
+    """Asks whoever has control of the port to hand it over: that session is told, nothing else happens."""
 
     SendRealtime: _SerialServiceSendRealtimeType
     """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
@@ -283,6 +339,14 @@ SerialServiceAsyncStub: typing_extensions.TypeAlias = SerialServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.serial.v1.serial_pb2.RearmRequest,
         usbshare.serial.v1.serial_pb2.RearmResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.ResetRequest,
+        usbshare.serial.v1.serial_pb2.ResetResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.serial.v1.serial_pb2.RequestControlRequest,
+        usbshare.serial.v1.serial_pb2.RequestControlResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.serial.v1.serial_pb2.SendRealtimeRequest,
@@ -348,6 +412,24 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
         FAILED_PRECONDITION if another latched the port after the epoch that the request names.
         """
+
+    @abc.abstractmethod
+    def Reset(
+        self,
+        request: usbshare.serial.v1.serial_pb2.ResetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.serial.v1.serial_pb2.ResetResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.ResetResponse]]:
+        """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
+        pulsed where it has none. A latch stays. UNIMPLEMENTED where the device has no DTR line.
+        """
+
+    @abc.abstractmethod
+    def RequestControl(
+        self,
+        request: usbshare.serial.v1.serial_pb2.RequestControlRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.serial.v1.serial_pb2.RequestControlResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.RequestControlResponse]]:
+        """Asks whoever has control of the port to hand it over: that session is told, nothing else happens."""
 
     @abc.abstractmethod
     def SendRealtime(

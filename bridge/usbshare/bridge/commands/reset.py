@@ -1,0 +1,115 @@
+"""`usbshare-bridge reset`: the machine starts anew, as after its reset button."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from usbshare.bridge import port_condition
+from usbshare.bridge.client import SerialClient
+from usbshare.bridge.confirming import code_option, run_confirmed
+from usbshare.bridge.json_option import json_option, print_object
+from usbshare.bridge.messages import RemotePort, ResetReport
+from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.common.channel import Target
+from usbshare.common.errors import UsbshareError
+from usbshare.common.loop import run
+from usbshare.common.tls import ClientBundle
+
+
+@click.command()
+@connection_options
+@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@click.option("--dtr", is_flag=True, help="Pulse DTR also where the firmware has its own reset.")
+@click.option("--yes", is_flag=True, help="Ask nothing, also while a job may run.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
+@code_option
+@json_option("Print JSON.")
+@click.pass_context
+def reset(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    port: str,
+    dtr: bool,
+    yes: bool,
+    reason: str,
+    code: str,
+    as_json: bool,
+) -> None:
+    """Reset the machine: by its firmware's own byte, else by a pulse of DTR.
+
+    After an emergency stop (M112) a Marlin takes nothing until this. What is queued is void; a
+    latched port stays latched.
+    """
+    where, trust = connection(context, target, bundle, insecure)
+    port = port_or_default(context, port, where)
+    found = run(_look(where, trust, port))
+    if not yes and (job := what_runs(found)):
+        _require_yes(f"{job}: a reset ends that")
+    report = run_confirmed(
+        run, lambda: _reset(where, trust, found.id, reason, pulse_dtr=dtr), where, trust, code
+    )
+    if as_json:
+        print_object(
+            {
+                "port": found.id,
+                "epoch": report.epoch,
+                "latched": report.latched,
+                "sent": report.sent.hex(),
+                "pulsed_dtr": not report.sent,
+                "fenced_commands": report.fenced_commands,
+            }
+        )
+    else:
+        click.echo(in_words(found.id, report, where))
+
+
+def what_runs(port: RemotePort) -> str:
+    """Return what a reset would end; empty where nobody uses the machine."""
+    if port.holder:
+        return f"port '{port.id}' is held by {port.holder}"
+    if port.hold is not None:
+        return f"port '{port.id}': {port_condition.sentences(port)}"
+    return ""
+
+
+def in_words(port_id: str, report: ResetReport, target: Target) -> str:
+    """Return in one line what a reset did."""
+    how = f"sent 0x{report.sent.hex().upper()}" if report.sent else "DTR was pulsed"
+    plural = "" if report.fenced_commands == 1 else "s"
+    line = f"port '{port_id}' was reset: {how}, fenced {report.fenced_commands} command{plural}"
+    if not report.latched:
+        return line
+    where = f"--target {shlex.quote(target.name or str(target))} --port {port_id}"
+    return f"{line}; it is latched until `usbshare-bridge stop --rearm {where}`"
+
+
+def _require_yes(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsbshareError(f"{what}: say so with --yes")
+    click.echo(f"bridge: {what}", err=True)
+    if not click.confirm("Reset the machine?", default=False, err=True):
+        raise UsbshareError("nothing was reset")
+
+
+async def _look(where: Target, trust: ClientBundle | None, port_id: str) -> RemotePort:
+    client = SerialClient(where, trust)
+    try:
+        return await client.get_port(port_id)
+    finally:
+        await client.close()
+
+
+async def _reset(
+    where: Target, trust: ClientBundle | None, port_id: str, reason: str, *, pulse_dtr: bool
+) -> ResetReport:
+    client = SerialClient(where, trust)
+    try:
+        return await client.reset(port_id, pulse_dtr=pulse_dtr, reason=reason)
+    finally:
+        await client.close()

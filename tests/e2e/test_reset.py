@@ -1,0 +1,160 @@
+"""Resetting a machine, and handing over control of it: real processes and certificates."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+
+from fakes.processes import SCRIPTS, environment, run, running, serial_service
+from fakes.waiting import until
+
+SETTINGS = """
+[ports.demo]
+source = "sim://marlin?reset_on_dtr=1"
+profile = "marlin"
+
+[ports.grbl]
+source = "sim://grbl"
+profile = "grbl"
+"""
+ADMIN_ONLY = '[[grants]]\nwho = ["operator"]\nrights = ["control"]\n'
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[str]:
+    config = tmp_path / "settings.toml"
+    config.write_text(SETTINGS, encoding="ascii")
+    with serial_service(tmp_path, "--config", str(config)) as (_, target):
+        yield target
+
+
+def bridge(home: Path, *arguments: str) -> tuple[int, str]:
+    return run(["usbshare-bridge", *arguments], home)
+
+
+def audited(home: Path, event: str) -> list[dict[str, object]]:
+    code, output = run(["serial-svc", "audit", "show", "--json"], home)
+    assert code == 0, output
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("event") == event]
+
+
+async def test_a_marlin_that_was_killed_lives_again(tmp_path: Path, target: str) -> None:
+    where = ["--target", target, "--port", "demo"]
+    assert "ok" in bridge(tmp_path, "send", *where, "M105")[1]
+    code, output = bridge(tmp_path, "stop", *where)
+    assert code == 0, output
+    assert bridge(tmp_path, "stop", "--rearm", *where)[0] == 0
+    assert "ok" not in bridge(tmp_path, "send", *where, "--quiet", "0.5", "M105")[1]
+    code, output = bridge(tmp_path, "reset", *where, "--reason", "after M112")
+    assert code == 0, output
+    assert "port 'demo' was reset: DTR was pulsed" in output
+    assert "ok" in bridge(tmp_path, "send", *where, "M105")[1]
+    await until(lambda: audited(tmp_path, "reset"))
+    (noted,) = audited(tmp_path, "reset")
+    assert noted["pulsed_dtr"] is True
+    assert noted["reason"] == "after M112"
+    assert str(noted["who"]).endswith("/operator")
+
+
+def test_a_reset_leaves_a_latch_and_says_how_it_is_released(tmp_path: Path, target: str) -> None:
+    where = ["--target", target, "--port", "grbl"]
+    assert bridge(tmp_path, "stop", *where)[0] == 0
+    code, output = bridge(tmp_path, "reset", *where)
+    assert code == 0, output
+    assert "port 'grbl' was reset: sent 0x18" in output
+    assert "it is latched until `usbshare-bridge stop --rearm" in output
+    code, output = bridge(tmp_path, "send", *where, "$I")
+    assert code == 1
+    assert "latched" in output
+
+
+def test_while_somebody_works_a_reset_wants_a_yes(tmp_path: Path, target: str) -> None:
+    where = ["--target", target, "--port", "grbl"]
+    with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
+        holder.wait_for("ready: open")
+        code, output = bridge(tmp_path, "reset", *where)
+        assert code == 1
+        assert "is held by" in output
+        assert "say so with --yes" in output
+        assert asked(tmp_path, ["reset", *where], b"n\n") == 1
+        assert "hung up" not in holder.output
+        assert asked(tmp_path, ["reset", *where], b"y\n") == 0
+        holder.wait_for("was hung up")
+        vcom = str(tmp_path / "run" / "usbshare" / "COM10")
+        with serial.Serial(vcom, 115200, timeout=DEADLINE_S) as port:
+            port.write(b"$I\n")
+            assert port.readline().endswith(b"\n")
+        code, output = bridge(tmp_path, "reset", *where, "--yes")
+        assert code == 0, output
+
+
+def asked(home: Path, arguments: list[str], answer: bytes) -> int:
+    """Run a command at a terminal and answer its question; returns the exit code."""
+    master, slave = pty.openpty()
+    command = [str(SCRIPTS / "usbshare-bridge"), *arguments]
+    process = subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=subprocess.DEVNULL,
+        stderr=slave,
+        env={**os.environ, **environment(home)},
+    )
+    os.close(slave)
+    said = b""
+    while b"Reset the machine?" not in said:
+        said += os.read(master, 4096)
+    os.write(master, answer)
+    code = process.wait(DEADLINE_S)
+    os.close(master)
+    return code
+
+
+def test_a_port_is_handed_over_to_who_asks(tmp_path: Path, target: str) -> None:
+    where = ["--target", target, "--port", "grbl"]
+    with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
+        holder.wait_for("ready: open")
+        code, output = bridge(tmp_path, *where, "--vcom", "COM11")
+        assert code == 1
+        assert "--wait asks for it and waits, --take takes it" in output
+        waits = ["usbshare-bridge", *where, "--vcom", "COM11", "--wait"]
+        with running(waits, tmp_path) as waiting:
+            waiting.wait_for("the holder was asked to hand it over")
+            holder.wait_for(r"/operator \(bridge .*\) asks for control: to hand it over, end this")
+            assert holder.stop() == 0
+            waiting.wait_for("ready: open")
+
+
+def test_an_administrator_takes_control(tmp_path: Path, target: str) -> None:
+    where = ["--target", target, "--port", "grbl"]
+    with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
+        holder.wait_for("ready: open")
+        takes = ["usbshare-bridge", *where, "--vcom", "COM11", "--take"]
+        with running(takes, tmp_path) as taking:
+            taking.wait_for("ready: open")
+            assert holder.wait() == 3
+            assert "control of port 'grbl' was taken by usbshare://" in holder.output
+            assert "link lost" not in holder.output
+
+
+def test_who_may_only_control_takes_nothing(tmp_path: Path) -> None:
+    with serial_service(tmp_path) as (service, target):
+        policy = tmp_path / "config" / "usbshare" / "policy.toml"
+        policy.write_text(ADMIN_ONLY, encoding="ascii")
+        service.wait_for("the policy of .* is in force")
+        where = ["--target", target, "--port", "demo"]
+        with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
+            holder.wait_for("ready: open")
+            code, output = bridge(tmp_path, *where, "--vcom", "COM11", "--take")
+            assert code == 3
+            assert "admin" in output
+            assert bridge(tmp_path, "list", "--target", target)[0] == 0
+            assert holder.stop() == 0
