@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.job_rig import DEADLINE_S, Job, Rig, rig, until
+from fakes.job_rig import DEADLINE_S, FrontEnd, Job, Rig, rig, until
 from fakes.machine import simulated_machine
 from fakes.namespaces import Wire, joined_namespaces
 from fakes.processes import SCRIPTS, running
@@ -118,11 +118,13 @@ def moments_of(lines: list[str], times: int, seed: int) -> list[int]:
     return sorted(random.Random(seed).sample(range(50, len(lines) - 200), times))
 
 
-def lose_link_by_proxy(home: Path, times: int, seed: int) -> None:
-    lines = engraving_lines()
-    expected = undisturbed(home, lines)
-    with rig(home / "rough", link_timeout_s=LINK_TIMEOUT_S) as rough:
-        lose_link_often(rough, lines, expected, CUTS, moments_of(lines, times, seed))
+def lose_link_by_proxy(
+    home: Path, times: int, seed: int, front_end: FrontEnd = "vcom", lines: int | None = None
+) -> None:
+    program = engraving_lines()[:lines]
+    expected = undisturbed(home, program)
+    with rig(home / "rough", front_end=front_end, link_timeout_s=LINK_TIMEOUT_S) as rough:
+        lose_link_often(rough, program, expected, CUTS, moments_of(program, times, seed))
 
 
 def lose_link_by_wire(home: Path, times: int, seed: int) -> None:
@@ -174,6 +176,13 @@ def wired_rig(home: Path, wire: Wire) -> Iterator[Rig]:
 
 def test_a_cut_link_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
     lose_link_by_proxy(tmp_path, 6, seed=1)
+
+
+@pytest.mark.parametrize("front_end", ["tcp", "rfc2217"])
+def test_a_cut_link_costs_a_program_over_the_network_nothing_either(
+    tmp_path: Path, front_end: FrontEnd
+) -> None:
+    lose_link_by_proxy(tmp_path, 5, seed=6, front_end=front_end, lines=1200)
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
 import serial
 
-from fakes.job_rig import open_port, until
+from fakes.job_rig import FrontEnd, open_port, rig, until
 from fakes.machine import Machine, simulated_machine
 from fakes.processes import Process, run, running, serial_service
 
@@ -91,6 +92,25 @@ def test_what_resumes_and_what_holds_arrive_as_they_were_written(tmp_path: Path)
         assert realtime == wrote
         until(lambda: b"(line %d)" % (TIMES - 1) in machine.received(), "the last line")
         os.close(port)
+
+
+@pytest.mark.parametrize("front_end", ["tcp", "rfc2217"])
+def test_what_resumes_and_what_holds_keeps_its_order_over_the_network_too(
+    tmp_path: Path, front_end: FrontEnd
+) -> None:
+    with rig(tmp_path, front_end=front_end) as used:
+        program = used.program()
+        for number in range(20):
+            program.write(b"(line %d)\n" % number)
+            for data in (b"~", b"!") if number % 2 else (b"~!",):
+                program.write(data)
+            program.write(b"~(after %d)\n" % number)
+        until(partial(contains, used.machine, b"(after 19)\n"), "a resume lets the lines go on")
+        received = used.machine.received()
+        assert bytes(byte for byte in received if byte in b"~!") == b"~!~" * 20
+        lines = b"".join(b"(line %d)\n(after %d)\n" % (number, number) for number in range(20))
+        assert received.translate(None, GRBL_REALTIME) == lines
+        program.close()
 
 
 def test_a_program_over_tcp_keeps_its_connection_too(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import termios
 import threading
 import time
@@ -11,6 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Protocol
+
+import serial
 
 from fakes.machine import Machine, simulated_machine
 from fakes.network import Network, running_network
@@ -28,16 +32,87 @@ def open_port(path: Path) -> int:
     return descriptor
 
 
-class Job(threading.Thread):
-    """A character-counting sender on the virtual port, as LightBurn is."""
+FrontEnd = Literal["vcom", "tcp", "rfc2217"]
 
-    def __init__(self, path: Path, lines: list[str]) -> None:
-        super().__init__(daemon=True)
+
+class Program(Protocol):
+    """A program's end of its port, whatever that is; both raise OSError once it is hung up."""
+
+    def write(self, data: bytes) -> object: ...
+
+    def read(self) -> bytes:
+        """Wait for bytes; none at a hang-up."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PtyProgram:
+    """A program at a virtual serial port."""
+
+    def __init__(self, path: Path) -> None:
         self.descriptor = open_port(path)
+
+    def write(self, data: bytes) -> None:
+        os.write(self.descriptor, data)
+
+    def read(self) -> bytes:
+        select.select([self.descriptor], [], [])
+        return os.read(self.descriptor, 4096)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+class TcpProgram:
+    """A program that speaks to its machine over TCP."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.socket = socket.create_connection((host, port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def write(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def read(self) -> bytes:
+        return self.socket.recv(4096)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Rfc2217Program:
+    """A program that uses pyserial's client of RFC 2217."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.line = serial.serial_for_url(f"rfc2217://{host}:{port}", timeout=None)
+
+    def write(self, data: bytes) -> None:
+        self.line.write(data)
+
+    def read(self) -> bytes:
+        return bytes(self.line.read(1))
+
+    def close(self) -> None:
+        self.line.close()
+
+
+class Job(threading.Thread):
+    """A character-counting sender, as LightBurn is; on a virtual port where it is given a path."""
+
+    def __init__(self, where: Path | Program, lines: list[str]) -> None:
+        super().__init__(daemon=True)
+        self.program = PtyProgram(where) if isinstance(where, Path) else where
         self.answered = 0
         self.failure = ""
         self._lines = [line.encode() + b"\n" for line in lines]
         self._rest = b""
+
+    @property
+    def descriptor(self) -> int:
+        """Its end of the virtual port."""
+        assert isinstance(self.program, PtyProgram)
+        return self.program.descriptor
 
     def run(self) -> None:
         unanswered: deque[int] = deque()
@@ -45,7 +120,7 @@ class Job(threading.Thread):
             for line in self._lines:
                 while sum(unanswered) + len(line) > 127:
                     self._take(unanswered)
-                os.write(self.descriptor, line)
+                self.program.write(line)
                 unanswered.append(len(line))
             while unanswered:
                 self._take(unanswered)
@@ -53,11 +128,10 @@ class Job(threading.Thread):
             self.failure = str(error)
 
     def resume(self) -> None:
-        os.write(self.descriptor, b"~")
+        self.program.write(b"~")
 
     def _take(self, unanswered: deque[int]) -> None:
-        select.select([self.descriptor], [], [])
-        data = os.read(self.descriptor, 4096)
+        data = self.program.read()
         if not data:
             raise OSError("hung up")
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -73,12 +147,19 @@ class Rig:
     """What a test acts on."""
 
     def __init__(
-        self, home: Path, machine: Machine, proxy: Network | None, bridge: Process, target: str
+        self,
+        home: Path,
+        machine: Machine,
+        proxy: Network | None,
+        bridge: Process,
+        target: str,
+        front_end: FrontEnd = "vcom",
     ) -> None:
         self.home, self.machine, self.bridge = home, machine, bridge
         self._proxy = proxy
         self.service_target = target
         self.vcom = home / "COM10"
+        self._front_end = front_end
 
     @property
     def proxy(self) -> Network:
@@ -86,15 +167,26 @@ class Rig:
         assert self._proxy is not None
         return self._proxy
 
+    def program(self) -> Program:
+        """Open the port as a program does."""
+        if self._front_end == "vcom":
+            return PtyProgram(self.vcom)
+        found = self.bridge.wait_for(rf"{self._front_end}://(127\.0\.0\.1):([1-9]\d*)")
+        kind = TcpProgram if self._front_end == "tcp" else Rfc2217Program
+        return kind(found[1], int(found[2]))
+
     def job(self, lines: list[str]) -> Job:
-        job = Job(self.vcom, lines)
+        job = Job(self.program(), lines)
         job.start()
         return job
 
 
 @contextmanager
-def rig(home: Path, profile: str = "grbl", **options: object) -> Iterator[Rig]:
+def rig(
+    home: Path, profile: str = "grbl", front_end: FrontEnd = "vcom", **options: object
+) -> Iterator[Rig]:
     with simulated_machine(home) as machine:
+        where = str(home / "COM10") if front_end == "vcom" else "127.0.0.1:0"
         config = home / "serial.toml"
         table = "".join(f"{key} = {value}\n" for key, value in options.items())
         config.write_text(
@@ -104,12 +196,11 @@ def rig(home: Path, profile: str = "grbl", **options: object) -> Iterator[Rig]:
             serial_service(home, "--config", str(config)) as (_, target),
             running_network(target) as network,
             running(
-                ["bridge", "--target", network.target, "--vcom", str(home / "COM10"), "--json"],
-                home,
+                ["bridge", "--target", network.target, f"--{front_end}", where, "--json"], home
             ) as bridge,
         ):
             bridge.wait_for('"ready"')
-            yield Rig(home, machine, network, bridge, target)
+            yield Rig(home, machine, network, bridge, target, front_end)
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -6,16 +6,15 @@ Nothing here waits. Real-time bytes leave the program's as they come. What is se
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 
+from usbshare.bridge.backlog import Backlog
 from usbshare.bridge.in_flight import InFlight
+from usbshare.bridge.line_start import LineStart
 from usbshare.bridge.messages import (
-    Acknowledge,
     Configure,
     Flush,
     Goodbye,
-    Heartbeat,
     HoldBreak,
     Lost,
     Message,
@@ -26,6 +25,7 @@ from usbshare.bridge.messages import (
 from usbshare.bridge.ordered_messages import OrderedMessages
 from usbshare.bridge.realtime_lane import Overtaking, RealtimeLane, Unit, in_messages, units_of
 from usbshare.bridge.send_window import SendWindow
+from usbshare.bridge.urgent_messages import UrgentMessages
 from usbshare.common.credit import Credit
 from usbshare.common.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.common.profiles import RAW, Profile
@@ -44,13 +44,14 @@ class Upstream:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.dropped_realtime_bytes = 0
         self.window = SendWindow()
-        self._urgent: deque[Message] = deque()
+        self._urgent = UrgentMessages()
         self._ordered = OrderedMessages()
         self._realtime_bytes = 0
-        self._last_byte = b"\n"
-        self._skips_line = False
+        self._line = LineStart()
         self._is_down = False
         self._emergencies = 0
+        self._backlog = Backlog(clock)
+        self._comes_late = self._emergencies_are_late = self._must_tell = False
         self._lane = RealtimeLane()
         self._reset_number = 0
         self._in_flight = InFlight()
@@ -74,6 +75,7 @@ class Upstream:
         self._in_flight.clear()
         self._credit = Credit(0, 0, 0)
         self._void_offset: int | None = None
+        self._backlog.end()
         self._go_on(0, 0, epoch, profile)
         if self.untold_loss:
             self._urgent.append(Lost(self.untold_loss))
@@ -84,9 +86,10 @@ class Upstream:
         Emergency bytes wait for `take_emergency`, not for the link: they are not kept either.
         """
         self._is_down = True
+        self._emergencies_are_late = self._emergencies > 0
         self._keep_realtime(self._profile.is_emergency)
-        self._put_realtime([*self._lane.lost(self._profile), *self._waiting_realtime()])
-        self._urgent = deque(m for m in self._urgent if not isinstance(m, Heartbeat | Acknowledge))
+        self._put_realtime([*self._lane.lost(self._profile), *self._urgent.realtime(self._profile)])
+        self._urgent.drop_signs_of_life()
         self._ordered.drop_breaks()
 
     def can_resume(self, accepted_offset: int) -> bool:
@@ -118,11 +121,14 @@ class Upstream:
         self._lane.lost(self._profile)
         size = self._put_back(again, profile)
         is_void = epoch != self._epoch
+        was_down = self._is_down
         self._go_on(accepted_offset, accepted_commands, epoch, profile)
         if self._void_offset is not None and accepted_offset <= self._void_offset:
             self._void_offset = accepted_offset
             self._urgent.append(Flush(0, received=False, written=True))
         self._urgent.append(Waiting(self._ordered.program_bytes, age_s))
+        if was_down:
+            self._backlog.begin(self.room, age_s)
         return 0 if is_void else size
 
     @property
@@ -147,7 +153,7 @@ class Upstream:
             return 0
         self._epoch = epoch
         self._in_flight.void()
-        self._last_byte = b"\n"  # what comes now is another program, or its beginning
+        self._line.is_here = True  # what comes now is another program, or its beginning
         return self.discard()
 
     def lose(self) -> int:
@@ -159,8 +165,7 @@ class Upstream:
         self.untold_loss += in_doubt
         self._sent_offset = self._credit.consumed_offset
         self._in_flight.clear()
-        cut = in_doubt > 0 and self._last_byte != b"\n"
-        self._skips_line = cut and self._profile.speaks_gcode
+        self._line.lost(cuts=in_doubt > 0 and self._profile.speaks_gcode)
         return in_doubt
 
     def loss_is_known(self) -> None:
@@ -169,16 +174,17 @@ class Upstream:
 
     def program_came(self) -> None:
         """Begin at the start of a line: a new program does not end that of the one before."""
-        self._skips_line = False
-        self._last_byte = b"\n"
+        self._line.begin()
 
     def add_program(self, data: bytes) -> None:
-        """Take bytes that the program wrote."""
+        """Take bytes that the program wrote, perhaps while the link was away."""
+        self._comes_late = self._backlog.comes(len(data), self.room)
+        self._must_tell &= self._comes_late
         for run in self._runs.runs(self._profile, data):
             if isinstance(run, Untouched):
                 self._add(run)
                 continue
-            split = self._profile.split(run, at_line_start=self._last_byte == b"\n")
+            split = self._profile.split(run, at_line_start=self._line.is_here)
             if split.reset:
                 self.void()
             self._add_realtime(split.realtime)
@@ -186,25 +192,27 @@ class Upstream:
 
     def _add(self, data: bytes) -> None:
         """Let program bytes wait, in a run of their own if they are to pass untouched."""
-        program = self._from_a_line_start(data)
+        program = self._line.rest(data)
         if not program:
             return
         self._ordered.add(program)
-        self._last_byte = program[-1:]
+        self._line.passed(program)
+        if self._must_tell:
+            self._tell_waiting()
 
     def pass_through(self, data: bytes, now: float) -> SendCommand | None:
         """Return the program's bytes as a message if they may go at once and nothing waits.
 
         None takes nothing: they are for `add_program`.
         """
-        if self._ordered or self._urgent or self._skips_line or self._emergencies:
+        if self._ordered or self._urgent or self._line.skips or self._emergencies:
             return None
-        if len(data) > self._allowed():
+        if len(data) > self._allowed() or self._backlog.is_unread:
             return None
         if not self._gatherer.is_due(data) or self._runs.must_look(self._profile, data):
             return None
         self._runs.passed(data)
-        self._last_byte = data[-1:]
+        self._line.passed(data)
         return self._command(data, now)
 
     def add_ordered(self, message: Configure | HoldBreak | Goodbye) -> None:
@@ -228,19 +236,23 @@ class Upstream:
         What stands before them goes along. If there are any, what the program writes later waits
         until `emergency_done`.
         """
-        waiting = self._waiting_realtime()
+        waiting = self._urgent.realtime(self._profile)
         stops = [self._profile.is_emergency(unit.data) for unit in waiting]
         if True not in stops:
             return None
         last = len(stops) - stops[::-1].index(True)
         self._put_realtime(waiting[last:])
         self._emergencies += 1
+        self._emergencies_are_late |= self._is_down or self._comes_late
         return self._lane.overtake(waiting[:last], self._profile)
 
     def emergency_done(self, delivered_number: int = 0) -> None:
         """Let the program's bytes go on after a `take_emergency` that returned something."""
         self._emergencies -= 1
         self._lane.confirmed(delivered_number)
+        if self._emergencies_are_late and not self._emergencies:
+            self._emergencies_are_late = False
+            self._tell_waiting()
 
     def realtime_confirmed(self, number: int) -> None:
         """Note that the service has the real-time bytes that were sent up to that number."""
@@ -261,8 +273,7 @@ class Upstream:
         """
         self._in_flight.void()
         self._void_offset = self._sent_offset
-        self._last_byte = b"\n"
-        self._skips_line = False
+        self._line.begin()
         return self.discard()
 
     def discard(self) -> int:
@@ -278,7 +289,7 @@ class Upstream:
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until `take` has something; 0 for now, None for until something comes."""
-        if self._urgent and self._next_urgent() is not None:
+        if self._urgent.next(realtime=not self._emergencies) is not None:
             return 0.0
         if not self._ordered or self._emergencies:
             return None
@@ -293,7 +304,7 @@ class Upstream:
 
     def take(self, now: float) -> Message:
         """Return the next message; only when `wait_s` said 0."""
-        if self._urgent and (index := self._next_urgent()) is not None:
+        if (index := self._urgent.next(realtime=not self._emergencies)) is not None:
             message = self._urgent[index]
             del self._urgent[index]
             if isinstance(message, SendRealtime):
@@ -340,43 +351,31 @@ class Upstream:
         units = self._lane.number(profile.pieces(realtime, 1), self._epoch)
         resets = [unit.number for unit in units if profile.resets(unit.data)]
         self._reset_number = max(resets, default=self._reset_number)
-        if self._is_down:
+        if self._comes_late and resets:
+            self._must_tell = True
+        if self._is_down or self._comes_late:
             came, units = units, [unit for unit in units if profile.is_emergency(unit.data)]
             self.dropped_realtime_bytes += _size(came) - _size(units)
         self._realtime_bytes += _size(units)
         self._urgent.extend(in_messages(units))
 
-    def _waiting_realtime(self) -> list[Unit]:
-        waiting = (each for each in self._urgent if isinstance(each, SendRealtime))
-        return [unit for each in waiting for unit in units_of(each, self._profile)]
+    def _tell_waiting(self) -> None:
+        """Let what waits need a person, though a reset of the time away has let it go."""
+        self._must_tell = False
+        if self._ordered.program_bytes and not self._is_down:
+            self._urgent.append(Waiting(self._ordered.program_bytes, self._backlog.age_s))
 
     def _put_realtime(self, units: list[Unit]) -> None:
         """Let these alone wait of the real-time bytes."""
-        others = [message for message in self._urgent if not isinstance(message, SendRealtime)]
-        self._urgent = deque([*others, *in_messages(units)])
+        self._urgent.put_realtime(units)
         self._realtime_bytes = _size(units)
 
     def _keep_realtime(self, is_kept: Callable[[bytes], bool]) -> None:
         """Drop and count all real-time bytes that wait but those."""
-        waiting = self._waiting_realtime()
+        waiting = self._urgent.realtime(self._profile)
         kept = [unit for unit in waiting if is_kept(unit.data)]
         self.dropped_realtime_bytes += _size(waiting) - _size(kept)
         self._put_realtime(kept)
-
-    def _next_urgent(self) -> int | None:
-        """Return which message may go: no real-time bytes while a stop goes another way."""
-        if not self._emergencies:
-            return 0
-        may_go = (not isinstance(message, SendRealtime) for message in self._urgent)
-        return next((index for index, may in enumerate(may_go) if may), None)
-
-    def _from_a_line_start(self, program: bytes) -> bytes:
-        """Leave out the rest of a line whose beginning was lost."""
-        if not self._skips_line:
-            return program
-        _, end, rest = program.partition(b"\n")
-        self._skips_line = not end
-        return type(program)(rest)
 
     def _allowed(self) -> int:
         if self._sent_commands >= self._credit.limit_commands:

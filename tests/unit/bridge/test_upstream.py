@@ -552,3 +552,92 @@ def test_what_waits_for_credit_asks_for_nothing() -> None:
     up.add_program(b"1234567")
     taken(up)
     assert not up.wants_answer()
+
+
+class Back:
+    """An upstream whose link was away while its program wrote more than is read ahead."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+        self.consumed = 0
+        self.up = Upstream(lambda: self.now)
+        self.up.begin(epoch=3, profile=GRBL)
+        self.up.credit(PLENTY)
+        self.up.lose_link()
+        self.up.add_program(b"G1 X1\n" * (READ_AHEAD_BYTES // 6) + b"G1 X")
+        assert self.up.room == 0
+        self.up.resume(0, 0, epoch=3, profile=GRBL, age_s=4.0)
+
+    def reads(self, data: bytes) -> list[Message]:
+        """Read more; return what then goes beside the program."""
+        self.up.add_program(data)
+        return [each for each in self.taken() if not isinstance(each, SendCommand)]
+
+    def taken(self) -> list[Message]:
+        """Return what goes while the service takes everything at once."""
+        gone: list[Message] = []
+        while more := all_taken(self.up):
+            gone += more
+            self.consumed += self.up.unconsumed_bytes
+            self.up.credit(PLENTY._replace(consumed_offset=self.consumed))
+        return gone
+
+
+def test_a_resume_of_the_time_away_is_not_sent_however_late_it_is_read() -> None:
+    back = Back()
+    back.taken()
+    assert back.reads(b"2\n~" + b" " * (READ_AHEAD_BYTES - 3)) == []
+    back.now += 1.0
+    assert back.reads(b"~\n" + b" " * 100) == [], "more may have lain behind that"
+    assert back.reads(b"~\n") == [], "it was read at once after that"
+    assert back.reads(b"!") == [SendRealtime(b"!", 3, 4)], "a stop always is"
+    back.now += 0.05
+    assert back.reads(b"~") == []
+    back.now += 0.2
+    assert back.reads(b"~") == [SendRealtime(b"~", 3, 6)], "this one is of now"
+    assert back.up.dropped_realtime_bytes == 4
+
+
+def test_a_resume_after_everything_was_read_is_of_now() -> None:
+    up = upstream(grbl=True)
+    up.lose_link()
+    up.add_program(b"G1 X1\n~")
+    up.resume(0, 0, epoch=3, profile=GRBL)
+    up.add_program(b"~")
+    assert SendRealtime(b"~", 3, 2) in taken(up)
+    assert up.dropped_realtime_bytes == 1
+
+
+def test_what_follows_a_reset_of_the_time_away_is_told_to_wait() -> None:
+    back = Back()
+    back.taken()
+    told = back.reads(b"2\n\x18$X\nG1 X3\n")
+    assert told == [SendRealtime(b"\x18", 3, 1), Waiting(9, 4.0)]
+    back.now += 1.0
+    assert back.reads(b"\x18G1 X4\n") == [SendRealtime(b"\x18", 3, 2)], "a new job, of now"
+
+
+def test_what_follows_a_reset_that_went_another_way_late_is_told_to_wait() -> None:
+    up = upstream(grbl=True)
+    up.lose_link()
+    up.add_program(b"\x18G1 X3\n")
+    assert up.take_emergency() is not None
+    up.resume(0, 0, epoch=3, profile=GRBL)
+    assert [type(each) for each in all_taken(up)] == [Flush, Waiting], "the program waits for it"
+    up.emergency_done(1)
+    waiting, command = all_taken(up)
+    assert isinstance(waiting, Waiting)
+    assert waiting.size == 6
+    assert isinstance(command, SendCommand)
+
+
+def test_a_reset_of_the_time_away_may_go_another_way_after_the_link_is_back() -> None:
+    back = Back()
+    back.taken()
+    back.up.add_program(b"2\n\x18G1 X3\n")
+    assert back.up.take_emergency() is not None
+    back.taken()
+    back.up.emergency_done(1)
+    waiting, command = back.taken()
+    assert isinstance(waiting, Waiting)
+    assert isinstance(command, SendCommand)

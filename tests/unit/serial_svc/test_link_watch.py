@@ -412,6 +412,24 @@ async def test_a_client_that_was_not_lost_may_say_what_waits_and_goes_on(bench: 
     await bench.port.close()
 
 
+async def test_what_was_written_after_a_reset_of_the_time_away_is_held_again(bench: Bench) -> None:
+    client = await lost_with_a_line_queued(bench)
+    await bench.take_up(client, waiting=6)
+    client.session.realtime(RESET)
+    bench.port.watch.client_waits(client.session, 6, 7.5)
+    await client.send(b"G1 X3\n")
+    assert bench.written == b"G1 X1\n" + DOOR + RESET
+    hold = bench.port.describe().hold
+    assert hold is not None
+    assert (hold.cause, hold.waiting_bytes) == (HoldCause.WAITING, 6)
+    client.session.realtime(RESUME)
+    assert bench.written.endswith(RESET + RESUME + b"G1 X3\n")
+    client.session.realtime(RESET)
+    bench.port.watch.client_waits(client.session, 6, 7.5)
+    await client.send(b"G1 X4\n")
+    assert bench.written.endswith(RESET + b"G1 X4\n"), "a person has let go on all of it"
+
+
 async def test_where_the_policy_lets_it_go_on_nothing_waits_for_a_person() -> None:
     bench = Bench(link_loss=LinkLossPolicy.CONTINUE)
     client = await bench.open()

@@ -41,7 +41,7 @@ class LinkWatch:
         self._port = port
         self._clock = clock
         self._session: Session | None = None
-        self._is_lost = self._awaits_word = False
+        self._is_lost = self._awaits_word = self._is_back_held = False
         self._rested = self._missed = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -80,14 +80,21 @@ class LinkWatch:
         """Watch a session that took control, or came back without so many of the device's bytes."""
         is_back = session is self._session
         self._missed = missed_bytes > 0
-        self._awaits_word = is_back and session.is_held and not self.needs_person
+        self._is_back_held = is_back and session.is_held
+        self._awaits_word = self._is_back_held and not self.needs_person
         self._session, self._is_lost = session, False
         self._look_in(self._port.config.link_timeout_s)
 
     def client_waits(self, session: Session, size: int, age_s: float | None) -> None:
         """Take what a client that came back has for the device: what waited needs a person."""
-        if session is not self._session or not session.is_held:
+        if session is not self._session:
             return
+        if not session.is_held:
+            if not (self._is_back_held and size):
+                return
+            # A reset of the time away has let it go; what came after that is of then, too.
+            session.hold()
+            self.holds.session_held(HoldCause.WAITING, session.client.identity, _WAITED)
         waiting = size + session.waiting()[1]
         if self._awaits_word:
             self._awaits_word = False
@@ -209,7 +216,7 @@ class LinkWatch:
         self.holds.machine_resumed()
         session = self._session
         if session is not None and not self._is_lost:
-            self._awaits_word = False
+            self._awaits_word = self._is_back_held = False
             self.holds.session_released()
             session.release()
 

@@ -1638,7 +1638,8 @@ Global___Close: typing_extensions.TypeAlias = Close
 @typing.final
 class Waiting(google.protobuf.message.Message):
     """What a client has for the device after its session was lost and taken up again. Until this
-    comes, what the session sends is held; if there is something, it is held for a person.
+    comes, what the session sends is held; if there is something, it is held for a person. It comes
+    again after a reset that was written while the link was away, for what was written after that.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
