@@ -210,6 +210,7 @@ try:
     with serial.serial_for_url(url, 115200, timeout=60, write_timeout=60) as port:
         for number, line in enumerate(lines):
             port.write(line)
+            port.flush()
             answer = port.read_until(b"ok\\r\\n")
             if number == 50:
                 print("at work", flush=True)

@@ -12,6 +12,7 @@ import pytest
 from fakes.device import FakeDevice
 from fakes.waiting import until
 from usbshare.common.line import FlowControl, LineSettings
+from usbshare.serial_svc import writer
 from usbshare.serial_svc.pacer import Pacer
 from usbshare.serial_svc.scheduler import Ordering, Queued, Scheduler
 from usbshare.serial_svc.stats import PortCounters
@@ -159,6 +160,17 @@ async def test_a_stop_that_waits_survives_a_program_that_flushes(line: Line) -> 
     assert line.writer.urgent_waits
     line.device.make_room(100)
     assert line.device.written == b"!"
+
+
+async def test_a_stop_that_the_driver_holds_survives_a_program_that_flushes(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.writer.urgent(b"\x18")
+    line.writer.discard_program()
+    assert line.device.discarded_outputs == 0
+    monkeypatch.setattr(writer, "LEAVES_WITHIN_S", 0.0)
+    line.writer.discard_program()
+    assert line.device.discarded_outputs == 1
 
 
 async def test_a_stop_that_throws_all_away_takes_what_waits_with_it(line: Line) -> None:

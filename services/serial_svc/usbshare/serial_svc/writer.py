@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 from usbshare.common.errors import DeviceError
@@ -24,6 +25,7 @@ from usbshare.serial_svc.stats import PortCounters
 LONGEST_POLITE_WAIT_S = 0.050
 MOST_URGENT_BYTES = 1024
 MOST_POLITE_BYTES = 16  # a stop that comes after them waits for them
+LEAVES_WITHIN_S = 1.0  # an urgent byte the driver, and the few before it, on a slow host too
 
 
 class WriterListener(Protocol):
@@ -64,6 +66,7 @@ class PortWriter:
         self._urgent = bytearray()
         self._polite = bytearray()
         self._polite_due = 0.0
+        self._urgent_at = -inf
         self._blocked = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_byte = b""
@@ -112,6 +115,7 @@ class PortWriter:
             raise DeviceError("the device takes no bytes")
         self._urgent += self._polite + data
         self._polite.clear()
+        self._urgent_at = self._clock()
         self._write_urgent()
         if self._device is None:
             raise DeviceError("the device failed")
@@ -145,10 +149,18 @@ class PortWriter:
     def discard(self) -> None:
         """Throw away what the device's driver still holds, and what waits to be written at once."""
         self._urgent.clear()
-        self.discard_program()
+        self._discard_polite_and_driver()
 
     def discard_program(self) -> None:
-        """Throw away what the device's driver still holds; urgent bytes that wait go on waiting."""
+        """Do so for a program that wants it; urgent bytes are kept, in the driver too.
+
+        A driver throws away everything or nothing: it keeps the little before an urgent byte.
+        """
+        is_in_driver = not self._urgent and self._clock() - self._urgent_at < LEAVES_WITHIN_S
+        if not is_in_driver:
+            self._discard_polite_and_driver()
+
+    def _discard_polite_and_driver(self) -> None:
         self._polite.clear()
         self._stall.rests()
         if self._device is not None:
