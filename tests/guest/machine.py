@@ -27,6 +27,7 @@ PORTIONS = (
     "bridge",
 )
 _SKIPPED = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".mypy_cache", ".ruff_cache")
+PROGRAMS = ("serial-svc", "camera-svc", "discovery-svc")
 _COMMAND_S = 60
 _POLL_S = 3.0
 START_S = 240.0
@@ -39,8 +40,8 @@ class Guest:
         self._tool = os.environ["USBSHARE_GUEST"]
         self._share = Path(os.environ["USBSHARE_GUEST_SHARE"])
 
-    def boot(self) -> None:
-        """Start it, with what it needs."""
+    def boot(self, init: str = "") -> None:
+        """Start it, with what it needs; with `systemd` as its init if that is asked for."""
         source, packages = self._share / "src", self._share / "site"
         shutil.copytree(REPOSITORY, source, ignore=_SKIPPED, dirs_exist_ok=True)
         if not packages.exists():
@@ -50,7 +51,31 @@ class Guest:
             f"export PYTHONPATH={paths}:/host/site PYTHONPYCACHEPREFIX=/tmp/pyc BENCH_READY_S=240\n"
             "export PYTHONUNBUFFERED=1; cd /host/src\n"
         )
-        subprocess.run([self._tool, "boot"], check=True, stdout=sys.stderr)
+        subprocess.run([self._tool, "boot", *filter(None, [init])], check=True, stdout=sys.stderr)
+
+    def install(self, folder: str) -> None:
+        """Make an environment there whose programs are those of a wheel of this repository.
+
+        What they depend on stays in the shared folder: copied into the machine it takes an hour.
+        """
+        wheels = self._share / "wheel"
+        shutil.rmtree(wheels, ignore_errors=True)
+        build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(wheels)]
+        subprocess.run([sys.executable, "-m", *build, str(REPOSITORY)], check=True)
+        for table in (self._share / "site").glob("*editable*usbshare*"):
+            table.unlink()
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        packages = f"{folder}/lib/{version}/site-packages"
+        self.run(f"python3 -m venv --without-pip {folder}")
+        self.run(f"echo /host/site > {packages}/host.pth")
+        self.run(f"python3 -m zipfile -e /host/wheel/*.whl {packages}")
+        for program in PROGRAMS:
+            module = program.replace("-", "_")
+            start = f"from usbshare.{module}.__main__ import main; main()"
+            script = f"#!{folder}/bin/python\n{start}\n"
+            self.run(
+                f"printf '{script}' > {folder}/bin/{program}; chmod 755 {folder}/bin/{program}"
+            )
 
     def stop(self) -> None:
         """End it."""
