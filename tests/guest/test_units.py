@@ -24,22 +24,18 @@ START_S = 1200.0
 
 @pytest.fixture(scope="module")
 def guest() -> Iterator[Guest]:
-    """A machine with systemd and the units, none of which is started."""
+    """A machine with systemd and the programs, none of which is started."""
     made = Guest()
     made.boot("systemd")
     made.install("/opt/usbshare")
     made.run("useradd --system --no-create-home --shell /usr/sbin/nologin usbshare")
-    for program in PROGRAMS:
-        folder = f"services/{program.replace('-', '_')}"
-        made.run(f"cp /host/src/{folder}/{program}.service /etc/systemd/system/")
-    made.run("systemctl daemon-reload")
     yield made
     made.stop()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_unit_starts_its_service_and_keeps_it(guest: Guest, program: str) -> None:
-    guest.run(f"systemctl enable --now {program}")
+    guest.begin(f"/opt/usbshare/bin/{program} install-service", f"/tmp/{program}.log")
     ready = f"{program} ready at"
     guest.wait_for(f"journalctl --no-pager -u {program}", ready, START_S)
     shown = guest.run(f"systemctl show -p ActiveState -p NRestarts -p User {program}")
