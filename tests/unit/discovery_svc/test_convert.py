@@ -30,8 +30,21 @@ ENTRY = Entry("7", INSTANCE, frozenset({Source.BEACON, Source.MDNS, Source.VIA})
 WRITER = InstanceWriter(SITE, 1_700_000_000.0)
 
 
+def anything(_: str) -> bool:
+    return True
+
+
+def nothing(_: str) -> bool:
+    return False
+
+
+def test_of_this_host_only_the_ports_are_told_that_the_caller_may_view() -> None:
+    assert WRITER.instance(ENTRY, nothing).port_ids == []
+    assert InstanceWriter("cd" * 32, 0).instance(ENTRY, nothing).port_ids == ["laser"]
+
+
 def test_an_instance_is_told_whole() -> None:
-    assert WRITER.instance(ENTRY) == pb.Instance(
+    assert WRITER.instance(ENTRY, anything) == pb.Instance(
         id="7",
         name="Laser-Workshop",
         host="laser.local",
@@ -53,7 +66,7 @@ def test_an_instance_is_told_whole() -> None:
 @pytest.mark.parametrize(("theirs", "own"), [("", ""), ("", SITE), (SITE, "cd" * 32)])
 def test_only_a_site_that_is_known_can_be_our_own(theirs: str, own: str) -> None:
     entry = Entry("7", Instance("x", (), (), site=theirs))
-    assert not InstanceWriter(own, 0).instance(entry).is_own_site
+    assert not InstanceWriter(own, 0).instance(entry, anything).is_own_site
 
 
 @pytest.mark.parametrize(
@@ -67,7 +80,7 @@ def test_only_a_site_that_is_known_can_be_our_own(theirs: str, own: str) -> None
     ],
 )
 def test_each_change_is_its_own_event(change: Change, event: str) -> None:
-    assert WRITER.watch_response(change).WhichOneof("event") == event
+    assert WRITER.watch_response(change, anything).WhichOneof("event") == event
 
 
 def test_a_filter_that_says_nothing_takes_all() -> None:

@@ -186,18 +186,21 @@ class Registry:
         config = CameraConfig(DEMO_CAMERA, "simulated laser bed", DEMO_SOURCE)
         self.add(config, source_maker(DEMO_SOURCE, Wish()))
 
-    def get(self, camera_id: str) -> OfferedCamera:
-        """Return a camera; an empty id means the only one there is."""
-        names = ", ".join(sorted(self._cameras)) or "none"
-        if not camera_id and len(self._cameras) == 1:
-            return next(iter(self._cameras.values()))
+    def get(
+        self, camera_id: str, known: Callable[[Iterable[str]], list[str]] = sorted
+    ) -> OfferedCamera:
+        """Return a camera; an empty id means the only one of those `known` to who asks."""
+        if camera := self._cameras.get(camera_id):
+            return camera
+        ids = known(self._cameras)
+        if not camera_id and len(ids) == 1:
+            return self._cameras[ids[0]]
+        names = ", ".join(ids) or "none"
         if not camera_id:
             raise InvalidArgumentError(
                 f"the host has not one camera; name one (camera_id, --camera): {names}"
             )
-        if camera_id not in self._cameras:
-            raise NotFoundError(f"no camera {repr(camera_id)[:66]} here; there are: {names}")
-        return self._cameras[camera_id]
+        raise NotFoundError(f"no camera {repr(camera_id)[:66]} here; there are: {names}")
 
     async def follow(self, look: Callable[[], tuple[CameraFound, ...]]) -> None:
         """Offer the cameras that are plugged in, as they come and go, for ever."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -61,8 +62,11 @@ class CameraServicer(CameraServiceServicer):
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a stream must be `open`")
         asked = convert.asked(first.open)
-        offered = self._registry.get(asked.camera_id)
         caller = self._gate.caller(context)
+        if asked.camera_id:  # whether there is one is for those who may view it
+            resource = Resource(ResourceKind.CAMERA, asked.camera_id)
+            self._gate.require(caller, Right.VIEW, resource)
+        offered = self._camera(asked.camera_id, caller)
         resource = Resource(ResourceKind.CAMERA, offered.id)
         client = _client(asked.client_name, caller)
         watching = Watching(
@@ -80,8 +84,8 @@ class CameraServicer(CameraServiceServicer):
     async def Snapshot(self, request: pb.SnapshotRequest, context: Context) -> pb.SnapshotResponse:
         """Return one picture, fresh as asked."""
         asked = convert.asked_picture(request)
-        offered = self._registry.get(asked.camera_id)
-        client = _client("snapshot", self._gate.caller(context))
+        caller = self._gate.caller(context)
+        offered, client = self._camera(asked.camera_id, caller), _client("snapshot", caller)
         picture = await take_picture(offered, client, asked.width, asked.quality, asked.max_age_s)
         self._witness.pictured(client, offered.id)
         return pb.SnapshotResponse(frame=convert.frame_message(picture))
@@ -90,7 +94,8 @@ class CameraServicer(CameraServiceServicer):
         self, request: pb.GetControlsRequest, context: Context
     ) -> pb.GetControlsResponse:
         """Return the controls as they are."""
-        controls = await self._registry.get(request.camera_id).camera.controls()
+        offered = self._camera(request.camera_id, self._gate.caller(context))
+        controls = await offered.camera.controls()
         return pb.GetControlsResponse(controls=convert.control_messages(controls))
 
     async def SetControls(
@@ -98,7 +103,7 @@ class CameraServicer(CameraServiceServicer):
     ) -> pb.SetControlsResponse:
         """Change controls; the first change that cannot be made ends it."""
         changes = convert.control_changes(request.changes)
-        offered = self._registry.get(request.camera_id)
+        offered = self._camera(request.camera_id, self._gate.caller(context))
         controls = await offered.camera.change_controls(changes)
         client = _client("", self._gate.caller(context))
         self._witness.controlled(client, offered.id, changes)
@@ -113,14 +118,20 @@ class CameraServicer(CameraServiceServicer):
             yield self._stats(request.camera_id, context)
             await asyncio.wait((self._registry.ending,), timeout=interval_s)
 
+    def _camera(self, camera_id: str, caller: Identity) -> OfferedCamera:
+        """Return the camera that is meant; texts name none that the caller may not know of."""
+        known = partial(self._gate.known_to, caller, ResourceKind.CAMERA)
+        return self._registry.get(camera_id, known)
+
     def _visible(self, context: Context) -> list[OfferedCamera]:
         caller = self._gate.caller(context)
         cameras = {each.id: each for each in self._registry.cameras}
         return [cameras[each] for each in self._gate.visible(caller, ResourceKind.CAMERA, cameras)]
 
     def _stats(self, camera_id: str, context: Context) -> pb.WatchStatsResponse:
-        registry, now = self._registry, time.monotonic()
-        cameras = [registry.get(camera_id)] if camera_id else self._visible(context)
+        now = time.monotonic()
+        caller = self._gate.caller(context)
+        cameras = [self._camera(camera_id, caller)] if camera_id else self._visible(context)
         return pb.WatchStatsResponse(
             time=timestamp(datetime.now(UTC)),
             uptime=duration(now - self._started_at),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from usbshare.common.discovery import hearsay
@@ -19,6 +19,9 @@ from usbshare.discovery_svc.registrations import MOST_PORT_IDS, Offer
 LONGEST_PATTERN_BYTES = 255
 DEFAULT_TTL_S = 30.0
 FINGERPRINT_DIGITS = 64
+
+# Whether the caller may view a port of this host.
+MayView = Callable[[str], bool]
 
 _KINDS = {
     pb.KIND_SERIAL: Kind.SERIAL,
@@ -103,39 +106,42 @@ class InstanceWriter:
         self.own_site = own_site
         self._wall_offset_s = wall_offset_s
 
-    def instance(self, entry: Entry) -> pb.Instance:
-        """Return one instance."""
+    def instance(self, entry: Entry, may_view: MayView) -> pb.Instance:
+        """Return one instance; of this host's ports those that the caller may view."""
         known: Instance = entry.instance
+        is_own_site = bool(known.site) and known.site == self.own_site
         return pb.Instance(
             id=entry.id,
             name=known.name,
             host=known.host,
             addresses=known.addresses,
             endpoints=[_endpoint_message(each) for each in known.endpoints],
-            port_ids=known.port_ids,
+            port_ids=[each for each in known.port_ids if not is_own_site or may_view(each)],
             tls=known.tls,
             site=known.site,
-            is_own_site=bool(known.site) and known.site == self.own_site,
+            is_own_site=is_own_site,
             version=known.version,
             sources=sorted(_SOURCE_CODES[each] for each in entry.sources if each in _SOURCE_CODES),
             last_seen_time=timestamp_of(entry.last_seen + self._wall_offset_s),
         )
 
-    def instances(self, entries: Iterable[Entry]) -> list[pb.Instance]:
+    def instances(self, entries: Iterable[Entry], may_view: MayView) -> list[pb.Instance]:
         """Return many."""
-        return [self.instance(entry) for entry in entries]
+        return [self.instance(entry, may_view) for entry in entries]
 
-    def watch_response(self, change: Change) -> pb.WatchResponse:
+    def watch_response(self, change: Change, may_view: MayView) -> pb.WatchResponse:
         """Return one step of a watch."""
         match change:
             case Snapshot(entries):
-                return pb.WatchResponse(snapshot=pb.Snapshot(instances=self.instances(entries)))
+                return pb.WatchResponse(
+                    snapshot=pb.Snapshot(instances=self.instances(entries, may_view))
+                )
             case Added(entry):
-                return pb.WatchResponse(added=self.instance(entry))
+                return pb.WatchResponse(added=self.instance(entry, may_view))
             case Updated(entry):
-                return pb.WatchResponse(updated=self.instance(entry))
+                return pb.WatchResponse(updated=self.instance(entry, may_view))
             case Removed(entry):
-                return pb.WatchResponse(removed=self.instance(entry))
+                return pb.WatchResponse(removed=self.instance(entry, may_view))
 
 
 def stats_messages(

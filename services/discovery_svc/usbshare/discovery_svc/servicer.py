@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from usbshare.common.access.gate import Gate
+from usbshare.common.access.rights import Resource, ResourceKind, Right
 from usbshare.common.audit.noting import Audit, NullAudit
 from usbshare.common.discovery import watch as watching
 from usbshare.common.discovery.finder import Finder
@@ -58,7 +59,8 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         chosen = convert.filter_of(request.filter)
         await self._finder.liveness.confirm()
         entries = self._finder.catalogue.entries(chosen)
-        return pb.ListInstancesResponse(instances=self._writer.instances(entries))
+        instances = self._writer.instances(entries, self._may_view(context))
+        return pb.ListInstancesResponse(instances=instances)
 
     async def Watch(  # type: ignore[override]  # the stub knows only generators
         self, request_iterator: AsyncIterator[pb.WatchRequest], context: Context
@@ -123,8 +125,14 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         await _first_end(tasks)
 
     async def _write_changes(self, watch: watching.Watch, context: Context) -> None:
+        may_view = self._may_view(context)
         async for change in watch:
-            await context.write(self._writer.watch_response(change))
+            await context.write(self._writer.watch_response(change, may_view))
+
+    def _may_view(self, context: Context) -> Callable[[str], bool]:
+        """Return what tells whether the caller may view a port of this host."""
+        caller = self._gate.caller(context)
+        return lambda port: self._gate.may(caller, Right.VIEW, Resource(ResourceKind.PORT, port))
 
     async def _keep(self, lease: Lease, context: Context) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,18 +86,20 @@ class Registry:
         changed()
         return port
 
-    def get(self, port_id: str) -> SerialPort:
-        """Return a port; an empty id means the only one there is."""
-        names = ", ".join(sorted(self._ports)) or "none"
-        if not port_id and len(self._ports) == 1:
-            return next(iter(self._ports.values()))
-        if not port_id:
+    def get(self, port_id: str, known: Callable[[Iterable[str]], list[str]] = sorted) -> SerialPort:
+        """Return a port; an empty id means the only one of those that are `known` to who asks."""
+        if port := self._ports.get(port_id):
+            return port
+        ids = known(self._ports)
+        if not port_id and len(ids) == 1:
+            return self._ports[ids[0]]
+        names = ", ".join(ids) or "none"
+        if not port_id and ids:
             raise InvalidArgumentError(
                 f"the host has several ports; name one (port_id, --port): {names}"
             )
-        if port_id not in self._ports:
-            raise NotFoundError(f"no port {repr(port_id)[:66]} here; there are: {names}")
-        return self._ports[port_id]
+        what = f"no port {repr(port_id)[:66]} here" if port_id else "no port here"
+        raise NotFoundError(f"{what}; there are: {names}")
 
     def described(self) -> list[PortDescription]:
         """Return every port as it is now, sorted by id."""

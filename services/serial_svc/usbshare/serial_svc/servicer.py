@@ -28,6 +28,7 @@ from usbshare.serial_svc.convert_client import client_of, control_response, rese
 from usbshare.serial_svc.convert_stats import StatsBoard
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.hand_over import HandOver
+from usbshare.serial_svc.known_ports import KnownPorts
 from usbshare.serial_svc.operations import LineOperations
 from usbshare.serial_svc.own_realtime import require_meant
 from usbshare.serial_svc.port import SerialPort
@@ -48,6 +49,7 @@ class SerialServicer(SerialServiceServicer):
     def __init__(self, registry: Registry, gate: Gate) -> None:
         self._registry = registry
         self._gate = gate
+        self._known = KnownPorts(registry, gate)
         self._started_at = time.monotonic()
         self._turns = Turns()
         self._board = StatsBoard(time.monotonic)
@@ -64,7 +66,7 @@ class SerialServicer(SerialServiceServicer):
 
     async def GetPort(self, request: pb.GetPortRequest, context: Context) -> pb.GetPortResponse:
         """Return one port."""
-        port = self._registry.get(request.port_id)
+        port = self._known.get(request.port_id, self._gate.caller(context))
         return pb.GetPortResponse(port=convert.port_message(port.describe()))
 
     async def WatchPorts(
@@ -88,8 +90,8 @@ class SerialServicer(SerialServiceServicer):
             raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a session must be `open`")
-        port = self._registry.get(first.open.port_id)
         caller = self._gate.caller(context)
+        port = self._known.to_view(first.open.port_id, caller)
         client = client_of(first.open, caller)
         resumption = convert.resumption(first.open, lambda: self._require_begin(caller, port))
         session = None
@@ -108,8 +110,8 @@ class SerialServicer(SerialServiceServicer):
         """Act on the machine at once."""
         received = datetime.now(UTC)
         reason = convert.cleaned(request.reason, LONGEST_REASON_BYTES)
-        port = self._registry.get(request.port_id)
-        caller, action = self._gate.caller(context), convert.stop_action(request)
+        caller = self._gate.caller(context)
+        port, action = self._known.get(request.port_id, caller), convert.stop_action(request)
         record = await port.stop_path.stop(action, caller.name, reason, caller.address)
         drained = record.drain_delay_s
         return pb.StopResponse(
@@ -124,14 +126,15 @@ class SerialServicer(SerialServiceServicer):
 
     async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
         """Release the latch of the stop that the caller has seen."""
-        port = self._registry.get(request.port_id)
-        caller, seen_epoch = self._gate.caller(context), convert.seen_epoch(request)
+        caller = self._gate.caller(context)
+        port, seen_epoch = self._known.get(request.port_id, caller), convert.seen_epoch(request)
         return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, seen_epoch, caller.address))
 
     async def Reset(self, request: pb.ResetRequest, context: Context) -> pb.ResetResponse:
         """Reset the machine."""
         why = convert.cleaned(request.reason, LONGEST_REASON_BYTES)
-        port, caller = self._registry.get(request.port_id), self._gate.caller(context)
+        caller = self._gate.caller(context)
+        port = self._known.get(request.port_id, caller)
         record = await reset_machine(
             port, caller.name, caller.address, why, pulse_dtr=request.pulse_dtr
         )
@@ -141,8 +144,8 @@ class SerialServicer(SerialServiceServicer):
         self, request: pb.RequestControlRequest, context: Context
     ) -> pb.RequestControlResponse:
         """Ask whoever has control to hand it over."""
-        port, name = self._registry.get(request.port_id), convert.client_name(request)
-        asked = self._hand_over.request(port, self._gate.caller(context).name, name)
+        caller, name = self._gate.caller(context), convert.client_name(request)
+        asked = self._hand_over.request(self._known.get(request.port_id, caller), caller.name, name)
         return control_response(*asked)
 
     async def SendRealtime(
@@ -152,8 +155,8 @@ class SerialServicer(SerialServiceServicer):
         start = time.monotonic()
         if not 1 <= len(request.data) <= 64:
             raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")
-        port = self._registry.get(request.port_id)
         caller = self._gate.caller(context)
+        port = self._known.get(request.port_id, caller)
         self._require_realtime(caller, port, request)
         await port.ensure_open()
         if resume_bytes(port) == request.data:
@@ -208,17 +211,14 @@ class SerialServicer(SerialServiceServicer):
         else:
             self._gate.check(caller, Right.CONTROL, resource, arms=True)
 
-    def _visible(self, context: Context) -> list[SerialPort]:
-        caller = self._gate.caller(context)
-        ports = {port.id: port for port in self._registry.ports}
-        return [ports[each] for each in self._gate.visible(caller, ResourceKind.PORT, ports)]
-
     def _stats(self, port_id: str, context: Context) -> pb.WatchStatsResponse:
-        ports = [self._registry.get(port_id)] if port_id else self._visible(context)
+        caller = self._gate.caller(context)
+        visible = self._known.visible(caller)
+        ports = [self._known.get(port_id, caller)] if port_id else visible
         return pb.WatchStatsResponse(
             time=timestamp(datetime.now(UTC)),
             uptime=duration(time.monotonic() - self._started_at),
-            clients=sum(len(port.attendance) for port in self._registry.ports),
+            clients=sum(len(port.attendance) for port in visible),
             ports=[self._board.of(port) for port in ports],
         )
 

@@ -133,6 +133,10 @@ class Gate:
         """Return those of the ids that the caller may view."""
         return [each for each in ids if self.may(caller, Right.VIEW, Resource(kind, each))]
 
+    def known_to(self, caller: Identity, kind: ResourceKind, ids: Iterable[str]) -> list[str]:
+        """Return those of the ids that exist for the caller: what it may stop at least, sorted."""
+        return sorted(each for each in ids if self.may(caller, Right.STOP, Resource(kind, each)))
+
     def grants(
         self, caller: Identity, offered: Mapping[ResourceKind, Iterable[str]]
     ) -> list[Granted]:

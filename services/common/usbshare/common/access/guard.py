@@ -141,12 +141,10 @@ class Guard:
     def _all_offered(self) -> dict[ResourceKind, Iterable[str]]:
         return {kind: ids() for kind, ids in self._offered.items()}
 
-    def _resolve(self, kind: ResourceKind, asked: str) -> str:
-        """Return the id that an empty one stands for: the only one there is, or none."""
+    def _resolve(self, kind: ResourceKind, caller: Identity) -> str:
+        """Return the id that an empty one stands for: the only one that the caller knows of."""
         ids = self._offered.get(kind)
-        if asked or ids is None:
-            return asked
-        found = list(ids())
+        found = self.gate.known_to(caller, kind, ids()) if ids is not None else []
         return found[0] if len(found) == 1 else ""
 
     def _renew(self, caller: Identity, request_pem: str) -> Renewed:

@@ -37,8 +37,8 @@ from usbshare.common.rpc_handlers import (
     wrapped,
 )
 
-# Returns the id that an empty one stands for, empty if it stands for all.
-Resolve = Callable[[ResourceKind, str], str]
+# Returns the id that an empty one stands for when the caller says it, empty if it stands for all.
+Resolve = Callable[[ResourceKind, Identity], str]
 LONGEST_HEARING_S = 0.5
 _REFUSED = (
     PermissionDeniedError,
@@ -153,7 +153,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if rpc.named_by is None:
             return Resource(needed.kind)
         named = needed.resource_id(rpc.named_by)
-        rpc.resource_id = named or self._resolve(needed.kind, named)
+        rpc.resource_id = named or self._resolve(needed.kind, rpc.admitted)
         return Resource(needed.kind, rpc.resource_id)
 
     def _note(self, error: UsbshareError, rpc: _Rpc, context: Context) -> None:

@@ -1,0 +1,158 @@
+"""What one may not view does not exist: no text, empty id, count or list tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from fakes.every_rpc import CONTROL, OBSERVE, TIMEOUT_S, session, watch
+from fakes.guarded_host import GuardedHost, guarded_host
+from fakes.waiting import until
+from usbshare.camera.v1 import camera_pb2 as camera
+from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
+from usbshare.discovery.v1 import discovery_pb2 as discovery
+from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.serial.v1 import serial_pb2 as serial
+from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+
+HOLD = serial.STOP_ACTION_HOLD
+POLICY = """
+[[grants]]
+who = ["admin"]
+rights = ["control"]
+[[grants]]
+who = ["one"]
+rights = ["control"]
+ports = ["laser"]
+cameras = ["bed"]
+[[grants]]
+who = ["stopper"]
+rights = ["stop"]
+ports = ["mill"]
+[[grants]]
+who = ["some"]
+rights = ["view"]
+ports = ["l*", "x*"]
+cameras = ["b*", "x*"]
+"""
+
+
+@pytest.fixture
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedHost]:
+    async with guarded_host(tmp_path_factory.mktemp("host"), POLICY) as running:
+        yield running
+
+
+def serial_of(host: GuardedHost, name: str) -> Any:
+    return SerialServiceStub(host.channel("serial", name))
+
+
+def camera_of(host: GuardedHost, name: str) -> Any:
+    return CameraServiceStub(host.channel("camera", name))
+
+
+async def said(call: Any) -> tuple[grpc.StatusCode, str]:
+    return await call.code(), str(await call.details())
+
+
+async def first_of(call: Any, request: Any) -> Any:
+    """Return the first answer of a stream, or what it failed with."""
+    await call.write(request)
+    async with asyncio.timeout(TIMEOUT_S):
+        try:
+            answer = await call.read()
+        except grpc.aio.AioRpcError:
+            answer = grpc.aio.EOF
+        if answer is grpc.aio.EOF:
+            return await said(call)
+    call.cancel()
+    return answer
+
+
+async def test_an_empty_id_means_the_only_one_that_the_caller_knows_of(host: GuardedHost) -> None:
+    one = serial_of(host, "one")
+    reply = await one.GetPort(serial.GetPortRequest(), timeout=TIMEOUT_S)
+    assert reply.port.id == "laser"
+    await one.Stop(serial.StopRequest(action=HOLD), timeout=TIMEOUT_S)
+    assert (await first_of(one.Session(), session(CONTROL)(""))).opened.port.id == "laser"
+    answer = await first_of(camera_of(host, "one").Watch(), watch(""))
+    assert isinstance(answer, camera.WatchResponse)
+    await serial_of(host, "stopper").Stop(serial.StopRequest(action=HOLD), timeout=TIMEOUT_S)
+
+
+async def test_who_may_view_several_is_told_of_those_alone(host: GuardedHost) -> None:
+    code, text = await said(
+        serial_of(host, "admin").GetPort(serial.GetPortRequest(), timeout=TIMEOUT_S)
+    )
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert text.endswith(": laser, mill")
+
+
+@pytest.mark.parametrize("port", ["x", "lathe"])
+async def test_a_text_about_a_port_that_is_not_there_names_none_that_is_hidden(
+    host: GuardedHost, port: str
+) -> None:
+    some = serial_of(host, "some")
+    missing = await said(some.GetPort(serial.GetPortRequest(port_id=port), timeout=TIMEOUT_S))
+    assert missing == (grpc.StatusCode.NOT_FOUND, f"no port '{port}' here; there are: laser")
+    assert await first_of(some.Session(), session(OBSERVE)(port)) == missing
+    request = camera.GetControlsRequest(camera_id="x")
+    missing = await said(camera_of(host, "some").GetControls(request, timeout=TIMEOUT_S))
+    assert missing == (grpc.StatusCode.NOT_FOUND, "no camera 'x' here; there are: bed")
+    assert await first_of(camera_of(host, "some").Watch(), watch("x")) == missing
+
+
+async def test_a_hidden_port_and_one_that_is_not_there_are_told_alike(host: GuardedHost) -> None:
+    async def told(id_: str) -> list[str]:
+        some, viewer = serial_of(host, "some"), camera_of(host, "some")
+        answers = [
+            await said(some.GetPort(serial.GetPortRequest(port_id=id_), timeout=TIMEOUT_S)),
+            await said(some.Stop(serial.StopRequest(port_id=id_, action=HOLD), timeout=TIMEOUT_S)),
+            await first_of(some.Session(), session(OBSERVE)(id_)),
+            await first_of(viewer.Watch(), watch(id_)),
+        ]
+        return [str(each).replace(repr(id_), "ID") for each in answers]
+
+    assert await told("mill") == await told("nothere")
+    assert await told("door") == await told("nothere")
+
+
+async def test_clients_are_counted_on_ports_that_one_may_view(host: GuardedHost) -> None:
+    hidden = serial_of(host, "admin").Session()
+    await hidden.write(session(OBSERVE)("mill"))
+    assert await hidden.read() is not grpc.aio.EOF
+    await until(lambda: len(host.ports.get("mill").attendance))
+    counts = {}
+    for name in ("admin", "one"):
+        stats = serial_of(host, name).WatchStats(serial.WatchStatsRequest())
+        counts[name] = (await stats.read()).clients
+        stats.cancel()
+    hidden.cancel()
+    assert counts == {"admin": 1, "one": 0}
+
+
+async def test_discovery_tells_of_this_hosts_ports_that_one_may_view(host: GuardedHost) -> None:
+    own = discovery.AnnounceRequest(
+        endpoints=[discovery.Endpoint(kind=discovery.KIND_SERIAL, port=50051)],
+        port_ids=["laser", "mill"],
+    )
+    announcing: Any = DiscoveryServiceStub(host.channel("discovery", "admin")).Announce()
+    await announcing.write(own)
+    assert await announcing.read() is not grpc.aio.EOF
+
+    async def ids(name: str) -> list[list[str]]:
+        stub: Any = DiscoveryServiceStub(host.channel("discovery", name))
+        listed = await stub.ListInstances(discovery.ListInstancesRequest(), timeout=TIMEOUT_S)
+        watching = stub.Watch()
+        await watching.write(discovery.WatchRequest())
+        watched = (await watching.read()).snapshot
+        watching.cancel()
+        return [list(each.instances[0].port_ids) for each in (listed, watched)]
+
+    assert await ids("admin") == [["laser", "mill"]] * 2
+    assert await ids("one") == [["laser"]] * 2
+    announcing.cancel()
