@@ -49,6 +49,7 @@ class Listener:
         self.lines: list[tuple[bool | None, bool | None]] = []
         self.room_calls = 0
         self.lost: list[str] = []
+        self.renamed: list[str] = []
 
     def program_wrote(self, data: bytes) -> None:
         assert data
@@ -75,6 +76,9 @@ class Listener:
 
     def port_writable(self) -> None:
         self.room_calls += 1
+
+    def port_renamed(self, said: str) -> None:
+        self.renamed.append(said)
 
     def port_lost(self, reason: str) -> None:
         self.lost.append(reason)

@@ -88,6 +88,9 @@ class Listener:
     def port_writable(self) -> None:
         self.room_calls += 1
 
+    def port_renamed(self, said: str) -> None:
+        raise AssertionError(said)
+
     def port_lost(self, reason: str) -> None:
         raise AssertionError(reason)
 

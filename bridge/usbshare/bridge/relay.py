@@ -151,6 +151,10 @@ class Relay:
         del self._unread[:taken]
         self._tell_taken()
 
+    def port_renamed(self, said: str) -> None:
+        """Tell what became of the virtual port's name."""
+        self._reporter.event("renamed", said, path=self._port.path)
+
     def port_lost(self, reason: str) -> None:
         """Tell that the virtual port is gone and end."""
         self._reporter.event("port_lost", f"{self._port.path} is gone: {reason}")

@@ -51,6 +51,9 @@ class Listener:
     def port_writable(self) -> None:
         self.events.append("writable")
 
+    def port_renamed(self, said: str) -> None:
+        raise AssertionError(said)
+
     def port_lost(self, reason: str) -> None:
         self.lost.append(reason)
 

@@ -63,6 +63,15 @@ def test_runtime_folder_falls_back_to_a_private_temporary_one(temporary: Path) -
     assert mode_of(folder) == 0o700
 
 
+def test_a_runtime_folder_that_is_made_is_private_above_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "run"
+    monkeypatch.setattr(platformdirs, "user_runtime_path", lambda _name: runtime / "usbshare")
+    assert paths.runtime_folder() == runtime / "usbshare"
+    assert mode_of(runtime) == 0o700
+
+
 def test_runtime_folder_narrows_an_own_open_one(temporary: Path) -> None:
     folder = temporary / f"usbshare-{os.geteuid()}"
     folder.mkdir()

@@ -11,7 +11,7 @@ import termios
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
-from usbshare.base.threads import begin
+from usbshare.base.threads import begin, in_thread
 from usbshare.bridge.virtual_port import VirtualPortListener
 from usbshare.common.errors import ConfigError
 from usbshare.common.line import LineSettings, ModemLines
@@ -25,6 +25,7 @@ _READ_BYTES = 4095
 _SETTINGS_CHANGED = 0x40  # TIOCPKT_IOCTL: sent because EXTPROC is set
 _NONE = -1
 REMOVE_TIMEOUT_S = 1.0
+LOOK_AFTER_NAME_S = 5.0
 
 
 class PtyPort(ABC):
@@ -47,6 +48,7 @@ class PtyPort(ABC):
         self._is_paused = False
         self._is_reading = False
         self._most_bytes = _READ_BYTES
+        self._looking_after: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._listener: VirtualPortListener
 
@@ -64,6 +66,7 @@ class PtyPort(ABC):
         except BaseException:
             self._end()
             raise
+        self._looking_after = asyncio.create_task(self._look_after_name(), name="port's name")
         _log.info("virtual port ready: %s -> %s", self._link.path, self._slave_path)
 
     def write(self, data: bytes) -> int:
@@ -135,6 +138,7 @@ class PtyPort(ABC):
 
         The name may be on a disk that hangs: then it is left, and leads nowhere once we are gone.
         """
+        self._stop_looking_after()
         await asyncio.wait([begin(self._link.remove)], timeout=REMOVE_TIMEOUT_S)
         self._close_pty()
 
@@ -310,7 +314,18 @@ class PtyPort(ABC):
         termios.tcflush(self._slave, termios.TCIFLUSH)
         self._set_packet_mode(on=True)
 
+    async def _look_after_name(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AFTER_NAME_S)
+            if said := await in_thread(self._link.look_after):
+                self._listener.port_renamed(said)
+
+    def _stop_looking_after(self) -> None:
+        if self._looking_after is not None:
+            self._looking_after.cancel()
+
     def _end(self) -> None:
+        self._stop_looking_after()
         begin(self._link.remove)
         self._close_pty()
 

@@ -188,10 +188,17 @@ def _is_own_folder(folder: Path) -> bool:
 
 
 def _private_folder(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_with_parents(folder)
     _require_own(folder)
     make_private(folder)
     return folder
+
+
+def _make_with_parents(folder: Path) -> None:
+    """Make a folder and those above it private: to what `mkdir` makes above applies the umask."""
+    if not folder.parent.exists():
+        _make_with_parents(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _require_own(folder: Path) -> None:

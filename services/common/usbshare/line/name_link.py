@@ -24,6 +24,7 @@ import re
 import resource
 import secrets
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,10 +60,16 @@ class NameLink:
         self._descriptor = _NONE
         self._target = ""
         self._guard: subprocess.Popen[bytes] | None = None
+        self._claimed: Path | None = None
+        self._trouble = ""
+        self._mending = threading.Lock()  # what is made again must not outlive its removal
 
     @property
     def path(self) -> Path:
         """Where the link is: a plain name in the runtime folder, a path as it is."""
+        return self._claimed or self._wanted_path()
+
+    def _wanted_path(self) -> Path:
         if not self._name:
             raise ConfigError("the virtual port's name is empty")
         if os.sep in self._name:
@@ -71,14 +78,19 @@ class NameLink:
 
     def claim(self) -> None:
         """Take the name; raises ConfigError when it is another process's or no link of ours."""
-        lock = os.open(self._lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self._wanted_path()
+        self._lock = self._locked(path)
+        self._claimed = path
+
+    def _locked(self, path: Path) -> int:
+        lock = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._take_lock(lock)
-            self._require_free(lock)
+            _take_lock(lock, path)
+            _require_free(lock, path)
         except BaseException:
             os.close(lock)
             raise
-        self._lock = lock
+        return lock
 
     def show(self, slave_path: str) -> None:
         """Make the link to a pty in one step; raises ConfigError. From then on it leads to others.
@@ -91,31 +103,75 @@ class NameLink:
         self._descriptor, target = _way_to(slave_path)
         if self._descriptor == _NONE and self._guard is None:
             self._guard = self._start_guard()
-        _write_note(self._lock, _Note(os.getpid(), target, str(self.path)))
-        temporary = self.path.with_name(f".{self.path.name}.new")
-        try:
-            temporary.unlink(missing_ok=True)
-            temporary.symlink_to(target)
-            temporary.replace(self.path)
-        except OSError as error:
-            raise ConfigError(self._why_not(error)) from error
+        _make_link(self.path, target, self._lock)
         self._target = target
+
+    def look_after(self) -> str:
+        """Make a link again that is gone, as the folder that a logout removes; say so, else "".
+
+        `path` may then be another. What cannot be made again is said once. Blocks as disks do.
+        """
+        with self._mending:
+            if not self._target or self._claimed is None:
+                return ""
+            before = self._claimed
+            try:
+                wanted = self._wanted_path()
+                if wanted == before and self._is_there():
+                    return ""
+                self._make_again(wanted)
+            except (ConfigError, OSError) as error:
+                return self._told(f"{before} is gone and cannot be made again: {error}")
+            self._trouble = ""
+            return (
+                f"{before} was removed and is made again"
+                if wanted == before
+                else (f"{before} is {wanted} now, since its folder went or came")
+            )
+
+    def _is_there(self) -> bool:
+        try:
+            return os.readlink(self.path) == self._target and os.fstat(self._lock).st_nlink > 0
+        except OSError:
+            return False
+
+    def _make_again(self, path: Path) -> None:
+        if os.path.lexists(path) and not _leads_to(path, self._target):
+            raise ConfigError(f"{path} exists and is not a link that usbshare made")
+        lock = self._lock if _is_same_file(_lock_path(path), self._lock) else self._locked(path)
+        try:
+            _make_link(path, self._target, lock)
+        except BaseException:
+            if lock != self._lock:
+                os.close(lock)
+            raise
+        before, self._claimed = self._claimed, path
+        if lock != self._lock:
+            _close(self._lock)
+            self._lock = lock
+        if before is not None and before != path and _leads_to(before, self._target):
+            before.unlink()
+
+    def _told(self, trouble: str) -> str:
+        known, self._trouble = self._trouble, trouble
+        return "" if known == trouble else trouble
 
     def remove(self) -> None:
         """Take the link away if it still leads to our pty, and give the name up."""
-        with contextlib.suppress(OSError):
-            if self._target and os.readlink(self.path) == self._target:
-                self.path.unlink()
-        _close(self._descriptor)
-        self._end_guard()
-        _close(self._lock)
-        self._lock = self._descriptor = _NONE
-        self._target = ""
+        with self._mending:
+            with contextlib.suppress(OSError):
+                if self._target and os.readlink(self.path) == self._target:
+                    self.path.unlink()
+            _close(self._descriptor)
+            self._end_guard()
+            _close(self._lock)
+            self._lock = self._descriptor = _NONE
+            self._target, self._claimed = "", None
 
     def _start_guard(self) -> subprocess.Popen[bytes]:
         arguments = ["/bin/sh", "-c", _GUARD, "usbshare-link", str(self.path)]
         return subprocess.Popen(  # noqa: S603 - the system's shell, with a script of our own
-            [*arguments, str(self._lock_path())],
+            [*arguments, str(_lock_path(self.path))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -129,42 +185,70 @@ class NameLink:
             guard.kill()
             guard.communicate()
 
-    def _lock_path(self) -> Path:
-        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
-        return runtime_folder() / f"{self.path.name[:100]}.{digest}.lock"
 
-    def _take_lock(self, lock: int) -> None:
-        end = time.monotonic() + _GUARD_ENDS_S
-        while not _try_lock(lock):
-            holder = _read_note(lock)
-            if (holder and _is_alive(holder.pid)) or time.monotonic() > end:
-                raise ConfigError(
-                    f"another program of usbshare (process {holder.pid if holder else 'unknown'}) "
-                    f"offers {self.path}: end it or choose another name"
-                )
-            time.sleep(_RETRY_S)  # a killed one's guard is just about to end, or a sweep
+def _lock_path(path: Path) -> Path:
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    return runtime_folder() / f"{path.name[:100]}.{digest}.lock"
 
-    def _require_free(self, lock: int) -> None:
-        if not os.path.lexists(self.path) or self._is_left_behind(lock):
-            return
-        raise ConfigError(
-            f"{self.path} exists and is not a link that usbshare made: "
-            "remove it or choose another name"
-        )
 
-    def _is_left_behind(self, lock: int) -> bool:
-        """Return whether it is a link to a pty that is gone, or to the one noted in our lock."""
-        if not self.path.is_symlink():
-            return False
-        target, noted = os.readlink(self.path), _read_note(lock)
-        if noted is not None and target == noted.target:
-            return True
-        leads_to_pty = target.startswith(_PTYS) or _DESCRIPTOR.fullmatch(target)
-        return bool(leads_to_pty) and not os.path.exists(self.path)
+def _take_lock(lock: int, path: Path) -> None:
+    end = time.monotonic() + _GUARD_ENDS_S
+    while not _try_lock(lock):
+        holder = _read_note(lock)
+        if (holder and _is_alive(holder.pid)) or time.monotonic() > end:
+            raise ConfigError(
+                f"another program of usbshare (process {holder.pid if holder else 'unknown'}) "
+                f"offers {path}: end it or choose another name"
+            )
+        time.sleep(_RETRY_S)  # a killed one's guard is just about to end, or a sweep
 
-    def _why_not(self, error: OSError) -> str:
+
+def _require_free(lock: int, path: Path) -> None:
+    if not os.path.lexists(path) or _is_left_behind(lock, path):
+        return
+    raise ConfigError(
+        f"{path} exists and is not a link that usbshare made: remove it or choose another name"
+    )
+
+
+def _is_left_behind(lock: int, path: Path) -> bool:
+    """Return whether it is a link to a pty that is gone, or to the one noted in our lock."""
+    if not path.is_symlink():
+        return False
+    target, noted = os.readlink(path), _read_note(lock)
+    if noted is not None and target == noted.target:
+        return True
+    leads_to_pty = target.startswith(_PTYS) or _DESCRIPTOR.fullmatch(target)
+    return bool(leads_to_pty) and not os.path.exists(path)
+
+
+def _make_link(path: Path, target: str, lock: int) -> None:
+    """Make the link in one step, noted in its lock; raises ConfigError."""
+    _write_note(lock, _Note(os.getpid(), target, str(path)))
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(path)
+    except OSError as error:
         remedy = "make the folder" if isinstance(error, FileNotFoundError) else "choose another"
-        return f"cannot make the link {self.path}: {error.strerror}: {remedy}, or use a plain name"
+        raise ConfigError(
+            f"cannot make the link {path}: {error.strerror}: {remedy}, or use a plain name"
+        ) from error
+
+
+def _leads_to(path: Path, target: str) -> bool:
+    try:
+        return os.readlink(path) == target
+    except OSError:
+        return False
+
+
+def _is_same_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def remove_stale_links() -> list[Path]:
