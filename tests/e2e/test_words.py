@@ -83,6 +83,25 @@ def test_what_grpc_says_of_a_lost_service_is_told_in_words(
     assert not RAW.search(bridge.output), bridge.output
 
 
+def test_what_takes_longer_than_a_second_says_what_it_is_at(tmp_path: Path) -> None:
+    with serial_service(tmp_path) as (service, target):
+        where = ["--target", target]
+        bridge_command = ["usbshare-bridge", *where, "--vcom", "COM10"]
+        with running(bridge_command, tmp_path) as ready:
+            ready.wait_for("ready: open")
+            service.process.send_signal(signal.SIGSTOP)
+            try:
+                ready.process.send_signal(signal.SIGTERM)
+                ready.wait_for("ending: what the program wrote still goes to")
+                with running(bridge_command, tmp_path) as bridge:
+                    bridge.wait_for(f"connecting to {target}")
+                for command in (["whoami"], ["list"], ["send", "?"], ["stop", "--hold"]):
+                    with running(["usbshare-bridge", *command, *where], tmp_path) as waiting:
+                        waiting.wait_for("waiting for .* to answer")
+            finally:
+                service.process.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -22,6 +22,7 @@ from usbshare.bridge.link_state import SessionChoice
 from usbshare.bridge.naming import open_finder
 from usbshare.bridge.relay import Relay
 from usbshare.bridge.report import Reporter
+from usbshare.bridge.slowness import Slowness
 from usbshare.bridge.turns import Turns
 from usbshare.bridge.upstream import Upstream
 from usbshare.bridge.urgent_line import UrgentLine
@@ -84,11 +85,14 @@ async def bridge(
         time.monotonic,
     )
     relay.link = link
-    on_stop_signals(link.close)
+    told = Slowness(reporter, str(choice.target))
+    on_stop_signals(lambda: (link.close(), told.ending()))
     running = asyncio.create_task(_run(link, relay, reporter), name="link")
     noting: set[asyncio.Future[None]] = set()
     try:
-        if await _stands(running, relay):
+        with told.connecting():
+            stands = await _stands(running, relay)
+        if stands:
             async with _urgent_line(choice, dialer, relay, reporter):
                 await _show_port(relay, port, reporter, choice)
                 if stood is not None and relay.remote is not None:
@@ -100,6 +104,7 @@ async def bridge(
         running.cancel()
         await whereabouts.close()
         await port.close()
+        told.ended()
         if noting:  # a disk that hangs must not keep a bridge from ending
             await asyncio.wait(noting, timeout=NOTE_TIMEOUT_S)
     await asyncio.gather(running, return_exceptions=True)

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from usbshare.bridge.matching import KEYS, Criterion, parse_criterion
 from usbshare.bridge.options import Wanted, resolved, trust, warn
+from usbshare.bridge.slow import told_if_slow
 from usbshare.common.channel import Target, parse_target
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.loop import run
@@ -65,9 +66,11 @@ def inventory_of(
     if wishes.is_asked:
         target = resolved(context, wishes, bundle)
         camera_port = _camera_port(wishes, target.name)
-        return run(surveying.survey_one(target, bundle, timeout_s, camera_port))
+        with told_if_slow(f"waiting for {target} to answer"):
+            return run(surveying.survey_one(target, bundle, timeout_s, camera_port))
     settings, used = wishes.defaults.settings, _used_before(wishes)
-    inventory = run(surveying.survey_all(settings, used, bundle, timeout_s))
+    with told_if_slow(f"looking for hosts, {timeout_s:g} s at most"):
+        inventory = run(surveying.survey_all(settings, used, bundle, timeout_s))
     _warn_of_those_left_out(inventory, bundle)
     return inventory
 

@@ -190,4 +190,7 @@ def _resolve(wishes: Wanted, bundle: ClientBundle | None, kind: str) -> Target:
     from usbshare.bridge.naming import resolve  # noqa: PLC0415 - an address does not need it
 
     settings = wishes.defaults.settings_if_any
-    return run(resolve(wishes.target, settings, bundle, kind=kind))
+    from usbshare.bridge.slow import told_if_slow  # noqa: PLC0415 - it tells by `warn`
+
+    with told_if_slow(f"looking for {wishes.target!r} in DNS and by discovery"):
+        return run(resolve(wishes.target, settings, bundle, kind=kind))

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 REMEDY = "use the machine's own emergency stop"
-PATIENCE_S = 2.0
+SLOW_S, PATIENCE_S = 1.0, 2.0
 UNCONFIRMED_EXIT = 1
 _MOST_HEARD_BYTES = 4096
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
@@ -166,13 +166,15 @@ def _flush() -> None:
 
 def _relay_all(sources: dict[int, int], name: str, heard: bytearray) -> None:
     """Pass on what the child prints until it ends; say meanwhile that nothing is confirmed yet."""
-    deadline = time.monotonic() + PATIENCE_S
+    began = time.monotonic()
+    news = [(PATIENCE_S, _not_yet(name))]
+    if name != _ACTIONS["--rearm"]:
+        news.insert(0, (SLOW_S, _is_slow(name)))
     while sources:
-        left_s = max(0.0, deadline - time.monotonic()) if deadline else None
+        left_s = max(0.0, began + news[0][0] - time.monotonic()) if news else None
         ready = select.select(list(sources), [], [], left_s)[0]
         if not ready:
-            tell(_not_yet(name), 2)
-            deadline = 0.0
+            tell(news.pop(0)[1], 2)
         for source in ready:
             if data := os.read(source, 65536):
                 _relay(data, sources[source])
@@ -181,6 +183,10 @@ def _relay_all(sources: dict[int, int], name: str, heard: bytearray) -> None:
             else:
                 del sources[source]
                 os.close(source)
+
+
+def _is_slow(name: str) -> str:
+    return f"bridge: {name}: waiting for the host to answer"
 
 
 def _not_yet(name: str) -> str:

@@ -126,8 +126,9 @@ def test_after_two_seconds_without_news_it_says_that_nothing_is_confirmed_yet() 
     code, output, errors = ended(body)
     assert (code, output) == (0, "done\n")
     assert errors == [
+        "bridge: emergency stop: waiting for the host to answer",
         "bridge: emergency stop not confirmed yet (no answer within 2 s): "
-        "use the machine's own emergency stop"
+        "use the machine's own emergency stop",
     ]
 
 

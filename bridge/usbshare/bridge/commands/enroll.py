@@ -12,6 +12,7 @@ from usbshare.bridge.first_steps import first_steps
 from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.options import Wanted, warn
 from usbshare.bridge.replacing import require_replaceable
+from usbshare.bridge.slow import told_if_slow
 from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.loop import run
 from usbshare.common.paths import client_bundle_path
@@ -51,7 +52,8 @@ def enroll(
     require_place(path)
     if not force and (why := require_replaceable(path, decoded)):
         warn(f"the certificate at {path} is replaced: {why}")
-    done = run(enrol(decoded, path))
+    with told_if_slow("waiting for the host that invited this computer to answer"):
+        done = run(enrol(decoded, path))
     if not as_json:
         _tell(done)
     steps = run(first_steps(done, wanted.defaults, path if said else None))

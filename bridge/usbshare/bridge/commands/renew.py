@@ -10,6 +10,7 @@ import click
 from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.options import connection, connection_options
 from usbshare.bridge.renewing import renew as renew_bundle
+from usbshare.bridge.slow import told_if_slow
 from usbshare.common.loop import run
 from usbshare.common.pki import lifetime
 
@@ -35,7 +36,8 @@ def renew(
         raise click.UsageError("Over plaintext ('--insecure') there is no certificate to renew.")
     due = lifetime.due_at(trust.certificate)
     is_due = force or datetime.now(UTC) >= due
-    held = run(renew_bundle(where, trust)) if is_due else trust
+    with told_if_slow(f"waiting for {where} to answer"):
+        held = run(renew_bundle(where, trust)) if is_due else trust
     if as_json:
         print_object(
             {

@@ -14,6 +14,7 @@ from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.messages import RemotePort, ResetReport
 from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.slow import told_if_slow, told_run
 from usbshare.common.channel import Target
 from usbshare.common.errors import UsbshareError
 from usbshare.common.loop import run
@@ -48,11 +49,16 @@ def reset(
     """
     where, trust = connection(context, target, bundle, insecure)
     port = port_or_default(context, port, where)
-    found = run(_look(where, trust, port))
+    with told_if_slow(f"waiting for {where} to answer"):
+        found = run(_look(where, trust, port))
     if not yes and (job := what_runs(found)):
         _require_yes(f"{job}: a reset ends that")
     report = run_confirmed(
-        run, lambda: _reset(where, trust, found.id, reason, pulse_dtr=dtr), where, trust, code
+        told_run(where),
+        lambda: _reset(where, trust, found.id, reason, pulse_dtr=dtr),
+        where,
+        trust,
+        code,
     )
     if as_json:
         print_object(

@@ -13,8 +13,8 @@ from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.options import connection, connection_options, port_or_default
 from usbshare.bridge.sending import Answer, send_command
+from usbshare.bridge.slow import told_run
 from usbshare.common.channel import Target
-from usbshare.common.loop import run
 from usbshare.common.profiles import Priority
 from usbshare.common.tls import ClientBundle
 
@@ -51,7 +51,7 @@ def send(
     port = port_or_default(context, port, where)
     level = Priority[priority.upper()] if priority else None
     answer = run_confirmed(
-        run,
+        told_run(where),
         lambda: _send(where, trust, port, command.encode(), level, quiet_s, timeout_s),
         where,
         trust,

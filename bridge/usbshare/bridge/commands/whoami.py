@@ -11,6 +11,7 @@ import click
 from usbshare.bridge.access_client import OwnRights, WhoAmI, who_am_i
 from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import connection, connection_options
+from usbshare.bridge.slow import told_if_slow
 from usbshare.common.loop import run
 
 
@@ -35,7 +36,8 @@ def whoami(
 ) -> None:
     """Show this computer's identity, its rights on a host, and the end of its certificate."""
     where, trust = connection(context, target, bundle, insecure, kind)
-    found = run(who_am_i(where, trust))
+    with told_if_slow(f"waiting for {where} to answer"):
+        found = run(who_am_i(where, trust))
     click.echo(_as_json(found) if as_json else _in_words(found))
 
 

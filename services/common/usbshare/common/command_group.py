@@ -18,7 +18,8 @@ class CommandGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; a usage error says what else there is."""
         name = args[0]
-        if name not in self.list_commands(ctx) and not name.startswith("-"):
+        is_known = name in self.list_commands(ctx) or name.startswith("-")
+        if not is_known and not ctx.resilient_parsing:
             hints = {**self._of_groups(ctx), **self.HINTS}
             ctx.fail(unknown_command(name, self.list_commands(ctx), hints))
         return super().resolve_command(ctx, args)
