@@ -15,6 +15,7 @@ import click
 
 from usbshare.bridge import bare_options
 from usbshare.bridge.bare_options import config_options, virtual_port_options
+from usbshare.bridge.completing import complete_port
 from usbshare.bridge.confirming import code_option
 from usbshare.bridge.json_option import (
     arguments_ask_for_json,
@@ -41,6 +42,7 @@ BAD_USAGE_EXIT = 2
 REFUSED_EXIT = 3
 _COMMANDS = {
     "camera": "usbshare.bridge.commands.camera:camera",
+    "completion": "usbshare.bridge.commands.completion:completion",
     "doctor": "usbshare.bridge.commands.doctor:doctor",
     "discover": "usbshare.bridge.commands.discover:discover",
     "enroll": "usbshare.bridge.commands.enroll:enroll",
@@ -92,6 +94,7 @@ class _Commands(CommandGroup):
     "--port",
     default="",
     envvar="USBSHARE_PORT",
+    shell_complete=complete_port,
     show_envvar=True,
     help="The remote port's id; needed only when the host has several.",
 )

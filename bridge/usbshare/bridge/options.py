@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from usbshare.bridge.completing import complete_port, complete_target
 from usbshare.bridge.defaults import Defaults, UrgentDefaults
 from usbshare.common.addresses import parse_address
 from usbshare.common.channel import Target, parse_target
@@ -46,6 +47,7 @@ def connection_options(command: _Command) -> _Command:
         click.option(
             "--target",
             metavar="NAME|HOST:PORT",
+            shell_complete=complete_target,
             envvar="USBSHARE_TARGET",
             show_envvar=True,
             help="The laser host: its address, or its name as `usbshare-bridge discover` shows it.",
@@ -68,6 +70,18 @@ def connection_options(command: _Command) -> _Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def port_option(command: _Command) -> _Command:
+    """Add the option that names the remote port."""
+    option = click.option(
+        "--port",
+        default="",
+        envvar="USBSHARE_PORT",
+        shell_complete=complete_port,
+        help="The remote port's id.",
+    )
+    return option(command)
 
 
 def remember_group_options(

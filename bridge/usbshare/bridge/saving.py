@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from usbshare.bridge.defaults import Defaults
+from usbshare.bridge.seen_hosts import note_seen
 from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
 from usbshare.common.channel import Target
 from usbshare.common.paths import settings_path
@@ -35,9 +36,14 @@ def note_last(
         used = {port_name.kind: anywhere(port_name.kind, port_name.value)}
         last = LastUsed(camera=state.load().camera, **used)
         named = {"name": target.name, "tls_name": target.tls_name}
+        note_seen({each: [port_id] for each in _called(target)})
         state.save(replace(last, target=str(target), port=port_id, **named))
 
     return note
+
+
+def _called(target: Target) -> tuple[str, ...]:
+    return (target.name, str(target)) if target.name else (str(target),)
 
 
 def note_camera(defaults: Defaults, target: Target, warn: Warn) -> Callable[[str], None]:

@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 
 from usbshare.bridge import listing
+from usbshare.bridge.inventory import Inventory
 from usbshare.bridge.json_option import json_option
 from usbshare.bridge.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
 from usbshare.bridge.matching import Criterion
 from usbshare.bridge.options import connection_options, trust, wanted, warn
 from usbshare.bridge.picking import NO_HOST
+from usbshare.bridge.seen_hosts import note_seen
 
 
 @click.command("list")
@@ -40,6 +42,8 @@ def list_ports(
     """Show a host's ports and cameras; without --target, all hosts' that are known or found."""
     wishes = wanted(context, target, bundle, insecure)
     inventory = inventory_of(context, wishes, trust(wishes), timeout_s)
+    if wishes.defaults.remembers:
+        note_seen(_ports_by_host(inventory))
     items = inventory.all_matching(criteria)
     has_failed = bool(inventory.failures) and not inventory.answers
     if as_json:
@@ -51,3 +55,12 @@ def list_ports(
     elif criteria and not items and not has_failed:
         warn(f"nothing matches {' '.join(map(str, criteria))}")
     context.exit(1 if has_failed else 0)
+
+
+def _ports_by_host(inventory: Inventory) -> dict[str, list[str]]:
+    """Return the ports of the hosts that answered, by name, which a shell then completes."""
+    return {
+        answer.host.name: [port.id for port in answer.ports]
+        for answer in inventory.answers
+        if answer.ports
+    }

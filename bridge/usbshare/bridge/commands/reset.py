@@ -13,7 +13,12 @@ from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.json_option import json_option, print_object
 from usbshare.bridge.messages import RemotePort, ResetReport
-from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.options import (
+    connection,
+    connection_options,
+    port_option,
+    port_or_default,
+)
 from usbshare.bridge.slow import told_if_slow, told_run
 from usbshare.common.channel import Target
 from usbshare.common.errors import UsbshareError
@@ -23,7 +28,7 @@ from usbshare.common.tls import ClientBundle
 
 @click.command()
 @connection_options
-@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@port_option
 @click.option("--dtr", is_flag=True, help="Pulse DTR also where the firmware has its own reset.")
 @click.option("--yes", is_flag=True, help="Ask nothing, also while a job may run.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")

@@ -11,7 +11,12 @@ from usbshare.bridge.bridging import client_name
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.json_option import json_option, print_object
-from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.options import (
+    connection,
+    connection_options,
+    port_option,
+    port_or_default,
+)
 from usbshare.bridge.sending import Answer, send_command
 from usbshare.bridge.slow import told_run
 from usbshare.common.channel import Target
@@ -21,7 +26,7 @@ from usbshare.common.tls import ClientBundle
 
 @click.command()
 @connection_options
-@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@port_option
 @click.option(
     "--priority",
     type=click.Choice([priority.name.lower() for priority in Priority]),

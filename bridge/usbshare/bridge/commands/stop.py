@@ -11,7 +11,12 @@ from usbshare.bridge import stopping
 from usbshare.bridge.client import SerialClient
 from usbshare.bridge.confirming import code_option, run_confirmed
 from usbshare.bridge.json_option import json_option
-from usbshare.bridge.options import connection, connection_options, port_or_default
+from usbshare.bridge.options import (
+    connection,
+    connection_options,
+    port_option,
+    port_or_default,
+)
 from usbshare.bridge.stop_client import STOP_TIMEOUT_S
 from usbshare.bridge.stop_result import Done
 from usbshare.common.channel import STOP_KEEPALIVE, Target
@@ -31,7 +36,7 @@ from usbshare.common.tls import ClientBundle
     type=click.IntRange(min=1),
     help="With --rearm: the stop that you know of, as it was printed; a later one is not undone.",
 )
-@click.option("--port", default="", envvar="USBSHARE_PORT", help="The remote port's id.")
+@port_option
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
 @code_option
 @json_option("Print JSON on stdout; the line for people goes to stderr.")

@@ -15,6 +15,7 @@ from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
 from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
+from usbshare.common.completion import completion_command
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side
@@ -68,6 +69,7 @@ def cli(
 
 
 cli.add_command(audit_commands("camera-svc"))
+cli.add_command(completion_command("camera-svc"))
 cli.add_command(
     install_service(Shipped("camera-svc", "usbshare.camera_svc", SYSTEM), teller("camera-svc"))
 )

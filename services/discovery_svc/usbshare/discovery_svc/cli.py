@@ -9,6 +9,7 @@ import click
 from usbshare.common.audit.cli import audit_commands
 from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
+from usbshare.common.completion import completion_command
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side
@@ -61,6 +62,7 @@ def cli(
 
 
 cli.add_command(audit_commands("discovery-svc"))
+cli.add_command(completion_command("discovery-svc"))
 cli.add_command(
     install_service(
         Shipped("discovery-svc", "usbshare.discovery_svc", SYSTEM), teller("discovery-svc")

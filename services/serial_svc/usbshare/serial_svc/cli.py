@@ -11,6 +11,7 @@ from usbshare.common.access.devices_cli import devices_group
 from usbshare.common.audit.cli import audit_commands
 from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
 from usbshare.common.command_group import CommandGroup
+from usbshare.common.completion import completion_command
 from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import run
 from usbshare.common.older_import import Side
@@ -97,6 +98,7 @@ def doctor(context: click.Context, config: Path | None, listen: str | None, as_j
 
 cli.add_command(devices_group("serial-svc", plugged_in_ports))
 cli.add_command(audit_commands("serial-svc"))
+cli.add_command(completion_command("serial-svc"))
 cli.add_command(
     install_service(Shipped("serial-svc", "usbshare.serial_svc", SYSTEM), teller("serial-svc"))
 )

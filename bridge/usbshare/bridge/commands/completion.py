@@ -1,0 +1,7 @@
+"""`usbshare-bridge completion`: shells complete commands, options, hosts and ports."""
+
+from __future__ import annotations
+
+from usbshare.common.completion import completion_command
+
+completion = completion_command("usbshare-bridge")
