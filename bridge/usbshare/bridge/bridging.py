@@ -86,7 +86,12 @@ async def bridge(
     )
     relay.link = link
     told = Slowness(reporter, str(choice.target))
-    on_stop_signals(lambda: (link.close(), told.ending()))
+
+    def end() -> None:
+        link.close()
+        told.ending()
+
+    on_stop_signals(end)
     running = asyncio.create_task(_run(link, relay, reporter), name="link")
     noting: set[asyncio.Future[None]] = set()
     try:
