@@ -121,7 +121,8 @@ def moments_of(lines: list[str], times: int, seed: int) -> list[int]:
 def lose_link_by_proxy(
     home: Path, times: int, seed: int, front_end: FrontEnd = "vcom", lines: int | None = None
 ) -> None:
-    program = engraving_lines()[:lines]
+    program = engraving_lines()
+    program = [*program[:lines], *program[-4:]] if lines else program  # its end waits for moves
     expected = undisturbed(home, program)
     with rig(home / "rough", front_end=front_end, link_timeout_s=LINK_TIMEOUT_S) as rough:
         lose_link_often(rough, program, expected, CUTS, moments_of(program, times, seed))

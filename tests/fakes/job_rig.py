@@ -160,6 +160,7 @@ class Rig:
         self.service_target = target
         self.vcom = home / "COM10"
         self._front_end = front_end
+        self._opened: list[TcpProgram | Rfc2217Program] = []
 
     @property
     def proxy(self) -> Network:
@@ -173,7 +174,13 @@ class Rig:
             return PtyProgram(self.vcom)
         found = self.bridge.wait_for(rf"{self._front_end}://(127\.0\.0\.1):([1-9]\d*)")
         kind = TcpProgram if self._front_end == "tcp" else Rfc2217Program
-        return kind(found[1], int(found[2]))
+        self._opened.append(kind(found[1], int(found[2])))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        """End the connections of programs."""
+        for each in self._opened:
+            each.close()
 
     def job(self, lines: list[str]) -> Job:
         job = Job(self.program(), lines)
@@ -200,7 +207,11 @@ def rig(
             ) as bridge,
         ):
             bridge.wait_for('"ready"')
-            yield Rig(home, machine, network, bridge, target, front_end)
+            made = Rig(home, machine, network, bridge, target, front_end)
+            try:
+                yield made
+            finally:
+                made.close()
 
 
 def until(condition: Callable[[], object], what: str) -> None:
