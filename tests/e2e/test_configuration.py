@@ -48,6 +48,7 @@ def test_a_bare_bridge_does_what_it_did_last(home: Path, target: str) -> None:
     assert json.loads((home / STATE).read_text()) == {
         "target": target,
         "name": "",
+        "origin": "",
         "tls_name": "",
         "port": "mill",
         "vcom": "COM10",

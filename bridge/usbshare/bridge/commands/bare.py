@@ -52,13 +52,13 @@ def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
     name = bare_options.port_name(context)
     make_port = partial(PORT_MAKERS[name.kind], name.value)
     make_port()  # a name that cannot be is told before anything is tried
-    if said.save:
-        bare_options.save(context)
     reporter = JsonReporter() if said.as_json else TextReporter()
     asking = Asking(reporter)
 
     def attempt() -> None:
         where, trust, port_id = _where(context, wishes, said)
+        if said.save:  # once it is known what the target means
+            bare_options.save(context)
         settings = wishes.defaults.settings_if_any
         choice = BridgeChoice(where, trust, port_id, said.observe, settings, takes=said.take)
         # Who watched last time does not want to hold the machine this time.
