@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,37 @@ def test_a_bridge_waits_for_a_port_that_another_holds(tmp_path: Path) -> None:
                 second.wait_for("is held by .*; waiting for it")
                 assert first.stop() == 0
                 second.wait_for("ready: open")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_bridge_that_waits_ends_when_it_is_told_to(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with serial_service(tmp_path) as (_, target):
+        one = ["usbshare-bridge", "--target", target, "--port", "demo", "--vcom", "COM10"]
+        with running(one, tmp_path) as holder:
+            holder.wait_for("ready: open")
+            other = ["usbshare-bridge", "--target", target, "--vcom", "COM11", "--wait"]
+            with running(other, tmp_path) as waiting:
+                waiting.wait_for("; waiting for it")
+                assert waiting.stop(number) == 0
+                assert "Aborted" not in waiting.output
+            assert holder.stop() == 0
+
+
+def test_what_is_repeated_is_told_once_however_often_it_is_tried(tmp_path: Path) -> None:
+    with serial_service(tmp_path) as (_, target):
+        said = ["usbshare-bridge", "--target", target, "--vcom", "COM10"]
+        with running(said, tmp_path) as bridge:
+            bridge.wait_for("ready: open")
+        with running([*said[:3], "--vcom", "COM12"], tmp_path) as holder:
+            holder.wait_for("ready: open")
+            with running(["usbshare-bridge", "--vcom", "COM11", "--wait"], tmp_path) as waiting:
+                waiting.wait_for("; waiting for it")
+                assert holder.stop() == 0
+                waiting.wait_for("ready: open")
+    assert waiting.output.count("as last time: --port") == 1, waiting.output
+    assert waiting.output.count("as last time: --target") == 1, waiting.output
 
 
 def test_who_is_refused_does_not_wait(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,13 @@ class Wanted:
     bundle: Path | None
     insecure: bool
     defaults: Defaults
+    told: set[str] = field(default_factory=set)
+
+    def tell(self, text: str) -> None:
+        """Tell the user, once however often it is tried."""
+        if text not in self.told:
+            self.told.add(text)
+            warn(text)
 
 
 def connection_options(command: _Command) -> _Command:
@@ -138,14 +145,14 @@ def connection(
 def trust(wishes: Wanted) -> ClientBundle | None:
     """Load the client certificate; None for plaintext."""
     if wishes.insecure:
-        warn("plaintext: nobody is authenticated (--insecure)")
+        wishes.tell("plaintext: nobody is authenticated (--insecure)")
         return None
     path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
     loaded = read_in_time(path, lambda: ClientBundle.load(path), warn)
     if loaded.warning:
-        warn(loaded.warning)
+        wishes.tell(loaded.warning)
     if lifetime.age(loaded.certificate, datetime.now(UTC)) is lifetime.Age.LATE:
-        warn(
+        wishes.tell(
             f"the certificate in {loaded.path} ends on {loaded.expires:%Y-%m-%d}: "
             "`usbshare-bridge renew`"
         )
@@ -157,7 +164,7 @@ def resolved(
 ) -> Target:
     """Return the address that is wanted; a name is looked up. Raises UsbshareError."""
     if not wishes.is_asked and wishes.defaults.repeats_target:
-        warn(f"{wishes.defaults.as_before}: --target {wishes.target}")
+        wishes.tell(f"{wishes.defaults.as_before}: --target {wishes.target}")
     try:
         return _resolve(wishes, bundle, kind)
     except InvalidArgumentError as error:
@@ -167,7 +174,7 @@ def resolved(
     except NotFoundError as error:
         if wishes.is_asked or (last := wishes.defaults.last_host) is None:
             raise
-        warn(f"{error}; trying {last}, where it was last time")
+        wishes.tell(f"{error}; trying {last}, where it was last time")
         return last
 
 
@@ -178,7 +185,7 @@ def port_or_default(context: click.Context, port: str, target: Target) -> str:
         return port
     target_text = target.name or str(target)
     if repeated := wishes.defaults.repeated_port(target_text):
-        warn(f"{wishes.defaults.as_before}: --port {repeated}")
+        wishes.tell(f"{wishes.defaults.as_before}: --port {repeated}")
     return wishes.defaults.configured_port(target_text) or repeated
 
 
