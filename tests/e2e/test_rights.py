@@ -6,13 +6,14 @@ import json
 import os
 import pty
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyotp
 import pytest
 
-from fakes.processes import SCRIPTS, environment, run, serial_service
+from fakes.processes import DEADLINE_S, SCRIPTS, environment, run, serial_service
 from fakes.waiting import until
 
 POLICY = """
@@ -50,6 +51,13 @@ def bridge(home: Path, *arguments: str) -> tuple[int, str]:
     return run(["bridge", *arguments], home)
 
 
+def until_said(home: Path, command: tuple[str, ...], words: str) -> None:
+    """Repeat a command until the service has seen the new file."""
+    end = time.monotonic() + DEADLINE_S
+    while words not in (output := bridge(home, *command)[1]):
+        assert time.monotonic() < end, output
+
+
 def test_whoami_tells_identity_rights_and_end(tmp_path: Path, target: str) -> None:
     code, output = bridge(tmp_path, "whoami", "--target", target)
     assert code == 0, output
@@ -63,13 +71,14 @@ def test_whoami_tells_identity_rights_and_end(tmp_path: Path, target: str) -> No
 
 def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path, target: str) -> None:
     send = ("send", "--target", target, "$I")
-    code, output = bridge(tmp_path, *send)
-    assert code == 1
-    assert "needs a code of its authenticator app, which counts for 1 h" in output
-    code, output = bridge(tmp_path, *send, "--code", "000000")
-    assert code == 1
-    assert "operator has no second factor: make one on the host" in output
-    code, output = bridge(tmp_path, *send, "--code", new_code(tmp_path))
+    for code_option in ((), ("--code", "000000")):
+        code, output = bridge(tmp_path, *send, *code_option)
+        assert code == 1
+        assert "operator has no second factor, since none was ever set up" in output
+        assert "`serial-svc pki totp operator`" in output
+    new = new_code(tmp_path)
+    until_said(tmp_path, send, "needs a code of its authenticator app, which counts for 1 h")
+    code, output = bridge(tmp_path, *send, "--code", new)
     assert code == 0, output
     assert "bridge: confirmed until" in output
     assert "[VER:" in output
@@ -90,10 +99,9 @@ async def test_a_secret_that_is_replaced_has_confirmed_nothing(tmp_path: Path, t
 def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> None:
     code, output = bridge(tmp_path, "stop", "--target", target)
     assert code == 0, output
-    code, output = bridge(tmp_path, "stop", "--rearm", "--target", target)
-    assert code == 1
-    assert "needs a code" in output
-    rearm = ("stop", "--rearm", "--target", target, "--code", new_code(tmp_path))
+    new = new_code(tmp_path)
+    until_said(tmp_path, ("stop", "--rearm", "--target", target), "needs a code")
+    rearm = ("stop", "--rearm", "--target", target, "--code", new)
     code, output = bridge(tmp_path, *rearm)
     assert code == 0, output
     assert "takes programs again" in output
@@ -101,6 +109,7 @@ def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> N
 
 def test_a_person_at_a_terminal_is_prompted(tmp_path: Path, target: str) -> None:
     code = new_code(tmp_path)
+    until_said(tmp_path, ("send", "--target", target, "$I"), "needs a code")
     master, slave = pty.openpty()
     command = [str(SCRIPTS / "bridge"), "send", "--target", target, "$I"]
     process = subprocess.Popen(

@@ -221,8 +221,9 @@ async def test_a_session_is_resumed_without_another_code_and_none_is_begun(
         '[[grants]]\nwho = ["pc"]\nrights = ["control"]\nconfirm = "totp"\nconfirm_for = "1s"\n'
     )
     stub = SerialServiceStub(host.channel("serial", "pc"))
+    app = second_factor(host, "pc")
     await until_code_is_needed(stub)
-    await confirm(host, "pc")
+    await confirm(host, "pc", app)
     lost: Any = stub.Session()
     await lost.write(session(CONTROL)("laser"))
     opened = (await lost.read()).opened
@@ -247,9 +248,13 @@ async def until_code_is_needed(stub: SerialServiceAsyncStub) -> None:
             await asyncio.sleep(0.05)  # of what ends by time alone nobody is told
 
 
-async def confirm(host: GuardedHost, name: str) -> None:
+def second_factor(host: GuardedHost, name: str) -> pyotp.TOTP:
     factors = SecondFactors(host.site.home / "totp.json", time.monotonic)
     app = pyotp.parse_uri(factors.make(f"usbshare://{host.site.id}/{name}"))
     assert isinstance(app, pyotp.TOTP)
+    return app
+
+
+async def confirm(host: GuardedHost, name: str, app: pyotp.TOTP) -> None:
     stub = AccessServiceStub(host.channel("serial", name))
     await stub.Confirm(access.ConfirmRequest(code=app.now()), timeout=TIMEOUT_S)

@@ -17,7 +17,8 @@ import pytest
 from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.base.file_watch import FileWatch
-from usbshare.common.access.second_factor import MOST_WRONG, WRONG_WITHIN_S, SecondFactors
+from usbshare.common.access.guessing import FREE, LONGEST_PAUSE, MOST_WRONG, Guesses
+from usbshare.common.access.second_factor import STEPS_AROUND, SecondFactors
 from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError, UsbshareError
 from usbshare.common.paths import write_private
 
@@ -94,17 +95,96 @@ def test_what_is_no_code_is_wrong(factors: SecondFactors, code: str) -> None:
         factors.check(ANNA, code, NOW)
 
 
-def test_guessing_ends_after_five_and_a_right_code_waits_too(
-    factors: SecondFactors, clock: FakeClock
+def guess(factors: SecondFactors, now: datetime, code: str = "x") -> UsbshareError:
+    with pytest.raises((PermissionDeniedError, LimitError)) as caught:
+        factors.check(ANNA, code, now)
+    return caught.value
+
+
+def test_wrong_codes_are_answered_by_pauses_that_grow_and_a_right_one_waits_too(
+    factors: SecondFactors,
+) -> None:
+    app, now, pauses = app_of(factors.make(ANNA)), NOW, []
+    for wrong in range(1, MOST_WRONG):
+        assert isinstance(guess(factors, now), PermissionDeniedError)
+        pause = Guesses(wrong, now).left(now)
+        pauses.append(pause.total_seconds())
+        if pause:
+            just_before = now + pause - timedelta(seconds=1)
+            assert isinstance(guess(factors, just_before, app.at(just_before)), LimitError)
+        now += pause
+    assert pauses == [0, 0, 30, 60, 120, 240, 480, 960, 1920]
+    factors.check(ANNA, app.at(now), now)
+
+
+def path_of(factors: SecondFactors) -> Path:
+    return factors._path
+
+
+def test_ten_wrong_codes_in_a_row_lock_it_for_all_services_until_it_is_opened(
+    factors: SecondFactors, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, now = app_of(factors.make(ANNA)), NOW
+    for _ in range(MOST_WRONG):
+        guess(factors, now)
+        now += LONGEST_PAUSE
+    assert "the second factor of anna is locked after 10 wrong codes" in caplog.text
+    restarted = SecondFactors(path_of(factors), clock)
+    now += timedelta(days=300)
+    for each in (factors, restarted):
+        assert "`serial-svc pki totp anna --unlock`" in str(guess(each, now, app.at(now)))
+    assert SecondFactors(path_of(factors), clock).unlock(ANNA)
+    factors.check(ANNA, app.at(now), now)
+    assert not factors.unlock(ANNA)
+
+
+def test_a_right_code_ends_the_row(factors: SecondFactors) -> None:
+    app, now = app_of(factors.make(ANNA)), NOW
+    for _ in range(3):
+        for _ in range(MOST_WRONG - 1):
+            guess(factors, now)
+            now += LONGEST_PAUSE
+        factors.check(ANNA, app.at(now), now)
+
+
+def test_a_code_that_was_used_is_no_guess(factors: SecondFactors) -> None:
+    app = app_of(factors.make(ANNA))
+    factors.check(ANNA, app.at(NOW), NOW)
+    for _ in range(2 * MOST_WRONG):
+        assert "used already" in str(guess(factors, NOW, app.at(NOW)))
+    factors.check(ANNA, app.at(NOW, counter_offset=1), NOW + timedelta(seconds=30))
+
+
+def test_a_month_of_guessing_finds_it_as_good_as_never() -> None:
+    assert MOST_WRONG * len(STEPS_AROUND) / 1_000_000 < 0.0001
+
+
+def test_who_has_none_is_known_once_the_file_was_looked_at(factors: SecondFactors) -> None:
+    assert not factors.is_missing(ANNA)
+    factors.look()
+    assert factors.is_missing(ANNA)
+    factors.make(ANNA)
+    factors.look()
+    assert not factors.is_missing(ANNA)
+
+
+@pytest.mark.parametrize("told", [{"wrong": "x"}, {"wrong": 3, "wrong_at": "then"}])
+def test_a_count_that_makes_no_sense_is_locked(
+    factors: SecondFactors, told: dict[str, object]
 ) -> None:
     app = app_of(factors.make(ANNA))
-    for _ in range(MOST_WRONG):
-        with pytest.raises(PermissionDeniedError):
-            factors.check(ANNA, "x", NOW)
-    with pytest.raises(LimitError, match="wait a minute"):
-        factors.check(ANNA, app.at(NOW), NOW)
-    clock.advance(WRONG_WITHIN_S + 1)
-    factors.check(ANNA, app.at(NOW), NOW)
+    found = json.loads(path_of(factors).read_bytes())
+    found[ANNA].update(told)
+    path_of(factors).write_text(json.dumps(found))
+    assert "locked" in str(guess(factors, NOW, app.at(NOW)))
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait(factors: SecondFactors) -> None:
+    app = app_of(factors.make(ANNA))
+    for _ in range(FREE + 1):
+        guess(factors, NOW)
+    earlier = NOW - timedelta(days=400)
+    factors.check(ANNA, app.at(earlier), earlier)
 
 
 def test_somebody_elses_guesses_do_not_matter(factors: SecondFactors) -> None:
@@ -117,15 +197,9 @@ def test_somebody_elses_guesses_do_not_matter(factors: SecondFactors) -> None:
 
 def test_guessing_many_at_once_is_no_way_round(factors: SecondFactors) -> None:
     factors.make(ANNA)
-
-    def guess(code: int) -> type[UsbshareError]:
-        with pytest.raises((PermissionDeniedError, LimitError)) as caught:
-            factors.check(ANNA, f"x{code}", NOW)
-        return caught.type
-
     with ThreadPoolExecutor(16) as many:
-        outcomes = list(many.map(guess, range(40)))
-    assert outcomes.count(PermissionDeniedError) == MOST_WRONG
+        outcomes = list(many.map(lambda code: guess(factors, NOW, f"x{code}"), range(40)))
+    assert [type(each) for each in outcomes].count(PermissionDeniedError) == FREE + 1
 
 
 def test_a_damaged_file_is_told(

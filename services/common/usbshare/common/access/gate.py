@@ -21,7 +21,7 @@ from usbshare.common.access.rights import (
     shown_id,
 )
 from usbshare.common.access.rulebook import Rulebook
-from usbshare.common.access.second_factor import SecondFactors
+from usbshare.common.access.second_factor import SecondFactors, no_second_factor
 from usbshare.common.access.times import duration_in_words
 from usbshare.common.audit.noting import Audit
 from usbshare.common.errors import (
@@ -259,6 +259,9 @@ class Gate:
         if self._is_confirmed(caller, decision):
             return
         name = short_name(caller.name, self._rulebook.site_id)
+        if self._second_factors.is_missing(caller.name):
+            why = f"to {right.value} {resource} takes a second factor; {no_second_factor(name)}"
+            raise _refusal(PermissionDeniedError, resource, why)
         raise _refusal(
             ConfirmationNeededError,
             resource,

@@ -6,8 +6,8 @@ import binascii
 import hmac
 import json
 import logging
+import math
 import threading
-from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,9 @@ import pyotp
 from usbshare.base.file_watch import FileWatch
 from usbshare.base.plain_file import read_plain
 from usbshare.base.threads import in_thread
-from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError
+from usbshare.common.access.guessing import MOST_WRONG, Guesses, read_guesses, write_guesses
+from usbshare.common.access.times import duration_in_words
+from usbshare.common.errors import ConfigError, LimitError, PermissionDeniedError, UsbshareError
 from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import make_private, write_private
 
@@ -27,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 FILE_NAME = "totp.json"
 ISSUER = "usbshare"
-MOST_WRONG, WRONG_WITHIN_S = 5, 60.0
 TRY_AGAIN_S = 5.0
 STEPS_AROUND = (0, -1, 1)  # clocks differ, and people type slowly: RFC 6238, 5.2
 
@@ -52,7 +53,7 @@ class SecondFactors:
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
-        self._wrong: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._made: frozenset[str] | None = None
         self._confirmed: dict[str, _Confirmation] = {}
         self._stamp: tuple[int, int] | None = None
         self._trouble = ""
@@ -70,26 +71,43 @@ class SecondFactors:
         name = identity.rpartition("/")[2]
         return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
 
+    def unlock(self, identity: str) -> bool:
+        """Let an identity give codes again that gave too many wrong ones; False if it may."""
+
+        def clear(factors: dict[str, Any]) -> bool:
+            factor = factors.get(identity)
+            had_any = isinstance(factor, dict) and bool(read_guesses(factor).wrong)
+            if had_any:
+                write_guesses(factors[identity], Guesses())
+            return had_any
+
+        return self._change(clear)
+
     def check(self, identity: str, code: str, now: datetime) -> None:
-        """Take a code; PermissionDeniedError if it is wrong or used, LimitError after five."""
-        with self._checking:  # else many at once would be more guesses than five
-            self._require_few_wrong(identity)
+        """Take a code; PermissionDeniedError if it is wrong or used, LimitError in a pause.
+
+        Wrong ones in a row are counted in the file: pauses grow, then it is locked.
+        """
+        with self._checking:
             try:
-                secret = self._change(lambda factors: _use(factors, identity, code, now))
-            except PermissionDeniedError:
-                with self._lock:
-                    self._wrong[identity].append(self._clock())
-                raise
+                used = self._change(lambda factors: _use(factors, identity, code, now))
             except (ConfigError, OSError) as error:
                 _log.error("nobody can confirm: %s", error)
                 raise PermissionDeniedError(
                     "the second factors of this host cannot be used: its operator finds in the "
                     "log of the service what to do"
                 ) from error
+            if isinstance(used, UsbshareError):
+                raise used
             with self._lock:
-                self._wrong.pop(identity, None)
-                self._confirmed[identity] = _Confirmation(self._clock(), secret)
+                self._confirmed[identity] = _Confirmation(self._clock(), used)
+                if self._made is not None:
+                    self._made |= {identity}
             self._stamp = None  # the secret may have been replaced since
+
+    def is_missing(self, identity: str) -> bool:
+        """Tell whether it is known that the identity has no second factor; never blocks."""
+        return self._made is not None and identity not in self._made
 
     def confirmed_ago_s(self, identity: str) -> float | None:
         """Return how long ago the identity has confirmed; None if it has not."""
@@ -120,6 +138,7 @@ class SecondFactors:
             return
         factors = self._read()
         self._stamp = stamp
+        self._made = frozenset(factors)
         with self._lock:
             for identity, found in tuple(self._confirmed.items()):
                 if _secret_of(factors.get(identity)) != found.secret:
@@ -136,14 +155,6 @@ class SecondFactors:
         except FileNotFoundError:
             return 0, 0
         return status.st_mtime_ns, status.st_ino
-
-    def _require_few_wrong(self, identity: str) -> None:
-        with self._lock:
-            wrong = self._wrong[identity]
-            while wrong and self._clock() - wrong[0] > WRONG_WITHIN_S:
-                wrong.popleft()
-            if len(wrong) >= MOST_WRONG:
-                raise LimitError(f"{MOST_WRONG} wrong codes within a minute: wait a minute")
 
     def _change(self, change: Callable[[dict[str, Any]], _Result]) -> _Result:
         make_private(self._path.parent)
@@ -166,27 +177,74 @@ class SecondFactors:
         return found
 
 
-def _use(factors: dict[str, Any], identity: str, code: str, now: datetime) -> str:
-    """Note the step that the code is of as used, and return the secret; PermissionDeniedError."""
+def _use(factors: dict[str, Any], identity: str, code: str, now: datetime) -> str | UsbshareError:
+    """Return the secret of a code that counts, or why it does not; both are noted in `factors`."""
+    try:
+        return _taken(factors, identity, code, now)
+    except (PermissionDeniedError, LimitError) as error:
+        return error
+
+
+def _taken(factors: dict[str, Any], identity: str, code: str, now: datetime) -> str:
+    """Note the step that the code is of as used, or one more wrong code; return the secret."""
     name = identity.rpartition("/")[2]
     if (factor := factors.get(identity)) is None:
-        raise PermissionDeniedError(
-            f"{name} has no second factor: make one on the host with `serial-svc pki totp {name}`"
-        )
+        raise PermissionDeniedError(no_second_factor(name))
     if not (secret := _secret_of(factor)):
         raise PermissionDeniedError(
             f"the second factor of {name} is damaged: make another on the host with "
             f"`serial-svc pki totp {name} --replace`"
         )
+    guesses = read_guesses(factor)
+    if guesses.is_locked:
+        raise PermissionDeniedError(_locked(name))
+    if left := guesses.left(now):
+        wait = duration_in_words(math.ceil(left.total_seconds()))
+        raise LimitError(f"{guesses.wrong} wrong codes in a row: wait {wait}, then try again")
+    step = _step_of(secret, code, now)
+    if step is None:
+        guesses = guesses.with_wrong(now)
+        write_guesses(factor, guesses)
+        if guesses.is_locked:
+            _log.error(
+                "the second factor of %s is locked after %d wrong codes", name, guesses.wrong
+            )
+            raise PermissionDeniedError(_locked(name))
+        raise PermissionDeniedError(
+            "the code is wrong: check it, and the clocks of phone and host; after "
+            f"{MOST_WRONG - guesses.wrong} more the second factor is locked"
+        )
+    if step <= factor["step"]:
+        raise PermissionDeniedError("the code was used already: wait for the next one")
+    factor["step"] = step
+    write_guesses(factor, Guesses())
+    return secret
+
+
+def no_second_factor(name: str) -> str:
+    """Return what to say of an identity that has none."""
+    return (
+        f"{name} has no second factor, since none was ever set up: whoever administers the host "
+        f"makes one there with `serial-svc pki totp {name}`"
+    )
+
+
+def _locked(name: str) -> str:
+    return (
+        f"the second factor of {name} is locked after {MOST_WRONG} wrong codes: whoever "
+        f"administers the host opens it there with `serial-svc pki totp {name} --unlock`, if it "
+        f"was {name} who gave them"
+    )
+
+
+def _step_of(secret: str, code: str, now: datetime) -> int | None:
+    """Return the step of time that a code is of, None if it is wrong."""
     totp = pyotp.TOTP(secret)
     current = totp.timecode(now)
     for step in (current + each for each in STEPS_AROUND):
         if hmac.compare_digest(totp.generate_otp(step).encode(), code.strip().encode()):
-            if step <= factor["step"]:
-                raise PermissionDeniedError("the code was used already: wait for the next one")
-            factor["step"] = step
-            return secret
-    raise PermissionDeniedError("the code is wrong: check it, and the clocks of phone and host")
+            return step
+    return None
 
 
 def _secret_of(factor: object) -> str:

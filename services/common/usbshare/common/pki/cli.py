@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -87,9 +88,10 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--replace", is_flag=True, help="Make another one; the old one counts no more.")
+@click.option("--unlock", is_flag=True, help="Take codes again after too many wrong ones.")
 @click.option("--no-qr", is_flag=True, help="Draw no QR code on the terminal.")
 @click.pass_context
-def totp(context: click.Context, name: str, replace: bool, no_qr: bool) -> None:
+def totp(context: click.Context, name: str, replace: bool, unlock: bool, no_qr: bool) -> None:
     """Make an identity's second factor, for any authenticator app: print its otpauth URI.
 
     Grants with confirm = "totp" in the policy ask for its codes.
@@ -97,6 +99,9 @@ def totp(context: click.Context, name: str, replace: bool, no_qr: bool) -> None:
     site = known_site()
     uri = known_identity(site, name)
     factors = SecondFactors(site.home / FILE_NAME, time.monotonic)
+    if unlock:
+        _unlock(teller(str(context.obj)), factors, uri)
+        return
     if factors.has(uri) and not replace:
         raise ConfigError(f"{name} has a second factor: --replace makes another in its place")
     address = factors.make(uri)
@@ -106,6 +111,16 @@ def totp(context: click.Context, name: str, replace: bool, no_qr: bool) -> None:
     if not no_qr:
         print_qr_code(address)
     teller(str(context.obj))("let the app read it now: it is not shown again")
+
+
+def _unlock(tell: Callable[[str], None], factors: SecondFactors, uri: str) -> None:
+    name = short_name(uri)
+    if not factors.unlock(uri):
+        tell(f"{name} has given no wrong codes, or has no second factor")
+        return
+    with command_log() as log:
+        log.note("second factor unlocked", who=administrator(), identity=uri)
+    tell(f"{name} may give codes again")
 
 
 @click.command("roll")
