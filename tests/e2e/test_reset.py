@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from fakes.processes import SCRIPTS, environment, run, running, serial_service
+from fakes.processes import SCRIPTS, environment, run, running, serial_service, simulated
 from fakes.waiting import until
 
 SETTINGS = """
@@ -75,6 +75,26 @@ def test_a_reset_leaves_a_latch_and_says_how_it_is_released(tmp_path: Path, targ
     code, output = bridge(tmp_path, "send", *where, "$I")
     assert code == 1
     assert "latched" in output
+
+
+def test_a_device_without_a_dtr_line_is_not_reset_and_goes_on(tmp_path: Path) -> None:
+    with simulated("marlin", tmp_path) as (device, _):
+        config = tmp_path / "settings.toml"
+        config.write_text(f'[ports.demo]\nsource = "{device}"\nprofile = "marlin"\n', "ascii")
+        with serial_service(tmp_path, "--config", str(config)) as (_, target):
+            where = ["--target", target]
+            vcom = str(tmp_path / "run" / "usbshare" / "COM10")
+            with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
+                holder.wait_for("ready: open")
+                with serial.Serial(vcom, 115200, timeout=DEADLINE_S) as port:
+                    code, output = bridge(tmp_path, "reset", *where, "--yes")
+                    assert code == 1
+                    assert "port 'demo' cannot be reset from here" in output
+                    assert "use the machine's own switch" in output
+                    port.write(b"M105\n")
+                    while not (line := port.readline()).startswith(b"ok"):
+                        assert line
+                assert "hung up" not in holder.output
 
 
 def test_while_somebody_works_a_reset_wants_a_yes(tmp_path: Path, target: str) -> None:
@@ -143,6 +163,8 @@ def test_an_administrator_takes_control(tmp_path: Path, target: str) -> None:
             assert holder.wait() == 3
             assert "control of port 'grbl' was taken by usbshare://" in holder.output
             assert "link lost" not in holder.output
+    (noted,) = audited(tmp_path, "control taken from another")
+    assert noted["taken_from"] == noted["who"]
 
 
 def test_who_may_only_control_takes_nothing(tmp_path: Path) -> None:

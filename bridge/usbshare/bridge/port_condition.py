@@ -83,7 +83,7 @@ def why_fenced(port: RemotePort) -> str:
         return sentences(port)
     if port.state != "open":
         return f"the device is gone{': ' + port.reason if port.reason else ''}"
-    return "a stop or a lost session has ended what its program was doing"
+    return "a stop, a reset or a lost session has ended what its program was doing"
 
 
 def fields(port: RemotePort) -> dict[str, Any]:

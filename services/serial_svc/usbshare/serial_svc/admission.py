@@ -134,6 +134,7 @@ class Admission:
         if client.takes:
             taken = f"control of port '{self._port.id}' was taken by {client.identity}"
             holder.detach(PermissionDeniedError(taken))
+            self._port.witness.taken(client, holder.client)
         elif is_own and holder.is_attached:
             await self._until_heard_or_dead(holder)
         may_end = is_own or client.takes or self._port.watch.is_lost

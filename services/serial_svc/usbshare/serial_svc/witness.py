@@ -134,6 +134,15 @@ class Witness:
         """Note that a latch was released."""
         self._note("re-armed", who, address, epoch=epoch)
 
+    def taken(self, client: Client, holder: Client) -> None:
+        """Note that somebody took control from whoever had it."""
+        self._of(
+            client,
+            "control taken from another",
+            taken_from=holder.identity,
+            their_session=holder.session_id,
+        )
+
     def reset(self, who: str, address: str, reason: str, record: ResetRecord) -> None:
         """Note that somebody reset the machine."""
         self._note(
