@@ -223,6 +223,21 @@ async def test_a_second_controller_is_refused_and_an_observer_hears(served: Serv
     assert b"[GC:" in await said(watcher, b"ok\r\n")
 
 
+async def test_silence_ends_the_stream_of_who_controls_and_of_no_observer(served: Served) -> None:
+    # As docs/protocol.md says.
+    watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
+    call, hello = await opened(served)
+    error = await fails(call)
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert "the session is lost: nothing heard for 2." in (error.details() or "")
+    again, taken_up = await opened(
+        served, resume_token=hello.resume_token, resume_offset=hello.data_offset
+    )
+    assert taken_up.resumed
+    await again.write(pb.SessionRequest(realtime=pb.Realtime(data=b"?")))
+    assert b"<" in await said(watcher, b">")
+
+
 async def test_settings_take_effect_and_everybody_learns_it(served: Served) -> None:
     call, _ = await opened(served)
     watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)

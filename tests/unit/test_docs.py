@@ -182,6 +182,19 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+def headings_of(page: Path) -> set[str]:
+    """Return the names under which links find the page's headings."""
+    titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    for link, heading in re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", page.read_text()):
+        if "://" not in link:
+            assert heading in headings_of(page.parent / link if link else page), (link, heading)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_targets_of_make_exist(page: Path) -> None:
     named = {code.split()[1] for code in commands_in(page) if re.match(r"make [a-z]", code)}
