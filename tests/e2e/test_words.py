@@ -102,6 +102,19 @@ def test_what_takes_longer_than_a_second_says_what_it_is_at(tmp_path: Path) -> N
                 service.process.send_signal(signal.SIGCONT)
 
 
+def test_a_camera_that_does_not_answer_is_waited_for_aloud(tmp_path: Path) -> None:
+    with camera_service(tmp_path) as (service, target):
+        camera = ["usbshare-bridge", "camera", "--target", target]
+        service.process.send_signal(signal.SIGSTOP)
+        try:
+            with running([*camera, "--http", "127.0.0.1:0"], tmp_path) as viewer:
+                viewer.wait_for(f"connecting to {target}")
+            with running([*camera, "--snapshot", str(tmp_path / "x.jpg")], tmp_path) as snapshot:
+                snapshot.wait_for(f"waiting for {target} to answer")
+        finally:
+            service.process.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.parametrize(
     "command",
     [

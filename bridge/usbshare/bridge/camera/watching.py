@@ -23,6 +23,7 @@ from usbshare.bridge.camera.viewing import ViewChoice, Viewing
 from usbshare.bridge.camera.web import Web
 from usbshare.bridge.renewing import Renewing
 from usbshare.bridge.report import Reporter
+from usbshare.bridge.slowness import Slowness
 from usbshare.bridge.turns import Turns
 from usbshare.common.channel import Target
 from usbshare.common.loop import on_stop_signals, settle_garbage
@@ -102,7 +103,9 @@ class Watching:
         stop = asyncio.create_task(stopping.wait(), name="stop")
         server: Web | None = None
         try:
-            if not await self._stands(tasks[0], stop):
+            with Slowness(self._reporter, str(wish.target)).connecting():
+                stands = await self._stands(tasks[0], stop)
+            if not stands:
                 return
             tasks.append(asyncio.create_task(stand_in.run(), name="stand-in"))
             if self._renewing is not None:

@@ -32,6 +32,7 @@ from usbshare.bridge.json_option import json_option
 from usbshare.bridge.options import connection_options, warn
 from usbshare.bridge.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.saving import note_camera
+from usbshare.bridge.slow import told_run
 from usbshare.common.logs import warn_on_stderr
 from usbshare.common.loop import run
 from usbshare.common.profiles import Priority
@@ -185,7 +186,7 @@ def camera(
     camera_id = camera_id_or_default(context, camera_id, where)
     view = View(width, fps, quality, Priority[priority.upper()], Format(encoding), is_fixed)
     if snapshot is not None:
-        frame = run(save_snapshot(where, trust, camera_id, view, snapshot))
+        frame = told_run(where)(save_snapshot(where, trust, camera_id, view, snapshot))
         _tell_snapshot(frame, snapshot, as_json=as_json)
         return
     if view.format is Format.H264:

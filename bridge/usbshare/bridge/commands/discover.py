@@ -18,6 +18,7 @@ from usbshare.bridge.searching import (
     show_changes,
     show_living,
 )
+from usbshare.bridge.slow import told_run
 from usbshare.common.channel import Target, parse_target
 from usbshare.common.discovery.filter import Filter
 from usbshare.common.discovery.instance import Kind
@@ -104,7 +105,7 @@ def discover(
     if stats or reset_stats:
         _print_stats(search, timeout_s, reset=reset_stats, as_json=as_json)
         return
-    if via is not None and (error := run(why_not(via, certificate))) is not None:
+    if via is not None and (error := told_run(via)(why_not(via, certificate))) is not None:
         raise error
     if watch:
         run(show_changes(search, click.echo, as_json=as_json))
