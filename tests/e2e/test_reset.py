@@ -167,6 +167,23 @@ def test_an_administrator_takes_control(tmp_path: Path, target: str) -> None:
     assert noted["taken_from"] == noted["who"]
 
 
+def test_a_machine_at_work_is_held_when_its_control_is_taken(tmp_path: Path) -> None:
+    with serial_service(tmp_path) as (service, target):
+        bridge_command = ["usbshare-bridge", "--target", target, "--vcom"]
+        vcom = str(tmp_path / "run" / "usbshare" / "COM10")
+        with running([*bridge_command, "COM10"], tmp_path) as holder:
+            holder.wait_for("ready: open")
+            with serial.Serial(vcom, 115200, timeout=DEADLINE_S) as port:
+                port.write(b"M3 S500\nG1 X500 F100\n")
+                while not (line := port.readline()).startswith(b"ok"):
+                    assert line
+                with running([*bridge_command, "COM11", "--take"], tmp_path) as taking:
+                    service.wait_for("safety door on port 'demo' by link-loss policy: sent")
+                    taking.wait_for("a job was lost, and programs are refused")
+                    taking.wait_for("ready: open")
+                    assert holder.wait() == 3
+
+
 def test_who_may_only_control_takes_nothing(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (service, target):
         policy = tmp_path / "config" / "usbshare" / "policy.toml"
