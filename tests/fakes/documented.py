@@ -61,5 +61,5 @@ def _read(page: str, line: str) -> Iterator[Documented]:
     if re.match(r"[(.]|awk |tar |gpg ", line):
         return
     command = _ASSIGNMENT.sub("", _SUDO.sub("", line))
-    words = tuple(shlex.split(command.partition(" | ")[0], comments=True))
+    words = tuple(shlex.split(re.split(r" [|>] ", command)[0], comments=True))
     yield Documented(page, line, words)

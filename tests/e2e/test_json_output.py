@@ -1,0 +1,154 @@
+"""What the programs print with --json is as docs/schemas says, to the last key."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from fakes.documented import ROOT
+from fakes.json_schema import SCHEMA, mistakes
+from fakes.processes import SCRIPTS, camera_service, environment, running, serial_service
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("host")
+
+
+@pytest.fixture(scope="module")
+def serial(home: Path) -> Iterator[str]:
+    config = home / "usbshare.toml"
+    config.write_text('[ports.laser]\nsource = "sim://grbl"\nprofile = "grbl"\n')
+    with serial_service(home, "--config", str(config)) as (_, target):
+        yield target
+
+
+@pytest.fixture(scope="module")
+def camera(home: Path, serial: str) -> Iterator[str]:
+    with camera_service(home) as (_, target):
+        yield target
+
+
+def printed(arguments: Sequence[str], home: Path) -> str:
+    done = subprocess.run(
+        [str(SCRIPTS / arguments[0]), *arguments[1:]],
+        env={"PATH": "/usr/bin:/bin", **environment(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    assert done.stdout, done.stderr
+    return done.stdout
+
+
+COMMANDS = [
+    (["list"], "list"),
+    (["whoami"], "whoami"),
+    (["doctor"], "doctor"),
+    (["send", "$I"], "send"),
+    (["stop", "--hold"], "stop"),
+    (["list", "--match", "id=laser"], "list"),  # held
+    (["stop"], "stop"),
+    (["list", "--match", "kind=port"], "list"),  # latched
+    (["stop", "--rearm"], "stop"),
+    (["stop", "--port", "nope"], "stop"),
+    (["reset", "--yes"], "reset"),
+    (["renew"], "renew"),
+    (["send", "--port", "nope", "$I"], "error"),
+]
+
+
+@pytest.mark.parametrize(("words", "name"), COMMANDS, ids=str)
+def test_what_a_command_prints(words: list[str], name: str, home: Path, serial: str) -> None:
+    command = ["usbshare-bridge", words[0], "--target", serial, "--json", *words[1:]]
+    assert mistakes(json.loads(printed(command, home)), name) == []
+
+
+def test_what_a_list_says_of_a_camera(home: Path, camera: str) -> None:
+    (home / "hosts.toml").write_text(
+        f'[hosts.laser]\naddress = "127.0.0.1"\nserial = 0\ncamera = {camera.rpartition(":")[2]}\n'
+    )
+    command = ["usbshare-bridge", "--config", str(home / "hosts.toml"), "list", "--json"]
+    found = json.loads(printed([*command, "--timeout", "5"], home))
+    assert mistakes(found, "list") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["serial-svc", "doctor", "--json"], "doctor"),
+        (["serial-svc", "devices", "--json"], "devices"),
+        (["serial-svc", "pki", "list", "--json"], "pki_list"),
+        (["usbshare-bridge", "discover", "--stats", "--json", "--timeout", "1"], "discover_stats"),
+        (["usbshare-bridge", "lsit", "--json"], "error"),
+    ],
+)
+def test_what_a_command_without_a_target_prints(
+    words: list[str], name: str, home: Path, serial: str
+) -> None:
+    assert mistakes(json.loads(printed(words, home)), name) == []
+
+
+def test_what_the_audit_log_says(home: Path, serial: str) -> None:
+    lines = printed(["serial-svc", "audit", "show", "--json"], home).splitlines()
+    assert [found for line in lines if (found := mistakes(json.loads(line), "audit_entry"))] == []
+
+
+def test_what_discovery_tells(tmp_path: Path) -> None:
+    with running(["discovery-svc", "--listen", "127.0.0.1:0"], tmp_path) as service:
+        port = service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")[1]
+        via = ["--via", f"127.0.0.1:{port}", "--json"]
+        found = json.loads(printed(["usbshare-bridge", "discover", *via], tmp_path))
+        assert len(found) == 1
+        assert mistakes(found, "discover") == []
+        with running(["usbshare-bridge", "discover", "--watch", *via], tmp_path) as watch:
+            line = watch.wait_for(r'^\{"event": "added".*')[0]
+        assert mistakes(json.loads(line), "discover_change") == []
+
+
+def test_what_a_bridge_tells(home: Path, serial: str) -> None:
+    arguments = ["usbshare-bridge", "--target", serial, "--vcom", "COM10", "--json"]
+    with running(arguments, home) as bridge:
+        bridge.wait_for('"event": "ready"')
+        bridge.wait_for('"event": "status".*"now_ms"')
+        printed(["usbshare-bridge", "stop", "--target", serial, "--json"], home)
+        bridge.wait_for('"event": "status".*"latched"')
+        printed(["usbshare-bridge", "stop", "--rearm", "--target", serial, "--json"], home)
+        bridge.wait_for('"event": "released"')
+    _all_are(bridge.lines, "bridge_event")
+
+
+def test_what_a_camera_tells(home: Path, camera: str, tmp_path: Path) -> None:
+    base = ["usbshare-bridge", "camera", "--target", camera, "--json"]
+    picture = printed([*base, "--snapshot", str(tmp_path / "one.jpg")], home)
+    assert mistakes(json.loads(picture), "camera_event") == []
+    with running([*base, "--http", "127.0.0.1:0", "--stats"], home) as bridge:
+        bridge.wait_for('"event": "stats".*"live"')
+    _all_are(bridge.lines, "camera_event")
+
+
+def test_enrolment(home: Path, serial: str, tmp_path: Path) -> None:
+    invite = ["pki", "invite", "--name", "office-pc", "--role", "operator"]
+    string = printed(["serial-svc", "--listen", serial, *invite], home).strip()
+    found = json.loads(printed(["usbshare-bridge", "enroll", "--json", string], tmp_path))
+    assert mistakes(found, "enroll") == []
+
+
+def test_every_event_of_the_bridge_is_in_the_schema() -> None:
+    sources = [*(ROOT / "bridge").rglob("*.py")]
+    texts = "".join(path.read_text(encoding="utf-8") for path in sources)
+    told = set(re.findall(r'\.event\(\s*"(\w+)"', texts))
+    assert told <= set(re.findall(r'"(\w+)"', json.dumps(SCHEMA)))
+
+
+def _all_are(lines: Sequence[str], name: str) -> None:
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    assert len(found) > 2
+    assert [wrong for each in found if (wrong := mistakes(each, name))] == []
