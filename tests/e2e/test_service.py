@@ -28,16 +28,19 @@ def test_metrics_are_served_where_configured(tmp_path: Path) -> None:
     assert 'usbshare_serial_queue_time_seconds_count{port="laser"} 1.0' in metrics
 
 
-def test_a_metrics_address_in_use_is_told(tmp_path: Path) -> None:
+def test_a_metrics_address_in_use_is_told_and_stops_nothing(tmp_path: Path) -> None:
     config = tmp_path / "usbshare.toml"
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
         config.write_text(f'[service]\nmetrics = "{address}"\n')
-        arguments = ["serial-svc", "--listen", "127.0.0.1:0", "--config", str(config)]
-        code, output = run(arguments, tmp_path)
-    assert code == 2
-    assert f"service.metrics: cannot listen at {address}: " in output
-    assert "Traceback" not in output
+        with serial_service(tmp_path, "--config", str(config)) as (service, target):
+            service.wait_for(f"service.metrics: cannot listen at {address}: .* tried again")
+            assert run(["bridge", "list", "--target", target], tmp_path)[0] == 0
+            held.close()
+            service.wait_for("metrics are served now")
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as reply:
+                assert b"usbshare_rules_closed 0.0" in reply.read()
+            assert "Traceback" not in service.output
 
 
 def test_logs_are_json_lines_where_configured(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import ssl
 import stat
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ from usbshare.common.pki.invitation import Invitation
 from usbshare.common.pki.invitations import invitations_path
 from usbshare.common.pki.inviting import Answer, authority, wait_for_answer
 from usbshare.common.pki.reception import Reception
+from usbshare.common.pki.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
 from usbshare.common.pki.tries import MOST_OF_ONE
 from usbshare.common.site import Site
 from usbshare.common.tls import ClientBundle
@@ -401,3 +402,26 @@ async def test_many_replays_at_once_give_one_certificate(site: Site) -> None:
         found = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(not isinstance(each, BaseException) for each in found) == 1
     assert sum(isinstance(each, PermissionDeniedError) for each in found) == 3
+
+
+async def test_calls_that_never_send_their_request_keep_nobody_out(
+    site: Site, bundle: Path
+) -> None:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with open_reception(site) as (_, port):
+        credentials = grpc.ssl_channel_credentials(site.ca_certificate.read_bytes())
+        async with AsyncExitStack() as stack:
+            silent = []
+            for _ in range(40):
+                channel = grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options)
+                await stack.enter_async_context(channel)
+                method = "/usbshare.access.v1.EnrolmentService/Enrol"
+                call: grpc.aio.StreamUnaryCall[bytes, bytes] = channel.stream_unary(method)()
+                await call.wait_for_connection()
+                silent.append(call)
+            newcomer = await enrolled(site, bundle, port)
+            assert newcomer.expires > utc_now()
+            left = [call for call in silent if not call.done()]
+            assert len(left) <= MOST_OF_ONE_WAITING
+            for call in silent:
+                call.cancel()

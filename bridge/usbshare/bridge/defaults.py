@@ -191,7 +191,7 @@ class UrgentDefaults(Defaults):
 
         try:
             found = tomllib.loads(self.path.read_text(encoding="utf-8-sig")).get("bridge")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._warn(f"{self.path}: {error}; stopping all the same")
             return {}
         return found if isinstance(found, dict) else {}

@@ -19,7 +19,7 @@ from usbshare.common.certificates import Key
 from usbshare.common.channel import Target
 from usbshare.common.discovery.interfaces import interface_names
 from usbshare.common.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.paths import require_writable, write_private
+from usbshare.common.paths import make_folder, require_writable, write_private
 from usbshare.common.pki.invitation import Invitation
 from usbshare.common.pki.requests import new_request
 
@@ -79,7 +79,7 @@ def require_place(path: Path) -> None:
     It is tried: an invitation cannot be used a second time.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"cannot make {path.parent}: {error.strerror}") from error
     try:

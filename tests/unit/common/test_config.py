@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from usbshare.bridge.settings import Settings
-from usbshare.common.config import Table, dumps_config, load_config, write_config
+from usbshare.common.config import Table, dumps_config, load_config, read_config, write_config
 from usbshare.common.errors import ConfigError
 
 KEPT = """\
@@ -202,3 +202,12 @@ def test_a_file_that_is_no_utf_8_is_told_with_what_to_do(tmp_path: Path) -> None
     path.write_text(KEPT, encoding="utf-16")
     with pytest.raises(ConfigError, match=r"usbshare\.toml: .*: save it as UTF-8"):
         load_config(path, Settings)
+
+
+def test_tables_without_end_are_a_mistake_and_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "usbshare.toml"
+    path.write_text("a = " + "[" * 100_000)
+    with pytest.raises(ConfigError, match="within one another without end"):
+        read_config(path)
+    with pytest.raises(ConfigError, match="cannot be changed"):
+        write_config(path, {("bridge", "target"): "x"})

@@ -17,7 +17,6 @@ from prometheus_client.registry import Collector
 from usbshare.base.line_writer import MOST_WAITING
 from usbshare.base.log_writer import LogWriter
 from usbshare.common import metrics
-from usbshare.common.errors import ConfigError
 from usbshare.common.metrics import serve_metrics
 
 DEADLINE_S = 30.0
@@ -77,11 +76,38 @@ def test_who_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None
     assert "usbshare_test 7.0" in scrape(port)
 
 
-def test_a_taken_port_is_said_by_its_key() -> None:
+def test_who_asks_byte_by_byte_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LONGEST_REQUEST_S", 0.3)
+    port = free_port("127.0.0.1")
+    serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, Gauge())
+    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as slow:
+        end, is_over = time.monotonic() + DEADLINE_S, False
+        while not is_over:
+            assert time.monotonic() < end
+            try:
+                slow.sendall(b"G")
+            except OSError:
+                is_over = True
+            time.sleep(0.01)
+    assert "usbshare_test 7.0" in scrape(port)
+
+
+def test_a_taken_port_is_said_by_its_key_and_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(metrics, "TRY_AGAIN_S", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
-        with pytest.raises(ConfigError, match=r"service\.metrics: cannot listen at"):
-            serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, Gauge())
+        serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, Gauge())
+        assert f"service.metrics: cannot listen at 127.0.0.1:{port}" in caplog.text
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            assert "usbshare_test 7.0" in scrape(port)
+        except OSError:
+            assert time.monotonic() < end
+        else:
+            break
 
 
 def test_log_lines_that_were_dropped_are_counted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -151,3 +152,41 @@ def test_a_chmod_that_matters_is_not_passed_over(
     with pytest.raises(PermissionError):
         paths.write_private(tmp_path / "key", b"secret")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_the_parents_of_a_private_folder_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        paths.make_private(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"]
+    assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o700] * 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+@pytest.mark.parametrize("open_one", ["folder", "file", "link"])
+def test_settings_that_others_may_have_put_here_are_not_obeyed_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_one: str
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir(mode=0o700)
+    here = folder / "usbshare.toml"
+    here.write_text("")
+    here.chmod(0o600)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("USBSHARE_CONFIG", raising=False)
+    assert paths.find_config(None) == Path("usbshare.toml")
+    if open_one == "folder":
+        folder.chmod(0o777)
+    else:
+        here.chmod(0o666)
+    if open_one == "link":
+        (folder / "real.toml").write_text("")
+        (folder / "real.toml").chmod(0o666)
+        here.unlink()
+        here.symlink_to("real.toml")
+    with pytest.raises(ConfigError, match=r"others may write to .*shared"):
+        paths.find_config(None)
+    assert paths.find_config(Path("usbshare.toml")) == Path("usbshare.toml")

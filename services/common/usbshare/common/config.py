@@ -16,7 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from usbshare.base.plain_file import read_plain
 from usbshare.common.errors import ConfigError, UsbshareError
-from usbshare.common.paths import rewrite
+from usbshare.common.paths import make_folder, rewrite
 
 # One file serves every process of a computer; each reads its own tables and passes over the rest.
 TABLES = frozenset(
@@ -74,7 +74,9 @@ def read_config(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_plain(path).decode(ENCODING))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error.reason}: save it as UTF-8") from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: tables or lists within one another without end") from None
+    except (OSError, ValueError) as error:  # no TOML, or a number that is none
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -92,9 +94,9 @@ def write_config(path: Path, changes: Mapping[tuple[str, ...], Any]) -> None:
         document = tomlkit.parse(read_plain(path).decode(ENCODING) if path.exists() else "")
         for key, value in changes.items():
             _set(document, key, value)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         rewrite(path, tomlkit.dumps(document).encode())
-    except (OSError, UnicodeDecodeError, TOMLKitError, ConfigError) as error:
+    except (OSError, ValueError, RecursionError, TOMLKitError, ConfigError) as error:
         raise ConfigError(f"{path} cannot be changed: {error}") from error
 
 

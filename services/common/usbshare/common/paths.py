@@ -43,8 +43,26 @@ def find_config(asked: Path | None) -> Path | None:
         if not _is_plain_file(named):
             raise ConfigError(f"configuration file {named} does not exist")
         return named
-    candidates = (Path(SETTINGS_FILE), settings_path())
-    return next((path for path in candidates if _is_plain_file(path)), None)
+    here = Path(SETTINGS_FILE)
+    if _is_plain_file(here):
+        _require_trusted(here)
+        return here
+    return path if _is_plain_file(path := settings_path()) else None
+
+
+def _require_trusted(here: Path) -> None:
+    """Raise ConfigError if others may have put the file there: nobody has asked for it by name."""
+    if not _has_modes():
+        return
+    for path in (here, here.absolute().parent):
+        found = path.stat()
+        is_ours = found.st_uid in {0, _own_uid()}
+        by_group = bool(found.st_mode & 0o020) and (_own_uid() == 0 or found.st_gid != os.getegid())
+        if not is_ours or by_group or found.st_mode & 0o002:
+            raise ConfigError(
+                f"others may write to {path.absolute()}, so ./{SETTINGS_FILE} is not obeyed: use "
+                f"--config {SETTINGS_FILE} if it is yours, or go to another folder"
+            )
 
 
 def _is_plain_file(path: Path) -> bool:
@@ -86,9 +104,18 @@ def existing_runtime_folders() -> list[Path]:
 
 def make_private(folder: Path) -> None:
     """Create the folder, or narrow the one there, to be the owner's only (mode 0700)."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     if is_open_to_others(folder):
         folder.chmod(0o700)
+
+
+def make_folder(folder: Path) -> None:
+    """Create what is missing of a folder and those above it, each the owner's only (mode 0700)."""
+    # pathlib makes the parents by the umask: whoever may write there replaces what is in them.
+    for each in reversed((folder, *folder.parents)):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # an error where a file is in its place
 
 
 def write_private(path: Path, content: bytes) -> None:

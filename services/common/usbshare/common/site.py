@@ -18,6 +18,7 @@ from usbshare.common.file_lock import file_lock
 from usbshare.common.paths import (
     CLIENT_BUNDLE_FILE,
     SITE_FOLDER,
+    make_folder,
     make_private,
     write_private,
 )
@@ -108,7 +109,7 @@ def ensure_site(
 ) -> Site:
     """Make what is missing, renew what is due, keep the rest; blocks while another process does."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         make_private(folder / SITE_FOLDER)
         with file_lock(folder / SITE_FOLDER / ".lock"):
             return _ensure(folder, names, now or datetime.now(UTC), life)

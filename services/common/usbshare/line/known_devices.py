@@ -219,6 +219,6 @@ def _read(path: Path) -> PhysicalDevice | None:
     try:
         table = json.loads(read_note(path, _MOST_BYTES))
         return physical_device_from(table if isinstance(table, dict) else {})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.error("cannot understand %s, so its port is refused: %s", path, error)
         return None

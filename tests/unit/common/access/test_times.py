@@ -128,3 +128,35 @@ def test_durations_without_sense_are_refused(text: str) -> None:
 )
 def test_durations_are_told_in_their_largest_unit(seconds: float, words: str) -> None:
     assert duration_in_words(seconds) == words
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be set")
+@pytest.mark.parametrize(
+    ("hours", "utc", "end"),
+    [
+        # On 2026-10-25 at 01:00 UTC it is 02:00 once more.
+        ("22:00-02:30", "00:20", "00:30"),
+        ("22:00-02:30", "00:40", None),
+        ("22:00-02:30", "01:20", None),
+        ("22:00-03:30", "01:20", "02:30"),
+        ("02:15-05:00", "00:20", "04:00"),
+        ("02:15-05:00", "01:05", "04:00"),
+    ],
+)
+def test_of_the_hour_that_comes_twice_the_first_counts(
+    in_berlin: None, hours: str, utc: str, end: str | None
+) -> None:
+    def moment(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-10-25T{text}:00+00:00")
+
+    found = end_of_window([parse_hours(hours)], moment(utc))
+    assert found == (None if end is None else moment(end))

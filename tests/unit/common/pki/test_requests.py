@@ -38,10 +38,9 @@ def test_our_own_request_gives_its_key() -> None:
     "key",
     [
         ec.generate_private_key(ec.SECP384R1()),
-        ed25519.Ed25519PrivateKey.generate(),
         rsa.generate_private_key(65537, 2048),
     ],
-    ids=["P-384", "Ed25519", "RSA-2048"],
+    ids=["P-384", "RSA-2048"],
 )
 def test_strong_keys_of_others_are_taken(key: SubjectKey) -> None:
     assert requested_key(signed_by(key)) == key.public_key()
@@ -53,8 +52,9 @@ def test_strong_keys_of_others_are_taken(key: SubjectKey) -> None:
         ec.generate_private_key(ec.SECP256K1()),
         ec.generate_private_key(ec.SECP192R1()),
         rsa.generate_private_key(65537, 1024),
+        ed25519.Ed25519PrivateKey.generate(),  # with it gRPC's handshake fails
     ],
-    ids=["secp256k1", "P-192", "RSA-1024"],
+    ids=["secp256k1", "P-192", "RSA-1024", "Ed25519"],
 )
 def test_weak_or_unusual_keys_are_refused(key: SubjectKey) -> None:
     with pytest.raises(InvalidArgumentError, match="certificate_request"):

@@ -13,7 +13,7 @@ from usbshare.base.plain_file import read_plain
 from usbshare.common.access.policy import TEMPLATE, parse_policy
 from usbshare.common.errors import ConfigError
 from usbshare.common.file_lock import file_lock
-from usbshare.common.paths import require_writable, rewrite
+from usbshare.common.paths import make_folder, require_writable, rewrite
 
 
 def edit_policy(path: Path, change: Callable[[TOMLDocument], None]) -> None:
@@ -22,7 +22,7 @@ def edit_policy(path: Path, change: Callable[[TOMLDocument], None]) -> None:
     Raises ConfigError if it is wrong before or after; the file then is as it was.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with file_lock(path.with_name(f".{path.name}.lock")):
             rewrite(path, _changed(path, change))
     except OSError as error:
@@ -32,7 +32,7 @@ def edit_policy(path: Path, change: Callable[[TOMLDocument], None]) -> None:
 def rehearse_edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
     """Raise the ConfigError that `edit_policy` would raise now; the file stays as it is."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         require_writable(path, len(_changed(path, change)))
     except OSError as error:
         raise ConfigError(f"{path} cannot be changed: {error}") from error

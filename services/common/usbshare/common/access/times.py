@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -27,13 +27,17 @@ class Window:
 
     def end(self, local: datetime) -> datetime | None:
         """Return when the window ends that this naive local time is in; None if it is in none."""
+        return next((end for start, end in self.around(local) if start <= local < end), None)
+
+    def around(self, local: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield beginning and end of those that begin on the day of a local time, or before it."""
         midnight = datetime.combine(local.date(), time.min)
         for day in (midnight - timedelta(days=1), midnight):
-            start = day + timedelta(minutes=self.start_minute)
-            end = day + timedelta(minutes=self.end_minute)
-            if day.weekday() in self.days and start <= local < end:
-                return end
-        return None
+            if day.weekday() in self.days:
+                yield (
+                    day + timedelta(minutes=self.start_minute),
+                    day + timedelta(minutes=self.end_minute),
+                )
 
 
 def parse_hours(text: str) -> Window:
@@ -66,10 +70,17 @@ def duration_in_words(seconds: float) -> str:
 
 
 def end_of_window(windows: Iterable[Window], now: datetime) -> datetime | None:
-    """Return when the last of the windows ends that are open now; None if none is."""
-    local = now.astimezone().replace(tzinfo=None)
-    ends = [end for window in windows if (end := window.end(local)) is not None]
-    return max(ends).astimezone() if ends else None
+    """Return when the last of the windows ends that are open now; None if none is.
+
+    Of an hour that comes twice, in autumn, the first counts, for a beginning and for an end.
+    """
+    local = now.astimezone().replace(tzinfo=None, fold=0)
+    spans = (
+        (start.astimezone(), end.astimezone())
+        for window in windows
+        for start, end in window.around(local)
+    )
+    return max((end for start, end in spans if start <= now < end), default=None)
 
 
 def end_of(until: datetime | date) -> datetime:

@@ -16,6 +16,7 @@ from usbshare.common.errors import InvalidArgumentError
 PREFIX = "usbshare1."
 TOKEN_BYTES = 16
 LONGEST_STRING = 4000
+LONGEST_TEXT = 255
 _BYTE_ORDER_MARK = "\ufeff"  # at the beginning of what some editors save
 _HASH_BYTES = 32
 _CHECK_BYTES = 4
@@ -67,7 +68,14 @@ class Invitation:
             _refuse("it is not complete")
         if not (name and addresses and all(addresses) and port):
             _refuse("it is not complete")
+        if not all(_is_plain(each) for each in (name, role, *addresses)):
+            _refuse("it has characters that no name or address has")
         return cls(name, role, tuple(addresses), port, token, authority, expires, service_port)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text may reach a terminal: whoever made the string chose it."""
+    return text.isprintable() and len(text) <= LONGEST_TEXT
 
 
 def token_hash(token: bytes) -> str:

@@ -16,13 +16,14 @@ from usbshare.common.logs import set_up_logging
 from usbshare.common.loop import on_stop_signals
 from usbshare.common.pki.desk import Desk
 from usbshare.common.pki.listener_options import ListenerOptions
-from usbshare.common.pki.reception import LONGEST_REQUEST_BYTES, MOST_AT_ONCE, Reception
+from usbshare.common.pki.reception import LONGEST_REQUEST_BYTES, Reception
+from usbshare.common.pki.servicer import MOST_AT_THE_DESK
 from usbshare.common.pki.tries import Tries
 from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.rpc.flood_guard import flood_guard
 
 # What one address may send: a newcomer sends one request, and knocks before.
-BYTES_PER_S = MOST_AT_ONCE * LONGEST_REQUEST_BYTES
+BYTES_PER_S = MOST_AT_THE_DESK * LONGEST_REQUEST_BYTES
 
 
 class Listener:

@@ -9,14 +9,13 @@ from datetime import datetime
 
 import grpc
 
-from usbshare.access.v1.access_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from usbshare.base.threads import in_thread
 from usbshare.common.channel import QUIET_KEEPALIVE
 from usbshare.common.errors import ConfigError
 from usbshare.common.pki.desk import Desk
 from usbshare.common.pki.invitations import invitations_path
 from usbshare.common.pki.open_invitations import OpenInvitations
-from usbshare.common.pki.servicer import EnrolmentServicer
+from usbshare.common.pki.servicer import EnrolmentServicer, add_to_server
 from usbshare.common.server import free_places
 from usbshare.common.service_settings import ENROLMENT_PORT
 from usbshare.common.site import Site
@@ -28,7 +27,8 @@ POLL_S = 0.25
 LONGEST_PAUSE_S = 5.0
 GRACE_S = 2.0
 LONGEST_REQUEST_BYTES = 32 * 1024
-MOST_AT_ONCE = 8
+# Calls that have not sent their request have a place too, for seconds.
+MOST_AT_ONCE = 256
 _OPTIONS: tuple[tuple[str, int], ...] = (
     *QUIET_KEEPALIVE,
     ("grpc.so_reuseport", 0),
@@ -114,7 +114,7 @@ class Reception:
             options=_OPTIONS,
             maximum_concurrent_rpcs=MOST_AT_ONCE,
         )
-        add_EnrolmentServiceServicer_to_server(EnrolmentServicer(self._desk), server)
+        add_to_server(EnrolmentServicer(self._desk), server)
         try:
             ports = [server.add_secure_port(each, credentials) for each in places]
         except RuntimeError as error:

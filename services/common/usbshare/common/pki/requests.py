@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from usbshare.common.certificates import Key
@@ -25,7 +25,7 @@ def new_request(key: Key, name: str) -> str:
 def requested_key(csr_pem: str) -> CertificatePublicKeyTypes:
     """Return the public key that a request proves to have; InvalidArgumentError says what is bad.
 
-    P-256, P-384, Ed25519, or RSA of at least 2048 bits.
+    P-256, P-384, or RSA of at least 2048 bits. gRPC's TLS takes no Ed25519 from clients.
     """
     if len(csr_pem) > MOST_REQUEST_BYTES:
         raise InvalidArgumentError("certificate_request is too long")
@@ -39,7 +39,8 @@ def requested_key(csr_pem: str) -> CertificatePublicKeyTypes:
         raise InvalidArgumentError("certificate_request is not signed by its own key")
     if not _is_strong(public):
         raise InvalidArgumentError(
-            "certificate_request has a weak key: P-256, P-384, Ed25519, or RSA of 2048 bits or more"
+            "certificate_request has a key that this host cannot take: use P-256, P-384, or RSA of "
+            "2048 bits or more"
         )
     return public
 
@@ -49,4 +50,4 @@ def _is_strong(public: object) -> bool:
         return public.key_size >= LEAST_RSA_BITS
     if isinstance(public, ec.EllipticCurvePublicKey):
         return isinstance(public.curve, ec.SECP256R1 | ec.SECP384R1)
-    return isinstance(public, ed25519.Ed25519PublicKey)
+    return False

@@ -27,14 +27,14 @@ class Tries:
 
     def require_few(self, address: str) -> None:
         """Raise LimitError while there were too many from there."""
-        if self._is_full(self._of.get(_network(address)), MOST_OF_ONE):
+        if self._is_full(self._of.get(network_of(address)), MOST_OF_ONE):
             raise LimitError(
                 f"too many wrong tries from {address}: wait {PERIOD_S:.0f} s, then try again"
             )
 
     def note_wrong(self, address: str) -> bool:
         """Count one; tell whether it is worth a line in the log, which a flood is not."""
-        now, network = self._clock(), _network(address)
+        now, network = self._clock(), network_of(address)
         is_flood = self._is_full(self._of_all, MOST_OF_ALL)
         times = self._of.pop(network, deque(maxlen=MOST_OF_ONE))
         if len(self._of) >= MOST_ADDRESSES:
@@ -50,7 +50,7 @@ class Tries:
         return self._clock() - times[0] < PERIOD_S
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return what one person has many addresses in: with IPv6 the /64."""
     parsed = parse_address(address.partition("%")[0])
     if parsed is None or parsed.version == 4:
