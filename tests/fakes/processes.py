@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -117,6 +118,12 @@ def environment(home: Path) -> dict[str, str]:
         "USBSHARE_CONFIG": "",
         "USBSHARE_DISCOVERY_INTERFACES": "127.0.0.1",
     }
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens at now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
