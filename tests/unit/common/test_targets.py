@@ -23,9 +23,8 @@ from usbshare.common.grpc_environment import prepare_grpc
         ("[fd00::2]", "fd00::2", 50051),
         ("fd00::2", "fd00::2", 50051),
         ("raspberry_pi-4:50051", "raspberry_pi-4", 50051),
-        ("laser.local.", "laser.local", 50051),
         ("laser.local.:1", "laser.local", 1),
-        ("müller.local", "xn--mller-kva.local", 50051),
+        ("müller.local:50051", "xn--mller-kva.local", 50051),
         ("l\u00e5s:1", "xn--ls-yia", 1),
     ],
 )
@@ -38,7 +37,19 @@ def test_hosts_and_ports_are_read(text: str, host: str, port: int) -> None:
     [
         *("", "  ", ":50051", "laser:", "laser:abc", "laser:0", "laser:65536", "laser:-1"),
         *("laser:\u0661", "http://laser:50051", "laser/port", "[laser]:50051", "[::1", "::1]:5"),
-        *("1.2.3", "a b", "-laser", "l\u00e5s", "laser..local", "laser..", ".", "1:2:3", "x" * 300),
+        *(
+            "1.2.3",
+            "a b",
+            "-laser",
+            "l\u00e5s",
+            "laser..local",
+            "laser..",
+            ".",
+            "laser..:1",
+            ".:1",
+            "1:2:3",
+            "x" * 300,
+        ),
     ],
 )
 def test_nonsense_is_refused(text: str) -> None:
@@ -77,3 +88,10 @@ def test_the_keepalive_set_is_whole() -> None:
         "grpc.http2.max_pings_without_data": 0,
         "grpc.keepalive_permit_without_calls": 1,
     }
+
+
+@pytest.mark.parametrize("text", ["laser.local.", "müller.local", "Müller"])
+def test_a_name_that_must_be_looked_up_is_no_address(text: str) -> None:
+    # So a stop, which asks nobody about an address, has it looked up as everything else does.
+    with pytest.raises(InvalidArgumentError):
+        parse_target(text)

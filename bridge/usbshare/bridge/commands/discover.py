@@ -19,6 +19,7 @@ from usbshare.bridge.searching import (
     show_living,
 )
 from usbshare.bridge.slow import told_run
+from usbshare.common.addresses import dns_form
 from usbshare.common.channel import Target, parse_target
 from usbshare.common.discovery.filter import Filter
 from usbshare.common.discovery.instance import Kind
@@ -45,7 +46,7 @@ class ViaType(click.ParamType[Target]):
         if isinstance(value, Target):
             return value
         try:
-            return parse_target(value, DISCOVERY_PORT)
+            return parse_target(dns_form(value.strip()) or value, DISCOVERY_PORT)
         except InvalidArgumentError as error:
             self.fail(str(error), param, ctx)
 

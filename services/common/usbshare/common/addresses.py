@@ -54,13 +54,13 @@ def is_link_local(text: str) -> bool:
 def split_host_port(text: str, default_port: int) -> tuple[str, int]:
     """Split `host`, `host:port`, `[v6]:port` or a bare v6; InvalidArgumentError quotes the text.
 
-    A name is in its DNS form. One with other letters than ASCII needs a dot or a port to be one:
-    alone it is what people call a host.
+    With a port a name is brought into its DNS form. Without one it must be in it: any other is what
+    people call a host, which whoever looks names up may know (a stop too goes that way then).
     """
     host, port = _split(text)
     if not parse_address(host):
-        is_called_so = port is None and not host.isascii() and "." not in host
-        host = "" if is_called_so else dns_form(host)
+        name = dns_form(host)
+        host = "" if port is None and name != host else name
     if not host:
         raise InvalidArgumentError(
             f"{text!r} is no address: give host or host:port, as in laser:{default_port}"
