@@ -80,7 +80,7 @@ def test_a_stop_and_its_re_arming(home: Path, target: str, place: str) -> None:
     assert (stop["confirmed"], stop["action"], stop["port"]) == (True, "emergency stop", "laser")
     assert (stop["sent"], stop["latched"], stop["fenced_commands"]) == ("18", True, 0)
     assert stop["round_trip_ms"] > stop["write_delay_ms"] >= 0
-    assert said.errors.splitlines() == [stop["text"]]
+    assert said.errors.splitlines()[-1] == stop["text"]  # one that takes long says so before
     epoch = str(stop["epoch"])
     said = bridge(home, *with_json(place, ["stop", *to, "--rearm", "--epoch", epoch]))
     assert said.code == 0, said
