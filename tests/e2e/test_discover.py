@@ -143,11 +143,16 @@ def test_every_command_takes_a_name(workshop: Workshop, name: str) -> None:
         assert f"`usbshare-bridge stop --rearm --target '{name}' --epoch " in output
 
 
+def _but_for_waiting(output: str) -> list[str]:
+    """Return the lines but that of what takes longer than a second."""
+    return [line for line in output.splitlines() if not line.startswith("bridge: looking for")]
+
+
 def test_an_unknown_name_is_one_error_with_the_candidates(workshop: Workshop, name: str) -> None:
     with workshop.host(name) as host:
         code, output = host.run_bridge("list", "--target", f"{name} x")
         assert code == 1
-        assert len(output.splitlines()) == 1
+        (output,) = _but_for_waiting(output)
         assert f"no host is called '{name} x': found: " in output
         assert f"{name} at 127.0.0.1:" in output
 
@@ -158,7 +163,7 @@ def test_an_ambiguous_name_is_one_error_with_the_candidates(workshop: Workshop, 
         patient = host.patient(beacon_interval_s=2.5)
         code, output = patient.run_bridge("list", "--target", name)
         assert code == 1
-        assert len(output.splitlines()) == 1
+        (output,) = _but_for_waiting(output)
         assert f"2 hosts are called '{name}': {name} at 127.0.0.1:" in output
         assert "give its address" in output
 

@@ -103,6 +103,7 @@ def write_site(folder: Path, authority: Issued, server: Issued) -> Site:
     site.ca_certificate.write_bytes(authority.pem)
     site.server_certificate.write_bytes(server.pem)
     site.server_key.write_bytes(server.key_pem)
+    (home / "identities.json").write_text('{"identities": []}')
     return site
 
 

@@ -145,7 +145,8 @@ def resumption(message: pb.Open, require_begin: Callable[[], None]) -> Resumptio
 
 def client_name(message: pb.Open | pb.RequestControlRequest) -> str:
     """Return what the client calls itself, on one printable line."""
-    return one_line(message.client_name, "client_name", LONGEST_NAME_BYTES)
+    field = "open.client_name" if isinstance(message, pb.Open) else "client_name"
+    return one_line(message.client_name, field, LONGEST_NAME_BYTES)
 
 
 def one_line(text: str, field: str, most_bytes: int) -> str:
