@@ -11,6 +11,8 @@ import pytest
 
 from fakes.processes import run, serial_service
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 8.0
 # Python's start and end, on a machine that does other things too.
 SLACK_S = 2.5

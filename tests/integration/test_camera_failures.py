@@ -325,7 +325,7 @@ async def test_a_driver_that_hangs_for_long_costs_two_threads_at_most(
     camera.hang()
     await until(lambda: "the driver hangs" in screen.states[-1].state_reason)
     assert camera.blocked == served.offered.captured.abandoned == 2
-    assert len(captures() - others) == 2
+    await until(lambda: len(captures() - others) == 2)  # one that gives up is still ending
     count = len(warnings(caplog))
     await until(lambda: [frame.is_placeholder for frame in screen.frames[-20:]] == [True] * 20)
     assert len(warnings(caplog)) == count <= 3

@@ -33,7 +33,9 @@ def test_a_misspelt_command_of_the_bridge(typed: str, hint: str) -> None:
 
 def test_a_misspelt_option_of_a_command() -> None:
     assert "--hold" in said(bridge, "stop", "--hodl")
-    assert "Did you mean '--target'?" in said(bridge, "--traget", "laser")
+    output = said(bridge, "--traget", "laser")
+    assert "Did you mean" in output
+    assert "'--target'" in output
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> UsbshareError:
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     """Return why an RPC failed: in the service's words, else in ours for what gRPC says."""
     details = error.details() or ""
-    if details and _named_kind(error) is not None:
+    if details and _name(error):  # a newer service may name an error that is unknown here
         return details
     _log.debug("gRPC says %s: %s", error.code().name, details)
     return in_words(error.code(), details)
@@ -68,6 +68,11 @@ def is_of_another_service(error: grpc.aio.AioRpcError) -> bool:
 
 
 def _named_kind(error: grpc.aio.AioRpcError) -> type[UsbshareError] | None:
+    return _NAMED.get(_name(error))
+
+
+def _name(error: grpc.aio.AioRpcError) -> str:
+    """Return the name that a service of ours gave its error, empty for what gRPC says."""
     metadata = error.trailing_metadata()
     name = None if metadata is None else metadata.get(NAME_KEY)
-    return _NAMED.get(name) if isinstance(name, str) else None
+    return name if isinstance(name, str) else ""
