@@ -182,7 +182,7 @@ BAD_CERTIFICATES = (
     Bad(
         "wrong CA of the same name, shown along",
         by_the_same_name,
-        OF_ANOTHER,
+        "its signature does not fit|of another authority",
         "is of another site than the CA beside it",
     ),
     Bad("self-signed", self_signed, "its certificate is signed by itself", "is signed by itself"),
