@@ -73,19 +73,23 @@ class Attempts:
             done, self._running = await asyncio.wait(
                 self._running, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
             )
-            replies = [self._reply_of(each) for each in done]
-            if found := [reply for reply in replies if reply is not None]:
-                return found[0]
+            if (reply := self._reply_of(done)) is not None:
+                return reply
         await asyncio.sleep(max(0.0, self._began + LEAST_PAUSE_S - self._loop.time()))
         return None
 
-    def _reply_of(self, ended: asyncio.Task[bytes]) -> bytes | None:
-        """Return what came back, None where the connection was lost; raises what is final."""
-        error = ended.exception()
-        if error is None:
-            return ended.result()
-        if self._is_final(error):
-            raise error
+    def _reply_of(self, ended: set[asyncio.Task[bytes]]) -> bytes | None:
+        """Return what came back, None where connections were lost; raises what is final.
+
+        A reply counts whatever became of the others: the stop was carried out.
+        """
+        errors = [(each, each.exception()) for each in ended]
+        for each, error in errors:
+            if error is None:
+                return each.result()
+        for _, error in errors:
+            if error is not None and self._is_final(error):
+                raise error
         return None
 
     def _is_final(self, error: BaseException) -> bool:

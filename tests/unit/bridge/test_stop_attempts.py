@@ -114,3 +114,8 @@ def test_what_must_not_come_twice_is_tried_once(outcome: Outcome) -> None:
     with pytest.raises(AioRpcError):
         service.reply(may_repeat=False)
     assert len(service.began_at) == 1
+
+
+def test_a_reply_counts_although_another_attempt_is_refused_in_the_same_moment() -> None:
+    service = Service([(10.0, b"done"), (5.0, FORBIDDEN)])
+    assert service.reply() == b"done"
