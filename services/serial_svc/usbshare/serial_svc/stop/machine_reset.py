@@ -60,7 +60,7 @@ async def reset_machine(
 async def _pulse(port: SerialPort, done: list[int]) -> None:
     """Move DTR away from where it is and back: one of the edges pulls the reset pin."""
     device = port.device
-    level = device.lines().dtr
+    level = device.lines().dtr is not False  # on, as after opening, where nobody knows
     try:
         await device.set_lines(dtr=not level)
     except NotSupportedError as error:
