@@ -23,7 +23,7 @@ _SOCKET = {"x86_64": 41, "aarch64": 198}
 
 
 def can_be() -> bool:
-    """Tell whether this computer can play one."""
+    """Return whether this computer can play one."""
     return sys.platform == "linux" and platform.machine() in _SOCKET
 
 

@@ -64,5 +64,5 @@ def print_object(said: dict[str, object]) -> None:
 
 
 def arguments_ask_for_json(arguments: Sequence[str]) -> bool:
-    """Tell whether a command line has `--json`, before it was understood."""
+    """Return whether a command line has `--json`, before it was understood."""
     return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]

@@ -27,7 +27,7 @@ class LinkListener(Protocol):
         """Learn that something left `upstream`."""
 
     def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
-        """Learn that the session is gone, and for how long it can come back with nothing lost.
+        """Note that the session is gone, and for how long it can come back with nothing lost.
 
         `is_refused`: the host will have no more of us, and no other attempt is made.
         """

@@ -64,7 +64,7 @@ def _is_same(bundle: Bundle, invitation: Invitation) -> bool:
 
 
 async def _is_revoked(path: Path, invitation: Invitation) -> bool:
-    """Tell whether the host says so; False where it cannot be asked."""
+    """Return whether the host says so; False where it cannot be asked."""
     try:
         bundle = ClientBundle.load(path)
     except ConfigError:

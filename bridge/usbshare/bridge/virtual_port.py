@@ -39,7 +39,7 @@ class VirtualPortListener(Protocol):
         """Learn that there is room again, after a `write` that took less than it was given."""
 
     def port_renamed(self, said: str) -> None:
-        """Learn that the port's name was gone: made again, perhaps elsewhere, or not."""
+        """Note that the port's name was gone: made again, perhaps elsewhere, or not."""
 
     def port_lost(self, reason: str) -> None:
         """Learn, once, that the port is gone for good."""

@@ -46,7 +46,7 @@ def without_scope(address: str) -> str:
 
 
 def is_link_local(text: str) -> bool:
-    """Tell whether the text is a link-local IPv6 address, whose interface must be known."""
+    """Return whether the text is a link-local IPv6 address, whose interface must be known."""
     address = parse_address(text)
     return isinstance(address, ipaddress.IPv6Address) and address.is_link_local
 

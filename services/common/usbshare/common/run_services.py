@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def _has_its_extra(name: str) -> bool:
-    """Tell whether a service can run, and the user why not."""
+    """Return whether a service can run; tell the user why not."""
     if why := why_not(name):
         log.info("%s is left out: %s", name, why)
     return not why

@@ -11,6 +11,7 @@ from typing import Any
 from usbshare.common.pump import StreamPump
 from usbshare.serial_svc.observer_outbox import Tail
 
+# Writing to all at once would take every core from a stop, that of the network's threads too.
 MOST_A_TURN = 3
 # What comes within this time goes to each observer in one message.
 GATHER_S = 0.025
@@ -20,8 +21,6 @@ LEAST_MESSAGES_PER_S = 100.0
 # Of one core, for the whole process: on a slow machine fewer messages take that much.
 MOST_CPU_SHARE = 0.5
 RECOVERY = 1.1
-# Writing to all at once would take every core from a stop, that of the network's threads too.
-TURN_S = MOST_A_TURN / MOST_MESSAGES_PER_S
 
 
 class MessageRate:
@@ -36,7 +35,7 @@ class MessageRate:
         self._since, self._used_s = float("-inf"), 0.0
 
     def begin_round(self, now: float) -> None:
-        """Learn what the time since the last round cost; `now` is monotonic, in seconds."""
+        """Adjust to what the time since the last round cost; `now` is monotonic, in seconds."""
         used_s, passed_s = self._cpu(), now - self._since
         share = (used_s - self._used_s) / passed_s
         self._since, self._used_s = now, used_s

@@ -124,12 +124,12 @@ class Rulebook:
         return revoked is not None and (issued is None or issued <= revoked)
 
     def is_void(self, serial: int, now: datetime) -> bool:
-        """Tell whether a certificate counts no more, since its successor is in use."""
+        """Return whether a certificate counts no more, since its successor is in use."""
         since = self._standing.void.get(in_hex(serial))
         return since is not None and now >= since
 
     def is_awaited(self, serial: int) -> bool:
-        """Tell whether the first use of a certificate is to be noted."""
+        """Return whether the first use of a certificate is to be noted."""
         number = in_hex(serial)
         return number in self._standing.awaited or number in self._just_issued
 

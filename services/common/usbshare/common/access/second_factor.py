@@ -106,7 +106,7 @@ class SecondFactors:
             self._stamp = None  # the secret may have been replaced since
 
     def is_missing(self, identity: str) -> bool:
-        """Tell whether it is known that the identity has no second factor; never blocks."""
+        """Return whether it is known that the identity has no second factor; never blocks."""
         return self._made is not None and identity not in self._made
 
     def confirmed_ago_s(self, identity: str) -> float | None:

@@ -31,7 +31,7 @@ def due_at(certificate: x509.Certificate) -> datetime:
 
 
 def may_renew(start: datetime, end: datetime, now: datetime) -> bool:
-    """Tell whether the host renews a certificate now: a little before its holder asks for it."""
+    """Return whether the host renews a certificate now: a little before its holder asks for it."""
     slack = min(_SLACK, (end - start) / 50)
     return now >= start + (end - start) * (2 / 3) - slack
 
