@@ -8,6 +8,7 @@ import pty
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyotp
@@ -15,6 +16,7 @@ import pytest
 
 from fakes.processes import DEADLINE_S, SCRIPTS, environment, run, serial_service
 from fakes.waiting import until
+from usbshare.common.access.guessing import MOST_WRONG
 
 POLICY = """
 [[grants]]
@@ -23,6 +25,8 @@ rights = ["control"]
 confirm = "totp"
 confirm_for = "1h"
 """
+
+NEVER_RIGHT = "12345"  # codes have six digits
 
 
 @pytest.fixture
@@ -39,12 +43,26 @@ def config(home: Path) -> Path:
 
 def new_code(home: Path) -> str:
     """Make a second factor for the operator; returns its code."""
+    return new_app(home).now()
+
+
+def new_app(home: Path) -> pyotp.TOTP:
+    """Make a second factor for the operator; returns the app that has read it."""
     code, output = run(["serial-svc", "pki", "totp", "operator"], home)
     assert code == 0, output
     uri = next(word for word in output.split() if word.startswith("otpauth://"))
     app = pyotp.parse_uri(uri)
     assert isinstance(app, pyotp.TOTP)
-    return app.now()
+    return app
+
+
+def end_pause(home: Path) -> None:
+    """Let the operator's last wrong code be of yesterday, so that its pause is over."""
+    path = config(home) / "site" / "totp.json"
+    factors = json.loads(path.read_text(encoding="utf-8"))
+    for factor in factors.values():
+        factor["wrong_at"] = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    path.write_text(json.dumps(factors), encoding="utf-8")
 
 
 def bridge(home: Path, *arguments: str) -> tuple[int, str]:
@@ -94,6 +112,36 @@ async def test_a_secret_that_is_replaced_has_confirmed_nothing(tmp_path: Path, t
     code, output = run(["serial-svc", "pki", "totp", "operator", "--replace"], tmp_path)
     assert code == 0, output
     await until(lambda: "needs a code" in bridge(tmp_path, *send)[1])
+
+
+def test_a_second_factor_that_was_guessed_at_is_locked_until_an_administrator_opens_it(
+    tmp_path: Path, target: str
+) -> None:
+    app = new_app(tmp_path)
+    send = ("send", "--target", target, "$I")
+    until_said(tmp_path, send, "needs a code")
+    guess = (*send, "--code", NEVER_RIGHT)
+    for left in range(MOST_WRONG - 1, 0, -1):
+        code, output = bridge(tmp_path, *guess)
+        assert code != 0
+        assert f"the code is wrong: check it, and the clocks of phone and host; after {left}" in (
+            output
+        )
+        end_pause(tmp_path)
+    locked = "`serial-svc pki totp operator --unlock`"
+    assert locked in bridge(tmp_path, *guess)[1]
+    end_pause(tmp_path)
+    assert locked in bridge(tmp_path, *send, "--code", app.now())[1]
+    code, output = run(["serial-svc", "pki", "totp", "operator", "--unlock"], tmp_path)
+    assert code == 0, output
+    assert "operator may give codes again" in output
+    code, output = bridge(tmp_path, *send, "--code", app.now())
+    assert code == 0, output
+    assert "[VER:" in output
+    audit = run(["serial-svc", "audit", "show"], tmp_path)[1]
+    assert "second factor unlocked" in audit
+    again = run(["serial-svc", "pki", "totp", "operator", "--unlock"], tmp_path)[1]
+    assert "operator has given no wrong codes" in again
 
 
 def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> None:
