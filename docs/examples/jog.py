@@ -46,7 +46,10 @@ class Session:
         return (await self.next()).opened
 
     async def next(self) -> pb.SessionResponse:
-        """Return the next response, after noting what it says of credit, epoch and offset."""
+        """Return the next response, after noting what it says of credit, epoch and offset.
+
+        Raises ConnectionError once the epoch has ended: jogging must not go on after a stop.
+        """
         response = await self._call.read()
         if response is grpc.aio.EOF:
             raise ConnectionError("the session ended without `closed`")
@@ -54,8 +57,8 @@ class Session:
             self._credit = response.credit
         if response.HasField("opened"):
             self._epoch = response.opened.port.epoch
-        if response.HasField("port_changed"):
-            self._epoch = response.port_changed.port.epoch
+        if response.HasField("port_changed") and response.port_changed.port.epoch != self._epoch:
+            raise ConnectionError("a stop or a reset has ended what this program was doing")
         if response.HasField("data"):
             self._received = response.data.offset + len(response.data.data)
         return response
@@ -123,3 +126,5 @@ if __name__ == "__main__":
         asyncio.run(jog(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
     except grpc.aio.AioRpcError as error:
         sys.exit(f"{error.code().name}: {error.details()}")
+    except ConnectionError as error:
+        sys.exit(str(error))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import tty
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fakes.processes import SCRIPTS, run, serial_service
+from fakes.processes import SCRIPTS, run, running, serial_service
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -40,6 +42,30 @@ def test_the_python_example_jogs_and_closes_cleanly(home: Path, target: str, bun
     assert len(answers) == 3
     assert all(answer.endswith("ok") for answer in answers)
     assert last == "closed"
+
+
+def test_the_python_example_does_not_go_on_after_a_stop(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    config = tmp_path / "grbl.toml"
+    config.write_text(f'[ports.laser]\nsource = "{os.ttyname(slave)}"\nprofile = "grbl"\n')
+    with serial_service(tmp_path, "--config", str(config)) as (_, target):
+        bundle = tmp_path / "config" / "usbshare" / "client.pem"
+        command = ["python", str(EXAMPLES / "jog.py"), target, str(bundle)]
+        with running(command, tmp_path) as jog:
+            read_until(master, b"$J=G91 X5 F3000\n")
+            code, said = run(["usbshare-bridge", "stop", "--target", target], tmp_path)
+            assert code == 0, said
+            assert jog.process.wait(60) == 1
+        assert jog.output.splitlines()[-1].startswith("a stop or a reset has ended"), jog.output
+    os.close(slave)
+    os.close(master)
+
+
+def read_until(descriptor: int, end: bytes) -> None:
+    data = b""
+    while not data.endswith(end):
+        data += os.read(descriptor, 4096)
 
 
 def test_the_python_example_shows_the_services_error(home: Path, target: str, bundle: str) -> None:

@@ -374,6 +374,57 @@ def test_a_device_that_goes_ends_the_stream(tmp_path: Path) -> None:
                 port.read(1)
 
 
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["stop"], "was hung up: an emergency stop by .*/operator.* has latched the port"),
+        (["reset", "--yes"], "was hung up: a stop, a reset or a lost session has ended"),
+    ],
+)
+def test_a_program_whose_epoch_ended_must_open_the_port_again(
+    home: Path, target: str, command: list[str], why: str
+) -> None:
+    with (
+        open_port(url(home, target)) as port,
+        open_port(url(home, target, more="&observe=1")) as observer,
+    ):
+        assert ask(port, b"\n").endswith(b"ok\r\n")
+        assert observer.read_until(b"ok\r\n")
+        code, said = run(["usbshare-bridge", *command, "--target", target], home)
+        assert code == 0, said
+        with pytest.raises(serial.SerialException, match=why):
+            read_to_the_end(port)  # the machine's banner may come before the news
+        with pytest.raises(serial.SerialException, match=why):
+            port.write(b"\n")
+        assert b"Grbl" in observer.read_until(b"]\r\n")
+    if command == ["stop"]:
+        rearm(home, target)
+    with open_port(url(home, target)) as port:
+        assert ask(port, b"$X\n").endswith(b"ok\r\n")
+
+
+def test_a_program_that_opens_a_latched_port_learns_that_its_bytes_are_refused(
+    home: Path, target: str
+) -> None:
+    code, said = run(["usbshare-bridge", "stop", "--target", target], home)
+    assert code == 0, said
+    with open_port(url(home, target)) as port:
+        port.write(b"\n")
+        with pytest.raises(serial.SerialException, match="re-arm"):
+            port.flush()
+    rearm(home, target)
+
+
+def read_to_the_end(port: serial.SerialBase) -> None:
+    while port.read(1):
+        pass
+
+
+def rearm(home: Path, target: str) -> None:
+    code, said = run(["usbshare-bridge", "stop", "--rearm", "--target", target], home)
+    assert code == 0, said
+
+
 def test_two_ports_at_once(home: Path, target: str) -> None:
     with (
         open_port(url(home, target)) as port,

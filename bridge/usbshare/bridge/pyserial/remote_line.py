@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from usbshare.base.daemon_executor import DaemonExecutor
-from usbshare.bridge import bundle_file
+from usbshare.bridge import bundle_file, port_condition
 from usbshare.bridge.backoff import Backoff
 from usbshare.bridge.bridging import client_name
 from usbshare.bridge.client import SerialClient
@@ -41,11 +41,10 @@ from usbshare.bridge.messages import (
 )
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
+from usbshare.bridge.pyserial.told_upstream import ToldUpstream
 from usbshare.bridge.pyserial.written_runs import WrittenRuns
 from usbshare.bridge.resumption import Loss, Resumed
 from usbshare.bridge.turns import Turns
-from usbshare.bridge.upstream import Upstream
-from usbshare.common.credit import Credit
 from usbshare.common.errors import (
     DeviceError,
     NotSupportedError,
@@ -65,14 +64,15 @@ _GONE = ("absent", "failed")
 class RemoteLine:
     """A serial line far away; each method may be called from any thread but its own.
 
-    A session that is lost stays lost: every later call raises LineLostError. Methods without
-    another word raise that, DeviceError or NotSupportedError.
+    A session that is lost stays lost, and so does one with control whose epoch has ended: every
+    later call raises LineLostError. Methods without another word raise that, DeviceError or
+    NotSupportedError.
     """
 
     def __init__(self, address: PortAddress) -> None:
         self._address = address
         self._exchange = Exchange()
-        self._upstream = _ToldUpstream(self._show_upstream)
+        self._upstream = ToldUpstream(self._show_upstream)
         self._written = WrittenRuns(self._post_in_run, self._add_run)
         self._link = Link(
             Dialer(lambda attempt_s: _connect(address, attempt_s), Turns(), time.monotonic),
@@ -83,6 +83,7 @@ class RemoteLine:
             time.monotonic,
         )
         self._settings = LineSettings()
+        self._epoch = 0
         self._ids = itertools.count(1)
         self._emptying: set[int] = set()
         self._is_closing = False
@@ -201,6 +202,7 @@ class RemoteLine:
 
     def link_connected(self, opened: OpenedEvent, loss: Loss | None) -> None:
         """Let `open` return."""
+        self._epoch = opened.port.epoch
         self._show_upstream()
         self._exchange.opened(opened)
 
@@ -250,15 +252,14 @@ class RemoteLine:
         self._exchange.answered(event)
 
     def _port_changed(self, port: RemotePort) -> None:
-        before = self._upstream.waiting_bytes
         self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         self._exchange.show_port(port)
-        if dropped := before - self._upstream.waiting_bytes:
-            self._exchange.refuse(f"a stop dropped {dropped} bytes")
         self._show_upstream()
         if port.state in _GONE:
             why = f": {port.reason}" if port.reason else ""
             self._lose(f"port '{port.id}' is {port.state}{why}")
+        elif port.epoch != self._epoch and not self._address.observe:
+            self._lose(f"port '{port.id}' was hung up: {port_condition.why_fenced(port)}")
 
     def _add_run(self, data: bytes) -> None:
         self._exchange.added(len(data))
@@ -366,19 +367,6 @@ class RemoteLine:
     def _abandon(self) -> None:
         self._post_quietly(self._abandoned.set)
         self._thread.join()
-
-
-class _ToldUpstream(Upstream):
-    """Tells of credit, which the link keeps to itself."""
-
-    def __init__(self, on_credit: Callable[[], None]) -> None:
-        super().__init__()
-        self._on_credit = on_credit
-
-    def credit(self, credit: Credit) -> bool:
-        is_awaited = super().credit(credit)
-        self._on_credit()
-        return is_awaited
 
 
 def _hear(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
