@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import serial
 
+from fakes.esp32_board import FIRMWARE, Esp32Board
 from fakes.processes import SCRIPTS, environment, run, running, serial_service, simulated
+from fakes.rfc2217_controller import rfc2217_server
 from fakes.waiting import until
 
 SETTINGS = """
@@ -63,6 +65,26 @@ async def test_a_marlin_that_was_killed_lives_again(tmp_path: Path, target: str)
     assert noted["pulsed_dtr"] is True
     assert noted["reason"] == "after M112"
     assert str(noted["who"]).endswith("/operator")
+
+
+@pytest.mark.parametrize("lines", ["", "dtr = false\nrts = false\n", "rts = false\n"])
+def test_a_board_with_an_esp32_is_reset_by_rts(tmp_path: Path, lines: str) -> None:
+    board, config = Esp32Board(), tmp_path / "settings.toml"
+    with rfc2217_server(board) as url:
+        config.write_text(f'[ports.demo]\nsource = "{url}"\nprofile = "grbl"\n{lines}', "ascii")
+        with serial_service(tmp_path, "--config", str(config)) as (_, target):
+            where = ["--target", target]
+            assert "[VER:" in bridge(tmp_path, "send", *where, "$I")[1]
+            opened = board.levels
+            assert board.boots == []
+            code, output = bridge(tmp_path, "reset", *where, "--rts", "--json")
+            assert code == 0, output
+            found = json.loads(output.splitlines()[-1])
+            assert (found["pulsed_rts"], found["pulsed_dtr"], found["sent"]) == (True, False, "")
+            assert board.boots == [FIRMWARE]
+            assert board.levels == opened
+            assert "port 'demo' was reset: RTS" in bridge(tmp_path, "reset", *where, "--rts")[1]
+    assert [each["pulsed_rts"] for each in audited(tmp_path, "reset")] == [True, True]
 
 
 def test_a_reset_leaves_a_latch_and_says_how_it_is_released(tmp_path: Path, target: str) -> None:

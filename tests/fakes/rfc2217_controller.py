@@ -103,11 +103,18 @@ class _Connection:
 def rfc2217_controller() -> Iterator[tuple[Controller, str]]:
     """Run a controller on a free port of loopback; yields it and its URL."""
     controller = Controller()
+    with rfc2217_server(controller) as url:
+        yield controller, url
+
+
+@contextmanager
+def rfc2217_server(controller: Controller) -> Iterator[str]:
+    """Run this controller on a free port of loopback; yields its URL."""
     server = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=_serve, args=(server, controller), daemon=True)
     thread.start()
     try:
-        yield controller, f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
+        yield f"rfc2217://127.0.0.1:{server.getsockname()[1]}"
     finally:
         server.shutdown(socket.SHUT_RDWR)
         thread.join(DEADLINE_S)

@@ -148,15 +148,18 @@ class SerialClient(StopClient):
         return reply.epoch
 
     async def reset(
-        self, port_id: str, *, pulse_dtr: bool, reason: str, timeout_s: float = CALL_TIMEOUT_S
+        self, port_id: str, line: str, reason: str, timeout_s: float = CALL_TIMEOUT_S
     ) -> ResetReport:
-        """Reset the machine; returns what that did."""
-        request = pb.ResetRequest(port_id=port_id, pulse_dtr=pulse_dtr, reason=reason)
+        """Reset the machine, by a pulse of the line `dtr` or `rts` if one is named."""
+        pulse_dtr, pulse_rts = line == "dtr", line == "rts"
+        request = pb.ResetRequest(
+            port_id=port_id, pulse_dtr=pulse_dtr, pulse_rts=pulse_rts, reason=reason
+        )
         try:
             reply = await self._stub.Reset(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise await self.explain(error) from error
-        return ResetReport(reply.epoch, reply.latched, reply.sent, reply.fenced_commands)
+        return convert.reset_report(reply)
 
     async def request_control(
         self, port_id: str, name: str, timeout_s: float = CALL_TIMEOUT_S

@@ -281,6 +281,12 @@ def _operation(event: pb.OperationResult) -> m.OperationEvent:
     return m.OperationEvent(event.id, outcome, event.message)
 
 
+def reset_report(reply: pb.ResetResponse) -> m.ResetReport:
+    """Return what a reset did."""
+    pulsed = "" if reply.sent else "RTS" if reply.pulsed_rts else "DTR"
+    return m.ResetReport(reply.epoch, reply.latched, reply.sent, reply.fenced_commands, pulsed)
+
+
 def _lines(lines: pb.LineState) -> ModemLines:
     names = ("cts", "dsr", "ri", "cd", "dtr", "rts")
     known = {n: getattr(lines, n) if lines.HasField(n) else None for n in names}  # type: ignore[arg-type]

@@ -274,12 +274,13 @@ class ClosedEvent:
 
 @dataclass(frozen=True, slots=True)
 class ResetReport:
-    """What a reset did: the bytes that were written, none where DTR was pulsed."""
+    """What a reset did: the bytes that were written, or the name of the line that was pulsed."""
 
     epoch: int
     latched: bool
     sent: bytes
     fenced_commands: int
+    pulsed: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,10 @@ from usbshare.common.tls import ClientBundle
 @click.command()
 @connection_options
 @port_option
-@click.option("--dtr", is_flag=True, help="Pulse DTR also where the firmware has its own reset.")
+@click.option(
+    "--dtr", "line", flag_value="dtr", help="Pulse DTR also where the firmware has its own reset."
+)
+@click.option("--rts", "line", flag_value="rts", help="Pulse RTS, which resets an ESP32.")
 @click.option("--yes", is_flag=True, help="Ask nothing, also while a job may run.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
 @code_option
@@ -41,7 +44,7 @@ def reset(
     bundle: Path | None,
     insecure: bool,
     port: str,
-    dtr: bool,
+    line: str | None,
     yes: bool,
     reason: str,
     code: str,
@@ -60,7 +63,7 @@ def reset(
         _require_yes(f"{job}: a reset ends that")
     report = run_confirmed(
         told_run(where),
-        lambda: _reset(where, trust, found.id, reason, pulse_dtr=dtr),
+        lambda: _reset(where, trust, found.id, line or "", reason),
         where,
         trust,
         code,
@@ -72,7 +75,8 @@ def reset(
                 "epoch": report.epoch,
                 "latched": report.latched,
                 "sent": report.sent.hex(),
-                "pulsed_dtr": not report.sent,
+                "pulsed_dtr": report.pulsed == "DTR",
+                "pulsed_rts": report.pulsed == "RTS",
                 "fenced_commands": report.fenced_commands,
             }
         )
@@ -91,7 +95,7 @@ def what_runs(port: RemotePort) -> str:
 
 def in_words(port_id: str, report: ResetReport, target: Target) -> str:
     """Return in one line what a reset did."""
-    how = f"sent 0x{report.sent.hex().upper()}" if report.sent else "DTR was pulsed"
+    how = f"sent 0x{report.sent.hex().upper()}" if report.sent else f"{report.pulsed} was pulsed"
     plural = "" if report.fenced_commands == 1 else "s"
     line = f"port '{port_id}' was reset: {how}, fenced {report.fenced_commands} command{plural}"
     if not report.latched:
@@ -117,10 +121,10 @@ async def _look(where: Target, trust: ClientBundle | None, port_id: str) -> Remo
 
 
 async def _reset(
-    where: Target, trust: ClientBundle | None, port_id: str, reason: str, *, pulse_dtr: bool
+    where: Target, trust: ClientBundle | None, port_id: str, line: str, reason: str
 ) -> ResetReport:
     client = SerialClient(where, trust)
     try:
-        return await client.reset(port_id, pulse_dtr=pulse_dtr, reason=reason)
+        return await client.reset(port_id, line, reason)
     finally:
         await client.close()

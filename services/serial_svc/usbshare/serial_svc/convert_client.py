@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.identity import Identity
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.client import Client, new_session_id
 from usbshare.serial_svc.description import Holder
-from usbshare.serial_svc.stop.machine_reset import ResetRecord
+from usbshare.serial_svc.stop.machine_reset import Pulse, ResetRecord
 
 
 def client_of(message: pb.Open, identity: Identity) -> Client:
@@ -31,7 +32,17 @@ def reset_response(record: ResetRecord) -> pb.ResetResponse:
         latched=record.latched,
         sent=record.sent,
         fenced_commands=record.fenced_commands,
+        pulsed_rts=record.pulsed is Pulse.RTS,
     )
+
+
+def pulse_of(request: pb.ResetRequest) -> Pulse | None:
+    """Return which line is to be pulsed in any case; raises InvalidArgumentError."""
+    if request.pulse_dtr and request.pulse_rts:
+        raise InvalidArgumentError("pulse_dtr and pulse_rts exclude each other")
+    if request.pulse_rts:
+        return Pulse.RTS
+    return Pulse.DTR if request.pulse_dtr else None
 
 
 def control_response(holder: Holder | None, told: bool) -> pb.RequestControlResponse:

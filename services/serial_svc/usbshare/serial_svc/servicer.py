@@ -24,7 +24,7 @@ from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import Client, Mode, Resumption
-from usbshare.serial_svc.convert_client import client_of, control_response, reset_response
+from usbshare.serial_svc.convert_client import client_of, control_response, pulse_of, reset_response
 from usbshare.serial_svc.convert_stats import StatsBoard
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.hand_over import HandOver
@@ -135,9 +135,8 @@ class SerialServicer(SerialServiceServicer):
         why = convert.cleaned(request.reason, LONGEST_REASON_BYTES)
         caller = self._gate.caller(context)
         port = self._known.get(request.port_id, caller)
-        record = await reset_machine(
-            port, caller.name, caller.address, why, pulse_dtr=request.pulse_dtr
-        )
+        pulse = pulse_of(request)
+        record = await reset_machine(port, caller.name, caller.address, why, pulse)
         return reset_response(record)
 
     async def RequestControl(

@@ -12,6 +12,7 @@ from usbshare.common.audit.noting import Audit, NullAudit
 from usbshare.common.line import FlowControl, LineSettings
 from usbshare.common.profiles import Profile, StopAction
 from usbshare.serial_svc.client import Client, Mode
+from usbshare.serial_svc.stop.machine_reset import Pulse
 
 if TYPE_CHECKING:
     from usbshare.serial_svc.stop.machine_reset import ResetRecord
@@ -151,7 +152,8 @@ class Witness:
             address,
             reason=reason,
             sent=record.sent.hex(),
-            pulsed_dtr=not record.sent,
+            pulsed_dtr=record.pulsed is Pulse.DTR,
+            pulsed_rts=record.pulsed is Pulse.RTS,
             fenced_commands=record.fenced_commands,
             latched=record.latched,
             epoch=record.epoch,

@@ -2252,20 +2252,26 @@ class ResetRequest(google.protobuf.message.Message):
     PORT_ID_FIELD_NUMBER: builtins.int
     PULSE_DTR_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    PULSE_RTS_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     pulse_dtr: builtins.bool
     """Pulse DTR also where the firmware has a reset of its own."""
     reason: builtins.str
     """Why, for the host's log; at most 200 bytes."""
+    pulse_rts: builtins.bool
+    """Pulse RTS with DTR off, which resets an ESP32, also where the firmware has a reset of its own.
+    Not together with pulse_dtr. An older service ignores it; its answer says what it did.
+    """
     def __init__(
         self,
         *,
         port_id: builtins.str = ...,
         pulse_dtr: builtins.bool = ...,
         reason: builtins.str = ...,
+        pulse_rts: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["port_id", b"port_id", "pulse_dtr", b"pulse_dtr", "reason", b"reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["port_id", b"port_id", "pulse_dtr", b"pulse_dtr", "pulse_rts", b"pulse_rts", "reason", b"reason"]) -> None: ...
 
 Global___ResetRequest: typing_extensions.TypeAlias = ResetRequest
 
@@ -2279,14 +2285,17 @@ class ResetResponse(google.protobuf.message.Message):
     LATCHED_FIELD_NUMBER: builtins.int
     SENT_FIELD_NUMBER: builtins.int
     FENCED_COMMANDS_FIELD_NUMBER: builtins.int
+    PULSED_RTS_FIELD_NUMBER: builtins.int
     epoch: builtins.int
     """The epoch in force."""
     latched: builtins.bool
     """Whether the port is latched, as it was before."""
     sent: builtins.bytes
-    """The bytes that were written, empty where DTR was pulsed."""
+    """The bytes that were written, empty where a line was pulsed."""
     fenced_commands: builtins.int
     """How many commands that waited are void."""
+    pulsed_rts: builtins.bool
+    """Whether it was RTS that was pulsed; otherwise it was DTR, if nothing was sent."""
     def __init__(
         self,
         *,
@@ -2294,8 +2303,9 @@ class ResetResponse(google.protobuf.message.Message):
         latched: builtins.bool = ...,
         sent: builtins.bytes = ...,
         fenced_commands: builtins.int = ...,
+        pulsed_rts: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "fenced_commands", b"fenced_commands", "latched", b"latched", "sent", b"sent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "fenced_commands", b"fenced_commands", "latched", b"latched", "pulsed_rts", b"pulsed_rts", "sent", b"sent"]) -> None: ...
 
 Global___ResetResponse: typing_extensions.TypeAlias = ResetResponse
 

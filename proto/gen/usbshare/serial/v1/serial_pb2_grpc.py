@@ -137,7 +137,8 @@ class SerialServiceServicer(object):
 
     def Reset(self, request, context):
         """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
-        pulsed where it has none. A latch stays. UNIMPLEMENTED where the device has no DTR line.
+        pulsed where it has none, or RTS if that is asked for. A latch stays. UNIMPLEMENTED where the
+        device has no such line.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -300,7 +300,8 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
 
     Reset: _SerialServiceResetType
     """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
-    pulsed where it has none. A latch stays. UNIMPLEMENTED where the device has no DTR line.
+    pulsed where it has none, or RTS if that is asked for. A latch stays. UNIMPLEMENTED where the
+    device has no such line.
     """
 
     RequestControl: _SerialServiceRequestControlType
@@ -420,7 +421,8 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.ResetResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.ResetResponse]]:
         """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
-        pulsed where it has none. A latch stays. UNIMPLEMENTED where the device has no DTR line.
+        pulsed where it has none, or RTS if that is asked for. A latch stays. UNIMPLEMENTED where the
+        device has no such line.
         """
 
     @abc.abstractmethod

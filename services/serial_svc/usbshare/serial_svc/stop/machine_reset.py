@@ -1,68 +1,81 @@
-"""Resets a machine: by its firmware's own byte, else by a pulse of DTR.
+"""Resets a machine: by its firmware's own byte, else by a pulse of DTR or RTS.
 
 After M112 a Marlin takes nothing any more: only its reset pin helps, which DTR pulls on most
-boards.
+boards, and RTS on those with an ESP32.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from usbshare.common.errors import NotSupportedError
 
 if TYPE_CHECKING:
+    from usbshare.common.line import Device
     from usbshare.serial_svc.port import SerialPort
 
 log = logging.getLogger(__name__)
 
 PULSE_S = 0.25
+BOOT_S = 0.05  # an ESP32 reads its boot pin within this time
+
+
+class Pulse(Enum):
+    """Which line is pulsed."""
+
+    DTR = "DTR"
+    RTS = "RTS"
 
 
 @dataclass(frozen=True, slots=True)
 class ResetRecord:
-    """What a reset did: the bytes that were written, none where DTR was pulsed."""
+    """What a reset did: the bytes that were written, or which line was pulsed."""
 
     epoch: int
     latched: bool
     sent: bytes
     fenced_commands: int
+    pulsed: Pulse | None
 
 
 async def reset_machine(
-    port: SerialPort, who: str, address: str, why: str, *, pulse_dtr: bool
+    port: SerialPort, who: str, address: str, why: str, pulse: Pulse | None
 ) -> ResetRecord:
     """Reset the machine, whoever leaves meanwhile; what was sent before is void, a latch stays.
 
-    Raises DeviceError without a device, NotSupportedError where it has no DTR line: then nothing
-    has happened.
+    By that pulse; for None by the firmware's own byte, or by DTR where it has none. Raises
+    DeviceError without a device, NotSupportedError where it has no such line: then nothing has
+    happened.
     """
     await port.ensure_open()
     own = port.profile.reset
-    if own is None or pulse_dtr:
+    if own is None or pulse is not None:
+        pulse = pulse or Pulse.DTR
         done: list[int] = []
-        await asyncio.shield(port.run(_pulse(port, done), "reset"))
+        await asyncio.shield(port.run(_pulse(port, pulse, done), "reset"))
         sent, fenced = b"", sum(done)
     else:
         port.discard_driver_output()
         sent = bytes([own])
         port.write_urgent(sent)
         fenced = _void(port)
-    record = ResetRecord(port.epoch, port.latched, sent, fenced)
-    how = f"sent {sent!r}" if sent else "DTR was pulsed"
+    record = ResetRecord(port.epoch, port.latched, sent, fenced, pulse)
+    how = f"{pulse.value} was pulsed" if pulse else f"sent {sent!r}"
     log.warning("port '%s' reset by %s: %s%s", port.id, who, how, f" ({why})" if why else "")
     port.witness.reset(who, address, why, record)
     return record
 
 
-async def _pulse(port: SerialPort, done: list[int]) -> None:
-    """Move DTR away from where it is and back: one of the edges pulls the reset pin."""
-    device = port.device
-    level = device.lines().dtr is not False  # on, as after opening, where nobody knows
+async def _pulse(port: SerialPort, pulse: Pulse, done: list[int]) -> None:
+    """Pull the reset pin and let go; `done` gets how many commands are void."""
+    begin, end = _edges(port.device, pulse)
     try:
-        await device.set_lines(dtr=not level)
+        await begin()
     except NotSupportedError as error:
         raise NotSupportedError(
             f"port '{port.id}' cannot be reset from here: {error}; use the machine's own switch"
@@ -72,7 +85,37 @@ async def _pulse(port: SerialPort, done: list[int]) -> None:
         port.discard_driver_output()
         await asyncio.sleep(PULSE_S)
     finally:
-        await device.set_lines(dtr=level)
+        await end()
+
+
+_Edge = Callable[[], Awaitable[None]]
+
+
+def _edges(device: Device, pulse: Pulse) -> tuple[_Edge, _Edge]:
+    """Return what begins a pulse and what ends it, with the lines as they were."""
+    lines = device.lines()
+    dtr, rts = lines.dtr is not False, lines.rts is not False  # on where nobody knows: as opened
+
+    async def move_dtr() -> None:  # one of the two edges pulls the pin
+        await device.set_lines(dtr=not dtr)
+
+    async def restore_dtr() -> None:
+        await device.set_lines(dtr=dtr)
+
+    async def hold_esp32() -> None:
+        # Two transistors: RTS resets only while DTR is off, and DTR alone chooses the boot loader.
+        await device.set_lines(dtr=False)
+        await device.set_lines(rts=True)
+
+    async def start_esp32() -> None:
+        await device.set_lines(rts=False)
+        await asyncio.sleep(BOOT_S)
+        await device.set_lines(dtr=dtr)  # before RTS, which alone would reset it again
+        await device.set_lines(rts=rts)
+
+    if pulse is Pulse.RTS:
+        return hold_esp32, start_esp32
+    return move_dtr, restore_dtr
 
 
 def _void(port: SerialPort) -> int:
