@@ -142,19 +142,27 @@ def test_a_hold_and_a_resume_need_no_session_and_do_not_latch(tmp_path: Path, ta
     assert code == 0
     assert re.fullmatch(
         rf"hold on port 'laser': sent !; {TIMES}.*; not latched: "
-        rf"`usbshare-bridge stop --resume --target {target} --port laser` goes on",
+        rf"`usbshare-bridge stop --resume --target {target} --port laser "
+        r"--epoch \d+ --hold-number 1` goes on",
         output,
     )
+    named = re.findall(r"--epoch \d+ --hold-number \d+", output)[0].split()
     assert stop(tmp_path, target, "--door")[1].startswith(
         "safety door on port 'laser': sent 0x84; "
     )
-    assert stop(tmp_path, target, "--resume")[1].startswith("resume on port 'laser': sent ~; ")
+    code, output = stop(tmp_path, target, "--resume", *named)
+    assert (code, "was stopped or held again since" in output) == (1, True), output
+    code, output = stop(tmp_path, target, "--resume")
+    assert code == 0, output
+    assert output.splitlines()[-1].startswith("resume on port 'laser': sent ~; ")
 
 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
         (["--hold", "--rearm"], 2, "at most one of '--hold'"),
+        (["--resume", "--epoch", "1"], 2, "both of '--epoch' and '--hold-number'"),
+        (["--rearm", "--epoch", "1", "--hold-number", "1"], 2, "'--resume' takes both"),
         (["--port", "nope"], 1, "bridge: no port 'nope' here; there are: laser"),
     ],
 )

@@ -167,7 +167,7 @@ def _serial(
 
 def _stop(variant: str, needs: Right, action: serial.StopAction.ValueType) -> Case:
     def request(port: str) -> serial.StopRequest:
-        return serial.StopRequest(port_id=port, action=action)
+        return serial.StopRequest(port_id=port, action=action, epoch=1)
 
     return _serial("Stop", needs, request, variant=variant)
 

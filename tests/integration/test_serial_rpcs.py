@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -409,6 +409,33 @@ async def test_credit_comes_with_the_first_answer_and_grows_with_use(served: Ser
         if response.HasField("credit") and response.credit.consumed_offset == 3:
             break
     assert response.credit.limit_offset == 259
+
+
+async def test_a_resume_names_the_hold_that_was_seen(served: Served) -> None:
+    def asked(
+        action: pb.StopAction.ValueType, epoch: int = 0, hold_number: int = 0
+    ) -> Awaitable[pb.StopResponse]:
+        request = pb.StopRequest(
+            port_id="laser", action=action, epoch=epoch, hold_number=hold_number
+        )
+        return served.stub.Stop(request, timeout=TIMEOUT_S)
+
+    call, _ = await opened(served)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    held = await asked(pb.STOP_ACTION_HOLD)
+    assert held.hold_number == 1
+    with pytest.raises(grpc.aio.AioRpcError) as older:
+        await asked(pb.STOP_ACTION_RESUME)
+    assert older.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "must be updated" in str(older.value.details())
+    again = await asked(pb.STOP_ACTION_SAFETY_DOOR)
+    with pytest.raises(grpc.aio.AioRpcError) as late:
+        await asked(pb.STOP_ACTION_RESUME, epoch=held.epoch, hold_number=held.hold_number)
+    assert late.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    port = (await served.stub.GetPort(pb.GetPortRequest(port_id="laser"), timeout=TIMEOUT_S)).port
+    assert (port.epoch, port.hold_number) == (again.epoch, again.hold_number)
+    done = await asked(pb.STOP_ACTION_RESUME, epoch=port.epoch, hold_number=port.hold_number)
+    assert done.sent == b"~"
 
 
 async def test_an_emergency_stop_reports_latches_and_is_rearmed(served: Served) -> None:

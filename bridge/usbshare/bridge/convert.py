@@ -128,6 +128,7 @@ def remote_port(port: pb.Port) -> m.RemotePort:
         stop_bytes=_name(pb.StopBytes, port.stop_bytes, "STOP_BYTES_"),
         sees_gcode=port.sees_gcode,
         hold=_hold(port.hold) if port.HasField("hold") else None,
+        hold_number=port.hold_number,
         machine_state=port.machine_state,
     )
 

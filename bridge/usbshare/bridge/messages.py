@@ -172,6 +172,7 @@ class RemotePort:
     latch: RemoteLatch | None = None
     usb_socket: str = ""
     hold: Hold | None = None
+    hold_number: int = 0
     machine_state: str = ""
 
 

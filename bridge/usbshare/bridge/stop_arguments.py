@@ -1,7 +1,7 @@
 """The command line of a stop, read without a parser of command lines, which takes its time.
 
-Only what is plain: for all else, and for every mistake, `read_stop` returns None, and the full
-command line answers. A test compares the options with those of the full one.
+Only what stops, and is plain: for all else, and for every mistake, `read_stop` returns None, and
+the full command line answers. A test compares the options with those of the full one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ COMMAND = "stop"
 ACTIONS = {
     "--hold": StopAction.HOLD,
     "--door": StopAction.SAFETY_DOOR,
-    "--resume": StopAction.RESUME,
 }
 FLAGS = frozenset({*ACTIONS, "--insecure", "--json"})
 # Those of the bridge itself may stand before `stop`.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from usbshare.bridge.stop_attempts import Attempts
-from usbshare.bridge.stop_report import StopReport
+from usbshare.bridge.stop_report import SeenHold, StopReport
 from usbshare.bridge.stop_wire import STOP, stop_report, stop_request
 from usbshare.common.channel import (
     ATTEMPT_S,
@@ -55,13 +55,16 @@ class StopClient:
         action: StopAction,
         reason: str = "",
         timeout_s: float = STOP_TIMEOUT_S,
+        *,
+        seen: SeenHold | None = None,
     ) -> StopReport:
         """Stop the machine, whoever holds the port; returns what that did and how long it took.
 
+        `seen`: what a resume may undo, needed for one; what came after it stays.
         Where nothing comes back it is tried again beside, over another connection, unless it is a
         resume; only who is refused learns that at once.
         """
-        request = stop_request(port_id, action, _printable(reason))
+        request = stop_request(port_id, action, _printable(reason), seen)
         channels = self._channels()
 
         async def attempt(left_s: float) -> bytes:

@@ -18,3 +18,12 @@ class StopReport:
     write_delay_s: float
     drain_delay_s: float | None
     round_trip_s: float
+    hold_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenHold:
+    """What a person saw who decides to resume: the epoch, and the number of the last hold."""
+
+    epoch: int
+    number: int

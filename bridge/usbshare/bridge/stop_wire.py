@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from usbshare.bridge.stop_report import StopReport
+from usbshare.bridge.stop_report import SeenHold, StopReport
 from usbshare.common.stop_actions import StopAction
 
 STOP = "/usbshare.serial.v1.SerialService/Stop"
@@ -27,10 +27,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Value = int | bytes
 
 
-def stop_request(port_id: str, action: StopAction, reason: str) -> bytes:
+def stop_request(
+    port_id: str, action: StopAction, reason: str, seen: SeenHold | None = None
+) -> bytes:
     """Return a StopRequest; fields at their default are left out."""
     number = b"\x10" + _varint(ACTION_NUMBERS[action])
-    return _text(1, port_id) + number + _text(3, reason)
+    named = b"" if seen is None else _counter(4, seen.epoch) + _counter(5, seen.number)
+    return _text(1, port_id) + number + _text(3, reason) + named
 
 
 def stop_report(message: bytes, round_trip_s: float) -> StopReport:
@@ -47,12 +50,17 @@ def stop_report(message: bytes, round_trip_s: float) -> StopReport:
         write_delay_s=_seconds(_bytes(found, 6)),
         drain_delay_s=_seconds(_bytes(found, 7)) if 7 in found else None,
         round_trip_s=round_trip_s,
+        hold_number=_number(found, 8),
     )
 
 
 def _text(number: int, text: str) -> bytes:
     data = text.encode()
     return _varint(number << 3 | _LENGTH) + _varint(len(data)) + data if data else b""
+
+
+def _counter(number: int, value: int) -> bytes:
+    return _varint(number << 3 | _VARINT) + _varint(value) if value else b""
 
 
 def _varint(value: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Protocol
 
-from usbshare.bridge.stop_report import StopReport
+from usbshare.bridge.stop_report import SeenHold, StopReport
 from usbshare.bridge.stop_result import Done
 from usbshare.common.channel import Target
 from usbshare.common.errors import NotSupportedError, UsbshareError
@@ -33,7 +33,13 @@ class StopCalls(Protocol):
 
 
 class StopClient(StopCalls, Protocol):
-    """What re-arming needs of a connection to a service."""
+    """What re-arming and resuming need of a connection to a service."""
+
+    async def stop(
+        self, port_id: str, action: StopAction, reason: str = "", *, seen: SeenHold | None = None
+    ) -> StopReport:
+        """Stop the machine, or resume what was seen to be held."""
+        ...
 
     async def rearm(self, port_id: str, epoch: int) -> int:
         """Release the latch of the stop that was seen, in that epoch."""
@@ -45,20 +51,31 @@ class StopClient(StopCalls, Protocol):
 
 
 async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str) -> Done:
-    """Stop the machine and return what that did.
+    """Stop the machine and return what that did; for a resume see `resume`.
 
-    Raises UsbshareError where it is not confirmed, also where the service had nothing to send;
-    a resume that it confirms without bytes has let go on what waited.
+    Raises UsbshareError where it is not confirmed, also where the service had nothing to send.
     """
     report = await client.stop(port_id, action, reason)
     told = await _port_of(client, port_id)
-    line = (
-        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; {_times(report)}; "
-        f"{_what_now(client, port_id, action, report)}"
-    )
-    if not report.sent and action is not StopAction.RESUME:
-        raise NotSupportedError(line)
-    return Done(line, {"action": action.value, "port": told, **_fields(report)})
+    done = _done(client, port_id, told, action, report)
+    if not report.sent:
+        raise NotSupportedError(done.text)
+    return done
+
+
+async def resume(client: StopClient, port_id: str, reason: str, seen: SeenHold | None) -> Done:
+    """Let go on what is held and return what that did; raises UsbshareError.
+
+    `seen` is the last hold that the person knows of; None: whichever there is now. Without bytes
+    it has let go on what waited.
+    """
+    told = port_id
+    if seen is None:
+        port = await client.get_port(port_id)
+        told, seen = port.id, SeenHold(port.epoch, port.hold_number)
+    report = await client.stop(told, StopAction.RESUME, reason, seen=seen)
+    told = told or await _port_of(client, port_id)
+    return _done(client, port_id, told, StopAction.RESUME, report)
 
 
 async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> Done:
@@ -78,6 +95,16 @@ async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> Don
     stopped = f"it was stopped by {port.latch}"
     text = f"port '{port.id}' takes programs again (epoch {epoch}); {stopped}"
     return _rearmed(port.id, epoch, text)
+
+
+def _done(
+    client: StopCalls, port_id: str, told: str, action: StopAction, report: StopReport
+) -> Done:
+    line = (
+        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; {_times(report)}; "
+        f"{_what_now(client, port_id, action, report)}"
+    )
+    return Done(line, {"action": action.value, "port": told, **_fields(report)})
 
 
 def _rearmed(port_id: str, epoch: int, text: str) -> Done:
@@ -115,6 +142,7 @@ def _fields(report: StopReport) -> dict[str, object]:
         "sent": report.sent.hex(),
         "fenced_commands": report.fenced_commands,
         "epoch": report.epoch,
+        "hold_number": report.hold_number,
         "latched": report.latched,
         "round_trip_ms": round(report.round_trip_s * 1e3, 3),
         "write_delay_ms": round(report.write_delay_s * 1e3, 3),
@@ -139,7 +167,8 @@ def _what_now(client: StopCalls, port_id: str, action: StopAction, report: StopR
         rearm = f"usbshare-bridge stop --rearm {where} --epoch {report.epoch}"
         return f"the port is latched until `{rearm}`"
     if action in (StopAction.HOLD, StopAction.SAFETY_DOOR):
-        return f"not latched: `usbshare-bridge stop --resume {where}` goes on"
+        seen = f"--epoch {report.epoch} --hold-number {report.hold_number}"
+        return f"not latched: `usbshare-bridge stop --resume {where} {seen}` goes on"
     return "not latched"
 
 

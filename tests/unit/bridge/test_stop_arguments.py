@@ -22,7 +22,7 @@ from usbshare.common.stop_actions import StopAction
 
 EMERGENCY = StopAction.EMERGENCY_STOP
 # What the short command line leaves to the full one.
-LEFT_OUT = {"--rearm", "--code", "--epoch"}
+LEFT_OUT = {"--rearm", "--resume", "--code", "--epoch", "--hold-number"}
 
 
 def options(command: click.Command, *, flags: bool) -> set[str]:
@@ -42,7 +42,7 @@ def test_its_options_are_those_of_the_full_command_line() -> None:
         ("stop", StopWish()),
         ("stop --hold", StopWish(StopAction.HOLD)),
         ("stop --door --target laser:1", StopWish(StopAction.SAFETY_DOOR, "laser:1")),
-        ("stop --resume --port=mill", StopWish(StopAction.RESUME, port="mill")),
+        ("stop --door --port=mill", StopWish(StopAction.SAFETY_DOOR, port="mill")),
         ("--target a --insecure stop", StopWish(EMERGENCY, "a", insecure=True)),
         ("--target a stop --target b", StopWish(EMERGENCY, "b")),
         ("--port mill stop", StopWish(EMERGENCY, port="mill")),
@@ -63,6 +63,7 @@ def test_a_plain_line_is_understood(line: str, wish: StopWish) -> None:
     "line",
     [
         "stop --rearm",
+        "stop --resume",
         "stop --help",
         "stop -h",
         "stop --hold --door",

@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
+from usbshare.bridge.stop_report import SeenHold
 from usbshare.bridge.stop_wire import ACTION_NUMBERS, STOP, stop_report, stop_request
 from usbshare.common.stop_actions import StopAction
 from usbshare.serial.v1 import serial_pb2 as pb
@@ -18,11 +19,20 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 LENGTHS = st.builds(Duration, seconds=st.integers(0, 10**9), nanos=st.integers(0, 999_999_999))
 
 
-@given(port=TEXTS, action=st.sampled_from(StopAction), reason=TEXTS)
-def test_a_request_is_what_protobuf_writes(port: str, action: StopAction, reason: str) -> None:
+NUMBERS = st.integers(0, 2**64 - 1)
+SEEN = st.none() | st.builds(SeenHold, NUMBERS, NUMBERS)
+
+
+@given(port=TEXTS, action=st.sampled_from(StopAction), reason=TEXTS, seen=SEEN)
+def test_a_request_is_what_protobuf_writes(
+    port: str, action: StopAction, reason: str, seen: SeenHold | None
+) -> None:
     number = pb.StopAction.Value(f"STOP_ACTION_{action.name}")
     expected = pb.StopRequest(port_id=port, action=number, reason=reason)
-    assert stop_request(port, action, reason) == expected.SerializeToString(deterministic=True)
+    if seen is not None:
+        expected.epoch, expected.hold_number = seen.epoch, seen.number
+    request = stop_request(port, action, reason, seen)
+    assert request == expected.SerializeToString(deterministic=True)
 
 
 def test_every_action_and_the_method_are_those_of_the_proto() -> None:
@@ -43,6 +53,7 @@ def test_every_action_and_the_method_are_those_of_the_proto() -> None:
     written=LENGTHS,
     drained=st.none() | LENGTHS,
     later=st.binary(max_size=20),
+    held=st.integers(0, 2**63 - 1),
 )
 def test_a_report_is_read_as_protobuf_reads_it(
     epoch: int,
@@ -53,6 +64,7 @@ def test_a_report_is_read_as_protobuf_reads_it(
     written: Duration,
     drained: Duration | None,
     later: bytes,
+    held: int,
 ) -> None:
     reply = pb.StopResponse(
         epoch=epoch,
@@ -61,6 +73,7 @@ def test_a_report_is_read_as_protobuf_reads_it(
         fenced_commands=fenced,
         write_delay=written,
         drain_delay=drained,
+        hold_number=held,
     )
     reply.receive_time.seconds = seconds
     # A newer service may say more: a length-delimited field 1000, an I64 1001, an I32 1002.
@@ -69,7 +82,7 @@ def test_a_report_is_read_as_protobuf_reads_it(
     )
     found = stop_report(reply.SerializeToString() + unknown, 0.5)
     assert (found.epoch, found.latched, found.sent) == (epoch, latched, sent)
-    assert found.fenced_commands == fenced
+    assert (found.fenced_commands, found.hold_number) == (fenced, held)
     assert found.receive_time == datetime.fromtimestamp(seconds, UTC)
     assert found.write_delay_s == pytest.approx(written.seconds + written.nanos * 1e-9)
     assert (found.drain_delay_s is None) is (drained is None)

@@ -10,7 +10,7 @@ import pytest
 from fakes.remote import REMOTE
 from usbshare.bridge import stopping
 from usbshare.bridge.messages import RemoteLatch, RemotePort
-from usbshare.bridge.stop_report import StopReport
+from usbshare.bridge.stop_report import SeenHold, StopReport
 from usbshare.common.channel import Target
 from usbshare.common.errors import NotFoundError, NotSupportedError, UsbshareError
 from usbshare.common.profiles import StopAction
@@ -39,8 +39,10 @@ class Client:
         self.ports = [REMOTE]
         self.asked: list[object] = []
 
-    async def stop(self, port_id: str, action: StopAction, reason: str = "") -> StopReport:
-        self.asked.append((port_id, action, reason))
+    async def stop(
+        self, port_id: str, action: StopAction, reason: str = "", *, seen: SeenHold | None = None
+    ) -> StopReport:
+        self.asked.append((port_id, action, reason, *([] if seen is None else [seen])))
         if self.fails is not None:
             raise self.fails
         return self.report
@@ -75,18 +77,33 @@ async def test_an_emergency_stop_says_all_that_it_did() -> None:
 
 async def test_a_hold_says_how_to_go_on() -> None:
     held = replace(REPORT, latched=False, sent=b"!", fenced_commands=0, drain_delay_s=None)
+    held = replace(held, hold_number=7)
     line = (await stopping.stop(Client(held), "", StopAction.HOLD, "")).text
     assert line == (
         "hold on port 'laser': sent !; round trip 3.1 ms, written after 0.2 ms, "
         "drained: unknown; not latched: "
-        "`usbshare-bridge stop --resume --target laser:50051` goes on"
+        "`usbshare-bridge stop --resume --target laser:50051 --epoch 2 --hold-number 7` goes on"
     )
 
 
 async def test_the_ports_name_is_asked_for_only_after_the_stop() -> None:
     client = Client()
-    await stopping.stop(client, "", StopAction.RESUME, "")
-    assert client.asked == [("", StopAction.RESUME, ""), "list"]
+    await stopping.stop(client, "", StopAction.HOLD, "")
+    assert client.asked == [("", StopAction.HOLD, ""), "list"]
+
+
+async def test_a_resume_names_the_hold_that_the_person_knows_of() -> None:
+    client = Client()
+    await stopping.resume(client, "", "", SeenHold(2, 7))
+    assert client.asked == [("", StopAction.RESUME, "", SeenHold(2, 7)), "list"]
+
+
+async def test_a_resume_that_names_none_means_the_one_there_is_now() -> None:
+    client = Client()
+    client.ports = [replace(REMOTE, epoch=5, hold_number=3)]
+    await stopping.resume(client, "", "why", None)
+    named = (REMOTE.id, StopAction.RESUME, "why", SeenHold(5, 3))
+    assert client.asked == [("port", ""), named]
 
 
 async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
@@ -116,7 +133,7 @@ async def test_bytes_are_shown_as_people_know_them(sent: bytes, shown: str) -> N
 
 async def test_a_resume_that_let_the_queue_go_on_is_confirmed_though_it_sent_nothing() -> None:
     released = replace(REPORT, latched=False, sent=b"", fenced_commands=0)
-    line = (await stopping.stop(Client(released), "laser", StopAction.RESUME, "")).text
+    line = (await stopping.resume(Client(released), "laser", "", SeenHold(2, 1))).text
     assert line.startswith(
         "resume on port 'laser': what was held goes on; the profile has no bytes to resume the "
         "machine with; "

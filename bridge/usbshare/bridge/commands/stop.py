@@ -18,6 +18,7 @@ from usbshare.bridge.options import (
     port_or_default,
 )
 from usbshare.bridge.stop_client import STOP_TIMEOUT_S
+from usbshare.bridge.stop_report import SeenHold
 from usbshare.bridge.stop_result import Done
 from usbshare.common.channel import STOP_KEEPALIVE, Target
 from usbshare.common.errors import InvalidArgumentError
@@ -34,7 +35,13 @@ from usbshare.common.tls import ClientBundle
 @click.option(
     "--epoch",
     type=click.IntRange(min=1),
-    help="With --rearm: the stop that you know of, as it was printed; a later one is not undone.",
+    help="With --rearm and --resume: the stop or hold that you know of, as it was printed; a later "
+    "one is not undone.",
+)
+@click.option(
+    "--hold-number",
+    type=click.IntRange(min=0),
+    help="With --resume and --epoch: the hold that you know of, as it was printed.",
 )
 @port_option
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
@@ -51,6 +58,7 @@ def stop(
     resume: bool,
     rearm: bool,
     epoch: int | None,
+    hold_number: int | None,
     port: str,
     reason: str,
     code: str,
@@ -59,8 +67,10 @@ def stop(
     """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
     if hold + door + resume + rearm > 1:
         raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
-    if epoch is not None and not rearm:
-        raise click.UsageError("'--epoch' names what '--rearm' undoes; give both.")
+    if epoch is not None and not (rearm or resume):
+        raise click.UsageError("'--epoch' names what '--rearm' or '--resume' undoes; give both.")
+    if (epoch is not None and resume) is not (hold_number is not None):
+        raise click.UsageError("'--resume' takes both of '--epoch' and '--hold-number', or none.")
     port = port or (context.parent.params["port"] if context.parent is not None else "")
     where, trust = connection(context, target, bundle, insecure)
     actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}
@@ -70,7 +80,7 @@ def stop(
     def stop_at(port: str) -> Done:
         return run_confirmed(
             asyncio.run,
-            lambda: _stop(where, trust, port, action, reason, epoch),
+            lambda: _stop(where, trust, port, action, reason, epoch, hold_number),
             where,
             trust,
             code,
@@ -92,12 +102,16 @@ async def _stop(
     action: StopAction | None,
     reason: str,
     epoch: int | None,
+    hold_number: int | None,
 ) -> Done:
     """Stop, or re-arm where there is no action."""
     client = SerialClient(target, bundle, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
         if action is None:
             return await stopping.rearm(client, port, epoch)
+        if action is StopAction.RESUME:
+            seen = None if epoch is None else SeenHold(epoch, hold_number or 0)
+            return await stopping.resume(client, port, reason, seen)
         return await stopping.stop(client, port, action, reason)
     finally:
         await client.close()

@@ -1,4 +1,4 @@
-"""What a program wrote to a remote port, on its way; tells of credit, which the link keeps to itself."""
+"""What a program wrote to a remote port, on its way; tells of credit."""
 
 from __future__ import annotations
 

@@ -15,6 +15,11 @@ def duration(seconds: float) -> Duration:
     return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
+def optional_duration(seconds: float | None) -> Duration | None:
+    """Return a Duration, None where nobody knows."""
+    return None if seconds is None else duration(seconds)
+
+
 def timestamp(moment: datetime) -> Timestamp:
     """Return a Timestamp."""
     message = Timestamp()

@@ -191,16 +191,6 @@ def stop_action(message: pb.StopRequest) -> StopAction:
     return _known(_STOPS, message.action, "action", pb.StopAction)
 
 
-def seen_epoch(message: pb.RearmRequest) -> int:
-    """Return the epoch that the caller has seen; raises InvalidArgumentError when it is missing."""
-    if not message.epoch:
-        raise InvalidArgumentError(
-            "epoch is missing: re-arming names the epoch of the stop that you saw (Port.epoch); "
-            "a client that names none is older than this service and must be updated"
-        )
-    return message.epoch
-
-
 def optional_bool(message: Any, field: str) -> bool | None:
     """Return an optional field, None where it is absent."""
     return getattr(message, field) if message.HasField(field) else None
@@ -279,6 +269,7 @@ def _port_message(port: PortDescription) -> pb.Port:
         stop_bytes=_STOP_BYTES[port.stop_bytes],
         sees_gcode=port.sees_gcode,
         machine_state=port.machine_state,
+        hold_number=port.hold_number,
     )
     if port.holder is not None:
         message.holder.CopyFrom(holder_message(port.holder))

@@ -1,11 +1,12 @@
-"""What holds or latches a port, as messages of serial.proto."""
+"""What holds or latches a port, and what a person saw of it, as messages of serial.proto."""
 
 from __future__ import annotations
 
+from usbshare.common.errors import InvalidArgumentError
 from usbshare.common.wire_time import duration, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.latch import LatchCause, LatchRecord
-from usbshare.serial_svc.stop.hold import Hold, HoldCause
+from usbshare.serial_svc.stop.hold import Hold, HoldCause, SeenHold
 
 _HOLDS = {
     HoldCause.LINK_LOSS: (pb.HOLD_CAUSE_LINK_LOSS, pb.RELEASE_RESUME),
@@ -47,3 +48,29 @@ def latch_message(record: LatchRecord) -> pb.Latch:
         reason=record.why,
         epoch=record.epoch,
     )
+
+
+def seen_epoch(message: pb.RearmRequest) -> int:
+    """Return the epoch that the caller has seen; raises InvalidArgumentError when it is missing."""
+    if not message.epoch:
+        raise InvalidArgumentError(
+            "epoch is missing: re-arming names the epoch of the stop that you saw (Port.epoch); "
+            "a client that names none is older than this service and must be updated"
+        )
+    return message.epoch
+
+
+def seen_hold(message: pb.StopRequest) -> SeenHold | None:
+    """Return what the caller of a resume has seen, None for another action.
+
+    Raises InvalidArgumentError when it is missing.
+    """
+    if message.action != pb.STOP_ACTION_RESUME:
+        return None
+    if not message.epoch:
+        raise InvalidArgumentError(
+            "epoch is missing: a resume names the epoch and the hold that you saw (Port.epoch, "
+            "Port.hold_number); a client that names none is older than this service and must be "
+            "updated"
+        )
+    return SeenHold(message.epoch, message.hold_number)

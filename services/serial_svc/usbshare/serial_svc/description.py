@@ -78,6 +78,7 @@ class PortDescription:
     sees_gcode: bool = False
     latch: LatchRecord | None = None
     hold: Hold | None = None
+    hold_number: int = 0
     machine_state: str = ""
     usb_socket: str = ""
     # What others made of it, once for all to whom it is told.
@@ -110,6 +111,7 @@ def describe(port: SerialPort, state: PortState) -> PortDescription:
         latch=port.latch.record,
         usb_socket=device.socket if device else "",
         hold=port.watch.holds.current,
+        hold_number=port.watch.holds.number,
         machine_state=port.watch.holds.machine_state,
     )
 

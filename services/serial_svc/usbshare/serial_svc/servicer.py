@@ -18,13 +18,14 @@ from usbshare.common.access.rights import Resource, ResourceKind, Right
 from usbshare.common.errors import InvalidArgumentError, SessionLostError, UsbshareError
 from usbshare.common.identity import Identity
 from usbshare.common.pump import StreamPump
-from usbshare.common.wire_time import duration, seconds_of, timestamp
+from usbshare.common.wire_time import duration, optional_duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
 from usbshare.serial_svc import convert
 from usbshare.serial_svc.attachment import Attachment
 from usbshare.serial_svc.client import Client, Mode, Resumption
 from usbshare.serial_svc.convert_client import client_of, control_response, pulse_of, reset_response
+from usbshare.serial_svc.convert_holds import seen_epoch, seen_hold
 from usbshare.serial_svc.convert_stats import StatsBoard
 from usbshare.serial_svc.events import OperationResult, SessionEvent
 from usbshare.serial_svc.hand_over import HandOver
@@ -112,8 +113,8 @@ class SerialServicer(SerialServiceServicer):
         reason = convert.cleaned(request.reason, LONGEST_REASON_BYTES)
         caller = self._gate.caller(context)
         port, action = self._known.get(request.port_id, caller), convert.stop_action(request)
-        record = await port.stop_path.stop(action, caller.name, reason, caller.address)
-        drained = record.drain_delay_s
+        who = caller.name, reason, caller.address
+        record = await port.stop_path.stop(action, *who, seen_hold(request))
         return pb.StopResponse(
             epoch=record.epoch,
             latched=record.latched,
@@ -121,14 +122,15 @@ class SerialServicer(SerialServiceServicer):
             fenced_commands=record.fenced_commands,
             receive_time=timestamp(received),
             write_delay=duration(record.write_delay_s),
-            drain_delay=None if drained is None else duration(drained),
+            drain_delay=optional_duration(record.drain_delay_s),
+            hold_number=record.hold_number,
         )
 
     async def Rearm(self, request: pb.RearmRequest, context: Context) -> pb.RearmResponse:
         """Release the latch of the stop that the caller has seen."""
         caller = self._gate.caller(context)
-        port, seen_epoch = self._known.get(request.port_id, caller), convert.seen_epoch(request)
-        return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, seen_epoch, caller.address))
+        port, seen = self._known.get(request.port_id, caller), seen_epoch(request)
+        return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, seen, caller.address))
 
     async def Reset(self, request: pb.ResetRequest, context: Context) -> pb.ResetResponse:
         """Reset the machine."""
@@ -195,8 +197,7 @@ class SerialServicer(SerialServiceServicer):
         return self._gate.permit(caller, Right.CONTROL, resource, arms=True)
 
     def _require_begin(self, caller: Identity, port: SerialPort) -> None:
-        resource = Resource(ResourceKind.PORT, port.id)
-        self._gate.check(caller, Right.CONTROL, resource, arms=True)
+        self._gate.check(caller, Right.CONTROL, Resource(ResourceKind.PORT, port.id), arms=True)
 
     def _require_realtime(
         self, caller: Identity, port: SerialPort, request: pb.SendRealtimeRequest

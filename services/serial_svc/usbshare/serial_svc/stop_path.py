@@ -9,9 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import DeviceError, NotSupportedError, PortLatchedError
+from usbshare.common.errors import (
+    DeviceError,
+    InvalidArgumentError,
+    NotSupportedError,
+    PortLatchedError,
+)
 from usbshare.common.line import Completion
 from usbshare.common.profiles import StopAction, StopPlan
+from usbshare.serial_svc.stop.hold import SeenHold
 
 if TYPE_CHECKING:
     from usbshare.serial_svc.port import SerialPort
@@ -41,6 +47,7 @@ class StopRecord:
     drain_delay_s: float | None = None
     caller_left: bool = False
     taken: bool = True
+    hold_number: int = 0
 
 
 @dataclass(slots=True)
@@ -61,17 +68,28 @@ class StopPath:
         self._clock = clock
 
     async def stop(
-        self, action: StopAction, who: str, why: str = "", address: str = ""
+        self,
+        action: StopAction,
+        who: str,
+        why: str = "",
+        address: str = "",
+        seen: SeenHold | None = None,
     ) -> StopRecord:
         """Stop the machine; an emergency stop fences what was sent before and latches the port.
 
         Raises NotSupportedError where the profile has no bytes for it, DeviceError where there is
-        no device or it takes no bytes. What was begun is told also if the caller leaves.
+        no device or it takes no bytes, PortLatchedError for a resume where something has come since
+        what was `seen`. What was begun is told also if the caller leaves.
         """
         witness, begun = self._port.witness, _Begun(self._clock())
         try:
-            record = await self._stop(action, who, why, begun)
-        except (DeviceError, NotSupportedError, PortLatchedError) as error:
+            record = await self._stop(action, who, why, begun, seen)
+        except (
+            DeviceError,
+            InvalidArgumentError,
+            NotSupportedError,
+            PortLatchedError,
+        ) as error:
             log.error("%s on port '%s' by %s FAILED: %s", action.value, self._port.id, who, error)
             witness.stop_failed(action, who, address, why, str(error))
             raise
@@ -101,6 +119,7 @@ class StopPath:
             write_delay_s=self._since(begun) if delay_s is None else delay_s,
             caller_left=True,
             taken=delay_s is not None,
+            hold_number=port.watch.holds.number,
         )
         _log_stop(action, port.id, who, why, record)
         port.witness.stopped(action, who, address, why, record)
@@ -108,19 +127,23 @@ class StopPath:
     def _since(self, begun: _Begun) -> float:
         return self._clock() - begun.at
 
-    async def _stop(self, action: StopAction, who: str, why: str, begun: _Begun) -> StopRecord:
+    async def _stop(
+        self, action: StopAction, who: str, why: str, begun: _Begun, seen: SeenHold | None
+    ) -> StopRecord:
         port = self._port
         latches = action is StopAction.EMERGENCY_STOP
+        self._require_unchanged(seen)
         if latches:
             port.latch.set(who, why)
         if action is StopAction.RESUME and not port.watch.may_resume():
             port.watch.person_resumed()  # there are no bytes for it, and the queue was held
             begun.sent, begun.write_delay_s = b"", self._since(begun)
-            return StopRecord(port.epoch, port.latched, b"", 0, begun.write_delay_s)
+            return self._record(b"", 0, begun.write_delay_s)
         try:
             plan = port.profile.stop_plan(action)
             if not port.is_open:
                 await self._open(begun, latches=latches)
+                self._require_unchanged(seen)
             if latches and not port.latched:  # re-armed while the device was being opened
                 port.latch.set(who, why)
             try:
@@ -142,8 +165,31 @@ class StopPath:
         begun.write_delay_s = write_delay_s = self._since(begun)
         port.counters.stop_write_time.add(write_delay_s)
         drain_delay_s = self._since(begun) if await self._has_drained() else None
+        return self._record(sent, begun.fenced, write_delay_s, drain_delay_s)
+
+    def _record(
+        self, sent: bytes, fenced: int, write_delay_s: float, drain_delay_s: float | None = None
+    ) -> StopRecord:
+        port = self._port
         return StopRecord(
-            port.epoch, port.latched, sent, begun.fenced, write_delay_s, drain_delay_s
+            *(port.epoch, port.latched, sent, fenced, write_delay_s, drain_delay_s),
+            hold_number=port.watch.holds.number,
+        )
+
+    def _require_unchanged(self, seen: SeenHold | None) -> None:
+        """Raise unless nothing has been stopped or held since that was seen."""
+        port, number = self._port, self._port.watch.holds.number
+        if seen is None or (seen.epoch, seen.number) == (port.epoch, number):
+            return
+        if seen.epoch > port.epoch or (seen.epoch == port.epoch and seen.number > number):
+            raise InvalidArgumentError(
+                f"port '{port.id}' is in epoch {port.epoch} with hold number {number}; epoch "
+                f"{seen.epoch} with hold number {seen.number} has not begun"
+            )
+        raise PortLatchedError(
+            f"port '{port.id}' does not go on: it was stopped or held again since epoch "
+            f"{seen.epoch} with hold number {seen.number}, which you named. Look at the machine, "
+            f"then resume with epoch {port.epoch} and hold number {number}"
         )
 
     async def _open(self, begun: _Begun, *, latches: bool) -> None:

@@ -606,7 +606,7 @@ class _ReleaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     RELEASE_UNSPECIFIED: _Release.ValueType  # 0
     """Never sent."""
     RELEASE_RESUME: _Release.ValueType  # 1
-    """Stop with RESUME, or the profile's resume byte."""
+    """Stop with RESUME, which names the hold that was seen, or the profile's resume byte."""
     RELEASE_REARM: _Release.ValueType  # 2
     """Rearm."""
     RELEASE_REARM_OR_RESET: _Release.ValueType  # 3
@@ -620,7 +620,7 @@ class Release(_Release, metaclass=_ReleaseEnumTypeWrapper):
 RELEASE_UNSPECIFIED: Release.ValueType  # 0
 """Never sent."""
 RELEASE_RESUME: Release.ValueType  # 1
-"""Stop with RESUME, or the profile's resume byte."""
+"""Stop with RESUME, which names the hold that was seen, or the profile's resume byte."""
 RELEASE_REARM: Release.ValueType  # 2
 """Rearm."""
 RELEASE_REARM_OR_RESET: Release.ValueType  # 3
@@ -939,6 +939,7 @@ class Port(google.protobuf.message.Message):
     STOP_BYTES_FIELD_NUMBER: builtins.int
     SEES_GCODE_FIELD_NUMBER: builtins.int
     USB_SOCKET_FIELD_NUMBER: builtins.int
+    HOLD_NUMBER_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id, chosen by configuration, never a device path."""
     description: builtins.str
@@ -978,6 +979,10 @@ class Port(google.protobuf.message.Message):
     usb_socket: builtins.str
     """The socket of the USB device that the port has, present or not: host controller and chain of
     ports, such as `0000:00:14.0/1.2`. Empty where it has had none, or no USB device.
+    """
+    hold_number: builtins.int
+    """How often the machine, or what waits for it, was held since the service started. A resume names
+    it with `epoch`, so that it never undoes a hold that came after it was decided.
     """
     @property
     def usb(self) -> Global___UsbIdentity:
@@ -1025,9 +1030,10 @@ class Port(google.protobuf.message.Message):
         stop_bytes: Global___StopBytes.ValueType = ...,
         sees_gcode: builtins.bool = ...,
         usb_socket: builtins.str = ...,
+        hold_number: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "hold", b"hold", "holder", b"holder", "latch", b"latch", "low_latency", b"low_latency", "settings", b"settings", "usb", b"usb"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "sees_gcode", b"sees_gcode", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "stop_bytes", b"stop_bytes", "usb", b"usb", "usb_socket", b"usb_socket"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_low_latency", b"_low_latency", "configured_profile", b"configured_profile", "description", b"description", "device", b"device", "epoch", b"epoch", "held", b"held", "hold", b"hold", "hold_number", b"hold_number", "holder", b"holder", "id", b"id", "latch", b"latch", "latched", b"latched", "link_loss", b"link_loss", "low_latency", b"low_latency", "machine_state", b"machine_state", "observers", b"observers", "profile", b"profile", "sees_gcode", b"sees_gcode", "settings", b"settings", "source", b"source", "state", b"state", "state_reason", b"state_reason", "stop_bytes", b"stop_bytes", "usb", b"usb", "usb_socket", b"usb_socket"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_low_latency", b"_low_latency"]) -> typing.Literal["low_latency"] | None: ...
 
 Global___Port: typing_extensions.TypeAlias = Port
@@ -2135,20 +2141,30 @@ class StopRequest(google.protobuf.message.Message):
     PORT_ID_FIELD_NUMBER: builtins.int
     ACTION_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    HOLD_NUMBER_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     action: Global___StopAction.ValueType
     """What to do."""
     reason: builtins.str
     """Why, for the log; at most 200 bytes."""
+    epoch: builtins.int
+    """With RESUME: `Port.epoch` as the person saw it who decided; needed, since what came after it must
+    not be undone. FAILED_PRECONDITION where it is over.
+    """
+    hold_number: builtins.int
+    """With RESUME: `Port.hold_number` as that person saw it. FAILED_PRECONDITION if the port was held since."""
     def __init__(
         self,
         *,
         port_id: builtins.str = ...,
         action: Global___StopAction.ValueType = ...,
         reason: builtins.str = ...,
+        epoch: builtins.int = ...,
+        hold_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "port_id", b"port_id", "reason", b"reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "epoch", b"epoch", "hold_number", b"hold_number", "port_id", b"port_id", "reason", b"reason"]) -> None: ...
 
 Global___StopRequest: typing_extensions.TypeAlias = StopRequest
 
@@ -2165,6 +2181,7 @@ class StopResponse(google.protobuf.message.Message):
     RECEIVE_TIME_FIELD_NUMBER: builtins.int
     WRITE_DELAY_FIELD_NUMBER: builtins.int
     DRAIN_DELAY_FIELD_NUMBER: builtins.int
+    HOLD_NUMBER_FIELD_NUMBER: builtins.int
     epoch: builtins.int
     """The epoch in force after it."""
     latched: builtins.bool
@@ -2173,6 +2190,8 @@ class StopResponse(google.protobuf.message.Message):
     """The bytes that were written."""
     fenced_commands: builtins.int
     """Commands that were dropped."""
+    hold_number: builtins.int
+    """`Port.hold_number` after it."""
     @property
     def receive_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the request was received."""
@@ -2195,9 +2214,10 @@ class StopResponse(google.protobuf.message.Message):
         receive_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         write_delay: google.protobuf.duration_pb2.Duration | None = ...,
         drain_delay: google.protobuf.duration_pb2.Duration | None = ...,
+        hold_number: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["drain_delay", b"drain_delay", "receive_time", b"receive_time", "write_delay", b"write_delay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["drain_delay", b"drain_delay", "epoch", b"epoch", "fenced_commands", b"fenced_commands", "latched", b"latched", "receive_time", b"receive_time", "sent", b"sent", "write_delay", b"write_delay"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["drain_delay", b"drain_delay", "epoch", b"epoch", "fenced_commands", b"fenced_commands", "hold_number", b"hold_number", "latched", b"latched", "receive_time", b"receive_time", "sent", b"sent", "write_delay", b"write_delay"]) -> None: ...
 
 Global___StopResponse: typing_extensions.TypeAlias = StopResponse
 

@@ -35,6 +35,14 @@ class Hold:
     waiting_age_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SeenHold:
+    """What a person saw who decided to resume: the epoch, and the number of the last hold."""
+
+    epoch: int
+    number: int
+
+
 MACHINE = "the machine"
 _RESUMING = b"Door:3"
 _HELD = (b"Hold", b"Door")
@@ -42,7 +50,7 @@ _ALARM = b"Alarm"
 
 
 class Holds:
-    """What is held on one port.
+    """What is held on one port; `number` rises with every hold, also of what is held already.
 
     A lost session's hold ends by a person alone. Any other is the machine's: what it reports of
     itself counts, unless the report crossed with what was sent. `began_at_rest`: the machine held
@@ -55,6 +63,7 @@ class Holds:
         on_change: Callable[[], None],
         utc: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.number = 0
         self.machine_state = ""
         self.began_at_rest = False
         self._clock = clock
@@ -83,6 +92,7 @@ class Holds:
     def session_held(self, cause: HoldCause, who: str, reason: str) -> None:
         """Note that what a lost session wrote waits; the first loss counts."""
         if self._session is None:
+            self.number += 1
             self._session = Hold(cause, who, self._utc(), reason)
             self._on_change()
 
@@ -96,9 +106,11 @@ class Holds:
     def machine_held(self, cause: HoldCause, who: str, reason: str = "") -> None:
         """Note that the machine was told to hold."""
         self._changed_at = self._clock()
+        self.number += 1
         if self._machine is None or self._machine.cause is HoldCause.MACHINE:
             self.began_at_rest = False
-            self._change(Hold(cause, who, self._utc(), reason))
+            self._machine = Hold(cause, who, self._utc(), reason)
+        self._on_change()
 
     def machine_resumed(self) -> None:
         """Note that the machine was told to go on."""
@@ -151,9 +163,11 @@ class Holds:
         if name in _HELD and state != _RESUMING:
             if held is None or held.cause is HoldCause.ALARM:
                 self.began_at_rest = at_rest
+                self.number += 1
                 self._change(Hold(HoldCause.MACHINE, MACHINE, self._utc(), told))
         elif name == _ALARM:
             if held is None or held.cause is not HoldCause.ALARM:
+                self.number += 1
                 self._change(Hold(HoldCause.ALARM, MACHINE, self._utc(), told))
         elif held is not None:
             self._change(None)
