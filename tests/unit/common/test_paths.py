@@ -190,3 +190,24 @@ def test_settings_that_others_may_have_put_here_are_not_obeyed_unless_asked_for(
     with pytest.raises(ConfigError, match=r"others may write to .*shared"):
         paths.find_config(None)
     assert paths.find_config(Path("usbshare.toml")) == Path("usbshare.toml")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_a_folder_that_the_user_may_not_enter_is_not_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("USBSHARE_HOME", "/nonexistent")
+    monkeypatch.delenv("USBSHARE_CONFIG", raising=False)
+    monkeypatch.chdir(home)
+    home.chmod(0)  # as after `sudo -u usbshare` in a home that is private
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
+            os.seteuid(65534)
+        assert paths.find_config(None) is None
+    finally:
+        if is_root:
+            os.seteuid(0)
+        home.chmod(0o700)

@@ -44,10 +44,19 @@ def find_config(asked: Path | None) -> Path | None:
             raise ConfigError(f"configuration file {named} does not exist")
         return named
     here = Path(SETTINGS_FILE)
-    if _is_plain_file(here):
+    if _is_in_sight(here) and _is_plain_file(here):
         _require_trusted(here)
         return here
     return path if _is_plain_file(path := settings_path()) else None
+
+
+def _is_in_sight(here: Path) -> bool:
+    """Return whether this folder may be looked into: `sudo -u` stays in the caller's own home."""
+    try:
+        here.exists()
+    except PermissionError:
+        return False
+    return True
 
 
 def _require_trusted(here: Path) -> None:

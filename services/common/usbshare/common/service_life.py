@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,9 +16,10 @@ from grpc_health.v1.health import aio as health
 from usbshare.base.in_time import ALOUD_AFTER_S
 from usbshare.base.threads import in_thread
 from usbshare.common.addresses import join_host_port, split_host_port
+from usbshare.common.autostart.said import program_path
 from usbshare.common.errors import ConfigError
 from usbshare.common.host_names import host_names
-from usbshare.common.paths import config_folder
+from usbshare.common.paths import HOME_VARIABLE, config_folder
 from usbshare.common.site import Site, ensure_site
 
 _log = logging.getLogger(__name__)
@@ -94,5 +96,12 @@ async def stop_server(
 def _own_site(names: Iterable[str], life: timedelta) -> Site:
     site = ensure_site(config_folder(), host_names(names), life=life)
     if site.is_new:
-        _log.info("made site %s; to let another PC in: `serial-svc pki invite`", site.id)
+        _log.info("made site %s; to let another PC in%s", site.id, _how_to_invite())
     return site
+
+
+def _how_to_invite() -> str:
+    if not (home := os.environ.get(HOME_VARIABLE)):
+        return ": `serial-svc pki invite`"
+    command = f"{program_path('serial-svc')} pki invite"
+    return f", as this user and with {HOME_VARIABLE}={home}: `{command}`"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import shlex
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +15,13 @@ from pydantic import ConfigDict, Field
 from usbshare.common.access.names import SCHEME, identity_uri
 from usbshare.common.addresses import split_host_port
 from usbshare.common.audit.log import AuditLog, audit_folder
+from usbshare.common.autostart.said import program_path
 from usbshare.common.certificates import fingerprint
 from usbshare.common.config import Table, checked, load_config
 from usbshare.common.discovery.settings import DiscoveryTable
 from usbshare.common.errors import ConfigError, NotFoundError
 from usbshare.common.host_names import host_names
-from usbshare.common.paths import SITE_FOLDER, config_folder, find_config
+from usbshare.common.paths import HOME_VARIABLE, SITE_FOLDER, config_folder, find_config
 from usbshare.common.pki.authorities import CERTIFICATES_FILE, load_authorities
 from usbshare.common.pki.identities import read_identities, registry_path, short_name
 from usbshare.common.pki.invitations import invitations_path, read_invitations
@@ -26,6 +29,7 @@ from usbshare.common.service_settings import TlsTable
 from usbshare.common.site import Site, ensure_site
 
 BUILT_IN = frozenset({"operator", "host"})
+UNITS_HOME = Path("/var/lib/usbshare")  # what the shipped units set USBSHARE_HOME to
 _AUDIT_NAME = "pki"
 
 
@@ -51,7 +55,11 @@ def load_settings(config: Path | None) -> PkiSettings:
 
 
 def made_site(tls: TlsTable) -> Site:
-    """Return the site of this computer, made and renewed as at the start of a service."""
+    """Return the site of this computer, made and renewed as at the start of a service.
+
+    ConfigError where there would be two then.
+    """
+    _require_no_units_site(config_folder())
     life = timedelta(days=tls.certificate_days)
     return ensure_site(config_folder(), host_names(tls.names), life=life)
 
@@ -59,12 +67,28 @@ def made_site(tls: TlsTable) -> Site:
 def known_site() -> Site:
     """Return the site of this computer as it is; ConfigError if there is none."""
     folder = config_folder()
-    if not (folder / SITE_FOLDER / CERTIFICATES_FILE).exists():
+    _require_no_units_site(folder)
+    if not _has_site(folder):
         raise ConfigError(
             f"there is no site in {folder}: start a service, which makes it, or set USBSHARE_HOME"
         )
     authorities = load_authorities(folder / SITE_FOLDER, datetime.now(UTC))
     return Site(folder, fingerprint(authorities.host.key.public_key()), known_id=_id(folder))
+
+
+def _require_no_units_site(folder: Path) -> None:
+    """Raise ConfigError where this is none, and the services that systemd starts have one."""
+    if folder == UNITS_HOME or _has_site(folder) or not UNITS_HOME.exists():
+        return
+    command = shlex.join([program_path(Path(sys.argv[0]).name), *sys.argv[1:]])
+    raise ConfigError(
+        f"there is no site in {folder}; the services that systemd starts keep theirs in "
+        f"{UNITS_HOME}: sudo -u usbshare {HOME_VARIABLE}={UNITS_HOME} {command}"
+    )
+
+
+def _has_site(folder: Path) -> bool:
+    return (folder / SITE_FOLDER / CERTIFICATES_FILE).exists()
 
 
 def known_identity(site: Site, name: str) -> str:
