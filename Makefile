@@ -49,10 +49,10 @@ wheel: $(VENV)/.runtime ## Build the wheel for computers without this clone, in 
 	@echo "built $$(ls dist/usbshare-*.whl): copy it to the PC, then there: uv tool install \"usbshare[bridge] @ ./$$(basename dist/usbshare-*.whl)\""
 
 run-services: $(VENV)/.runtime ## Start the services of this host
-	@exec $(BIN)/python -m usbshare.common.run_services
+	@exec $(BIN)/python -m usbshare.service.supervisor
 
 demo: $(VENV)/.runtime ## Stream an engraving to a simulated laser through a virtual COM port
-	@exec $(BIN)/python -m usbshare.bridge.demo
+	@exec $(BIN)/python -m usbshare.bridge.demo.cli
 
 test: $(VENV)/.dev ## Run every fast test, four at a time: WORKERS=4
 	@sh tests/run.sh $(BIN)/python $(WORKERS)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from usbshare.common.grpc_environment import prepare_grpc, prepare_grpc_to_serve
+from usbshare.rpc.grpc_environment import prepare_grpc, prepare_grpc_to_serve
 
 # The same pollers as ours: what is compared are our features.
 if sys.argv[1:2] == ["far"]:
@@ -25,7 +25,7 @@ else:
 import grpc
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from usbshare.common.loop import run
+from usbshare.base.loop import run
 
 METHOD = "/bench.Bare/Stream"
 READ_BYTES = 4096

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.rpc.grpc_environment import prepare_grpc
 
 prepare_grpc()  # the same poller as ours
 
@@ -27,12 +27,12 @@ import cv2  # noqa: E402
 import grpc  # noqa: E402
 import numpy as np  # noqa: E402
 
+from usbshare.base.loop import run, settle_garbage  # noqa: E402
 from usbshare.camera.v1 import camera_pb2 as pb  # noqa: E402
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub  # noqa: E402
-from usbshare.camera_svc.bar_code import read_stamp  # noqa: E402
-from usbshare.common.channel import VIDEO_KEEPALIVE, open_channel, parse_target  # noqa: E402
-from usbshare.common.loop import run, settle_garbage  # noqa: E402
-from usbshare.common.tls import ClientBundle  # noqa: E402
+from usbshare.camera_svc.sim.bar_code import read_stamp  # noqa: E402
+from usbshare.rpc.channel import VIDEO_KEEPALIVE, open_channel, parse_target  # noqa: E402
+from usbshare.rpc.tls import ClientBundle  # noqa: E402
 
 MOST_FRAME_BYTES = 16 * 1024 * 1024
 SETTLE_S = 2.0

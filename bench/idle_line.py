@@ -7,7 +7,7 @@ import struct
 import termios
 from typing import Any
 
-from usbshare.common.linux_tty import LinuxTty
+from usbshare.line.posix.linux_tty import LinuxTty
 from usbshare.serial_svc.cli import main
 
 _ioctl = fcntl.ioctl

@@ -23,7 +23,7 @@ from bench import peers
 from bench.ours import PortTable, start_bridge, start_service
 from bench.report import result, table
 from bench.stage import SCRIPTS, BenchError, Stage
-from usbshare.bridge.engraving import engraving_lines
+from usbshare.bridge.demo.engraving import engraving_lines
 
 OURS, SOCAT, DIRECT = "usbshare", "socat TLS", "direct"
 RUNS = 3

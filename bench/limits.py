@@ -22,9 +22,9 @@ from bench.programs import Programs
 from bench.report import quantile, result, table
 from bench.round_trip import UNPACED_BAUD, burst
 from bench.stage import Actor, BenchError, Stage
-from usbshare.common import certificates
-from usbshare.common.access.policy import Policy
-from usbshare.common.certificates import Authority
+from usbshare.authorization.policy import Policy
+from usbshare.trust import certificates
+from usbshare.trust.certificates import Authority
 
 ALONE = "alone"
 REQUESTS, MESSAGES = "beside calls", "beside messages"

@@ -11,15 +11,15 @@ import os
 import sys
 from pathlib import Path
 
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.rpc.grpc_environment import prepare_grpc
 
 prepare_grpc()  # the same poller as ours
 
 import grpc  # noqa: E402
 
-from usbshare.common.channel import open_channel, parse_target  # noqa: E402
-from usbshare.common.loop import run  # noqa: E402
-from usbshare.common.tls import ClientBundle  # noqa: E402
+from usbshare.base.loop import run  # noqa: E402
+from usbshare.rpc.channel import open_channel, parse_target  # noqa: E402
+from usbshare.rpc.tls import ClientBundle  # noqa: E402
 from usbshare.serial.v1 import serial_pb2 as pb  # noqa: E402
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub  # noqa: E402
 

@@ -18,10 +18,10 @@ from bench.job import character_counting, job_lines, run_job, start_simulator
 from bench.ours import PortTable, start_bridge, start_service
 from bench.report import result, table
 from bench.stage import Actor, BenchError, Stage
-from usbshare.common import certificates
-from usbshare.common.paths import write_private
-from usbshare.common.pki.authorities import load_authorities
-from usbshare.common.tls import ClientBundle
+from usbshare.base.paths import write_private
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust import certificates
+from usbshare.trust.authorities import load_authorities
 
 RUNS = 8
 INTERVAL_S = 3.0

@@ -11,7 +11,7 @@ import os
 import struct
 import termios
 
-from usbshare.common.posix_device import PosixDevice
+from usbshare.line.posix.device import PosixDevice
 from usbshare.serial_svc.__main__ import main
 
 MASTER_VARIABLE = "USBSHARE_BENCH_MASTER"

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.rpc.grpc_environment import prepare_grpc
 
 prepare_grpc()  # the same poller as ours
 
-from usbshare.bridge.client import SerialClient  # noqa: E402
-from usbshare.common.channel import parse_target  # noqa: E402
-from usbshare.common.loop import run, settle_garbage  # noqa: E402
-from usbshare.common.profiles import StopAction  # noqa: E402
-from usbshare.common.tls import ClientBundle  # noqa: E402
+from usbshare.base.loop import run, settle_garbage  # noqa: E402
+from usbshare.client.serial.client import SerialClient  # noqa: E402
+from usbshare.line.profiles import StopAction  # noqa: E402
+from usbshare.rpc.channel import parse_target  # noqa: E402
+from usbshare.rpc.tls import ClientBundle  # noqa: E402
 
 Heard = tuple[int, int]
 

@@ -15,10 +15,10 @@ import pytest
 import serial
 
 from fakes.processes import Process, run, running, serial_service
-from usbshare.bridge.client import SerialClient
-from usbshare.common.channel import parse_target
-from usbshare.common.profiles import StopAction
-from usbshare.common.tls import ClientBundle
+from usbshare.client.serial.client import SerialClient
+from usbshare.line.profiles import StopAction
+from usbshare.rpc.channel import parse_target
+from usbshare.rpc.tls import ClientBundle
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds state where Linux has it")
 

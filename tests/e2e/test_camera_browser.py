@@ -20,8 +20,8 @@ from fakes.waiting import until
 cv2 = pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
 
-from usbshare.camera_svc.jpeg import BadPictureError  # noqa: E402
-from usbshare.camera_svc.sim_bed import SimBed, read_stamp  # noqa: E402
+from usbshare.camera_svc.picture.jpeg import BadPictureError  # noqa: E402
+from usbshare.camera_svc.sim.bed import SimBed, read_stamp  # noqa: E402
 
 pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="chromium is not installed")
 

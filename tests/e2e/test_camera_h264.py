@@ -13,7 +13,7 @@ import pytest
 
 from fakes.cameras import decoded
 from fakes.processes import running
-from usbshare.camera_svc.sim_bed import read_stamp
+from usbshare.camera_svc.sim.bed import read_stamp
 
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'usbshare[h264]'")
 

@@ -22,14 +22,14 @@ from fakes.served_camera import served_camera
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.camera_svc import convert
-from usbshare.camera_svc.encode import EncodeCounters, Encoder
-from usbshare.camera_svc.fanout import Fanout, Made
-from usbshare.camera_svc.frame import Raw, Recipe, Stamp
-from usbshare.camera_svc.viewer import View, Viewer
-from usbshare.camera_svc.watching import Watching
-from usbshare.common.channel import open_channel, parse_target
-from usbshare.common.tls import ClientBundle
+from usbshare.camera_svc.api import convert
+from usbshare.camera_svc.api.view_stream import Watching
+from usbshare.camera_svc.picture.encode import EncodeCounters, Encoder
+from usbshare.camera_svc.picture.frame import Raw, Recipe, Stamp
+from usbshare.camera_svc.viewers.fanout import Fanout, Made
+from usbshare.camera_svc.viewers.viewer import View, Viewer
+from usbshare.rpc.channel import open_channel, parse_target
+from usbshare.rpc.tls import ClientBundle
 
 TIMEOUT_S = 60.0
 ENGINE_WORKERS = 4

@@ -24,10 +24,10 @@ from fakes.processes import SCRIPTS, camera_service, environment, run, running
 from fakes.processes import Process as ServiceProcess
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.camera_svc.bar_code import read_stamp
-from usbshare.common.channel import open_channel, parse_target
-from usbshare.common.tls import ClientBundle
+from usbshare.camera_svc.sim.bar_code import read_stamp
 from usbshare.discovery.v1 import discovery_pb2
+from usbshare.rpc.channel import open_channel, parse_target
+from usbshare.rpc.tls import ClientBundle
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "watch.py"
@@ -250,7 +250,7 @@ def test_it_is_announced_and_taken_back(tmp_path: Path) -> None:
 def test_one_command_runs_it_beside_the_others(tmp_path: Path) -> None:
     port = free_port()
     config = configured(tmp_path, f'[camera]\nlisten = "127.0.0.1:{port}"\n{BED}')
-    command = [str(SCRIPTS / "python"), "-m", "usbshare.common.run_services", "camera-svc"]
+    command = [str(SCRIPTS / "python"), "-m", "usbshare.service.supervisor", "camera-svc"]
     with running(["/usr/bin/env", f"USBSHARE_CONFIG={config}", *command], tmp_path) as services:
         services.wait_for(rf"camera-svc ready at 127\.0\.0\.1:{port} .*, cameras: bed")
         assert services.stop() == 0

@@ -21,8 +21,8 @@ from fakes.processes import SCRIPTS, camera_service, running
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.channel import VIDEO_KEEPALIVE, open_channel, parse_target
-from usbshare.common.tls import ClientBundle
+from usbshare.rpc.channel import VIDEO_KEEPALIVE, open_channel, parse_target
+from usbshare.rpc.tls import ClientBundle
 
 SLOW_BYTES_PER_S = 250_000  # 2 Mbit/s
 FAST_VIEWERS = 7

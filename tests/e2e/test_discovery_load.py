@@ -17,7 +17,7 @@ from fakes.discovery_hosts import Computer, Watcher, free_port
 from fakes.namespaces import Namespace, Wire, joined_namespaces
 from fakes.processes import SCRIPTS, Process, running
 from fakes.waiting import until
-from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.hosts.settings import DiscoveryTable
 
 CHURN_S = 90.0
 QUIET_S = 30.0

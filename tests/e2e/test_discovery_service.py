@@ -311,7 +311,7 @@ def test_both_signals_end_the_service_cleanly(host: Computer) -> None:
 
 @contextmanager
 def all_services(host: Computer) -> Iterator[Process]:
-    python = [str(SCRIPTS / "python"), "-m", "usbshare.common.run_services"]
+    python = [str(SCRIPTS / "python"), "-m", "usbshare.service.supervisor"]
     command = [*python, "serial-svc", "discovery-svc"]
     with running(["/usr/bin/env", f"USBSHARE_CONFIG={host.config}", *command], host.home) as each:
         yield each

@@ -13,7 +13,7 @@ import pytest
 from fakes.namespaces import Namespace, Wire, joined_namespaces
 from fakes.processes import SCRIPTS, run, running, serial_service
 from fakes.serial_device import plugged_in
-from usbshare.common.discovery.settings import INTERFACES_VARIABLE
+from usbshare.hosts.settings import INTERFACES_VARIABLE
 
 
 def verdicts(output: str) -> dict[str, str]:

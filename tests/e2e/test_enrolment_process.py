@@ -16,12 +16,12 @@ import pytest
 
 from fakes.flooding import LONGEST_STOP_S, STOPS, flooding, hold_times_s
 from fakes.processes import DEADLINE_S, Process, run, running
-from usbshare.common.certificates import fingerprint
-from usbshare.common.pki.authorities import load_authorities
-from usbshare.common.pki.invitation import Invitation
-from usbshare.common.pki.invitations import invitations_path, withdraw
-from usbshare.common.pki.inviting import invite
-from usbshare.common.site import Site
+from usbshare.enrolment.inviting import invite
+from usbshare.trust.authorities import load_authorities
+from usbshare.trust.certificates import fingerprint
+from usbshare.trust.invitation import Invitation
+from usbshare.trust.invitations import invitations_path, withdraw
+from usbshare.trust.site import Site
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

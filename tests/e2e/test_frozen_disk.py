@@ -21,11 +21,11 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from fakes.frozen_process import FrozenProcess, frozen_later
 from fakes.serial_device import SerialDevice
-from usbshare.bridge.client import SerialClient, SessionStream
-from usbshare.bridge.messages import OpenedEvent, SendCommand
-from usbshare.common.channel import parse_target
-from usbshare.common.profiles import StopAction
-from usbshare.common.tls import ClientBundle
+from usbshare.client.serial.client import SerialClient, SessionStream
+from usbshare.client.serial.messages import OpenedEvent, SendCommand
+from usbshare.line.profiles import StopAction
+from usbshare.rpc.channel import parse_target
+from usbshare.rpc.tls import ClientBundle
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs ptys and /dev/shm")
 

@@ -17,7 +17,7 @@ from fakes.job_rig import Job, Rig, open_port, rig, until
 from fakes.machine import Machine, simulated_machine
 from fakes.network import running_network
 from fakes.processes import Process, run, running, serial_service
-from usbshare.bridge.engraving import engraving_lines
+from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 GRACE_S = 0.25

@@ -19,7 +19,7 @@ from fakes.job_rig import DEADLINE_S, FrontEnd, Job, Rig, rig, until
 from fakes.machine import simulated_machine
 from fakes.namespaces import Wire, joined_namespaces
 from fakes.processes import SCRIPTS, running
-from usbshare.bridge.engraving import engraving_lines
+from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 GRACE_S = 0.25

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from fakes.processes import camera_service, run, running, serial_service
-from usbshare.common.discovery.beacon import BeaconPublisher
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.counters import SourceCounters
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind
-from usbshare.common.discovery.interfaces import interfaces_up
-from usbshare.common.discovery.mdns import MdnsNode
-from usbshare.common.discovery.settings import DiscoveryTable
-from usbshare.common.tls import ClientBundle
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceCounters
+from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.interfaces import interfaces_up
+from usbshare.hosts.mdns.mdns import MdnsNode
+from usbshare.hosts.settings import DiscoveryTable
+from usbshare.hosts.sources.beacon import BeaconPublisher
+from usbshare.rpc.tls import ClientBundle
 
 NO_MULTICAST = "[discovery]\nmdns = false\nbeacon = false\n[bridge]\nremember = false\n"
 PORT_TABLE = """

@@ -9,10 +9,10 @@ from pathlib import Path
 from fakes.exchange import OneWay
 from fakes.exchange_rig import Rig, rig
 from fakes.processes import run, serial_service
-from usbshare.common import certificates
-from usbshare.common.paths import write_private
-from usbshare.common.pki.authorities import load_authorities
-from usbshare.common.tls import ClientBundle
+from usbshare.base.paths import write_private
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust import certificates
+from usbshare.trust.authorities import load_authorities
 
 
 def host_folder(home: Path) -> Path:

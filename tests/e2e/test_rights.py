@@ -16,7 +16,7 @@ import pytest
 
 from fakes.processes import DEADLINE_S, SCRIPTS, environment, run, serial_service
 from fakes.waiting import until
-from usbshare.common.access.guessing import MOST_WRONG
+from usbshare.authorization.lockout import MOST_WRONG
 
 POLICY = """
 [[grants]]

@@ -14,11 +14,11 @@ from cryptography import x509
 from fakes.exchange import OneWay
 from fakes.exchange_rig import Rig, rig
 from fakes.processes import run
-from usbshare.common import certificates
-from usbshare.common.addresses import split_host_port
-from usbshare.common.paths import write_private
-from usbshare.common.pki.authorities import load_authorities
-from usbshare.common.tls import ClientBundle, ssl_context
+from usbshare.base.addresses import split_host_port
+from usbshare.base.paths import write_private
+from usbshare.rpc.tls import ClientBundle, ssl_context
+from usbshare.trust import certificates
+from usbshare.trust.authorities import load_authorities
 
 DEADLINE_S = 60.0
 

@@ -16,7 +16,7 @@ import pytest
 from fakes.job_rig import FrontEnd, Program, Rig, rig, until
 from fakes.machine import simulated_machine
 from fakes.processes import Process, run, running, serial_service
-from usbshare.bridge.engraving import engraving_lines
+from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 GRACE_S = 0.25

@@ -13,7 +13,7 @@ import pytest
 
 from fakes.processes import Process, environment
 from fakes.wheels import build_wheel, install
-from usbshare.common.extras import PROGRAMS
+from usbshare.base.extras import PROGRAMS
 
 Install = Callable[[str], Path]
 

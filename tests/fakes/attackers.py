@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from usbshare.common.channel import Target
+from usbshare.rpc.channel import Target
 
 DEADLINE_S = 30.0
 # RFC 9113, 3.4: whoever answers this with a frame of its own would serve RPCs.

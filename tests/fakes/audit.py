@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from usbshare.common.audit.appending import Appender
-from usbshare.common.audit.files import LogFiles
+from usbshare.audit.appending import Appender
+from usbshare.audit.files import LogFiles
 
 
 class FakeAudit:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from usbshare.common.grpc_environment import prepare_grpc
+from usbshare.rpc.grpc_environment import prepare_grpc
 
 prepare_grpc()
 
@@ -24,8 +24,8 @@ import grpc  # noqa: E402
 
 from usbshare.camera.v1 import camera_pb2 as pb  # noqa: E402
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub  # noqa: E402
-from usbshare.common.channel import open_channel, parse_target  # noqa: E402
-from usbshare.common.tls import ClientBundle  # noqa: E402
+from usbshare.rpc.channel import open_channel, parse_target  # noqa: E402
+from usbshare.rpc.tls import ClientBundle  # noqa: E402
 
 STREAMS_PER_CHANNEL = 25
 

@@ -12,15 +12,15 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from usbshare.base.errors import NotFoundError, UsbshareError
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import (
     CameraServiceServicer,
     add_CameraServiceServicer_to_server,
 )
-from usbshare.common.errors import NotFoundError, UsbshareError
-from usbshare.common.server import bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import server_credentials
+from usbshare.rpc.server import bind, make_server
+from usbshare.rpc.tls import server_credentials
+from usbshare.trust.site import Site
 
 # 16 x 16 grey pixels, whole.
 TINY_JPEG = bytes.fromhex(

@@ -21,8 +21,8 @@ import grpc
 from fakes.processes import Process, environment
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.channel import VIDEO_KEEPALIVE, open_channel, parse_target
-from usbshare.common.tls import ClientBundle
+from usbshare.rpc.channel import VIDEO_KEEPALIVE, open_channel, parse_target
+from usbshare.rpc.tls import ClientBundle
 
 DEADLINE_S = 90.0
 

@@ -10,8 +10,9 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from usbshare.camera_svc.controls import changed
-from usbshare.camera_svc.source import (
+from usbshare.base.errors import DeviceError
+from usbshare.camera_svc.capture.controls import changed
+from usbshare.camera_svc.capture.source import (
     Captured,
     Control,
     ControlChange,
@@ -19,7 +20,6 @@ from usbshare.camera_svc.source import (
     Opened,
     PixelFormat,
 )
-from usbshare.common.errors import DeviceError
 
 GARBAGE = bytes(range(256)) * 40
 MODE = Mode(320, 240, 30, PixelFormat.MJPEG)

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from usbshare.common.host_names import HostNames
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.site import Site, ensure_site
-from usbshare.common.tls import server_credentials
+from usbshare.base.host_names import HostNames
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import server_credentials
+from usbshare.trust.site import Site, ensure_site
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from usbshare.common.discovery.beacon import BeaconPublisher
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.counters import SourceCounters
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind
-from usbshare.common.discovery.mdns import MdnsNode
-from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceCounters
+from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.mdns.mdns import MdnsNode
+from usbshare.hosts.settings import DiscoveryTable
+from usbshare.hosts.sources.beacon import BeaconPublisher
 
 ADDRESS = "127.0.0.1"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from usbshare.common.errors import DeviceError, NotSupportedError
-from usbshare.common.line import (
+from usbshare.base.errors import DeviceError, NotSupportedError
+from usbshare.line.settings import (
     Completion,
     DeviceListener,
     Done,

@@ -15,10 +15,10 @@ from typing import Any
 import grpc
 
 from fakes.processes import Process, running
-from usbshare.common.channel import channel_credentials
-from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.rpc.channel import channel_credentials
+from usbshare.rpc.tls import ClientBundle
 
 DEADLINE_S = 60.0
 

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from fakes.gates import gate_of
-from usbshare.common.channel import Target, open_channel
-from usbshare.common.discovery.finder import Finder
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Observation, Source
-from usbshare.common.discovery.settings import DiscoveryTable, HostTable
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials
 from usbshare.discovery.v1.discovery_pb2_grpc import (
     DiscoveryServiceStub,
     add_DiscoveryServiceServicer_to_server,
 )
 from usbshare.discovery_svc.announcer import Announcer
-from usbshare.discovery_svc.convert import InstanceWriter
+from usbshare.discovery_svc.api.convert import InstanceWriter
+from usbshare.discovery_svc.api.servicer import DiscoveryServicer
 from usbshare.discovery_svc.registrations import Registrations
 from usbshare.discovery_svc.service import SERVICE_NAME
-from usbshare.discovery_svc.servicer import DiscoveryServicer
+from usbshare.hosts.finder import Finder
+from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Source
+from usbshare.hosts.settings import DiscoveryTable, HostTable
+from usbshare.rpc.channel import Target, open_channel
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
+from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceAsyncStub

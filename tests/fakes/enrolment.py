@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from fakes.certificates import make_site
 from fakes.noted import Noted
-from usbshare.common import certificates
-from usbshare.common.pki.desk import Desk
-from usbshare.common.pki.invitation import Invitation
-from usbshare.common.pki.inviting import invite
-from usbshare.common.pki.requests import new_request
-from usbshare.common.pki.tries import Tries
-from usbshare.common.site import Site
+from usbshare.enrolment.enroller import Desk
+from usbshare.enrolment.failed_attempts import Tries
+from usbshare.enrolment.inviting import invite
+from usbshare.trust import certificates
+from usbshare.trust.invitation import Invitation
+from usbshare.trust.requests import new_request
+from usbshare.trust.site import Site
 
 TEN_MINUTES = timedelta(minutes=10)
 

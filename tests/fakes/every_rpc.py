@@ -13,17 +13,17 @@ import grpc
 from fakes.guarded_host import GuardedHost
 from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
+from usbshare.authorization.rights import Right, implied
+from usbshare.base.errors import DeviceError
 from usbshare.camera.v1 import camera_pb2 as camera
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.access.rights import Right, implied
-from usbshare.common.certificates import new_key
-from usbshare.common.errors import DeviceError
-from usbshare.common.pki.requests import new_request
-from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.rpc.rpc_errors import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.certificates import new_key
+from usbshare.trust.requests import new_request
 
 TIMEOUT_S = 60.0
 # What only a broken service answers.

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fakes import frame_flood
-from usbshare.bridge.client import SerialClient
-from usbshare.common.channel import parse_target
-from usbshare.common.profiles import StopAction
-from usbshare.common.tls import ClientBundle
+from usbshare.client.serial.client import SerialClient
+from usbshare.line.profiles import StopAction
+from usbshare.rpc.channel import parse_target
+from usbshare.rpc.tls import ClientBundle
 
 STOPS = 20
 STOP_TIMEOUT_S = 10.0

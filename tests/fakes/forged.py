@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from usbshare.common.paths import SITE_FOLDER
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.base.paths import SITE_FOLDER
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust.site import Site
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH

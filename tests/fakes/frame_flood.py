@@ -15,7 +15,7 @@ import threading
 import time
 from contextlib import suppress
 
-from usbshare.common.addresses import split_host_port
+from usbshare.base.addresses import split_host_port
 
 # RFC 9113, 3.4 and 4.1: a client begins with the preface and SETTINGS; length, type, flags, stream.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

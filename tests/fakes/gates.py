@@ -7,11 +7,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from usbshare.common.access.gate import Gate
-from usbshare.common.access.rulebook import Rulebook
-from usbshare.common.access.second_factor import SecondFactors
-from usbshare.common.audit.noting import Audit, NullAudit
-from usbshare.common.site import Site
+from usbshare.audit.noting import Audit, NullAudit
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.rulebook import Rulebook
+from usbshare.authorization.second_factor import SecondFactors
+from usbshare.trust.site import Site
 
 
 def gate_of(

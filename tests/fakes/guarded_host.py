@@ -17,34 +17,34 @@ import pytest
 from fakes.cameras import FakeCamera, jpeg_of
 from fakes.certificates import make_site
 from fakes.discovery_served import QUIET
-from usbshare.camera_svc.camera import CameraConfig
-from usbshare.camera_svc.registry import Registry as Cameras
+from usbshare.audit.settings import AuditTable
+from usbshare.authorization.gate import DISCOVERY
+from usbshare.authorization.rights import ResourceKind
+from usbshare.base.service_settings import TlsTable
+from usbshare.camera_svc.api.servicer import CameraServicer, add_to_server
+from usbshare.camera_svc.capture.camera import CameraConfig
+from usbshare.camera_svc.capture.registry import Registry as Cameras
 from usbshare.camera_svc.service import make_encoding
-from usbshare.camera_svc.servicer import CameraServicer, add_to_server
-from usbshare.common import certificates
-from usbshare.common.access.gate import DISCOVERY
-from usbshare.common.access.guard import Guard, open_guard
-from usbshare.common.access.rights import ResourceKind
-from usbshare.common.audit.settings import AuditTable
-from usbshare.common.channel import Target, open_channel
-from usbshare.common.discovery.finder import Finder
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind
-from usbshare.common.pki.issuing import issue_for
-from usbshare.common.pki.requests import new_request
-from usbshare.common.profiles import GRBL
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.service_settings import TlsTable
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials
 from usbshare.discovery.v1.discovery_pb2_grpc import add_DiscoveryServiceServicer_to_server
 from usbshare.discovery_svc.announcer import Announcer
-from usbshare.discovery_svc.convert import InstanceWriter
+from usbshare.discovery_svc.api.convert import InstanceWriter
+from usbshare.discovery_svc.api.servicer import DiscoveryServicer
 from usbshare.discovery_svc.registrations import Registrations
-from usbshare.discovery_svc.servicer import DiscoveryServicer
+from usbshare.hosts.finder import Finder
+from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.line.profiles import GRBL
+from usbshare.rpc.channel import Target, open_channel
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.registry import Registry as Ports
-from usbshare.serial_svc.servicer import SerialServicer
+from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.registry import Registry as Ports
+from usbshare.service.guard import Guard, open_guard
+from usbshare.trust import certificates
+from usbshare.trust.issuing import issue_for
+from usbshare.trust.requests import new_request
+from usbshare.trust.site import Site
 
 NO_ENROLMENT = TlsTable(enrolment="")
 

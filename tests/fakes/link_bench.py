@@ -9,10 +9,11 @@ from typing import Any
 
 from fakes.remote import REMOTE
 from fakes.waiting import until
-from usbshare.bridge.backoff import Backoff
-from usbshare.bridge.link import Link
-from usbshare.bridge.link_state import SessionChoice
-from usbshare.bridge.messages import (
+from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.client.backoff import Backoff
+from usbshare.client.serial.link import Link
+from usbshare.client.serial.link_state import SessionChoice
+from usbshare.client.serial.messages import (
     ClosedEvent,
     DataEvent,
     Event,
@@ -22,11 +23,10 @@ from usbshare.bridge.messages import (
     Message,
     OpenedEvent,
 )
-from usbshare.bridge.resumption import Loss, Resumed
-from usbshare.bridge.upstream import Upstream
-from usbshare.common.credit import Credit
-from usbshare.common.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.common.line import ModemLines
+from usbshare.client.serial.resumption import Loss, Resumed
+from usbshare.client.serial.upstream import Upstream
+from usbshare.line.credit import Credit
+from usbshare.line.settings import ModemLines
 
 PLENTY = Credit(1 << 20, 1000, 0)
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.counters import SourceCounters
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind
-from usbshare.common.discovery.mdns import MdnsNode
-from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceCounters
+from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.mdns.mdns import MdnsNode
+from usbshare.hosts.settings import DiscoveryTable
 
 DEADLINE_S = 30.0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from usbshare.bridge.realtime_lane import Overtaking, RealtimeLane
-from usbshare.common.profiles import GRBL, MARLIN
+from usbshare.client.serial.realtime_lane import Overtaking, RealtimeLane
+from usbshare.line.profiles import GRBL, MARLIN
 
 
 def overtaking(data: bytes) -> Overtaking:

@@ -10,17 +10,22 @@ import pytest
 
 from fakes.device import FakeDevice
 from fakes.waiting import until
-from usbshare.common.line import LineSettings
-from usbshare.common.profiles import GRBL
-from usbshare.common.pump import StreamPump
-from usbshare.serial_svc import activity
-from usbshare.serial_svc.attachment import Attachment
-from usbshare.serial_svc.client import Client, Command, Mode, Resumption, new_session_id
-from usbshare.serial_svc.events import CommandOutcome, CommandResult, Data, Opened, SessionEvent
-from usbshare.serial_svc.port import SerialPort
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.session import Session
-from usbshare.serial_svc.stop import known_rest
+from usbshare.line.profiles import GRBL
+from usbshare.line.settings import LineSettings
+from usbshare.rpc.pump import StreamPump
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.sessions.attachment import Attachment
+from usbshare.serial_svc.sessions.client import Client, Command, Mode, Resumption, new_session_id
+from usbshare.serial_svc.sessions.events import (
+    CommandOutcome,
+    CommandResult,
+    Data,
+    Opened,
+    SessionEvent,
+)
+from usbshare.serial_svc.sessions.session import Session
+from usbshare.serial_svc.stop import activity, known_rest
 
 FAST = LineSettings(baud=12_000_000)
 DOOR, RESUME, RESET = b"\x84", b"~", b"\x18"

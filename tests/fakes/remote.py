@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from usbshare.bridge.messages import RemotePort
-from usbshare.common.line import LineSettings
-from usbshare.common.profiles import RAW
+from usbshare.client.serial.messages import RemotePort
+from usbshare.line.profiles import RAW
+from usbshare.line.settings import LineSettings
 
 REMOTE = RemotePort(
     id="laser",

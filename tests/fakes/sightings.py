@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.instance import (
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import (
     Endpoint,
     Entry,
     Instance,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import grpc
 
-from usbshare.common.channel import channel_credentials
-from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.rpc.channel import channel_credentials
+from usbshare.rpc.tls import ClientBundle
 
 
 def requests() -> Iterator[pb.WatchRequest]:

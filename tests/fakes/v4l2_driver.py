@@ -8,7 +8,7 @@ import struct
 import cv2
 import numpy as np
 
-from usbshare.camera_svc import v4l2
+from usbshare.camera_svc.capture import v4l2
 
 CAPTURE, METADATA, CODEC = 0x1, 0x800000, 0x8000
 EXPOSURE, EXPOSURE_AUTO, GAIN = 0x009A0902, 0x009A0901, 0x00980913

@@ -7,10 +7,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from usbshare.camera_svc.fanout import Fanout, Made
-from usbshare.camera_svc.frame import Format, Picture, Raw, Recipe, Stamp
-from usbshare.camera_svc.h264 import VideoEncoderError
-from usbshare.camera_svc.viewer import View, Viewer
+from usbshare.camera_svc.picture.frame import Format, Picture, Raw, Recipe, Stamp
+from usbshare.camera_svc.picture.h264 import VideoEncoderError
+from usbshare.camera_svc.viewers.fanout import Fanout, Made
+from usbshare.camera_svc.viewers.viewer import View, Viewer
 
 KEY_BYTES, NEXT_BYTES, JPEG_BYTES = 100_000, 3_000, 100_000
 FPS = 30

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from zeroconf.asyncio import AsyncZeroconf
 
 from fakes.waiting import until
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.counters import SourceCounters
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind
-from usbshare.common.discovery.mdns import MdnsNode
-from usbshare.common.discovery.mdns_announcer import Announcer
-from usbshare.common.discovery.mdns_browser import Browser
-from usbshare.common.discovery.mdns_wire import Admission, Responder
-from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceCounters
+from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.mdns.announcer import Announcer
+from usbshare.hosts.mdns.browser import Browser
+from usbshare.hosts.mdns.mdns import MdnsNode
+from usbshare.hosts.mdns.wire import Admission, Responder
+from usbshare.hosts.settings import DiscoveryTable
 
 STRANGER = ("127.0.0.1", 40000)
 OUR_TYPE = b"\x0a_usb-share\x04_tcp\x05local\x00"

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.common.profiles import BY_NAME, GRBL, Priority, Profile
-from usbshare.common.recognition import Recogniser
+from usbshare.line.profiles import BY_NAME, GRBL, Priority, Profile
+from usbshare.line.recognition import Recogniser
 
 LARGEST_COMMAND_BYTES = 4096
 profiles = st.sampled_from(sorted(BY_NAME.values(), key=lambda profile: profile.name))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from usbshare.common.profiles import Priority
-from usbshare.serial_svc.scheduler import Ordering, Queued, Scheduler
+from usbshare.line.profiles import Priority
+from usbshare.serial_svc.line.scheduler import Ordering, Queued, Scheduler
 
 MAX_COMMANDS, MAX_BYTES = 8, 200
 SOURCES = ("program", "other", "tool")

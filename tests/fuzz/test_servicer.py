@@ -25,23 +25,23 @@ from fakes.certificates import make_site
 from fakes.gates import gate_of
 from fakes.loop_thread import LoopThread
 from fakes.protobuf_messages import messages
-from usbshare.common.channel import open_channel, parse_target
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.rpc.channel import open_channel, parse_target
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
     SerialServiceStub,
     add_SerialServiceServicer_to_server,
 )
+from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.common.profiles import GRBL
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.registry import Registry
+from usbshare.line.profiles import GRBL
+from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
-from usbshare.serial_svc.servicer import SerialServicer
 
 TIMEOUT_S = 30.0
 LONGEST_SESSION_S = 0.5

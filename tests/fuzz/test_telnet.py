@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.bridge.telnet import (
+from usbshare.bridge.local_ports.telnet import (
     LARGEST_COMMAND_BYTES,
     Command,
     TelnetError,

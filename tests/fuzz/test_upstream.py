@@ -9,13 +9,13 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from usbshare.bridge.messages import Configure, Flush, Message, SendCommand, SendRealtime
-from usbshare.bridge.realtime_lane import MOST_REALTIME_BYTES
-from usbshare.bridge.upstream import READ_AHEAD_BYTES, Upstream
-from usbshare.common.credit import Credit
-from usbshare.common.line import LineSettings
-from usbshare.common.profiles import GRBL, MARLIN, RAW, Profile
-from usbshare.common.program_runs import ProgramRuns
+from usbshare.client.serial.messages import Configure, Flush, Message, SendCommand, SendRealtime
+from usbshare.client.serial.realtime_lane import MOST_REALTIME_BYTES
+from usbshare.client.serial.upstream import READ_AHEAD_BYTES, Upstream
+from usbshare.line.credit import Credit
+from usbshare.line.profiles import GRBL, MARLIN, RAW, Profile
+from usbshare.line.program_runs import ProgramRuns
+from usbshare.line.settings import LineSettings
 
 PLENTY = 1 << 30
 LATER_S = 10.0

@@ -15,19 +15,19 @@ from fakes.audit import FakeAudit
 from fakes.certificates import make_site
 from fakes.gates import gate_of
 from fakes.waiting import until
-from usbshare.common.channel import open_channel, parse_target
-from usbshare.common.profiles import GRBL
-from usbshare.common.server import bind, make_server
-from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.line.profiles import GRBL
+from usbshare.rpc.channel import open_channel, parse_target
+from usbshare.rpc.server import bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
     SerialServiceStub,
     add_SerialServiceServicer_to_server,
 )
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.registry import Registry
-from usbshare.serial_svc.servicer import SerialServicer
-from usbshare.serial_svc.stop_path import StopPath
+from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.registry import Registry
+from usbshare.serial_svc.stop.stop_path import StopPath
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub

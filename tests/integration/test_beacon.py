@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fakes.waiting import until
-from usbshare.common.discovery import beacon
-from usbshare.common.discovery.beacon import BeaconListener, BeaconPublisher
-from usbshare.common.discovery.beacon_roll import MOST_INSTANCES
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.counters import SourceCounters
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Source
-from usbshare.common.discovery.interfaces import Interface
-from usbshare.common.discovery.settings import INTERFACES_VARIABLE, DiscoveryTable
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceCounters
+from usbshare.hosts.instance import Endpoint, Instance, Kind, Source
+from usbshare.hosts.interfaces import Interface
+from usbshare.hosts.settings import INTERFACES_VARIABLE, DiscoveryTable
+from usbshare.hosts.sources import beacon
+from usbshare.hosts.sources.beacon import BeaconListener, BeaconPublisher
+from usbshare.hosts.sources.beacon_limits import MOST_INSTANCES
 
 _LASER = Instance(
     "Käthes Laser",

@@ -25,15 +25,15 @@ from fakes.cameras import (
 from fakes.certificates import make_site
 from fakes.served_camera import NAME, Screen, ServedCamera, served_camera
 from fakes.waiting import until
+from usbshare.base.errors import DeviceError
 from usbshare.camera.v1 import camera_pb2 as pb
-from usbshare.camera_svc import camera as camera_module
-from usbshare.camera_svc import capture as capture_module
-from usbshare.camera_svc.camera import CameraState
-from usbshare.camera_svc.frame import Picture, Stamp
-from usbshare.camera_svc.placeholder import placeholder
-from usbshare.camera_svc.source import Captured
-from usbshare.camera_svc.viewer import View, Viewer
-from usbshare.common.errors import DeviceError
+from usbshare.camera_svc.capture import camera as camera_module
+from usbshare.camera_svc.capture import capture as capture_module
+from usbshare.camera_svc.capture.camera import CameraState
+from usbshare.camera_svc.capture.source import Captured
+from usbshare.camera_svc.picture.frame import Picture, Stamp
+from usbshare.camera_svc.picture.placeholder import placeholder
+from usbshare.camera_svc.viewers.viewer import View, Viewer
 
 TIMEOUT_S = 30.0
 TOLD_WITHIN_S = 2.0

@@ -16,21 +16,21 @@ from fakes.cameras import decoded
 from fakes.certificates import make_site
 from fakes.served_camera import Screen, ServedCamera, served_camera
 from fakes.waiting import until
-from usbshare.bridge.backoff import Backoff
-from usbshare.bridge.camera import convert
-from usbshare.bridge.camera.client import CameraClient
 from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.messages import Format, RemoteCamera, View
 from usbshare.bridge.camera.newest import Newest
-from usbshare.bridge.camera.viewing import ViewChoice, Viewing
-from usbshare.bridge.turns import Turns
+from usbshare.bridge.camera.view import ViewChoice, Viewing
 from usbshare.camera.v1 import camera_pb2 as pb
-from usbshare.camera_svc.sim_bed import read_stamp
-from usbshare.camera_svc.source import Wish
-from usbshare.camera_svc.sources import source_maker
-from usbshare.common.channel import Target
-from usbshare.common.site import Site
+from usbshare.camera_svc.capture.source import Wish
+from usbshare.camera_svc.capture.sources import source_maker
+from usbshare.camera_svc.sim.bed import read_stamp
+from usbshare.client.backoff import Backoff
+from usbshare.client.camera import convert
+from usbshare.client.camera.client import CameraClient
+from usbshare.client.camera.messages import Format, RemoteCamera, View
+from usbshare.client.connection_turns import Turns
+from usbshare.rpc.channel import Target
+from usbshare.trust.site import Site
 
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'usbshare[h264]'")
 

@@ -11,12 +11,12 @@ import pytest
 from fakes.cameras import noisy_jpeg
 from fakes.usb_tree import UsbTree
 from fakes.v4l2_driver import FakeCapture, FakeDriver
-from usbshare.camera_svc.camera_guard import CameraGuard
-from usbshare.camera_svc.device_list import CameraFound, DeviceList
-from usbshare.camera_svc.source import Wish
-from usbshare.camera_svc.v4l2 import V4l2Device
-from usbshare.camera_svc.v4l2_source import V4l2Source
-from usbshare.common.errors import DeviceError
+from usbshare.base.errors import DeviceError
+from usbshare.camera_svc.capture.device_guard import CameraGuard
+from usbshare.camera_svc.capture.device_list import CameraFound, DeviceList
+from usbshare.camera_svc.capture.source import Wish
+from usbshare.camera_svc.capture.v4l2 import V4l2Device
+from usbshare.camera_svc.capture.v4l2_source import V4l2Source
 from usbshare.line import physical_device
 from usbshare.line.known_devices import KnownDevices, forget
 

@@ -18,12 +18,12 @@ from fakes.served_camera import ServedCamera, served_camera
 from fakes.waiting import until
 from usbshare.bridge.camera.access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
-from usbshare.bridge.camera.messages import View
-from usbshare.bridge.camera.viewing import ViewChoice
-from usbshare.bridge.camera.watching import HttpChoice, Watching, WatchWish
+from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
+from usbshare.bridge.camera.view import ViewChoice
 from usbshare.camera.v1 import camera_pb2 as pb
-from usbshare.camera_svc.source import Wish
-from usbshare.camera_svc.sources import source_maker
+from usbshare.camera_svc.capture.source import Wish
+from usbshare.camera_svc.capture.sources import source_maker
+from usbshare.client.camera.messages import View
 
 PICTURES = [noisy_jpeg(seed=seed) for seed in range(7)]
 BOUNDARY = b"--usbshare-picture\r\n"

@@ -22,19 +22,19 @@ from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.camera_svc import camera as camera_module
-from usbshare.camera_svc import h264
-from usbshare.camera_svc import registry as registry_module
-from usbshare.camera_svc import servicer as servicer_module
-from usbshare.camera_svc.camera import CameraConfig
-from usbshare.camera_svc.device_list import CameraFound
-from usbshare.camera_svc.registry import OfferedCamera, Registry
+from usbshare.camera_svc.api import servicer as servicer_module
+from usbshare.camera_svc.api.servicer import SERVICE_NAME, CameraServicer, add_to_server
+from usbshare.camera_svc.capture import camera as camera_module
+from usbshare.camera_svc.capture import registry as registry_module
+from usbshare.camera_svc.capture.camera import CameraConfig
+from usbshare.camera_svc.capture.device_list import CameraFound
+from usbshare.camera_svc.capture.registry import OfferedCamera, Registry
+from usbshare.camera_svc.picture import h264
 from usbshare.camera_svc.service import make_encoding
-from usbshare.camera_svc.servicer import SERVICE_NAME, CameraServicer, add_to_server
-from usbshare.common.channel import Target, open_channel, parse_target
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.rpc.channel import Target, open_channel, parse_target
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
+from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.camera.v1.camera_pb2_grpc import CameraServiceAsyncStub

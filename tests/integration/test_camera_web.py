@@ -21,20 +21,21 @@ from PIL import Image
 from fakes.camera_service import TINY_JPEG, FakeCameras, FakeViewer, camera_service, frame
 from fakes.certificates import make_site
 from fakes.waiting import until
-from usbshare.bridge.camera import stand_in, viewing, web
-from usbshare.bridge.camera.access import Access
-from usbshare.bridge.camera.http_address import HttpAddress
-from usbshare.bridge.camera.messages import View
-from usbshare.bridge.camera.viewing import ViewChoice
-from usbshare.bridge.camera.watching import HttpChoice, Watching, WatchWish
-from usbshare.camera.v1 import camera_pb2 as pb
-from usbshare.common.channel import Target
-from usbshare.common.errors import (
+from usbshare.base.errors import (
     ConnectionRefusedByPeerError,
     DeviceError,
     NotFoundError,
 )
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.camera import stand_in, web
+from usbshare.bridge.camera import view as camera_view
+from usbshare.bridge.camera.access import Access
+from usbshare.bridge.camera.http_address import HttpAddress
+from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
+from usbshare.bridge.camera.view import ViewChoice
+from usbshare.camera.v1 import camera_pb2 as pb
+from usbshare.client.camera.messages import View
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 ANY_VIEW = View()
 LOCAL = HttpAddress("127.0.0.1", 0)
@@ -423,14 +424,14 @@ async def test_no_more_programs_than_there_is_room_for(monkeypatch: pytest.Monke
 
 
 async def test_a_service_that_stays_silent_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewing, "SILENCE_S", 0.2)
+    monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
     async with watched() as it:
         await until(lambda: len(it.fake.viewers) >= 2)
         assert any("no picture came for 0.2 s" in text for _, text, _ in it.told.events)
 
 
 async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewing, "SILENCE_S", 0.2)
+    monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
     monkeypatch.setattr(stand_in, "QUIET_S", 0.2)
     async with watched(view=View(fps=1 / 60)) as it:
         it.viewer.send_frame(1, jpeg(1), fps=1 / 60)
@@ -443,7 +444,7 @@ async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch)
 async def test_a_service_that_begins_with_something_else_is_refused() -> None:
     fake = FakeCameras(opened=frame(1))
     async with camera_service(fake=fake) as (_, port):
-        with pytest.raises(viewing.ViewLostError, match="began a stream with Frame"):
+        with pytest.raises(camera_view.ViewLostError, match="began a stream with Frame"):
             async with watching(fake, port):
                 pass
 

@@ -18,12 +18,12 @@ from fakes.guarded_host import GuardedHost, guarded_host
 from fakes.waiting import until
 from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
-from usbshare.common.access.servicer import RENEWALS_A_MINUTE
-from usbshare.common.certificates import new_key
-from usbshare.common.pki.identities import registry_path, revoke
-from usbshare.common.pki.requests import new_request
+from usbshare.authorization.api.servicer import RENEWALS_A_MINUTE
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.certificates import new_key
+from usbshare.trust.identities import registry_path, revoke
+from usbshare.trust.requests import new_request
 
 POLICY = """
 [[grants]]

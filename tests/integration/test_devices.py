@@ -22,9 +22,15 @@ import pytest
 import serial
 
 from fakes.waiting import until
-from usbshare.common import posix_control, posix_device, posix_open, threaded_device
-from usbshare.common.errors import DeviceError, InvalidArgumentError, NotSupportedError
-from usbshare.common.line import (
+from usbshare.base.errors import DeviceError, InvalidArgumentError, NotSupportedError
+from usbshare.line.modem_inputs import POLL_S
+from usbshare.line.posix import control as posix_control
+from usbshare.line.posix import device as posix_device
+from usbshare.line.posix import open_port
+from usbshare.line.posix.device import PosixDevice
+from usbshare.line.posix.linux_tty import LinuxTty
+from usbshare.line.posix.tty_control import system_tty
+from usbshare.line.settings import (
     Completion,
     Device,
     FlowControl,
@@ -32,12 +38,9 @@ from usbshare.common.line import (
     ModemLines,
     Parity,
 )
-from usbshare.common.linux_tty import LinuxTty
-from usbshare.common.modem_inputs import POLL_S
-from usbshare.common.posix_device import PosixDevice
-from usbshare.common.serial_url import set_port_break
-from usbshare.common.threaded_device import ThreadedDevice
-from usbshare.common.tty_control import system_tty
+from usbshare.line.threaded import device as threaded_device
+from usbshare.line.threaded.device import ThreadedDevice
+from usbshare.line.threaded.serial_url import set_port_break
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
 
@@ -531,7 +534,7 @@ async def test_an_adapter_that_answers_late_holds_up_nothing_but_its_own_request
         late(_descriptor)
 
     is_open = False
-    monkeypatch.setattr(posix_open, "read_modem_lines", late)
+    monkeypatch.setattr(open_port, "read_modem_lines", late)
     monkeypatch.setattr(posix_control, "read_modem_lines", late)
     monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
     device, listener = PosixDevice(far.path, SETTINGS), Listener()
@@ -612,7 +615,7 @@ def sick_adapter(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thre
         assert may_end.wait(DEADLINE_S)
 
     lines = ModemLines(False, False, False, False, dtr=True, rts=True)
-    monkeypatch.setattr(posix_open, "read_modem_lines", lambda _: lines)
+    monkeypatch.setattr(open_port, "read_modem_lines", lambda _: lines)
     monkeypatch.setattr(posix_control, "read_modem_lines", lambda _: lines)
     monkeypatch.setattr(posix_control, "set_modem_lines", set_late)
     monkeypatch.setattr(threaded_device, "set_port_lines", set_late)
@@ -701,9 +704,9 @@ def test_what_a_driver_holds_gets_a_moment_and_is_thrown_away_then(
         return real_ioctl(descriptor, request, *rest)
 
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
-    monkeypatch.setattr(posix_open, "LEAVE_S", 0.05)
+    monkeypatch.setattr(open_port, "LEAVE_S", 0.05)
     monkeypatch.setattr(termios, "tcflush", lambda _, queue: calls.append(str(queue)))
-    posix_open.close_line(os.open(far.path, os.O_RDWR | os.O_NOCTTY), is_pty=False)
+    open_port.close_line(os.open(far.path, os.O_RDWR | os.O_NOCTTY), is_pty=False)
     assert calls[0] == "asked"
     assert calls[-1] == str(termios.TCOFLUSH)
 

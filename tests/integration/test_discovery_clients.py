@@ -14,22 +14,22 @@ import pytest
 from fakes.certificates import make_site
 from fakes.discovery_served import QUIET, Served, serving
 from fakes.waiting import until
-from usbshare.common import announcing as announcing_module
-from usbshare.common.access import gate as gate_module
-from usbshare.common.announcing import Announcing, announcing
-from usbshare.common.channel import Target
-from usbshare.common.discovery import via as via_module
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Observation, Source
-from usbshare.common.discovery.settings import DiscoveryTable
-from usbshare.common.discovery.via import ViaSource
-from usbshare.common.identity import Identity
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.registry import Registry
+from usbshare.authorization import gate as gate_module
+from usbshare.client import announcing as announcing_module
+from usbshare.client.announcing import Announcing, announcing
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Source
+from usbshare.hosts.settings import DiscoveryTable
+from usbshare.hosts.via import discovery_service as via_module
+from usbshare.hosts.via.discovery_service import ViaSource
+from usbshare.rpc.channel import Target
+from usbshare.rpc.identity import Identity
+from usbshare.rpc.tls import ClientBundle
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.service import tell_discovery
 from usbshare.serial_svc.settings import Settings
+from usbshare.trust.site import Site
 
 SERIAL = Endpoint(Kind.SERIAL, 50051)
 
@@ -159,7 +159,7 @@ def test_what_is_for_this_computer_only_is_not_registered(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert announcing(QUIET, None, "[::]:50051", SERIAL) is None
-    monkeypatch.setattr("usbshare.common.discovery.reach.interfaces_up", lambda _: [_Outward()])
+    monkeypatch.setattr("usbshare.hosts.reachability.interfaces_up", lambda _: [_Outward()])
     assert announcing(QUIET, site, "127.0.0.1:50051", SERIAL) is None
     assert announcing(QUIET, site, "[::]:50051", SERIAL) is not None
 

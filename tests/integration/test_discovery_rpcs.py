@@ -17,14 +17,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from fakes.certificates import make_site
 from fakes.discovery_served import Served, serving
 from fakes.waiting import until
-from usbshare.common.access import gate as gate_module
-from usbshare.common.discovery.instance import Endpoint, Kind, Source
-from usbshare.common.discovery.settings import HostTable
-from usbshare.common.identity import Identity
-from usbshare.common.site import Site
+from usbshare.authorization import gate as gate_module
 from usbshare.discovery.v1 import discovery_pb2 as pb
-from usbshare.discovery_svc import servicer as servicer_module
+from usbshare.discovery_svc.api import servicer as servicer_module
 from usbshare.discovery_svc.service import SERVICE_NAME
+from usbshare.hosts.instance import Endpoint, Kind, Source
+from usbshare.hosts.settings import HostTable
+from usbshare.rpc.identity import Identity
+from usbshare.trust.site import Site
 
 TIMEOUT_S = 30.0
 SERIAL = pb.Endpoint(kind=pb.KIND_SERIAL, port=50051)

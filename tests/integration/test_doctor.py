@@ -26,28 +26,28 @@ from fakes.certificates import (
     write_site,
 )
 from fakes.gates import gate_of
+from usbshare.base.checkup import Judgement, Verdict, examine, fine
+from usbshare.base.errors import PermissionDeniedError
 from usbshare.bridge.checkup import whereabouts
 from usbshare.bridge.checkup.doctor import steps
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.choosing import ambiguous
-from usbshare.bridge.client import SerialClient
+from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.defaults import Defaults
-from usbshare.bridge.options import Wanted
+from usbshare.bridge.hosts.choosing import ambiguous
 from usbshare.bridge.settings import Settings
-from usbshare.common.channel import Target, parse_target
-from usbshare.common.checkup import Judgement, Verdict, examine, fine
-from usbshare.common.discovery.instance import Endpoint, Entry, Instance, Kind
-from usbshare.common.discovery.settings import DiscoveryTable, HostTable
-from usbshare.common.errors import PermissionDeniedError
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials
+from usbshare.client.serial.client import SerialClient
+from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind
+from usbshare.hosts.settings import DiscoveryTable, HostTable
+from usbshare.rpc.channel import Target, parse_target
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.registry import Registry
+from usbshare.serial_svc.api.servicer import Context, SerialServicer
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
-from usbshare.serial_svc.servicer import Context, SerialServicer
+from usbshare.trust.site import Site
 
 SILENT = DiscoveryTable(mdns=False, beacon=False)
 

@@ -20,28 +20,27 @@ import pytest
 from fakes.certificates import issue, serving
 from fakes.enrolment import Noted, desk_of, invited, make_site, request_pem, utc_now
 from fakes.waiting import until
-from usbshare.bridge.enrolling import enrol, require_place
-from usbshare.bridge.enrolment_client import call_enrol
-from usbshare.bridge.pinning import ImpostorError, expected_authority
-from usbshare.bridge.replacing import require_replaceable
-from usbshare.common import certificates
-from usbshare.common.channel import Target, open_channel
-from usbshare.common.errors import (
+from usbshare.base.errors import (
     ConfigError,
     ConnectionRefusedByPeerError,
     LimitError,
     PermissionDeniedError,
     UsbshareError,
 )
-from usbshare.common.pki import invitations
-from usbshare.common.pki.invitation import Invitation
-from usbshare.common.pki.invitations import invitations_path
-from usbshare.common.pki.inviting import Answer, authority, wait_for_answer
-from usbshare.common.pki.reception import Reception
-from usbshare.common.pki.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
-from usbshare.common.pki.tries import MOST_OF_ONE
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.enrolment.enrolling import enrol, require_place
+from usbshare.bridge.enrolment.replacing import require_replaceable
+from usbshare.bridge.hosts.authority_check import ImpostorError, expected_authority
+from usbshare.client.enrolment import call_enrol
+from usbshare.enrolment.api.listener import Reception
+from usbshare.enrolment.api.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
+from usbshare.enrolment.failed_attempts import MOST_OF_ONE
+from usbshare.enrolment.inviting import Answer, authority, wait_for_answer
+from usbshare.rpc.channel import Target, open_channel
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust import certificates, invitations
+from usbshare.trust.invitation import Invitation
+from usbshare.trust.invitations import invitations_path
+from usbshare.trust.site import Site
 
 TIMEOUT_S = 20.0
 Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"

@@ -46,13 +46,13 @@ from fakes.forged import (
 )
 from fakes.processes import Process, run, serial_service
 from fakes.waiting import until
-from usbshare.common.channel import Target, open_channel, parse_target
-from usbshare.common.diagnose import why_unreachable
-from usbshare.common.rpc_errors import error_from_rpc
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.handshakes.diagnose import why_unreachable
+from usbshare.rpc.channel import Target, open_channel, parse_target
+from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.site import Site
 
 TIMEOUT_S = 30.0
 HALF_OPEN = 10_000

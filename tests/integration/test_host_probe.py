@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from fakes.certificates import make_site, serving
-from usbshare.common.discovery import host_probe
-from usbshare.common.discovery.host_probe import HostProbe
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.via import health_probe
+from usbshare.hosts.via.health_probe import HostProbe
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust.site import Site
 
 FOREIGN = "cd" * 32
 
@@ -34,7 +34,7 @@ async def probe(site: Site) -> AsyncIterator[HostProbe]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_probe, "PROBE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(health_probe, "PROBE_TIMEOUT_S", 0.3)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from fakes.every_rpc import session
 from fakes.guarded_host import GuardedHost, guarded_host
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.delivery import Delivery
-from usbshare.bridge.messages import SendRealtime
+from usbshare.bridge.stop.delivery import Delivery
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.messages import SendRealtime
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 

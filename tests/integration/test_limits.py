@@ -20,13 +20,13 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from fakes.forged import Forge
 from fakes.processes import serial_service
 from fakes.waiting import until
-from usbshare.common.channel import Target, open_channel, parse_target
-from usbshare.common.limits import BURST_S, URGENT_PER_S
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.base.rate_limits import BURST_S, URGENT_PER_S
+from usbshare.rpc.channel import Target, open_channel, parse_target
 from usbshare.rpc.stream_writes import write
+from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.site import Site
 
 TIMEOUT_S = 60.0
 AT_ONCE = 50  # fewer than a connection may have streams

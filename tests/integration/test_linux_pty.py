@@ -23,14 +23,14 @@ import serial
 
 from fakes.ordinary_user import is_root, without_capability
 from fakes.waiting import until
-from usbshare.bridge.vcom.choose import virtual_port_for
-from usbshare.common.errors import ConfigError
-from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
+from usbshare.base.errors import ConfigError
+from usbshare.bridge.local_ports.choose import virtual_port_for
+from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
 
 if TYPE_CHECKING or sys.platform == "linux":
-    from usbshare.bridge.vcom.linux_pty import LinuxPty
-    from usbshare.bridge.vcom.macos_pty import MacosPty
-    from usbshare.bridge.vcom.pty_base import PtyPort
+    from usbshare.bridge.local_ports.linux_pty import LinuxPty
+    from usbshare.bridge.local_ports.macos_pty import MacosPty
+    from usbshare.bridge.local_ports.pty import PtyPort
 
 T = TypeVar("T")
 

@@ -18,13 +18,13 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from fakes.mdns_peer import mdns_peer
 from fakes.waiting import until
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.counters import SourceCounters
-from usbshare.common.discovery.instance import Endpoint, Entry, Instance, Kind
-from usbshare.common.discovery.mdns import MdnsNode
-from usbshare.common.discovery.mdns_browser import Browser
-from usbshare.common.discovery.mdns_names import SERVICE_TYPE, full_name
-from usbshare.common.discovery.mdns_records import (
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceCounters
+from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind
+from usbshare.hosts.mdns.browser import Browser
+from usbshare.hosts.mdns.mdns import MdnsNode
+from usbshare.hosts.mdns.names import SERVICE_TYPE, full_name
+from usbshare.hosts.mdns.records import (
     CLASS_IN,
     FLAGS_ANSWER,
     TYPE_PTR,
@@ -34,8 +34,8 @@ from usbshare.common.discovery.mdns_records import (
     DNSRecord,
     DNSService,
 )
-from usbshare.common.discovery.mdns_wire import Admission, Responder
-from usbshare.common.discovery.settings import DiscoveryTable
+from usbshare.hosts.mdns.wire import Admission, Responder
+from usbshare.hosts.settings import DiscoveryTable
 
 LOOPBACK = "127.0.0.1"
 SITE = "0123456789abcdef" * 4

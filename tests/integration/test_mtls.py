@@ -26,14 +26,14 @@ from fakes.certificates import (
     write_bundle,
     write_site,
 )
-from usbshare.common.channel import Target, open_channel
-from usbshare.common.diagnose import why_unreachable
-from usbshare.common.errors import ConfigError
-from usbshare.common.host_names import HostNames
-from usbshare.common.identity import Identity, peer_identity
-from usbshare.common.server import bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials, ssl_context
+from usbshare.base.errors import ConfigError
+from usbshare.base.host_names import HostNames
+from usbshare.handshakes.diagnose import why_unreachable
+from usbshare.rpc.channel import Target, open_channel
+from usbshare.rpc.identity import Identity, peer_identity
+from usbshare.rpc.server import bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials, ssl_context
+from usbshare.trust.site import Site
 
 # One loop for all: gRPC delivers what is left of one test in the next one's loop, and stumbles over
 # a closed one.

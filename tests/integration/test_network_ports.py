@@ -17,20 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.waiting import until
-from usbshare.bridge.loopback_address import LoopbackAddress, loopback_address
-from usbshare.bridge.program_connection import WRITE_BYTES
-from usbshare.bridge.rfc2217_line import Rfc2217Line
-from usbshare.bridge.rfc2217_port import Rfc2217Port
-from usbshare.bridge.tcp_port import TcpPort
-from usbshare.bridge.telnet import (
+from usbshare.base.errors import ConfigError
+from usbshare.bridge.local_ports.loopback_address import LoopbackAddress, loopback_address
+from usbshare.bridge.local_ports.program_connection import WRITE_BYTES
+from usbshare.bridge.local_ports.rfc2217 import Rfc2217Port
+from usbshare.bridge.local_ports.rfc2217_line import Rfc2217Line
+from usbshare.bridge.local_ports.tcp import TcpPort
+from usbshare.bridge.local_ports.telnet import (
     LARGEST_COMMAND_BYTES,
     Command,
     TelnetError,
     escape,
     take_item,
 )
-from usbshare.common.errors import ConfigError
-from usbshare.common.line import FlowControl, LineSettings, ModemLines, Parity
+from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
 
 SETTINGS = LineSettings()
 FREE = LoopbackAddress("127.0.0.1", 0)

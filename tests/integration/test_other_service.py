@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from usbshare.common import other_service
-from usbshare.common.channel import Target
-from usbshare.common.other_service import (
+from usbshare.rpc import other_service
+from usbshare.rpc.channel import Target
+from usbshare.rpc.other_service import (
     CAMERA_SERVICE,
     SERIAL_SERVICE,
     name_other_service,
 )
-from usbshare.common.server import bind, make_server
+from usbshare.rpc.server import bind, make_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

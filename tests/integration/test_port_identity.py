@@ -12,16 +12,16 @@ import pytest
 
 from fakes.usb_host import Adapter, UsbHost
 from fakes.waiting import until
-from usbshare.base.background import Background
-from usbshare.common.errors import DeviceError, NotFoundError
-from usbshare.common.profiles import StopAction
+from usbshare.base.errors import DeviceError, NotFoundError
+from usbshare.base.thread_notes import Background
 from usbshare.line.known_devices import KnownDevices, forget
-from usbshare.serial_svc.client import Client, Command, Mode
-from usbshare.serial_svc.description import PortState
-from usbshare.serial_svc.latch_notes import LatchNotes, read_notes
-from usbshare.serial_svc.port import SerialPort
-from usbshare.serial_svc.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.registry import Registry
+from usbshare.line.profiles import StopAction
+from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.ports.description import PortState
+from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.ports.registry import Registry
+from usbshare.serial_svc.sessions.client import Client, Command, Mode
+from usbshare.serial_svc.stop.latch_file import LatchNotes, read_notes
 
 LIMITS = QueueLimits()
 MOVE = b"move 100\n"  # no G-code, lest a lost job has to be seen to first

@@ -11,10 +11,10 @@ import pytest
 from fakes.certificates import CLIENT, SERVER, Issued, issue, make_site, serving, write_site
 from fakes.certificates import write_bundle as write
 from fakes.network import Network
-from usbshare.bridge.proving import first_proven
-from usbshare.common.channel import Target
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.hosts.proof import first_proven
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

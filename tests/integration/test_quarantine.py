@@ -17,23 +17,23 @@ import pytest
 from fakes.cameras import FakeCamera, jpeg_of
 from fakes.usb_tree import UsbTree
 from fakes.waiting import until
+from usbshare.authorization.device_list import allow, deny
+from usbshare.authorization.devices import Quarantine, UsbDevice, parse_selector
+from usbshare.authorization.rulebook import Rulebook
 from usbshare.base.file_watch import FileWatch
-from usbshare.camera_svc.camera import CameraConfig, CameraState
-from usbshare.camera_svc.quarantine import CameraQuarantine
-from usbshare.camera_svc.registry import Registry as CameraRegistry
+from usbshare.camera_svc.capture.camera import CameraConfig, CameraState
+from usbshare.camera_svc.capture.quarantine import CameraQuarantine
+from usbshare.camera_svc.capture.registry import Registry as CameraRegistry
 from usbshare.camera_svc.service import make_encoding
-from usbshare.common import usb_node
-from usbshare.common.access.device_list import allow, deny
-from usbshare.common.access.devices import Quarantine, UsbDevice, parse_selector
-from usbshare.common.access.rulebook import Rulebook
-from usbshare.serial_svc import quarantine as quarantine_module
-from usbshare.serial_svc.client import Client, Mode
-from usbshare.serial_svc.description import PortState
-from usbshare.serial_svc.events import PortChanged
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.quarantine import PortQuarantine
-from usbshare.serial_svc.registry import Registry
-from usbshare.serial_svc.session import Session
+from usbshare.line.usb import node
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports import quarantine as quarantine_module
+from usbshare.serial_svc.ports.description import PortState
+from usbshare.serial_svc.ports.quarantine import PortQuarantine
+from usbshare.serial_svc.ports.registry import Registry
+from usbshare.serial_svc.sessions.client import Client, Mode
+from usbshare.serial_svc.sessions.events import PortChanged
+from usbshare.serial_svc.sessions.session import Session
 
 WEBCAM = UsbDevice(0x046D, 0x0825, "C1", "1-2")
 
@@ -67,7 +67,7 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     master, slave = os.openpty()
     laser, tree = os.ttyname(slave), UsbTree(tmp_path / "sys")
     tree.attach(laser, "1-1", "1a86", "7523", "X1")
-    behind = partial(usb_node.usb_device_behind, sys=tree.sys)
+    behind = partial(node.usb_device_behind, sys=tree.sys)
     monkeypatch.setattr(quarantine_module, "usb_device_behind", behind)
     policy = tmp_path / "policy.toml"
     policy.write_text('devices = "listed"\n')

@@ -19,7 +19,7 @@ from fakes.guarded_host import GuardedHost, guarded_host
 from fakes.waiting import until
 from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
-from usbshare.common.access.second_factor import SecondFactors
+from usbshare.authorization.second_factor import SecondFactors
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 

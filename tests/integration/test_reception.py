@@ -14,10 +14,10 @@ import pytest
 
 from fakes.enrolment import desk_of, invited, make_site, utc_now
 from fakes.waiting import until
-from usbshare.common import server
-from usbshare.common.pki import reception
-from usbshare.common.pki.reception import Reception
-from usbshare.common.site import Site
+from usbshare.enrolment.api import listener as api_listener
+from usbshare.enrolment.api.listener import Reception
+from usbshare.rpc import server
+from usbshare.trust.site import Site
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ class Made:
         self.tries = 0
         self._server, self._free = grpc.aio.server, server.free_places
         patch.setattr(grpc.aio, "server", self._make)
-        patch.setattr(reception, "free_places", self._look)
+        patch.setattr(api_listener, "free_places", self._look)
 
     def _make(self, *arguments: Any, **options: Any) -> grpc.aio.Server:
         self.servers += 1
@@ -46,7 +46,7 @@ class Made:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Made:
-    monkeypatch.setattr(reception, "POLL_S", 0.01)
+    monkeypatch.setattr(api_listener, "POLL_S", 0.01)
     return Made(monkeypatch)
 
 
@@ -85,7 +85,7 @@ async def test_one_that_must_wait_looks_less_and_less_often(
         await waiting._try_to_open()
         pauses.append(waiting._pause_s)
     assert pauses == sorted(pauses)
-    assert pauses[-1] == reception.LONGEST_PAUSE_S
+    assert pauses[-1] == api_listener.LONGEST_PAUSE_S
     assert made.servers == 0
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from fakes.waiting import until
-from usbshare.common.line import LineSettings, SettingsChange
-from usbshare.serial_svc.client import Client, Command, Mode
-from usbshare.serial_svc.operations import LineOperations
-from usbshare.serial_svc.port import SerialPort
-from usbshare.serial_svc.port_config import PortConfig
-from usbshare.serial_svc.registry import Registry
-from usbshare.serial_svc.session import Session
+from usbshare.line.settings import LineSettings, SettingsChange
+from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.ports.registry import Registry
+from usbshare.serial_svc.sessions.client import Client, Command, Mode
+from usbshare.serial_svc.sessions.operations import LineOperations
+from usbshare.serial_svc.sessions.session import Session
 
 SER2NET = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 pytestmark = pytest.mark.skipif(SER2NET is None, reason="ser2net (Debian package) is not installed")

@@ -13,12 +13,12 @@ from fakes.every_rpc import CASES, TIMEOUT_S, Case, first_of
 from fakes.guarded_host import GuardedHost, guarded_host
 from usbshare.access.v1 import access_pb2
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
+from usbshare.authorization.api.requirements import requirement_of
+from usbshare.authorization.rights import Right
 from usbshare.camera.v1 import camera_pb2
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.access.requirements import requirement_of
-from usbshare.common.access.rights import Right
-from usbshare.common.tls import ClientBundle
 from usbshare.discovery.v1 import discovery_pb2
+from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 

@@ -20,16 +20,16 @@ from fakes.guarded_host import GuardedHost, guarded_host
 from fakes.waiting import until
 from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
+from usbshare.authorization.second_factor import SecondFactors
+from usbshare.base.errors import ConfirmationNeededError
 from usbshare.camera.v1 import camera_pb2 as camera
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.common.access.second_factor import SecondFactors
-from usbshare.common.errors import ConfirmationNeededError
-from usbshare.common.pki.identities import registry_path, revoke
-from usbshare.common.rpc_errors import error_from_rpc
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.rpc.rpc_errors import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.identities import registry_path, revoke
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from fakes.every_rpc import TIMEOUT_S
 from fakes.guarded_host import GuardedHost, guarded_host
-from usbshare.common.access import rulebook
-from usbshare.common.pki.identities import registry_path
+from usbshare.authorization import rulebook
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.identities import registry_path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no FIFOs")
 

@@ -20,26 +20,27 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from fakes.certificates import make_site
 from fakes.gates import gate_of
 from fakes.waiting import until
-from usbshare.common.channel import open_channel, parse_target
-from usbshare.common.line import Completion, LineSettings
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials, ssl_context
+from usbshare.line.settings import Completion, LineSettings
+from usbshare.rpc.channel import open_channel, parse_target
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials, ssl_context
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
     SerialServiceStub,
     add_SerialServiceServicer_to_server,
 )
+from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.serial_svc import convert_stats, operations, servicer
-from usbshare.serial_svc.port import SerialPort
-from usbshare.serial_svc.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.registry import Registry
+from usbshare.serial_svc.api import convert_stats, servicer
+from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.service import SERVICE_NAME
-from usbshare.serial_svc.servicer import SerialServicer
-from usbshare.serial_svc.sim.device import SimDevice
+from usbshare.serial_svc.sessions import operations
+from usbshare.sim.device import SimDevice
 
 TIMEOUT_S = 30.0
 Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]

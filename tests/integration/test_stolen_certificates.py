@@ -16,19 +16,18 @@ from fakes.guarded_host import GuardedHost, guarded_host
 from fakes.waiting import until
 from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
-from usbshare.bridge.renewing import renew
-from usbshare.common import certificates
-from usbshare.common.channel import open_channel
-from usbshare.common.errors import PermissionDeniedError
-from usbshare.common.paths import write_private
-from usbshare.common.pki import identities, succession
-from usbshare.common.pki.authorities import load_authorities
-from usbshare.common.pki.identities import registry_path
-from usbshare.common.pki.roll_call import roll_call
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.base.errors import PermissionDeniedError
+from usbshare.base.paths import write_private
+from usbshare.bridge.joined.renewal import renew
+from usbshare.enrolment.identity_report import roll_call
+from usbshare.rpc.channel import open_channel
+from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust import certificates, identities, succession
+from usbshare.trust.authorities import load_authorities
+from usbshare.trust.identities import registry_path
+from usbshare.trust.site import Site
 
 EVERYTHING = '[[grants]]\nwho = ["*"]\nrights = ["control", "admin"]\n'
 

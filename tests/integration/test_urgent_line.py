@@ -15,14 +15,14 @@ import pytest
 
 from fakes.overtaking import overtaking
 from fakes.waiting import until
-from usbshare.bridge import urgent_line
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.dialer import Dialer
-from usbshare.bridge.turns import Turns
-from usbshare.bridge.urgent_line import UrgentLine
-from usbshare.common.channel import parse_target
-from usbshare.common.errors import DeviceError, NotFoundError, PortLatchedError, UsbshareError
-from usbshare.common.server import bind, make_server
+from usbshare.base.errors import DeviceError, NotFoundError, PortLatchedError, UsbshareError
+from usbshare.bridge.joined import urgent_line
+from usbshare.bridge.joined.urgent_line import UrgentLine
+from usbshare.client.connection_turns import Turns
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.dialer import Dialer
+from usbshare.rpc.channel import parse_target
+from usbshare.rpc.server import bind, make_server
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
     SerialServiceServicer,

@@ -21,17 +21,17 @@ importlib.import_module({module!r})
 @pytest.mark.parametrize(
     "module",
     [
-        "usbshare.bridge.vcom.windows_com0com",
-        "usbshare.common.threaded_device",
-        "usbshare.common.tls",
-        "usbshare.bridge.relay",
-        "usbshare.bridge.link",
-        "usbshare.bridge.sending",
+        "usbshare.bridge.local_ports.com0com",
+        "usbshare.line.threaded.device",
+        "usbshare.rpc.tls",
+        "usbshare.bridge.joined.relay",
+        "usbshare.client.serial.link",
+        "usbshare.bridge.commands.sending",
         "usbshare.bridge.checkup.driver_com0com",
         "usbshare.serial_svc.checkup.devices",
         "usbshare.serial_svc.checkup.firewall_windows",
-        "usbshare.serial_svc.port",
-        "usbshare.serial_svc.sim.device",
+        "usbshare.serial_svc.ports.port",
+        "usbshare.sim.device",
     ],
 )
 def test_a_module_for_every_platform_imports_without_posix(module: str) -> None:

@@ -3,7 +3,7 @@
 import sys
 
 from usbshare.base.standard_streams import ensure_standard_streams
-from usbshare.bridge.stop_arguments import is_stop
+from usbshare.bridge.stop.arguments import is_stop
 
 
 def main() -> None:
@@ -13,36 +13,36 @@ def main() -> None:
         _tell_version()
         return
     if is_stop(sys.argv[1:]):
-        from usbshare.bridge.stop_guard import guarded_stop  # noqa: PLC0415 - only a stop needs it
+        from usbshare.bridge.stop.guard import guarded_stop  # noqa: PLC0415 - only a stop needs it
 
         guarded_stop(sys.argv[1:], _stop)
-    from usbshare.common.extras import require_extra  # noqa: PLC0415 - a stop tries all the same
+    from usbshare.base.extras import require_extra  # noqa: PLC0415 - a stop tries all the same
 
     require_extra("usbshare-bridge")
     _run()
 
 
 def _tell_version() -> None:
-    from usbshare.common.version import tell_version  # noqa: PLC0415
+    from usbshare.base.version import tell_version  # noqa: PLC0415
 
     tell_version("usbshare-bridge")
 
 
 def _stop() -> None:
-    from usbshare.common.grpc_environment import prepare_grpc_for_one_call  # noqa: PLC0415
-    from usbshare.common.open_files import allow_most_open_files  # noqa: PLC0415
+    from usbshare.base.open_files import allow_most_open_files  # noqa: PLC0415
+    from usbshare.rpc.grpc_environment import prepare_grpc_for_one_call  # noqa: PLC0415
 
     allow_most_open_files()
     prepare_grpc_for_one_call()
-    from usbshare.bridge.stop_now import stop_now  # noqa: PLC0415 - imports grpc
+    from usbshare.bridge.stop.direct import stop_now  # noqa: PLC0415 - imports grpc
 
     if not stop_now(sys.argv[1:]):
         _run()
 
 
 def _run() -> None:
-    from usbshare.common.extras import importing  # noqa: PLC0415 - `stop` is quicker
-    from usbshare.common.grpc_environment import prepare_grpc  # noqa: PLC0415
+    from usbshare.base.extras import importing  # noqa: PLC0415 - `stop` is quicker
+    from usbshare.rpc.grpc_environment import prepare_grpc  # noqa: PLC0415
 
     with importing("usbshare-bridge"):
         prepare_grpc()

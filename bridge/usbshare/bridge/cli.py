@@ -13,28 +13,28 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge import bare_options
-from usbshare.bridge.bare_options import config_options, virtual_port_options
-from usbshare.bridge.completing import complete_port
-from usbshare.bridge.confirming import code_option
-from usbshare.bridge.json_option import (
+from usbshare.base.errors import ConfigError, PermissionDeniedError, UsbshareError
+from usbshare.base.legacy.import_settings import Side
+from usbshare.base.settings_in_time import import_older_in_time
+from usbshare.bridge.commands import bare_options
+from usbshare.bridge.commands.bare_options import config_options, virtual_port_options
+from usbshare.bridge.commands.completions import complete_port
+from usbshare.bridge.commands.confirmation import code_option
+from usbshare.bridge.commands.json_option import (
     arguments_ask_for_json,
     print_error,
     run_with_json_errors,
 )
-from usbshare.bridge.link_state import LinkLostError
-from usbshare.bridge.match_option import check_match, match_option
-from usbshare.bridge.matching import Criterion
-from usbshare.bridge.options import (
+from usbshare.bridge.commands.match_option import check_match, match_option
+from usbshare.bridge.commands.options import (
     connection_options,
     remember_group_options,
     warn,
 )
-from usbshare.bridge.stop_arguments import is_stop
-from usbshare.common.command_group import CommandGroup
-from usbshare.common.errors import ConfigError, PermissionDeniedError, UsbshareError
-from usbshare.common.older_import import Side
-from usbshare.common.settings_in_time import import_older_in_time
+from usbshare.bridge.hosts.matching import Criterion
+from usbshare.bridge.stop.arguments import is_stop
+from usbshare.client.serial.link_state import LinkLostError
+from usbshare.service.command_group import CommandGroup
 
 NAME = "usbshare-bridge"
 BAD_USAGE_EXIT = 2
@@ -186,7 +186,7 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:  # a timeout, say: none of a file or a stream
             raise
-        from usbshare.common.system_refusals import in_words  # noqa: PLC0415 - seldom needed
+        from usbshare.base.system_refusals import in_words  # noqa: PLC0415 - seldom needed
 
         fail(in_words(error), 1)
 

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from usbshare.base.addresses import split_host_port
+from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.base.in_time import in_time
+from usbshare.base.paths import find_config
 from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
-from usbshare.common.addresses import split_host_port
-from usbshare.common.channel import Target, parse_target
-from usbshare.common.errors import ConfigError, InvalidArgumentError
-from usbshare.common.paths import find_config
+from usbshare.rpc.channel import Target, parse_target
 
 if TYPE_CHECKING:
     from usbshare.bridge.settings import Settings
@@ -142,7 +142,7 @@ class Defaults:
         return str(self.table.get(key, ""))
 
     def _in_time(self, read: Callable[[], T]) -> T:
-        from usbshare.common.settings_in_time import (  # noqa: PLC0415 - see the top
+        from usbshare.base.settings_in_time import (  # noqa: PLC0415 - see the top
             asked_path,
             read_in_time,
         )

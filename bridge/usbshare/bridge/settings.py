@@ -8,11 +8,12 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from usbshare.bridge import rfc2217_port, tcp_port
-from usbshare.bridge.loopback_address import loopback_address
+from usbshare.base.config import Table, checked, load_config
+from usbshare.bridge.local_ports import rfc2217 as local_ports_rfc2217
+from usbshare.bridge.local_ports import tcp as local_ports_tcp
+from usbshare.bridge.local_ports.loopback_address import loopback_address
 from usbshare.bridge.state import KINDS
-from usbshare.common.config import Table, checked, load_config
-from usbshare.common.discovery.settings import DiscoveryTable, Hosts
+from usbshare.hosts.settings import DiscoveryTable, Hosts
 
 
 def _shown(text: str) -> str:
@@ -22,9 +23,11 @@ def _shown(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_shown)]
-TcpAddress = Annotated[str, checked(lambda text: loopback_address(text, tcp_port.DEFAULT_PORT))]
+TcpAddress = Annotated[
+    str, checked(lambda text: loopback_address(text, local_ports_tcp.DEFAULT_PORT))
+]
 Rfc2217Address = Annotated[
-    str, checked(lambda text: loopback_address(text, rfc2217_port.DEFAULT_PORT))
+    str, checked(lambda text: loopback_address(text, local_ports_rfc2217.DEFAULT_PORT))
 ]
 
 

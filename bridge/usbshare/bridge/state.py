@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from usbshare.base.paths import make_private, state_folder, write_private
 from usbshare.base.plain_file import open_plain
-from usbshare.common.paths import make_private, state_folder, write_private
 
 FILE_NAME = "bridge.json"
 KINDS = ("vcom", "tcp", "rfc2217")

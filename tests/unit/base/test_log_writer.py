@@ -20,7 +20,7 @@ from usbshare.base.log_writer import LogWriter
 PATIENCE_S = 20.0
 _LOGS_AND_ENDS = """
 import logging
-from usbshare.common.logs import set_up_logging
+from usbshare.base.logs import set_up_logging
 set_up_logging("info")
 for number in range(10_000):
     logging.info("%d %s", number, "x" * 100)

@@ -29,8 +29,8 @@ with open(sys.argv[1], "w") as file:
 STARTS = [
     *sorted((ROOT / "services").rglob("__main__.py")),
     *sorted((ROOT / "bridge").rglob("__main__.py")),
-    ROOT / "bridge/usbshare/bridge/demo.py",
-    ROOT / "services/common/usbshare/common/run_services.py",
+    ROOT / "bridge/usbshare/bridge/demo/cli.py",
+    ROOT / "services/common/usbshare/service/supervisor.py",
 ]
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from usbshare.base.errors import ConfigError
+from usbshare.bridge.commands.saved_choices import PortName, note_last, save_choice
 from usbshare.bridge.defaults import Defaults, UrgentDefaults
-from usbshare.bridge.saving import PortName, note_last, save_choice
 from usbshare.bridge.settings import BridgeTable, Settings, load_settings
 from usbshare.bridge.state import LastUsed, bridge_state
-from usbshare.common.channel import Target
-from usbshare.common.errors import ConfigError
+from usbshare.rpc.channel import Target
 
 USED = LastUsed("192.0.2.1:50051", port="laser", vcom="COM10")
 NAMED = LastUsed("192.0.2.1:50051", "Laser", "laser.local", "grbl", tcp="127.0.0.1:23")

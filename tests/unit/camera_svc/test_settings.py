@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from usbshare.base.config import load_config
+from usbshare.base.errors import ConfigError
+from usbshare.camera_svc.capture.source import ControlChange, PixelFormat, Wish
 from usbshare.camera_svc.settings import CameraTable, Settings
-from usbshare.camera_svc.source import ControlChange, PixelFormat, Wish
-from usbshare.common.config import load_config
-from usbshare.common.errors import ConfigError
 
 
 def loaded(folder: Path, text: str) -> Settings:

@@ -10,12 +10,12 @@ import pytest
 
 from fakes.clock import FakeClock
 from fakes.waiting import until
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Source
-from usbshare.common.discovery.interfaces import Interface
 from usbshare.discovery_svc import announcer as module
 from usbshare.discovery_svc.announcer import Announcer
 from usbshare.discovery_svc.registrations import Offer
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import Endpoint, Instance, Kind, Source
+from usbshare.hosts.interfaces import Interface
 
 DISCOVERY = Endpoint(Kind.DISCOVERY, 50053)
 SERIAL = Endpoint(Kind.SERIAL, 50051)

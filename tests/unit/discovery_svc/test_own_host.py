@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from usbshare.common.errors import PermissionDeniedError
+from usbshare.base.errors import PermissionDeniedError
 from usbshare.discovery_svc import own_host
 from usbshare.discovery_svc.own_host import require_own_host
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fakes.clock import FakeClock
-from usbshare.common.discovery.instance import Endpoint, Kind
-from usbshare.common.errors import InvalidArgumentError, LimitError
+from usbshare.base.errors import InvalidArgumentError, LimitError
 from usbshare.discovery_svc.registrations import MOST_LEASES, Offer, Registrations
+from usbshare.hosts.instance import Endpoint, Kind
 
 SERIAL = Offer((Endpoint(Kind.SERIAL, 50051),), ("laser", "mill"))
 CAMERA = Offer((Endpoint(Kind.CAMERA, 50052),))

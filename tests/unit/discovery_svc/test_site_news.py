@@ -9,9 +9,9 @@ import pytest
 
 from fakes.certificates import make_site
 from fakes.waiting import until
-from usbshare.common.pki import rollover
-from usbshare.common.tls import ClientBundle
 from usbshare.discovery_svc import site_news
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust import rollover
 
 
 async def test_another_authority_and_a_new_certificate_are_followed(

@@ -6,8 +6,8 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from usbshare.common.addresses import parse_address, split_host_port
-from usbshare.common.errors import ConfigError, InvalidArgumentError
+from usbshare.base.addresses import parse_address, split_host_port
+from usbshare.base.errors import ConfigError, InvalidArgumentError
 
 LEAST_TOKEN_LETTERS = 12
 _BEARER = "bearer "

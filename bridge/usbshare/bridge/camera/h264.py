@@ -8,9 +8,9 @@ import io
 from dataclasses import replace
 from typing import Any
 
-from usbshare.bridge.camera.messages import Format, Frame
-from usbshare.common.errors import NotSupportedError, UsbshareError
-from usbshare.common.extras import what_installs
+from usbshare.base.errors import NotSupportedError, UsbshareError
+from usbshare.base.extras import what_installs
+from usbshare.client.camera.messages import Format, Frame
 
 _LIBRARY = "av"
 _JPEG_QUALITY = 90

@@ -7,8 +7,8 @@ import os
 import socket
 from dataclasses import dataclass
 
-from usbshare.common.addresses import join_host_port, parse_address, split_host_port
-from usbshare.common.errors import ConfigError, InvalidArgumentError
+from usbshare.base.addresses import join_host_port, parse_address, split_host_port
+from usbshare.base.errors import ConfigError, InvalidArgumentError
 
 DEFAULT_PORT = 8081
 DEFAULT_ADDRESS = f"127.0.0.1:{DEFAULT_PORT}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from usbshare.common.version import usbshare_version
+from usbshare.base.version import usbshare_version
 
 _UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
 _MILLISECOND_NS = 1_000_000

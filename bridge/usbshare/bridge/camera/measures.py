@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import asdict, dataclass, replace
 
-from usbshare.bridge.camera.messages import Frame, ServiceDrops
-from usbshare.bridge.latency import Latency, LatencySummary
+from usbshare.client.camera.messages import Frame, ServiceDrops
+from usbshare.client.serial.latency import Latency, LatencySummary
 
 WINDOW_S = 2.0
 _MOST_KEPT = 1024

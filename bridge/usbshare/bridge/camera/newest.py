@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from usbshare.bridge.camera.messages import Frame
+from usbshare.client.camera.messages import Frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from usbshare.base.errors import UsbshareError
 from usbshare.bridge.camera.newest import Newest
-from usbshare.common.errors import UsbshareError
 
 
 class OutputError(UsbshareError):

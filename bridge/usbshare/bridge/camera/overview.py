@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
-from usbshare.bridge.camera.viewing import Viewing
-from usbshare.bridge.latency import LatencySummary
+from usbshare.bridge.camera.view import Viewing
+from usbshare.client.camera.messages import Frame
+from usbshare.client.serial.latency import LatencySummary
 
 
 class Overview:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from usbshare.base.errors import UsbshareError
 from usbshare.base.threads import in_thread
-from usbshare.bridge.camera.client import CameraClient
-from usbshare.bridge.camera.messages import Frame, View
 from usbshare.bridge.camera.timelapse import write_whole
-from usbshare.common.channel import Target
-from usbshare.common.errors import UsbshareError
-from usbshare.common.tls import ClientBundle
+from usbshare.client.camera.client import CameraClient
+from usbshare.client.camera.messages import Frame, View
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 STDOUT = Path("-")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from usbshare.base.threads import in_thread
-from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest, Picture
 from usbshare.bridge.camera.notice import notice
-from usbshare.bridge.camera.viewing import Viewing, ViewState
+from usbshare.bridge.camera.view import Viewing, ViewState
+from usbshare.client.camera.messages import Frame
 
 QUIET_S = 1.5
 QUIET_FRAMES = 2.5

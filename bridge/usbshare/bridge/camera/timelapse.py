@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from usbshare.base.threads import in_thread
-from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.output import OutputError
+from usbshare.client.camera.messages import Frame
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from usbshare.base.errors import ConfigError
 from usbshare.bridge.camera.matroska import MatroskaWriter
-from usbshare.bridge.camera.messages import Frame
-from usbshare.common.errors import ConfigError
+from usbshare.client.camera.messages import Frame
 
 _JUMP_S = 2.0
 

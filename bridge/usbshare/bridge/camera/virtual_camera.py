@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from usbshare.base.extras import what_installs
 from usbshare.base.threads import OwnThread
-from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
 from usbshare.bridge.camera.output import OutputError
-from usbshare.common.extras import what_installs
+from usbshare.client.camera.messages import Frame
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
+from usbshare.base.checkup import Judgement, Step
 from usbshare.bridge.checkup import driver, multicast, reach, service, speed, trust, whereabouts
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.common.checkup import Judgement, Step
 
 _CERTIFICATE = whereabouts.CERTIFICATE
 _NAME, _TCP, _TLS, _HEALTH = "name resolution", "TCP", reach.TLS, "health"

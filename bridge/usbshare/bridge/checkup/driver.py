@@ -6,10 +6,10 @@ import os
 import socket
 import sys
 
+from usbshare.base.checkup import Judgement, Verdict, failure, fine, warning
 from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.loopback_address import LoopbackAddress, loopback_address
-from usbshare.common.checkup import Judgement, Verdict, failure, fine, warning
+from usbshare.bridge.local_ports.loopback_address import LoopbackAddress, loopback_address
 
 if sys.platform == "win32":
     from usbshare.bridge.checkup.driver_com0com import judge_driver as judge_vcom

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from usbshare.bridge.vcom.com0com_pairs import paired_port
-from usbshare.bridge.vcom.windows_com0com import port_names_in_registry
-from usbshare.common.checkup import Judgement, failure, fine, warning
+from usbshare.base.checkup import Judgement, failure, fine, warning
+from usbshare.bridge.local_ports.com0com import port_names_in_registry
+from usbshare.bridge.local_ports.com0com_pairs import paired_port
 
 _INSTALL = "`setupc install PortName={name} -` in com0com's Setup Command Prompt, as administrator"
 

@@ -6,9 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from usbshare.common.checkup import Judgement, failure, failure_of, fine
-from usbshare.common.errors import ConfigError
-from usbshare.common.paths import runtime_folder
+from usbshare.base.checkup import Judgement, failure, failure_of, fine
+from usbshare.base.errors import ConfigError
+from usbshare.base.paths import runtime_folder
 from usbshare.line.name_link import NameLink
 
 

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 
+from usbshare.base.checkup import Judgement, fine, warning
 from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.naming import open_finder
-from usbshare.common.checkup import Judgement, fine, warning
-from usbshare.common.discovery.interfaces import Interface, interfaces_up
-from usbshare.common.discovery.settings import DiscoveryTable
-from usbshare.common.discovery.udp_reader import UdpReader
+from usbshare.bridge.hosts.naming import open_finder
+from usbshare.hosts.interfaces import Interface, interfaces_up
+from usbshare.hosts.settings import DiscoveryTable
+from usbshare.hosts.sources.udp_reader import UdpReader
 
 LISTEN_S = 2.0
 _ENOUGH_S = 1.0

@@ -7,12 +7,12 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from usbshare.base.checkup import Judgement, failure, failure_of, fine, warning
 from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.common.certificate_checks import SET_CLOCK
-from usbshare.common.checkup import Judgement, failure, failure_of, fine, warning
-from usbshare.common.diagnose import explain, why_unreachable
-from usbshare.common.probe import Finding, Probe, probe
+from usbshare.handshakes.diagnose import explain, why_unreachable
+from usbshare.handshakes.probe import Finding, Probe, probe
+from usbshare.trust.certificate_checks import SET_CLOCK
 
 TLS = "TLS handshake"
 _CONNECT_S = 5.0

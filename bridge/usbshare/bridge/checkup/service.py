@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from usbshare.bridge import port_condition
-from usbshare.bridge.checkup.health import HealthClient
+from usbshare.base.checkup import Judgement, failure, failure_of, fine, skipped, warning
+from usbshare.base.errors import PermissionDeniedError, UsbshareError
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.choosing import at_address
-from usbshare.bridge.messages import RemotePort
-from usbshare.common.channel import Target
-from usbshare.common.checkup import Judgement, failure, failure_of, fine, skipped, warning
-from usbshare.common.discovery.instance import Entry, Kind
-from usbshare.common.errors import PermissionDeniedError, UsbshareError
-from usbshare.common.line import FlowControl, LineSettings
-from usbshare.common.other_service import SERIAL_SERVICE, name_other_service
+from usbshare.bridge.hosts.choosing import at_address
+from usbshare.bridge.tables import port_condition
+from usbshare.client.health import HealthClient
+from usbshare.client.serial.messages import RemotePort
+from usbshare.hosts.instance import Entry, Kind
+from usbshare.line.settings import FlowControl, LineSettings
+from usbshare.rpc.channel import Target
+from usbshare.rpc.other_service import SERIAL_SERVICE, name_other_service
 
 PORT, RIGHTS = "port", "rights"
 _SERVING, _NOT_THERE = "SERVING", "NOT_THERE"

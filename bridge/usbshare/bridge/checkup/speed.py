@@ -7,11 +7,11 @@ import itertools
 import statistics
 from collections.abc import Sequence
 
-from usbshare.bridge.checkup.health import HealthClient
+from usbshare.base.checkup import Judgement, fine, skipped, warning
 from usbshare.bridge.checkup.service import PORT
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.common.checkup import Judgement, fine, skipped, warning
-from usbshare.common.line import LineSettings
+from usbshare.client.health import HealthClient
+from usbshare.line.settings import LineSettings
 
 CALLS = 20
 WARM_UP_CALLS = 3

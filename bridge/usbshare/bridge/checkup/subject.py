@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.messages import RemotePort
-from usbshare.bridge.options import Wanted
+from usbshare.base.checkup import Judgement
+from usbshare.base.errors import ConnectionRefusedByPeerError
+from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.settings import Settings
-from usbshare.common.channel import Target
-from usbshare.common.checkup import Judgement
-from usbshare.common.errors import ConnectionRefusedByPeerError
-from usbshare.common.tls import ClientBundle
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.messages import RemotePort
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 if TYPE_CHECKING:
-    from usbshare.common.discovery.instance import Entry
-    from usbshare.common.probe import Probe
+    from usbshare.handshakes.probe import Probe
+    from usbshare.hosts.instance import Entry
 
 
 @dataclass(slots=True)

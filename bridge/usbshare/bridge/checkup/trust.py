@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
+from usbshare.base.checkup import Judgement, failure, fine, warning
+from usbshare.base.paths import client_bundle_path
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.common.certificate_checks import judge_dates, judge_key_rights
-from usbshare.common.checkup import Judgement, failure, fine, warning
-from usbshare.common.paths import client_bundle_path
-from usbshare.common.tls import ENROL_ANEW, ClientBundle
+from usbshare.rpc.tls import ENROL_ANEW, ClientBundle
+from usbshare.trust.certificate_checks import judge_dates, judge_key_rights
 
 _RENEW = "run `usbshare-bridge renew`; a bridge that runs does so by itself"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from usbshare.base.addresses import parse_address, split_host_port
+from usbshare.base.checkup import Judgement, failure, fine, skipped, warning
+from usbshare.base.errors import InvalidArgumentError, NotFoundError
 from usbshare.base.threads import in_thread
 from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.naming import configured, resolve
-from usbshare.common.addresses import parse_address, split_host_port
-from usbshare.common.channel import DEFAULT_PORT, Target
-from usbshare.common.checkup import Judgement, failure, fine, skipped, warning
-from usbshare.common.errors import InvalidArgumentError, NotFoundError
+from usbshare.bridge.hosts.naming import configured, resolve
+from usbshare.rpc.channel import DEFAULT_PORT, Target
 
 CERTIFICATE = "client certificate"
 _DNS_S = 5.0

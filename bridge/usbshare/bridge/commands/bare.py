@@ -9,22 +9,22 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge import bare_options
-from usbshare.bridge.asking import Asking
-from usbshare.bridge.bridging import BridgeChoice, bridge
-from usbshare.bridge.confirming import run_confirmed
-from usbshare.bridge.match_option import connection_of_match
-from usbshare.bridge.matching import Criterion
-from usbshare.bridge.options import Wanted, connection, port_or_default, warn
-from usbshare.bridge.port_makers import PORT_MAKERS
-from usbshare.bridge.report import JsonReporter, TextReporter
-from usbshare.bridge.saving import note_last
-from usbshare.bridge.waiting import wait_until_there
-from usbshare.common.channel import Target
-from usbshare.common.errors import PortHeldError
-from usbshare.common.logs import warn_on_stderr
-from usbshare.common.loop import run
-from usbshare.common.tls import ClientBundle
+from usbshare.base.errors import PortHeldError
+from usbshare.base.logs import warn_on_stderr
+from usbshare.base.loop import run
+from usbshare.bridge.commands import bare_options
+from usbshare.bridge.commands.confirmation import run_confirmed
+from usbshare.bridge.commands.match_option import connection_of_match
+from usbshare.bridge.commands.options import Wanted, connection, port_or_default, warn
+from usbshare.bridge.commands.saved_choices import note_last
+from usbshare.bridge.hosts.matching import Criterion
+from usbshare.bridge.joined.control_request import Asking
+from usbshare.bridge.joined.report import JsonReporter, TextReporter
+from usbshare.bridge.joined.virtual_com_port import BridgeChoice, bridge
+from usbshare.bridge.joined.waiting import wait_until_there
+from usbshare.bridge.local_ports.port_makers import PORT_MAKERS
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 _HELD_ADVICE = "--wait asks for it and waits, --take takes it (administrators)"
 

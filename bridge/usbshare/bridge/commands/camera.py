@@ -13,29 +13,29 @@ from typing import Any
 import click
 
 from usbshare.base.line_writer import LineWriter
-from usbshare.bridge.bridging import client_name
+from usbshare.base.logs import warn_on_stderr
+from usbshare.base.loop import run
 from usbshare.bridge.camera.access import Access, checked_token, new_token
 from usbshare.bridge.camera.h264 import require_decoder
 from usbshare.bridge.camera.http_address import DEFAULT_ADDRESS, HttpAddress, http_address
-from usbshare.bridge.camera.messages import Format, Frame, View
-from usbshare.bridge.camera.option_types import HttpAddressType, IntervalType
 from usbshare.bridge.camera.output import Output
 from usbshare.bridge.camera.overview import Overview, iso_time
 from usbshare.bridge.camera.recording import Recording
+from usbshare.bridge.camera.session import HttpChoice, WatchWish, watch
 from usbshare.bridge.camera.snapshot import STDOUT, save_snapshot
 from usbshare.bridge.camera.timelapse import Timelapse
 from usbshare.bridge.camera.video_file import require_known_ending
-from usbshare.bridge.camera.viewing import ViewChoice
-from usbshare.bridge.camera.watching import HttpChoice, WatchWish, watch
-from usbshare.bridge.camera.where import camera_id_or_default, camera_target
-from usbshare.bridge.json_option import json_option
-from usbshare.bridge.options import connection_options, warn
-from usbshare.bridge.report import JsonReporter, Reporter, TextReporter
-from usbshare.bridge.saving import note_camera
-from usbshare.bridge.slow import told_run
-from usbshare.common.logs import warn_on_stderr
-from usbshare.common.loop import run
-from usbshare.common.profiles import Priority
+from usbshare.bridge.camera.view import ViewChoice
+from usbshare.bridge.commands.camera_options import HttpAddressType, IntervalType
+from usbshare.bridge.commands.camera_target import camera_id_or_default, camera_target
+from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.options import connection_options, warn
+from usbshare.bridge.commands.saved_choices import note_camera
+from usbshare.bridge.commands.slow import told_run
+from usbshare.bridge.joined.report import JsonReporter, Reporter, TextReporter
+from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.client.camera.messages import Format, Frame, View
+from usbshare.line.profiles import Priority
 
 OWN_VIRTUAL_CAMERA = "auto"
 

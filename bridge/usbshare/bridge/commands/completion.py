@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from usbshare.common.completion import completion_command
+from usbshare.service.commands.completion import completion_command
 
 completion = completion_command("usbshare-bridge")

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge import discovering
-from usbshare.bridge.json_option import json_option
-from usbshare.bridge.options import Wanted, trust, wanted, warn
-from usbshare.bridge.remote_stats import remote_stats, reset_remote_stats, why_not
-from usbshare.bridge.searching import (
+from usbshare.base.addresses import dns_form
+from usbshare.base.errors import ConfigError, InvalidArgumentError
+from usbshare.base.loop import run
+from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.options import Wanted, trust, wanted, warn
+from usbshare.bridge.commands.slow import told_run
+from usbshare.bridge.hosts.search import (
     Search,
     counted_once,
     found_once,
     show_changes,
     show_living,
 )
-from usbshare.bridge.slow import told_run
-from usbshare.common.addresses import dns_form
-from usbshare.common.channel import Target, parse_target
-from usbshare.common.discovery.filter import Filter
-from usbshare.common.discovery.instance import Kind
-from usbshare.common.discovery.settings import DISCOVERY_PORT
-from usbshare.common.errors import ConfigError, InvalidArgumentError
-from usbshare.common.loop import run
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.tables import hosts
+from usbshare.client.discovery_stats import remote_stats, reset_remote_stats, why_not
+from usbshare.hosts.filter import Filter
+from usbshare.hosts.instance import Kind
+from usbshare.hosts.settings import DISCOVERY_PORT
+from usbshare.rpc.channel import Target, parse_target
+from usbshare.rpc.tls import ClientBundle
 
 NO_HOST = (
     "no host was found: is discovery-svc running on the laser host, and in this network? "
@@ -130,9 +130,9 @@ def _trust_if_any(wishes: Wanted) -> ClientBundle | None:
 def _print_once(search: Search, timeout_s: float, *, as_json: bool) -> None:
     sights = run(found_once(search, timeout_s))
     if as_json:
-        click.echo(discovering.as_json(sights))
+        click.echo(hosts.as_json(sights))
     elif sights:
-        click.echo(discovering.as_table(sights))
+        click.echo(hosts.as_table(sights))
     else:
         warn(NO_HOST)
 
@@ -144,5 +144,5 @@ def _print_stats(search: Search, timeout_s: float, *, reset: bool, as_json: bool
         reports = run(reset_remote_stats(search.via, search.bundle, timeout_s))
     else:
         reports = run(remote_stats(search.via, search.bundle, timeout_s))
-    show = discovering.stats_json if as_json else discovering.stats_table
+    show = hosts.stats_json if as_json else hosts.stats_table
     click.echo(show(reports))

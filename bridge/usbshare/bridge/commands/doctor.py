@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from usbshare.bridge.bridging import client_name
+from usbshare.base.checkup import Judgement, check_up, failure, fine
+from usbshare.base.errors import ConfigError
+from usbshare.base.loop import run
 from usbshare.bridge.checkup.doctor import steps
 from usbshare.bridge.checkup.subject import Subject
+from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.options import Wanted, connection_options, wanted
 from usbshare.bridge.defaults import UrgentDefaults
-from usbshare.bridge.json_option import json_option
-from usbshare.bridge.options import Wanted, connection_options, wanted
-from usbshare.common.checkup import Judgement, check_up, failure, fine
-from usbshare.common.errors import ConfigError
-from usbshare.common.loop import run
+from usbshare.bridge.joined.virtual_com_port import client_name
 
 
 @click.command()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge import listing
-from usbshare.bridge.inventory import Inventory
-from usbshare.bridge.json_option import json_option
-from usbshare.bridge.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
-from usbshare.bridge.matching import Criterion
-from usbshare.bridge.options import connection_options, trust, wanted, warn
-from usbshare.bridge.picking import NO_HOST
-from usbshare.bridge.seen_hosts import note_seen
+from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
+from usbshare.bridge.commands.options import connection_options, trust, wanted, warn
+from usbshare.bridge.hosts.inventory import Inventory
+from usbshare.bridge.hosts.matching import Criterion
+from usbshare.bridge.hosts.picking import NO_HOST
+from usbshare.bridge.hosts.seen_hosts import note_seen
+from usbshare.bridge.tables import ports
 
 
 @click.command("list")
@@ -47,9 +47,9 @@ def list_ports(
     items = inventory.all_matching(criteria)
     has_failed = bool(inventory.failures) and not inventory.answers
     if as_json:
-        click.echo(listing.as_json(items))
+        click.echo(ports.as_json(items))
     elif inventory.answers:
-        click.echo(listing.as_table(items))
+        click.echo(ports.as_table(items))
     if not (inventory.answers or inventory.failures):
         warn(NO_HOST)
     elif criteria and not items and not has_failed:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge.json_option import json_option, print_object
-from usbshare.bridge.options import connection, connection_options
-from usbshare.bridge.renewing import renew as renew_bundle
-from usbshare.bridge.slow import told_if_slow
-from usbshare.common.loop import run
-from usbshare.common.pki import lifetime
+from usbshare.base.loop import run
+from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.options import connection, connection_options
+from usbshare.bridge.commands.slow import told_if_slow
+from usbshare.bridge.joined.renewal import renew as renew_bundle
+from usbshare.trust import lifetime
 
 
 @click.command()

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge import port_condition
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.confirming import code_option, run_confirmed
-from usbshare.bridge.json_option import json_option, print_object
-from usbshare.bridge.messages import RemotePort, ResetReport
-from usbshare.bridge.options import (
+from usbshare.base.errors import UsbshareError
+from usbshare.base.loop import run
+from usbshare.bridge.commands.confirmation import code_option, run_confirmed
+from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.options import (
     connection,
     connection_options,
     port_option,
     port_or_default,
 )
-from usbshare.bridge.slow import told_if_slow, told_run
-from usbshare.common.channel import Target
-from usbshare.common.errors import UsbshareError
-from usbshare.common.loop import run
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.commands.slow import told_if_slow, told_run
+from usbshare.bridge.tables import port_condition
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.messages import RemotePort, ResetReport
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 
 @click.command()

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge.bridging import client_name
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.confirming import code_option, run_confirmed
-from usbshare.bridge.json_option import json_option, print_object
-from usbshare.bridge.options import (
+from usbshare.bridge.commands.confirmation import code_option, run_confirmed
+from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.options import (
     connection,
     connection_options,
     port_option,
     port_or_default,
 )
-from usbshare.bridge.sending import Answer, send_command
-from usbshare.bridge.slow import told_run
-from usbshare.common.channel import Target
-from usbshare.common.profiles import Priority
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.commands.sending import Answer, send_command
+from usbshare.bridge.commands.slow import told_run
+from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.client.serial.client import SerialClient
+from usbshare.line.profiles import Priority
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 
 @click.command()

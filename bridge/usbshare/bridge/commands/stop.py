@@ -7,23 +7,23 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge import stopping
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.confirming import code_option, run_confirmed
-from usbshare.bridge.json_option import json_option
-from usbshare.bridge.options import (
+from usbshare.base.errors import InvalidArgumentError
+from usbshare.bridge.commands.confirmation import code_option, run_confirmed
+from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.options import (
     connection,
     connection_options,
     port_option,
     port_or_default,
 )
-from usbshare.bridge.stop_client import STOP_TIMEOUT_S
-from usbshare.bridge.stop_report import SeenHold
-from usbshare.bridge.stop_result import Done
-from usbshare.common.channel import STOP_KEEPALIVE, Target
-from usbshare.common.errors import InvalidArgumentError
-from usbshare.common.profiles import StopAction
-from usbshare.common.tls import ClientBundle
+from usbshare.bridge.stop import stopping
+from usbshare.bridge.stop.result import Done
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.stop_client import STOP_TIMEOUT_S
+from usbshare.client.serial.stop_report import SeenHold
+from usbshare.line.profiles import StopAction
+from usbshare.rpc.channel import STOP_KEEPALIVE, Target
+from usbshare.rpc.tls import ClientBundle
 
 
 @click.command()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from usbshare.bridge.access_client import OwnRights, WhoAmI, who_am_i
-from usbshare.bridge.json_option import json_option
-from usbshare.bridge.options import connection, connection_options
-from usbshare.bridge.slow import told_if_slow
-from usbshare.common.loop import run
+from usbshare.base.loop import run
+from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.options import connection, connection_options
+from usbshare.bridge.commands.slow import told_if_slow
+from usbshare.client.access import OwnRights, WhoAmI, who_am_i
 
 
 @click.command()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from usbshare.common.channel import Target, parse_target
-from usbshare.common.errors import InvalidArgumentError
-from usbshare.common.paths import client_bundle_path
-from usbshare.common.tls import ClientBundle
+from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.paths import client_bundle_path
+from usbshare.rpc.channel import Target, parse_target
+from usbshare.rpc.tls import ClientBundle
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from usbshare.bridge.messages import DataEvent, OpenedEvent, OperationEvent, RemotePort
-from usbshare.bridge.upstream import READ_AHEAD_BYTES
-from usbshare.common.errors import UsbshareError
-from usbshare.common.line import ModemLines
-from usbshare.common.profiles import RAW
+from usbshare.base.errors import UsbshareError
+from usbshare.client.serial.messages import DataEvent, OpenedEvent, OperationEvent, RemotePort
+from usbshare.client.serial.upstream import READ_AHEAD_BYTES
+from usbshare.line.profiles import RAW
+from usbshare.line.settings import ModemLines
 
 # Windows delivers Ctrl-C to a thread that waits for a lock only between two waits.
 LONGEST_WAIT_S = 0.5

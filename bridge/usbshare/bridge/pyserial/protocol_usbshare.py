@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import serial
 
+from usbshare.base.errors import NotSupportedError, UsbshareError
 from usbshare.base.standard_streams import ensure_standard_streams
-from usbshare.common.errors import NotSupportedError, UsbshareError
-from usbshare.common.grpc_environment import prepare_grpc
-from usbshare.common.line import FlowControl, LineSettings, Parity
+from usbshare.line.settings import FlowControl, LineSettings, Parity
+from usbshare.rpc.grpc_environment import prepare_grpc
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -16,14 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from usbshare.base.daemon_executor import DaemonExecutor
-from usbshare.bridge import bundle_file, port_condition
-from usbshare.bridge.backoff import Backoff
-from usbshare.bridge.bridging import client_name
-from usbshare.bridge.client import SerialClient
-from usbshare.bridge.dialer import Dialer
-from usbshare.bridge.link import GOODBYE_TIMEOUT_S, Link
-from usbshare.bridge.link_state import LinkLostError, SessionChoice
-from usbshare.bridge.messages import (
+from usbshare.base.errors import (
+    DeviceError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UsbshareError,
+)
+from usbshare.bridge.joined import bundle_file
+from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.bridge.pyserial.address import PortAddress
+from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
+from usbshare.bridge.pyserial.told_upstream import ToldUpstream
+from usbshare.bridge.pyserial.written_runs import WrittenRuns
+from usbshare.bridge.tables import port_condition
+from usbshare.client.backoff import Backoff
+from usbshare.client.connection_turns import Turns
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.dialer import Dialer
+from usbshare.client.serial.link import GOODBYE_TIMEOUT_S, Link
+from usbshare.client.serial.link_state import LinkLostError, SessionChoice
+from usbshare.client.serial.messages import (
     Configure,
     DataEvent,
     Event,
@@ -39,19 +51,8 @@ from usbshare.bridge.messages import (
     ResultEvent,
     SetLines,
 )
-from usbshare.bridge.pyserial.address import PortAddress
-from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
-from usbshare.bridge.pyserial.told_upstream import ToldUpstream
-from usbshare.bridge.pyserial.written_runs import WrittenRuns
-from usbshare.bridge.resumption import Loss, Resumed
-from usbshare.bridge.turns import Turns
-from usbshare.common.errors import (
-    DeviceError,
-    NotSupportedError,
-    PermissionDeniedError,
-    UsbshareError,
-)
-from usbshare.common.line import LineSettings, ModemLines
+from usbshare.client.serial.resumption import Loss, Resumed
+from usbshare.line.settings import LineSettings, ModemLines
 
 log = logging.getLogger(__name__)
 

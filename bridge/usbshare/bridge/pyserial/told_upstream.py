@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from usbshare.bridge.upstream import Upstream
-from usbshare.common.credit import Credit
+from usbshare.client.serial.upstream import Upstream
+from usbshare.line.credit import Credit
 
 
 class ToldUpstream(Upstream):

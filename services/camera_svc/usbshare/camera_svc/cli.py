@@ -6,21 +6,16 @@ from pathlib import Path
 
 import click
 
-from usbshare.camera_svc.encode import encode_on_one_thread_each
-from usbshare.camera_svc.local_camera import camera_lister
-from usbshare.camera_svc.quarantine import plugged_in_cameras
+from usbshare.base.legacy.import_settings import Side
+from usbshare.base.logs import set_up_logging
+from usbshare.base.loop import run
+from usbshare.base.settings_in_time import import_older_in_time
+from usbshare.camera_svc.capture.local_camera import camera_lister
+from usbshare.camera_svc.capture.quarantine import plugged_in_cameras
+from usbshare.camera_svc.capture.video_source import quiet_opencv
+from usbshare.camera_svc.picture.encode import encode_on_one_thread_each
 from usbshare.camera_svc.settings import Settings
-from usbshare.camera_svc.video_source import quiet_opencv
-from usbshare.common.access.devices_cli import devices_group
-from usbshare.common.audit.cli import audit_commands
-from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
-from usbshare.common.command_group import CommandGroup
-from usbshare.common.completion import completion_command
-from usbshare.common.logs import set_up_logging
-from usbshare.common.loop import run
-from usbshare.common.older_import import Side
-from usbshare.common.pki.cli import pki_group
-from usbshare.common.service_cli import (
+from usbshare.service.cli import (
     CONTEXT,
     is_about_config,
     prepare_to_serve,
@@ -30,7 +25,12 @@ from usbshare.common.service_cli import (
     teller,
     version_option,
 )
-from usbshare.common.settings_in_time import import_older_in_time
+from usbshare.service.command_group import CommandGroup
+from usbshare.service.commands.audit import audit_commands
+from usbshare.service.commands.completion import completion_command
+from usbshare.service.commands.devices import devices_group
+from usbshare.service.commands.install_service import SYSTEM, Shipped, install_service
+from usbshare.service.commands.pki import pki_group
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)

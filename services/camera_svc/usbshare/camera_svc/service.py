@@ -8,35 +8,35 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from usbshare.base.background import Background
+from usbshare.authorization.devices import Quarantine
+from usbshare.authorization.rights import ResourceKind
+from usbshare.base.loop import on_stop_signals, settle_garbage
+from usbshare.base.thread_notes import Background
 from usbshare.base.threads import in_thread
-from usbshare.camera_svc import convert
-from usbshare.camera_svc.device_list import CameraFound
-from usbshare.camera_svc.local_camera import camera_lister
-from usbshare.camera_svc.metrics import CameraCollector
-from usbshare.camera_svc.quarantine import CameraQuarantine
-from usbshare.camera_svc.registry import Encoding, Registry
-from usbshare.camera_svc.servicer import SERVICE_NAME, CameraServicer, add_to_server
+from usbshare.camera_svc.api import convert
+from usbshare.camera_svc.api.metrics import CameraCollector
+from usbshare.camera_svc.api.servicer import SERVICE_NAME, CameraServicer, add_to_server
+from usbshare.camera_svc.capture.device_list import CameraFound
+from usbshare.camera_svc.capture.local_camera import camera_lister
+from usbshare.camera_svc.capture.quarantine import CameraQuarantine
+from usbshare.camera_svc.capture.registry import Encoding, Registry
 from usbshare.camera_svc.settings import Settings
-from usbshare.common.access.devices import Quarantine
-from usbshare.common.access.guard import Guard, open_guard
-from usbshare.common.access.rights import ResourceKind
-from usbshare.common.announcing import announcing
-from usbshare.common.channel import VIDEO_KEEPALIVE
-from usbshare.common.discovery.instance import Endpoint, Kind
-from usbshare.common.loop import on_stop_signals, settle_garbage
-from usbshare.common.metrics import serve_metrics
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.service_life import (
+from usbshare.client.announcing import announcing
+from usbshare.hosts.instance import Endpoint, Kind
+from usbshare.line.known_devices import KnownDevices, devices_folder
+from usbshare.rpc.channel import VIDEO_KEEPALIVE
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import server_credentials
+from usbshare.service.guard import Guard, open_guard
+from usbshare.service.life import (
     address_and_trust,
     load_in_time,
     own_site,
     run_until,
     stop_server,
 )
-from usbshare.common.site import Site
-from usbshare.common.tls import server_credentials
-from usbshare.line.known_devices import KnownDevices, devices_folder
+from usbshare.service.metrics import serve_metrics
+from usbshare.trust.site import Site
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from usbshare.camera_svc.camera import CameraConfig
-from usbshare.camera_svc.source import ControlChange, PixelFormat, Wish
-from usbshare.camera_svc.sources import check_source
-from usbshare.common.addresses import split_host_port
-from usbshare.common.audit.settings import AuditTable
-from usbshare.common.config import Table, checked
-from usbshare.common.discovery.settings import DiscoveryTable
-from usbshare.common.service_settings import TlsTable
+from usbshare.audit.settings import AuditTable
+from usbshare.base.addresses import split_host_port
+from usbshare.base.config import Table, checked
+from usbshare.base.service_settings import TlsTable
+from usbshare.camera_svc.capture.camera import CameraConfig
+from usbshare.camera_svc.capture.source import ControlChange, PixelFormat, Wish
+from usbshare.camera_svc.capture.sources import check_source
+from usbshare.hosts.settings import DiscoveryTable
 
 _CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 

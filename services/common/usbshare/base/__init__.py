@@ -1,1 +1,1 @@
-"""What everything else stands on: threads for what may block, and nothing of the domain."""
+"""What every part may use: files, threads, configuration and text; nothing of the domain."""

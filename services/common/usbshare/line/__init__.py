@@ -1,1 +1,1 @@
-"""Serial lines: what their drivers say, and how far it can be believed."""
+"""A serial line: its settings, its devices, and what firmware speaks over it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from usbshare.common.errors import DeviceError
+from usbshare.base.errors import DeviceError
 
 
 def outcome_of(work: asyncio.Future[None], name: str) -> asyncio.Future[None]:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from usbshare.base.background import Background
+from usbshare.base.addresses import split_host_port
 from usbshare.base.notes import read_note
-from usbshare.common.addresses import split_host_port
-from usbshare.common.paths import make_private, state_folder
+from usbshare.base.paths import make_private, state_folder
+from usbshare.base.thread_notes import Background
 from usbshare.line.physical_device import PhysicalDevice, physical_device_from
 
 log = logging.getLogger(__name__)

@@ -30,8 +30,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from usbshare.common.errors import ConfigError
-from usbshare.common.paths import existing_runtime_folders, runtime_folder
+from usbshare.base.errors import ConfigError
+from usbshare.base.paths import existing_runtime_folders, runtime_folder
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 if sys.platform == "win32":
-    from usbshare.line.windows_ports import takes_at_own_rate
+    from usbshare.line.usb.windows_ports import takes_at_own_rate
 else:
 
     def takes_at_own_rate(url: str) -> bool:

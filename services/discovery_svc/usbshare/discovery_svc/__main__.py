@@ -2,10 +2,10 @@
 
 import sys
 
+from usbshare.base.extras import importing, require_extra
 from usbshare.base.standard_streams import ensure_standard_streams
-from usbshare.common.extras import importing, require_extra
-from usbshare.common.grpc_environment import prepare_grpc_to_serve
-from usbshare.common.version import is_version_asked, tell_version
+from usbshare.base.version import is_version_asked, tell_version
+from usbshare.rpc.grpc_environment import prepare_grpc_to_serve
 
 
 def main() -> None:

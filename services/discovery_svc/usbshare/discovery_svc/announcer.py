@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from usbshare.base.threads import in_thread
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.instance import Instance
-from usbshare.common.discovery.interfaces import interfaces_up
 from usbshare.discovery_svc.registrations import Offer
 from usbshare.discovery_svc.ways import Beacon, BeaconWay, LocalWay, Mdns, MdnsWay, Way
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import Instance
+from usbshare.hosts.interfaces import interfaces_up
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import click
 
-from usbshare.common.audit.cli import audit_commands
-from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
-from usbshare.common.command_group import CommandGroup
-from usbshare.common.completion import completion_command
-from usbshare.common.logs import set_up_logging
-from usbshare.common.loop import run
-from usbshare.common.older_import import Side
-from usbshare.common.pki.cli import pki_group
-from usbshare.common.service_cli import (
+from usbshare.base.legacy.import_settings import Side
+from usbshare.base.logs import set_up_logging
+from usbshare.base.loop import run
+from usbshare.base.settings_in_time import import_older_in_time
+from usbshare.discovery_svc.settings import Settings
+from usbshare.service.cli import (
     CONTEXT,
     is_about_config,
     prepare_to_serve,
@@ -24,8 +21,11 @@ from usbshare.common.service_cli import (
     teller,
     version_option,
 )
-from usbshare.common.settings_in_time import import_older_in_time
-from usbshare.discovery_svc.settings import Settings
+from usbshare.service.command_group import CommandGroup
+from usbshare.service.commands.audit import audit_commands
+from usbshare.service.commands.completion import completion_command
+from usbshare.service.commands.install_service import SYSTEM, Shipped, install_service
+from usbshare.service.commands.pki import pki_group
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)

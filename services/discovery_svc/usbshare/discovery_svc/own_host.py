@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import ifaddr
 
-from usbshare.common.addresses import Address, parse_address, split_host_port
-from usbshare.common.errors import InvalidArgumentError, PermissionDeniedError
+from usbshare.base.addresses import Address, parse_address, split_host_port
+from usbshare.base.errors import InvalidArgumentError, PermissionDeniedError
 
 
 def require_own_host(peer: str) -> None:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from usbshare.common.discovery.instance import Endpoint, Kind
-from usbshare.common.errors import InvalidArgumentError, LimitError
+from usbshare.base.errors import InvalidArgumentError, LimitError
+from usbshare.hosts.instance import Endpoint, Kind
 
 log = logging.getLogger(__name__)
 

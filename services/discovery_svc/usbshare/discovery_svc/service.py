@@ -12,31 +12,31 @@ from typing import TypeVar
 import grpc
 from grpc_health.v1.health import aio as health
 
-from usbshare.common.access.gate import DISCOVERY
-from usbshare.common.access.guard import Guard, open_guard
-from usbshare.common.addresses import split_host_port
-from usbshare.common.channel import QUIET_KEEPALIVE
-from usbshare.common.discovery.beacon import BeaconPublisher
-from usbshare.common.discovery.finder import Finder
-from usbshare.common.discovery.instance import Endpoint, Instance, Kind, Source
-from usbshare.common.discovery.reach import is_reachable
-from usbshare.common.discovery.settings import DISCOVERY_PORT
-from usbshare.common.errors import ConfigError
-from usbshare.common.loop import on_stop_signals, settle_garbage
-from usbshare.common.metrics import serve_metrics
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.service_life import address_and_trust, own_site, run_until, stop_server
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle, server_credentials
-from usbshare.common.version import usbshare_version
+from usbshare.authorization.gate import DISCOVERY
+from usbshare.base.addresses import split_host_port
+from usbshare.base.errors import ConfigError
+from usbshare.base.loop import on_stop_signals, settle_garbage
+from usbshare.base.version import usbshare_version
 from usbshare.discovery.v1.discovery_pb2_grpc import add_DiscoveryServiceServicer_to_server
 from usbshare.discovery_svc.announcer import Announcer, own_host_name
-from usbshare.discovery_svc.convert import InstanceWriter
-from usbshare.discovery_svc.metrics import SourceCollector
+from usbshare.discovery_svc.api.convert import InstanceWriter
+from usbshare.discovery_svc.api.metrics import SourceCollector
+from usbshare.discovery_svc.api.servicer import DiscoveryServicer
 from usbshare.discovery_svc.registrations import Registrations
-from usbshare.discovery_svc.servicer import DiscoveryServicer
 from usbshare.discovery_svc.settings import Settings
 from usbshare.discovery_svc.site_news import follow_site
+from usbshare.hosts.finder import Finder
+from usbshare.hosts.instance import Endpoint, Instance, Kind, Source
+from usbshare.hosts.reachability import is_reachable
+from usbshare.hosts.settings import DISCOVERY_PORT
+from usbshare.hosts.sources.beacon import BeaconPublisher
+from usbshare.rpc.channel import QUIET_KEEPALIVE
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import ClientBundle, server_credentials
+from usbshare.service.guard import Guard, open_guard
+from usbshare.service.life import address_and_trust, own_site, run_until, stop_server
+from usbshare.service.metrics import serve_metrics
+from usbshare.trust.site import Site
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from usbshare.common.audit.settings import AuditTable
-from usbshare.common.config import Table
-from usbshare.common.discovery.settings import DiscoveryTable, Hosts
-from usbshare.common.service_settings import TlsTable
+from usbshare.audit.settings import AuditTable
+from usbshare.base.config import Table
+from usbshare.base.service_settings import TlsTable
+from usbshare.hosts.settings import DiscoveryTable, Hosts
 
 
 class Settings(Table):

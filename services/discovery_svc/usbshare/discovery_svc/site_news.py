@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from usbshare.base.errors import ConfigError
 from usbshare.base.threads import in_thread
-from usbshare.common.errors import ConfigError
-from usbshare.common.pki.renewal import serving_fingerprint
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust.renewal import serving_fingerprint
+from usbshare.trust.site import Site
 
 log = logging.getLogger(__name__)
 

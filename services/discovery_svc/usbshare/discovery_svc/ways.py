@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from usbshare.common.discovery.catalogue import Catalogue
-from usbshare.common.discovery.instance import Instance, Observation, Source
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import Instance, Observation, Source
 
 
 class Way(Protocol):

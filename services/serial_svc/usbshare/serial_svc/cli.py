@@ -7,16 +7,13 @@ from pathlib import Path
 
 import click
 
-from usbshare.common.access.devices_cli import devices_group
-from usbshare.common.audit.cli import audit_commands
-from usbshare.common.autostart.command import SYSTEM, Shipped, install_service
-from usbshare.common.command_group import CommandGroup
-from usbshare.common.completion import completion_command
-from usbshare.common.logs import set_up_logging
-from usbshare.common.loop import run
-from usbshare.common.older_import import Side
-from usbshare.common.pki.cli import pki_group
-from usbshare.common.service_cli import (
+from usbshare.base.legacy.import_settings import Side
+from usbshare.base.logs import set_up_logging
+from usbshare.base.loop import run
+from usbshare.base.settings_in_time import import_older_in_time
+from usbshare.serial_svc.ports.quarantine import plugged_in_ports
+from usbshare.serial_svc.settings import Settings
+from usbshare.service.cli import (
     CONTEXT,
     is_about_config,
     prepare_to_serve,
@@ -26,9 +23,12 @@ from usbshare.common.service_cli import (
     teller,
     version_option,
 )
-from usbshare.common.settings_in_time import import_older_in_time
-from usbshare.serial_svc.quarantine import plugged_in_ports
-from usbshare.serial_svc.settings import Settings
+from usbshare.service.command_group import CommandGroup
+from usbshare.service.commands.audit import audit_commands
+from usbshare.service.commands.completion import completion_command
+from usbshare.service.commands.devices import devices_group
+from usbshare.service.commands.install_service import SYSTEM, Shipped, install_service
+from usbshare.service.commands.pki import pki_group
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
@@ -74,7 +74,7 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
         click.echo(line, err=True)
 
     # Needs ptys, which Windows has not.
-    from usbshare.serial_svc.simulate import simulate_on_pty  # noqa: PLC0415
+    from usbshare.sim.simulate import simulate_on_pty  # noqa: PLC0415
 
     with suppress(KeyboardInterrupt):
         run(simulate_on_pty(firmware, link, ready=ready, record_path=record))
@@ -87,7 +87,7 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
 @click.pass_context
 def doctor(context: click.Context, config: Path | None, listen: str | None, as_json: bool) -> None:
     """Check what this host needs to serve: devices, rights, certificates, address, firewall."""
-    from usbshare.common.checkup import check_up  # noqa: PLC0415 - the service needs neither
+    from usbshare.base.checkup import check_up  # noqa: PLC0415 - the service needs neither
     from usbshare.serial_svc.checkup.doctor import examined, steps  # noqa: PLC0415
 
     outer = context.parent.params if context.parent else {}

@@ -6,19 +6,29 @@ import asyncio
 import logging
 import time
 
-from usbshare.base.background import Background
+from usbshare.authorization.devices import Quarantine
+from usbshare.authorization.rights import ResourceKind
+from usbshare.base.addresses import split_host_port
+from usbshare.base.loop import on_stop_signals, settle_garbage
+from usbshare.base.paths import state_folder
+from usbshare.base.thread_notes import Background
 from usbshare.base.threads import in_thread
-from usbshare.common.access.devices import Quarantine
-from usbshare.common.access.guard import Guard, open_guard
-from usbshare.common.access.rights import ResourceKind
-from usbshare.common.addresses import split_host_port
-from usbshare.common.announcing import Announcing, announcing
-from usbshare.common.discovery.instance import Endpoint, Kind
-from usbshare.common.loop import on_stop_signals, settle_garbage
-from usbshare.common.metrics import serve_metrics
-from usbshare.common.paths import state_folder
-from usbshare.common.server import add_standard_services, bind, make_server
-from usbshare.common.service_life import (
+from usbshare.client.announcing import Announcing, announcing
+from usbshare.hosts.instance import Endpoint, Kind
+from usbshare.line.known_devices import KnownDevices, devices_folder
+from usbshare.rpc.server import add_standard_services, bind, make_server
+from usbshare.rpc.tls import server_credentials
+from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
+from usbshare.serial_svc.api.metrics import PortCollector
+from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.line.port_config import QueueLimits
+from usbshare.serial_svc.ports.quarantine import PortQuarantine
+from usbshare.serial_svc.ports.registry import Registry
+from usbshare.serial_svc.settings import Settings
+from usbshare.serial_svc.stop.active_ports import ActivePorts
+from usbshare.serial_svc.stop.latch_file import Found, LatchNotes, read_notes
+from usbshare.service.guard import Guard, open_guard
+from usbshare.service.life import (
     READ_TIMEOUT_S,
     address_and_trust,
     aloud,
@@ -27,18 +37,8 @@ from usbshare.common.service_life import (
     run_until,
     stop_server,
 )
-from usbshare.common.site import Site
-from usbshare.common.tls import server_credentials
-from usbshare.line.known_devices import KnownDevices, devices_folder
-from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
-from usbshare.serial_svc.active_ports import ActivePorts
-from usbshare.serial_svc.latch_notes import Found, LatchNotes, read_notes
-from usbshare.serial_svc.metrics import PortCollector
-from usbshare.serial_svc.port_config import QueueLimits
-from usbshare.serial_svc.quarantine import PortQuarantine
-from usbshare.serial_svc.registry import Registry
-from usbshare.serial_svc.servicer import SerialServicer
-from usbshare.serial_svc.settings import Settings
+from usbshare.service.metrics import serve_metrics
+from usbshare.trust.site import Site
 
 log = logging.getLogger(__name__)
 

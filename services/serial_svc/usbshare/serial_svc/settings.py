@@ -8,16 +8,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from usbshare.common.addresses import split_host_port
-from usbshare.common.audit.settings import AuditTable
-from usbshare.common.config import Table, checked
-from usbshare.common.discovery.settings import DiscoveryTable
-from usbshare.common.line import HIGHEST_BAUD, FlowControl, LineSettings, Parity
-from usbshare.common.profiles import BY_NAME, Profile, StopAction, StopPlan
-from usbshare.common.service_settings import TlsTable
-from usbshare.serial_svc.link_loss import LinkLossPolicy, action_of
-from usbshare.serial_svc.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.sources import check_source
+from usbshare.audit.settings import AuditTable
+from usbshare.base.addresses import split_host_port
+from usbshare.base.config import Table, checked
+from usbshare.base.service_settings import TlsTable
+from usbshare.hosts.settings import DiscoveryTable
+from usbshare.line.profiles import BY_NAME, Profile, StopAction, StopPlan
+from usbshare.line.settings import HIGHEST_BAUD, FlowControl, LineSettings, Parity
+from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.ports.sources import check_source
+from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy, action_of
 
 _PORT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PARITIES = {parity.name.lower(): parity for parity in Parity}

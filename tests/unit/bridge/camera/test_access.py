@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from usbshare.base.errors import ConfigError
 from usbshare.bridge.camera.access import Access, checked_token, new_token
-from usbshare.common.errors import ConfigError
 
 TOKEN = "correct-horse-battery"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from usbshare.base.errors import NotSupportedError
 from usbshare.bridge.camera import h264
 from usbshare.bridge.camera.h264 import CannotDecodeError, H264Decoder, require_decoder
-from usbshare.bridge.camera.messages import Format, Frame
-from usbshare.common.errors import NotSupportedError
+from usbshare.client.camera.messages import Format, Frame
 
 SIZE = (320, 240)
 

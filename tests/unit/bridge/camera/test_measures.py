@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from usbshare.bridge.camera.measures import Drops, Measures
-from usbshare.bridge.camera.messages import Frame, ServiceDrops
+from usbshare.client.camera.messages import Frame, ServiceDrops
 
 
 def frame(sequence: int, *, is_placeholder: bool = False) -> Frame:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from usbshare.bridge.camera.messages import Frame
 from usbshare.bridge.camera.newest import Newest
+from usbshare.client.camera.messages import Frame
 
 
 def frame(sequence: int, *, is_placeholder: bool = False) -> Frame:

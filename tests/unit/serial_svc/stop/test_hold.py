@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes.clock import FakeClock
-from usbshare.common.profiles import GRBL, MARLIN
-from usbshare.serial_svc.activity import SETTLED_S
+from usbshare.line.profiles import GRBL, MARLIN
+from usbshare.serial_svc.stop.activity import SETTLED_S
 from usbshare.serial_svc.stop.hold import HoldCause, Holds
 
 ANN = "usbshare://site/ann"

@@ -19,11 +19,11 @@ from fakes.port_bench import (
     rested,
 )
 from fakes.waiting import until
-from usbshare.common.errors import PortLatchedError
-from usbshare.common.profiles import MARLIN, RAW, StopAction
-from usbshare.serial_svc.events import CommandOutcome
-from usbshare.serial_svc.latch import LatchCause
-from usbshare.serial_svc.link_loss import LinkLossPolicy
+from usbshare.base.errors import PortLatchedError
+from usbshare.line.profiles import MARLIN, RAW, StopAction
+from usbshare.serial_svc.line.latch import LatchCause
+from usbshare.serial_svc.sessions.events import CommandOutcome
+from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy
 from usbshare.serial_svc.stop import lost_job
 
 RESTS = [b"<Hold:0|MPos:0,0,0>", b"<Door:0|MPos:0,0,0>", b"<Door:1|Bf:1,2>", b"<Idle|MPos:0,0,0>"]

@@ -6,7 +6,7 @@ import pytest
 
 from fakes.esp32_board import FIRMWARE, Esp32Board
 from fakes.port_bench import Bench
-from usbshare.common.line import ModemLines
+from usbshare.line.settings import ModemLines
 from usbshare.serial_svc.stop import machine_reset
 from usbshare.serial_svc.stop.machine_reset import Pulse, reset_machine
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from usbshare.common.checkup import Judgement, failure, fine, warning
+from usbshare.base.checkup import Judgement, failure, fine, warning
 
 _SYS = Path("/sys")
 _RULES = tuple(map(Path, ("/etc", "/run", "/usr/lib", "/lib")))

@@ -6,8 +6,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from usbshare.common.checkup import Judgement, failure, fine, warning
-from usbshare.common.usb_devices import SerialDeviceFound, parse_usb_name, path_of
+from usbshare.base.checkup import Judgement, failure, fine, warning
+from usbshare.line.usb.serial_devices import SerialDeviceFound, parse_usb_name, path_of
 from usbshare.serial_svc.checkup.processes import Processes
 
 _USB = "usb:"

@@ -8,29 +8,29 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from usbshare.base.addresses import split_host_port
+from usbshare.base.checkup import Judgement, Step, failure, fine, warning
+from usbshare.base.config import load_config
+from usbshare.base.errors import ConfigError
+from usbshare.base.host_names import host_names
+from usbshare.base.paths import config_folder, find_config
+from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
-from usbshare.common.addresses import split_host_port
-from usbshare.common.certificate_checks import judge_key_rights
-from usbshare.common.channel import DEFAULT_PORT
-from usbshare.common.checkup import Judgement, Step, failure, fine, warning
-from usbshare.common.config import load_config
-from usbshare.common.device_source import SerialDeviceFound, list_serial_devices
-from usbshare.common.errors import ConfigError
-from usbshare.common.host_names import host_names
-from usbshare.common.paths import config_folder, find_config
-from usbshare.common.pki.authorities import KEY_FILE, NEXT_KEY_FILE
-from usbshare.common.server import is_loopback
-from usbshare.common.service_settings import ENROLMENT_PORT
-from usbshare.common.site import Site
 from usbshare.line.device_names import DeviceNames
+from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.line.known_devices import KnownDevices, devices_folder
+from usbshare.rpc.channel import DEFAULT_PORT
+from usbshare.rpc.server import is_loopback
 from usbshare.serial_svc.checkup import devices, firewall, host
 from usbshare.serial_svc.checkup.braille import judge_brltty
 from usbshare.serial_svc.checkup.openings import Opening
 from usbshare.serial_svc.checkup.processes import Processes
 from usbshare.serial_svc.checkup.rules import judge_rules
-from usbshare.serial_svc.port_ids import name_devices
+from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.settings import Settings
+from usbshare.trust.authorities import KEY_FILE, NEXT_KEY_FILE
+from usbshare.trust.certificate_checks import judge_key_rights
+from usbshare.trust.site import Site
 
 CAMERA_PORT = 50052
 MDNS_PORT = 5353

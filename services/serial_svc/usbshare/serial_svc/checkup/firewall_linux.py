@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from usbshare.common.checkup import Judgement, fine, warning
+from usbshare.base.checkup import Judgement, fine, warning
 from usbshare.serial_svc.checkup.openings import Opening, spans
 
 _ROOT = Path("/")

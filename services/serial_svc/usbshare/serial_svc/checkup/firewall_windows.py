@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from usbshare.common.checkup import Judgement, warning
+from usbshare.base.checkup import Judgement, warning
 from usbshare.serial_svc.checkup.openings import Opening, spans
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from cryptography import x509
 
-from usbshare.common import certificates
-from usbshare.common.addresses import parse_address, split_host_port
-from usbshare.common.certificate_checks import judge_dates
-from usbshare.common.channel import DEFAULT_PORT, Target
-from usbshare.common.checkup import Judgement, Verdict, failure, failure_of, fine, warning
-from usbshare.common.errors import ConfigError
-from usbshare.common.pki.authorities import OVERLAP_FILE, read_overlap_end
-from usbshare.common.probe import Finding, probe
-from usbshare.common.server import require_free
-from usbshare.common.site import Site
-from usbshare.common.tls import ClientBundle
+from usbshare.base.addresses import parse_address, split_host_port
+from usbshare.base.checkup import Judgement, Verdict, failure, failure_of, fine, warning
+from usbshare.base.errors import ConfigError
+from usbshare.handshakes.probe import Finding, probe
+from usbshare.rpc.channel import DEFAULT_PORT, Target
+from usbshare.rpc.server import require_free
+from usbshare.rpc.tls import ClientBundle
+from usbshare.trust import certificates
+from usbshare.trust.authorities import OVERLAP_FILE, read_overlap_end
+from usbshare.trust.certificate_checks import judge_dates
+from usbshare.trust.site import Site
 
 _PROBE_S = 5.0
 _RESTART = "start the service again, which renews it; its log says why it did not do so before"

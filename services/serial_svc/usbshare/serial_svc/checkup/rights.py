@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from usbshare.common.checkup import Judgement, failure, fine
+from usbshare.base.checkup import Judgement, failure, fine
 
 _GROUP_MAY = 0o060
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usbshare.common.access.policy import POLICY_FILE, read_policy
-from usbshare.common.access.rulebook import CLOSES_AFTER_S
-from usbshare.common.checkup import Judgement, failure, fine, warning
-from usbshare.common.errors import ConfigError, UnreadableError
-from usbshare.common.pki.identities import read_identities, registry_path
+from usbshare.authorization.policy import POLICY_FILE, read_policy
+from usbshare.authorization.rulebook import CLOSES_AFTER_S
+from usbshare.base.checkup import Judgement, failure, fine, warning
+from usbshare.base.errors import ConfigError, UnreadableError
+from usbshare.trust.identities import read_identities, registry_path
 
 _UNREADABLE = (
     "make it a plain file that the services may read: after "

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from math import inf
 
-from usbshare.common.profiles import Profile, StopAction
-from usbshare.serial_svc.activity import SETTLED_S
+from usbshare.line.profiles import Profile, StopAction
+from usbshare.serial_svc.stop.activity import SETTLED_S
 
 
 class HoldCause(Enum):

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import DeviceError, PortLatchedError
-from usbshare.common.profiles import GCODE, Profile, StopAction
-from usbshare.serial_svc.latch import LatchCause
+from usbshare.base.errors import DeviceError, PortLatchedError
+from usbshare.line.profiles import GCODE, Profile, StopAction
+from usbshare.serial_svc.line.latch import LatchCause
 
 if TYPE_CHECKING:
-    from usbshare.serial_svc.port import SerialPort
+    from usbshare.serial_svc.ports.port import SerialPort
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from usbshare.common.errors import NotSupportedError
+from usbshare.base.errors import NotSupportedError
 
 if TYPE_CHECKING:
-    from usbshare.common.line import Device
-    from usbshare.serial_svc.port import SerialPort
+    from usbshare.line.settings import Device
+    from usbshare.serial_svc.ports.port import SerialPort
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,125 @@
+"""The options of a bare bridge about its virtual port and configuration, and their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from usbshare.bridge.commands.options import Wanted, warn
+from usbshare.bridge.commands.saved_choices import PortName, anywhere, save_choice
+from usbshare.bridge.defaults import Defaults
+from usbshare.bridge.state import KINDS
+
+_COMMANDLINE, _ENVIRONMENT = ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT
+_SAVED = ("target", "port", "bundle", *KINDS)
+
+_Command = Callable[..., Any]
+
+
+def virtual_port_options(command: _Command) -> _Command:
+    """Add the options that say which virtual port is offered."""
+    options = (
+        click.option(
+            "--vcom",
+            metavar="NAME|PATH",
+            envvar="USBSHARE_VCOM",
+            show_envvar=True,
+            help="The virtual COM port to offer: a name such as COM10, or a path.",
+        ),
+        click.option(
+            "--tcp",
+            metavar="HOST:PORT",
+            envvar="USBSHARE_TCP",
+            show_envvar=True,
+            help="Instead: where to listen for a program that speaks TCP, such as 127.0.0.1:23.",
+        ),
+        click.option(
+            "--rfc2217",
+            metavar="HOST:PORT",
+            envvar="USBSHARE_RFC2217",
+            show_envvar=True,
+            help="Instead: where to listen for a program that speaks RFC 2217, such as "
+            "127.0.0.1:2217.",
+        ),
+    )
+    return _with(options, command)
+
+
+def config_options(command: _Command) -> _Command:
+    """Add the options about the configuration."""
+    options = (
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            help="Configuration file, or USBSHARE_CONFIG.",
+        ),
+        click.option("--check-config", is_flag=True, help="Check the configuration and exit."),
+        click.option("--dump-config", is_flag=True, help="Print the settings in force and exit."),
+        click.option(
+            "--save", is_flag=True, help="Write what this command line says into [bridge]."
+        ),
+    )
+    return _with(options, command)
+
+
+def port_name(context: click.Context) -> PortName:
+    """Return the one virtual port that is meant; the command line goes before the environment."""
+    for source in (_COMMANDLINE, _ENVIRONMENT):
+        asked = [PortName(kind, value) for kind, value in _said(context, KINDS, source).items()]
+        if len(asked) > 1:
+            raise click.UsageError("Give exactly one of '--vcom', '--tcp' and '--rfc2217'.")
+        if asked:
+            return asked[0]
+    wishes: Wanted = context.obj
+    return _default_port_name(wishes.defaults)
+
+
+def save(context: click.Context) -> None:
+    """Do what --save asks for, and say where."""
+    wishes: Wanted = context.obj
+    said = _said(context, _SAVED, _COMMANDLINE)
+    where = save_choice(wishes.defaults.path, said)
+    warn(f"saved in {where}: {', '.join(said) or 'nothing, since the command line says nothing'}")
+
+
+def show_config(context: click.Context, *, check: bool, dump: bool) -> None:
+    """Do what --check-config or --dump-config ask for."""
+    from usbshare.service.cli import is_about_config  # noqa: PLC0415 - imports pydantic
+
+    wishes: Wanted = context.obj
+    settings = wishes.defaults.settings
+    said = _said(context, _SAVED, _ENVIRONMENT) | _said(context, _SAVED, _COMMANDLINE)
+    in_force = settings.model_copy(update={"bridge": settings.bridge.with_said(said)})
+    is_about_config(in_force, wishes.defaults.path, check=check, dump=dump)
+
+
+def _default_port_name(defaults: Defaults) -> PortName:
+    if configured := defaults.virtual_port:
+        return PortName(*configured)
+    if repeated := defaults.last.virtual_port:
+        warn(f"{defaults.as_before}: --{repeated[0]} {repeated[1]}")
+        return PortName(*repeated)
+    raise click.UsageError(
+        "Missing option '--vcom': the virtual COM port, such as COM10 (or '--tcp' or '--rfc2217')."
+    )
+
+
+def _said(
+    context: click.Context, names: tuple[str, ...], source: ParameterSource
+) -> dict[str, str]:
+    """Return what the source says of these options, as it means the same in every folder."""
+    return {
+        name: anywhere(name, str(context.params[name]))
+        for name in names
+        if context.get_parameter_source(name) is source
+    }
+
+
+def _with(options: tuple[Callable[[_Command], _Command], ...], command: _Command) -> _Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

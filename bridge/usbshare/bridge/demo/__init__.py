@@ -1,0 +1,1 @@
+"""Everything on one computer, without hardware."""

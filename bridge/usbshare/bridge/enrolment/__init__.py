@@ -1,0 +1,1 @@
+"""How this computer enrols with a host."""

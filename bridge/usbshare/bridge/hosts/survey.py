@@ -1,0 +1,241 @@
+"""Asks the hosts that are configured, found now, or were used last; nobody needs to name them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from usbshare.base.addresses import join_host_port, parse_address
+from usbshare.base.errors import UsbshareError
+from usbshare.base.threads import in_thread
+from usbshare.bridge.hosts.choosing import addresses_of
+from usbshare.bridge.hosts.inventory import (
+    Answer,
+    Inventory,
+    KnownHost,
+    Place,
+    Survey,
+    without_doubles,
+)
+from usbshare.bridge.hosts.matching import CAMERA
+from usbshare.bridge.hosts.naming import open_finder, sites_of, targets_of
+from usbshare.bridge.hosts.proof import first_proven
+from usbshare.client.camera.client import CAMERA_PORT, CameraClient
+from usbshare.client.serial.client import SerialClient
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import Entry, Kind, Source
+from usbshare.hosts.interfaces import interfaces_up
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+
+if TYPE_CHECKING:
+    from usbshare.bridge.settings import Settings
+    from usbshare.client.camera.messages import RemoteCamera
+
+MDNS_LISTEN_S = 1.0
+BEACON_MARGIN_S = 0.5
+NEXT_ADDRESS_S = 0.25
+RESOLVE_S = 1.0
+_MOST_ADDRESSES = 4
+# Nobody said that there is a camera service: a host that is silent there is not waited for.
+GUESS_S = 1.0
+
+
+async def survey_all(
+    settings: Settings, used_before: Iterable[Target], bundle: ClientBundle | None, timeout_s: float
+) -> Inventory:
+    """Ask every host that is known or turns up, all within the time limit."""
+    async with Survey(partial(ask, bundle=bundle), timeout_s) as survey:
+        async with open_finder(settings, bundle) as finder:
+            listening = asyncio.timeout(min(timeout_s / 2, _listen_s(settings)))
+            with suppress(TimeoutError):
+                async with listening:
+                    await _follow(finder.catalogue, survey, bundle)
+            foreign = _not_ours(finder.catalogue.entries(), bundle)
+        for target in used_before:
+            if not survey.knows_name(target.name or target.host):
+                survey.begin(KnownHost.at(target))
+                survey.begin(_guessed(target))
+        found = await survey.end()
+    answers = without_doubles(found.answers, await _places(found.answers))
+    return replace(found, answers=answers, foreign=foreign)
+
+
+async def survey_one(
+    target: Target, bundle: ClientBundle | None, timeout_s: float, camera_port: int = 0
+) -> Inventory:
+    """Ask one host; raises UsbshareError when its serial service does not answer.
+
+    `camera_port` is where its camera service is; 0 where nobody says.
+    """
+    cameras = _guessed(target, camera_port)
+    guessing = asyncio.create_task(ask(cameras, timeout_s, bundle), name="ask cameras")
+    try:
+        answer = await ask(KnownHost.at(target), timeout_s, bundle)
+        with suppress(TimeoutError, UsbshareError):
+            return Inventory((answer, await guessing))
+        return Inventory((answer,))
+    finally:
+        guessing.cancel()
+        await asyncio.gather(guessing, return_exceptions=True)
+
+
+async def ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -> Answer:
+    """Return what the host has, from the first of its addresses that answers.
+
+    Raises UsbshareError, for a guess TimeoutError too.
+    """
+    if not host.is_guess:
+        return await _ask(host, timeout_s, bundle)
+    async with asyncio.timeout(GUESS_S):
+        return await _ask(host, GUESS_S, bundle)
+
+
+async def _ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -> Answer:
+    attempts = [
+        asyncio.create_task(_ask_at(host, target, index, timeout_s, bundle), name=f"ask {target}")
+        for index, target in enumerate(host.targets[:_MOST_ADDRESSES])
+    ]
+    failures: list[UsbshareError] = []
+    try:
+        for attempt in asyncio.as_completed(attempts):
+            try:
+                return await attempt
+            except UsbshareError as error:
+                failures.append(error)
+    finally:
+        for task in attempts:
+            task.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+    raise failures[0]
+
+
+def is_foreign(entry: Entry, sites: Collection[str]) -> bool:
+    """Tell whether, by its own word, a host is not of our site (none: we have no certificate)."""
+    if Source.STATIC in entry.sources:
+        return False
+    if not sites:
+        return entry.instance.tls
+    return entry.instance.site not in {"", *sites}
+
+
+async def _ask_at(
+    host: KnownHost, target: Target, index: int, timeout_s: float, bundle: ClientBundle | None
+) -> Answer:
+    await asyncio.sleep(index * NEXT_ADDRESS_S)  # RFC 8305: the best address has a head start
+    if bundle is not None and target.name and parse_address(target.host) is not None:
+        # Its certificate may not know an address that it got since; that it is ours must do.
+        target = await first_proven((target,), bundle) or target
+    left_s = max(NEXT_ADDRESS_S, timeout_s - index * NEXT_ADDRESS_S)
+    if host.kind == CAMERA:
+        return Answer(host, target, cameras=await _cameras_of(target, bundle, left_s))
+    client = SerialClient(target, bundle)
+    try:
+        return Answer(host, target, tuple(await client.list_ports(left_s)))
+    finally:
+        await client.close()
+
+
+async def _cameras_of(
+    target: Target, bundle: ClientBundle | None, timeout_s: float
+) -> tuple[RemoteCamera, ...]:
+    client = CameraClient(target, bundle)
+    try:
+        return tuple(await client.list_cameras(timeout_s))
+    finally:
+        await client.close()
+
+
+def _guessed(target: Target, camera_port: int = 0) -> KnownHost:
+    """Return where the cameras are of a host of which only the serial service is known."""
+    host = KnownHost.at(target)
+    there = (replace(target, port=camera_port or CAMERA_PORT),)
+    return replace(host, targets=there, kind=CAMERA, is_guess=True)
+
+
+async def _follow(catalogue: Catalogue, survey: Survey, bundle: ClientBundle | None) -> None:
+    """Ask each host of ours as it becomes known; never returns."""
+    changed = asyncio.Event()
+    unsubscribe = catalogue.subscribe(changed.set)
+    sites = sites_of(bundle)
+    try:
+        while True:
+            changed.clear()
+            for entry in catalogue.entries():
+                if not is_foreign(entry, sites):
+                    for host in _services_of(entry, bundle):
+                        survey.begin(host)
+            await changed.wait()
+    finally:
+        unsubscribe()
+
+
+def _services_of(entry: Entry, bundle: ClientBundle | None) -> list[KnownHost]:
+    """Return the host once for its ports and once for its cameras, as far as it has them."""
+    aliases = (entry.instance.host,) if entry.instance.host else ()
+    ports = KnownHost(entry.instance.name, tuple(targets_of(entry, bundle)), aliases)
+    cameras = replace(ports, targets=_camera_targets(entry, bundle), kind=CAMERA)
+    return [each for each in (ports, cameras) if each.targets]
+
+
+def _camera_targets(entry: Entry, bundle: ClientBundle | None) -> tuple[Target, ...]:
+    return tuple(
+        Target(address, port, name=entry.instance.name)
+        for address, port in addresses_of(entry, Kind.CAMERA)
+        if bundle is not None or _is_loopback(address)
+    )
+
+
+def _not_ours(entries: Iterable[Entry], bundle: ClientBundle | None) -> tuple[str, ...]:
+    """Name the hosts that have ports or cameras, but none for us."""
+    sites = sites_of(bundle)
+    return tuple(
+        f"{entry.instance.name} ({join_host_port(*places[0])})"
+        for entry in entries
+        if (places := addresses_of(entry) or addresses_of(entry, Kind.CAMERA))
+        and (is_foreign(entry, sites) or not _services_of(entry, bundle))
+    )
+
+
+def _listen_s(settings: Settings) -> float:
+    """Return how long to wait for everybody: mDNS answers when asked, a beacon when it is due."""
+    if not settings.discovery.beacon:
+        return MDNS_LISTEN_S if settings.discovery.mdns else 0.0
+    return max(MDNS_LISTEN_S, settings.discovery.beacon_interval_s + BEACON_MARGIN_S)
+
+
+async def _places(answers: Iterable[Answer]) -> dict[KnownHost, frozenset[Place]]:
+    """Return where each host is after all names are resolved."""
+    known = list(answers)
+    if len(known) < 2:
+        return {}
+    found = await asyncio.gather(*(_resolved(each.target) for each in known))
+    return {each.host: each.host.places | places for each, places in zip(known, found, strict=True)}
+
+
+async def _resolved(target: Target) -> frozenset[Place]:
+    addresses = [target.host]
+    if parse_address(target.host.partition("%")[0]) is None:
+        addresses = await _looked_up(target.host)
+    if any(map(_is_loopback, addresses)):
+        addresses += [address for each in interfaces_up() for address in (*each.ipv4, *each.ipv6)]
+    return frozenset((address, target.port) for address in addresses)
+
+
+async def _looked_up(name: str) -> list[str]:
+    try:
+        async with asyncio.timeout(RESOLVE_S):
+            found = await in_thread(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
+        return []
+    return [str(each[4][0]) for each in found]
+
+
+def _is_loopback(text: str) -> bool:
+    address = parse_address(text)
+    return address is not None and address.is_loopback

@@ -1,0 +1,1 @@
+"""A local port joined to a remote session."""

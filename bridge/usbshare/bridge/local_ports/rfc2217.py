@@ -1,0 +1,117 @@
+"""The virtual port over RFC 2217 (telnet), for programs that want settings and modem lines."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from typing import Any, cast
+
+from serial.rfc2217 import M_NORMAL, SERVER_SET_CONTROL, PortManager
+
+from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
+from usbshare.bridge.local_ports.program_connection import ProgramConnection
+from usbshare.bridge.local_ports.rfc2217_control import Control, asked_control, control_in_force
+from usbshare.bridge.local_ports.rfc2217_line import Rfc2217Line
+from usbshare.bridge.local_ports.tcp import TcpPort
+from usbshare.bridge.local_ports.telnet import Command, TelnetError, escape, take_item
+from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
+from usbshare.line.settings import LineSettings, ModemLines
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 2217
+
+
+class Rfc2217Port(TcpPort):
+    """VirtualPort over RFC 2217: settings, DTR, RTS, breaks and flushes, and the lines back.
+
+    Requests keep their place among the bytes: while reading is paused they wait with them.
+    """
+
+    scheme = "rfc2217"
+    answers_who_has_ended = False  # its break and its modem lines must not outlive it
+
+    def __init__(self, address: LoopbackAddress) -> None:
+        super().__init__(address)
+        self._manager: PortManager | None = None
+        self._line: Rfc2217Line
+
+    async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
+        """Listen, with these settings to show; raises ConfigError."""
+        self._line = Rfc2217Line(listener, settings)
+        await super().start(listener, settings)
+
+    def apply_settings(self, settings: LineSettings) -> None:
+        """Show settings that took effect at the far end to a program that asks."""
+        self._line.shown = settings
+
+    def show_lines(self, lines: ModemLines) -> None:
+        """Tell the program of the device's modem lines."""
+        self._line.lines = lines
+        if self._program is not None and self._manager is not None:
+            self._manager.check_modem_lines()
+
+    def _welcome(self, program: ProgramConnection) -> None:
+        """Offer the options of telnet."""
+        self._line.forget_program()
+        # PortManager needs no more of a port and of a connection than these have.
+        self._manager = PortManager(cast(Any, self._line), cast(Any, _Answers(program)))
+
+    def _encoded(self, data: bytes) -> bytes:
+        """Return bytes of the device as they travel."""
+        return escape(data)
+
+    def _pass_one(self, unread: bytearray) -> bool:
+        """Pass bytes on or obey a command; a program that does not speak telnet is hung up."""
+        try:
+            item = take_item(unread, self._most_bytes)
+        except TelnetError as error:
+            self._expel(str(error))
+            return False
+        if isinstance(item, Command):
+            self._obey(item)
+        elif item is not None:
+            self._listener.program_wrote(item)
+        return item is not None
+
+    def _obey(self, command: Command) -> None:
+        if not command.is_negotiation or self._manager is None:
+            return
+        if (control := asked_control(command.raw)) is not None:
+            self._control(control, self._manager)
+            return
+        try:
+            for _ in self._manager.filter(command.raw):
+                pass
+        except (struct.error, LookupError, TypeError):  # PortManager unpacks without looking
+            _log.info("ignored a malformed request at %s: %s", self.path, command.raw.hex(" "))
+            self._manager.suboption, self._manager.mode = None, M_NORMAL
+
+    def _control(self, control: Control, manager: PortManager) -> None:
+        """Answer what PortManager would leave without an answer, or would confirm untried."""
+
+        def answer() -> None:
+            if manager is self._manager:
+                state = control_in_force(control, self._line)
+                manager.rfc2217_send_subnegotiation(SERVER_SET_CONTROL, bytes([state]))
+
+        if control in (Control.BREAK_ON, Control.BREAK_OFF):
+            self._line.set_break(on=control is Control.BREAK_ON, answered=answer)
+        else:
+            answer()
+
+    def _expel(self, why: str) -> None:
+        _log.warning("the program at %s is hung up: %s", self.path, why)
+        if self._program is not None:
+            self._program.abort()
+
+
+class _Answers:
+    """Where PortManager writes."""
+
+    def __init__(self, program: ProgramConnection) -> None:
+        self._program = program
+
+    def write(self, data: bytes) -> None:
+        """Send an answer or a notice."""
+        self._program.answer(data)

@@ -1,0 +1,85 @@
+"""The Protocol of a virtual COM port: what a program on this computer opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from usbshare.line.settings import LineSettings, ModemLines
+
+
+class VirtualPortListener(Protocol):
+    """Whom a virtual port tells; always called on the event loop that started it."""
+
+    def program_wrote(self, data: bytes) -> None:
+        """Take bytes that the program wrote, never empty."""
+
+    def program_opened(self) -> None:
+        """Learn that a program opened the port (a hint: neighbours may be merged)."""
+
+    def program_closed(self) -> None:
+        """Learn that the last program closed the port."""
+
+    def program_configured(self, settings: LineSettings) -> None:
+        """Learn that the program changed settings; all of them, as far as the port carries them."""
+
+    def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
+        """Learn that the program changed output lines, where the port can carry them."""
+
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        """Pass on that the program starts or ends a break, where the port can carry one.
+
+        `answered` is called once, with whether the device did it.
+        """
+
+    def program_flushed(self, *, received: bool, written: bool) -> None:
+        """Learn that the program threw away what it received, or wrote and we have not read."""
+
+    def port_writable(self) -> None:
+        """Learn that there is room again, after a `write` that took less than it was given."""
+
+    def port_renamed(self, said: str) -> None:
+        """Note that the port's name was gone: made again, perhaps elsewhere, or not."""
+
+    def port_lost(self, reason: str) -> None:
+        """Learn, once, that the port is gone for good."""
+
+
+class VirtualPort(Protocol):
+    """A serial port that a program opens; used from one event loop only, never blocks it."""
+
+    @property
+    def path(self) -> str:
+        """What the program opens."""
+        ...
+
+    async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
+        """Make the port with these settings on it and show it under its name.
+
+        Raises ConfigError when the name is taken by something that is not ours.
+        """
+
+    def write(self, data: bytes) -> int:
+        """Give the program as many bytes as fit now, return how many; less calls `port_writable`.
+
+        While no program has the port open, everything is taken and thrown away.
+        """
+        ...
+
+    def limit_reading(self, most_bytes: int) -> None:
+        """Pass at most so many bytes to each `program_wrote`; 0 makes the program wait."""
+
+    def apply_settings(self, settings: LineSettings) -> None:
+        """Show settings that took effect at the far end, where the port can; tells no listener."""
+
+    def show_lines(self, lines: ModemLines) -> None:
+        """Show the device's modem lines to the program, where the port can."""
+
+    def hang_up(self) -> None:
+        """Let the program see its port vanish as if the cable had been pulled.
+
+        A fresh one is at the same path at once. Tells `program_closed` if a program was there.
+        """
+
+    async def close(self) -> None:
+        """Take the port and its name away; a program that has it open sees a hang-up."""

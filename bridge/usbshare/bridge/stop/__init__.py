@@ -1,0 +1,1 @@
+"""The stop command: the shortest way, and every way it can fail."""

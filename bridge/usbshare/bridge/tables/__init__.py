@@ -1,0 +1,1 @@
+"""What commands show: tables, the status line, JSON."""

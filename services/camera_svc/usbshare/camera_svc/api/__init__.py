@@ -1,0 +1,1 @@
+"""The camera service's RPCs: unpack, one call, pack."""

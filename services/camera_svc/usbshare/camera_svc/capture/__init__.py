@@ -1,0 +1,1 @@
+"""Cameras and other sources of pictures: found, opened, read."""

@@ -1,0 +1,54 @@
+"""What the audit log learns of the cameras: who looked, and who changed what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from usbshare.audit.noting import Audit, NullAudit
+from usbshare.camera_svc.capture.source import ControlChange
+from usbshare.camera_svc.viewers.stats import Client
+
+# A program that asks for one picture after another is told of this often.
+SNAPSHOT_PAUSE_S = 60.0
+_MOST_REMEMBERED = 4096
+
+
+class Witness:
+    """Tells the audit log; nothing here waits or fails."""
+
+    def __init__(self, clock: Callable[[], float], audit: Audit | None = None) -> None:
+        self._clock = clock
+        self._audit = audit or NullAudit()
+        self._pictured: dict[tuple[str, str], float] = {}
+
+    @contextmanager
+    def watching(self, client: Client, camera_id: str) -> Iterator[None]:
+        """Note that a viewer comes, and that it goes when the block ends."""
+        began_at = self._clock()
+        self._note("viewer came", client, camera_id, client=client.name)
+        try:
+            yield
+        finally:
+            seconds = round(self._clock() - began_at, 3)
+            self._note("viewer left", client, camera_id, client=client.name, seconds=seconds)
+
+    def pictured(self, client: Client, camera_id: str) -> None:
+        """Note a single picture; of those that follow each other one a minute."""
+        now, key = self._clock(), (client.identity, camera_id)
+        if now - self._pictured.get(key, float("-inf")) < SNAPSHOT_PAUSE_S:
+            return
+        if len(self._pictured) >= _MOST_REMEMBERED:
+            self._pictured.clear()
+        self._pictured[key] = now
+        self._note("picture taken", client, camera_id)
+
+    def controlled(self, client: Client, camera_id: str, changes: Iterable[ControlChange]) -> None:
+        """Note controls that were changed."""
+        told = {change.name: "auto" if change.automatic else change.value for change in changes}
+        self._note("controls changed", client, camera_id, controls=told)
+
+    def _note(self, event: str, who: Client, camera_id: str, **fields: object) -> None:
+        self._audit.note(
+            event, who=who.identity, address=who.peer, port="", camera=camera_id, **fields
+        )

@@ -1,0 +1,1 @@
+"""Pictures: encoded, checked, and drawn when there is none."""

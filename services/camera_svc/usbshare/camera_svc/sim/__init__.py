@@ -1,0 +1,1 @@
+"""A simulated laser bed as a camera."""

@@ -1,0 +1,1 @@
+"""Who may do what: rights, the policy that gives them, and the gate that checks them."""

@@ -1,0 +1,1 @@
+"""The gate in front of every RPC, and the RPCs about rights."""

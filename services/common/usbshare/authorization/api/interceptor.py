@@ -1,0 +1,191 @@
+"""Asks the gate about every RPC, before its servicer sees anything of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import grpc
+
+from usbshare.authorization.api.paced_requests import PacedContext, paced_requests
+from usbshare.authorization.api.requirements import Requirement, requirement_of
+from usbshare.authorization.arrivals import Sightings
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.refusals import Refusals
+from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, shown_id
+from usbshare.base.errors import (
+    AuditUnavailableError,
+    ConfirmationNeededError,
+    LimitError,
+    PermissionDeniedError,
+    RulesUnavailableError,
+    UsbshareError,
+)
+from usbshare.base.rate_limits import Limits
+from usbshare.base.turns import Turns
+from usbshare.rpc.identity import INSECURE, Identity, peer_address
+from usbshare.rpc.rpc_handlers import (
+    Behaviour,
+    Context,
+    Handler,
+    run_single,
+    run_stream,
+    wrapped,
+)
+
+# Returns the id that an empty one stands for when the caller says it, empty if it stands for all.
+Resolve = Callable[[ResourceKind, Identity], str]
+LONGEST_HEARING_S = 0.5
+_REFUSED = (
+    PermissionDeniedError,
+    ConfirmationNeededError,
+    AuditUnavailableError,
+    RulesUnavailableError,
+    LimitError,
+)
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """Lets through who may; streams end when the right does.
+
+    A request that names a port or camera needs the right on that one. A stream of requests names
+    it later: its servicer asks for the right on it, here it is the right on any.
+    """
+
+    def __init__(
+        self, gate: Gate, limits: Limits, seen: Sightings, refusals: Refusals, resolve: Resolve
+    ) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._seen = seen
+        self._refusals = refusals
+        self._resolve = resolve
+        self._turns = Turns()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the method's handler, if there is such a method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        return wrapped(handler, self._guarding(handler_call_details.method, handler))
+
+    def _guarding(self, method: str, handler: Handler) -> Callable[[Behaviour], Behaviour]:
+        serve = self._stream if handler.response_streaming else self._single
+
+        def guard(behaviour: Behaviour) -> Behaviour:
+            async def call(request: Any, context: Context) -> Any:
+                rpc = _Rpc(method, behaviour, None if handler.request_streaming else request)
+                try:
+                    return await serve(rpc, request, context)
+                except _REFUSED as error:
+                    self._note(error, rpc, context)
+                    if rpc.named_by is None and not rpc.has_begun:
+                        await _hear(context)
+                    raise
+
+            return call
+
+        return guard
+
+    async def _single(self, rpc: _Rpc, request: Any, context: Context) -> Any:
+        needed = await self._admit(rpc, context)
+        caller, resource = rpc.admitted, self._resource(needed, rpc)
+        if rpc.named_by is None:
+            async with self._gate.permit(caller, needed.right, resource, arms=needed.arms):
+                rpc.has_begun = True
+                return await run_single(rpc.behaviour, request, context)
+        self._gate.check(caller, needed.right, resource, arms=needed.arms)
+        return await run_single(rpc.behaviour, request, context)
+
+    async def _stream(self, rpc: _Rpc, request: Any, context: Context) -> None:
+        needed = await self._admit(rpc, context)
+        caller, resource = rpc.admitted, self._resource(needed, rpc)
+        async with self._gate.permit(caller, needed.right, resource, arms=needed.arms):
+            if caller.name == INSECURE:
+                rpc.has_begun = True
+                await run_stream(rpc.behaviour, request, context)
+                return
+            with self._limits.open_stream(caller.name, caller.address):
+                rpc.has_begun = True
+                pace = partial(self._limits.pace, caller.name)
+                if rpc.named_by is None:
+                    request = paced_requests(request, pace)
+                    context = cast("Context", PacedContext(context, pace))
+                await run_stream(rpc.behaviour, request, context)
+
+    async def _admit(self, rpc: _Rpc, context: Context) -> Requirement:
+        """Learn who calls, within its limits, and what that needs.
+
+        A revoked certificate is within them too, but takes nothing from stops of the same name.
+        Of what is not urgent a few begin in each round of the event loop.
+        """
+        rpc.caller = caller = self._gate.identity(context)
+        requirement = requirement_of(rpc.method)
+        if requirement is None:
+            raise PermissionDeniedError(f"{rpc.method} tells not what right it needs: nobody may")
+        needed = requirement if rpc.named_by is None else requirement.of(rpc.named_by)
+        if needed.urgent:
+            self._gate.require_valid(caller)
+            await self._count(caller, rpc.method)
+        else:
+            await self._turns.take()
+            await self._count(caller)
+            self._gate.require_valid(caller)
+        if caller.name != INSECURE:
+            self._seen.note(caller.name, caller.address, caller.fingerprint)
+        return needed
+
+    async def _count(self, caller: Identity, lane: str = "") -> None:
+        if caller.name != INSECURE:
+            await self._limits.admit_request(caller.name, lane)
+
+    def _resource(self, needed: Requirement, rpc: _Rpc) -> Resource:
+        if needed.kind is ResourceKind.SERVICE:
+            return SERVICE
+        if rpc.named_by is None:
+            return Resource(needed.kind)
+        named = needed.resource_id(rpc.named_by)
+        rpc.resource_id = named or self._resolve(needed.kind, rpc.admitted)
+        return Resource(needed.kind, rpc.resource_id)
+
+    def _note(self, error: UsbshareError, rpc: _Rpc, context: Context) -> None:
+        self._refusals.note(
+            error,
+            who="" if rpc.caller is None else rpc.caller.name,
+            address=peer_address(context),
+            method=rpc.method.rpartition("/")[2],
+            port=shown_id(rpc.resource_id) or error.about,
+        )
+
+
+@dataclass(slots=True)
+class _Rpc:
+    """One call; `named_by` is the request that names its resource, None in a stream of them."""
+
+    method: str
+    behaviour: Behaviour
+    named_by: Any
+    caller: Identity | None = None
+    resource_id: str = ""
+    has_begun: bool = False
+
+    @property
+    def admitted(self) -> Identity:
+        if self.caller is None:
+            raise RuntimeError("nobody knows yet who calls")
+        return self.caller
+
+
+async def _hear(context: Context) -> None:
+    """Take a stream's first message: gRPC's client that fails to write it never reads a status."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_HEARING_S):
+            await context.read()

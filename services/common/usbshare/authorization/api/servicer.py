@@ -1,0 +1,85 @@
+"""The RPCs about rights, part of every service: unpack, one call, pack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import grpc
+
+from usbshare.access.v1 import access_pb2 as pb
+from usbshare.access.v1.access_pb2_grpc import AccessServiceServicer
+from usbshare.audit.noting import Audit
+from usbshare.authorization.api import convert
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.rights import ResourceKind
+from usbshare.base.rate_limits import Ration
+from usbshare.base.threads import OwnThread
+from usbshare.rpc.identity import Identity
+from usbshare.rpc.wire_time import timestamp
+from usbshare.trust.renewal import Renewed
+from usbshare.trust.succession import in_hex
+
+Context = grpc.aio.ServicerContext[Any, Any]
+SERVICE_NAME = "usbshare.access.v1.AccessService"
+RENEWALS_A_MINUTE = 6
+
+Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]
+# Returns a certificate for the key of a request; blocks.
+Renew = Callable[[Identity, str], Renewed]
+
+
+class AccessServicer(AccessServiceServicer):
+    """Tells callers of their rights, takes their codes, renews their certificates."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        audit: Audit,
+        offered: Offered,
+        renew: Renew,
+        thread: OwnThread,
+        clock: Callable[[], float],
+    ) -> None:
+        self._gate = gate
+        self._audit = audit
+        self._offered = offered
+        self._renew = renew
+        self._thread = thread
+        self._renewals = Ration(RENEWALS_A_MINUTE, "renew its certificate", clock)
+
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
+        """Return the caller's identity and rights."""
+        caller = self._gate.caller(context)
+        grants = self._gate.grants(caller, self._offered())
+        return convert.who_am_i(caller, grants, self._gate.confirmed_until(caller))
+
+    async def Confirm(self, request: pb.ConfirmRequest, context: Context) -> pb.ConfirmResponse:
+        """Take a code of the caller's second factor."""
+        caller = self._gate.caller(context)
+        await self._thread.run(partial(self._gate.confirm, caller, request.code))
+        until = self._gate.confirmed_until(caller) or datetime.now(UTC)
+        end = until.isoformat(timespec="seconds")
+        self._audit.note("confirmed", who=caller.name, address=caller.address, until=end)
+        return pb.ConfirmResponse(until_time=timestamp(until))
+
+    async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
+        """Issue the caller's next certificate."""
+        caller = self._gate.caller(context)
+        self._renewals.take(caller.name)
+        issued = await self._thread.run(partial(self._renew, caller, request.certificate_request))
+        self._audit.note(
+            "renewed",
+            who=caller.name,
+            address=caller.address,
+            serial=in_hex(issued.serial),
+            fingerprint=issued.fingerprint,
+            expires=issued.expires.isoformat(),
+            by_serial=in_hex(caller.serial),
+            by_fingerprint=caller.fingerprint,
+        )
+        return pb.RenewResponse(
+            certificate=issued.certificate_pem, authorities=issued.authorities_pem
+        )

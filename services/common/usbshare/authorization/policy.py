@@ -1,0 +1,271 @@
+"""The policy of a host: who may do what, as `policy.toml` says."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+
+from usbshare.authorization.policy_tables import (
+    ANYBODY,
+    AllowedDevice,
+    GrantTable,
+    LimitsTable,
+    Who,
+)
+from usbshare.authorization.rights import Resource, ResourceKind, Right, implied
+from usbshare.authorization.schedule import (
+    Window,
+    end_of,
+    end_of_window,
+    parse_duration_s,
+    parse_hours,
+)
+from usbshare.base.config import Table, explain_mistakes
+from usbshare.base.errors import ConfigError, UnreadableError
+from usbshare.base.plain_file import read_plain
+from usbshare.trust.names import SCHEME
+
+__all__ = ["TEMPLATE", "AllowedDevice", "Decision", "LimitsTable", "Policy", "load_policy"]
+
+POLICY_FILE = "policy.toml"
+TEMPLATE = """\
+# Who may do what on this host. Changes count at once, on open connections too.
+
+devices = "any"             # "listed": only USB devices that [[allowed_devices]] names are offered
+audit = "warn"              # "required": nobody controls while the audit log cannot be written
+
+[groups]                    # names as `pki list` shows them, or whole identities
+admins = ["operator"]
+operators = []
+viewers = []
+
+# rights: view (and stop), stop, control (and view, stop), admin (and view, stop)
+# who: groups, names, or "*" for every identity of the site
+# ports, cameras: patterns, ["*"] where absent, [] for none
+# until = 2026-12-31T18:00:00              local time, or with an offset, or a date
+# hours = ["Mon-Fri 08:00-18:00"]          local time of this host
+# confirm = "totp"                         a code of an authenticator app at arming ...
+# confirm_for = "8h"                       ... which counts for so long
+
+[[grants]]
+who = ["admins"]
+rights = ["control", "admin"]
+
+[[grants]]
+who = ["operators"]
+rights = ["control"]
+
+[[grants]]
+who = ["viewers"]
+rights = ["view"]
+"""
+
+GroupName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether somebody may do something now.
+
+    `missing`: what it lacks, in words. `confirm_for_s`: how long a second factor counts, None
+    where none is needed. `until`: when the answer may become no by itself.
+    """
+
+    allowed: bool
+    missing: str = ""
+    confirm_for_s: float | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """A grant with its groups and times worked out."""
+
+    members: frozenset[str]
+    rights: frozenset[Right]
+    ports: tuple[str, ...]
+    cameras: tuple[str, ...]
+    confirm_for_s: float | None
+    ends: datetime | None
+    windows: tuple[Window, ...]
+    times: str = field(default="", compare=False)
+
+    def is_for(self, name: str, short: str) -> bool:
+        return name in self.members or (
+            bool(short) and (short in self.members or ANYBODY in self.members)
+        )
+
+    def covers(self, resource: Resource) -> bool:
+        if resource.kind is ResourceKind.SERVICE or not resource.id:
+            return bool(self._patterns(resource.kind))
+        return any(fnmatchcase(resource.id, each) for each in self._patterns(resource.kind))
+
+    def counts(self, now: datetime) -> tuple[bool, datetime | None]:
+        """Tell whether it counts now, and when that ends."""
+        if self.ends is not None and now >= self.ends:
+            return False, None
+        if not self.windows:
+            return True, self.ends
+        closes = end_of_window(self.windows, now)
+        return closes is not None, _first(closes, self.ends)
+
+    def _patterns(self, kind: ResourceKind) -> tuple[str, ...]:
+        if kind is ResourceKind.PORT:
+            return self.ports
+        return self.cameras if kind is ResourceKind.CAMERA else self.ports + self.cameras
+
+
+class Policy(Table):
+    """`policy.toml`: who may do what, on which devices, within which limits."""
+
+    devices: Literal["any", "listed"] = "any"
+    audit: Literal["warn", "required"] = "warn"
+    groups: dict[GroupName, list[Who]] = Field(default_factory=dict)
+    grants: list[GrantTable] = Field(default_factory=list)
+    limits: LimitsTable = Field(default_factory=LimitsTable)
+    allowed_devices: list[AllowedDevice] = Field(default_factory=list)
+    _grants: tuple[_Grant, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _no_group_in_a_group(self) -> Policy:
+        for group, members in self.groups.items():
+            if nested := self.groups.keys() & set(members):
+                raise ValueError(
+                    f"groups.{group} holds the group '{min(nested)}': name its members"
+                )
+        return self
+
+    def model_post_init(self, context: Any) -> None:
+        """Work out what is asked for at each call."""
+        self._grants = tuple(_worked_out(grant, self.groups) for grant in self.grants)
+
+    def decide(
+        self, name: str, site: str, right: Right, resource: Resource, now: datetime
+    ) -> Decision:
+        """Tell whether the identity may do that now; the easiest of its grants counts."""
+        held = [each for each in self._held_by(name, site, resource) if right in each.rights]
+        valid = [(each, until) for each, (counts, until) in _timed(held, now) if counts]
+        if not valid:
+            times = ", or ".join(each.times for each in held)
+            return Decision(
+                False, f"{right.value}, which it has only {times}" if held else right.value
+            )
+        unconfirmed = [(each, until) for each, until in valid if each.confirm_for_s is None]
+        if right is Right.CONTROL and not unconfirmed:
+            longest = max(each.confirm_for_s or 0.0 for each, _ in valid)
+            return Decision(True, confirm_for_s=longest, until=_last(end for _, end in valid))
+        return Decision(True, until=_last(end for _, end in unconfirmed or valid))
+
+    def rights(self, name: str, site: str, resource: Resource, now: datetime) -> frozenset[Right]:
+        """Return what the identity may do with the resource now."""
+        held = self._held_by(name, site, resource)
+        return frozenset[Right]().union(
+            *(each.rights for each, (counts, _) in _timed(held, now) if counts)
+        )
+
+    def longest_confirmation_s(self, name: str, site: str) -> float:
+        """Return for how long a second factor of the identity can count; 0 where none is asked."""
+        grants = [each for each in self._grants if each.is_for(name, _short(name, site))]
+        return max((each.confirm_for_s or 0.0 for each in grants), default=0.0)
+
+    def _held_by(self, name: str, site: str, resource: Resource) -> list[_Grant]:
+        short = _short(name, site)
+        return [each for each in self._grants if each.is_for(name, short) and each.covers(resource)]
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy; without a file it is the template's. What a file leaves out gives nothing.
+
+    ConfigError has a line for each mistake.
+    """
+    return read_policy(path)[0]
+
+
+def read_policy(path: Path) -> tuple[Policy, bytes | None]:
+    """Return the policy, and the bytes that it was read from, None without a file; as above."""
+    try:
+        found = read_plain(path)
+        text = found.decode("utf-8-sig")
+    except FileNotFoundError:
+        return parse_policy(path, TEMPLATE), None
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return parse_policy(path, text), found
+
+
+def gives_more(policy: Policy, before: Policy) -> bool:
+    """Return whether a policy that is the one before cut short may give more than that.
+
+    It does not if it lacks whole grants and devices only. A grant that has lost its last keys has
+    lost its ports, hours or second factor, and limits that are gone are the default's.
+    """
+    is_less = all(
+        now == then[: len(now)]
+        for now, then in (
+            (policy.grants, before.grants),
+            (policy.allowed_devices, before.allowed_devices),
+        )
+    )
+    rest = ("devices", "audit", "limits")
+    return not is_less or any(getattr(policy, key) != getattr(before, key) for key in rest)
+
+
+def parse_policy(path: Path, text: str) -> Policy:
+    """Read the text of a policy; ConfigError whatever is wrong with it."""
+    try:
+        return Policy.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        raise ConfigError(explain_mistakes(path, error, Policy)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: tables or lists within one another without end") from None
+    except (ValueError, OverflowError) as error:  # no TOML, or a number that is none
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _short(name: str, site: str) -> str:
+    own = f"{SCHEME}{site}/"
+    return name.removeprefix(own) if site and name.startswith(own) else ""
+
+
+def _timed(
+    grants: list[_Grant], now: datetime
+) -> list[tuple[_Grant, tuple[bool, datetime | None]]]:
+    return [(each, each.counts(now)) for each in grants]
+
+
+def _worked_out(table: GrantTable, groups: dict[str, list[Who]]) -> _Grant:
+    members = frozenset(name for who in table.who for name in groups.get(who, [who]))
+    return _Grant(
+        members=members,
+        rights=frozenset[Right]().union(*map(implied, table.rights)),
+        ports=tuple(table.ports),
+        cameras=tuple(table.cameras),
+        confirm_for_s=parse_duration_s(table.confirm_for) if table.confirm else None,
+        ends=None if table.until is None else end_of(table.until),
+        windows=tuple(map(parse_hours, table.hours or ())),
+        times=_times_in_words(table),
+    )
+
+
+def _times_in_words(table: GrantTable) -> str:
+    hours = " and ".join(table.hours or ())
+    until = "" if table.until is None else f"until {table.until}"
+    return " ".join(part for part in (hours, until) if part)
+
+
+def _first(*moments: datetime | None) -> datetime | None:
+    return min((each for each in moments if each is not None), default=None)
+
+
+def _last(moments: Any) -> datetime | None:
+    """Return the last of the moments; None among them is never."""
+    found = list(moments)
+    return None if None in found or not found else max(found)

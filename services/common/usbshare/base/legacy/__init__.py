@@ -1,0 +1,1 @@
+"""Settings files of the older tool, taken over once."""

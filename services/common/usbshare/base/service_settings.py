@@ -1,0 +1,38 @@
+"""What the configuration of every service has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from usbshare.base.addresses import split_host_port
+from usbshare.base.config import Table, checked
+from usbshare.base.errors import ConfigError
+from usbshare.base.host_names import clean_names
+
+ENROLMENT_PORT = 50054
+
+
+def _check_name(text: str) -> None:
+    if not any(clean_names([text])):
+        raise ConfigError("neither a DNS name nor an IP address")
+
+
+HostName = Annotated[str, checked(_check_name)]
+
+
+def _check_enrolment(text: str) -> None:
+    if text:
+        split_host_port(text, ENROLMENT_PORT)
+
+
+class TlsTable(Table):
+    """`[tls]`: more names for the host's certificate, how long certificates last, where to enrol.
+
+    `enrolment`: what listens while an invitation is open; empty for nothing.
+    """
+
+    names: list[HostName] = Field(default_factory=list)
+    certificate_days: int = Field(default=90, ge=1, le=3650)
+    enrolment: Annotated[str, checked(_check_enrolment)] = f"[::]:{ENROLMENT_PORT}"

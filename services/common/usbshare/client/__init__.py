@@ -1,0 +1,1 @@
+"""Calls to the services of a host, for every program that uses one."""

@@ -1,0 +1,1 @@
+"""One session with a remote serial port: credit, resumption, stops."""

@@ -1,0 +1,72 @@
+"""Whether, and for how long, a session that was lost can be taken up again; what it cost if not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from usbshare.client.serial.messages import OpenedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A session that was taken up again: nothing of the program was lost."""
+
+    away_s: float
+    resent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the end of a session cost.
+
+    `program_bytes`: sent and perhaps not written, or dropped. `device_bytes`: sent by the device
+    and missed; None where nobody can tell.
+    """
+
+    program_bytes: int
+    device_bytes: int | None
+    why: str
+
+
+class Resumption:
+    """Remembers what takes up a session; `is_pending` while it is lost and may come back."""
+
+    def __init__(self) -> None:
+        self.is_pending = False
+        self._token = ""
+        self._window_s = 0.0
+        self._lost_at = 0.0
+
+    def stands(self, opened: OpenedEvent) -> None:
+        """Learn that a session stands, a new one or the one that was lost."""
+        self.is_pending = False
+        self._token = opened.resume_token
+        self._window_s = opened.resume_window_s
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the session that stands could come back if it were lost."""
+        return bool(self._token) and self._window_s > 0
+
+    def lost(self, now: float) -> float:
+        """Learn that it is lost; returns for how long it can come back, 0 if it cannot."""
+        self._lost_at = now
+        self.is_pending = self.can_resume
+        return self._window_s if self.is_pending else 0.0
+
+    def give_up(self) -> None:
+        """Let the next session be a new one."""
+        self.is_pending = False
+
+    @property
+    def token(self) -> str:
+        """What to open the next session with; empty for a new one."""
+        return self._token if self.is_pending else ""
+
+    def away_s(self, now: float) -> float:
+        """Return for how long the session has been lost."""
+        return now - self._lost_at
+
+    def left_s(self, now: float) -> float:
+        """Return for how long it can still come back."""
+        return max(0.0, self._window_s - self.away_s(now)) if self.is_pending else 0.0

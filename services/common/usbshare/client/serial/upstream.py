@@ -1,0 +1,405 @@
+"""What the program wrote and the service has no credit for yet: bounded, in order.
+
+Nothing here waits. Real-time bytes leave the program's as they come. What is sent is kept a while.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from usbshare.base.gather import LARGEST_CHUNK_BYTES, Gatherer
+from usbshare.client.serial.in_flight import InFlight
+from usbshare.client.serial.late_bytes import Backlog
+from usbshare.client.serial.line_start import LineStart
+from usbshare.client.serial.messages import (
+    Configure,
+    Flush,
+    Goodbye,
+    HoldBreak,
+    Lost,
+    Message,
+    SendCommand,
+    SendRealtime,
+    Waiting,
+)
+from usbshare.client.serial.ordered_messages import OrderedMessages
+from usbshare.client.serial.realtime_lane import (
+    Overtaking,
+    RealtimeLane,
+    Unit,
+    in_messages,
+    units_of,
+)
+from usbshare.client.serial.send_window import SendWindow
+from usbshare.client.serial.urgent_messages import UrgentMessages
+from usbshare.line.credit import Credit
+from usbshare.line.profiles import RAW, Profile
+from usbshare.line.program_runs import ProgramRuns, Untouched
+
+READ_AHEAD_BYTES = 4096
+
+
+class Upstream:
+    """Orders one program's bytes and requests for one session after another.
+
+    `voided_bytes` is what the last `begin` or `resume` dropped because a stop had ended its epoch;
+    `dropped_realtime_bytes` counts, for ever, those that came at the wrong time to be sent.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.dropped_realtime_bytes = 0
+        self.window = SendWindow()
+        self._urgent = UrgentMessages()
+        self._ordered = OrderedMessages()
+        self._realtime_bytes = 0
+        self._line = LineStart()
+        self._is_down = False
+        self._emergencies = 0
+        self._backlog = Backlog(clock)
+        self._comes_late = self._emergencies_are_late = self._must_tell = False
+        self._lane = RealtimeLane()
+        self._reset_number = 0
+        self._in_flight = InFlight()
+        self._runs = ProgramRuns(clock)
+        self._answered_id = 0
+        self.untold_loss = 0
+        self._profile = RAW
+        self._epoch = 0
+        self.begin(epoch=0, profile=RAW)
+
+    def begin(self, *, epoch: int, profile: Profile) -> None:
+        """Start a session: offsets and credit count from 0 again.
+
+        What the program wrote in another epoch is void.
+        """
+        self.dropped_realtime_bytes += self._realtime_bytes
+        self._realtime_bytes = 0
+        self._urgent.clear()
+        self._lane.begin()
+        self._reset_number = 0
+        self._in_flight.clear()
+        self._credit = Credit(0, 0, 0)
+        self._void_offset: int | None = None
+        self._backlog.end()
+        self._go_on(0, 0, epoch, profile)
+        if self.untold_loss:
+            self._urgent.append(Lost(self.untold_loss))
+
+    def lose_link(self) -> None:
+        """Keep everything for `resume` but what has its time: polls, overrides, signs of life.
+
+        Emergency bytes wait for `take_emergency`, not for the link: they are not kept either.
+        """
+        self._is_down = True
+        self._emergencies_are_late = self._emergencies > 0
+        self._keep_realtime(self._profile.is_emergency)
+        self._put_realtime([*self._lane.lost(self._profile), *self._urgent.realtime(self._profile)])
+        self._urgent.drop_signs_of_life()
+        self._ordered.drop_breaks()
+
+    def can_resume(self, accepted_offset: int) -> bool:
+        """Tell whether we can send what follows there."""
+        return self._credit.consumed_offset <= accepted_offset <= self._sent_offset
+
+    def has_sent(self, accepted_offset: int, epoch: int) -> bool:
+        """Tell whether what was sent ends there, in this epoch: then nothing is to be resumed."""
+        return accepted_offset == self._sent_offset and epoch == self._epoch
+
+    def resume(
+        self,
+        accepted_offset: int,
+        accepted_commands: int,
+        *,
+        epoch: int,
+        profile: Profile,
+        age_s: float = 0.0,
+    ) -> int:
+        """Go on with a session that has what was sent before the offset; the rest goes again.
+
+        Returns how many bytes that is. What waits, `age_s` at most, is told before it goes.
+        Real-time bytes that waited are dropped: one that stops or starts a machine must not come
+        late.
+        """
+        again = self._in_flight.beyond(accepted_offset)
+        self._in_flight.clear()
+        self._keep_realtime(lambda _: False)
+        self._lane.lost(self._profile)
+        size = self._put_back(again, profile)
+        is_void = epoch != self._epoch
+        was_down = self._is_down
+        self._go_on(accepted_offset, accepted_commands, epoch, profile)
+        if self._void_offset is not None and accepted_offset <= self._void_offset:
+            self._void_offset = accepted_offset
+            self._urgent.append(Flush(0, received=False, written=True))
+        self._urgent.append(Waiting(self._ordered.program_bytes, age_s))
+        if was_down:
+            self._backlog.begin(self.room, age_s)
+        return 0 if is_void else size
+
+    @property
+    def room(self) -> int:
+        """How many more bytes of the program may be read now."""
+        return max(0, READ_AHEAD_BYTES - self._ordered.program_bytes - self._realtime_bytes)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes read from the program and not sent."""
+        return self._ordered.program_bytes
+
+    @property
+    def unconsumed_bytes(self) -> int:
+        """Bytes sent whose fate is not known."""
+        return self._sent_offset - self._credit.consumed_offset
+
+    def port_changed(self, *, epoch: int, profile: Profile) -> int:
+        """Follow the port; what the program wrote in an older epoch is void. Returns how much."""
+        self._profile = profile
+        if epoch == self._epoch:
+            return 0
+        self._epoch = epoch
+        self._in_flight.void()
+        self._line.is_here = True  # what comes now is another program, or its beginning
+        return self.discard()
+
+    def lose(self) -> int:
+        """Give up what was sent and not consumed, and what waits; returns how many bytes.
+
+        Of a G-code program the rest of a line so cut is void too, as it comes.
+        """
+        in_doubt = self.unconsumed_bytes + self.discard()
+        self.untold_loss += in_doubt
+        self._sent_offset = self._credit.consumed_offset
+        self._in_flight.clear()
+        self._line.lost(cuts=in_doubt > 0 and self._profile.speaks_gcode)
+        return in_doubt
+
+    def loss_is_known(self) -> None:
+        """Note that the service refuses programs: it knows of what was lost."""
+        self.untold_loss = 0
+
+    def program_came(self) -> None:
+        """Begin at the start of a line: a new program does not end that of the one before."""
+        self._line.begin()
+
+    def add_program(self, data: bytes) -> None:
+        """Take bytes that the program wrote, perhaps while the link was away."""
+        self._comes_late = self._backlog.comes(len(data), self.room)
+        self._must_tell &= self._comes_late
+        for run in self._runs.runs(self._profile, data):
+            if isinstance(run, Untouched):
+                self._add(run)
+                continue
+            split = self._profile.split(run, at_line_start=self._line.is_here)
+            if split.reset:
+                self.void()
+            self._add_realtime(split.realtime)
+            self._add(split.program)
+
+    def _add(self, data: bytes) -> None:
+        """Let program bytes wait, in a run of their own if they are to pass untouched."""
+        program = self._line.rest(data)
+        if not program:
+            return
+        self._ordered.add(program)
+        self._line.passed(program)
+        if self._must_tell:
+            self._tell_waiting()
+
+    def pass_through(self, data: bytes, now: float) -> SendCommand | None:
+        """Return the program's bytes as a message if they may go at once and nothing waits.
+
+        None takes nothing: they are for `add_program`.
+        """
+        if self._ordered or self._urgent or self._line.skips or self._emergencies:
+            return None
+        if len(data) > self._allowed() or self._backlog.is_unread:
+            return None
+        if not self._gatherer.is_due(data) or self._runs.must_look(self._profile, data):
+            return None
+        self._runs.passed(data)
+        self._line.passed(data)
+        return self._command(data, now)
+
+    def add_ordered(self, message: Configure | HoldBreak | Goodbye) -> None:
+        """Add a request that must come after the bytes before it; the last settings count."""
+        last = self._ordered[-1] if self._ordered else None
+        if isinstance(last, Configure) and isinstance(message, Configure):
+            self._ordered.pop()
+        self._ordered.append(message)
+
+    def add_first(self, message: Configure) -> None:
+        """Add settings that must be in force before the bytes that wait already."""
+        self._ordered.appendleft(message)
+
+    def add_urgent(self, message: Message) -> None:
+        """Add a message that waits for nothing."""
+        self._urgent.append(message)
+
+    def take_emergency(self) -> Overtaking | None:
+        """Take the stops that could not leave at once, for another way to the machine.
+
+        What stands before them goes along. If there are any, what the program writes later waits
+        until `emergency_done`.
+        """
+        waiting = self._urgent.realtime(self._profile)
+        stops = [self._profile.is_emergency(unit.data) for unit in waiting]
+        if True not in stops:
+            return None
+        last = len(stops) - stops[::-1].index(True)
+        self._put_realtime(waiting[last:])
+        self._emergencies += 1
+        self._emergencies_are_late |= self._is_down or self._comes_late
+        return self._lane.overtake(waiting[:last], self._profile)
+
+    def emergency_done(self, delivered_number: int = 0) -> None:
+        """Let the program's bytes go on after a `take_emergency` that returned something."""
+        self._emergencies -= 1
+        self._lane.confirmed(delivered_number)
+        if self._emergencies_are_late and not self._emergencies:
+            self._emergencies_are_late = False
+            self._tell_waiting()
+
+    def realtime_confirmed(self, number: int) -> None:
+        """Note that the service has the real-time bytes that were sent up to that number."""
+        self._lane.confirmed(number)
+
+    def wants_answer(self) -> bool:
+        """Tell, once until an answer, whether only the network keeps back what waits."""
+        return self.waiting_bytes > 0 and self.window.asks(self._credit, self._sent_offset)
+
+    def answered(self, operation_id: int) -> None:
+        """Note that settings need not be sent again."""
+        self._answered_id = max(self._answered_id, operation_id)
+
+    def void(self) -> int:
+        """Drop the program's bytes, sent or not: it does not want them; returns those not sent.
+
+        After a loss the service is told again, unless it has bytes that came after them.
+        """
+        self._in_flight.void()
+        self._void_offset = self._sent_offset
+        self._line.begin()
+        return self.discard()
+
+    def discard(self) -> int:
+        """Drop the program's bytes that have not been sent; returns how many."""
+        return self._ordered.drop_program()
+
+    def credit(self, credit: Credit) -> bool:
+        """Take what the service grants; True if bytes wait for it."""
+        self._credit = credit
+        self._gatherer.acknowledged_offset = credit.consumed_offset
+        self._in_flight.consumed(credit.consumed_offset)
+        return self._ordered.program_bytes > 0
+
+    def wait_s(self, now: float) -> float | None:
+        """Return how long until `take` has something; 0 for now, None for until something comes."""
+        if self._urgent.next(realtime=not self._emergencies) is not None:
+            return 0.0
+        if not self._ordered or self._emergencies:
+            return None
+        head = self._ordered[0]
+        if not isinstance(head, bytearray):
+            return 0.0
+        allowed = self._allowed()
+        if allowed <= 0:
+            return None
+        whole = len(head) >= allowed or len(self._ordered) > 1
+        return 0.0 if whole else self._gatherer.wait_s(head, now)
+
+    def take(self, now: float) -> Message:
+        """Return the next message; only when `wait_s` said 0."""
+        if (index := self._urgent.next(realtime=not self._emergencies)) is not None:
+            message = self._urgent[index]
+            del self._urgent[index]
+            if isinstance(message, SendRealtime):
+                self._realtime_bytes -= len(message.data)
+                self._lane.sent(units_of(message, self._profile))
+            return message
+        head = self._ordered[0]
+        if not isinstance(head, bytearray):
+            self._ordered.popleft()
+            if isinstance(head, Configure):
+                self._in_flight.configured(self._sent_offset, head)
+            return head
+        return self._take_program(head, now)
+
+    def _go_on(self, offset: int, commands: int, epoch: int, profile: Profile) -> None:
+        self.voided_bytes = self.discard() if epoch != self._epoch else 0
+        self._epoch = epoch
+        self._profile = profile
+        self._sent_offset = offset
+        self._sent_commands = commands
+        self._gatherer = Gatherer()
+        self._is_down = False
+
+    def _put_back(self, again: list[bytes | Configure], profile: Profile) -> int:
+        """Put what must be sent again before what waits; returns how many bytes."""
+        size = 0
+        for item in reversed(again):
+            if isinstance(item, Configure):
+                if item.id > self._answered_id:
+                    self._ordered.appendleft(item)
+                continue
+            # The profile may have been recognised since: what is a real-time byte now is stale.
+            data = item
+            if profile is not self._profile and not isinstance(item, Untouched):
+                data = ProgramRuns().split(profile, item).program
+            self.dropped_realtime_bytes += len(item) - len(data)
+            if data:
+                self._ordered.add_first(data)
+            size += len(data)
+        return size
+
+    def _add_realtime(self, realtime: bytes) -> None:
+        profile = self._profile
+        units = self._lane.number(profile.pieces(realtime, 1), self._epoch)
+        resets = [unit.number for unit in units if profile.resets(unit.data)]
+        self._reset_number = max(resets, default=self._reset_number)
+        if self._comes_late and resets:
+            self._must_tell = True
+        if self._is_down or self._comes_late:
+            came, units = units, [unit for unit in units if profile.is_emergency(unit.data)]
+            self.dropped_realtime_bytes += _size(came) - _size(units)
+        self._realtime_bytes += _size(units)
+        self._urgent.extend(in_messages(units))
+
+    def _tell_waiting(self) -> None:
+        """Let what waits need a person, though a reset of the time away has let it go."""
+        self._must_tell = False
+        if self._ordered.program_bytes and not self._is_down:
+            self._urgent.append(Waiting(self._ordered.program_bytes, self._backlog.age_s))
+
+    def _put_realtime(self, units: list[Unit]) -> None:
+        """Let these alone wait of the real-time bytes."""
+        self._urgent.put_realtime(units)
+        self._realtime_bytes = _size(units)
+
+    def _keep_realtime(self, is_kept: Callable[[bytes], bool]) -> None:
+        """Drop and count all real-time bytes that wait but those."""
+        waiting = self._urgent.realtime(self._profile)
+        kept = [unit for unit in waiting if is_kept(unit.data)]
+        self.dropped_realtime_bytes += _size(waiting) - _size(kept)
+        self._put_realtime(kept)
+
+    def _allowed(self) -> int:
+        if self._sent_commands >= self._credit.limit_commands:
+            return 0
+        return min(LARGEST_CHUNK_BYTES, self.window.room_bytes(self._credit, self._sent_offset))
+
+    def _take_program(self, run: bytearray, now: float) -> SendCommand:
+        return self._command(self._ordered.take(run, self._allowed()), now)
+
+    def _command(self, data: bytes, now: float) -> SendCommand:
+        offset = self._sent_offset
+        self._sent_offset = offset + len(data)
+        self._sent_commands += 1
+        self._gatherer.sent(self._sent_offset, now)
+        self._in_flight.append((self._sent_offset, data))
+        after_reset = self._reset_number
+        return SendCommand(self._sent_commands, offset, data, self._epoch, None, after_reset)
+
+
+def _size(units: list[Unit]) -> int:
+    return sum(len(unit.data) for unit in units)

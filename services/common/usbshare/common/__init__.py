@@ -1,1 +1,0 @@
-"""What every service and the bridge share; imports none of them."""

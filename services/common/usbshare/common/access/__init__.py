@@ -1,1 +1,0 @@
-"""Who may do what: rights, the policy that gives them, and the gate that asks for them."""

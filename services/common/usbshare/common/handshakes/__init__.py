@@ -1,1 +1,0 @@
-"""Handshakes that fail: read from gRPC's trace, explained, told in log and audit."""

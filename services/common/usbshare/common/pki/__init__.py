@@ -1,1 +1,0 @@
-"""A site's public-key infrastructure: who is in, who comes in, who is out."""

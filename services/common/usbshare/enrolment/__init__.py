@@ -1,0 +1,1 @@
+"""How a computer enters a site and leaves it: invitations, enrolment, revocation."""

@@ -1,0 +1,1 @@
+"""The enrolment service over gRPC, and its listener."""

@@ -1,0 +1,136 @@
+"""Makes invitations: where the newcomer may reach this host, and whether anybody answers there."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import Enum, auto
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from usbshare.base.addresses import dns_form, parse_address, split_host_port, without_scope
+from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.hosts.interfaces import interfaces_up
+from usbshare.trust import certificates, invitations
+from usbshare.trust.invitation import (
+    TOKEN_BYTES,
+    USUAL_SERVICE_PORT,
+    Invitation,
+    token_hash,
+)
+from usbshare.trust.invitations import Given, invitations_path
+from usbshare.trust.site import Site
+
+MOST_ADDRESSES = 4
+KNOCK_TIMEOUT_S = 1.0
+
+
+class Answer(Enum):
+    """Who listens where newcomers enrol."""
+
+    OURS = auto()
+    NOBODY = auto()
+    ANOTHER = auto()
+
+
+def invite(
+    site: Site,
+    name: str,
+    role: str,
+    addresses: Sequence[str],
+    port: int,
+    now: datetime,
+    expires: datetime,
+    service_port: int = USUAL_SERVICE_PORT,
+) -> Invitation:
+    """Make an invitation and remember the hash of its token; role and name must be good."""
+    token = secrets.token_bytes(TOKEN_BYTES)
+    key = authority_sha256(site)
+    made = Invitation(name, role, tuple(addresses), port, token, key, expires, service_port)
+    given = Given(token_hash(token), name, role, expires)
+    invitations.add(invitations_path(site.folder), given, now)
+    return made
+
+
+def authority(site: Site) -> x509.Certificate:
+    """Return the authority that has signed this host's own certificate."""
+    own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
+    trusted = x509.load_pem_x509_certificates(site.ca_certificate.read_bytes())
+    return next(each for each in trusted if certificates.is_issued_by(own, each))
+
+
+def authority_sha256(site: Site) -> bytes:
+    """Return the SHA-256 of that authority's public key."""
+    return bytes.fromhex(certificates.fingerprint(authority(site).public_key()))
+
+
+def own_addresses(listen: str, interfaces: Sequence[str] = ()) -> list[str]:
+    """Return where others reach what listens there: IPv4 first, few; loopback if nothing else.
+
+    Link-local IPv6 only where there is nothing else, and without a scope: that is each computer's.
+    """
+    host, _ = split_host_port(listen, ENROLMENT_PORT)
+    address = parse_address(host)
+    if address is None or not address.is_unspecified:
+        return [without_scope(host)]
+    found = interfaces_up(interfaces)
+    ipv4 = [each for interface in found for each in interface.ipv4]
+    every_ipv6 = [each for interface in found for each in interface.ipv6]
+    ipv6 = [each for each in every_ipv6 if "%" not in each]
+    near = [without_scope(each) for each in every_ipv6 if "%" in each]
+    return ([*ipv4, *ipv6] or near)[:MOST_ADDRESSES] or ["127.0.0.1"]
+
+
+def checked_addresses(addresses: Sequence[str]) -> list[str]:
+    """Return the addresses, without scopes; InvalidArgumentError if one is none."""
+    for text in addresses:
+        if not (dns_form(text) or parse_address(text)):
+            raise InvalidArgumentError(f"{text!r} is neither a DNS name nor an IP address")
+    return [dns_form(each) or without_scope(each) for each in addresses]
+
+
+def uncertified(site: Site, addresses: Sequence[str]) -> list[str]:
+    """Return those that the host's certificate is not for."""
+    own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
+    dns, certified = certificates.subject_names(own)
+    return [each for each in addresses if each.lower() not in dns | certified]
+
+
+def wait_for_answer(
+    site: Site, listen: str, deadline_s: float, clock: Callable[[], float], wait: Callable[[], None]
+) -> Answer:
+    """Return who answers, once it is a service of this host or the time is up; blocks."""
+    end = clock() + deadline_s
+    while (answer := _who_answers(site, listen)) is not Answer.OURS and clock() < end:
+        wait()
+    return answer
+
+
+def _who_answers(site: Site, listen: str) -> Answer:
+    host, port = split_host_port(listen, ENROLMENT_PORT)
+    address = parse_address(host)
+    if address is not None and address.is_unspecified:
+        host = "127.0.0.1"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with socket.create_connection((host, port), KNOCK_TIMEOUT_S) as raw:
+            return _who(raw, context, site)
+    except OSError:
+        return Answer.NOBODY
+
+
+def _who(raw: socket.socket, context: ssl.SSLContext, site: Site) -> Answer:
+    try:
+        with context.wrap_socket(raw) as connection:
+            shown = connection.getpeercert(binary_form=True)
+    except OSError:
+        return Answer.ANOTHER
+    own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
+    return Answer.OURS if shown == own.public_bytes(Encoding.DER) else Answer.ANOTHER

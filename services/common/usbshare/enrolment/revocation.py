@@ -1,0 +1,45 @@
+"""Shuts an identity out: its certificates count no more, nor do the invitations for its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from usbshare.base.errors import ConfigError
+from usbshare.trust import identities, invitations
+from usbshare.trust.identities import registry_path, short_name
+from usbshare.trust.invitations import invitations_path, read_invitations
+
+# A newcomer's time of use is noted before it waits for the file, which may last.
+_LATELY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ShutOut:
+    """How many invitations were withdrawn; `trouble` is why they could not be, if so."""
+
+    withdrawn: int
+    trouble: str = ""
+
+
+def shut_out(folder: Path, uri: str, reason: str, now: datetime) -> ShutOut:
+    """Revoke the identity, whatever becomes of the rest; ConfigError or OSError: it is not revoked.
+
+    Who uses an invitation while this is at work is revoked too.
+    """
+    registry, given = registry_path(folder), invitations_path(folder)
+    revoked_at = identities.revoke(registry, uri, reason, now).revoked_at or now
+    try:
+        withdrawn = invitations.withdraw(given, short_name(uri), now)
+        if _is_used(given, short_name(uri), now - _LATELY):
+            # What was issued since is dated a second after the revocation that it has seen.
+            identities.revoke(registry, uri, reason, revoked_at + timedelta(seconds=1))
+    except (ConfigError, OSError) as error:
+        return ShutOut(0, str(error))
+    return ShutOut(withdrawn)
+
+
+def _is_used(path: Path, name: str, since: datetime) -> bool:
+    uses = (each.used_at for each in read_invitations(path) if each.name == name)
+    return any(used_at is not None and used_at >= since for used_at in uses)

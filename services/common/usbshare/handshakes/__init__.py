@@ -1,0 +1,1 @@
+"""Why a TLS handshake or a connection failed, in words."""

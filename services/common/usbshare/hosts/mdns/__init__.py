@@ -1,0 +1,1 @@
+"""Everything that touches zeroconf: hosts announced and found by mDNS and DNS-SD."""

@@ -1,0 +1,1 @@
+"""Sources of hosts besides mDNS."""

@@ -1,0 +1,1 @@
+"""Sources and checks that call another computer over gRPC."""

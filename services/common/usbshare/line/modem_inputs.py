@@ -1,0 +1,17 @@
+"""Which modem lines the other side drives, so that only their changes are told."""
+
+from __future__ import annotations
+
+from usbshare.line.settings import ModemLines
+
+POLL_S = 0.05
+
+
+def inputs_of(lines: ModemLines) -> tuple[bool | None, ...]:
+    """Return CTS, DSR, RI and CD."""
+    return lines.cts, lines.dsr, lines.ri, lines.cd
+
+
+def are_known(lines: ModemLines) -> bool:
+    """Tell whether the device can tell any of its inputs."""
+    return any(line is not None for line in inputs_of(lines))

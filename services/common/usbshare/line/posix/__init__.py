@@ -1,0 +1,1 @@
+"""Serial devices on Linux and macOS."""

@@ -1,0 +1,1 @@
+"""Serial devices on threads: Windows ports, and every URL that pyserial knows."""

@@ -1,0 +1,1 @@
+"""USB devices behind serial ports, as the operating system lists them."""

@@ -1,0 +1,1 @@
+"""What every service shares: how it starts, its command line and its metrics."""

@@ -1,0 +1,1 @@
+"""Commands that every service's command line has."""

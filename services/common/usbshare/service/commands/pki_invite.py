@@ -1,0 +1,195 @@
+"""`pki invite`: one string that lets one computer in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from usbshare.authorization.policy import POLICY_FILE, load_policy
+from usbshare.base.addresses import split_host_port
+from usbshare.base.errors import ConfigError
+from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.enrolment.inviting import (
+    Answer,
+    authority,
+    checked_addresses,
+    own_addresses,
+    uncertified,
+    wait_for_answer,
+)
+from usbshare.enrolment.inviting import invite as make_invitation
+from usbshare.enrolment.membership import as_member, require_usable_name, rights_in_words, role_of
+from usbshare.enrolment.qr_code import print_qr_code
+from usbshare.service.cli import teller
+from usbshare.service.commands.duration import Duration
+from usbshare.service.commands.local_site import (
+    PkiSettings,
+    administrator,
+    command_log,
+    load_settings,
+    made_site,
+)
+from usbshare.trust import certificates
+from usbshare.trust.identities import read_identities, registry_path
+from usbshare.trust.invitation import USUAL_SERVICE_PORT, Invitation, token_hash
+from usbshare.trust.invitations import Given, invitations_path, read_invitations
+from usbshare.trust.names import identity_uri
+from usbshare.trust.site import Site
+
+LONGEST = timedelta(days=7)
+# The listener is a process, which begins once there is an invitation.
+ANSWER_S = 8.0
+POLL_S = 0.1
+
+
+@click.command()
+@click.option("--name", required=True, help="What the computer will be called, as office-pc.")
+@click.option(
+    "--role", required=True, help="A group of the policy: admin, operator, viewer, or your own."
+)
+@click.option("--expires", type=Duration(), default="10m", help="How long it may be used; 7d most.")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="HOST",
+    help="Where the computer reaches this host; by default its own addresses. Repeatable.",
+)
+@click.option("--wait", is_flag=True, help="Wait until it is used, and print by which key.")
+@click.option("--no-qr", is_flag=True, help="Draw no QR code on the terminal.")
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration of the services.")
+@click.pass_context
+def invite(
+    context: click.Context,
+    name: str,
+    role: str,
+    expires: timedelta,
+    addresses: Sequence[str],
+    wait: bool,
+    no_qr: bool,
+    config: Path | None,
+) -> None:
+    """Print one string that lets one computer in, once: type `usbshare-bridge enroll STRING` there.
+
+    Whoever has the string first is let in: give it over a way that you trust. While an invitation
+    is open, the services of this host listen for it at [tls] enrolment.
+    """
+    if expires > LONGEST:
+        raise click.BadParameter("7d at most", context, param_hint="'--expires'")
+    tell = teller(str(context.obj))
+    settings = load_settings(config)
+    listen = settings.tls.enrolment
+    if not listen:
+        raise ConfigError('enrolment is switched off: [tls] enrolment = "" in the configuration')
+    site = made_site(settings.tls)
+    group = _checked_role(site, name, role, tell)
+    where = checked_addresses(addresses) or own_addresses(
+        listen, settings.discovery.chosen_interfaces
+    )
+    now = datetime.now(UTC)
+    port = split_host_port(listen, ENROLMENT_PORT)[1]
+    service_port = _service_port(context, settings)
+    invitation = make_invitation(site, name, group, where, port, now, now + expires, service_port)
+    _note(site, invitation)
+    # Whoever has the string may use it: it is printed once it works, if it does soon.
+    answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
+    click.echo(invitation.encode())
+    if not no_qr:
+        print_qr_code(invitation.encode())
+    _say_what_it_is(tell, site, invitation)
+    _say_if_unreachable(tell, site, listen, where, answer)
+    if wait and not _wait_until_used(tell, site, invitation):
+        context.exit(1)
+
+
+def _service_port(context: click.Context, settings: PkiSettings) -> int:
+    """Return where serial-svc is, as `serial-svc --listen`, USBSHARE_LISTEN or the file say."""
+    root = context.find_root()
+    said = root.params.get("listen") if str(context.obj) == "serial-svc" else None
+    port = split_host_port(said or settings.service.listen, USUAL_SERVICE_PORT)[1]
+    return port or USUAL_SERVICE_PORT
+
+
+def _checked_role(site: Site, name: str, role: str, tell: Callable[[str], None]) -> str:
+    policy = load_policy(site.folder / POLICY_FILE)
+    require_usable_name(policy, name)
+    record = read_identities(registry_path(site.folder)).get(identity_uri(site.id, name))
+    if record is not None and not record.is_revoked:
+        tell(
+            f"there is a {name} already: its certificate stays good beside the new one, "
+            f"unless you revoke it first with `pki revoke {name}`"
+        )
+    return role_of(policy, role)
+
+
+def _note(site: Site, invitation: Invitation) -> None:
+    with command_log() as log:
+        log.note(
+            "invited",
+            who=administrator(),
+            identity=identity_uri(site.id, invitation.name),
+            role=invitation.role,
+            expires=invitation.expires.isoformat(),
+        )
+
+
+def _say_what_it_is(tell: Callable[[str], None], site: Site, invitation: Invitation) -> None:
+    uri = identity_uri(site.id, invitation.name)
+    policy = load_policy(site.folder / POLICY_FILE)
+    record = read_identities(registry_path(site.folder)).get(uri)
+    former = record.role if record else ""
+    member = as_member(policy, invitation.name, former, invitation.role)
+    rights = rights_in_words(member, uri, site.id, datetime.now(UTC))
+    end = invitation.expires.astimezone()
+    tell(
+        f"on {invitation.name}, before {end:%H:%M:%S}: "
+        "usbshare-bridge enroll STRING (the line above)"
+    )
+    tell(f"it may then: {rights} ({invitation.role}); who has the string first is let in")
+    fingerprint = certificates.short_fingerprint(authority(site).public_key())
+    tell(f"fingerprint of this host's authority, the same on both ends: {fingerprint}")
+
+
+def _say_if_unreachable(
+    tell: Callable[[str], None],
+    site: Site,
+    listen: str,
+    addresses: Sequence[str],
+    answer: Answer,
+) -> None:
+    for address in uncertified(site, addresses):
+        tell(
+            f"the host's certificate is not for {address}: add it to `[tls] names`, then start "
+            "the services again"
+        )
+    if answer is Answer.NOBODY:
+        tell(
+            f"no service of this host answers at {listen}: start one (`make run-services`, or its unit); "
+            "the string works from then on"
+        )
+    elif answer is Answer.ANOTHER:
+        tell(f"another program is at {listen}: end it, or choose another `[tls] enrolment`")
+
+
+def _wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitation) -> bool:
+    """Return whether somebody has used the invitation, once it is over."""
+    while (given := _state(site, invitation)) and given.is_open(datetime.now(UTC)):
+        time.sleep(POLL_S)
+    if given is None or given.used_at is None:
+        tell("nobody has used the invitation: it is closed")
+        return False
+    record = read_identities(registry_path(site.folder)).get(identity_uri(site.id, given.name))
+    fingerprint = record.fingerprint if record else "unknown"
+    tell(f"{given.name} is in, from {given.used_from}: fingerprint of its key {fingerprint}")
+    tell("compare it with what that computer shows; if it differs, `pki revoke` the name at once")
+    return True
+
+
+def _state(site: Site, invitation: Invitation) -> Given | None:
+    known = read_invitations(invitations_path(site.folder))
+    digest = token_hash(invitation.token)
+    return next((each for each in known if each.token_sha256 == digest), None)

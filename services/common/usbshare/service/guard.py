@@ -1,0 +1,227 @@
+"""What every service composes to know who may do what: gate, audit log, limits, enrolment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import grpc
+from prometheus_client.registry import Collector
+
+from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
+from usbshare.audit.log import AuditLog, audit_folder
+from usbshare.audit.settings import AuditTable
+from usbshare.authorization.api.interceptor import AccessInterceptor
+from usbshare.authorization.api.servicer import AccessServicer
+from usbshare.authorization.arrivals import Arrivals
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.metrics import RulesCollector
+from usbshare.authorization.refusals import Refusals
+from usbshare.authorization.rights import ResourceKind
+from usbshare.authorization.rulebook import Rulebook
+from usbshare.authorization.second_factor import FILE_NAME, SecondFactors
+from usbshare.base.errors import ConfigError, NotSupportedError
+from usbshare.base.file_watch import FileWatch
+from usbshare.base.logs import logging_in_force
+from usbshare.base.paths import SITE_FOLDER, config_folder, state_folder
+from usbshare.base.rate_limits import Limits
+from usbshare.base.service_settings import TlsTable
+from usbshare.base.threads import OwnThread, in_thread
+from usbshare.base.version import usbshare_version
+from usbshare.enrolment.last_seen import Seen
+from usbshare.enrolment.listener_options import ListenerOptions
+from usbshare.enrolment.listener_process import ListenerProcess
+from usbshare.enrolment.metrics import CertificateCollector
+from usbshare.handshakes.reporting import handshake_log
+from usbshare.rpc.flood_guard import flood_guard
+from usbshare.rpc.identity import Identity
+from usbshare.trust.renewal import Renewed, keep_current, renew
+from usbshare.trust.site import Site
+
+LOAD_TIMEOUT_S = 20.0
+AUDIT_CLOSE_TIMEOUT_S = 2.0
+Ids = Callable[[], Iterable[str]]
+# A command of a few bytes takes more on the wire: its frame, its record of TLS, its envelope.
+WIRE_OVERHEAD = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One service's access control; `offers` must be told before it serves."""
+
+    site: Site | None
+    service: str
+    tls: TlsTable
+    audits: AuditTable
+    rulebook: Rulebook
+    gate: Gate
+    second_factors: SecondFactors
+    audit: AuditLog
+    limits: Limits
+    seen: Seen
+    watch: FileWatch
+    _thread: OwnThread
+    _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
+
+    @property
+    def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
+        """What asks the gate about every RPC."""
+        refusals = Refusals(self.audit, time.monotonic)
+        host = "" if self.site is None else self.site.host_uri
+        seen = Arrivals(self.audit, host, self.seen)
+        interceptor = AccessInterceptor(self.gate, self.limits, seen, refusals, self._resolve)
+        return (interceptor,)
+
+    def offers(self, kind: ResourceKind, ids: Ids) -> None:
+        """Learn which ports or cameras there are; `ids` tells those of the moment."""
+        self._offered[kind] = ids
+
+    def add_services(self, server: grpc.aio.Server) -> None:
+        """Add the RPCs about rights."""
+        servicer = AccessServicer(
+            self.gate, self.audit, self._all_offered, self._renew, self._thread, time.monotonic
+        )
+        add_AccessServiceServicer_to_server(servicer, server)
+
+    def collectors(self) -> Sequence[Collector]:
+        """Return what is to be told of it among the service's metrics."""
+        return CertificateCollector(self.site), RulesCollector(self.rulebook)
+
+    def background(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what must run while the service does, by name; for `run_until`."""
+        tasks = {
+            "follow_rules": self.rulebook.follow(self.watch, self.gate.time_passed),
+            "follow_second_factors": self.second_factors.follow(self.watch),
+            "note_callers": self.seen.keep(),
+            "note_renewed": self.rulebook.uses.keep(),
+        }
+        if self.site is not None:
+            tasks["keep_certificates"] = keep_current(self.site, self.tls.names)
+            if self.tls.enrolment:
+                listener = ListenerProcess(self._listener_options(self.site), _utc_now)
+                tasks["enrol"] = listener.run(self.watch)
+        return tasks
+
+    def against_floods(self, port: int) -> AbstractContextManager[None]:
+        """Bound what each address may send to the service's port while the block lasts."""
+        note: Callable[..., None] = self.audit.note
+        return flood_guard(
+            port, lambda: WIRE_OVERHEAD * self.rulebook.policy.limits.bytes_per_s, note
+        )
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self.watch.close()
+        self.rulebook.close()
+        self._thread.close()
+
+    def _listener_options(self, site: Site) -> ListenerOptions:
+        level, as_json = logging_in_force()
+        return ListenerOptions(
+            listen=self.tls.enrolment,
+            folder=str(site.folder),
+            fingerprint=site.fingerprint,
+            known_id=site.known_id,
+            life_s=site.life.total_seconds(),
+            service=self.service,
+            audit_bytes=self.audits.max_bytes,
+            audit_keep=self.audits.keep,
+            audit_keep_days=self.audits.keep_days,
+            audit_bytes_a_day=self.audits.identity_bytes_a_day,
+            log_level=level,
+            log_as_json=as_json,
+        )
+
+    def _all_offered(self) -> dict[ResourceKind, Iterable[str]]:
+        return {kind: ids() for kind, ids in self._offered.items()}
+
+    def _resolve(self, kind: ResourceKind, caller: Identity) -> str:
+        """Return the id that an empty one stands for: the only one that the caller knows of."""
+        ids = self._offered.get(kind)
+        found = self.gate.known_to(caller, kind, ids()) if ids is not None else []
+        return found[0] if len(found) == 1 else ""
+
+    def _renew(self, caller: Identity, request_pem: str) -> Renewed:
+        if self.site is None:
+            raise NotSupportedError("over plaintext there is no certificate to renew")
+        renewed = renew(self.site, caller, request_pem)
+        self.rulebook.expect(renewed.serial)
+        return renewed
+
+
+@asynccontextmanager
+async def open_guard(
+    site: Site | None, *, service: str, tls: TlsTable, audit: AuditTable
+) -> AsyncIterator[Guard]:
+    """Guard a service while the block lasts; without a site everybody may do everything.
+
+    Raises ConfigError if the policy has mistakes.
+    """
+    log = AuditLog(
+        audit_folder(),
+        service,
+        max_bytes=audit.max_bytes,
+        keep=audit.keep,
+        keep_days=audit.keep_days,
+        bytes_a_day=audit.identity_bytes_a_day,
+    )
+    guard = _guard(site, service, tls, audit, log)
+    await _load(guard.rulebook)
+    unfollow = guard.gate.follow_rules()
+    log.start()
+    log.note(
+        "service started",
+        version=usbshare_version(),
+        plaintext=site is None,
+        policy_sha256=guard.rulebook.policy_sha256,
+    )
+    note: Callable[..., None] = log.note
+    try:
+        with handshake_log(note):
+            yield guard
+    finally:
+        unfollow()
+        guard.close()
+        log.note("service stopped")
+        await in_thread(log.close, AUDIT_CLOSE_TIMEOUT_S)
+
+
+async def _load(rulebook: Rulebook) -> None:
+    try:
+        await asyncio.wait_for(in_thread(rulebook.load), LOAD_TIMEOUT_S)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"{rulebook.policy_path.parent} does not answer within {LOAD_TIMEOUT_S:.0f} s, so that "
+            "nobody knows who may do what: mend its disk, then start again"
+        ) from error
+
+
+def _guard(
+    site: Site | None, service: str, tls: TlsTable, audits: AuditTable, audit: AuditLog
+) -> Guard:
+    folder = config_folder() if site is None else site.folder
+    rulebook = Rulebook(folder, "" if site is None else site.id, audit)
+    factors = SecondFactors(folder / SITE_FOLDER / FILE_NAME, time.monotonic)
+    return Guard(
+        site=site,
+        service=service,
+        tls=tls,
+        audits=audits,
+        rulebook=rulebook,
+        gate=Gate(rulebook, factors, audit, _utc_now, service),
+        second_factors=factors,
+        audit=audit,
+        limits=Limits(lambda: rulebook.policy.limits, time.monotonic),
+        seen=Seen(state_folder(), service, _utc_now),
+        watch=FileWatch("file watch"),
+        _thread=OwnThread("certificates"),
+    )
+
+
+_utc_now = partial(datetime.now, UTC)

@@ -1,0 +1,117 @@
+"""A process's counters for Prometheus, over plain HTTP, one request after the other."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from usbshare.base.addresses import split_host_port
+from usbshare.base.logs import lost_log_lines
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+# Whoever asks more often waits: a thread for each request would take its turns from the event loop.
+LEAST_INTERVAL_S = 0.05
+SILENCE_S = 2.0
+# However slowly somebody asks, and reads.
+LONGEST_REQUEST_S = 5.0
+TRY_AGAIN_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+def serve_metrics(address: str, key: str, default_port: int, *collectors: Collector) -> None:
+    """Answer GET /metrics at `host:port` from a daemon thread.
+
+    Figures are no reason not to serve: an address that is taken is told, with the `key` where it
+    was configured, and tried again.
+    """
+    host, port = split_host_port(address, default_port)
+    registry = CollectorRegistry()
+    for collector in (*collectors, LogCollector()):
+        registry.register(collector)
+    app, where = make_wsgi_app(registry), (host, port)
+    try:
+        server = _server(*where)
+    except OSError as error:
+        why = error.strerror or error
+        _log.error("%s: cannot listen at %s: %s; it is tried again", key, address, why)
+        server = None
+    arguments = (server, where, app)
+    threading.Thread(target=_serve, args=arguments, name="metrics", daemon=True).start()
+
+
+class LogCollector(Collector):
+    """Counts the log lines that were dropped since stderr took none."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the count."""
+        name, what = "usbshare_log_lines_lost", "Log lines dropped since stderr took none"
+        yield CounterMetricFamily(name, what, value=lost_log_lines())
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = SILENCE_S
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+        """Say nothing: a scrape is no news."""
+
+
+class _Server(WSGIServer):
+    def server_bind(self) -> None:
+        # WSGIServer asks the name service for the name of its address, which may take long.
+        self.socket.bind(self.server_address)
+        host, port = self.socket.getsockname()[:2]
+        self.server_name, self.server_port = str(host), int(port)
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer one request; who takes longer is hung up on, since the others wait."""
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
+        end = threading.Timer(LONGEST_REQUEST_S, hang_up)
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request(request, client_address)
+        finally:
+            end.cancel()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of who hung up or was silent."""
+
+
+class _Ipv6Server(_Server):
+    address_family = socket.AF_INET6
+
+
+def _server(host: str, port: int) -> WSGIServer:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    is_ipv6 = found[0][0] == socket.AF_INET6
+    return (_Ipv6Server if is_ipv6 else _Server)((host, port), _Handler)
+
+
+def _serve(server: WSGIServer | None, where: tuple[str, int], app: WSGIApplication) -> None:
+    while server is None:
+        time.sleep(TRY_AGAIN_S)
+        with suppress(OSError):
+            server = _server(*where)
+            _log.warning("metrics are served now")
+    server.set_app(app)
+    while True:
+        server.handle_request()
+        time.sleep(LEAST_INTERVAL_S)

@@ -1,0 +1,126 @@
+"""Runs every service of this computer as a child process, and starts those again that end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from usbshare.base.extras import why_not
+from usbshare.base.logs import set_up_logging
+from usbshare.base.loop import on_stop_signals, run
+from usbshare.base.standard_streams import ensure_standard_streams
+
+log = logging.getLogger(__name__)
+
+SERVICES = ("serial-svc", "camera-svc", "discovery-svc")
+CONFIG_EXIT = 2
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+GOOD_RUN_S = 60.0
+STOP_TIMEOUT_S = 15.0
+# Windows knows no such request; there Ctrl-C reaches every program of a console by itself.
+CAN_BE_ASKED = hasattr(signal, "SIGHUP")
+
+
+class Child:
+    """One service: running, or about to run again; none of the others hears of its trouble."""
+
+    def __init__(self, command: Path, clock: Callable[[], float]) -> None:
+        self._command = command
+        self._clock = clock
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self._command.stem
+
+    async def keep_running(self) -> None:
+        """Run it, again whenever it ends; return when its configuration is wrong at first.
+
+        One that goes wrong later must not end the others, whose machines may be at work. The pause
+        before the next start doubles up to 30 s, and is short again after a good run.
+        """
+        pause_s = FIRST_PAUSE_S
+        for attempt in itertools.count():
+            started = self._clock()
+            self._process = await asyncio.create_subprocess_exec(self._command)
+            if (code := await self._process.wait()) == CONFIG_EXIT and attempt == 0:
+                return
+            if self._clock() - started > GOOD_RUN_S:
+                pause_s = FIRST_PAUSE_S
+            log.warning("%s ended (%s): starting it again in %g s", self.name, _end(code), pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+    async def stop(self) -> None:
+        """Ask it to end; kill it if it takes long."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if CAN_BE_ASKED:
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            log.warning("%s did not end within %g s: killed", self.name, STOP_TIMEOUT_S)
+            process.kill()
+            await process.wait()
+
+
+async def run_services(commands: Sequence[Path]) -> int:
+    """Run them until SIGINT or SIGTERM, or until one has a wrong configuration; the exit code."""
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
+    children = [Child(command, time.monotonic) for command in commands]
+    keeping = [asyncio.create_task(child.keep_running(), name=child.name) for child in children]
+    stopping = asyncio.create_task(stopped.wait(), name="until stopped")
+    try:
+        done, _ = await asyncio.wait([*keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        return 0 if stopping in done else CONFIG_EXIT
+    finally:
+        for task in (*keeping, stopping):
+            task.cancel()
+        await asyncio.gather(*keeping, stopping, return_exceptions=True)
+        await asyncio.gather(*(child.stop() for child in children))
+
+
+def installed(folder: Path, names: Iterable[str] = SERVICES) -> list[Path]:
+    """Return the services' commands that are in the folder."""
+    found = (shutil.which(name, path=str(folder)) for name in names)
+    return [Path(each) for each in found if each]
+
+
+def main() -> None:
+    """Run the services installed beside this interpreter, or those named as arguments.
+
+    They read this process's environment.
+    """
+    ensure_standard_streams()
+    set_up_logging("info")
+    names = sys.argv[1:] or [name for name in SERVICES if _has_its_extra(name)]
+    sys.exit(run(run_services(installed(Path(sys.executable).parent, names))))
+
+
+def _has_its_extra(name: str) -> bool:
+    """Return whether a service can run; tell the user why not."""
+    if why := why_not(name):
+        log.info("%s is left out: %s", name, why)
+    return not why
+
+
+def _end(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+if __name__ == "__main__":
+    main()

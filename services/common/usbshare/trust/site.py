@@ -1,0 +1,282 @@
+"""A site: the authority made on first start, and what it issues to host and operator."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from usbshare.base.errors import ConfigError
+from usbshare.base.file_lock import file_lock
+from usbshare.base.paths import (
+    CLIENT_BUNDLE_FILE,
+    SITE_FOLDER,
+    make_folder,
+    make_private,
+    write_private,
+)
+from usbshare.base.plain_file import read_plain
+from usbshare.trust import certificates, identities, lifetime
+from usbshare.trust.authorities import (
+    CERTIFICATES_FILE,
+    KEY_FILE,
+    Authorities,
+    load_authorities,
+    load_authority_key,
+)
+from usbshare.trust.certificates import Authority, Key
+from usbshare.trust.rollover import finish_if_over
+
+if TYPE_CHECKING:  # needs ifaddr, which only the services have
+    from usbshare.base.host_names import HostNames
+
+_log = logging.getLogger(__name__)
+
+# No clock that is right says less: what a wrong one dates is worth nothing once it is set.
+_EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Who a site is, and where its certificates lie; `folder` is the configuration folder.
+
+    `fingerprint` is of the authority that signed the host's certificate, `life` how long new
+    certificates are valid. `known_id` is the id where it is not made from that authority's key.
+    """
+
+    folder: Path
+    fingerprint: str
+    is_new: bool = False
+    known_id: str = ""
+    life: timedelta = certificates.LEAF_LIFE
+
+    @property
+    def id(self) -> str:
+        """The short name of the site: from its first authority's key, and kept for ever."""
+        return self.known_id or certificates.site_id(self.fingerprint)
+
+    @property
+    def home(self) -> Path:
+        """The folder of keys and certificates."""
+        return self.folder / SITE_FOLDER
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The certificates of the authorities that are trusted: public."""
+        return self.home / CERTIFICATES_FILE
+
+    @property
+    def server_certificate(self) -> Path:
+        """The certificate of this host."""
+        return self.home / "server.crt"
+
+    @property
+    def server_key(self) -> Path:
+        """The private key of this host."""
+        return self.home / "server.key"
+
+    @property
+    def client_bundle(self) -> Path:
+        """What a bridge on the host itself shows: the operator's key and certificate."""
+        return self.folder / CLIENT_BUNDLE_FILE
+
+    @property
+    def host_bundle(self) -> Path:
+        """What this host's services show when they call one another."""
+        return self.home / "host.pem"
+
+    @property
+    def operator_uri(self) -> str:
+        """The identity in the operator's certificate."""
+        return f"usbshare://{self.id}/operator"
+
+    @property
+    def host_uri(self) -> str:
+        """The identity in the certificate of the services themselves."""
+        return f"usbshare://{self.id}/host"
+
+
+def ensure_site(
+    folder: Path,
+    names: HostNames,
+    now: datetime | None = None,
+    life: timedelta = certificates.LEAF_LIFE,
+) -> Site:
+    """Make what is missing, renew what is due, keep the rest; blocks while another process does."""
+    try:
+        make_folder(folder)
+        make_private(folder / SITE_FOLDER)
+        with file_lock(folder / SITE_FOLDER / ".lock"):
+            return _ensure(folder, names, now or datetime.now(UTC), life)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot use {error.filename or folder}: {error.strerror}: mend its owner and rights, "
+            "or choose another folder with USBSHARE_HOME"
+        ) from error
+
+
+def _ensure(folder: Path, names: HostNames, now: datetime, life: timedelta) -> Site:
+    home = folder / SITE_FOLDER
+    is_new = not (home / CERTIFICATES_FILE).exists()
+    if is_new:
+        _make_authority(home, now)
+    finish_if_over(home, now)
+    authorities = load_authorities(home, now)
+    fingerprint = certificates.fingerprint(authorities.host.key.public_key())
+    site = Site(folder, fingerprint, is_new, _site_id(home, fingerprint), life)
+    _judge_clock(authorities, now)
+    _ensure_server(site, authorities.host, names, now)
+    _ensure_operator(site, authorities, now)
+    _ensure_host_bundle(site, authorities, now)
+    return site
+
+
+def _make_authority(home: Path, now: datetime) -> None:
+    if now < _EARLIEST:
+        raise ConfigError(
+            f"the clock of this computer says {now:%Y-%m-%d}: set it, then start again "
+            "(a site that is made now would have expired when the clock is right)"
+        )
+    # A key without its certificate is what a start that was cut short leaves; the key decides.
+    path = home / KEY_FILE
+    key = load_authority_key(path) if path.exists() else certificates.new_key()
+    authority = certificates.new_authority(key, now)
+    if not path.exists():
+        write_private(path, certificates.key_pem(key))
+    write_private(home / CERTIFICATES_FILE, certificates.certificate_pem(authority.certificate))
+    _log.info("made the authority of a new site in %s", home)
+
+
+def _site_id(home: Path, fingerprint: str) -> str:
+    """Return the id that the site was born with; identities hold it, whoever signs them."""
+    path = home / "id"
+    if path.exists() and (known := read_plain(path).decode("ascii", errors="replace").strip()):
+        return known
+    site_id = certificates.site_id(fingerprint)
+    write_private(path, f"{site_id}\n".encode())
+    return site_id
+
+
+def _judge_clock(authorities: Authorities, now: datetime) -> None:
+    start = authorities.host.certificate.not_valid_before_utc
+    if now < start:
+        _log.error(
+            "the clock of this computer says %s, and its site was made on %s: set the clock; "
+            "until then every client is refused",
+            f"{now:%Y-%m-%d %H:%M} UTC",
+            start.date(),
+        )
+
+
+def _ensure_server(site: Site, authority: Authority, names: HostNames, now: datetime) -> None:
+    key = _load_server_key(site.server_key)
+    if key and _is_current(_load_certificate(site.server_certificate), key, authority, names, now):
+        return
+    if key is None:
+        key = certificates.new_key()
+        write_private(site.server_key, certificates.key_pem(key))
+    issued = certificates.issue_server(authority, key, names.dns, names.addresses, now, site.life)
+    write_private(site.server_certificate, certificates.certificate_pem(issued))
+    _log.info("issued %s for %s", site.server_certificate, ", ".join(names))
+
+
+def _is_current(
+    certificate: x509.Certificate | None,
+    key: Key,
+    authority: Authority,
+    names: HostNames,
+    now: datetime,
+) -> bool:
+    if certificate is None or lifetime.is_due(certificate, now):
+        return False
+    if not certificates.is_pair(certificate, key):
+        return False
+    if not certificates.is_issued_by(certificate, authority.certificate):
+        return False
+    dns, addresses = certificates.subject_names(certificate)
+    # A name that went away stays until renewal: a VPN that is down today is up again tomorrow.
+    return dns.issuperset(names.dns) and addresses.issuperset(names.addresses)
+
+
+def _load_server_key(path: Path) -> Key | None:
+    try:
+        return certificates.load_key(read_plain(path))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _load_certificate(path: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(read_plain(path))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _ensure_operator(site: Site, authorities: Authorities, now: datetime) -> None:
+    bundle = _load_client(site.client_bundle)
+    if bundle is None:
+        _issue_operator(site, authorities, now, succeeds=0)
+    elif site.operator_uri not in certificates.uris(bundle.certificate):
+        if not any(certificates.is_issued_by(bundle.certificate, ca) for ca in authorities.trusted):
+            _log.warning("%s is of another site; left as it is", site.client_bundle)
+    elif not _is_current_bundle(bundle, authorities, now) and not _is_revoked(site):
+        _issue_operator(site, authorities, now, succeeds=bundle.certificate.serial_number)
+
+
+def _is_revoked(site: Site) -> bool:
+    """Tell whether the operator was shut out: that must not end with the next renewal."""
+    records = identities.read_identities(identities.registry_path(site.folder))
+    record = records.get(site.operator_uri)
+    return record is not None and record.is_revoked
+
+
+def _is_current_bundle(
+    bundle: certificates.Bundle, authorities: Authorities, now: datetime
+) -> bool:
+    if lifetime.is_due(bundle.certificate, now) or set(bundle.authorities) != set(
+        authorities.trusted
+    ):
+        return False
+    return certificates.is_issued_by(bundle.certificate, authorities.clients.certificate)
+
+
+def _load_client(path: Path) -> certificates.Bundle | None:
+    try:
+        return certificates.load_bundle(read_plain(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}): remove it, and the next start writes a new one"
+        ) from error
+
+
+def _issue_operator(site: Site, authorities: Authorities, now: datetime, *, succeeds: int) -> None:
+    registry = identities.registry_path(site.folder)
+    moment = identities.moment_to_issue(registry, site.operator_uri, now)
+    issued = _issue(site, site.client_bundle, site.operator_uri, authorities, moment)
+    identities.note_issued(registry, site.operator_uri, issued, succeeds=succeeds, at_host=True)
+    _log.info("issued %s, valid until %s", site.client_bundle, issued.not_valid_after_utc.date())
+
+
+def _ensure_host_bundle(site: Site, authorities: Authorities, now: datetime) -> None:
+    try:
+        bundle = certificates.load_bundle(read_plain(site.host_bundle))
+    except (FileNotFoundError, ValueError):
+        bundle = None
+    if bundle is None or not _is_current_bundle(bundle, authorities, now):
+        _issue(site, site.host_bundle, site.host_uri, authorities, now)
+
+
+def _issue(
+    site: Site, path: Path, uri: str, authorities: Authorities, now: datetime
+) -> x509.Certificate:
+    key = certificates.new_key()
+    issued = certificates.issue_client(authorities.clients, key, uri, now, site.life)
+    parts = (certificates.key_pem(key), certificates.certificate_pem(issued), authorities.pem)
+    write_private(path, b"".join(parts))
+    return issued

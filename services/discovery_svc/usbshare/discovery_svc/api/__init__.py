@@ -1,0 +1,1 @@
+"""The discovery service's RPCs: unpack, one call, pack."""

@@ -1,0 +1,1 @@
+"""The serial service's RPCs: unpack, one call, pack."""

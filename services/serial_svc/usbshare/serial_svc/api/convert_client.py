@@ -1,0 +1,51 @@
+"""Who opens a session or asks for one, and what a reset did."""
+
+from __future__ import annotations
+
+from usbshare.base.errors import InvalidArgumentError
+from usbshare.rpc.identity import Identity
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial_svc.api import convert
+from usbshare.serial_svc.ports.description import Holder
+from usbshare.serial_svc.sessions.client import Client, new_session_id
+from usbshare.serial_svc.stop.machine_reset import Pulse, ResetRecord
+
+
+def client_of(message: pb.Open, identity: Identity) -> Client:
+    """Return the client; raises InvalidArgumentError for what it may not ask."""
+    return Client(
+        session_id=new_session_id(),
+        identity=identity.name,
+        name=convert.client_name(message),
+        peer=identity.address,
+        mode=convert.mode(message),
+        ordering=convert.ordering(message),
+        only_failures=message.results == pb.RESULT_POLICY_FAILURES,
+        takes=message.mode == pb.SESSION_MODE_TAKE,
+    )
+
+
+def reset_response(record: ResetRecord) -> pb.ResetResponse:
+    """Return what a reset did."""
+    return pb.ResetResponse(
+        epoch=record.epoch,
+        latched=record.latched,
+        sent=record.sent,
+        fenced_commands=record.fenced_commands,
+        pulsed_rts=record.pulsed is Pulse.RTS,
+    )
+
+
+def pulse_of(request: pb.ResetRequest) -> Pulse | None:
+    """Return which line is to be pulsed in any case; raises InvalidArgumentError."""
+    if request.pulse_dtr and request.pulse_rts:
+        raise InvalidArgumentError("pulse_dtr and pulse_rts exclude each other")
+    if request.pulse_rts:
+        return Pulse.RTS
+    return Pulse.DTR if request.pulse_dtr else None
+
+
+def control_response(holder: Holder | None, told: bool) -> pb.RequestControlResponse:
+    """Return who has control, and whether it was told."""
+    shown = None if holder is None else convert.holder_message(holder)
+    return pb.RequestControlResponse(holder=shown, told=told)

@@ -1,0 +1,102 @@
+"""The service's counters for Prometheus, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from usbshare.serial_svc.line.counters import TimeStats
+from usbshare.serial_svc.line.latch import LatchCause
+from usbshare.serial_svc.ports.port import SerialPort
+
+_COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
+    "written_bytes": ("Bytes written to the device", lambda p: p.counters.written_bytes),
+    "read_bytes": ("Bytes read from the device", lambda p: p.counters.read_bytes),
+    "written_commands": ("Commands written whole", lambda p: p.counters.written_commands),
+    "failed_commands": (
+        "Commands dropped, refused or failed",
+        lambda p: p.counters.failed_commands,
+    ),
+    "device_errors": ("Times the device vanished", lambda p: p.counters.device_errors),
+    "stops": ("Stops of all kinds", lambda p: p.counters.stops),
+    "lost_sessions": (
+        "Control sessions lost without a goodbye",
+        lambda p: p.counters.lost_sessions,
+    ),
+    "link_loss_actions": (
+        "Times the link-loss policy acted on the machine",
+        lambda p: p.counters.link_loss_actions,
+    ),
+}
+_GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
+    "open": ("Whether the device is open", lambda p: float(p.is_open)),
+    "sessions": ("Sessions now", lambda p: len(p.attendance)),
+    "queue_commands": ("Commands waiting", lambda p: p.scheduler.commands),
+    "queue_bytes": ("Bytes waiting", lambda p: p.scheduler.waiting_bytes),
+    "queue_oldest_seconds": (
+        "Age of the oldest waiting command",
+        lambda p: p.queue_state().oldest_age_s,
+    ),
+    "queue_max_commands": (
+        "The deepest the queue has been",
+        lambda p: p.counters.max_queue_commands,
+    ),
+    "held": (
+        "Whether what a lost session queued waits for a person",
+        lambda p: float(p.held),
+    ),
+    "at_work": (
+        "Whether the machine may be at work",
+        lambda p: float(p.watch.is_at_work),
+    ),
+    "machine_held": (
+        "Whether the machine, or what waits for it, does not go on: a hold, a door, an alarm",
+        lambda p: float(p.watch.holds.current is not None),
+    ),
+    "latched": ("Whether programs are refused until a re-arming", lambda p: float(p.watch.refuses)),
+    "job_lost": (
+        "Whether programs are refused since a job was lost",
+        lambda p: float(p.latch.record is not None and p.latch.record.cause is LatchCause.JOB_LOST),
+    ),
+}
+_TIMES: dict[str, tuple[str, Callable[[SerialPort], TimeStats]]] = {
+    "queue_time_seconds": ("Waits of commands in the queue", lambda p: p.counters.queue_time),
+    "stop_write_time_seconds": (
+        "Receiving a stop to the driver having it",
+        lambda p: p.counters.stop_write_time,
+    ),
+    "write_time_seconds": ("First byte of a command to its last", lambda p: p.counters.write_time),
+}
+
+
+class PortCollector(Collector):
+    """Reads the counters of every port at the moment of a scrape."""
+
+    def __init__(self, ports: Callable[[], Iterable[SerialPort]]) -> None:
+        self._ports = ports
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family a counter, a sample a port."""
+        ports = list(self._ports())
+        for name, (text, value) in _COUNTERS.items():
+            counter = CounterMetricFamily(f"usbshare_serial_{name}", text, labels=["port"])
+            for port in ports:
+                counter.add_metric([port.id], value(port))
+            yield counter
+        for name, (text, value) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"usbshare_serial_{name}", text, labels=["port"])
+            for port in ports:
+                gauge.add_metric([port.id], value(port))
+            yield gauge
+        for name, (text, times) in _TIMES.items():
+            yield _summary(name, text, [(port.id, times(port)) for port in ports])
+
+
+def _summary(name: str, text: str, samples: list[tuple[str, TimeStats]]) -> Metric:
+    family = Metric(f"usbshare_serial_{name}", text, "summary")
+    for port_id, times in samples:
+        family.add_sample(f"{family.name}_count", {"port": port_id}, times.count)
+        family.add_sample(f"{family.name}_sum", {"port": port_id}, times.total_s)
+    return family

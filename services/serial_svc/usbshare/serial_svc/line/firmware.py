@@ -1,0 +1,104 @@
+"""What firmware is behind one port: as configured, or as it makes itself known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+
+from usbshare.line.gcode_text import has_gcode
+from usbshare.line.profiles import AUTO, GCODE, Profile, StopAction
+from usbshare.line.recognition import Recogniser
+
+log = logging.getLogger(__name__)
+
+_UNKNOWN = frozenset({AUTO.name, GCODE.name})
+
+
+class StopBytes(Enum):
+    """What an emergency stop has to send."""
+
+    OWN = "own"
+    FALLBACK = "fallback"
+    NONE = "none"
+
+
+class Firmware:
+    """Follows one port's device; `on_change` is called when another profile is in force.
+
+    `sees_gcode`: G-code flows to a device whose stops are not those of a known firmware.
+    """
+
+    def __init__(
+        self, port_id: str, configured: Profile | None, on_change: Callable[[], None]
+    ) -> None:
+        self.sees_gcode = False
+        self.profile: Profile = configured or AUTO
+        self._stops_are_known = self.stop_bytes is StopBytes.OWN
+        self._port_id = port_id
+        self._is_configured = configured is not None
+        self._on_change = on_change
+        self._recogniser = None if self._is_configured else Recogniser()
+
+    @property
+    def stop_bytes(self) -> StopBytes:
+        """What an emergency stop has to send."""
+        if self.profile.name in _UNKNOWN:
+            return StopBytes.FALLBACK
+        plan = self.profile.stops.get(StopAction.EMERGENCY_STOP)
+        return StopBytes.OWN if plan is not None and plan.data else StopBytes.NONE
+
+    def heard(self, data: bytes) -> None:
+        """Take what the device says."""
+        if self._recogniser is not None and (profile := self._recogniser.feed(data)) is not None:
+            self._is_now(profile)
+
+    def wrote(self, data: bytes) -> None:
+        """Take what a program writes, before the device has it."""
+        if self._recogniser is not None:
+            self._recogniser.wrote(data)
+        if self.sees_gcode or self._stops_are_known:
+            return
+        if has_gcode(data):
+            self.sees_gcode = True
+            log.warning("%s", self._what_a_stop_does())
+            if not self._is_configured:
+                self._take(GCODE)
+            self._on_change()
+
+    def was(self, profile: Profile) -> None:
+        """Take what was there when the service died; nobody can have changed it since."""
+        if not self._is_configured:
+            self._take(profile)
+
+    def forget(self) -> None:
+        """Begin anew: the device is gone, and another one may come."""
+        self.sees_gcode = False
+        if not self._is_configured:
+            self._take(AUTO)
+            self._recogniser = Recogniser()
+
+    def _take(self, profile: Profile) -> None:
+        self.profile = profile
+        self._stops_are_known = self.stop_bytes is StopBytes.OWN
+
+    def _is_now(self, profile: Profile) -> None:
+        if profile is self.profile:
+            return
+        self._take(profile)
+        self.sees_gcode = False
+        log.info("port '%s' speaks %s", self._port_id, profile.name)
+        self._on_change()
+
+    def _what_a_stop_does(self) -> str:
+        name = f"port '{self._port_id}' gets G-code"
+        if self.stop_bytes is StopBytes.NONE:
+            return (
+                f"{name} and has profile '{self.profile.name}': a stop HAS NO BYTES there; "
+                f"set its profile, or [ports.{self._port_id}.stop]"
+            )
+        sent = self.profile.stop_plan(StopAction.EMERGENCY_STOP).data
+        return (
+            f"{name}, and its firmware is not recognised: a stop sends {sent!r}, "
+            "which G-code firmware of every kind obeys; better set the port's profile"
+        )

@@ -1,0 +1,1 @@
+"""The ports of this host, and how each looks from outside."""

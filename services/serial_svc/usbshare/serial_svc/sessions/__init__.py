@@ -1,0 +1,1 @@
+"""Sessions of clients with one port: control, observers, lost links."""

@@ -1,0 +1,58 @@
+"""What one session has sent, and how much more it may send."""
+
+from __future__ import annotations
+
+from usbshare.line.credit import Credit
+
+_new_tuple = tuple.__new__  # what a NamedTuple's own does, a Python call less
+
+
+class Ledger:
+    """Counts command bytes and commands from the session's start; limits never fall."""
+
+    def __init__(self, most_commands: int) -> None:
+        self._most_commands = most_commands
+        self.received_offset = 0
+        self._received_commands = 0
+        self._told = Credit(0, 0, 0)
+        self._due_offset = self._due_commands = 0
+        self._must_tell = True
+
+    @property
+    def received_commands(self) -> int:
+        """Commands received."""
+        return self._received_commands
+
+    def tell_again(self) -> None:
+        """Forget that the session knows: what it was told may not have come."""
+        self._must_tell = True
+
+    def receive(self, size: int) -> None:
+        """Note a command of that many bytes."""
+        self.received_offset += size
+        self._received_commands += 1
+
+    def is_due(self, waiting_commands: int, waiting_bytes: int) -> bool:
+        """Tell whether the news is worth a message of its own: a quarter of either limit."""
+        return (
+            self.received_offset - waiting_bytes >= self._due_offset
+            or self._received_commands - waiting_commands >= self._due_commands
+        )
+
+    def tell(self, waiting_commands: int, waiting_bytes: int, window: int) -> Credit | None:
+        """Return what to tell the session now, given what of it still waits; None for no news."""
+        limit, limit_commands, consumed = told = self._told
+        consumed_now = self.received_offset - waiting_bytes
+        done = self._received_commands - waiting_commands
+        consumed = max(consumed, consumed_now)
+        limit = max(limit, consumed + window)
+        limit_commands = max(limit_commands, done + self._most_commands)
+        fields = (limit, limit_commands, consumed)
+        if fields == told and not self._must_tell:
+            return None
+        credit = _new_tuple(Credit, fields)
+        self._must_tell = False
+        self._told = credit
+        self._due_offset = consumed + (window // 4 or 1)
+        self._due_commands = limit_commands - self._most_commands * 3 // 4
+        return credit

@@ -1,0 +1,161 @@
+"""What a session may ask of the line itself, each with an explicit result."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from usbshare.base.errors import DeviceError, InvalidArgumentError
+from usbshare.line.settings import Completion, Device, SettingsChange
+from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.sessions.events import OperationOutcome, OperationResult
+from usbshare.serial_svc.sessions.session import Session
+
+SETTLE_TIMEOUT_S = 2.0
+DRIVER_LOOK_S = 0.005
+MOST_STEPS = 64
+LONGEST_SEQUENCE_S = 10.0
+LONGEST_BREAK_S = 5.0
+
+_OUTCOMES = {
+    Completion.OK: OperationOutcome.OK,
+    Completion.ASSUMED_SUCCESS: OperationOutcome.ASSUMED_SUCCESS,
+    Completion.TIMEOUT: OperationOutcome.TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LineStep:
+    """One step of a sequence: lines to change (None leaves one alone), then a delay."""
+
+    dtr: bool | None
+    rts: bool | None
+    line_break: bool | None
+    delay_s: float
+
+
+class LineOperations:
+    """Carries out one session's requests on its port's line."""
+
+    def __init__(self, port: SerialPort, session: Session) -> None:
+        self._port = port
+        self._session = session
+        self._break_end: asyncio.TimerHandle | None = None
+
+    async def configure(self, operation_id: int, change: SettingsChange) -> OperationResult:
+        """Change settings once the bytes before have left; TIMEOUT when none leaves for 2 s."""
+        settings = change.apply_to(self._port.settings)
+        if not await self._settle():
+            why = "the line stands still: the bytes before have not left"
+            return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
+        before = self._port.settings
+        effective = await self._port.configure(settings)
+        self._port.witness.configured(self._session.client, before, effective)
+        return OperationResult(operation_id, OperationOutcome.OK, settings=effective)
+
+    async def set_lines(
+        self, operation_id: int, dtr: bool | None, rts: bool | None
+    ) -> OperationResult:
+        """Set output lines now."""
+        await self._port.device.set_lines(dtr=dtr, rts=rts)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def play(self, operation_id: int, steps: list[LineStep]) -> OperationResult:
+        """Play a timed sequence of line changes; a break that it left on is ended."""
+        if len(steps) > MOST_STEPS or sum(step.delay_s for step in steps) > LONGEST_SEQUENCE_S:
+            raise InvalidArgumentError(
+                f"line_sequence is longer than {MOST_STEPS} steps or {LONGEST_SEQUENCE_S:g} s"
+            )
+        await self._settle()
+        try:
+            for step in steps:
+                await self._apply(step)
+                await asyncio.sleep(step.delay_s)
+        finally:
+            if any(step.line_break for step in steps):
+                await self._port.device.set_break(on=False)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def send_break(self, operation_id: int, duration_s: float) -> OperationResult:
+        """Hold the line in the break condition for that long."""
+        await self._settle()
+        await self._port.device.set_break(on=True)
+        try:
+            await asyncio.sleep(duration_s)
+        finally:
+            await self._port.device.set_break(on=False)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def hold_break(self, operation_id: int, *, on: bool) -> OperationResult:
+        """Start or end a break condition; it is ended after 5 s whatever becomes of the client."""
+        await self._settle()
+        if self._break_end is not None:
+            self._break_end.cancel()
+            self._break_end = None
+        device = self._port.device
+        await device.set_break(on=on)
+        if on:
+            loop = asyncio.get_running_loop()
+            self._break_end = loop.call_later(LONGEST_BREAK_S, self._end_break, device)
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    def _end_break(self, device: Device) -> None:
+        self._break_end = None
+        with suppress(DeviceError):  # gone, and its break with it
+            device.set_break(on=False)
+
+    def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
+        """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""
+        if queued:
+            self._session.flush_output()
+        if received:
+            self._session.outbox.discard_data()
+            self._port.device.discard_input()
+        return OperationResult(operation_id, OperationOutcome.OK)
+
+    async def drain(self, operation_id: int, timeout_s: float) -> OperationResult:
+        """Wait until the session's earlier bytes have left the host."""
+        if not await self._sent_within(timeout_s):
+            outcome = OperationOutcome.TIMEOUT
+            return OperationResult(operation_id, outcome, f"not drained after {timeout_s:g} s")
+        completion = await self._port.device.drain(timeout_s)
+        return OperationResult(operation_id, _OUTCOMES[completion])
+
+    async def _settle(self) -> bool:
+        """Wait until the bytes before have left; False when none leaves for 2 s."""
+        while True:
+            waiting = self._waiting()
+            if await self._sent_within(SETTLE_TIMEOUT_S):
+                return True
+            left = self._waiting()
+            if left == waiting and any(left):
+                return False
+
+    def _waiting(self) -> tuple[int, ...]:
+        """Return what of the session has not left: commands, bytes, bytes in the driver."""
+        waiting = self._port.scheduler.waiting_of(self._session)
+        return (*waiting, self._port.device.unsent_bytes())
+
+    async def _sent_within(self, timeout_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._until_sent(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _until_sent(self) -> None:
+        """Wait until what the session queued has left the host, by line time at least."""
+        while self._port.scheduler.waiting_of(self._session) != (0, 0):
+            await self._port.progress.wait()
+        await asyncio.sleep(max(0.0, self._port.pacer.clear_at - time.monotonic()))
+        # A device with a USB connection of its own takes what its driver holds when it will.
+        while self._port.device.unsent_bytes():  # noqa: ASYNC110  (no driver tells when)
+            await asyncio.sleep(DRIVER_LOOK_S)
+
+    async def _apply(self, step: LineStep) -> None:
+        if step.dtr is not None or step.rts is not None:
+            await self._port.device.set_lines(dtr=step.dtr, rts=step.rts)
+        if step.line_break is not None:
+            await self._port.device.set_break(on=step.line_break)

@@ -1,0 +1,41 @@
+"""How full a port's queue is, told to everybody when its band changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from usbshare.serial_svc.line.scheduler import Band, Scheduler, band_of
+from usbshare.serial_svc.sessions.events import QueueState, SessionEvent
+
+QUIET_DEPTH = 5
+
+
+class QueueNews:
+    """Follows one queue; `changed` is called whenever its depth may have changed."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        clock: Callable[[], float],
+        tell: Callable[[SessionEvent], None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._clock = clock
+        self._tell = tell
+        self._band = Band.NORMAL
+
+    def state(self) -> QueueState:
+        """Return how full the queue is now."""
+        depth = self._scheduler.commands
+        age_s = self._scheduler.oldest_age_s(self._clock())
+        return QueueState(depth, self._scheduler.waiting_bytes, band_of(depth), age_s)
+
+    def changed(self) -> None:
+        """Tell of another band."""
+        depth = self._scheduler.commands
+        if depth <= QUIET_DEPTH and self._band is Band.NORMAL:
+            return
+        band = band_of(depth)
+        if band is not self._band:
+            self._band = band
+            self._tell(self.state())

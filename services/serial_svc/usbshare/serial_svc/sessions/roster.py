@@ -1,0 +1,101 @@
+"""Who is on a port: one session in control at most, and any number that observe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+from usbshare.base.errors import PortHeldError
+from usbshare.serial_svc.ports.description import Holder
+from usbshare.serial_svc.sessions.client import Client, Mode, Resumption
+from usbshare.serial_svc.sessions.control_outbox import ControlOutbox
+from usbshare.serial_svc.sessions.events import SessionEvent
+from usbshare.serial_svc.sessions.session import Session
+
+
+class Attendance:
+    """The sessions of one port, in the order in which they came.
+
+    `control_outbox` is that of the session in control; `observers` is how many observe.
+    """
+
+    def __init__(self, port_id: str) -> None:
+        self.control: Session | None = None
+        self._port_id = port_id
+        self._sessions: dict[str, Session] = {}
+        self.observers = 0
+        self.control_outbox: ControlOutbox | None = None
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __contains__(self, session: Session) -> bool:
+        return session.client.session_id in self._sessions
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who is in control."""
+        return self.control.holder if self.control else None
+
+    def is_to_resume(self, client: Client, resumption: Resumption | None) -> bool:
+        """Tell whether a client asks for the session in control, and it is its own."""
+        held = self.control
+        if resumption is None or held is None:
+            return False
+        return held.token == resumption.token and held.client.identity == client.identity
+
+    def own_control(self, session_id: str, identity: str) -> Session | None:
+        """Return that session if it is in control, and the identity's own."""
+        held = self.control
+        if held is None or held.client.session_id != session_id:
+            return None
+        return held if held.client.identity == identity else None
+
+    def take_control(self, session: Session) -> None:
+        """Reserve control; raises PortHeldError naming who has it."""
+        if self.control is not None:
+            self.refuse()
+        self.control = session
+
+    def refuse(self) -> NoReturn:
+        """Raise PortHeldError naming who has control."""
+        raise PortHeldError(
+            f"port '{self._port_id}' is held by {self.holder}; it may be observed meanwhile"
+        )
+
+    def give_up_control(self, session: Session) -> bool:
+        """Free control; False if the session did not have it."""
+        had_it = self.control is session
+        if had_it:
+            self.control = None
+        return had_it
+
+    def get(self, session_id: str) -> Session | None:
+        """Return a session by its id."""
+        return self._sessions.get(session_id)
+
+    def add(self, session: Session) -> None:
+        """Let a session take part."""
+        self._sessions[session.client.session_id] = session
+        self.observers += session.client.mode is Mode.OBSERVE
+        self._find_outbox()
+
+    def remove(self, session: Session) -> bool:
+        """Let a session go; False if it was gone."""
+        if self._sessions.pop(session.client.session_id, None) is None:
+            return False
+        self.observers -= session.client.mode is Mode.OBSERVE
+        self._find_outbox()
+        return True
+
+    def tell(self, event: SessionEvent) -> None:
+        """Tell every session."""
+        for session in self._sessions.values():
+            session.send(event)
+
+    def _find_outbox(self) -> None:
+        control = self.control
+        self.control_outbox = control.controlled if control and control in self else None

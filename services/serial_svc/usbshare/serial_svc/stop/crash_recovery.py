@@ -1,0 +1,86 @@
+"""A machine that was at work when the service died: it is stopped before anybody writes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from usbshare.base.errors import DeviceError
+from usbshare.base.threads import in_thread
+from usbshare.line.physical_device import PhysicalDevice
+from usbshare.serial_svc.stop.active_ports import ActivePorts
+
+if TYPE_CHECKING:
+    from usbshare.serial_svc.ports.port import SerialPort
+
+log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 5.0
+WHO = "serial-svc"
+_WHY = "the service died while the machine was at work"
+
+
+class LeftOver:
+    """What one port was doing when the service died, and a note of what it does now."""
+
+    def __init__(
+        self,
+        port: SerialPort,
+        active_ports: ActivePorts | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._port = port
+        self._active_ports = active_ports
+        self._clock = clock
+        self._device: PhysicalDevice | None = None
+        self._waits = bool(active_ports and active_ports.profile_of(port.id))
+        self._noted = (False, "")
+
+    def note_now(self) -> None:
+        """Note whether the machine is at work, or holds a lost job, where that has changed."""
+        watch, profile = self._port.watch, self._port.profile
+        active = watch.is_at_work or watch.lost_job.must_reset
+        now = (active, profile.name if active else "")
+        is_due = not self._waits and now != self._noted  # what was found is acted on first
+        if self._active_ports is not None and is_due:
+            self._noted = now
+            self._active_ports.note(self._port.id, profile, active=active, device=self._device)
+
+    async def stop(self, find: Callable[[], PhysicalDevice | None]) -> None:
+        """Act on the machine, if it was at work, as after a lost link; an absent one is next.
+
+        `find` returns the device that an opening would find, and may block.
+        """
+        if not (self._waits or await self._was_at_work(find)):
+            return
+        try:
+            await asyncio.wait_for(self._port.ensure_open(), OPEN_TIMEOUT_S)
+        except (DeviceError, TimeoutError) as error:
+            log.warning("port '%s' was at work when the service died: %s", self._port.id, error)
+
+    async def _was_at_work(self, find: Callable[[], PhysicalDevice | None]) -> bool:
+        active, port = self._active_ports, self._port
+        if active is None or not active.knows_devices:
+            return False
+        try:
+            device = await asyncio.wait_for(in_thread(find), OPEN_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("which device port '%s' has is not known within 5 s", port.id)
+            return False
+        return active.profile_of(port.id, device) is not None
+
+    def device_opened(self, device: PhysicalDevice | None) -> None:
+        """Act now: nobody can have written to the device yet."""
+        port, self._device, self._waits = self._port, device, False
+        profile = self._active_ports.profile_of(port.id, device) if self._active_ports else None
+        if profile is None:
+            return
+        log.warning("port '%s' was at work when the service died", port.id)
+        port.firmware.was(profile)
+        # Past every epoch of the service that died: what its sessions were sending is void.
+        port.latch.advance()
+        port.activity.works(self._clock())
+        acting = port.watch.act(_WHY, is_at_work=True)
+        port.watch.lost_job.begin(WHO, _WHY, resets=acting is not None)

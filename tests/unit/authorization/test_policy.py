@@ -1,0 +1,254 @@
+"""What policies say, whom they give what, and how their mistakes are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from usbshare.authorization import policy as policy_module
+from usbshare.authorization.policy import TEMPLATE, Decision, Policy, load_policy
+from usbshare.authorization.policy_file import edit_policy
+from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, Right
+from usbshare.base.errors import ConfigError
+
+SITE = "0123456789ab"
+NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)
+LASER, MILL = Resource(ResourceKind.PORT, "laser"), Resource(ResourceKind.PORT, "mill")
+BED = Resource(ResourceKind.CAMERA, "bed")
+
+
+def uri(name: str, site: str = SITE) -> str:
+    return f"usbshare://{site}/{name}"
+
+
+def policy(tmp_path: Path, text: str) -> Policy:
+    path = tmp_path / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_policy(path)
+
+
+def rights(policy: Policy, name: str, resource: Resource = LASER, now: datetime = NOW) -> str:
+    held = policy.rights(name, SITE, resource, now)
+    each = "".join(r.value[0] for r in Right if policy.decide(name, SITE, r, resource, now).allowed)
+    assert each == "".join(right.value[0] for right in Right if right in held)
+    return each
+
+
+def mistakes(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as raised:
+        policy(tmp_path, text)
+    return str(raised.value)
+
+
+def test_without_a_file_the_operator_may_do_everything_and_nobody_else_anything(
+    tmp_path: Path,
+) -> None:
+    default = load_policy(tmp_path / "policy.toml")
+    assert rights(default, uri("operator")) == "vsca"
+    assert rights(default, uri("operator"), SERVICE) == "vsca"
+    assert rights(default, uri("office-pc")) == ""
+    assert rights(default, uri("operator", "another0site")) == ""
+    assert default.devices == "any"
+    assert default.audit == "warn"
+    assert default.limits.commands_per_s == 5_000
+
+
+def test_the_template_is_a_policy_by_itself(tmp_path: Path) -> None:
+    assert policy(tmp_path, TEMPLATE) == load_policy(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("text", ["", "# mine", 'devices = "listed"', '[groups]\nadmins = ["pc"]'])
+def test_a_file_that_is_cut_short_gives_nobody_what_the_template_does(
+    tmp_path: Path, text: str
+) -> None:
+    assert rights(policy(tmp_path, text), uri("operator")) == ""
+
+
+def test_a_grant_to_a_group_that_the_file_has_lost_is_for_nobody_of_the_template(
+    tmp_path: Path,
+) -> None:
+    text = '[[grants]]\nwho = ["admins"]\nrights = ["control"]'
+    assert rights(policy(tmp_path, text), uri("operator")) == ""
+
+
+def test_no_grants_give_nobody_anything(tmp_path: Path) -> None:
+    assert rights(policy(tmp_path, "grants = []"), uri("operator")) == ""
+
+
+@pytest.mark.parametrize(
+    ("granted", "held"),
+    [("view", "vs"), ("stop", "s"), ("control", "vsc"), ("admin", "vsa")],
+)
+def test_rights_include_others(tmp_path: Path, granted: str, held: str) -> None:
+    text = f'[[grants]]\nwho = ["pc"]\nrights = ["{granted}"]'
+    assert rights(policy(tmp_path, text), uri("pc")) == held
+
+
+@pytest.mark.parametrize(
+    ("who", "matches"),
+    [
+        ("pc", [uri("pc")]),
+        ("people", [uri("anna"), uri("pc"), uri("guest", "another0site")]),
+        ("*", [uri("anna"), uri("pc"), uri("other")]),
+        (uri("guest", "another0site"), [uri("guest", "another0site")]),
+    ],
+)
+def test_whom_a_grant_is_for(tmp_path: Path, who: str, matches: list[str]) -> None:
+    everybody = [uri("anna"), uri("pc"), uri("other"), uri("guest", "another0site")]
+    text = f'''
+        [groups]
+        people = ["anna", "{uri("pc")}", "{uri("guest", "another0site")}"]
+        [[grants]]
+        who = ["{who}"]
+        rights = ["view"]
+    '''
+    found = policy(tmp_path, text)
+    assert [each for each in everybody if rights(found, each)] == matches
+
+
+def test_ports_and_cameras_are_patterns_and_none_is_none(tmp_path: Path) -> None:
+    text = """
+        [[grants]]
+        who = ["pc"]
+        rights = ["control"]
+        ports = ["las*"]
+        cameras = []
+        [[grants]]
+        who = ["pc"]
+        rights = ["view"]
+        ports = []
+        cameras = ["bed"]
+    """
+    found = policy(tmp_path, text)
+    assert rights(found, uri("pc"), LASER) == "vsc"
+    assert rights(found, uri("pc"), MILL) == ""
+    assert rights(found, uri("pc"), BED) == "vs"
+    assert rights(found, uri("pc"), SERVICE) == "vsc", "the right on any of them"
+
+
+def test_patterns_do_not_match_without_regard_to_case(tmp_path: Path) -> None:
+    found = policy(tmp_path, '[[grants]]\nwho = ["pc"]\nrights = ["view"]\nports = ["LASER"]')
+    assert rights(found, uri("pc"), LASER) == ""
+
+
+def test_a_grant_ends_at_its_time(tmp_path: Path) -> None:
+    text = '[[grants]]\nwho = ["pc"]\nrights = ["view"]\nuntil = 2026-11-18T12:30:00Z'
+    found, end = policy(tmp_path, text), NOW + timedelta(minutes=30)
+    just_before = end - timedelta(microseconds=1)
+    assert found.decide(uri("pc"), SITE, Right.VIEW, LASER, just_before) == Decision(
+        True, until=end
+    )
+    over = found.decide(uri("pc"), SITE, Right.VIEW, LASER, end)
+    assert not over.allowed
+    assert over.missing == "view, which it has only until 2026-11-18 12:30:00+00:00"
+
+
+def test_of_several_grants_the_one_counts_that_lasts_longest(tmp_path: Path) -> None:
+    text = """
+        [[grants]]
+        who = ["pc"]
+        rights = ["view"]
+        until = 2026-11-18T12:30:00Z
+        [[grants]]
+        who = ["*"]
+        rights = ["view"]
+        until = 2026-11-18T12:40:00Z
+    """
+    found = policy(tmp_path, text).decide(uri("pc"), SITE, Right.VIEW, LASER, NOW)
+    assert found.until == NOW + timedelta(minutes=40)
+
+
+def test_a_second_factor_is_asked_for_control_unless_another_grant_asks_for_none(
+    tmp_path: Path,
+) -> None:
+    with_code = """
+        [[grants]]
+        who = ["pc"]
+        rights = ["control"]
+        confirm = "totp"
+        confirm_for = "2h"
+    """
+    free = '[[grants]]\nwho = ["pc"]\nrights = ["control"]\nports = ["mill"]'
+    found = policy(tmp_path, with_code + free)
+    assert found.decide(uri("pc"), SITE, Right.CONTROL, LASER, NOW).confirm_for_s == 7200
+    assert found.decide(uri("pc"), SITE, Right.CONTROL, MILL, NOW).confirm_for_s is None
+    assert found.decide(uri("pc"), SITE, Right.STOP, LASER, NOW).confirm_for_s is None
+    assert found.longest_confirmation_s(uri("pc"), SITE) == 7200
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    text = """
+        device = "any"
+        [groups]
+        "a b" = []
+        people = ["two words"]
+        [[grants]]
+        who = []
+        rights = ["contol"]
+        until = "tomorrow"
+        hours = ["Mon 8-9"]
+        [[grants]]
+        who = ["pc"]
+        rights = ["control"]
+        confirm = "sms"
+        [limits]
+        streams = 0
+        [[allowed_devices]]
+        vid = "xyz"
+    """
+    told = mistakes(tmp_path, text)
+    for part in ("device: no such key", "groups.a b", "'two words': neither a group", "'contol'"):
+        assert part in told
+    for part in ("write a date", "write days and hours", "'sms'", "limits.streams", "four hex"):
+        assert part in told
+    assert "accepted: allowed_devices, audit, devices, grants, groups, limits" in told
+    assert len(told.splitlines()) == 10
+
+
+GRANT = '[[grants]]\nwho = ["a"]\nrights = ["control"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[groups]\na = ["b"]\nb = []', "holds the group 'b'"),
+        ('[[grants]]\nwho = ["a"]\nrights = ["view"]\nconfirm = "totp"', "right to control"),
+        (
+            '[[grants]]\nwho = ["a"]\nrights = ["control"]\nconfirm_for = "1h"',
+            "confirm_for is nothing",
+        ),
+        ("[[allowed_devices]]\nnote = 'any'", "name vid, pid"),
+        ("[[grants]", "policy.toml"),
+        (GRANT + "until = 9999-12-31", "grants.0.until"),
+        (GRANT + "until = 0001-01-01T00:00:00+14:00", "no calendar goes so far"),
+        (GRANT + 'confirm = "totp"\nconfirm_for = "9999999999d"', "of 36500 d at most"),
+        ("x = " + "[" * 5000 + "]" * 5000, "within one another without end"),
+        ("[limits]\nconnections = " + "9" * 5000, "policy.toml: Exceeds the limit"),
+        ("[limits]\nrequests_per_s = 0.3", "limits.requests_per_s"),
+    ],
+)
+def test_what_is_wrong_in_itself_is_told(tmp_path: Path, text: str, why: str) -> None:
+    assert why in mistakes(tmp_path, text)
+    before = (tmp_path / "policy.toml").read_bytes()
+    with pytest.raises(ConfigError):
+        edit_policy(tmp_path / "policy.toml", lambda _: None)
+    assert (tmp_path / "policy.toml").read_bytes() == before
+
+
+def test_a_policy_that_cannot_be_looked_at_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(policy_module, "read_plain", refuse)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load_policy(tmp_path / "policy.toml")
+
+
+def test_a_policy_may_begin_with_the_mark_of_windows_editors(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("\ufeff" + TEMPLATE, encoding="utf-8")
+    assert load_policy(path).groups["admins"] == ["operator"]

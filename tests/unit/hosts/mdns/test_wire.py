@@ -1,0 +1,39 @@
+from fakes.clock import FakeClock
+from usbshare.hosts.mdns.wire import Admission, Allowance
+
+
+def test_an_allowance_is_a_burst_and_then_so_much_a_second() -> None:
+    clock = FakeClock()
+    allowance = Allowance(10, 5, clock)
+    assert [allowance.take(1) for _ in range(6)] == [True] * 5 + [False]
+    clock.advance(0.2)
+    assert [allowance.take(1) for _ in range(3)] == [True, True, False]
+
+
+def test_an_allowance_does_not_pile_up() -> None:
+    clock = FakeClock()
+    allowance = Allowance(10, 5, clock)
+    clock.advance(3600)
+    assert not allowance.take(6)
+    assert allowance.take(5)
+
+
+def test_a_loud_sender_does_not_drown_another() -> None:
+    admission = Admission(FakeClock())
+    while admission.admits("192.0.2.1", 100):
+        pass
+    assert admission.admits("192.0.2.2", 100)
+
+
+def test_all_senders_together_have_an_end() -> None:
+    admission = Admission(FakeClock())
+    admitted = [
+        admission.admits(f"192.0.2.{number}", 100) for number in range(256) for _ in "." * 50
+    ]
+    assert 0 < sum(admitted) < len(admitted)
+
+
+def test_a_packet_larger_than_mdns_allows_is_not_admitted() -> None:
+    admission = Admission(FakeClock())
+    assert admission.admits("192.0.2.1", 9000)
+    assert not admission.admits("192.0.2.1", 9001)

@@ -1,0 +1,134 @@
+"""Which Device a name gives, and finding USB devices by their ids."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from serial.tools import list_ports
+
+from usbshare.base.errors import ConfigError, DeviceError
+from usbshare.line.device_source import list_serial_devices, open_device_for
+from usbshare.line.local_device import LocalDevice
+from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.threaded.device import ThreadedDevice
+from usbshare.line.usb import serial_devices
+from usbshare.line.usb.serial_devices import SerialDeviceFound, UsbName, parse_usb_name, path_of
+
+SETTINGS = LineSettings()
+
+
+def found(
+    path: str, vid: int = 0x1A86, pid: int = 0x7523, serial: str | None = None
+) -> SerialDeviceFound:
+    return SerialDeviceFound(path, None, vid, pid, serial, None, None, "USB Serial")
+
+
+@dataclass(frozen=True, order=True)
+class ListedPort:
+    device: str
+    vid: int | None = None
+    pid: int | None = None
+    serial_number: str | None = None
+    manufacturer: str | None = None
+    product: str | None = None
+    description: str = "n/a"
+    location: str | None = None
+
+
+class Listener:
+    def data_received(self, data: bytes) -> None: ...
+
+    def writable(self) -> None: ...
+
+    def lines_changed(self, lines: ModemLines) -> None: ...
+
+    def device_lost(self, reason: str) -> None: ...
+
+
+@pytest.mark.parametrize("source", ["socket://host:4000", "rfc2217://host:2217", "loop://", "COM3"])
+def test_a_url_or_a_windows_name_is_opened_with_threads(source: str) -> None:
+    assert isinstance(open_device_for(source, SETTINGS), ThreadedDevice)
+
+
+@pytest.mark.parametrize("source", ["/dev/ttyUSB0", "/dev/serial/by-id/laser", "usb:1a86:7523"])
+def test_a_plain_name_is_opened_as_the_system_does_it(source: str) -> None:
+    assert isinstance(open_device_for(source, SETTINGS), LocalDevice)
+
+
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="empty"):
+        open_device_for("", SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["usb:", "usb:1a86", "usb:xyz:7523", "usb:1a86:75230", "usb:1:2:"])
+def test_a_malformed_usb_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="usb:VID:PID"):
+        open_device_for(name, SETTINGS)
+
+
+def test_ids_are_hexadecimal_in_any_case() -> None:
+    assert parse_usb_name("USB:1A86:7523") == parse_usb_name("usb:1a86:7523")
+    assert parse_usb_name("usb:403:6001:A1:b") == UsbName(0x403, 0x6001, "A1:b")
+
+
+def test_the_one_device_with_these_ids_is_found() -> None:
+    devices = [found("/dev/ttyUSB0"), found("/dev/ttyACM0", vid=0x2341)]
+    assert path_of(parse_usb_name("usb:1a86:7523"), devices) == "/dev/ttyUSB0"
+
+
+def test_a_serial_number_tells_twins_apart() -> None:
+    devices = [found("/dev/ttyUSB0", serial="AAA"), found("/dev/ttyUSB1", serial="BBB")]
+    assert path_of(parse_usb_name("usb:1a86:7523:bbb"), devices) == "/dev/ttyUSB1"
+
+
+def test_twins_without_a_serial_number_are_listed() -> None:
+    devices = [found("/dev/ttyUSB0", serial="AAA"), found("/dev/ttyUSB1")]
+    with pytest.raises(DeviceError, match="several") as caught:
+        path_of(parse_usb_name("usb:1a86:7523"), devices)
+    assert "1a86:7523:AAA at /dev/ttyUSB0, 1a86:7523 at /dev/ttyUSB1" in str(caught.value)
+
+
+def test_an_absent_device_is_named_with_what_is_there_instead() -> None:
+    with pytest.raises(DeviceError) as caught:
+        path_of(parse_usb_name("usb:1a86:7523"), [found("/dev/ttyACM0", vid=0x2341, pid=0x43)])
+    assert str(caught.value) == (
+        "no USB serial device 1a86:7523 is plugged in (plugged in: 2341:0043 at /dev/ttyACM0)"
+    )
+
+
+async def test_usb_ids_are_looked_up_when_the_device_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = open_device_for("usb:1a86:7523", SETTINGS)
+    monkeypatch.setattr(list_ports, "comports", list)
+    with pytest.raises(DeviceError, match=r"1a86:7523 is plugged in \(plugged in: none\)"):
+        await device.open(Listener())
+
+
+def test_only_usb_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [
+        ListedPort("/dev/ttyUSB1", 0x1A86, 0x7523),
+        ListedPort("/dev/ttyS0"),
+        ListedPort("/dev/ttyUSB0", 0x0403, 0x6001, "A1"),
+    ]
+    monkeypatch.setattr(list_ports, "comports", lambda: ports)
+    assert [device.path for device in list_serial_devices()] == ["/dev/ttyUSB0", "/dev/ttyUSB1"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links as Linux makes them")
+def test_the_stable_path_is_told_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device = tmp_path / "ttyUSB0"
+    device.touch()
+    by_id = tmp_path / "by-id"
+    by_id.mkdir()
+    (by_id / "usb-laser").symlink_to(device)
+    monkeypatch.setattr(serial_devices, "_BY_ID", by_id)
+    ports = [ListedPort(str(device), 1, 2), ListedPort("/dev/ttyUSB9", 1, 2)]
+    monkeypatch.setattr(list_ports, "comports", lambda: ports)
+    links = {each.path: each.by_id_path for each in list_serial_devices()}
+    assert links == {str(device): str(by_id / "usb-laser"), "/dev/ttyUSB9": None}

@@ -1,0 +1,117 @@
+"""The pump of a stream: at once, in order, one message at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from fakes.waiting import until
+from usbshare.rpc.pump import StreamPump
+
+
+class Letters:
+    """A source of letters; a number among them is a pause in seconds."""
+
+    def __init__(self, *waiting: str | float) -> None:
+        self.waiting = deque(waiting)
+
+    def wait_s(self, now: float) -> float | None:
+        if not self.waiting:
+            return None
+        head = self.waiting[0]
+        if isinstance(head, str):
+            return 0
+        self.waiting.popleft()
+        return head
+
+    def take(self, now: float) -> str:
+        return str(self.waiting.popleft())
+
+
+class Stream:
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.gate = asyncio.Event()
+        self.error: BaseException | None = None
+
+    async def write(self, message: str) -> None:
+        self.begun.append(message)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+
+def pumped(source: Letters) -> tuple[StreamPump[str], Stream]:
+    stream = Stream()
+    return StreamPump(source, stream.write, asyncio.get_running_loop().time), stream
+
+
+async def test_a_write_begins_within_the_kick() -> None:
+    pump, stream = pumped(Letters("a", "b"))
+    pump.kick()
+    assert stream.begun == ["a"]
+
+
+async def test_the_next_message_follows_when_the_last_is_taken() -> None:
+    pump, stream = pumped(Letters("a", "b", "c"))
+    pump.kick()
+    pump.kick()
+    assert stream.begun == ["a"]
+    stream.gate.set()
+    await until(lambda: stream.begun == ["a", "b", "c"])
+
+
+async def test_a_message_that_is_not_due_yet_is_written_when_it_is() -> None:
+    pump, stream = pumped(Letters(0.01, "a"))
+    pump.kick()
+    assert stream.begun == []
+    await until(lambda: stream.begun == ["a"])
+
+
+async def test_an_offer_is_taken_only_while_nothing_is_written() -> None:
+    pump, stream = pumped(Letters())
+    assert pump.offer("a")
+    assert not pump.offer("b")
+    stream.gate.set()
+    await until(lambda: not pump.is_busy)
+    assert pump.offer("c")
+    assert stream.begun == ["a", "c"]
+
+
+async def test_a_write_that_fails_ends_the_pump_and_says_why() -> None:
+    source = Letters("a", "b")
+    pump, stream = pumped(source)
+    stream.error = EOFError("gone")
+    stream.gate.set()
+    pump.kick()
+    assert await asyncio.wait_for(pump.ended, 30) is stream.error
+    pump.kick()
+    assert stream.begun == ["a"]
+    assert not pump.offer("c")
+
+
+async def test_a_write_that_is_cancelled_ends_the_pump() -> None:
+    pump, stream = pumped(Letters("a"))
+    stream.error = asyncio.CancelledError()
+    pump.kick()
+    stream.gate.set()
+    assert await asyncio.wait_for(pump.ended, 30) is stream.error
+
+
+async def test_a_source_that_fails_ends_the_pump() -> None:
+    class Broken(Letters):
+        def take(self, now: float) -> str:
+            raise ValueError("broken")
+
+    pump, _ = pumped(Broken("a"))
+    pump.kick()
+    assert isinstance(await asyncio.wait_for(pump.ended, 30), ValueError)
+
+
+async def test_a_closed_pump_writes_nothing_more() -> None:
+    pump, stream = pumped(Letters("a", "b"))
+    pump.kick()
+    pump.close()
+    stream.gate.set()
+    await until(lambda: not pump.is_busy)
+    assert stream.begun == ["a"]
