@@ -18,7 +18,7 @@ from fakes.cameras import FakeCamera, jpeg_of
 from fakes.usb_tree import UsbTree
 from fakes.waiting import until
 from usbshare.authorization.device_list import allow, deny
-from usbshare.authorization.devices import Quarantine, UsbDevice, parse_selector
+from usbshare.authorization.devices import Quarantine
 from usbshare.authorization.rulebook import Rulebook
 from usbshare.base.file_watch import FileWatch
 from usbshare.camera_svc.capture.camera import CameraConfig, CameraState
@@ -26,6 +26,7 @@ from usbshare.camera_svc.capture.quarantine import CameraQuarantine
 from usbshare.camera_svc.capture.registry import Registry as CameraRegistry
 from usbshare.camera_svc.service import make_encoding
 from usbshare.line.usb import node
+from usbshare.line.usb.device import UsbDevice, parse_selector
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports import quarantine as quarantine_module
 from usbshare.serial_svc.ports.description import PortState

@@ -6,15 +6,10 @@ from typing import Any
 
 import pytest
 
-from usbshare.authorization.devices import (
-    DeviceSelector,
-    Quarantine,
-    UsbDevice,
-    is_allowed,
-    parse_selector,
-)
+from usbshare.authorization.devices import Quarantine, is_allowed
 from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError, InvalidArgumentError
+from usbshare.line.usb.device import DeviceSelector, UsbDevice, parse_selector
 
 LASER = UsbDevice(0x1A86, 0x7523, "X1", "1-1.2")
 NAMELESS = UsbDevice(0x1A86, 0x7523, "", "1-1.3")

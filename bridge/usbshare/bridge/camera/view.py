@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-import grpc
-
 from usbshare.base.errors import (
     ConnectionRefusedByPeerError,
     PermissionDeniedError,
@@ -36,7 +34,7 @@ from usbshare.client.camera.messages import (
     View,
 )
 from usbshare.client.connection_turns import Turns
-from usbshare.rpc.rpc_errors import error_from_rpc, reason_of
+from usbshare.rpc.rpc_errors import RpcError, error_from_rpc, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +154,7 @@ class Viewing:
         try:
             stream = await self._open(client)
             await self._take_all(client, stream)
-        except grpc.aio.AioRpcError as error:
+        except RpcError as error:
             self._ended(reason_of(error))
             if not isinstance(error_from_rpc(error), ConnectionRefusedByPeerError):
                 raise await client.explain(error) from error

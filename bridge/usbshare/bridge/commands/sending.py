@@ -7,8 +7,6 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import grpc
-
 from usbshare.base.errors import ConnectionRefusedByPeerError, DeviceError
 from usbshare.client.serial.client import SerialClient, SessionStream
 from usbshare.client.serial.messages import (
@@ -26,6 +24,7 @@ from usbshare.client.serial.messages import (
     SendRealtime,
 )
 from usbshare.line.profiles import Priority
+from usbshare.rpc.rpc_errors import RpcError
 
 COMMAND_ID = 1
 HEARTBEAT_S = 0.25
@@ -68,7 +67,7 @@ async def send_command(
         raise DeviceError(f"no answer within {timeout_s:g} s") from error
     except EOFError as error:
         raise ConnectionRefusedByPeerError("the service ended the session") from error
-    except grpc.aio.AioRpcError as error:
+    except RpcError as error:
         raise await client.explain(error) from error
     finally:
         stream.cancel()

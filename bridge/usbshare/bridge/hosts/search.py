@@ -15,7 +15,6 @@ from usbshare.bridge.hosts.polling import Looks, is_asked, look_at
 from usbshare.bridge.tables.hosts import (
     Look,
     Sight,
-    SourceReport,
     as_table,
     change_json,
     change_line,
@@ -23,6 +22,7 @@ from usbshare.bridge.tables.hosts import (
 )
 from usbshare.bridge.tables.live_table import LiveTable
 from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.counters import SourceReport
 from usbshare.hosts.filter import Filter
 from usbshare.hosts.finder import Finder
 from usbshare.hosts.instance import Entry

@@ -10,8 +10,8 @@ from typing import Any
 from usbshare.bridge.tables import port_condition
 from usbshare.bridge.tables.terminal_text import cut, width
 from usbshare.client.serial.messages import RemotePort
-from usbshare.hosts.counters import SourceStats
-from usbshare.hosts.instance import Entry, Instance, Source
+from usbshare.hosts.counters import SourceReport
+from usbshare.hosts.instance import Entry, Instance
 
 _SITE_DIGITS = 12
 _MOST_CELL = 60
@@ -39,15 +39,6 @@ class Sight:
     entry: Entry
     is_own: bool | None
     look: Look | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReport:
-    """The counters of a source, and how many hosts it knows now."""
-
-    source: Source
-    stats: SourceStats
-    active_instances: int
 
 
 def sight(entry: Entry, sites: Collection[str], look: Look | None) -> Sight:

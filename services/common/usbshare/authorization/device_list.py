@@ -10,10 +10,11 @@ import tomlkit
 import tomlkit.items
 from tomlkit import TOMLDocument
 
-from usbshare.authorization.devices import DeviceSelector, UsbDevice, fits
+from usbshare.authorization.devices import fits
 from usbshare.authorization.policy import AllowedDevice
 from usbshare.authorization.policy_file import edit_policy
 from usbshare.base.errors import NotFoundError
+from usbshare.line.usb.device import DeviceSelector, UsbDevice
 
 _KEY = "allowed_devices"
 

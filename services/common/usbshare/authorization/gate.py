@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import grpc
 
 from usbshare.audit.noting import Audit
 from usbshare.authorization.permit import Permit, Permits
@@ -30,7 +27,7 @@ from usbshare.base.errors import (
     RulesUnavailableError,
     UsbshareError,
 )
-from usbshare.rpc.identity import INSECURE, Identity, peer_identity
+from usbshare.rpc.identity import INSECURE, CallContext, Identity, peer_identity
 from usbshare.trust.names import identity_uri, short_name
 
 DISCOVERY = "discovery-svc"
@@ -77,13 +74,13 @@ class Gate:
         """Ask again for open permits that may have ended by time alone."""
         self._permits.time_passed()
 
-    def caller(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+    def caller(self, context: CallContext) -> Identity:
         """Return who calls; PermissionDeniedError says why its certificate does not count."""
         caller = self.identity(context)
         self.require_valid(caller)
         return caller
 
-    def identity(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+    def identity(self, context: CallContext) -> Identity:
         """Return who calls, revoked or not; PermissionDeniedError if the certificate is bad."""
         return peer_identity(context, self._rulebook.site_id, self._now())
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.bridge.tables.hosts import SourceReport
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.handshakes.diagnose import why_unreachable
-from usbshare.hosts.counters import SourceStats
+from usbshare.hosts.counters import SourceReport, SourceStats
 from usbshare.hosts.instance import Source
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.other_service import DISCOVERY_SERVICE, name_other_service

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from usbshare.hosts.instance import Source
+
 RATE_WINDOW_S = 10
 
 
@@ -20,6 +22,15 @@ class SourceStats:
     errors: int
     uptime_s: float
     received_packets_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """The counters of a source, and how many hosts it knows now."""
+
+    source: Source
+    stats: SourceStats
+    active_instances: int
 
 
 class SourceCounters:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import grpc
@@ -22,6 +22,7 @@ from usbshare.base.errors import PermissionDeniedError
 from usbshare.trust.certificates import BACKDATE
 from usbshare.trust.shown_certificate import ShownCertificate, read_shown
 
+CallContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 INSECURE = "insecure"
 _MOST_REMEMBERED = 1024
 _read_shown = lru_cache(_MOST_REMEMBERED)(read_shown)
@@ -44,9 +45,7 @@ class Identity:
     fingerprint: str = ""
 
 
-def peer_identity(
-    context: grpc.aio.ServicerContext[Any, Any], site: str = "", now: datetime | None = None
-) -> Identity:
+def peer_identity(context: CallContext, site: str = "", now: datetime | None = None) -> Identity:
     """Return the caller's identity; PermissionDeniedError says what is wrong with its certificate.
 
     With `site`, identities of other sites are refused.
@@ -62,7 +61,7 @@ def peer_identity(
     return Identity(shown.uri, address, issued, shown.end, shown.serial, shown.fingerprint)
 
 
-def peer_address(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+def peer_address(context: CallContext) -> str:
     """Return the address and port that the call comes from."""
     return _address(context.peer())
 

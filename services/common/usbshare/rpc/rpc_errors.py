@@ -6,6 +6,7 @@ It imports nothing but gRPC, since a stop comes by here.
 from __future__ import annotations
 
 import logging
+from typing import TypeAlias
 
 import grpc
 
@@ -17,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 # Several errors share a code; this trailing metadatum tells a client which one it was.
 NAME_KEY = "usbshare-error"
+
+RpcError: TypeAlias = grpc.aio.AioRpcError
 
 CODES: dict[type[UsbshareError], grpc.StatusCode] = {
     errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -47,13 +50,13 @@ _UNNAMED: dict[grpc.StatusCode, type[UsbshareError]] = {
 }
 
 
-def error_from_rpc(error: grpc.aio.AioRpcError) -> UsbshareError:
+def error_from_rpc(error: RpcError) -> UsbshareError:
     """Return the domain error that a failed RPC stands for, with the service's text or ours."""
     kind = _named_kind(error) or _UNNAMED.get(error.code(), UsbshareError)
     return kind(reason_of(error))
 
 
-def reason_of(error: grpc.aio.AioRpcError) -> str:
+def reason_of(error: RpcError) -> str:
     """Return why an RPC failed: in the service's words, else in ours for what gRPC says."""
     details = error.details() or ""
     if details and _name(error):  # a newer service may name an error that is unknown here
@@ -62,16 +65,16 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
     return in_words(error.code(), details)
 
 
-def is_of_another_service(error: grpc.aio.AioRpcError) -> bool:
+def is_of_another_service(error: RpcError) -> bool:
     """Return whether the server has no such RPC at all: it is another service, or an older one."""
     return error.code() is grpc.StatusCode.UNIMPLEMENTED and error.details() == NO_METHOD
 
 
-def _named_kind(error: grpc.aio.AioRpcError) -> type[UsbshareError] | None:
+def _named_kind(error: RpcError) -> type[UsbshareError] | None:
     return _NAMED.get(_name(error))
 
 
-def _name(error: grpc.aio.AioRpcError) -> str:
+def _name(error: RpcError) -> str:
     """Return the name that a service of ours gave its error, empty for what gRPC says."""
     metadata = error.trailing_metadata()
     name = None if metadata is None else metadata.get(NAME_KEY)

@@ -16,10 +16,10 @@ from fakes.remote import REMOTE
 from fakes.sightings import FOREIGN_SITE, OWN_SITE, entry, instance
 from usbshare.bridge.hosts.polling import is_asked
 from usbshare.bridge.tables import hosts
-from usbshare.bridge.tables.hosts import Look, Sight, SourceReport, sight
+from usbshare.bridge.tables.hosts import Look, Sight, sight
 from usbshare.bridge.tables.live_table import LiveTable
 from usbshare.bridge.tables.terminal_text import cut, width
-from usbshare.hosts.counters import SourceStats
+from usbshare.hosts.counters import SourceReport, SourceStats
 from usbshare.hosts.instance import Source
 
 HELD = replace(REMOTE, holder="usbshare://a/operator (bridge me@pc)")

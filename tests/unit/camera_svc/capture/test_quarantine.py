@@ -10,7 +10,7 @@ import pytest
 
 from fakes.cameras import FakeCamera, jpeg_of
 from fakes.waiting import until
-from usbshare.authorization.devices import Quarantine, UsbDevice
+from usbshare.authorization.devices import Quarantine
 from usbshare.authorization.policy import Policy
 from usbshare.camera_svc.capture import camera as camera_module
 from usbshare.camera_svc.capture.camera import CameraConfig, CameraState
@@ -18,6 +18,7 @@ from usbshare.camera_svc.capture.device_list import CameraFound
 from usbshare.camera_svc.capture.quarantine import CameraQuarantine
 from usbshare.camera_svc.capture.registry import Registry
 from usbshare.camera_svc.service import make_encoding
+from usbshare.line.usb.device import UsbDevice
 
 WEBCAM = UsbDevice(0x046D, 0x0825, "C1", "1-1")
 STRANGER = UsbDevice(0x1234, 0x5678, "", "1-2")

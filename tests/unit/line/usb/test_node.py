@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes.usb_tree import UsbTree
-from usbshare.authorization.devices import UsbDevice
+from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind, usb_device_of
 from usbshare.line.usb.serial_devices import SerialDeviceFound
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from usbshare.authorization.devices import PluggedIn, UsbDevice
+from usbshare.authorization.devices import PluggedIn
 from usbshare.authorization.policy import load_policy
 from usbshare.base.errors import ConfigError, InvalidArgumentError, NotFoundError
 from usbshare.base.paths import HOME_VARIABLE
+from usbshare.line.usb.device import UsbDevice
 from usbshare.service.commands.devices import devices_group
 
 LASER = UsbDevice(0x1A86, 0x7523, "X1", "1-1.2")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from usbshare.authorization.devices import UsbDevice
 from usbshare.base.threads import in_thread
 from usbshare.line.device_names import LONGEST_ID, DeviceNames, Wish, shortened
 from usbshare.line.known_devices import KnownDevices
 from usbshare.line.physical_device import PhysicalDevice, physical_device_of
+from usbshare.line.usb.device import UsbDevice
 
 _SYS = Path("/sys/class/video4linux")
 _DEV = Path("/dev")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from usbshare.authorization.devices import PluggedIn, Quarantine, UsbDevice
+from usbshare.authorization.devices import PluggedIn, Quarantine
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.device_list import CameraFound
 from usbshare.camera_svc.capture.source import Source, SourceMaker
 from usbshare.camera_svc.capture.sources import local_node
+from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind
 
 Behind = Callable[[str], UsbDevice | None]

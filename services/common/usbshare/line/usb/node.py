@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from usbshare.authorization.devices import UsbDevice
 from usbshare.line.physical_device import socket_of
+from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.serial_devices import SerialDeviceFound
 
 _SYS = Path("/sys")

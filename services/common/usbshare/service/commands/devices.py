@@ -10,20 +10,12 @@ from pathlib import Path
 import click
 
 from usbshare.authorization.device_list import allow, deny, deny_device, named
-from usbshare.authorization.devices import (
-    LISTED,
-    DeviceSelector,
-    PluggedIn,
-    UsbDevice,
-    fits,
-    is_allowed,
-    parse_selector,
-    shown,
-)
+from usbshare.authorization.devices import LISTED, PluggedIn, fits, is_allowed
 from usbshare.authorization.policy import POLICY_FILE, Policy, load_policy
 from usbshare.base.errors import NotFoundError
 from usbshare.base.paths import config_folder
 from usbshare.line.known_devices import devices_folders, forget, known_names
+from usbshare.line.usb.device import DeviceSelector, UsbDevice, parse_selector, shown
 from usbshare.service.command_group import CommandGroup
 
 _ANY = (

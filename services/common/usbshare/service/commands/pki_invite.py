@@ -168,8 +168,8 @@ def _say_if_unreachable(
         )
     if answer is Answer.NOBODY:
         tell(
-            f"no service of this host answers at {listen}: start one (`make run-services`, or its unit); "
-            "the string works from then on"
+            f"no service of this host answers at {listen}: start one (`make run-services`, or its "
+            "unit); the string works from then on"
         )
     elif answer is Answer.ANOTHER:
         tell(f"another program is at {listen}: end it, or choose another `[tls] enrolment`")

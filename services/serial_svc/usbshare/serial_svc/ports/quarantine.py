@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from usbshare.authorization.devices import PluggedIn, Quarantine, UsbDevice
+from usbshare.authorization.devices import PluggedIn, Quarantine
 from usbshare.base.errors import DeviceAbsentError
 from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
+from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind, usb_device_of
 from usbshare.line.usb.serial_devices import parse_usb_name
 
