@@ -30,6 +30,7 @@ from usbshare.line.posix import open_port
 from usbshare.line.posix.device import PosixDevice
 from usbshare.line.posix.linux_tty import LinuxTty
 from usbshare.line.posix.tty_control import system_tty
+from usbshare.line.read_pace import REST_S, ReadPace
 from usbshare.line.settings import (
     Completion,
     Device,
@@ -139,6 +140,35 @@ def fill(device: Device) -> int:
     while taken := device.write(b"x" * 1000):
         total += taken
     return total
+
+
+async def test_a_stream_is_read_now_and_then_and_arrives_whole(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReadPace, "rest_s", lambda *_: REST_S)
+    listener = Listener()
+    async with opened(PosixDevice(far.path, SETTINGS), listener) as device:
+        for piece in range(20):
+            far.send(bytes([piece]) * 64)
+            if piece == 10:
+                device.pause_reading()
+            if piece == 15:
+                device.resume_reading()
+            await asyncio.sleep(0)
+        await until(lambda: len(listener.received) == 20 * 64)
+    assert bytes(listener.received) == b"".join(bytes([piece]) * 64 for piece in range(20))
+
+
+async def test_a_device_that_is_closed_while_it_rests_reads_again_when_it_is_opened(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReadPace, "rest_s", lambda *_: REST_S)
+    listener = Listener()
+    device = PosixDevice(far.path, SETTINGS)
+    for count in (1, 2):
+        async with opened(device, listener):
+            far.send(b"x")
+            await until(lambda: len(listener.received) == count)  # noqa: B023
 
 
 async def test_every_byte_arrives_unchanged_both_ways(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+
+import pytest
 
 from fakes.waiting import until
 from usbshare.rpc.pump import StreamPump
@@ -115,3 +118,54 @@ async def test_a_closed_pump_writes_nothing_more() -> None:
     stream.gate.set()
     await until(lambda: not pump.is_busy)
     assert stream.begun == ["a"]
+
+
+class DueAt:
+    """A source that has one message, at a time; it counts how often it is looked at."""
+
+    def __init__(self, due_at: float) -> None:
+        self.looks = 0
+        self._due_at = due_at
+
+    def wait_s(self, now: float) -> float | None:
+        self.looks += 1
+        return max(0.0, self._due_at - now) if self._due_at else None
+
+    def take(self, now: float) -> str:
+        self._due_at = 0.0
+        return "due"
+
+
+@pytest.mark.parametrize("wait_s", [0.0004, 0.0014, 0.0024, 0.0034])
+def test_what_is_due_between_two_milliseconds_is_not_looked_at_in_each_round(
+    wait_s: float,
+) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def looks() -> int:
+        source = DueAt(time.monotonic() + wait_s)
+        stream = Stream()
+        pump = StreamPump(source, stream.write, time.monotonic)
+        pump.kick()
+        await until(lambda: stream.begun == ["due"])
+        return source.looks
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert max(runner.run(looks()) for _ in range(20)) <= 4
+
+
+async def test_news_that_change_nothing_leave_the_timer() -> None:
+    source, stream = DueAt(time.monotonic() + 0.02), Stream()
+    pump = StreamPump(source, stream.write, time.monotonic)
+    for _ in range(5):
+        pump.kick()
+    await until(lambda: stream.begun == ["due"])
+
+
+async def test_what_is_due_sooner_than_what_waited_does_not_wait_for_it() -> None:
+    source, stream = Letters(3600.0, 0.001, "a"), Stream()
+    pump = StreamPump(source, stream.write, asyncio.get_running_loop().time)
+    pump.kick()
+    assert stream.begun == []
+    pump.kick()
+    await until(lambda: stream.begun == ["a"])

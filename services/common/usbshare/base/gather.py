@@ -3,27 +3,36 @@
 Nagle's rule (RFC 896) with the acknowledgement of our own streams: while nothing sent is
 unacknowledged, send at once; while something is, gather for at most GATHER_S since the last
 message. A chunk that ends a line goes at once too, so that a lone `ok` is never held back.
+
+What has gone on for STREAM_S without a pause is a stream, of which more may be gathered.
 """
 
 from __future__ import annotations
 
 GATHER_S = 0.003
+STREAM_S = 0.050
+PAUSE_S = 0.010
 LARGEST_CHUNK_BYTES = 4096
 
 
 class Gatherer:
-    """Decides for one direction of one stream.
+    """Decides for one direction of one stream; `stream_gather_s`: how long in a stream.
 
     Its user keeps `acknowledged_offset` up to date: the other side has everything before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stream_gather_s: float = GATHER_S) -> None:
+        self._stream_gather_s = stream_gather_s
         self.acknowledged_offset = 0
         self._sent_offset = 0
-        self._sent_at = float("-inf")
+        self._sent_at = self._since = float("-inf")
+        self._hold_s = GATHER_S
 
     def sent(self, end_offset: int, now: float) -> None:
         """Note that everything before `end_offset` has been sent."""
+        if now - self._sent_at > PAUSE_S:
+            self._since = now
+        self._hold_s = self._stream_gather_s if now - self._since >= STREAM_S else GATHER_S
         self._sent_offset = end_offset
         self._sent_at = now
 
@@ -37,4 +46,4 @@ class Gatherer:
             return 0.0
         if len(pending) >= LARGEST_CHUNK_BYTES:
             return 0.0
-        return max(0.0, self._sent_at + GATHER_S - now)
+        return max(0.0, self._sent_at + self._hold_s - now)

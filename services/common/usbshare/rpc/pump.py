@@ -11,7 +11,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
+from usbshare.base.timers import call_after
+
 MOST_MESSAGES_A_TURN = 4
+_SAME_TIME_S = 0.0005
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -49,6 +52,7 @@ class StreamPump(Generic[T]):
         self._queue_up = queue_up
         self._writing: Coroutine[Any, Any, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._is_closed = False
         self._messages_left = 0
 
@@ -68,14 +72,12 @@ class StreamPump(Generic[T]):
         """Write what is due now."""
         if self._writing is not None or self._is_closed:
             return
-        if self._timer is not None:
-            self._stop_timer()
         try:
             while self._writing is None:
                 now = self._clock()
                 if (wait_s := self._source.wait_s(now)) != 0:
                     if wait_s is not None:
-                        self._kick_later(wait_s)
+                        self._look_at(now + wait_s, wait_s)
                     return
                 self._writing = self._write(self._source.take(now))
                 self._step()
@@ -136,8 +138,18 @@ class StreamPump(Generic[T]):
         if not self.ended.done():
             self.ended.set_result(error)
 
-    def _kick_later(self, wait_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self.nudge)
+    def _look_at(self, due_at: float, wait_s: float) -> None:
+        """See that the source is looked at then; a timer that comes sooner looks again."""
+        if self._timer is not None:
+            if self._timer_at <= due_at + _SAME_TIME_S:
+                return
+            self._timer.cancel()
+        self._timer_at = due_at
+        self._timer = call_after(wait_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self.nudge()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

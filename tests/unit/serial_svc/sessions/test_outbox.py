@@ -159,6 +159,29 @@ def test_a_poke_goes_with_the_bytes_that_are_due(reader: Reader) -> None:
     assert not reader.has_due
 
 
+def test_a_message_that_leaves_for_credit_alone_takes_gathered_bytes_along(reader: Reader) -> None:
+    reader.outbox.acknowledged(0)
+    reader.put(0, b"a")
+    reader.take()
+    reader.put(1, b"b")
+    assert not reader.has_due
+    reader.outbox.poke()
+    assert reader.take() == Data(1, b"b")
+    assert not reader.has_due
+
+
+def test_credit_takes_no_bytes_to_a_client_that_must_take_others_first(reader: Reader) -> None:
+    reader.outbox.acknowledged(0)
+    for offset in range(0, MOST_UNACKNOWLEDGED_BYTES, len(BLOCK)):
+        reader.put(offset, BLOCK)
+        reader.clock.advance(GATHER_S)
+        reader.take()
+    reader.put(MOST_UNACKNOWLEDGED_BYTES, BLOCK)
+    reader.outbox.poke()
+    assert reader.take() is None
+    assert not reader.has_due
+
+
 def test_bytes_that_were_thrown_away_do_not_count_as_unacknowledged(reader: Reader) -> None:
     reader.outbox.acknowledged(0)
     reader.put(0, b"first\n")

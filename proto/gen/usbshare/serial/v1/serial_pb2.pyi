@@ -1736,7 +1736,7 @@ class SessionResponse(google.protobuf.message.Message):
 
     @property
     def queue_state(self) -> Global___QueueState:
-        """How full the port's queue is; on every change of band."""
+        """How full the port's queue is; after a change of band that lasted for 0.1 s."""
 
     @property
     def gap(self) -> Global___Gap:

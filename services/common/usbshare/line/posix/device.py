@@ -14,11 +14,13 @@ from typing import NoReturn
 
 from usbshare.base.errors import DeviceError
 from usbshare.base.threads import begin
+from usbshare.base.timers import call_after
 from usbshare.line.device_work import outcome_of
 from usbshare.line.open_guard import NoGuard, OpenGuard
 from usbshare.line.posix.control import PosixControl
 from usbshare.line.posix.open_port import OpenLine, close_line, open_line
 from usbshare.line.posix.tty_control import system_tty
+from usbshare.line.read_pace import ReadPace
 from usbshare.line.settings import (
     Completion,
     DeviceListener,
@@ -64,7 +66,8 @@ class PosixDevice:
         self._has_line_rate = True
         self._unsent = Unsent()
         self._low_latency: bool | None = None
-        self._wants_to_read = self._is_reading = False
+        self._wants_to_read = self._is_reading = self._is_resting = False
+        self._pace = ReadPace()
         self._changes = 0
         self._must_discard_input = False
         self._loop: asyncio.AbstractEventLoop
@@ -234,15 +237,27 @@ class PosixDevice:
             return
         if data:
             self._listener.data_received(data)
+            if rest_s := self._pace.rest_s(data, self._loop.time()):
+                self._rest(rest_s)
         else:
             self._lose("it hung up")
+
+    def _rest(self, rest_s: float) -> None:
+        self._is_resting = True
+        self._read_if_wanted()
+        call_after(rest_s, self._rested)
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        self._read_if_wanted()
 
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._descriptor)
         self._listener.writable()
 
     def _read_if_wanted(self) -> None:
-        wanted = self._wants_to_read and not self._changes and self._descriptor != _CLOSED
+        may_read = not self._changes and not self._is_resting and self._descriptor != _CLOSED
+        wanted = self._wants_to_read and may_read
         if wanted and not self._is_reading:
             self._loop.add_reader(self._descriptor, self._on_readable)
         elif self._is_reading and not wanted:

@@ -12,6 +12,8 @@ from usbshare.serial_svc.sessions.replay import Replay
 
 HIGH_WATER_BYTES = 128 * 1024
 LOW_WATER_BYTES = 32 * 1024
+# Credit does not wait for it: that goes alone, or takes along what is here.
+STREAM_GATHER_S = 0.006
 _new_tuple = tuple.__new__  # what a NamedTuple's own does, a Python call less
 
 
@@ -37,7 +39,7 @@ class ControlOutbox(Outbox):
         self._on_room = on_room
         self._replay = Replay(start_offset, MOST_UNACKNOWLEDGED_BYTES)
         self._data: deque[_DataRun | Gap] = deque()
-        self._gatherer = Gatherer()
+        self._gatherer = Gatherer(STREAM_GATHER_S)
         self._data_bytes = 0
         self._lost_bytes = 0
 

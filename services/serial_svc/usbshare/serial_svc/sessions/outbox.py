@@ -110,7 +110,7 @@ class Outbox(ABC):
         was_poked, self._poked = self._poked, False
         if self._events:
             return self._events.popleft()
-        if self._has_data() and self._data_wait_s(now) == 0:
+        if self._has_data() and self._may_send_data(now, gathers=not was_poked):
             return self._take_data(now)
         if was_poked:
             return None
@@ -132,6 +132,11 @@ class Outbox(ABC):
     @abstractmethod
     def _took(self, offset: int) -> None:
         """Note that the client has taken more."""
+
+    def _may_send_data(self, now: float, *, gathers: bool) -> bool:
+        """Return whether device bytes go now; a message that leaves anyhow takes them along."""
+        wait_s = self._data_wait_s(now)
+        return wait_s == 0 or (wait_s is not None and not gathers)
 
     def _is_behind(self, size: int) -> bool:
         """Return whether the client must take bytes before it gets so many more.
