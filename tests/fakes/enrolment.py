@@ -1,4 +1,4 @@
-"""Both ends of an enrolment in one process: a host's desk and its invitations, a PC's request."""
+"""Both ends of an enrolment in one process: a host and its invitations, a PC's request."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from fakes.certificates import make_site
 from fakes.noted import Noted
-from usbshare.enrolment.enroller import Desk
-from usbshare.enrolment.failed_attempts import Tries
+from usbshare.enrolment.enroller import Enroller
+from usbshare.enrolment.failed_attempts import FailedAttempts
 from usbshare.enrolment.inviting import invite
 from usbshare.trust import certificates
 from usbshare.trust.invitation import Invitation
@@ -17,16 +17,16 @@ from usbshare.trust.site import Site
 
 TEN_MINUTES = timedelta(minutes=10)
 
-__all__ = ["TEN_MINUTES", "Noted", "desk_of", "invited", "make_site", "request_pem", "utc_now"]
+__all__ = ["TEN_MINUTES", "Noted", "enroller_of", "invited", "make_site", "request_pem", "utc_now"]
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def desk_of(site: Site, audit: Noted | None = None, now: datetime | None = None) -> Desk:
+def enroller_of(site: Site, audit: Noted | None = None, now: datetime | None = None) -> Enroller:
     clock = utc_now if now is None else lambda: now
-    return Desk(site, audit or Noted(), Tries(time.monotonic), clock)
+    return Enroller(site, audit or Noted(), FailedAttempts(time.monotonic), clock)
 
 
 def invited(

@@ -28,7 +28,7 @@ from fakes.certificates import (
 from fakes.gates import gate_of
 from usbshare.base.checkup import Judgement, Verdict, examine, fine
 from usbshare.base.errors import PermissionDeniedError
-from usbshare.bridge.checkup import whereabouts
+from usbshare.bridge.checkup import target_name
 from usbshare.bridge.checkup.doctor import steps
 from usbshare.bridge.checkup.subject import Subject
 from usbshare.bridge.commands.options import Wanted
@@ -279,7 +279,7 @@ async def test_a_name_that_several_have(site: Site, monkeypatch: pytest.MonkeyPa
     async def found_twice(*_: object) -> Target:
         raise ambiguous("Laser", entries, "")
 
-    monkeypatch.setattr(whereabouts, "resolve", found_twice)
+    monkeypatch.setattr(target_name, "resolve", found_twice)
     found = await judged_at("Laser", site.client_bundle)
     assert broken(found) == ["name resolution"]
     assert found["name resolution"].measured == "2 hosts are called 'Laser'"

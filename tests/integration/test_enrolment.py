@@ -1,4 +1,4 @@
-"""Enrolment over real connections: a host's reception, a PC's bridge, and those in between."""
+"""Enrolment over real connections: a host's listener, a PC's bridge, and those in between."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import grpc
 import pytest
 
 from fakes.certificates import issue, serving
-from fakes.enrolment import Noted, desk_of, invited, make_site, request_pem, utc_now
+from fakes.enrolment import Noted, enroller_of, invited, make_site, request_pem, utc_now
 from fakes.waiting import until
 from usbshare.base.errors import (
     ConfigError,
@@ -31,7 +31,7 @@ from usbshare.bridge.enrolment.enrolling import enrol, require_place
 from usbshare.bridge.enrolment.replacing import require_replaceable
 from usbshare.bridge.hosts.authority_check import ImpostorError, expected_authority
 from usbshare.client.enrolment import call_enrol
-from usbshare.enrolment.api.listener import Reception
+from usbshare.enrolment.api.listener import EnrolmentListener
 from usbshare.enrolment.api.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
 from usbshare.enrolment.failed_attempts import MOST_OF_ONE
 from usbshare.enrolment.inviting import Answer, authority, wait_for_answer
@@ -72,11 +72,11 @@ def mode_of(path: Path) -> int | None:
 
 
 @asynccontextmanager
-async def reception(
+async def listener(
     site: Site, port: int, audit: Noted | None = None, host: str = "127.0.0.1"
-) -> AsyncIterator[Reception]:
-    made = Reception(site, f"{host}:{port}", desk_of(site, audit), utc_now)
-    running = asyncio.create_task(made.run(), name="reception")
+) -> AsyncIterator[EnrolmentListener]:
+    made = EnrolmentListener(site, f"{host}:{port}", enroller_of(site, audit), utc_now)
+    running = asyncio.create_task(made.run(), name="listener")
     try:
         yield made
     finally:
@@ -86,13 +86,13 @@ async def reception(
 
 
 @asynccontextmanager
-async def open_reception(
+async def open_listener(
     site: Site, audit: Noted | None = None
-) -> AsyncIterator[tuple[Reception, int]]:
+) -> AsyncIterator[tuple[EnrolmentListener, int]]:
     """Run one that is kept open by an invitation that nobody uses."""
     port = free_port()
     invited(site, name="nobody", port=port)
-    async with reception(site, port, audit) as made:
+    async with listener(site, port, audit) as made:
         await until(lambda: made.port)
         yield made, port
 
@@ -113,7 +113,7 @@ async def refusal(invitation: Invitation, bundle: Path, kind: type[UsbshareError
 
 
 async def test_a_newcomer_gets_a_bundle_that_opens_the_services(site: Site, bundle: Path) -> None:
-    async with open_reception(site) as (_, port), serving(site) as service:
+    async with open_listener(site) as (_, port), serving(site) as service:
         loaded = await enrolled(site, bundle, port)
         channel = open_channel(Target("127.0.0.1", service), loaded)
         await asyncio.wait_for(channel.channel_ready(), TIMEOUT_S)
@@ -125,7 +125,7 @@ async def test_a_newcomer_gets_a_bundle_that_opens_the_services(site: Site, bund
 
 async def test_both_ends_know_the_same_fingerprints(site: Site, bundle: Path) -> None:
     audit = Noted()
-    async with open_reception(site, audit) as (_, port):
+    async with open_listener(site, audit) as (_, port):
         require_place(bundle)
         done = await enrol(invited(site, port=port), bundle)
     assert audit.entries[-1]["fingerprint"] == done.fingerprint
@@ -135,7 +135,7 @@ async def test_both_ends_know_the_same_fingerprints(site: Site, bundle: Path) ->
 
 async def test_it_listens_only_while_an_invitation_is_open(site: Site, bundle: Path) -> None:
     port = free_port()
-    async with reception(site, port):
+    async with listener(site, port):
         assert not is_open(port)
         invitation = invited(site, port=port)
         await until(lambda: is_open(port))
@@ -156,8 +156,8 @@ async def test_of_two_services_one_answers_and_the_other_takes_over(
 ) -> None:
     port = free_port()
     invitation = invited(site, port=port)
-    async with reception(site, port) as second:
-        async with reception(site, port) as first:
+    async with listener(site, port) as second:
+        async with listener(site, port) as first:
             await until(lambda: first.port or second.port)
         await until(lambda: second.port)
         await until(lambda: is_open(port))
@@ -171,16 +171,16 @@ async def test_who_invites_sees_who_answers(site: Site) -> None:
         return await asyncio.to_thread(wait_for_answer, *arguments)
 
     assert await answer(free_port()) is Answer.NOBODY
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         assert await answer(port) is Answer.OURS
     other = make_site(site.folder.parent / "other")
-    async with open_reception(other) as (_, port):
+    async with open_listener(other) as (_, port):
         assert await answer(port) is Answer.ANOTHER
 
 
 async def test_a_used_invitation_is_refused(site: Site, bundle: Path, tmp_path: Path) -> None:
     audit = Noted()
-    async with open_reception(site, audit) as (_, port):
+    async with open_listener(site, audit) as (_, port):
         invitation = invited(site, port=port)
         require_place(bundle)
         await enrol(invitation, bundle)
@@ -190,19 +190,19 @@ async def test_a_used_invitation_is_refused(site: Site, bundle: Path, tmp_path: 
 
 
 async def test_an_expired_invitation_is_refused(site: Site, bundle: Path) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         past = invited(site, port=port, lasting=timedelta(seconds=-1))
         assert "expired" in await refusal(past, bundle, PermissionDeniedError)
 
 
 async def test_an_altered_token_is_refused(site: Site, bundle: Path) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         altered = replace(invited(site, port=port), token=bytes(16))
         assert "was altered" in await refusal(altered, bundle, PermissionDeniedError)
 
 
 async def test_an_altered_name_or_role_gives_nothing(site: Site, bundle: Path) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         altered = replace(invited(site, port=port), name="operator", role="admins")
         require_place(bundle)
         done = await enrol(altered, bundle)
@@ -212,7 +212,7 @@ async def test_an_altered_name_or_role_gives_nothing(site: Site, bundle: Path) -
 
 async def test_after_a_few_wrong_tokens_one_must_wait(site: Site, bundle: Path) -> None:
     audit = Noted()
-    async with open_reception(site, audit) as (_, port):
+    async with open_listener(site, audit) as (_, port):
         good = invited(site, port=port)
         for _ in range(MOST_OF_ONE):
             await refusal(replace(good, token=bytes(16)), bundle, PermissionDeniedError)
@@ -226,7 +226,7 @@ async def test_no_open_invitation_is_told_as_that(site: Site, bundle: Path) -> N
 
 
 async def test_one_address_that_answers_is_enough(site: Site, bundle: Path) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         several = ("127.0.0.2", "no-such-host.invalid", "127.0.0.1")
         require_place(bundle)
         done = await enrol(replace(invited(site, port=port), addresses=several), bundle)
@@ -236,14 +236,14 @@ async def test_one_address_that_answers_is_enough(site: Site, bundle: Path) -> N
 async def test_an_address_that_the_certificate_is_not_for_is_told(site: Site, bundle: Path) -> None:
     port = free_port()
     invitation = replace(invited(site, port=port), addresses=("127.0.0.2",))
-    async with reception(site, port, host="127.0.0.2") as made:
+    async with listener(site, port, host="127.0.0.2") as made:
         await until(lambda: made.port)
         text = await refusal(invitation, bundle, ConnectionRefusedByPeerError)
     assert "is not for '127.0.0.2' but for localhost, 127.0.0.1, ::1" in text
 
 
 async def test_the_caller_needs_a_certificate_nowhere_else(site: Site) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         root = certificates.certificate_pem(authority(site))
         credentials = grpc.ssl_channel_credentials(root)
         async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
@@ -259,7 +259,7 @@ async def test_the_caller_needs_a_certificate_nowhere_else(site: Site) -> None:
 
 
 async def test_a_huge_request_is_refused(site: Site) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         target = Target("127.0.0.1", port)
         with pytest.raises(LimitError):
             await call_enrol(target, authority(site), bytes(16), "x" * 100_000)
@@ -359,7 +359,7 @@ async def test_one_that_says_nothing_is_not_waited_for_long(site: Site) -> None:
 
 
 async def test_a_wrong_clock_is_told(site: Site) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         sha256 = invited(site).authority_sha256
         arguments = (Target("127.0.0.1", port), sha256, utc_now() + timedelta(days=400), TIMEOUT_S)
         with pytest.raises(ConnectionRefusedByPeerError, match="set the clock"):
@@ -395,7 +395,7 @@ def test_the_name_on_a_certificate_of_another_site_means_nothing(
 
 
 async def test_many_replays_at_once_give_one_certificate(site: Site) -> None:
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         token, target = invited(site, port=port).token, Target("127.0.0.1", port)
         calls = [call_enrol(target, authority(site), token, request_pem()) for _ in range(4)]
         found = await asyncio.gather(*calls, return_exceptions=True)
@@ -407,7 +407,7 @@ async def test_calls_that_never_send_their_request_keep_nobody_out(
     site: Site, bundle: Path
 ) -> None:
     options = [("grpc.use_local_subchannel_pool", 1)]
-    async with open_reception(site) as (_, port):
+    async with open_listener(site) as (_, port):
         credentials = grpc.ssl_channel_credentials(site.ca_certificate.read_bytes())
         async with AsyncExitStack() as stack:
             silent = []

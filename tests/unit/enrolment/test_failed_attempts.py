@@ -1,4 +1,4 @@
-"""Wrong tries: few from one address, and a flood of them is no flood of log lines."""
+"""Wrong attempts: few from one address, and a flood of them is no flood of log lines."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from usbshare.enrolment.failed_attempts import (
     MOST_OF_ALL,
     MOST_OF_ONE,
     PERIOD_S,
-    Tries,
+    FailedAttempts,
 )
 
 
-def exhausted(clock: FakeClock, address: str) -> Tries:
-    tries = Tries(clock)
+def exhausted(clock: FakeClock, address: str) -> FailedAttempts:
+    attempts = FailedAttempts(clock)
     for _ in range(MOST_OF_ONE):
-        tries.require_few(address)
-        tries.note_wrong(address)
-    return tries
+        attempts.require_few(address)
+        attempts.note_wrong(address)
+    return attempts
 
 
 def test_after_a_few_wrong_ones_an_address_must_wait() -> None:
     clock = FakeClock()
-    tries = exhausted(clock, "192.0.2.7")
-    with pytest.raises(LimitError, match=r"too many wrong tries from 192\.0\.2\.7: wait 60 s"):
-        tries.require_few("192.0.2.7")
+    attempts = exhausted(clock, "192.0.2.7")
+    with pytest.raises(LimitError, match=r"too many wrong attempts from 192\.0\.2\.7: wait 60 s"):
+        attempts.require_few("192.0.2.7")
     clock.advance(PERIOD_S)
-    tries.require_few("192.0.2.7")
+    attempts.require_few("192.0.2.7")
 
 
 def test_others_need_not_wait() -> None:
@@ -37,10 +37,10 @@ def test_others_need_not_wait() -> None:
 
 
 def test_a_network_of_ipv6_counts_as_one() -> None:
-    tries = exhausted(FakeClock(), "2001:db8:1:2::7")
-    tries.require_few("2001:db8:1:3::7")
+    attempts = exhausted(FakeClock(), "2001:db8:1:2::7")
+    attempts.require_few("2001:db8:1:3::7")
     with pytest.raises(LimitError):
-        tries.require_few("2001:db8:1:2:ffff::1")
+        attempts.require_few("2001:db8:1:2:ffff::1")
 
 
 def test_an_ipv4_address_within_ipv6_is_that_address() -> None:
@@ -51,15 +51,15 @@ def test_an_ipv4_address_within_ipv6_is_that_address() -> None:
 
 def test_a_flood_from_everywhere_is_told_of_no_more() -> None:
     clock = FakeClock()
-    tries = Tries(clock)
-    told = [tries.note_wrong(f"192.0.2.{number}") for number in range(MOST_OF_ALL + 20)]
+    attempts = FailedAttempts(clock)
+    told = [attempts.note_wrong(f"192.0.2.{number}") for number in range(MOST_OF_ALL + 20)]
     assert told == [True] * MOST_OF_ALL + [False] * 20
     clock.advance(PERIOD_S)
-    assert tries.note_wrong("192.0.2.1")
+    assert attempts.note_wrong("192.0.2.1")
 
 
 def test_a_flood_does_not_stop_a_newcomer() -> None:
-    tries = Tries(FakeClock())
+    attempts = FailedAttempts(FakeClock())
     for number in range(MOST_ADDRESSES * 2):
-        tries.note_wrong(f"10.0.{number // 256}.{number % 256}")
-    tries.require_few("192.0.2.7")
+        attempts.note_wrong(f"10.0.{number // 256}.{number % 256}")
+    attempts.require_few("192.0.2.7")

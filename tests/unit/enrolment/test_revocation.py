@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fakes.enrolment import desk_of, invited, make_site, request_pem, utc_now
+from fakes.enrolment import enroller_of, invited, make_site, request_pem, utc_now
 from usbshare.base.errors import PermissionDeniedError
 from usbshare.enrolment.revocation import shut_out
 from usbshare.service.commands.pki import pki_group
@@ -34,23 +34,23 @@ def revoke_command() -> Result:
 
 
 def test_open_invitations_of_the_name_count_no_more(site: Site) -> None:
-    desk = desk_of(site)
-    uri = desk.enrol(invited(site).token, request_pem(), ADDRESS).uri
+    enroller = enroller_of(site)
+    uri = enroller.enrol(invited(site).token, request_pem(), ADDRESS).uri
     token = invited(site).token
     assert shut_out(site.folder, uri, "", utc_now()).withdrawn == 1
     with pytest.raises(PermissionDeniedError, match="withdrawn"):
-        desk.enrol(token, request_pem(), ADDRESS)
+        enroller.enrol(token, request_pem(), ADDRESS)
     assert is_revoked(site)
 
 
 def test_who_uses_an_invitation_while_it_is_withdrawn_is_revoked_too(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = desk_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
+    uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
     token, withdraw = invited(site).token, invitations.withdraw
 
     def overtaken(*arguments: object) -> int:
-        desk_of(site).enrol(token, request_pem(), ADDRESS)
+        enroller_of(site).enrol(token, request_pem(), ADDRESS)
         assert not is_revoked(site)
         return withdraw(*arguments)  # type: ignore[arg-type]
 
@@ -60,7 +60,7 @@ def test_who_uses_an_invitation_while_it_is_withdrawn_is_revoked_too(
 
 
 def test_damaged_invitations_stop_no_revocation(site: Site) -> None:
-    uri = desk_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
+    uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
     path = invitations.invitations_path(site.folder)
     path.write_text("damaged")
     assert str(path) in shut_out(site.folder, uri, "", utc_now()).trouble
@@ -68,7 +68,7 @@ def test_damaged_invitations_stop_no_revocation(site: Site) -> None:
 
 
 def test_the_command_tells_both_and_fails(site: Site) -> None:
-    desk_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
+    enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
     invitations.invitations_path(site.folder).write_text("damaged")
     result = revoke_command()
     assert result.exit_code == 1
@@ -78,7 +78,7 @@ def test_the_command_tells_both_and_fails(site: Site) -> None:
 
 
 def test_the_command_withdraws_what_is_open(site: Site) -> None:
-    desk_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
+    enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
     invited(site)
     result = revoke_command()
     assert (result.exit_code, is_revoked(site)) == (0, True)
@@ -91,7 +91,7 @@ def test_the_command_withdraws_an_invitation_for_a_name_that_nobody_has_yet(site
     assert result.exit_code == 0, result.output
     assert "the invitation for that name counts no more" in result.output
     with pytest.raises(PermissionDeniedError, match="withdrawn"):
-        desk_of(site).enrol(token, request_pem(), ADDRESS)
+        enroller_of(site).enrol(token, request_pem(), ADDRESS)
 
 
 def test_the_command_knows_names_and_invitations_and_no_others(site: Site) -> None:
@@ -100,9 +100,9 @@ def test_the_command_knows_names_and_invitations_and_no_others(site: Site) -> No
 
 
 def test_who_was_shut_out_twice_comes_in_again(site: Site) -> None:
-    desk = desk_of(site)
-    uri = desk.enrol(invited(site).token, request_pem(), ADDRESS).uri
+    enroller = enroller_of(site)
+    uri = enroller.enrol(invited(site).token, request_pem(), ADDRESS).uri
     for _ in range(2):
         shut_out(site.folder, uri, "", utc_now() + timedelta(seconds=1))
-    desk.enrol(invited(site).token, request_pem(), ADDRESS)
+    enroller.enrol(invited(site).token, request_pem(), ADDRESS)
     assert not is_revoked(site)

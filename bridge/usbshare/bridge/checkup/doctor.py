@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
 from usbshare.base.checkup import Judgement, Step
-from usbshare.bridge.checkup import driver, multicast, reach, service, speed, trust, whereabouts
+from usbshare.bridge.checkup import driver, multicast, reach, service, speed, target_name, trust
 from usbshare.bridge.checkup.subject import Subject
 
-_CERTIFICATE = whereabouts.CERTIFICATE
+_CERTIFICATE = target_name.CERTIFICATE
 _NAME, _TCP, _TLS, _HEALTH = "name resolution", "TCP", reach.TLS, "health"
 _RIGHTS, _ROUND_TRIP = service.RIGHTS, "round trip"
 
@@ -24,7 +24,7 @@ def steps(subject: Subject) -> Iterator[Step]:
     yield step(_CERTIFICATE, trust.judge_certificate)
     yield step("certificate chain", trust.judge_chain, _CERTIFICATE)
     yield step("private key", trust.judge_rights_on_key, _CERTIFICATE)
-    yield step(_NAME, whereabouts.judge_name)
+    yield step(_NAME, target_name.judge_name)
     yield step("multicast", multicast.judge_multicast)
     yield step(_TCP, reach.judge_tcp, _NAME)
     yield step(_TLS, reach.judge_tls, _CERTIFICATE, _TCP)

@@ -36,7 +36,7 @@ class HostFinder(Protocol):
 OpenFinder = Callable[[], AbstractAsyncContextManager[HostFinder]]
 
 
-class Whereabouts:
+class HostTracker:
     """Knows where to connect, and with which bundle. While the link stands it sends nothing.
 
     `woken(has_moved)` is called when the host is seen again, or elsewhere. That discovery fails
@@ -69,7 +69,7 @@ class Whereabouts:
         elif self._lost_at is None:
             self._lost_at = self._clock()
         elif self._following is None and self._clock() - self._lost_at >= PATIENCE_S:
-            self._following = asyncio.create_task(self._follow(), name="whereabouts")
+            self._following = asyncio.create_task(self._follow(), name="tracker")
 
     async def close(self) -> None:
         """Look no longer."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from usbshare.bridge.hosts.tracker import Whereabouts
+from usbshare.bridge.hosts.tracker import HostTracker
 from usbshare.bridge.joined.relay import Relay
 from usbshare.bridge.joined.renewal import Renewing
 from usbshare.bridge.joined.report import Reporter
@@ -17,18 +17,18 @@ from usbshare.rpc.tls import ClientBundle
 
 @asynccontextmanager
 async def renewing(
-    relay: Relay, whereabouts: Whereabouts, dialer: Dialer, turns: Turns, reporter: Reporter
+    relay: Relay, tracker: HostTracker, dialer: Dialer, turns: Turns, reporter: Reporter
 ) -> AsyncIterator[None]:
     """Keep the certificate of a bridge current while the block lasts; plaintext has none."""
-    if whereabouts.bundle is None:
+    if tracker.bundle is None:
         yield
         return
 
     async def adopt(bundle: ClientBundle) -> bool:
-        whereabouts.bundle = bundle
+        tracker.bundle = bundle
         return await _change_over(relay, dialer)
 
-    keeper = Renewing(whereabouts.bundle, lambda: whereabouts.target, adopt, reporter, turns)
+    keeper = Renewing(tracker.bundle, lambda: tracker.target, adopt, reporter, turns)
     task = asyncio.create_task(keeper.run(), name="renewing")
     try:
         yield

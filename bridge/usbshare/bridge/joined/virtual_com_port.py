@@ -16,7 +16,7 @@ from usbshare.base.errors import DeviceAbsentError, NotFoundError
 from usbshare.base.loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
 from usbshare.bridge.hosts.naming import open_finder
-from usbshare.bridge.hosts.tracker import Whereabouts
+from usbshare.bridge.hosts.tracker import HostTracker
 from usbshare.bridge.joined.certificate_change import renewing
 from usbshare.bridge.joined.relay import Relay
 from usbshare.bridge.joined.report import Reporter
@@ -71,11 +71,11 @@ async def bridge(
     relay = Relay(port, upstream, reporter, observe=choice.observe)
     turns = Turns()
     dialer = Dialer(
-        lambda attempt_s: SerialClient(whereabouts.target, whereabouts.bundle, attempt_s),
+        lambda attempt_s: SerialClient(tracker.target, tracker.bundle, attempt_s),
         turns,
         time.monotonic,
     )
-    whereabouts = _whereabouts(choice, relay, dialer, reporter)
+    tracker = _tracker(choice, relay, dialer, reporter)
     link = Link(
         dialer,
         SessionChoice(choice.port_id, choice.observe, client_name("bridge"), takes=choice.takes),
@@ -102,12 +102,12 @@ async def bridge(
                 await _show_port(relay, port, reporter, choice)
                 if stood is not None and relay.remote is not None:
                     noting.add(begin(stood, relay.remote.id))
-                async with renewing(relay, whereabouts, dialer, turns, reporter):
-                    await _report_until(running, relay, reporter, whereabouts)
+                async with renewing(relay, tracker, dialer, turns, reporter):
+                    await _report_until(running, relay, reporter, tracker)
     finally:
         reporter.end()
         running.cancel()
-        await whereabouts.close()
+        await tracker.close()
         await port.close()
         told.ended()
         if noting:  # a disk that hangs must not keep a bridge from ending
@@ -125,14 +125,12 @@ def client_name(program: str) -> str:
     return name.encode()[:64].decode(errors="ignore")
 
 
-def _whereabouts(
-    choice: BridgeChoice, relay: Relay, dialer: Dialer, reporter: Reporter
-) -> Whereabouts:
+def _tracker(choice: BridgeChoice, relay: Relay, dialer: Dialer, reporter: Reporter) -> HostTracker:
     """Return what knows where to connect, and hurries the link when discovery sees the host."""
 
     def woken(has_moved: bool) -> None:
         if has_moved:
-            where = str(whereabouts.target)
+            where = str(tracker.target)
             reporter.event("moved", f"the host is at {where} now", target=where)
             if relay.urgent_line is not None:
                 relay.urgent_line.move()
@@ -141,14 +139,14 @@ def _whereabouts(
         if relay.link is not None:
             relay.link.retry_now()
 
-    whereabouts = Whereabouts(
+    tracker = HostTracker(
         choice.target,
         choice.bundle,
-        lambda: open_finder(choice.settings, whereabouts.bundle),
+        lambda: open_finder(choice.settings, tracker.bundle),
         woken,
         time.monotonic,
     )
-    return whereabouts
+    return tracker
 
 
 async def _run(link: Link, relay: Relay, reporter: Reporter) -> None:
@@ -209,11 +207,11 @@ async def _show_port(
 
 
 async def _report_until(
-    running: asyncio.Task[None], relay: Relay, reporter: Reporter, whereabouts: Whereabouts
+    running: asyncio.Task[None], relay: Relay, reporter: Reporter, tracker: HostTracker
 ) -> None:
     while not running.done():
         state = relay.link.state.value if relay.link else ""
-        reporter.status(relay.status(str(whereabouts.target), state))
-        whereabouts.link_is(up=relay.link is not None and relay.link.is_connected)
+        reporter.status(relay.status(str(tracker.target), state))
+        tracker.link_is(up=relay.link is not None and relay.link.is_connected)
         await asyncio.wait((running,), timeout=STATUS_INTERVAL_S)
     running.result()

@@ -16,7 +16,7 @@ from usbshare.base.errors import (
     PermissionDeniedError,
     UsbshareError,
 )
-from usbshare.enrolment.failed_attempts import Tries
+from usbshare.enrolment.failed_attempts import FailedAttempts
 from usbshare.enrolment.membership import (
     as_member,
     move,
@@ -52,7 +52,7 @@ class Enrolled:
     role: str
 
 
-class Desk:
+class Enroller:
     """Enrols the holders of open invitations into one site; blocks for the site's files.
 
     `now` returns the aware time.
@@ -62,12 +62,12 @@ class Desk:
         self,
         site: Site,
         audit: Audit,
-        tries: Tries,
+        attempts: FailedAttempts,
         now: Callable[[], datetime],
     ) -> None:
         self._site = site
         self._audit = audit
-        self._tries = tries
+        self._attempts = attempts
         self._now = now
         self._invitations = invitations_path(site.folder)
         self._policy = site.folder / POLICY_FILE
@@ -76,7 +76,7 @@ class Desk:
     def enrol(self, token: bytes, csr_pem: str, address: str) -> Enrolled:
         """Use up the token; the error says why not, and a wrong try is counted and noted."""
         try:
-            self._tries.require_few(address)
+            self._attempts.require_few(address)
             requested_key(csr_pem)
             given = invitations.find(self._invitations, token, self._now())
         except (InvalidArgumentError, LimitError, PermissionDeniedError) as error:
@@ -140,7 +140,7 @@ class Desk:
         return former, role, rights_in_words(member, uri, self._site.id, self._now())
 
     def _refuse(self, address: str, error: UsbshareError) -> None:
-        if isinstance(error, LimitError) or not self._tries.note_wrong(address):
+        if isinstance(error, LimitError) or not self._attempts.note_wrong(address):
             _log.debug("refused to enrol from %s: %s", address, error)
             return
         _log.warning("refused to enrol from %s: %s", address, error)

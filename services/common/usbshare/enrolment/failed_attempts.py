@@ -14,8 +14,8 @@ MOST_OF_ALL = 50
 MOST_ADDRESSES = 1000
 
 
-class Tries:
-    """Counts wrong tries of the last minute; bounded whoever comes. `clock` is monotonic.
+class FailedAttempts:
+    """Counts wrong attempts of the last minute; bounded whoever comes. `clock` is monotonic.
 
     A token cannot be guessed; this keeps log and processor free for those who belong here.
     """
@@ -29,7 +29,7 @@ class Tries:
         """Raise LimitError while there were too many from there."""
         if self._is_full(self._of.get(network_of(address)), MOST_OF_ONE):
             raise LimitError(
-                f"too many wrong tries from {address}: wait {PERIOD_S:.0f} s, then try again"
+                f"too many wrong attempts from {address}: wait {PERIOD_S:.0f} s, then try again"
             )
 
     def note_wrong(self, address: str) -> bool:

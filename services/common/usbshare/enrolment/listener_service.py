@@ -1,4 +1,4 @@
-"""What the process that listens for newcomers does: a desk, its audit log, its listener."""
+"""What the process that listens for newcomers does: an enroller, its audit log, its listener."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.logs import set_up_logging
 from usbshare.base.loop import on_stop_signals
 from usbshare.base.service_settings import ENROLMENT_PORT
-from usbshare.enrolment.api.listener import LONGEST_REQUEST_BYTES, Reception
-from usbshare.enrolment.api.servicer import MOST_AT_THE_DESK
-from usbshare.enrolment.enroller import Desk
-from usbshare.enrolment.failed_attempts import Tries
+from usbshare.enrolment.api.listener import LONGEST_REQUEST_BYTES, EnrolmentListener
+from usbshare.enrolment.api.servicer import MOST_AT_ONCE
+from usbshare.enrolment.enroller import Enroller
+from usbshare.enrolment.failed_attempts import FailedAttempts
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.handshakes.reporting import handshake_log
 from usbshare.rpc.flood_guard import flood_guard
 
 # What one address may send: a newcomer sends one request, and knocks before.
-BYTES_PER_S = MOST_AT_THE_DESK * LONGEST_REQUEST_BYTES
+BYTES_PER_S = MOST_AT_ONCE * LONGEST_REQUEST_BYTES
 
 
 class Listener:
@@ -61,12 +61,12 @@ class Listener:
         note: Callable[..., None] = log.note
         port = split_host_port(options.listen, ENROLMENT_PORT)[1]
         with log, handshake_log(note), flood_guard(port, lambda: BYTES_PER_S, note):
-            await self._serve(Desk(options.site, log, Tries(time.monotonic), _utc_now))
+            await self._serve(Enroller(options.site, log, FailedAttempts(time.monotonic), _utc_now))
 
-    async def _serve(self, desk: Desk) -> None:
-        reception = Reception(self._options.site, self._options.listen, desk, _utc_now)
+    async def _serve(self, enroller: Enroller) -> None:
+        listener = EnrolmentListener(self._options.site, self._options.listen, enroller, _utc_now)
         ends = (
-            asyncio.create_task(reception.run_while_wanted(), name="enrol"),
+            asyncio.create_task(listener.run_while_wanted(), name="enrol"),
             asyncio.create_task(self._stopped.wait(), name="until stopped"),
         )
         try:

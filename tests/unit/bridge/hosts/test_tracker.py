@@ -12,7 +12,7 @@ from fakes.clock import FakeClock
 from fakes.sightings import FakeFinder, instance
 from fakes.waiting import until
 from usbshare.bridge.hosts import tracker as module
-from usbshare.bridge.hosts.tracker import PATIENCE_S, Whereabouts
+from usbshare.bridge.hosts.tracker import PATIENCE_S, HostTracker
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 
@@ -26,9 +26,7 @@ class Rig:
         self.woken: list[bool] = []
         self.proven: list[Target] = []
         self.answers = True
-        self.whereabouts = Whereabouts(
-            target, None, lambda: self.finder, self.woken.append, self.clock
-        )
+        self.tracker = HostTracker(target, None, lambda: self.finder, self.woken.append, self.clock)
 
     async def first_proven(
         self, targets: Sequence[Target], bundle: ClientBundle | None
@@ -37,9 +35,9 @@ class Rig:
         return targets[0] if self.answers and targets else None
 
     async def lose(self) -> None:
-        self.whereabouts.link_is(up=False)
+        self.tracker.link_is(up=False)
         self.clock.advance(PATIENCE_S)
-        self.whereabouts.link_is(up=False)
+        self.tracker.link_is(up=False)
         await until(lambda: self.finder.entered)
 
 
@@ -54,23 +52,23 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Rig:
 @pytest.fixture
 async def rig(made: Rig) -> AsyncIterator[Rig]:
     yield made
-    await made.whereabouts.close()
+    await made.tracker.close()
 
 
 async def test_while_the_link_stands_nobody_is_asked(rig: Rig) -> None:
     for _ in range(5):
-        rig.whereabouts.link_is(up=True)
+        rig.tracker.link_is(up=True)
         rig.clock.advance(10)
     assert rig.finder.entered == 0
 
 
 async def test_a_link_that_is_back_soon_needs_no_help(rig: Rig) -> None:
-    rig.whereabouts.link_is(up=False)
+    rig.tracker.link_is(up=False)
     rig.clock.advance(PATIENCE_S / 2)
-    rig.whereabouts.link_is(up=False)
-    rig.whereabouts.link_is(up=True)
+    rig.tracker.link_is(up=False)
+    rig.tracker.link_is(up=True)
     rig.clock.advance(PATIENCE_S)
-    rig.whereabouts.link_is(up=False)
+    rig.tracker.link_is(up=False)
     assert rig.finder.entered == 0
 
 
@@ -78,8 +76,8 @@ async def test_a_search_that_ends_slowly_is_waited_for_at_the_end(made: Rig) -> 
     await made.lose()
     may_leave = asyncio.Event()
     made.finder.may_leave = may_leave
-    made.whereabouts.link_is(up=True)
-    closing = asyncio.create_task(made.whereabouts.close())
+    made.tracker.link_is(up=True)
+    closing = asyncio.create_task(made.tracker.close())
     await until(lambda: made.finder.leaving)
     assert not closing.done()
     may_leave.set()
@@ -89,7 +87,7 @@ async def test_a_search_that_ends_slowly_is_waited_for_at_the_end(made: Rig) -> 
 
 async def test_the_search_ends_when_the_link_stands(rig: Rig) -> None:
     await rig.lose()
-    rig.whereabouts.link_is(up=True)
+    rig.tracker.link_is(up=True)
     await until(lambda: rig.finder.left == 1)
 
 
@@ -97,7 +95,7 @@ async def test_a_host_that_reappears_wakes_the_link(rig: Rig) -> None:
     await rig.lose()
     rig.finder.tell(instance("Laser", "127.0.0.1", serial=1))
     await until(lambda: rig.woken == [False])
-    assert rig.whereabouts.target == HERE
+    assert rig.tracker.target == HERE
     rig.finder.forget("Laser")
     rig.finder.tell(instance("Laser", "127.0.0.1", serial=1))
     await until(lambda: rig.woken == [False, False])
@@ -107,7 +105,7 @@ async def test_a_host_that_is_elsewhere_is_followed(rig: Rig) -> None:
     await rig.lose()
     rig.finder.tell(instance("laser", "127.0.0.1", serial=2))
     await until(lambda: rig.woken == [True])
-    assert rig.whereabouts.target == Target("127.0.0.1", 2, "laser.local")
+    assert rig.tracker.target == Target("127.0.0.1", 2, "laser.local")
 
 
 async def test_a_host_is_followed_only_with_the_certificate_it_had(rig: Rig) -> None:
@@ -124,9 +122,9 @@ async def test_a_host_that_does_not_prove_itself_is_not_followed_but_asked_again
     await rig.lose()
     rig.finder.tell(instance("Laser", "127.0.0.1", serial=2))
     await until(lambda: len(rig.proven) > 2)
-    assert rig.whereabouts.target == HERE
+    assert rig.tracker.target == HERE
     rig.answers = True
-    await until(lambda: rig.whereabouts.target.port == 2)
+    await until(lambda: rig.tracker.target.port == 2)
 
 
 async def test_another_host_wakes_nobody(rig: Rig) -> None:
@@ -138,11 +136,11 @@ async def test_another_host_wakes_nobody(rig: Rig) -> None:
 
 
 async def test_a_host_that_was_given_as_an_address_is_woken_for_but_not_moved(rig: Rig) -> None:
-    rig.whereabouts.target = replace(HERE, name="", tls_name="")
+    rig.tracker.target = replace(HERE, name="", tls_name="")
     await rig.lose()
     rig.finder.tell(instance("Laser", "127.0.0.1", serial=2))
     await until(lambda: rig.woken == [False])
-    assert rig.whereabouts.target.port == 1
+    assert rig.tracker.target.port == 1
 
 
 async def test_a_discovery_that_fails_is_a_warning_and_is_tried_again(
@@ -151,15 +149,15 @@ async def test_a_discovery_that_fails_is_a_warning_and_is_tried_again(
     def fail() -> FakeFinder:
         raise OSError("no multicast here")
 
-    whereabouts = Whereabouts(HERE, None, fail, made.woken.append, made.clock)
-    whereabouts.link_is(up=False)
+    tracker = HostTracker(HERE, None, fail, made.woken.append, made.clock)
+    tracker.link_is(up=False)
     made.clock.advance(PATIENCE_S)
-    whereabouts.link_is(up=False)
+    tracker.link_is(up=False)
     await until(lambda: "does not help to find" in caplog.text)
     caplog.clear()
     made.clock.advance(PATIENCE_S)
-    whereabouts.link_is(up=False)
+    tracker.link_is(up=False)
     await until(lambda: "does not help to find" in caplog.text)
-    whereabouts.link_is(up=True)
-    await whereabouts.close()
+    tracker.link_is(up=True)
+    await tracker.close()
     assert made.woken == []

@@ -16,7 +16,7 @@ from usbshare.client.serial.messages import Heartbeat, Message
 QUIET_S = 1.75  # less than the silence after which the service takes the link for lost
 
 
-class Departure:
+class Handover:
     """What a link does when it is asked to move.
 
     `is_quiet` while nothing must be sent, `has_left` while what the old stream brings comes again.

@@ -13,7 +13,7 @@ from usbshare.base import errors
 from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient, SessionStream, is_refusal, short_reason
 from usbshare.client.serial.dialer import Connections
-from usbshare.client.serial.handover import Departure
+from usbshare.client.serial.handover import Handover
 from usbshare.client.serial.heartbeats import Heartbeats
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.link_listener import LinkListener
@@ -81,7 +81,7 @@ class Link:
         self._stream: SessionStream | None = None
         self._client: SerialClient
         self._beats = Heartbeats(self.latency, clock, upstream)
-        self._departure = Departure(self._beats)
+        self._handover = Handover(self._beats)
 
     async def run(self) -> None:
         """Serve until `close`. A first attempt that fails raises why; later ones are repeated."""
@@ -115,7 +115,7 @@ class Link:
 
         False: it cannot be now, nothing has changed, and the connection stays the caller's.
         """
-        return self.can_move and await self._departure.ask(client)
+        return self.can_move and await self._handover.ask(client)
 
     def taken(self, offset: int) -> None:
         """Note that the program has every device byte before `offset`."""
@@ -135,7 +135,7 @@ class Link:
     def pass_through(self, data: bytes) -> bool:
         """Send the program's bytes past `upstream` if they may go at once; else False."""
         pump = self._pump
-        if pump is None or pump.is_busy or self._departure.is_quiet:
+        if pump is None or pump.is_busy or self._handover.is_quiet:
             return False
         message = self._upstream.pass_through(data, self._clock())
         if message is None:
@@ -162,12 +162,12 @@ class Link:
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until there is something to send."""
-        return None if self._departure.is_quiet else self._upstream.wait_s(now)
+        return None if self._handover.is_quiet else self._upstream.wait_s(now)
 
     def take(self, now: float) -> Message:
         """Return what to send."""
         message = self._upstream.take(now)
-        self._departure.sending(message)
+        self._handover.sending(message)
         self._listener.link_sent()
         if self._upstream.wants_answer():
             self._upstream.add_urgent(self._beats.next())
@@ -202,7 +202,7 @@ class Link:
         except EOFError as error:
             raise LinkLostError("the service ended the stream without a goodbye") from error
         finally:
-            self._departure.give_up()
+            self._handover.give_up()
             await self._client.close()
 
     async def _open(
@@ -239,7 +239,7 @@ class Link:
         self._stream = stream
         self._stood_at = self._clock()
         self._beats.begin()
-        self._departure.arrived()
+        self._handover.arrived()
         self._backoff.reset()
         self._woken.clear()
         self._has_stood = True
@@ -256,7 +256,7 @@ class Link:
             raise LinkLostError("the service took up what is not ours")
         accepted, resent = (opened.accepted_offset, opened.accepted_commands), 0
         epoch, age_s = port.epoch, self._clock() - self._beats.heard_at
-        if not (self._departure.is_quiet and upstream.has_sent(accepted[0], epoch)):
+        if not (self._handover.is_quiet and upstream.has_sent(accepted[0], epoch)):
             resent = upstream.resume(*accepted, epoch=epoch, profile=port.profile, age_s=age_s)
         if self._stream is not None:
             stream.taken_offset = self._stream.taken_offset
@@ -280,7 +280,7 @@ class Link:
         receive = asyncio.create_task(self._receive(stream), name="link receive")
         tasks: list[asyncio.Future[Any]] = [
             receive,
-            asyncio.create_task(self._departure.until_quiet(self._beat), name="link move"),
+            asyncio.create_task(self._handover.until_quiet(self._beat), name="link move"),
             asyncio.create_task(
                 self._beats.run(self._beat, HEARTBEAT_S, self._timeout_s), name="link heartbeat"
             ),
@@ -315,19 +315,19 @@ class Link:
             self._pump.close()
             self._pump = None
         self._resumption.lost(self._clock())
-        self._departure.has_left = True
+        self._handover.has_left = True
         try:
-            moved = await self._open(self._departure.client, receive)
+            moved = await self._open(self._handover.client, receive)
         except errors.UsbshareError as error:
             raise LinkLostError(str(error)) from error
-        self._client = self._departure.left_for(self._client)
+        self._client = self._handover.left_for(self._client)
         return moved
 
     async def _receive(self, stream: SessionStream) -> None:
         listener, upstream = self._listener, self._upstream
         while True:
             event, credit = await stream.receive()
-            if self._departure.has_left and isinstance(event, DataEvent | GapEvent):
+            if self._handover.has_left and isinstance(event, DataEvent | GapEvent):
                 continue  # it comes again, on the next one
             if type(event) is DataEvent:
                 self._received_offset = event[0] + len(event[1])

@@ -13,7 +13,7 @@ from usbshare.base.errors import ConfigError
 from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
 from usbshare.enrolment.api.servicer import EnrolmentServicer, add_to_server
-from usbshare.enrolment.enroller import Desk
+from usbshare.enrolment.enroller import Enroller
 from usbshare.rpc.channel import QUIET_KEEPALIVE
 from usbshare.rpc.server import free_places
 from usbshare.rpc.status import StatusInterceptor
@@ -42,16 +42,18 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-class Reception:
+class EnrolmentListener:
     """Opens and closes the listener of one service at `listen`; the first service to bind serves.
 
     `now` returns the aware time.
     """
 
-    def __init__(self, site: Site, listen: str, desk: Desk, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, site: Site, listen: str, enroller: Enroller, now: Callable[[], datetime]
+    ) -> None:
         self._site = site
         self._listen = listen
-        self._desk = desk
+        self._enroller = enroller
         self._now = now
         self._open_ones = OpenInvitations(invitations_path(site.folder), now)
         self._server: grpc.aio.Server | None = None
@@ -114,7 +116,7 @@ class Reception:
             options=_OPTIONS,
             maximum_concurrent_rpcs=MOST_AT_ONCE,
         )
-        add_to_server(EnrolmentServicer(self._desk), server)
+        add_to_server(EnrolmentServicer(self._enroller), server)
         try:
             ports = [server.add_secure_port(each, credentials) for each in places]
         except RuntimeError as error:

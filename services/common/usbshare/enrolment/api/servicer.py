@@ -15,7 +15,7 @@ from usbshare.access.v1.access_pb2_grpc import EnrolmentServiceServicer
 from usbshare.base.addresses import split_host_port
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.threads import in_thread
-from usbshare.enrolment.enroller import Desk
+from usbshare.enrolment.enroller import Enroller
 from usbshare.enrolment.failed_attempts import network_of
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -23,7 +23,7 @@ SERVICE_NAME = "usbshare.access.v1.EnrolmentService"
 REQUEST_TIMEOUT_S = 5.0
 MOST_OF_ONE = 4
 MOST_WAITING = 128
-MOST_AT_THE_DESK = 8
+MOST_AT_ONCE = 8
 
 
 class EnrolmentServicer(EnrolmentServiceServicer):
@@ -32,16 +32,16 @@ class EnrolmentServicer(EnrolmentServiceServicer):
     Strangers need no certificate here, and must not keep others out: see `WaitingRoom`.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, enroller: Enroller) -> None:
+        self._enroller = enroller
         self._waiting_room = WaitingRoom()
-        self._at_desk = asyncio.Semaphore(MOST_AT_THE_DESK)
+        self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def Enrol(self, request: pb.EnrolRequest, context: _Context) -> pb.EnrolResponse:
         """Trade a token for a certificate."""
         arguments = (request.token, request.certificate_request, _address(context.peer()))
-        async with self._at_desk:
-            enrolled = await in_thread(self._desk.enrol, *arguments)
+        async with self._at_once:
+            enrolled = await in_thread(self._enroller.enrol, *arguments)
         return pb.EnrolResponse(
             certificate=enrolled.certificate_pem,
             authorities=enrolled.authorities_pem,

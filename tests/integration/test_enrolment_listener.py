@@ -1,4 +1,4 @@
-"""The reception shares its port with the other services of its host, and costs them nothing."""
+"""The enrolment listener shares its port with the services of its host, and costs them nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 import pytest
 
-from fakes.enrolment import desk_of, invited, make_site, utc_now
+from fakes.enrolment import enroller_of, invited, make_site, utc_now
 from fakes.waiting import until
 from usbshare.enrolment.api import listener as api_listener
-from usbshare.enrolment.api.listener import Reception
+from usbshare.enrolment.api.listener import EnrolmentListener
 from usbshare.rpc import server
 from usbshare.trust.site import Site
 
@@ -56,9 +56,9 @@ async def taken() -> AsyncIterator[socket.socket]:
         yield listener
 
 
-async def run(site: Site, listen: str, looks: int) -> Reception:
+async def run(site: Site, listen: str, looks: int) -> EnrolmentListener:
     """Let it look that often, one after the other."""
-    found = Reception(site, listen, desk_of(site), utc_now)
+    found = EnrolmentListener(site, listen, enroller_of(site), utc_now)
     for _ in range(looks):
         await found._look()
     return found
@@ -79,7 +79,7 @@ async def test_one_that_must_wait_looks_less_and_less_often(
 ) -> None:
     port = int(taken.getsockname()[1])
     invited(site, port=port)
-    waiting = Reception(site, f"127.0.0.1:{port}", desk_of(site), utc_now)
+    waiting = EnrolmentListener(site, f"127.0.0.1:{port}", enroller_of(site), utc_now)
     pauses = []
     for _ in range(12):
         await waiting._try_to_open()
@@ -94,8 +94,8 @@ async def test_it_takes_over_once_the_port_is_free(
 ) -> None:
     port = int(taken.getsockname()[1])
     invited(site, port=port)
-    waiting = Reception(site, f"127.0.0.1:{port}", desk_of(site), utc_now)
-    task = asyncio.create_task(waiting.run(), name="reception")
+    waiting = EnrolmentListener(site, f"127.0.0.1:{port}", enroller_of(site), utc_now)
+    task = asyncio.create_task(waiting.run(), name="listener")
     try:
         await until(lambda: made.tries >= 2)
         taken.close()
@@ -143,10 +143,10 @@ class SwallowingServer:
 async def test_it_ends_although_the_stop_of_the_server_swallows_the_cancellation(
     site: Site,
 ) -> None:
-    made = Reception(site, "127.0.0.1:1", desk_of(site), utc_now)
+    made = EnrolmentListener(site, "127.0.0.1:1", enroller_of(site), utc_now)
     server: Any = SwallowingServer()
     made._server = server
-    task = asyncio.create_task(made.run(), name="reception")
+    task = asyncio.create_task(made.run(), name="listener")
     await server.is_stopping.wait()
     task.cancel()
     await until(task.done)
