@@ -125,7 +125,7 @@ async def test_clients_are_counted_on_ports_that_one_may_view(host: GuardedHost)
     hidden = serial_of(host, "admin").Session()
     await hidden.write(session(OBSERVE)("mill"))
     assert await hidden.read() is not grpc.aio.EOF
-    await until(lambda: len(host.ports.get("mill").attendance))
+    await until(lambda: len(host.ports.get("mill").roster))
     counts = {}
     for name in ("admin", "one"):
         stats = serial_of(host, name).WatchStats(serial.WatchStatsRequest())

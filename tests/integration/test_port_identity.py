@@ -16,8 +16,8 @@ from usbshare.base.errors import DeviceError, NotFoundError
 from usbshare.base.thread_notes import Background
 from usbshare.line.known_devices import KnownDevices, forget
 from usbshare.line.profiles import StopAction
+from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.ports.description import PortState
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions.client import Client, Command, Mode

@@ -27,9 +27,9 @@ from usbshare.camera_svc.capture.registry import Registry as CameraRegistry
 from usbshare.camera_svc.service import make_encoding
 from usbshare.line.usb import node
 from usbshare.line.usb.device import UsbDevice, parse_selector
+from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports import quarantine as quarantine_module
-from usbshare.serial_svc.ports.description import PortState
 from usbshare.serial_svc.ports.quarantine import PortQuarantine
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions.client import Client, Mode

@@ -153,7 +153,7 @@ async def test_a_controller_that_may_only_view_any_more_makes_way_at_once(
     )
     assert "lacks the right to control" in await end_of(control)
     taken = await begun(host, STREAMS["control"], "other")
-    holder = host.ports.get("laser").attendance.holder
+    holder = host.ports.get("laser").roster.holder
     assert holder is not None
     assert holder.identity == f"usbshare://{host.site.id}/other"
     assert not observer.done()

@@ -642,7 +642,7 @@ async def test_one_observer_too_many_is_refused_and_has_room_once_another_left(
     assert "port 'mill' has 2 observers, which is all it may have" in str(error.details())
     _control, _ = await opened(served, port_id="mill")  # control is no observer
     first.cancel()
-    await until(lambda: served.registry.get("mill").attendance.observers == 1)
+    await until(lambda: served.registry.get("mill").roster.observers == 1)
     await opened(served, **few)
 
 

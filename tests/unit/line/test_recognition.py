@@ -17,7 +17,8 @@ from usbshare.line.profiles import (
     StopAction,
 )
 from usbshare.line.recognition import LONGEST_LINE_BYTES, Recogniser
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy, action_of, policy_of
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
+from usbshare.serial_svc.stop.link_loss import action_of, policy_of
 
 # (what it says, the profile, where that is written)
 SAID = [

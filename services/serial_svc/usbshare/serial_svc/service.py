@@ -84,7 +84,7 @@ async def _serve_with(
     guard.rulebook.subscribe(registry.rules_changed)
     guard.offers(ResourceKind.PORT, lambda: [port.id for port in registry.ports])
     await _add_ports(registry, settings)
-    await registry.stop_left_over()
+    await registry.stop_after_crash()
     server = make_server(guard.interceptors)
     add_SerialServiceServicer_to_server(SerialServicer(registry, guard.gate), server)
     guard.add_services(server)

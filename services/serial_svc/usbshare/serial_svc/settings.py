@@ -15,9 +15,9 @@ from usbshare.base.service_settings import TlsTable
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.line.profiles import BY_NAME, Profile, StopAction, StopPlan
 from usbshare.line.settings import HIGHEST_BAUD, FlowControl, LineSettings, Parity
-from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
+from usbshare.serial_svc.line.port_config import LinkLossPolicy, PortConfig, QueueLimits
 from usbshare.serial_svc.ports.sources import check_source
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy, action_of
+from usbshare.serial_svc.stop.link_loss import action_of
 
 _PORT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PARITIES = {parity.name.lower(): parity for parity in Parity}

@@ -27,12 +27,12 @@ from usbshare.line.profiles import (
 from usbshare.line.settings import LineSettings
 from usbshare.serial_svc.api.convert import port_message
 from usbshare.serial_svc.line.firmware import StopBytes
-from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.line.port_config import LinkLossPolicy, PortConfig
 from usbshare.serial_svc.line.scheduler import Ordering
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.client import Client, Command, Mode
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy, policy_of
 from usbshare.serial_svc.sessions.session import Session
+from usbshare.serial_svc.stop.link_loss import policy_of
 
 FAST = LineSettings(baud=12_000_000)
 

@@ -18,9 +18,9 @@ from fakes.waiting import until
 from usbshare.base.errors import DeviceAbsentError, DeviceError
 from usbshare.line.settings import DeviceListener, LineSettings
 from usbshare.serial_svc.line import keeper
-from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.line.keeper import PortState
+from usbshare.serial_svc.line.port_config import PortConfig, UsbIdentity
 from usbshare.serial_svc.ports import port
-from usbshare.serial_svc.ports.description import PortState, UsbIdentity
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.ports.quarantine import withdraw
 from usbshare.serial_svc.ports.registry import Registry

@@ -21,8 +21,8 @@ from usbshare.line.profiles import GRBL, RAW, StopAction
 from usbshare.line.settings import LineSettings, SettingsChange
 from usbshare.rpc.pump import StreamPump
 from usbshare.serial_svc.line.port_config import PortConfig
-from usbshare.serial_svc.ports import audit as witness_module
-from usbshare.serial_svc.ports.audit import Witness
+from usbshare.serial_svc.ports import audit as audit_module
+from usbshare.serial_svc.ports.audit import PortAudit
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.client import Client, Command, Mode, Resumption
 from usbshare.serial_svc.sessions.operations import LineOperations
@@ -40,9 +40,9 @@ class Bench:
         self.audit = FakeAudit()
         self.device = FakeDevice(FAST)
         config = PortConfig("laser", "fake", profile=GRBL, settings=FAST, resume_window_s=60)
-        witness = Witness("laser", time.monotonic, self.audit)
+        port_audit = PortAudit("laser", time.monotonic, self.audit)
         self.port = SerialPort(
-            config, lambda _: self.device, time.monotonic, lambda: None, witness=witness
+            config, lambda _: self.device, time.monotonic, lambda: None, audit=port_audit
         )
 
     async def open(self, mode: Mode = Mode.CONTROL) -> Session:
@@ -117,7 +117,7 @@ async def test_what_was_sent_is_told_after_a_while_of_quiet(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bursts, "QUIET_S", 0.02)
-    monkeypatch.setattr(witness_module, "QUIET_S", 0.02)
+    monkeypatch.setattr(audit_module, "QUIET_S", 0.02)
     session = await bench.open()
     await session.command(command(b"G1X1\n"))
     await until(lambda: bench.audit.events.count("sent") == 1)
@@ -128,7 +128,7 @@ async def test_what_was_sent_is_told_after_a_while_of_quiet(
 
 async def test_a_long_job_is_told_of_in_parts() -> None:
     clock, audit = FakeClock(), FakeAudit()
-    sending = Witness("laser", clock, audit).sending(
+    sending = PortAudit("laser", clock, audit).sending(
         Client("s1", BOB, "", BOBS_ADDRESS, Mode.CONTROL)
     )
     for _ in range(5):
@@ -142,8 +142,8 @@ async def test_a_long_job_is_told_of_in_parts() -> None:
 
 async def test_contents_are_told_only_where_asked_for() -> None:
     audit = FakeAudit()
-    witness = Witness("laser", time.monotonic, audit, keeps_contents=True)
-    sending = witness.sending(Client("s1", BOB, "", BOBS_ADDRESS, Mode.CONTROL))
+    port_audit = PortAudit("laser", time.monotonic, audit, keeps_contents=True)
+    sending = port_audit.sending(Client("s1", BOB, "", BOBS_ADDRESS, Mode.CONTROL))
     sending.sent(b"G1X1\nM5\n")
     sending.end()
     assert audit.last("sent")["contents"] == ["G1X1", "M5"]
@@ -266,11 +266,11 @@ async def test_settings_are_told_where_they_change(bench: Bench) -> None:
 
 async def test_real_time_bytes_that_stop_a_machine_are_told_and_polls_are_not() -> None:
     clock, audit = FakeClock(), FakeAudit()
-    witness = Witness("laser", clock, audit)
+    port_audit = PortAudit("laser", clock, audit)
     for data in (b"?", b"\x90", b"!", b"~", b"!", b"!", b"\x18"):
-        witness.realtime(BOB, BOBS_ADDRESS, GRBL, data)
+        port_audit.realtime(BOB, BOBS_ADDRESS, GRBL, data)
     clock.advance(2)
-    witness.realtime(BOB, BOBS_ADDRESS, GRBL, b"!")
+    port_audit.realtime(BOB, BOBS_ADDRESS, GRBL, b"!")
     assert [entry["action"] for entry in audit.entries] == ["hold", "resume", "reset", "hold"]
     assert [entry["left_out_before"] for entry in audit.entries] == [None, None, None, 2]
 

@@ -12,9 +12,10 @@ import pytest
 
 from fakes.waiting import until
 from usbshare.line.settings import LineSettings
+from usbshare.serial_svc.line.keeper import PortState
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
 from usbshare.serial_svc.ports.changes import Change, PortNews
-from usbshare.serial_svc.ports.description import PortDescription, PortState
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy
+from usbshare.serial_svc.sessions.port_description import PortDescription
 
 Heard = list[tuple[Change, str, int]]
 

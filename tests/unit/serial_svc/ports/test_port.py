@@ -22,9 +22,9 @@ from usbshare.client.serial.convert import remote_port
 from usbshare.line.profiles import AUTO, GRBL, MARLIN, RAW, Priority, StopAction
 from usbshare.line.settings import LineSettings, ModemLines, SettingsChange
 from usbshare.serial_svc.api.convert import port_message
+from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.line.scheduler import Ordering
-from usbshare.serial_svc.ports.description import PortState
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions import operations as line_operations
 from usbshare.serial_svc.sessions.client import Client, Command, Mode

@@ -18,9 +18,9 @@ from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError
 from usbshare.base.file_watch import FileWatch
 from usbshare.line.profiles import GRBL
+from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.ports import registry as registry_module
-from usbshare.serial_svc.ports.description import PortState
 from usbshare.serial_svc.ports.quarantine import PortQuarantine
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions.client import Client, Command, Mode

@@ -12,10 +12,10 @@ import pytest
 from usbshare.line.device_names import DeviceNames
 from usbshare.line.device_source import SerialDeviceFound
 from usbshare.line.known_devices import KnownDevices
+from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.ports import registry as registry_module
 from usbshare.serial_svc.ports.changes import Change
-from usbshare.serial_svc.ports.description import PortState
 from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions.client import Client, Mode

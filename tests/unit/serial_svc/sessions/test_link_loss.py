@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from usbshare.base.config import dumps_config
 from usbshare.line.profiles import BY_NAME, GRBL, MARLIN, RAW, Profile, StopAction, StopPlan
-from usbshare.serial_svc.line.port_config import PortConfig
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy, action_of, policy_of
+from usbshare.serial_svc.line.port_config import LinkLossPolicy, PortConfig
 from usbshare.serial_svc.settings import Settings
+from usbshare.serial_svc.stop.link_loss import action_of, policy_of
 
 DOOR, HOLD, STOP = LinkLossPolicy.DOOR, LinkLossPolicy.HOLD, LinkLossPolicy.STOP
 

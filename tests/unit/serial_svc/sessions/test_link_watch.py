@@ -22,10 +22,10 @@ from fakes.port_bench import (
 from fakes.waiting import until
 from usbshare.base.errors import DeviceError, NotSupportedError, PortHeldError
 from usbshare.line.profiles import GRBL, RAW, Profile, StopAction, StopPlan
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
 from usbshare.serial_svc.sessions import admission
 from usbshare.serial_svc.sessions.client import Resumption
 from usbshare.serial_svc.sessions.events import CommandOutcome
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy
 from usbshare.serial_svc.stop import activity
 from usbshare.serial_svc.stop.hold import HoldCause
 
@@ -205,7 +205,7 @@ async def test_a_session_that_is_not_taken_up_ends() -> None:
     await client.send(b"G1 X1\n")
     await lost(bench, client)
     epoch = bench.port.epoch
-    await until(lambda: client.session not in bench.port.attendance)
+    await until(lambda: client.session not in bench.port.roster)
     assert bench.port.describe().holder is None
     assert not bench.port.held
     assert bench.port.epoch > epoch  # what its program was doing cannot be gone on with
@@ -217,7 +217,7 @@ async def test_without_a_window_a_stream_that_ends_is_a_loss_at_once() -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     client.cut()
-    assert client.session not in bench.port.attendance
+    assert client.session not in bench.port.roster
     await until(lambda: DOOR in bench.written)
     await bench.port.close()
 
@@ -228,7 +228,7 @@ async def test_the_same_identity_takes_over_from_a_dead_stream_at_once(bench: Be
     await client.send(b"G1 X1\n")
     client.cut()
     again = await bench.open()
-    assert client.session not in bench.port.attendance
+    assert client.session not in bench.port.roster
     await until(lambda: DOOR in bench.written)
     await again.send(b"$I\n")
     assert b"$I" not in bench.written  # it is another program's machine, in the midst of a job
@@ -242,7 +242,7 @@ async def test_the_same_identity_takes_over_from_a_half_dead_stream(
     bench = Bench(link_timeout_s=30.0)
     client = await bench.open()
     await bench.open()
-    assert client.session not in bench.port.attendance
+    assert client.session not in bench.port.roster
     assert "same identity" in str(await asyncio.wait_for(client.attachment.ended, 30))
     await bench.port.close()
 
@@ -267,7 +267,7 @@ async def test_another_identity_takes_over_once_the_session_is_lost(bench: Bench
         await bench.open("bob")
     await until(lambda: bench.port.watch.is_lost)
     await bench.open("bob")
-    assert client.session not in bench.port.attendance
+    assert client.session not in bench.port.roster
 
 
 async def test_a_binary_line_stands_still_until_a_person_resumes() -> None:

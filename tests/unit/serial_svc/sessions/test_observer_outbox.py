@@ -17,7 +17,7 @@ from usbshare.serial_svc.sessions.observer_outbox import (
     ObserverOutbox,
     Tail,
 )
-from usbshare.serial_svc.sessions.observer_turns import Gallery
+from usbshare.serial_svc.sessions.observer_turns import ObserverTurns
 from usbshare.serial_svc.sessions.outbox import MOST_DATA_BYTES, MOST_UNACKNOWLEDGED_BYTES
 
 BLOCK = bytes(range(256)) * 16
@@ -121,16 +121,16 @@ async def test_a_byte_costs_the_same_for_one_observer_and_for_a_hundred() -> Non
         await asyncio.sleep(0)
 
     async def cost(count: int) -> int:
-        gallery = Gallery()
+        observer_turns = ObserverTurns()
         for _ in range(count):
-            outbox = ObserverOutbox(gallery.tail)
-            pump = StreamPump(outbox, write, time.monotonic, gallery.queue_up)
-            gallery.join(pump)
+            outbox = ObserverOutbox(observer_turns.tail)
+            pump = StreamPump(outbox, write, time.monotonic, observer_turns.queue_up)
+            observer_turns.join(pump)
             outbox.attach(pump)
 
         def say() -> None:
             for _ in range(100):
-                gallery.put_data(b"ok\n")
+                observer_turns.put_data(b"ok\n")
 
         return calls_in(say)
 

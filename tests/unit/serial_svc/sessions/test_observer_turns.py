@@ -22,22 +22,22 @@ from usbshare.serial_svc.sessions.observer_turns import (
     MOST_A_TURN,
     MOST_CPU_SHARE,
     MOST_MESSAGES_PER_S,
-    Gallery,
     MessageRate,
+    ObserverTurns,
 )
 
 
 class Observer:
     """An observer's outbox and the stream that takes what comes of it, in the loop's next round."""
 
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self, observer_turns: ObserverTurns) -> None:
         self.heard: list[SessionEvent] = []
         self.bytes = 0
         self.fails = False
-        self.gallery = gallery
-        self.outbox = ObserverOutbox(gallery.tail)
-        self.pump = StreamPump(self.outbox, self._write, time.monotonic, gallery.queue_up)
-        gallery.join(self.pump)
+        self.observer_turns = observer_turns
+        self.outbox = ObserverOutbox(observer_turns.tail)
+        self.pump = StreamPump(self.outbox, self._write, time.monotonic, observer_turns.queue_up)
+        observer_turns.join(self.pump)
         self.outbox.attach(self.pump)
 
     async def _write(self, event: SessionEvent | None) -> None:
@@ -53,12 +53,12 @@ class Observer:
 
 def say(observers: list[Observer], data: bytes) -> None:
     """Let the device say something to all that observe it."""
-    observers[0].gallery.put_data(data)
+    observers[0].observer_turns.put_data(data)
 
 
 def observe(count: int) -> list[Observer]:
-    gallery = Gallery()
-    return [Observer(gallery) for _ in range(count)]
+    observer_turns = ObserverTurns()
+    return [Observer(observer_turns) for _ in range(count)]
 
 
 async def test_only_a_few_get_something_in_each_round_of_the_loop() -> None:
@@ -81,7 +81,7 @@ async def test_many_are_spread_so_that_other_threads_have_the_processor_in_betwe
 
 
 async def test_what_comes_within_the_time_is_one_message_and_the_first_goes_at_once() -> None:
-    observer = Observer(Gallery())
+    observer = Observer(ObserverTurns())
     began = time.monotonic()
     say([observer], b"first\n")
     await until(lambda: observer.heard)
@@ -111,7 +111,7 @@ async def test_states_that_change_all_the_time_hold_up_no_bytes() -> None:
 
 
 async def test_what_is_no_state_is_never_replaced() -> None:
-    observer = Observer(Gallery())
+    observer = Observer(ObserverTurns())
     for number in range(5):
         observer.outbox.put(CommandResult(number, CommandOutcome.REFUSED))
     await until(lambda: len(observer.heard) == 5)

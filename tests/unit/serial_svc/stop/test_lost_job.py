@@ -22,8 +22,8 @@ from fakes.waiting import until
 from usbshare.base.errors import PortLatchedError
 from usbshare.line.profiles import MARLIN, RAW, StopAction
 from usbshare.serial_svc.line.latch import LatchCause
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
 from usbshare.serial_svc.sessions.events import CommandOutcome
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy
 from usbshare.serial_svc.stop import lost_job
 
 RESTS = [b"<Hold:0|MPos:0,0,0>", b"<Door:0|MPos:0,0,0>", b"<Door:1|Bf:1,2>", b"<Idle|MPos:0,0,0>"]
@@ -44,7 +44,7 @@ async def given_up(bench: Bench) -> Client1:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     client.cut()
-    await until(lambda: client.session not in bench.port.attendance)
+    await until(lambda: client.session not in bench.port.roster)
     await until(lambda: DOOR in bench.written)
     return client
 
@@ -233,7 +233,7 @@ async def test_a_lost_client_whose_program_was_done_loses_nothing(
 ) -> None:
     client = await rested(bench, monkeypatch)
     client.cut()
-    await until(lambda: client.session not in bench.port.attendance)
+    await until(lambda: client.session not in bench.port.roster)
     assert cause(bench) is None
 
 
@@ -280,7 +280,7 @@ async def test_a_policy_that_sends_nothing_resets_nothing(policy: LinkLossPolicy
     bench.device.capacity = 0
     await client.send(b"G1 X1\n")
     await lost(bench, client)
-    await until(lambda: client.session not in bench.port.attendance)
+    await until(lambda: client.session not in bench.port.roster)
     bench.device.make_room(1000)
     assert cause(bench) is LatchCause.JOB_LOST
     assert bench.written == b""
@@ -292,7 +292,7 @@ async def test_a_raw_port_that_lost_a_program_refuses_the_next_until_it_is_rearm
     client = await bench.open()
     await client.send(b"\x01")
     await lost(bench, client)
-    await until(lambda: client.session not in bench.port.attendance)
+    await until(lambda: client.session not in bench.port.roster)
     assert cause(bench) is LatchCause.JOB_LOST
     bench.port.stop_path.rearm("bob", bench.port.epoch)
     assert cause(bench) is None
@@ -327,7 +327,7 @@ async def test_a_device_that_is_lost_at_rest_loses_no_job(
 
 async def test_a_held_line_that_cannot_be_taken_up_is_not_written_later(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
-    await until(lambda: client.session not in bench.port.attendance)
+    await until(lambda: client.session not in bench.port.roster)
     bench.device.say(RESTS[0])
     await until(lambda: after_door(bench) == RESET)
     assert b"G1 X2" not in bench.written

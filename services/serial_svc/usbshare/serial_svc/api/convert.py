@@ -15,13 +15,14 @@ from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api.convert_holds import hold_message, latch_message
 from usbshare.serial_svc.api.convert_stats import queue_message
 from usbshare.serial_svc.line.firmware import StopBytes
+from usbshare.serial_svc.line.keeper import PortState
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
 from usbshare.serial_svc.line.scheduler import Ordering
 from usbshare.serial_svc.ports.changes import Change
-from usbshare.serial_svc.ports.description import Holder, PortDescription, PortState
 from usbshare.serial_svc.sessions import events as ev
-from usbshare.serial_svc.sessions.client import Command, Mode, Resumption
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy
+from usbshare.serial_svc.sessions.client import Command, Holder, Mode, Resumption
 from usbshare.serial_svc.sessions.operations import LineStep
+from usbshare.serial_svc.sessions.port_description import PortDescription
 
 LONGEST_NAME_BYTES = 64
 HEARTBEAT_INTERVAL_S = 0.25

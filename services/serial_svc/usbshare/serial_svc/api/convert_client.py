@@ -6,8 +6,7 @@ from usbshare.base.errors import InvalidArgumentError
 from usbshare.rpc.identity import Identity
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api import convert
-from usbshare.serial_svc.ports.description import Holder
-from usbshare.serial_svc.sessions.client import Client, new_session_id
+from usbshare.serial_svc.sessions.client import Client, Holder, new_session_id
 from usbshare.serial_svc.stop.machine_reset import Pulse, ResetRecord
 
 

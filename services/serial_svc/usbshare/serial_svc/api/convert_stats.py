@@ -60,7 +60,7 @@ def stats_message(port: SerialPort) -> pb.PortStats:
     counters = port.counters
     return pb.PortStats(
         port_id=port.id,
-        sessions=len(port.attendance),
+        sessions=len(port.roster),
         written_bytes=counters.written_bytes,
         read_bytes=counters.read_bytes,
         written_commands=counters.written_commands,

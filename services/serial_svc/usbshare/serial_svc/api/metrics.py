@@ -32,7 +32,7 @@ _COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
 }
 _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
     "open": ("Whether the device is open", lambda p: float(p.is_open)),
-    "sessions": ("Sessions now", lambda p: len(p.attendance)),
+    "sessions": ("Sessions now", lambda p: len(p.roster)),
     "queue_commands": ("Commands waiting", lambda p: p.scheduler.commands),
     "queue_bytes": ("Bytes waiting", lambda p: p.scheduler.waiting_bytes),
     "queue_oldest_seconds": (

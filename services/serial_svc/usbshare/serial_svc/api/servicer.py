@@ -167,13 +167,13 @@ class SerialServicer(SerialServiceServicer):
         await port.ensure_open()
         if resume_bytes(port) == request.data:
             port.watch.lost_job.refuse_resume()
-        own = port.attendance.own_control(request.session_id, caller.name)
+        own = port.roster.own_control(request.session_id, caller.name)
         if own is not None and request.first_number:
             own.overtake(request.data, request.first_number, request.epoch)
         else:
             data = require_meant(port, request.data, request.epoch)
             port.write_realtime(data, who=caller.name)
-            port.witness.realtime(caller.name, caller.address, port.profile, data)
+            port.audit.realtime(caller.name, caller.address, port.profile, data)
         return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
     async def WatchStats(
@@ -197,7 +197,7 @@ class SerialServicer(SerialServiceServicer):
             return self._gate.permit(caller, Right.VIEW, resource)
         if client.takes:
             self._gate.check(caller, Right.ADMIN, resource, arms=True)
-        if port.attendance.is_to_resume(client, resumption):
+        if port.roster.is_to_resume(client, resumption):
             return self._gate.permit_to_stay(caller, Right.CONTROL, resource)
         return self._gate.permit(caller, Right.CONTROL, resource, arms=True)
 
@@ -211,7 +211,7 @@ class SerialServicer(SerialServiceServicer):
         if port.profile.is_emergency(request.data):
             return
         resource = Resource(ResourceKind.PORT, port.id)
-        if port.attendance.own_control(request.session_id, caller.name) is not None:
+        if port.roster.own_control(request.session_id, caller.name) is not None:
             self._gate.require(caller, Right.CONTROL, resource)
         else:
             self._gate.check(caller, Right.CONTROL, resource, arms=True)
@@ -223,7 +223,7 @@ class SerialServicer(SerialServiceServicer):
         return pb.WatchStatsResponse(
             time=timestamp(datetime.now(UTC)),
             uptime=duration(time.monotonic() - self._started_at),
-            clients=sum(len(port.attendance) for port in visible),
+            clients=sum(len(port.roster) for port in visible),
             ports=[self._board.of(port) for port in ports],
         )
 
@@ -239,10 +239,10 @@ async def _serve(
 
     outbox = session.outbox
     observes = session.client.mode is Mode.OBSERVE
-    queue_up = port.gallery.queue_up if observes else None
+    queue_up = port.observer_turns.queue_up if observes else None
     pump = StreamPump(outbox, write, time.monotonic, queue_up)
     if observes:
-        port.gallery.join(pump)
+        port.observer_turns.join(pump)
     attachment = session.attach(pump)
     reader = asyncio.create_task(
         _read(session, port, first, context, attachment), name=f"read {session.client.name}"
@@ -259,7 +259,7 @@ async def _serve(
                 await asyncio.wait_for(outbox.finished.wait(), GOODBYE_TIMEOUT_S)
     finally:
         pump.close()
-        port.gallery.leave(pump)
+        port.observer_turns.leave(pump)
         session.stream_ended(attachment)
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from usbshare.serial_svc.line.counters import PortCounters
-from usbshare.serial_svc.sessions.observer_turns import Gallery
-from usbshare.serial_svc.sessions.roster import Attendance
+from usbshare.serial_svc.sessions.observer_turns import ObserverTurns
+from usbshare.serial_svc.sessions.roster import SessionRoster
 
 
 class Intake:
@@ -14,13 +14,13 @@ class Intake:
 
     def __init__(
         self,
-        attendance: Attendance,
-        gallery: Gallery,
+        roster: SessionRoster,
+        observer_turns: ObserverTurns,
         counters: PortCounters,
         clock: Callable[[], float],
     ) -> None:
-        self._attendance = attendance
-        self._gallery = gallery
+        self._roster = roster
+        self._turns = observer_turns
         self._counters = counters
         self._clock = clock
 
@@ -29,6 +29,6 @@ class Intake:
         counters = self._counters
         counters.read_bytes += len(data)
         counters.read_chunks += 1
-        if (outbox := self._attendance.control_outbox) is not None:
-            outbox.put_data(self._gallery.tail.end_offset, data, self._clock())
-        self._gallery.put_data(data)
+        if (outbox := self._roster.control_outbox) is not None:
+            outbox.put_data(self._turns.tail.end_offset, data, self._clock())
+        self._turns.put_data(data)

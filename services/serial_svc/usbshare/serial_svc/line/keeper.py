@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from usbshare.base.errors import DeviceAbsentError, DeviceError
 from usbshare.line.settings import Device, DeviceListener, LineSettings, ModemLines
-from usbshare.serial_svc.ports.description import PortState
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,17 @@ T = TypeVar("T")
 REOPEN_INTERVAL_S = 0.5
 CLOSE_TIMEOUT_S = 2.0
 NOT_OPENED = "not opened yet"
+
+
+class PortState(Enum):
+    """Whether a port can be used."""
+
+    AVAILABLE = "available"
+    OPEN = "open"
+    ABSENT = "absent"
+    FAILED = "failed"
+
+
 ABSENT = PortState.ABSENT
 
 

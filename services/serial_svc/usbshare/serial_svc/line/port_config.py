@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeAlias
 
 from usbshare.line.physical_device import PhysicalDevice
 from usbshare.line.profiles import Profile
 from usbshare.line.settings import LineSettings
-from usbshare.serial_svc.ports.description import UsbIdentity
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy
 
 ExpectedDevice: TypeAlias = Callable[[], PhysicalDevice | None]
 """Returns which physical device a port has; None if it has had none, or no USB device."""
+
+
+class LinkLossPolicy(Enum):
+    """The service acts by itself, with nothing to run at the client's end."""
+
+    DOOR = "door"
+    HOLD = "hold"
+    STOP = "stop"
+    CONTINUE = "continue"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class UsbIdentity:
+    """The USB identity of a device; empty strings where it has none."""
+
+    vendor_id: int
+    product_id: int
+    serial_number: str = ""
+    manufacturer: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)

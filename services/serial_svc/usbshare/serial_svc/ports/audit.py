@@ -23,7 +23,7 @@ LEAST_REALTIME_S = 1.0
 _MOST_REMEMBERED = 4096
 
 
-class Witness:
+class PortAudit:
     """Tells the audit log of one port; nothing here waits or fails."""
 
     def __init__(

@@ -9,7 +9,7 @@ from enum import Enum
 
 from usbshare.base.turns import Turns
 from usbshare.serial_svc.line.signal import Signal
-from usbshare.serial_svc.ports.description import PortDescription
+from usbshare.serial_svc.sessions.port_description import PortDescription
 
 # Changes within this time are told at once.
 GATHER_S = 0.025

@@ -21,8 +21,8 @@ from usbshare.serial_svc.line.port_config import ExpectedDevice, PortConfig
 from usbshare.serial_svc.line.scheduler import Queued, Scheduler
 from usbshare.serial_svc.line.signal import Signal
 from usbshare.serial_svc.line.writer import PortWriter
-from usbshare.serial_svc.ports.audit import Witness
-from usbshare.serial_svc.ports.description import PortDescription, describe
+from usbshare.serial_svc.ports.audit import PortAudit
+from usbshare.serial_svc.ports.description import describe
 from usbshare.serial_svc.sessions.admission import Admission
 from usbshare.serial_svc.sessions.client import Client, Resumption
 from usbshare.serial_svc.sessions.events import (
@@ -33,13 +33,14 @@ from usbshare.serial_svc.sessions.events import (
     SettingsChanged,
 )
 from usbshare.serial_svc.sessions.link_watch import LinkWatch
-from usbshare.serial_svc.sessions.observer_turns import Gallery
+from usbshare.serial_svc.sessions.observer_turns import ObserverTurns
+from usbshare.serial_svc.sessions.port_description import PortDescription
 from usbshare.serial_svc.sessions.queue_state import QueueNews
-from usbshare.serial_svc.sessions.roster import Attendance
+from usbshare.serial_svc.sessions.roster import SessionRoster
 from usbshare.serial_svc.sessions.session import Session
 from usbshare.serial_svc.stop.active_ports import ActivePorts
 from usbshare.serial_svc.stop.activity import Activity
-from usbshare.serial_svc.stop.crash_recovery import LeftOver
+from usbshare.serial_svc.stop.crash_recovery import CrashRecovery
 from usbshare.serial_svc.stop.realtime import Realtime
 from usbshare.serial_svc.stop.stop_path import StopPath
 
@@ -58,11 +59,11 @@ class SerialPort:
         clock: Callable[[], float],
         on_change: Callable[[], None],
         active_ports: ActivePorts | None = None,
-        witness: Witness | None = None,
+        audit: PortAudit | None = None,
         latch: Latch | None = None,
     ) -> None:
         self.config = config
-        self.witness = witness or Witness(config.id, clock)
+        self.audit = audit or PortAudit(config.id, clock)
         self.latch = latch or Latch()
         self.firmware = Firmware(config.id, config.profile, self.changed)
         self.settings = config.settings
@@ -76,7 +77,7 @@ class SerialPort:
         )
         self._clock = clock
         self._on_change = on_change
-        self.left_over = LeftOver(self, active_ports, clock)
+        self.crash_recovery = CrashRecovery(self, active_ports, clock)
         self.pacer = Pacer(config.settings.bytes_per_s)
         self.watch = LinkWatch(self, clock)
         works, reported = self.watch.machine_works, self.watch.machine_reported
@@ -88,11 +89,11 @@ class SerialPort:
         self._keeper = DeviceKeeper(config.id, make_device, self)
         self._realtime = Realtime(self, self._writer)
         self.stop_path = StopPath(self, clock)
-        self.attendance = Attendance(config.id)
-        self._admission = Admission(self, self.attendance, clock)
-        self._queue_news = QueueNews(self.scheduler, clock, self.attendance.tell)
-        self.gallery = Gallery()
-        self._intake = Intake(self.attendance, self.gallery, self.counters, clock)
+        self.roster = SessionRoster(config.id)
+        self._admission = Admission(self, self.roster, clock)
+        self._queue_news = QueueNews(self.scheduler, clock, self.roster.tell)
+        self.observer_turns = ObserverTurns()
+        self._intake = Intake(self.roster, self.observer_turns, self.counters, clock)
         self.is_closing = False
         self.expected_device: ExpectedDevice = lambda: config.device
         self.hold_back = HoldBack()
@@ -132,7 +133,7 @@ class SerialPort:
     @property
     def read_offset(self) -> int:
         """Bytes received from the device so far."""
-        return self.gallery.tail.end_offset
+        return self.observer_turns.tail.end_offset
 
     @property
     def device(self) -> Device:
@@ -162,30 +163,30 @@ class SerialPort:
 
     def session_failed(self, session: Session, why: str) -> None:
         """Learn that a session's client broke the rules."""
-        if session is self.attendance.control:
+        if session is self.roster.control:
             self.watch.lose(why)
 
     def stream_lost(self, session: Session) -> None:
         """Learn that a session has no stream any more: in control it may come back."""
-        if session is not self.attendance.control:
+        if session is not self.roster.control:
             session.end("the stream ended")
         elif self.config.resume_window_s == 0:
             self.watch.lose("the stream ended")
 
     def session_ended(self, session: Session, *, said_goodbye: bool) -> None:
         """Forget a session; what it queued is dropped. Called by the session itself."""
-        if not self.attendance.remove(session):
+        if not self.roster.remove(session):
             return
         dropped = self.scheduler.waiting_of(session)[0]
         self.watch.ends(session, said_goodbye=said_goodbye)
         self.release_control(session)
         log.info("session %s ended, %d commands dropped", session.client.session_id, dropped)
-        self.witness.closed(session.client, dropped)
+        self.audit.closed(session.client, dropped)
         self._admission.tell_of(session)
 
     def release_control(self, session: Session) -> None:
         """Let go of a session that may be in control, with what it queued."""
-        if self.attendance.give_up_control(session):
+        if self.roster.give_up_control(session):
             self.hold_back.release()
             self.scheduler.remove_source(session)
             self.write_progressed()
@@ -218,7 +219,7 @@ class SerialPort:
         self, data: bytes, session: Session | None = None, who: str = "", epoch: int = 0
     ) -> None:
         """Write real-time bytes; a reset voids what that session queued, nobody's the epoch."""
-        self._realtime.write(data, [session] if session is not None else self.attendance, who)
+        self._realtime.write(data, [session] if session is not None else self.roster, who)
         if not self.profile.resets(data):
             return
         if session is None:
@@ -243,7 +244,7 @@ class SerialPort:
         self._writer.rate_changed(self.settings.bytes_per_s)
         if self.settings != before:
             self._line_changed()
-            self.attendance.tell(SettingsChanged(self.settings))
+            self.roster.tell(SettingsChanged(self.settings))
             self.changed(tell=False)
         return self.settings
 
@@ -288,7 +289,7 @@ class SerialPort:
     def fence(self) -> int:
         """Drop what was sent in an epoch that has ended. Returns how many commands were here."""
         fenced = self._drop_queue(CommandOutcome.FENCED, "a stop ended its epoch")
-        return fenced + sum(session.fence() for session in self.attendance)
+        return fenced + sum(session.fence() for session in self.roster)
 
     def _drop_queue(self, outcome: CommandOutcome, why: str) -> int:
         dropped = self.scheduler.drop()
@@ -316,7 +317,7 @@ class SerialPort:
         acting = self.watch.act("the service is stopping", is_at_work=self.watch.is_at_work)
         if acting is not None:
             await acting
-        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self.attendance))
+        await asyncio.gather(*(s.close(CLOSE_TIMEOUT_S) for s in self.roster))
         await self._keeper.finish_running(CLOSE_TIMEOUT_S)
         self._writer.detach()
         await self._keeper.close()
@@ -329,8 +330,8 @@ class SerialPort:
     def write_progressed(self) -> None:
         """Let those go on who wait for room or credit."""
         self.progress.fire()
-        if self.attendance.control is not None:
-            self.attendance.control.progressed()
+        if self.roster.control is not None:
+            self.roster.control.progressed()
         self._queue_news.changed()
 
     # What the device tells.
@@ -340,7 +341,7 @@ class SerialPort:
         self.firmware.heard(data)
         self._intake.receive(data)
         self.activity.heard(data, self._clock(), nothing_waits=not self.scheduler.commands)
-        if (outbox := self.attendance.control_outbox) is not None and outbox.is_full:
+        if (outbox := self.roster.control_outbox) is not None and outbox.is_full:
             self.hold_back.hold(self.device)
 
     def writable(self) -> None:
@@ -349,7 +350,7 @@ class SerialPort:
 
     def lines_changed(self, lines: ModemLines) -> None:
         """Tell every session of the modem lines."""
-        self.attendance.tell(LinesChanged(lines))
+        self.roster.tell(LinesChanged(lines))
 
     def device_opened(self, device: Device) -> None:
         """Write to the device from now on."""
@@ -359,9 +360,9 @@ class SerialPort:
         self._writer.attach(device)
         self._line_changed()
         log.info("port '%s' opened: %s", self.id, self.config.source)
-        self.witness.device_opened(self.config.source)
+        self.audit.device_opened(self.config.source)
         self.watch.device_opened()
-        self.left_over.device_opened(found)
+        self.crash_recovery.device_opened(found)
         self.changed()
 
     def device_failed(self) -> None:
@@ -377,7 +378,7 @@ class SerialPort:
         if not self.watch.device_lost(reason):  # else the latch has begun an epoch
             self.latch.advance()
         log.warning("port '%s' lost its device: %s", self.id, reason)
-        self.witness.device_lost(reason)
+        self.audit.device_lost(reason)
         self.firmware.forget()
         self._writer.detach()
         self._drop_queue(CommandOutcome.FAILED, reason)
@@ -386,14 +387,14 @@ class SerialPort:
     # Telling.
 
     def _line_changed(self) -> None:
-        for session in self.attendance:
+        for session in self.roster:
             session.line_changed()
 
     def changed(self, *, tell: bool = True) -> None:
         """Keep the latch, and tell everybody how the port is now."""
         self.latch.keep()
         if self._keeper.device is not None:
-            self._keeper.device.watch_lines(on=len(self.attendance) > 0)
+            self._keeper.device.watch_lines(on=len(self.roster) > 0)
         if tell:
-            self.attendance.tell(PortChanged(self.describe()))
+            self.roster.tell(PortChanged(self.describe()))
         self._on_change()

@@ -19,15 +19,15 @@ from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.line.known_devices import KnownDevices
 from usbshare.line.usb.serial_devices import usb_name_of
 from usbshare.serial_svc.line.latch import Latch
-from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.ports.audit import Witness
+from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits, UsbIdentity
+from usbshare.serial_svc.ports.audit import PortAudit
 from usbshare.serial_svc.ports.changes import Change, PortNews
-from usbshare.serial_svc.ports.description import PortDescription, UsbIdentity
 from usbshare.serial_svc.ports.device_guard import NOT_PLUGGED_IN, PortGuard
 from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.ports.quarantine import PortQuarantine, withdraw
 from usbshare.serial_svc.ports.sources import device_maker
+from usbshare.serial_svc.sessions.port_description import PortDescription
 from usbshare.serial_svc.stop.active_ports import ActivePorts
 
 log = logging.getLogger(__name__)
@@ -77,10 +77,10 @@ class Registry:
         """Add a port; its device is opened at first use."""
         guard = self._guards[config.id] = PortGuard(config, self._known, self._quarantine)
         maker = device_maker(config, guard)
-        witness = Witness(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
+        audit = PortAudit(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
         latch = self._latch_of(config)  # that of the port which had this id before, if one had
         changed = partial(self._news.changed, config.id)
-        port = SerialPort(config, maker, self._clock, changed, self._active, witness, latch)
+        port = SerialPort(config, maker, self._clock, changed, self._active, audit, latch)
         port.expected_device = guard.expected
         self._ports[config.id] = port
         changed()
@@ -162,7 +162,7 @@ class Registry:
             self.add(_plugged_in(port_id, found[port_id], limits))
         for port in self.ports:
             gone = port.config.usb is not None and port.id not in found
-            if gone and not len(port.attendance) and not port.is_open:
+            if gone and not len(port.roster) and not port.is_open:
                 log.info("port '%s' unplugged", port.id)
                 self._guards.pop(port.id, None)
                 await self._ports.pop(port.id).close()
@@ -172,9 +172,9 @@ class Registry:
         """Offer a simulated laser, for a host without any port."""
         self.add(PortConfig(DEMO_PORT, DEMO_SOURCE, "simulated GRBL laser", queue=queue))
 
-    async def stop_left_over(self) -> None:
+    async def stop_after_crash(self) -> None:
         """Act on the machines that were at work when the service died, before anybody comes."""
-        stops = (port.left_over.stop(self._guards[port.id].there) for port in self.ports)
+        stops = (port.crash_recovery.stop(self._guards[port.id].there) for port in self.ports)
         await asyncio.gather(*stops)
 
     async def close(self) -> None:

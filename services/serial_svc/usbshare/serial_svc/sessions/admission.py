@@ -13,7 +13,7 @@ from usbshare.line.settings import ModemLines
 from usbshare.serial_svc.sessions.client import Client, Mode, Resumption
 from usbshare.serial_svc.sessions.delayed import Delayed
 from usbshare.serial_svc.sessions.events import Opened
-from usbshare.serial_svc.sessions.roster import Attendance
+from usbshare.serial_svc.sessions.roster import SessionRoster
 from usbshare.serial_svc.sessions.session import Session
 
 if TYPE_CHECKING:
@@ -30,11 +30,9 @@ OBSERVERS_NEWS_S = 0.5
 class Admission:
     """Opens the sessions of one port; decides who may take control from whom."""
 
-    def __init__(
-        self, port: SerialPort, attendance: Attendance, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, port: SerialPort, roster: SessionRoster, clock: Callable[[], float]) -> None:
         self._port = port
-        self._attendance = attendance
+        self._roster = roster
         self._clock = clock
         self._observers_news = Delayed(port.changed, OBSERVERS_NEWS_S)
 
@@ -56,7 +54,7 @@ class Admission:
             lost, why_not = self._take_up(client, resumption)
             if lost is not None:
                 log.info("session %s taken up by %s", lost.client.session_id, client.peer)
-                self._port.witness.resumed(lost.client, client.peer)
+                self._port.audit.resumed(lost.client, client.peer)
                 return lost
             if client.mode is Mode.CONTROL:
                 resumption.require_begin()
@@ -70,12 +68,12 @@ class Admission:
             self._require_room()
         session = Session(client, port, self._clock)
         if client.mode is Mode.CONTROL:
-            self._attendance.take_control(session)
+            self._roster.take_control(session)
             port.scheduler.add_source(session, client.ordering)
         try:
             await port.ensure_open()
             session.send(replace(self._opened(session), not_resumed_reason=why_not_resumed))
-            self._attendance.add(session)
+            self._roster.add(session)
         except BaseException:
             port.release_control(session)
             raise
@@ -83,12 +81,12 @@ class Admission:
             port.watch.begin(session)
         self.tell_of(session)
         log.info("session %s opened by %s", client.session_id, session.holder)
-        port.witness.opened(client)
+        port.audit.opened(client)
         return session
 
     def _require_room(self) -> None:
         most = self._port.config.queue.most_observers
-        if self._attendance.observers >= most:
+        if self._roster.observers >= most:
             raise LimitError(
                 f"port '{self._port.id}' has {most} observers, which is all it may have "
                 "([limits] observers_per_port)"
@@ -108,7 +106,7 @@ class Admission:
 
     def _take_up(self, client: Client, resumption: Resumption) -> tuple[Session | None, str]:
         """Return the lost session that a client asks for, or why it cannot have it."""
-        session = self._attendance.control
+        session = self._roster.control
         if client.mode is not Mode.CONTROL:
             return None, "a session that observes has no token"
         if session is None or session.token != resumption.token:
@@ -127,21 +125,21 @@ class Admission:
 
         Raises PortHeldError when it lives.
         """
-        holder = self._attendance.control
+        holder = self._roster.control
         if holder is None:
             return
         is_own = holder.client.identity == client.identity
         if client.takes:
             taken = f"control of port '{self._port.id}' was taken by {client.identity}"
             holder.detach(PermissionDeniedError(taken))
-            self._port.witness.taken(client, holder.client)
+            self._port.audit.taken(client, holder.client)
         elif is_own and holder.is_attached:
             await self._until_heard_or_dead(holder)
         may_end = is_own or client.takes or self._port.watch.is_lost
         lives = holder.is_attached or not may_end
-        if holder is self._attendance.control and lives:
-            self._attendance.refuse()
-        if holder is self._attendance.control:
+        if holder is self._roster.control and lives:
+            self._roster.refuse()
+        if holder is self._roster.control:
             self._port.watch.lose(f"{client.identity} takes over")
             holder.end("another session took over")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -39,6 +40,21 @@ class Client:
     ordering: Ordering = Ordering.PROGRAM
     only_failures: bool = False
     takes: bool = False  # control from whoever has it
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a port open for control."""
+
+    session_id: str
+    identity: str
+    client_name: str
+    peer: str
+    open_time: datetime
+
+    def __str__(self) -> str:
+        name = f" ({self.client_name})" if self.client_name else ""
+        return f"{self.identity}{name} at {self.peer}"
 
 
 def _anybody_may() -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from usbshare.serial_svc.ports.description import Holder
+from usbshare.serial_svc.sessions.client import Holder
 from usbshare.serial_svc.sessions.events import ControlRequested
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class HandOver:
         self, port: SerialPort, identity: str, client_name: str
     ) -> tuple[Holder | None, bool]:
         """Return who has control, and whether that session was told now."""
-        session, now = port.attendance.control, self._clock()
+        session, now = port.roster.control, self._clock()
         if session is None:
             return None, False
         key = (port.id, identity)

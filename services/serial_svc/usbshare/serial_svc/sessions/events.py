@@ -14,7 +14,7 @@ from usbshare.base.errors import (
 )
 from usbshare.line.settings import LineSettings, ModemLines
 from usbshare.serial_svc.line.scheduler import Band
-from usbshare.serial_svc.ports.description import PortDescription
+from usbshare.serial_svc.sessions.port_description import PortDescription
 
 
 class CommandOutcome(Enum):

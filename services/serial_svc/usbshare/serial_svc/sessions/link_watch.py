@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from usbshare.base.errors import DeviceError
 from usbshare.line.profiles import StopAction
 from usbshare.serial_svc.line.latch import LatchCause
-from usbshare.serial_svc.sessions.link_loss import LinkLossPolicy, action_of, policy_of
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
 from usbshare.serial_svc.stop.hold import HoldCause, Holds
 from usbshare.serial_svc.stop.known_rest import KnownRest
+from usbshare.serial_svc.stop.link_loss import action_of, policy_of
 from usbshare.serial_svc.stop.lost_job import LostJob
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class LinkWatch:
     def acknowledged(self, session: Session, offset: int) -> None:
         """Note how many of the device's bytes the client in control has."""
         if session is self._session and self.rest.acknowledged(offset, self._clock()):
-            self._port.left_over.note_now()
+            self._port.crash_recovery.note_now()
 
     def ends(self, session: Session, *, said_goodbye: bool) -> None:
         """Look at what a session in control leaves behind, before it is forgotten."""
@@ -147,7 +148,7 @@ class LinkWatch:
         self.act(f"lost {session.holder.identity}: {why}", is_at_work=not self._rested)
         port.counters.lost_sessions += 1
         log.warning("port '%s': lost %s: %s", port.id, session.holder, why)
-        port.witness.lost(session.client, why)
+        port.audit.lost(session.client, why)
         session.detach(f"port '{port.id}': the session is lost: {why}")
         if port.config.resume_window_s > 0:
             self._look_in(port.config.resume_window_s)
@@ -247,7 +248,7 @@ class LinkWatch:
         self.rest.stopped()
         self._rested = True
         self.holds.cleared()
-        self._port.left_over.note_now()
+        self._port.crash_recovery.note_now()
 
     def machine_works(self, active: bool) -> None:
         """Note what the machine's activity has become."""
@@ -255,7 +256,7 @@ class LinkWatch:
             self.rest.works()
         else:
             self.rest.idles(self._port.read_offset)
-        self._port.left_over.note_now()
+        self._port.crash_recovery.note_now()
 
     def machine_reported(self, state: bytes, begun_at: float) -> None:
         """Note what the machine says of itself."""

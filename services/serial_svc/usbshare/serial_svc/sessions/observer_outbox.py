@@ -17,7 +17,7 @@ from usbshare.serial_svc.sessions.events import (
 )
 from usbshare.serial_svc.sessions.outbox import MOST_DATA_BYTES, Outbox
 
-# An observer gets a message now and then, see Gallery: there is more in it.
+# An observer gets a message now and then, see ObserverTurns: there is more in it.
 LARGEST_OBSERVED_BYTES = 32 * 1024
 # Of these only the newest goes out.
 STATES = (LinesChanged, PortChanged, QueueState, SettingsChanged)

@@ -43,7 +43,7 @@ class MessageRate:
         self.per_s = min(MOST_MESSAGES_PER_S, max(LEAST_MESSAGES_PER_S, self.per_s * change))
 
 
-class Gallery:
+class ObserverTurns:
     """Gives the pumps of observers turns: all with news every 25 ms, a few every 1.5 ms.
 
     More rarely if they are many or the processor is busy. The first news after a pause go at once.

@@ -18,7 +18,7 @@ class Operation:
     run: Callable[[], Awaitable[object]]
 
 
-class HeldLine:
+class OperationQueue:
     """Operations and the commands behind them, carried out in order by a task of their port."""
 
     def __init__(

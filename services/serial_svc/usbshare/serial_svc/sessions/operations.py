@@ -52,7 +52,7 @@ class LineOperations:
             return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
         before = self._port.settings
         effective = await self._port.configure(settings)
-        self._port.witness.configured(self._session.client, before, effective)
+        self._port.audit.configured(self._session.client, before, effective)
         return OperationResult(operation_id, OperationOutcome.OK, settings=effective)
 
     async def set_lines(

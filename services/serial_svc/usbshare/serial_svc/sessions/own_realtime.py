@@ -140,7 +140,7 @@ class OwnRealtime:
         port, client = self._port, self._session.client
         is_late = port.latch.is_over(epoch) and port.profile.resets(data)
         port.write_realtime(data, None if is_late else self._session, client.identity, epoch)
-        port.witness.realtime(client.identity, client.peer, port.profile, data)
+        port.audit.realtime(client.identity, client.peer, port.profile, data)
 
     @contextmanager
     def _without_device(self) -> Iterator[None]:

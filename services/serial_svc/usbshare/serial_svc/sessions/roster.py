@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from usbshare.base.errors import PortHeldError
-from usbshare.serial_svc.ports.description import Holder
-from usbshare.serial_svc.sessions.client import Client, Mode, Resumption
+from usbshare.serial_svc.sessions.client import Client, Holder, Mode, Resumption
 from usbshare.serial_svc.sessions.control_outbox import ControlOutbox
 from usbshare.serial_svc.sessions.events import SessionEvent
 from usbshare.serial_svc.sessions.session import Session
 
 
-class Attendance:
+class SessionRoster:
     """The sessions of one port, in the order in which they came.
 
     `control_outbox` is that of the session in control; `observers` is how many observe.

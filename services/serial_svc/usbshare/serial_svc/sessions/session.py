@@ -13,12 +13,12 @@ from usbshare.base.errors import LimitError, PermissionDeniedError, UsbshareErro
 from usbshare.line.credit import Credit, window_bytes
 from usbshare.rpc.pump import StreamPump
 from usbshare.serial_svc.line.scheduler import Ordering, Queued
-from usbshare.serial_svc.ports.description import Holder
 from usbshare.serial_svc.sessions.attachment import Attachment
 from usbshare.serial_svc.sessions.client import (
     LARGEST_COMMAND_BYTES,
     Client,
     Command,
+    Holder,
     Mode,
     malformed,
 )
@@ -37,7 +37,7 @@ from usbshare.serial_svc.sessions.events import (
 from usbshare.serial_svc.sessions.hearing import Hearing
 from usbshare.serial_svc.sessions.ledger import Ledger
 from usbshare.serial_svc.sessions.observer_outbox import ObserverOutbox
-from usbshare.serial_svc.sessions.operation_queue import HeldLine, Operation
+from usbshare.serial_svc.sessions.operation_queue import Operation, OperationQueue
 from usbshare.serial_svc.sessions.outbox import Outbox
 from usbshare.serial_svc.sessions.own_realtime import OwnRealtime
 
@@ -66,14 +66,16 @@ class Session:
         is_control = client.mode is Mode.CONTROL
         control = ControlOutbox(port.hold_back.release, port.read_offset) if is_control else None
         self.controlled = control
-        self.outbox: Outbox = control or ObserverOutbox(port.gallery.tail)
+        self.outbox: Outbox = control or ObserverOutbox(port.observer_turns.tail)
         self.holder = Holder(
             client.session_id, client.identity, client.name, client.peer, datetime.now(UTC)
         )
         self._port = port
         self._clock = clock
-        self._sending = port.witness.sending(client)
-        self._held = HeldLine(port.run, self._until_room, self._enqueue, port.write_progressed)
+        self._sending = port.audit.sending(client)
+        self._held = OperationQueue(
+            port.run, self._until_room, self._enqueue, port.write_progressed
+        )
         self._ledger = Ledger(port.scheduler.max_commands)
         self._own = OwnRealtime(self, port, clock)
         self.hearing = Hearing()

@@ -22,7 +22,7 @@ WHO = "serial-svc"
 _WHY = "the service died while the machine was at work"
 
 
-class LeftOver:
+class CrashRecovery:
     """What one port was doing when the service died, and a note of what it does now."""
 
     def __init__(

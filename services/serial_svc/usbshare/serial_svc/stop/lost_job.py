@@ -62,9 +62,9 @@ class LostJob:
             self._must_reset, self._profile = True, port.profile
         self.device_opened()
         log.warning("port '%s' refuses programs: a job was lost: %s", port.id, why)
-        port.witness.job_lost(who, why)
+        port.audit.job_lost(who, why)
         port.watch.job_ended()
-        port.left_over.note_now()
+        port.crash_recovery.note_now()
         port.changed()
 
     def device_opened(self) -> None:
@@ -108,7 +108,7 @@ class LostJob:
         """Note that the machine was reset by something else."""
         self._must_reset = False
         self._rested.set()
-        self._port.left_over.note_now()
+        self._port.crash_recovery.note_now()
 
     async def _reset_at_rest(self) -> None:
         port = self._port
@@ -139,7 +139,7 @@ class LostJob:
         port.watch.nothing_left()
         state = port.watch.holds.machine_state or "it did not say"
         log.warning("port '%s': reset the machine of a lost job (state: %s)", port.id, state)
-        port.witness.job_reset(reset)
+        port.audit.job_reset(reset)
         port.changed()
 
 

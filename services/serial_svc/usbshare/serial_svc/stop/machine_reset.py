@@ -67,7 +67,7 @@ async def reset_machine(
     record = ResetRecord(port.epoch, port.latched, sent, fenced, pulse)
     how = f"{pulse.value} was pulsed" if pulse else f"sent {sent!r}"
     log.warning("port '%s' reset by %s: %s%s", port.id, who, how, f" ({why})" if why else "")
-    port.witness.reset(who, address, why, record)
+    port.audit.reset(who, address, why, record)
     return record
 
 

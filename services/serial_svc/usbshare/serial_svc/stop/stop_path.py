@@ -81,7 +81,7 @@ class StopPath:
         no device or it takes no bytes, PortLatchedError for a resume where something has come since
         what was `seen`. What was begun is told also if the caller leaves.
         """
-        witness, begun = self._port.witness, _Begun(self._clock())
+        audit, begun = self._port.audit, _Begun(self._clock())
         try:
             record = await self._stop(action, who, why, begun, seen)
         except (
@@ -91,13 +91,13 @@ class StopPath:
             PortLatchedError,
         ) as error:
             log.error("%s on port '%s' by %s FAILED: %s", action.value, self._port.id, who, error)
-            witness.stop_failed(action, who, address, why, str(error))
+            audit.stop_failed(action, who, address, why, str(error))
             raise
         except asyncio.CancelledError:
             self._caller_left(action, who, why, address, begun)
             raise
         _log_stop(action, self._port.id, who, why, record)
-        witness.stopped(action, who, address, why, record)
+        audit.stopped(action, who, address, why, record)
         return record
 
     def _caller_left(
@@ -108,7 +108,7 @@ class StopPath:
             error = "its caller left before there was a device; nothing was sent"
             error += _also_latched(action)
             log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
-            port.witness.stop_failed(action, who, address, why, error)
+            port.audit.stop_failed(action, who, address, why, error)
             return
         delay_s = begun.write_delay_s
         record = StopRecord(
@@ -122,7 +122,7 @@ class StopPath:
             hold_number=port.watch.holds.number,
         )
         _log_stop(action, port.id, who, why, record)
-        port.witness.stopped(action, who, address, why, record)
+        port.audit.stopped(action, who, address, why, record)
 
     def _since(self, begun: _Begun) -> float:
         return self._clock() - begun.at
@@ -214,7 +214,7 @@ class StopPath:
         if port.latch.release(seen_epoch, port.id):
             port.changed()
             log.warning("port '%s' re-armed by %s after the stop by %s", port.id, who, released)
-            port.witness.rearmed(who, address, port.epoch)
+            port.audit.rearmed(who, address, port.epoch)
         return port.epoch
 
     async def _until_taken(self) -> None:

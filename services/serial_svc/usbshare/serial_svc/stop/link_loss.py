@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from usbshare.line.profiles import AUTO, Profile, StopAction
-
-
-class LinkLossPolicy(Enum):
-    """The service acts by itself, with nothing to run at the client's end."""
-
-    DOOR = "door"
-    HOLD = "hold"
-    STOP = "stop"
-    CONTINUE = "continue"
-    NONE = "none"
-
+from usbshare.serial_svc.line.port_config import LinkLossPolicy
 
 _ACTIONS = {
     LinkLossPolicy.DOOR: StopAction.SAFETY_DOOR,
