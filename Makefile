@@ -9,7 +9,7 @@ WORKERS ?= 4
 MINUTES ?= 10
 PIP := -m pip install --disable-pip-version-check --no-input --progress-bar off
 
-.PHONY: help setup wheel run-services demo test test-slow fuzz lint type proto proto-check bench lock clean
+.PHONY: help setup wheel run-services demo test test-slow fuzz lint type proto proto-check bench routes lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -82,6 +82,9 @@ proto-check: $(PROTO_VENV)/.done ## Fail if the committed stubs are not those of
 
 bench: $(VENV)/.dev ## Run the benchmarks, or one: make bench NAME=round_trip
 	@$(BIN)/python -m bench $(NAME)
+
+routes: $(VENV)/.dev ## Show the files that a reader passes to follow one thing through the code
+	@$(BIN)/python -m tools.routes
 
 lock: ## Choose the newest allowed dependencies (needs uv)
 	@sh requirements/lock.sh

@@ -51,7 +51,7 @@ def _renewals(folder: Path, is_on: bool) -> Iterator[None]:
 
     def age_again_and_again() -> None:
         while not over.wait(INTERVAL_S):
-            _age(folder)
+            age(folder)
 
     thread = threading.Thread(target=age_again_and_again, daemon=True)
     if is_on:
@@ -64,7 +64,7 @@ def _renewals(folder: Path, is_on: bool) -> Iterator[None]:
             thread.join()
 
 
-def _age(folder: Path) -> None:
+def age(folder: Path) -> None:
     """Put a newer certificate in the bridge's file that is due for renewal already."""
     path, now = folder / "client.pem", datetime.now(UTC)
     bundle = ClientBundle.load(path)

@@ -48,7 +48,7 @@ from fakes.processes import Process, run, serial_service
 from fakes.waiting import until
 from usbshare.handshakes.diagnose import why_unreachable
 from usbshare.rpc.channel import Target, open_channel, parse_target
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub

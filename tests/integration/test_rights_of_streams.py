@@ -26,7 +26,7 @@ from usbshare.camera.v1 import camera_pb2 as camera
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 from usbshare.trust.identities import registry_path, revoke

@@ -15,8 +15,8 @@ from fakes.certificates import serving
 from usbshare.base import errors
 from usbshare.base.errors import UsbshareError
 from usbshare.rpc.channel import Target, open_channel
-from usbshare.rpc.rpc_errors import error_from_rpc
 from usbshare.rpc.server import make_server
+from usbshare.rpc.status import error_from_rpc
 from usbshare.serial.v1 import serial_pb2, serial_pb2_grpc
 
 # One loop for all: gRPC delivers what is left of one test in the next one's loop, and stumbles over

@@ -7,7 +7,7 @@ import pytest
 from grpc.aio import AioRpcError, Metadata
 
 from usbshare.base.errors import PermissionDeniedError
-from usbshare.rpc.rpc_errors import NAME_KEY, error_from_rpc, reason_of
+from usbshare.rpc.status import NAME_KEY, error_from_rpc, reason_of
 
 CODE = grpc.StatusCode
 # As seen of gRPC 1.78 to 1.85.

@@ -9,9 +9,8 @@ import pytest
 
 from usbshare.base import errors
 from usbshare.base.errors import UsbshareError
-from usbshare.rpc.rpc_errors import error_from_rpc
 from usbshare.rpc.rpc_words import in_words
-from usbshare.rpc.status import code_of
+from usbshare.rpc.status import code_of, error_from_rpc
 
 ON_THE_WIRE = {
     errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,

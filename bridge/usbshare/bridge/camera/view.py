@@ -34,7 +34,7 @@ from usbshare.client.camera.messages import (
     View,
 )
 from usbshare.client.connection_turns import Turns
-from usbshare.rpc.rpc_errors import RpcError, error_from_rpc, reason_of
+from usbshare.rpc.status import RpcError, error_from_rpc, reason_of
 
 log = logging.getLogger(__name__)
 

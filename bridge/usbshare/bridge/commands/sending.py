@@ -24,7 +24,7 @@ from usbshare.client.serial.messages import (
     SendRealtime,
 )
 from usbshare.line.profiles import Priority
-from usbshare.rpc.rpc_errors import RpcError
+from usbshare.rpc.status import RpcError
 
 COMMAND_ID = 1
 HEARTBEAT_S = 0.25

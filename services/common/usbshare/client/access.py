@@ -14,7 +14,7 @@ from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.tls import ClientBundle
 
 CALL_TIMEOUT_S = 20.0  # each call connects

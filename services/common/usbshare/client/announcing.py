@@ -18,7 +18,7 @@ from usbshare.hosts.instance import Endpoint, Kind
 from usbshare.hosts.reachability import is_reachable
 from usbshare.hosts.settings import DISCOVERY_PORT, DiscoveryTable
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust.site import Site

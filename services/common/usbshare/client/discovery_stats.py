@@ -12,7 +12,7 @@ from usbshare.hosts.counters import SourceReport, SourceStats
 from usbshare.hosts.instance import Source
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.other_service import DISCOVERY_SERVICE, name_other_service
-from usbshare.rpc.rpc_errors import error_from_rpc, is_of_another_service
+from usbshare.rpc.status import error_from_rpc, is_of_another_service
 from usbshare.rpc.tls import ClientBundle
 
 _SOURCES = {

@@ -12,7 +12,7 @@ from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import EnrolmentServiceStub
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.rpc.channel import Target
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 from usbshare.trust import certificates
 
 CALL_TIMEOUT_S = 30.0  # it connects, and the host makes a certificate

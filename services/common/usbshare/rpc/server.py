@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from usbshare.base.addresses import join_host_port, parse_address, split_host_port
 from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.rpc.channel import DEFAULT_PORT, SERVICE_KEEPALIVE
-from usbshare.rpc.status import StatusInterceptor
+from usbshare.rpc.interceptors import StatusInterceptor
 
 _log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 128 * 1024

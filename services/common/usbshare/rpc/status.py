@@ -1,28 +1,53 @@
-"""The one table between domain errors and gRPC statuses, for both sides."""
+"""The one table between domain errors and gRPC statuses, for both sides.
+
+It imports nothing but gRPC, since a stop comes by here.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from usbshare.base import errors
 from usbshare.base.errors import UsbshareError
-from usbshare.rpc.rpc_errors import CODES, NAME_KEY
-from usbshare.rpc.rpc_handlers import (
-    Behaviour,
-    Context,
-    Handler,
-    run_single,
-    run_stream,
-    wrapped,
-)
+from usbshare.rpc.rpc_words import NO_METHOD, in_words
 
 _log = logging.getLogger(__name__)
-_INTERNAL_TEXT = "internal error; see the service's log"
+
+# Several errors share a code; this trailing metadatum tells a client which one it was.
+NAME_KEY = "usbshare-error"
+
+RpcError: TypeAlias = grpc.aio.AioRpcError
+
+CODES: dict[type[UsbshareError], grpc.StatusCode] = {
+    errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.RulesUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeviceError: grpc.StatusCode.UNAVAILABLE,
+    errors.DeviceAbsentError: grpc.StatusCode.UNAVAILABLE,
+    errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
+    errors.SessionLostError: grpc.StatusCode.UNAVAILABLE,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotSupportedError: grpc.StatusCode.UNIMPLEMENTED,
+}
+_NAMED = {error.__name__: error for error in CODES}
+_UNNAMED: dict[grpc.StatusCode, type[UsbshareError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.LimitError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.PermissionDeniedError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotSupportedError,
+    grpc.StatusCode.UNAVAILABLE: errors.ConnectionRefusedByPeerError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.ConnectionRefusedByPeerError,
+}
 
 
 def code_of(error: UsbshareError) -> grpc.StatusCode:
@@ -30,72 +55,32 @@ def code_of(error: UsbshareError) -> grpc.StatusCode:
     return CODES.get(type(error), grpc.StatusCode.INTERNAL)
 
 
-class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what a servicer raises into a status, for all four kinds of RPC.
-
-    Servicers are coroutines or async generators; a plain function runs on the event loop.
-    """
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Wrap the method's handler, if there is such a method."""
-        handler = await continuation(handler_call_details)
-        return None if handler is None else _guarded(handler, handler_call_details.method)
+def error_from_rpc(error: RpcError) -> UsbshareError:
+    """Return the domain error that a failed RPC stands for, with the service's text or ours."""
+    kind = _named_kind(error) or _UNNAMED.get(error.code(), UsbshareError)
+    return kind(reason_of(error))
 
 
-def _guarded(handler: Handler, method: str) -> Handler:
-    guard = _guard_stream if handler.response_streaming else _guard_single
-    return wrapped(handler, lambda behaviour: guard(behaviour, method))
+def reason_of(error: RpcError) -> str:
+    """Return why an RPC failed: in the service's words, else in ours for what gRPC says."""
+    details = error.details() or ""
+    if details and _name(error):  # a newer service may name an error that is unknown here
+        return details
+    _log.debug("gRPC says %s: %s", error.code().name, details)
+    return in_words(error.code(), details)
 
 
-def _guard_single(behaviour: Behaviour, method: str) -> Callable[..., Awaitable[Any]]:
-    async def call(request: Any, context: Context) -> Any:
-        try:
-            return await run_single(behaviour, request, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _abort(context, error, method)
-
-    return call
+def is_of_another_service(error: RpcError) -> bool:
+    """Return whether the server has no such RPC at all: it is another service, or an older one."""
+    return error.code() is grpc.StatusCode.UNIMPLEMENTED and error.details() == NO_METHOD
 
 
-def _guard_stream(behaviour: Behaviour, method: str) -> Callable[..., Awaitable[None]]:
-    async def call(request: Any, context: Context) -> None:
-        try:
-            await run_stream(behaviour, request, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _abort(context, error, method)
-
-    return call
+def _named_kind(error: RpcError) -> type[UsbshareError] | None:
+    return _NAMED.get(_name(error))
 
 
-async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
-    domain = _domain_error(error)
-    code = grpc.StatusCode.INTERNAL if domain is None else code_of(domain)
-    if isinstance(error, NotImplementedError) and _is_unimplemented(context):
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not implemented")
-    if code is grpc.StatusCode.INTERNAL:
-        _log.error("%s failed", method, exc_info=error)
-        await context.abort(code, _INTERNAL_TEXT)
-    name = type(domain).__name__
-    await context.abort(code, str(domain), ((NAME_KEY, name),))
-
-
-def _domain_error(error: BaseException) -> UsbshareError | None:
-    # A task group wraps what one of its tasks raised.
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    if isinstance(error, DecodeError):
-        return errors.InvalidArgumentError("the bytes are no message of this RPC")
-    return error if isinstance(error, UsbshareError) else None
-
-
-def _is_unimplemented(context: Context) -> bool:
-    # Set by the generated base just before it raises; our own NotImplementedError is a bug.
-    return context.code() is grpc.StatusCode.UNIMPLEMENTED
+def _name(error: RpcError) -> str:
+    """Return the name that a service of ours gave its error, empty for what gRPC says."""
+    metadata = error.trailing_metadata()
+    name = None if metadata is None else metadata.get(NAME_KEY)
+    return name if isinstance(name, str) else ""

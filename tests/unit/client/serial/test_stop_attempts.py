@@ -11,7 +11,7 @@ from grpc.aio import AioRpcError, Metadata
 
 from fakes.virtual_time import run_in_virtual_time
 from usbshare.client.serial.stop_attempts import Attempts
-from usbshare.rpc.rpc_errors import NAME_KEY
+from usbshare.rpc.status import NAME_KEY
 
 TIMEOUT_S = 60.0
 LOST = (grpc.StatusCode.UNAVAILABLE, "recvmsg: Connection timed out", "")

@@ -28,7 +28,7 @@ from usbshare.base.errors import (
 from usbshare.base.rate_limits import Limits
 from usbshare.base.turns import Turns
 from usbshare.rpc.identity import INSECURE, Identity, peer_address
-from usbshare.rpc.rpc_handlers import (
+from usbshare.rpc.interceptors import (
     Behaviour,
     Context,
     Handler,

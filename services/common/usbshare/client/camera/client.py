@@ -15,7 +15,7 @@ from usbshare.client.camera import convert
 from usbshare.client.camera.messages import Event, Frame, HostReport, RemoteCamera, View
 from usbshare.rpc.channel import VIDEO_KEEPALIVE, Target, open_channel, until_connected
 from usbshare.rpc.other_service import name_other_service
-from usbshare.rpc.rpc_errors import error_from_rpc, is_of_another_service
+from usbshare.rpc.status import error_from_rpc, is_of_another_service
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 

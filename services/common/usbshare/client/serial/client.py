@@ -17,7 +17,7 @@ from usbshare.client.serial.messages import Event, Message, RemotePort, ResetRep
 from usbshare.client.serial.stop_client import CALL_TIMEOUT_S, StopClient
 from usbshare.line.credit import Credit
 from usbshare.rpc.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
-from usbshare.rpc.rpc_errors import error_from_rpc, reason_of
+from usbshare.rpc.status import error_from_rpc, reason_of
 from usbshare.rpc.stream_writes import write
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub

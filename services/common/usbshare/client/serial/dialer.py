@@ -17,7 +17,7 @@ import grpc
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.client.connection_turns import Turns
 from usbshare.client.serial.client import SerialClient
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 
 log = logging.getLogger(__name__)
 

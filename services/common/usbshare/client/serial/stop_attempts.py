@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError
-from usbshare.rpc.rpc_errors import error_from_rpc
+from usbshare.rpc.status import error_from_rpc
 
 # Who cannot be reached for another reason than silence is known sooner.
 AT_ONCE_S = 3.0

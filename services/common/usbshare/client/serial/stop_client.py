@@ -21,7 +21,7 @@ from usbshare.rpc.channel import (
     Trust,
     open_channel,
 )
-from usbshare.rpc.rpc_errors import error_from_rpc, is_of_another_service
+from usbshare.rpc.status import error_from_rpc, is_of_another_service
 
 if TYPE_CHECKING:
     from usbshare.rpc.tls import ClientBundle

@@ -15,8 +15,8 @@ from usbshare.base.threads import in_thread
 from usbshare.enrolment.api.servicer import EnrolmentServicer, add_to_server
 from usbshare.enrolment.enroller import Enroller
 from usbshare.rpc.channel import QUIET_KEEPALIVE
+from usbshare.rpc.interceptors import StatusInterceptor
 from usbshare.rpc.server import free_places
-from usbshare.rpc.status import StatusInterceptor
 from usbshare.trust.invitations import invitations_path
 from usbshare.trust.open_invitations import OpenInvitations
 from usbshare.trust.site import Site

@@ -21,7 +21,7 @@ from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Sourc
 from usbshare.hosts.reachability import is_loopback_host
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.other_service import DISCOVERY_SERVICE, name_other_service
-from usbshare.rpc.rpc_errors import error_from_rpc, is_of_another_service
+from usbshare.rpc.status import error_from_rpc, is_of_another_service
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 

@@ -1,0 +1,12 @@
+"""What a reader follows passes few files; the tool that lists them finds every station."""
+
+from __future__ import annotations
+
+import pytest
+from tools.routes import MOST_FILES, ROUTES, Route, follow
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_a_reader_can_follow_it(route: Route) -> None:
+    files = follow(route)
+    assert 0 < len(files) <= MOST_FILES, "\n".join(files)
