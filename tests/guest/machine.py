@@ -24,10 +24,12 @@ PORTIONS = (
     "services/serial_svc",
     "services/discovery_svc",
     "services/camera_svc",
+    "services/sim",
     "bridge",
 )
 _SKIPPED = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".mypy_cache", ".ruff_cache")
 PROGRAMS = ("serial-svc", "camera-svc", "discovery-svc")
+BRIDGE = "usbshare-bridge"
 _COMMAND_S = 60
 _POLL_S = 3.0
 START_S = 240.0
@@ -69,8 +71,8 @@ class Guest:
         self.run(f"python3 -m venv --without-pip {folder}")
         self.run(f"echo /host/site > {packages}/host.pth")
         self.run(f"python3 -m zipfile -e /host/wheel/*.whl {packages}")
-        for program in PROGRAMS:
-            module = program.replace("-", "_")
+        for program in (*PROGRAMS, BRIDGE):
+            module = "bridge" if program == BRIDGE else program.replace("-", "_")
             start = f"from usbshare.{module}.__main__ import main; main()"
             script = f"#!{folder}/bin/python\n{start}\n"
             self.run(

@@ -1,4 +1,4 @@
-"""The units that are shipped, under systemd itself, installed as the READMEs say.
+"""The units that are shipped, and a bridge's, under systemd itself, installed as the READMEs say.
 
 Run as `test_real_drivers.py` says.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guest.machine import PROGRAMS, Guest
+from guest.machine import BRIDGE, PROGRAMS, Guest
 
 pytestmark = [
     pytest.mark.hardware,
@@ -58,3 +58,43 @@ def test_a_service_that_was_killed_comes_back(guest: Guest) -> None:
     guest.run("systemctl stop serial-svc")
     shown = guest.run("systemctl show -p Result serial-svc")
     assert shown.strip() == "Result=success"
+
+
+def test_a_bridge_is_a_unit_of_its_users_systemd(guest: Guest) -> None:
+    guest.begin("/opt/usbshare/bin/serial-svc install-service", "/tmp/serial-svc.log")
+    guest.wait_for("journalctl --no-pager -u serial-svc", "serial-svc ready at", START_S)
+    person = as_person(guest)
+    guest.run("systemctl stop serial-svc")
+    target = "--target 127.0.0.1 --vcom COM10"
+    install = f"{person} /opt/usbshare/bin/{BRIDGE} {target} install-service"
+    guest.begin(install, "/tmp/bridge.log")
+    guest.wait_for("cat /tmp/bridge.log", f"{BRIDGE} runs, and starts with the login", START_S)
+    log = "journalctl --no-pager -o cat _UID=$(id -u me)"
+    guest.wait_for(log, "nothing listens at 127.0.0.1:50051.*waiting for it", START_S)
+    guest.run("systemctl start serial-svc")
+    guest.wait_for(log, "ready: open /run/user/.*/COM10", START_S)
+    control = f"{person} systemctl --user"
+    guest.run(f"{control} kill --signal=KILL {BRIDGE}")
+    guest.wait_for(log, "(?s)ready: open.*ready: open", START_S)
+    shown = guest.run(f"{control} show -p ActiveState -p NRestarts {BRIDGE}")
+    assert set(shown.split()) == {"ActiveState=active", "NRestarts=1"}
+    guest.run(f"{control} disable --now {BRIDGE}; rm /home/me/.config/systemd/user/*.service")
+    guest.run(f"{control} daemon-reload")
+    left = guest.run(f"{control} list-unit-files | grep usbshare; ls /run/user/*/usbshare/COM10")
+    assert left.strip() == ""
+
+
+def as_person(guest: Guest) -> str:
+    """Make a user with a certificate, whose own systemd runs; return what runs a command so."""
+    # The guest has no libpam-systemd, which says where the runtime folder is.
+    guest.run(
+        "mkdir -p /etc/systemd/system/user@.service.d; printf "
+        "'[Service]\\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%i\\n'"
+        " >/etc/systemd/system/user@.service.d/runtime.conf; systemctl daemon-reload"
+    )
+    guest.run("useradd -m me; loginctl enable-linger me")
+    guest.wait_for("systemctl is-active user@$(id -u me)", "^active")
+    own = "install -o me -g me"
+    guest.run(f"{own} -d -m 700 /home/me/.config /home/me/.config/usbshare")
+    guest.run(f"{own} -m 600 {HOME}/client.pem /home/me/.config/usbshare/client.pem")
+    return "runuser -u me -- env HOME=/home/me XDG_RUNTIME_DIR=/run/user/$(id -u me)"

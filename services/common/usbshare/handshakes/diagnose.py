@@ -33,7 +33,8 @@ _TEXTS = {
     Finding.PLAINTEXT_THERE: "{target} speaks plaintext, but this side wants TLS: start the "
     "service without --insecure, or (on one computer only) this side with --insecure",
     Finding.TLS_THERE: "{target} wants TLS, but this side speaks plaintext: leave out --insecure",
-    Finding.NOT_GRPC: "what answers at {target} is not usbshare: check the port",
+    Finding.NOT_GRPC: "what answers at {target} is not usbshare: check the port, "
+    "and behind a tunnel whether the service runs",
 }
 # Parts of the alerts that other servers send; gRPC's own closes without one.
 _ALERTS = {
