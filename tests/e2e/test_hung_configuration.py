@@ -6,10 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from fakes.frozen_process import frozen_later
 from fakes.processes import Process, environment, run
+from usbshare.serial_svc.cli import cli
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs FIFOs")
 
@@ -49,6 +51,41 @@ def test_the_bridge_does_without_what_was_used_last(tmp_path: Path) -> None:
         process.wait_for("bridge: what was used last is unknown: no answer within 5 s")
         assert not process.faults
         assert process.process.wait(60) == 2
+
+
+COMMANDS = {
+    "pki": [
+        ["list"],
+        ["revoke", "pc"],
+        ["totp", "pc"],
+        ["roll"],
+        ["policy"],
+        ["invite", "--name", "pc", "--role", "viewer"],
+    ],
+    "audit": [["show"], ["verify"], ["show", "--follow"]],
+    "devices": [[], ["allow", "1a86:7523"], ["deny", "1a86:7523"], ["forget", "laser"]],
+}
+# Of all, as its command line has them, so that no new one is forgotten.
+EVERY = [[group, *each] for group, commands in COMMANDS.items() for each in commands]
+HUNG = [*EVERY, ["doctor"]]
+
+
+@pytest.mark.parametrize("command", HUNG, ids=" ".join)
+def test_a_command_says_what_it_waits_for(tmp_path: Path, command: list[str]) -> None:
+    waits = f"serial-svc: waiting for {tmp_path}/config/usbshare and .*: no answer yet, for 29 s"
+    with frozen_later(["serial-svc", *command], tmp_path, frozen_folder=tmp_path) as process:
+        process.wait_for(waits)
+        assert not process.faults
+
+
+def test_no_command_of_these_groups_is_forgotten() -> None:
+    found = {
+        (name, each)
+        for name, group in cli.commands.items()
+        if name in COMMANDS and isinstance(group, click.Group)
+        for each in group.commands
+    }
+    assert found == {(group, each[0]) for group, *each in EVERY if each}
 
 
 @pytest.mark.parametrize("command", [*([name, *LISTEN] for name in SERVICES), ["bridge", "list"]])

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from fakes.every_rpc import CONTROL, OBSERVE, TIMEOUT_S, session, watch
+from fakes.every_rpc import CASES, CONTROL, OBSERVE, TIMEOUT_S, Case, session, watch
 from fakes.guarded_host import GuardedHost, guarded_host
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as camera
@@ -106,19 +106,41 @@ async def test_a_text_about_a_port_that_is_not_there_names_none_that_is_hidden(
     assert await first_of(camera_of(host, "some").Watch(), watch("x")) == missing
 
 
-async def test_a_hidden_port_and_one_that_is_not_there_are_told_alike(host: GuardedHost) -> None:
-    async def told(id_: str) -> list[str]:
-        some, viewer = serial_of(host, "some"), camera_of(host, "some")
-        answers = [
-            await said(some.GetPort(serial.GetPortRequest(port_id=id_), timeout=TIMEOUT_S)),
-            await said(some.Stop(serial.StopRequest(port_id=id_, action=HOLD), timeout=TIMEOUT_S)),
-            await first_of(some.Session(), session(OBSERVE)(id_)),
-            await first_of(viewer.Watch(), watch(id_)),
-        ]
-        return [str(each).replace(repr(id_), "ID") for each in answers]
+def names_one(method: Any) -> bool:
+    """Return whether a request, or what opens a stream, names a port or a camera."""
+    request = method.input_type.fields_by_name
+    opening = request["open"].message_type.fields_by_name if "open" in request else {}
+    return bool({"port_id", "camera_id"} & {*request, *opening})
 
-    assert await told("mill") == await told("nothere")
-    assert await told("door") == await told("nothere")
+
+def test_every_rpc_that_names_a_port_or_camera_is_tried_here() -> None:
+    protos = {"serial": serial.DESCRIPTOR, "camera": camera.DESCRIPTOR}
+    named = {
+        (name, method.name)
+        for name, proto in protos.items()
+        for service in proto.services_by_name.values()
+        for method in service.methods
+        if names_one(method)
+    }
+    assert named == {(case.service, case.method) for case in NAMING}
+
+
+NAMING = [case for case in CASES if case.kind]
+HIDDEN = {"port": "mill", "camera": "door"}
+
+
+@pytest.mark.parametrize("who", ["some", "one"])
+@pytest.mark.parametrize("case", NAMING, ids=lambda case: case.name)
+async def test_what_is_hidden_and_what_is_not_there_are_told_alike(
+    host: GuardedHost, case: Case, who: str
+) -> None:
+    async def told(id_: str) -> str:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await case.ask(host.channel(case.service, who), id_)
+        text = str(refused.value.details())
+        return f"{refused.value.code()}: {text.replace(repr(id_), 'ID')}"
+
+    assert await told(HIDDEN[case.kind]) == await told("nothere")
 
 
 async def test_clients_are_counted_on_ports_that_one_may_view(host: GuardedHost) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from usbshare.base import in_time as module
-from usbshare.base.in_time import in_time
+from usbshare.base.in_time import Watched, in_time
 
 LONG_S = 60.0
 
@@ -47,3 +48,18 @@ def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(TimeoutError):
         in_time("the disk", goes_on.wait, lambda _: None, 0.05)
     goes_on.set()
+
+
+def test_what_moves_is_neither_told_nor_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALOUD_AFTER_S", LONG_S)
+    said: list[str] = []
+    watched = Watched("the disk", said.append, 0.05)
+    end = time.monotonic() + 0.3
+
+    def works() -> int:
+        while time.monotonic() < end:
+            watched.moved()
+        return 7
+
+    assert watched.run(works) == 7
+    assert said == []

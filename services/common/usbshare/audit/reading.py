@@ -34,25 +34,30 @@ class Selection:
         )
 
 
-def read_logs(logs: Iterable[LogFiles], selection: Selection) -> Iterator[Entry]:
+def read_logs(
+    logs: Iterable[LogFiles], selection: Selection, moved: Callable[[], None] = lambda: None
+) -> Iterator[Entry]:
     """Yield what the logs hold now, in the order of time; `log` names each line's log.
 
-    Raises OSError or ConfigError.
+    Calls `moved` for each line that is read. Raises OSError or ConfigError.
     """
     with ExitStack() as stack:
-        sources = [_entries(each, stack) for each in logs]
+        sources = [_entries(each, stack, moved) for each in logs]
         merged = heapq.merge(*sources, key=_time_of)
         yield from filter(selection.takes, merged)
 
 
-def _entries(files: LogFiles, stack: ExitStack) -> Iterator[Entry]:
+def _entries(files: LogFiles, stack: ExitStack, moved: Callable[[], None]) -> Iterator[Entry]:
     held = stack.enter_context(snapshot(files))
-    return (
-        entry
-        for file in held.files
-        for line in file.lines()
-        if (entry := _parsed(line, files.name)) is not None
-    )
+
+    def found() -> Iterator[Entry]:
+        for file in held.files:
+            for line in file.lines():
+                moved()
+                if (entry := _parsed(line, files.name)) is not None:
+                    yield entry
+
+    return found()
 
 
 class Follower:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +25,15 @@ class Verdict:
 
 
 def verify_log(
-    log: Snapshot, anchors: tuple[Tip, ...] = (), sightings: Iterable[Sighting] = ()
+    log: Snapshot,
+    anchors: tuple[Tip, ...] = (),
+    sightings: Iterable[Sighting] = (),
+    moved: Callable[[], None] = lambda: None,
 ) -> Verdict:
     """Look at every line; an anchor is a tip that was noted elsewhere, and must be in the log.
 
     `sightings` are what other logs say of this one: of what is kept, no less may be there.
+    Calls `moved` for each line.
     """
     verdict = Verdict()
     seen = sorted(sightings, key=lambda each: each.tip.seq)
@@ -38,6 +42,7 @@ def verify_log(
     if log.head is not None:
         known.setdefault(log.head.tip.seq, log.head.tip.hash)
     for found, place in _chain(log, verdict):
+        moved()
         if isinstance(found, Fault):
             _blame(verdict, f"{place}: {found.why}")
             continue

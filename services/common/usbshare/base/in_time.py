@@ -1,4 +1,4 @@
-"""Blocking work of a program's start, before any event loop: waited for aloud, not for ever.
+"""Blocking work outside of any event loop: waited for aloud, not for ever.
 
 A disk that hangs answers no call, and neither would the program: nobody would learn why.
 """
@@ -6,8 +6,9 @@ A disk that hangs answers no call, and neither would the program: nobody would l
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,12 +16,52 @@ T = TypeVar("T")
 ALOUD_AFTER_S = 1.0
 
 
-def in_time(what: str, work: Callable[[], T], tell: Callable[[str], None], timeout_s: float) -> T:
-    """Return what the work returns, or raise what it raises; it has a daemon thread of its own.
+class Watched:
+    """Runs blocking work in daemon threads, and watches that it moves.
 
-    After a second `tell` gets one line that says what is waited for, and how long. Raises
-    TimeoutError after that; the work then goes on by itself, and nobody learns what came of it.
+    Work that takes long and calls `moved` meanwhile is not waited for in vain, and not told of.
     """
+
+    def __init__(self, what: str, tell: Callable[[str], None], timeout_s: float) -> None:
+        self._what = what
+        self._tell = tell
+        self._timeout_s = timeout_s
+        self._moved_at = 0.0
+
+    def moved(self) -> None:
+        """Note that something has answered; any thread may."""
+        self._moved_at = time.monotonic()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Return what the work returns, or raise what it raises.
+
+        After a second without an answer one line says what is waited for, and how long. Raises
+        TimeoutError after that; the work then goes on by itself, and nobody learns what came of it.
+        """
+        future = _begun(work)
+        self.moved()
+        aloud_after_s = min(ALOUD_AFTER_S, self._timeout_s)
+        self._wait(future, aloud_after_s)
+        if not future.done():
+            left_s = self._timeout_s - aloud_after_s
+            self._tell(f"waiting for {self._what}: no answer yet, for {left_s:g} s more at most")
+            self._wait(future, self._timeout_s)
+        return future.result(0)
+
+    def _wait(self, future: Future[T], silent_s: float) -> None:
+        """Wait for the work, or for so long a silence."""
+        while (left_s := self._moved_at + silent_s - time.monotonic()) > 0:
+            if wait((future,), left_s).done:
+                return
+
+
+def in_time(what: str, work: Callable[[], T], tell: Callable[[str], None], timeout_s: float) -> T:
+    """Return what the work returns, or raise what it raises, as a `Watched` that never moves."""
+    return Watched(what, tell, timeout_s).run(work)
+
+
+def _begun(work: Callable[[], T]) -> Future[T]:
+    """Begin work in a daemon thread of its own."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -31,13 +72,5 @@ def in_time(what: str, work: Callable[[], T], tell: Callable[[str], None], timeo
         else:
             future.set_result(result)
 
-    threading.Thread(target=run, name="usbshare start", daemon=True).start()
-    aloud_after_s = min(ALOUD_AFTER_S, timeout_s)
-    try:
-        return future.result(aloud_after_s)
-    except TimeoutError:
-        if future.done():  # the work itself raised it
-            raise
-    left_s = timeout_s - aloud_after_s
-    tell(f"waiting for {what}: no answer yet, for {left_s:g} s more at most")
-    return future.result(left_s)
+    threading.Thread(target=run, name="usbshare work", daemon=True).start()
+    return future

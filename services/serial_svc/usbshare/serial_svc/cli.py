@@ -29,6 +29,7 @@ from usbshare.service.commands.completion import completion_command
 from usbshare.service.commands.devices import devices_group
 from usbshare.service.commands.install_service import SYSTEM, Shipped, install_service
 from usbshare.service.commands.pki import pki_group
+from usbshare.service.folders_in_time import Folders
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT)
@@ -91,7 +92,9 @@ def doctor(context: click.Context, config: Path | None, listen: str | None, as_j
     from usbshare.serial_svc.checkup.doctor import examined, steps  # noqa: PLC0415
 
     outer = context.parent.params if context.parent else {}
-    what = examined(config or outer.get("config"), listen or outer.get("listen"))
+    what = Folders(teller("serial-svc")).run(
+        lambda: examined(config or outer.get("config"), listen or outer.get("listen"))
+    )
     if not run(check_up(list(steps(what)), click.echo, as_json=as_json)):
         context.exit(1)
 

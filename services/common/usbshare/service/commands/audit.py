@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -20,9 +22,12 @@ from usbshare.audit.reading import Entry, Follower, Selection, as_text, read_log
 from usbshare.audit.verifying import Verdict, verify_log
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import SITE_FOLDER, config_folder
+from usbshare.service.cli import teller
 from usbshare.service.command_group import CommandGroup
+from usbshare.service.folders_in_time import Folders
 
 _POLL_S = 0.25
+_BATCH = 500
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _ANCHOR = re.compile(r"(?:([A-Za-z0-9_-]+)=)?(\d{1,18}):([0-9a-f]{64})")
 _FILE = click.option(
@@ -59,13 +64,14 @@ def audit_commands(service: str) -> click.Group:
         The chain proves nothing against who can rewrite all of it: keep the printed anchor
         elsewhere, and give it to a later verify.
         """
-        if path is None and _all_are_missing():
+        folders = Folders(teller(service))
+        if path is None and folders.run(_all_are_missing):
             click.echo(
                 f"there is no audit log in {audit_folder()}, though this site has had services: "
                 "all logs and their heads are missing"
             )
             context.exit(1)
-        logs, seen = _with_missing(_logs(path), path)
+        logs, seen = folders.run(lambda: _with_missing(_logs(path), path, folders.moved))
         named = [(name or (logs[0].name if path else service), tip) for name, tip in anchors]
         if unknown := {name for name, _ in named} - {each.name for each in logs}:
             raise ConfigError(f"there is no audit log {', '.join(sorted(unknown))}")
@@ -74,6 +80,7 @@ def audit_commands(service: str) -> click.Group:
                 each,
                 tuple(tip for name, tip in named if name == each.name),
                 [sighting for sighting in seen if sighting.log == each.name],
+                folders,
             )
             for each in logs
         ]
@@ -95,10 +102,10 @@ def audit_commands(service: str) -> click.Group:
         as_json: bool,
     ) -> None:
         """Print what was noted, of all services in the order of time."""
-        site, selection = _own_site(), Selection(who, port, since)
+        folders, selection = Folders(teller(service)), Selection(who, port, since)
+        site = folders.run(_own_site)
         with suppress(KeyboardInterrupt):
-            entries = _followed(path, selection) if follow else _entries(_logs(path), selection)
-            for entry in entries:
+            for entry in _shown(path, selection, folders, follow=follow):
                 click.echo(json.dumps(entry) if as_json else as_text(entry, site, _local))
 
     return audit
@@ -151,7 +158,9 @@ def _all_are_missing() -> bool:
     return not logs_in(audit_folder()) and (config_folder() / SITE_FOLDER / "id").exists()
 
 
-def _with_missing(logs: list[LogFiles], path: Path | None) -> tuple[list[LogFiles], list[Sighting]]:
+def _with_missing(
+    logs: list[LogFiles], path: Path | None, moved: Callable[[], None]
+) -> tuple[list[LogFiles], list[Sighting]]:
     """Return the logs, those too that only others tell of, and what they tell of one another."""
     if path is not None:
         return logs, []
@@ -159,7 +168,9 @@ def _with_missing(logs: list[LogFiles], path: Path | None) -> tuple[list[LogFile
     for files in logs:
         try:
             with snapshot(files) as held:
-                seen += sightings_in(held)
+                for sighting in sightings_in(held):
+                    moved()
+                    seen.append(sighting)
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
     names = {each.name for each in logs}
@@ -167,11 +178,17 @@ def _with_missing(logs: list[LogFiles], path: Path | None) -> tuple[list[LogFile
     return logs + [LogFiles(audit_folder(), name) for name in missing], seen
 
 
-def _verify(files: LogFiles, anchors: tuple[Tip, ...], seen: list[Sighting]) -> bool:
+def _verify(
+    files: LogFiles, anchors: tuple[Tip, ...], seen: list[Sighting], folders: Folders
+) -> bool:
     """Print what is found; tell whether the log is whole."""
-    try:
+
+    def verified() -> tuple[Verdict, int]:
         with snapshot(files) as held:
-            verdict, count = verify_log(held, anchors, seen), len(held.files)
+            return verify_log(held, anchors, seen, folders.moved), len(held.files)
+
+    try:
+        verdict, count = folders.run(verified)
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
     for text in (*verdict.remarks, *verdict.faults):
@@ -187,32 +204,52 @@ def _summary(verdict: Verdict, files: int) -> str:
     return f"whole: {lines}, {verdict.first} to {verdict.tip.seq}; anchor {verdict.tip}"
 
 
-def _entries(logs: list[LogFiles], selection: Selection) -> Iterator[Entry]:
+def _shown(
+    path: Path | None, selection: Selection, folders: Folders, *, follow: bool
+) -> Iterator[Entry]:
+    if follow:
+        return _followed(path, selection, folders)
+    return _entries(folders.run(lambda: _logs(path)), selection, folders)
+
+
+def _entries(logs: list[LogFiles], selection: Selection, folders: Folders) -> Iterator[Entry]:
+    entries = read_logs(logs, selection, folders.moved)
     try:
-        yield from read_logs(logs, selection)
+        # Whoever reads what is printed may take any time.
+        while batch := folders.run(lambda: list(islice(entries, _BATCH))):
+            yield from batch
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
 
 
-def _followed(path: Path | None, selection: Selection) -> Iterator[Entry]:
+def _followed(path: Path | None, selection: Selection, folders: Folders) -> Iterator[Entry]:
     """Yield what there is and what comes, for ever, also of logs that are only begun later."""
-    logs = logs_in(audit_folder()) if path is None else _logs(path)
+    logs = folders.run(lambda: logs_in(audit_folder()) if path is None else _logs(path))
     shown: dict[str, int] = {}
     with ExitStack() as stack:
-        followers = [_started(each, stack) for each in logs]
-        for entry in _entries(logs, selection):
+        followers = folders.run(lambda: _all_started(logs, stack))
+        for entry in _entries(logs, selection, folders):
             shown[entry["log"]] = max(shown.get(entry["log"], 0), entry.get("seq", 0))
             yield entry
         while True:
             for follower in followers:
-                for entry in follower.news():
+                for entry in folders.run(partial(_news_of, follower)):
                     if entry.get("seq", 0) > shown.get(entry["log"], 0) and selection.takes(entry):
                         yield entry
             time.sleep(_POLL_S)
             if path is None:
                 known = {each.name for each in followers}
-                begun = [each for each in logs_in(audit_folder()) if each.name not in known]
-                followers += [_started(each, stack) for each in begun]
+                there = folders.run(lambda: logs_in(audit_folder()))
+                begun = [each for each in there if each.name not in known]
+                followers += folders.run(partial(_all_started, begun, stack))
+
+
+def _news_of(follower: Follower) -> list[Entry]:
+    return list(follower.news())
+
+
+def _all_started(logs: list[LogFiles], stack: ExitStack) -> list[Follower]:
+    return [_started(each, stack) for each in logs]
 
 
 def _started(files: LogFiles, stack: ExitStack) -> Follower:

@@ -16,7 +16,9 @@ from usbshare.base.errors import NotFoundError
 from usbshare.base.paths import config_folder
 from usbshare.line.known_devices import devices_folders, forget, known_names
 from usbshare.line.usb.device import DeviceSelector, UsbDevice, parse_selector, shown
+from usbshare.service.cli import teller
 from usbshare.service.command_group import CommandGroup
+from usbshare.service.folders_in_time import Folders, FoldersCommand
 
 _ANY = (
     'the policy says devices = "any": every device may be offered; '
@@ -36,9 +38,10 @@ def devices_group(service: str, look: Look) -> click.Group:
     def devices(context: click.Context, as_json: bool) -> None:
         """List the USB devices that are plugged in, and whether they may be offered."""
         if context.invoked_subcommand is None:
-            _print(service, load_policy(_path()), look(), as_json=as_json)
+            policy = Folders(teller(service)).run(lambda: load_policy(_path()))
+            _print(service, policy, look(), as_json=as_json)
 
-    @devices.command("allow")
+    @devices.command("allow", cls=FoldersCommand)
     @click.argument("selector")
     @click.option("--note", default="", help="What it is, for people who read the policy.")
     def allow_command(selector: str, note: str) -> None:
@@ -49,7 +52,7 @@ def devices_group(service: str, look: Look) -> click.Group:
         """
         _allow(_selected(selector, look()), note)
 
-    @devices.command("deny")
+    @devices.command("deny", cls=FoldersCommand)
     @click.argument("selector")
     def deny_command(selector: str) -> None:
         """Take a device off the list.
@@ -58,7 +61,7 @@ def devices_group(service: str, look: Look) -> click.Group:
         """
         _deny(selector, look())
 
-    @devices.command("forget")
+    @devices.command("forget", cls=FoldersCommand)
     @click.argument("name", metavar="ID")
     def forget_command(name: str) -> None:
         """Let a port or camera take the device that is there now.

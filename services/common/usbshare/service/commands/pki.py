@@ -28,6 +28,7 @@ from usbshare.service.commands.local_site import (
     revocable_identity,
 )
 from usbshare.service.commands.pki_invite import invite
+from usbshare.service.folders_in_time import FoldersCommand
 from usbshare.trust.identities import short_name
 from usbshare.trust.rollover import DEFAULT_OVERLAP, finish, roll
 
@@ -42,7 +43,7 @@ def pki_group(service: str) -> click.Group:
     return group
 
 
-@click.command("list")
+@click.command("list", cls=FoldersCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(as_json: bool) -> None:
     """Show identities, what they may do, when they were seen, until when their certificate is."""
@@ -55,7 +56,7 @@ def list_command(as_json: bool) -> None:
         click.echo(as_table(entries))
 
 
-@click.command()
+@click.command(cls=FoldersCommand)
 @click.argument("name")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the list and the audit log.")
 @click.pass_context
@@ -85,7 +86,7 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
         context.exit(1)
 
 
-@click.command()
+@click.command(cls=FoldersCommand)
 @click.argument("name")
 @click.option("--replace", is_flag=True, help="Make another one; the old one counts no more.")
 @click.option("--unlock", is_flag=True, help="Take codes again after too many wrong ones.")
@@ -123,7 +124,7 @@ def _unlock(tell: Callable[[str], None], factors: SecondFactors, uri: str) -> No
     tell(f"{name} may give codes again")
 
 
-@click.command("roll")
+@click.command("roll", cls=FoldersCommand)
 @click.option(
     "--overlap",
     type=Duration(),
@@ -152,7 +153,7 @@ def roll_command(context: click.Context, overlap: timedelta, is_end: bool) -> No
         tell(f"a new authority signs from now on; the old one counts until {end}")
 
 
-@click.command()
+@click.command(cls=FoldersCommand)
 def policy() -> None:
     """Print where the policy is, and whether it is correct."""
     path = config_folder() / POLICY_FILE

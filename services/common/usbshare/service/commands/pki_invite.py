@@ -33,6 +33,7 @@ from usbshare.service.commands.local_site import (
     load_settings,
     made_site,
 )
+from usbshare.service.folders_in_time import Folders
 from usbshare.trust import certificates
 from usbshare.trust.identities import read_identities, registry_path
 from usbshare.trust.invitation import USUAL_SERVICE_PORT, Invitation, token_hash
@@ -81,26 +82,29 @@ def invite(
     if expires > LONGEST:
         raise click.BadParameter("7d at most", context, param_hint="'--expires'")
     tell = teller(str(context.obj))
-    settings = load_settings(config)
+    answered = Folders(tell).run
+    settings = answered(lambda: load_settings(config))
     listen = settings.tls.enrolment
     if not listen:
         raise ConfigError('enrolment is switched off: [tls] enrolment = "" in the configuration')
-    site = made_site(settings.tls)
-    group = _checked_role(site, name, role, tell)
+    site = answered(lambda: made_site(settings.tls))
+    group = answered(lambda: _checked_role(site, name, role, tell))
     where = checked_addresses(addresses) or own_addresses(
         listen, settings.discovery.chosen_interfaces
     )
     now = datetime.now(UTC)
     port = split_host_port(listen, ENROLMENT_PORT)[1]
     service_port = _service_port(context, settings)
-    invitation = make_invitation(site, name, group, where, port, now, now + expires, service_port)
-    _note(site, invitation)
+    invitation = answered(
+        lambda: make_invitation(site, name, group, where, port, now, now + expires, service_port)
+    )
+    answered(lambda: _note(site, invitation))
     # Whoever has the string may use it: it is printed once it works, if it does soon.
     answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
     click.echo(invitation.encode())
     if not no_qr:
         print_qr_code(invitation.encode())
-    _say_what_it_is(tell, site, invitation)
+    answered(lambda: _say_what_it_is(tell, site, invitation))
     _say_if_unreachable(tell, site, listen, where, answer)
     if wait and not _wait_until_used(tell, site, invitation):
         context.exit(1)

@@ -13,6 +13,7 @@ from usbshare.line.settings import ModemLines
 from usbshare.serial_svc.sessions.client import Client, Mode, Resumption
 from usbshare.serial_svc.sessions.delayed import Delayed
 from usbshare.serial_svc.sessions.events import Opened
+from usbshare.serial_svc.sessions.link_watch import CATCH_UP_S, STOOD_STILL_S
 from usbshare.serial_svc.sessions.roster import SessionRoster
 from usbshare.serial_svc.sessions.session import Session
 
@@ -145,6 +146,9 @@ class Admission:
 
     async def _until_heard_or_dead(self, holder: Session) -> None:
         heard = holder.last_heard
-        await asyncio.sleep(max(0.0, heard + HALF_DEAD_S - self._clock()))
+        until = max(self._clock(), heard + HALF_DEAD_S)
+        await asyncio.sleep(until - self._clock())
+        if self._clock() - until > STOOD_STILL_S:
+            await asyncio.sleep(CATCH_UP_S)
         if holder.last_heard == heard:
             holder.detach("a newer session of the same identity took over")

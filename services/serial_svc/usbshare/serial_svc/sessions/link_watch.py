@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WHO = "link-loss policy"
+# Who looks so much later than planned stood still, and what was sent to it meanwhile is unread.
+STOOD_STILL_S = 0.25
+CATCH_UP_S = 0.5
 _WAITED = "it was written before or during a lost link, or its program missed answers"
 _UNTOLD = "its client does not say what waits"
 
@@ -45,6 +48,7 @@ class LinkWatch:
         self._is_lost = self._awaits_word = self._is_back_held = False
         self._rested = self._missed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._planned_at, self._catches_up = 0.0, False
 
     @property
     def is_lost(self) -> bool:
@@ -299,11 +303,21 @@ class LinkWatch:
     def _look_in(self, wait_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._planned_at = self._clock() + wait_s
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
+
+    def _stood_still(self) -> bool:
+        """Return whether signs of life may lie unread; once, and then not for the next look."""
+        is_late = self._clock() - self._planned_at > STOOD_STILL_S
+        self._catches_up = is_late and not self._catches_up
+        return self._catches_up
 
     def _look(self) -> None:
         session = self._session
         if session is None:
+            return
+        if self._stood_still():
+            self._look_in(CATCH_UP_S)
             return
         if self._is_lost:
             session.end(f"not taken up again within {self._port.config.resume_window_s:g} s")
