@@ -24,7 +24,7 @@ import serial
 from fakes.ordinary_user import is_root, without_capability
 from fakes.waiting import until
 from usbshare.base.errors import ConfigError
-from usbshare.bridge.local_ports.choose import virtual_port_for
+from usbshare.bridge.local_ports.port_makers import virtual_port_for
 from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
 
 if TYPE_CHECKING or sys.platform == "linux":

@@ -11,7 +11,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from usbshare.authorization.api.paced_requests import PacedContext, paced_requests
+from usbshare.authorization.api.interceptor import PacedContext, paced_requests
 from usbshare.base import rate_limits as limits_module
 from usbshare.base.errors import LimitError
 from usbshare.base.rate_limits import FORGOTTEN_AFTER_S, Limits, Ration

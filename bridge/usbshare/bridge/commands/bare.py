@@ -18,10 +18,9 @@ from usbshare.bridge.commands.match_option import connection_of_match
 from usbshare.bridge.commands.options import Wanted, connection, port_or_default, warn
 from usbshare.bridge.commands.saved_choices import note_last
 from usbshare.bridge.hosts.matching import Criterion
-from usbshare.bridge.joined.control_request import Asking
 from usbshare.bridge.joined.report import JsonReporter, TextReporter
 from usbshare.bridge.joined.virtual_com_port import BridgeChoice, bridge
-from usbshare.bridge.joined.waiting import wait_until_there
+from usbshare.bridge.joined.waiting import Asking, wait_until_there
 from usbshare.bridge.local_ports.port_makers import PORT_MAKERS
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle

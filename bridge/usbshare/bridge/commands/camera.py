@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.line_writer import LineWriter
 from usbshare.base.logs import warn_on_stderr
 from usbshare.base.loop import run
@@ -26,7 +28,6 @@ from usbshare.bridge.camera.snapshot import STDOUT, save_snapshot
 from usbshare.bridge.camera.timelapse import Timelapse
 from usbshare.bridge.camera.video_file import require_known_ending
 from usbshare.bridge.camera.view import ViewChoice
-from usbshare.bridge.commands.camera_options import HttpAddressType, IntervalType
 from usbshare.bridge.commands.camera_target import camera_id_or_default, camera_target
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.options import connection_options, warn
@@ -36,6 +37,46 @@ from usbshare.bridge.joined.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.joined.virtual_com_port import client_name
 from usbshare.client.camera.messages import Format, Frame, View
 from usbshare.line.profiles import Priority
+
+LEAST_INTERVAL_S = 0.1
+_UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_INTERVAL = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|)")
+
+
+class IntervalType(click.ParamType[float]):
+    """A time such as `10s`, `500ms`, `2m` or `1h`; a bare number is seconds."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds or fail."""
+        if isinstance(value, float):
+            return value
+        match = _INTERVAL.fullmatch(value.strip().lower())
+        seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
+        if seconds < LEAST_INTERVAL_S:
+            self.fail(f"{value!r} is no time of 100 ms or more, such as 10s or 2m", param, ctx)
+        return seconds
+
+
+class HttpAddressType(click.ParamType[HttpAddress]):
+    """HOST:PORT of this computer; the port may be left out."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: str | HttpAddress, param: click.Parameter | None, ctx: click.Context | None
+    ) -> HttpAddress:
+        """Return the address or fail with what is wrong with it."""
+        if isinstance(value, HttpAddress):
+            return value
+        try:
+            return http_address(value)
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+
 
 OWN_VIRTUAL_CAMERA = "auto"
 

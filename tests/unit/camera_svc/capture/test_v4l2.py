@@ -26,11 +26,9 @@ from usbshare.base.errors import (
     NotFoundError,
     NotSupportedError,
 )
-from usbshare.camera_svc.capture.device_holder import holders_of
-from usbshare.camera_svc.capture.mode_choice import choose_mode
 from usbshare.camera_svc.capture.source import Control, ControlChange, Mode, PixelFormat, Wish
 from usbshare.camera_svc.capture.v4l2 import V4l2Device, is_camera
-from usbshare.camera_svc.capture.v4l2_source import V4l2Source
+from usbshare.camera_svc.capture.v4l2_source import V4l2Source, choose_mode, holders_of
 
 MJPEG, RAW = PixelFormat.MJPEG, PixelFormat.RAW
 HD = Mode(1280, 720, 30, MJPEG)

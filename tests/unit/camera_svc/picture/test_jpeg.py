@@ -18,8 +18,7 @@ from fakes.cameras import (
     truncated,
     without_tables,
 )
-from usbshare.camera_svc.picture.huffman import complete
-from usbshare.camera_svc.picture.jpeg import BadPictureError, check_jpeg, outline_of
+from usbshare.camera_svc.picture.jpeg import BadPictureError, check_jpeg, complete, outline_of
 
 NOISY = noisy_jpeg()
 

@@ -13,8 +13,7 @@ from typing import Protocol
 from usbshare.base.errors import DeviceError, UsbshareError
 from usbshare.camera_svc.capture.source import Captured, Opened, Source, SourceMaker
 from usbshare.camera_svc.picture.frame import Raw, Stamp
-from usbshare.camera_svc.picture.huffman import complete
-from usbshare.camera_svc.picture.jpeg import BadPictureError, check_size, outline_of
+from usbshare.camera_svc.picture.jpeg import BadPictureError, check_size, complete, outline_of
 
 _log = logging.getLogger(__name__)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.device_guard import CameraGuard
-from usbshare.camera_svc.capture.device_holder import holders_of
-from usbshare.camera_svc.capture.mode_choice import choose_mode
 from usbshare.camera_svc.capture.source import (
     Captured,
     Control,
@@ -23,6 +22,61 @@ from usbshare.camera_svc.capture.source import (
     Wish,
 )
 from usbshare.camera_svc.capture.v4l2 import V4l2Device
+
+_PROC = Path("/proc")
+
+
+def holders_of(path: str, proc: Path = _PROC) -> list[str]:
+    """Return the other programs that have the device open, as `name (process 17)`."""
+    device = os.path.realpath(path)
+    own = os.getpid()
+    pids = sorted(int(each.name) for each in proc.glob("[0-9]*") if each.name.isdecimal())
+    return [_named(proc, pid) for pid in pids if pid != own and _has_open(proc, pid, device)]
+
+
+def _has_open(proc: Path, pid: int, device: str) -> bool:
+    try:
+        return any(os.readlink(link) == device for link in (proc / str(pid) / "fd").iterdir())
+    except OSError:  # of another account, or gone meanwhile
+        return False
+
+
+def _named(proc: Path, pid: int) -> str:
+    try:
+        name = (proc / str(pid) / "comm").read_text().strip()
+    except OSError:
+        name = "a program"
+    return f"{name} (process {pid})"
+
+
+_DEFAULT_WIDTH, _DEFAULT_HEIGHT, _DEFAULT_FPS = 1280, 720, 30.0
+
+
+def choose_mode(modes: Iterable[Mode], wish: Wish) -> Mode:
+    """Return the closest mode: by format, then size, then rate; the wish itself if none is known.
+
+    Without a wish it is MJPEG, which passes through undecoded, of 1280x720 at 30 a second.
+    """
+    wanted = _completed(wish)
+    return min(modes, key=lambda mode: _distance(mode, wanted), default=wanted)
+
+
+def _completed(wish: Wish) -> Mode:
+    width, height = wish.width, wish.height
+    if not width and not height:
+        width, height = _DEFAULT_WIDTH, _DEFAULT_HEIGHT
+    return Mode(
+        width or height * _DEFAULT_WIDTH // _DEFAULT_HEIGHT,
+        height or width * _DEFAULT_HEIGHT // _DEFAULT_WIDTH,
+        wish.fps or _DEFAULT_FPS,
+        wish.format or PixelFormat.MJPEG,
+    )
+
+
+def _distance(mode: Mode, wanted: Mode) -> tuple[bool, int, float]:
+    size = abs(mode.width - wanted.width) + abs(mode.height - wanted.height)
+    return mode.format is not wanted.format, size, abs(mode.fps - wanted.fps)
+
 
 # With one buffer the driver has none to fill while a frame is taken, and every other one is lost;
 # with two a frame waits only for the thread that reads without pause.

@@ -16,8 +16,7 @@ from usbshare.client.serial.dialer import Connections
 from usbshare.client.serial.handover import Handover
 from usbshare.client.serial.heartbeats import Heartbeats
 from usbshare.client.serial.latency import Latency
-from usbshare.client.serial.link_listener import LinkListener
-from usbshare.client.serial.link_state import LinkLostError, LinkState, SessionChoice
+from usbshare.client.serial.link_state import LinkListener, LinkLostError, LinkState, SessionChoice
 from usbshare.client.serial.messages import (
     Acknowledge,
     ClosedEvent,

@@ -23,7 +23,7 @@ from usbshare.client.serial.messages import (
     SendRealtime,
     Waiting,
 )
-from usbshare.client.serial.ordered_messages import OrderedMessages
+from usbshare.client.serial.outgoing_messages import OrderedMessages, UrgentMessages
 from usbshare.client.serial.realtime_lane import (
     Overtaking,
     RealtimeLane,
@@ -32,7 +32,6 @@ from usbshare.client.serial.realtime_lane import (
     units_of,
 )
 from usbshare.client.serial.send_window import SendWindow
-from usbshare.client.serial.urgent_messages import UrgentMessages
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import RAW, Profile
 from usbshare.line.program_runs import ProgramRuns, Untouched

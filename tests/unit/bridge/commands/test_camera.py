@@ -11,8 +11,8 @@ from PIL import Image
 
 from usbshare.base.errors import ConfigError
 from usbshare.bridge.camera.http_address import http_address
-from usbshare.bridge.camera.notice import notice
-from usbshare.bridge.commands.camera_options import HttpAddressType, IntervalType
+from usbshare.bridge.camera.stand_in import notice
+from usbshare.bridge.commands.camera import HttpAddressType, IntervalType
 
 
 @pytest.mark.parametrize(
