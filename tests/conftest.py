@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 from hypothesis import settings
+
+pytest_plugins = ["cpu"]
+
+# Compiling the product anew is a third of what a service or a command costs to start, and the tests
+# start hundreds: bytecode is kept, outside the tree, also where the environment forbids it.
+sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+sys.dont_write_bytecode = False
+os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test depends on speed: a busy machine may take any time for an example.
 settings.register_profile("any-machine", deadline=None)

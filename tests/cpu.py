@@ -1,0 +1,71 @@
+"""`pytest --cpu`: CPU seconds by folder, file and test, processes that it waited for included.
+
+Wall time says little on a machine that does other things as well; CPU time is what the suite costs.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections import defaultdict
+from collections.abc import Generator
+from pathlib import PurePosixPath
+
+import pytest
+
+LISTED = 60  # files, and tests
+COLLECTING = "(collecting, in every worker)"
+
+
+def used_s() -> float:
+    """Return the CPU seconds of this process and of every child that it waited for."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+class Meter:
+    """Sends what each phase of a test used with its report, and lists the sums at the end."""
+
+    def __init__(self) -> None:
+        self._seen_s = 0.0
+        self._tests: defaultdict[str, float] = defaultdict(float)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self,
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        now_s = used_s()
+        kind = "cpu_s" if self._seen_s else "collecting_cpu_s"
+        report.user_properties.append((kind, now_s - self._seen_s))
+        self._seen_s = now_s
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for kind, seconds in report.user_properties:
+            if kind == "cpu_s":
+                self._tests[report.nodeid] += float(str(seconds))
+            elif kind == "collecting_cpu_s":
+                self._tests[COLLECTING] += float(str(seconds))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        files = {test: test.partition("::")[0] for test in self._tests}
+        folders = {
+            test: "/".join(PurePosixPath(file).parent.parts[:2]) for test, file in files.items()
+        }
+        terminalreporter.section(f"{sum(self._tests.values()):.0f} s of CPU")
+        for names in (folders, files, {test: test for test in self._tests}):
+            sums: defaultdict[str, float] = defaultdict(float)
+            for test, name in names.items():
+                sums[name] += self._tests[test]
+            for name in sorted(sums, key=sums.__getitem__, reverse=True)[:LISTED]:
+                terminalreporter.line(f"{sums[name]:8.1f}  {name}")
+            terminalreporter.line("")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu", action="store_true", help="list what the tests use of the CPU")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--cpu"):
+        config.pluginmanager.register(Meter())
