@@ -18,9 +18,8 @@ from usbshare.discovery.v1.discovery_pb2_grpc import (
 )
 from usbshare.discovery_svc.announcer import Announcer
 from usbshare.discovery_svc.api.convert import InstanceWriter
-from usbshare.discovery_svc.api.servicer import DiscoveryServicer
+from usbshare.discovery_svc.api.servicer import SERVICE_NAME, DiscoveryServicer
 from usbshare.discovery_svc.registrations import Registrations
-from usbshare.discovery_svc.service import SERVICE_NAME
 from usbshare.hosts.finder import Finder
 from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Source
 from usbshare.hosts.settings import DiscoveryTable, HostTable

@@ -40,10 +40,9 @@ from usbshare.trust.site import Site
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
 from usbshare.line.profiles import GRBL
-from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.registry import Registry
-from usbshare.serial_svc.service import SERVICE_NAME
 
 TIMEOUT_S = 30.0
 LONGEST_SESSION_S = 0.5

@@ -98,3 +98,17 @@ def as_person(guest: Guest) -> str:
     guest.run(f"{own} -d -m 700 /home/me/.config /home/me/.config/usbshare")
     guest.run(f"{own} -m 600 {HOME}/client.pem /home/me/.config/usbshare/client.pem")
     return "runuser -u me -- env HOME=/home/me XDG_RUNTIME_DIR=/run/user/$(id -u me)"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_starts_after_a_service_can_call_it_at_once(guest: Guest, program: str) -> None:
+    guest.run(f"systemctl stop {program}; journalctl --rotate --vacuum-time=1s")
+    guest.begin(f"systemctl start {program}; journalctl -b -u {program} | cat", "/tmp/started")
+    guest.wait_for("cat /tmp/started", f"{program} ready at", START_S)
+
+
+def test_a_service_that_hangs_is_started_again(guest: Guest) -> None:
+    guest.run("systemctl start serial-svc; journalctl --rotate --vacuum-time=1s")
+    guest.run("systemctl kill --signal=STOP --kill-whom=main serial-svc")
+    guest.wait_for("journalctl --no-pager -u serial-svc", "Watchdog timeout", START_S)
+    guest.wait_for("journalctl --no-pager -u serial-svc", "serial-svc ready at", START_S)

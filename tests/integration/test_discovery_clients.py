@@ -27,8 +27,7 @@ from usbshare.rpc.identity import Identity
 from usbshare.rpc.tls import ClientBundle
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.registry import Registry
-from usbshare.serial_svc.service import tell_discovery
-from usbshare.serial_svc.settings import Settings
+from usbshare.serial_svc.service import announce_ports
 from usbshare.trust.site import Site
 
 SERIAL = Endpoint(Kind.SERIAL, 50051)
@@ -127,9 +126,9 @@ async def test_a_service_that_is_refused_says_so_once(
 async def test_a_port_that_is_plugged_in_is_told_at_once(served: Served) -> None:
     registry = Registry(time.monotonic)
     registry.add(PortConfig("laser", "sim://grbl"))
-    listen = DiscoveryTable(listen=str(served.target), interfaces=["127.0.0.1"])
-    settings = Settings(discovery=listen)
-    telling = asyncio.create_task(tell_discovery(settings, 50051, served.site, registry))
+    table = DiscoveryTable(listen=str(served.target), interfaces=["127.0.0.1"])
+    told = announcing(table, served.site, "[::]:50051", Endpoint(Kind.SERIAL, 50051))
+    telling = asyncio.create_task(announce_ports(told, registry))
     await until(lambda: served.own.port_ids == ("laser",))
     registry.add(PortConfig("mill", "sim://grbl"))
     await until(lambda: served.own.port_ids == ("laser", "mill"))

@@ -20,7 +20,7 @@ from fakes.waiting import until
 from usbshare.authorization import gate as gate_module
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery_svc.api import servicer as servicer_module
-from usbshare.discovery_svc.service import SERVICE_NAME
+from usbshare.discovery_svc.api.servicer import SERVICE_NAME
 from usbshare.hosts.instance import Endpoint, Kind, Source
 from usbshare.hosts.settings import HostTable
 from usbshare.rpc.identity import Identity

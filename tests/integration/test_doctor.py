@@ -43,10 +43,9 @@ from usbshare.rpc.server import add_standard_services, bind, make_server
 from usbshare.rpc.tls import ClientBundle, server_credentials
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
-from usbshare.serial_svc.api.servicer import Context, SerialServicer
+from usbshare.serial_svc.api.servicer import SERVICE_NAME, Context, SerialServicer
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.registry import Registry
-from usbshare.serial_svc.service import SERVICE_NAME
 from usbshare.trust.site import Site
 
 SILENT = DiscoveryTable(mdns=False, beacon=False)

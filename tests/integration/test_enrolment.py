@@ -216,7 +216,7 @@ async def test_after_a_few_wrong_tokens_one_must_wait(site: Site, bundle: Path) 
         good = invited(site, port=port)
         for _ in range(MOST_OF_ONE):
             await refusal(replace(good, token=bytes(16)), bundle, PermissionDeniedError)
-        assert "too many wrong tries" in await refusal(good, bundle, LimitError)
+        assert "too many wrong attempts" in await refusal(good, bundle, LimitError)
     assert len(audit.entries) == MOST_OF_ONE
 
 

@@ -34,11 +34,10 @@ from usbshare.trust.site import Site
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
 from usbshare.serial_svc.api import convert_stats, servicer
-from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.ports.registry import Registry
-from usbshare.serial_svc.service import SERVICE_NAME
 from usbshare.serial_svc.sessions import operations
 from usbshare.sim.device import SimDevice
 

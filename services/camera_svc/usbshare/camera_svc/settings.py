@@ -8,28 +8,35 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from usbshare.audit.settings import AuditTable
-from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
-from usbshare.base.service_settings import TlsTable
+from usbshare.base.service_settings import Address, ListenTable, TlsTable
 from usbshare.camera_svc.capture.camera import CameraConfig
 from usbshare.camera_svc.capture.source import ControlChange, PixelFormat, Wish
 from usbshare.camera_svc.capture.sources import check_source
 from usbshare.hosts.settings import DiscoveryTable
+from usbshare.service.program import Program
 
 _CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-Address = Annotated[str, checked(lambda text: split_host_port(text, 0))]
+PROGRAM = Program(
+    name="camera-svc",
+    package="usbshare.camera_svc",
+    section="camera",
+    listen_variable="USBSHARE_CAMERA_LISTEN",
+    port=50052,
+    metrics_port=9465,
+    does="watch the cameras",
+    ends="streams",
+)
+
 Source = Annotated[str, checked(check_source)]
 Lock = Annotated[float, Field(allow_inf_nan=False)] | Literal["auto"] | None
 
 
-class ServiceTable(Table):
+class ServiceTable(ListenTable):
     """`[camera]`: where the service listens and how it talks."""
 
-    listen: Address = "[::]:50052"
-    metrics: Address | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    listen: Address = PROGRAM.address
 
 
 class ControlsTable(Table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,18 @@ HostName = Annotated[str, checked(_check_name)]
 def _check_enrolment(text: str) -> None:
     if text:
         split_host_port(text, ENROLMENT_PORT)
+
+
+Address = Annotated[str, checked(lambda text: split_host_port(text, 0))]
+
+
+class ListenTable(Table):
+    """Where a service listens and how it talks: what the table of each service begins with."""
+
+    listen: Address
+    metrics: Address | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
 
 
 class TlsTable(Table):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from usbshare.base.addresses import dns_form, parse_address, split_host_port
-from usbshare.base.config import Table, checked
+from usbshare.base.addresses import dns_form, parse_address
+from usbshare.base.config import Table
+from usbshare.base.service_settings import Address, ListenTable
 from usbshare.base.terminal_safe_text import clean_name
 from usbshare.hosts.instance import Endpoint, Instance, Kind
 
@@ -37,20 +38,16 @@ def _host_address(text: str) -> str:
     return dns_form(text) or text
 
 
-Address = Annotated[str, checked(lambda text: split_host_port(text, DISCOVERY_PORT))]
 FriendlyName = Annotated[str, AfterValidator(_friendly_name)]
 MulticastGroup = Annotated[str, AfterValidator(_multicast_group)]
 HostAddress = Annotated[str, AfterValidator(_host_address)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 
 
-class DiscoveryTable(Table):
+class DiscoveryTable(ListenTable):
     """`[discovery]`: how this host is announced and how others are found."""
 
     listen: Address = f"[::]:{DISCOVERY_PORT}"
-    metrics: Address | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
     name: FriendlyName | None = None
     interfaces: list[str] = Field(default_factory=list)
     mdns: bool = True

@@ -7,7 +7,19 @@ from pydantic import Field
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table
 from usbshare.base.service_settings import TlsTable
-from usbshare.hosts.settings import DiscoveryTable, Hosts
+from usbshare.hosts.settings import DISCOVERY_PORT, DiscoveryTable, Hosts
+from usbshare.service.program import Program
+
+PROGRAM = Program(
+    name="discovery-svc",
+    package="usbshare.discovery_svc",
+    section="discovery",
+    listen_variable="USBSHARE_DISCOVERY_LISTEN",
+    port=DISCOVERY_PORT,
+    metrics_port=9466,
+    does="announce services",
+    ends="watches",
+)
 
 
 class Settings(Table):

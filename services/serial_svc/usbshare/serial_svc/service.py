@@ -1,80 +1,75 @@
-"""The life of the service: open to clients, serve until told to stop, end cleanly."""
+"""What serial-svc brings to the harness: its ports and their servicer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 from usbshare.authorization.devices import Quarantine
 from usbshare.authorization.rights import ResourceKind
 from usbshare.base.addresses import split_host_port
-from usbshare.base.loop import on_stop_signals, settle_garbage
 from usbshare.base.paths import state_folder
 from usbshare.base.thread_notes import Background
 from usbshare.base.threads import in_thread
-from usbshare.client.announcing import Announcing, announcing
-from usbshare.hosts.instance import Endpoint, Kind
+from usbshare.client.announcing import Announcing
+from usbshare.hosts.instance import Kind
 from usbshare.line.known_devices import KnownDevices, devices_folder
-from usbshare.rpc.server import add_standard_services, bind, make_server
-from usbshare.rpc.tls import server_credentials
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
 from usbshare.serial_svc.api.metrics import PortCollector
-from usbshare.serial_svc.api.servicer import SerialServicer
+from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer
 from usbshare.serial_svc.line.port_config import QueueLimits
 from usbshare.serial_svc.ports.quarantine import PortQuarantine
 from usbshare.serial_svc.ports.registry import Registry
-from usbshare.serial_svc.settings import Settings
+from usbshare.serial_svc.settings import PROGRAM, Settings
 from usbshare.serial_svc.stop.active_ports import ActivePorts
 from usbshare.serial_svc.stop.latch_file import Found, LatchNotes, read_notes
-from usbshare.service.guard import Guard, open_guard
-from usbshare.service.life import (
-    READ_TIMEOUT_S,
-    address_and_trust,
-    aloud,
-    load_in_time,
-    own_site,
-    run_until,
-    stop_server,
-)
-from usbshare.service.metrics import serve_metrics
-from usbshare.trust.site import Site
+from usbshare.service import harness
+from usbshare.service.guard import Guard
+from usbshare.service.harness import READ_TIMEOUT_S, Host, Parts
 
 log = logging.getLogger(__name__)
 
-SERVICE_NAME = "usbshare.serial.v1.SerialService"
-METRICS_PORT = 9464
 
-
-async def serve(settings: Settings, *, insecure: bool) -> None:
+async def serve(settings: Settings, insecure: bool) -> None:
     """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
-    stopped = asyncio.Event()
-    on_stop_signals(stopped.set)
-    site = await _site(settings, insecure)
-    async with open_guard(
-        site, service="serial-svc", tls=settings.tls, audit=settings.audit
-    ) as guard:
-        await _serve(settings, guard, stopped)
+    await harness.serve(PROGRAM, settings, partial(_parts, settings), insecure=insecure)
 
 
-async def _serve(settings: Settings, guard: Guard, stopped: asyncio.Event) -> None:
-    background = Background("the state folder")
-    try:
-        await _serve_with(settings, guard, stopped, background)
-    finally:
-        await in_thread(background.close)
+@asynccontextmanager
+async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
+    guard = host.guard
+    async with harness.state_folder_thread() as background:
+        registry = await _registry(settings, guard, background)
+        await _add_ports(registry, settings)
+        await registry.stop_after_crash()
+        servicer = SerialServicer(registry, guard.gate)
+        yield Parts(
+            service_name=SERVICE_NAME,
+            add_to_server=partial(add_SerialServiceServicer_to_server, servicer),
+            described=lambda: f"ports: {', '.join(port.id for port in registry.ports)}",
+            collectors=[PortCollector(lambda: registry.ports)],
+            tasks=lambda: {
+                "follow_devices": registry.follow(_offered(settings), guard.watch),
+                "announce": announce_ports(
+                    host.announcing(settings.discovery, Kind.SERIAL), registry
+                ),
+            },
+            close=registry.close,
+        )
 
 
-async def _serve_with(
-    settings: Settings, guard: Guard, stopped: asyncio.Event, background: Background
-) -> None:
-    site, active = guard.site, _active_ports(settings, background)
-    known = KnownDevices(devices_folder("serial-svc", settings.service.listen), background)
-    async with aloud(f"the notes in {state_folder()}"):
+async def _registry(settings: Settings, guard: Guard, background: Background) -> Registry:
+    active = _active_ports(settings, background)
+    known = KnownDevices(devices_folder(PROGRAM.name, settings.service.listen), background)
+    async with harness.aloud(f"the notes in {state_folder()}"):
         latches, _, _ = await asyncio.gather(  # the limits of all three are one
             _latches(settings, background),
-            load_in_time(active.load, active.nobody_knows),
-            load_in_time(known.load, known.nobody_knows),
+            harness.load_in_time(active.load, active.nobody_knows),
+            harness.load_in_time(known.load, known.nobody_knows),
         )
     registry = Registry(
         *(time.monotonic, active, _quarantine(guard), guard.audit, known),
@@ -83,43 +78,13 @@ async def _serve_with(
     )
     guard.rulebook.subscribe(registry.rules_changed)
     guard.offers(ResourceKind.PORT, lambda: [port.id for port in registry.ports])
-    await _add_ports(registry, settings)
-    await registry.stop_after_crash()
-    server = make_server(guard.interceptors)
-    add_SerialServiceServicer_to_server(SerialServicer(registry, guard.gate), server)
-    guard.add_services(server)
-    health_servicer = await add_standard_services(server, [SERVICE_NAME])
-    credentials = server_credentials(site) if site else None
-    port = bind(server, settings.service.listen, credentials)
-    if settings.service.metrics:
-        collector = PortCollector(lambda: registry.ports)
-        address, collectors = settings.service.metrics, (collector, *guard.collectors())
-        serve_metrics(address, "service.metrics", METRICS_PORT, *collectors)
-    await server.start()
-    settle_garbage()
-    _say_ready(settings, port, site, registry)
-    following = registry.follow(_offered(settings), guard.watch)
-    try:
-        with guard.against_floods(port):
-            await run_until(
-                stopped,
-                **guard.background(),
-                follow_devices=following,
-                announce=tell_discovery(settings, port, site, registry),
-            )
-    finally:
-        log.info("stopping: taking nothing new, ending sessions")
-        await stop_server(server, health_servicer, registry.close())
+    return registry
 
 
-async def tell_discovery(
-    settings: Settings, port: int, site: Site | None, registry: Registry
-) -> None:
-    """Tell this computer's discovery service what there is, for ever."""
-    endpoint = Endpoint(Kind.SERIAL, port)
-    told = announcing(settings.discovery, site, settings.service.listen, endpoint)
+async def announce_ports(told: Announcing | None, registry: Registry) -> None:
+    """Tell this computer's discovery service which ports there are, for ever."""
     if told is None:
-        await asyncio.get_running_loop().create_future()
+        await harness.never()
     else:
         await asyncio.gather(told.run(), _tell_ports(told, registry))
 
@@ -131,12 +96,12 @@ async def _tell_ports(told: Announcing, registry: Registry) -> None:
 
 def _quarantine(guard: Guard) -> PortQuarantine:
     rulebook, audit = guard.rulebook, guard.audit
-    return PortQuarantine(Quarantine(lambda: rulebook.policy, audit, "serial-svc", "serial port"))
+    return PortQuarantine(Quarantine(lambda: rulebook.policy, audit, PROGRAM.name, "serial port"))
 
 
 async def _latches(settings: Settings, background: Background) -> LatchNotes:
     """Return the latches that the service before left; all ports have one if nobody can tell."""
-    folder = state_folder() / "serial-svc" / "latches"
+    folder = state_folder() / PROGRAM.name / "latches"
     _, port = split_host_port(settings.service.listen, 0)
     try:
         found = await asyncio.wait_for(in_thread(read_notes, folder), READ_TIMEOUT_S)
@@ -147,14 +112,7 @@ async def _latches(settings: Settings, background: Background) -> LatchNotes:
 
 def _active_ports(settings: Settings, background: Background) -> ActivePorts:
     _, port = split_host_port(settings.service.listen, 0)
-    return ActivePorts(state_folder() / "serial-svc" / f"active-{port}", background)
-
-
-async def _site(settings: Settings, insecure: bool) -> Site | None:
-    if insecure:
-        log.warning("plaintext: anybody on this computer may use the ports (--insecure)")
-        return None
-    return await own_site(settings.tls.names, settings.tls.certificate_days)
+    return ActivePorts(state_folder() / PROGRAM.name / f"active-{port}", background)
 
 
 async def _add_ports(registry: Registry, settings: Settings) -> None:
@@ -169,9 +127,3 @@ async def _add_ports(registry: Registry, settings: Settings) -> None:
 def _offered(settings: Settings) -> QueueLimits | None:
     """Return the limits for ports that nobody configured, None if only configured ones count."""
     return None if settings.ports else settings.port_limits()
-
-
-def _say_ready(settings: Settings, port: int, site: Site | None, registry: Registry) -> None:
-    where = address_and_trust(settings.service.listen, port, site)
-    names = ", ".join(port.id for port in registry.ports)
-    log.info("serial-svc ready at %s, ports: %s", where, names)

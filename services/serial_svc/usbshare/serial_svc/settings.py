@@ -9,15 +9,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from usbshare.audit.settings import AuditTable
-from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
-from usbshare.base.service_settings import TlsTable
+from usbshare.base.service_settings import Address, ListenTable, TlsTable
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.line.profiles import BY_NAME, Profile, StopAction, StopPlan
 from usbshare.line.settings import HIGHEST_BAUD, FlowControl, LineSettings, Parity
 from usbshare.serial_svc.line.port_config import LinkLossPolicy, PortConfig, QueueLimits
 from usbshare.serial_svc.ports.sources import check_source
 from usbshare.serial_svc.stop.link_loss import action_of
+from usbshare.service.program import Program
 
 _PORT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PARITIES = {parity.name.lower(): parity for parity in Parity}
@@ -31,18 +31,25 @@ def _escaped_bytes(text: str) -> str:
     return text
 
 
-Address = Annotated[str, checked(lambda text: split_host_port(text, 0))]
+PROGRAM = Program(
+    name="serial-svc",
+    package="usbshare.serial_svc",
+    section="service",
+    listen_variable="USBSHARE_LISTEN",
+    port=50051,
+    metrics_port=9464,
+    does="use the ports",
+    ends="sessions",
+)
+
 Source = Annotated[str, Field(min_length=1), checked(check_source)]
 ByteText = Annotated[str, AfterValidator(_escaped_bytes)]
 
 
-class ServiceTable(Table):
+class ServiceTable(ListenTable):
     """`[service]`: where the service listens and how it talks."""
 
-    listen: Address = "[::]:50051"
-    metrics: Address | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    listen: Address = PROGRAM.address
 
 
 class QueueTable(Table):

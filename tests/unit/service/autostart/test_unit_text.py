@@ -39,6 +39,7 @@ def test_a_users_unit_has_nothing_that_only_the_system_can(shipped: Shipped) -> 
     keys = {line.partition("=")[0] for line in text.splitlines() if "=" in line}
     assert keys <= {
         *("Description", "StartLimitIntervalSec", "ExecStart", "Restart", "RestartSec"),
+        *("Type", "WatchdogSec", "TimeoutStartSec"),
         *("RestartPreventExitStatus", "TimeoutStopSec", "UMask", "NoNewPrivileges", "WantedBy"),
     }
     assert "WantedBy=default.target" in text

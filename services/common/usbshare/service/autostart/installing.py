@@ -14,7 +14,7 @@ from usbshare.base.errors import ConfigError, UsbshareError
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 # Where ProtectHome= lets a unit see nothing.
 _HOMES = ("/home/", "/root/", "/run/user/")
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 200.0  # more than a unit of ours may take to start
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from usbshare.hosts import watch as watching
 from usbshare.hosts.finder import Finder
 from usbshare.rpc.identity import Identity
 
+SERVICE_NAME = "usbshare.discovery.v1.DiscoveryService"
 Context = grpc.aio.ServicerContext[Any, Any]
 MOST_WATCHES = 256
 FIRST_REQUEST_TIMEOUT_S = 30.0

@@ -43,6 +43,7 @@ from usbshare.serial_svc.sessions.session import Session
 from usbshare.serial_svc.stop.lost_job import resume_bytes
 from usbshare.serial_svc.stop.machine_reset import reset_machine
 
+SERVICE_NAME = "usbshare.serial.v1.SerialService"
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
 GOODBYE_TIMEOUT_S = 2.0
