@@ -25,7 +25,7 @@ else:
 import grpc
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 
 METHOD = "/bench.Bare/Stream"
 READ_BYTES = 4096

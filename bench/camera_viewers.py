@@ -27,7 +27,7 @@ import cv2  # noqa: E402
 import grpc  # noqa: E402
 import numpy as np  # noqa: E402
 
-from usbshare.base.loop import run, settle_garbage  # noqa: E402
+from usbshare.base.event_loop import run, settle_garbage  # noqa: E402
 from usbshare.camera.v1 import camera_pb2 as pb  # noqa: E402
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub  # noqa: E402
 from usbshare.camera_svc.sim.bar_code import read_stamp  # noqa: E402

@@ -21,7 +21,7 @@ prepare_grpc()  # the same poller as ours
 
 import grpc  # noqa: E402
 
-from usbshare.base.loop import run, settle_garbage  # noqa: E402
+from usbshare.base.event_loop import run, settle_garbage  # noqa: E402
 from usbshare.camera.v1 import camera_pb2 as pb  # noqa: E402
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub  # noqa: E402
 from usbshare.rpc.channel import VIDEO_KEEPALIVE, open_channel, parse_target  # noqa: E402

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from usbshare.base.loop import run, settle_garbage
+from usbshare.base.event_loop import run, settle_garbage
 from usbshare.camera_svc.picture.encode import encode_on_one_thread_each
 from usbshare.camera_svc.sim.source import SimSource
 from usbshare.camera_svc.sim.url import parse_sim_url

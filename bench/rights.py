@@ -25,7 +25,7 @@ from bench.camera import OURS, start_cameras  # noqa: E402
 from bench.ours import PortTable, start_service  # noqa: E402
 from bench.report import quantile, result, table  # noqa: E402
 from bench.stage import BenchError, Stage  # noqa: E402
-from usbshare.base.loop import run  # noqa: E402
+from usbshare.base.event_loop import run  # noqa: E402
 from usbshare.base.paths import rewrite, write_private  # noqa: E402
 from usbshare.camera.v1 import camera_pb2 as camera  # noqa: E402
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub  # noqa: E402
@@ -34,9 +34,9 @@ from usbshare.rpc.tls import ClientBundle  # noqa: E402
 from usbshare.serial.v1 import serial_pb2 as serial  # noqa: E402
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub  # noqa: E402
 from usbshare.trust import certificates, identities  # noqa: E402
-from usbshare.trust.issuing import admit  # noqa: E402
+from usbshare.trust.issuance import admit  # noqa: E402
 from usbshare.trust.names import identity_uri  # noqa: E402
-from usbshare.trust.requests import new_request  # noqa: E402
+from usbshare.trust.signing_requests import new_request  # noqa: E402
 from usbshare.trust.site import Site  # noqa: E402
 
 ROUNDS = 15

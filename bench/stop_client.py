@@ -11,7 +11,7 @@ from usbshare.rpc.grpc_environment import prepare_grpc
 
 prepare_grpc()  # the same poller as ours
 
-from usbshare.base.loop import run, settle_garbage  # noqa: E402
+from usbshare.base.event_loop import run, settle_garbage  # noqa: E402
 from usbshare.client.serial.client import SerialClient  # noqa: E402
 from usbshare.line.profiles import StopAction  # noqa: E402
 from usbshare.rpc.channel import parse_target  # noqa: E402

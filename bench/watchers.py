@@ -18,7 +18,7 @@ prepare_grpc()  # the same poller as ours
 
 import grpc  # noqa: E402
 
-from usbshare.base.loop import run  # noqa: E402
+from usbshare.base.event_loop import run  # noqa: E402
 from usbshare.rpc.channel import open_channel, parse_target  # noqa: E402
 from usbshare.rpc.tls import ClientBundle  # noqa: E402
 from usbshare.serial.v1 import serial_pb2 as pb  # noqa: E402

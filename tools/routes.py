@@ -212,7 +212,7 @@ ROUTES = (
         (
             Station("bridge", "client/renewal.py:call_renew"),
             Station("serial-svc", "trust/renewal.py:renew"),
-            Station("bridge", "bridge/joined/bundle_file.py:write"),
+            Station("bridge", "bridge/forwarding/bundle_file.py:write"),
         ),
         _renewal,
     ),
@@ -238,7 +238,7 @@ ROUTES = (
             Station("camera-svc", "camera_svc/viewers/fanout.py:captured"),
             Station("camera-svc", "camera_svc/viewers/viewer.py:offer"),
             Station("camera-svc", "camera_svc/api/view_stream.py:take"),
-            Station("bridge", "bridge/camera/newest.py:put"),
+            Station("bridge", "bridge/camera/latest_frame.py:put"),
             Station("bridge", "bridge/camera/web.py:_timing"),
         ),
         _picture,

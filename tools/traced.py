@@ -22,7 +22,7 @@ _GENERATED = f"{os.sep}proto{os.sep}gen{os.sep}"
 _STARTS = (
     f"asyncio{os.sep}events.py",
     f"{os.sep}threading.py",
-    f"usbshare{os.sep}base{os.sep}loop.py",
+    f"usbshare{os.sep}base{os.sep}event_loop.py",
     "runpy.py",
     "runpy>",
 )

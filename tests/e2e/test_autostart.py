@@ -10,7 +10,7 @@ import pytest
 
 from fakes.discovery_hosts import free_port
 from fakes.processes import SCRIPTS, run, running, serial_service
-from usbshare.service.autostart.unit_text import command_of
+from usbshare.service.autostart.unit_file import command_of
 
 
 def test_a_bridge_waits_for_a_host_that_is_not_up_yet(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from fakes.flooding import LONGEST_STOP_S, STOPS, flooding, hold_times_s
 from fakes.processes import DEADLINE_S, Process, run, running
-from usbshare.enrolment.inviting import invite
+from usbshare.enrolment.invitation_maker import invite
 from usbshare.trust.authorities import load_authorities
 from usbshare.trust.certificates import fingerprint
 from usbshare.trust.invitation import Invitation

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from usbshare.audit.appending import Appender
 from usbshare.audit.files import LogFiles
+from usbshare.audit.writer import Appender
 
 
 class FakeAudit:

@@ -12,7 +12,7 @@ import numpy as np
 
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.controls import changed
-from usbshare.camera_svc.capture.source import (
+from usbshare.camera_svc.capture.frame_source import (
     Captured,
     Control,
     ControlChange,

@@ -9,10 +9,10 @@ from fakes.certificates import make_site
 from fakes.noted import Noted
 from usbshare.enrolment.enroller import Enroller
 from usbshare.enrolment.failed_attempts import FailedAttempts
-from usbshare.enrolment.inviting import invite
+from usbshare.enrolment.invitation_maker import invite
 from usbshare.trust import certificates
 from usbshare.trust.invitation import Invitation
-from usbshare.trust.requests import new_request
+from usbshare.trust.signing_requests import new_request
 from usbshare.trust.site import Site
 
 TEN_MINUTES = timedelta(minutes=10)

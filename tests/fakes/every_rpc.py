@@ -23,7 +23,7 @@ from usbshare.rpc.status import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 from usbshare.trust.certificates import new_key
-from usbshare.trust.requests import new_request
+from usbshare.trust.signing_requests import new_request
 
 TIMEOUT_S = 60.0
 # What only a broken service answers.

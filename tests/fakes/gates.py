@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from usbshare.audit.noting import Audit, NullAudit
+from usbshare.audit.recorder import Audit, NullAudit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rulebook import Rulebook
 from usbshare.authorization.second_factor import SecondFactors

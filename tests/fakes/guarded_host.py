@@ -42,8 +42,8 @@ from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.registry import Registry as Ports
 from usbshare.service.guard import Guard, open_guard
 from usbshare.trust import certificates
-from usbshare.trust.issuing import issue_for
-from usbshare.trust.requests import new_request
+from usbshare.trust.issuance import issue_for
+from usbshare.trust.signing_requests import new_request
 from usbshare.trust.site import Site
 
 NO_ENROLMENT = TlsTable(enrolment="")

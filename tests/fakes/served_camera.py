@@ -15,8 +15,8 @@ from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.camera_svc.api.servicer import SERVICE_NAME, CameraServicer, add_to_server
 from usbshare.camera_svc.capture.camera import CameraConfig
+from usbshare.camera_svc.capture.frame_source import SourceMaker
 from usbshare.camera_svc.capture.registry import OfferedCamera, Registry
-from usbshare.camera_svc.capture.source import SourceMaker
 from usbshare.camera_svc.service import make_encoding
 from usbshare.rpc.channel import Target, open_channel, parse_target
 from usbshare.rpc.server import add_standard_services, bind, make_server

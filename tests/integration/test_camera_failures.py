@@ -30,7 +30,7 @@ from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.capture import camera as camera_module
 from usbshare.camera_svc.capture import capture as capture_module
 from usbshare.camera_svc.capture.camera import CameraState
-from usbshare.camera_svc.capture.source import Captured
+from usbshare.camera_svc.capture.frame_source import Captured
 from usbshare.camera_svc.picture.frame import Picture, Stamp
 from usbshare.camera_svc.picture.placeholder import placeholder
 from usbshare.camera_svc.viewers.viewer import View, Viewer

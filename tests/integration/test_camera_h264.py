@@ -17,18 +17,18 @@ from fakes.certificates import make_site
 from fakes.served_camera import Screen, ServedCamera, served_camera
 from fakes.waiting import until
 from usbshare.bridge.camera.h264 import H264Decoder
-from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.newest import Newest
+from usbshare.bridge.camera.latest_frame import Newest
+from usbshare.bridge.camera.stream_stats import Measures
 from usbshare.bridge.camera.view import ViewChoice, Viewing
 from usbshare.camera.v1 import camera_pb2 as pb
-from usbshare.camera_svc.capture.source import Wish
-from usbshare.camera_svc.capture.sources import source_maker
+from usbshare.camera_svc.capture.frame_source import Wish
+from usbshare.camera_svc.capture.source_factory import source_maker
 from usbshare.camera_svc.sim.bed import read_stamp
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera import convert
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.camera.messages import Format, RemoteCamera, View
-from usbshare.client.connection_turns import Turns
+from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target
 from usbshare.trust.site import Site
 

@@ -14,11 +14,11 @@ from fakes.v4l2_driver import FakeCapture, FakeDriver
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.device_guard import CameraGuard
 from usbshare.camera_svc.capture.device_list import CameraFound, DeviceList
-from usbshare.camera_svc.capture.source import Wish
+from usbshare.camera_svc.capture.frame_source import Wish
 from usbshare.camera_svc.capture.v4l2 import V4l2Device
 from usbshare.camera_svc.capture.v4l2_source import V4l2Source
 from usbshare.line import physical_device
-from usbshare.line.known_devices import KnownDevices, forget
+from usbshare.line.device_id_file import KnownDevices, forget
 
 
 class Webcams:

@@ -26,9 +26,9 @@ from usbshare.base.errors import (
     DeviceError,
     NotFoundError,
 )
-from usbshare.bridge.camera import stand_in, web
+from usbshare.bridge.camera import placeholder, web
 from usbshare.bridge.camera import view as camera_view
-from usbshare.bridge.camera.access import Access
+from usbshare.bridge.camera.http_access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
 from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
 from usbshare.bridge.camera.view import ViewChoice
@@ -432,7 +432,7 @@ async def test_a_service_that_stays_silent_is_asked_anew(monkeypatch: pytest.Mon
 
 async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
-    monkeypatch.setattr(stand_in, "QUIET_S", 0.2)
+    monkeypatch.setattr(placeholder, "QUIET_S", 0.2)
     async with watched(view=View(fps=1 / 60)) as it:
         it.viewer.send_frame(1, jpeg(1), fps=1 / 60)
         await it.until_state(lambda state: state["state"] == "live")

@@ -23,7 +23,7 @@ from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 from usbshare.trust.certificates import new_key
 from usbshare.trust.identities import registry_path, revoke
-from usbshare.trust.requests import new_request
+from usbshare.trust.signing_requests import new_request
 
 POLICY = """
 [[grants]]

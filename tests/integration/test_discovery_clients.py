@@ -15,8 +15,8 @@ from fakes.certificates import make_site
 from fakes.discovery_served import QUIET, Served, serving
 from fakes.waiting import until
 from usbshare.authorization import gate as gate_module
-from usbshare.client import announcing as announcing_module
-from usbshare.client.announcing import Announcing, announcing
+from usbshare.client import announcement as announcing_module
+from usbshare.client.announcement import Announcing, announcing
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Source
 from usbshare.hosts.settings import DiscoveryTable

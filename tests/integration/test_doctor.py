@@ -29,11 +29,11 @@ from fakes.gates import gate_of
 from usbshare.base.checkup import Judgement, Verdict, examine, fine
 from usbshare.base.errors import PermissionDeniedError
 from usbshare.bridge.checkup import target_name
-from usbshare.bridge.checkup.doctor import steps
-from usbshare.bridge.checkup.subject import Subject
+from usbshare.bridge.checkup.context import Subject
+from usbshare.bridge.checkup.steps import steps
 from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.defaults import Defaults
-from usbshare.bridge.hosts.choosing import ambiguous
+from usbshare.bridge.hosts.host_selection import ambiguous
 from usbshare.bridge.settings import Settings
 from usbshare.client.serial.client import SerialClient
 from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind

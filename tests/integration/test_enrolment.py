@@ -27,14 +27,14 @@ from usbshare.base.errors import (
     PermissionDeniedError,
     UsbshareError,
 )
-from usbshare.bridge.enrolment.enrolling import enrol, require_place
-from usbshare.bridge.enrolment.replacing import require_replaceable
+from usbshare.bridge.enrolment.certificate_request import enrol, require_place
+from usbshare.bridge.enrolment.replacement import require_replaceable
 from usbshare.bridge.hosts.authority_check import ImpostorError, expected_authority
 from usbshare.client.enrolment import call_enrol
 from usbshare.enrolment.api.listener import EnrolmentListener
 from usbshare.enrolment.api.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
 from usbshare.enrolment.failed_attempts import MOST_OF_ONE
-from usbshare.enrolment.inviting import Answer, authority, wait_for_answer
+from usbshare.enrolment.invitation_maker import Answer, authority, wait_for_answer
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import certificates, invitations

@@ -46,7 +46,7 @@ from fakes.forged import (
 )
 from fakes.processes import Process, run, serial_service
 from fakes.waiting import until
-from usbshare.handshakes.diagnose import why_unreachable
+from usbshare.handshakes.unreachable import why_unreachable
 from usbshare.rpc.channel import Target, open_channel, parse_target
 from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.tls import ClientBundle

@@ -28,7 +28,7 @@ from fakes.certificates import (
 )
 from usbshare.base.errors import ConfigError
 from usbshare.base.host_names import HostNames
-from usbshare.handshakes.diagnose import why_unreachable
+from usbshare.handshakes.unreachable import why_unreachable
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.identity import Identity, peer_identity
 from usbshare.rpc.server import bind, make_server

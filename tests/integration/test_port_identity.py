@@ -12,9 +12,9 @@ import pytest
 
 from fakes.usb_host import Adapter, UsbHost
 from fakes.waiting import until
+from usbshare.base.background_writer import Background
 from usbshare.base.errors import DeviceError, NotFoundError
-from usbshare.base.thread_notes import Background
-from usbshare.line.known_devices import KnownDevices, forget
+from usbshare.line.device_id_file import KnownDevices, forget
 from usbshare.line.profiles import StopAction
 from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits

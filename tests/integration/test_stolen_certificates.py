@@ -18,13 +18,13 @@ from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
 from usbshare.base.errors import PermissionDeniedError
 from usbshare.base.paths import write_private
-from usbshare.bridge.joined.renewal import renew
+from usbshare.bridge.forwarding.renewal import renew
 from usbshare.enrolment.identity_report import roll_call
 from usbshare.rpc.channel import open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
-from usbshare.trust import certificates, identities, succession
+from usbshare.trust import certificates, identities, successors
 from usbshare.trust.authorities import load_authorities
 from usbshare.trust.identities import registry_path
 from usbshare.trust.site import Site
@@ -36,7 +36,7 @@ EVERYTHING = '[[grants]]\nwho = ["*"]\nrights = ["control", "admin"]\n'
 async def host(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[GuardedHost]:
-    monkeypatch.setattr(succession, "GRACE", timedelta(0))
+    monkeypatch.setattr(successors, "GRACE", timedelta(0))
     async with guarded_host(tmp_path_factory.mktemp("host"), EVERYTHING) as running:
         yield running
 

@@ -16,9 +16,9 @@ import pytest
 from fakes.overtaking import overtaking
 from fakes.waiting import until
 from usbshare.base.errors import DeviceError, NotFoundError, PortLatchedError, UsbshareError
-from usbshare.bridge.joined import urgent_line
-from usbshare.bridge.joined.urgent_line import UrgentLine
-from usbshare.client.connection_turns import Turns
+from usbshare.bridge.forwarding import urgent_line
+from usbshare.bridge.forwarding.urgent_line import UrgentLine
+from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer
 from usbshare.rpc.channel import parse_target

@@ -15,11 +15,11 @@ import click
 
 from usbshare.base.errors import ConfigError, PermissionDeniedError, UsbshareError
 from usbshare.base.legacy.import_settings import Side
-from usbshare.base.settings_in_time import import_older_in_time
-from usbshare.bridge.commands import bare_options
-from usbshare.bridge.commands.bare_options import config_options, virtual_port_options
-from usbshare.bridge.commands.completions import complete_port
+from usbshare.base.settings_deadline import import_older_in_time
+from usbshare.bridge.commands import default_options
+from usbshare.bridge.commands.completers import complete_port
 from usbshare.bridge.commands.confirmation import code_option
+from usbshare.bridge.commands.default_options import config_options, virtual_port_options
 from usbshare.bridge.commands.json_option import (
     arguments_ask_for_json,
     print_error,
@@ -31,7 +31,7 @@ from usbshare.bridge.commands.options import (
     remember_group_options,
     warn,
 )
-from usbshare.bridge.hosts.matching import Criterion
+from usbshare.bridge.hosts.match_filter import Criterion
 from usbshare.bridge.stop.arguments import is_stop
 from usbshare.client.serial.link_state import LinkLostError
 from usbshare.service.command_group import CommandGroup
@@ -154,9 +154,9 @@ def cli(
     if context.invoked_subcommand is not None:
         return
     if check_config or dump_config:
-        bare_options.show_config(context, check=check_config, dump=dump_config)
+        default_options.show_config(context, check=check_config, dump=dump_config)
         return
-    from usbshare.bridge.commands.bare import Said, run_bridge  # noqa: PLC0415 - see the top
+    from usbshare.bridge.commands.default_command import Said, run_bridge  # noqa: PLC0415 - see the top
 
     said = Said(
         target, bundle, insecure, port, criteria, first, observe, take, wait, code, save, as_json
@@ -186,7 +186,7 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:  # a timeout, say: none of a file or a stream
             raise
-        from usbshare.base.system_refusals import in_words  # noqa: PLC0415 - seldom needed
+        from usbshare.base.os_errors import in_words  # noqa: PLC0415 - seldom needed
 
         fail(in_words(error), 1)
 

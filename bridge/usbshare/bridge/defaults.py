@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from usbshare.base.addresses import split_host_port
+from usbshare.base.deadline import in_time
 from usbshare.base.errors import ConfigError, InvalidArgumentError
-from usbshare.base.in_time import in_time
 from usbshare.base.paths import find_config
 from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
 from usbshare.rpc.channel import Target, parse_target
@@ -142,7 +142,7 @@ class Defaults:
         return str(self.table.get(key, ""))
 
     def _in_time(self, read: Callable[[], T]) -> T:
-        from usbshare.base.settings_in_time import (  # noqa: PLC0415 - see the top
+        from usbshare.base.settings_deadline import (  # noqa: PLC0415 - see the top
             asked_path,
             read_in_time,
         )

@@ -20,14 +20,14 @@ import pytest
 from fakes.audit import written_log
 from fakes.clock import FakeClock
 from fakes.waiting import until
-from usbshare.audit import appending
 from usbshare.audit import log as log_module
-from usbshare.audit.appending import Appender
+from usbshare.audit import writer as audit_writer
 from usbshare.audit.files import LogFiles, snapshot
 from usbshare.audit.head import read_head
 from usbshare.audit.log import AuditLog
-from usbshare.audit.noting import NullAudit
-from usbshare.audit.verifying import Verdict, verify_log
+from usbshare.audit.recorder import NullAudit
+from usbshare.audit.verification import Verdict, verify_log
+from usbshare.audit.writer import Appender
 
 NAME = "serial-svc"
 
@@ -182,7 +182,7 @@ def test_a_lost_head_is_told_also_if_the_disk_was_full_then(tmp_path: Path) -> N
     files.head.unlink()
     appender = Appender(files, 10_000_000, 3)
     with pytest.MonkeyPatch.context() as full:
-        full.setattr(appending, "_write_whole", fail_to_write)
+        full.setattr(audit_writer, "_write_whole", fail_to_write)
         with pytest.raises(OSError, match="no room"):
             appender.append([{"event": "started"}])
     appender.append([{"event": "started"}])

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from usbshare.base.daemon_executor import DaemonExecutor
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 
 DEADLINE_S = 30.0
 
@@ -34,7 +34,7 @@ def test_a_loop_does_not_wait_for_what_it_has_given_up() -> None:
 def test_a_process_does_not_wait_either() -> None:
     script = (
         "import asyncio, os\n"
-        "from usbshare.base.loop import run\n"
+        "from usbshare.base.event_loop import run\n"
         "incoming, outgoing = os.pipe()\n"
         "async def main():\n"
         "    loop = asyncio.get_running_loop()\n"

@@ -8,7 +8,7 @@ import pytest
 
 from usbshare.base.config import load_config
 from usbshare.base.errors import ConfigError
-from usbshare.camera_svc.capture.source import ControlChange, PixelFormat, Wish
+from usbshare.camera_svc.capture.frame_source import ControlChange, PixelFormat, Wish
 from usbshare.camera_svc.settings import CameraTable, Settings
 
 

@@ -20,8 +20,8 @@ from fakes.enrolment import (
 from usbshare.authorization.policy import load_policy
 from usbshare.base.errors import InvalidArgumentError, LimitError, PermissionDeniedError
 from usbshare.enrolment.failed_attempts import MOST_OF_ONE
-from usbshare.trust import certificates, identities, issuing
-from usbshare.trust.requests import new_request
+from usbshare.trust import certificates, identities, issuance
+from usbshare.trust.signing_requests import new_request
 from usbshare.trust.site import Site
 
 ADDRESS = "192.0.2.7"
@@ -161,13 +161,13 @@ def test_a_revoked_identity_cannot_renew_itself(site: Site) -> None:
     uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
     identities.revoke(identities.registry_path(site.folder), uri, "", utc_now())
     with pytest.raises(PermissionDeniedError, match="revoked"):
-        issuing.issue_for(site, uri, request_pem(), utc_now() + timedelta(seconds=5))
+        issuance.issue_for(site, uri, request_pem(), utc_now() + timedelta(seconds=5))
 
 
 def test_a_renewal_that_a_revocation_overtakes_is_revoked_too(site: Site) -> None:
     uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
     before = utc_now()
-    issued = issuing.issue_for(site, uri, request_pem(), before)
+    issued = issuance.issue_for(site, uri, request_pem(), before)
     moment = identities.revoke(identities.registry_path(site.folder), uri, "", utc_now()).revoked_at
     assert moment is not None
     assert certificates.issue_moment(issued) <= moment

@@ -9,7 +9,7 @@ import pytest
 
 from usbshare.base import errors
 from usbshare.base.errors import UsbshareError
-from usbshare.rpc.rpc_words import in_words
+from usbshare.rpc.error_texts import in_words
 from usbshare.rpc.status import code_of, error_from_rpc
 
 ON_THE_WIRE = {

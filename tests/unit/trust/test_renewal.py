@@ -28,9 +28,9 @@ from usbshare.base.paths import write_private
 from usbshare.enrolment.metrics import CertificateCollector
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.tls import ClientBundle
-from usbshare.trust import certificates, identities, renewal, rollover, succession
+from usbshare.trust import authority_rollover, certificates, identities, renewal, successors
 from usbshare.trust.authorities import load_authorities
-from usbshare.trust.requests import new_request
+from usbshare.trust.signing_requests import new_request
 from usbshare.trust.site import Site, ensure_site
 
 NOW = datetime.now(UTC)
@@ -89,7 +89,7 @@ async def test_what_falls_due_while_the_service_runs_is_renewed(
 
 async def test_a_change_of_authority_is_followed_at_once(site: Site, calendar: Calendar) -> None:
     async with kept(site, calendar):
-        done = rollover.roll(site.folder)
+        done = authority_rollover.roll(site.folder)
         await until(lambda: len(ClientBundle.load(site.client_bundle).sites) == 2)
         assert renewal.serving_fingerprint(site) == done.old_fingerprint
         calendar.ahead = timedelta(days=91)
@@ -207,7 +207,7 @@ def test_a_client_gets_a_certificate_for_its_own_identity(site: Site) -> None:
 
 
 def test_while_an_authority_changes_clients_get_the_new_one_and_trust_both(site: Site) -> None:
-    done = rollover.roll(site.folder)
+    done = authority_rollover.roll(site.folder)
     # Though it is not due: it is to know both in time.
     got = renewed(site, caller(site, days_ago=1))
     new, old = x509.load_pem_x509_certificates(got.authorities_pem.encode())
@@ -251,7 +251,7 @@ def test_one_is_renewed_in_the_last_third_of_its_life_and_no_sooner(
 
 
 def test_while_an_authority_changes_one_of_the_new_one_is_not_renewed_again(site: Site) -> None:
-    rollover.roll(site.folder)
+    authority_rollover.roll(site.folder)
     with pytest.raises(PermissionDeniedError, match="not due"):
         renewed(site, caller(site, days_ago=-1 / 24), NOW + timedelta(hours=2))
 
@@ -265,7 +265,7 @@ def test_once_the_new_one_is_used_the_old_one_is_void_and_gets_no_other(site: Si
     renewed(site, old)  # the answer may have been lost
     identities.note_use(registry(site), old.name, f"{new.serial:x}", NOW)
     standing = identities.read_standing(registry(site))
-    assert standing.void[f"{old.serial:x}"] == NOW + succession.GRACE
+    assert standing.void[f"{old.serial:x}"] == NOW + successors.GRACE
     assert standing.awaited == frozenset()
     with pytest.raises(PermissionDeniedError, match=r"was renewed already.*copy of its file"):
         renewed(site, old)
@@ -284,7 +284,7 @@ def test_of_two_that_were_got_for_one_the_first_that_is_used_counts(site: Site) 
 
 def test_only_so_many_are_made_for_one_that_are_not_used(site: Site) -> None:
     old = caller(site)
-    for _ in range(succession.MOST_UNUSED):
+    for _ in range(successors.MOST_UNUSED):
         renewed(site, old)
     with pytest.raises(LimitError, match="nobody used"):
         renewed(site, old)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.newest import Newest
+from usbshare.bridge.camera.latest_frame import Newest
+from usbshare.bridge.camera.stream_stats import Measures
 from usbshare.bridge.camera.view import Viewing
 from usbshare.client.camera.messages import Frame
 from usbshare.client.serial.latency import LatencySummary

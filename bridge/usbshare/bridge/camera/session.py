@@ -8,24 +8,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from usbshare.base.loop import on_stop_signals, settle_garbage
+from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
-from usbshare.bridge.camera.access import Access
+from usbshare.bridge.camera.http_access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
-from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.newest import Newest
+from usbshare.bridge.camera.latest_frame import Newest
 from usbshare.bridge.camera.output import Output, OutputError
 from usbshare.bridge.camera.overview import Overview
-from usbshare.bridge.camera.stand_in import StandIn
+from usbshare.bridge.camera.placeholder import StandIn
+from usbshare.bridge.camera.stream_stats import Measures
 from usbshare.bridge.camera.view import ViewChoice, Viewing
 from usbshare.bridge.camera.web import Web
-from usbshare.bridge.joined.renewal import Renewing
-from usbshare.bridge.joined.report import Reporter
-from usbshare.bridge.joined.slowness import Slowness
+from usbshare.bridge.forwarding.renewal import Renewing
+from usbshare.bridge.forwarding.report import Reporter
+from usbshare.bridge.forwarding.slowness import Slowness
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.camera.messages import RemoteCamera
-from usbshare.client.connection_turns import Turns
+from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 

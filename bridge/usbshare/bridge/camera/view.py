@@ -19,8 +19,8 @@ from usbshare.base.errors import (
 from usbshare.base.threads import in_thread
 from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.host_clock import HostClock
-from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.newest import Newest
+from usbshare.bridge.camera.latest_frame import Newest
+from usbshare.bridge.camera.stream_stats import Measures
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import LOOK_TIMEOUT_S, CameraClient, WatchStream
 from usbshare.client.camera.messages import (
@@ -33,7 +33,7 @@ from usbshare.client.camera.messages import (
     RemoteCamera,
     View,
 )
-from usbshare.client.connection_turns import Turns
+from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.status import RpcError, error_from_rpc, reason_of
 
 log = logging.getLogger(__name__)

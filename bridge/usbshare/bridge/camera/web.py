@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from usbshare.bridge.camera import parts
-from usbshare.bridge.camera.access import Access
-from usbshare.bridge.camera.measures import Measures
-from usbshare.bridge.camera.newest import Newest, Picture
+from usbshare.bridge.camera import multipart
+from usbshare.bridge.camera.http_access import Access
+from usbshare.bridge.camera.latest_frame import Newest, Picture
 from usbshare.bridge.camera.overview import iso_time
+from usbshare.bridge.camera.stream_stats import Measures
 
 # Addresses are relative and keep the query, which may carry the token.
 PAGE = """<!doctype html>
@@ -179,14 +179,14 @@ class Web:
             self.streams -= 1
 
     async def _send_pictures(self, request: web.Request) -> web.StreamResponse:
-        response = _EndlessResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: parts.CONTENT_TYPE})
+        response = _EndlessResponse(headers={**_HEADERS, hdrs.CONTENT_TYPE: multipart.CONTENT_TYPE})
         response.force_close()
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=0)  # a picture is written or replaced
         await response.prepare(request)
-        early = parts.wants_early_header(request.headers.get(hdrs.USER_AGENT, ""))
+        early = multipart.wants_early_header(request.headers.get(hdrs.USER_AGENT, ""))
         with suppress(ConnectionError, TimeoutError):
-            await _write(response, parts.opening(early_header=early))
+            await _write(response, multipart.opening(early_header=early))
             await self._send_newest(response, early_header=early)
         if request.transport is not None:
             request.transport.abort()  # what a stuck program has not taken, it shall not wait for
@@ -199,7 +199,7 @@ class Web:
             if seen:
                 self._measures.http_skipped(picture.number - seen - 1)
             seen = picture.number
-            await _write(response, parts.part(picture, early_header=early_header))
+            await _write(response, multipart.part(picture, early_header=early_header))
 
 
 def _named_host(request: web.Request) -> str | None:

@@ -8,7 +8,7 @@ import sys
 
 from usbshare.base.checkup import Judgement, Verdict, failure, fine, warning
 from usbshare.base.threads import in_thread
-from usbshare.bridge.checkup.subject import Subject
+from usbshare.bridge.checkup.context import Subject
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress, loopback_address
 
 if sys.platform == "win32":

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack, suppress
 
 from usbshare.base.checkup import Judgement, fine, warning
 from usbshare.base.threads import in_thread
-from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.hosts.naming import open_finder
+from usbshare.bridge.checkup.context import Subject
+from usbshare.bridge.hosts.name_lookup import open_finder
 from usbshare.hosts.interfaces import Interface, interfaces_up
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.hosts.sources.udp_reader import UdpReader

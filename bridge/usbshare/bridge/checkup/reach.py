@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from usbshare.base.checkup import Judgement, failure, failure_of, fine, warning
 from usbshare.base.threads import in_thread
-from usbshare.bridge.checkup.subject import Subject
-from usbshare.handshakes.diagnose import explain, why_unreachable
+from usbshare.bridge.checkup.context import Subject
 from usbshare.handshakes.probe import Finding, Probe, probe
+from usbshare.handshakes.unreachable import explain, why_unreachable
 from usbshare.trust.certificate_checks import SET_CLOCK
 
 TLS = "TLS handshake"

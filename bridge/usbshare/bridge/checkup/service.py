@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from usbshare.base.checkup import Judgement, failure, failure_of, fine, skipped, warning
 from usbshare.base.errors import PermissionDeniedError, UsbshareError
-from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.hosts.choosing import at_address
+from usbshare.bridge.checkup.context import Subject
+from usbshare.bridge.hosts.host_selection import at_address
 from usbshare.bridge.tables import port_condition
 from usbshare.client.health import HealthClient
 from usbshare.client.serial.messages import RemotePort

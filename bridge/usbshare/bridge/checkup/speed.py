@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Sequence
 
 from usbshare.base.checkup import Judgement, fine, skipped, warning
+from usbshare.bridge.checkup.context import Subject
 from usbshare.bridge.checkup.service import PORT
-from usbshare.bridge.checkup.subject import Subject
 from usbshare.client.health import HealthClient
 from usbshare.line.settings import LineSettings
 

@@ -9,8 +9,8 @@ from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.checkup import Judgement, failure, fine, skipped, warning
 from usbshare.base.errors import InvalidArgumentError, NotFoundError
 from usbshare.base.threads import in_thread
-from usbshare.bridge.checkup.subject import Subject
-from usbshare.bridge.hosts.naming import configured, resolve
+from usbshare.bridge.checkup.context import Subject
+from usbshare.bridge.hosts.name_lookup import configured, resolve
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 
 CERTIFICATE = "client certificate"

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from usbshare.base.checkup import Judgement, failure, fine, warning
 from usbshare.base.paths import client_bundle_path
-from usbshare.bridge.checkup.subject import Subject
+from usbshare.bridge.checkup.context import Subject
 from usbshare.rpc.tls import ENROL_ANEW, ClientBundle
 from usbshare.trust.certificate_checks import judge_dates, judge_key_rights
 

@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.event_loop import run
 from usbshare.base.line_writer import LineWriter
 from usbshare.base.logs import warn_on_stderr
-from usbshare.base.loop import run
-from usbshare.bridge.camera.access import Access, checked_token, new_token
 from usbshare.bridge.camera.h264 import require_decoder
+from usbshare.bridge.camera.http_access import Access, checked_token, new_token
 from usbshare.bridge.camera.http_address import DEFAULT_ADDRESS, HttpAddress, http_address
 from usbshare.bridge.camera.output import Output
 from usbshare.bridge.camera.overview import Overview, iso_time
@@ -31,10 +31,10 @@ from usbshare.bridge.camera.view import ViewChoice
 from usbshare.bridge.commands.camera_target import camera_id_or_default, camera_target
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.options import connection_options, warn
+from usbshare.bridge.commands.progress_notice import told_run
 from usbshare.bridge.commands.saved_choices import note_camera
-from usbshare.bridge.commands.slow import told_run
-from usbshare.bridge.joined.report import JsonReporter, Reporter, TextReporter
-from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.bridge.forwarding.report import JsonReporter, Reporter, TextReporter
+from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.client.camera.messages import Format, Frame, View
 from usbshare.line.profiles import Priority
 

@@ -48,7 +48,7 @@ def run_confirmed(
 
 def _confirm(target: Target, bundle: ClientBundle | None, code: str) -> None:
     # Most calls need none of it, and a stop must not wait for it.
-    from usbshare.base.loop import run  # noqa: PLC0415
+    from usbshare.base.event_loop import run  # noqa: PLC0415
     from usbshare.client.access import confirm  # noqa: PLC0415
 
     until = run(confirm(target, bundle, code)).astimezone()

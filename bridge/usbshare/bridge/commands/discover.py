@@ -9,11 +9,11 @@ import click
 
 from usbshare.base.addresses import dns_form
 from usbshare.base.errors import ConfigError, InvalidArgumentError
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.options import Wanted, trust, wanted, warn
-from usbshare.bridge.commands.slow import told_run
-from usbshare.bridge.hosts.search import (
+from usbshare.bridge.commands.progress_notice import told_run
+from usbshare.bridge.hosts.discover_view import (
     Search,
     counted_once,
     found_once,

@@ -10,13 +10,13 @@ import click
 
 from usbshare.base.checkup import Judgement, check_up, failure, fine
 from usbshare.base.errors import ConfigError
-from usbshare.base.loop import run
-from usbshare.bridge.checkup.doctor import steps
-from usbshare.bridge.checkup.subject import Subject
+from usbshare.base.event_loop import run
+from usbshare.bridge.checkup.context import Subject
+from usbshare.bridge.checkup.steps import steps
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.options import Wanted, connection_options, wanted
 from usbshare.bridge.defaults import UrgentDefaults
-from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.bridge.forwarding.virtual_com_port import client_name
 
 
 @click.command()

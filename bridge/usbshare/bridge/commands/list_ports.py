@@ -11,7 +11,7 @@ from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
 from usbshare.bridge.commands.options import connection_options, trust, wanted, warn
 from usbshare.bridge.hosts.inventory import Inventory
-from usbshare.bridge.hosts.matching import Criterion
+from usbshare.bridge.hosts.match_filter import Criterion
 from usbshare.bridge.hosts.picking import NO_HOST
 from usbshare.bridge.hosts.seen_hosts import note_seen
 from usbshare.bridge.tables import ports

@@ -10,10 +10,10 @@ import click
 from click.core import ParameterSource
 
 from usbshare.base.errors import InvalidArgumentError
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 from usbshare.bridge.commands.options import Wanted, resolved, trust, warn
-from usbshare.bridge.commands.slow import told_if_slow
-from usbshare.bridge.hosts.matching import KEYS, Criterion, parse_criterion
+from usbshare.bridge.commands.progress_notice import told_if_slow
+from usbshare.bridge.hosts.match_filter import KEYS, Criterion, parse_criterion
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 

@@ -14,10 +14,10 @@ from click.core import ParameterSource
 
 from usbshare.base.addresses import parse_address
 from usbshare.base.errors import ConfigError, InvalidArgumentError, NotFoundError
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 from usbshare.base.paths import client_bundle_path
-from usbshare.base.settings_in_time import read_in_time
-from usbshare.bridge.commands.completions import complete_port, complete_target
+from usbshare.base.settings_deadline import read_in_time
+from usbshare.bridge.commands.completers import complete_port, complete_target
 from usbshare.bridge.defaults import Defaults, UrgentDefaults
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
@@ -208,10 +208,10 @@ def _resolve(wishes: Wanted, bundle: ClientBundle | None, kind: str) -> Target:
         plain = None  # a name, perhaps; else the error comes again
     if plain is not None and parse_address(plain.host):
         return plain
-    from usbshare.bridge.hosts.naming import resolve  # noqa: PLC0415 - an address does not need it
+    from usbshare.bridge.hosts.name_lookup import resolve  # noqa: PLC0415 - an address does not need it
 
     settings = wishes.defaults.settings_if_any
-    from usbshare.bridge.commands.slow import told_if_slow  # noqa: PLC0415 - it tells by `warn`
+    from usbshare.bridge.commands.progress_notice import told_if_slow  # noqa: PLC0415 - it tells by `warn`
 
     with told_if_slow(f"looking for {wishes.target!r} in DNS and by discovery"):
         return run(resolve(wishes.target, settings, bundle, kind=kind))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.options import connection, connection_options
-from usbshare.bridge.commands.slow import told_if_slow
-from usbshare.bridge.joined.renewal import renew as renew_bundle
+from usbshare.bridge.commands.progress_notice import told_if_slow
+from usbshare.bridge.forwarding.renewal import renew as renew_bundle
 from usbshare.trust import lifetime
 
 

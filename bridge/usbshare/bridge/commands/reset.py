@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from usbshare.base.errors import UsbshareError
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 from usbshare.bridge.commands.confirmation import code_option, run_confirmed
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.options import (
@@ -18,7 +18,7 @@ from usbshare.bridge.commands.options import (
     port_option,
     port_or_default,
 )
-from usbshare.bridge.commands.slow import told_if_slow, told_run
+from usbshare.bridge.commands.progress_notice import told_if_slow, told_run
 from usbshare.bridge.tables import port_condition
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.messages import RemotePort, ResetReport

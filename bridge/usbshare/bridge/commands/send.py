@@ -15,9 +15,9 @@ from usbshare.bridge.commands.options import (
     port_option,
     port_or_default,
 )
-from usbshare.bridge.commands.sending import Answer, send_command
-from usbshare.bridge.commands.slow import told_run
-from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.bridge.commands.progress_notice import told_run
+from usbshare.bridge.commands.send_exchange import Answer, send_command
+from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.client.serial.client import SerialClient
 from usbshare.line.profiles import Priority
 from usbshare.rpc.channel import Target

@@ -16,7 +16,7 @@ from usbshare.bridge.commands.options import (
     port_option,
     port_or_default,
 )
-from usbshare.bridge.stop import stopping
+from usbshare.bridge.stop import command
 from usbshare.bridge.stop.result import Done
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.stop_client import STOP_TIMEOUT_S
@@ -108,10 +108,10 @@ async def _stop(
     client = SerialClient(target, bundle, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
         if action is None:
-            return await stopping.rearm(client, port, epoch)
+            return await command.rearm(client, port, epoch)
         if action is StopAction.RESUME:
             seen = None if epoch is None else SeenHold(epoch, hold_number or 0)
-            return await stopping.resume(client, port, reason, seen)
-        return await stopping.stop(client, port, action, reason)
+            return await command.resume(client, port, reason, seen)
+        return await command.stop(client, port, action, reason)
     finally:
         await client.close()

@@ -12,7 +12,7 @@ from usbshare.base.errors import PermissionDeniedError, UsbshareError
 from usbshare.bridge.commands.options import warn
 from usbshare.bridge.commands.saved_choices import USUAL_VIRTUAL_PORT, note_enrolled
 from usbshare.bridge.defaults import Defaults
-from usbshare.bridge.enrolment.enrolling import Enrolment
+from usbshare.bridge.enrolment.certificate_request import Enrolment
 from usbshare.client.serial.client import SerialClient
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.tls import ClientBundle

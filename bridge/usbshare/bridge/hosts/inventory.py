@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from usbshare.base.errors import UsbshareError
-from usbshare.bridge.hosts.matching import (
+from usbshare.bridge.hosts.match_filter import (
     CAMERA,
     PORT,
     Criterion,

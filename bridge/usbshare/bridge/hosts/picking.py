@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from usbshare.base.errors import NotFoundError
 from usbshare.bridge.hosts.inventory import Inventory, Item
-from usbshare.bridge.hosts.matching import Criterion
+from usbshare.bridge.hosts.match_filter import Criterion
 from usbshare.bridge.tables.ports import as_table
 
 NO_HOST = (

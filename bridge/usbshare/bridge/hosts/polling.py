@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from usbshare.base.errors import UsbshareError
-from usbshare.bridge.hosts.naming import targets_of
-from usbshare.bridge.hosts.proof import first_proven
+from usbshare.bridge.hosts.identity_proof import first_proven
+from usbshare.bridge.hosts.name_lookup import targets_of
 from usbshare.bridge.tables.hosts import Look
 from usbshare.client.serial.client import SerialClient
 from usbshare.hosts.catalogue import Catalogue

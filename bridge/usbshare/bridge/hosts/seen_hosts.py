@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from usbshare.base.in_time import in_time
+from usbshare.base.deadline import in_time
 from usbshare.base.paths import make_private, state_folder, write_private
 
 FILE_NAME = "bridge-seen.json"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from usbshare.base.addresses import join_host_port, parse_address
 from usbshare.base.errors import UsbshareError
 from usbshare.base.threads import in_thread
-from usbshare.bridge.hosts.choosing import addresses_of
+from usbshare.bridge.hosts.host_selection import addresses_of
+from usbshare.bridge.hosts.identity_proof import first_proven
 from usbshare.bridge.hosts.inventory import (
     Answer,
     Inventory,
@@ -22,9 +23,8 @@ from usbshare.bridge.hosts.inventory import (
     Survey,
     without_doubles,
 )
-from usbshare.bridge.hosts.matching import CAMERA
-from usbshare.bridge.hosts.naming import open_finder, sites_of, targets_of
-from usbshare.bridge.hosts.proof import first_proven
+from usbshare.bridge.hosts.match_filter import CAMERA
+from usbshare.bridge.hosts.name_lookup import open_finder, sites_of, targets_of
 from usbshare.client.camera.client import CAMERA_PORT, CameraClient
 from usbshare.client.serial.client import SerialClient
 from usbshare.hosts.catalogue import Catalogue

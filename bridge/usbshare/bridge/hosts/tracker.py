@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from usbshare.base.threads import in_thread
-from usbshare.bridge.hosts.choosing import at_address, choose
-from usbshare.bridge.hosts.naming import sites_of, targets_of
-from usbshare.bridge.hosts.proof import first_proven
+from usbshare.bridge.hosts.host_selection import at_address, choose
+from usbshare.bridge.hosts.identity_proof import first_proven
+from usbshare.bridge.hosts.name_lookup import sites_of, targets_of
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Entry
 from usbshare.rpc.channel import Target

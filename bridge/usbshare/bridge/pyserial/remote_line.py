@@ -22,15 +22,15 @@ from usbshare.base.errors import (
     PermissionDeniedError,
     UsbshareError,
 )
-from usbshare.bridge.joined import bundle_file
-from usbshare.bridge.joined.virtual_com_port import client_name
+from usbshare.bridge.forwarding import bundle_file
+from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
-from usbshare.bridge.pyserial.told_upstream import ToldUpstream
-from usbshare.bridge.pyserial.written_runs import WrittenRuns
+from usbshare.bridge.pyserial.notifying_upstream import ToldUpstream
+from usbshare.bridge.pyserial.write_buffer import WrittenRuns
 from usbshare.bridge.tables import port_condition
 from usbshare.client.backoff import Backoff
-from usbshare.client.connection_turns import Turns
+from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer
 from usbshare.client.serial.link import GOODBYE_TIMEOUT_S, Link

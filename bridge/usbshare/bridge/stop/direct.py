@@ -19,7 +19,7 @@ from usbshare.base.errors import (
 )
 from usbshare.base.paths import client_bundle_path, is_open_to_others
 from usbshare.bridge.defaults import UrgentDefaults
-from usbshare.bridge.stop import stopping
+from usbshare.bridge.stop import command
 from usbshare.bridge.stop.arguments import StopWish, read_stop
 from usbshare.bridge.stop.guard import UNCONFIRMED_EXIT, tell
 from usbshare.bridge.stop.result import Done
@@ -82,7 +82,7 @@ def _trust(wish: StopWish, defaults: UrgentDefaults) -> Trust | None:
 async def _stop(target: Target, trust: Trust | None, wish: StopWish) -> Done:
     client = StopClient(target, trust, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
-        return await stopping.stop(client, wish.port, wish.action, wish.reason)
+        return await command.stop(client, wish.port, wish.action, wish.reason)
     finally:
         await client.close()
 

@@ -21,7 +21,7 @@ from usbshare.camera_svc.capture.quarantine import CameraQuarantine
 from usbshare.camera_svc.capture.registry import Encoding, Registry
 from usbshare.camera_svc.settings import PROGRAM, Settings
 from usbshare.hosts.instance import Kind
-from usbshare.line.known_devices import KnownDevices, devices_folder
+from usbshare.line.device_id_file import KnownDevices, devices_folder
 from usbshare.rpc.channel import VIDEO_KEEPALIVE
 from usbshare.service import harness
 from usbshare.service.guard import Guard

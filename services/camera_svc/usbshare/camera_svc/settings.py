@@ -11,8 +11,8 @@ from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
 from usbshare.base.service_settings import Address, ListenTable, TlsTable
 from usbshare.camera_svc.capture.camera import CameraConfig
-from usbshare.camera_svc.capture.source import ControlChange, PixelFormat, Wish
-from usbshare.camera_svc.capture.sources import check_source
+from usbshare.camera_svc.capture.frame_source import ControlChange, PixelFormat, Wish
+from usbshare.camera_svc.capture.source_factory import check_source
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.service.program import Program
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from usbshare.audit.appending import Appender
 from usbshare.audit.files import LogFiles
 from usbshare.audit.log_registry import FIELD, tips_of_others
 from usbshare.audit.merging import BYTES_A_DAY, Merging
+from usbshare.audit.writer import Appender
 from usbshare.base.backlog import Backlog
 from usbshare.base.paths import state_folder
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.base.threads import in_thread
-from usbshare.trust import identities, succession
+from usbshare.trust import identities, successors
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Uses:
 
     def first(self, uri: str, serial: int, address: str, fingerprint: str) -> None:
         """Note that a renewed certificate is in use; again costs a look."""
-        number = succession.in_hex(serial)
+        number = successors.in_hex(serial)
         if number in self._noted:
             return
         self._noted.add(number)
@@ -61,7 +61,7 @@ class Uses:
 
     def void(self, uri: str, serial: int, address: str, fingerprint: str) -> None:
         """Raise the alarm that a certificate was used that counts no more."""
-        number, now = succession.in_hex(serial), self._clock()
+        number, now = successors.in_hex(serial), self._clock()
         self.void_uses += 1
         self._audit.note(
             "void certificate used",

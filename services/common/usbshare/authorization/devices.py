@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.base.errors import DeviceError
 from usbshare.line.usb.device import UsbDevice, shown
 

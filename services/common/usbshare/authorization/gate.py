@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.authorization.permit import Permit, Permits
 from usbshare.authorization.policy import Decision
 from usbshare.authorization.rights import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.authorization.certificate_uses import Uses
 from usbshare.authorization.policy import POLICY_FILE, Policy, gives_more, read_policy
 from usbshare.authorization.rule_file import RuleFile
@@ -21,7 +21,7 @@ from usbshare.base.errors import ConfigError, UnreadableError
 from usbshare.base.file_watch import FileWatch
 from usbshare.trust.authorities import CERTIFICATES_FILE
 from usbshare.trust.identities import Standing, read_standing, registry_path
-from usbshare.trust.succession import in_hex
+from usbshare.trust.successors import in_hex
 
 _log = logging.getLogger(__name__)
 

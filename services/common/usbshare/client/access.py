@@ -85,7 +85,7 @@ async def _explained(
     explained = error_from_rpc(error)
     if not isinstance(explained, ConnectionRefusedByPeerError):
         return explained
-    from usbshare.handshakes.diagnose import why_unreachable  # noqa: PLC0415 - it loads half of TLS
+    from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - it loads half of TLS
 
     left_s = max(1.0, CALL_TIMEOUT_S - (time.monotonic() - start))
     why = await why_unreachable(target, bundle, left_s)

@@ -7,7 +7,7 @@ import grpc
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
-from usbshare.handshakes.diagnose import why_unreachable
+from usbshare.handshakes.unreachable import why_unreachable
 from usbshare.hosts.counters import SourceReport, SourceStats
 from usbshare.hosts.instance import Source
 from usbshare.rpc.channel import Target, open_channel

@@ -9,7 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError
-from usbshare.handshakes.diagnose import why_unreachable
+from usbshare.handshakes.unreachable import why_unreachable
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.tls import ClientBundle

@@ -44,7 +44,7 @@ async def _explained(
     explained = error_from_rpc(error)
     if not isinstance(explained, ConnectionRefusedByPeerError):
         return explained
-    from usbshare.handshakes.diagnose import why_unreachable  # noqa: PLC0415 - it loads half of TLS
+    from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - it loads half of TLS
 
     why = await why_unreachable(target, bundle, REASON_TIMEOUT_S)
     return ConnectionRefusedByPeerError(why or f"{target}: {explained}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.authorization.policy import POLICY_FILE, load_policy
 from usbshare.base.errors import (
     ConfigError,
@@ -34,9 +34,9 @@ from usbshare.trust.identities import (
     rehearse_issue,
 )
 from usbshare.trust.invitations import Given, invitations_path
-from usbshare.trust.issuing import admit
+from usbshare.trust.issuance import admit
 from usbshare.trust.names import identity_uri
-from usbshare.trust.requests import requested_key
+from usbshare.trust.signing_requests import requested_key
 from usbshare.trust.site import Site
 
 _log = logging.getLogger(__name__)

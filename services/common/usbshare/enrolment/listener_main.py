@@ -31,7 +31,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(NICE)
     # gRPC reads its settings when it is imported.
-    from usbshare.base.loop import run  # noqa: PLC0415
+    from usbshare.base.event_loop import run  # noqa: PLC0415
     from usbshare.enrolment.listener_options import ListenerOptions  # noqa: PLC0415
     from usbshare.enrolment.listener_service import Listener  # noqa: PLC0415
 

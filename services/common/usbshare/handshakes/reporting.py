@@ -12,7 +12,7 @@ from typing import Protocol
 
 from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.errors import InvalidArgumentError
-from usbshare.handshakes.reasons import Reason, Weight, reason_of
+from usbshare.handshakes.explanations import Reason, Weight, reason_of
 from usbshare.handshakes.stderr_tap import tapped_stderr
 from usbshare.handshakes.throttle import Throttle
 from usbshare.handshakes.trace import Failure, Foreign, Remark, TraceReader

@@ -12,7 +12,7 @@ import grpc
 
 from usbshare.base import errors
 from usbshare.base.errors import UsbshareError
-from usbshare.rpc.rpc_words import NO_METHOD, in_words
+from usbshare.rpc.error_texts import NO_METHOD, in_words
 
 _log = logging.getLogger(__name__)
 

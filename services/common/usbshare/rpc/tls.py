@@ -13,10 +13,10 @@ import grpc
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from usbshare.base.background_writer import Background
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import is_open_to_others
 from usbshare.base.plain_file import open_plain, read_plain
-from usbshare.base.thread_notes import Background
 from usbshare.trust import certificates
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from usbshare.base.config import TableT
+from usbshare.base.event_loop import run
 from usbshare.base.legacy.import_settings import Side
 from usbshare.base.logs import set_up_logging
-from usbshare.base.loop import run
-from usbshare.base.settings_in_time import import_older_in_time
+from usbshare.base.settings_deadline import import_older_in_time
 from usbshare.service.cli import (
     CONTEXT,
     is_about_config,

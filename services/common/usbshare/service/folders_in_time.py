@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
+from usbshare.base.deadline import Watched
 from usbshare.base.errors import ConfigError
-from usbshare.base.in_time import Watched
 from usbshare.base.paths import config_folder, state_folder
-from usbshare.base.settings_in_time import SETTINGS_TIMEOUT_S
+from usbshare.base.settings_deadline import SETTINGS_TIMEOUT_S
 
 T = TypeVar("T")
 

@@ -19,10 +19,10 @@ from usbshare.audit.log import AuditLog, audit_folder
 from usbshare.audit.settings import AuditTable
 from usbshare.authorization.api.interceptor import AccessInterceptor
 from usbshare.authorization.api.servicer import AccessServicer
-from usbshare.authorization.arrivals import Arrivals
+from usbshare.authorization.connections import Arrivals
+from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.metrics import RulesCollector
-from usbshare.authorization.refusals import Refusals
 from usbshare.authorization.rights import ResourceKind
 from usbshare.authorization.rulebook import Rulebook
 from usbshare.authorization.second_factor import FILE_NAME, SecondFactors

@@ -22,14 +22,14 @@ from grpc_health.v1.health import aio as health
 from prometheus_client.registry import Collector
 
 from usbshare.base.addresses import join_host_port, split_host_port
+from usbshare.base.background_writer import Background
+from usbshare.base.deadline import ALOUD_AFTER_S
 from usbshare.base.errors import ConfigError
+from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.host_names import host_names
-from usbshare.base.in_time import ALOUD_AFTER_S
-from usbshare.base.loop import on_stop_signals, settle_garbage
 from usbshare.base.paths import HOME_VARIABLE, config_folder
-from usbshare.base.thread_notes import Background
 from usbshare.base.threads import in_thread
-from usbshare.client.announcing import Announcing, announcing
+from usbshare.client.announcement import Announcing, announcing
 from usbshare.hosts.instance import Endpoint, Kind
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.rpc.channel import SERVICE_KEEPALIVE

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from usbshare.base.event_loop import on_stop_signals, run
 from usbshare.base.extras import why_not
 from usbshare.base.logs import set_up_logging
-from usbshare.base.loop import on_stop_signals, run
 from usbshare.base.standard_streams import ensure_standard_streams
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from usbshare.base.errors import ConfigError, UnreadableError
 from usbshare.base.file_lock import file_lock
 from usbshare.base.paths import SITE_FOLDER, require_writable, write_private
 from usbshare.base.plain_file import read_plain
-from usbshare.trust import certificates, succession
-from usbshare.trust.succession import Renewal
+from usbshare.trust import certificates, successors
+from usbshare.trust.successors import Renewal
 
 _LONGEST_RECORD_BYTES = 2048
 MOST_CERTIFICATES = 50
@@ -123,9 +123,9 @@ def read_standing(path: Path) -> Standing:
     renewals = [each for record in records for each in record.renewals]
     revoked = {each.uri: each.revoked_at for each in records if each.revoked_at is not None}
     known = frozenset(each.new for each in renewals)
-    awaited = frozenset(succession.awaited(renewals))
+    awaited = frozenset(successors.awaited(renewals))
     barred = frozenset(serial for record in records for serial in record.barred)
-    return Standing(revoked, succession.voids(renewals), awaited, known, barred)
+    return Standing(revoked, successors.voids(renewals), awaited, known, barred)
 
 
 def moment_to_issue(path: Path, uri: str, now: datetime) -> datetime:
@@ -155,9 +155,9 @@ def note_issued(
         if role:
             known = replace(known, alarm_at=None, alarm_from="")
         if succeeds:
-            old, new = succession.in_hex(succeeds), succession.in_hex(certificate.serial_number)
+            old, new = successors.in_hex(succeeds), successors.in_hex(certificate.serial_number)
             renewal = Renewal(old, new, certificate.not_valid_after_utc, at_host=at_host)
-            renewals = succession.with_renewal(known.renewals, renewal, moment)
+            renewals = successors.with_renewal(known.renewals, renewal, moment)
             known = replace(known, renewals=renewals)
         records[uri] = replace(
             known,
@@ -175,7 +175,7 @@ def note_use(path: Path, uri: str, serial: str, now: datetime) -> None:
     """Keep that a renewed certificate is in use, so that the one before it counts no more."""
     with _changing(path) as records:
         if known := records.get(uri):
-            renewals = succession.with_use(known.renewals, serial, now)
+            renewals = successors.with_use(known.renewals, serial, now)
             records[uri] = replace(known, renewals=renewals)
 
 
@@ -214,7 +214,7 @@ def _with(
     known: tuple[Certificate, ...], new: x509.Certificate, moment: datetime
 ) -> tuple[Certificate, ...]:
     """Add one to those that have not ended; of very many the oldest go."""
-    serial = succession.in_hex(new.serial_number)
+    serial = successors.in_hex(new.serial_number)
     added = Certificate(serial, moment, new.not_valid_after_utc)
     return (*(each for each in known if each.expires > moment), added)[-MOST_CERTIFICATES:]
 

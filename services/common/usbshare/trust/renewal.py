@@ -19,7 +19,7 @@ from usbshare.base.errors import ConfigError, LimitError, PermissionDeniedError,
 from usbshare.base.host_names import host_names
 from usbshare.base.plain_file import read_plain
 from usbshare.base.threads import in_thread
-from usbshare.trust import authorities, certificates, identities, issuing, lifetime, succession
+from usbshare.trust import authorities, certificates, identities, issuance, lifetime, successors
 from usbshare.trust.site import Site, ensure_site
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None)
     registry, trusted = identities.registry_path(site.folder), _authorities(site, now)
     _require_due(caller, trusted, now)
     _require_not_renewed(registry, caller)
-    issued = issuing.issue_for(site, caller.name, csr_pem, now, site.life)
+    issued = issuance.issue_for(site, caller.name, csr_pem, now, site.life)
     record = identities.note_issued(
         registry, caller.name, issued, address=caller.address, succeeds=caller.serial
     )
@@ -125,16 +125,16 @@ def _require_due(caller: Caller, trusted: authorities.Authorities, now: datetime
 
 def _require_not_renewed(registry: Path, caller: Caller) -> None:
     record = identities.read_identities(registry).get(caller.name)
-    renewals, serial = record.renewals if record else (), succession.in_hex(caller.serial)
-    if used := succession.successor_in_use(renewals, serial):
+    renewals, serial = record.renewals if record else (), successors.in_hex(caller.serial)
+    if used := successors.successor_in_use(renewals, serial):
         raise PermissionDeniedError(
             f"the certificate was renewed already, and its successor is in use since "
             f"{used.used_at:%Y-%m-%d %H:%M} UTC: use that one; if this computer has none, somebody "
             "has a copy of its file: tell the host's operator"
         )
-    if succession.unused_successors(renewals, serial) >= succession.MOST_UNUSED:
+    if successors.unused_successors(renewals, serial) >= successors.MOST_UNUSED:
         raise LimitError(
-            f"the certificate was renewed {succession.MOST_UNUSED} times, and nobody used what it "
+            f"the certificate was renewed {successors.MOST_UNUSED} times, and nobody used what it "
             "got: have this computer invited again"
         )
 

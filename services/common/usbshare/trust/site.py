@@ -28,8 +28,8 @@ from usbshare.trust.authorities import (
     load_authorities,
     load_authority_key,
 )
+from usbshare.trust.authority_rollover import finish_if_over
 from usbshare.trust.certificates import Authority, Key
-from usbshare.trust.rollover import finish_if_over
 
 if TYPE_CHECKING:  # needs ifaddr, which only the services have
     from usbshare.base.host_names import HostNames

@@ -9,8 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from usbshare.base.threads import in_thread
+from usbshare.discovery_svc.announcement_methods import (
+    Beacon,
+    BeaconWay,
+    LocalWay,
+    Mdns,
+    MdnsWay,
+    Way,
+)
 from usbshare.discovery_svc.registrations import Offer
-from usbshare.discovery_svc.ways import Beacon, BeaconWay, LocalWay, Mdns, MdnsWay, Way
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Instance
 from usbshare.hosts.interfaces import interfaces_up

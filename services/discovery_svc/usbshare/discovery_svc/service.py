@@ -20,7 +20,7 @@ from usbshare.discovery_svc.api.metrics import SourceCollector
 from usbshare.discovery_svc.api.servicer import SERVICE_NAME, DiscoveryServicer
 from usbshare.discovery_svc.registrations import Registrations
 from usbshare.discovery_svc.settings import PROGRAM, Settings
-from usbshare.discovery_svc.site_news import follow_site
+from usbshare.discovery_svc.site_watch import follow_site
 from usbshare.hosts.finder import Finder
 from usbshare.hosts.instance import Endpoint, Instance, Kind, Source
 from usbshare.hosts.reachability import is_reachable

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from usbshare.base.loop import run
+from usbshare.base.event_loop import run
 from usbshare.serial_svc.ports.quarantine import plugged_in_ports
 from usbshare.serial_svc.settings import PROGRAM, Settings
 from usbshare.service.cli import run_command_line, teller
@@ -60,7 +60,7 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
 def doctor(context: click.Context, config: Path | None, listen: str | None, as_json: bool) -> None:
     """Check what this host needs to serve: devices, rights, certificates, address, firewall."""
     from usbshare.base.checkup import check_up  # noqa: PLC0415 - the service needs neither
-    from usbshare.serial_svc.checkup.doctor import examined, steps  # noqa: PLC0415
+    from usbshare.serial_svc.checkup.steps import examined, steps  # noqa: PLC0415
 
     outer = context.parent.params if context.parent else {}
     what = Folders(teller(PROGRAM.name)).run(

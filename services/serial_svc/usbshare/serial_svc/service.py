@@ -12,12 +12,12 @@ from functools import partial
 from usbshare.authorization.devices import Quarantine
 from usbshare.authorization.rights import ResourceKind
 from usbshare.base.addresses import split_host_port
+from usbshare.base.background_writer import Background
 from usbshare.base.paths import state_folder
-from usbshare.base.thread_notes import Background
 from usbshare.base.threads import in_thread
-from usbshare.client.announcing import Announcing
+from usbshare.client.announcement import Announcing
 from usbshare.hosts.instance import Kind
-from usbshare.line.known_devices import KnownDevices, devices_folder
+from usbshare.line.device_id_file import KnownDevices, devices_folder
 from usbshare.serial.v1.serial_pb2_grpc import add_SerialServiceServicer_to_server
 from usbshare.serial_svc.api.metrics import PortCollector
 from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer

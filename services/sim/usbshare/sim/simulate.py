@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from usbshare.base.errors import ConfigError
-from usbshare.base.loop import on_stop_signals
+from usbshare.base.event_loop import on_stop_signals
 from usbshare.line.name_link import NameLink, remove_stale_links
 from usbshare.line.settings import LineSettings
 from usbshare.sim.controller import Controller

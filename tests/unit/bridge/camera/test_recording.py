@@ -14,7 +14,7 @@ from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.base.errors import ConfigError
 from usbshare.bridge.camera import recording
-from usbshare.bridge.camera.newest import Newest, Picture
+from usbshare.bridge.camera.latest_frame import Newest, Picture
 from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.recording import Recording
 from usbshare.bridge.camera.timelapse import Timelapse, file_name

@@ -16,7 +16,7 @@ from usbshare.bridge.commands.options import (
     port_or_default,
     remember_group_options,
 )
-from usbshare.bridge.hosts import naming
+from usbshare.bridge.hosts import name_lookup
 from usbshare.bridge.settings import Settings
 from usbshare.bridge.state import LastUsed, bridge_state
 from usbshare.rpc.channel import Target
@@ -86,7 +86,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> Naming:
     fake = Naming()
-    monkeypatch.setattr(naming, "resolve", fake.resolve)
+    monkeypatch.setattr(name_lookup, "resolve", fake.resolve)
     return fake
 
 

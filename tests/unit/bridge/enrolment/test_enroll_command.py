@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from usbshare.base.errors import ConfigError
 from usbshare.bridge.cli import cli
-from usbshare.bridge.enrolment import enrolling
+from usbshare.bridge.enrolment import certificate_request
 from usbshare.trust.invitation import Invitation
 
 WHOLE = Invitation(
@@ -54,7 +54,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_invitation_is_used(
         assert size >= 16 * 1024
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(enrolling, "require_writable", full)
+    monkeypatch.setattr(certificate_request, "require_writable", full)
     result = enroll(WHOLE)
     assert isinstance(result.exception, ConfigError)
     assert "No space left on device: choose another place" in str(result.exception)

@@ -19,7 +19,7 @@ from usbshare.bridge.hosts.inventory import (
     KnownHost,
     Survey,
 )
-from usbshare.bridge.hosts.matching import parse_criterion
+from usbshare.bridge.hosts.match_filter import parse_criterion
 from usbshare.bridge.hosts.picking import NO_HOST, pick
 from usbshare.bridge.tables.ports import as_json, as_table
 from usbshare.client.camera.messages import CameraState, RemoteCamera

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from usbshare.base.errors import InvalidArgumentError, NotSupportedError
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.api import convert
-from usbshare.camera_svc.capture.source import ControlChange
+from usbshare.camera_svc.capture.frame_source import ControlChange
 from usbshare.camera_svc.picture import h264
 from usbshare.camera_svc.picture.frame import Picture, Stamp
 from usbshare.camera_svc.viewers.viewer import View

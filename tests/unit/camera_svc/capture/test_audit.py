@@ -7,7 +7,7 @@ import pytest
 from fakes.audit import FakeAudit
 from fakes.clock import FakeClock
 from usbshare.camera_svc.capture.audit import SNAPSHOT_PAUSE_S, Witness
-from usbshare.camera_svc.capture.source import ControlChange
+from usbshare.camera_svc.capture.frame_source import ControlChange
 from usbshare.camera_svc.viewers.stats import Client
 
 BOB = Client("browser", "usbshare://site/bob", "192.0.2.7:4")

@@ -16,8 +16,8 @@ from fakes.waiting import until
 from usbshare.base.errors import DeviceError, NotFoundError
 from usbshare.camera_svc.capture import camera as module
 from usbshare.camera_svc.capture.camera import Camera, CameraConfig, CameraState
+from usbshare.camera_svc.capture.frame_source import Control, ControlChange, Opened
 from usbshare.camera_svc.capture.registry import Encoding, OfferedCamera
-from usbshare.camera_svc.capture.source import Control, ControlChange, Opened
 from usbshare.camera_svc.picture.frame import Picture, Raw, Recipe, Stamp
 from usbshare.camera_svc.viewers.fanout import Fanout, Made
 from usbshare.camera_svc.viewers.stats import Client, Watcher

@@ -24,7 +24,7 @@ from fakes.cameras import (
 from fakes.waiting import until
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.capture import Abandoned, CaptureCounters, CaptureThread
-from usbshare.camera_svc.capture.source import Captured, Opened, Source
+from usbshare.camera_svc.capture.frame_source import Captured, Opened, Source
 from usbshare.camera_svc.picture.frame import Raw
 from usbshare.camera_svc.picture.jpeg import check_jpeg
 

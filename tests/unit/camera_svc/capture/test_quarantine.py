@@ -128,7 +128,7 @@ async def test_a_camera_that_is_withdrawn_delivers_no_more_until_it_is_allowed(h
 async def test_a_camera_that_nobody_can_tell_is_quarantined(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usbshare.camera_svc.capture.sources.camera_node", lambda source: "")
+    monkeypatch.setattr("usbshare.camera_svc.capture.source_factory.camera_node", lambda source: "")
     config = CameraConfig("bed", "the bed", "0", always_on=True)
     camera = host.registry.add(config, host.camera.make).camera
     await until(lambda: camera.state is CameraState.LOST)

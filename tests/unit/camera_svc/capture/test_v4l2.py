@@ -26,7 +26,7 @@ from usbshare.base.errors import (
     NotFoundError,
     NotSupportedError,
 )
-from usbshare.camera_svc.capture.source import Control, ControlChange, Mode, PixelFormat, Wish
+from usbshare.camera_svc.capture.frame_source import Control, ControlChange, Mode, PixelFormat, Wish
 from usbshare.camera_svc.capture.v4l2 import V4l2Device, is_camera
 from usbshare.camera_svc.capture.v4l2_source import V4l2Source, choose_mode, holders_of
 

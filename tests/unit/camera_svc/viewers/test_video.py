@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fakes.video import Eyes, FarEyes, VideoBench, run_far
 from usbshare.camera_svc.picture.frame import Format, Recipe
-from usbshare.camera_svc.viewers.following import FALLBACK_S, MOST_LOSSES, WITHIN_S
+from usbshare.camera_svc.viewers.h264_position import FALLBACK_S, MOST_LOSSES, WITHIN_S
 from usbshare.camera_svc.viewers.streams import MOST_STREAMS
 from usbshare.camera_svc.viewers.viewer import View
 

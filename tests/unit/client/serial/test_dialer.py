@@ -9,7 +9,7 @@ import pytest
 
 from fakes.waiting import until
 from usbshare.base.errors import ConnectionRefusedByPeerError
-from usbshare.client.connection_turns import GaveWayError, Turns
+from usbshare.client.connection_limiter import GaveWayError, Turns
 from usbshare.client.serial import dialer as module
 from usbshare.client.serial.dialer import FIRST_ATTEMPT_S, Dialer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from usbshare.base.thread_notes import Background
+from usbshare.base.background_writer import Background
 from usbshare.line.physical_device import PhysicalDevice
 from usbshare.line.profiles import GRBL, MARLIN, RAW
 from usbshare.serial_svc.stop import active_ports

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from usbshare.base.thread_notes import FIRST_TIMEOUT_S, Background
+from usbshare.base.background_writer import FIRST_TIMEOUT_S, Background
 from usbshare.line.profiles import GRBL, MARLIN, RAW, Profile
 from usbshare.serial_svc.stop.active_ports import ActivePorts
 
@@ -122,7 +122,7 @@ def test_nobody_else_may_read_it(folder: Path) -> None:
 _NOTE_FOR_EVER = """
 import sys
 from pathlib import Path
-from usbshare.base.thread_notes import Background
+from usbshare.base.background_writer import Background
 from usbshare.line.profiles import GRBL
 from usbshare.serial_svc.stop.active_ports import ActivePorts
 active = ActivePorts(Path(sys.argv[1]), Background("notes"))

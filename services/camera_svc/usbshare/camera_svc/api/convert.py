@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from usbshare.base.errors import InvalidArgumentError, NotSupportedError
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.capture.camera import Camera, CameraState
+from usbshare.camera_svc.capture.frame_source import Control, ControlChange, Mode, PixelFormat
 from usbshare.camera_svc.capture.registry import OfferedCamera
-from usbshare.camera_svc.capture.source import Control, ControlChange, Mode, PixelFormat
 from usbshare.camera_svc.picture.frame import Format, Picture
 from usbshare.camera_svc.picture.h264 import why_missing
 from usbshare.camera_svc.viewers.stats import Watcher

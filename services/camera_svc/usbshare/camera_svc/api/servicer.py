@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError

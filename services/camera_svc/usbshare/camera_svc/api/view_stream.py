@@ -14,8 +14,8 @@ import grpc
 from usbshare.base.errors import DrainingError, InvalidArgumentError, UsbshareError
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.api import convert
+from usbshare.camera_svc.capture.frame_source import ControlChange
 from usbshare.camera_svc.capture.registry import OfferedCamera
-from usbshare.camera_svc.capture.source import ControlChange
 from usbshare.camera_svc.viewers.stats import Client, Watcher
 from usbshare.camera_svc.viewers.viewer import Viewer
 from usbshare.rpc.pump import StreamPump

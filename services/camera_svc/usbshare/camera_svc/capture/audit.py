@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from usbshare.audit.noting import Audit, NullAudit
-from usbshare.camera_svc.capture.source import ControlChange
+from usbshare.audit.recorder import Audit, NullAudit
+from usbshare.camera_svc.capture.frame_source import ControlChange
 from usbshare.camera_svc.viewers.stats import Client
 
 # A program that asks for one picture after another is told of this often.

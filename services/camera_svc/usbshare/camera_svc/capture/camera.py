@@ -14,7 +14,7 @@ from typing import Protocol
 
 from usbshare.base.errors import DeviceError, UsbshareError
 from usbshare.camera_svc.capture.driver_calls import DriverCalls
-from usbshare.camera_svc.capture.source import Control, ControlChange, Mode, Opened, Source
+from usbshare.camera_svc.capture.frame_source import Control, ControlChange, Mode, Opened, Source
 from usbshare.camera_svc.picture.frame import Raw
 from usbshare.camera_svc.viewers.fanout import Fanout, Made
 from usbshare.camera_svc.viewers.viewer import Viewer

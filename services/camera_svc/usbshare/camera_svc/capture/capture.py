@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from usbshare.base.errors import DeviceError, UsbshareError
-from usbshare.camera_svc.capture.source import Captured, Opened, Source, SourceMaker
+from usbshare.camera_svc.capture.frame_source import Captured, Opened, Source, SourceMaker
 from usbshare.camera_svc.picture.frame import Raw, Stamp
 from usbshare.camera_svc.picture.jpeg import BadPictureError, check_size, complete, outline_of
 

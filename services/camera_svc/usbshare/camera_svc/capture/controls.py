@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from usbshare.base.errors import InvalidArgumentError, NotFoundError, NotSupportedError
-from usbshare.camera_svc.capture.source import Control, ControlChange
+from usbshare.camera_svc.capture.frame_source import Control, ControlChange
 
 
 def changed(controls: Iterable[Control], change: ControlChange) -> Control:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from usbshare.base.errors import DeviceError
 from usbshare.line import physical_device
-from usbshare.line.known_devices import KnownDevices
-from usbshare.line.own_device import OwnDevice
+from usbshare.line.device_id_file import KnownDevices
+from usbshare.line.expected_device import OwnDevice
 from usbshare.line.physical_device import PhysicalDevice, physical_device_at, physical_device_of
 
 _DEV = Path("/dev")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from usbshare.base.threads import in_thread
-from usbshare.line.device_names import LONGEST_ID, DeviceNames, Wish, shortened
-from usbshare.line.known_devices import KnownDevices
+from usbshare.line.device_id_file import KnownDevices
+from usbshare.line.device_ids import LONGEST_ID, DeviceNames, Wish, shortened
 from usbshare.line.physical_device import PhysicalDevice, physical_device_of
 from usbshare.line.usb.device import UsbDevice
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from usbshare.camera_svc.capture.device_guard import CameraGuard
 from usbshare.camera_svc.capture.device_list import CameraFound, DeviceList
-from usbshare.camera_svc.capture.source import Source, Wish
-from usbshare.line.known_devices import KnownDevices
+from usbshare.camera_svc.capture.frame_source import Source, Wish
+from usbshare.line.device_id_file import KnownDevices
 
 if sys.platform == "linux":
     from usbshare.camera_svc.capture.v4l2 import is_camera

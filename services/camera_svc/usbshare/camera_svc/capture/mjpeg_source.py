@@ -9,7 +9,7 @@ from pathlib import Path
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.controls import changed
 from usbshare.camera_svc.capture.frame_rate import Pace
-from usbshare.camera_svc.capture.source import (
+from usbshare.camera_svc.capture.frame_source import (
     Captured,
     Control,
     ControlChange,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from usbshare.authorization.devices import PluggedIn, Quarantine
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.device_list import CameraFound
-from usbshare.camera_svc.capture.source import Source, SourceMaker
-from usbshare.camera_svc.capture.sources import local_node
+from usbshare.camera_svc.capture.frame_source import Source, SourceMaker
+from usbshare.camera_svc.capture.source_factory import local_node
 from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind
 

@@ -15,9 +15,9 @@ from usbshare.camera_svc.capture.camera import Camera, CameraConfig, CameraState
 from usbshare.camera_svc.capture.capture import Abandoned, CaptureCounters, CaptureThread, now
 from usbshare.camera_svc.capture.device_guard import CameraGuard
 from usbshare.camera_svc.capture.device_list import CameraFound, watch_cameras
+from usbshare.camera_svc.capture.frame_source import SourceMaker, Wish
 from usbshare.camera_svc.capture.quarantine import CameraQuarantine
-from usbshare.camera_svc.capture.source import SourceMaker, Wish
-from usbshare.camera_svc.capture.sources import source_maker
+from usbshare.camera_svc.capture.source_factory import source_maker
 from usbshare.camera_svc.picture.encode import EncodeCounters, Encoder
 from usbshare.camera_svc.picture.frame import Picture, Raw
 from usbshare.camera_svc.picture.jpeg import check_jpeg
@@ -25,7 +25,7 @@ from usbshare.camera_svc.picture.placeholder import placeholder
 from usbshare.camera_svc.viewers.encoded import Maker, Serialise
 from usbshare.camera_svc.viewers.fanout import Fanout, Made
 from usbshare.camera_svc.viewers.stats import Watcher
-from usbshare.line.known_devices import KnownDevices
+from usbshare.line.device_id_file import KnownDevices
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.controls import changed
-from usbshare.camera_svc.capture.source import Control, ControlChange, Mode, PixelFormat
+from usbshare.camera_svc.capture.frame_source import Control, ControlChange, Mode, PixelFormat
 
 Ioctl: TypeAlias = Callable[[int, int, bytearray], object]
 

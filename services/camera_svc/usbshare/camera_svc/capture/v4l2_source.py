@@ -12,7 +12,7 @@ import cv2
 
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.device_guard import CameraGuard
-from usbshare.camera_svc.capture.source import (
+from usbshare.camera_svc.capture.frame_source import (
     Captured,
     Control,
     ControlChange,

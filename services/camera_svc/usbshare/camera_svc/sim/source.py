@@ -11,7 +11,7 @@ import cv2
 from usbshare.base.errors import DeviceError
 from usbshare.camera_svc.capture.controls import changed
 from usbshare.camera_svc.capture.frame_rate import Pace
-from usbshare.camera_svc.capture.source import (
+from usbshare.camera_svc.capture.frame_source import (
     Captured,
     Control,
     ControlChange,

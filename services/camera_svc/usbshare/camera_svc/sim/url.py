@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from usbshare.base.errors import ConfigError
-from usbshare.camera_svc.capture.source import PixelFormat
+from usbshare.camera_svc.capture.frame_source import PixelFormat
 
 SCHEME = "sim://"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from usbshare.camera_svc.picture.frame import Format, Picture, Recipe
 from usbshare.camera_svc.viewers.adaptation import Adaptation
-from usbshare.camera_svc.viewers.following import Following
+from usbshare.camera_svc.viewers.h264_position import Following
 from usbshare.line.profiles import Priority
 
 MOST_WINDOW = 3

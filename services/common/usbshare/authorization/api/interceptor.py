@@ -12,9 +12,9 @@ from typing import Any, cast
 import grpc
 
 from usbshare.authorization.api.requirements import Requirement, requirement_of
-from usbshare.authorization.arrivals import Sightings
+from usbshare.authorization.connections import Sightings
+from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
-from usbshare.authorization.refusals import Refusals
 from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, shown_id
 from usbshare.base.errors import (
     AuditUnavailableError,
@@ -24,8 +24,8 @@ from usbshare.base.errors import (
     RulesUnavailableError,
     UsbshareError,
 )
+from usbshare.base.fair_turns import Turns
 from usbshare.base.rate_limits import Limits
-from usbshare.base.turns import Turns
 from usbshare.rpc.identity import INSECURE, Identity, peer_address
 from usbshare.rpc.interceptors import (
     Behaviour,

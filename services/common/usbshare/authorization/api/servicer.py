@@ -11,7 +11,7 @@ import grpc
 
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import AccessServiceServicer
-from usbshare.audit.noting import Audit
+from usbshare.audit.recorder import Audit
 from usbshare.authorization.api import convert
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import ResourceKind
@@ -20,7 +20,7 @@ from usbshare.base.threads import OwnThread
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import timestamp
 from usbshare.trust.renewal import Renewed
-from usbshare.trust.succession import in_hex
+from usbshare.trust.successors import in_hex
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE_NAME = "usbshare.access.v1.AccessService"

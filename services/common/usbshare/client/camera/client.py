@@ -131,7 +131,7 @@ class CameraClient:
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Look why the service cannot be reached, over a connection of its own; None if it can."""
-        from usbshare.handshakes.diagnose import why_unreachable  # noqa: PLC0415 - half of TLS
+        from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - half of TLS
 
         return await why_unreachable(self.target, self._bundle, timeout_s)
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.client.connection_turns import Turns
+from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.rpc.status import error_from_rpc
 

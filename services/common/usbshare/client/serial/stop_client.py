@@ -113,7 +113,7 @@ class StopClient:
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Look why the service cannot be reached, over a connection of its own; None if it can."""
-        from usbshare.handshakes.diagnose import why_unreachable  # noqa: PLC0415 - see `explain`
+        from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - see `explain`
 
         return await why_unreachable(self.target, self._bundle(), timeout_s)
 

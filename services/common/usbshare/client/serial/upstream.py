@@ -11,7 +11,6 @@ from collections.abc import Callable
 from usbshare.base.gather import LARGEST_CHUNK_BYTES, Gatherer
 from usbshare.client.serial.in_flight import InFlight
 from usbshare.client.serial.late_bytes import Backlog
-from usbshare.client.serial.line_start import LineStart
 from usbshare.client.serial.messages import (
     Configure,
     Flush,
@@ -24,6 +23,7 @@ from usbshare.client.serial.messages import (
     Waiting,
 )
 from usbshare.client.serial.outgoing_messages import OrderedMessages, UrgentMessages
+from usbshare.client.serial.program_line import LineStart
 from usbshare.client.serial.realtime_lane import (
     Overtaking,
     RealtimeLane,

@@ -9,8 +9,8 @@ from contextlib import suppress
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from usbshare.base.adaptive_timeout import Patience
 from usbshare.base.addresses import parse_address
-from usbshare.base.patience import Patience
 from usbshare.hosts.instance import Endpoint, Instance, Kind
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.tls import ClientBundle

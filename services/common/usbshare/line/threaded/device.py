@@ -16,7 +16,7 @@ from usbshare.base.threads import OwnThread, begin
 from usbshare.line.device_work import outcome_of
 from usbshare.line.modem_inputs import POLL_S, are_known, inputs_of
 from usbshare.line.open_guard import NoGuard, OpenGuard
-from usbshare.line.own_rate import takes_at_own_rate
+from usbshare.line.rateless_ports import takes_at_own_rate
 from usbshare.line.settings import (
     Completion,
     DeviceListener,

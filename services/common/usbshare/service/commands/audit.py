@@ -18,8 +18,8 @@ from usbshare.audit.chain import Tip
 from usbshare.audit.files import LogFiles, log_at, logs_in, snapshot
 from usbshare.audit.log import audit_folder
 from usbshare.audit.log_registry import Sighting, sightings_in
-from usbshare.audit.reading import Entry, Follower, Selection, as_text, read_logs
-from usbshare.audit.verifying import Verdict, verify_log
+from usbshare.audit.reader import Entry, Follower, Selection, as_text, read_logs
+from usbshare.audit.verification import Verdict, verify_log
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import SITE_FOLDER, config_folder
 from usbshare.service.cli import teller

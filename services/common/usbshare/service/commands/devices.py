@@ -14,7 +14,7 @@ from usbshare.authorization.devices import LISTED, PluggedIn, fits, is_allowed
 from usbshare.authorization.policy import POLICY_FILE, Policy, load_policy
 from usbshare.base.errors import NotFoundError
 from usbshare.base.paths import config_folder
-from usbshare.line.known_devices import devices_folders, forget, known_names
+from usbshare.line.device_id_file import devices_folders, forget, known_names
 from usbshare.line.usb.device import DeviceSelector, UsbDevice, parse_selector, shown
 from usbshare.service.cli import teller
 from usbshare.service.command_group import CommandGroup

@@ -14,14 +14,14 @@ import click
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import config_folder
 from usbshare.service.autostart.command_line import program_path, said_options
-from usbshare.service.autostart.installing import (
+from usbshare.service.autostart.installation import (
     Manager,
     install,
     require_seen,
     require_user,
 )
 from usbshare.service.autostart.task_xml import UNTRIED, task_xml
-from usbshare.service.autostart.unit_text import system_unit, user_of, user_unit
+from usbshare.service.autostart.unit_file import system_unit, user_of, user_unit
 
 SYSTEM, USER, WINDOWS = "system", "user", "windows"
 

@@ -29,8 +29,8 @@ from usbshare.service.commands.local_site import (
 )
 from usbshare.service.commands.pki_invite import invite
 from usbshare.service.folders_in_time import FoldersCommand
+from usbshare.trust.authority_rollover import DEFAULT_OVERLAP, finish, roll
 from usbshare.trust.identities import short_name
-from usbshare.trust.rollover import DEFAULT_OVERLAP, finish, roll
 
 
 def pki_group(service: str) -> click.Group:

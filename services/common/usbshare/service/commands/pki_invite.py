@@ -13,7 +13,7 @@ from usbshare.authorization.policy import POLICY_FILE, load_policy
 from usbshare.base.addresses import split_host_port
 from usbshare.base.errors import ConfigError
 from usbshare.base.service_settings import ENROLMENT_PORT
-from usbshare.enrolment.inviting import (
+from usbshare.enrolment.invitation_maker import (
     Answer,
     authority,
     checked_addresses,
@@ -21,7 +21,7 @@ from usbshare.enrolment.inviting import (
     uncertified,
     wait_for_answer,
 )
-from usbshare.enrolment.inviting import invite as make_invitation
+from usbshare.enrolment.invitation_maker import invite as make_invitation
 from usbshare.enrolment.membership import as_member, require_usable_name, rights_in_words, role_of
 from usbshare.enrolment.qr_code import print_qr_code
 from usbshare.service.cli import teller

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from usbshare.audit.noting import Audit, NullAudit
+from usbshare.audit.recorder import Audit, NullAudit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import LimitError, SessionLostError

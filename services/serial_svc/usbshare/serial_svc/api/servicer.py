@@ -15,7 +15,7 @@ from usbshare.authorization.gate import Gate
 from usbshare.authorization.permit import Permit
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError, SessionLostError, UsbshareError
-from usbshare.base.turns import Turns
+from usbshare.base.fair_turns import Turns
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.pump import StreamPump
 from usbshare.rpc.wire_time import duration, optional_duration, seconds_of, timestamp

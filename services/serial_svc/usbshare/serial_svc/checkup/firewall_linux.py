@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from usbshare.base.checkup import Judgement, fine, warning
-from usbshare.serial_svc.checkup.openings import Opening, spans
+from usbshare.serial_svc.checkup.firewall_ports import Opening, spans
 
 _ROOT = Path("/")
 _UFW_TUPLE = "### tuple ### "

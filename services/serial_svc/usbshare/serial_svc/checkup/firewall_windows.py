@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from usbshare.base.checkup import Judgement, warning
-from usbshare.serial_svc.checkup.openings import Opening, spans
+from usbshare.serial_svc.checkup.firewall_ports import Opening, spans
 
 
 def judge_firewall(wanted: Iterable[Opening]) -> Judgement:

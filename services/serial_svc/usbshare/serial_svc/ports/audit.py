@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usbshare.audit.bursts import QUIET_S, Burst
-from usbshare.audit.noting import Audit, NullAudit
+from usbshare.audit.recorder import Audit, NullAudit
 from usbshare.line.profiles import Profile, StopAction
 from usbshare.line.settings import FlowControl, LineSettings
 from usbshare.serial_svc.sessions.client import Client, Mode

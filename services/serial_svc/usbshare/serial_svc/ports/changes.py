@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from usbshare.base.turns import Turns
+from usbshare.base.fair_turns import Turns
 from usbshare.serial_svc.line.signal import Signal
 from usbshare.serial_svc.sessions.port_description import PortDescription
 

@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 
 from usbshare.base.errors import DeviceAbsentError, DeviceError
-from usbshare.line.known_devices import KnownDevices
-from usbshare.line.own_device import OwnDevice
+from usbshare.line.device_id_file import KnownDevices
+from usbshare.line.expected_device import OwnDevice
 from usbshare.line.physical_device import PhysicalDevice, physical_device_at
 from usbshare.line.usb.serial_devices import (
     SerialDeviceFound,

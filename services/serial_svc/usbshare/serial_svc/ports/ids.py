@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 
-from usbshare.line.device_names import DeviceNames, Wish, shortened
+from usbshare.line.device_ids import DeviceNames, Wish, shortened
 from usbshare.line.device_source import SerialDeviceFound
 from usbshare.line.physical_device import PhysicalDevice
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from usbshare.base.notes import read_note
+from usbshare.base.background_writer import Background
 from usbshare.base.paths import make_private
-from usbshare.base.thread_notes import Background
+from usbshare.base.state_files import read_note
 from usbshare.line.physical_device import PhysicalDevice, physical_device_from
 from usbshare.line.profiles import BY_NAME, RAW, Profile
 from usbshare.line.usb.serial_devices import list_serial_devices

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from usbshare.base.notes import read_note
 from usbshare.base.paths import make_private
+from usbshare.base.state_files import read_note
 from usbshare.line.physical_device import PhysicalDevice, physical_device_from
 from usbshare.serial_svc.line.latch import Latch, LatchCause, LatchRecord
 from usbshare.serial_svc.line.port_config import PortConfig

@@ -1,0 +1,40 @@
+"""What takes longer than a second says what it is at, once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from usbshare.base.event_loop import run
+from usbshare.bridge.commands.options import warn
+from usbshare.rpc.channel import Target
+
+T = TypeVar("T")
+
+SLOW_S = 1.0
+
+
+@contextmanager
+def told_if_slow(
+    doing: str, tell: Callable[[str], None] = warn, after_s: float = SLOW_S
+) -> Iterator[None]:
+    """Tell after a second that it is still being done; ends with the block."""
+    timer = threading.Timer(after_s, tell, (doing,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def told_run(target: Target) -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Return what runs a call to a host, and tells if that takes long."""
+
+    def told(call: Coroutine[Any, Any, T]) -> T:
+        with told_if_slow(f"waiting for {target} to answer"):
+            return run(call)
+
+    return told

@@ -1,0 +1,400 @@
+"""Joins the program's virtual port to the link: bytes both ways, settings, lines, flushes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+from usbshare.bridge.forwarding import event_texts
+from usbshare.bridge.forwarding.report import Reporter
+from usbshare.bridge.forwarding.urgent_line import UrgentLine
+from usbshare.bridge.local_ports.virtual_port import VirtualPort
+from usbshare.bridge.stop import coverage
+from usbshare.bridge.tables import port_condition
+from usbshare.bridge.tables.status_line import Status
+from usbshare.client.serial.link import Link
+from usbshare.client.serial.messages import (
+    Configure,
+    DataEvent,
+    Event,
+    Flush,
+    GapEvent,
+    HoldBreak,
+    LinesEvent,
+    OpenedEvent,
+    OperationEvent,
+    PortEvent,
+    QueueEvent,
+    RemotePort,
+    SetLines,
+    SettingsEvent,
+)
+from usbshare.client.serial.realtime_lane import Overtaking
+from usbshare.client.serial.resumption import Loss, Resumed
+from usbshare.client.serial.upstream import Upstream
+from usbshare.line.settings import LineSettings
+
+
+class Relay:
+    """Listens to both sides; everything runs on one event loop, nothing here waits."""
+
+    def __init__(
+        self, port: VirtualPort, upstream: Upstream, reporter: Reporter, *, observe: bool
+    ) -> None:
+        self.link: Link | None = None
+        self.urgent_line: UrgentLine | None = None
+        self.remote: RemotePort | None = None
+        self.connected = asyncio.Event()
+        self.port_is_ready = False
+        self.reconnections = -1
+        self._port = port
+        self._upstream = upstream
+        self._reporter = reporter
+        self._observe = observe
+        self._session_id = ""
+        self._unread = bytearray()
+        self._ids = itertools.count(1)
+        self._chosen: LineSettings | None = None
+        self._queue_commands = 0
+        self._sent_bytes = 0
+        self._received_bytes = 0
+        self._received_offset = 0
+        self._lost_bytes = 0
+        self._told_room = -1
+        self._breaks: dict[int, Callable[[bool], None]] = {}
+        self._break_is_on = False
+        self._is_shut_out = False
+
+    def status(self, target: str, state: str) -> Status:
+        """Return how things stand."""
+        return Status(
+            state=state,
+            target=target,
+            port=self.remote.id if self.remote else "",
+            path=self._port.path,
+            latency=self.link.latency.summary() if self.link else None,
+            queue_commands=self._queue_commands,
+            reconnections=max(0, self.reconnections),
+            sent_bytes=self._sent_bytes,
+            received_bytes=self._received_bytes,
+            lost_bytes=self._lost_bytes + self._upstream.dropped_realtime_bytes,
+            condition=port_condition.short(self.remote) if self.remote else "",
+            **(port_condition.fields(self.remote) if self.remote else {}),
+        )
+
+    # The program's side.
+
+    def program_wrote(self, data: bytes) -> None:
+        """Pass bytes on; while observing they are dropped and counted."""
+        if self._observe:
+            self._lose(len(data), "the port is only observed: the program's bytes are dropped")
+            return
+        self._sent_bytes += len(data)
+        if self.link is not None and self.link.pass_through(data):
+            return
+        self._upstream.add_program(data)
+        self._wake()
+        self._send_stuck_stops()
+        self._limit_reading()
+
+    def program_opened(self) -> None:
+        """Tell of a program that came."""
+        self._upstream.program_came()
+        self._reporter.event("opened", f"a program opened {self._port.path}", path=self._port.path)
+
+    def program_closed(self) -> None:
+        """Tell of a program that left; what was meant for it is void."""
+        if self._break_is_on:
+            self.program_set_break(on=False, answered=lambda _: None)
+        self._unread.clear()
+        self._tell_taken()
+        if self.link is not None and not self.link.keeps_program:
+            self._lost_bytes += self._upstream.discard()
+        self._reporter.event("closed", f"{self._port.path} was closed", path=self._port.path)
+
+    def program_configured(self, settings: LineSettings) -> None:
+        """Pass settings on, after the bytes that the program wrote before them."""
+        self._chosen = settings
+        if not self._observe:
+            self._upstream.add_ordered(Configure(next(self._ids), settings))
+            self._wake()
+
+    def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
+        """Pass output lines on at once."""
+        if not self._observe:
+            self._upstream.add_urgent(SetLines(next(self._ids), dtr, rts))
+            self._wake()
+
+    def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
+        """Pass a break on, after the bytes that the program wrote before it."""
+        if self._observe:
+            answered(False)
+            return
+        hold = HoldBreak(next(self._ids), on)
+        self._breaks[hold.id], self._break_is_on = answered, on
+        self._upstream.add_ordered(hold)
+        self._wake()
+
+    def program_flushed(self, *, received: bool, written: bool) -> None:
+        """Drop what the program does not want any more, here and at the far end."""
+        if received:
+            self._unread.clear()
+            self._tell_taken()
+        if written:
+            self._upstream.void()
+        if not self._observe:
+            self._upstream.add_urgent(Flush(next(self._ids), received, written))
+            self._wake()
+
+    def port_writable(self) -> None:
+        """Give the program what it had no room for."""
+        taken = self._port.write(bytes(self._unread))
+        del self._unread[:taken]
+        self._tell_taken()
+
+    def port_renamed(self, said: str) -> None:
+        """Tell what became of the virtual port's name."""
+        self._reporter.event("renamed", said, path=self._port.path)
+
+    def port_lost(self, reason: str) -> None:
+        """Tell that the virtual port is gone and end."""
+        self._reporter.event("port_lost", f"{self._port.path} is gone: {reason}")
+        if self.link is not None:
+            self.link.close()
+
+    # The link's side.
+
+    def link_connected(self, opened: OpenedEvent, loss: Loss | None = None) -> None:
+        """Tell of a new session and of what the one before cost; settings are applied again."""
+        self.reconnections += 1
+        before, self.remote = self.remote, opened.port
+        self._session_id = opened.session_id
+        unread = len(self._unread)
+        self._received_offset = opened.data_offset
+        self._unread.clear()
+        if self.port_is_ready:
+            self._port.show_lines(opened.lines)
+        if self._chosen is not None and self._chosen != opened.port.settings:
+            self._upstream.add_first(Configure(next(self._ids), self._chosen))
+            self._wake()
+        self.connected.set()
+        self._tell_voided()
+        self._reporter.event(
+            "connected",
+            f"connected to port '{opened.port.id}' ({opened.port.description or 'no description'})",
+            port=opened.port.id,
+            session=opened.session_id,
+        )
+        self._tell_stop_bytes(before, opened.port)
+        if loss is not None:
+            self._tell_loss(loss, unread)
+        is_hung_up = loss is not None and loss.program_bytes > 0
+        if before is not None and before.epoch != opened.port.epoch and not is_hung_up:
+            self._hang_up(port_condition.why_fenced(opened.port))
+        self._tell_condition(before, opened.port)
+
+    def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
+        """Tell that the session goes on; nothing of the program was lost, unless a stop came."""
+        self.reconnections += 1
+        if self.port_is_ready:
+            self._port.show_lines(opened.lines)
+        self._tell_voided()
+        text = f"session resumed after {resumed.away_s:.1f} s"
+        if resumed.resent_bytes:
+            text += f": {resumed.resent_bytes} bytes of the program are sent again"
+        waiting = self._upstream.waiting_bytes
+        if waiting:
+            text += f"; {waiting} bytes of the program wait here"
+        self._reporter.event(
+            "resumed",
+            text,
+            away_s=round(resumed.away_s, 3),
+            resent_bytes=resumed.resent_bytes,
+            waiting_bytes=waiting,
+            held=opened.port.held,
+        )
+        was_held = self.remote is not None and self.remote.hold == opened.port.hold
+        self._port_changed(opened.port)
+        if opened.port.hold is not None and was_held:  # again: the person must know it now
+            self._tell_condition(None, opened.port)
+
+    def link_data(self, event: DataEvent) -> None:
+        """Give bytes to the program; what it does not take waits, and is not acknowledged."""
+        offset, data = event
+        size = len(data)
+        taken = size  # as if taken, while nobody can have the port open
+        if self.port_is_ready:
+            taken = 0 if self._unread else self._port.write(data)
+        if taken < size:
+            self._unread += data[taken:]
+        self._received_bytes += size
+        self._received_offset = offset = offset + size
+        if self.link is not None:
+            self.link.taken(offset - len(self._unread))
+
+    def link_event(self, event: Event) -> None:
+        """Take what the service tells; before the port is there nobody wants its news."""
+        if isinstance(event, OperationEvent) and event.id in self._breaks:
+            self._breaks.pop(event.id)(event.outcome == "ok")
+        if not self.port_is_ready and not isinstance(event, PortEvent):
+            return
+        match event:
+            case QueueEvent():
+                self._queue_commands = event.commands
+            case SettingsEvent():
+                self._port.apply_settings(event.settings)
+            case LinesEvent():
+                self._port.show_lines(event.lines)
+            case PortEvent():
+                self._port_changed(event.port)
+            case GapEvent():
+                self._received_offset = event.next_offset
+                self._tell_taken()
+                self._lose(event.lost_bytes, "the program does not take what the device sends")
+            case _:
+                self._tell_news(event)
+
+    def _tell_news(self, event: Event) -> None:
+        if (news := event_texts.of(event)) is not None:
+            self._reporter.event(news.name, news.text, **news.fields)
+
+    def link_sent(self) -> None:
+        """Read more of what the program writes."""
+        self._limit_reading()
+
+    def _refuse_breaks(self) -> None:
+        """Tell programs that nobody knows what became of their breaks: not done."""
+        breaks, self._breaks = self._breaks, {}
+        for answered in breaks.values():
+            answered(False)
+
+    def link_lost(self, reason: str, window_s: float = 0.0, *, is_refused: bool = False) -> None:
+        """Tell that the link is down; what the program writes waits for it."""
+        self._refuse_breaks()
+        if is_refused:
+            self._is_shut_out = True
+            self._reporter.event("shut_out", "the host has ended this session", reason=reason)
+            return
+        note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
+        self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
+        if self.urgent_line is not None:  # nobody knows whether its connection lives
+            self.urgent_line.move()
+        self._send_stuck_stops()
+
+    def link_abandoned(self, loss: Loss) -> None:
+        """Tell what the end of a lost session cost."""
+        self._tell_loss(loss)
+        self.link_sent()
+
+    def link_waiting(self, wait_s: float, reason: str) -> None:
+        """Tell of the next attempt."""
+        text = f"connecting again in {wait_s:.1f} s ({reason})"
+        self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
+
+    def _tell_loss(self, loss: Loss, unread_bytes: int = 0) -> None:
+        """Tell what a session's end cost; a program must not go on behind a hole."""
+        missed = None if loss.device_bytes is None else loss.device_bytes + unread_bytes
+        self._lost_bytes += loss.program_bytes + (missed or 0)
+        if missed == 0 and (self._observe or (self._is_shut_out and not loss.program_bytes)):
+            return
+        unknown = "an unknown number of" if missed is None else missed
+        self._reporter.event(
+            "not_resumed",
+            f"the session could not be resumed ({loss.why}): {loss.program_bytes} bytes of the "
+            f"program are lost or in doubt, {unknown} bytes of the device were missed",
+            program_bytes=loss.program_bytes,
+            device_bytes=missed,
+            reason=loss.why,
+        )
+        if loss.program_bytes:
+            self._hang_up(f"{loss.program_bytes} bytes of the program are lost or in doubt")
+
+    def _tell_voided(self) -> None:
+        if self._upstream.voided_bytes:
+            self._lose(self._upstream.voided_bytes, "what the program wrote before a stop is void")
+
+    def _tell_taken(self) -> None:
+        if self.link is not None:
+            self.link.taken(self._received_offset - len(self._unread))
+
+    def _send_stuck_stops(self) -> None:
+        """Send stops on their own connection where the session's has not taken them at once."""
+        line = self.urgent_line
+        if line is None or self.remote is None or self.link is None:
+            return
+        if self.link.is_connected and not line.is_ready:
+            return
+        if (stuck := self._upstream.take_emergency()) is not None:
+            sending = line.send(stuck, self.remote.id, self._session_id)
+            sending.add_done_callback(lambda done: self._stops_sent(stuck, done))
+
+    def _stops_sent(self, stops: Overtaking, done: asyncio.Future[bool]) -> None:
+        """Go on with what the program wrote after them; not after a reset that never came."""
+        is_delivered = not done.cancelled() and done.result()
+        if stops.resets and not is_delivered:
+            self._hang_up("its reset could not be delivered")
+        self._upstream.emergency_done(stops.last_number if is_delivered else 0)
+        self._wake()
+
+    def _hang_up(self, why: str) -> None:
+        """Take the port away from its program, which must not carry on; an observer's stays."""
+        if self._observe or not self.port_is_ready:
+            return
+        self._unread.clear()
+        self._tell_taken()
+        voided = self._upstream.void()
+        if voided:
+            self._lose(voided, "what the program wrote before its port was hung up is void")
+        self._port.hang_up()
+        self._limit_reading()
+        self._reporter.event("hung_up", f"{self._port.path} was hung up: {why}", reason=why)
+
+    def _port_changed(self, port: RemotePort) -> None:
+        before = self.remote
+        self.remote = port
+        voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
+        if voided:
+            self._lose(voided, "what the program wrote before the stop or loss is void")
+        has_hung_up = port_condition.is_lost_job(port) and self._upstream.untold_loss and not voided
+        if before is not None and before.epoch != port.epoch and not has_hung_up:
+            self._hang_up(port_condition.why_fenced(port))
+        self._tell_stop_bytes(before, port)
+        self._tell_condition(before, port)
+        if before is None or (before.state, before.latched) == (port.state, port.latched):
+            return
+        latch = ", latched" if port.latched else ""
+        reason = f": {port.reason}" if port.reason else ""
+        self._reporter.event(
+            "port", f"port '{port.id}' is {port.state}{latch}{reason}", state=port.state
+        )
+
+    def _tell_stop_bytes(self, before: RemotePort | None, port: RemotePort) -> None:
+        """Tell once where a stop has no bytes of the firmware's own, though G-code flows."""
+        told = coverage.sentence(before) if before is not None else ""
+        text = coverage.sentence(port)
+        if text and text != told:
+            self._reporter.event("stop_bytes", text, **coverage.fields(port))
+
+    def _tell_condition(self, before: RemotePort | None, port: RemotePort) -> None:
+        """Tell what is held or latched, once it is, and once it is not any more."""
+        if port.latched:
+            self._upstream.loss_is_known()
+        if port_condition.is_other(before, port):
+            name, text = port_condition.news(port)
+            self._reporter.event(name, text, **port_condition.fields(port))
+
+    def _limit_reading(self) -> None:
+        room = self._upstream.room
+        if room != self._told_room and self.port_is_ready:
+            self._told_room = room
+            self._port.limit_reading(room)
+
+    def _lose(self, size: int, why: str) -> None:
+        if self._lost_bytes == 0:
+            self._reporter.event("losing", why)
+        self._lost_bytes += size
+
+    def _wake(self) -> None:
+        if self.link is not None:
+            self.link.wake()

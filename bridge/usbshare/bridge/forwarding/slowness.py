@@ -1,0 +1,45 @@
+"""A bridge that connects, or ends, for longer than a second says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from usbshare.bridge.forwarding.report import Reporter
+
+SLOW_S = 1.0
+
+
+class Slowness:
+    """Tells what one bridge is at, once for each time that it takes long."""
+
+    def __init__(self, reporter: Reporter, target: str) -> None:
+        self._reporter = reporter
+        self._target = target
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Tell after a second that it still connects."""
+        self._later("connecting", f"connecting to {self._target}")
+        try:
+            yield
+        finally:
+            self.ended()
+
+    def ending(self) -> None:
+        """Tell after a second that it still ends."""
+        text = f"ending: what the program wrote still goes to {self._target}, 5 s at most"
+        self._later("ending", text)
+
+    def ended(self) -> None:
+        """Tell nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _later(self, name: str, text: str) -> None:
+        self.ended()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SLOW_S, lambda: self._reporter.event(name, text))

@@ -1,0 +1,49 @@
+"""Tells of refused calls, in the log and the audit log: one a second of each kind at most."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from usbshare.audit.recorder import Audit
+from usbshare.base.errors import UsbshareError
+
+_log = logging.getLogger(__name__)
+
+PAUSE_S = 1.0
+MOST_KINDS = 4096
+
+
+class Refusals:
+    """Counts what it leaves out, and says so with the next that it tells."""
+
+    def __init__(self, audit: Audit, clock: Callable[[], float]) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._told: dict[tuple[str, str, type[UsbshareError], int], tuple[float, int]] = {}
+
+    def note(self, error: UsbshareError, *, who: str, address: str, method: str, port: str) -> None:
+        """Tell of a refused call."""
+        # Whose certificate names nobody has only the reason to be told apart by.
+        reason = 0 if who else hash(str(error))
+        kind = (who or address.rpartition(":")[0], method, type(error), reason)
+        now = self._clock()
+        at, left_out = self._told.get(kind, (now - PAUSE_S, 0))
+        if now - at < PAUSE_S:
+            self._told[kind] = (at, left_out + 1)
+            return
+        self._told.pop(kind, None)
+        if len(self._told) >= MOST_KINDS:
+            del self._told[next(iter(self._told))]
+        self._told[kind] = (now, 0)
+        more = f" ({left_out} more of these)" if left_out else ""
+        _log.warning("refused %s of %s at %s: %s%s", method, who or "?", address, error, more)
+        self._audit.note(
+            "refused",
+            who=who,
+            address=address,
+            port=port,
+            method=method,
+            reason=str(error),
+            left_out=left_out,
+        )

@@ -1,0 +1,65 @@
+"""Blocking work of a start is waited for aloud, and not for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from usbshare.base import deadline as module
+from usbshare.base.deadline import Watched, in_time
+
+LONG_S = 60.0
+
+
+def test_what_is_quick_is_not_told() -> None:
+    said: list[str] = []
+    assert in_time("the disk", lambda: 7, said.append, LONG_S) == 7
+    assert said == []
+
+
+def test_what_it_raises_is_raised() -> None:
+    def fails() -> None:
+        raise TimeoutError("of its own")
+
+    said: list[str] = []
+    with pytest.raises(TimeoutError, match="of its own"):
+        in_time("the disk", fails, said.append, LONG_S)
+    assert said == []
+
+
+def test_what_takes_long_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALOUD_AFTER_S", 0.0)
+    said: list[str] = []
+    goes_on = threading.Event()
+
+    def tell(text: str) -> None:
+        said.append(text)
+        goes_on.set()
+
+    assert in_time("the disk", lambda: goes_on.wait(LONG_S), tell, LONG_S)
+    assert said == ["waiting for the disk: no answer yet, for 60 s more at most"]
+
+
+def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALOUD_AFTER_S", 0.0)
+    goes_on = threading.Event()
+    with pytest.raises(TimeoutError):
+        in_time("the disk", goes_on.wait, lambda _: None, 0.05)
+    goes_on.set()
+
+
+def test_what_moves_is_neither_told_nor_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALOUD_AFTER_S", LONG_S)
+    said: list[str] = []
+    watched = Watched("the disk", said.append, 0.05)
+    end = time.monotonic() + 0.3
+
+    def works() -> int:
+        while time.monotonic() < end:
+            watched.moved()
+        return 7
+
+    assert watched.run(works) == 7
+    assert said == []
