@@ -55,7 +55,11 @@ async def stop(client: StopCalls, port_id: str, action: StopAction, reason: str)
 
     Raises UsbshareError where it is not confirmed, also where the service had nothing to send.
     """
-    report = await client.stop(port_id, action, reason)
+    return await outcome(client, port_id, action, await client.stop(port_id, action, reason))
+
+
+async def outcome(client: StopCalls, port_id: str, action: StopAction, report: StopReport) -> Done:
+    """Return what a stop did; raises NotSupportedError where the service had nothing to send."""
     told = await _port_of(client, port_id)
     done = _done(client, port_id, told, action, report)
     if not report.sent:

@@ -82,7 +82,8 @@ def _trust(wish: StopWish, defaults: UrgentDefaults) -> Trust | None:
 async def _stop(target: Target, trust: Trust | None, wish: StopWish) -> Done:
     client = StopClient(target, trust, STOP_TIMEOUT_S, STOP_KEEPALIVE)
     try:
-        return await command.stop(client, wish.port, wish.action, wish.reason)
+        report = await client.stop(wish.port, wish.action, wish.reason)
+        return await command.outcome(client, wish.port, wish.action, report)
     finally:
         await client.close()
 
