@@ -174,7 +174,7 @@ def test_the_service_goes_on_where_a_way_of_finding_does_not_work(tmp_path: Path
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("", host.beacon_port))  # and shares it with nobody
         with host.discovery() as process, host.serial(), host.channel() as channel:
-            process.wait_for("nothing is found by beacon here: ")
+            process.wait_for("cannot find hosts by beacon: ")
             assert endpoints(listed(channel, host.name)[0]) == host.endpoints
 
 

@@ -248,8 +248,8 @@ def test_a_string_that_is_used_cut_or_altered_lets_nobody_in(host: Path, pc: Pat
         service.wait_for("enrolment is open")
         code, output = enroll(pc, string, "--force")
         assert code == 1
-        assert "was used already" in output
-        service.wait_for("refused to enrol from 127.0.0.1: .* was used already")
+        assert "was already used" in output
+        service.wait_for("refused enrolment from 127.0.0.1: .* was already used")
         audit = run(["serial-svc", "audit", "show"], host)[1]
         assert "enrolment refused" in audit
         assert "invited" in audit
@@ -285,11 +285,11 @@ def test_what_cannot_be_is_said_in_one_line(host: Path) -> None:
     pki(host, "invite", "--name", "first", "--role", "viewer")  # makes the site
     invite_as = ["invite", "--name"]
     for arguments, text in (
-        ([*invite_as, "Office PC", "--role", "operator"], "cannot be a name"),
+        ([*invite_as, "Office PC", "--role", "operator"], "is not a valid name"),
         ([*invite_as, "operators", "--role", "operator"], "is a group"),
         ([*invite_as, "operator", "--role", "operator"], "the host's own identity"),
         ([*invite_as, "pc", "--role", "boss"], "it has: admins, operators, viewers"),
-        ([*invite_as, "pc", "--role", "viewer", "--expires", "soon"], "write a time as"),
+        ([*invite_as, "pc", "--role", "viewer", "--expires", "soon"], "write a duration such as"),
         ([*invite_as, "pc", "--role", "viewer", "--expires", "8d"], "7d at most"),
         ([*invite_as, "pc", "--role", "viewer", "--address", "a b"], "neither a DNS name"),
         (["revoke", "pd"], "nobody here is called 'pd'; there are: host, operator"),

@@ -163,7 +163,7 @@ def test_one_that_died_is_started_again(host: Host, service: Process) -> None:
     host.invite("first")
     pid = listener_of(host, service)
     os.kill(pid, signal.SIGKILL)
-    service.wait_for("enrolment cannot be opened: its process ended with code -9")
+    service.wait_for("cannot open enrolment: its process ended with code -9")
     second = host.invite("second")  # who invites again does not wait for the next try
     code, output = host.enrol_when_open(second)
     assert code == 0, output

@@ -150,7 +150,7 @@ def test_an_enrolment(home: Path, tmp_path: Path, target: str, place: str) -> No
 @pytest.mark.parametrize(
     ("command", "why", "code"),
     [
-        (["enroll", "junk"], "no complete invitation", 2),
+        (["enroll", "junk"], "not a complete invitation", 2),
         (["renew", "--target", "127.0.0.1:1"], "127.0.0.1:1", 1),
         (["send", "--target", "127.0.0.1:1", "?"], "127.0.0.1:1", 1),
         (["send", "--target", "127.0.0.1:1", "--nonsense", "?"], "No such option", 2),

@@ -308,7 +308,7 @@ def test_a_held_port_names_the_holder_and_may_be_observed(home: Path, target: st
         ("usbshare://{target}/?observe=yes", "observe=yes"),
         ("usbshare://{target}/?bundle=/nowhere", "no client certificate at /nowhere"),
         ("usbshare://{target}/other?bundle={bundle}", "no port 'other' here; there are: demo"),
-        ("usbshare://{target}/?insecure=1", "wants TLS"),
+        ("usbshare://{target}/?insecure=1", "requires TLS"),
     ],
 )
 def test_what_cannot_be_opened_says_why_in_one_line(

@@ -92,10 +92,14 @@ def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path, target: str
     for code_option in ((), ("--code", "000000")):
         code, output = bridge(tmp_path, *send, *code_option)
         assert code == 1
-        assert "operator has no second factor, since none was ever set up" in output
+        assert "operator has no second factor: the host's administrator creates" in output
         assert "`serial-svc pki totp operator`" in output
     new = new_code(tmp_path)
-    until_said(tmp_path, send, "needs a code of its authenticator app, which counts for 1 h")
+    until_said(
+        tmp_path,
+        send,
+        "needs a code from its authenticator app: give it with --code; it is valid for 1 h",
+    )
     code, output = bridge(tmp_path, *send, "--code", new)
     assert code == 0, output
     assert "bridge: confirmed until" in output
@@ -124,7 +128,7 @@ def test_a_second_factor_that_was_guessed_at_is_locked_until_an_administrator_op
     for left in range(MOST_WRONG - 1, 0, -1):
         code, output = bridge(tmp_path, *guess)
         assert code != 0
-        assert f"the code is wrong: check it, and the clocks of phone and host; after {left}" in (
+        assert f"wrong code: check it, and the clocks of the phone and the host; after {left}" in (
             output
         )
         end_pause(tmp_path)

@@ -23,7 +23,7 @@ async def test_a_policy_that_blocks_switches_no_revocation_off_and_the_service_e
 ) -> None:
     with serial_service(tmp_path) as (service, target):
         os.mkfifo(policy(tmp_path))
-        service.wait_for("the policy stays as it was.*policy.toml: it is no plain file")
+        service.wait_for("keeping the previous policy.*policy.toml: it is no plain file")
         code, output = run(["serial-svc", "doctor"], tmp_path)
         assert code == 1
         assert "policy.toml: it is no plain file" in output

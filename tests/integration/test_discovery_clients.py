@@ -237,7 +237,7 @@ async def test_it_is_asked_again_when_it_comes_back(
         async with serving(site, port) as served:
             served.observe("Laser")
             await until(lambda: asked.names == ["Laser", "own"])
-        await until(lambda: "cannot ask the discovery service" in caplog.text)
+        await until(lambda: "cannot query the discovery service" in caplog.text)
         assert asked.names == ["Laser", "own"]  # for a while
         async with serving(site, port) as served:
             served.observe("Mill")

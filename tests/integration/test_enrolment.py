@@ -185,7 +185,7 @@ async def test_a_used_invitation_is_refused(site: Site, bundle: Path, tmp_path: 
         require_place(bundle)
         await enrol(invitation, bundle)
         text = await refusal(invitation, tmp_path / "pc2" / "client.pem", PermissionDeniedError)
-    assert "was used already" in text
+    assert "was already used" in text
     assert audit.events == ["enrolled", "enrolment refused"]
 
 

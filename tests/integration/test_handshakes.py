@@ -165,27 +165,27 @@ def uris(*texts: str) -> Make:
     return lambda forge: forge.sign(uris=[text.replace("SITE", forge.site.id) for text in texts])
 
 
-OF_ANOTHER = "its certificate is of another authority than this site's"
+OF_ANOTHER = "its certificate was issued by another authority than this site's"
 BAD_CERTIFICATES = (
     Bad(
         "wrong CA",
         lambda forge: forge.sign(issuer=forge.other_authority()),
         OF_ANOTHER,
-        "is of another site than the CA beside it",
+        "belongs to another site than the CA certificate beside it",
     ),
     Bad(
         "wrong CA of the same name",
         lambda forge: forge.sign(issuer=forge.same_name_authority()),
-        "its signature does not fit|of another authority",
-        "is of another site than the CA beside it",
+        "its signature does not match|of another authority",
+        "belongs to another site than the CA certificate beside it",
     ),
     Bad(
         "wrong CA of the same name, shown along",
         by_the_same_name,
-        "its signature does not fit|of another authority",
-        "is of another site than the CA beside it",
+        "its signature does not match|of another authority",
+        "belongs to another site than the CA certificate beside it",
     ),
-    Bad("self-signed", self_signed, "its certificate is signed by itself", "is signed by itself"),
+    Bad("self-signed", self_signed, "its certificate is self-signed", "is self-signed"),
     Bad(
         "expired",
         lambda forge: forge.sign(starts=timedelta(days=-9), ends=timedelta(days=-1)),
@@ -213,35 +213,40 @@ BAD_CERTIFICATES = (
     Bad(
         "an authority's",
         lambda forge: forge.sign(is_authority=True),
-        "refused ListPorts .* is one of an authority",
-        "is one of an authority",
+        "refused ListPorts .* is an authority's certificate",
+        "is an authority's certificate",
     ),
     Bad(
         "signed by a leaf",
         signed_by_a_leaf,
         "signed with a certificate that must not sign",
-        "is of another site than the CA beside it",
+        "belongs to another site than the CA certificate beside it",
     ),
     Bad(
         "with a broken signature",
         with_a_broken_signature,
-        "its signature does not fit",
-        "is of another site than the CA beside it",
+        "its signature does not match",
+        "belongs to another site than the CA certificate beside it",
     ),
-    Bad("without SAN", uris(), "certificate names nobody", "names nobody"),
+    Bad(
+        "without SAN",
+        uris(),
+        "certificate carries no usbshare identity",
+        "carries no usbshare identity",
+    ),
     Bad(
         "another URI",
         uris("https://example.org/x"),
-        "certificate names nobody .* only 'https://example.org/x'",
-        "names nobody",
+        "certificate carries no usbshare identity .* only 'https://example.org/x'",
+        "carries no usbshare identity",
     ),
     Bad(
         "several identities",
         uris("usbshare://SITE/operator", "usbshare://SITE/visitor"),
-        "certificate names 2 identities",
-        "names 2 identities",
+        "certificate carries 2 identities",
+        "carries 2 identities",
     ),
-    Bad("an empty identity", uris("usbshare://SITE/"), "is no identity", "is no identity"),
+    Bad("an empty identity", uris("usbshare://SITE/"), "is not an identity", "is not an identity"),
     Bad(
         "an identity of another site",
         uris("usbshare://0123456789ab/operator"),
@@ -251,13 +256,13 @@ BAD_CERTIFICATES = (
     Bad(
         "an identity like a path",
         uris("usbshare://SITE/../../admins"),
-        "is no identity",
-        "is no identity",
+        "is not an identity",
+        "is not an identity",
     ),
     Bad(
         "RSA of 1024 bits",
         lambda forge: forge.sign(key=rsa_key(1024)),
-        "key of 1024 bits|of a kind that TLS here forbids",
+        "key of 1024 bits|type of key that is not allowed here",
         "key of 1024 bits",
     ),
 )
@@ -276,11 +281,11 @@ NO_TLS = "it does not speak TLS"
 BAD_HANDSHAKES: dict[str, tuple[Attack, str]] = {
     "s_client without certificate, TLS 1.3": (
         s_client("-tls1_3", "-alpn", "h2"),
-        "it showed no certificate",
+        "it presented no certificate",
     ),
     "s_client without certificate, TLS 1.2": (
         s_client("-tls1_2", "-alpn", "h2"),
-        "it showed no certificate",
+        "it presented no certificate",
     ),
     "TLS 1.0": (s_client("-tls1", "-cipher", "ALL:@SECLEVEL=0"), "only TLS before 1.2"),
     "TLS 1.1": (s_client("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "only TLS before 1.2"),
@@ -288,26 +293,29 @@ BAD_HANDSHAKES: dict[str, tuple[Attack, str]] = {
     "HTTP/1.1": (s_client("-alpn", "http/1.1", with_certificate=True), "TLS, but not HTTP/2"),
     "weak encryption": (
         s_client("-tls1_2", "-cipher", "NULL:@SECLEVEL=0", "-alpn", "h2"),
-        "no encryption in common",
+        "no cipher in common",
     ),
     "renegotiation": (
         s_client("-tls1_2", "-alpn", "h2", with_certificate=True, typed=b"R\n"),
-        "wanted to negotiate anew",
+        "tried to renegotiate",
     ),
     "plaintext gRPC": (says(PREFACE), NO_TLS),
     "plaintext HTTP": (says(b"GET / HTTP/1.1\r\nHost: laser\r\n\r\n"), "it speaks plain HTTP"),
     "garbage": (says(bytes(range(1, 200))), NO_TLS),
     "a SSH client": (says(b"SSH-2.0-OpenSSH_9.6\r\n"), NO_TLS),
     "SSL 2": (says(b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + bytes(37)), NO_TLS),
-    "a record that is too long": (says(b"\x16\x03\x01\xff\xff" + bytes(70_000)), "no proper TLS"),
+    "a record that is too long": (
+        says(b"\x16\x03\x01\xff\xff" + bytes(70_000)),
+        "invalid TLS data",
+    ),
     "an alert first": (says(b"\x15\x03\x01\x00\x02\x02\x28"), "it refuses this host's certificate"),
     "half a hello, then the end": (
         says(HALF_A_HELLO, hangs_up=True),
-        "lost .* it left before the handshake was done",
+        "lost .* it disconnected before the handshake was complete",
     ),
     "half a hello, then a reset": (
         often(says(HALF_A_HELLO, resets=True)),
-        "lost .* it left before the handshake was done",
+        "lost .* it disconnected before the handshake was complete",
     ),
     "nothing at all": (says(b""), "did not finish its handshake in time"),
     "half a hello": (says(HALF_A_HELLO), "did not finish its handshake in time"),
@@ -388,7 +396,7 @@ async def test_a_client_of_another_site_is_told_and_logged(host: Host, tmp_path:
     trusting.path.write_bytes(client.key_pem + client.chain_pem + trusting.authorities)
     since = len(host.service.lines)
     async with a_good_client_at_work(host):
-        assert "is of another site than" in await what_the_user_is_told(host.target, trusting)
+        assert "belong to different sites" in await what_the_user_is_told(host.target, trusting)
         await host.says("it refuses this host's certificate", since)
 
 

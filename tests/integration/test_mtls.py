@@ -227,7 +227,7 @@ async def test_an_expired_server_certificate_is_told(tmp_path: Path, ca: Issued)
     async with serving(host) as port:
         text = await refusal(port, client_of(tmp_path, issue(ca, usage=CLIENT), ca))
     assert f"certificate of 127.0.0.1:{port} expired on 20" in text
-    assert "start the service there again" in text
+    assert "restart the service there" in text
 
 
 async def test_a_server_certificate_of_the_future_is_told(tmp_path: Path, ca: Issued) -> None:
@@ -250,7 +250,7 @@ async def test_a_client_of_another_site_is_told(site: Site, tmp_path: Path) -> N
     other = make_site(tmp_path / "other")
     async with serving(site) as port:
         text = await refusal(port, ClientBundle.load(other.client_bundle))
-    assert f"is of another site than {other.client_bundle}" in text
+    assert f"and {other.client_bundle} belong to different sites" in text
     assert "let the host invite this computer" in text
 
 
@@ -259,7 +259,7 @@ async def test_a_certificate_of_another_authority_is_told(tmp_path: Path, ca: Is
     client = client_of(tmp_path, issue(issue(name="other"), usage=CLIENT), ca)
     async with serving(host) as port:
         text = await refusal(port, client)
-    assert "it is of another site than the CA beside it" in text
+    assert "it belongs to another site than the CA certificate beside it" in text
 
 
 async def test_a_refusal_without_visible_reason_names_the_likely_ones(
@@ -269,7 +269,7 @@ async def test_a_refusal_without_visible_reason_names_the_likely_ones(
     client = issue(ca, names=["usbshare://older/operator"], usage=CLIENT)
     async with serving(host) as port:
         text = await refusal(port, client_of(tmp_path, client, ca))
-    assert "it may be of an older site, or the host's clock is wrong" in text
+    assert "it may belong to an older site, or the host's clock may be wrong" in text
 
 
 async def test_a_server_that_alerts_is_understood(tmp_path: Path, ca: Issued) -> None:
@@ -283,7 +283,7 @@ async def test_a_server_that_alerts_is_understood(tmp_path: Path, ca: Issued) ->
     client = client_of(tmp_path, issue(ca, usage=CLIENT), ca)
     with refusing_by_alert(context) as port:
         text = await refusal(port, client)
-    assert "it is of another site: let the host invite" in text
+    assert "it belongs to another site: let the host invite" in text
 
 
 async def test_a_name_that_the_certificate_lacks_is_told(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ async def test_a_silent_program_is_told(bundle: ClientBundle) -> None:
     async with answering(b"", hold=True) as port:
         for mine in (bundle, None):
             text = await why_unreachable(Target("127.0.0.1", port), mine, 0.5)
-            assert "says nothing" in (text or "")
+            assert "accepts the connection but does not answer" in (text or "")
 
 
 async def test_a_port_without_listener_is_told(bundle: ClientBundle, free_port: int) -> None:

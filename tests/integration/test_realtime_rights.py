@@ -131,7 +131,7 @@ async def test_bytes_that_move_a_machine_need_the_audit_log(host: GuardedHost) -
 async def test_bytes_that_move_a_machine_need_a_code(host: GuardedHost) -> None:
     app = second_factor(host, "careful")
     async with asyncio.timeout(TIMEOUT_S):  # until the service has seen the file
-        while "needs a code of its authenticator" not in await send(host, "careful", b"~"):
+        while "needs a code from its authenticator" not in await send(host, "careful", b"~"):
             pass
     await confirm(host, "careful", app)
     assert await send(host, "careful", b"~") == ""

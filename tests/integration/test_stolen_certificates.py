@@ -80,14 +80,14 @@ async def test_a_copy_of_a_file_that_was_renewed_is_refused_with_an_alarm_and_ma
         await until_void(host, stolen)
         assert "/pc" in await who_am_i(host, renewed)
         told = await who_am_i(host, stolen)
-        assert "somebody has a copy of its file: tell the host's operator" in told
+        assert "its file was copied: tell the host's operator" in told
         request = serial.StopRequest(port_id="laser", action=serial.STOP_ACTION_HOLD)
         await stub.Stop(request, timeout=TIMEOUT_S)
-        with pytest.raises(grpc.aio.AioRpcError, match="counts no more"):
+        with pytest.raises(grpc.aio.AioRpcError, match="no longer valid"):
             await stub.ListPorts(serial.ListPortsRequest(), timeout=TIMEOUT_S)
         assert not watching.done()  # what was begun with it ends by itself
         watching.cancel()
-    with pytest.raises(PermissionDeniedError, match="counts no more"):
+    with pytest.raises(PermissionDeniedError, match="no longer valid"):
         await renew(host.targets["serial"], copy_of(stolen, tmp_path / "copy.pem"))
     assert caplog.text.count("ALARM") == 1
     registry = CollectorRegistry()
@@ -104,7 +104,7 @@ async def test_a_thief_who_renews_first_shuts_the_owner_out_and_is_seen(
     owners = due(host.site, tmp_path / "pc.pem")
     await renew(host.targets["serial"], copy_of(owners, tmp_path / "copy.pem"))
     await until_void(host, owners)
-    assert "somebody has a copy of its file" in await who_am_i(host, owners)
+    assert "its file was copied" in await who_am_i(host, owners)
     await until(lambda: "ALARM" in state_of(host))
 
 

@@ -75,11 +75,11 @@ def test_a_circular_value_is_still_noted() -> None:
 def test_a_fault_says_what_is_wrong() -> None:
     lines = chain(6)
     assert faults([lines[0], lines[1].replace(b"sent", b"seen"), *lines[2:]]) == [
-        "it was changed: its hash does not fit"
+        "it was changed: its hash does not match"
     ]
     assert faults([*lines[:2], *lines[4:]]) == ["lines 3 to 4 are missing before it"]
     assert faults([*lines[:3], lines[2], *lines[3:]]) == [
-        "line 3 comes after line 3: repeated or out of order"
+        "line 3 follows line 3: repeated or out of order"
     ]
     forged, _ = link(Tip(2, check(lines[1])[1].hash), {"event": "nothing happened"})
     assert "replaced" in faults([*lines[:2], forged, *lines[3:]])[0]

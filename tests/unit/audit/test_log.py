@@ -161,7 +161,10 @@ def test_a_lost_head_stays_to_be_seen_when_the_log_goes_on(tmp_path: Path) -> No
     with AuditLog(tmp_path, NAME) as audit:
         audit.note("started")
     assert verdict_on(tmp_path).faults == [
-        "serial-svc.jsonl line 11: the head file was missing then: lines before may be cut"
+        (
+            "serial-svc.jsonl line 11: the head file was missing at that time; earlier lines "
+            "may have been cut off"
+        )
     ]
 
 
@@ -321,7 +324,7 @@ async def test_a_disk_that_hangs_is_trouble_and_is_told_once(
             await until(lambda: "the disk hangs" in caplog.text)
         hung_disk.goes_on.set()
         await until(lambda: not audit.trouble)
-        await until(lambda: "does not wait" in caplog.text)
+        await until(lambda: "its disk responds again" in caplog.text)
     assert caplog.text.count("the disk hangs") == 1
     assert [line["event"] for line in entries(tmp_path)] == ["stop"]
 

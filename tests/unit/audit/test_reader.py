@@ -134,7 +134,7 @@ def test_verify_says_what_is_broken_and_where(folder: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"smoke", b"steam"))
     result = audit("verify")
     assert result.exit_code == 1
-    assert "serial-svc: serial-svc.jsonl line 2: it was changed: its hash does not fit" in (
+    assert "serial-svc: serial-svc.jsonl line 2: it was changed: its hash does not match" in (
         result.output.splitlines()
     )
     assert "camera-svc: whole: 1 line in 1 file, 1 to 1" in result.output

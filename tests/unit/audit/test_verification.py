@@ -176,7 +176,7 @@ def test_a_fault_names_file_and_line(log: tuple[Contents, Snapshot]) -> None:
     path = list(contents)[1]
     contents[path] = contents[path].replace(b"sent", b"seen", 1)
     assert verdict_on(contents, held).faults == [
-        f"{path.name} line 1: it was changed: its hash does not fit"
+        f"{path.name} line 1: it was changed: its hash does not match"
     ]
 
 
@@ -189,7 +189,7 @@ def test_a_log_written_anew_from_its_first_line_on_is_found_by_an_anchor(tmp_pat
         path.unlink()
     with snapshot(written_log(tmp_path, 20)) as held:
         assert not verify_log(held).faults  # what the chain alone cannot know
-        assert "another hash" in verify_log(held, (Tip(5, "0" * 64),)).faults[0]
+        assert "a different hash" in verify_log(held, (Tip(5, "0" * 64),)).faults[0]
     for path in (files.current, files.head):
         path.unlink()
     with snapshot(written_log(tmp_path, 3)) as held:

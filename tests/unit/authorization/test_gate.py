@@ -87,12 +87,12 @@ def refusal(setup: Setup, *args: object, kind: type[UsbshareError] = PermissionD
 
 def test_a_refusal_names_who_what_and_the_right_that_is_missing(setup: Setup) -> None:
     assert refusal(setup, identity("pc"), Right.CONTROL, MILL) == (
-        "pc may not control port 'mill': it lacks the right to control, and has view, stop; "
-        "the host's policy.toml says who may"
+        "pc may not control port 'mill': it lacks the right to control and has view, stop; "
+        "the host's policy.toml grants rights"
     )
     assert refusal(setup, identity("other"), Right.ADMIN, SERVICE) == (
-        "other may not administer the service: it lacks the right to admin, and has none; "
-        "the host's policy.toml says who may"
+        "other may not administer the service: it lacks the right to admin and has none; "
+        "the host's policy.toml grants rights"
     )
 
 
@@ -172,7 +172,10 @@ def test_arming_needs_a_code_for_as_long_as_the_policy_says(setup: Setup) -> Non
     pc = identity("pc")
     setup.gate.check(pc, Right.CONTROL, LASER)
     told = refusal(setup, pc, Right.CONTROL, LASER, kind=ConfirmationNeededError)
-    assert "pc needs a code of its authenticator app, which counts for 2 h" in told
+    assert (
+        "pc needs a code from its authenticator app: give it with --code; it is valid for 2 h"
+        in told
+    )
     setup.confirm("pc")
     setup.gate.check(pc, Right.CONTROL, LASER, arms=True)
     assert setup.gate.confirmed_until(pc) == START + timedelta(hours=2)

@@ -118,7 +118,7 @@ def test_durations_have_units(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "8", "h", "-1h", "0h", "8 hours", "1e3s"])
 def test_durations_without_sense_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="write a time"):
+    with pytest.raises(ValueError, match="write a duration"):
         parse_duration_s(text)
 
 

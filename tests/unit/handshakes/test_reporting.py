@@ -46,7 +46,7 @@ def test_an_attempt_is_told_in_log_and_audit(
 ) -> None:
     teller.failed(Failure("192.0.2.7:4012", ALIEN))
     assert caplog.messages[0].startswith(
-        "refused 192.0.2.7:4012: its certificate is of another authority than this site's"
+        "refused 192.0.2.7:4012: its certificate was issued by another authority than this site's"
     )
     assert notes.events == [("handshake refused", "192.0.2.7:4012", {"reason": "other authority"})]
 
@@ -55,7 +55,9 @@ def test_who_only_knocks_is_not_in_the_audit(
     teller: HandshakeTeller, notes: Notes, caplog: pytest.LogCaptureFixture
 ) -> None:
     teller.failed(Failure("192.0.2.7:4012", LEFT))
-    assert caplog.messages == ["lost 192.0.2.7:4012: it left before the handshake was done"]
+    assert caplog.messages == [
+        "lost 192.0.2.7:4012: it disconnected before the handshake was complete"
+    ]
     assert notes.events == []
 
 
@@ -80,7 +82,7 @@ def test_many_of_one_address_are_one_line_and_a_number(
     assert len(caplog.messages) == 3
     assert caplog.messages[1].startswith("refused 192.0.2.8:1: ")
     assert caplog.messages[2].startswith("refused 192.0.2.7:999: ")
-    assert caplog.messages[2].endswith("(999 like it since the last line)")
+    assert caplog.messages[2].endswith("(999 more like this since the last line)")
     assert notes.events[2][2]["count"] == 999
 
 

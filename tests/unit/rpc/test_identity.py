@@ -53,7 +53,9 @@ def test_a_caller_is_who_its_certificate_names(forge: Forge) -> None:
 
 
 def test_a_common_name_is_no_identity(forge: Forge) -> None:
-    with pytest.raises(PermissionDeniedError, match="client certificate names nobody"):
+    with pytest.raises(
+        PermissionDeniedError, match="client certificate carries no usbshare identity"
+    ):
         peer_identity(context_of(forge.sign(uris=[], name="operator")))
 
 

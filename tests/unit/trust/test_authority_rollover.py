@@ -105,12 +105,12 @@ def test_without_an_overlap_the_old_one_counts_no_more(site: Site) -> None:
 
 def test_one_change_at_a_time(site: Site) -> None:
     authority_rollover.roll(site.folder, now=NOW)
-    with pytest.raises(ConfigError, match="being changed already, until 2030-04-01"):
+    with pytest.raises(ConfigError, match="already in progress, until 2030-04-01"):
         authority_rollover.roll(site.folder, now=NOW)
 
 
 def test_nothing_is_finished_that_has_not_begun(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="`pki roll` begins it"):
+    with pytest.raises(ConfigError, match="`pki roll` starts one"):
         authority_rollover.finish(site.folder, NOW)
     with pytest.raises(ConfigError, match="there is no site"):
         authority_rollover.roll(tmp_path / "nowhere")

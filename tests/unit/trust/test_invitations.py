@@ -39,7 +39,7 @@ def take_in_child(path: Path, start: object, results: object) -> None:
 
 def test_a_token_counts_once(path: Path) -> None:
     assert invitations.take(path, TOKEN, NOW, "192.0.2.7").name == "office-pc"
-    with pytest.raises(PermissionDeniedError, match=r"used already, at 00:00:00 UTC from 192\.0"):
+    with pytest.raises(PermissionDeniedError, match=r"already used at 00:00:00 UTC from 192\.0"):
         invitations.take(path, TOKEN, NOW, "192.0.2.8")
 
 

@@ -48,23 +48,23 @@ def test_other_uris_beside_the_identity_do_no_harm(forge: Forge) -> None:
 @pytest.mark.parametrize(
     ("uris", "text"),
     [
-        ((), "names nobody"),
-        (("https://example.org/x",), "names nobody"),
-        (("usbshare://a/b", "usbshare://a/c"), "names 2 identities"),
-        (("usbshare://a/b", "usbshare://a/b"), "names 2 identities"),
-        (("usbshare://a/b", "USBSHARE://a/c"), "names 2 identities"),
-        (("usbshare://",), "is no identity"),
-        (("usbshare:///operator",), "is no identity"),
-        (("usbshare://a/",), "is no identity"),
-        (("usbshare://a/b/c",), "is no identity"),
-        (("usbshare://a/../b",), "is no identity"),
-        (("usbshare://a/*",), "is no identity"),
-        (("usbshare://a/b\n",), "is no identity"),
-        (("usbshare://a/b%0a",), "is no identity"),
-        (("USBSHARE://a/b",), "is no identity"),
-        (("usbshare://a/" + "b" * 65,), "is no identity"),
-        (("usbshare://user@a/b",), "is no identity"),
-        (("usbshare://a:1/b",), "is no identity"),
+        ((), "carries no usbshare identity"),
+        (("https://example.org/x",), "carries no usbshare identity"),
+        (("usbshare://a/b", "usbshare://a/c"), "carries 2 identities"),
+        (("usbshare://a/b", "usbshare://a/b"), "carries 2 identities"),
+        (("usbshare://a/b", "USBSHARE://a/c"), "carries 2 identities"),
+        (("usbshare://",), "is not an identity"),
+        (("usbshare:///operator",), "is not an identity"),
+        (("usbshare://a/",), "is not an identity"),
+        (("usbshare://a/b/c",), "is not an identity"),
+        (("usbshare://a/../b",), "is not an identity"),
+        (("usbshare://a/*",), "is not an identity"),
+        (("usbshare://a/b\n",), "is not an identity"),
+        (("usbshare://a/b%0a",), "is not an identity"),
+        (("USBSHARE://a/b",), "is not an identity"),
+        (("usbshare://a/" + "b" * 65,), "is not an identity"),
+        (("usbshare://user@a/b",), "is not an identity"),
+        (("usbshare://a:1/b",), "is not an identity"),
     ],
 )
 def test_identities_are_exactly_one_and_plain(
@@ -78,7 +78,7 @@ def test_identities_are_exactly_one_and_plain(
 @pytest.mark.parametrize("bits", [1024, 1536])
 def test_a_small_rsa_key_is_weak(forge: Forge, bits: int) -> None:
     problem = read_shown(forge.sign(key=rsa_key(bits)).chain_pem).problem
-    assert f"RSA key of {bits} bits, where 2048 are the least" in problem
+    assert f"RSA key of {bits} bits; the minimum is 2048" in problem
 
 
 def test_a_small_curve_is_weak(forge: Forge) -> None:
@@ -98,7 +98,7 @@ def test_a_certificate_must_be_for_clients(forge: Forge) -> None:
 
 def test_an_authority_does_not_call(forge: Forge) -> None:
     problem = read_shown(forge.sign(is_authority=True).chain_pem).problem
-    assert "is one of an authority" in problem
+    assert "is an authority's certificate" in problem
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_bundle_of_another_site_is_left_alone(
     with caplog.at_level(logging.WARNING):
         make_site(tmp_path)
     assert path.read_bytes() == before
-    assert "is of another site" in caplog.text
+    assert "belongs to another site" in caplog.text
 
 
 def test_an_authoritys_key_that_others_may_read_is_told(

@@ -77,7 +77,7 @@ def _chain(raw: socket.socket, target: Target, deadline: float) -> Sequence[x509
             _shake_hands(connection, raw, deadline)
         except SSL.Error as error:
             raise ConnectionRefusedByPeerError(
-                f"what answers at {target} is not usbshare"
+                f"the program at {target} is not usbshare"
             ) from error
         return connection.get_peer_cert_chain(as_cryptography=True) or []
 
@@ -108,7 +108,7 @@ def _key_hash(certificate: x509.Certificate) -> bytes:
 def _why_another(target: Target, chain: Sequence[x509.Certificate], sha256: bytes) -> str:
     shown = certificates.short_fingerprint(chain[-1].public_key()) if chain else "none"
     return (
-        f"what answers at {target} is not the host of this invitation (the fingerprint of its "
+        f"the program at {target} is not the host of this invitation (the fingerprint of its "
         f"authority is {shown}, not {certificates.short_text(sha256)}); nothing was sent to it: "
         "the invitation was altered or is an old one, or somebody is in between"
     )
@@ -122,7 +122,7 @@ def _require_current(target: Target, certificate: x509.Certificate, now: datetim
             f"the clock of this computer says {now:%Y-%m-%d %H:%M} UTC: set the clock that is wrong"
         )
     if not certificates.is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH):
-        raise ImpostorError(f"what answers at {target} has a client's certificate, not a host's")
+        raise ImpostorError(f"the program at {target} has a client's certificate, not a host's")
 
 
 def _require_name(target: Target, certificate: x509.Certificate) -> None:

@@ -57,10 +57,10 @@ def check(line: bytes) -> tuple[dict[str, Any], Tip]:
     """Return what an untouched line says, and the tip that it makes; BrokenChainError."""
     sealed = _SEAL.search(line)
     if sealed is None or not line.endswith(b"\n"):
-        raise BrokenChainError("it is not a whole line of an audit log")
+        raise BrokenChainError("it is not a complete audit log line")
     digest = hashlib.sha256(line[: sealed.start()] + b"}").hexdigest()
     if digest.encode() != sealed[1]:
-        raise BrokenChainError("it was changed: its hash does not fit")
+        raise BrokenChainError("it was changed: its hash does not match")
     return _parsed(line, digest)
 
 
@@ -101,17 +101,17 @@ def _parsed(line: bytes, digest: str) -> tuple[dict[str, Any], Tip]:
         entry = json.loads(line)
         return entry, Tip(int(entry["seq"]), digest, entry.get("event") == HEAD_LOST)
     except (ValueError, KeyError, TypeError) as error:
-        raise BrokenChainError("it is not a line of an audit log") from error
+        raise BrokenChainError("it is not an audit log line") from error
 
 
 def _break(tip: Tip, entry: Mapping[str, Any], found: Tip) -> str:
     if found.seq > tip.seq + 1:
         return f"{_lines(tip.seq + 1, found.seq - 1)} missing before it"
     if found.seq <= tip.seq:
-        return f"line {found.seq} comes after line {tip.seq}: repeated or out of order"
+        return f"line {found.seq} follows line {tip.seq}: repeated or out of order"
     # An empty hash: the line before is broken itself, and was told of.
     if tip.hash and entry.get("prev") != tip.hash:
-        return "the line before it was replaced: it is not the one that this one follows"
+        return "the line before it was replaced: its hash does not match the one recorded here"
     return ""
 
 

@@ -107,7 +107,7 @@ class AuditLog:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if self._backlog:
-            log.error("audit log %s: %d lines are lost", self._name, len(self._backlog))
+            log.error("audit log %s: lost %d lines", self._name, len(self._backlog))
 
     def note(
         self, event: str, *, who: str = "", address: str = "", port: str = "", **fields: object
@@ -168,7 +168,7 @@ class AuditLog:
         if why and not self._trouble:
             log.error("audit log %s cannot be written: %s", self._name, why)
         elif self._trouble and not why:
-            log.warning("audit log %s is written again", self._name)
+            log.warning("audit log %s can be written again", self._name)
         self._trouble = why
 
     # The thread that tells of what was merged, and of a disk that hangs, with it the other thread.
@@ -181,7 +181,7 @@ class AuditLog:
             if stall and not told:
                 log.error("audit log %s cannot be written: %s", self._name, stall)
             elif told and not stall:
-                log.warning("audit log %s does not wait for its disk any more", self._name)
+                log.warning("audit log %s: its disk responds again", self._name)
             told = bool(stall)
 
     def _stall(self) -> str:

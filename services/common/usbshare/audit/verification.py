@@ -50,9 +50,13 @@ def verify_log(
         verdict.first = verdict.first or found.seq
         verdict.tip = found
         if found.head_was_lost:
-            _blame(verdict, f"{place}: the head file was missing then: lines before may be cut")
+            _blame(
+                verdict,
+                f"{place}: the head file was missing at that time; earlier lines "
+                "may have been cut off",
+            )
         if known.get(found.seq, found.hash) != found.hash:
-            _blame(verdict, f"{place}: it was replaced: line {found.seq} had another hash")
+            _blame(verdict, f"{place}: the log was replaced: line {found.seq} had a different hash")
     _judge_ends(verdict, log)
     _judge_anchors(verdict, anchors)
     _judge_sightings(verdict, seen)
@@ -80,8 +84,8 @@ def _chain(log: Snapshot, verdict: Verdict) -> Iterator[tuple[Tip | Fault, str]]
 
 def _incomplete(file: OpenFile, number: int, line: bytes) -> str:
     return (
-        f"{file.path.name} line {number}: incomplete ({len(line)} bytes), as after a power cut or "
-        "kill; the next to write drops it"
+        f"{file.path.name} line {number}: incomplete ({len(line)} bytes), as after a power cut "
+        "or kill; the next write drops it"
     )
 
 
@@ -91,7 +95,7 @@ def _judge_ends(verdict: Verdict, log: Snapshot) -> None:
         _blame(verdict, "the log and its head are both missing")
         return
     if head is None:
-        _blame(verdict, "the head file is missing or unreadable: whether lines were cut is unknown")
+        _blame(verdict, "the head file is missing or unreadable: lines may have been cut off")
         return
     if verdict.lines == 0:
         missing = head.tip.seq
@@ -112,15 +116,13 @@ def _judge_anchors(verdict: Verdict, anchors: tuple[Tip, ...]) -> None:
                 verdict, f"line {anchor.seq} of the anchor is missing: the log was cut or replaced"
             )
         elif anchor.seq < verdict.first:
-            _blame(
-                verdict, f"line {anchor.seq} of the anchor is not kept any more: nothing is proven"
-            )
+            _blame(verdict, f"line {anchor.seq} of the anchor is no longer kept: nothing is proven")
 
 
 def _judge_sightings(verdict: Verdict, seen: list[Sighting]) -> None:
     if seen and (last := seen[-1]).tip.seq > verdict.tip.seq:
-        what = f"it had line {last.tip.seq} once, as {last.by} says"
-        _blame(verdict, f"{what}: it was cut, replaced or begun anew")
+        what = f"according to {last.by}, it once had line {last.tip.seq}"
+        _blame(verdict, f"{what}: the log was cut, replaced or started over")
 
 
 def _blame(verdict: Verdict, why: str) -> None:

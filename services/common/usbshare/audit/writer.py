@@ -104,7 +104,9 @@ class Appender:
             return found.st_size
         size, tip = _ending(path) if found is not None else (0, None)
         if found is not None and size < found.st_size:
-            log.warning("%s: dropped an incomplete line, its writer was killed", path)
+            log.warning(
+                "%s: dropped an incomplete line; the process that wrote it was killed", path
+            )
             os.truncate(path, size)
         self._take_tip(tip or self._tip_of_full())
         return size

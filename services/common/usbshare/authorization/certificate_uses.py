@@ -76,8 +76,8 @@ class Uses:
             self._alarmed.clear()
         self._alarmed[number] = now
         _log.error(
-            "ALARM: a certificate of %s that counts no more was used from %s (key %s): its file "
-            "was copied; unless you know by whom, revoke the name and invite it again",
+            "ALARM: a superseded certificate of %s was used from %s (key %s), so its file was "
+            "copied; unless you know who copied it, revoke the name and invite it again",
             *(uri, address, fingerprint),
         )
         moment = self._now()
@@ -105,4 +105,4 @@ class Uses:
     def _tell(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            _log.error("uses of certificates cannot be noted in %s: %s", self._path, trouble)
+            _log.error("cannot record certificate uses in %s: %s", self._path, trouble)

@@ -80,7 +80,7 @@ def _remove(
                 del entries[index]
         if not removed:
             there = ", ".join(str(named(entry)) for entry in entries) or "none"
-            raise NotFoundError(f"{what} is not on the list in {policy_path}; there are: {there}")
+            raise NotFoundError(f"{what} is not on the list in {policy_path}; listed: {there}")
         if not entries:
             document.pop(_KEY)
 

@@ -116,7 +116,7 @@ class Quarantine:
         for device in sorted(new, key=str):
             self._say(device)
         for device in sorted(released, key=str):
-            log.info("%s: no longer in quarantine: allowed, or unplugged", device)
+            log.info("%s: no longer quarantined: it was allowed or unplugged", device)
 
     def _say(self, device: UsbDevice) -> None:
         log.warning("%s %s", self._kind, self.why_not(device))

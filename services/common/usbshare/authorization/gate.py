@@ -202,10 +202,10 @@ class Gate:
         book.uses.void(*use)
         if right is not Right.STOP:
             raise PermissionDeniedError(
-                f"this certificate of {short_name(caller.name, book.site_id)} was renewed, and its "
-                "successor is in use: it counts no more. If this computer has no newer one, "
-                "somebody has a copy of its file: tell the host's operator, and enrol with a new "
-                "invitation"
+                f"this certificate of {short_name(caller.name, book.site_id)} was renewed and "
+                "its successor is in use, so it is no longer valid. If this computer does not "
+                "have the new one, its file was copied: tell the host's operator, and enrol "
+                "with a new invitation"
             )
 
     def _decide(self, name: str, right: Right, resource: Resource) -> Decision:
@@ -225,9 +225,9 @@ class Gate:
         held = [r.value for r in Right if self._decide(caller.name, r, resource).allowed]
         name = short_name(caller.name, self._rulebook.site_id)
         return (
-            f"{name} may not {_VERBS.get(right, right.value)} {resource}: "
-            f"it lacks the right to {decision.missing}, and has {', '.join(held) or 'none'}; "
-            "the host's policy.toml says who may"
+            f"{name} may not {_VERBS.get(right, right.value)} {resource}: it lacks the right to "
+            f"{decision.missing} and has {', '.join(held) or 'none'}; the host's policy.toml "
+            "grants rights"
         )
 
     def _require_rules(self, caller: Identity, right: Right, resource: Resource) -> None:
@@ -236,8 +236,8 @@ class Gate:
             raise _refusal(
                 RulesUnavailableError,
                 resource,
-                f"nobody may {_VERBS.get(right, right.value)} {resource} while this host cannot "
-                "read who may do what (see the log of its service); a stop is always possible",
+                f"cannot {_VERBS.get(right, right.value)} {resource}: this host cannot read its "
+                "access rules (see its service's log); a stop is always possible",
             )
 
     def _require_audit(self, right: Right, resource: Resource) -> None:
@@ -247,7 +247,7 @@ class Gate:
             raise _refusal(
                 AuditUnavailableError,
                 resource,
-                f"nobody may control {resource} while the audit log cannot be written ({trouble}); "
+                f"cannot control {resource} while the audit log cannot be written ({trouble}); "
                 "a stop is always possible",
             )
 
@@ -257,14 +257,15 @@ class Gate:
             return
         name = short_name(caller.name, self._rulebook.site_id)
         if self._second_factors.is_missing(caller.name):
-            why = f"to {right.value} {resource} takes a second factor; {no_second_factor(name)}"
+            why = (
+                f"a second factor is required to {right.value} {resource}; {no_second_factor(name)}"
+            )
             raise _refusal(PermissionDeniedError, resource, why)
         raise _refusal(
             ConfirmationNeededError,
             resource,
-            f"to {right.value} {resource}, {name} needs a code of its authenticator app, "
-            f"which counts for {duration_in_words(decision.confirm_for_s or 0)}: "
-            "give it with --code",
+            f"to {right.value} {resource}, {name} needs a code from its authenticator app: give "
+            f"it with --code; it is valid for {duration_in_words(decision.confirm_for_s or 0)}",
         )
 
     def _is_confirmed(self, caller: Identity, decision: Decision) -> bool:

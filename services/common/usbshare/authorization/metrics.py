@@ -20,11 +20,15 @@ class RulesCollector(Collector):
         """Yield each."""
         book = self._rulebook
         for name, what, value in (
-            ("unknown_seconds", "For how long it is unknown who may do what", book.unknown_s),
-            ("trouble", "1 while a file of rules has a mistake or cannot be read", book.trouble),
-            ("closed", "1 while nobody may more than stop, since it is unknown", book.is_closed),
+            ("unknown_seconds", "How long the access rules have been unreadable", book.unknown_s),
+            ("trouble", "1 while a rules file has a mistake or cannot be read", book.trouble),
+            (
+                "closed",
+                "1 while only stops are allowed, because the access rules are unknown",
+                book.is_closed,
+            ),
         ):
             number = value if isinstance(value, float) else float(bool(value))
             yield GaugeMetricFamily(f"usbshare_rules_{name}", what, value=number)
-        what = "Calls with a certificate that counts no more, since its successor is in use"
+        what = "Calls with a certificate whose successor is already in use"
         yield CounterMetricFamily("usbshare_void_certificate_uses", what, value=book.uses.void_uses)

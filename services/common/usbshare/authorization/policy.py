@@ -35,7 +35,7 @@ __all__ = ["TEMPLATE", "AllowedDevice", "Decision", "LimitsTable", "Policy", "lo
 
 POLICY_FILE = "policy.toml"
 TEMPLATE = """\
-# Who may do what on this host. Changes count at once, on open connections too.
+# Who may do what on this host. Changes take effect at once, on open connections too.
 
 devices = "any"             # "listed": only USB devices that [[allowed_devices]] names are offered
 audit = "warn"              # "required": nobody controls while the audit log cannot be written
@@ -50,8 +50,8 @@ viewers = []
 # ports, cameras: patterns, ["*"] where absent, [] for none
 # until = 2026-12-31T18:00:00              local time, or with an offset, or a date
 # hours = ["Mon-Fri 08:00-18:00"]          local time of this host
-# confirm = "totp"                         a code of an authenticator app at arming ...
-# confirm_for = "8h"                       ... which counts for so long
+# confirm = "totp"                         a code from an authenticator app at arming ...
+# confirm_for = "8h"                       ... which is valid for this long
 
 [[grants]]
 who = ["admins"]
@@ -137,7 +137,7 @@ class Policy(Table):
         for group, members in self.groups.items():
             if nested := self.groups.keys() & set(members):
                 raise ValueError(
-                    f"groups.{group} holds the group '{min(nested)}': name its members"
+                    f"groups.{group} contains the group '{min(nested)}': list its members instead"
                 )
         return self
 
@@ -225,7 +225,7 @@ def parse_policy(path: Path, text: str) -> Policy:
     except ValidationError as error:
         raise ConfigError(explain_mistakes(path, error, Policy)) from None
     except RecursionError:
-        raise ConfigError(f"{path}: tables or lists within one another without end") from None
+        raise ConfigError(f"{path}: tables or lists are nested too deeply") from None
     except (ValueError, OverflowError) as error:  # no TOML, or a number that is none
         raise ConfigError(f"{path}: {error}") from error
 

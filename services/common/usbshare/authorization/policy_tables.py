@@ -28,7 +28,7 @@ def _kept_if(check: Callable[[str], object]) -> AfterValidator:
 def _check_who(text: str) -> None:
     if text == ANYBODY or is_uri(text) or (is_name(text) and not text.startswith(SCHEME)):
         return
-    raise ValueError("neither a group, a name, an identity as usbshare://SITE/NAME, nor '*'")
+    raise ValueError("not a group, a name, an identity such as usbshare://SITE/NAME, or '*'")
 
 
 def _require_moment(value: Any) -> Any:
@@ -37,7 +37,9 @@ def _require_moment(value: Any) -> Any:
     try:
         end_of(value).astimezone(UTC)
     except (OverflowError, ValueError, OSError):
-        raise ValueError("no calendar goes so far: leave it out for a grant without end") from None
+        raise ValueError(
+            "the date is out of range: leave it out for a grant that does not expire"
+        ) from None
     return value
 
 
@@ -68,10 +70,10 @@ class GrantTable(Table):
     @model_validator(mode="after")
     def _confirms(self) -> GrantTable:
         if "confirm_for" in self.model_fields_set and self.confirm is None:
-            raise ValueError('confirm_for is nothing without confirm = "totp"')
+            raise ValueError('confirm_for requires confirm = "totp"')
         if self.confirm and Right.CONTROL not in self.rights:
             raise ValueError(
-                "confirm is asked for by the right to control, which is not among rights"
+                "confirm applies only to the right to control, which is not among rights"
             )
         return self
 
@@ -98,5 +100,5 @@ class AllowedDevice(Table):
     @model_validator(mode="after")
     def _names_something(self) -> AllowedDevice:
         if not any((self.vid, self.pid, self.serial, self.path)):
-            raise ValueError("name vid, pid, serial or path")
+            raise ValueError("give vid, pid, serial or path")
         return self

@@ -56,7 +56,9 @@ class Followed(Generic[T]):
         """Why the file cannot be used as it is now; empty if it can, as far as is known."""
         if self._looking is None or self.unknown_s < LATE_S:
             return self._file.trouble
-        return f"{self.path} cannot be read since {self.unknown_s:.0f} s: the disk does not answer"
+        return (
+            f"{self.path} has been unreadable for {self.unknown_s:.0f} s: the disk does not answer"
+        )
 
     async def look(self) -> T | None:
         """Return what has changed; None also while it cannot be read, or that takes long."""

@@ -45,7 +45,7 @@ class _Read:
     def sha256(self) -> str:
         """The hash of the file, or words where there is none."""
         if self.text is None:
-            return "the default, there is no file"
+            return "the default: there is no file"
         return hashlib.sha256(self.text).hexdigest()
 
 
@@ -75,14 +75,14 @@ class Rulebook:
         self._policy_file = RuleFile(
             self.policy_path,
             self._read_policy,
-            what_stays="the policy stays as it was, since the new one cannot be used",
+            what_stays="keeping the previous policy, because the new one cannot be used",
             if_gone=_policy_is_gone,
             tell=lambda why: audit.note("policy refused", reason=why),
         )
         self._revocations_file = RuleFile(
             registry_path(folder),
             read_standing,
-            what_stays="who is revoked stays as it was",
+            what_stays="keeping the previous list of revoked identities",
             if_gone=_registry_is_gone,
         )
         self._policies = Followed(
@@ -111,8 +111,8 @@ class Rulebook:
         registry = self._revocations_file.path
         if not registry.exists() and registry.with_name(CERTIFICATES_FILE).exists():
             raise UnreadableError(
-                f"{registry} is gone, so that nobody knows who is revoked: restore it from a "
-                'backup; if nobody is, write {"identities": []} there'
+                f"{registry} is gone, so the revoked identities are unknown: restore it from a "
+                'backup; if none are revoked, write {"identities": []} into it'
             )
         self._standing = self._revocations_file.load()
 
@@ -195,8 +195,8 @@ class Rulebook:
         is_cut = found is not None and self._policy_text.startswith(found)
         if is_cut and gives_more(policy, self.policy):
             raise ConfigError(
-                f"{path} is the policy before, cut short, and would give more: restore it; if "
-                "that is meant, add a comment as its last line"
+                f"{path} is a truncated copy of the previous policy and would grant more: "
+                "restore it; if this is intended, add a comment as its last line"
             )
         return _Read(policy, found)
 
@@ -204,7 +204,7 @@ class Rulebook:
         self.policy, self._policy_text = read.policy, read.text or b""
         self.policy_sha256 = read.sha256
         if not self.policy.grants:
-            _log.warning("%s has no [[grants]]: nobody may do anything", self.policy_path)
+            _log.warning("%s has no [[grants]]: it grants no rights", self.policy_path)
 
     def close(self) -> None:
         """Look no more."""
@@ -218,15 +218,15 @@ class Rulebook:
             return
         self._late = state
         if not state:
-            _log.warning("who may do what can be read again")
+            _log.warning("the access rules can be read again")
             self._audit.note("rules can be read")
             return
         then = (
-            "nobody may more than stop until it can be read"
+            "only stops are allowed until it can be read"
             if self.is_closed
-            else f"after {CLOSES_AFTER_S:.0f} s nobody may more than stop"
+            else f"after {CLOSES_AFTER_S:.0f} s only stops are allowed"
         )
-        _log.error("who may do what may have changed: %s; %s", self.trouble, then)
+        _log.error("the access rules may have changed: %s; %s", self.trouble, then)
         self._audit.note("rules cannot be read", reason=self.trouble, closed=self.is_closed)
 
     def _tell(self) -> None:
@@ -239,12 +239,12 @@ class Rulebook:
     def _explain(self, error: Exception) -> None:
         if (trouble := repr(error)) != self._trouble:
             self._trouble = trouble
-            _log.error("the rules could not be followed; it is tried again", exc_info=error)
+            _log.error("could not follow the access rules; trying again", exc_info=error)
 
 
 def _policy_is_gone(path: Path) -> ConfigError:
     return ConfigError(
-        f"{path} is gone: restore it, or start the services again for the default policy"
+        f"{path} is gone: restore it, or restart the services to use the default policy"
     )
 
 

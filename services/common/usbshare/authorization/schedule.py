@@ -47,7 +47,7 @@ def parse_hours(text: str) -> Window:
         raise ValueError(_HOURS_FORM)
     start, end = _minute(match[2], match[3]), _minute(match[4], match[5])
     if start in {end, _DAY_MINUTES}:
-        raise ValueError(f"it has no beginning and end; {_HOURS_FORM}")
+        raise ValueError(f"it needs a start and an end; {_HOURS_FORM}")
     crosses_midnight = end < start
     return Window(_days(match[1]), start, end + _DAY_MINUTES * crosses_midnight)
 
@@ -57,7 +57,7 @@ def parse_duration_s(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
     if not 0 < seconds <= _LONGEST_S:
-        raise ValueError(f"write a time as 90s, 10m, 8h or 2d, of {_LONGEST_DAYS} d at most")
+        raise ValueError(f"write a duration such as 90s, 10m, 8h or 2d, at most {_LONGEST_DAYS} d")
     return seconds
 
 
@@ -93,7 +93,7 @@ def end_of(until: datetime | date) -> datetime:
 def _minute(hours: str, minutes: str) -> int:
     minute = int(hours) * 60 + int(minutes)
     if int(minutes) > 59 or minute > _DAY_MINUTES:
-        raise ValueError(f"{hours}:{minutes} is no time of a day; {_HOURS_FORM}")
+        raise ValueError(f"{hours}:{minutes} is not a time of day; {_HOURS_FORM}")
     return minute
 
 
@@ -111,5 +111,5 @@ def _range(text: str) -> Iterable[int]:
 
 def _day(text: str) -> int:
     if text.capitalize() not in DAYS:
-        raise ValueError(f"{text!r} is no day; the days are {', '.join(DAYS)}")
+        raise ValueError(f"{text!r} is not a day; the days are {', '.join(DAYS)}")
     return DAYS.index(text.capitalize())

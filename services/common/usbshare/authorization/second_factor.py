@@ -92,10 +92,10 @@ class SecondFactors:
             try:
                 used = self._change(lambda factors: _use(factors, identity, code, now))
             except (ConfigError, OSError) as error:
-                _log.error("nobody can confirm: %s", error)
+                _log.error("second factors cannot be checked: %s", error)
                 raise PermissionDeniedError(
-                    "the second factors of this host cannot be used: its operator finds in the "
-                    "log of the service what to do"
+                    "this host cannot use its second factors: its operator finds what to do in "
+                    "the service's log"
                 ) from error
             if isinstance(used, UsbshareError):
                 raise used
@@ -173,7 +173,7 @@ class SecondFactors:
             why = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"cannot read {self._path}: {why}") from error
         if not isinstance(found, dict):
-            raise ConfigError(f"{self._path} is damaged: remove it and make new second factors")
+            raise ConfigError(f"{self._path} is damaged: remove it and create new second factors")
         return found
 
 
@@ -192,8 +192,8 @@ def _taken(factors: dict[str, Any], identity: str, code: str, now: datetime) -> 
         raise PermissionDeniedError(no_second_factor(name))
     if not (secret := _secret_of(factor)):
         raise PermissionDeniedError(
-            f"the second factor of {name} is damaged: make another on the host with "
-            f"`serial-svc pki totp {name} --replace`"
+            f"the second factor of {name} is damaged: replace it on the host with `serial-svc "
+            f"pki totp {name} --replace`"
         )
     guesses = read_guesses(factor)
     if guesses.is_locked:
@@ -211,11 +211,11 @@ def _taken(factors: dict[str, Any], identity: str, code: str, now: datetime) -> 
             )
             raise PermissionDeniedError(_locked(name))
         raise PermissionDeniedError(
-            "the code is wrong: check it, and the clocks of phone and host; after "
-            f"{MOST_WRONG - guesses.wrong} more the second factor is locked"
+            "wrong code: check it, and the clocks of the phone and the host; after "
+            f"{MOST_WRONG - guesses.wrong} more wrong codes the second factor is locked"
         )
     if step <= factor["step"]:
-        raise PermissionDeniedError("the code was used already: wait for the next one")
+        raise PermissionDeniedError("the code was already used: wait for the next one")
     factor["step"] = step
     write_guesses(factor, Guesses())
     return secret
@@ -224,16 +224,16 @@ def _taken(factors: dict[str, Any], identity: str, code: str, now: datetime) -> 
 def no_second_factor(name: str) -> str:
     """Return what to say of an identity that has none."""
     return (
-        f"{name} has no second factor, since none was ever set up: whoever administers the host "
-        f"makes one there with `serial-svc pki totp {name}`"
+        f"{name} has no second factor: the host's administrator creates one there with "
+        f"`serial-svc pki totp {name}`"
     )
 
 
 def _locked(name: str) -> str:
     return (
-        f"the second factor of {name} is locked after {MOST_WRONG} wrong codes: whoever "
-        f"administers the host opens it there with `serial-svc pki totp {name} --unlock`, if it "
-        f"was {name} who gave them"
+        f"the second factor of {name} is locked after {MOST_WRONG} wrong codes: if {name} "
+        "entered them, the host's administrator unlocks it there with `serial-svc pki totp "
+        f"{name} --unlock`"
     )
 
 

@@ -54,5 +54,7 @@ async def call_enrol(
 def _explained(error: grpc.aio.AioRpcError, target: Target) -> UsbshareError:
     found = error_from_rpc(error)
     if isinstance(found, ConnectionRefusedByPeerError):
-        return type(found)(f"{target} closed before it had answered ({found}): try again")
+        return type(found)(
+            f"{target} closed the connection before it answered ({found}): try again"
+        )
     return type(found)(f"{target} refused: {found}")

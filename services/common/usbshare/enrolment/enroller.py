@@ -132,8 +132,8 @@ class Enroller:
         except (ConfigError, InvalidArgumentError) as error:
             _log.warning("cannot enrol %s: %s", given.name, error)
             raise PermissionDeniedError(
-                "this host cannot let anybody in, as its policy has a mistake or its files cannot "
-                "be written: see the log of its service; once that is mended, try the same "
+                "this host cannot enrol anyone: its policy has a mistake or its files cannot "
+                "be written; see its service's log. Once that is fixed, use the same "
                 "invitation again"
             ) from error
         member = as_member(policy, given.name, former, role)
@@ -143,5 +143,5 @@ class Enroller:
         if isinstance(error, LimitError) or not self._attempts.note_wrong(address):
             _log.debug("refused to enrol from %s: %s", address, error)
             return
-        _log.warning("refused to enrol from %s: %s", address, error)
+        _log.warning("refused enrolment from %s: %s", address, error)
         self._audit.note("enrolment refused", address=address, reason=str(error))

@@ -65,7 +65,7 @@ def _entry(record: IdentityRecord, rights: str) -> Entry:
         state = f"revoked {record.revoked_at:%Y-%m-%d %H:%M}{why}"
     elif record.alarm_at is not None:
         when = f"{record.alarm_at.astimezone():%Y-%m-%d %H:%M}"
-        state = f"ALARM: a renewed certificate was used on {when} from {record.alarm_from}"
+        state = f"ALARM: a superseded certificate was used on {when} from {record.alarm_from}"
     return Entry(
         name=record.name,
         identity=record.uri,

@@ -129,7 +129,7 @@ class ListenerProcess:
 
     def _say(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
-            _log.warning("enrolment cannot be opened: %s", trouble)
+            _log.warning("cannot open enrolment: %s", trouble)
         self._trouble = trouble
 
 

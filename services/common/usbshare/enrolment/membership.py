@@ -31,8 +31,8 @@ def require_usable_name(policy: Policy, name: str) -> None:
     """Raise InvalidArgumentError unless an identity that is invited may be called that."""
     if not is_name(name) or name != name.lower():
         raise InvalidArgumentError(
-            f"{name!r} cannot be a name: up to 63 small letters, digits, '.', '_', '@' and '-', "
-            "as in office-pc"
+            f"{name!r} is not a valid name: use up to 63 lowercase letters, digits, '.', '_', "
+            "'@' and '-', as in office-pc"
         )
     if name in RESERVED:
         raise InvalidArgumentError(f"{name!r} is the host's own identity: choose another name")
@@ -77,7 +77,7 @@ def rehearse_move(path: Path, name: str, former: str, role: str) -> None:
 def _put(document: TOMLDocument, name: str, former: str, role: str) -> None:
     groups: Any = document.get("groups", {})
     if role not in groups:
-        raise ConfigError(f"the policy has no group {role!r} any more")
+        raise ConfigError(f"the policy has no group {role!r}")
     if former != role:
         _remove(groups.get(former, []), name)
     if name not in groups[role]:

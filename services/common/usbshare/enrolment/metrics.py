@@ -21,7 +21,7 @@ class CertificateCollector(Collector):
         """Yield when each certificate ends."""
         gauge = GaugeMetricFamily(
             "usbshare_certificate_end_timestamp_seconds",
-            "End of a certificate of this host, in seconds since 1970",
+            "Expiry of a certificate of this host, in seconds since 1970",
             labels=["certificate"],
         )
         for name, certificate in (own_certificates(self._site) if self._site else {}).items():

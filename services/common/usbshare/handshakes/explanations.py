@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 _ENROL = "enrol that computer here with `serial-svc pki invite`"
-_NO_CIPHER = "it has no encryption in common with us: update the program there"
+_NO_CIPHER = "it has no cipher in common with this host: update the program there"
 _SLOW = "it did not finish its handshake in time"
-_FORGED = "its certificate is forged or damaged: its signature does not fit"
-_NOT_SIGNER = (
-    "its certificate was signed with a certificate that must not sign: somebody is forging"
-)
+_FORGED = "its certificate is forged or damaged: its signature does not match"
+_NOT_SIGNER = "its certificate was signed with a certificate that must not sign: it is a forgery"
 _DISTRUST = (
-    "it refuses this host's certificate ({detail}): it is of another site, asks for a name that is "
-    "not in `[tls] names`, or its clock is wrong"
+    "it refuses this host's certificate ({detail}): it belongs to another site, asks for a "
+    "name that is not in `[tls] names`, or its clock is wrong"
 )
-_STRANGER = "its certificate is of another authority than this site's: "
+_STRANGER = "its certificate was issued by another authority than this site's: "
 
 
 class Weight(Enum):
@@ -62,7 +60,7 @@ _REASONS: tuple[tuple[str, Reason], ...] = (
     ),
     (
         "self signed certificate",
-        Reason("self-signed", f"its certificate is signed by itself, not by this site: {_ENROL}"),
+        Reason("self-signed", f"its certificate is self-signed, not signed by this site: {_ENROL}"),
     ),
     (
         "unable to get local issuer certificate",
@@ -71,20 +69,21 @@ _REASONS: tuple[tuple[str, Reason], ...] = (
     ("unable to verify the first certificate", Reason("other authority", f"{_STRANGER}{_ENROL}")),
     (
         "PEER_DID_NOT_RETURN_A_CERTIFICATE",
-        Reason("no certificate", f"it showed no certificate: {_ENROL}"),
+        Reason("no certificate", f"it presented no certificate: {_ENROL}"),
     ),
     (
         "KEY_USAGE_BIT_INCORRECT",
-        Reason("wrong usage", f"its certificate's key is not for signing in: {_ENROL}"),
+        Reason("wrong usage", f"its certificate's key may not be used to authenticate: {_ENROL}"),
     ),
     (
         "CERTIFICATE_VERIFY_FAILED",
-        Reason("bad certificate", f"its certificate does not hold ({{detail}}): {_ENROL}"),
+        Reason("bad certificate", f"its certificate is not valid ({{detail}}): {_ENROL}"),
     ),
     (
         "BAD_SIGNATURE",
         Reason(
-            "no key", "it has not the key of the certificate that it showed: somebody is forging"
+            "no key",
+            "it does not have the key of the certificate that it presented: it is an impostor",
         ),
     ),
     (
@@ -98,11 +97,11 @@ _REASONS: tuple[tuple[str, Reason], ...] = (
     ("NO_COMMON_SIGNATURE_ALGORITHMS", Reason("no cipher", _NO_CIPHER)),
     (
         "WRONG_CURVE",
-        Reason("weak key", f"its certificate's key is of a kind that TLS here forbids: {_ENROL}"),
+        Reason("weak key", f"its certificate has a type of key that is not allowed here: {_ENROL}"),
     ),
     (
         "NO_RENEGOTIATION",
-        Reason("renegotiation", "it wanted to negotiate anew, which TLS here forbids"),
+        Reason("renegotiation", "it tried to renegotiate, which is not allowed here"),
     ),
     (
         "ALPN",
@@ -110,15 +109,17 @@ _REASONS: tuple[tuple[str, Reason], ...] = (
     ),
     (
         "HTTP_REQUEST",
-        Reason("plaintext", "it speaks plain HTTP: a browser, or a program at a wrong port"),
+        Reason("plaintext", "it speaks plain HTTP: a browser, or a program at the wrong port"),
     ),
     (
         "HTTPS_PROXY_REQUEST",
-        Reason("plaintext", "it speaks to a proxy: a program at a wrong port"),
+        Reason("plaintext", "it takes this port for a proxy: a program at the wrong port"),
     ),
     (
         "WRONG_VERSION_NUMBER",
-        Reason("plaintext", "it does not speak TLS: run there with --insecure, or another program"),
+        Reason(
+            "plaintext", "it does not speak TLS: it runs with --insecure, or is another program"
+        ),
     ),
     # A client that breaks off in TLS 1.3 before it has its keys: what comes is a plaintext alert.
     ("BAD_PACKET_LENGTH", Reason("refused us", _DISTRUST.replace(" ({detail})", ""))),
@@ -127,15 +128,15 @@ _REASONS: tuple[tuple[str, Reason], ...] = (
     ("endpoint shutdown", Reason("slow", _SLOW)),
     (
         "Handshake read failed",
-        Reason("left", "it left before the handshake was done", Weight.CALLED_OFF),
+        Reason("left", "it disconnected before the handshake was complete", Weight.CALLED_OFF),
     ),
     (
         "Handshake write failed",
-        Reason("left", "it left before the handshake was done", Weight.CALLED_OFF),
+        Reason("left", "it disconnected before the handshake was complete", Weight.CALLED_OFF),
     ),
     (
         "SSL_ERROR_SSL",
-        Reason("broken", "what it sent is no proper TLS ({detail})"),
+        Reason("broken", "it sent invalid TLS data ({detail})"),
     ),
 )
 _OTHER = Reason("other", "its handshake failed ({detail})")

@@ -157,7 +157,7 @@ class HandshakeTeller:
                 for each in throttle.overdue(now, everything=everything)
             ]
         for weight, count, text in left_out:
-            more = f" ({count} like it since the last line)" if count > 1 else ""
+            more = f" ({count} more like this since the last line)" if count > 1 else ""
             _log.log(_LEVELS[weight], "%s%s", text, more)
             if weight is Weight.ATTEMPT:
                 self._note("handshakes refused", count=count, last=text)

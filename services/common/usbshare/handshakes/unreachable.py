@@ -28,17 +28,20 @@ _TEXTS = {
     "does its firewall let the port through?",
     Finding.UNREACHABLE: "{target} cannot be reached ({detail}): check the network, and the "
     "host's address",
-    Finding.SILENT: "{target} takes the connection but says nothing: is another program at this "
-    "port, or the service stuck? Start it again",
-    Finding.PLAINTEXT_THERE: "{target} speaks plaintext, but this side wants TLS: start the "
-    "service without --insecure, or (on one computer only) this side with --insecure",
-    Finding.TLS_THERE: "{target} wants TLS, but this side speaks plaintext: leave out --insecure",
-    Finding.NOT_GRPC: "what answers at {target} is not usbshare: check the port, "
+    Finding.SILENT: "{target} accepts the connection but does not answer: another program may "
+    "be using this port, or the service is stuck; restart it",
+    Finding.PLAINTEXT_THERE: "{target} speaks plaintext, but this side requires TLS: start the "
+    "service without --insecure, or (on one computer only) this side "
+    "with --insecure",
+    Finding.TLS_THERE: (
+        "{target} requires TLS, but this side speaks plaintext: leave out --insecure"
+    ),
+    Finding.NOT_GRPC: "the program at {target} is not usbshare: check the port, "
     "and behind a tunnel whether the service runs",
 }
 # Parts of the alerts that other servers send; gRPC's own closes without one.
 _ALERTS = {
-    "UNKNOWN_CA": f"it is of another site: {ENROL_ANEW}",
+    "UNKNOWN_CA": f"it belongs to another site: {ENROL_ANEW}",
     "CERTIFICATE_EXPIRED": f"it has expired by the host's clock: {ENROL_ANEW}",
     "CERTIFICATE_REQUIRED": f"it did not arrive: {ENROL_ANEW}",
     "CERTIFICATE_REVOKED": "it was revoked: ask the host's operator for a new one",
@@ -75,15 +78,15 @@ def explain(result: Probe, target: Target, bundle: ClientBundle | None) -> str |
 def _explain_server(result: Probe, target: Target, bundle: ClientBundle) -> str:
     if explain := _SERVER_TEXTS.get(result.verify_code):
         return explain(result, target)
-    return f"{target} is of another site than {bundle.path} ({result.detail}): {ENROL_ANEW}"
+    return f"{target} and {bundle.path} belong to different sites ({result.detail}): {ENROL_ANEW}"
 
 
 def _explain_expired(result: Probe, target: Target) -> str:
     shown = result.certificate
     end = f" on {shown.not_valid_after_utc:%Y-%m-%d}" if shown else ""
     return (
-        f"the certificate of {target} expired{end}: start the service there again, which renews "
-        "it; if that is in the future, set the clock of this computer"
+        f"the certificate of {target} expired{end}: restart the service there, which renews it; "
+        "if that date is in the future, set this computer's clock"
     )
 
 
@@ -126,7 +129,8 @@ def _why_refused(result: Probe, bundle: ClientBundle) -> str:
     if problem := read_shown(bundle.chain).problem:
         return f"it {problem}"
     return (
-        f"it may be of an older site, or the host's clock is wrong: {ENROL_ANEW}, check that clock"
+        f"it may belong to an older site, or the host's clock may be wrong: {ENROL_ANEW}, or "
+        "check that clock"
     )
 
 
@@ -138,7 +142,9 @@ def _own_trouble(bundle: ClientBundle, now: datetime) -> str:
     if (start := certificate.not_valid_before_utc) > now:
         return f"it is valid only from {start:%Y-%m-%d %H:%M} UTC: set the clocks of both computers"
     if certificates.is_issued_by(certificate, certificate):
-        return f"it is signed by itself, not by the site: {ENROL_ANEW}"
+        return f"it is self-signed, not signed by the site: {ENROL_ANEW}"
     return (
-        "" if bundle.is_consistent else f"it is of another site than the CA beside it: {ENROL_ANEW}"
+        ""
+        if bundle.is_consistent
+        else (f"it belongs to another site than the CA certificate beside it: {ENROL_ANEW}")
     )

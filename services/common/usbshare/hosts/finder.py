@@ -129,7 +129,7 @@ class Finder:
         try:
             await node.start()
         except Exception as error:  # whatever it is: the other ways must go on
-            log.warning("nothing is found by %s here: %s", source.value, error)
+            log.warning("cannot find hosts by %s: %s", source.value, error)
             del self.counters[source]
             return None
         self._exits.push_async_callback(node.close)

@@ -81,7 +81,7 @@ def load_authority_key(path: Path) -> Key:
     except ValueError as error:
         raise damaged(path, "is not a private key") from error
     if is_open_to_others(path):
-        _log.warning("others may read %s, which rules the site: run `chmod 600 %s`", path, path)
+        _log.warning("CA key %s is readable by other users: run `chmod 600 %s`", path, path)
     return key
 
 

@@ -53,13 +53,13 @@ def roll(
         before = load_authorities(home, now)
         if before.overlap_end is not None:
             raise ConfigError(
-                f"the authority is being changed already, until {before.overlap_end:%Y-%m-%d}: "
-                "`pki roll --finish` ends that now"
+                "an authority rollover is already in progress, until "
+                f"{before.overlap_end:%Y-%m-%d}: `pki roll --finish` ends it now"
             )
         new, end = _new_authority(home, now), min(now + overlap, _end(before.host))
         _write_certificates(home, new, before.host)
         write_private(home / OVERLAP_FILE, end.isoformat().encode())
-        _log.info("a new authority signs from now on; the old one counts until %s", end.date())
+        _log.info("a new authority signs from now on; the old one is trusted until %s", end.date())
         if overlap <= timedelta(0):
             finish_if_over(home, now)
         return Rollover(_fingerprint(before.host), _fingerprint(new), end)
@@ -74,7 +74,7 @@ def finish(folder: Path, now: datetime | None = None) -> Rollover:
     with _locked(home):
         found = load_authorities(home, now)
         if found.overlap_end is None:
-            raise ConfigError("no authority is being changed: `pki roll` begins it")
+            raise ConfigError("no authority rollover is in progress: `pki roll` starts one")
         write_private(home / OVERLAP_FILE, now.isoformat().encode())
         finish_if_over(home, now)
         return Rollover(_fingerprint(found.host), _fingerprint(found.clients), now)
@@ -92,7 +92,7 @@ def finish_if_over(home: Path, now: datetime) -> bool:
         next_key.replace(home / KEY_FILE)
     _write_certificates(home, load_authority(home, KEY_FILE, now))
     overlap_file.unlink()
-    _log.info("the site's old authority counts no more")
+    _log.info("the site's old authority is no longer trusted")
     return True
 
 
@@ -119,5 +119,5 @@ def _end(authority: Authority) -> datetime:
 
 def _locked(home: Path) -> AbstractContextManager[None]:
     if not (home / CERTIFICATES_FILE).exists():
-        raise ConfigError(f"there is no site in {home}: the first start of a service makes it")
+        raise ConfigError(f"there is no site in {home}: the first start of a service creates it")
     return file_lock(home / ".lock")

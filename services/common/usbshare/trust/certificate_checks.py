@@ -40,5 +40,5 @@ def judge_key_rights(keys: Iterable[Path]) -> Judgement:
         return fine("no private key here yet")
     if others := [str(path) for path in there if is_open_to_others(path)]:
         names = " ".join(others)
-        return warning(f"others may read {', '.join(others)}", f"run `chmod 600 {names}`")
-    return fine(f"only their owner may read {', '.join(path.name for path in there)}")
+        return warning(f"other users can read {', '.join(others)}", f"run `chmod 600 {names}`")
+    return fine(f"only their owner can read {', '.join(path.name for path in there)}")

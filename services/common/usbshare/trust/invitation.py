@@ -69,7 +69,7 @@ class Invitation:
         if not (name and addresses and all(addresses) and port):
             _refuse("it is not complete")
         if not all(_is_plain(each) for each in (name, role, *addresses)):
-            _refuse("it has characters that no name or address has")
+            _refuse("it contains characters that are not allowed in a name or address")
         return cls(name, role, tuple(addresses), port, token, authority, expires, service_port)
 
 
@@ -101,7 +101,7 @@ def _content(text: str) -> bytes:
     try:
         found = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
     except (binascii.Error, ValueError):
-        _refuse("it has characters that no invitation has, or lacks some")
+        _refuse("it contains invalid characters, or some are missing")
     content, check = found[:-_CHECK_BYTES], found[-_CHECK_BYTES:]
     if check != _checksum(content):
         _refuse("a part is missing or was changed")
@@ -114,6 +114,6 @@ def _checksum(content: bytes) -> bytes:
 
 def _refuse(why: str) -> NoReturn:
     raise InvalidArgumentError(
-        f"this is no complete invitation ({why}): copy the whole string that "
-        "`serial-svc pki invite` printed"
+        f"this is not a complete invitation ({why}): copy the whole string that `serial-svc pki "
+        "invite` printed"
     )

@@ -93,15 +93,15 @@ def _open_one(invitations: list[Given], token: bytes, now: datetime) -> Given:
     matches = [each for each in invitations if hmac.compare_digest(each.token_sha256, digest)]
     if not matches:
         raise PermissionDeniedError(
-            f"this host does not know the invitation: it was altered, is of another host, or is "
-            f"long past: {_ASK}"
+            "this host does not know the invitation: it was altered, belongs to another host, "
+            f"or expired long ago: {_ASK}"
         )
     found = matches[-1]
     if found.used_at is not None:
         raise PermissionDeniedError(
-            f"the invitation for {found.name!r} was used already, at {found.used_at:%H:%M:%S} UTC "
-            f"from {found.used_from}: if that was not you, tell the host's operator at once; "
-            f"otherwise {_ASK}"
+            f"the invitation for {found.name!r} was already used at {found.used_at:%H:%M:%S} "
+            f"UTC from {found.used_from}: if that was not you, tell the host's operator at "
+            f"once; otherwise {_ASK}"
         )
     if found.withdrawn:
         raise PermissionDeniedError(f"the invitation for {found.name!r} was withdrawn: {_ASK}")

@@ -31,7 +31,7 @@ AUTHORITY_WARNING = timedelta(days=180)
 REMIND_S = 86_400.0
 _TOO_OLD = frozenset({lifetime.Age.LATE, lifetime.Age.EXPIRED})
 _WORKED_WITH = {"host": "this host", "services": "the services of this host among themselves"}
-_UNKNOWN = "ask `serial-svc doctor`"
+_UNKNOWN = "run `serial-svc doctor`"
 
 
 class Caller(Protocol):
@@ -85,7 +85,7 @@ def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None)
         raise PermissionDeniedError(f"{caller.name!r} has no certificate of this site to renew")
     if caller.name == site.host_uri:
         raise PermissionDeniedError(
-            "the services of this host renew the certificate that they share from its files"
+            "the services of this host renew their shared certificate from its files"
         )
     registry, trusted = identities.registry_path(site.folder), _authorities(site, now)
     _require_due(caller, trusted, now)
@@ -111,7 +111,7 @@ def _authorities(site: Site, now: datetime) -> authorities.Authorities:
 def _require_due(caller: Caller, trusted: authorities.Authorities, now: datetime) -> None:
     """Raise PermissionDeniedError unless it is time: else a stolen key would never end."""
     if caller.issued is None or caller.expires is None:
-        raise PermissionDeniedError("this caller has shown no certificate to renew")
+        raise PermissionDeniedError("this caller presented no certificate to renew")
     rolled_at = certificates.issue_moment(trusted.clients.certificate)
     if trusted.is_rolling and caller.issued <= rolled_at:
         return  # it is to get one of the new authority
@@ -128,9 +128,9 @@ def _require_not_renewed(registry: Path, caller: Caller) -> None:
     renewals, serial = record.renewals if record else (), successors.in_hex(caller.serial)
     if used := successors.successor_in_use(renewals, serial):
         raise PermissionDeniedError(
-            f"the certificate was renewed already, and its successor is in use since "
-            f"{used.used_at:%Y-%m-%d %H:%M} UTC: use that one; if this computer has none, somebody "
-            "has a copy of its file: tell the host's operator"
+            "the certificate was already renewed, and its successor has been in use since "
+            f"{used.used_at:%Y-%m-%d %H:%M} UTC: use that one; if this computer does not have "
+            "it, its file was copied: tell the host's operator"
         )
     if successors.unused_successors(renewals, serial) >= successors.MOST_UNUSED:
         raise LimitError(
@@ -205,7 +205,7 @@ class _Keeper:
             if name in own and lifetime.age(own[name], now) in _TOO_OLD:
                 self._told_late_at = self._clock()
                 _log.error(
-                    "the certificate of %s is not renewed, and nobody gets in after %s: %s",
+                    "the certificate of %s cannot be renewed; clients are refused after %s: %s",
                     *(whose, _end(own[name]).date(), self._trouble or _UNKNOWN),
                 )
 
@@ -222,7 +222,7 @@ class _Keeper:
         if end - now < AUTHORITY_WARNING:
             self._reminded_at = self._clock()
             _log.warning(
-                "the site's authority ends on %s, and every certificate with it: change it over "
+                "the site's authority expires on %s, and every certificate with it: replace it "
                 "with `serial-svc pki roll`",
                 end.date(),
             )

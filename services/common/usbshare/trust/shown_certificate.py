@@ -23,7 +23,7 @@ _ENROL = "enrol this computer"
 class ShownCertificate:
     """Identity, validity, serial number, key; `problem` says why it counts for nothing, or "".
 
-    The problem continues a sentence that begins with the certificate, as in "names nobody: ...".
+    The problem continues a sentence that begins with the certificate, as in "has expired".
     """
 
     problem: str = ""
@@ -52,7 +52,7 @@ def weakness(certificate: x509.Certificate) -> str:
         return _too_small("RSA", key.key_size, LEAST_RSA_BITS)
     if isinstance(key, ec.EllipticCurvePublicKey):
         return _too_small("elliptic-curve", key.curve.key_size, LEAST_CURVE_BITS)
-    return "has a key of a kind that is not used here"
+    return "has an unsupported type of key"
 
 
 def _read(certificate: x509.Certificate) -> ShownCertificate:
@@ -63,7 +63,7 @@ def _read(certificate: x509.Certificate) -> ShownCertificate:
         or _about_usage(certificate)
         or weakness(certificate)
     ):
-        return ShownCertificate(f"{problem}: {_ENROL} again, for a certificate of usbshare's")
+        return ShownCertificate(f"{problem}: {_ENROL} again, for a usbshare certificate")
     return ShownCertificate(
         uri=uris[0],
         site=uris[0].removeprefix(SCHEME).partition("/")[0],
@@ -77,18 +77,21 @@ def _read(certificate: x509.Certificate) -> ShownCertificate:
 def _about_identity(uris: list[str], named: list[str]) -> str:
     if not uris:
         other = f", only {named[0][:80]!r}" if named else ""
-        return f"names nobody (it has no {SCHEME} URI among its alternative names{other})"
+        return (
+            f"carries no usbshare identity (it has no {SCHEME} URI among its alternative "
+            f"names{other})"
+        )
     if len(uris) > 1:
-        return f"names {len(uris)} identities, where one is allowed"
+        return f"carries {len(uris)} identities; only one is allowed"
     # It is printed, written to logs and matched by patterns: nothing may mean anything there.
     if not is_uri(uris[0]):
-        return f"names {uris[0][:80]!r}, which is no identity of the form {SCHEME}<site>/<name>"
+        return f"names {uris[0][:80]!r}, which is not an identity of the form {SCHEME}<site>/<name>"
     return ""
 
 
 def _about_usage(certificate: x509.Certificate) -> str:
     if _is_authority(certificate):
-        return "is one of an authority, which signs and does not call"
+        return "is an authority's certificate, not a client's"
     if ExtendedKeyUsageOID.CLIENT_AUTH not in _usages(certificate):
         return "is not for clients (its extended key usage lacks clientAuth)"
     return ""
@@ -109,4 +112,4 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _too_small(kind: str, bits: int, least: int) -> str:
-    return f"has an {kind} key of {bits} bits, where {least} are the least" if bits < least else ""
+    return f"has an {kind} key of {bits} bits; the minimum is {least}" if bits < least else ""

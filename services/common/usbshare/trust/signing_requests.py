@@ -39,8 +39,8 @@ def requested_key(csr_pem: str) -> CertificatePublicKeyTypes:
         raise InvalidArgumentError("certificate_request is not signed by its own key")
     if not _is_strong(public):
         raise InvalidArgumentError(
-            "certificate_request has a key that this host cannot take: use P-256, P-384, or RSA of "
-            "2048 bits or more"
+            "certificate_request has a key that this host does not accept: use P-256, P-384, "
+            "or RSA of 2048 bits or more"
         )
     return public
 

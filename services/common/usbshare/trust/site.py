@@ -114,8 +114,8 @@ def ensure_site(
             return _ensure(folder, names, now or datetime.now(UTC), life)
     except OSError as error:
         raise ConfigError(
-            f"cannot use {error.filename or folder}: {error.strerror}: mend its owner and rights, "
-            "or choose another folder with USBSHARE_HOME"
+            f"cannot use {error.filename or folder}: {error.strerror}: fix its owner and "
+            "permissions, or choose another folder with USBSHARE_HOME"
         ) from error
 
 
@@ -138,8 +138,8 @@ def _ensure(folder: Path, names: HostNames, now: datetime, life: timedelta) -> S
 def _make_authority(home: Path, now: datetime) -> None:
     if now < _EARLIEST:
         raise ConfigError(
-            f"the clock of this computer says {now:%Y-%m-%d}: set it, then start again "
-            "(a site that is made now would have expired when the clock is right)"
+            f"this computer's clock says {now:%Y-%m-%d}: set it, then start again (a site "
+            "created now would have expired when the clock is right)"
         )
     # A key without its certificate is what a start that was cut short leaves; the key decides.
     path = home / KEY_FILE
@@ -148,7 +148,7 @@ def _make_authority(home: Path, now: datetime) -> None:
     if not path.exists():
         write_private(path, certificates.key_pem(key))
     write_private(home / CERTIFICATES_FILE, certificates.certificate_pem(authority.certificate))
-    _log.info("made the authority of a new site in %s", home)
+    _log.info("created the authority of a new site in %s", home)
 
 
 def _site_id(home: Path, fingerprint: str) -> str:
@@ -165,7 +165,7 @@ def _judge_clock(authorities: Authorities, now: datetime) -> None:
     start = authorities.host.certificate.not_valid_before_utc
     if now < start:
         _log.error(
-            "the clock of this computer says %s, and its site was made on %s: set the clock; "
+            "this computer's clock says %s, but its site was created on %s: set the clock; "
             "until then every client is refused",
             f"{now:%Y-%m-%d %H:%M} UTC",
             start.date(),
@@ -222,7 +222,7 @@ def _ensure_operator(site: Site, authorities: Authorities, now: datetime) -> Non
         _issue_operator(site, authorities, now, succeeds=0)
     elif site.operator_uri not in certificates.uris(bundle.certificate):
         if not any(certificates.is_issued_by(bundle.certificate, ca) for ca in authorities.trusted):
-            _log.warning("%s is of another site; left as it is", site.client_bundle)
+            _log.warning("%s belongs to another site; left unchanged", site.client_bundle)
     elif not _is_current_bundle(bundle, authorities, now) and not _is_revoked(site):
         _issue_operator(site, authorities, now, succeeds=bundle.certificate.serial_number)
 

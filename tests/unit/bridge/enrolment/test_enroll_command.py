@@ -39,7 +39,7 @@ def enroll(*arguments: str, typed: str = "") -> Result:
 def test_what_is_no_invitation_is_bad_usage(text: str) -> None:
     for result in (enroll(text), enroll("-", typed=text)):
         assert result.exit_code == 2
-        assert "this is no complete invitation" in result.output
+        assert "this is not a complete invitation" in result.output
 
 
 def test_the_string_may_come_on_stdin_in_several_lines() -> None:

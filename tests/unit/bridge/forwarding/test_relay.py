@@ -523,7 +523,7 @@ async def test_a_stop_that_may_have_been_lost_with_the_link_goes_another_way(
     bench.relay.program_wrote(b"!")
     assert stops.sent == []
     bench.upstream.lose_link()
-    bench.relay.link_lost("no sign of life")
+    bench.relay.link_lost("heard nothing")
     assert stops.data == [(b"!", "laser", "s1")]
     assert stops.moves == 1, "nobody knows whether its connection lives"
 

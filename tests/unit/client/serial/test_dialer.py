@@ -122,7 +122,7 @@ async def test_an_attempt_that_leads_nowhere_is_abandoned() -> None:
     attempt = asyncio.create_task(dialer.connect())
     await until(lambda: host.under_way == 1)
     dialer.abandon()
-    with pytest.raises(ConnectionRefusedByPeerError, match="seen anew"):
+    with pytest.raises(ConnectionRefusedByPeerError, match="seen again"):
         await attempt
     host.answers.set()
     assert (await dialer.connect()).is_connected

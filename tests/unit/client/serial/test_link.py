@@ -116,7 +116,7 @@ async def test_a_silent_service_is_given_up(bench: Bench, monkeypatch: pytest.Mo
     bench.service.answers_heartbeats = False
     await bench.start()
     await until(lambda: bench.listener.losses)
-    assert "no sign of life" in bench.listener.losses[0]
+    assert "heard nothing" in bench.listener.losses[0]
 
 
 async def test_who_may_no_longer_does_not_try_again(bench: Bench) -> None:
@@ -280,7 +280,7 @@ async def test_an_end_while_the_session_is_lost_says_what_that_costs(bench: Benc
     bench.link.close()
     assert bench.running is not None
     await asyncio.wait_for(bench.running, 30)
-    assert bench.listener.costs == [Loss(12, 0, "the bridge ends")]
+    assert bench.listener.costs == [Loss(12, 0, "the bridge is shutting down")]
 
 
 async def test_the_services_own_link_timeout_counts(

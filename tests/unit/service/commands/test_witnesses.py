@@ -65,7 +65,7 @@ def test_a_log_and_its_head_that_are_both_gone_are_missed(
     code, output = verify()
     assert code == 1
     assert "camera-svc: the log and its head are both missing" in output
-    assert "camera-svc: it had line 2 once, as serial-svc.jsonl line 3 says" in output
+    assert "camera-svc: according to serial-svc.jsonl line 3, it once had line 2" in output
 
 
 def test_a_log_that_nobody_has_seen_is_missed_by_its_lock(folder: Path, verify: Verify) -> None:
@@ -82,7 +82,7 @@ def test_a_log_that_was_begun_anew_is_found(folder: Path, verify: Verify) -> Non
             audit.note("nothing happened")
     code, output = verify()
     assert code == 1
-    assert "camera-svc.jsonl line 2: it was replaced: line 2 had another hash" in output
+    assert "camera-svc.jsonl line 2: the log was replaced: line 2 had a different hash" in output
 
 
 def test_a_log_whose_old_files_are_not_kept_any_more_is_whole(

@@ -168,7 +168,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         rpc.caller = caller = self._gate.identity(context)
         requirement = requirement_of(rpc.method)
         if requirement is None:
-            raise PermissionDeniedError(f"{rpc.method} tells not what right it needs: nobody may")
+            raise PermissionDeniedError(f"no permission is declared for {rpc.method}; refusing it")
         needed = requirement if rpc.named_by is None else requirement.of(rpc.named_by)
         if needed.urgent:
             self._gate.require_valid(caller)
@@ -218,7 +218,7 @@ class _Rpc:
     @property
     def admitted(self) -> Identity:
         if self.caller is None:
-            raise RuntimeError("nobody knows yet who calls")
+            raise RuntimeError("the caller is not authenticated yet")
         return self.caller
 
 

@@ -114,7 +114,9 @@ class CameraClient:
         finally:
             call.cancel()
         if not isinstance(reply, pb.WatchStatsResponse):
-            raise ConnectionRefusedByPeerError(f"{self.target} tells no time: it is stopping")
+            raise ConnectionRefusedByPeerError(
+                f"{self.target} does not report its time: it is stopping"
+            )
         return convert.host_report(reply, client_name, time.monotonic() - start)
 
     async def explain(

@@ -213,7 +213,9 @@ class SerialClient(StopClient):
         finally:
             call.cancel()
         if not isinstance(reply, pb.WatchStatsResponse):
-            raise ConnectionRefusedByPeerError(f"{self.target} tells no time: it is stopping")
+            raise ConnectionRefusedByPeerError(
+                f"{self.target} does not report its time: it is stopping"
+            )
         return reply.time.ToDatetime(UTC), time.monotonic() - start
 
     async def connect(self) -> None:

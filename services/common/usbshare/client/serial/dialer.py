@@ -111,7 +111,7 @@ class Dialer:
         try:
             await asyncio.wait((attempt,))
             if attempt.cancelled():
-                raise ConnectionRefusedByPeerError(f"{client.target}: the host was seen anew")
+                raise ConnectionRefusedByPeerError(f"{client.target}: the host was seen again")
             attempt.result()
         except BaseException:
             if self._clock() - started >= _NEARLY * self._attempt_s:

@@ -53,7 +53,7 @@ class Heartbeats:
         """Send one after another, for ever; LinkLostError once one is not answered in time."""
         while True:
             if self._sent and self._clock() - min(self._sent.values())[0] > timeout_s:
-                raise LinkLostError(f"no sign of life from the service for {timeout_s:g} s")
+                raise LinkLostError(f"heard nothing from the service for {timeout_s:g} s")
             send(self.next())
             await asyncio.sleep(interval_s)
 

@@ -93,7 +93,7 @@ class Link:
                         self._abandon(str(error))
                         raise
                     await self._wait(str(error))
-            self._abandon("the bridge ends")
+            self._abandon("the bridge is shutting down")
         finally:
             self._stop_giving_up()
         self.state = LinkState.ENDED

@@ -81,7 +81,7 @@ class StopClient:
         try:
             return stop_report(reply, time.monotonic() - start)
         except (ValueError, OverflowError) as error:
-            raise UsbshareError(f"{self.target} answers what is no answer: {error}") from error
+            raise UsbshareError(f"{self.target} sent an invalid answer: {error}") from error
 
     async def only_port(self, timeout_s: float) -> str:
         """Return the id of the service's port, empty where it has another number of them."""

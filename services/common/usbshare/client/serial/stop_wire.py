@@ -101,13 +101,13 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if byte < 0x80:
             return value, position + 1
-    raise ValueError("no end of a number")
+    raise ValueError("a number has no end")
 
 
 def _number(found: dict[int, _Value], number: int) -> int:
     value = found.get(number, 0)
     if isinstance(value, bytes):
-        raise ValueError(f"field {number} is no number")
+        raise ValueError(f"field {number} is not a number")
     return value - (1 << 64) if value >> 63 else value
 
 

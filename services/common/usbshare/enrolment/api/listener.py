@@ -138,7 +138,7 @@ class EnrolmentListener:
     def _say(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            _log.warning("enrolment cannot be opened: %s", trouble)
+            _log.warning("cannot open enrolment: %s", trouble)
 
 
 def _credentials(site: Site) -> grpc.ServerCredentials:

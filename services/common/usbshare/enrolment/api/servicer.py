@@ -58,7 +58,7 @@ class EnrolmentServicer(EnrolmentServiceServicer):
             async with self._waiting_room.wait(network):
                 request = await anext(aiter(requests))
         except (TimeoutError, StopAsyncIteration) as error:
-            raise InvalidArgumentError("no request came in time") from error
+            raise InvalidArgumentError("no request arrived in time") from error
         return await self.Enrol(request, context)
 
 

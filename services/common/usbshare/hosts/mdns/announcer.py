@@ -144,7 +144,7 @@ class Announcer(RecordUpdateListener):
             # Without goodbye: the pointer is the other's now.
             await self._claim(self._wanted, self._instance)
             self._publish(self._instance)
-        _log.warning("another host is called %r; this one is %r now", before, self._name)
+        _log.warning("another host is called %r; this one is now %r", before, self._name)
 
     async def _claim(self, wanted: str, instance: Instance) -> None:
         self._withdraw_records()

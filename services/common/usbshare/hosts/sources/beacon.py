@@ -48,7 +48,9 @@ class BeaconListener:
         await self._reader.start()
         await self._look()
         if not self._joined:
-            log.warning("no interface takes part in multicast: no beacon is heard until one does")
+            log.warning(
+                "no interface supports multicast: beacons cannot be received until one does"
+            )
         self._tasks = [asyncio.create_task(self._follow(), name="beacon-listener")]
 
     async def close(self) -> None:

@@ -118,7 +118,7 @@ def _refuse(constant: str) -> Never:
 
 def _kind(type_: object) -> Kind:
     if not isinstance(type_, str):
-        raise BeaconError("the type is no text")
+        raise BeaconError("the type is not text")
     folded = type_.casefold()
     others = (Kind.CAMERA, Kind.DISCOVERY)
     return next((kind for kind in others if kind.value in folded), Kind.SERIAL)
@@ -127,7 +127,7 @@ def _kind(type_: object) -> Kind:
 def _text(message: dict[str, Any], key: str) -> str:
     value = message.get(key)
     if not isinstance(value, str):
-        raise BeaconError(f"the {key} is no text")
+        raise BeaconError(f"the {key} is not text")
     return value
 
 

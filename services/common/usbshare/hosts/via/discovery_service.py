@@ -121,7 +121,7 @@ class ViaSource:
     def _say(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            _log.warning("cannot ask the discovery service at %s: %s", self._target, trouble)
+            _log.warning("cannot query the discovery service at %s: %s", self._target, trouble)
 
 
 def _instance(message: pb.Instance, teller: str) -> Instance | None:
