@@ -75,7 +75,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error.reason}: save it as UTF-8") from error
     except RecursionError:
-        raise ConfigError(f"{path}: tables or lists within one another without end") from None
+        raise ConfigError(f"{path}: tables or lists are nested too deeply") from None
     except (OSError, ValueError) as error:  # no TOML, or a number that is none
         raise ConfigError(f"{path}: {error}") from error
 

@@ -141,7 +141,7 @@ class Enroller:
 
     def _refuse(self, address: str, error: UsbshareError) -> None:
         if isinstance(error, LimitError) or not self._attempts.note_wrong(address):
-            _log.debug("refused to enrol from %s: %s", address, error)
+            _log.debug("refused enrolment from %s: %s", address, error)
             return
         _log.warning("refused enrolment from %s: %s", address, error)
         self._audit.note("enrolment refused", address=address, reason=str(error))

@@ -134,8 +134,8 @@ def _require_not_renewed(registry: Path, caller: Caller) -> None:
         )
     if successors.unused_successors(renewals, serial) >= successors.MOST_UNUSED:
         raise LimitError(
-            f"the certificate was renewed {successors.MOST_UNUSED} times, and nobody used what it "
-            "got: have this computer invited again"
+            f"the certificate was renewed {successors.MOST_UNUSED} times, but its successors "
+            "were never used: have this computer invited again"
         )
 
 
