@@ -6,7 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from fakes.warm import Nursery
 
 pytest_plugins = ["cpu"]
 
@@ -20,3 +23,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # No test depends on speed: a busy machine may take any time for an example.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+
+MEASURED = ("alone", "slow", "cold")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cold", action="store_true", help="let every process import all by itself")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    is_cold = item.config.getoption("--cold") or any(map(item.get_closest_marker, MEASURED))
+    Nursery.is_used = not is_cold

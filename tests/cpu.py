@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from fakes.warm import Nursery
+
 LISTED = 60  # files, and tests
 COLLECTING = "(collecting, in every worker)"
 
@@ -19,7 +21,7 @@ COLLECTING = "(collecting, in every worker)"
 def used_s() -> float:
     """Return the CPU seconds of this process and of every child that it waited for."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + Nursery.used_s
 
 
 class Meter:

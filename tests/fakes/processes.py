@@ -7,13 +7,14 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-SCRIPTS = Path(sys.executable).parent
+from fakes import warm
+
+SCRIPTS = warm.SCRIPTS
 DEADLINE_S = 60.0
 # Makes a command run elsewhere, as in a network namespace.
 Place = Callable[[Sequence[str]], list[str]]
@@ -25,13 +26,9 @@ class Process:
     def __init__(
         self, arguments: Sequence[str], environment: dict[str, str], place: Place = list
     ) -> None:
-        self.process = subprocess.Popen(
+        self.process = warm.start(
             place([str(SCRIPTS / arguments[0]), *arguments[1:]]),
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            {**os.environ, "PYTHONUNBUFFERED": "1", **environment},
         )
         self.lines: list[str] = []
         self._news = threading.Condition()
