@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from fakes.forged import Forge
 from fakes.processes import serial_service
 from fakes.waiting import until
-from usbshare.base.rate_limits import BURST_S, URGENT_PER_S
+from usbshare.authorization.limits import BURST_S, URGENT_PER_S
 from usbshare.rpc.channel import Target, open_channel, parse_target
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes.clock import FakeClock
 from fakes.noted import Noted
-from usbshare.audit.merging import MOST_A_WINDOW, Merging
+from usbshare.audit.throttle import MOST_A_WINDOW, AuditThrottle
 from usbshare.authorization.connections import MOST_REMEMBERED, Arrivals
 
 HOST, PC = "usbshare://a/host", "usbshare://a/pc"
@@ -49,10 +49,10 @@ def test_only_so_many_are_remembered_and_those_in_use_stay() -> None:
 
 
 def test_one_that_connects_all_the_time_does_not_fill_the_log() -> None:
-    audit, merging = Noted(), Merging(FakeClock())
+    audit, throttle = Noted(), AuditThrottle(FakeClock())
     arrivals = Arrivals(audit, HOST, Sightings())
     for number in range(100):
         arrivals.note(PC, f"192.0.2.1:{number}")
-    written = [line for each in audit.entries for line in merging.taken({"time": "", **each})]
+    written = [line for each in audit.entries for line in throttle.taken({"time": "", **each})]
     assert len(audit.entries) == 100
     assert len(written) == MOST_A_WINDOW

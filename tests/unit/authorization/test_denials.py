@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fakes.clock import FakeClock
-from usbshare.authorization.denials import MOST_KINDS, PAUSE_S, Refusals
+from usbshare.authorization.denials import PAUSE_S, Refusals
 from usbshare.base.errors import LimitError, PermissionDeniedError, UsbshareError
+from usbshare.base.throttle import MOST_KEYS
 
 
 class Notes:
@@ -60,7 +61,7 @@ def test_who_names_nobody_is_told_by_each_reason() -> None:
 def test_many_kinds_do_not_fill_the_memory() -> None:
     notes = Notes()
     refusals = Refusals(notes, FakeClock())
-    for number in range(MOST_KINDS * 2 + 1):
+    for number in range(MOST_KEYS * 2 + 1):
         refuse(refusals, PermissionDeniedError("no"), who=str(number))
-    assert len(notes.left_out) == MOST_KINDS * 2 + 1
-    assert len(refusals._told) <= MOST_KINDS
+    assert len(notes.left_out) == MOST_KEYS * 2 + 1
+    assert len(refusals._throttle) <= MOST_KEYS

@@ -1,262 +1,112 @@
-"""What one identity may use: rates by token buckets, counts of streams and connections."""
+"""Rates: a burst at once, then so much a second; for each key, in bounded memory."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, cast
-
-import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from usbshare.authorization.api.interceptor import PacedContext, paced_requests
-from usbshare.base import rate_limits as limits_module
-from usbshare.base.errors import LimitError
-from usbshare.base.rate_limits import FORGOTTEN_AFTER_S, Limits, Ration
+from fakes.clock import FakeClock
+from usbshare.base.rate_limits import Bucket, Buckets, FairShare, Rate
 
-
-@dataclass(slots=True)
-class Table:
-    connections: int = 2
-    streams: int = 3
-    requests_per_s: float = 8  # a power of two, so that times are exact
-    commands_per_s: float = 100
-    bytes_per_s: float = 1000
+TEN_A_SECOND = Rate(10, 5)
 
 
-class Clock:
-    """Time that passes when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, duration_s: float) -> None:
-        self.slept.append(duration_s)
-        self.now += duration_s
+def test_a_bucket_is_a_burst_and_then_so_much_a_second() -> None:
+    bucket = Bucket(0.5, 1000.0)
+    assert [bucket.take_if_left(1, 10, 1000.0) for _ in range(6)] == [True] * 5 + [False]
+    assert [bucket.take_if_left(1, 10, 1000.2) for _ in range(3)] == [True, True, False]
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
-    return clock
+def test_what_is_not_used_does_not_pile_up() -> None:
+    bucket = Bucket(0.5, 1000.0)
+    assert not bucket.take_if_left(6, 10, 4600.0)
+    assert bucket.take_if_left(5, 10, 4600.0)
 
 
-@pytest.fixture
-def limits(clock: Clock) -> Limits:
-    return Limits(Table, clock)
+def test_what_is_not_left_is_not_taken() -> None:
+    bucket = Bucket(0.5, 0.0)
+    assert not any(bucket.take_if_left(6, 10, 0.0) for _ in range(100))
+    assert bucket.take_if_left(5, 10, 0.0)
 
 
-async def test_two_seconds_of_requests_may_come_at_once(limits: Limits, clock: Clock) -> None:
-    for _ in range(16):
-        await limits.admit_request("office-pc")
-    assert clock.slept == []
+def test_who_takes_more_waits_for_what_lacks() -> None:
+    bucket = Bucket(2.0, 0.0)
+    assert bucket.take(16, 8, 0.0) == 0.0
+    assert bucket.take(8, 8, 0.0) == 1.0
+    assert bucket.take(8, 8, 1.0) == 1.0
 
 
-async def test_requests_that_come_early_wait_for_their_turn(limits: Limits, clock: Clock) -> None:
-    for _ in range(32):
-        await limits.admit_request("office-pc")
-    assert clock.now == pytest.approx(2.0)
+def test_what_is_given_back_was_never_taken() -> None:
+    bucket = Bucket(2.0, 0.0)
+    bucket.take(24, 8, 0.0)
+    bucket.give_back(24, 8)
+    assert bucket.take(16, 8, 0.0) == 0.0
 
 
-async def test_requests_that_come_far_too_early_are_refused_late(
-    limits: Limits, monkeypatch: pytest.MonkeyPatch, clock: Clock
+def test_a_debt_is_no_longer_than_it_may_be() -> None:
+    bucket = Bucket(2.0, 0.0)
+    bucket.take(1e9, 8, 0.0)
+    bucket.forgive_beyond(1.0)
+    assert bucket.take(8, 8, 2.0) == 0.0
+    assert bucket.take(8, 8, 2.0) == 1.0
+
+
+def test_a_rate_may_change() -> None:
+    bucket = Bucket(2.0, 0.0)
+    assert bucket.take(16, 8, 0.0) == 0.0
+    assert bucket.take(100, 100, 0.0) == 1.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.01, 20)), max_size=60))
+def test_a_bucket_never_gives_more_than_its_rate_and_a_burst(
+    steps: list[tuple[float, float]],
 ) -> None:
-    async def stand_still(duration_s: float) -> None:
-        clock.slept.append(duration_s)
-
-    monkeypatch.setattr(asyncio, "sleep", stand_still)
-    for _ in range(24):
-        await limits.admit_request("office-pc")
-    with pytest.raises(LimitError, match="'office-pc' makes more than 8 requests a second"):
-        await limits.admit_request("office-pc")
-    assert clock.slept[-1] == 1.0
+    bucket, now, given_out = Bucket(TEN_A_SECOND.burst_s, 0.0), 0.0, 0.0
+    for pause_s, count in steps:
+        now += pause_s
+        if bucket.take_if_left(count, TEN_A_SECOND.per_s, now):
+            given_out += count
+        assert given_out <= TEN_A_SECOND.burst + now * TEN_A_SECOND.per_s + 1e-6
 
 
-async def test_refused_requests_do_not_count(
-    limits: Limits, monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> None:
-    async def stand_still(duration_s: float) -> None:
-        pass
-
-    monkeypatch.setattr(asyncio, "sleep", stand_still)
-    for _ in range(24):
-        await limits.admit_request("office-pc")
-    for _ in range(100):
-        with pytest.raises(LimitError):
-            await limits.admit_request("office-pc")
-    clock.now += 0.2
-    await limits.admit_request("office-pc")
+def test_keys_do_not_share_and_hostile_ones_are_forgotten() -> None:
+    buckets = Buckets[str](1.0, 100)
+    assert buckets.of("loud", 0.0).take_if_left(10, 10, 0.0)
+    assert buckets.of("other", 0.0).take_if_left(10, 10, 0.0)
+    assert not buckets.of("loud", 0.0).take_if_left(1, 10, 0.0)
+    for number in range(10_000):
+        buckets.of(str(number), 0.0)
+        buckets.of("loud", 0.0)
+    assert len(buckets) == 100
+    assert not buckets.of("loud", 0.0).take_if_left(1, 10, 0.0)
 
 
-async def test_another_identity_is_not_slowed(limits: Limits, clock: Clock) -> None:
-    for _ in range(20):
-        await limits.admit_request("office-pc")
-    slept = list(clock.slept)
-    await limits.admit_request("laptop")
-    assert clock.slept == slept
+def test_a_loud_key_leaves_something_to_the_others() -> None:
+    share = FairShare[str](Rate(10, 30), Rate(15, 40), FakeClock())
+    assert sum(share.admits("loud") for _ in range(1000)) == 30
+    assert sum(share.admits(str(number)) for number in range(1000)) == 10
 
 
-async def test_a_stop_does_not_wait_for_the_requests_before_it(
-    limits: Limits, clock: Clock
-) -> None:
-    for _ in range(20):
-        await limits.admit_request("office-pc")
-    slept = list(clock.slept)
-    await limits.admit_request("office-pc", lane="Stop")
-    assert clock.slept == slept
+def test_what_all_together_may_not_does_not_count_for_one() -> None:
+    clock = FakeClock()
+    share = FairShare[str](Rate(1, 30), Rate(1000, 10), clock)
+    assert sum(share.admits("one") for _ in range(1000)) == 10
+    clock.advance(0.01)
+    assert sum(share.admits("one") for _ in range(1000)) == 10
+    clock.advance(0.01)
+    assert sum(share.admits("one") for _ in range(1000)) == 10
+    clock.advance(0.01)
+    assert not share.admits("one")
 
 
-async def test_no_policy_makes_stops_wait(limits: Limits, clock: Clock) -> None:
-    for _ in range(100):
-        await limits.admit_request("office-pc", lane="Stop")
-    assert clock.slept == []
-
-
-async def test_even_stops_are_limited(limits: Limits, clock: Clock) -> None:
-    for _ in range(400):
-        await limits.admit_request("office-pc", lane="Stop")
-    assert clock.now == pytest.approx(2.0)
-
-
-def test_what_is_rationed_is_to_be_had_again_a_minute_later(clock: Clock) -> None:
-    ration = Ration(2, "renew its certificate", clock)
-    ration.take("pc")
-    clock.now += 30
-    ration.take("pc")
-    with pytest.raises(LimitError, match="'pc' may renew its certificate 2 times a minute"):
-        ration.take("pc")
-    ration.take("laptop")
-    clock.now += 30
-    ration.take("pc")
-    with pytest.raises(LimitError):
-        ration.take("pc")
-
-
-async def test_only_so_many_calls_wait(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
-    forever = asyncio.Event()
-
-    async def sleep(_duration_s: float) -> None:
-        await forever.wait()
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    monkeypatch.setattr(limits_module, "MOST_WAITING", 5)
-    for _ in range(16):
-        await limits.admit_request("office-pc")
-    waiting = [asyncio.ensure_future(limits.admit_request("office-pc")) for _ in range(6)]
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    assert [str(each.exception()) for each in done] == ["5 calls of the same caller wait already"]
-    forever.set()
-    await asyncio.gather(*waiting, return_exceptions=True)
-
-
-def test_streams_are_counted_and_given_back(limits: Limits) -> None:
-    with ExitStack() as streams:
-        for _ in range(3):
-            streams.enter_context(limits.open_stream("office-pc", "192.0.2.7:1"))
-        with pytest.raises(LimitError, match="has 3 streams open"):
-            streams.enter_context(limits.open_stream("office-pc", "192.0.2.7:1"))
-        with limits.open_stream("laptop", "192.0.2.8:1"):
-            pass
-    with limits.open_stream("office-pc", "192.0.2.7:1"):
-        pass
-
-
-def test_connections_are_counted_and_given_back(limits: Limits) -> None:
-    with ExitStack() as streams:
-        for port in (1, 2):
-            streams.enter_context(limits.open_stream("office-pc", f"192.0.2.7:{port}"))
-        with pytest.raises(LimitError, match="uses 2 connections"):
-            streams.enter_context(limits.open_stream("office-pc", "192.0.2.7:3"))
-        streams.enter_context(limits.open_stream("office-pc", "192.0.2.7:2"))
-    with limits.open_stream("office-pc", "192.0.2.7:3"):
-        pass
-
-
-@pytest.mark.parametrize(("commands", "size"), [(200, 0), (0, 2000)])
-def test_what_a_stream_reads_is_paced_by_messages_and_bytes(
-    limits: Limits, clock: Clock, commands: int, size: int
-) -> None:
-    assert limits.pace("office-pc", commands, size) == 0
-    assert limits.pace("office-pc", commands, size) == pytest.approx(2.0)
-    clock.now += 4.0
-    assert limits.pace("office-pc", commands, size) == 0
-
-
-def test_a_long_pause_saves_no_more_than_two_seconds(limits: Limits, clock: Clock) -> None:
-    clock.now += 3600
-    limits.pace("office-pc", 200, 0)
-    assert limits.pace("office-pc", 50, 0) == pytest.approx(0.5)
-
-
-def test_limits_follow_the_policy(clock: Clock) -> None:
-    table = Table()
-    limits = Limits(lambda: table, clock)
-    limits.pace("office-pc", 300, 0)
-    table.commands_per_s = 1000
-    clock.now += 1.0
-    assert limits.pace("office-pc", 100, 0) == pytest.approx(0.1)
-
-
-def test_who_is_idle_is_forgotten(limits: Limits, clock: Clock) -> None:
-    for number in range(1000):
-        limits.pace(f"pc-{number}", 1, 1)
-    clock.now += FORGOTTEN_AFTER_S + 1
-    limits.pace("late", 1, 1)
-    assert len(limits._usages) == 1
-
-
-class Message:
-    """A request of so many bytes."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def ByteSize(self) -> int:
-        return self._size
-
-
-class Context:
-    """A servicer's context from which messages come."""
-
-    def __init__(self, *messages: Any) -> None:
-        self._messages = iter(messages)
-
-    async def read(self) -> Any:
-        return next(self._messages, grpc.aio.EOF)
-
-    async def write(self, message: Any) -> None:
-        raise NotImplementedError
-
-    def peer(self) -> str:
-        return "ipv4:192.0.2.7:1"
-
-
-async def test_a_paced_context_waits_before_it_reads_on(limits: Limits, clock: Clock) -> None:
-    context: Any = PacedContext(
-        cast("Any", Context(Message(2500), Message(10))),
-        lambda count, size: limits.pace("office-pc", count, size),
-    )
-    assert (await context.read()).ByteSize() == 2500
-    assert clock.slept == []
-    await context.read()
-    assert clock.slept == [pytest.approx(0.5)]
-    assert await context.read() is grpc.aio.EOF
-    assert context.peer() == "ipv4:192.0.2.7:1"
-
-
-async def test_paced_requests_wait_too(limits: Limits, clock: Clock) -> None:
-    async def sent() -> AsyncIterator[Message]:
-        for size in (2500, 10):
-            yield Message(size)
-
-    paced = paced_requests(sent(), lambda count, size: limits.pace("office-pc", count, size))
-    sizes = [each.ByteSize() async for each in paced]
-    assert sizes == [2500, 10]
-    assert clock.slept[0] == pytest.approx(0.5)
+@pytest.mark.parametrize("keys", [1, 7, 5000])
+def test_a_flood_is_held_to_the_rate_of_all_in_constant_memory(keys: int) -> None:
+    clock = FakeClock()
+    share = FairShare[int](Rate(150, 300), Rate(200, 400), clock, 400)
+    admitted = 0
+    for number in range(50_000):
+        clock.advance(1 / 10_000)
+        admitted += share.admits(number % keys)
+    assert admitted <= 400 + 5 * 200 + 1
+    assert len(share) <= 400

@@ -11,7 +11,6 @@ import pytest
 from fakes.waiting import until
 from usbshare.handshakes import reporting
 from usbshare.handshakes.reporting import HandshakeTeller, Sorter
-from usbshare.handshakes.throttle import MOST_KEYS, Throttle
 from usbshare.handshakes.trace import Failure
 
 ALIEN = "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate"
@@ -104,36 +103,6 @@ async def test_the_number_comes_by_itself(
         teller.failed(Failure(f"192.0.2.7:{port}", ALIEN))
     await until(lambda: len(caplog.messages) >= 2)
     teller.close()
-
-
-def test_a_throttle_waits_ever_longer_while_it_goes_on() -> None:
-    throttle, told = Throttle(2.0, 8.0), []
-    assert throttle.admits("a", "first", 0.0)
-    for second in range(1, 40):
-        assert not throttle.admits("a", str(second), second)
-        told += [(second, count) for count, _ in throttle.overdue(second)]
-    assert told == [(2, 2), (6, 4), (14, 8), (22, 8), (30, 8), (38, 8)]
-
-
-def test_a_throttle_begins_anew_after_a_quiet_period() -> None:
-    throttle = Throttle(1.0, 8.0)
-    assert throttle.admits("a", "", 0.0)
-    assert throttle.admits("a", "", 1.0)
-
-
-def test_a_throttle_says_when_something_is_due() -> None:
-    throttle = Throttle(1.0, 8.0)
-    throttle.admits("a", "", 0.0)
-    assert throttle.due_in_s(0.0) is None
-    throttle.admits("a", "", 0.5)
-    assert throttle.due_in_s(0.75) == 0.25
-
-
-def test_a_flood_from_everywhere_shares_a_place() -> None:
-    throttle = Throttle(1.0, 8.0)
-    told = sum(throttle.admits(number, "", 0.0) for number in range(100_000))
-    assert told == MOST_KEYS + 1
-    assert sum(count for count, _ in throttle.overdue(0.0, everything=True)) == 100_000 - told
 
 
 TRACE = (

@@ -14,7 +14,7 @@ from typing import Self
 
 from usbshare.audit.files import LogFiles
 from usbshare.audit.log_registry import FIELD, tips_of_others
-from usbshare.audit.merging import BYTES_A_DAY, Merging
+from usbshare.audit.throttle import BYTES_A_DAY, AuditThrottle
 from usbshare.audit.writer import Appender
 from usbshare.base.backlog import Backlog
 from usbshare.base.paths import state_folder
@@ -67,7 +67,7 @@ class AuditLog:
         self._files = LogFiles(folder, name)
         self._appender = Appender(self._files, max_bytes, keep, keep_days)
         self._backlog: Backlog[Entry] = Backlog(MOST_WAITING, clock, self._loss)
-        self._merging = Merging(clock, bytes_a_day)
+        self._throttle = AuditThrottle(clock, bytes_a_day)
         self._has_told_others = False
         self._closed = threading.Event()
         self._trouble = ""
@@ -102,7 +102,7 @@ class AuditLog:
         """Write what waits and end; blocks, that long at most."""
         deadline = time.monotonic() + timeout_s
         self._closed.set()
-        self._add(self._merging.due(everything=True))
+        self._add(self._throttle.due(everything=True))
         self._backlog.end()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -114,12 +114,12 @@ class AuditLog:
     ) -> None:
         """Note an event; neither blocks nor raises, may be called from any thread.
 
-        Equal events of one identity are merged, see `merging`.
+        Equal events of one identity are merged, see `throttle`.
         """
         entry: Entry = {"time": None, "event": event, "who": who, "address": address, "port": port}
         entry.update(fields)
         entry["time"] = _written(self._utc())
-        self._add(self._merging.taken(entry))
+        self._add(self._throttle.taken(entry))
 
     def _add(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -176,7 +176,7 @@ class AuditLog:
     def _watch(self) -> None:
         told = False
         while not self._closed.wait(LOOK_S):
-            self._add(self._merging.due())
+            self._add(self._throttle.due())
             stall = "" if self._trouble else self._stall()
             if stall and not told:
                 log.error("audit log %s cannot be written: %s", self._name, stall)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from usbshare.audit.recorder import Audit
 from usbshare.base.threads import in_thread
+from usbshare.base.throttle import Throttle
 from usbshare.trust import identities, successors
 
 _log = logging.getLogger(__name__)
@@ -35,11 +36,10 @@ class Uses:
     ) -> None:
         self._path = path
         self._audit = audit
-        self._clock = clock
         self._now = now
         self._to_write: dict[str, Callable[[], None]] = {}
         self._noted: set[str] = set()
-        self._alarmed: dict[str, float] = {}
+        self._alarms = Throttle[str](REMIND_S, clock, most_keys=MOST_REMEMBERED)
         self._trouble = ""
         self.void_uses = 0
 
@@ -61,7 +61,7 @@ class Uses:
 
     def void(self, uri: str, serial: int, address: str, fingerprint: str) -> None:
         """Raise the alarm that a certificate was used that counts no more."""
-        number, now = successors.in_hex(serial), self._clock()
+        number = successors.in_hex(serial)
         self.void_uses += 1
         self._audit.note(
             "void certificate used",
@@ -70,11 +70,8 @@ class Uses:
             serial=number,
             fingerprint=fingerprint,
         )
-        if now - self._alarmed.get(number, now - REMIND_S) < REMIND_S:
+        if not self._alarms.admits(number):
             return
-        if len(self._alarmed) >= MOST_REMEMBERED:
-            self._alarmed.clear()
-        self._alarmed[number] = now
         _log.error(
             "ALARM: a superseded certificate of %s was used from %s (key %s), so its file was "
             "copied; unless you know who copied it, revoke the name and invite it again",

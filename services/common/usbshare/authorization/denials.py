@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from usbshare.audit.recorder import Audit
 from usbshare.base.errors import UsbshareError
+from usbshare.base.throttle import Throttle
 
 _log = logging.getLogger(__name__)
 
 PAUSE_S = 1.0
-MOST_KINDS = 4096
+# Whose call, of which method, refused with which error, and why.
+_Kind = tuple[str, str, type[UsbshareError], int]
 
 
 class Refusals:
@@ -19,23 +21,16 @@ class Refusals:
 
     def __init__(self, audit: Audit, clock: Callable[[], float]) -> None:
         self._audit = audit
-        self._clock = clock
-        self._told: dict[tuple[str, str, type[UsbshareError], int], tuple[float, int]] = {}
+        self._throttle = Throttle[_Kind](PAUSE_S, clock)
 
     def note(self, error: UsbshareError, *, who: str, address: str, method: str, port: str) -> None:
         """Tell of a refused call."""
         # A caller without an identity can only be told apart by the reason.
         reason = 0 if who else hash(str(error))
         kind = (who or address.rpartition(":")[0], method, type(error), reason)
-        now = self._clock()
-        at, left_out = self._told.get(kind, (now - PAUSE_S, 0))
-        if now - at < PAUSE_S:
-            self._told[kind] = (at, left_out + 1)
+        if not self._throttle.admits(kind):
             return
-        self._told.pop(kind, None)
-        if len(self._told) >= MOST_KINDS:
-            del self._told[next(iter(self._told))]
-        self._told[kind] = (now, 0)
+        left_out = self._throttle.take_left_out(kind)
         more = f" ({left_out} more of these)" if left_out else ""
         _log.warning("refused %s of %s at %s: %s%s", method, who or "?", address, error, more)
         self._audit.note(

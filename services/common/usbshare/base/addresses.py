@@ -88,3 +88,13 @@ def _port(digits: str, text: str) -> int:
     if digits.isascii() and digits.isdecimal() and int(digits) <= 65535:
         return int(digits)
     raise InvalidArgumentError(f"{text!r}: the port {digits!r} is not a number from 1 to 65535")
+
+
+def network_of(address: str) -> str:
+    """Return what one person has many addresses in: with IPv6 the /64."""
+    parsed = parse_address(address.partition("%")[0])
+    if parsed is None or parsed.version == 4:
+        return address
+    if mapped := getattr(parsed, "ipv4_mapped", None):
+        return str(mapped)
+    return ":".join(parsed.exploded.split(":")[:4])

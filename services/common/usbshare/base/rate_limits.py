@@ -1,202 +1,114 @@
-"""What one identity may use of a service: token buckets and counts, by the policy as it is now."""
+"""Rates: a burst at once, then so much a second, for each key; in bounded memory, whoever comes.
+
+`now` and `clock` are monotonic. For what is told at once and then counted see `throttle`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from usbshare.base.errors import LimitError
+K = TypeVar("K", bound=Hashable)
 
-# Who asks too fast is answered late, at last with a refusal: to try again at once gains nothing.
-LONGEST_WAIT_S = 1.0
+# Nobody waits for less.
 SHORTEST_WAIT_S = 0.001
-# What stops a machine is limited only so far as its service must stay able to do it.
-URGENT_PER_S = 100.0
-# How much of a rate may come at once, after a pause.
-BURST_S = 2.0
-# So many calls of one identity wait at a time; more are refused at once.
-MOST_WAITING = 1024
-# Identities that used nothing for this long are forgotten.
-FORGOTTEN_AFTER_S = 60.0
-MINUTE_S = 60.0
-MOST_RATIONED = 4096
+# What rounding makes of an exact fit.
+_ROUNDING_S = 1e-9
+MOST_KEYS = 4096
 
 
-class LimitsTable(Protocol):
-    """The part of the policy that this needs; all are per identity."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So much a second in the long run, and so much at once after a pause."""
+
+    per_s: float
+    burst: float
 
     @property
-    def connections(self) -> int:
-        """TCP connections with a stream under way."""
-
-    @property
-    def streams(self) -> int:
-        """Streams under way."""
-
-    @property
-    def requests_per_s(self) -> float:
-        """RPCs begun."""
-
-    @property
-    def commands_per_s(self) -> float:
-        """Messages within streams."""
-
-    @property
-    def bytes_per_s(self) -> float:
-        """Bytes within streams."""
-
-
-class Ration:
-    """So many of something costly a minute for each identity; bounded whoever comes."""
-
-    def __init__(self, a_minute: int, what: str, clock: Callable[[], float]) -> None:
-        self._a_minute = a_minute
-        self._what = what
-        self._clock = clock
-        self._taken: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def take(self, who: str) -> None:
-        """Count one; LimitError if there were as many within the last minute."""
-        now = self._clock()
-        times = self._taken.pop(who, None) or deque[float](maxlen=self._a_minute)
-        self._taken[who] = times
-        if len(self._taken) > MOST_RATIONED:
-            self._taken.popitem(last=False)
-        if len(times) == self._a_minute and now - times[0] < MINUTE_S:
-            raise LimitError(f"'{who}' may {self._what} {self._a_minute} times a minute: wait")
-        times.append(now)
+    def burst_s(self) -> float:
+        """How long it takes until a burst may come again."""
+        return self.burst / self.per_s
 
 
 class Bucket:
-    """Holds as many tokens as a rate gives in `BURST_S`; may be overdrawn, which is then waited."""
+    """Holds what a rate gives in `burst_s`; counts in seconds, since the rate may change."""
 
-    __slots__ = ("_at", "_spare_s")
+    __slots__ = ("_at", "_burst_s", "_spare_s")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, burst_s: float, now: float) -> None:
+        self._burst_s = self._spare_s = burst_s
         self._at = now
-        self._spare_s = BURST_S
 
     def take(self, count: float, rate: float, now: float) -> float:
-        """Take tokens whatever there is; return for how many seconds to wait for those lacking."""
+        """Take whatever there is, and more; return for how many seconds to wait for what lacks."""
         spare_s = self._spare_s + now - self._at - count / rate
-        most_s = BURST_S - count / rate
+        most_s = self._burst_s - count / rate
         self._at = now
         self._spare_s = spare_s = min(spare_s, most_s)
         return 0.0 if spare_s >= -SHORTEST_WAIT_S else -spare_s
 
+    def take_if_left(self, count: float, rate: float, now: float) -> bool:
+        """Return whether that much is left, and take it if so."""
+        spare_s = min(self._burst_s, self._spare_s + now - self._at)
+        wanted_s = count / rate
+        is_left = spare_s >= wanted_s - _ROUNDING_S
+        self._at = now
+        self._spare_s = spare_s - wanted_s if is_left else spare_s
+        return is_left
+
     def give_back(self, count: float, rate: float) -> None:
-        """Put tokens back that were taken just now."""
+        """Put back what was taken just now."""
         self._spare_s += count / rate
 
-
-@dataclass(slots=True)
-class _Usage:
-    """What one identity has used."""
-
-    commands: Bucket
-    bytes: Bucket
-    seen: float
-    requests: dict[str, Bucket] = field(default_factory=dict)
-    streams: int = 0
-    waiting: int = 0
-    connections: Counter[str] = field(default_factory=Counter)
+    def forgive_beyond(self, debt_s: float) -> None:
+        """Let whoever took far too much wait no longer than that for the next."""
+        self._spare_s = max(self._spare_s, -debt_s)
 
 
-class Limits:
-    """Keeps every identity within the policy's limits; of one event loop.
+class Buckets(Generic[K]):
+    """A bucket for each key; of too many the one longest unused, which is the fullest, goes."""
 
-    What is urgent is counted by itself, so that nothing else an identity does can delay it.
-    """
+    def __init__(self, burst_s: float, most_keys: int = MOST_KEYS) -> None:
+        self._burst_s = burst_s
+        self._most_keys = most_keys
+        self._of: OrderedDict[K, Bucket] = OrderedDict()
 
-    def __init__(self, table: Callable[[], LimitsTable], clock: Callable[[], float]) -> None:
-        self._table = table
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def of(self, key: K, now: float) -> Bucket:
+        """Return the bucket of a key; it is full at first."""
+        if (bucket := self._of.get(key)) is None:
+            if len(self._of) >= self._most_keys:
+                self._of.popitem(last=False)
+            bucket = self._of[key] = Bucket(self._burst_s, now)
+        self._of.move_to_end(key)
+        return bucket
+
+
+class FairShare(Generic[K]):
+    """A rate for each key and one for all, so that a loud one leaves something to the others."""
+
+    def __init__(
+        self, of_one: Rate, of_all: Rate, clock: Callable[[], float], most_keys: int = MOST_KEYS
+    ) -> None:
+        self._rate_of_one, self._rate_of_all = of_one, of_all
         self._clock = clock
-        self._usages: dict[str, _Usage] = {}
-        self._swept = clock()
+        self._of = Buckets[K](of_one.burst_s, most_keys)
+        self._all = Bucket(of_all.burst_s, clock())
 
-    async def admit_request(self, who: str, lane: str = "") -> None:
-        """Count an RPC, and wait where it comes early; LimitError, late, if far too early.
+    def __len__(self) -> int:
+        return len(self._of)
 
-        `lane`: which urgent RPC it is, and empty for all others. No policy allows few of these.
-        """
-        usage, rate = self._usage(who), self._table().requests_per_s
-        if lane:
-            rate = max(rate, URGENT_PER_S)
-        bucket = usage.requests.setdefault(lane, Bucket(self._clock()))
-        wait_s = bucket.take(1, rate, self._clock())
-        if wait_s > LONGEST_WAIT_S:
-            bucket.give_back(1, rate)
-            await _wait(usage, LONGEST_WAIT_S)
-            raise LimitError(f"'{who}' makes more than {rate:g} requests a second")
-        if wait_s:
-            await _wait(usage, wait_s)
-
-    @contextmanager
-    def open_stream(self, who: str, address: str) -> Iterator[None]:
-        """Count a stream and its connection (`address` with port) until the end of the block."""
-        usage, table = self._usage(who), self._table()
-        if usage.streams >= table.streams:
-            raise LimitError(f"'{who}' has {usage.streams} streams open, which is all it may have")
-        if address not in usage.connections and len(usage.connections) >= table.connections:
-            most = len(usage.connections)
-            raise LimitError(f"'{who}' uses {most} connections, which is all it may have")
-        usage.streams += 1
-        usage.connections[address] += 1
-        try:
-            yield
-        finally:
-            self._leave(usage, address)
-
-    def pace(self, who: str, commands: int, size_bytes: int) -> float:
-        """Count what a stream read; return for how many seconds to read nothing more from it."""
-        now, table = self._clock(), self._table()
-        usage = self._usages.get(who) or self._usage(who)
-        usage.seen = now
-        for_commands = usage.commands.take(commands, table.commands_per_s, now)
-        for_bytes = usage.bytes.take(size_bytes, table.bytes_per_s, now)
-        return for_commands if for_commands > for_bytes else for_bytes
-
-    def _leave(self, usage: _Usage, address: str) -> None:
-        usage.seen = self._clock()
-        usage.streams -= 1
-        usage.connections[address] -= 1
-        if not usage.connections[address]:
-            del usage.connections[address]
-
-    def _usage(self, who: str) -> _Usage:
-        now = self._clock()
-        usage = self._usages.get(who)
-        if usage is None:
-            self._sweep(now)
-            usage = _Usage(Bucket(now), Bucket(now), now)
-            self._usages[who] = usage
-        usage.seen = now
-        return usage
-
-    def _sweep(self, now: float) -> None:
-        """Forget who has been idle: its buckets are full again."""
-        if now - self._swept < FORGOTTEN_AFTER_S:
-            return
-        self._swept = now
-        idle_since = now - FORGOTTEN_AFTER_S
-        gone = [
-            who
-            for who, usage in self._usages.items()
-            if usage.seen < idle_since and not usage.streams and not usage.waiting
-        ]
-        for who in gone:
-            del self._usages[who]
-
-
-async def _wait(usage: _Usage, wait_s: float) -> None:
-    if usage.waiting >= MOST_WAITING:
-        raise LimitError(f"{usage.waiting} calls of the same caller wait already")
-    usage.waiting += 1
-    try:
-        await asyncio.sleep(wait_s)
-    finally:
-        usage.waiting -= 1
+    def admits(self, key: K, count: float = 1) -> bool:
+        """Return whether that much of a key may come now, and count it if so."""
+        now, rate = self._clock(), self._rate_of_one.per_s
+        bucket = self._of.of(key, now)
+        if not bucket.take_if_left(count, rate, now):
+            return False
+        if not self._all.take_if_left(count, self._rate_of_all.per_s, now):
+            bucket.give_back(count, rate)
+            return False
+        return True

@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Address
 from typing import Protocol
 
-from usbshare.base.addresses import parse_address, split_host_port
+from usbshare.base.addresses import network_of, split_host_port
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.throttle import ReportedThrottle
 from usbshare.handshakes.explanations import Reason, Weight, reason_of
 from usbshare.handshakes.stderr_tap import tapped_stderr
-from usbshare.handshakes.throttle import Throttle
 from usbshare.handshakes.trace import Failure, Foreign, Remark, TraceReader
 from usbshare.rpc.grpc_environment import traces_handshakes
 
@@ -25,6 +24,8 @@ LONGEST_PERIOD_S = 600.0
 _LONGEST_LINE_BYTES = 64 * 1024
 # The services of this host knock at one another before they begin a handshake.
 _OWN = ("127.0.0.1:", "[::1]:")
+# Whose handshake failed, and why.
+_Key = tuple[str, str]
 _VERBS = {Weight.ATTEMPT: "refused", Weight.CALLED_OFF: "lost"}
 _LEVELS = {Weight.ATTEMPT: logging.WARNING, Weight.CALLED_OFF: logging.INFO}
 
@@ -97,11 +98,10 @@ class HandshakeTeller:
 
     def __init__(self, note: Note, clock: Callable[[], float]) -> None:
         self._note = note
-        self._clock = clock
         self._lock = threading.Lock()
         self._throttles = {
-            Weight.ATTEMPT: Throttle(FIRST_PERIOD_S, LONGEST_PERIOD_S),
-            Weight.CALLED_OFF: Throttle(LONGEST_PERIOD_S, LONGEST_PERIOD_S),
+            Weight.ATTEMPT: ReportedThrottle[_Key](FIRST_PERIOD_S, LONGEST_PERIOD_S, clock),
+            Weight.CALLED_OFF: ReportedThrottle[_Key](LONGEST_PERIOD_S, LONGEST_PERIOD_S, clock),
         }
         self._timer: threading.Timer | None = None
 
@@ -114,7 +114,7 @@ class HandshakeTeller:
         if reason.weight is Weight.CALLED_OFF and failure.address.startswith(_OWN):
             return
         with self._lock:
-            is_new = self._throttles[reason.weight].admits(key, text, self._clock())
+            is_new = self._throttles[reason.weight].admits(key, text)
             self._set_timer()
         if is_new:
             self._tell(failure.address, reason, text)
@@ -133,8 +133,7 @@ class HandshakeTeller:
             self._note("handshake refused", address=address, reason=reason.kind)
 
     def _set_timer(self) -> None:
-        now = self._clock()
-        waits = [throttle.due_in_s(now) for throttle in self._throttles.values()]
+        waits = [throttle.due_in_s() for throttle in self._throttles.values()]
         due = min((wait for wait in waits if wait is not None), default=None)
         if self._timer is None and due is not None:
             self._timer = threading.Timer(due, self._ring)
@@ -150,11 +149,10 @@ class HandshakeTeller:
 
     def _tell_left_out(self, *, everything: bool = False) -> None:
         with self._lock:
-            now = self._clock()
             left_out = [
                 (weight, *each)
                 for weight, throttle in self._throttles.items()
-                for each in throttle.overdue(now, everything=everything)
+                for each in throttle.overdue(everything=everything)
             ]
         for weight, count, text in left_out:
             more = f" ({count} more like this since the last line)" if count > 1 else ""
@@ -169,7 +167,4 @@ def _source(address: str) -> str:
         host, _ = split_host_port(address, 0)
     except InvalidArgumentError:
         return ""
-    parsed = parse_address(host)
-    if not isinstance(parsed, IPv6Address) or parsed.ipv4_mapped:
-        return host
-    return parsed.exploded[:19]
+    return network_of(host)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+
+from usbshare.base.addresses import network_of
+from usbshare.base.rate_limits import Buckets
 
 BURST_S = 2.0
 # An address that sent far too much may send as much as it should after this long.
@@ -34,7 +36,7 @@ class ByteRates:
     """Token buckets, one for each address (for IPv6 each /64); bounded whoever comes."""
 
     def __init__(self) -> None:
-        self._spare: dict[str, float] = {}
+        self._spare = Buckets[str](BURST_S, MOST_SOURCES)
         self._received: dict[tuple[str, int], int] = {}
         self._at: float | None = None
 
@@ -48,18 +50,17 @@ class ByteRates:
         self._received = {(each.host, each.port): each.received_bytes for each in connections}
         totals: dict[str, int] = {}
         for each, count in came.items():
-            totals[_source(each.host)] = totals.get(_source(each.host), 0) + count
-        self._refill(passed_s * bytes_per_s, BURST_S * bytes_per_s)
+            totals[network_of(each.host)] = totals.get(network_of(each.host), 0) + count
         overdrawn = {
             source
             for source, count in totals.items()
-            if count and self._take(source, count, bytes_per_s) < 0
+            if count and self._is_overdrawn(source, count, bytes_per_s, now)
         }
         return [
             each
             for each, count in came.items()
             if each.received_bytes > MODEST_BYTES
-            and (source := _source(each.host)) in overdrawn
+            and (source := network_of(each.host)) in overdrawn
             and count > GREEDY_SHARE * totals[source]
             and count > GREEDY_SHARE * bytes_per_s * passed_s
         ]
@@ -70,19 +71,8 @@ class ByteRates:
         received = connection.received_bytes
         return received - before if received >= before else received
 
-    def _refill(self, tokens: float, most: float) -> None:
-        """Add to every bucket; a full one is forgotten."""
-        spare = {source: left + tokens for source, left in self._spare.items()}
-        self._spare = {source: left for source, left in spare.items() if left < most}
-
-    def _take(self, source: str, count: int, bytes_per_s: float) -> float:
-        left = self._spare.pop(source, BURST_S * bytes_per_s) - count
-        if len(self._spare) >= MOST_SOURCES:
-            del self._spare[next(iter(self._spare))]
-        self._spare[source] = max(left, -LONGEST_DEBT_S * bytes_per_s)
-        return left
-
-
-def _source(host: str) -> str:
-    address = ip_address(host.partition("%")[0])
-    return address.exploded[:19] if isinstance(address, IPv6Address) else host
+    def _is_overdrawn(self, source: str, count: int, bytes_per_s: float, now: float) -> bool:
+        bucket = self._spare.of(source, now)
+        wait_s = bucket.take(count, bytes_per_s, now)
+        bucket.forgive_beyond(LONGEST_DEBT_S)
+        return wait_s > 0

@@ -22,6 +22,7 @@ from usbshare.authorization.api.servicer import AccessServicer
 from usbshare.authorization.connections import Arrivals
 from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
+from usbshare.authorization.limits import Limits
 from usbshare.authorization.metrics import RulesCollector
 from usbshare.authorization.rights import ResourceKind
 from usbshare.authorization.rulebook import Rulebook
@@ -30,7 +31,6 @@ from usbshare.base.errors import ConfigError, NotSupportedError
 from usbshare.base.file_watch import FileWatch
 from usbshare.base.logs import logging_in_force
 from usbshare.base.paths import SITE_FOLDER, config_folder, state_folder
-from usbshare.base.rate_limits import Limits
 from usbshare.base.service_settings import TlsTable
 from usbshare.base.threads import OwnThread, in_thread
 from usbshare.base.version import usbshare_version

@@ -1,21 +1,5 @@
 from fakes.clock import FakeClock
-from usbshare.hosts.mdns.wire import Admission, Allowance
-
-
-def test_an_allowance_is_a_burst_and_then_so_much_a_second() -> None:
-    clock = FakeClock()
-    allowance = Allowance(10, 5, clock)
-    assert [allowance.take(1) for _ in range(6)] == [True] * 5 + [False]
-    clock.advance(0.2)
-    assert [allowance.take(1) for _ in range(3)] == [True, True, False]
-
-
-def test_an_allowance_does_not_pile_up() -> None:
-    clock = FakeClock()
-    allowance = Allowance(10, 5, clock)
-    clock.advance(3600)
-    assert not allowance.take(6)
-    assert allowance.take(5)
+from usbshare.hosts.mdns.wire import Admission
 
 
 def test_a_loud_sender_does_not_drown_another() -> None:

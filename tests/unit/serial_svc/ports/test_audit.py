@@ -15,7 +15,7 @@ from fakes.clock import FakeClock
 from fakes.device import FakeDevice
 from fakes.waiting import until
 from usbshare.audit import bursts
-from usbshare.audit.merging import MOST_A_WINDOW, Merging
+from usbshare.audit.throttle import MOST_A_WINDOW, AuditThrottle
 from usbshare.base.errors import DeviceError, NotSupportedError
 from usbshare.line.profiles import GRBL, RAW, StopAction
 from usbshare.line.settings import LineSettings, SettingsChange
@@ -93,9 +93,9 @@ async def test_one_that_observes_takes_no_control_and_sends_nothing(bench: Bench
 
 async def test_one_that_opens_sessions_all_the_time_does_not_fill_the_log(bench: Bench) -> None:
     await (await bench.open(Mode.OBSERVE)).close()
-    merging = Merging(FakeClock())
+    throttle = AuditThrottle(FakeClock())
     kinds = [{"time": "", **each} for each in bench.audit.entries if each["who"]]
-    written = [line for _ in range(100) for each in kinds for line in merging.taken(each)]
+    written = [line for _ in range(100) for each in kinds for line in throttle.taken(each)]
     assert kinds
     assert len(written) == MOST_A_WINDOW * len(kinds)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from usbshare.audit.recorder import Audit, NullAudit
+from usbshare.base.throttle import Throttle
 from usbshare.camera_svc.capture.frame_source import ControlChange
 from usbshare.camera_svc.viewers.stats import Client
 
 # A program that asks for one picture after another is told of this often.
 SNAPSHOT_PAUSE_S = 60.0
-_MOST_REMEMBERED = 4096
 
 
 class Witness:
@@ -20,7 +20,7 @@ class Witness:
     def __init__(self, clock: Callable[[], float], audit: Audit | None = None) -> None:
         self._clock = clock
         self._audit = audit or NullAudit()
-        self._pictured: dict[tuple[str, str], float] = {}
+        self._pictured = Throttle[tuple[str, str]](SNAPSHOT_PAUSE_S, clock)
 
     @contextmanager
     def watching(self, client: Client, camera_id: str) -> Iterator[None]:
@@ -35,13 +35,8 @@ class Witness:
 
     def pictured(self, client: Client, camera_id: str) -> None:
         """Note a single picture; of those that follow each other one a minute."""
-        now, key = self._clock(), (client.identity, camera_id)
-        if now - self._pictured.get(key, float("-inf")) < SNAPSHOT_PAUSE_S:
-            return
-        if len(self._pictured) >= _MOST_REMEMBERED:
-            self._pictured.clear()
-        self._pictured[key] = now
-        self._note("picture taken", client, camera_id)
+        if self._pictured.admits((client.identity, camera_id)):
+            self._note("picture taken", client, camera_id)
 
     def controlled(self, client: Client, camera_id: str, changes: Iterable[ControlChange]) -> None:
         """Note controls that were changed."""

@@ -15,6 +15,7 @@ from usbshare.authorization.api.requirements import Requirement, requirement_of
 from usbshare.authorization.connections import Sightings
 from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
+from usbshare.authorization.limits import Limits
 from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, shown_id
 from usbshare.base.errors import (
     AuditUnavailableError,
@@ -25,7 +26,6 @@ from usbshare.base.errors import (
     UsbshareError,
 )
 from usbshare.base.fair_turns import Turns
-from usbshare.base.rate_limits import Limits
 from usbshare.rpc.identity import INSECURE, Identity, peer_address
 from usbshare.rpc.interceptors import (
     Behaviour,

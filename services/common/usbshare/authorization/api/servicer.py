@@ -15,8 +15,9 @@ from usbshare.audit.recorder import Audit
 from usbshare.authorization.api import convert
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import ResourceKind
-from usbshare.base.rate_limits import Ration
+from usbshare.base.errors import LimitError
 from usbshare.base.threads import OwnThread
+from usbshare.base.throttle import Throttle
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import timestamp
 from usbshare.trust.renewal import Renewed
@@ -25,6 +26,7 @@ from usbshare.trust.successors import in_hex
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE_NAME = "usbshare.access.v1.AccessService"
 RENEWALS_A_MINUTE = 6
+MINUTE_S = 60.0
 
 Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]
 # Returns a certificate for the key of a request; blocks.
@@ -48,7 +50,7 @@ class AccessServicer(AccessServiceServicer):
         self._offered = offered
         self._renew = renew
         self._thread = thread
-        self._renewals = Ration(RENEWALS_A_MINUTE, "renew its certificate", clock)
+        self._renewals = Throttle[str](MINUTE_S, clock, most=RENEWALS_A_MINUTE)
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """Return the caller's identity and rights."""
@@ -68,7 +70,9 @@ class AccessServicer(AccessServiceServicer):
     async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
         """Issue the caller's next certificate."""
         caller = self._gate.caller(context)
-        self._renewals.take(caller.name)
+        if not self._renewals.admits(caller.name):
+            times = f"{RENEWALS_A_MINUTE} times a minute"
+            raise LimitError(f"'{caller.name}' may renew its certificate {times}: wait")
         issued = await self._thread.run(partial(self._renew, caller, request.certificate_request))
         self._audit.note(
             "renewed",

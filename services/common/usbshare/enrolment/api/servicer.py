@@ -12,11 +12,10 @@ import grpc
 
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import EnrolmentServiceServicer
-from usbshare.base.addresses import split_host_port
+from usbshare.base.addresses import network_of, split_host_port
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.threads import in_thread
 from usbshare.enrolment.enroller import Enroller
-from usbshare.enrolment.failed_attempts import network_of
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 SERVICE_NAME = "usbshare.access.v1.EnrolmentService"

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_LINES_A_MINUTE = 5
+from usbshare.base.throttle import Throttle
+
+_LINES_A_MINUTE, _MINUTE_S = 5, 60.0
 _MOST_CHARACTERS = 200
 
 
@@ -16,20 +18,15 @@ class Quiet(logging.Filter):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._clock = clock
-        self._minute, self._lines = 0.0, 0
+        self._throttle = Throttle[None](_MINUTE_S, clock, most=_LINES_A_MINUTE)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether it may be seen."""
         if record.levelno <= logging.DEBUG:
             return True
-        now = self._clock()
-        if now - self._minute >= 60:
-            self._minute, self._lines = now, 0
-        self._lines += 1
         record.msg, record.args = f"mDNS: {record.getMessage()[:_MOST_CHARACTERS]}", ()
         record.exc_info = record.exc_text = None
-        return self._lines <= _LINES_A_MINUTE
+        return self._throttle.admits(None)
 
 
 @contextmanager

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from zeroconf import ServiceInfo, Zeroconf
 
+from usbshare.base.rate_limits import FairShare, Rate
 from usbshare.hosts.counters import SourceCounters
 from usbshare.hosts.mdns.names import SERVICE_TYPE, label_of
 from usbshare.hosts.mdns.records import DNSOutgoing, ServiceRegistry
 
 _MOST_PACKET_BYTES = 9000  # RFC 6762 17
 # Packets a second, and at once
-_OF_A_SENDER, _OF_ALL = (500, 2000), (1500, 4000)
+_OF_A_SENDER, _OF_ALL = Rate(500, 2000), Rate(1500, 4000)
 _MOST_SENDERS = 256
 _BYTES_A_TOKEN = 1500
 
@@ -59,46 +59,16 @@ class Responder(Zeroconf):
                 self._counters.sent(len(packet))
 
 
-class Allowance:
-    """How many packets may come in: so many a second in the long run, and a burst."""
-
-    def __init__(self, per_s: float, burst: float, clock: Callable[[], float]) -> None:
-        self._per_s, self._burst, self._clock = per_s, burst, clock
-        self._left, self._at = burst, clock()
-
-    def take(self, amount: float) -> bool:
-        """Return whether that much is left, and take it."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
-        self._at = now
-        if self._left < amount:
-            return False
-        self._left -= amount
-        return True
-
-
 class Admission:
-    """An allowance for each sender, so that a loud one does not drown the others, and for all."""
+    """Bounds what comes in: from each sender, so that a loud one drowns nobody, and in all."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._all = Allowance(*_OF_ALL, clock)
-        self._of: OrderedDict[str, Allowance] = OrderedDict()
+        self._share = FairShare[str](_OF_A_SENDER, _OF_ALL, clock, _MOST_SENDERS)
 
     def admits(self, sender: str, n_bytes: int) -> bool:
         """Return whether a packet may come in."""
-        amount = 1 + n_bytes // _BYTES_A_TOKEN
         is_of_mdns = n_bytes <= _MOST_PACKET_BYTES
-        return is_of_mdns and self._allowance(sender).take(amount) and self._all.take(amount)
-
-    def _allowance(self, sender: str) -> Allowance:
-        known = self._of.get(sender)
-        if known is None:
-            known = self._of[sender] = Allowance(*_OF_A_SENDER, self._clock)
-            if len(self._of) > _MOST_SENDERS:
-                self._of.popitem(last=False)
-        self._of.move_to_end(sender)
-        return known
+        return is_of_mdns and self._share.admits(sender, 1 + n_bytes // _BYTES_A_TOKEN)
 
 
 class _Gate(asyncio.DatagramProtocol):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from usbshare.base.rate_limits import FairShare, Rate
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Observation, Source
 from usbshare.hosts.sources.beacon_message import BeaconMessage
@@ -14,32 +15,23 @@ EXPIRY_S = 30.0
 MOST_INSTANCES = 256
 MOST_ADDRESSES = 8
 
-# 200 messages a second on average, in windows long enough for a burst of every instance at once.
+# 200 messages a second on average, and a burst of every instance at once.
 WINDOW_S = 2.0
 MOST_IN_WINDOW = 400
 MOST_OF_A_SENDER = 300  # what one sender leaves for the others
+_OF_ALL = Rate(MOST_IN_WINDOW / WINDOW_S, MOST_IN_WINDOW)
+_OF_A_SENDER = Rate(MOST_OF_A_SENDER / WINDOW_S, MOST_OF_A_SENDER)
 
 
 class FloodGate:
     """Says which messages are worth to be read; of constant size."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._ends_at = 0.0
-        self._admitted: Counter[str] = Counter()
+        self._share = FairShare[str](_OF_A_SENDER, _OF_ALL, clock, MOST_IN_WINDOW)
 
     def admits(self, sender: str) -> bool:
-        """Tell whether to read one more message of that address; counts it if so."""
-        now = self._clock()
-        if now >= self._ends_at:
-            self._ends_at = now + WINDOW_S
-            self._admitted.clear()
-        if self._admitted[sender] >= MOST_OF_A_SENDER:
-            return False
-        if self._admitted.total() >= MOST_IN_WINDOW:
-            return False
-        self._admitted[sender] += 1
-        return True
+        """Return whether to read one more message of that address; counts it if so."""
+        return self._share.admits(sender)
 
 
 @dataclass(slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usbshare.audit.bursts import QUIET_S, Burst
 from usbshare.audit.recorder import Audit, NullAudit
+from usbshare.base.throttle import Throttle
 from usbshare.line.profiles import Profile, StopAction
 from usbshare.line.settings import FlowControl, LineSettings
 from usbshare.serial_svc.sessions.client import Client, Mode
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # What one identity does again sooner than this is counted only.
 LEAST_REALTIME_S = 1.0
-_MOST_REMEMBERED = 4096
 
 
 class PortAudit:
@@ -38,7 +37,7 @@ class PortAudit:
         self._clock = clock
         self._audit = audit or NullAudit()
         self._keeps_contents = keeps_contents
-        self._realtime: dict[tuple[str, ...], _Told] = {}
+        self._realtime = Throttle[tuple[str, ...]](LEAST_REALTIME_S, clock)
 
     def sending(self, client: Client) -> Sending:
         """Return what takes note of the program bytes of a session."""
@@ -85,17 +84,12 @@ class PortAudit:
             actions.append("reset")
         if not actions:
             return
-        if len(self._realtime) >= _MOST_REMEMBERED:
-            self._realtime.clear()
-        told = self._realtime.setdefault((who, *actions), _Told())
-        now = self._clock()
-        if now - told.at < LEAST_REALTIME_S:
-            told.left_out += 1
+        key = (who, *actions)
+        if not self._realtime.admits(key):
             return
-        told.at = now
         what = {"action": ", ".join(actions), "sent": data.hex()}
-        self._note("realtime", who, address, **what, left_out_before=told.left_out or None)
-        told.left_out = 0
+        left_out = self._realtime.take_left_out(key)
+        self._note("realtime", who, address, **what, left_out_before=left_out or None)
 
     def stopped(
         self, action: StopAction, who: str, address: str, reason: str, record: StopRecord
@@ -172,14 +166,6 @@ class PortAudit:
 
     def _note(self, event: str, who: str, address: str, **fields: object) -> None:
         self._audit.note(event, who=who, address=address, port=self._port_id, **fields)
-
-
-@dataclass(slots=True)
-class _Told:
-    """When the real-time bytes of one kind were told of last, and how many since were not."""
-
-    at: float = float("-inf")
-    left_out: int = 0
 
 
 def _shown(settings: LineSettings) -> str:

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from usbshare.base.rate_limits import Buckets
+
 MOST_A_WINDOW = 20
 WINDOW_S = 60.0
 MOST_OVER_SHARE, OVER_SHARE_WINDOW_S = 1, 600.0
@@ -43,22 +45,14 @@ class _Window:
     last: Entry = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Share:
-    """How many bytes an identity may still write, as of a time by the clock."""
-
-    left: float
-    at: float
-
-
-class Merging:
+class AuditThrottle:
     """Says which entries to write, and what to write for the others; used from any thread."""
 
     def __init__(self, clock: Callable[[], float], bytes_a_day: int = BYTES_A_DAY) -> None:
         self._clock = clock
-        self._bytes_a_day = bytes_a_day
+        self._bytes_per_s = bytes_a_day / DAY_S
         self._windows: OrderedDict[tuple[object, ...], _Window] = OrderedDict()
-        self._shares: OrderedDict[str, _Share] = OrderedDict()
+        self._shares = Buckets[str](DAY_S, MOST_REMEMBERED)
         self._lock = threading.Lock()
 
     def taken(self, entry: Entry) -> list[Entry]:
@@ -67,7 +61,8 @@ class Merging:
             return [entry]
         with self._lock:
             now = self._clock()
-            is_over = not self._pay(whose, _size(entry), now)
+            share = self._shares.of(whose, now)
+            is_over = not share.take_if_left(_size(entry), self._bytes_per_s, now)
             key = _key(whose, entry)
             over = self._end_if_over(key, now)
             window = self._windows.get(key)
@@ -92,19 +87,6 @@ class Merging:
                 if everything or now - window.began_at >= window.length_s
             ]
             return [line for key in ended for line in _line_of(self._windows.pop(key))]
-
-    def _pay(self, whose: str, size: int, now: float) -> bool:
-        """Take the bytes off the identity's share; False, and none are taken, if they are over."""
-        share = self._shares.pop(whose, _Share(self._bytes_a_day, now))
-        if len(self._shares) >= MOST_REMEMBERED:
-            self._shares.popitem(last=False)
-        self._shares[whose] = share
-        earned = (now - share.at) * self._bytes_a_day / DAY_S
-        share.left, share.at = min(self._bytes_a_day, share.left + earned), now
-        if share.left < size:
-            return False
-        share.left -= size
-        return True
 
     def _end_if_over(self, key: tuple[object, ...], now: float) -> list[Entry]:
         window = self._windows.get(key)

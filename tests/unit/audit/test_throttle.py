@@ -13,14 +13,14 @@ from fakes.waiting import until
 from usbshare.audit import log as log_module
 from usbshare.audit.files import LogFiles, snapshot
 from usbshare.audit.log import AuditLog
-from usbshare.audit.merging import (
+from usbshare.audit.throttle import (
     DAY_S,
     MOST_A_WINDOW,
     MOST_REMEMBERED,
     OVER_SHARE_WINDOW_S,
     WINDOW_S,
+    AuditThrottle,
     Entry,
-    Merging,
 )
 
 ANN, BOB = "usbshare://s/ann", "usbshare://s/bob"
@@ -78,66 +78,66 @@ def test_the_end_of_a_service_tells_what_was_merged(tmp_path: Path) -> None:
 
 
 def test_others_other_events_and_other_ports_are_written_meanwhile() -> None:
-    merging = Merging(FakeClock())
+    throttle = AuditThrottle(FakeClock())
     for _ in range(2 * MOST_A_WINDOW):
-        merging.taken(entry("stop", BOB, port="laser", action="hold"))
+        throttle.taken(entry("stop", BOB, port="laser", action="hold"))
     for other in (
         entry("stop", ANN, port="laser", action="hold"),
         entry("stop", BOB, port="mill", action="hold"),
         entry("stop", BOB, port="laser", action="emergency_stop"),
         entry("control taken", BOB, port="laser"),
     ):
-        assert merging.taken(other) == [other]
+        assert throttle.taken(other) == [other]
 
 
 def test_what_the_host_itself_does_is_never_merged() -> None:
-    merging = Merging(FakeClock())
+    throttle = AuditThrottle(FakeClock())
     own: Entry = {"time": "2026", "event": "device lost", "who": "", "address": "", "port": "laser"}
-    assert all(merging.taken(own) == [own] for _ in range(10 * MOST_A_WINDOW))
+    assert all(throttle.taken(own) == [own] for _ in range(10 * MOST_A_WINDOW))
 
 
 def test_who_has_no_certificate_gains_nothing_by_other_addresses() -> None:
-    merging = Merging(FakeClock())
+    throttle = AuditThrottle(FakeClock())
     written = 0
     for number in range(10 * MOST_A_WINDOW):
         refused = entry("enrolment refused", "") | {"address": f"192.0.2.{number}"}
-        written += len(merging.taken(refused))
+        written += len(throttle.taken(refused))
     assert written == MOST_A_WINDOW
 
 
 def test_an_identity_writes_no_more_a_day_than_its_share_and_something_of_each_kind() -> None:
     clock, lines, told = FakeClock(), 0, 0
-    merging = Merging(clock, bytes_a_day=20_000)
+    throttle = AuditThrottle(clock, bytes_a_day=20_000)
     written = 0
     for number in range(int(DAY_S / 5)):
-        out = merging.taken(entry("stop", BOB, port="laser", n="x" * 100, number=number))
+        out = throttle.taken(entry("stop", BOB, port="laser", n="x" * 100, number=number))
         written += sum(len(json.dumps(line)) for line in out)
         lines += len(out)
         told += sum(int(str(line.get("merged", 1))) for line in out)
         clock.advance(5)
     # Its share at first, what it earns on the way, and a line or two each ten minutes.
     assert written < 2 * 20_000 + 2 * 400 * DAY_S / OVER_SHARE_WINDOW_S
-    assert told + count(merging.due(everything=True)) == int(DAY_S / 5)
+    assert told + count(throttle.due(everything=True)) == int(DAY_S / 5)
     other = entry("control taken", BOB, port="laser")
-    assert merging.taken(other) == [other]
+    assert throttle.taken(other) == [other]
 
 
 def test_ports_that_a_caller_makes_up_do_not_make_its_refusals_differ() -> None:
-    merging = Merging(FakeClock())
+    throttle = AuditThrottle(FakeClock())
     written = [
         line
         for number in range(10 * MOST_A_WINDOW)
-        for line in merging.taken(entry("refused", BOB, port=f"p{number}", method="GetPort"))
+        for line in throttle.taken(entry("refused", BOB, port=f"p{number}", method="GetPort"))
     ]
     assert len(written) == MOST_A_WINDOW
 
 
 def test_only_so_many_windows_are_remembered_and_none_loses_its_count() -> None:
-    merging = Merging(FakeClock())
+    throttle = AuditThrottle(FakeClock())
     for _ in range(MOST_A_WINDOW + 3):
-        merging.taken(entry("connected", BOB))
+        throttle.taken(entry("connected", BOB))
     told = 0
     for number in range(MOST_REMEMBERED):
-        for line in merging.taken(entry("connected", str(number))):
+        for line in throttle.taken(entry("connected", str(number))):
             told += int(str(line.get("merged", 0)))
     assert told == 3
