@@ -58,7 +58,7 @@ test: $(VENV)/.dev ## Run every fast test, four at a time: WORKERS=4
 	@sh tests/run.sh $(BIN)/python $(WORKERS)
 
 test-slow: $(VENV)/.dev ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -m slow --timeout 1800
+	@$(BIN)/python -m pytest -m slow
 
 fuzz: $(VENV)/.dev ## Send random input to every parser and to a service for ten minutes: MINUTES=10
 	@$(BIN)/python tests/fuzz/run.py $(MINUTES)

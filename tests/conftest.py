@@ -24,6 +24,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
+# Beside other work a slow test takes any time too; this only ends one that hangs.
+SLOW_TIMEOUT_S = 4 * 3600
 MEASURED = ("alone", "slow", "cold")
 
 
@@ -35,3 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     is_cold = item.config.getoption("--cold") or any(map(item.get_closest_marker, MEASURED))
     Nursery.is_used = not is_cold
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests a timeout of their own."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S), append=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fakes.job_rig import open_port, until
 from fakes.machine import Machine, simulated_machine
-from fakes.processes import Process, run, running, serial_service
+from fakes.processes import Process, run, running, serial_service, without_waiting
 
 NOTES = Path(".local/state/usbshare/serial-svc/latches")
 
@@ -22,7 +22,8 @@ def configuration(home: Path, source: Path, name: str = "laser") -> list[str]:
 
 
 def stop(home: Path, target: str, *flags: str) -> tuple[int, str]:
-    return run(["bridge", "stop", "--target", target, *flags], home)
+    code, output = run(["bridge", "stop", "--target", target, *flags], home)
+    return code, without_waiting(output)
 
 
 def epoch_in(line: str) -> str:

@@ -24,7 +24,6 @@ def test_a_connection_that_is_killed_again_and_again_costs_no_byte(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_500_kills_during_20_megabytes_each_way_cost_no_byte(tmp_path: Path) -> None:
     kill_while_exchanging(tmp_path, kills=500, size=20_000_000)
 

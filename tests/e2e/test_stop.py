@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import serial
 
-from fakes.processes import run, running, serial_service
+from fakes.job_rig import unlock
+from fakes.processes import run, running, serial_service, without_waiting
 
 DEADLINE_S = 60.0
 TIMES = r"round trip \d+\.\d ms, written after \d+\.\d ms, drained"
@@ -34,7 +35,8 @@ def target(tmp_path: Path, record: Path) -> Iterator[str]:
 
 
 def stop(home: Path, target: str, *options: str) -> tuple[int, str]:
-    return run(["bridge", "stop", "--target", target, *options], home)
+    code, output = run(["bridge", "stop", "--target", target, *options], home)
+    return code, without_waiting(output)
 
 
 def opened(home: Path) -> serial.Serial:
@@ -46,13 +48,6 @@ def opened(home: Path) -> serial.Serial:
 def answer(port: serial.Serial, line: bytes, last: bytes = b"ok") -> bytes:
     port.write(line)
     return port.read_until(last + b"\r\n")
-
-
-def unlock(port: serial.Serial) -> None:
-    """Unlock a machine that may still be starting after its reset, and hears nothing then."""
-    end, port.timeout = time.monotonic() + DEADLINE_S, 0.2
-    while not answer(port, b"$X\n").endswith(b"ok\r\n"):
-        assert time.monotonic() < end
 
 
 def read_until_gone(port: serial.Serial) -> None:
@@ -95,7 +90,7 @@ def test_an_emergency_stop_hangs_up_the_program_of_another_and_latches_until_re_
             output,
         )
         with opened(tmp_path) as port:
-            unlock(port)
+            unlock(port.fileno())
         assert bridge.stop() == 0
     written = received(record)
     assert written.count(b"\x18") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -114,7 +115,7 @@ def test_a_service_serves_from_the_wheel(extra: str, installed: Install, tmp_pat
 @pytest.mark.parametrize("tool", ["uv", "pipx"])
 def test_the_documented_installation_on_a_pc(tool: str, wheel: Path, tmp_path: Path) -> None:
     # Asks a package index for what the wheel needs.
-    if shutil.which(tool) is None:
+    if (command := shutil.which(tool)) is None:
         pytest.skip(f"{tool} is not installed")
     prepared = {
         "UV_TOOL_DIR": tmp_path / "tools",
@@ -127,10 +128,9 @@ def test_the_documented_installation_on_a_pc(tool: str, wheel: Path, tmp_path: P
         "uv": ["uv", "tool", "install", "--python", sys.executable],
         "pipx": ["pipx", "install", "--python", sys.executable],
     }
+    surroundings = {**os.environ, **environment(tmp_path), **places}  # what names an index counts
     spec = f"usbshare[bridge] @ {wheel.as_uri()}"
-    subprocess.run(
-        [*commands[tool], spec], check=True, timeout=900, env={**environment(tmp_path), **places}
-    )
+    subprocess.run([command, *commands[tool][1:], spec], check=True, env=surroundings)
     code, output = said([tmp_path / "bin" / "usbshare-bridge", "--version"], tmp_path)
     assert (code, output.split()[0]) == (0, "usbshare-bridge")
     code, output = said([tmp_path / "bin" / "serial-svc"], tmp_path)

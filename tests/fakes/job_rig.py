@@ -32,6 +32,28 @@ def open_port(path: Path) -> int:
     return descriptor
 
 
+def hears(descriptor: int, answer: bytes, within_s: float = DEADLINE_S) -> bool:
+    """Read until the answer came; False once nothing comes for so long."""
+    heard = b""
+    while answer not in heard and select.select([descriptor], [], [], within_s)[0]:
+        heard += os.read(descriptor, 4096)
+    return answer in heard
+
+
+def unlock(descriptor: int) -> None:
+    """Wait for GRBL's restart, during which it loses what it gets, and unlock it.
+
+    Only the state is asked again and again: of two `$X`, the program's next line would get an `ok`.
+    """
+    end = time.monotonic() + DEADLINE_S
+    os.write(descriptor, b"?")
+    while not hears(descriptor, b">", within_s=0.2):
+        assert time.monotonic() < end, "the machine does not tell its state"
+        os.write(descriptor, b"?")
+    os.write(descriptor, b"$X\n")
+    assert hears(descriptor, b"ok\r\n"), "the machine does not unlock"
+
+
 FrontEnd = Literal["vcom", "tcp", "rfc2217"]
 
 

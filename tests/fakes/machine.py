@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakes.processes import simulated
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
-    """GRBL on a pty; `record` is read anew at each question, times are monotonic seconds."""
+    """GRBL on a pty; `record` is read on at each question, times are monotonic seconds."""
 
     path: Path
     record: Path
+    _entries: list[dict[str, Any]] = field(default_factory=list)
+    _read_bytes: int = 0
 
     def entries(self) -> list[dict[str, Any]]:
         """Return every entry so far."""
-        lines = self.record.read_text(encoding="ascii").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        with self.record.open("rb") as file:
+            file.seek(self._read_bytes)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._read_bytes += len(whole + end)
+        self._entries += map(json.loads, whole.splitlines())
+        return self._entries
 
     def beam_on_between(self, start: float, end: float) -> float:
         """Return for how many seconds the beam was on."""
@@ -43,9 +49,18 @@ class Machine:
         """Return every byte that came."""
         return b"".join(bytes.fromhex(e["rx"]) for e in self.entries() if "rx" in e)
 
+    def arrivals(self, byte: bytes) -> list[float]:
+        """Return when each of those bytes came."""
+        rx = [(entry["t"], bytes.fromhex(entry["rx"])) for entry in self.entries() if "rx" in entry]
+        return [at for at, data in rx for _ in range(data.count(byte))]
+
     def events(self, name: str) -> int:
         """Return how often something happened."""
-        return sum(entry.get("event") == name for entry in self.entries())
+        return len(self.times_of(name))
+
+    def times_of(self, name: str) -> list[float]:
+        """Return when something happened."""
+        return [entry["t"] for entry in self.entries() if entry.get("event") == name]
 
 
 @contextmanager

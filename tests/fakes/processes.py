@@ -104,6 +104,13 @@ def run(arguments: Sequence[str], home: Path, place: Place = list) -> tuple[int,
     return code, process.output
 
 
+def without_waiting(output: str) -> str:
+    """Return what a stop printed without the lines that a slow answer adds."""
+    return re.sub(
+        r"^bridge: .*(: waiting for the host| not confirmed yet) .*\n", "", output, flags=re.M
+    )
+
+
 def environment(home: Path) -> dict[str, str]:
     """Return what makes a process live under `home` alone."""
     runtime = home / "run"
