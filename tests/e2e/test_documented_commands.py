@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ import pytest
 
 from fakes.documented import Documented, documented
 from fakes.processes import (
-    SCRIPTS,
     Process,
     camera_service,
     environment,
     free_port,
+    run,
     running,
     serial_service,
 )
@@ -82,22 +81,15 @@ def test_the_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize("each", ENDING, ids=str)
-def test_a_command_does_what_it_is_for_or_says_why_not(each: Documented, host: Host) -> None:
+def test_a_command_does_what_it_is_for_or_says_why_not(
+    each: Documented, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = host.words(each)
-    done = subprocess.run(
-        [str(SCRIPTS / words[0]), *words[1:]],
-        env={"PATH": "/usr/bin:/bin", **environment(host.home)},
-        cwd=host.home,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=90,
-    )
-    assert "Traceback" not in done.stdout
-    assert done.stdout.strip() or done.returncode == 0
-    assert done.returncode in ({2} if WRONG.search(each.text) else {0, 1}), done.stdout
+    monkeypatch.chdir(host.home)
+    code, output = run(words, host.home)
+    assert "Traceback" not in output
+    assert output.strip() or code == 0
+    assert code in ({2} if WRONG.search(each.text) else {0, 1}), output
 
 
 @pytest.mark.parametrize("each", SERVING, ids=str)

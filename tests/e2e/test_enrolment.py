@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fakes.namespaces import Namespace, Wire, ip_command, joined_namespaces
-from fakes.processes import DEADLINE_S, SCRIPTS, Process, environment, run, running
+from fakes.processes import DEADLINE_S, SCRIPTS, Process, completed, environment, run, running
 
 LASER = '[ports.laser]\nsource = "sim://grbl"\n'
 
@@ -62,14 +62,7 @@ def serving(home: Path) -> Iterator[tuple[Process, str]]:
 
 def pki(home: Path, *arguments: str, prefix: Sequence[str] = ()) -> tuple[str, str]:
     """Run a command on the host; return what it printed for programs and for people."""
-    done = subprocess.run(
-        [*prefix, str(SCRIPTS / "serial-svc"), "pki", *arguments],
-        env={"PATH": "/usr/bin:/bin", **environment(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE_S,
-    )
+    done = completed(["serial-svc", "pki", *arguments], home, lambda words: [*prefix, *words])
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
 

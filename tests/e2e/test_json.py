@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import DEADLINE_S, SCRIPTS, environment, serial_service, without_waiting
+from fakes.processes import completed, serial_service, without_waiting
 
 BOTH = pytest.mark.parametrize("place", ["before", "behind"])
 
@@ -54,15 +52,7 @@ def target(home: Path) -> Iterator[str]:
 
 
 def bridge(home: Path, *arguments: str) -> Said:
-    done = subprocess.run(
-        [str(SCRIPTS / "usbshare-bridge"), *arguments],
-        env={**os.environ, **environment(home)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    done = completed(["usbshare-bridge", *arguments], home)
     return Said(done.returncode, done.stdout, done.stderr)
 
 
@@ -131,14 +121,7 @@ def test_a_renewal(home: Path, target: str, place: str) -> None:
 @BOTH
 def test_an_enrolment(home: Path, tmp_path: Path, target: str, place: str) -> None:
     options = ["--name", f"pc-{place}", "--role", "operator"]
-    invited = subprocess.run(
-        [str(SCRIPTS / "serial-svc"), "pki", "invite", *options],
-        env={**os.environ, **environment(home)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=True,
-    )
+    invited = completed(["serial-svc", "pki", "invite", *options], home)
     said = bridge(tmp_path, *with_json(place, ["enroll", invited.stdout.strip()]))
     assert said.code == 0, said
     assert said.object["identity"].endswith(f"pc-{place}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +12,8 @@ import pytest
 from fakes.documented import ROOT
 from fakes.json_schema import SCHEMA, mistakes
 from fakes.processes import (
-    SCRIPTS,
     camera_service,
-    environment,
+    completed,
     free_port,
     running,
     serial_service,
@@ -45,15 +43,7 @@ def camera(home: Path, serial: str) -> Iterator[str]:
 
 
 def printed(arguments: Sequence[str], home: Path) -> str:
-    done = subprocess.run(
-        [str(SCRIPTS / arguments[0]), *arguments[1:]],
-        env={"PATH": "/usr/bin:/bin", **environment(home)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
+    done = completed(arguments, home)
     assert done.stdout, done.stderr
     return done.stdout
 

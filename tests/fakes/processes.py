@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from fakes import warm
 
@@ -109,6 +110,29 @@ def without_waiting(output: str) -> str:
     return re.sub(
         r"^bridge: .*(: waiting for the host| not confirmed yet) .*\n", "", output, flags=re.M
     )
+
+
+def completed(
+    arguments: Sequence[str], home: Path, place: Place = list
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end; returns its exit code, and what it printed on each stream."""
+    with TemporaryFile("w+") as errors:
+        process = warm.start(
+            place([str(SCRIPTS / arguments[0]), *arguments[1:]]),
+            {**os.environ, "PYTHONUNBUFFERED": "1", **environment(home)},
+            errors.fileno(),
+        )
+        killer = threading.Timer(DEADLINE_S, process.kill)
+        killer.start()
+        try:
+            assert process.stdout is not None
+            with process.stdout as stdout:
+                printed = stdout.read()
+            code = process.wait(DEADLINE_S)
+        finally:
+            killer.cancel()
+        errors.seek(0)
+        return subprocess.CompletedProcess(arguments, code, printed, errors.read())
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -105,14 +105,18 @@ class Nursery:
             cls._running = cls()
         return cls._running
 
-    def start(self, words: Sequence[str], environment: dict[str, str]) -> WarmProcess:
-        """Start a script of ours; both of its streams are in `stdout`."""
+    def start(self, words: Sequence[str], environment: dict[str, str], errors: int) -> WarmProcess:
+        """Start a script of ours; `errors` as the `stderr` of `subprocess.Popen`."""
         news, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reading, writing = os.pipe()
         request = {"words": words, "environment": environment, "folder": os.getcwd()}
         try:
             message = [json.dumps(request).encode()]
-            socket.send_fds(self._requests, message, [theirs.fileno(), writing])
+            socket.send_fds(
+                self._requests,
+                message,
+                [theirs.fileno(), writing, writing if errors == subprocess.STDOUT else errors],
+            )
         finally:
             theirs.close()
             os.close(writing)
@@ -138,15 +142,17 @@ def can_be_warm(words: Sequence[str], environment: dict[str, str]) -> bool:
     )
 
 
-def start(words: Sequence[str], environment: dict[str, str]) -> WarmProcess | subprocess.Popen[str]:
+def start(
+    words: Sequence[str], environment: dict[str, str], errors: int = subprocess.STDOUT
+) -> WarmProcess | subprocess.Popen[str]:
     """Start a script of ours, warm where that makes no difference."""
     if can_be_warm(words, environment):
-        return Nursery.running().start(words, environment)
+        return Nursery.running().start(words, environment, errors)
     return subprocess.Popen(
         words,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         text=True,
     )

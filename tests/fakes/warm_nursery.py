@@ -100,24 +100,25 @@ def serve(requests: socket.socket) -> list[str]:
             children.tell_end(end)
         if requests.fileno() not in ready:
             continue
-        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 2)
+        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
         if not message:
             os._exit(0)
-        news, output = socket.socket(fileno=descriptors[0]), descriptors[1]
+        news, streams = socket.socket(fileno=descriptors[0]), descriptors[1:]
         if not (pid := os.fork()):
             children.forget()
             news.close()
             requests.close()
-            return become(json.loads(message), output)
-        os.close(output)
+            return become(json.loads(message), streams)
+        for each in streams:
+            os.close(each)
         children.add(pid, news)
 
 
-def become(request: dict[str, Any], output: int) -> list[str]:
+def become(request: dict[str, Any], streams: list[int]) -> list[str]:
     """Take over what the new process is to find; returns its words."""
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream, number)
+        os.close(stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["folder"])
     os.environ.clear()
