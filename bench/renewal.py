@@ -51,7 +51,7 @@ def _renewals(folder: Path, is_on: bool) -> Iterator[None]:
 
     def age_again_and_again() -> None:
         while not over.wait(INTERVAL_S):
-            age(folder)
+            age(folder / "client.pem", folder / "site")
 
     thread = threading.Thread(target=age_again_and_again, daemon=True)
     if is_on:
@@ -64,12 +64,12 @@ def _renewals(folder: Path, is_on: bool) -> Iterator[None]:
             thread.join()
 
 
-def age(folder: Path) -> None:
+def age(path: Path, site: Path) -> None:
     """Put a newer certificate in the bridge's file that is due for renewal already."""
-    path, now = folder / "client.pem", datetime.now(UTC)
+    now = datetime.now(UTC)
     bundle = ClientBundle.load(path)
     (uri,) = certificates.uris(bundle.certificate)
-    authority = load_authorities(folder / "site", now).clients
+    authority = load_authorities(site, now).clients
     key = certificates.new_key()
     start, life = now - timedelta(days=800), timedelta(days=1000)
     aged = certificates.certificate_pem(certificates.issue_client(authority, key, uri, start, life))
