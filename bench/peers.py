@@ -25,7 +25,7 @@ class Tunnel:
 
 
 def have(program: str) -> bool:
-    """Tell whether a peer is there, after installing its Debian package if that is possible."""
+    """Return whether a peer is there, after installing its Debian package if that is possible."""
     if _is_there(program):
         return True
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

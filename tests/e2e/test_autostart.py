@@ -107,8 +107,8 @@ def test_what_cannot_run_is_not_installed(tmp_path: Path) -> None:
     install = ["install-service", "--system", "--no-start"]
     code, output = run(["usbshare-bridge", *install, "--run-as", "no-such-user"], tmp_path)
     assert code == 2
-    assert "there is no user 'no-such-user': make one with `useradd" in output
+    assert "there is no user 'no-such-user': create it with `useradd" in output
     code, output = run(["serial-svc", "install-service", "--name", "a/b", "--print"], tmp_path)
     assert code == 2
-    assert "--name 'a/b' is no name of a unit" in output
+    assert "--name 'a/b' is not a valid unit name" in output
     assert not os.path.exists("/etc/systemd/system/usbshare-bridge.service")

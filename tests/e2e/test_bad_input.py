@@ -48,7 +48,7 @@ def bridge_to(target: str, port: str = "laser") -> list[str]:
 def test_an_unknown_port_is_told_with_those_there_are(home: Path, target: str) -> None:
     _, output = fails(home, *bridge_to(target, "lathe"))
     assert "waiting 4 s in case it was plugged in just now" in output
-    assert output.endswith("bridge: no port 'lathe' here; there are: absent, gone, laser")
+    assert output.endswith("bridge: no port 'lathe' here; available: absent, gone, laser")
 
 
 def test_a_missing_port_is_told_where_the_host_has_several(home: Path, target: str) -> None:
@@ -151,7 +151,7 @@ def test_two_bridges_may_not_offer_one_name(home: Path, target: str) -> None:
         ("[ports.a]\nsource = 'x'\nbaud = 'fast'\n", "ports.a.baud: 'fast': "),
         ("[ports.a]\nsource = 'x'\nparity = 'strange'\n", "'none', 'even', 'odd'"),
         ("[ports.a]\nsource = 'sim://lathe'\n", "sim://grbl or sim://marlin"),
-        ("[ports.'no spaces']\nsource = 'x'\n", "port id 'no spaces' is not of a-z"),
+        ("[ports.'no spaces']\nsource = 'x'\n", "port id 'no spaces' may contain only a-z"),
         ("[queue]\nmax_commands = 0\n", "queue.max_commands: 0: "),
         ("[ports.a]\nprofile = 'raw'\n", "ports.a.source"),
         ("[ports.a\n", "bad.toml"),

@@ -140,7 +140,7 @@ async def test_a_viewer_whose_computer_dies_leaves(tmp_path: Path) -> None:
                 await frames(await opened(far, client_name="far"), 3)
                 network.black_hole()
                 await until_stats(near, lambda found: not found.viewers)
-                service.wait_for(r"left by .* \(far\)")
+                service.wait_for(r"\(far\) .*stopped watching")
         finally:
             await network.close()
 
@@ -269,7 +269,7 @@ def test_the_python_example_takes_ten_frames(tmp_path: Path) -> None:
         assert all("640x360" in line for line in rest)
         assert decoded(kept.read_bytes()).shape == (360, 640, 3)
         code, output = run([*arguments, "lathe"], tmp_path)
-        assert (code, output) == (1, "NOT_FOUND: no camera 'lathe' here; there are: bed")
+        assert (code, output) == (1, "NOT_FOUND: no camera 'lathe' here; available: bed")
 
 
 def test_a_generic_client_takes_a_snapshot(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_full_disk_is_one_warning_and_keeps_what_was_known(home: Path, target:
     with_full_disk = [unshare, "--mount", "sh", "-c", FULL_DISK, "sh", str(state.parent)]
     with running([*with_full_disk, str(known), str(SCRIPTS / "bridge")], home) as bridge:
         bridge.wait_for("ready: open")
-        bridge.wait_for(r"not remembered: .*/bridge\.json: No space left on device")
+        bridge.wait_for(r"cannot remember .*/bridge\.json: No space left on device")
         its_disk = Path(f"/proc/{bridge.process.pid}/root{state.parent}")
         assert (its_disk / "bridge.json").read_text() == known.read_text()
         assert sorted(path.name for path in its_disk.iterdir()) == ["bridge.json", "filler"]
@@ -268,6 +268,6 @@ def test_a_service_imports_the_older_tools_settings_once(home: Path) -> None:
     older.write_text(json.dumps({"server_name": "Laser", "use_tls": False}))
     with serial_service(home) as (service, _):
         service.wait_for(r"server_name: \[discovery\] name = \"Laser\"")
-        service.wait_for("use_tls: not taken over: there is no plaintext any more")
+        service.wait_for("use_tls: not imported: plaintext is no longer supported")
     with serial_service(home) as (service, _):
         assert str(older) not in service.output

@@ -20,7 +20,7 @@ from fakes.usb_host import Adapter, UsbHost, service
 
 MOVE = b"G1 X100\n"
 DOOR = b"\x84"
-LEFT = "port '{}' was at work when the service died"
+LEFT = "port '{}' was running a job when the service crashed"
 
 
 @pytest.fixture

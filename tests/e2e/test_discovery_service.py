@@ -188,7 +188,7 @@ def test_plaintext_is_never_announced(host: Computer) -> None:
 def test_a_plaintext_discovery_service_answers_on_loopback(host: Computer) -> None:
     arguments = ["discovery-svc", "--insecure", "--config", str(host.config)]
     with running(arguments, host.home) as process:
-        process.wait_for("plaintext: anybody on this computer")
+        process.wait_for("plaintext: anyone on this computer")
         process.wait_for("ready at .* \\(plaintext\\)")
         with grpc.insecure_channel(host.discovery_target) as channel:
             (found,) = listed(channel, host.name)
@@ -258,7 +258,7 @@ def test_a_metrics_address_in_use_is_told_and_stops_nothing(tmp_path: Path) -> N
         address = f"127.0.0.1:{held.getsockname()[1]}"
         host = Computer(tmp_path, free_port(socket.SOCK_DGRAM), more=f'metrics = "{address}"')
         with running(["discovery-svc", "--config", str(host.config)], tmp_path) as service:
-            service.wait_for(f"discovery.metrics: cannot listen at {address}: .* tried again")
+            service.wait_for(f"discovery.metrics: cannot listen at {address}: .* trying again")
             service.wait_for("discovery-svc ready at")
 
 
@@ -332,7 +332,7 @@ def test_the_serial_service_outlives_the_discovery_service(host: Computer) -> No
         services.wait_for("announced as")
         serial = child(services, "serial-svc")
         os.kill(child(services, "discovery-svc"), signal.SIGKILL)
-        services.wait_for(r"discovery-svc ended \(signal 9\): starting it again in 1 s")
+        services.wait_for(r"discovery-svc ended \(signal 9\): restarting it in 1 s")
         wait_until_it_says(services, "announced as", times=2)
         with host.watched() as watcher:
             watcher.wait_for_host(host)

@@ -137,7 +137,7 @@ def test_the_host_with_its_running_service_is_well(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (_, target):
         code, output = run(["serial-svc", "doctor", "--listen", target], tmp_path)
     assert code == 0, output
-    assert f"{target}: the service runs and answers" in output
+    assert f"{target}: the service is running and answers" in output
     assert lines_of(output, "FAIL") == []
 
 

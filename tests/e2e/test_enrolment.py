@@ -253,7 +253,7 @@ def test_revoking_withdraws_what_was_not_used_yet(host: Path, pc: Path) -> None:
         string = invite(host)
         assert enroll(pc, string)[0] == 0
         string = invite(host)
-        assert "invitation for that name counts no more" in pki(host, "revoke", "office-pc")[1]
+        assert "invitation for that name is no longer valid" in pki(host, "revoke", "office-pc")[1]
         assert enroll(pc, string, "--force")[0] == 1
 
 
@@ -263,7 +263,9 @@ def test_invite_waits_until_the_string_is_used(host: Path, pc: Path) -> None:
         string = inviting.wait_for(r"^usbshare1\.\S+")[0]
         code, output = enroll(pc, string)
         assert code == 0, output
-        fingerprint = inviting.wait_for(r"office-pc is in, from 127\.0\.0\.1: .* key (\S+)")[1]
+        fingerprint = inviting.wait_for(r"office-pc is enrolled, from 127\.0\.0\.1: .* key (\S+)")[
+            1
+        ]
         assert fingerprint in output
         assert inviting.wait() == 0
 
@@ -285,9 +287,9 @@ def test_what_cannot_be_is_said_in_one_line(host: Path) -> None:
         ([*invite_as, "pc", "--role", "viewer", "--expires", "soon"], "write a duration such as"),
         ([*invite_as, "pc", "--role", "viewer", "--expires", "8d"], "7d at most"),
         ([*invite_as, "pc", "--role", "viewer", "--address", "a b"], "neither a DNS name"),
-        (["revoke", "pd"], "nobody here is called 'pd'; there are: host, operator"),
-        (["revoke", "host"], "the services of this host use 'host' among themselves"),
-        (["totp", "nobody"], "nobody here is called"),
+        (["revoke", "pd"], "no identity here is called 'pd'; available: host, operator"),
+        (["revoke", "host"], "the services of this host share the identity 'host'"),
+        (["totp", "nobody"], "no identity here is called"),
     ):
         code, output = run(["serial-svc", "pki", *arguments], host)
         assert code != 0
@@ -308,7 +310,7 @@ def test_a_second_factor_is_shown_once(host: Path) -> None:
 def test_every_service_has_the_commands(host: Path, service: str) -> None:
     code, output = run([service, "pki", "policy"], host)
     assert code == 0
-    assert output.endswith("policy.toml: not there: the default counts")
+    assert output.endswith("policy.toml: no such file: the default policy applies")
 
 
 def test_between_two_computers_with_every_default(

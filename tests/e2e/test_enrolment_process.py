@@ -194,7 +194,7 @@ def test_a_flood_by_strangers_delays_no_stop_and_newcomers_come_in(
     with running(["bridge", "--target", target, "--vcom", "COM10"], host.home) as bridge:
         bridge.wait_for("ready: open")
         with flooding(f"127.0.0.1:{host.port}", kind, 3, None):
-            service.wait_for("ended a connection from 127.0.0.1")
+            service.wait_for("closed a connection from 127.0.0.1")
             times = asyncio.run(hold_times_s(target, host.folder / "client.pem"))
             code, output = host.enrol(invitation)
         assert len(times) == STOPS

@@ -71,7 +71,7 @@ def read_until(descriptor: int, end: bytes) -> None:
 def test_the_python_example_shows_the_services_error(home: Path, target: str, bundle: str) -> None:
     code, output = run(["python", str(EXAMPLES / "jog.py"), target, bundle, "lathe"], home)
     assert code == 1
-    assert output == "NOT_FOUND: no port 'lathe' here; there are: laser"
+    assert output == "NOT_FOUND: no port 'lathe' here; available: laser"
 
 
 def test_a_generic_client_finds_and_calls_the_methods(home: Path, target: str, bundle: str) -> None:

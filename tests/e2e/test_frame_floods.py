@@ -45,7 +45,7 @@ def test_stops_and_the_session_outlast_a_flood(
     with running(["bridge", "--target", target, "--vcom", "COM10"], tmp_path) as bridge:
         bridge.wait_for("ready: open")
         with flooding(target, kind, count, bundle):
-            process.wait_for("ended a connection from 127.0.0.1, which sent more than 8000000")
+            process.wait_for("closed a connection from 127.0.0.1, which sent more than 8000000")
             times = asyncio.run(hold_times_s(target, bundle))
         assert len(times) == STOPS
         assert max(times) < LONGEST_STOP_S

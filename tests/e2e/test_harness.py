@@ -74,7 +74,7 @@ async def test_a_service_of_twenty_lines_is_called_over_mtls(tmp_path: Path) -> 
             answer = await health.Check(asked, timeout=TIMEOUT_S)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         assert process.stop() == 0
-    assert process.lines[-2:][0].endswith("stopping: taking nothing new, ending calls")
+    assert process.lines[-2:][0].endswith("stopping: accepting no new calls, ending calls")
     assert process.lines[-1].endswith("stopped")
 
 

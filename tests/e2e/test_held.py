@@ -147,7 +147,7 @@ def test_a_resume_of_what_waits_is_confirmed_though_there_are_no_bytes_for_the_m
         until(lambda: events(used.bridge, "held"), "it is told that bytes wait")
         code, output = run(resume, tmp_path)
         assert code == 0, output
-        assert "what was held goes on" in output
+        assert "what was held continues" in output
         until(lambda: b"G1 X10" in used.machine.received(), "it goes on")
 
 
@@ -257,7 +257,7 @@ def test_a_program_over_tcp_that_comes_again_is_refused_until_a_person_rearms(
                 network.cut()
                 program.sendall(b"G1 X9 F60\n")
                 program.settimeout(60)
-                while program.recv(4096):  # it hangs up once the session is over
+                while program.recv(4096):  # it hangs up once the session has ended
                     pass
             network.heal()
             until(lambda: events(bridge, "connected")[1:], "there is a new session")

@@ -25,7 +25,7 @@ def test_a_service_says_what_it_waits_for_and_goes_on_with_it(tmp_path: Path, na
     folder = tmp_path / "config"
     with frozen_later([name, *LISTEN], tmp_path, frozen_folder=folder) as process:
         process.wait_for(f"{name}: waiting for the older tool's settings: no answer yet")
-        process.wait_for(f"{name}: the older tool's settings are left alone")
+        process.wait_for(f"{name}: ignoring the older tool's settings")
         process.wait_for(f"{name}: waiting for {folder}/usbshare: no answer yet")
         assert not process.faults
         process.thaw()
@@ -36,7 +36,7 @@ def test_so_does_the_bridge(tmp_path: Path) -> None:
     folder = tmp_path / "config"
     command = [*BRIDGE, str(tmp_path / "COM10")]
     with frozen_later(command, tmp_path, frozen_folder=folder) as process:
-        process.wait_for("bridge: the older tool's settings are left alone")
+        process.wait_for("bridge: ignoring the older tool's settings")
         process.wait_for(f"bridge: waiting for {folder}/usbshare.*: no answer yet")
         assert not process.faults
         process.thaw()
@@ -72,7 +72,10 @@ HUNG = [*EVERY, ["doctor"]]
 
 @pytest.mark.parametrize("command", HUNG, ids=" ".join)
 def test_a_command_says_what_it_waits_for(tmp_path: Path, command: list[str]) -> None:
-    waits = f"serial-svc: waiting for {tmp_path}/config/usbshare and .*: no answer yet, for 29 s"
+    waits = (
+        f"serial-svc: waiting for {tmp_path}/config/usbshare and .*: no answer yet; giving "
+        "up in 29 s"
+    )
     with frozen_later(["serial-svc", *command], tmp_path, frozen_folder=tmp_path) as process:
         process.wait_for(waits)
         assert not process.faults
@@ -101,7 +104,7 @@ def test_a_fifo_in_place_of_the_settings_is_one_clear_error(
     code, output = run(said, tmp_path)
     assert code == 2
     assert output.splitlines() == [
-        f"{name}: configuration file {path} is no plain file: put one there, or name another "
+        f"{name}: configuration file {path} is not a regular file: put one there, or name another "
         "with --config"
     ]
 

@@ -260,7 +260,7 @@ def test_a_service_that_was_killed_stops_the_machine_when_it_starts_again(tmp_pa
                 bridged.wait_for('"lost"')
                 before = machine.received()
                 with running(arguments, tmp_path) as again:
-                    again.wait_for("was at work when the service died")
+                    again.wait_for("was running a job when the service crashed")
                     again.wait_for("ready at")
                     until(lambda: len(machine.received()) > len(before), "bytes at the machine")
                     after = machine.received()[len(before) :]

@@ -238,7 +238,7 @@ def test_a_bridge_without_a_match_tells_what_there_is(workshop: Workshop, both: 
     command = ("--config", both, "--match", "vid=1a86", "--vcom", "COM9")
     code, output = workshop.bridge(*command)
     assert code == 1
-    assert "no port matches vid=1a86; these are there" in output
+    assert "no port matches vid=1a86; available:" in output
     assert "the laser" in output
 
 

@@ -307,7 +307,7 @@ def test_a_held_port_names_the_holder_and_may_be_observed(home: Path, target: st
         ("usbshare://{target}/?speed=1", "unknown option 'speed'"),
         ("usbshare://{target}/?observe=yes", "observe=yes"),
         ("usbshare://{target}/?bundle=/nowhere", "no client certificate at /nowhere"),
-        ("usbshare://{target}/other?bundle={bundle}", "no port 'other' here; there are: demo"),
+        ("usbshare://{target}/other?bundle={bundle}", "no port 'other' here; available: demo"),
         ("usbshare://{target}/?insecure=1", "requires TLS"),
     ],
 )

@@ -126,7 +126,7 @@ def test_while_somebody_works_a_reset_wants_a_yes(tmp_path: Path, target: str) -
         code, output = bridge(tmp_path, "reset", *where)
         assert code == 1
         assert "is held by" in output
-        assert "say so with --yes" in output
+        assert "confirm with --yes" in output
         assert asked(tmp_path, ["reset", *where], b"n\n") == 1
         assert "hung up" not in holder.output
         assert asked(tmp_path, ["reset", *where], b"y\n") == 0

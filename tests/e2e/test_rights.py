@@ -138,14 +138,14 @@ def test_a_second_factor_that_was_guessed_at_is_locked_until_an_administrator_op
     assert locked in bridge(tmp_path, *send, "--code", app.now())[1]
     code, output = run(["serial-svc", "pki", "totp", "operator", "--unlock"], tmp_path)
     assert code == 0, output
-    assert "operator may give codes again" in output
+    assert "operator may enter codes again" in output
     code, output = bridge(tmp_path, *send, "--code", app.now())
     assert code == 0, output
     assert "[VER:" in output
     audit = run(["serial-svc", "audit", "show"], tmp_path)[1]
     assert "second factor unlocked" in audit
     again = run(["serial-svc", "pki", "totp", "operator", "--unlock"], tmp_path)[1]
-    assert "operator has given no wrong codes" in again
+    assert "operator has entered no wrong codes" in again
 
 
 def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> None:

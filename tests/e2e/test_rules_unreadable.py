@@ -23,10 +23,10 @@ async def test_a_policy_that_blocks_switches_no_revocation_off_and_the_service_e
 ) -> None:
     with serial_service(tmp_path) as (service, target):
         os.mkfifo(policy(tmp_path))
-        service.wait_for("keeping the previous policy.*policy.toml: it is no plain file")
+        service.wait_for("keeping the previous policy.*policy.toml: it is not a regular file")
         code, output = run(["serial-svc", "doctor"], tmp_path)
         assert code == 1
-        assert "policy.toml: it is no plain file" in output
+        assert "policy.toml: it is not a regular file" in output
         whoami = ["bridge", "whoami", "--target", target]
         assert run(whoami, tmp_path)[0] == 0
         code, output = run(["serial-svc", "pki", "revoke", "operator"], tmp_path)
@@ -43,5 +43,5 @@ def test_a_start_with_a_policy_that_would_block_is_refused_in_a_line(
     os.mkfifo(policy(tmp_path))
     with running([name, "--listen", "127.0.0.1:0"], tmp_path) as service:
         assert service.wait() == 2
-        assert "policy.toml: it is no plain file" in service.output
+        assert "policy.toml: it is not a regular file" in service.output
         assert "Traceback" not in service.output

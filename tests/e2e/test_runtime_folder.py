@@ -25,11 +25,11 @@ def test_a_name_that_was_removed_is_made_again(tmp_path: Path) -> None:
         with running(arguments, home) as bridge:
             path = bridge.wait_for(r"ready: open (\S+COM10)")[1]
             shutil.rmtree(home / "run")
-            bridge.wait_for(f"{path} was removed and is made again")
+            bridge.wait_for(f"{path} was removed; created it again")
             assert answers(path)
             os.unlink(path)
             again = (
-                rf"(?s){path} was removed and is made again.*{path} was removed and is made again"
+                rf"(?s){path} was removed; created it again.*{path} was removed; created it again"
             )
             _wait_for_text(bridge, again)
             assert answers(path)
@@ -68,12 +68,12 @@ def test_a_name_that_another_has_taken_is_said_once_and_left_alone(tmp_path: Pat
             bridge.wait_for("ready: open")
             link.unlink()
             link.write_text("mine")
-            bridge.wait_for(f"{link} is gone and cannot be made again: {link} exists")
+            bridge.wait_for(f"{link} is gone and cannot be created again: {link} exists")
             assert link.read_text() == "mine"
             link.unlink()
-            bridge.wait_for(f"{link} was removed and is made again")
+            bridge.wait_for(f"{link} was removed; created it again")
             assert answers(str(link))
-            assert len(re.findall("cannot be made again", bridge.output)) == 1
+            assert len(re.findall("cannot be created again", bridge.output)) == 1
 
 
 def _wait_for_text(process: Process, pattern: str) -> None:

@@ -34,10 +34,10 @@ def test_a_metrics_address_in_use_is_told_and_stops_nothing(tmp_path: Path) -> N
         address = f"127.0.0.1:{held.getsockname()[1]}"
         config.write_text(f'[service]\nmetrics = "{address}"\n')
         with serial_service(tmp_path, "--config", str(config)) as (service, target):
-            service.wait_for(f"service.metrics: cannot listen at {address}: .* tried again")
+            service.wait_for(f"service.metrics: cannot listen at {address}: .* trying again")
             assert run(["bridge", "list", "--target", target], tmp_path)[0] == 0
             held.close()
-            service.wait_for("metrics are served now")
+            service.wait_for("metrics are available now")
             with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as reply:
                 assert b"usbshare_rules_closed 0.0" in reply.read()
             assert "Traceback" not in service.output

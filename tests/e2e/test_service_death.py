@@ -48,7 +48,7 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
         assert burns(machine), "nobody is left to stop it"
         assert DOOR not in machine.received()
         with serial_service(tmp_path, *options) as (service, target):
-            service.wait_for("was at work when the service died")
+            service.wait_for("was running a job when the service crashed")
             until(lambda: not burns(machine), "the beam to be off")
             program, _, rest = machine.received().partition(DOOR)
             assert "\n".join([*JOB, ""]).encode().startswith(program)
@@ -85,7 +85,7 @@ def test_a_machine_that_was_only_asked_is_left_alone_by_the_next_service(tmp_pat
         with serial_service(tmp_path, *options) as (service, target):
             code, output = run(["bridge", "send", "--target", target, "G1 X1 F600"], tmp_path)
             assert code == 0, output
-            assert "was at work" not in service.output
+            assert "was running a job" not in service.output
 
 
 def test_a_machine_that_rests_is_left_alone_by_the_next_service(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_fifo_in_place_of_a_note_holds_up_nothing(
     with running(arguments(tmp_path, laser), tmp_path) as process:
         port = process.wait_for(r"ready at 127\.0\.0\.1:(\d+)")[1]
         assert time.monotonic() - begun < START_S
-        assert "it is no plain file" in process.output
+        assert "it is not a regular file" in process.output
         if folder == "latches":
             assert "latched" in listed(tmp_path, port)
         if folder != "devices":

@@ -138,7 +138,7 @@ def test_a_hold_and_a_resume_need_no_session_and_do_not_latch(tmp_path: Path, ta
     assert re.fullmatch(
         rf"hold on port 'laser': sent !; {TIMES}.*; not latched: "
         rf"`usbshare-bridge stop --resume --target {target} --port laser "
-        r"--epoch \d+ --hold-number 1` goes on",
+        r"--epoch \d+ --hold-number 1` continues",
         output,
     )
     named = re.findall(r"--epoch \d+ --hold-number \d+", output)[0].split()
@@ -156,9 +156,9 @@ def test_a_hold_and_a_resume_need_no_session_and_do_not_latch(tmp_path: Path, ta
     ("options", "code", "said"),
     [
         (["--hold", "--rearm"], 2, "at most one of '--hold'"),
-        (["--resume", "--epoch", "1"], 2, "both of '--epoch' and '--hold-number'"),
+        (["--resume", "--epoch", "1"], 2, "both '--epoch' and '--hold-number'"),
         (["--rearm", "--epoch", "1", "--hold-number", "1"], 2, "'--resume' takes both"),
-        (["--port", "nope"], 1, "bridge: no port 'nope' here; there are: laser"),
+        (["--port", "nope"], 1, "bridge: no port 'nope' here; available: laser"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_last_resort(

@@ -46,7 +46,7 @@ def reopened(vcom: Path, line: bytes) -> int:
         if answered(port, line):
             return port
         os.close(port)
-    raise AssertionError("the machine does not answer any more")
+    raise AssertionError("the machine no longer answers")
 
 
 def unplug_often(home: Path, times: int) -> None:

@@ -92,7 +92,7 @@ def test_what_takes_longer_than_a_second_says_what_it_is_at(tmp_path: Path) -> N
             service.process.send_signal(signal.SIGSTOP)
             try:
                 ready.process.send_signal(signal.SIGTERM)
-                ready.wait_for("ending: what the program wrote still goes to")
+                ready.wait_for("ending: sending what the program wrote to")
                 with running(bridge_command, tmp_path) as bridge:
                     bridge.wait_for(f"connecting to {target}")
                 for command in (["whoami"], ["list"], ["send", "?"], ["stop", "--hold"]):

@@ -108,7 +108,7 @@ def half_open(victim: Victim, count: int, batch: int = 250) -> Iterator[list[soc
 
 
 def is_hung_up(connection: socket.socket) -> bool:
-    """Tell whether the other side has closed a connection on which it never says anything."""
+    """Return whether the other side has closed a connection on which it never says anything."""
     connection.setblocking(False)
     try:
         return connection.recv(1) == b""

@@ -61,7 +61,7 @@ class Case:
         return f"{self.service}.{self.method}" + (f"-{self.variant}" if self.variant else "")
 
     def is_for(self, identity: str) -> bool:
-        """Tell whether the identity, called as its right, may."""
+        """Return whether the identity, called as its right, may."""
         held = implied(Right(identity)) if identity != "none" else frozenset[Right]()
         return {self.needs, self.also} - {None} <= held
 

@@ -81,7 +81,7 @@ class Service:
         if token != "secret":
             return opened
         if self.forgets:
-            return replace(opened, not_resumed_reason="the session is over")
+            return replace(opened, not_resumed_reason="the session has ended")
         return replace(
             opened,
             resumed=True,

@@ -89,7 +89,7 @@ class Eyes:
         return [picture.format for picture in self.seen]
 
     def shows(self, encoding: Format) -> bool:
-        """Tell whether its newest picture came so."""
+        """Return whether its newest picture came so."""
         return self.seen[-1].format is encoding
 
     @property

@@ -75,4 +75,4 @@ async def test_a_stop_whose_client_hangs_up_is_in_the_log_and_in_the_audit_log(
     stop = audit.last("stop")
     assert (stop["reason"], stop["latched"], stop["caller_left"]) == ("smoke", True, True)
     assert bytes.fromhex(stop["sent"]).endswith(b"\x18")
-    assert "its caller left" in caplog.text
+    assert "its caller disconnected" in caplog.text

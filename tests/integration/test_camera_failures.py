@@ -129,8 +129,8 @@ FAULTS = {
     "giant": delivers(says_size(PICTURE, 65000, 65000), "more than 64 megapixels"),
     "garbage": delivers(GARBAGE, "not with a JPEG's ffd8"),
     "empty": delivers(b"", "the picture is empty"),
-    "nothing": Fault(deliver_nothing, deliver_again, "delivers no picture for"),
-    "hangs": Fault(FakeCamera.hang, FakeCamera.go_on, "delivers no picture for"),
+    "nothing": Fault(deliver_nothing, deliver_again, "delivered no picture for"),
+    "hangs": Fault(FakeCamera.hang, FakeCamera.go_on, "delivered no picture for"),
     "unplugged": Fault(FakeCamera.unplug, FakeCamera.plug_in, "was unplugged"),
 }
 

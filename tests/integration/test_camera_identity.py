@@ -172,7 +172,7 @@ def test_a_node_that_changes_hands_before_opencv_opens_it_is_refused(
             patch.setattr(os.path, "realpath", lambda _, **__: str(b))
 
         patch.setattr(guard, "after_open", lose)
-        with pytest.raises(DeviceError, match="another device now"):
+        with pytest.raises(DeviceError, match="now another device"):
             webcams.open(str(a), guard)
 
 

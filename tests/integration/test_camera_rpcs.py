@@ -391,7 +391,7 @@ async def test_open_must_come_in_time(served: Served, monkeypatch: pytest.Monkey
     await watch.call.wait_for_connection()
     code, text = await failure_of(watch)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert text == "no `open` came within 0.05 s"
+    assert text == "no `open` message arrived within 0.05 s"
 
 
 async def test_a_viewer_too_many_is_refused(
@@ -404,7 +404,7 @@ async def test_a_viewer_too_many_is_refused(
     code, text = await failure_of(second)
     assert (code, text) == (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "camera 'bed' has 1 viewers already",
+        "camera 'bed' already has 1 viewers",
     )
     await first.end()
     await until(lambda: not served.offered.watchers)

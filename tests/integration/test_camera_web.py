@@ -343,7 +343,7 @@ async def test_only_what_nobody_asked_for_is_named_as_the_reason() -> None:
     async with watched() as it:
         it.viewer.send_frame(1, b"\0\0\0\1H.264", encoding=pb.FORMAT_H264)
         state = await it.until_state(lambda state: state["reason"] != "")
-        assert state["reason"] == "the service sends h264, which nobody asked for"
+        assert state["reason"] == "the service sent h264, which was not requested"
 
 
 async def test_a_frame_that_comes_late_never_replaces_a_newer_one() -> None:
@@ -427,7 +427,7 @@ async def test_a_service_that_stays_silent_is_asked_anew(monkeypatch: pytest.Mon
     monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
     async with watched() as it:
         await until(lambda: len(it.fake.viewers) >= 2)
-        assert any("no picture came for 0.2 s" in text for _, text, _ in it.told.events)
+        assert any("no picture arrived for 0.2 s" in text for _, text, _ in it.told.events)
 
 
 async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,7 +444,7 @@ async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch)
 async def test_a_service_that_begins_with_something_else_is_refused() -> None:
     fake = FakeCameras(opened=frame(1))
     async with camera_service(fake=fake) as (_, port):
-        with pytest.raises(camera_view.ViewLostError, match="began a stream with Frame"):
+        with pytest.raises(camera_view.ViewLostError, match="first message was Frame"):
             async with watching(fake, port):
                 pass
 

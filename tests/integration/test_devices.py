@@ -544,7 +544,7 @@ async def test_a_held_device_is_busy(make: Callable[[str, LineSettings], Device]
 
 async def test_a_device_that_we_hold_ourselves_is_not_blamed_on_others(far: Far) -> None:
     async with opened(PosixDevice(far.path, SETTINGS), Listener()):
-        with pytest.raises(DeviceError, match="open already in this very service"):
+        with pytest.raises(DeviceError, match="this service already has"):
             await PosixDevice(far.path, SETTINGS).open(Listener())
 
 

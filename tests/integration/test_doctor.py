@@ -228,7 +228,10 @@ async def test_a_certificate_of_another_site_than_its_ca(host: Host, tmp_path: P
     path.write_bytes(path.read_bytes() + ca_pem)
     found = await judged_at(host.target, path)
     assert broken(found) == ["certificate chain", "TLS handshake"]
-    assert "of another site than the CA certificate in it" in found["certificate chain"].measured
+    assert (
+        "belongs to another site than the CA certificate in it"
+        in found["certificate chain"].measured
+    )
     assert found["TLS handshake"].measured.startswith("refused by the host: ")
 
 
@@ -296,7 +299,7 @@ async def test_a_name_that_is_known_from_last_time_only(host: Host, home: Path) 
     found = await judged(subject)
     assert broken(found) == []
     assert found["name resolution"].verdict is Verdict.WARNING
-    assert f"taking {host.target}, where it was last time" in found["name resolution"].measured
+    assert f"taking {host.target}, its last known address" in found["name resolution"].measured
 
 
 async def test_a_name_of_the_configuration_is_told_as_such(host: Host) -> None:
@@ -335,7 +338,7 @@ async def test_this_side_refuses_a_host_of_another_site(host: Host, tmp_path: Pa
     assert broken(found) == ["TLS handshake"]
     assert found["TLS handshake"].measured.startswith("refused by this side: ")
     assert "of another site" in found["TLS handshake"].measured
-    assert "let the host invite this computer" in found["TLS handshake"].remedy
+    assert "have the host invite this computer" in found["TLS handshake"].remedy
 
 
 async def test_the_host_refuses_a_client_of_another_site(tmp_path: Path) -> None:
@@ -391,7 +394,7 @@ async def test_without_tls_it_is_warned_of() -> None:
     await server.stop(None)
     assert broken(found) == []
     assert found["client certificate"].verdict is Verdict.WARNING
-    assert found["TLS handshake"].measured.startswith("plaintext, as asked")
+    assert found["TLS handshake"].measured.startswith("plaintext, as requested")
 
 
 # Clocks.
@@ -453,7 +456,7 @@ async def test_a_server_of_the_site_without_serial_ports(site: Site) -> None:
     async with serving(site) as port:
         found = await judged_at(f"127.0.0.1:{port}", site.client_bundle)
     assert broken(found) == ["health"]
-    where = f"another program than serial-svc listens at 127.0.0.1:{port}"
+    where = f"a program other than serial-svc listens at 127.0.0.1:{port}"
     assert found["health"].measured == where
     for name in ("rights", "clocks"):
         assert found[name].measured == "because of: health"
@@ -538,7 +541,7 @@ async def test_a_revoked_certificate_is_told_once(site: Site) -> None:
 async def test_a_port_that_is_not_there(host: Host) -> None:
     found = await judged_at(host.target, host.site.client_bundle, "lathe")
     assert broken(found) == ["port"]
-    assert found["port"].measured == "no port 'lathe' here; there are: laser"
+    assert found["port"].measured == "no port 'lathe' here; available: laser"
     assert found["line settings"].measured == "because of: port"
 
 

@@ -250,8 +250,8 @@ BAD_CERTIFICATES = (
     Bad(
         "an identity of another site",
         uris("usbshare://0123456789ab/operator"),
-        "not of this site",
-        "not of this site",
+        "does not belong to this site",
+        "does not belong to this site",
     ),
     Bad(
         "an identity like a path",

@@ -98,11 +98,11 @@ async def test_a_text_about_a_port_that_is_not_there_names_none_that_is_hidden(
 ) -> None:
     some = serial_of(host, "some")
     missing = await said(some.GetPort(serial.GetPortRequest(port_id=port), timeout=TIMEOUT_S))
-    assert missing == (grpc.StatusCode.NOT_FOUND, f"no port '{port}' here; there are: laser")
+    assert missing == (grpc.StatusCode.NOT_FOUND, f"no port '{port}' here; available: laser")
     assert await first_of(some.Session(), session(OBSERVE)(port)) == missing
     request = camera.GetControlsRequest(camera_id="x")
     missing = await said(camera_of(host, "some").GetControls(request, timeout=TIMEOUT_S))
-    assert missing == (grpc.StatusCode.NOT_FOUND, "no camera 'x' here; there are: bed")
+    assert missing == (grpc.StatusCode.NOT_FOUND, "no camera 'x' here; available: bed")
     assert await first_of(camera_of(host, "some").Watch(), watch("x")) == missing
 
 

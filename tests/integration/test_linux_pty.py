@@ -737,7 +737,7 @@ async def test_a_link_that_was_replaced_is_not_removed_at_close(
 
 
 async def test_a_folder_that_is_missing_is_named(listener: Listener, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot make the link"):
+    with pytest.raises(ConfigError, match="cannot create the link"):
         await LinuxPty(str(tmp_path / "no" / "COM10")).start(listener, SETTINGS)
 
 

@@ -251,7 +251,7 @@ async def test_a_client_of_another_site_is_told(site: Site, tmp_path: Path) -> N
     async with serving(site) as port:
         text = await refusal(port, ClientBundle.load(other.client_bundle))
     assert f"and {other.client_bundle} belong to different sites" in text
-    assert "let the host invite this computer" in text
+    assert "have the host invite this computer" in text
 
 
 async def test_a_certificate_of_another_authority_is_told(tmp_path: Path, ca: Issued) -> None:
@@ -283,7 +283,7 @@ async def test_a_server_that_alerts_is_understood(tmp_path: Path, ca: Issued) ->
     client = client_of(tmp_path, issue(ca, usage=CLIENT), ca)
     with refusing_by_alert(context) as port:
         text = await refusal(port, client)
-    assert "it belongs to another site: let the host invite" in text
+    assert "it belongs to another site: have the host invite" in text
 
 
 async def test_a_name_that_the_certificate_lacks_is_told(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ async def test_of_twins_none_is_taken_at_first_by_a_name_or_link_that_they_share
     a, b = host.plug_in("1-1"), host.plug_in("1-2")
     by_name = registry.add(PortConfig("one", "usb:1a86:7523"))
     by_link = registry.add(PortConfig("two", str(a.by_id)))
-    await refused(by_name, "several USB serial devices are 1a86:7523")
+    await refused(by_name, "several USB serial devices match 1a86:7523")
     await refused(by_link, "2 devices share the link .* usb:1a86:7523@0000:00:14.0/1 or usb:1a86")
     by_socket = registry.add(PortConfig("three", "usb:1a86:7523@0000:00:14.0/2"))
     by_location = registry.add(PortConfig("four", "usb:1a86:7523@1-1"))
@@ -349,7 +349,7 @@ async def test_a_port_whose_device_nobody_knows_any_more_is_refused(
     (folder / "port-laser").write_text("{ half a file")
     async with started(folder) as registry:
         port = registry.add(PortConfig("laser", a.node))
-        await refused(port, "nobody can tell which device this port had")
+        await refused(port, "it is unknown which device this port had")
     assert a.received == b""
 
 

@@ -139,7 +139,7 @@ async def test_an_unknown_port_is_not_found(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await served.stub.GetPort(pb.GetPortRequest(port_id="lathe"), timeout=TIMEOUT_S)
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
-    assert failure.value.details() == "no port 'lathe' here; there are: laser"
+    assert failure.value.details() == "no port 'lathe' here; available: laser"
 
 
 async def test_watching_ports_tells_of_added_changed_and_removed(served: Served) -> None:
@@ -229,7 +229,7 @@ async def test_silence_ends_the_stream_of_who_controls_and_of_no_observer(served
     call, hello = await opened(served)
     error = await fails(call)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert "the session is lost: nothing heard for 2." in (error.details() or "")
+    assert "the session is lost: no message received for 2." in (error.details() or "")
     again, taken_up = await opened(
         served, resume_token=hello.resume_token, resume_offset=hello.data_offset
     )
@@ -525,7 +525,7 @@ async def test_a_session_that_never_opens_ends(
     monkeypatch.setattr(servicer, "OPEN_TIMEOUT_S", 0.05)
     error = await fails(served.stub.Session(timeout=TIMEOUT_S))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "no `open` came within 0.05 s" in (error.details() or "")
+    assert "no `open` message arrived within 0.05 s" in (error.details() or "")
 
 
 @pytest.mark.parametrize("reason", ["a\nb", "ä" * 5000], ids=["line break", "too long"])
@@ -551,7 +551,7 @@ async def still_serves(call: Call, hello: pb.Opened) -> None:
         (opening(), grpc.StatusCode.INVALID_ARGUMENT, "only as the first message"),
         (command(b""), grpc.StatusCode.INVALID_ARGUMENT, "command.data has 0 bytes"),
         (command(b"x" * 4097), grpc.StatusCode.INVALID_ARGUMENT, "4097 bytes"),
-        (command(b"x", offset=1), grpc.StatusCode.INVALID_ARGUMENT, "0 follows on"),
+        (command(b"x", offset=1), grpc.StatusCode.INVALID_ARGUMENT, "expected 0"),
         (command(b"x" * (1 << 20)), grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max"),
         (
             pb.SessionRequest(send_break=pb.SendBreak(duration=Duration(seconds=60))),
@@ -638,7 +638,7 @@ async def test_one_observer_too_many_is_refused_and_has_room_once_another_left(
     await one_more.write(opening(**few))
     error = await fails(one_more)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "port 'mill' has 2 observers, which is all it may have" in str(error.details())
+    assert "port 'mill' has 2 observers, the maximum" in str(error.details())
     _control, _ = await opened(served, port_id="mill")  # control is no observer
     first.cancel()
     await until(lambda: served.registry.get("mill").roster.observers == 1)

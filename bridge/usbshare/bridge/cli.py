@@ -96,26 +96,29 @@ class _Commands(CommandGroup):
     envvar="USBSHARE_PORT",
     shell_complete=complete_port,
     show_envvar=True,
-    help="The remote port's id; needed only when the host has several.",
+    help="The remote port's id; needed only if the host has several.",
 )
 @match_option
-@click.option("--first", is_flag=True, help="Take the first of several ports that match.")
-@click.option("--observe", is_flag=True, help="Only read; others may hold the port.")
+@click.option("--first", is_flag=True, help="Use the first port if several match.")
+@click.option("--observe", is_flag=True, help="Only read; another client may hold the port.")
 @code_option
 @config_options
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for a host that is not up yet, and for a port that another holds, who is asked.",
+    help=(
+        "Wait for a host that is not up yet, or for a port that another client holds; its "
+        "holder is asked."
+    ),
 )
 @click.option(
-    "--take", is_flag=True, help="Take control from who has it; needs the right to administer."
+    "--take", is_flag=True, help="Take control from its holder; needs the right to administer."
 )
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Print JSON on stdout: events as lines, or what a subcommand has to say; errors too.",
+    help="Print JSON on stdout: events as lines, or a subcommand's result; errors too.",
 )
 @click.version_option(package_name="usbshare", message="usbshare-bridge %(version)s")
 @click.pass_context
@@ -142,12 +145,14 @@ def cli(
 ) -> None:
     """Offer a remote serial port as a virtual COM port on this computer.
 
-    What is not said is as in [bridge] of the configuration, or else as it was last time.
+    Options that are not given come from [bridge] of the configuration, or else from the last run.
     """
     wishes = remember_group_options(context, config, target, bundle, insecure)
     check_match(context)
     if take and observe:
-        raise click.UsageError("'--take' takes control and '--observe' has none: give one of them.")
+        raise click.UsageError(
+            "'--take' takes control and '--observe' does without it: give only one of them."
+        )
     if not (check_config or dump_config or context.invoked_subcommand == "stop"):
         import_older_in_time(Side.CLIENT, config, warn)
         _remove_stale_links()

@@ -128,7 +128,7 @@ class Defaults:
         return self.last.port if is_of_target and not self.configured_port(target) else ""
 
     def is_last_host(self, target: Target) -> bool:
-        """Tell whether the host is the one last used, whichever of its services is meant."""
+        """Return whether the host is the one last used, whichever of its services is meant."""
         last = self.last
         if last.name and last.name.casefold() == target.name.casefold():
             return True
@@ -168,7 +168,7 @@ class UrgentDefaults(Defaults):
         try:
             return find_config(self._asked)
         except ConfigError as error:
-            self._warn(f"{error}; stopping all the same")
+            self._warn(f"{error}; stopping anyway")
             return None
 
     @cached_property
@@ -179,7 +179,7 @@ class UrgentDefaults(Defaults):
         try:
             return load_settings(self.path)
         except ConfigError as error:
-            self._warn(f"{error}; stopping all the same")
+            self._warn(f"{error}; stopping anyway")
             return Settings()
 
     @cached_property
@@ -192,7 +192,7 @@ class UrgentDefaults(Defaults):
         try:
             found = tomllib.loads(self.path.read_text(encoding="utf-8-sig")).get("bridge")
         except (OSError, ValueError, RecursionError) as error:
-            self._warn(f"{self.path}: {error}; stopping all the same")
+            self._warn(f"{self.path}: {error}; stopping anyway")
             return {}
         return found if isinstance(found, dict) else {}
 

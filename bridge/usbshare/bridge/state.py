@@ -65,7 +65,7 @@ class StateFile:
             make_private(self._path.parent)
             write_private(self._path, json.dumps(content, indent=2).encode() + b"\n")
         except OSError as error:
-            self._warn(f"what is used now is not remembered: {self._path}: {error.strerror}")
+            self._warn(f"cannot remember the options used now: {self._path}: {error.strerror}")
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -73,7 +73,7 @@ class StateFile:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            self._warn(f"what was used last is unknown: {self._path}: {error.strerror}")
+            self._warn(f"the options used last are unknown: {self._path}: {error.strerror}")
         except ValueError as error:
             self._keep_aside(str(error))
         return {}
@@ -85,7 +85,7 @@ class StateFile:
         )
         aside = next((path for path in candidates if not path.exists()), None)
         kept = f"it is kept as {aside}" if aside else "it will be replaced"
-        self._warn(f"what was used last is unknown: {self._path} is damaged ({why}); {kept}")
+        self._warn(f"the options used last are unknown: {self._path} is damaged ({why}); {kept}")
         try:
             if aside:
                 self._path.rename(aside)

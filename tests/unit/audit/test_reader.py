@@ -104,7 +104,7 @@ def test_show_selects(arguments: list[str], expected: list[str]) -> None:
 def test_a_time_that_cannot_be_understood_is_bad_usage() -> None:
     result = audit("show", "--since", "yesterday")
     assert result.exit_code == 2
-    assert "'yesterday' is neither like 90s, 30m, 2h, 7d nor a date" in result.output
+    assert "'yesterday' is neither a duration such as 90s, 30m, 2h, 7d nor a date" in result.output
 
 
 def test_what_cannot_be_read_as_a_line_is_passed_over(folder: Path) -> None:

@@ -398,7 +398,7 @@ async def test_a_fifo_in_place_of_one_file_hides_no_change_of_the_other(
     os.mkfifo(path)
     async with asyncio.timeout(30):
         await looks(watched, 2)
-    assert "it is no plain file" in watched.trouble
+    assert "it is not a regular file" in watched.trouble
     if place == "policy.toml":
         now = datetime.now(UTC)
         revoke(registry_path(tmp_path), PC, "stolen", now)

@@ -110,7 +110,7 @@ async def test_trouble_says_what_is_wrong(background: Background, disk: Disk) ->
     watched.put("a", lambda: disk.write("1"))
     assert disk.begun.acquire(timeout=PATIENCE_S)
     clock[0] = 7.0
-    assert watched.trouble == "the disk hangs since 7 s"
+    assert watched.trouble == "the disk has been hanging for 7 s"
     disk.thaw()
     assert await watched.kept("a", PATIENCE_S)
     assert watched.trouble == ""
@@ -130,7 +130,7 @@ def test_the_end_waits_for_the_last_note_but_not_for_ever(
     before = time.monotonic()
     hanging.close(0.05)
     assert time.monotonic() - before < PATIENCE_S
-    assert "notes: 1 notes could not be written before the end" in caplog.text
+    assert "notes: could not write 1 notes before the end" in caplog.text
 
 
 async def test_a_note_with_a_bug_does_not_end_the_others(

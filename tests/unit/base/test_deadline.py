@@ -39,7 +39,7 @@ def test_what_takes_long_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
         goes_on.set()
 
     assert in_time("the disk", lambda: goes_on.wait(LONG_S), tell, LONG_S)
-    assert said == ["waiting for the disk: no answer yet, for 60 s more at most"]
+    assert said == ["waiting for the disk: no answer yet; giving up in 60 s"]
 
 
 def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_runtime_folder_refuses_a_strangers_folder(
     stranger = os.geteuid() + 1
     (temporary / f"usbshare-{stranger}").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: stranger)
-    with pytest.raises(ConfigError, match="belongs to somebody else"):
+    with pytest.raises(ConfigError, match="belongs to another user"):
         paths.runtime_folder()
 
 
@@ -94,7 +94,7 @@ def test_runtime_folder_refuses_a_link(temporary: Path) -> None:
     elsewhere = temporary / "elsewhere"
     elsewhere.mkdir()
     (temporary / f"usbshare-{os.geteuid()}").symlink_to(elsewhere)
-    with pytest.raises(ConfigError, match="belongs to somebody else"):
+    with pytest.raises(ConfigError, match="belongs to another user"):
         paths.runtime_folder()
 
 
@@ -187,7 +187,7 @@ def test_settings_that_others_may_have_put_here_are_not_obeyed_unless_asked_for(
         (folder / "real.toml").chmod(0o666)
         here.unlink()
         here.symlink_to("real.toml")
-    with pytest.raises(ConfigError, match=r"others may write to .*shared"):
+    with pytest.raises(ConfigError, match=r"other users can write to .*shared"):
         paths.find_config(None)
     assert paths.find_config(Path("usbshare.toml")) == Path("usbshare.toml")
 

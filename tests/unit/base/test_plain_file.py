@@ -32,7 +32,7 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
 def test_what_is_missing_is_told_from_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_plain(tmp_path / "none")
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_plain(tmp_path)
 
 
@@ -52,4 +52,4 @@ def test_nobody_waits_for_a_fifo_or_opens_a_device(tmp_path: Path) -> None:
         thread = threading.Thread(target=read, args=(what,), daemon=True)
         thread.start()
         thread.join(20)
-    assert outcomes == ["it is no plain file"] * 2
+    assert outcomes == ["it is not a regular file"] * 2

@@ -119,7 +119,7 @@ def test_a_full_disk_is_a_warning_and_leaves_what_was_there(
         patched.setattr(os, "fsync", full)
         kept.file.save(LastUsed("other"))
     (warning,) = kept.warnings
-    assert "not remembered" in warning
+    assert "cannot remember" in warning
     assert "No space left on device" in warning
     assert kept.file.load() == USED
     assert names(kept) == ["bridge.json"]

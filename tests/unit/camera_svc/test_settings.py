@@ -69,7 +69,7 @@ def test_other_services_tables_are_passed_over(tmp_path: Path) -> None:
         ("[cameras.bed]\n", "cameras.bed.source: missing, and required"),
         ('[cameras.bed]\nsource = "sim://lathe"\n', "the only simulated camera is sim://bed"),
         ('[cameras.bed]\nsource = ""\n', "a source must be a device, a file or a URL"),
-        ('[cameras.Bed]\nsource = "sim://bed"\n', "camera id 'Bed' is not of a-z"),
+        ('[cameras.Bed]\nsource = "sim://bed"\n', "camera id 'Bed' may contain only a-z"),
         ('[cameras.bed]\nsource = "sim://bed"\nfps = 500\n', "cameras.bed.fps: 500"),
         ('[cameras.bed]\nsource = "sim://bed"\nspeed = 1\n', "cameras.bed.speed: no such key"),
         ('[camera]\nlisten = "a b"\n', "camera.listen"),

@@ -73,7 +73,7 @@ def test_the_command_tells_both_and_fails(site: Site) -> None:
     result = revoke_command()
     assert result.exit_code == 1
     assert "office-pc is revoked" in result.output
-    assert "revoke once more" in result.output
+    assert "revoke again" in result.output
     assert is_revoked(site)
 
 
@@ -82,21 +82,21 @@ def test_the_command_withdraws_what_is_open(site: Site) -> None:
     invited(site)
     result = revoke_command()
     assert (result.exit_code, is_revoked(site)) == (0, True)
-    assert "the invitation for that name counts no more" in result.output
+    assert "the invitation for that name is no longer valid" in result.output
 
 
 def test_the_command_withdraws_an_invitation_for_a_name_that_nobody_has_yet(site: Site) -> None:
     token = invited(site).token
     result = revoke_command()
     assert result.exit_code == 0, result.output
-    assert "the invitation for that name counts no more" in result.output
+    assert "the invitation for that name is no longer valid" in result.output
     with pytest.raises(PermissionDeniedError, match="withdrawn"):
         enroller_of(site).enrol(token, request_pem(), ADDRESS)
 
 
 def test_the_command_knows_names_and_invitations_and_no_others(site: Site) -> None:
     result = CliRunner().invoke(pki_group("serial-svc"), ["revoke", "office-cp"])
-    assert "nobody here is called 'office-cp'" in str(result.exception)
+    assert "no identity here is called 'office-cp'" in str(result.exception)
 
 
 def test_who_was_shut_out_twice_comes_in_again(site: Site) -> None:

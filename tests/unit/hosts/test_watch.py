@@ -48,7 +48,7 @@ async def following(watch: Watch) -> Change:
 
 
 async def is_quiet(watch: Watch) -> bool:
-    """Tell whether the watch has nothing to say; what it would say is not lost."""
+    """Return whether the watch has nothing to say; what it would say is not lost."""
     reading = asyncio.ensure_future(anext(watch))
     for _ in range(5):
         await asyncio.sleep(0)

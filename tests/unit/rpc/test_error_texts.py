@@ -34,7 +34,7 @@ RAW = [
         CODE.UNAVAILABLE,
         "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:50051: "
         "Ssl handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: WRONG_VERSION_NUMBER",
-        "no TLS connection comes about",
+        "no TLS connection can be established",
     ),
     (
         CODE.UNAVAILABLE,
@@ -48,30 +48,30 @@ RAW = [
         "Stream removed (Secure read failed (Socket closed))",
         "the connection was closed",
     ),
-    (CODE.UNAVAILABLE, "Stream removed (ping timeout)", "the other end has fallen silent"),
+    (CODE.UNAVAILABLE, "Stream removed (ping timeout)", "the other end stopped answering"),
     (CODE.UNAVAILABLE, "GOAWAY received", "the connection was closed"),
     (CODE.UNAVAILABLE, "something that only gRPC knows", "the connection failed"),
     (CODE.DEADLINE_EXCEEDED, "Deadline Exceeded", "no answer in time"),
     (
         CODE.UNIMPLEMENTED,
         "Method not found!",
-        "it has no such call: it is another service, or an older one",
+        "it does not have this call: it is another service, or an older version",
     ),
     (
         CODE.RESOURCE_EXHAUSTED,
         "CLIENT: Received message larger than max (2000000 vs. 1048576)",
         "the message is too long",
     ),
-    (CODE.CANCELLED, "Locally cancelled by application!", "the call was broken off"),
+    (CODE.CANCELLED, "Locally cancelled by application!", "the call was aborted"),
     (
         CODE.INTERNAL,
         "internal error; see the service's log",
-        "an internal error: the service's log says more",
+        "an internal error: see the service's log",
     ),
     (
         CODE.UNKNOWN,
         "Unexpected <class 'KeyError'>: 'x'",
-        "the service failed: its log says more",
+        "the service failed: see its log",
     ),
 ]
 

@@ -61,7 +61,7 @@ def test_a_common_name_is_no_identity(forge: Forge) -> None:
 
 def test_an_identity_of_another_site_is_refused_where_the_site_is_known(forge: Forge) -> None:
     context = context_of(forge.sign(uris=["usbshare://elsewhere/operator"]))
-    with pytest.raises(PermissionDeniedError, match="is not of this site"):
+    with pytest.raises(PermissionDeniedError, match="does not belong to this site"):
         peer_identity(context, forge.site.id)
     assert peer_identity(context).name == "usbshare://elsewhere/operator"
 

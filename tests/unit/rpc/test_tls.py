@@ -34,7 +34,7 @@ def test_a_bundle_never_shows_its_key(tmp_path: Path) -> None:
 
 
 def test_a_missing_bundle_tells_which_file_to_copy(tmp_path: Path) -> None:
-    assert "let the host invite this computer" in refusal(tmp_path / "client.pem")
+    assert "have the host invite this computer" in refusal(tmp_path / "client.pem")
 
 
 def test_a_folder_is_no_bundle(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_an_expired_certificate_is_refused_with_its_date(tmp_path: Path) -> None
 def test_a_certificate_of_the_future_points_at_the_clock(tmp_path: Path) -> None:
     ca = issue()
     path = write_bundle(tmp_path / "client.pem", issue(ca, from_days=1), ca)
-    assert "check the clock of this computer" in refusal(path)
+    assert "check this computer's clock" in refusal(path)
 
 
 def test_a_servers_certificate_is_no_clients(tmp_path: Path) -> None:
@@ -89,14 +89,14 @@ def test_a_bundle_that_others_may_read_is_used_with_a_warning(tmp_path: Path) ->
     path = write_bundle(tmp_path / "client.pem", issue(ca, usage=CLIENT), ca)
     path.chmod(0o644)
     assert ClientBundle.load(path).warning == (
-        f"others may read the private key in {path}: run `chmod 600 {path}`"
+        f"other users can read the private key in {path}: run `chmod 600 {path}`"
     )
 
 
 def test_a_bundle_that_vanished_since_is_named(tmp_path: Path) -> None:
     bundle = ClientBundle.load(make_site(tmp_path).client_bundle)
     bundle.path.unlink()
-    with pytest.raises(ConfigError, match=r"cannot read .*client\.pem any more"):
+    with pytest.raises(ConfigError, match=r"can no longer read .*client\.pem"):
         ssl_context(bundle)
 
 

@@ -44,10 +44,10 @@ def test_our_errors_are_a_line(
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.EACCES, "work as the user that the services run as"),
-        (errno.ENOSPC, "make room on the disk"),
-        (errno.EROFS, "can only be read"),
-        (errno.EIO, "mend that"),
+        (errno.EACCES, "work as the user that runs the services"),
+        (errno.ENOSPC, "free space on the disk"),
+        (errno.EROFS, "the disk is read-only"),
+        (errno.EIO, "fix that"),
     ],
 )
 def test_what_the_system_refuses_is_a_line_with_the_file_the_reason_and_what_to_do(

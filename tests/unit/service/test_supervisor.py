@@ -86,8 +86,8 @@ async def test_one_that_ends_is_started_again_and_the_others_run_on(
     signal.raise_signal(signal.SIGTERM)
     assert await running == 0
     assert steady.words == ["start", "asked"]
-    assert "weak ended (exit code 1): starting it again in 0.01 s" in caplog.text
-    assert "weak ended (signal 9): starting it again in 0.02 s" in caplog.text
+    assert "weak ended (exit code 1): restarting it in 0.01 s" in caplog.text
+    assert "weak ended (signal 9): restarting it in 0.02 s" in caplog.text
 
 
 @pytest.mark.usefixtures("stop")

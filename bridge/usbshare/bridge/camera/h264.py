@@ -43,7 +43,7 @@ class H264Decoder:
         except (av.FFmpegError, ValueError) as error:
             raise CannotDecodeError(f"picture {frame.sequence} cannot be decoded") from error
         if image is None:
-            raise CannotDecodeError(f"picture {frame.sequence} is not whole")
+            raise CannotDecodeError(f"picture {frame.sequence} is incomplete")
         jpeg = io.BytesIO()
         image.save(jpeg, "JPEG", quality=_JPEG_QUALITY)
         width, height = image.size

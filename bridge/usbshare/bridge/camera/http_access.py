@@ -52,8 +52,8 @@ def checked_token(text: str) -> str:
     """Return a token that a person chose; raises ConfigError where it does not fit into a URL."""
     if len(text) < LEAST_TOKEN_LETTERS or not _fits_into_url(text):
         raise ConfigError(
-            f"--token needs {LEAST_TOKEN_LETTERS} or more letters, digits, '-' or '_'; "
-            "leave it out, and one is made"
+            f"--token needs at least {LEAST_TOKEN_LETTERS} letters, digits, '-' or '_'; leave "
+            "it out to have one made"
         )
     return text
 

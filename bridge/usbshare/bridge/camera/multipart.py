@@ -11,7 +11,7 @@ _TYPE = b"Content-Type: image/jpeg\r\n"
 
 
 def wants_early_header(user_agent: str) -> bool:
-    """Tell whether the browser shows a part only when the header of the next one has come.
+    """Return whether the browser shows a part only when the header of the next one has come.
 
     Chromium and WebKit do; others want the length, which is not known so early.
     """

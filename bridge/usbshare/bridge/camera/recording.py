@@ -63,7 +63,7 @@ class Recording:
         try:
             await work
         except FileExistsError as error:
-            raise OutputError(f"{self._path} is there already: choose another name") from error
+            raise OutputError(f"{self._path} already exists: choose another name") from error
         except OSError as error:
             raise OutputError(
                 f"cannot record {self._path}: {error.strerror or 'the disk hangs'}"

@@ -38,7 +38,7 @@ class Timelapse:
         try:
             await in_thread(partial(self._folder.mkdir, parents=True, exist_ok=True))
         except OSError as error:
-            raise OutputError(f"cannot make {self._folder}: {error.strerror}") from error
+            raise OutputError(f"cannot create {self._folder}: {error.strerror}") from error
         due = self._clock()
         while True:
             picture = await newest.after(0)
@@ -54,7 +54,7 @@ class Timelapse:
             await in_thread(write_whole, path, frame.data)
         except OSError as error:
             if not self._is_failing:
-                log.warning("cannot keep %s: %s; trying on", path, error.strerror)
+                log.warning("cannot save %s: %s; trying again", path, error.strerror)
             self._is_failing = True
             return
         self._is_failing = False

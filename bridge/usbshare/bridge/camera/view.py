@@ -69,13 +69,13 @@ class ViewListener(Protocol):
     """Whom a viewing tells what happens."""
 
     def view_stands(self, camera: RemoteCamera) -> None:
-        """Learn that a stream stands."""
+        """Note that a stream is established."""
 
     def view_lost(self, reason: str) -> None:
-        """Learn that there is none, and why; it is tried again."""
+        """Note that there is none, and why; it is tried again."""
 
     def camera_changed(self, camera: RemoteCamera) -> None:
-        """Learn how the camera is."""
+        """Note how the camera is."""
 
 
 class ViewLostError(UsbshareError):
@@ -139,7 +139,7 @@ class Viewing:
         self._woken.set()
 
     def fell_silent(self, reason: str) -> None:
-        """Learn that nothing came for too long on a stream that stands."""
+        """Note that an established stream was silent for too long."""
         if self.state in {ViewState.CONNECTING, ViewState.LIVE}:
             self._no_picture(reason)
 
@@ -195,7 +195,7 @@ class Viewing:
         except TimeoutError as error:
             raise ConnectionRefusedByPeerError(f"{client.target} does not answer") from error
         if not isinstance(opened, OpenedEvent):
-            raise ViewLostError(f"the service began a stream with {type(opened).__name__}")
+            raise ViewLostError(f"the service's first message was {type(opened).__name__}")
         await stream.acknowledge(0)
         self._begin(opened)
         return stream
@@ -230,7 +230,7 @@ class Viewing:
             async with asyncio.timeout(silence_s):
                 event = await stream.receive()
         except TimeoutError as error:
-            raise ViewLostError(f"no picture came for {silence_s:g} s") from error
+            raise ViewLostError(f"no picture arrived for {silence_s:g} s") from error
         if isinstance(event, Frame):
             await stream.acknowledge(event.sequence)
             event = await self._as_jpeg(event)
@@ -319,7 +319,7 @@ class Viewing:
 
 def _why_unusable(frame: Frame) -> str:
     if frame.format is not Format.JPEG:
-        return f"the service sends {frame.format.value}, which nobody asked for"
+        return f"the service sent {frame.format.value}, which was not requested"
     if not frame.data.startswith(_JPEG_START):
-        return "the service sends what is no picture"
+        return "the service sent data that is not a picture"
     return ""

@@ -170,7 +170,7 @@ class Web:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         if self.streams >= MOST_STREAMS:
-            text = f"{MOST_STREAMS} programs watch already\n"
+            text = f"{MOST_STREAMS} programs are already watching\n"
             return web.Response(status=503, text=text, headers=_HEADERS)
         self.streams += 1
         try:

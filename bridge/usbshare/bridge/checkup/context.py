@@ -45,7 +45,7 @@ class Subject:
     def where(self) -> Target:
         """The target; only for checks that need the name's resolution."""
         if self.target is None:
-            raise ConnectionRefusedByPeerError("the target is not known")
+            raise ConnectionRefusedByPeerError("the target is unknown")
         return self.target
 
     @property

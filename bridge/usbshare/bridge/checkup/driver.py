@@ -20,19 +20,19 @@ _TAKEN = "another program of usbshare"
 
 
 async def judge_virtual_port(subject: Subject) -> Judgement:
-    """Say whether the virtual port can be made."""
+    """Check whether the virtual port can be made."""
     kind, value = subject.virtual_port or ("vcom", "")
     if kind != "vcom":
         return judge_address(loopback_address(value, 0))
     judgement = await in_thread(judge_vcom, value)
     is_taken = judgement.verdict is Verdict.FAILURE and judgement.measured.startswith(_TAKEN)
     if is_taken and subject.is_bridged_from_here:
-        return warning(judgement.measured, "nothing, if that is the bridge that is meant")
+        return warning(judgement.measured, "nothing, if that is the bridge you mean")
     return judgement
 
 
 def judge_address(address: LoopbackAddress) -> Judgement:
-    """Say whether a program of this computer can be waited for there."""
+    """Check whether a program of this computer can be waited for there."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         socket.create_server((address.host, address.port), family=family).close()

@@ -12,12 +12,12 @@ _INSTALL = "`setupc install PortName={name} -` in com0com's Setup Command Prompt
 
 
 def judge_driver(name: str) -> Judgement:
-    """Say whether com0com has a pair with that port."""
+    """Check whether com0com has a pair with that port."""
     return judge_pairs(name, port_names_in_registry())
 
 
 def judge_pairs(name: str, port_names: Mapping[str, str | None]) -> Judgement:
-    """Say whether one of the pairs has the port; `port_names` as in `paired_port`."""
+    """Check whether one of the pairs has the port; `port_names` as in `paired_port`."""
     install = _INSTALL.format(name=name or "COM10")
     if not port_names:
         return failure("com0com is not installed", f"install it, then {install}")

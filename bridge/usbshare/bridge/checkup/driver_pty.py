@@ -13,7 +13,7 @@ from usbshare.line.name_link import NameLink
 
 
 def judge_driver(name: str) -> Judgement:
-    """Say whether a pty can be made, and a link of that name; leaves nothing behind."""
+    """Check whether a pty can be made, and a link of that name; leaves nothing behind."""
     try:
         for descriptor in os.openpty():
             os.close(descriptor)
@@ -31,7 +31,7 @@ def _judge_link(link: NameLink) -> Judgement:
     link.remove()
     folder = link.path.parent
     if not folder.is_dir():
-        return failure(f"there is no folder {folder}", "make it, or use a plain name")
+        return failure(f"the folder {folder} does not exist", "create it, or use a plain name")
     judgement = _judge_folder(folder)
     return fine(f"ptys work, and {link.path} is free") if not judgement.remedy else judgement
 
@@ -43,6 +43,7 @@ def _judge_folder(folder: Path) -> Judgement:
             file.flush()
     except OSError as error:
         return failure(
-            f"cannot write into {folder} ({error.strerror})", "mend its rights, or free some space"
+            f"cannot write into {folder} ({error.strerror})",
+            "fix its permissions, or free some space",
         )
     return fine(f"ptys work, and {folder} can be written")

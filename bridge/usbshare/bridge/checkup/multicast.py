@@ -28,9 +28,9 @@ _MDNS = ("224.0.0.251", 5353)
 # RFC 6763, 9: who answers this tells which services there are, whatever they are.
 _QUESTION = b"\x09_services\x07_dns-sd\x04_udp\x05local\x00" + struct.pack("!HH", 12, 1)
 _REMEDY = (
-    "give the host's address, or write it into [hosts]: then nothing needs multicast; else look "
-    "whether the firewall here lets UDP {ports} in, and whether the Wi-Fi (client isolation) or a "
-    "switch (IGMP snooping) filters it"
+    "give the host's address, or write it into [hosts]: then multicast is not needed; "
+    "otherwise check whether this computer's firewall allows UDP {ports}, and whether the "
+    "Wi-Fi (client isolation) or a switch (IGMP snooping) filters it"
 )
 
 
@@ -116,7 +116,7 @@ def judge_heard(
         return fine(f"{packets} packets within {LISTEN_S:g} s, from {shown}{more}")
     remedy = _REMEDY.format(ports=f"5353 and {settings.beacon_port}")
     if problem:
-        return warning(f"one cannot listen here ({problem})", remedy)
+        return warning(f"cannot listen here ({problem})", remedy)
     what = "only this computer's own packets" if heard else "nothing"
     return warning(f"{what} heard within {LISTEN_S:g} s", remedy)
 

@@ -22,7 +22,7 @@ _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_… of OpenSSL
 
 
 async def judge_tcp(subject: Subject) -> Judgement:
-    """Say whether a TCP connection can be made, and how long that takes."""
+    """Check whether a TCP connection can be made, and how long that takes."""
     target = subject.where
     start = time.perf_counter()
     try:
@@ -34,17 +34,21 @@ async def judge_tcp(subject: Subject) -> Judgement:
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    return fine(f"{target} took the connection within {took_ms:.1f} ms")
+    return fine(f"{target} accepted the connection within {took_ms:.1f} ms")
 
 
 async def judge_tls(subject: Subject) -> Judgement:
-    """Say whether both sides accept each other, else which of them does not, and why."""
+    """Check whether both sides accept each other, else which of them does not, and why."""
     target, bundle = subject.where, subject.bundle
     start = time.perf_counter()
     subject.probe = found = await in_thread(probe, target, bundle, _CONNECT_S)
     took_ms = (time.perf_counter() - start) * 1e3
     if (why := explain(found, target, bundle)) is None:
-        what = f"{found.detail}, both sides accept each other" if bundle else "plaintext, as asked"
+        what = (
+            f"{found.detail}, both sides accept each other"
+            if bundle
+            else ("plaintext, as requested")
+        )
         return fine(f"{what}, within {took_ms:.1f} ms")
     judgement = failure_of(why)
     if (dates := _dates_by_our_clock(found)) and found.verify_code == _NOT_YET_VALID:
@@ -72,8 +76,8 @@ def judge_skew(ahead: timedelta) -> Judgement:
         return fine(measured)
     return warning(
         measured,
-        "let both computers set their clocks by the network (`timedatectl set-ntp true`); "
-        "certificates fail once the error is a day or more",
+        "have both computers set their clocks over the network (`timedatectl set-ntp true`); "
+        "certificates fail if a clock is off by a day or more",
     )
 
 

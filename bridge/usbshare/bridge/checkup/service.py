@@ -19,11 +19,11 @@ from usbshare.rpc.other_service import SERIAL_SERVICE, name_other_service
 PORT, RIGHTS = "port", "rights"
 _SERVING, _NOT_THERE = "SERVING", "NOT_THERE"
 _CHOOSE = "choose one with --port"
-_START = "look at the host's log, start the service there again"
+_START = "look at the host's log, then restart the service there"
 
 
 async def judge_health(subject: Subject) -> Judgement:
-    """Say whether the serial service serves, and so do the host's others that are known."""
+    """Check whether the serial service serves, and so do the host's others that are known."""
     target = subject.where
     try:
         serial = await _status(subject, target, SERIAL_SERVICE)
@@ -45,7 +45,7 @@ async def judge_health(subject: Subject) -> Judgement:
 
 
 async def judge_access(subject: Subject) -> Judgement:
-    """Say whether this certificate may see the ports."""
+    """Check whether this certificate may see the ports."""
     try:
         subject.ports = await subject.service.list_ports()
     except PermissionDeniedError as error:
@@ -56,14 +56,14 @@ async def judge_access(subject: Subject) -> Judgement:
 
 
 async def judge_port(subject: Subject) -> Judgement:
-    """Say whether the port can be used."""
+    """Check whether the port can be used."""
     if (port := subject.port) is not None:
         return judge_state(port, subject.where, is_own=subject.is_bridged_from_here)
     names = ", ".join(each.id for each in subject.ports)
     if not names:
-        return failure("the host offers no port", "configure one there, or plug its device in")
+        return failure("the host offers no ports", "configure one there, or plug its device in")
     if subject.port_id:
-        return failure(f"no port '{subject.port_id}' here; there are: {names}", _CHOOSE)
+        return failure(f"no port '{subject.port_id}' here; available: {names}", _CHOOSE)
     return failure(f"the host has several ports: {names}", _CHOOSE)
 
 
@@ -76,26 +76,28 @@ def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
         return failure(f"{name} is {port.state} ({why})", f"{remedy}; {look}" if remedy else look)
     if port.latched:
         lost = port.latch is not None and port.latch.cause == "job lost"
-        by = "refuses programs, since a job was lost" if lost else "is latched by an emergency stop"
+        by = (
+            "refuses programs because a job was lost" if lost else "is latched by an emergency stop"
+        )
         return failure(
             f"{name} {by}",
-            f"once the machine is safe: `usbshare-bridge stop --rearm {there}`",
+            f"once the machine is safe, run `usbshare-bridge stop --rearm {there}`",
         )
     if port.holder and is_own:
         return warning(
-            f"{name} is held by {port.holder}: the bridge that runs here",
-            "nothing, if that is the one; a second bridge would be refused",
+            f"{name} is held by {port.holder}, the bridge running on this computer",
+            "nothing, if that is the bridge you mean; a second bridge would be refused",
         )
     if port.holder:
         return failure(
             f"{name} is held by {port.holder}",
-            "end that bridge; meanwhile the port may be read with --observe",
+            "end that bridge; until then you can read the port with --observe",
         )
     if port.hold is not None:
         return warning(
             f"{name} is {port.state}; {port_condition.sentences(port)}",
-            f"`usbshare-bridge stop --resume {there}` goes on with it, "
-            f"`usbshare-bridge stop {there}` throws it away",
+            f"`usbshare-bridge stop --resume {there}` continues it, `usbshare-bridge stop "
+            f"{there}` discards it",
         )
     return fine(f"{name} is {port.state} and free")
 
@@ -112,8 +114,8 @@ def judge_line(port: RemotePort) -> Judgement:
     if port.low_latency is False:
         return warning(
             measured,
-            "the adapter keeps each answer back for up to 16 ms: on the host "
-            f"`echo 1 | sudo tee /sys/class/tty/{_device_name(port)}/device/latency_timer`",
+            "the adapter delays each answer by up to 16 ms: on the host run `echo 1 | sudo tee "
+            f"/sys/class/tty/{_device_name(port)}/device/latency_timer`",
         )
     return fine(measured if port.state == "open" else f"{measured} (not open yet)")
 

@@ -47,11 +47,11 @@ def judge_times(times_s: Sequence[float]) -> Judgement:
     changes_s = [abs(later - earlier) for earlier, later in itertools.pairwise(times_s)]
     jitter_s = statistics.fmean(changes_s) if changes_s else 0.0
     measured = (
-        f"{median_s * 1e3:.2f} ms at the median of {len(times_s)} calls, "
-        f"jitter {jitter_s * 1e3:.2f} ms, longest {most_s * 1e3:.2f} ms"
+        f"median {median_s * 1000.0:.2f} ms over {len(times_s)} calls, jitter "
+        f"{jitter_s * 1000.0:.2f} ms, longest {most_s * 1000.0:.2f} ms"
     )
     if most_s > _LATE_S:
-        return warning(measured, f"a link silent for 2 s is taken for lost: {_CABLE}")
+        return warning(measured, f"a link that is silent for 2 s counts as lost: {_CABLE}")
     return warning(measured, _CABLE) if median_s > _LONG_S else fine(measured)
 
 
@@ -73,7 +73,7 @@ def judge_rates(round_trip_s: float, settings: LineSettings) -> Judgement:
     )
     if counting >= _WELL_USED * line:
         return fine(measured)
-    return warning(measured, f"the network, not the line, sets the pace of dense jobs: {_CABLE}")
+    return warning(measured, f"the network, not the line, limits the speed of dense jobs: {_CABLE}")
 
 
 def waiting_rate(round_trip_s: float, settings: LineSettings) -> float:

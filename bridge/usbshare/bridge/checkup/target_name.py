@@ -22,7 +22,7 @@ async def judge_name(subject: Subject) -> Judgement:
     text = subject.wishes.target
     if not text:
         return failure(
-            "no target is given, configured, or known from last time",
+            "no target is given, configured or remembered",
             "give one with --target: the host's name, as `usbshare-bridge discover` shows it, "
             "or its address",
         )
@@ -50,11 +50,11 @@ def _as_last_time(subject: Subject, error: NotFoundError) -> Judgement:
     if last is None:
         return failure(measured, remedy)
     subject.target = last
-    return warning(f"{measured}; taking {last}, where it was last time", remedy)
+    return warning(f"{measured}; using {last}, its last known address", remedy)
 
 
 def _needs_discovery(subject: Subject, in_dns: list[str]) -> bool:
-    """Tell whether only discovery can know it, which without a certificate tells nothing."""
+    """Return whether only discovery can know it, which without a certificate tells nothing."""
     if subject.bundle is not None or subject.wishes.insecure or in_dns:
         return False
     text = subject.wishes.target.strip()

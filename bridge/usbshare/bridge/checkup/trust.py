@@ -12,14 +12,16 @@ from usbshare.bridge.checkup.context import Subject
 from usbshare.rpc.tls import ENROL_ANEW, ClientBundle
 from usbshare.trust.certificate_checks import judge_dates, judge_key_rights
 
-_RENEW = "run `usbshare-bridge renew`; a bridge that runs does so by itself"
+_RENEW = "run `usbshare-bridge renew`; a running bridge renews it by itself"
 
 
 async def judge_certificate(subject: Subject) -> Judgement:
-    """Say whether there is a client certificate, and how long it is valid."""
+    """Check whether there is a client certificate, and how long it is valid."""
     wishes = subject.wishes
     if wishes.insecure:
-        return warning("none: plaintext, nobody is authenticated", "leave out --insecure")
+        return warning(
+            "none: plaintext, the connection is not authenticated", "leave out --insecure"
+        )
     path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
     subject.bundle = bundle = ClientBundle.load(path)
     now = datetime.now(UTC)
@@ -28,19 +30,19 @@ async def judge_certificate(subject: Subject) -> Judgement:
 
 
 async def judge_chain(subject: Subject) -> Judgement:
-    """Say whether the authority in the bundle issued the certificate in it."""
+    """Check whether the authority in the bundle issued the certificate in it."""
     bundle = subject.bundle
     if bundle is None:
         return fine("not used")
     if not bundle.is_consistent:
         return failure(
-            f"{bundle.path} is of another site than the CA certificate in it", ENROL_ANEW
+            f"{bundle.path} belongs to another site than the CA certificate in it", ENROL_ANEW
         )
-    return fine(f"issued by the CA beside it, for {_holder(bundle.certificate)}")
+    return fine(f"issued by the CA certificate beside it, for {_holder(bundle.certificate)}")
 
 
 async def judge_rights_on_key(subject: Subject) -> Judgement:
-    """Say whether others may read the private key."""
+    """Check whether others may read the private key."""
     return fine("not used") if subject.bundle is None else judge_key_rights([subject.bundle.path])
 
 

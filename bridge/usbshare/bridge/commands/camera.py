@@ -57,7 +57,7 @@ class IntervalType(click.ParamType[float]):
         match = _INTERVAL.fullmatch(value.strip().lower())
         seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
         if seconds < LEAST_INTERVAL_S:
-            self.fail(f"{value!r} is no time of 100 ms or more, such as 10s or 2m", param, ctx)
+            self.fail(f"{value!r} is not a time of 100 ms or more, such as 10s or 2m", param, ctx)
         return seconds
 
 
@@ -90,46 +90,46 @@ def _view_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="",
             envvar="USBSHARE_CAMERA",
             show_envvar=True,
-            help="The camera's id; needed only when the host has several.",
+            help="The camera's id; needed only if the host has several.",
         ),
         click.option(
             "--width",
             type=click.IntRange(min=0),
             default=0,
             metavar="PIXELS",
-            help="Widest picture; 0 is the camera's own.",
+            help="Maximum picture width; 0 is the camera's own.",
         ),
         click.option(
             "--fps",
             type=click.FloatRange(min=0, max=240),
             default=0.0,
-            help="Most frames a second; 0 is the camera's own rate.",
+            help="Maximum frame rate; 0 is the camera's own.",
         ),
         click.option(
             "--quality",
             type=click.IntRange(min=0, max=100),
             default=0,
-            help="JPEG quality, 1 to 100; 0 leaves it to the service.",
+            help="JPEG quality, 1 to 100; 0 lets the service choose.",
         ),
         click.option(
             "--format",
             "encoding",
             type=click.Choice([each.value for each in Format]),
             default=Format.JPEG.value,
-            help="What comes over the network; h264 is a thirtieth of the bytes where little "
-            "moves, and needs PyAV at both ends.",
+            help="Format on the network; h264 needs a thirtieth of the bytes where little "
+            "moves, and PyAV at both ends.",
         ),
         click.option(
             "--priority",
             type=click.Choice([priority.name.lower() for priority in Priority]),
             default=Priority.NORMAL.name.lower(),
-            help="Whose picture comes first when the host cannot serve all.",
+            help="Which viewer the host serves first when it cannot serve all.",
         ),
         click.option(
             "--fixed",
             "is_fixed",
             is_flag=True,
-            help="Keep size and quality however slow the link is; the picture may then be old.",
+            help="Keep size and quality however slow the link is; pictures may then be old.",
         ),
     )
     for option in reversed(options):
@@ -145,44 +145,48 @@ def _place_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=HttpAddressType(),
             envvar="USBSHARE_CAMERA_HTTP",
             show_envvar=True,
-            help=f"Serve a page, /stream, /snapshot.jpg and /state there; {DEFAULT_ADDRESS} unless "
-            "the pictures go elsewhere. Beyond this computer a token is needed.",
+            help="Serve a page, /stream, /snapshot.jpg and /state at this address; "
+            f"{DEFAULT_ADDRESS} unless pictures go elsewhere. A token is needed beyond "
+            "this computer.",
         ),
         click.option(
             "--token",
             envvar="USBSHARE_CAMERA_TOKEN",
             show_envvar=True,
-            help="What every HTTP request must carry as ?token=…; made and printed where needed.",
+            help=(
+                "Token that every HTTP request must carry as ?token=…; made and printed where "
+                "needed."
+            ),
         ),
         click.option(
             "--v4l2",
             "virtual_camera",
             metavar="DEVICE",
-            help=f"Show it as a camera of this computer: /dev/videoN of v4l2loopback, or "
-            f"'{OWN_VIRTUAL_CAMERA}' for the platform's own. Needs pyvirtualcam.",
+            help="Show the pictures as a camera of this computer: /dev/videoN of v4l2loopback, "
+            f"or '{OWN_VIRTUAL_CAMERA}' for the platform's own. Needs pyvirtualcam.",
         ),
         click.option(
             "--record",
             type=click.Path(path_type=Path, dir_okay=False),
-            help="Record to a new file: .mkv (with times), or .mjpeg.",
+            help="Record to a new file: .mkv (with times) or .mjpeg.",
         ),
         click.option(
             "--timelapse",
             type=click.Path(path_type=Path, file_okay=False),
             metavar="FOLDER",
-            help="Keep a picture in this folder now and then.",
+            help="Save a picture in this folder at intervals.",
         ),
         click.option(
             "--every",
             "every_s",
             type=IntervalType(),
             default="10s",
-            help="How often, with --timelapse.",
+            help="Interval of --timelapse.",
         ),
         click.option(
             "--snapshot",
             type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-            help="Write one picture to this file ('-' is stdout), then end.",
+            help="Write one picture to this file ('-' is stdout) and exit.",
         ),
     )
     for option in reversed(options):
@@ -219,7 +223,7 @@ def camera(
     stats: bool,
     as_json: bool,
 ) -> None:
-    """Show a remote camera here: in the browser, as a stream, as files, as a virtual camera."""
+    """Show a remote camera here: in the browser, as a stream, as files or as a virtual camera."""
     _check_snapshot(snapshot, http, virtual_camera, record, timelapse)
     outputs = _outputs(record, timelapse, every_s, virtual_camera, fps)
     serving = _serving(http, token, has_outputs=bool(outputs)) if snapshot is None else None
@@ -242,7 +246,9 @@ def camera(
 
 def _check_snapshot(snapshot: Path | None, *others: object) -> None:
     if snapshot is not None and any(other is not None for other in others):
-        raise click.UsageError("Give '--snapshot' alone: it ends after one picture.")
+        raise click.UsageError(
+            "Give '--snapshot' without other outputs: it exits after one picture."
+        )
 
 
 def _outputs(

@@ -22,7 +22,7 @@ def code_option(command: _Command) -> _Command:
         "--code",
         default="",
         metavar="DIGITS",
-        help="Code of your authenticator app, where the host asks for one.",
+        help="Code from your authenticator app, if the host asks for one.",
     )
     return option(command)
 

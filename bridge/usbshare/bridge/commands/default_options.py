@@ -35,15 +35,18 @@ def virtual_port_options(command: _Command) -> _Command:
             metavar="HOST:PORT",
             envvar="USBSHARE_TCP",
             show_envvar=True,
-            help="Instead: where to listen for a program that speaks TCP, such as 127.0.0.1:23.",
+            help=(
+                "Instead of a virtual COM port: where to listen for a program that speaks "
+                "TCP, such as 127.0.0.1:23."
+            ),
         ),
         click.option(
             "--rfc2217",
             metavar="HOST:PORT",
             envvar="USBSHARE_RFC2217",
             show_envvar=True,
-            help="Instead: where to listen for a program that speaks RFC 2217, such as "
-            "127.0.0.1:2217.",
+            help="Instead of a virtual COM port: where to listen for a program that speaks RFC "
+            "2217, such as 127.0.0.1:2217.",
         ),
     )
     return _with(options, command)
@@ -60,7 +63,7 @@ def config_options(command: _Command) -> _Command:
         click.option("--check-config", is_flag=True, help="Check the configuration and exit."),
         click.option("--dump-config", is_flag=True, help="Print the settings in force and exit."),
         click.option(
-            "--save", is_flag=True, help="Write what this command line says into [bridge]."
+            "--save", is_flag=True, help="Write the options of this command line into [bridge]."
         ),
     )
     return _with(options, command)
@@ -83,7 +86,10 @@ def save(context: click.Context) -> None:
     wishes: Wanted = context.obj
     said = _said(context, _SAVED, _COMMANDLINE)
     where = save_choice(wishes.defaults.path, said)
-    warn(f"saved in {where}: {', '.join(said) or 'nothing, since the command line says nothing'}")
+    warn(
+        f"saved in {where}: "
+        f"{', '.join(said) or 'nothing, because the command line has no options to save'}"
+    )
 
 
 def show_config(context: click.Context, *, check: bool, dump: bool) -> None:

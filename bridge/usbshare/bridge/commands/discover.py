@@ -29,8 +29,8 @@ from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 
 NO_HOST = (
-    "no host was found: is discovery-svc running on the laser host, and in this network? "
-    "A plain address works without: --target 192.168.1.20:50051"
+    "no host was found: check that discovery-svc is running on the laser host, and in this "
+    "network. A plain address works without discovery: --target 192.168.1.20:50051"
 )
 
 
@@ -53,30 +53,47 @@ class ViaType(click.ParamType[Target]):
 
 @click.command()
 @click.option(
-    "--once", is_flag=True, help="Print who is there, then end; so too without a terminal."
+    "--once", is_flag=True, help="List the hosts once and exit; the default without a terminal."
 )
-@click.option("--watch", is_flag=True, help="Print a line for each host that comes, changes, goes.")
-@json_option("Print JSON; with --watch an object a line.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help=("Print a line for each host that appears, changes or disappears."),
+)
+@json_option("Print JSON; with --watch, one object per line.")
 @click.option("--stats", is_flag=True, help="Print each source's counters instead of the hosts.")
 @click.option(
-    "--reset-stats", is_flag=True, help="Set those of --via to zero; print what they were."
+    "--reset-stats",
+    is_flag=True,
+    help=("Reset the counters of --via to zero; print their values before."),
 )
-@click.option("--via", type=ViaType(), help="Ask the discovery service there what it sees.")
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Hosts with this.")
 @click.option(
-    "--name", default="", metavar="PATTERN", help="Part of the name, or a glob for all of it."
+    "--via", type=ViaType(), help=("Ask the discovery service there which hosts it sees.")
 )
-@click.option("--site", default="", metavar="HEX", help="Site's fingerprint, or its beginning.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    help=("Only hosts with this service."),
+)
+@click.option(
+    "--name",
+    default="",
+    metavar="PATTERN",
+    help=("Part of the name, or a glob that matches all of it."),
+)
+@click.option(
+    "--site", default="", metavar="HEX", help=("The site's fingerprint, or its first digits.")
+)
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
     metavar="SECONDS",
-    help="How long to look at most, without --watch and the table.",
+    help="How long to search at most, without --watch and the table.",
 )
 @click.option("--bundle", type=click.Path(path_type=Path), help="Client certificate.")
-@click.option("--insecure", is_flag=True, help="Ask hosts on this computer in plaintext.")
+@click.option("--insecure", is_flag=True, help="Query hosts on this computer in plaintext.")
 @click.pass_context
 def discover(
     context: click.Context,
@@ -93,11 +110,13 @@ def discover(
     bundle: Path | None,
     insecure: bool,
 ) -> None:
-    """Show the hosts of the network, on a terminal as a table that follows what happens."""
+    """Show the hosts on the network; on a terminal, as a table that stays up to date."""
     if watch and (once or stats or reset_stats):
-        raise click.UsageError("Give '--watch' without '--once', '--stats' and '--reset-stats'.")
+        raise click.UsageError("Use '--watch' without '--once', '--stats' and '--reset-stats'.")
     if reset_stats and via is None:
-        raise click.UsageError("'--reset-stats' needs '--via', whose counters these are.")
+        raise click.UsageError(
+            "'--reset-stats' needs '--via': it resets the counters of that service."
+        )
     wishes = wanted(context, None, bundle, insecure)
     certificate = trust(wishes) if via else _trust_if_any(wishes)
     settings = wishes.defaults.settings
@@ -123,7 +142,7 @@ def _trust_if_any(wishes: Wanted) -> ClientBundle | None:
     except ConfigError as error:
         if wishes.bundle is not None:
             raise
-        warn(f"{error} (without it nobody can tell which hosts are of your site)")
+        warn(f"{error} (without it this computer cannot tell which hosts belong to your site)")
         return None
 
 

@@ -36,7 +36,7 @@ def doctor(
     vcom: str | None,
     as_json: bool,
 ) -> None:
-    """Check everything that a connection needs; the exit code is 0 if one would work."""
+    """Check everything that a connection needs; the exit code is 0 if a connection would work."""
     configuration = _judge_configuration(context.obj)
     if configuration.remedy:
         lenient = UrgentDefaults(_outer(context, "config"), lambda _: None)
@@ -57,12 +57,12 @@ async def _examine(subject: Subject, *, as_json: bool) -> bool:
 
 
 def _judge_configuration(wishes: Wanted) -> Judgement:
-    """Say whether the file is correct; all its mistakes at once."""
+    """Check whether the file is correct; all its mistakes at once."""
     defaults = wishes.defaults
     try:
         settings = defaults.settings
     except ConfigError as error:
-        return failure(str(error), "mend it: docs/operations.md lists every key")
+        return failure(str(error), "fix it: docs/operations.md lists every key")
     del settings
     return fine(f"{defaults.path}: correct" if defaults.path else "no configuration file")
 

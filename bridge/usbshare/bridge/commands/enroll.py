@@ -28,21 +28,24 @@ STDIN = "-"
     type=click.Path(path_type=Path),
     envvar="USBSHARE_BUNDLE",
     show_envvar=True,
-    help="Where the key and the certificate go; by default client.pem in the configuration folder.",
+    help=(
+        "Where to write the key and the certificate; by default client.pem in the "
+        "configuration folder."
+    ),
 )
 @click.option(
-    "--force", is_flag=True, help="Replace the certificate that is there, whatever it is good for."
+    "--force", is_flag=True, help="Replace the certificate that is there, even if it is valid."
 )
 @json_option("Print JSON.")
 @click.pass_context
 def enroll(
     context: click.Context, invitation: str, bundle: Path | None, force: bool, as_json: bool
 ) -> None:
-    """Get this computer its certificate, for the STRING that `serial-svc pki invite` printed.
+    """Enrol this computer with the STRING that `serial-svc pki invite` printed.
 
-    '-' reads the string from stdin. The host must prove that it is the one that made it before
-    anything is sent there; the private key is made here and never leaves this computer. From then
-    on `usbshare-bridge` alone is enough.
+    '-' reads the string from stdin. Before anything is sent, the host must prove that it made the
+    string. The private key is created here and never leaves this computer. After that,
+    `usbshare-bridge` alone is enough.
     """
     wanted: Wanted = context.obj
     wanted.defaults.check()

@@ -26,7 +26,7 @@ from usbshare.bridge.tables import ports
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_TIMEOUT_S,
     metavar="SECONDS",
-    help="What does not answer within this time is left out, with a warning.",
+    help="Hosts that do not answer within this time are left out, with a warning.",
 )
 @json_option("Print JSON.")
 @click.pass_context
@@ -39,7 +39,7 @@ def list_ports(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Show a host's ports and cameras; without --target, all hosts' that are known or found."""
+    """Show a host's ports and cameras; without --target, those of all hosts known or found."""
     wishes = wanted(context, target, bundle, insecure)
     inventory = inventory_of(context, wishes, trust(wishes), timeout_s)
     if wishes.defaults.remembers:

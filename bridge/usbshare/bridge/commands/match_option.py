@@ -49,8 +49,8 @@ def match_option(command: _Command) -> _Command:
         "criteria",
         type=CriterionType(),
         multiple=True,
-        help="Only what fits: part of the value, or a glob for all of it; nothing: an empty value. "
-        f"May be repeated. Keys: {', '.join(KEYS)}.",
+        help="Only what matches: part of the value, or a glob that matches all of it; an empty "
+        f"pattern matches an empty value. May be repeated. Keys: {', '.join(KEYS)}.",
     )(command)
 
 
@@ -69,7 +69,7 @@ def inventory_of(
         with told_if_slow(f"waiting for {target} to answer"):
             return run(survey.survey_one(target, bundle, timeout_s, camera_port))
     settings, used = wishes.defaults.settings, _used_before(wishes)
-    with told_if_slow(f"looking for hosts, {timeout_s:g} s at most"):
+    with told_if_slow(f"looking for hosts, at most {timeout_s:g} s"):
         inventory = run(survey.survey_all(settings, used, bundle, timeout_s))
     _warn_of_those_left_out(inventory, bundle)
     return inventory
@@ -79,12 +79,12 @@ def check_match(context: click.Context) -> None:
     """Refuse what `--match` and `--first` of the bare bridge cannot go with."""
     given = context.params
     if given["first"] and not given["criteria"]:
-        raise click.UsageError("'--first' says which of several matches: give '--match' too.")
+        raise click.UsageError("'--first' chooses among several matches: give '--match' too.")
     if not given["criteria"]:
         return
     if context.invoked_subcommand is not None:
         raise click.UsageError(
-            f"Give '--match' after '{context.invoked_subcommand}', if it has it."
+            f"Give '--match' after '{context.invoked_subcommand}', if that command has it."
         )
     if context.get_parameter_source("port") is ParameterSource.COMMANDLINE:
         raise click.UsageError("Give either '--match' or '--port'.")
@@ -138,8 +138,8 @@ def _warn_of_those_left_out(inventory: Inventory, bundle: ClientBundle | None) -
         warn(reason if is_named else f"{failure.host.name}: {reason}")
     if inventory.foreign:
         why = (
-            "of another site, whose client.pem it takes (--bundle)"
+            "of another site; needs its client.pem (--bundle)"
             if bundle
             else "not without TLS (--insecure)"
         )
-        warn(f"not asked, since {why}: {', '.join(inventory.foreign)}")
+        warn(f"not asked, because {why}: {', '.join(inventory.foreign)}")

@@ -71,7 +71,7 @@ def connection_options(command: _Command) -> _Command:
             is_flag=True,
             envvar="USBSHARE_INSECURE",
             show_envvar=True,
-            help="Plaintext, to a service on this computer only.",
+            help="Use plaintext, only for a service on this computer.",
         ),
     )
     for option in reversed(options):
@@ -145,7 +145,7 @@ def connection(
 def trust(wishes: Wanted) -> ClientBundle | None:
     """Load the client certificate; None for plaintext."""
     if wishes.insecure:
-        wishes.tell("plaintext: nobody is authenticated (--insecure)")
+        wishes.tell("plaintext: the connection is not authenticated (--insecure)")
         return None
     path = wishes.bundle or wishes.defaults.bundle or client_bundle_path()
     loaded = read_in_time(path, lambda: ClientBundle.load(path), warn)
@@ -153,7 +153,7 @@ def trust(wishes: Wanted) -> ClientBundle | None:
         wishes.tell(loaded.warning)
     if lifetime.age(loaded.certificate, datetime.now(UTC)) is lifetime.Age.LATE:
         wishes.tell(
-            f"the certificate in {loaded.path} ends on {loaded.expires:%Y-%m-%d}: "
+            f"the certificate in {loaded.path} expires on {loaded.expires:%Y-%m-%d}: run "
             "`usbshare-bridge renew`"
         )
     return loaded
@@ -170,11 +170,11 @@ def resolved(
     except InvalidArgumentError as error:
         if wishes.is_asked:
             raise click.BadParameter(str(error), context, param_hint="'--target'") from error
-        raise ConfigError(f"the configured or last target: {error}") from error
+        raise ConfigError(f"the configured or last used target: {error}") from error
     except NotFoundError as error:
         if wishes.is_asked or (last := wishes.defaults.last_host) is None:
             raise
-        wishes.tell(f"{error}; trying {last}, where it was last time")
+        wishes.tell(f"{error}; trying {last}, its last known address")
         return last
 
 
@@ -197,7 +197,7 @@ def warn(text: str) -> None:
 
 
 def _is_said_here(context: click.Context, name: str) -> bool:
-    """Tell whether this command's own line says it; what the environment says, its group took."""
+    """Return whether this command's own line says it; what the environment says, its group took."""
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 

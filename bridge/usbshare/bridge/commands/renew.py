@@ -18,7 +18,9 @@ from usbshare.trust import lifetime
 @click.command()
 @connection_options
 @click.option(
-    "--force", is_flag=True, help="Ask also if it is not due yet: granted only for a new authority."
+    "--force",
+    is_flag=True,
+    help=("Ask even if the certificate is not due yet: granted only for a new authority."),
 )
 @json_option("Print JSON.")
 @click.pass_context
@@ -30,10 +32,12 @@ def renew(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Renew this computer's certificate; a bridge that runs takes it over without a pause."""
+    """Renew this computer's certificate; a running bridge switches to it without a pause."""
     where, trust = connection(context, target, bundle, insecure)
     if trust is None:
-        raise click.UsageError("Over plaintext ('--insecure') there is no certificate to renew.")
+        raise click.UsageError(
+            "Plaintext ('--insecure') uses no certificate: there is nothing to renew."
+        )
     due = lifetime.due_at(trust.certificate)
     is_due = force or datetime.now(UTC) >= due
     with told_if_slow(f"waiting for {where} to answer"):

@@ -30,11 +30,13 @@ from usbshare.rpc.tls import ClientBundle
 @connection_options
 @port_option
 @click.option(
-    "--dtr", "line", flag_value="dtr", help="Pulse DTR also where the firmware has its own reset."
+    "--dtr", "line", flag_value="dtr", help="Pulse DTR even if the firmware has its own reset."
 )
 @click.option("--rts", "line", flag_value="rts", help="Pulse RTS, which resets an ESP32.")
-@click.option("--yes", is_flag=True, help="Ask nothing, also while a job may run.")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
+@click.option(
+    "--yes", is_flag=True, help=("Do not ask for confirmation, even if a job may be running.")
+)
+@click.option("--reason", default="", metavar="TEXT", help="Reason, for the host's log.")
 @code_option
 @json_option("Print JSON.")
 @click.pass_context
@@ -50,10 +52,10 @@ def reset(
     code: str,
     as_json: bool,
 ) -> None:
-    """Reset the machine: by its firmware's own byte, else by a pulse of DTR.
+    """Reset the machine with its firmware's reset byte, or else with a pulse of DTR.
 
-    After an emergency stop (M112) a Marlin takes nothing until this. What is queued is void; a
-    latched port stays latched.
+    After an emergency stop (M112) Marlin accepts nothing until it is reset. Whatever is queued is
+    discarded; a latched port stays latched.
     """
     where, trust = connection(context, target, bundle, insecure)
     port = port_or_default(context, port, where)
@@ -106,10 +108,10 @@ def in_words(port_id: str, report: ResetReport, target: Target) -> str:
 
 def _require_yes(what: str) -> None:
     if not sys.stdin.isatty():
-        raise UsbshareError(f"{what}: say so with --yes")
+        raise UsbshareError(f"{what}: confirm with --yes")
     click.echo(f"bridge: {what}", err=True)
     if not click.confirm("Reset the machine?", default=False, err=True):
-        raise UsbshareError("nothing was reset")
+        raise UsbshareError("the machine was not reset")
 
 
 async def _look(where: Target, trust: ClientBundle | None, port_id: str) -> RemotePort:

@@ -30,10 +30,15 @@ from usbshare.rpc.tls import ClientBundle
 @click.option(
     "--priority",
     type=click.Choice([priority.name.lower() for priority in Priority]),
-    help="How urgent; by default what the firmware's profile says of the command.",
+    help="Priority; by default the one that the firmware's profile gives the command.",
 )
 @click.option("--timeout", "timeout_s", default=30.0, help="Seconds to wait for the answer.")
-@click.option("--quiet", "quiet_s", default=1.0, help="Seconds of silence that end an answer.")
+@click.option(
+    "--quiet",
+    "quiet_s",
+    default=1.0,
+    help=("Seconds of silence after which an answer counts as complete."),
+)
 @code_option
 @json_option("Print JSON: the answer and its times.")
 @click.argument("command")

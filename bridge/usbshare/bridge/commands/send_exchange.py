@@ -42,7 +42,7 @@ class Answer:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether a line came that ends an answer on GRBL and Marlin."""
+        """Return whether a line came that ends an answer on GRBL and Marlin."""
         return _LAST_LINE.search(self.data) is not None
 
 

@@ -30,23 +30,23 @@ from usbshare.rpc.tls import ClientBundle
 @connection_options
 @click.option("--hold", is_flag=True, help="Hold the machine; the beam may stay on.")
 @click.option("--door", is_flag=True, help="Hold the machine with the beam off.")
-@click.option("--resume", is_flag=True, help="Go on after a hold.")
+@click.option("--resume", is_flag=True, help="Resume after a hold.")
 @click.option("--rearm", is_flag=True, help="Let programs write again after an emergency stop.")
 @click.option(
     "--epoch",
     type=click.IntRange(min=1),
-    help="With --rearm and --resume: the stop or hold that you know of, as it was printed; a later "
-    "one is not undone.",
+    help="With --rearm and --resume: the epoch of the stop or hold that you saw, as printed; a "
+    "later one is not undone.",
 )
 @click.option(
     "--hold-number",
     type=click.IntRange(min=0),
-    help="With --resume and --epoch: the hold that you know of, as it was printed.",
+    help="With --resume and --epoch: the number of the hold that you saw, as printed.",
 )
 @port_option
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the host's log.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason, for the host's log.")
 @code_option
-@json_option("Print JSON on stdout; the line for people goes to stderr.")
+@json_option("Print JSON on stdout; the readable line goes to stderr.")
 @click.pass_context
 def stop(
     context: click.Context,
@@ -64,13 +64,13 @@ def stop(
     code: str,
     as_json: bool,
 ) -> None:
-    """Stop the machine at once, whoever uses it: an emergency stop, unless an option says else."""
+    """Stop the machine at once, whoever uses it; an emergency stop unless an option is given."""
     if hold + door + resume + rearm > 1:
         raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
     if epoch is not None and not (rearm or resume):
         raise click.UsageError("'--epoch' names what '--rearm' or '--resume' undoes; give both.")
     if (epoch is not None and resume) is not (hold_number is not None):
-        raise click.UsageError("'--resume' takes both of '--epoch' and '--hold-number', or none.")
+        raise click.UsageError("'--resume' takes both '--epoch' and '--hold-number', or neither.")
     port = port or (context.parent.params["port"] if context.parent is not None else "")
     where, trust = connection(context, target, bundle, insecure)
     actions = {StopAction.HOLD: hold, StopAction.SAFETY_DOOR: door, StopAction.RESUME: resume}

@@ -34,7 +34,7 @@ def whoami(
     kind: str,
     as_json: bool,
 ) -> None:
-    """Show this computer's identity, its rights on a host, and the end of its certificate."""
+    """Show this computer's identity, its rights on a host, and when its certificate expires."""
     where, trust = connection(context, target, bundle, insecure, kind)
     with told_if_slow(f"waiting for {where} to answer"):
         found = run(who_am_i(where, trust))

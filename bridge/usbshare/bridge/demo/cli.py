@@ -89,7 +89,7 @@ def _poll(port: serial.Serial) -> tuple[str, float]:
     while True:
         line = port.readline()
         if not line:
-            raise DemoError("the machine does not answer any more")
+            raise DemoError("the machine no longer answers")
         if line.startswith(b"<"):
             return line.decode().strip(), time.monotonic() - start
 
@@ -127,7 +127,7 @@ class Running:
         with self._news:
             self._news.wait_for(lambda: self._ended or self._with(text), START_TIMEOUT_S)
             if not (found := self._with(text)):
-                raise DemoError("a process did not start and said:\n" + "".join(self._lines))
+                raise DemoError("a process did not start; its output:\n" + "".join(self._lines))
             return found[0]
 
     def last(self, text: str) -> str:

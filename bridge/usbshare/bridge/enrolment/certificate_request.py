@@ -63,8 +63,8 @@ async def enrol(invitation: Invitation, path: Path) -> Enrolment:
         write_private(path, b"".join(parts))
     except OSError as error:
         raise ConfigError(
-            f"{path} could not be written ({error.strerror}), and the invitation is used up: mend "
-            "that, then ask the host's operator for a new one"
+            f"{path} could not be written ({error.strerror}), and the invitation is used up: "
+            "fix that, then ask the host's operator for a new one"
         ) from error
     return Enrolment(
         identity=admission.identity,
@@ -85,7 +85,7 @@ def require_place(path: Path) -> None:
     try:
         make_folder(path.parent)
     except OSError as error:
-        raise ConfigError(f"cannot make {path.parent}: {error.strerror}") from error
+        raise ConfigError(f"cannot create {path.parent}: {error.strerror}") from error
     try:
         require_writable(path, BUNDLE_BYTES)
     except OSError as error:
@@ -137,10 +137,10 @@ def _most_telling(
     if not isinstance(worst, NobodyThereError):
         return type(worst)(reasons)
     end = invitation.expires.astimezone()
-    over = "it expired" if now >= invitation.expires else "it was used, or withdrawn"
+    over = "it expired" if now >= invitation.expires else "it was used or withdrawn"
     return ConnectionRefusedByPeerError(
-        f"no invitation is open there ({reasons}): {over} (it is good until {end:%Y-%m-%d %H:%M}), "
-        "or no service runs on the host; ask its operator"
+        f"no invitation is open there ({reasons}): {over} (it is valid until "
+        f"{end:%Y-%m-%d %H:%M}), or no service runs on the host; ask its operator"
     )
 
 
@@ -155,7 +155,7 @@ def _checked(admission: Admission, key: Key, authority: x509.Certificate) -> x50
         issued = x509.load_pem_x509_certificate(admission.certificate)
         trusted = x509.load_pem_x509_certificates(admission.authorities)
     except ValueError as error:
-        raise ConnectionRefusedByPeerError(f"the host's answer makes no sense: {error}") from error
+        raise ConnectionRefusedByPeerError(f"the host's answer is invalid: {error}") from error
     is_vouched = any(certificates.is_issued_by(issued, each) for each in trusted)
     if not (certificates.is_pair(issued, key) and is_vouched and authority in trusted):
         raise ConnectionRefusedByPeerError("the host's answer is not a certificate for this key")

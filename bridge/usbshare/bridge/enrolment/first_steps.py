@@ -72,12 +72,14 @@ async def _ports(done: Enrolment) -> tuple[Sequence[str], str]:
     while True:
         try:
             if (ids := await _asked(done)) or time.monotonic() > end:
-                return ids, "" if ids else f"{done.target} has no port that this computer may see"
+                return ids, "" if ids else (
+                    f"{done.target} has no port that this computer is allowed to see"
+                )
         except PermissionDeniedError as error:
             if time.monotonic() > end:
                 return [], str(error)
         except UsbshareError as error:
-            return [], f"{error} (the certificate is good all the same)"
+            return [], f"{error} (the certificate is valid anyway)"
         await asyncio.sleep(ASK_AGAIN_S)
 
 

@@ -31,9 +31,9 @@ def require_replaceable(path: Path, invitation: Invitation) -> str:
     try:
         bundle = certificates.load_bundle(path.read_bytes())
     except (OSError, ValueError):
-        raise _kept(path, "not a readable one") from None
+        raise _kept(path, "unreadable") from None
     end = bundle.certificate.not_valid_after_utc
-    names = ", ".join(certificates.uris(bundle.certificate)) or "of nobody"
+    names = ", ".join(certificates.uris(bundle.certificate)) or "without an identity"
     if end < datetime.now(UTC):
         return f"{names} expired on {end:%Y-%m-%d}"
     if _is_of_site(bundle, invitation):
@@ -46,7 +46,7 @@ def require_replaceable(path: Path, invitation: Invitation) -> str:
 
 def _kept(path: Path, what: str) -> ConfigError:
     return ConfigError(
-        f"there is a certificate at {path} already ({what}): keep it with --bundle FILE, or "
+        f"there is already a certificate at {path} ({what}): keep it with --bundle FILE, or "
         "replace it with --force"
     )
 

@@ -88,7 +88,7 @@ class Relay:
     def program_wrote(self, data: bytes) -> None:
         """Pass bytes on; while observing they are dropped and counted."""
         if self._observe:
-            self._lose(len(data), "the port is only observed: the program's bytes are dropped")
+            self._lose(len(data), "the port is only observed: dropping the program's bytes")
             return
         self._sent_bytes += len(data)
         if self.link is not None and self.link.pass_through(data):
@@ -99,12 +99,12 @@ class Relay:
         self._limit_reading()
 
     def program_opened(self) -> None:
-        """Tell of a program that came."""
+        """Report a program that came."""
         self._upstream.program_came()
         self._reporter.event("opened", f"a program opened {self._port.path}", path=self._port.path)
 
     def program_closed(self) -> None:
-        """Tell of a program that left; what was meant for it is void."""
+        """Report a program that left; what was meant for it is void."""
         if self._break_is_on:
             self.program_set_break(on=False, answered=lambda _: None)
         self._unread.clear()
@@ -166,7 +166,7 @@ class Relay:
     # The link's side.
 
     def link_connected(self, opened: OpenedEvent, loss: Loss | None = None) -> None:
-        """Tell of a new session and of what the one before cost; settings are applied again."""
+        """Report a new session and of what the one before cost; settings are applied again."""
         self.reconnections += 1
         before, self.remote = self.remote, opened.port
         self._session_id = opened.session_id
@@ -195,7 +195,7 @@ class Relay:
         self._tell_condition(before, opened.port)
 
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
-        """Tell that the session goes on; nothing of the program was lost, unless a stop came."""
+        """Report that the session continues; the program lost nothing unless a stop came."""
         self.reconnections += 1
         if self.port_is_ready:
             self._port.show_lines(opened.lines)
@@ -205,7 +205,7 @@ class Relay:
             text += f": {resumed.resent_bytes} bytes of the program are sent again"
         waiting = self._upstream.waiting_bytes
         if waiting:
-            text += f"; {waiting} bytes of the program wait here"
+            text += f"; {waiting} bytes of the program are waiting here"
         self._reporter.event(
             "resumed",
             text,
@@ -251,7 +251,7 @@ class Relay:
             case GapEvent():
                 self._received_offset = event.next_offset
                 self._tell_taken()
-                self._lose(event.lost_bytes, "the program does not take what the device sends")
+                self._lose(event.lost_bytes, "the program does not read what the device sends")
             case _:
                 self._tell_news(event)
 
@@ -288,7 +288,7 @@ class Relay:
         self.link_sent()
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
-        """Tell of the next attempt."""
+        """Report the next attempt."""
         text = f"connecting again in {wait_s:.1f} s ({reason})"
         self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
 
@@ -312,7 +312,9 @@ class Relay:
 
     def _tell_voided(self) -> None:
         if self._upstream.voided_bytes:
-            self._lose(self._upstream.voided_bytes, "what the program wrote before a stop is void")
+            self._lose(
+                self._upstream.voided_bytes, "what the program wrote before a stop is discarded"
+            )
 
     def _tell_taken(self) -> None:
         if self.link is not None:
@@ -345,7 +347,7 @@ class Relay:
         self._tell_taken()
         voided = self._upstream.void()
         if voided:
-            self._lose(voided, "what the program wrote before its port was hung up is void")
+            self._lose(voided, "what the program wrote before its port was hung up is discarded")
         self._port.hang_up()
         self._limit_reading()
         self._reporter.event("hung_up", f"{self._port.path} was hung up: {why}", reason=why)
@@ -355,7 +357,7 @@ class Relay:
         self.remote = port
         voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         if voided:
-            self._lose(voided, "what the program wrote before the stop or loss is void")
+            self._lose(voided, "what the program wrote before the stop or loss is discarded")
         has_hung_up = port_condition.is_lost_job(port) and self._upstream.untold_loss and not voided
         if before is not None and before.epoch != port.epoch and not has_hung_up:
             self._hang_up(port_condition.why_fenced(port))

@@ -112,7 +112,7 @@ class Renewing:
         self._next_try = _AT_ONCE
         self._reporter.event(
             "renewed",
-            f"the certificate was renewed, it is valid until {bundle.expires:%Y-%m-%d}",
+            f"the certificate was renewed; it is valid until {bundle.expires:%Y-%m-%d}",
             expires=bundle.expires.isoformat(),
         )
 
@@ -124,8 +124,8 @@ class Renewing:
         end = self.bundle.expires
         self._reporter.event(
             "not_renewed",
-            f"the certificate could not be renewed ({trouble}): it is valid until {end:%Y-%m-%d}, "
-            "and it is tried again",
+            f"could not renew the certificate ({trouble}): it is valid until {end:%Y-%m-%d}; "
+            "trying again",
             expires=end.isoformat(),
             reason=trouble,
         )
@@ -172,7 +172,7 @@ async def _trouble_with(
         return None
     if taken_for == identity:
         return None
-    return ConnectionRefusedByPeerError(f"{target} takes the new certificate for {taken_for!r}")
+    return ConnectionRefusedByPeerError(f"{target} uses the new certificate for {taken_for!r}")
 
 
 @asynccontextmanager
@@ -194,11 +194,12 @@ def _checked(
         issued = x509.load_pem_x509_certificate(certificate)
         trusted = x509.load_pem_x509_certificates(authorities)
     except ValueError as error:
-        raise ConnectionRefusedByPeerError(f"the host's answer makes no sense: {error}") from error
+        raise ConnectionRefusedByPeerError(f"the host's answer is invalid: {error}") from error
     if issued.not_valid_before_utc > now:
         raise ConfigError(
-            f"the new certificate is valid only from {issued.not_valid_before_utc:%Y-%m-%d %H:%M} "
-            "UTC: set the clock of this computer; if it is right, set that of the host"
+            "the new certificate is valid only from "
+            f"{issued.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: set this computer's clock; if "
+            "it is right, set the host's"
         )
     is_vouched = any(certificates.is_issued_by(issued, each) for each in trusted)
     is_ours = certificates.uris(issued) == certificates.uris(bundle.certificate)

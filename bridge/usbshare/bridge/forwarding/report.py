@@ -23,7 +23,7 @@ class Reporter(Protocol):
     """Takes what happens, one call an event."""
 
     def event(self, name: str, text: str, **fields: Any) -> None:
-        """Tell of something that happened once: `text` for people, `fields` for programs."""
+        """Report something that happened once: `text` for people, `fields` for programs."""
 
     def status(self, status: Status) -> None:
         """Tell how things stand, about once a second."""
@@ -103,7 +103,7 @@ class JsonReporter:
 
 
 def _lost(count: int) -> str:
-    told = f"{count} lines dropped: nobody read them"
+    told = f"{count} lines dropped: they were not read"
     return json.dumps({"event": "lines_lost", "text": told, "count": count}) + "\n"
 
 

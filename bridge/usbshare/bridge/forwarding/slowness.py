@@ -30,7 +30,7 @@ class Slowness:
 
     def ending(self) -> None:
         """Tell after a second that it still ends."""
-        text = f"ending: what the program wrote still goes to {self._target}, 5 s at most"
+        text = f"ending: sending what the program wrote to {self._target}, at most 5 s"
         self._later("ending", text)
 
     def ended(self) -> None:

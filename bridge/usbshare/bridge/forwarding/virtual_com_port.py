@@ -131,7 +131,7 @@ def _tracker(choice: BridgeChoice, relay: Relay, dialer: Dialer, reporter: Repor
     def woken(has_moved: bool) -> None:
         if has_moved:
             where = str(tracker.target)
-            reporter.event("moved", f"the host is at {where} now", target=where)
+            reporter.event("moved", f"the host is now at {where}", target=where)
             if relay.urgent_line is not None:
                 relay.urgent_line.move()
         # A host that was switched off and on does not know an attempt from before.

@@ -53,11 +53,11 @@ def shown_chain(target: Target, timeout_s: float) -> Sequence[x509.Certificate]:
     except ConnectionRefusedError as error:
         raise NobodyThereError(f"nothing listens at {target}") from error
     except socket.gaierror as error:
-        raise ConnectionRefusedByPeerError(f"the name of {target} is unknown here") from error
+        raise ConnectionRefusedByPeerError(f"the name in {target} is unknown here") from error
     except TimeoutError as error:
         raise ConnectionRefusedByPeerError(
-            f"{target} does not answer: is the host on and in this network, and does its firewall "
-            f"let TCP {target.port} through?"
+            f"{target} does not answer: is the host on and in this network, and does its "
+            f"firewall allow TCP {target.port}?"
         ) from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -110,7 +110,8 @@ def _why_another(target: Target, chain: Sequence[x509.Certificate], sha256: byte
     return (
         f"the program at {target} is not the host of this invitation (the fingerprint of its "
         f"authority is {shown}, not {certificates.short_text(sha256)}); nothing was sent to it: "
-        "the invitation was altered or is an old one, or somebody is in between"
+        "the invitation was altered or is outdated, or an attacker is intercepting the "
+        "connection"
     )
 
 
@@ -118,8 +119,8 @@ def _require_current(target: Target, certificate: x509.Certificate, now: datetim
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not start <= now <= end:
         raise ConnectionRefusedByPeerError(
-            f"the certificate of {target} is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}, and "
-            f"the clock of this computer says {now:%Y-%m-%d %H:%M} UTC: set the clock that is wrong"
+            f"the certificate of {target} is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}, but "
+            f"this computer's clock says {now:%Y-%m-%d %H:%M} UTC: set the clock that is wrong"
         )
     if not certificates.is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH):
         raise ImpostorError(f"the program at {target} has a client's certificate, not a host's")
@@ -131,5 +132,5 @@ def _require_name(target: Target, certificate: x509.Certificate) -> None:
         names = ", ".join(sorted(dns) + sorted(addresses))
         raise ConnectionRefusedByPeerError(
             f"the certificate of {target} is not for {target.certified_name!r} but for {names}: "
-            "add it to `[tls] names` on the host, and start its services again"
+            "add it to `[tls] names` on the host, and restart its services"
         )

@@ -100,7 +100,7 @@ async def show_living(search: Search, stream: TextIO) -> None:
 
 
 async def show_changes(search: Search, tell: Callable[[str], None], *, as_json: bool) -> None:
-    """Tell of each host that comes, changes or goes, in a line, until SIGINT or SIGTERM."""
+    """Report each host that comes, changes or goes, in a line, until SIGINT or SIGTERM."""
     line = change_json if as_json else change_line
     sites = sites_of(search.bundle)
     async with search.finder() as finder:

@@ -34,7 +34,7 @@ def choose(name: str, entries: Iterable[Entry], sites: Collection[str]) -> list[
 
 
 def is_own(entry: Entry, sites: Collection[str]) -> bool:
-    """Tell whether the host says that it is of our site."""
+    """Return whether the host says that it is of our site."""
     return bool(entry.instance.site) and entry.instance.site in sites
 
 
@@ -58,8 +58,8 @@ def unknown(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotF
     """Return the error for a name that nobody has, with those that there are."""
     if not entries:
         return NotFoundError(
-            f"no host is called {name!r}, neither in DNS nor by discovery, which found no host at "
-            f"all: {_REMEDY}; `usbshare-bridge doctor` tells whether multicast gets through"
+            f"no host is called {name!r}, neither in DNS nor by discovery, which found no "
+            f"hosts: {_REMEDY}; `usbshare-bridge doctor` checks whether multicast works"
         )
     return NotFoundError(f"no host is called {name!r}: found: {_listed(entries, sites)}")
 
@@ -75,7 +75,7 @@ def not_to_be_used(entry: Entry, kind: str) -> NotFoundError:
     """Return the error for a host that lacks a service, or has none that plaintext may go to."""
     if addresses_of(entry, Kind(kind)):
         return NotFoundError(
-            f"{entry.instance.name!r} is at {entry.instance.addresses[0]}, and plaintext "
+            f"{entry.instance.name!r} is at {entry.instance.addresses[0]}, but plaintext "
             "(--insecure) is for this computer only"
         )
     kinds = ", ".join(each.kind.value for each in entry.instance.endpoints) or "nothing"

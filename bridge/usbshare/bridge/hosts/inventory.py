@@ -217,11 +217,11 @@ class Survey:
         return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     def knows(self, host: KnownHost) -> bool:
-        """Tell whether that host, or one at the same place, is asked already."""
+        """Return whether that host, or one at the same place, is asked already."""
         return not self._places.isdisjoint(host.places)
 
     def knows_name(self, name: str) -> bool:
-        """Tell whether a host that is called so is asked for its ports already."""
+        """Return whether a host that is called so is asked for its ports already."""
         folded = name.casefold()
         others = (other for other in self._tasks if other.kind == PORT)
         return any(folded in map(str.casefold, other.names) for other in others)

@@ -44,7 +44,7 @@ class Criterion:
         return f"{self.key}={self.pattern}"
 
     def fits(self, facts: Facts) -> bool:
-        """Tell whether one of the facts fits; case does not matter."""
+        """Return whether one of the facts fits; case does not matter."""
         return any(self._fits(text.casefold()) for text in facts[self.key])
 
     def _fits(self, text: str) -> bool:
@@ -68,7 +68,7 @@ def parse_criterion(text: str) -> Criterion:
 
 
 def fits_all(criteria: Iterable[Criterion], facts: Facts) -> bool:
-    """Tell whether every criterion holds."""
+    """Return whether every criterion holds."""
     return all(criterion.fits(facts) for criterion in criteria)
 
 

@@ -58,7 +58,7 @@ def configured(name: str, settings: Settings | None) -> Target | None:
     if host is None:
         return None
     if not host.serial:
-        raise NotFoundError(f"[hosts] says of {name!r} that it has no serial ports (serial = 0)")
+        raise NotFoundError(f"[hosts] says that {name!r} has no serial ports (serial = 0)")
     return Target(host.address, host.serial, name=name)
 
 

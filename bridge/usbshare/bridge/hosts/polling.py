@@ -93,7 +93,7 @@ class Looks:
 
 
 def is_asked(entry: Entry, sites: Collection[str], *, in_plaintext: bool) -> bool:
-    """Tell whether a host is asked: one of our site, or one that the configuration names.
+    """Return whether a host is asked: one of our site, or one that the configuration names.
 
     In plaintext (`--insecure`) only one that says that it speaks it.
     """

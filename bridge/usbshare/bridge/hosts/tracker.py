@@ -62,7 +62,7 @@ class HostTracker:
         self._seen: frozenset[object] = frozenset()
 
     def link_is(self, *, up: bool) -> None:
-        """Learn about once a second whether the link stands."""
+        """Note whether the link is up; called about once a second."""
         if up:
             self._lost_at = None
             self._end_following()
@@ -90,7 +90,7 @@ class HostTracker:
             async with opened as finder:
                 await self._follow_in(finder.catalogue)
         except Exception:
-            log.warning("discovery does not help to find %s again", self.target, exc_info=True)
+            log.warning("cannot use discovery to find %s again", self.target, exc_info=True)
             if self._following is asyncio.current_task():  # it may help the next time
                 self._following, self._lost_at = None, self._clock()
 
@@ -130,6 +130,6 @@ class HostTracker:
         place = await first_proven(same_host, self.bundle)
         if place is None:
             return False
-        log.info("%r was at %s, and is at %s now", place.name, here, place)
+        log.info("%r moved from %s to %s", place.name, here, place)
         self.target = place
         return True

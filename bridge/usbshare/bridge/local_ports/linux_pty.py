@@ -66,7 +66,7 @@ class LinuxPty(PtyPort):
 
     def _hung_up(self) -> None:
         if self._slave != _NONE:  # it keeps the pty alive, so this is no program's leaving
-            self._lose("the system took the pty away")
+            self._lose("the system removed the pty")
             return
         self._look()
 
@@ -104,7 +104,7 @@ class LinuxPty(PtyPort):
         if refused.errno == errno.EBUSY:
             self.hang_up()
         else:
-            self._lose(f"it cannot be opened any more: {refused.strerror}")
+            self._lose(f"it can no longer be opened: {refused.strerror}")
 
     def _look_once(self) -> _Look:
         """Give our slave descriptor up, and take it again if nobody has the pty open."""
@@ -185,7 +185,7 @@ def _without(own: list[FileEvent], events: list[FileEvent]) -> list[FileEvent]:
 
 
 def _changed_hands(seen: list[FileEvent]) -> bool:
-    """Tell whether somebody closed and then somebody opened: one program after another."""
+    """Return whether somebody closed and then somebody opened: one program after another."""
     closings = [index for index, event in enumerate(seen) if event & CLOSED]
     openings = [index for index, event in enumerate(seen) if event & FileEvent.OPENED]
     return bool(closings and openings) and closings[0] < openings[-1]

@@ -31,7 +31,7 @@ def loopback_address(text: str, default_port: int) -> LoopbackAddress:
         raise ConfigError(f"{text}: {host!r} has no address: use 127.0.0.1:{port}")
     if not all(_is_loopback(address) for address in found):
         raise ConfigError(
-            f"refused to listen at {text}: everybody who reaches it could move the machine: "
+            f"refused to listen at {text}: anyone who can connect there could move the machine: "
             f"use 127.0.0.1:{port}"
         )
     return LoopbackAddress(min(found, key=lambda address: ":" in address), port)

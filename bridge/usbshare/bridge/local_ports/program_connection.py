@@ -67,19 +67,19 @@ class ConnectionListener(Protocol):
         ...
 
     def connection_made(self, connection: ProgramConnection) -> None:
-        """Learn that a program has connected; it is being read from."""
+        """Note that a program has connected; it is being read from."""
 
     def connection_read(self, connection: ProgramConnection) -> None:
-        """Learn that there is more in `unread`."""
+        """Note that there is more in `unread`."""
 
     def connection_writable(self, connection: ProgramConnection) -> None:
-        """Learn that there is room again, after there was none."""
+        """Note that there is room again, after there was none."""
 
     def connection_ended(self, connection: ProgramConnection) -> None:
         """Decide whether a program that sends no more has gone, or waits for answers."""
 
     def connection_lost(self, connection: ProgramConnection) -> None:
-        """Learn that the program has gone."""
+        """Note that the program has gone."""
 
 
 class ProgramConnection(asyncio.BufferedProtocol):
@@ -141,7 +141,7 @@ class ProgramConnection(asyncio.BufferedProtocol):
         return bool(own and peer and is_closed(own[1], peer[1]))
 
     def has_left(self) -> bool:
-        """Tell whether the program has closed its end, though bytes of it may be unread."""
+        """Return whether the program has closed its end, though bytes of it may be unread."""
         found = self._transport.get_extra_info("socket")
         if self._transport.is_closing() or found is None:
             return True
@@ -165,7 +165,7 @@ class ProgramConnection(asyncio.BufferedProtocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Learn what to send through."""
+        """Note what to send through."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_BYTES - 1, low=WRITE_BYTES // 4)
         self._listener.connection_made(self)
@@ -184,7 +184,7 @@ class ProgramConnection(asyncio.BufferedProtocol):
             return
         self._first += self._buffer[:nbytes]
         if self._first.startswith(_BROWSER):
-            _log.warning("a web browser's request is refused")
+            _log.warning("refused a web browser's request")
             self._first.clear()
             self.abort()
         elif not any(each.startswith(self._first) for each in _BROWSER):

@@ -154,15 +154,15 @@ class PtyPort(ABC):
 
     @abstractmethod
     def _wants_reader(self) -> bool:
-        """Tell whether the master shall be watched for bytes now."""
+        """Return whether the master shall be watched for bytes now."""
 
     @abstractmethod
     def _somebody_seen(self) -> None:
-        """Learn that there is something to read though no program is known to be there."""
+        """Note that there is something to read though no program is known to be there."""
 
     @abstractmethod
     def _hung_up(self) -> None:
-        """Learn that the master reads end of file."""
+        """Note that the master reads end of file."""
 
     def _look_for_program(self) -> None:  # noqa: B027  # not every system has a better way to see
         """Make sure that nobody is there, before bytes are thrown away."""

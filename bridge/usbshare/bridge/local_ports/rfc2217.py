@@ -152,7 +152,7 @@ class Rfc2217Port(TcpPort):
             answer()
 
     def _expel(self, why: str) -> None:
-        _log.warning("the program at %s is hung up: %s", self.path, why)
+        _log.warning("hung up the program at %s: %s", self.path, why)
         if self._program is not None:
             self._program.abort()
 

@@ -92,7 +92,7 @@ class TcpPort:
         had_program = self._program is not None
         self._abort_all()
         if had_program:
-            _log.info("the program at %s was hung up", self.path)
+            _log.info("hung up the program at %s", self.path)
             self._listener.program_closed()
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class TcpPort:
             self._next = connection
             self._pass_on()
         else:
-            _log.info("another program at %s is refused", self.path)
+            _log.info("refused another program at %s", self.path)
             connection.refuse()
 
     def connection_read(self, connection: ProgramConnection) -> None:
@@ -159,7 +159,7 @@ class TcpPort:
             connection.abort()
 
     def connection_lost(self, connection: ProgramConnection) -> None:
-        """Tell of a program that left, and let in the one that waits."""
+        """Report a program that left, and let in the one that waits."""
         if connection is self._next:
             self._next = None
         if connection is not self._program:
@@ -219,7 +219,7 @@ def _why_not(path: str, error: OSError) -> str:
         return f"cannot offer {path}: another program listens there: choose another port"
     if error.errno == errno.EACCES:
         return (
-            f"cannot offer {path}: this user may not listen at so low a port: "
-            "choose one from 1024 up"
+            f"cannot offer {path}: this user may not listen at a port that low: choose one from "
+            "1024 up"
         )
     return f"cannot offer {path}: {os.strerror(error.errno or 0).lower()}"

@@ -15,16 +15,16 @@ class VirtualPortListener(Protocol):
         """Take bytes that the program wrote, never empty."""
 
     def program_opened(self) -> None:
-        """Learn that a program opened the port (a hint: neighbours may be merged)."""
+        """Note that a program opened the port (a hint: neighbours may be merged)."""
 
     def program_closed(self) -> None:
-        """Learn that the last program closed the port."""
+        """Note that the last program closed the port."""
 
     def program_configured(self, settings: LineSettings) -> None:
-        """Learn that the program changed settings; all of them, as far as the port carries them."""
+        """Note that the program changed settings; all of them, as far as the port carries them."""
 
     def program_set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
-        """Learn that the program changed output lines, where the port can carry them."""
+        """Note that the program changed output lines, where the port can carry them."""
 
     def program_set_break(self, *, on: bool, answered: Callable[[bool], None]) -> None:
         """Pass on that the program starts or ends a break, where the port can carry one.
@@ -33,10 +33,10 @@ class VirtualPortListener(Protocol):
         """
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
-        """Learn that the program threw away what it received, or wrote and we have not read."""
+        """Note that the program threw away what it received, or wrote and we have not read."""
 
     def port_writable(self) -> None:
-        """Learn that there is room again, after a `write` that took less than it was given."""
+        """Note that there is room again, after a `write` that took less than it was given."""
 
     def port_renamed(self, said: str) -> None:
         """Note that the port's name was gone: made again, perhaps elsewhere, or not."""

@@ -38,7 +38,7 @@ def parse_url(url: str) -> PortAddress:
     """Read the URL and its bundle; InvalidArgumentError or ConfigError says what is wrong."""
     parts = urlsplit(url)
     if parts.scheme != SCHEME:
-        raise InvalidArgumentError(f"{url!r} is no {SCHEME}:// URL")
+        raise InvalidArgumentError(f"{url!r} is not a {SCHEME}:// URL")
     options = _options(url, parts.query)
     insecure = _switch(options, "insecure")
     return PortAddress(
@@ -54,7 +54,7 @@ def _options(url: str, query: str) -> dict[str, str]:
     unknown = sorted(set(options) - set(_OPTIONS))
     if unknown:
         raise InvalidArgumentError(
-            f"{url!r} has an unknown option {unknown[0]!r}; there are {', '.join(_OPTIONS)}"
+            f"{url!r} has an unknown option {unknown[0]!r}; the options are {', '.join(_OPTIONS)}"
         )
     return options
 

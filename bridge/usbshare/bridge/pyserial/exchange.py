@@ -114,7 +114,7 @@ class Exchange:
             return size
 
     def is_realtime(self, data: bytes) -> bool:
-        """Tell whether all these bytes overtake what is queued."""
+        """Return whether all these bytes overtake what is queued."""
         with self._news:
             profile = self._port.profile if self._port else RAW
             return bool(profile.realtime) and profile.is_realtime(data)

@@ -146,7 +146,7 @@ class Serial(serial.SerialBase):
 
     def _settings(self) -> LineSettings:
         if self.xonxoff and self.rtscts:
-            raise ValueError("xonxoff and rtscts exclude each other on a usbshare:// port")
+            raise ValueError("xonxoff and rtscts cannot be combined on a usbshare:// port")
         return LineSettings(
             self.baudrate, self.bytesize, Parity(self.parity), self.stopbits, self._flow_control()
         )

@@ -305,7 +305,7 @@ class RemoteLine:
             why = str(error)
         except Exception as error:
             log.exception("%s failed", self._address)
-            why = f"an error of usbshare itself: {error!r}"
+            why = f"an internal error of usbshare: {error!r}"
         finally:
             self._exchange.lose(why)
 

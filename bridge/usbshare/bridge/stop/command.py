@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from usbshare.client.serial.messages import RemotePort
 
 NAME_TIMEOUT_S = 1.0
-NOTHING_SENT = "SENT NOTHING, since the port's profile has no bytes for it"
+NOTHING_SENT = "SENT NOTHING, because the port's profile has no bytes for it"
 
 
 class StopCalls(Protocol):
@@ -132,7 +132,7 @@ def _name_of(port_id: str) -> str:
 
 def _what_was_done(action: StopAction, report: StopReport) -> str:
     if action is StopAction.RESUME and not report.sent:
-        return "what was held goes on; the profile has no bytes to resume the machine with"
+        return "what was held continues; the profile has no bytes to resume the machine with"
     sent = f"sent {_shown(report.sent)}" if report.sent else NOTHING_SENT
     if action is not StopAction.EMERGENCY_STOP:
         return sent
@@ -172,7 +172,7 @@ def _what_now(client: StopCalls, port_id: str, action: StopAction, report: StopR
         return f"the port is latched until `{rearm}`"
     if action in (StopAction.HOLD, StopAction.SAFETY_DOOR):
         seen = f"--epoch {report.epoch} --hold-number {report.hold_number}"
-        return f"not latched: `usbshare-bridge stop --resume {where} {seen}` goes on"
+        return f"not latched: `usbshare-bridge stop --resume {where} {seen}` continues"
     return "not latched"
 
 

@@ -27,7 +27,7 @@ def sentence(port: RemotePort) -> str:
         )
     return (
         f"the firmware of port '{port.id}' is not recognised: a stop sends 0x18 and M112, which "
-        "G-code firmware of every kind obeys; better set the port's profile on the host"
+        "every G-code firmware obeys; better set the port's profile on the host"
     )
 
 

@@ -95,6 +95,6 @@ def _warn(text: str) -> None:
 
 def _warn_of_rights(trust: Trust | None) -> None:
     if trust is None:
-        _warn("plaintext: nobody is authenticated (--insecure)")
+        _warn("plaintext: the connection is not authenticated (--insecure)")
     elif is_open_to_others(trust.path):
-        _warn(f"others may read the private key in {trust.path}: run `chmod 600 {trust.path}`")
+        _warn(f"other users can read the private key in {trust.path}: run `chmod 600 {trust.path}`")

@@ -192,7 +192,7 @@ def _is_slow(name: str) -> str:
 def _not_yet(name: str) -> str:
     why = f"no answer within {PATIENCE_S:g} s"
     if name == _ACTIONS["--rearm"]:  # which is no stop
-        return f"bridge: {name}: waiting for the host ({why}); until it answers nothing changes"
+        return f"bridge: {name}: waiting for the host ({why}); nothing changes until it answers"
     return f"bridge: {name} not confirmed yet ({why}): {REMEDY}"
 
 

@@ -25,7 +25,7 @@ _NEXT = {
 }
 _WHAT = {
     "link loss": "the link was lost, and the machine is held",
-    "waiting": "the link was lost, and what was written waits",
+    "waiting": "the link was lost, and the bytes written before wait",
     "stop": "a stop holds the machine",
     "program": "a program holds the machine",
     "machine": "the machine says that it is held",
@@ -82,8 +82,8 @@ def why_fenced(port: RemotePort) -> str:
     if port.latched:
         return sentences(port)
     if port.state != "open":
-        return f"the device is gone{': ' + port.reason if port.reason else ''}"
-    return "a stop, a reset or a lost session has ended what its program was doing"
+        return f"the device is gone{(': ' + port.reason if port.reason else '')}"
+    return "a stop, a reset or a lost session has ended its program's work"
 
 
 def fields(port: RemotePort) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _ever_shorter(status: Status) -> Iterator[_Parts]:
     parts = _Parts(
         where=f"{status.port} at {status.target}: {status.state}",
         condition=status.condition.upper(),
-        latency=f"{latency} ms now/min/avg/max" if latency else "no beat yet",
+        latency=f"{latency} ms now/min/avg/max" if latency else "no heartbeat yet",
         queue=f"queue {status.queue_commands}",
         traffic=f"{_bytes(status.sent_bytes)} out | {_bytes(status.received_bytes)} in",
         reconnections=f"{status.reconnections} reconnections",

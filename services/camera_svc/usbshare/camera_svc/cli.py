@@ -17,8 +17,8 @@ from usbshare.service.commands.devices import devices_group
 HELP = """
 Offer this host's cameras to clients of its site, over mTLS.
 
-Without configuration every camera that is plugged in is offered; where there is none, a simulated
-laser bed as camera `demo`.
+Without configuration the service offers every camera that is plugged in; if there is none, it
+offers a simulated laser bed as camera `demo`.
 """
 
 

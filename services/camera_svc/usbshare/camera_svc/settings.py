@@ -86,7 +86,7 @@ class CameraTable(Table):
 def _valid_ids(cameras: dict[str, CameraTable]) -> dict[str, CameraTable]:
     for camera_id in cameras:
         if not _CAMERA_ID.fullmatch(camera_id):
-            raise ValueError(f"camera id '{camera_id}' is not of a-z, 0-9, '.', '_', '-'")
+            raise ValueError(f"camera id '{camera_id}' may contain only a-z, 0-9, '.', '_', '-'")
     return cameras
 
 

@@ -46,11 +46,11 @@ class Burst:
             self._contents.append(data)
 
     def is_over(self, now: float) -> bool:
-        """Tell whether it has been quiet for long enough."""
+        """Return whether it has been quiet for long enough."""
         return now - self.last_at >= QUIET_S
 
     def is_long(self) -> bool:
-        """Tell whether it is to be told of before it is over."""
+        """Return whether it is to be told of before it is over."""
         too_much = self._contents is not None and self.bytes >= MOST_CONTENTS_BYTES
         return too_much or self.last_at - self.began_at >= LONGEST_S
 

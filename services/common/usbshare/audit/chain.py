@@ -92,7 +92,7 @@ def _encoded(entry: Mapping[str, object]) -> bytes:
 
 
 def is_incomplete(line: bytes) -> bool:
-    """Tell whether a line's end is missing, as where a writer was killed."""
+    """Return whether a line's end is missing, as where a writer was killed."""
     return not line.endswith(b"\n")
 
 

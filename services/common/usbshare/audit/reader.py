@@ -26,7 +26,7 @@ class Selection:
     since: datetime | None = None
 
     def takes(self, entry: Entry) -> bool:
-        """Tell whether to show a line."""
+        """Return whether to show a line."""
         return (
             (self.who is None or _is_whose(str(entry.get("who", "")), self.who))
             and (self.port is None or fnmatchcase(_resource(entry), self.port))
@@ -104,7 +104,7 @@ class Follower:
             self._file = self._files.current.open("rb")
 
     def _is_another(self, file: BinaryIO) -> bool:
-        """Tell whether the log goes on in another file than this one."""
+        """Return whether the log goes on in another file than this one."""
         try:
             return not os.path.samestat(os.fstat(file.fileno()), self._files.current.stat())
         except FileNotFoundError:

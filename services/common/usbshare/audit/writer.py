@@ -97,7 +97,7 @@ class Appender:
     # Where the chain ends.
 
     def _find_tip(self) -> int:
-        """Learn the tip, if others wrote; cut off an incomplete line. Return the file's size."""
+        """Note the tip, if others wrote; cut off an incomplete line. Return the file's size."""
         path = self._files.current
         found = path.stat() if path.exists() else None
         if found is not None and (found.st_ino, found.st_size) == self._known:

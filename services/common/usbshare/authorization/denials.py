@@ -24,7 +24,7 @@ class Refusals:
         self._throttle = Throttle[_Kind](PAUSE_S, clock)
 
     def note(self, error: UsbshareError, *, who: str, address: str, method: str, port: str) -> None:
-        """Tell of a refused call."""
+        """Report a refused call."""
         # A caller without an identity can only be told apart by the reason.
         reason = 0 if who else hash(str(error))
         kind = (who or address.rpartition(":")[0], method, type(error), reason)

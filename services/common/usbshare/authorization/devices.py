@@ -59,7 +59,7 @@ class DevicePolicy(Protocol):
 
 
 def fits(entry: ListedDevice, device: UsbDevice) -> bool:
-    """Tell whether an entry means the device; one without any key means none."""
+    """Return whether an entry means the device; one without any key means none."""
     asked = (
         (entry.vid, lambda text: int(text, 16) == device.vid),
         (entry.pid, lambda text: int(text, 16) == device.pid),
@@ -71,7 +71,7 @@ def fits(entry: ListedDevice, device: UsbDevice) -> bool:
 
 
 def is_allowed(policy: DevicePolicy, device: UsbDevice) -> bool:
-    """Tell whether the device may be offered."""
+    """Return whether the device may be offered."""
     return policy.devices != LISTED or any(fits(entry, device) for entry in policy.allowed_devices)
 
 
@@ -106,7 +106,7 @@ class Quarantine:
             raise DeviceError(why)
 
     def saw(self, devices: Iterable[UsbDevice]) -> None:
-        """Learn what is plugged in: each that comes into quarantine gets a line in log and audit.
+        """Note what is plugged in: each that comes into quarantine gets a line in log and audit.
 
         One that was unplugged meanwhile gets another.
         """

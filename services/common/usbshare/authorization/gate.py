@@ -123,7 +123,7 @@ class Gate:
         return Permit(self._permits, stays, stays)
 
     def may(self, caller: Identity, right: Right, resource: Resource) -> bool:
-        """Tell whether the caller has the right now."""
+        """Return whether the caller has the right now."""
         return self._decide(caller.name, right, resource).allowed
 
     def visible(self, caller: Identity, kind: ResourceKind, ids: Iterable[str]) -> list[str]:

@@ -95,10 +95,10 @@ class Limits:
         """Count a stream and its connection (`address` with port) until the end of the block."""
         usage, table = self._usage(who), self._table()
         if usage.streams >= table.streams:
-            raise LimitError(f"'{who}' has {usage.streams} streams open, which is all it may have")
+            raise LimitError(f"'{who}' already has {usage.streams} streams open, the maximum")
         if address not in usage.connections and len(usage.connections) >= table.connections:
             most = len(usage.connections)
-            raise LimitError(f"'{who}' uses {most} connections, which is all it may have")
+            raise LimitError(f"'{who}' already uses {most} connections, the maximum")
         usage.streams += 1
         usage.connections[address] += 1
         try:
@@ -149,7 +149,7 @@ class Limits:
 
 async def _wait(usage: _Usage, wait_s: float) -> None:
     if usage.waiting >= MOST_WAITING:
-        raise LimitError(f"{usage.waiting} calls of the same caller wait already")
+        raise LimitError(f"{usage.waiting} calls of the same caller are already waiting")
     usage.waiting += 1
     try:
         await asyncio.sleep(wait_s)

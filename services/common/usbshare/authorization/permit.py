@@ -75,7 +75,7 @@ class Permit:
         return self._refusal is not None
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether time alone may have changed the answer."""
+        """Return whether time alone may have changed the answer."""
         return self.until is not None and now >= self.until
 
     def ask_again(self) -> bool:

@@ -107,7 +107,7 @@ class _Grant:
         return any(fnmatchcase(resource.id, each) for each in self._patterns(resource.kind))
 
     def counts(self, now: datetime) -> tuple[bool, datetime | None]:
-        """Tell whether it counts now, and when that ends."""
+        """Return whether it counts now, and when that ends."""
         if self.ends is not None and now >= self.ends:
             return False, None
         if not self.windows:
@@ -148,7 +148,7 @@ class Policy(Table):
     def decide(
         self, name: str, site: str, right: Right, resource: Resource, now: datetime
     ) -> Decision:
-        """Tell whether the identity may do that now; the easiest of its grants counts."""
+        """Return whether the identity may do that now; the easiest of its grants counts."""
         held = [each for each in self._held_by(name, site, resource) if right in each.rights]
         valid = [(each, until) for each, (counts, until) in _timed(held, now) if counts]
         if not valid:

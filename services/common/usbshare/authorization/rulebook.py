@@ -117,7 +117,7 @@ class Rulebook:
         self._standing = self._revocations_file.load()
 
     def is_revoked(self, identity: str, issued: datetime | None, serial: int = 0) -> bool:
-        """Tell whether a certificate of the identity that was issued then is revoked."""
+        """Return whether a certificate of the identity that was issued then is revoked."""
         if serial and in_hex(serial) in self._standing.barred:
             return True
         revoked = self._standing.revoked.get(identity)

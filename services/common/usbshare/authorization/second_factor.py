@@ -61,7 +61,7 @@ class SecondFactors:
         self._checking = threading.Lock()
 
     def has(self, identity: str) -> bool:
-        """Tell whether the identity has a second factor."""
+        """Return whether the identity has a second factor."""
         return identity in self._read()
 
     def make(self, identity: str) -> str:

@@ -14,7 +14,7 @@ _NAME = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!\d+$){_LABEL}", re.IGNORECA
 
 
 def is_dns_name(text: str) -> bool:
-    """Tell whether the text is a DNS name, and no address."""
+    """Return whether the text is a DNS name, and no address."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -63,7 +63,7 @@ def split_host_port(text: str, default_port: int) -> tuple[str, int]:
         host = "" if port is None and name != host else name
     if not host:
         raise InvalidArgumentError(
-            f"{text!r} is no address: give host or host:port, as in laser:{default_port}"
+            f"{text!r} is not an address: give host or host:port, as in laser:{default_port}"
         )
     return host, default_port if port is None else _port(port, text)
 

@@ -64,7 +64,7 @@ class Background:
             if self._error or self._doing is None:
                 return self._error
             busy_s = self._clock() - self._doing_since
-        return f"the disk hangs since {busy_s:.0f} s" if busy_s > LONGEST_WORK_S else ""
+        return f"the disk has been hanging for {busy_s:.0f} s" if busy_s > LONGEST_WORK_S else ""
 
     def put(self, key: str, work: Work) -> None:
         """Have work done soon, in place of what waits for the same key; never waits."""
@@ -122,7 +122,7 @@ class Background:
             self._news.wait_for(lambda: not self._waiting and self._doing is None, timeout_s)
             left = len(self._waiting) + (self._doing is not None)
         if left:
-            log.error("%s: %d notes could not be written before the end", self._name, left)
+            log.error("%s: could not write %d notes before the end", self._name, left)
 
     def _is_pending(self, key: str) -> bool:
         return key in self._waiting or self._doing == key
@@ -172,7 +172,7 @@ class Background:
         if error and not before:
             log.error("%s: %s; trying again", self._name, error)
         elif before and not error:
-            log.warning("%s: can be written again", self._name)
+            log.warning("%s: writing works again", self._name)
 
 
 def _error_of(work: Work) -> str:

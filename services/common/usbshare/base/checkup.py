@@ -120,7 +120,7 @@ async def _judge(step: Step, longest_s: float) -> Judgement:
         async with asyncio.timeout(longest_s):
             return await step.judge()
     except TimeoutError:
-        return failure(f"no answer within {longest_s:g} s", "try again; it may hang in the network")
+        return failure(f"no answer within {longest_s:g} s", "try again; the network may be hanging")
     except UsbshareError as error:
         return failure_of(error)
     except Exception as error:  # one check that stumbles must not hide the others

@@ -30,7 +30,7 @@ class DaemonExecutor(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin a call."""
         if self._is_closed:
-            raise RuntimeError("cannot begin a call after the end of its event loop")
+            raise RuntimeError("cannot start a call after the end of its event loop")
         future: Future[T] = Future()
 
         def run() -> None:

@@ -44,7 +44,7 @@ class Watched:
         self._wait(future, aloud_after_s)
         if not future.done():
             left_s = self._timeout_s - aloud_after_s
-            self._tell(f"waiting for {self._what}: no answer yet, for {left_s:g} s more at most")
+            self._tell(f"waiting for {self._what}: no answer yet; giving up in {left_s:g} s")
             self._wait(future, self._timeout_s)
         return future.result(0)
 

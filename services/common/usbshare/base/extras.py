@@ -88,7 +88,7 @@ def importing(program: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] == "usbshare":
             raise
         again = what_installs(PROGRAMS[program])
-        sys.exit(f"{program}: {error}: install that library of the system; if it is none, {again}")
+        sys.exit(f"{program}: {error}: install that system library; if it is not one, {again}")
 
 
 def command_for(extra: str, prefix: Path, origin: Mapping[str, Any], *, has_pip: bool) -> str:

@@ -29,7 +29,7 @@ def _acquire(descriptor: int, path: Path, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while not _try_lock(descriptor):
         if time.monotonic() > deadline:
-            raise ConfigError(f"{path} is held by another process for over {timeout_s:g} s: end it")
+            raise ConfigError(f"another process has held {path} for over {timeout_s:g} s: end it")
         time.sleep(_RETRY_S)
 
 

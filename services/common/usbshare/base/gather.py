@@ -37,7 +37,7 @@ class Gatherer:
         self._sent_at = now
 
     def is_due(self, pending: bytes) -> bool:
-        """Tell whether bytes go at once, without a look at the clock."""
+        """Return whether bytes go at once, without a look at the clock."""
         return self.acknowledged_offset >= self._sent_offset or pending.endswith(b"\n")
 
     def wait_s(self, pending: bytes | bytearray, now: float) -> float:

@@ -56,7 +56,7 @@ class LogWriter(logging.Handler):
             return f"{record.msg}: {error!r}\n"
 
     def _told_lost(self, count: int) -> str:
-        told = f"{count} log lines dropped: stderr took none"
+        told = f"{count} log lines dropped: stderr did not accept them"
         return self._line(_log.makeRecord(__name__, logging.WARNING, "", 0, told, (), None))
 
 

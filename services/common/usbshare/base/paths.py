@@ -69,8 +69,8 @@ def _require_trusted(here: Path) -> None:
         by_group = bool(found.st_mode & 0o020) and (_own_uid() == 0 or found.st_gid != os.getegid())
         if not is_ours or by_group or found.st_mode & 0o002:
             raise ConfigError(
-                f"others may write to {path.absolute()}, so ./{SETTINGS_FILE} is not obeyed: use "
-                f"--config {SETTINGS_FILE} if it is yours, or go to another folder"
+                f"other users can write to {path.absolute()}, so ./{SETTINGS_FILE} is ignored: "
+                f"use --config {SETTINGS_FILE} if it is yours, or go to another folder"
             )
 
 
@@ -78,7 +78,8 @@ def _is_plain_file(path: Path) -> bool:
     if path.is_file() or not path.exists():
         return path.is_file()
     raise ConfigError(
-        f"configuration file {path} is no plain file: put one there, or name another with --config"
+        f"configuration file {path} is not a regular file: put one there, or name another with "
+        "--config"
     )
 
 
@@ -184,7 +185,7 @@ def _set_mode(path: Path, mode: int) -> None:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Tell whether group or others have any right to the path; False where there are no modes."""
+    """Return whether group or others have any right to the path; False where there are no modes."""
     return _has_modes() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
@@ -205,7 +206,7 @@ def _fallback_folder() -> Path:
         return _private_folder(folder)
     except OSError as error:
         raise ConfigError(
-            f"cannot make the runtime folder {folder}: {error.strerror}: set TMPDIR"
+            f"cannot create the runtime folder {folder}: {error.strerror}: set TMPDIR"
         ) from error
 
 
@@ -241,9 +242,9 @@ def _require_own(folder: Path) -> None:
     # In a shared /tmp anyone may have been there first, with a folder or a link of that name.
     found = folder.lstat()
     if stat.S_ISLNK(found.st_mode) or found.st_uid != _own_uid():
-        raise ConfigError(f"{folder} belongs to somebody else: remove it, or set TMPDIR")
+        raise ConfigError(f"{folder} belongs to another user: remove it, or set TMPDIR")
     if folder.parent.stat().st_uid not in {0, _own_uid()}:
-        raise ConfigError(f"{folder.parent} belongs to somebody else: set TMPDIR to another folder")
+        raise ConfigError(f"{folder.parent} belongs to another user: set TMPDIR to another folder")
 
 
 def _own_uid() -> int:

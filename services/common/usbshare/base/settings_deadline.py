@@ -30,7 +30,7 @@ def read_in_time(path: Path | None, read: Callable[[], T], tell: Tell) -> T:
         return in_time(str(where), read, tell, SETTINGS_TIMEOUT_S)
     except TimeoutError as error:
         raise ConfigError(
-            f"{where} does not answer within {SETTINGS_TIMEOUT_S:g} s: mend its disk, or name "
+            f"{where} does not answer within {SETTINGS_TIMEOUT_S:g} s: fix its disk, or choose "
             "another place with --config or USBSHARE_HOME, then start again"
         ) from error
 
@@ -49,6 +49,6 @@ def import_older_in_time(side: Side, asked: Path | None, tell: Tell) -> None:
     try:
         in_time(_OLDER, lambda: import_older_settings(side, asked, tell), tell, OLDER_TIMEOUT_S)
     except TimeoutError:
-        tell(f"{_OLDER} are left alone: no answer within {OLDER_TIMEOUT_S:g} s")
+        tell(f"ignoring {_OLDER}: no answer within {OLDER_TIMEOUT_S:g} s")
     except Exception as error:
-        tell(f"{_OLDER} are left alone: {error}")
+        tell(f"ignoring {_OLDER}: {error}")

@@ -106,7 +106,7 @@ class HandshakeTeller:
         self._timer: threading.Timer | None = None
 
     def failed(self, failure: Failure) -> None:
-        """Tell of a failed handshake, now or as one of a number."""
+        """Report a failed handshake, now or as one of a number."""
         reason = reason_of(failure.why)
         key = _source(failure.address), reason.kind
         text = f"{_VERBS[reason.weight]} {failure.address or 'a client'}: {reason.text}"

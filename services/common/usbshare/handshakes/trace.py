@@ -72,13 +72,13 @@ class TraceReader:
         return Foreign(line)
 
     def may_be_ours(self, start: bytes) -> bool:
-        """Tell whether a line that starts so, and is not finished, may become one of gRPC's."""
+        """Return whether a line that starts so, and is not finished, may become one of gRPC's."""
         if _HEAD.match(start) or (self._in_record and _CONTINUED.match(start)):
             return True
         return len(start) < _LONGEST_HEAD_BYTES and _MAY_BE_HEAD.fullmatch(start) is not None
 
     def interrupted(self) -> None:
-        """Learn that others write: what follows does not continue gRPC's record."""
+        """Note that others write: what follows does not continue gRPC's record."""
         self._in_record = False
 
     def _begin(self, text: bytes, file: bytes) -> Found | None:

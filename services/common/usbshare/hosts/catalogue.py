@@ -131,7 +131,7 @@ class Catalogue:
         return host.entry() if host else None
 
     def knows(self, source: Source, key: str) -> bool:
-        """Tell whether that observation of the source stands."""
+        """Return whether that observation of the source stands."""
         return (source, key) in self._records
 
     def count(self, source: Source) -> int:

@@ -29,7 +29,7 @@ class Filter:
         object.__setattr__(self, "_name", re.compile(_expression(self.name_pattern)))
 
     def matches(self, instance: Instance) -> bool:
-        """Tell whether the instance is wanted."""
+        """Return whether the instance is wanted."""
         return (
             (self.kind is None or instance.port_of(self.kind) is not None)
             and (not self.site or instance.site.startswith(self.site.casefold()))

@@ -28,7 +28,7 @@ class Probe(Protocol):
     """What looks at one host again and again."""
 
     async def answers(self, instance: Instance, attempts: int = 2) -> bool:
-        """Tell whether the host is there."""
+        """Return whether the host is there."""
         ...
 
     async def close(self) -> None:
@@ -121,7 +121,7 @@ class Liveness:
                 self._catalogue.unreachable(entry.id)
 
     def _was_heard_since(self, entry: Entry, moment: float) -> bool:
-        """Tell whether a source told of it, or of another place for it, while it was probed."""
+        """Return whether a source told of it, or of another place for it, while it was probed."""
         now = self._catalogue.get(entry.id)
         return now is not None and (now.last_seen >= moment or now.instance != entry.instance)
 

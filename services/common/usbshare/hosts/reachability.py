@@ -9,7 +9,7 @@ from usbshare.hosts.interfaces import interfaces_up
 
 
 def is_reachable(host: str, interfaces: Sequence[str]) -> bool:
-    """Tell whether it is: one that listens on loopback is, by what is announced on loopback only.
+    """Return whether it is: one that listens on loopback is, by what is announced on loopback only.
 
     `interfaces`: names or addresses of those on which it is announced; none means all.
     """
@@ -19,6 +19,6 @@ def is_reachable(host: str, interfaces: Sequence[str]) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a name or an address stays on this computer, without asking anybody."""
+    """Return whether a name or an address stays on this computer, without asking anybody."""
     address = parse_address(host)
     return host == "localhost" if address is None else address.is_loopback

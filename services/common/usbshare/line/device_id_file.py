@@ -73,8 +73,8 @@ class KnownDevices:
     def nobody_knows(self, why: str) -> None:
         """Refuse every id its device, unless it is made of it: what it had cannot be read."""
         log.error(
-            "cannot read which device each id has: %s: %s. Nothing configured is opened until a "
-            "start can read it",
+            "cannot read which device belongs to each id: %s: %s. No configured device is "
+            "opened until a start can read it",
             *(self._folder, why),
         )
         with self._lock:
@@ -161,7 +161,7 @@ class KnownDevices:
             for name in gone:
                 self._known.pop(name, None)
         for name in sorted(gone):
-            log.warning("the device of '%s' is forgotten: it takes the next that is there", name)
+            log.warning("forgot the device of '%s': it takes the next device found there", name)
 
 
 class _Work:
@@ -220,5 +220,5 @@ def _read(path: Path) -> PhysicalDevice | None:
         table = json.loads(read_note(path, _MOST_BYTES))
         return physical_device_from(table if isinstance(table, dict) else {})
     except (OSError, ValueError, RecursionError) as error:
-        log.error("cannot understand %s, so its port is refused: %s", path, error)
+        log.error("cannot interpret %s, so its port is refused: %s", path, error)
         return None

@@ -53,8 +53,9 @@ class OwnDevice:
             return ""
         if (expected := self.expected()) is None:
             return (
-                f"refused: nobody can tell which device this {self._kind} had; look at what is "
-                f"plugged in, then `{self._service} devices forget {self._name}` lets it take that"
+                f"refused: it is unknown which device this {self._kind} had; check what is "
+                f"plugged in, then `{self._service} devices forget {self._name}` lets it take "
+                "that"
             )
         self._tell(path, found, expected)
         return self._refusal(path, found, expected)
@@ -64,7 +65,7 @@ class OwnDevice:
         self._told = None
         if found is not None and not self.is_fixed and found != self.expected():
             self._known.record(self._name, found)
-            log.info("%s '%s' has the device %s from now on", self._kind, self._name, found)
+            log.info("%s '%s' now belongs to the device %s", self._kind, self._name, found)
 
     def _is_right(self, found: PhysicalDevice | None) -> bool:
         expected = self.expected()
@@ -75,7 +76,7 @@ class OwnDevice:
         return expected == found
 
     def _refusal(self, path: str, found: PhysicalDevice | None, expected: PhysicalDevice) -> str:
-        remedy = "plug that one in there"
+        remedy = "plug that device in there"
         if not self.is_fixed:
             forget = f"`{self._service} devices forget {self._name}`"
             remedy += f", or let the {self._kind} take the new one: {forget}"
@@ -86,6 +87,6 @@ class OwnDevice:
         if found is not None and found != self._told:
             self._told = found
             log.warning(
-                "%s '%s' refused %s at %s: its own is %s",
+                "%s '%s' refused %s at %s: its device is %s",
                 *(self._kind, self._name, found, path, expected),
             )

@@ -13,5 +13,5 @@ def inputs_of(lines: ModemLines) -> tuple[bool | None, ...]:
 
 
 def are_known(lines: ModemLines) -> bool:
-    """Tell whether the device can tell any of its inputs."""
+    """Return whether the device can tell any of its inputs."""
     return any(line is not None for line in inputs_of(lines))

@@ -121,12 +121,12 @@ class NameLink:
                     return ""
                 self._make_again(wanted)
             except (ConfigError, OSError) as error:
-                return self._told(f"{before} is gone and cannot be made again: {error}")
+                return self._told(f"{before} is gone and cannot be created again: {error}")
             self._trouble = ""
             return (
-                f"{before} was removed and is made again"
+                f"{before} was removed; created it again"
                 if wanted == before
-                else (f"{before} is {wanted} now, since its folder went or came")
+                else (f"{before} is now {wanted}, because its folder disappeared or appeared")
             )
 
     def _is_there(self) -> bool:
@@ -231,9 +231,9 @@ def _make_link(path: Path, target: str, lock: int) -> None:
         temporary.symlink_to(target)
         temporary.replace(path)
     except OSError as error:
-        remedy = "make the folder" if isinstance(error, FileNotFoundError) else "choose another"
+        remedy = "create the folder" if isinstance(error, FileNotFoundError) else "choose another"
         raise ConfigError(
-            f"cannot make the link {path}: {error.strerror}: {remedy}, or use a plain name"
+            f"cannot create the link {path}: {error.strerror}: {remedy}, or use a plain name"
         ) from error
 
 

@@ -107,11 +107,11 @@ class Profile:
             object.__setattr__(self, "_line_pattern", _line_pattern(words, self.reset_line))
 
     def has_realtime(self, data: bytes) -> bool:
-        """Tell whether there is a real-time byte among a program's."""
+        """Return whether there is a real-time byte among a program's."""
         return len(data.translate(None, self._realtime_bytes)) != len(data)
 
     def has_urgent(self, data: bytes) -> bool:
-        """Tell whether there may be something for `split` to take out of a program's bytes."""
+        """Return whether there may be something for `split` to take out of a program's bytes."""
         if len(data.translate(None, self._realtime_bytes)) != len(data):
             return True
         if not self._line_hints or len(data.translate(None, self._line_initials)) == len(data):
@@ -136,14 +136,14 @@ class Profile:
         return Split(after.translate(None, self._realtime_bytes), realtime, reset=True)
 
     def is_realtime(self, data: bytes) -> bool:
-        """Tell whether all of it overtakes a program here: real-time bytes, or bare urgent lines.
+        """Return whether all of it overtakes a program here: real-time bytes, or bare urgent lines.
 
         Bare: as `split` returns them.
         """
         return all(unit in self.realtime or unit in self.urgent_lines for unit in self._units(data))
 
     def is_emergency(self, data: bytes) -> bool:
-        """Tell whether all of it are stops, which do no harm when they come twice."""
+        """Return whether all of it are stops, which do no harm when they come twice."""
         found = [self._priority(unit) for unit in self._units(data)]
         return all(priority is Priority.EMERGENCY for priority in found)
 
@@ -153,7 +153,7 @@ class Profile:
         return b"".join(unit for unit in units if self.is_emergency(unit))
 
     def resets(self, realtime: bytes) -> bool:
-        """Tell whether a reset is among what `split` took out."""
+        """Return whether a reset is among what `split` took out."""
         if self.urgent_lines:
             return self.reset_line is not None and self.reset_line in self._units(realtime)
         return any(byte in self._voids for byte in realtime)

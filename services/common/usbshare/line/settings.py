@@ -107,10 +107,10 @@ class DeviceListener(Protocol):
         """Take bytes that the device sent, never empty."""
 
     def writable(self) -> None:
-        """Learn that there is room again, after a `write` that took less than it was given."""
+        """Note that there is room again, after a `write` that took less than it was given."""
 
     def lines_changed(self, lines: ModemLines) -> None:
-        """Learn of a change of the input lines."""
+        """Note a change of the input lines."""
 
     def device_lost(self, reason: str) -> None:
         """Take note, once, that the device is gone; it is being closed. Not called by `close`."""

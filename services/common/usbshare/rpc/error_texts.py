@@ -11,8 +11,8 @@ NO_METHOD = "Method not found!"
 
 _CLOSED = "the connection was closed"
 _NO_ANSWER = "no answer in time"
-_SILENT = "the other end has fallen silent"
-_NO_TLS = "no TLS connection comes about"
+_SILENT = "the other end stopped answering"
+_NO_TLS = "no TLS connection can be established"
 # Parts of gRPC's texts, in lower case; the first that fits counts.
 _MEANINGS = (
     ("connection refused", "nothing listens there"),
@@ -35,8 +35,8 @@ _MEANINGS = (
     ("deadline", _NO_ANSWER),
     ("larger than max", "the message is too long"),
     ("concurrent rpc limit", "the service has too many calls at once"),
-    (NO_METHOD.lower(), "it has no such call: it is another service, or an older one"),
-    ("not implemented", "it has no such call: it is older than this program"),
+    (NO_METHOD.lower(), "it does not have this call: it is another service, or an older version"),
+    ("not implemented", "it does not have this call: it is older than this program"),
     ("socket closed", _CLOSED),
     ("stream removed", _CLOSED),
     ("connection reset", _CLOSED),
@@ -50,12 +50,12 @@ _MEANINGS = (
 _BY_CODE = {
     grpc.StatusCode.UNAVAILABLE: "the connection failed",
     grpc.StatusCode.DEADLINE_EXCEEDED: _NO_ANSWER,
-    grpc.StatusCode.CANCELLED: "the call was broken off",
-    grpc.StatusCode.UNAUTHENTICATED: "the host does not know who this computer is",
-    grpc.StatusCode.UNIMPLEMENTED: "it has no such call: it is older than this program",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "it is over one of its limits",
-    grpc.StatusCode.INTERNAL: "an internal error: the service's log says more",
-    grpc.StatusCode.UNKNOWN: "the service failed: its log says more",
+    grpc.StatusCode.CANCELLED: "the call was aborted",
+    grpc.StatusCode.UNAUTHENTICATED: "the host does not know the identity of this computer",
+    grpc.StatusCode.UNIMPLEMENTED: "it does not have this call: it is older than this program",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "one of its limits is exceeded",
+    grpc.StatusCode.INTERNAL: "an internal error: see the service's log",
+    grpc.StatusCode.UNKNOWN: "the service failed: see its log",
 }
 
 

@@ -87,7 +87,7 @@ class FloodGuard:
                     end_connection(each)
                 self._say(greedy)
             except Exception:  # whatever it is, the service goes on, and the next look may do
-                _log.exception("cannot look at the connections to port %d", self._port)
+                _log.exception("cannot inspect the connections to port %d", self._port)
 
     def _pause_s(self) -> float:
         if time.monotonic() < self._alarm_until:
@@ -104,6 +104,6 @@ class FloodGuard:
             self._said[host] = now
             rate = self._bytes_per_s()
             _log.warning(
-                "ended a connection from %s, which sent more than %.0f bytes a second", host, rate
+                "closed a connection from %s, which sent more than %.0f bytes a second", host, rate
             )
             self._note("connection ended", address=host, reason="sent too fast", limit=rate)

@@ -59,12 +59,12 @@ def trace_handshakes() -> None:
 
 
 def traces_handshakes() -> bool:
-    """Tell whether gRPC was imported so that it says why handshakes fail, and nothing else."""
+    """Return whether gRPC was imported so that it says why handshakes fail, and nothing else."""
     return all(os.environ.get(name) == value for name, value in _TRACE.items())
 
 
 def _core_knows(experiments: tuple[str, ...]) -> bool:
-    """Tell whether the installed gRPC has these experiments; it complains of others aloud."""
+    """Return whether the installed gRPC has these experiments; it complains of others aloud."""
     import mmap  # noqa: PLC0415 - a stop does not wait for it
 
     core = _core_library()

@@ -68,7 +68,10 @@ def peer_address(context: CallContext) -> str:
 
 def _why_not(shown: ShownCertificate, site: str, now: datetime) -> str:
     if site and shown.site != site:
-        return f"is for '{shown.uri}', which is not of this site '{site}': enrol this computer here"
+        return (
+            f"is for '{shown.uri}', which does not belong to this site '{site}': enrol this "
+            "computer here"
+        )
     if now > shown.end:
         return f"expired on {shown.end:%Y-%m-%d %H:%M} UTC: renew it, or enrol this computer again"
     return ""

@@ -86,7 +86,7 @@ def _domain_error(error: BaseException) -> UsbshareError | None:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, DecodeError):
-        return errors.InvalidArgumentError("the bytes are no message of this RPC")
+        return errors.InvalidArgumentError("the bytes are not a message of this RPC")
     return error if isinstance(error, UsbshareError) else None
 
 

@@ -30,9 +30,11 @@ async def name_other_service(
     name, port = _SERVICES[wanted]
     found = await _service_at(target, trust)
     if found == name:
-        text = f"{name} at {target} is older than this program and has no such call: update it"
+        text = (
+            f"{name} at {target} is older than this program and does not have this call: update it"
+        )
         return ConnectionRefusedByPeerError(text)
-    there = f"{found} listens" if found else f"another program than {name} listens"
+    there = f"{found} listens" if found else f"a program other than {name} listens"
     where = await _where(replace(target, port=port), trust, wanted, was_there=target.port == port)
     return ConnectionRefusedByPeerError(f"{there} at {target}: {where}")
 

@@ -81,7 +81,7 @@ def bind(
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether every address of the host stays on this computer."""
+    """Return whether every address of the host stays on this computer."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:

@@ -27,8 +27,8 @@ MOST_BUNDLE_BYTES = 1024 * 1024
 LOOK_TIMEOUT_S = 0.05
 # What to do about a certificate that is missing or good for nothing.
 ENROL = (
-    "let the host invite this computer "
-    "(`serial-svc pki invite` there, `usbshare-bridge enroll` here)"
+    "have the host invite this computer (`serial-svc pki invite` there, `usbshare-bridge "
+    "enroll` here)"
 )
 ENROL_ANEW = ENROL.replace("enroll`", "enroll --force`")
 
@@ -113,7 +113,7 @@ def ssl_context(bundle: ClientBundle) -> ssl.SSLContext:
     try:
         context.load_cert_chain(bundle.path)
     except OSError as error:
-        raise ConfigError(f"cannot read {bundle.path} any more: {error}: {ENROL_ANEW}") from error
+        raise ConfigError(f"can no longer read {bundle.path}: {error}: {ENROL_ANEW}") from error
     return context
 
 
@@ -157,7 +157,7 @@ def _read_bundle(path: Path) -> certificates.Bundle:
     except FileNotFoundError as error:
         raise ConfigError(f"there is no client certificate at {path}: {ENROL}") from error
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}: mend its rights") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}: fix its permissions") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not a client bundle ({error}): {ENROL_ANEW}") from error
     if not bundle.authorities:
@@ -171,8 +171,8 @@ def _require_usable(path: Path, certificate: x509.Certificate, now: datetime) ->
         raise ConfigError(f"the certificate in {path} expired on {end:%Y-%m-%d}: {ENROL_ANEW}")
     if now < start:
         raise ConfigError(
-            f"the certificate in {path} is valid only from {start:%Y-%m-%d %H:%M} UTC: "
-            "check the clock of this computer"
+            f"the certificate in {path} is valid only from {start:%Y-%m-%d %H:%M} UTC: check "
+            "this computer's clock"
         )
     if not certificates.is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH):
         raise ConfigError(f"the certificate in {path} is not for clients: {ENROL_ANEW}")
@@ -180,5 +180,5 @@ def _require_usable(path: Path, certificate: x509.Certificate, now: datetime) ->
 
 def _rights_warning(path: Path) -> str | None:
     if is_open_to_others(path):
-        return f"others may read the private key in {path}: run `chmod 600 {path}`"
+        return f"other users can read the private key in {path}: run `chmod 600 {path}`"
     return None

@@ -35,7 +35,7 @@ _OTHERS = (
         is_flag=True,
         envvar="USBSHARE_INSECURE",
         show_envvar=True,
-        help="Plaintext, loopback only.",
+        help="Use plaintext, loopback only.",
     ),
     click.option("--check-config", is_flag=True, help="Check the configuration and exit."),
     click.option("--dump-config", is_flag=True, help="Print the settings in force and exit."),

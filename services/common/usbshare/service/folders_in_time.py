@@ -32,7 +32,7 @@ class Folders:
             return self._watched.run(work)
         except TimeoutError as error:
             raise ConfigError(
-                f"{self._what}: no answer within {SETTINGS_TIMEOUT_S:g} s: mend their disk, or "
+                f"{self._what}: no answer within {SETTINGS_TIMEOUT_S:g} s: fix their disk, or "
                 "name another place with USBSHARE_HOME, then try again"
             ) from error
 

@@ -79,7 +79,7 @@ class Guard:
         return (interceptor,)
 
     def offers(self, kind: ResourceKind, ids: Ids) -> None:
-        """Learn which ports or cameras there are; `ids` tells those of the moment."""
+        """Note which ports or cameras there are; `ids` tells those of the moment."""
         self._offered[kind] = ids
 
     def add_services(self, server: grpc.aio.Server) -> None:
@@ -149,7 +149,7 @@ class Guard:
 
     def _renew(self, caller: Identity, request_pem: str) -> Renewed:
         if self.site is None:
-            raise NotSupportedError("over plaintext there is no certificate to renew")
+            raise NotSupportedError("plaintext uses no certificate: there is nothing to renew")
         renewed = renew(self.site, caller, request_pem)
         self.rulebook.expect(renewed.serial)
         return renewed
@@ -197,8 +197,8 @@ async def _load(rulebook: Rulebook) -> None:
         await asyncio.wait_for(in_thread(rulebook.load), LOAD_TIMEOUT_S)
     except TimeoutError as error:
         raise ConfigError(
-            f"{rulebook.policy_path.parent} does not answer within {LOAD_TIMEOUT_S:.0f} s, so that "
-            "nobody knows who may do what: mend its disk, then start again"
+            f"{rulebook.policy_path.parent} does not answer within {LOAD_TIMEOUT_S:.0f} s, so "
+            "the access rules are unknown: fix its disk, then start again"
         ) from error
 
 

@@ -161,7 +161,7 @@ async def _serve(host: Host, parts: Parts, systemd: Systemd, stopped: asyncio.Ev
             with guard.against_floods(port):
                 await run_until(stopped, **guard.background(), **parts.tasks())
         finally:
-            _log.info("stopping: taking nothing new, ending %s", program.ends)
+            _log.info("stopping: accepting no new calls, ending %s", program.ends)
 
 
 async def run_until(stopped: asyncio.Event, **background: Task) -> None:
@@ -241,7 +241,7 @@ async def load_in_time(load: Callable[[], None], otherwise: Callable[[str], None
 
 async def _site(program: Program, settings: GuardedSettings, insecure: bool) -> Site | None:
     if insecure:
-        _log.warning("plaintext: anybody on this computer may %s (--insecure)", program.does)
+        _log.warning("plaintext: anyone on this computer can %s (--insecure)", program.does)
         return None
     return await own_site(settings.tls.names, settings.tls.certificate_days)
 
@@ -254,8 +254,8 @@ async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
             return await asyncio.wait_for(making, SITE_TIMEOUT_S)
     except TimeoutError as error:
         raise ConfigError(
-            f"{config_folder()} does not answer within {SITE_TIMEOUT_S:.0f} s: mend its disk, then "
-            "start again"
+            f"{config_folder()} does not answer within {SITE_TIMEOUT_S:.0f} s: fix its disk, "
+            "then start again"
         ) from error
 
 

@@ -46,7 +46,7 @@ def serve_metrics(address: str, key: str, default_port: int, *collectors: Collec
         server = _server(*where)
     except OSError as error:
         why = error.strerror or error
-        _log.error("%s: cannot listen at %s: %s; it is tried again", key, address, why)
+        _log.error("%s: cannot listen at %s: %s; trying again", key, address, why)
         server = None
     arguments = (server, where, app)
     threading.Thread(target=_serve, args=arguments, name="metrics", daemon=True).start()
@@ -57,7 +57,7 @@ class LogCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the count."""
-        name, what = "usbshare_log_lines_lost", "Log lines dropped since stderr took none"
+        name, what = "usbshare_log_lines_lost", "Log lines that stderr did not accept"
         yield CounterMetricFamily(name, what, value=lost_log_lines())
 
 
@@ -110,7 +110,7 @@ def _serve(server: WSGIServer | None, where: tuple[str, int], app: WSGIApplicati
         time.sleep(TRY_AGAIN_S)
         with suppress(OSError):
             server = _server(*where)
-            _log.warning("metrics are served now")
+            _log.warning("metrics are available now")
     server.set_app(app)
     while True:
         server.handle_request()

@@ -55,7 +55,7 @@ class Child:
                 return
             if self._clock() - started > GOOD_RUN_S:
                 pause_s = FIRST_PAUSE_S
-            log.warning("%s ended (%s): starting it again in %g s", self.name, _end(code), pause_s)
+            log.warning("%s ended (%s): restarting it in %g s", self.name, _end(code), pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 

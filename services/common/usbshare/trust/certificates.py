@@ -101,7 +101,7 @@ def issue_moment(certificate: x509.Certificate) -> datetime:
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether the issuer's key signed the certificate."""
+    """Return whether the issuer's key signed the certificate."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -110,7 +110,7 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 
 def is_for(certificate: x509.Certificate, usage: x509.ObjectIdentifier) -> bool:
-    """Tell whether the certificate's extended key usage allows this use."""
+    """Return whether the certificate's extended key usage allows this use."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     except x509.ExtensionNotFound:
@@ -159,7 +159,7 @@ def site_id(key_fingerprint: str) -> str:
 
 
 def is_pair(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
-    """Tell whether the certificate is for the key."""
+    """Return whether the certificate is for the key."""
     return _public_bytes(certificate.public_key()) == _public_bytes(key.public_key())
 
 

@@ -42,7 +42,7 @@ def late_at(certificate: x509.Certificate) -> datetime:
 
 
 def is_due(certificate: x509.Certificate, now: datetime) -> bool:
-    """Tell whether it is time to renew, or past it."""
+    """Return whether it is time to renew, or past it."""
     return now >= due_at(certificate)
 
 

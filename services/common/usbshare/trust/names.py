@@ -10,12 +10,12 @@ _URI = re.compile(rf"{SCHEME}[0-9A-Za-z-]{{1,63}}/{_NAME.pattern}")
 
 
 def is_name(text: str) -> bool:
-    """Tell whether the text can be the short name of an identity."""
+    """Return whether the text can be the short name of an identity."""
     return _NAME.fullmatch(text) is not None
 
 
 def is_uri(text: str) -> bool:
-    """Tell whether the text is a whole identity."""
+    """Return whether the text is a whole identity."""
     return _URI.fullmatch(text) is not None
 
 

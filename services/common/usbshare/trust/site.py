@@ -228,7 +228,7 @@ def _ensure_operator(site: Site, authorities: Authorities, now: datetime) -> Non
 
 
 def _is_revoked(site: Site) -> bool:
-    """Tell whether the operator was shut out: that must not end with the next renewal."""
+    """Return whether the operator was shut out: that must not end with the next renewal."""
     records = identities.read_identities(identities.registry_path(site.folder))
     record = records.get(site.operator_uri)
     return record is not None and record.is_revoked

@@ -68,7 +68,7 @@ class Announcer:
                     tasks.create_task(self._keep_told(way), name="tell of this host")
                 tasks.create_task(self._look_again(mdns), name="look at addresses")
         finally:
-            log.info("stopping: taking back what was announced")
+            log.info("stopping: withdrawing the announcements")
             await asyncio.gather(*(way.withdraw() for way in ways))
 
     async def _keep_told(self, way: Way) -> None:

@@ -10,10 +10,10 @@ from usbshare.service.cli import run_command_line
 from usbshare.service.command import service_command
 
 HELP = """
-Announce this host's services on the network, and tell which others there are.
+Announce this host's services on the network, and list the other hosts there.
 
-Services of this computer register by themselves; hosts that multicast does not reach are listed in
-the configuration, as [hosts.NAME].
+Services of this computer register by themselves; list hosts that multicast does not reach in the
+configuration, as [hosts.NAME].
 """
 
 

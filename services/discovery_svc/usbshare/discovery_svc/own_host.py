@@ -16,7 +16,7 @@ def require_own_host(peer: str) -> None:
     address = _address(peer)
     if address is None or not (address.is_loopback or address in set(_own_addresses())):
         raise PermissionDeniedError(
-            f"only programs on this computer may announce services here; {peer} is another"
+            f"only programs on this computer may announce services here; {peer} is another computer"
         )
 
 

@@ -69,7 +69,7 @@ class Registrations:
         """Register an offer until it is ended or its time is over."""
         _require_endpoints(offer)
         if len(self._leases) >= MOST_LEASES:
-            raise LimitError(f"{MOST_LEASES} programs are registered here already")
+            raise LimitError(f"{MOST_LEASES} programs are already registered here")
         self._warn_of_doubles(who, offer)
         lease = Lease(who, offer, ttl_s, self._clock())
         self._leases.append(lease)

@@ -83,7 +83,10 @@ def _bundle(site: Site | None) -> ClientBundle | None:
     try:
         return ClientBundle.load(site.host_bundle)
     except ConfigError as error:
-        log.warning("hosts of this site are only knocked at, not asked for their health: %s", error)
+        log.warning(
+            "checking hosts of this site only by connecting, without asking for their health: %s",
+            error,
+        )
         return None
 
 

@@ -26,7 +26,7 @@ async def follow_site(
         found, bundle = await in_thread(_read, site)
         if found and found != fingerprint:
             fingerprint = found
-            log.info("the site's authority is %s now", found[:12])
+            log.info("the site's authority is now %s", found[:12])
             told(found)
         if bundle is not None and bundle.key != key:
             if key:

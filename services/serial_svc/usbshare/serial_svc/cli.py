@@ -20,8 +20,8 @@ from usbshare.service.folders_in_time import Folders
 HELP = """
 Offer this host's serial ports to clients of its site, over mTLS.
 
-Without configuration every USB serial port is offered; where there is none, a simulated laser as
-port `demo`.
+Without configuration the service offers every USB serial port; if there is none, it offers a
+simulated laser as port `demo`.
 """
 
 
@@ -37,10 +37,20 @@ cli.add_command(devices_group(PROGRAM.name, plugged_in_ports))
 
 @cli.command()
 @click.argument("firmware", type=click.Choice(["grbl", "marlin"]))
-@click.option("--pty", "link", type=click.Path(path_type=Path), required=True, help="Its name.")
-@click.option("--record", type=click.Path(path_type=Path), help="JSON lines of what happens.")
+@click.option(
+    "--pty",
+    "link",
+    type=click.Path(path_type=Path),
+    required=True,
+    help=("Path of the pseudo-terminal's link."),
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    help=("Record what happens as JSON lines in this file."),
+)
 def simulate(firmware: str, link: Path, record: Path | None) -> None:
-    """Play a machine on a pseudo-terminal, for trying things without hardware."""
+    """Simulate a machine on a pseudo-terminal, to try things without hardware."""
 
     def ready(line: str) -> None:
         click.echo(line, err=True)
@@ -58,7 +68,7 @@ def simulate(firmware: str, link: Path, record: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, config: Path | None, listen: str | None, as_json: bool) -> None:
-    """Check what this host needs to serve: devices, rights, certificates, address, firewall."""
+    """Check what this host needs: devices, permissions, certificates, address, firewall."""
     from usbshare.base.checkup import check_up  # noqa: PLC0415 - the service needs neither
     from usbshare.serial_svc.checkup.steps import examined, steps  # noqa: PLC0415
 

@@ -27,7 +27,7 @@ def _escaped_bytes(text: str) -> str:
     try:
         text.encode("latin-1")
     except UnicodeEncodeError as error:
-        raise ValueError("only characters up to \\u00FF, each one byte") from error
+        raise ValueError("only characters up to \\u00FF are allowed, each one byte") from error
     return text
 
 
@@ -123,7 +123,7 @@ class PortTable(Table):
     @model_validator(mode="after")
     def _stops_need_a_profile(self) -> Self:
         if self.profile == "auto" and self.stop != StopTable():
-            raise ValueError("[stop] needs a profile beside it that is not auto")
+            raise ValueError("[stop] needs a profile other than auto")
         return self
 
     @model_validator(mode="after")
@@ -169,7 +169,7 @@ class PortTable(Table):
 def _valid_ids(ports: dict[str, PortTable]) -> dict[str, PortTable]:
     for port_id in ports:
         if not _PORT_ID.fullmatch(port_id):
-            raise ValueError(f"port id '{port_id}' is not of a-z, 0-9, '.', '_', '-'")
+            raise ValueError(f"port id '{port_id}' may contain only a-z, 0-9, '.', '_', '-'")
     return ports
 
 

@@ -109,12 +109,12 @@ def test_every_key_gets_a_line(computer: Computer, side: Side, keys: dict[str, o
 @pytest.mark.parametrize(
     ("side", "key", "why"),
     [
-        (Side.CLIENT, "auto_reconnect", "has no meaning any more: a bridge always connects again"),
-        (Side.CLIENT, "auto_discover", "has no meaning any more: a target that is a name"),
-        (Side.CLIENT, "use_tls", "not taken over: there is no plaintext any more"),
-        (Side.CLIENT, "last_server_name", "not taken over: there is an address"),
-        (Side.SERVER, "use_tls", "has no meaning any more: every connection is encrypted"),
-        (Side.SERVER, "last_camera_index", "has no meaning any more: cameras are told apart"),
+        (Side.CLIENT, "auto_reconnect", "no longer has a meaning: a bridge always reconnects"),
+        (Side.CLIENT, "auto_discover", "no longer has a meaning: a target given by name"),
+        (Side.CLIENT, "use_tls", "not imported: plaintext is no longer supported"),
+        (Side.CLIENT, "last_server_name", "not imported: there is an address"),
+        (Side.SERVER, "use_tls", "no longer has a meaning: every connection is encrypted"),
+        (Side.SERVER, "last_camera_index", "no longer has a meaning: cameras are now identified"),
     ],
 )
 def test_a_key_without_a_meaning_says_why(
@@ -135,8 +135,8 @@ def test_what_the_configuration_says_already_stays(computer: Computer) -> None:
     computer.older(Side.CLIENT, CLIENT)
     found = computer.import_(Side.CLIENT)
     assert found == {"bridge": {"target": "mine", "tcp": "[::1]:23"}}
-    assert "has [bridge] target already" in computer.line("server_ip, server_port")
-    assert "has [bridge] tcp already" in computer.line("virtual_com_port")
+    assert "already has [bridge] target" in computer.line("server_ip, server_port")
+    assert "already has [bridge] tcp" in computer.line("virtual_com_port")
 
 
 def test_configured_ports_get_no_other_one(computer: Computer) -> None:
@@ -248,7 +248,7 @@ def test_while_our_own_file_is_damaged_it_waits(computer: Computer) -> None:
 def test_values_that_are_none_are_not_taken_over(key: str, value: object) -> None:
     (taken,) = server_settings({key: value})
     assert taken.keys == (key,)
-    assert taken.text.startswith("not taken over: ")
+    assert taken.text.startswith("not imported: ")
     assert not taken.changes
 
 

@@ -137,7 +137,7 @@ def test_a_port_that_the_bridge_here_holds_is_a_warning_only() -> None:
         replace(REMOTE, holder="me (bridge me@pc) at 10.0.0.7:1"), TARGET, is_own=True
     )
     assert found.verdict is Verdict.WARNING
-    assert "the bridge that runs here" in found.measured
+    assert "the bridge running on this computer" in found.measured
 
 
 def test_a_port_where_a_lost_job_waits_is_warned_of() -> None:
@@ -188,7 +188,7 @@ def test_of_a_line_that_is_not_open_the_configured_settings_are_told() -> None:
 def test_short_round_trips_are_fine() -> None:
     found = judge_times([0.001, 0.003, 0.002])
     assert found.verdict is Verdict.OK
-    assert found.measured == ("2.00 ms at the median of 3 calls, jitter 1.50 ms, longest 3.00 ms")
+    assert found.measured == ("median 2.00 ms over 3 calls, jitter 1.50 ms, longest 3.00 ms")
 
 
 def test_long_round_trips_are_warned_of() -> None:
@@ -198,7 +198,7 @@ def test_long_round_trips_are_warned_of() -> None:
 def test_one_very_late_answer_is_warned_of() -> None:
     found = judge_times([0.002] * 19 + [0.6])
     assert found.verdict is Verdict.WARNING
-    assert "taken for lost" in found.remedy
+    assert "counts as lost" in found.remedy
 
 
 def test_a_short_round_trip_lets_a_counting_sender_fill_the_line() -> None:
@@ -264,7 +264,7 @@ def test_a_name_that_a_file_has_fails(tmp_path: Path) -> None:
 
 def test_a_path_in_no_folder_fails(tmp_path: Path) -> None:
     found = driver_pty.judge_driver(str(tmp_path / "none" / "laser"))
-    assert found.measured == f"there is no folder {tmp_path}/none"
+    assert found.measured == f"the folder {tmp_path}/none does not exist"
 
 
 def test_a_folder_that_cannot_be_written_fails(

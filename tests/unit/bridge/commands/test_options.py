@@ -158,7 +158,7 @@ def test_the_last_host_is_tried_where_it_was_if_nobody_has_its_name_now(
     ask: Ask, used: None
 ) -> None:
     output = ask().output
-    assert "no host is called 'Laser'; trying 192.0.2.1:50051, where it was last time" in output
+    assert "no host is called 'Laser'; trying 192.0.2.1:50051, its last known address" in output
     assert "[192.0.2.1:50051 laser.local grbl]" in output
 
 

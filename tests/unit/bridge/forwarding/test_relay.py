@@ -280,7 +280,7 @@ def test_a_session_that_is_over_hangs_nobody_up_who_lost_nothing(bench: Bench) -
 def test_a_new_session_says_how_many_bytes_were_missed(bench: Bench) -> None:
     bench.port.room = 2
     bench.relay.link_data(DataEvent(0, b"abc"))
-    loss = Loss(5, 7, "the session is over")
+    loss = Loss(5, 7, "the session has ended")
     bench.connect(offset=10, loss=loss)
     told = dict(bench.reporter.events)
     assert "5 bytes of the program" in told["not_resumed"]

@@ -257,13 +257,13 @@ async def test_a_certificate_that_no_authority_vouches_for_is_refused(
 
 async def test_a_certificate_of_the_future_tells_of_a_wrong_clock(host: Host, path: Path) -> None:
     host.start = timedelta(days=3)
-    with pytest.raises(ConfigError, match="set the clock of this computer"):
+    with pytest.raises(ConfigError, match="set this computer's clock"):
         await obtained(path)
 
 
 async def test_a_certificate_that_does_not_work_is_not_used(host: Host, path: Path) -> None:
     host.taken_for = "usbshare://0123456789ab/somebody"
     before = ClientBundle.load(path)
-    with pytest.raises(ConnectionRefusedByPeerError, match="takes the new certificate for"):
+    with pytest.raises(ConnectionRefusedByPeerError, match="uses the new certificate for"):
         await obtained(path)
     assert ClientBundle.load(path) == before

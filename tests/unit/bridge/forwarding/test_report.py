@@ -45,7 +45,7 @@ def test_a_status_line_is_written_over_and_wiped_for_events() -> None:
     reporter.status(status(lost_bytes=5))
     reporter.end()
     reporter.flush()
-    first = "demo at laser:50051: connected | no beat yet | queue 3 | 10 B out | 20 B in"
+    first = "demo at laser:50051: connected | no heartbeat yet | queue 3 | 10 B out | 20 B in"
     assert terminal.getvalue().startswith(first)
     assert "\r" in terminal.getvalue()
     assert "link lost\n" in terminal.getvalue()

@@ -233,7 +233,7 @@ def test_the_first_match_is_the_one_listed_first() -> None:
 def test_without_a_match_what_was_seen_is_told() -> None:
     with pytest.raises(NotFoundError) as refused:
         pick(offered(laser=("a",)), [parse_criterion("vid=0403")], first=True)
-    assert str(refused.value).startswith("no port matches vid=0403; these are there\n")
+    assert str(refused.value).startswith("no port matches vid=0403; available:\n")
     assert "of laser" in str(refused.value)
 
 

@@ -237,7 +237,7 @@ async def test_an_unknown_name_is_told_with_those_there_are(
 
 
 async def test_where_nothing_is_found_at_all_the_remedy_is_told(finder: FakeFinder) -> None:
-    with pytest.raises(NotFoundError, match=r"found no host at all: give its address"):
+    with pytest.raises(NotFoundError, match=r"found no hosts: give its address"):
         await resolve(NAME, None, None, timeout_s=0.05)
 
 

@@ -153,11 +153,11 @@ async def test_a_discovery_that_fails_is_a_warning_and_is_tried_again(
     tracker.link_is(up=False)
     made.clock.advance(PATIENCE_S)
     tracker.link_is(up=False)
-    await until(lambda: "does not help to find" in caplog.text)
+    await until(lambda: "cannot use discovery to find" in caplog.text)
     caplog.clear()
     made.clock.advance(PATIENCE_S)
     tracker.link_is(up=False)
-    await until(lambda: "does not help to find" in caplog.text)
+    await until(lambda: "cannot use discovery to find" in caplog.text)
     tracker.link_is(up=True)
     await tracker.close()
     assert made.woken == []

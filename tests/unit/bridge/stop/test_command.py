@@ -82,7 +82,7 @@ async def test_a_hold_says_how_to_go_on() -> None:
     assert line == (
         "hold on port 'laser': sent !; round trip 3.1 ms, written after 0.2 ms, "
         "drained: unknown; not latched: "
-        "`usbshare-bridge stop --resume --target laser:50051 --epoch 2 --hold-number 7` goes on"
+        "`usbshare-bridge stop --resume --target laser:50051 --epoch 2 --hold-number 7` continues"
     )
 
 
@@ -133,7 +133,7 @@ async def test_a_resume_that_let_the_queue_go_on_is_confirmed_though_it_sent_not
     released = replace(REPORT, latched=False, sent=b"", fenced_commands=0)
     line = (await command.resume(Client(released), "laser", "", SeenHold(2, 1))).text
     assert line.startswith(
-        "resume on port 'laser': what was held goes on; the profile has no bytes to resume the "
+        "resume on port 'laser': what was held continues; the profile has no bytes to resume the "
         "machine with; "
     )
 
@@ -154,7 +154,7 @@ async def test_an_emergency_stop_that_sent_nothing_says_what_it_did() -> None:
     with pytest.raises(NotSupportedError) as caught:
         await command.stop(nothing, "laser", StopAction.EMERGENCY_STOP, "")
     assert str(caught.value).startswith(
-        "emergency stop on port 'laser': SENT NOTHING, since the port's profile has no bytes "
+        "emergency stop on port 'laser': SENT NOTHING, because the port's profile has no bytes "
         "for it, fenced 12 commands; "
     )
 

@@ -191,7 +191,7 @@ async def test_silence_is_a_loss_and_a_frame_ends_it(
     rig = made()
     viewer = rig.join()
     await until(lambda: rig.camera.state is CameraState.LOST)
-    assert rig.shown[-1] == "the camera delivers no picture for 0.02 s"
+    assert rig.shown[-1] == "the camera has delivered no picture for 0.02 s"
     taken = viewer.take()
     assert taken is not None
     assert taken[0].is_placeholder

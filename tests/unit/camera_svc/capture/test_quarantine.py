@@ -132,4 +132,4 @@ async def test_a_camera_that_nobody_can_tell_is_quarantined(
     config = CameraConfig("bed", "the bed", "0", always_on=True)
     camera = host.registry.add(config, host.camera.make).camera
     await until(lambda: camera.state is CameraState.LOST)
-    assert "nobody can tell on this system which USB device camera 0 is" in camera.reason
+    assert "this system cannot tell which USB device camera 0 is" in camera.reason

@@ -219,7 +219,7 @@ def test_another_video_file_comes_as_pixels_from_the_start_again(tmp_path: Path)
 def test_a_file_that_is_no_video_cannot_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "bed.mp4"
     path.write_bytes(b"no video" * 1000)
-    with pytest.raises(DeviceError, match="absent, or no video"):
+    with pytest.raises(DeviceError, match="does not exist or is not a video"):
         opened(str(path))
 
 

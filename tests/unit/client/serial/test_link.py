@@ -240,7 +240,7 @@ async def test_a_session_that_cannot_be_resumed_says_what_that_costs(bench: Benc
     await lose_with_bytes_in_flight(bench)
     bench.service.sent_bytes = 25
     await until(lambda: bench.listener.costs)
-    assert bench.listener.costs == [Loss(12, 20, "the session is over")]
+    assert bench.listener.costs == [Loss(12, 20, "the session has ended")]
     assert bench.listener.connected == ["s0", "s1"]
 
 

@@ -126,7 +126,7 @@ ONE = pb.Endpoint(kind=pb.KIND_SERIAL, port=1)
             pb.AnnounceRequest(endpoints=[pb.Endpoint(kind=pb.KIND_SERIAL, port=65536)]),
             "endpoints.port is 65536",
         ),
-        (pb.AnnounceRequest(endpoints=[ONE, ONE]), "a kind twice"),
+        (pb.AnnounceRequest(endpoints=[ONE, ONE]), "two entries of the same kind"),
         (pb.AnnounceRequest(port_ids=["laser"]), "port_ids needs"),
         (pb.AnnounceRequest(endpoints=[ONE], port_ids=["x"] * 65), "more than 64"),
         (pb.AnnounceRequest(endpoints=[ONE], port_ids=["\x1b[2J"]), "port_ids"),

@@ -45,4 +45,4 @@ def test_a_mistake_and_a_file_that_cannot_be_read_fail(site: Site) -> None:
     assert "grants.0.who: missing" in found.measured
     policy.unlink()
     policy.mkdir()
-    assert "no plain file" in judge_rules(site.folder).measured
+    assert "not a regular file" in judge_rules(site.folder).measured

@@ -131,7 +131,7 @@ def test_what_only_opening_can_tell_is_not_opened(source: str) -> None:
 def test_a_device_that_this_user_may_use_is_fine(device: Path) -> None:
     found = judge_rights(device, may=lambda _: True)
     assert found.verdict is Verdict.OK
-    assert "may read and write it (crw" in found.measured
+    assert "can read and write it (crw" in found.measured
 
 
 def test_a_device_of_a_group_is_opened_by_joining_it(device: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_program_that_really_holds_a_device_is_found(device: Path) -> None:
 
 def test_without_proc_nothing_is_claimed(device: Path, tmp_path: Path) -> None:
     found = devices.judge_holders(device, Processes(tmp_path / "none"))
-    assert found.measured.startswith("not known on this system")
+    assert found.measured.startswith("unknown on this system")
 
 
 RULES = """# brltty
@@ -255,7 +255,7 @@ def test_an_adapter_that_brltty_has_taken_fails(tmp_path: Path, driver: str | No
     adapter_in(tmp_path / "sys", driver)
     found = brltty.judge_brltty(tmp_path / "sys", [tmp_path / "etc", tmp_path / "lib"])
     assert found.verdict is Verdict.FAILURE
-    assert found.measured == "brltty has taken the serial adapter in socket 1-1.2"
+    assert found.measured == "brltty has claimed the serial adapter in socket 1-1.2"
     assert "/etc/udev/rules.d/85-brltty.rules" in found.remedy
 
 
@@ -267,7 +267,7 @@ def test_a_brltty_that_would_take_an_adapter_is_warned_of(
     adapter_in(tmp_path / "sys", "ch341", ids)
     found = brltty.judge_brltty(tmp_path / "sys", [tmp_path / "etc", tmp_path / "lib"])
     assert found.verdict is Verdict.WARNING
-    assert "takes adapters 1a86:7523 for braille displays" in found.measured
+    assert "claims adapters 1a86:7523 for braille displays" in found.measured
 
 
 def test_rules_that_are_masked_take_nothing(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_modem_manager_is_warned_of(proc: FakeProc) -> None:
     proc.add(333, "ModemManager")
     found = devices.judge_modem_manager(proc.processes)
     assert found.verdict is Verdict.WARNING
-    assert "runs (process 333)" in found.measured
+    assert "running (process 333)" in found.measured
     assert "ID_MM_DEVICE_IGNORE" in found.remedy
 
 
@@ -347,7 +347,7 @@ def test_while_the_authority_is_changed_all_is_fine_and_the_end_of_the_old_one_i
     make_site(tmp_path)
     found = host.judge_authority(site, NOW)
     assert found.verdict is Verdict.OK
-    assert f"still counts until {done.overlap_end:%Y-%m-%d}" in found.measured
+    assert f"is still trusted until {done.overlap_end:%Y-%m-%d}" in found.measured
     assert host.judge_host_certificate(site, (), NOW).verdict is Verdict.OK
     assert host.judge_operator_certificate(site, NOW).verdict is Verdict.OK
 
@@ -362,7 +362,7 @@ def test_a_host_certificate_of_another_site_fails(tmp_path: Path) -> None:
     site = write_site(tmp_path, issue(name="ca"), issue(issue(name="other"), usage=SERVER))
     found = host.judge_host_certificate(site, (), NOW)
     assert found.verdict is Verdict.FAILURE
-    assert "is of another site" in found.measured
+    assert "belongs to another site" in found.measured
 
 
 def test_a_name_that_the_host_certificate_lacks_is_warned_of(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_an_authority_that_has_expired_fails(tmp_path: Path) -> None:
 def test_a_damaged_certificate_fails(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     site.server_certificate.write_text("-----BEGIN CERTIFICATE-----\nxx\n")
-    assert "is no certificate" in host.judge_host_certificate(site, (), NOW).measured
+    assert "is not a certificate" in host.judge_host_certificate(site, (), NOW).measured
 
 
 def test_a_client_bundle_that_has_expired_fails(tmp_path: Path) -> None:
@@ -416,7 +416,7 @@ def test_a_client_bundle_of_another_site_is_warned_of(tmp_path: Path) -> None:
     other = issue(name="other")
     client: Issued = issue(other)
     write_bundle(site.client_bundle, client, other)
-    assert "is of another site" in host.judge_operator_certificate(site, NOW).measured
+    assert "belongs to another site" in host.judge_operator_certificate(site, NOW).measured
 
 
 def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ async def test_an_address_that_the_service_has_is_fine(tmp_path: Path) -> None:
         checks = await checks_of(listening_at(port, site), "listen address")
     check = checks["listen address"]
     assert check.judgement.verdict is Verdict.OK
-    assert "the service runs and answers" in check.judgement.measured
+    assert "the service is running and answers" in check.judgement.measured
 
 
 def test_an_address_that_another_program_has_fails(tmp_path: Path) -> None:
@@ -502,7 +502,7 @@ def test_ufw_without_rules_keeps_all_shut_and_the_commands_open_it(tmp_path: Pat
     ufw(tmp_path, tuple_line("allow", "tcp", "22"))
     found = firewall_linux.judge_firewall(WANTED, tmp_path)
     assert found.verdict is Verdict.WARNING
-    assert found.measured == ("ufw is on and keeps TCP 50051-50053, UDP 5004, UDP 5353 shut")
+    assert found.measured == ("ufw is on and blocks TCP 50051-50053, UDP 5004, UDP 5353")
     assert found.remedy == (
         "`sudo ufw allow 50051:50053/tcp && sudo ufw allow 5004/udp && sudo ufw allow 5353/udp`"
     )
@@ -542,7 +542,7 @@ def test_ufw_lets_multicast_dns_in_as_it_is_shipped(tmp_path: Path) -> None:
     shipped = "-A ufw-before-input -p udp -d 224.0.0.251 --dport 5353 -j ACCEPT\n"
     ufw(tmp_path, tuple_line("allow", "tcp", "50051:50053"), before=shipped)
     found = firewall_linux.judge_firewall(WANTED, tmp_path)
-    assert found.measured == "ufw is on and keeps UDP 5004 shut"
+    assert found.measured == "ufw is on and blocks UDP 5004"
 
 
 def test_ufw_that_lets_everything_in_is_fine(tmp_path: Path) -> None:
@@ -555,7 +555,7 @@ def test_rules_that_only_root_may_read_are_said_to_be_unknown(tmp_path: Path) ->
     (tmp_path / "etc/ufw/user.rules").unlink()  # the tests may run as root, who may read all
     found = firewall_linux.judge_firewall(WANTED, tmp_path)
     assert found.verdict is Verdict.WARNING
-    assert "only root may read its rules" in found.measured
+    assert "only root can read its rules" in found.measured
     assert "sudo ufw allow 50051:50053/tcp" in found.remedy
 
 
@@ -577,7 +577,7 @@ def test_firewalld_without_the_ports_is_warned_of(tmp_path: Path) -> None:
     firewalld(tmp_path, '<service name="ssh"/><port port="50051" protocol="udp"/>')
     found = firewall_linux.judge_firewall(WANTED, tmp_path)
     assert found.verdict is Verdict.WARNING
-    assert "firewalld is on and keeps TCP 50051-50053" in found.measured
+    assert "firewalld is on and blocks TCP 50051-50053" in found.measured
     assert found.remedy == (
         "`sudo firewall-cmd --permanent --add-port=50051-50053/tcp --add-port=5004/udp "
         "--add-port=5353/udp && sudo firewall-cmd --reload`"
@@ -586,7 +586,7 @@ def test_firewalld_without_the_ports_is_warned_of(tmp_path: Path) -> None:
 
 def test_firewalld_whose_files_only_root_may_read_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "run/firewalld").mkdir(parents=True)
-    assert "only root may read" in firewall_linux.judge_firewall(WANTED, tmp_path).measured
+    assert "only root can read" in firewall_linux.judge_firewall(WANTED, tmp_path).measured
 
 
 def test_on_windows_the_commands_are_given() -> None:
@@ -646,7 +646,7 @@ async def test_what_cannot_be_asked_of_an_absent_device_is_skipped(
     assert verdicts["port 'gone'"] is Verdict.FAILURE
     assert verdicts["port 'gone' rights"] is verdicts["port 'gone' holder"] is Verdict.SKIPPED
     assert "port 'sim' rights" not in verdicts
-    assert checks["firewall"].judgement.measured.startswith("not asked")
+    assert checks["firewall"].judgement.measured.startswith("not checked")
 
 
 async def test_a_host_without_any_port_is_warned_of(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ async def test_a_device_that_is_being_opened_when_its_port_ends_is_closed() -> N
         await bench.port.close()
         may_open.set()
         bench.made[0].may_close.set()
-        with pytest.raises(DeviceError, match="closed meanwhile"):
+        with pytest.raises(DeviceError, match="closed in the meantime"):
             await asked
     assert bench.made[0].is_closed
     assert not bench.port.is_open

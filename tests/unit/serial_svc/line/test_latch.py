@@ -103,7 +103,7 @@ async def test_a_stop_that_the_device_does_not_take_leaves_the_port_latched(benc
     await bench.port.ensure_open()
     bench.port.activity.works(time.monotonic())
     bench.device.capacity = 0
-    with pytest.raises(DeviceError, match=r"takes no bytes.*; the port is latched"):
+    with pytest.raises(DeviceError, match=r"accepts no bytes.*; the port is latched"):
         await bench.stop()
     assert bench.port.latched
     assert bench.port.activity.is_active, "nobody knows that the machine has stopped"

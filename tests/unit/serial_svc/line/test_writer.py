@@ -76,7 +76,7 @@ async def quiet(line: Line) -> None:
 async def test_a_device_that_takes_no_byte_is_given_up(line: Line) -> None:
     line.device.capacity = 0
     line.submit(b"G1 X1\n")
-    await until(lambda: line.lost == ["it has taken no bytes for 0.05 s"])
+    await until(lambda: line.lost == ["it has accepted no bytes for 0.05 s"])
 
 
 async def test_a_tty_that_lets_its_bytes_lie_is_given_up(line: Line) -> None:

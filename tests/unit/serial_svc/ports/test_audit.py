@@ -212,7 +212,7 @@ async def test_a_stop_is_told_though_its_caller_hangs_up_before_the_device_took_
     assert bytes.fromhex(stop["sent"]).endswith(b"\x18")
     assert stop["write_ms"] is None
     assert stop["caller_left"] is True
-    assert "the device had not taken it yet" in caplog.text
+    assert "the device had not accepted it yet" in caplog.text
     bench.device.make_room(100)
     assert bench.device.written.endswith(b"\x18")
 
@@ -229,7 +229,7 @@ async def test_a_stop_whose_caller_hangs_up_before_there_is_a_device_is_told_as_
     monkeypatch.setattr(bench.device, "open", never_open)
     await hang_up_on_a_stop(bench, opening.is_set)
     assert bench.audit.events == ["stop failed"]
-    assert "its caller left" in bench.last("stop failed")["error"]
+    assert "its caller disconnected" in bench.last("stop failed")["error"]
 
 
 async def test_a_stop_whose_caller_stays_says_nothing_of_leaving(bench: Bench) -> None:

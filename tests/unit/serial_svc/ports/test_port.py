@@ -240,7 +240,7 @@ async def test_a_programs_own_reset_drops_what_it_queued_and_needs_no_rearming(
 
 async def test_bytes_that_are_not_realtime_are_refused_as_such(grbl: Bench) -> None:
     session = await grbl.open()
-    with pytest.raises(InvalidArgumentError, match="no real-time bytes of profile 'grbl'"):
+    with pytest.raises(InvalidArgumentError, match="not real-time bytes of profile 'grbl'"):
         session.realtime(b"!G")
 
 
@@ -253,7 +253,7 @@ async def test_a_command_of_a_wrong_size_is_refused(grbl: Bench, size: int) -> N
 
 async def test_a_command_that_does_not_follow_on_is_refused(grbl: Bench) -> None:
     session = await grbl.open()
-    with pytest.raises(InvalidArgumentError, match=r"command.offset is 5; 0 follows on"):
+    with pytest.raises(InvalidArgumentError, match=r"command.offset is 5; expected 0"):
         await session.command(Command(1, None, 1, 5, b"x"))
 
 
@@ -574,7 +574,7 @@ async def test_a_stop_that_the_device_does_not_take_is_no_success(
     session = await grbl.open()
     grbl.device.capacity = 0
     told(session)
-    with pytest.raises(DeviceError, match="takes no bytes; the stop will be the first"):
+    with pytest.raises(DeviceError, match="accepts no bytes; the stop will be the first"):
         await grbl.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert grbl.port.latched
     assert grbl.port.counters.stops == 1

@@ -71,7 +71,7 @@ class Program:
         await asyncio.sleep(0)
 
     def listen(self) -> None:
-        """Learn what has been told so far."""
+        """Note what has been told so far."""
         for event in self._untold:
             if isinstance(event, Opened | PortChanged):
                 self.epoch = event.port.epoch

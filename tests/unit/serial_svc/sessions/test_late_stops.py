@@ -230,5 +230,5 @@ async def test_nobodys_bytes_of_an_old_epoch_are_refused_unless_they_stop(bench:
     assert require_meant(bench.port, b"~!", 1) == b"!"
     assert require_meant(bench.port, b"~", bench.port.epoch) == b"~"
     assert require_meant(bench.port, b"~", 0) == b"~"
-    with pytest.raises(PortLatchedError, match="epoch 1, in which the bytes were sent, is over"):
+    with pytest.raises(PortLatchedError, match="the bytes were sent in epoch 1, which is over"):
         require_meant(bench.port, b"~", 1)

@@ -42,7 +42,7 @@ async def test_a_machine_at_work_is_stopped_when_its_client_is_silent(bench: Ben
     await client.send(b"G1 X10\n")
     await until(lambda: DOOR in bench.written)
     assert bench.port.held
-    assert "nothing heard" in str(await asyncio.wait_for(client.attachment.ended, 30))
+    assert "no message received" in str(await asyncio.wait_for(client.attachment.ended, 30))
     assert bench.port.counters.lost_sessions == bench.port.counters.link_loss_actions == 1
 
 
@@ -181,7 +181,7 @@ async def test_what_was_acknowledged_and_is_asked_for_again_makes_a_new_session(
     assert session is not client.session
     opened = Client1(session).opened()[0]
     assert not opened.resumed
-    assert "not kept" in opened.not_resumed_reason
+    assert "no longer kept" in opened.not_resumed_reason
     assert opened.data_offset == 4
 
 
@@ -190,7 +190,7 @@ async def test_a_wrong_token_resumes_nothing(bench: Bench) -> None:
     client.cut()
     again = await bench.open("ann", Resumption("guessed", 0))
     assert again.session is not client.session
-    assert again.opened()[0].not_resumed_reason == "the session is over"
+    assert again.opened()[0].not_resumed_reason == "the session has ended"
 
 
 async def test_another_identity_cannot_use_a_token(bench: Bench) -> None:

@@ -165,7 +165,7 @@ def test_a_note_that_does_not_say_which_device_could_be_about_any(
     (path,) = folder.iterdir()
     path.write_bytes(garbage)
     assert noted(folder).profile_of("mill", FTDI) is RAW
-    assert f"{path.name} is damaged. All count as at work" in caplog.text
+    assert f"{path.name} is damaged. Treating all as running one" in caplog.text
 
 
 def test_a_fifo_in_its_place_holds_nothing_up(folder: Path) -> None:

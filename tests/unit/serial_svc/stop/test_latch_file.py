@@ -337,7 +337,7 @@ def test_a_note_that_may_not_be_read_counts_as_a_latch(host: Host) -> None:
     path.mkdir()  # as root may read what has no modes
     record = host.start().of(LASER).record
     assert record is not None
-    assert "no plain file" in record.why
+    assert "not a regular file" in record.why
 
 
 def test_a_folder_that_cannot_be_read_latches_every_port(host: Host) -> None:

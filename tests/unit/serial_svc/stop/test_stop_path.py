@@ -110,7 +110,7 @@ async def test_a_stop_that_is_not_taken_is_no_success_and_logged_with_who(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.device.capacity = 0
-    with pytest.raises(DeviceError, match="takes no bytes"):
+    with pytest.raises(DeviceError, match="accepts no bytes"):
         await bench.stop()
     assert "hold on port 'laser' by bob FAILED" in caplog.text
 
@@ -140,7 +140,7 @@ async def test_a_stop_that_cannot_be_handed_over_fences_the_program_all_the_same
     bench.device.capacity = 0
     await session.command(Command(1, None, bench.port.epoch, 0, b"G1 X10 F100\n"))
     monkeypatch.setattr(writer, "MOST_URGENT_BYTES", 0)
-    with pytest.raises(DeviceError, match="takes no bytes"):
+    with pytest.raises(DeviceError, match="accepts no bytes"):
         await bench.stop(StopAction.EMERGENCY_STOP)
     assert bench.port.scheduler.commands == 0
 

@@ -93,7 +93,7 @@ def test_a_device_is_allowed_by_ids_or_node(
 def test_allowing_twice_changes_nothing(policy: Path) -> None:
     run("allow", "1a86:7523")
     before = policy.read_text()
-    assert run("allow", "1A86:7523").stdout == "1a86:7523: was allowed already\n"
+    assert run("allow", "1A86:7523").stdout == "1a86:7523: was already allowed\n"
     assert policy.read_text() == before
 
 
@@ -130,8 +130,8 @@ def test_a_list_that_is_empty_again_leaves_the_file_as_it_was(policy: Path) -> N
     ("arguments", "error", "says"),
     [
         (("deny", "1a86:7523"), NotFoundError, "not on the list"),
-        (("deny", "/dev/ttyUSB7"), NotFoundError, "there are: /dev/ttyUSB0, /dev/ttyUSB1"),
-        (("allow", "laser"), InvalidArgumentError, "names no device"),
+        (("deny", "/dev/ttyUSB7"), NotFoundError, "available: /dev/ttyUSB0, /dev/ttyUSB1"),
+        (("allow", "laser"), InvalidArgumentError, "is not a device"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(

@@ -107,7 +107,7 @@ def test_a_folder_without_any_log_is_missed_where_services_have_run(
     remove(folder, "*")
     code, output = verify()
     assert code == 1
-    assert "all logs and their heads are missing" in output
+    assert "all logs and their head files are missing" in output
 
 
 def test_what_is_no_sighting_says_nothing(folder: Path, verify: Verify) -> None:

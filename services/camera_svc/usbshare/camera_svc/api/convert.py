@@ -82,7 +82,7 @@ def asked(message: pb.Open) -> Asked:
     name = message.client_name
     if len(name.encode()) > LONGEST_NAME_BYTES or not name.isprintable():
         raise InvalidArgumentError(
-            f"open.client_name is not {LONGEST_NAME_BYTES} printable bytes at most"
+            f"open.client_name is not at most {LONGEST_NAME_BYTES} printable bytes"
         )
     return Asked(message.camera_id, view(message.view, "open.view"), window, name)
 
@@ -116,7 +116,9 @@ def control_changes(messages: Iterable[pb.ControlChange]) -> tuple[ControlChange
     """Return what to change; raises InvalidArgumentError."""
     changes = tuple(_control_change(message) for message in messages)
     if not 1 <= len(changes) <= MOST_CHANGES:
-        raise InvalidArgumentError(f"changes has {len(changes)} items, not 1 to {MOST_CHANGES}")
+        raise InvalidArgumentError(
+            f"changes has {len(changes)} items; 1 to {MOST_CHANGES} are allowed"
+        )
     return changes
 
 
@@ -129,7 +131,7 @@ def _control_change(message: pb.ControlChange) -> ControlChange:
     value = message.value if message.HasField("value") else None
     automatic = message.automatic if message.HasField("automatic") else None
     if value is None and automatic is None:
-        raise InvalidArgumentError("changes needs a value or automatic in each item")
+        raise InvalidArgumentError("each item of changes needs value or automatic")
     if value is not None and not math.isfinite(value):
         raise InvalidArgumentError(f"changes.value is {value}, not a number")
     return ControlChange(message.name, value, automatic)

@@ -12,18 +12,18 @@ from usbshare.camera_svc.capture.registry import OfferedCamera
 
 _COUNTERS: dict[str, tuple[str, Callable[[OfferedCamera], float]]] = {
     "captured_frames": ("Frames captured", lambda c: c.captured.captured),
-    "bad_frames": ("Frames that were no pictures", lambda c: c.captured.bad),
+    "bad_frames": ("Frames that were not pictures", lambda c: c.captured.bad),
     "replaced_frames": (
-        "Frames that the event loop was too late for",
+        "Frames that the event loop took too late",
         lambda c: c.captured.replaced,
     ),
     "abandoned_captures": (
-        "Captures left behind in a driver that hung",
+        "Capture threads abandoned in a driver that hung",
         lambda c: c.captured.abandoned,
     ),
     "decoded_frames": ("Frames decoded", lambda c: c.encoded.decoded_frames),
-    "encoded_frames": ("Encodes made", lambda c: c.encoded.encoded_frames),
-    "passed_frames": ("Frames passed through as they came", lambda c: c.encoded.passed_frames),
+    "encoded_frames": ("Encodings made", lambda c: c.encoded.encoded_frames),
+    "passed_frames": ("Frames passed through unchanged", lambda c: c.encoded.passed_frames),
     "losses": ("Times the camera was lost", lambda c: c.camera.losses),
     "sent_frames": ("Frames sent to all viewers", lambda c: c.sent_frames),
     "sent_bytes": ("Bytes of frames sent to all viewers", lambda c: c.sent_bytes),

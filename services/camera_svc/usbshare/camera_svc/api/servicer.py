@@ -58,7 +58,9 @@ class CameraServicer(CameraServiceServicer):
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 first = await context.read()
         except TimeoutError as error:
-            raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
+            raise InvalidArgumentError(
+                f"no `open` message arrived within {OPEN_TIMEOUT_S:g} s"
+            ) from error
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a stream must be `open`")
         asked = convert.asked(first.open)

@@ -60,7 +60,7 @@ class Watching:
         self._opened_at = time.monotonic()
         self._news.append(convert.opened_bytes(self._offered, self._watcher.viewer.allowed))
         self._offered.join(self._watcher)
-        log.info("camera '%s' is watched by %s", self._offered.id, client)
+        log.info("camera '%s': %s started watching", self._offered.id, client)
         reading = asyncio.create_task(self._read(read), name=f"read {client.name}")
         try:
             self._pump.nudge()
@@ -68,7 +68,7 @@ class Watching:
         finally:
             self._pump.close()
             self._offered.leave(self._watcher)
-            log.info("camera '%s' is left by %s", self._offered.id, client)
+            log.info("camera '%s': %s stopped watching", self._offered.id, client)
             for task in (reading, *self._changing):
                 task.cancel()
             await asyncio.gather(reading, *self._changing, return_exceptions=True)

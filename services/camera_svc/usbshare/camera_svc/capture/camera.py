@@ -177,7 +177,7 @@ class Camera:
     # What its capture tells.
 
     def opened(self, opened: Opened, source: Source) -> None:
-        """Learn what the source is; locked controls are set again."""
+        """Note what the source is; locked controls are set again."""
         self._source = source
         self.modes, self.known_controls = opened.modes or self.modes, opened.controls
         for viewer in self.fanout.viewers:
@@ -200,18 +200,18 @@ class Camera:
         self.fanout.captured(raw)
 
     def bad_picture(self, reason: str) -> None:
-        """Learn that a frame was none; if no good one follows, this is why."""
+        """Note that a frame was none; if no good one follows, this is why."""
         self.reason = reason
 
     def not_made(self, reason: str) -> None:
-        """Learn that a good frame could not be made into what some want; they are told why."""
+        """Note that a good frame could not be made into what some want; they are told why."""
         self.reason = reason
         if self._unmade is None:
             self._unmade = reason, self.last_good
             self._after("unmade", SILENT_S, self._say_unmade)
 
     def ended(self, reason: str) -> None:
-        """Learn that the capture is over: it is tried again."""
+        """Note that the capture is over: it is tried again."""
         self._capture = self._source = None
         self._cancel("silent", "hanging")
         if self.state is CameraState.CLOSED:
@@ -226,7 +226,7 @@ class Camera:
             self.ended(reason)
 
     def _silent(self) -> None:
-        why = self.reason or f"the camera delivers no picture for {SILENT_S:g} s"
+        why = self.reason or f"the camera has delivered no picture for {SILENT_S:g} s"
         self._lose(why)
         self._after("hanging", HANGING_S, self._give_up_capture)
 
@@ -282,7 +282,7 @@ class Camera:
             try:
                 await self.change_controls((lock,))
             except UsbshareError as error:
-                log.warning("camera '%s': control %s is not set: %s", self.id, lock.name, error)
+                log.warning("camera '%s': could not set control %s: %s", self.id, lock.name, error)
 
     def _require_source(self) -> Source:
         if self._source is None:

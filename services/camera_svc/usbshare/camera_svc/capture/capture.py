@@ -68,7 +68,7 @@ class Abandoned:
     def require_room(self) -> None:
         """Raise DeviceError while as many hang as may: more would only pile up."""
         if (hanging := self.alive()) >= self._most:
-            raise DeviceError(f"the driver hangs: {hanging} attempts still wait for it")
+            raise DeviceError(f"the driver hangs: {hanging} attempts are still waiting for it")
 
 
 def now() -> Stamp:
@@ -135,7 +135,7 @@ class CaptureThread:
             return
         self._counters.abandoned += 1
         self._abandoned.add(thread)
-        _log.warning("camera %s: its driver hangs; a thread is left to it", self._name)
+        _log.warning("camera %s: its driver hangs; abandoned a thread in it", self._name)
 
     def _run(self) -> None:
         source: Source | None = None
@@ -214,7 +214,7 @@ class CaptureThread:
             if source is not None:
                 source.close()
         except Exception:  # whatever the driver raises, the thread ends in order
-            _log.exception("camera %s: closing failed", self._name)
+            _log.exception("camera %s: could not close it", self._name)
 
     def _post(self, callback: Callable[..., None], *args: object) -> None:
         self._to_loop(self._call_unless_stopped, callback, *args)

@@ -23,7 +23,7 @@ def changed(controls: Iterable[Control], change: ControlChange) -> Control:
     if automatic is None:
         automatic = control.automatic and change.value is None
     if automatic and not control.can_be_automatic:
-        raise NotSupportedError(f"this camera cannot choose {control.name} by itself")
+        raise NotSupportedError(f"this camera cannot choose {control.name} automatically")
     return replace(control, value=value, automatic=automatic)
 
 

@@ -65,7 +65,10 @@ class CameraGuard:
         }
         if len(alike) < 2:
             return ""
-        return f"refused: {len(alike)} cameras share the link {path}; name one of /dev/v4l/by-path"
+        return (
+            f"refused: {len(alike)} cameras share the link {path}; name one by its path "
+            "under /dev/v4l/by-path"
+        )
 
 
 def _entries() -> list[tuple[Path, PhysicalDevice | None]]:

@@ -22,7 +22,7 @@ _INDEX = re.compile(r"-video-index[0-9]+$")
 _NOT_IN_ID = re.compile(r"[^a-z0-9_.]+")
 
 Probe: TypeAlias = Callable[[str], bool | None]
-"""Tells whether a node delivers pictures; None if it cannot be asked."""
+"""Returns whether a node delivers pictures; None if it cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)

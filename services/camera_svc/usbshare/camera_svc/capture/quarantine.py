@@ -29,8 +29,8 @@ class CameraQuarantine:
             return ""
         if not node:
             return (
-                f"quarantined: nobody can tell on this system which USB device camera {source} is, "
-                "and only listed devices are allowed here"
+                f"quarantined: this system cannot tell which USB device camera {source} is, and "
+                "only listed devices are allowed here"
             )
         device = self._behind(node)
         return self._quarantine.why_not(device) if device else ""

@@ -83,7 +83,7 @@ class OfferedCamera:
     def join(self, watcher: Watcher) -> None:
         """Serve a viewer; LimitError when there are as many as may be."""
         if len(self.watchers) >= MOST_VIEWERS:
-            raise LimitError(f"camera '{self.id}' has {MOST_VIEWERS} viewers already")
+            raise LimitError(f"camera '{self.id}' already has {MOST_VIEWERS} viewers")
         self.watchers.append(watcher)
         self.camera.join(watcher.viewer)
 
@@ -198,16 +198,17 @@ class Registry:
         names = ", ".join(ids) or "none"
         if not camera_id:
             raise InvalidArgumentError(
-                f"the host has not one camera; name one (camera_id, --camera): {names}"
+                "this host does not have exactly one camera; name one (camera_id, --camera): "
+                f"{names}"
             )
-        raise NotFoundError(f"no camera {repr(camera_id)[:66]} here; there are: {names}")
+        raise NotFoundError(f"no camera {repr(camera_id)[:66]} here; available: {names}")
 
     async def follow(self, look: Callable[[], tuple[CameraFound, ...]]) -> None:
         """Offer the cameras that are plugged in, as they come and go, for ever."""
         await watch_cameras(look, self.plugged_in)
 
     def plugged_in(self, found: Iterable[CameraFound]) -> None:
-        """Learn which cameras are plugged in; one that is watched stays until it is closed."""
+        """Note which cameras are plugged in; one that is watched stays until it is closed."""
         self._seen = tuple(found)
         allowed = self._quarantine.allowed(self._seen) if self._quarantine else self._seen
         there = {each.id: each for each in allowed}
@@ -223,7 +224,7 @@ class Registry:
             self._drop_unplugged(self._cameras[camera_id])
 
     def rules_changed(self) -> None:
-        """Learn that other devices may be allowed now; those that may not are let go at once."""
+        """Note that other devices may be allowed now; those that may not are let go at once."""
         if self._seen is not None:
             self.plugged_in(self._seen)
         for offered in self.cameras:

@@ -39,7 +39,7 @@ def source_maker(source: str, wish: Wish, guard: CameraGuard | None = None) -> S
 
 
 def is_device(source: str) -> bool:
-    """Tell whether the source is a device of this computer, by number or by path."""
+    """Return whether the source is a device of this computer, by number or by path."""
     return _DEVICE.fullmatch(source) is not None
 
 

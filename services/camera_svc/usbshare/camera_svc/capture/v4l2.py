@@ -85,7 +85,7 @@ class V4l2Device:
             raise DeviceError(f"{self._path} is absent: is the camera plugged in?") from None
         except PermissionError:
             raise DeviceError(
-                f"{self._path} may not be opened: is this account in the group video?"
+                f"{self._path} cannot be opened by this account: is it in the group video?"
             ) from None
         except OSError as error:
             raise DeviceError(f"{self._path} cannot be opened: {error.strerror}") from error
@@ -97,7 +97,7 @@ class V4l2Device:
             os.close(fd)
 
     def captures(self) -> bool:
-        """Tell whether the node delivers pictures: metadata nodes and codecs do not."""
+        """Return whether the node delivers pictures: metadata nodes and codecs do not."""
         answer = self._call(VIDIOC_QUERYCAP, _CAPABILITY.pack(b"", b"", b"", 0, 0, 0))
         if answer is None:
             return False
@@ -205,7 +205,7 @@ class V4l2Device:
 
 
 def is_camera(path: str, ioctl: Ioctl = fcntl.ioctl) -> bool | None:
-    """Tell whether a node delivers pictures; None where it may not be opened to ask."""
+    """Return whether a node delivers pictures; None where it may not be opened to ask."""
     device = V4l2Device(path, ioctl)
     try:
         device.open()

@@ -189,7 +189,7 @@ class V4l2Source:
         self._device.captures()  # fails if ours was unplugged; else nobody can have got its number
         opened, named = os.fstat(self._device.descriptor), os.stat(node)
         if opened.st_rdev != named.st_rdev:
-            raise DeviceError(f"{self._path} is another device now: it is opened again")
+            raise DeviceError(f"{self._path} is now another device: opening it again")
 
     def _set_mode(self, capture: Capture, mode: Mode) -> Mode:
         """Ask for a mode and return the one that the driver took."""

@@ -57,7 +57,9 @@ class VideoSource:
         self._capture = capture = _capture(self._target)
         if not capture.isOpened():
             self.close()
-            raise DeviceError(f"'{self._target}' cannot be opened: absent, or no video")
+            raise DeviceError(
+                f"'{self._target}' cannot be opened: it does not exist or is not a video"
+            )
         mode = self._mode(capture)
         if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
             self._pace = Pace(mode.fps)

@@ -68,7 +68,7 @@ class Adaptation:
         return self._index == 0 and self._roomy_since is not None
 
     def delivered(self, size_bytes: int, took_s: float) -> None:
-        """Learn how long one frame took, without the round trip that an empty one takes too."""
+        """Note how long one frame took, without the round trip that an empty one takes too."""
         self._deliveries.append((size_bytes, max(took_s, _SMALLEST_TIME_S)))
         if took_s > TARGET_S:
             self._step_down(size_bytes)
@@ -78,7 +78,7 @@ class Adaptation:
             self._roomy_since = None
 
     def is_too_big(self, size_bytes: int) -> bool:
-        """Tell whether a frame would take so long that a smaller one must go; steps down then."""
+        """Return whether a frame would take so long that a smaller one must go; steps down then."""
         rate = self._bytes_per_s()
         if rate is None or size_bytes / rate <= LIMIT_S or self._index == len(LEVELS) - 1:
             return False

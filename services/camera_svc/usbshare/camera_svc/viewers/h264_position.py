@@ -32,22 +32,22 @@ class Following:
         return self._clock() < self._gives_up_until
 
     def can_show(self, picture: Picture) -> bool:
-        """Tell whether it has what the picture builds on."""
+        """Return whether it has what the picture builds on."""
         return picture.is_key or self._position == (picture.stream, picture.index - 1)
 
     def is_at(self, picture: Picture) -> bool:
-        """Tell whether this picture is what it got last."""
+        """Return whether this picture is what it got last."""
         return self._position == (picture.stream, picture.index)
 
     def got(self, picture: Picture) -> None:
-        """Learn what it gets; a key frame after a gap in the same stream is a loss."""
+        """Note what it gets; a key frame after a gap in the same stream is a loss."""
         stream, index = self._position
         self._position = (picture.stream, picture.index)
         if stream and stream == picture.stream and index != picture.index - 1:
             self._lost_its_way()
 
     def missed(self) -> None:
-        """Learn that it does not get what it should, so that only a key frame helps."""
+        """Note that it does not get what it should, so that only a key frame helps."""
         self._position = (self._position[0], _LOST)
 
     def give_up(self) -> None:

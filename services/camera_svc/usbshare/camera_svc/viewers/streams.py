@@ -39,7 +39,7 @@ class Streams:
         return True
 
     def is_key_next(self, recipe: Recipe, wanting: Sequence[Viewer]) -> bool | None:
-        """Tell whether the next picture is to be a key frame; None if nobody could show it yet."""
+        """Return whether the next picture must be a key frame; None if none can show it yet."""
         stream = self._streams[recipe]
         last = stream.last
         if last is None:
@@ -50,7 +50,7 @@ class Streams:
         return None if behind == len(wanting) else False
 
     def made(self, recipe: Recipe, picture: Picture) -> None:
-        """Learn what was made last."""
+        """Note what was made last."""
         stream = self._streams[recipe]
         stream.last = picture
         if picture.is_key:
@@ -71,5 +71,5 @@ class Streams:
 
 
 def is_video(recipe: Recipe) -> bool:
-    """Tell whether pictures of the recipe build on each other."""
+    """Return whether pictures of the recipe build on each other."""
     return recipe.format is Format.H264

@@ -83,7 +83,7 @@ class Viewer:
         self._following = Following(self.clock)
 
     def camera_rate(self, fps: float) -> None:
-        """Learn how often the camera delivers."""
+        """Note how often the camera delivers."""
         self._interval_s = 1 / max(fps, 0.1)
 
     @property
@@ -122,14 +122,14 @@ class Viewer:
         self._next_at = -math.inf
 
     def wants(self, sequence: int) -> bool:
-        """Tell whether the frame should be made for it now."""
+        """Return whether the frame should be made for it now."""
         # What waits is replaced by a newer JPEG, but H.264 builds on it.
         self._was_full = not self.has_room or (self.is_video and bool(self._waiting))
         self._was_early = self.clock() < self._next_at
         return sequence > self._last_sequence and not (self._was_full or self._was_early)
 
     def is_at(self, picture: Picture) -> bool:
-        """Tell whether it got this picture last, so that it can show the next of the stream."""
+        """Return whether it got this picture last, so that it can show the next of the stream."""
         return self._following.is_at(picture)
 
     def give_up_video(self) -> None:
@@ -137,7 +137,7 @@ class Viewer:
         self._following.give_up()
 
     def passed_over(self, sequence: int) -> None:
-        """Learn that a newer frame has come before this one was made; counts the last cause."""
+        """Note that a newer frame has come before this one was made; counts the last cause."""
         if sequence <= self._last_sequence:
             return
         if self._was_full:
@@ -190,11 +190,11 @@ class Viewer:
         return picture, message
 
     def opened_acknowledged(self, took_s: float) -> None:
-        """Learn the round trip of an empty message."""
+        """Note the round trip of an empty message."""
         self.round_trip_s = took_s
 
     def acknowledged(self, sequence: int) -> bool:
-        """Learn that a frame, and those before it, arrived; False if it was not on its way."""
+        """Note that a frame, and those before it, arrived; False if it was not on its way."""
         if sequence not in self._sent:
             return False
         now = self.clock()
@@ -245,7 +245,7 @@ class Viewer:
             self._adaptation.forget_rate()
 
     def _is_too_big(self, picture: Picture, message: bytes) -> bool:
-        """Tell whether it would be late; small frames of H.264 do not tell about its key frames.
+        """Return whether it would be late; small frames of H.264 do not tell about its key frames.
 
         Better late than never is a placeholder, for there is no smaller one.
         """

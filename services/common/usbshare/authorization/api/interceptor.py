@@ -160,7 +160,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 await run_stream(rpc.behaviour, request, context)
 
     async def _admit(self, rpc: _Rpc, context: Context) -> Requirement:
-        """Learn who calls, within its limits, and what that needs.
+        """Identify the caller, within its limits, and what that needs.
 
         A revoked certificate is within them too, but takes nothing from stops of the same name.
         Of what is not urgent a few begin in each round of the event loop.

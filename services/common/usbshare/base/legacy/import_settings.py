@@ -66,7 +66,7 @@ def import_older_settings(side: Side, asked: Path | None, tell: Tell) -> None:
             if not marker.exists() and _take_over(side, older, tell):
                 write_private(marker, f"{older}\n".encode())
     except (OSError, ConfigError) as error:
-        tell(f"cannot note in {marker.parent} that {older} is imported: {error}")
+        tell(f"cannot record in {marker.parent} that {older} is imported: {error}")
 
 
 def _find(side: Side) -> Path | None:
@@ -135,7 +135,7 @@ def _without_known(taken: Taken, config: Mapping[str, Any], path: Path) -> Taken
     known = next((key for key in {*taken.changes, *rivals} if _is_set(config, key)), None)
     if known is None:
         return taken
-    return replace(taken, text=f"not taken over: {path} has {_named(known)} already", changes={})
+    return replace(taken, text=f"not imported: {path} already has {_named(known)}", changes={})
 
 
 def _is_set(config: Mapping[str, Any], key: Key) -> bool:

@@ -36,8 +36,8 @@ def client_settings(found: Mapping[str, Any]) -> list[Taken]:
             ("server_ip", "server_port"): _address,
             ("last_server_name",): _last_server_name,
             ("virtual_com_port",): _virtual_com_port,
-            ("auto_reconnect",): _dropped("a bridge always connects again"),
-            ("auto_discover",): _dropped("a target that is a name is always looked for"),
+            ("auto_reconnect",): _dropped("a bridge always reconnects"),
+            ("auto_discover",): _dropped("a target given by name is always searched for"),
             ("use_tls",): _use_tls,
         },
     )
@@ -52,7 +52,7 @@ def server_settings(found: Mapping[str, Any]) -> list[Taken]:
             ("server_port",): _server_port,
             ("enable_discovery",): _enable_discovery,
             ("last_serial_port",): _last_serial_port,
-            ("last_camera_index",): _dropped("cameras are told apart by what they are"),
+            ("last_camera_index",): _dropped("cameras are now identified by their hardware"),
             ("use_tls",): _use_tls,
         },
     )
@@ -70,71 +70,71 @@ def _each(found: Mapping[str, Any], meanings: Mapping[tuple[str, ...], _Meaning]
             taken.append(Taken(present, text, changes))
     known = {key for keys in meanings for key in keys}
     unknown = (key for key in found if key not in known)
-    return taken + [Taken((shown(key),), "not taken over: unknown") for key in unknown]
+    return taken + [Taken((shown(key),), "not imported: unknown") for key in unknown]
 
 
 def _address(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     host, port = found.get("server_ip"), found.get("server_port", DEFAULT_PORT)
     if not host:
-        return "not taken over: there is no address", {}
+        return "not imported: there is no address", {}
     if not isinstance(host, str) or not _is_port(port):
-        return f"not taken over: {shown(host)} and {shown(port)} are no address", {}
+        return f"not imported: {shown(host)} and {shown(port)} are not an address", {}
     try:
         split_host_port(join_host_port(host, port), port)
     except InvalidArgumentError as error:
-        return f"not taken over: {error}", {}
+        return f"not imported: {error}", {}
     return _set({("bridge", "target"): join_host_port(host, port)})
 
 
 def _last_server_name(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     name = _name(found["last_server_name"])
     if found.get("server_ip"):
-        return "not taken over: there is an address", {}
-    return _set({("bridge", "target"): name}) if name else ("not taken over: no name", {})
+        return "not imported: there is an address", {}
+    return _set({("bridge", "target"): name}) if name else ("not imported: no name", {})
 
 
 def _virtual_com_port(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     name = found["virtual_com_port"]
     if not (isinstance(name, str) and name and name.isprintable()):
-        return f"not taken over: {shown(name)} is no port", {}
+        return f"not imported: {shown(name)} is not a port", {}
     return _set({("bridge", "vcom"): name})
 
 
 def _use_tls(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     if found["use_tls"] is False:
-        return f"not taken over: there is no plaintext any more, {_ALWAYS_TLS}", {}
-    return f"has no meaning any more: {_ALWAYS_TLS}", {}
+        return f"not imported: plaintext is no longer supported, {_ALWAYS_TLS}", {}
+    return f"no longer has a meaning: {_ALWAYS_TLS}", {}
 
 
 def _server_name(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     name = _name(found["server_name"])
-    return _set({("discovery", "name"): name}) if name else ("not taken over: no name", {})
+    return _set({("discovery", "name"): name}) if name else ("not imported: no name", {})
 
 
 def _server_port(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     port = found["server_port"]
     if not _is_port(port):
-        return f"not taken over: {shown(port)} is no port", {}
+        return f"not imported: {shown(port)} is not a port", {}
     return _set({("service", "listen"): f"[::]:{port}"})
 
 
 def _enable_discovery(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     wanted = found["enable_discovery"]
     if not isinstance(wanted, bool):
-        return f"not taken over: {shown(wanted)} is neither true nor false", {}
+        return f"not imported: {shown(wanted)} is neither true nor false", {}
     return _set({("discovery", "mdns"): wanted, ("discovery", "beacon"): wanted})
 
 
 def _last_serial_port(found: Mapping[str, Any]) -> tuple[str, dict[Key, Any]]:
     device = found["last_serial_port"]
     if not (isinstance(device, str) and _SERIAL_DEVICE.fullmatch(device)):
-        return f"not taken over: {shown(device)} is no serial device", {}
+        return f"not imported: {shown(device)} is not a serial device", {}
     port_id = re.sub(r"[^a-z0-9._-]", "-", device.rpartition("/")[2].lower())[:63].lstrip("._-")
     return _set({("ports", port_id or "serial", "source"): device})
 
 
 def _dropped(why: str) -> _Meaning:
-    return lambda _: (f"has no meaning any more: {why}", {})
+    return lambda _: (f"no longer has a meaning: {why}", {})
 
 
 def _set(changes: dict[Key, Any]) -> tuple[str, dict[Key, Any]]:

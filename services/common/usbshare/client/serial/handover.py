@@ -68,12 +68,12 @@ class Handover:
                 return
 
     def sending(self, message: Message) -> None:
-        """Learn what is sent; after the last heartbeat nothing is."""
+        """Note what is sent; after the last heartbeat nothing is."""
         if message is self._last:
             self.is_quiet = True
 
     def left_for(self, old: SerialClient) -> SerialClient:
-        """Learn that the session has arrived; returns its connection, `old` is let go."""
+        """Note that the session has arrived; returns its connection, `old` is let go."""
         client = self.client
         if self._asked is not None and not self._asked[1].done():
             self._asked[1].set_result(old)

@@ -144,17 +144,17 @@ class Link:
 
     @property
     def can_move(self) -> bool:
-        """Tell whether a session stands that another connection could take over."""
+        """Return whether there is a session that another connection could take over."""
         return self.is_connected and self._resumption.can_resume
 
     @property
     def is_connected(self) -> bool:
-        """Tell whether a session stands."""
+        """Return whether the session is established."""
         return self.state is LinkState.CONNECTED
 
     @property
     def keeps_program(self) -> bool:
-        """Tell whether what the program writes will reach the device, now or after a loss."""
+        """Return whether what the program writes will reach the device, now or after a loss."""
         return self.is_connected or self._resumption.is_pending
 
     # The source of the pump.

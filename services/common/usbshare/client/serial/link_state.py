@@ -14,10 +14,10 @@ class LinkListener(Protocol):
     """Whom a link tells."""
 
     def link_connected(self, opened: OpenedEvent, loss: Loss | None) -> None:
-        """Learn that a new session stands; and what the end of the one before cost, if any was."""
+        """Note that a new session is established, and what the end of the last one cost, if any."""
 
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
-        """Learn that the session that was lost goes on."""
+        """Note that the lost session is resumed."""
 
     def link_data(self, event: DataEvent) -> None:
         """Take bytes from the device."""
@@ -26,7 +26,7 @@ class LinkListener(Protocol):
         """Take any other event of the session."""
 
     def link_sent(self) -> None:
-        """Learn that something left `upstream`."""
+        """Note that something left `upstream`."""
 
     def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
         """Note that the session is gone, and for how long it can come back with nothing lost.
@@ -35,10 +35,10 @@ class LinkListener(Protocol):
         """
 
     def link_abandoned(self, loss: Loss) -> None:
-        """Learn that a session that was lost will not come back."""
+        """Note that a session that was lost will not come back."""
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
-        """Learn that the next attempt comes after `wait_s`, and why the last one failed."""
+        """Note that the next attempt comes after `wait_s`, and why the last one failed."""
 
 
 class LinkState(Enum):

@@ -38,7 +38,7 @@ class Resumption:
         self._lost_at = 0.0
 
     def stands(self, opened: OpenedEvent) -> None:
-        """Learn that a session stands, a new one or the one that was lost."""
+        """Note that a session is established, a new one or the one that was lost."""
         self.is_pending = False
         self._token = opened.resume_token
         self._window_s = opened.resume_window_s
@@ -49,7 +49,7 @@ class Resumption:
         return bool(self._token) and self._window_s > 0
 
     def lost(self, now: float) -> float:
-        """Learn that it is lost; returns for how long it can come back, 0 if it cannot."""
+        """Note that it is lost; returns for how long it can come back, 0 if it cannot."""
         self._lost_at = now
         self.is_pending = self.can_resume
         return self._window_s if self.is_pending else 0.0

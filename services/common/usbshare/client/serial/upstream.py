@@ -98,11 +98,11 @@ class Upstream:
         self._ordered.drop_breaks()
 
     def can_resume(self, accepted_offset: int) -> bool:
-        """Tell whether we can send what follows there."""
+        """Return whether we can send what follows there."""
         return self._credit.consumed_offset <= accepted_offset <= self._sent_offset
 
     def has_sent(self, accepted_offset: int, epoch: int) -> bool:
-        """Tell whether what was sent ends there, in this epoch: then nothing is to be resumed."""
+        """Return whether what was sent ends there, in this epoch: then nothing is to be resumed."""
         return accepted_offset == self._sent_offset and epoch == self._epoch
 
     def resume(

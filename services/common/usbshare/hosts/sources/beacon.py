@@ -130,7 +130,7 @@ class BeaconPublisher:
         ]
 
     def announce(self, instance: Instance) -> None:
-        """Tell of it at once, and then at every interval, instead of what was told before."""
+        """Report it at once, and then at every interval, instead of what was told before."""
         if self._instance is not None and self._instance.name != instance.name:
             self._send(gone=True)
         self._instance = instance

@@ -107,7 +107,7 @@ class PosixControl:
         if error.errno in WITHOUT_LINES:
             return NotSupportedError(f"{self._line.path} does not support {what}")
         why = error.strerror or error
-        return DeviceError(f"{self._line.path} did not take {what}: {why}")
+        return DeviceError(f"{self._line.path} did not accept {what}: {why}")
 
     def _look(self) -> None:
         if self._is_told:

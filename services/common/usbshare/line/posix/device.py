@@ -96,7 +96,7 @@ class PosixDevice:
     async def open(self, listener: DeviceListener) -> None:
         """Open the line in a thread, since drivers may take their time; raises DeviceError."""
         if self._descriptor != _CLOSED:
-            raise DeviceError(f"{self._path} is open already")
+            raise DeviceError(f"{self._path} is already open")
         self._loop, self._listener = asyncio.get_running_loop(), listener
         line = await self._open_in_thread()
         self._control = PosixControl(line, self._tty, self._lines_changed, self._failed)

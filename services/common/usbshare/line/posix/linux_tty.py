@@ -65,12 +65,12 @@ class LinuxTty:
         return not takes_at_own_rate(os.fstat(descriptor).st_rdev)
 
     def is_pty(self, descriptor: int) -> bool:
-        """Tell whether the descriptor is a pty's slave, which has no line behind it."""
+        """Return whether the descriptor is a pty's slave, which has no line behind it."""
         return os.major(os.fstat(descriptor).st_rdev) in _PTY_SLAVE_MAJORS
 
 
 def timer_is_short(name: str, ttys: Path = _TTYS) -> bool | None:
-    """Tell whether the latency timer of the adapter (`ttyUSB0`) is at its 1 ms; None without one.
+    """Return whether the latency timer of the adapter (`ttyUSB0`) is at its 1 ms; None without one.
 
     The flag itself tells nothing: most drivers take it and have no timer, others never show it.
     """

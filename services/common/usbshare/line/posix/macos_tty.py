@@ -46,7 +46,7 @@ class MacosTty:
         return True
 
     def is_pty(self, descriptor: int) -> bool:
-        """Tell whether the descriptor is a pty's slave, which has no line behind it."""
+        """Return whether the descriptor is a pty's slave, which has no line behind it."""
         return os.ttyname(descriptor).startswith("/dev/ttys")
 
 

@@ -149,9 +149,9 @@ def _error(path: str, error: Exception, own: int = -1) -> DeviceError:
 def _why(path: str, error: Exception, own: int) -> str:
     number = error.args[0] if error.args else None
     if number in _DENIED:
-        return f"{path} may not be opened by this user{_permission_remedy(path)}"
+        return f"this user cannot open {path}{_permission_remedy(path)}"
     if number in _BUSY and _is_open_here(path, besides=own):
-        return f"{path} is open already in this very service: two ports have the same device"
+        return f"this service already has {path} open: two ports have the same device"
     if number in _BUSY:
         return f"{path} is held by another program: close it (`fuser -v {path}` names it)"
     return f"{path} cannot be opened: {error}"

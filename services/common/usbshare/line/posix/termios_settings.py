@@ -104,7 +104,9 @@ def _validate(settings: LineSettings, stick_parity: int) -> None:
     if settings.stop_bits not in {1, 1.5, 2}:
         raise InvalidArgumentError(f"stop_bits {settings.stop_bits:g} is not 1, 1.5 or 2")
     if settings.parity in {Parity.MARK, Parity.SPACE} and not stick_parity:
-        raise InvalidArgumentError(f"parity {settings.parity.name}: this system has none")
+        raise InvalidArgumentError(
+            f"parity {settings.parity.name}: this system does not support it"
+        )
 
 
 def _with_parity(cflag: int, parity: Parity, stick_parity: int) -> int:

@@ -61,7 +61,7 @@ class TtyControl(Protocol):
         ...
 
     def is_pty(self, descriptor: int) -> bool:
-        """Tell whether the descriptor is a pty's slave, which has no line behind it."""
+        """Return whether the descriptor is a pty's slave, which has no line behind it."""
         ...
 
 

@@ -100,7 +100,7 @@ class ThreadedDevice:
     async def open(self, listener: DeviceListener) -> None:
         """Open the port in a thread; raises DeviceError."""
         if self._open is not None or self._ending is not None:
-            raise DeviceError(f"{self._url} is open already")
+            raise DeviceError(f"{self._url} is already open")
         self._loop, self._listener = asyncio.get_running_loop(), listener
         self._is_paused, self._held = False, b""
         control = OwnThread("usbshare-control")
@@ -331,7 +331,7 @@ class _OpenPort:
         ended = self.reader.join(_JOIN_S) and self.writer.join(_JOIN_S)
         close_port(self.port)
         if not ended and not (self.reader.join(_JOIN_S) and self.writer.join(_JOIN_S)):
-            _log.warning("a thread still waits for the driver of %s", self.port.name)
+            _log.warning("a thread is still waiting for the driver of %s", self.port.name)
 
 
 def _close_unclaimed(opening: asyncio.Future[serial.Serial]) -> None:
@@ -341,4 +341,4 @@ def _close_unclaimed(opening: asyncio.Future[serial.Serial]) -> None:
 
 def _log_failure(done: asyncio.Future[None]) -> None:
     if not done.cancelled() and (error := done.exception()):
-        _log.warning("the port did not take a change: %s", error)
+        _log.warning("the port did not accept a change: %s", error)

@@ -139,7 +139,7 @@ def _asked_for(url: str, what: str) -> Iterator[None]:
     except ValueError as error:  # rfc2217: the other side gave another answer
         raise NotSupportedError(f"{url} refuses {what}: {error}") from error
     except Exception as error:  # termios.error is no OSError, and Windows has no name for it
-        raise DeviceError(f"{url} did not take {what}: {error}") from error
+        raise DeviceError(f"{url} did not accept {what}: {error}") from error
 
 
 def _store(port: serial.Serial, settings: LineSettings) -> None:
@@ -190,5 +190,5 @@ def _error(url: str, error: Exception) -> DeviceError:
 
 def _why(url: str, text: str) -> str:
     if "PermissionError" in text or "exclusively lock" in text:
-        return f"{url} is held by another program, or may not be opened by this user"
+        return f"{url} is held by another program, or this user cannot open it"
     return f"{url} cannot be opened: {text}"

@@ -55,7 +55,7 @@ class SerialWriter:
             return len(self._waiting) + max(self._in_flight_bytes, in_driver)
 
     def is_empty(self) -> bool:
-        """Tell whether all was handed to the driver."""
+        """Return whether all was handed to the driver."""
         with self._changed:
             return not self._held_bytes()
 

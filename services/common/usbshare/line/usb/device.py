@@ -75,8 +75,8 @@ def parse_selector(text: str) -> DeviceSelector:
     parts = [("" if part == "*" else part or "") for part in found.groups()] if found else []
     if not any(parts):
         raise InvalidArgumentError(
-            f"'{text}' names no device: give VID:PID, VID:PID:SERIAL, VID:PID@SOCKET or @SOCKET, "
-            "such as 1a86:7523@1-1.2, or the device's own name, such as /dev/ttyUSB0"
+            f"'{text}' is not a device: give VID:PID, VID:PID:SERIAL, VID:PID@SOCKET or "
+            "@SOCKET, such as 1a86:7523@1-1.2, or the device's own name, such as /dev/ttyUSB0"
         )
     vid, pid, serial, path = parts
     return DeviceSelector(_four_digits(vid), _four_digits(pid), serial, path)

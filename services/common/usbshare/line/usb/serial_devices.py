@@ -68,7 +68,7 @@ class UsbName:
         return f"{self.vid:04x}:{self.pid:04x}{number}{socket}{interface}"
 
     def matches(self, device: SerialDeviceFound) -> bool:
-        """Tell whether the device is one that is meant."""
+        """Return whether the device is one that is meant."""
         if (device.vid, device.pid) != (self.vid, self.pid):
             return False
         own_number = (device.serial_number or "").lower()
@@ -85,8 +85,8 @@ def parse_usb_name(name: str) -> UsbName:
     found = _NAME.fullmatch(name)
     if found is None:
         raise ConfigError(
-            f"'{name}' is not usb:VID:PID or usb:VID:PID:SERIAL, such as usb:1a86:7523, "
-            "with @SOCKET or #INTERFACE behind it where several are alike"
+            f"'{name}' is not usb:VID:PID or usb:VID:PID:SERIAL, such as usb:1a86:7523; add "
+            "@SOCKET or #INTERFACE if several devices are alike"
         )
     return UsbName(int(found[1], 16), int(found[2], 16), found[3], found[4], found[5])
 
@@ -133,8 +133,8 @@ def path_of(wanted: UsbName, devices: Sequence[SerialDeviceFound]) -> str:
     if matching:
         names = ", ".join(usb_name_of(device.identity) for device in matching)
         raise DeviceError(
-            f"several USB serial devices are {wanted}: {_listed(matching)}; "
-            f"name one by its socket as well: {names}"
+            f"several USB serial devices match {wanted}: {_listed(matching)}; name one by its "
+            f"socket as well: {names}"
         )
     plugged_in = f"plugged in: {_listed(devices) or 'none'}"
     raise DeviceAbsentError(f"no USB serial device {wanted} is plugged in ({plugged_in})")

@@ -53,7 +53,7 @@ def install(
         _run(each)
     tell(f"{name} runs, and starts with the {'login' if manager.is_user else 'computer'}")
     if manager.is_user:
-        tell("with the computer, before anybody logs in: `loginctl enable-linger`")
+        tell("with the computer, before anyone logs in: `loginctl enable-linger`")
 
 
 def require_seen(program: str) -> None:
@@ -61,7 +61,7 @@ def require_seen(program: str) -> None:
     real = os.path.realpath(program)
     if any(each.startswith(_HOMES) for each in (program, real)):
         raise ConfigError(
-            f"{program} is in somebody's home, which a service of the system cannot see: install "
+            f"{program} is in a user's home, which a system service cannot see: install "
             "usbshare into /opt/usbshare, or give --user"
         )
 
@@ -76,7 +76,7 @@ def require_user(name: str) -> None:
         return
     except KeyError:
         make = f"`useradd --system --no-create-home --shell /usr/sbin/nologin {name}`"
-        raise ConfigError(f"there is no user {name!r}: make one with {make}") from None
+        raise ConfigError(f"there is no user {name!r}: create it with {make}") from None
 
 
 def _write(path: Path, text: str) -> None:

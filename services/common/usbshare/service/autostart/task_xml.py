@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-UNTRIED = "no Windows machine has run such a task yet"
+UNTRIED = "not yet tested on Windows"
 
 _TASK = """\
 <?xml version="1.0" encoding="UTF-16"?>

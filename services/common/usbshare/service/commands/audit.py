@@ -34,7 +34,10 @@ _FILE = click.option(
     "--file",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A log elsewhere, NAME.jsonl; the files beside it belong to it.  [default: all of here]",
+    help=(
+        "A log in another place, NAME.jsonl; the files beside it belong to it. [default: all "
+        "logs of this host]"
+    ),
 )
 
 
@@ -43,7 +46,7 @@ def audit_commands(service: str) -> click.Group:
 
     @click.group(cls=CommandGroup)
     def audit() -> None:
-        """Show who did what and when, and whether the log is whole."""
+        """Show who did what and when, and whether the log is complete."""
 
     @audit.command()
     @_FILE
@@ -53,7 +56,7 @@ def audit_commands(service: str) -> click.Group:
         metavar="[NAME=]SEQ:HASH",
         type=_Anchor(),
         multiple=True,
-        help="A line noted earlier, which must still be there; as verify prints it.",
+        help="A line recorded earlier, as verify prints it, which must still exist.",
     )
     @click.pass_context
     def verify(
@@ -61,14 +64,14 @@ def audit_commands(service: str) -> click.Group:
     ) -> None:
         """Find changed, missing and reordered lines; exit code 1 if there are any.
 
-        The chain proves nothing against who can rewrite all of it: keep the printed anchor
-        elsewhere, and give it to a later verify.
+        The chain proves nothing against an attacker who can rewrite all of it: keep the printed
+        anchor elsewhere, and pass it to a later verify.
         """
         folders = Folders(teller(service))
         if path is None and folders.run(_all_are_missing):
             click.echo(
-                f"there is no audit log in {audit_folder()}, though this site has had services: "
-                "all logs and their heads are missing"
+                f"there is no audit log in {audit_folder()}, although this site has had "
+                "services: all logs and their head files are missing"
             )
             context.exit(1)
         logs, seen = folders.run(lambda: _with_missing(_logs(path), path, folders.moved))
@@ -88,11 +91,15 @@ def audit_commands(service: str) -> click.Group:
 
     @audit.command()
     @_FILE
-    @click.option("--follow", "-f", is_flag=True, help="Go on with what is added.")
-    @click.option("--who", help="Only of this identity: a name, a URI, or a pattern with *.")
-    @click.option("--port", help="Only of this port or camera; * stands for anything.")
-    @click.option("--since", type=_Since(), metavar="2h|DATE", help="Only from then on.")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line each.")
+    @click.option("--follow", "-f", is_flag=True, help="Keep printing new lines.")
+    @click.option(
+        "--who", help=("Only lines of this identity: a name, a URI, or a pattern with *.")
+    )
+    @click.option("--port", help="Only lines of this port or camera; * matches anything.")
+    @click.option(
+        "--since", type=_Since(), metavar="2h|DATE", help=("Only lines from this time on.")
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
     def show(
         path: Path | None,
         follow: bool,
@@ -101,7 +108,7 @@ def audit_commands(service: str) -> click.Group:
         since: datetime | None,
         as_json: bool,
     ) -> None:
-        """Print what was noted, of all services in the order of time."""
+        """Print the recorded events of all services, in order of time."""
         folders, selection = Folders(teller(service)), Selection(who, port, since)
         site = folders.run(_own_site)
         with suppress(KeyboardInterrupt):
@@ -138,7 +145,7 @@ class _Since(click.ParamType[datetime]):
         try:
             return datetime.fromisoformat(value).astimezone()
         except ValueError as error:
-            what = f"{value!r} is neither like 90s, 30m, 2h, 7d nor a date"
+            what = f"{value!r} is neither a duration such as 90s, 30m, 2h, 7d nor a date"
             raise click.BadParameter(what, ctx, param) from error
 
 
@@ -146,7 +153,7 @@ def _logs(path: Path | None) -> list[LogFiles]:
     if path is not None:
         found = [log_at(path)] if path.name.endswith(".jsonl") else []
         if not found or not (found[0].current.exists() or found[0].head.exists()):
-            raise ConfigError(f"{path} is no audit log (NAME.jsonl)")
+            raise ConfigError(f"{path} is not an audit log (NAME.jsonl)")
         return found
     folder = audit_folder()
     if not (logs := logs_in(folder)):

@@ -21,8 +21,8 @@ from usbshare.service.command_group import CommandGroup
 from usbshare.service.folders_in_time import Folders, FoldersCommand
 
 _ANY = (
-    'the policy says devices = "any": every device may be offered; '
-    'write devices = "listed" to keep out those that are not on the list'
+    'the policy says devices = "any": every device may be offered; set devices = "listed" '
+    "to refuse those that are not on the list"
 )
 
 
@@ -43,9 +43,9 @@ def devices_group(service: str, look: Look) -> click.Group:
 
     @devices.command("allow", cls=FoldersCommand)
     @click.argument("selector")
-    @click.option("--note", default="", help="What it is, for people who read the policy.")
+    @click.option("--note", default="", help="A description, for readers of the policy.")
     def allow_command(selector: str, note: str) -> None:
-        """Let a device be offered.
+        """Allow a device to be offered.
 
         SELECTOR is VID:PID, VID:PID:SERIAL, either with @SOCKET, @SOCKET alone, or the node of a
         device that is plugged in, such as /dev/ttyUSB0.
@@ -55,9 +55,9 @@ def devices_group(service: str, look: Look) -> click.Group:
     @devices.command("deny", cls=FoldersCommand)
     @click.argument("selector")
     def deny_command(selector: str) -> None:
-        """Take a device off the list.
+        """Remove a device from the list.
 
-        SELECTOR is as for allow; the node of a device takes every entry that means it.
+        SELECTOR is as for allow; the node of a device removes every entry that matches it.
         """
         _deny(selector, look())
 
@@ -66,8 +66,9 @@ def devices_group(service: str, look: Look) -> click.Group:
     def forget_command(name: str) -> None:
         """Let a port or camera take the device that is there now.
 
-        ID is the port's or camera's, whose first device is remembered, so that no other one ever
-        takes its place unasked. Look at what is plugged in before you forget it.
+        A port or camera remembers its first device, so that no other device takes its place
+        unasked. ID is the id of the port or camera. Check what is plugged in before you forget a
+        device.
         """
         _forget(service, name)
 
@@ -79,12 +80,10 @@ def _forget(service: str, name: str) -> None:
     had = forget(folders, name)
     if not had:
         names = ", ".join(known_names(folders)) or "none"
-        raise NotFoundError(
-            f"'{name}' has no device that could be forgotten; those with one: {names}"
-        )
+        raise NotFoundError(f"'{name}' has no device to forget; those with one: {names}")
     for device in had:
-        what = str(device) if device is not None else "a device that nobody could tell any more"
-        click.echo(f"{name}: forgotten {what}; it takes the next that is there when it is opened")
+        what = str(device) if device is not None else "a device that could not be identified"
+        click.echo(f"{name}: forgot {what}; when opened, it takes the next device found there")
 
 
 def _path() -> Path:
@@ -93,7 +92,7 @@ def _path() -> Path:
 
 def _allow(selector: DeviceSelector, note: str) -> None:
     is_new = allow(_path(), selector, note)
-    click.echo(f"{selector}: {'allowed' if is_new else 'was allowed already'}")
+    click.echo(f"{selector}: {'allowed' if is_new else 'was already allowed'}")
     _say_if_any()
 
 
@@ -122,7 +121,7 @@ def _at(text: str, plugged_in: Sequence[PluggedIn]) -> UsbDevice | None:
             return each.device
     if "/" in text:
         nodes = ", ".join(each.node for each in plugged_in) or "none"
-        raise NotFoundError(f"no USB device of this service is at {text}; there are: {nodes}")
+        raise NotFoundError(f"no USB device of this service is at {text}; available: {nodes}")
     return None
 
 

@@ -49,20 +49,25 @@ class Shipped:
 def install_service(shipped: Shipped, tell: Callable[[str], None]) -> click.Command:
     """Return the command that has a program start with the computer."""
 
-    @click.command("install-service", short_help="Start with the computer, from now on.")
-    @click.option("--system", "kind", flag_value=SYSTEM, help="A unit of the system's systemd.")
-    @click.option("--user", "kind", flag_value=USER, help="A unit of your own systemd.")
+    @click.command("install-service", short_help="Start at boot, from now on.")
     @click.option(
-        "--windows", "kind", flag_value=WINDOWS, help=f"A Task Scheduler XML; untried: {UNTRIED}."
+        "--system", "kind", flag_value=SYSTEM, help=("Write a unit for the system's systemd.")
+    )
+    @click.option("--user", "kind", flag_value=USER, help="Write a unit for your own systemd.")
+    @click.option(
+        "--windows",
+        "kind",
+        flag_value=WINDOWS,
+        help=(f"Write a Task Scheduler XML; untried: {UNTRIED}."),
     )
     @click.option(
         "--run-as",
         metavar="USER",
         default="",
-        help="With --system: who runs it.",
+        help="With --system: the user that runs it.",
         show_default=False,
     )
-    @click.option("--name", metavar="NAME", default=shipped.name, help="What the unit is called.")
+    @click.option("--name", metavar="NAME", default=shipped.name, help="The unit's name.")
     @click.option("--no-start", is_flag=True, help="Only write the unit.")
     @click.option("--print", "prints", is_flag=True, help="Only print it, write nothing.")
     @click.pass_context
@@ -74,9 +79,9 @@ def install_service(shipped: Shipped, tell: Callable[[str], None]) -> click.Comm
         no_start: bool,
         prints: bool,
     ) -> None:
-        """Start with the computer, with the options that stand before `install-service`.
+        """Start at boot, with the options given before `install-service`.
 
-        A service of the host becomes a unit of the system, a bridge one of your own systemd.
+        A host's service becomes a system unit, a bridge a unit of your own systemd.
         """
         _require_name(name)
         kind = kind or _usual(shipped)
@@ -119,13 +124,15 @@ def _who_called() -> str:
     if user := os.environ.get("SUDO_USER", ""):
         return user
     raise ConfigError(
-        "a bridge of the system runs as whose certificate it shows: give --run-as USER"
+        "a system bridge needs a user whose certificate it presents: give --run-as USER"
     )
 
 
 def _require_name(name: str) -> None:
     if not name or not name.isprintable() or set(name) & set("/\\ \"'%$"):
-        raise ConfigError(f"--name {name!r} is no name of a unit: letters, digits and dashes")
+        raise ConfigError(
+            f"--name {name!r} is not a valid unit name: use letters, digits and dashes"
+        )
 
 
 def _write_task(name: str, text: str, tell: Callable[[str], None]) -> None:

@@ -70,7 +70,8 @@ def known_site() -> Site:
     _require_no_units_site(folder)
     if not _has_site(folder):
         raise ConfigError(
-            f"there is no site in {folder}: start a service, which makes it, or set USBSHARE_HOME"
+            f"there is no site in {folder}: start a service, which creates one, or set "
+            "USBSHARE_HOME"
         )
     authorities = load_authorities(folder / SITE_FOLDER, datetime.now(UTC))
     return Site(folder, fingerprint(authorities.host.key.public_key()), known_id=_id(folder))
@@ -98,7 +99,7 @@ def known_identity(site: Site, name: str) -> str:
     if uri in known or name.startswith(SCHEME) or name in BUILT_IN:
         return uri
     names = ", ".join(sorted({*BUILT_IN, *map(short_name, known)}))
-    raise NotFoundError(f"nobody here is called {name!r}; there are: {names}")
+    raise NotFoundError(f"no identity here is called {name!r}; available: {names}")
 
 
 def revocable_identity(site: Site, name: str) -> str:

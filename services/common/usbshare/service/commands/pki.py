@@ -36,7 +36,7 @@ from usbshare.trust.identities import short_name
 def pki_group(service: str) -> click.Group:
     """Return the group for the command line of a service."""
     settings = {**CONTEXT, "obj": service}
-    text = "Let computers in, see who is in, keep them out."
+    text = "Invite computers, list identities, revoke them."
     group = CommandGroup("pki", help=text, context_settings=settings)
     for command in (invite, list_command, revoke, totp, roll_command, policy):
         group.add_command(command)
@@ -46,7 +46,7 @@ def pki_group(service: str) -> click.Group:
 @click.command("list", cls=FoldersCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(as_json: bool) -> None:
-    """Show identities, what they may do, when they were seen, until when their certificate is."""
+    """Show identities: their rights, when they were last seen, when their certificates expire."""
     site = known_site()
     entries = roll_call(site.folder, state_folder(), site.id, datetime.now(UTC))
     if as_json:
@@ -58,7 +58,9 @@ def list_command(as_json: bool) -> None:
 
 @click.command(cls=FoldersCommand)
 @click.argument("name")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the list and the audit log.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help=("Reason, for the list and the audit log.")
+)
 @click.pass_context
 def revoke(context: click.Context, name: str, reason: str) -> None:
     """End an identity's streams within a second, and refuse it from then on.
@@ -69,31 +71,31 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
     uri = revocable_identity(site, name)
     if uri == site.host_uri:
         raise ConfigError(
-            "the services of this host use 'host' among themselves: to replace its key, stop them, "
-            f"remove {site.host_bundle}, and start them again"
+            "the services of this host share the identity 'host': to replace its key, stop "
+            f"them, remove {site.host_bundle}, and start them again"
         )
     done = shut_out(site.folder, uri, reason, datetime.now(UTC))
     with command_log() as log:
         log.note("revoked", who=administrator(), identity=uri, reason=reason)
     tell(f"{short_name(uri)} is revoked: its streams end within a second, and it is refused")
     if done.withdrawn:
-        tell("the invitation for that name counts no more")
+        tell("the invitation for that name is no longer valid")
     if uri == site.operator_uri:
-        tell(f"for a new one remove {site.client_bundle}, then start the services again")
+        tell(f"to get a new one remove {site.client_bundle}, then restart the services")
     if done.trouble:
-        tell(f"whether an invitation is open for that name is not known: {done.trouble}")
-        tell("mend that, then revoke once more: an open invitation would let the name in again")
+        tell(f"it is unknown whether an invitation is open for that name: {done.trouble}")
+        tell("fix that, then revoke again: an open invitation would let the name in again")
         context.exit(1)
 
 
 @click.command(cls=FoldersCommand)
 @click.argument("name")
-@click.option("--replace", is_flag=True, help="Make another one; the old one counts no more.")
-@click.option("--unlock", is_flag=True, help="Take codes again after too many wrong ones.")
-@click.option("--no-qr", is_flag=True, help="Draw no QR code on the terminal.")
+@click.option("--replace", is_flag=True, help=("Create a new one; the old one is no longer valid."))
+@click.option("--unlock", is_flag=True, help="Accept codes again after too many wrong ones.")
+@click.option("--no-qr", is_flag=True, help="Do not draw a QR code on the terminal.")
 @click.pass_context
 def totp(context: click.Context, name: str, replace: bool, unlock: bool, no_qr: bool) -> None:
-    """Make an identity's second factor, for any authenticator app: print its otpauth URI.
+    """Create an identity's second factor for any authenticator app, and print its otpauth URI.
 
     Grants with confirm = "totp" in the policy ask for its codes.
     """
@@ -104,7 +106,9 @@ def totp(context: click.Context, name: str, replace: bool, unlock: bool, no_qr: 
         _unlock(teller(str(context.obj)), factors, uri)
         return
     if factors.has(uri) and not replace:
-        raise ConfigError(f"{name} has a second factor: --replace makes another in its place")
+        raise ConfigError(
+            f"{name} already has a second factor: --replace creates a new one in its place"
+        )
     address = factors.make(uri)
     with command_log() as log:
         log.note("second factor made", who=administrator(), identity=uri)
@@ -117,11 +121,11 @@ def totp(context: click.Context, name: str, replace: bool, unlock: bool, no_qr: 
 def _unlock(tell: Callable[[str], None], factors: SecondFactors, uri: str) -> None:
     name = short_name(uri)
     if not factors.unlock(uri):
-        tell(f"{name} has given no wrong codes, or has no second factor")
+        tell(f"{name} has entered no wrong codes, or has no second factor")
         return
     with command_log() as log:
         log.note("second factor unlocked", who=administrator(), identity=uri)
-    tell(f"{name} may give codes again")
+    tell(f"{name} may enter codes again")
 
 
 @click.command("roll", cls=FoldersCommand)
@@ -129,12 +133,12 @@ def _unlock(tell: Callable[[str], None], factors: SecondFactors, uri: str) -> No
     "--overlap",
     type=Duration(),
     default=f"{DEFAULT_OVERLAP.days}d",
-    help="How long the old authority counts beside the new one.",
+    help="How long the old authority stays trusted beside the new one.",
 )
 @click.option("--finish", "is_end", is_flag=True, help="End the overlap now.")
 @click.pass_context
 def roll_command(context: click.Context, overlap: timedelta, is_end: bool) -> None:
-    """Change over to a new authority; clients get its certificates when they renew theirs."""
+    """Roll over to a new authority; clients get its certificates when they renew theirs."""
     site = known_site()
     done = finish(site.folder) if is_end else roll(site.folder, overlap)
     with command_log() as log:
@@ -147,10 +151,13 @@ def roll_command(context: click.Context, overlap: timedelta, is_end: bool) -> No
         )
     tell = teller(str(context.obj))
     if is_end:
-        tell("the old authority counts no more: who has not renewed must be invited again")
+        tell(
+            "the old authority is no longer trusted: identities that did not renew must be "
+            "invited again"
+        )
     else:
         end = f"{done.overlap_end:%Y-%m-%d}"
-        tell(f"a new authority signs from now on; the old one counts until {end}")
+        tell(f"a new authority signs from now on; the old one is trusted until {end}")
 
 
 @click.command(cls=FoldersCommand)
@@ -158,10 +165,10 @@ def policy() -> None:
     """Print where the policy is, and whether it is correct."""
     path = config_folder() / POLICY_FILE
     found = load_policy(path)
-    state = "correct" if path.exists() else "not there: the default counts"
-    click.echo(f"{path}: {state if found.grants else 'correct, but nobody may do anything'}")
+    state = "correct" if path.exists() else "no such file: the default policy applies"
+    click.echo(f"{path}: {state if found.grants else 'correct, but it grants no rights'}")
     if not found.grants:
-        teller("pki")("it has no [[grants]]: what a policy leaves out gives nothing")
+        teller("pki")("it has no [[grants]]: a policy grants only what it lists")
 
 
 def _iso(value: object) -> str:

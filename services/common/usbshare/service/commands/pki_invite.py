@@ -48,20 +48,32 @@ POLL_S = 0.1
 
 
 @click.command()
-@click.option("--name", required=True, help="What the computer will be called, as office-pc.")
+@click.option("--name", required=True, help="The new name of the computer, such as office-pc.")
 @click.option(
     "--role", required=True, help="A group of the policy: admin, operator, viewer, or your own."
 )
-@click.option("--expires", type=Duration(), default="10m", help="How long it may be used; 7d most.")
+@click.option(
+    "--expires",
+    type=Duration(),
+    default="10m",
+    help=("How long the invitation is valid; at most 7d."),
+)
 @click.option(
     "--address",
     "addresses",
     multiple=True,
     metavar="HOST",
-    help="Where the computer reaches this host; by default its own addresses. Repeatable.",
+    help=(
+        "The address where the computer reaches this host; by default this host's own "
+        "addresses. Repeatable."
+    ),
 )
-@click.option("--wait", is_flag=True, help="Wait until it is used, and print by which key.")
-@click.option("--no-qr", is_flag=True, help="Draw no QR code on the terminal.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help=("Wait until the invitation is used, and print the fingerprint of the key."),
+)
+@click.option("--no-qr", is_flag=True, help="Do not draw a QR code on the terminal.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration of the services.")
 @click.pass_context
 def invite(
@@ -74,10 +86,10 @@ def invite(
     no_qr: bool,
     config: Path | None,
 ) -> None:
-    """Print one string that lets one computer in, once: type `usbshare-bridge enroll STRING` there.
+    """Print a string that lets one computer in, once: type `usbshare-bridge enroll STRING` there.
 
-    Whoever has the string first is let in: give it over a way that you trust. While an invitation
-    is open, the services of this host listen for it at [tls] enrolment.
+    The first computer that uses the string is let in: hand it over in a way that you trust. While
+    an invitation is open, the services of this host listen for it at [tls] enrolment.
     """
     if expires > LONGEST:
         raise click.BadParameter("7d at most", context, param_hint="'--expires'")
@@ -124,8 +136,8 @@ def _checked_role(site: Site, name: str, role: str, tell: Callable[[str], None])
     record = read_identities(registry_path(site.folder)).get(identity_uri(site.id, name))
     if record is not None and not record.is_revoked:
         tell(
-            f"there is a {name} already: its certificate stays good beside the new one, "
-            f"unless you revoke it first with `pki revoke {name}`"
+            f"{name} already exists: its certificate stays valid beside the new one, unless you "
+            f"first revoke it with `pki revoke {name}`"
         )
     return role_of(policy, role)
 
@@ -153,7 +165,10 @@ def _say_what_it_is(tell: Callable[[str], None], site: Site, invitation: Invitat
         f"on {invitation.name}, before {end:%H:%M:%S}: "
         "usbshare-bridge enroll STRING (the line above)"
     )
-    tell(f"it may then: {rights} ({invitation.role}); who has the string first is let in")
+    tell(
+        f"it may then: {rights} ({invitation.role}); the first computer that uses the string "
+        "is let in"
+    )
     fingerprint = certificates.short_fingerprint(authority(site).public_key())
     tell(f"fingerprint of this host's authority, the same on both ends: {fingerprint}")
 
@@ -167,16 +182,16 @@ def _say_if_unreachable(
 ) -> None:
     for address in uncertified(site, addresses):
         tell(
-            f"the host's certificate is not for {address}: add it to `[tls] names`, then start "
-            "the services again"
+            f"the host's certificate is not for {address}: add it to `[tls] names`, then "
+            "restart the services"
         )
     if answer is Answer.NOBODY:
         tell(
-            f"no service of this host answers at {listen}: start one (`make run-services`, or its "
-            "unit); the string works from then on"
+            f"no service of this host answers at {listen}: start one (`make run-services`, or "
+            "its unit); the string works from then on"
         )
     elif answer is Answer.ANOTHER:
-        tell(f"another program is at {listen}: end it, or choose another `[tls] enrolment`")
+        tell(f"another program listens at {listen}: end it, or choose another `[tls] enrolment`")
 
 
 def _wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitation) -> bool:
@@ -184,11 +199,11 @@ def _wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invita
     while (given := _state(site, invitation)) and given.is_open(datetime.now(UTC)):
         time.sleep(POLL_S)
     if given is None or given.used_at is None:
-        tell("nobody has used the invitation: it is closed")
+        tell("the invitation was not used: it is closed")
         return False
     record = read_identities(registry_path(site.folder)).get(identity_uri(site.id, given.name))
     fingerprint = record.fingerprint if record else "unknown"
-    tell(f"{given.name} is in, from {given.used_from}: fingerprint of its key {fingerprint}")
+    tell(f"{given.name} is enrolled, from {given.used_from}: fingerprint of its key {fingerprint}")
     tell("compare it with what that computer shows; if it differs, `pki revoke` the name at once")
     return True
 

@@ -50,7 +50,7 @@ def filter_of(message: pb.Filter) -> Filter:
     site = message.site
     if len(site) > FINGERPRINT_DIGITS or not set(site) <= set(string.hexdigits):
         raise InvalidArgumentError(
-            f"filter.site {site[:70]!r} is not the beginning of a fingerprint, which is "
+            f"filter.site {site[:70]!r} is not the beginning of a fingerprint, which has "
             f"{FINGERPRINT_DIGITS} hex digits"
         )
     return Filter(kind, message.name_pattern, site.lower())
@@ -60,11 +60,11 @@ def offer_of(message: pb.AnnounceRequest) -> Offer:
     """Return what is to be announced; raises InvalidArgumentError naming what is wrong."""
     endpoints = tuple(_endpoint(each) for each in message.endpoints)
     if len({each.kind for each in endpoints}) < len(endpoints):
-        raise InvalidArgumentError("endpoints has a kind twice")
+        raise InvalidArgumentError("endpoints has two entries of the same kind")
     if len(message.port_ids) > MOST_PORT_IDS:
         raise InvalidArgumentError(f"port_ids has more than {MOST_PORT_IDS} ids")
     if message.port_ids and not endpoints:
-        raise InvalidArgumentError("port_ids needs the endpoint of their service beside it")
+        raise InvalidArgumentError("port_ids needs the endpoint of its service")
     return Offer(endpoints, tuple(_port_id(each) for each in message.port_ids))
 
 
@@ -91,7 +91,7 @@ def _kind(value: Any, field: str) -> Kind:
 def _port_id(text: str) -> str:
     if not untrusted.port_ids([text]):  # others would not believe it either
         raise InvalidArgumentError(
-            f"port_ids: {text[:70]!r} is not an id: up to 63 letters, digits, '.', '_', '-'"
+            f"port_ids: {text[:70]!r} is not an id: use up to 63 letters, digits, '.', '_', '-'"
         )
     return text
 

@@ -13,12 +13,18 @@ from usbshare.hosts.instance import Source
 _COUNTERS: dict[str, tuple[str, Callable[[SourceStats], float]]] = {
     "sent_packets": ("Packets sent", lambda stats: stats.sent_packets),
     "sent_bytes": ("Bytes of payload sent", lambda stats: stats.sent_bytes),
-    "received_packets": ("Packets received, bad ones too", lambda stats: stats.received_packets),
+    "received_packets": (
+        "Packets received, including bad ones",
+        lambda stats: stats.received_packets,
+    ),
     "received_bytes": ("Bytes of payload received", lambda stats: stats.received_bytes),
-    "errors": ("What was malformed, too long or too many", lambda stats: stats.errors),
+    "errors": (
+        "Packets and records that were malformed, too long or too many",
+        lambda stats: stats.errors,
+    ),
 }
 _GAUGES: dict[str, tuple[str, Callable[[SourceStats], float]]] = {
-    "uptime_seconds": ("Since the source was started", lambda stats: stats.uptime_s),
+    "uptime_seconds": ("Seconds since the source was started", lambda stats: stats.uptime_s),
     "received_packets_per_second": (
         "Packets received a second, over the last 10 s",
         lambda stats: stats.received_packets_per_s,

@@ -71,7 +71,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         if first is grpc.aio.EOF:
             return
         if self._watches >= MOST_WATCHES:
-            raise LimitError(f"{MOST_WATCHES} clients watch already")
+            raise LimitError(f"{MOST_WATCHES} clients are already watching")
         self._watches += 1
         try:
             with watching.Watch(self._finder.catalogue, convert.filter_of(first.filter)) as watch:
@@ -85,7 +85,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         """Register services until the stream ends or is not renewed in time."""
         identity = self._gate.caller(context)
         require_own_host(identity.address)
-        first = await _read_within(context, FIRST_REQUEST_TIMEOUT_S, "no registration came")
+        first = await _read_within(context, FIRST_REQUEST_TIMEOUT_S, "no registration arrived")
         if first is grpc.aio.EOF:
             return
         offer, ttl_s = convert.offer_of(first), convert.ttl_s(first)

@@ -38,7 +38,7 @@ def reset_response(record: ResetRecord) -> pb.ResetResponse:
 def pulse_of(request: pb.ResetRequest) -> Pulse | None:
     """Return which line is to be pulsed in any case; raises InvalidArgumentError."""
     if request.pulse_dtr and request.pulse_rts:
-        raise InvalidArgumentError("pulse_dtr and pulse_rts exclude each other")
+        raise InvalidArgumentError("pulse_dtr and pulse_rts cannot be combined")
     if request.pulse_rts:
         return Pulse.RTS
     return Pulse.DTR if request.pulse_dtr else None

@@ -54,8 +54,9 @@ def seen_epoch(message: pb.RearmRequest) -> int:
     """Return the epoch that the caller has seen; raises InvalidArgumentError when it is missing."""
     if not message.epoch:
         raise InvalidArgumentError(
-            "epoch is missing: re-arming names the epoch of the stop that you saw (Port.epoch); "
-            "a client that names none is older than this service and must be updated"
+            "epoch is missing: a re-arm must name the epoch of the stop that you saw "
+            "(Port.epoch); a client that sends none is older than this service and must be "
+            "updated"
         )
     return message.epoch
 
@@ -69,8 +70,8 @@ def seen_hold(message: pb.StopRequest) -> SeenHold | None:
         return None
     if not message.epoch:
         raise InvalidArgumentError(
-            "epoch is missing: a resume names the epoch and the hold that you saw (Port.epoch, "
-            "Port.hold_number); a client that names none is older than this service and must be "
-            "updated"
+            "epoch is missing: a resume must name the epoch and the hold that you saw "
+            "(Port.epoch, Port.hold_number); a client that sends none is older than this "
+            "service and must be updated"
         )
     return SeenHold(message.epoch, message.hold_number)

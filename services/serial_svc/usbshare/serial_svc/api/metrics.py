@@ -14,12 +14,12 @@ from usbshare.serial_svc.ports.port import SerialPort
 _COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
     "written_bytes": ("Bytes written to the device", lambda p: p.counters.written_bytes),
     "read_bytes": ("Bytes read from the device", lambda p: p.counters.read_bytes),
-    "written_commands": ("Commands written whole", lambda p: p.counters.written_commands),
+    "written_commands": ("Commands written completely", lambda p: p.counters.written_commands),
     "failed_commands": (
         "Commands dropped, refused or failed",
         lambda p: p.counters.failed_commands,
     ),
-    "device_errors": ("Times the device vanished", lambda p: p.counters.device_errors),
+    "device_errors": ("Times the device disappeared", lambda p: p.counters.device_errors),
     "stops": ("Stops of all kinds", lambda p: p.counters.stops),
     "lost_sessions": (
         "Control sessions lost without a goodbye",
@@ -40,34 +40,40 @@ _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
         lambda p: p.queue_state().oldest_age_s,
     ),
     "queue_max_commands": (
-        "The deepest the queue has been",
+        "Largest depth of the queue so far",
         lambda p: p.counters.max_queue_commands,
     ),
     "held": (
-        "Whether what a lost session queued waits for a person",
+        "Whether the queue of a lost session waits for a person",
         lambda p: float(p.held),
     ),
     "at_work": (
-        "Whether the machine may be at work",
+        "Whether the machine may be running a job",
         lambda p: float(p.watch.is_at_work),
     ),
     "machine_held": (
-        "Whether the machine, or what waits for it, does not go on: a hold, a door, an alarm",
+        "Whether the machine, or what waits for it, is stopped: by a hold, a door or an alarm",
         lambda p: float(p.watch.holds.current is not None),
     ),
-    "latched": ("Whether programs are refused until a re-arming", lambda p: float(p.watch.refuses)),
+    "latched": (
+        "Whether the port refuses programs until it is re-armed",
+        lambda p: float(p.watch.refuses),
+    ),
     "job_lost": (
-        "Whether programs are refused since a job was lost",
+        "Whether the port refuses programs because a job was lost",
         lambda p: float(p.latch.record is not None and p.latch.record.cause is LatchCause.JOB_LOST),
     ),
 }
 _TIMES: dict[str, tuple[str, Callable[[SerialPort], TimeStats]]] = {
-    "queue_time_seconds": ("Waits of commands in the queue", lambda p: p.counters.queue_time),
+    "queue_time_seconds": ("Time that commands wait in the queue", lambda p: p.counters.queue_time),
     "stop_write_time_seconds": (
-        "Receiving a stop to the driver having it",
+        "Time from receiving a stop until the driver has it",
         lambda p: p.counters.stop_write_time,
     ),
-    "write_time_seconds": ("First byte of a command to its last", lambda p: p.counters.write_time),
+    "write_time_seconds": (
+        "Time from the first byte of a command to its last",
+        lambda p: p.counters.write_time,
+    ),
 }
 
 

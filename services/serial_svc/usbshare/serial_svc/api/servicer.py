@@ -94,7 +94,9 @@ class SerialServicer(SerialServiceServicer):
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 first = await context.read()
         except TimeoutError as error:
-            raise InvalidArgumentError(f"no `open` came within {OPEN_TIMEOUT_S:g} s") from error
+            raise InvalidArgumentError(
+                f"no `open` message arrived within {OPEN_TIMEOUT_S:g} s"
+            ) from error
         if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
             raise InvalidArgumentError("the first message of a session must be `open`")
         caller = self._gate.caller(context)

@@ -24,17 +24,17 @@ _REMEDY = (
 
 
 def judge_brltty(sys: Path = _SYS, above_rules: Iterable[Path] = _RULES) -> Judgement:
-    """Say whether brltty has taken an adapter, or would."""
+    """Check whether brltty has taken an adapter, or would."""
     rules = _rules_in_force(above_rules)
     claimed = {ids for text in rules.values() for ids in _ids_in(text)} & _ADAPTERS
     if not claimed:
-        return fine("does not take serial adapters" if rules else "not installed")
+        return fine("does not claim serial adapters" if rules else "not installed")
     names = ", ".join(f"{vid:04x}:{pid:04x}" for vid, pid in sorted(claimed))
     remedy = _REMEDY.format(name=min(rules))
     if taken := [place for place, ids in _without_driver(sys) if ids in claimed]:
         where = ", ".join(sorted(taken))
-        return failure(f"brltty has taken the serial adapter in socket {where}", remedy)
-    return warning(f"brltty is installed and takes adapters {names} for braille displays", remedy)
+        return failure(f"brltty has claimed the serial adapter in socket {where}", remedy)
+    return warning(f"brltty is installed and claims adapters {names} for braille displays", remedy)
 
 
 def _rules_in_force(above: Iterable[Path]) -> dict[str, str]:

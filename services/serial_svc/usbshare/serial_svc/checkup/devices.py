@@ -23,7 +23,7 @@ def local_path(source: str, plugged_in: Sequence[SerialDeviceFound]) -> Path | N
 
 
 def judge_presence(source: str, plugged_in: Sequence[SerialDeviceFound]) -> Judgement:
-    """Say whether there is a serial device behind the source."""
+    """Check whether there is a serial device behind the source."""
     path = local_path(source, plugged_in)
     if path is None:
         what = "simulated" if source.startswith(_SIMULATED) else "known once it is opened"
@@ -44,7 +44,7 @@ def judge_presence(source: str, plugged_in: Sequence[SerialDeviceFound]) -> Judg
 def judge_holders(path: Path, processes: Processes) -> Judgement:
     """Say which other programs have the device open."""
     if not processes.are_known:
-        return fine(f"not known on this system: `lsof {path}` tells")
+        return fine(f"unknown on this system: `lsof {path}` shows it")
     holders = processes.holding(path)
     others = [process for process in holders if not process.is_serial_svc]
     if others:
@@ -52,17 +52,18 @@ def judge_holders(path: Path, processes: Processes) -> Judgement:
         return failure(f"held by {names}", f"end that program: serial-svc needs {path} alone")
     if holders:
         return fine(f"held by {holders[0]}, which is this service")
-    unseen = " among this user's; `sudo serial-svc doctor` sees all"
+    unseen = " among this user's programs; `sudo serial-svc doctor` sees all"
     return fine("no other program" + (unseen if processes.some_are_hidden() else ""))
 
 
 def judge_modem_manager(processes: Processes) -> Judgement:
-    """Say whether a program runs that probes every new serial device for a modem."""
+    """Check whether a program runs that probes every new serial device for a modem."""
     found = processes.named("ModemManager")
     if not found:
-        return fine("does not run")
+        return fine("not running")
     return warning(
-        f"runs (process {found[0].pid}): it writes to each new adapter, which disturbs a machine",
+        f"running (process {found[0].pid}): it writes to each new adapter, which disturbs a "
+        "machine",
         "`sudo systemctl disable --now ModemManager`, or a udev rule with "
         'ENV{ID_MM_DEVICE_IGNORE}="1"',
     )

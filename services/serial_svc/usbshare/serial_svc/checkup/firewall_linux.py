@@ -25,17 +25,19 @@ def judge_firewall(wanted: Iterable[Opening], root: Path = _ROOT) -> Judgement:
     if _is_firewalld_on(root):
         found = _open_in_firewalld(root, wanted)
         return _judge("firewalld", wanted, found, _firewalld_command(wanted))
-    return fine("neither ufw nor firewalld is on (no other firewall is looked at)")
+    return fine("neither ufw nor firewalld is on (other firewalls are not checked)")
 
 
 def _judge(
     name: str, wanted: list[Opening], found: set[Opening] | None, commands: str
 ) -> Judgement:
     if found is None:
-        return warning(f"{name} is on, and only root may read its rules", f"if need be {commands}")
+        return warning(
+            f"{name} is on, and only root can read its rules", f"if needed, run {commands}"
+        )
     if shut := [opening for opening in wanted if opening not in found]:
-        return warning(f"{name} is on and keeps {_listed(shut)} shut", commands)
-    return fine(f"{name} is on and lets {_listed(wanted)} through")
+        return warning(f"{name} is on and blocks {_listed(shut)}", commands)
+    return fine(f"{name} is on and allows {_listed(wanted)}")
 
 
 def _listed(openings: Iterable[Opening]) -> str:
@@ -113,7 +115,7 @@ def _firewalld_lets(element: dict[str, str], wanted: Opening) -> bool:
 
 
 def _spans(text: str, port: int) -> bool:
-    """Tell whether `any`, `50051` or `50051-50053` has the port."""
+    """Return whether `any`, `50051` or `50051-50053` has the port."""
     if text == "any":
         return True
     first, _, last = text.partition("-")

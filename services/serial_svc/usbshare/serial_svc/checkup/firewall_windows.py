@@ -17,6 +17,6 @@ def judge_firewall(wanted: Iterable[Opening]) -> Judgement:
     )
     listed = " and ".join(f"`{command}`" for command in commands)
     return warning(
-        "Windows has one; whether it lets usbshare through is not looked at",
-        f"unless other computers reach this one, as administrator {listed}",
+        "Windows has a firewall; whether it allows usbshare is not checked",
+        f"if other computers cannot reach this one, run as administrator {listed}",
     )

@@ -21,34 +21,34 @@ from usbshare.trust.certificate_checks import judge_dates
 from usbshare.trust.site import Site
 
 _PROBE_S = 5.0
-_RESTART = "start the service again, which renews it; its log says why it did not do so before"
-_ROLL = "make a new one beside it: `serial-svc pki roll`"
+_RESTART = "restart the service, which renews it; its log says why it did not do so before"
+_ROLL = "create a new one beside it: `serial-svc pki roll`"
 _NEW_SITE = "restore ca.key and ca.crt from a backup; without one: docs/operations.md, Certificates"
-_NONE_YET = fine("none yet: the first start of serial-svc makes it")
+_NONE_YET = fine("none yet: the first start of serial-svc creates it")
 
 
 def judge_authority(site: Site, now: datetime) -> Judgement:
-    """Say whether the site's authority is there and valid."""
+    """Check whether the site's authority is there and valid."""
     found = _read(site.ca_certificate)
     if isinstance(found, Judgement):
         return found
     if not site.ca_certificate.with_name("ca.key").exists():
-        return failure(f"{site.ca_certificate} is there, but not its key", _NEW_SITE)
+        return failure(f"{site.ca_certificate} exists, but its key does not", _NEW_SITE)
     dates = judge_dates(found[0], now, _ROLL if found[0].not_valid_after_utc > now else _NEW_SITE)
     if dates.verdict is Verdict.OK and len(found) > 1:
-        return fine(f"{dates.measured}; the one before it still counts{_overlap(site)}")
+        return fine(f"{dates.measured}; the previous one is still trusted{_overlap(site)}")
     return dates
 
 
 def judge_host_certificate(site: Site, names: Iterable[str], now: datetime) -> Judgement:
-    """Say whether the host's certificate is valid, of the site, and for all names of the host."""
+    """Check whether the host's certificate is valid, of the site, and for all names of the host."""
     found, authority = _read(site.server_certificate), _read(site.ca_certificate)
     if isinstance(found, Judgement):
         return found
     if isinstance(authority, Judgement):
         return authority
     if not _is_of(authority, found[0]):
-        return failure(f"{site.server_certificate} is of another site", _RESTART)
+        return failure(f"{site.server_certificate} belongs to another site", _RESTART)
     dates = judge_dates(found[0], now, _RESTART)
     if dates.verdict is not Verdict.OK:
         return dates
@@ -59,24 +59,26 @@ def judge_host_certificate(site: Site, names: Iterable[str], now: datetime) -> J
 
 
 def judge_operator_certificate(site: Site, now: datetime) -> Judgement:
-    """Say whether the bundle to copy to other computers is there, valid, and of the site."""
+    """Check whether the bundle to copy to other computers is there, valid, and of the site."""
     found, authority = _read(site.client_bundle), _read(site.ca_certificate)
     if isinstance(found, Judgement):
         return found
     if not isinstance(authority, Judgement) and not _is_of(authority, found[0]):
-        return warning(f"{site.client_bundle} is of another site", "remove it and start again")
+        return warning(
+            f"{site.client_bundle} belongs to another site", "remove it and restart the service"
+        )
     return judge_dates(found[0], now, _RESTART)
 
 
 def judge_address(listen: str, bundle_path: Path) -> Judgement:
-    """Say whether the address is free, or the service that has it is ours."""
+    """Check whether the address is free, or the service that has it is ours."""
     host, port = split_host_port(listen, DEFAULT_PORT)
     try:
         require_free(host, port)
     except ConfigError as error:
         who = _who_answers(Target(_own_address(host), port), bundle_path)
         return fine(f"{listen}: {who}") if who else failure_of(error)
-    return fine(f"{listen} is free: no service runs there now")
+    return fine(f"{listen} is free: no service is running there now")
 
 
 def _own_address(host: str) -> str:
@@ -91,9 +93,9 @@ def _who_answers(target: Target, bundle_path: Path) -> str:
     except ConfigError:
         finding = probe(target, None, _PROBE_S).finding
     texts = {
-        Finding.ANSWERS: "the service runs and answers",
-        Finding.PLAINTEXT_THERE: "a service runs there with --insecure",
-        Finding.TLS_THERE: "a service with TLS runs there",
+        Finding.ANSWERS: "the service is running and answers",
+        Finding.PLAINTEXT_THERE: "a service is running there with --insecure",
+        Finding.TLS_THERE: "a service with TLS is running there",
     }
     return texts.get(finding, "")
 
@@ -116,6 +118,6 @@ def _read(path: Path) -> list[x509.Certificate] | Judgement:
     except FileNotFoundError:
         return _NONE_YET
     except PermissionError:
-        return warning(f"this user may not read {path}", "run the doctor as the service's user")
+        return warning(f"this user cannot read {path}", "run the doctor as the service's user")
     except (ValueError, OSError) as error:
-        return failure(f"{path} is no certificate ({error})", _NEW_SITE)
+        return failure(f"{path} is not a certificate ({error})", _NEW_SITE)

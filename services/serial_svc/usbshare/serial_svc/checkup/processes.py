@@ -49,7 +49,7 @@ class Processes:
         return [process for process in found if process is not None]
 
     def some_are_hidden(self) -> bool:
-        """Tell whether there are programs of others, into which this user may not look."""
+        """Return whether there are programs of others, into which this user may not look."""
         folders = (self._proc / str(pid) / "fd" for pid in self._pids())
         return any(folder.exists() and not os.access(folder, os.R_OK) for folder in folders)
 

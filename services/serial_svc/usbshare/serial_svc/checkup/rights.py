@@ -15,29 +15,29 @@ _GROUP_MAY = 0o060
 
 
 def may_use(path: Path) -> bool:
-    """Tell whether this process may read and write it; counts ACLs too."""
+    """Return whether this process may read and write it; counts ACLs too."""
     return os.access(path, os.R_OK | os.W_OK)
 
 
 def judge_rights(path: Path, may: Callable[[Path], bool] = may_use) -> Judgement:
-    """Say whether this user may use the device, and how that user may be let."""
+    """Check whether this user may use the device, and how that user may be let."""
     found, user = path.stat(), getpass.getuser()
     group = _group_name(found.st_gid)
     mode = stat.filemode(found.st_mode)
     if may(path):
-        return fine(f"{user} may read and write it ({mode}, group {group})")
-    measured = f"{user} may not open {path} ({mode}, group {group})"
+        return fine(f"{user} can read and write it ({mode}, group {group})")
+    measured = f"{user} cannot open {path} ({mode}, group {group})"
     return failure(measured, _remedy(path, found, user, group))
 
 
 def _remedy(path: Path, found: os.stat_result, user: str, group: str) -> str:
     if found.st_gid == 0 or found.st_mode & _GROUP_MAY != _GROUP_MAY:
         return (
-            f'let a group have it: a udev rule with GROUP="dialout", MODE="0660"; until the '
-            f"next replug `sudo setfacl -m u:{user}:rw {path}` does"
+            'give a group access: a udev rule with GROUP="dialout", MODE="0660"; until the '
+            f"next replug `sudo setfacl -m u:{user}:rw {path}` helps"
         )
     if user in _members(group):
-        return f"{user} is in group {group} since the last login: log in again (or reboot)"
+        return f"{user} was added to group {group} after the last login: log in again (or reboot)"
     return f"`sudo usermod -aG {group} {user}`, then log in again"
 
 

@@ -11,16 +11,16 @@ from usbshare.base.errors import ConfigError, UnreadableError
 from usbshare.trust.identities import read_identities, registry_path
 
 _UNREADABLE = (
-    "make it a plain file that the services may read: after "
-    f"{CLOSES_AFTER_S:.0f} s without it they let nobody do more than stop"
+    f"make it a regular file that the services can read: after {CLOSES_AFTER_S:.0f} s without "
+    "it they allow only stops"
 )
-_MISTAKE = "mend it: the services go on with the policy before, and a start is refused"
+_MISTAKE = "fix it: the services keep using the previous policy, and will not start with this one"
 
-_COPIED = "somebody has a copy: `serial-svc pki revoke NAME`, then invite that computer again"
+_COPIED = "its file was copied: run `serial-svc pki revoke NAME`, then invite that computer again"
 
 
 def judge_rules(folder: Path) -> Judgement:
-    """Say whether policy and registry of a configuration folder are known. Blocks for the disk."""
+    """Check whether a folder's policy and registry can be read. Blocks for the disk."""
     try:
         _, found = read_policy(folder / POLICY_FILE)
         records = read_identities(registry_path(folder)).values()
@@ -30,7 +30,7 @@ def judge_rules(folder: Path) -> Judgement:
         return failure(str(error), _MISTAKE)
     if alarmed := [each for each in records if each.alarm_at is not None and not each.is_revoked]:
         names = ", ".join(f"{each.name} (from {each.alarm_from})" for each in alarmed)
-        return warning(f"ALARM: renewed certificates were used: {names}", _COPIED)
+        return warning(f"ALARM: superseded certificates were used: {names}", _COPIED)
     revoked = sum(each.is_revoked for each in records)
     what = f"{folder / POLICY_FILE} is correct" if found is not None else "the default policy"
     return fine(f"{what}; {len(records)} identities, {revoked} revoked")

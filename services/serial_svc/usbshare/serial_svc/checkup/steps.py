@@ -54,7 +54,7 @@ def examined(config: Path | None, listen: str | None) -> Examined:
         if path := find_config(config):
             settings, configuration = load_config(path, Settings), fine(f"{path}: correct")
     except ConfigError as error:
-        configuration = failure(str(error), "mend it: docs/operations.md lists every key")
+        configuration = failure(str(error), "fix it: docs/operations.md lists every key")
     if listen is not None:
         service = settings.service.model_copy(update={"listen": listen})
         settings = settings.model_copy(update={"service": service})
@@ -115,13 +115,13 @@ def _judge_rights(what: Examined, source: str) -> Judgement:
     from usbshare.serial_svc.checkup.rights import judge_rights  # noqa: PLC0415 - POSIX only
 
     path = devices.local_path(source, what.plugged_in)
-    return fine("Windows asks for none") if path is None else judge_rights(path)
+    return fine("Windows has no such permissions") if path is None else judge_rights(path)
 
 
 def _judge_holders(what: Examined, source: str) -> Judgement:
     path = devices.local_path(source, what.plugged_in)
     if path is None:
-        return fine("not known on this system")
+        return fine("unknown on this system")
     return devices.judge_holders(path, what.processes)
 
 
@@ -132,7 +132,7 @@ def _judge_host_certificate(what: Examined, now: datetime) -> Judgement:
 def _judge_firewall(what: Examined) -> Judgement:
     address, port = split_host_port(what.settings.service.listen, DEFAULT_PORT)
     if is_loopback(address):
-        return fine(f"not asked: {what.settings.service.listen} is for this computer only")
+        return fine(f"not checked: {what.settings.service.listen} is for this computer only")
     discovery = what.settings.discovery
     _, discovery_port = split_host_port(discovery.listen, 0)
     enrolment = what.settings.tls.enrolment

@@ -99,6 +99,6 @@ class Firmware:
             )
         sent = self.profile.stop_plan(StopAction.EMERGENCY_STOP).data
         return (
-            f"{name}, and its firmware is not recognised: a stop sends {sent!r}, "
-            "which G-code firmware of every kind obeys; better set the port's profile"
+            f"{name}, and its firmware is not recognised: a stop sends {sent!r}, which every "
+            "G-code firmware obeys; better set the port's profile"
         )

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 REOPEN_INTERVAL_S = 0.5
 CLOSE_TIMEOUT_S = 2.0
-NOT_OPENED = "not opened yet"
+NOT_OPENED = "not yet opened"
 
 
 class PortState(Enum):
@@ -42,10 +42,10 @@ class KeptDeviceListener(DeviceListener, Protocol):
         ...
 
     def device_opened(self, device: Device) -> None:
-        """Learn that a device is open."""
+        """Note that a device is open."""
 
     def device_failed(self) -> None:
-        """Learn that the device could not be opened; `state` and `reason` say why."""
+        """Note that the device could not be opened; `state` and `reason` say why."""
 
 
 class DeviceKeeper:
@@ -132,7 +132,7 @@ class DeviceKeeper:
                 while left := self._background | self._closing:
                     await asyncio.wait(left)
         if self._closing:
-            log.warning("port '%s': the driver still closes the device", self._port_id)
+            log.warning("port '%s': the driver is still closing the device", self._port_id)
 
     def _let_go(self, device: Device) -> asyncio.Task[None]:
         """Close a device, whoever is cancelled: nothing here ends such a task."""
@@ -170,7 +170,7 @@ class DeviceKeeper:
             if ear.lost_reason:
                 raise DeviceError(ear.lost_reason)
             if self._closed:
-                raise DeviceError("the port was closed meanwhile")
+                raise DeviceError("the port was closed in the meantime")
         except BaseException:
             self._stop_listening()
             await asyncio.shield(self._let_go(device))

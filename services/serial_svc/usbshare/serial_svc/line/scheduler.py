@@ -133,7 +133,7 @@ class Scheduler:
             self._lanes[source].is_held = False
 
     def has_room(self, size: int) -> bool:
-        """Tell whether a command of that many bytes may be added; an empty queue takes any."""
+        """Return whether a command of that many bytes may be added; an empty queue takes any."""
         fits = self._bytes + size <= self.max_bytes or self.commands == 0
         return fits and self.commands < self.max_commands
 

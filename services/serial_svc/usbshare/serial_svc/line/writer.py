@@ -32,13 +32,13 @@ class WriterListener(Protocol):
     """Whom a writer tells."""
 
     def command_written(self, command: Queued, now: float) -> None:
-        """Learn that a command went out whole."""
+        """Note that a command went out whole."""
 
     def write_progressed(self) -> None:
-        """Learn that bytes left the queue."""
+        """Note that bytes left the queue."""
 
     def device_lost(self, reason: str) -> None:
-        """Learn that the device refused a write for good."""
+        """Note that the device refused a write for good."""
 
 
 class PortWriter:
@@ -73,12 +73,12 @@ class PortWriter:
 
     @property
     def line_is_open(self) -> bool:
-        """Tell whether the last byte written left a line unfinished, or none is known."""
+        """Return whether the last byte written left a line unfinished, or none is known."""
         return self._last_byte not in (b"\n", b"\r")
 
     @property
     def urgent_waits(self) -> bool:
-        """Tell whether the device has not taken all urgent bytes."""
+        """Return whether the device has not taken all urgent bytes."""
         return bool(self._urgent)
 
     def attach(self, device: Device) -> None:
@@ -112,7 +112,7 @@ class PortWriter:
         if self._device is None:
             raise DeviceError("there is no device")
         if len(self._urgent) + len(data) > MOST_URGENT_BYTES:
-            raise DeviceError("the device takes no bytes")
+            raise DeviceError("the device accepts no bytes")
         self._urgent += self._polite + data
         self._polite.clear()
         self._urgent_at = self._clock()
@@ -269,7 +269,7 @@ class PortWriter:
         waits = self._blocked or self._scheduler.current(self._clock()) is not None
         if waits and self._device is not None and _must_take(self._device):
             self._blocked = True
-            self._listener.device_lost(f"it has taken no bytes for {self._write_timeout_s:g} s")
+            self._listener.device_lost(f"it has accepted no bytes for {self._write_timeout_s:g} s")
 
     def _call_later(self, wait_s: float, now: float) -> None:
         if self._device is None:

@@ -203,7 +203,7 @@ class Sending:
             self._tell(burst, goes_on=True)
 
     def end(self) -> None:
-        """Tell of what was sent last; there will be no more."""
+        """Report what was sent last; there will be no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

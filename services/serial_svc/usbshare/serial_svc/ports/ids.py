@@ -29,7 +29,9 @@ def name_devices(
     alike = Counter(device.identity for device in found)
     for identity in (each for each in alike if alike[each] > 1):
         paths = [device.path for device in found if device.identity == identity]
-        log.warning("cannot tell apart, so not offered as '%s': %s", ids[identity], paths)
+        log.warning(
+            "cannot tell these devices apart, so '%s' is not offered: %s", ids[identity], paths
+        )
     named = [(ids[each.identity], each) for each in found if alike[each.identity] == 1]
     return sorted(named, key=lambda pair: pair[0])
 

@@ -122,7 +122,7 @@ class SerialPort:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether there is a device to write to."""
+        """Return whether there is a device to write to."""
         return self._keeper.device is not None
 
     @property
@@ -162,12 +162,12 @@ class SerialPort:
         return await self._admission.open(client, resumption)
 
     def session_failed(self, session: Session, why: str) -> None:
-        """Learn that a session's client broke the rules."""
+        """Note that a session's client broke the rules."""
         if session is self.roster.control:
             self.watch.lose(why)
 
     def stream_lost(self, session: Session) -> None:
-        """Learn that a session has no stream any more: in control it may come back."""
+        """Note that a session has no stream any more: in control it may come back."""
         if session is not self.roster.control:
             session.end("the stream ended")
         elif self.config.resume_window_s == 0:
@@ -261,7 +261,7 @@ class SerialPort:
 
     @property
     def line_is_unfinished(self) -> bool:
-        """Tell whether the last byte written left a line open."""
+        """Return whether the last byte written left a line open."""
         return self._writer.line_is_open
 
     def write_urgent(self, data: bytes) -> None:
@@ -274,7 +274,7 @@ class SerialPort:
 
     @property
     def urgent_waits(self) -> bool:
-        """Tell whether the device has not taken all urgent bytes."""
+        """Return whether the device has not taken all urgent bytes."""
         return self._writer.urgent_waits
 
     def discard_driver_output(self) -> None:

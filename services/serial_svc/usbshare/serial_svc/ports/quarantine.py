@@ -91,6 +91,6 @@ def _behind(source: str, plugged_in: Sequence[SerialDeviceFound]) -> list[UsbDev
 
 def _unknowable(source: str) -> str:
     return (
-        f"quarantined: nobody can tell which USB device {source} opens; name it usb:VID:PID, "
-        "since only listed devices are allowed here"
+        f"quarantined: cannot tell which USB device {source} opens; name it usb:VID:PID, "
+        "because only listed devices are allowed here"
     )

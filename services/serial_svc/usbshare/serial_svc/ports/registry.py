@@ -99,7 +99,7 @@ class Registry:
                 f"the host has several ports; name one (port_id, --port): {names}"
             )
         what = f"no port {repr(port_id)[:66]} here" if port_id else "no port here"
-        raise NotFoundError(f"{what}; there are: {names}")
+        raise NotFoundError(f"{what}; available: {names}")
 
     def described(self) -> list[PortDescription]:
         """Return every port as it is now, sorted by id."""
@@ -129,7 +129,7 @@ class Registry:
             watch.unfollow(files)
 
     def rules_changed(self) -> None:
-        """Learn that others may be allowed or shown now: `follow` and `watch` look at once."""
+        """Note that others may be allowed or shown now: `follow` and `watch` look at once."""
         self._news.rules_changed()
         if self._files is not None:
             self._files.wake()

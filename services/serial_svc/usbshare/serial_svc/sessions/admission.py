@@ -54,7 +54,7 @@ class Admission:
         if resumption is not None:
             lost, why_not = self._take_up(client, resumption)
             if lost is not None:
-                log.info("session %s taken up by %s", lost.client.session_id, client.peer)
+                log.info("session %s resumed by %s", lost.client.session_id, client.peer)
                 self._port.audit.resumed(lost.client, client.peer)
                 return lost
             if client.mode is Mode.CONTROL:
@@ -89,8 +89,8 @@ class Admission:
         most = self._port.config.queue.most_observers
         if self._roster.observers >= most:
             raise LimitError(
-                f"port '{self._port.id}' has {most} observers, which is all it may have "
-                "([limits] observers_per_port)"
+                f"port '{self._port.id}' has {most} observers, the maximum ([limits] "
+                "observers_per_port)"
             )
 
     def _opened(self, session: Session) -> Opened:
@@ -109,15 +109,15 @@ class Admission:
         """Return the lost session that a client asks for, or why it cannot have it."""
         session = self._roster.control
         if client.mode is not Mode.CONTROL:
-            return None, "a session that observes has no token"
+            return None, "an observing session has no token"
         if session is None or session.token != resumption.token:
-            return None, "the session is over"
+            return None, "the session has ended"
         if session.client.identity != client.identity:
-            return None, "the session is another identity's"
+            return None, "the session belongs to another identity"
         session.detach("the client opened another stream")
         opened, missed = self._opened(session), self._port.read_offset - resumption.offset
         if not session.resume(opened, resumption.offset):
-            return None, "device bytes that were missed are not kept any more"
+            return None, "the device bytes that were missed are no longer kept"
         self._port.watch.begin(session, missed)
         return session, ""
 

@@ -91,4 +91,4 @@ def malformed(command: Command, expected_offset: int) -> InvalidArgumentError:
         return InvalidArgumentError(
             f"command.data has {size} bytes; 1 to {LARGEST_COMMAND_BYTES} are allowed"
         )
-    return InvalidArgumentError(f"command.offset is {command.offset}; {expected_offset} follows on")
+    return InvalidArgumentError(f"command.offset is {command.offset}; expected {expected_offset}")

@@ -33,7 +33,7 @@ class Ledger:
         self._received_commands += 1
 
     def is_due(self, waiting_commands: int, waiting_bytes: int) -> bool:
-        """Tell whether the news is worth a message of its own: a quarter of either limit."""
+        """Return whether the news is worth a message of its own: a quarter of either limit."""
         return (
             self.received_offset - waiting_bytes >= self._due_offset
             or self._received_commands - waiting_commands >= self._due_commands

@@ -28,7 +28,7 @@ WHO = "link-loss policy"
 STOOD_STILL_S = 0.25
 CATCH_UP_S = 0.5
 _WAITED = "it was written before or during a lost link, or its program missed answers"
-_UNTOLD = "its client does not say what waits"
+_UNTOLD = "its client does not report what waits"
 
 
 class LinkWatch:
@@ -200,8 +200,8 @@ class LinkWatch:
             return True
         if self._is_lost:
             raise DeviceError(
-                f"port '{self._port.id}': its client is away; what waits goes on by a resume "
-                "once it is back"
+                f"port '{self._port.id}': its client is away; what waits needs another resume "
+                "once the client is back"
             )
         return False
 
@@ -270,7 +270,7 @@ class LinkWatch:
     def device_opened(self) -> None:
         """Deal with the machine of a job that was lost while there was no device."""
         if self.lost_job.must_reset:
-            self.act("the device is back, its job is not", is_at_work=True)
+            self.act("the device is back, but its job is lost", is_at_work=True)
             self.lost_job.device_opened()
             self.job_ended()
 
@@ -320,7 +320,7 @@ class LinkWatch:
             self._look_in(CATCH_UP_S)
             return
         if self._is_lost:
-            session.end(f"not taken up again within {self._port.config.resume_window_s:g} s")
+            session.end(f"not resumed within {self._port.config.resume_window_s:g} s")
             return
         alive_at = session.hearing.alive_at(session.last_heard)
         silent_s = self._clock() - alive_at
@@ -331,5 +331,7 @@ class LinkWatch:
                 self.holds.session_held(HoldCause.WAITING, session.client.identity, _UNTOLD)
             self._look_in(left_s)
         else:
-            what = "it hears nothing" if alive_at < session.last_heard else "nothing heard"
+            what = (
+                "it received nothing" if alive_at < session.last_heard else ("no message received")
+            )
             self.lose(f"{what} for {silent_s:.2f} s")

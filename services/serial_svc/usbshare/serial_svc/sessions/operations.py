@@ -48,7 +48,7 @@ class LineOperations:
         """Change settings once the bytes before have left; TIMEOUT when none leaves for 2 s."""
         settings = change.apply_to(self._port.settings)
         if not await self._settle():
-            why = "the line stands still: the bytes before have not left"
+            why = "the line is blocked: the bytes before it have not left"
             return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
         before = self._port.settings
         effective = await self._port.configure(settings)

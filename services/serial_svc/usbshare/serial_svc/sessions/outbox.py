@@ -106,7 +106,7 @@ class Outbox(ABC):
         Raises LimitError once MOST_EVENTS were waiting: the client does not read.
         """
         if self._overrun:
-            raise LimitError(f"{MOST_EVENTS} events wait: the client reads too slowly")
+            raise LimitError(f"{MOST_EVENTS} events are waiting: the client reads too slowly")
         was_poked, self._poked = self._poked, False
         if self._events:
             return self._events.popleft()

@@ -48,7 +48,7 @@ class OwnRealtime:
         if not 1 <= len(data) <= LARGEST_REALTIME_BYTES:
             raise InvalidArgumentError(f"realtime.data has {len(data)} bytes; 1 to 64 are allowed")
         if first_number > LARGEST_NUMBER:
-            raise InvalidArgumentError(f"first_number is {first_number}; it counts from 1 on")
+            raise InvalidArgumentError(f"first_number is {first_number}; numbers start at 1")
         if first_number:
             self._write_due(data, first_number, epoch)
         elif meant := still_meant(self._port, data, epoch):
@@ -161,7 +161,7 @@ def require_meant(port: SerialPort, data: bytes, epoch: int) -> bytes:
     meant = still_meant(port, data, epoch)
     if not meant:
         raise PortLatchedError(
-            f"port '{port.id}': epoch {epoch}, in which the bytes were sent, is over (it is in "
-            f"epoch {port.epoch}); only stops are still carried out"
+            f"port '{port.id}': the bytes were sent in epoch {epoch}, which is over (the port "
+            f"is in epoch {port.epoch}); only stops are still carried out"
         )
     return meant

@@ -35,7 +35,7 @@ class QueueNews:
         return QueueState(depth, self._scheduler.waiting_bytes, band_of(depth), age_s)
 
     def changed(self) -> None:
-        """Tell of another band, if it is still another one in a while."""
+        """Report another band, if it is still another one in a while."""
         depth = self._scheduler.commands
         if depth <= QUIET_DEPTH and self._band is Band.NORMAL:
             return

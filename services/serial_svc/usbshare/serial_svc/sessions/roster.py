@@ -40,7 +40,7 @@ class SessionRoster:
         return self.control.holder if self.control else None
 
     def is_to_resume(self, client: Client, resumption: Resumption | None) -> bool:
-        """Tell whether a client asks for the session in control, and it is its own."""
+        """Return whether a client asks for the session in control, and it is its own."""
         held = self.control
         if resumption is None or held is None:
             return False
@@ -62,7 +62,7 @@ class SessionRoster:
     def refuse(self) -> NoReturn:
         """Raise PortHeldError naming who has control."""
         raise PortHeldError(
-            f"port '{self._port_id}' is held by {self.holder}; it may be observed meanwhile"
+            f"port '{self._port_id}' is held by {self.holder}; it can be observed meanwhile"
         )
 
     def give_up_control(self, session: Session) -> bool:

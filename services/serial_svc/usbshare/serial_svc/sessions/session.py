@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 MOST_OPERATIONS = 256
 RESET = "its program wrote a reset after it"
-OBSERVES = "the session only observes; open it with control to write"
+OBSERVES = "the session only observes; open it in control mode to write"
 CLOSE_TIMEOUT_S = 10.0
 
 
@@ -192,7 +192,7 @@ class Session:
             attachment.end(why)
 
     def stream_ended(self, attachment: Attachment) -> None:
-        """Learn that a stream ended without a goodbye; one that was replaced does not matter."""
+        """Note that a stream ended without a goodbye; one that was replaced does not matter."""
         if attachment is self._attachment and not self._ended:
             self.detach("the stream ended")
             self._port.stream_lost(self)
@@ -275,12 +275,12 @@ class Session:
         self._port.write_progressed()
 
     def progressed(self) -> None:
-        """Learn that bytes left the queue, so that credit may be due."""
+        """Note that bytes left the queue, so that credit may be due."""
         if self._ledger.is_due(*self.waiting()):
             self.outbox.poke()
 
     def line_changed(self) -> None:
-        """Learn that the line's rate changed, which sizes the window."""
+        """Note that the line's rate changed, which sizes the window."""
         rate = self._port.pacer.bytes_per_s
         window = window_bytes(rate, self._round_trip_s, self._port.scheduler.max_bytes)
         independent = self.client.ordering is Ordering.PRIORITY
@@ -370,7 +370,7 @@ class Session:
 
     def _may_operate(self, operation_id: int) -> bool:
         if self._held.operations >= MOST_OPERATIONS:
-            raise LimitError(f"more than {MOST_OPERATIONS} requests wait for the line")
+            raise LimitError(f"more than {MOST_OPERATIONS} requests are waiting for the line")
         if self.controlled:
             return True
         self.send(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))

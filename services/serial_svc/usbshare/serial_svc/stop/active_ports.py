@@ -83,7 +83,7 @@ class ActivePorts:
         """Take every machine for one that was at work: the notes cannot be read."""
         self._nobody_knows = True
         log.error(
-            "cannot read which machines were at work: %s: %s. All count as at work",
+            "cannot read which machines were running a job: %s: %s. Treating all as running one",
             *(self._folder, why),
         )
 
@@ -197,7 +197,7 @@ def _read_of_id(path: Path) -> _Note:
     except (FileNotFoundError, IsADirectoryError):
         raise
     except OSError as error:
-        log.warning("cannot read what a machine did, taking it for one at work: %s", error)
+        log.warning("cannot read what a machine did, treating it as running a job: %s", error)
         return _Note(path, RAW)
     return _Note(path, BY_NAME.get(name.strip(), RAW))
 

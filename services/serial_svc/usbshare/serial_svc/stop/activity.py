@@ -104,7 +104,7 @@ class Activity:
             self._change(active=True)
 
     def _is_empty(self, report: bytes) -> bool:
-        """Tell whether the receive buffer is empty, as far as the report says ($10=2 and more)."""
+        """Return whether the receive buffer is empty, if the report says so ($10=2 and more)."""
         found = _FREE_BYTES.search(report)
         if found is None:
             return True

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 5.0
 WHO = "serial-svc"
-_WHY = "the service died while the machine was at work"
+_WHY = "the service crashed while the machine was running a job"
 
 
 class CrashRecovery:
@@ -58,7 +58,9 @@ class CrashRecovery:
         try:
             await asyncio.wait_for(self._port.ensure_open(), OPEN_TIMEOUT_S)
         except (DeviceError, TimeoutError) as error:
-            log.warning("port '%s' was at work when the service died: %s", self._port.id, error)
+            log.warning(
+                "port '%s' was running a job when the service crashed: %s", self._port.id, error
+            )
 
     async def _was_at_work(self, find: Callable[[], PhysicalDevice | None]) -> bool:
         active, port = self._active_ports, self._port
@@ -67,7 +69,7 @@ class CrashRecovery:
         try:
             device = await asyncio.wait_for(in_thread(find), OPEN_TIMEOUT_S)
         except TimeoutError:
-            log.warning("which device port '%s' has is not known within 5 s", port.id)
+            log.warning("the device of port '%s' is still unknown after 5 s", port.id)
             return False
         return active.profile_of(port.id, device) is not None
 
@@ -77,7 +79,7 @@ class CrashRecovery:
         profile = self._active_ports.profile_of(port.id, device) if self._active_ports else None
         if profile is None:
             return
-        log.warning("port '%s' was at work when the service died", port.id)
+        log.warning("port '%s' was running a job when the service crashed", port.id)
         port.firmware.was(profile)
         # Past every epoch of the service that died: what its sessions were sending is void.
         port.latch.advance()

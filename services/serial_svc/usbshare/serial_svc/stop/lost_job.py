@@ -87,8 +87,8 @@ class LostJob:
         """Raise PortLatchedError while the machine would go on with the lost job."""
         if self._must_reset:
             raise PortLatchedError(
-                f"port '{self._port.id}': its job was lost and cannot go on; "
-                "the machine is being reset"
+                f"port '{self._port.id}': its job was lost and cannot continue; the machine is "
+                "being reset"
             )
 
     def was_reset(self, epoch: int) -> None:
@@ -102,7 +102,7 @@ class LostJob:
         if is_meant and record is not None and record.cause is LatchCause.JOB_LOST:
             port.latch.release(port.epoch, port.id)
             port.changed()
-            log.info("port '%s' takes programs again: the machine was reset", port.id)
+            log.info("port '%s' accepts programs again: the machine was reset", port.id)
 
     def superseded(self) -> None:
         """Note that the machine was reset by something else."""
@@ -137,7 +137,7 @@ class LostJob:
         port.write_urgent(reset)
         self._must_reset = False
         port.watch.nothing_left()
-        state = port.watch.holds.machine_state or "it did not say"
+        state = port.watch.holds.machine_state or "it did not report it"
         log.warning("port '%s': reset the machine of a lost job (state: %s)", port.id, state)
         port.audit.job_reset(reset)
         port.changed()

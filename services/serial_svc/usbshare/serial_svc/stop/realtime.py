@@ -32,7 +32,7 @@ class Realtime:
         profile = self._port.profile
         if not profile.is_realtime(data):
             raise InvalidArgumentError(
-                f"{data!r} has bytes that are no real-time bytes of profile '{profile.name}'"
+                f"{data!r} contains bytes that are not real-time bytes of profile '{profile.name}'"
             )
         watch = self._port.watch
         if watch.lost_job.must_reset and (resume := resume_bytes(self._port)):

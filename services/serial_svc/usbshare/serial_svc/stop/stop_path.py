@@ -105,7 +105,7 @@ class StopPath:
     ) -> None:
         port = self._port
         if begun.sent is None:
-            error = "its caller left before there was a device; nothing was sent"
+            error = "its caller disconnected before there was a device; nothing was sent"
             error += _also_latched(action)
             log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
             port.audit.stop_failed(action, who, address, why, error)
@@ -187,9 +187,9 @@ class StopPath:
                 f"{seen.epoch} with hold number {seen.number} has not begun"
             )
         raise PortLatchedError(
-            f"port '{port.id}' does not go on: it was stopped or held again since epoch "
-            f"{seen.epoch} with hold number {seen.number}, which you named. Look at the machine, "
-            f"then resume with epoch {port.epoch} and hold number {number}"
+            f"port '{port.id}' is not resumed: it was stopped or held again since epoch "
+            f"{seen.epoch} with hold number {seen.number}, which you named. Look at the "
+            f"machine, then resume with epoch {port.epoch} and hold number {number}"
         )
 
     async def _open(self, begun: _Begun, *, latches: bool) -> None:
@@ -224,8 +224,8 @@ class StopPath:
             left_s = deadline - self._clock()
             if left_s <= 0:
                 raise DeviceError(
-                    f"port '{port.id}': the device takes no bytes; "
-                    "the stop will be the first that it gets"
+                    f"port '{port.id}': the device accepts no bytes; the stop will be the first "
+                    "that it gets"
                 )
             with suppress(TimeoutError):
                 await asyncio.wait_for(port.progress.wait(), left_s)
@@ -233,7 +233,7 @@ class StopPath:
             raise DeviceError(f"port '{port.id}' has no device: {port.reason}")
 
     async def _has_drained(self) -> bool:
-        """Tell whether the driver says that the bytes have left; it is not waited for long.
+        """Return whether the driver says that the bytes have left; it is not waited for long.
 
         Those of a program that follow them are not waited for.
         """
@@ -290,8 +290,8 @@ def _log_stop(action: StopAction, port_id: str, who: str, why: str, record: Stop
 def _when(record: StopRecord) -> str:
     after = f"after {record.write_delay_s * 1e3:.3f} ms"
     if not record.taken:
-        return f"(its caller left {after}; the device had not taken it yet)"
+        return f"(its caller disconnected {after}; the device had not accepted it yet)"
     if record.caller_left:
-        return f"{after} (its caller left before they had drained)"
+        return f"{after} (its caller disconnected before they had drained)"
     drain_s = record.drain_delay_s
     return after if drain_s is None else f"{after} (drained after {drain_s * 1e3:.3f} ms)"
