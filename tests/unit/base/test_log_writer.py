@@ -75,7 +75,7 @@ def test_a_full_pipe_drops_and_says_so_once_it_is_read(
         while written + told < 3 * MOST_WAITING:
             line = lines.readline()
             written += line.endswith(b"x\n")
-            if line.endswith(b" log lines dropped: stderr took none\n"):
+            if line.endswith(b" log lines dropped: stderr did not accept them\n"):
                 told += int(line.split()[0])
     assert told == writer.lines.lost
     writer.close()

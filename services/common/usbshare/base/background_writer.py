@@ -172,7 +172,7 @@ class Background:
         if error and not before:
             log.error("%s: %s; trying again", self._name, error)
         elif before and not error:
-            log.warning("%s: writing works again", self._name)
+            log.warning("%s: can be written again", self._name)
 
 
 def _error_of(work: Work) -> str:

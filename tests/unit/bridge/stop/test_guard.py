@@ -137,7 +137,7 @@ def test_while_re_arming_takes_long_nobody_is_told_of_an_emergency() -> None:
     assert code == 0
     assert errors == [
         "bridge: re-arming: waiting for the host (no answer within 2 s); "
-        "until it answers nothing changes"
+        "nothing changes until it answers"
     ]
 
 
