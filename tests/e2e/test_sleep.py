@@ -14,16 +14,15 @@ from typing import Any
 import pytest
 
 from fakes.job_rig import FrontEnd, Program, Rig, rig, until
-from fakes.machine import simulated_machine
+from fakes.machine import DOOR, simulated_machine
 from fakes.processes import Process, run, running, serial_service
 from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
-GRACE_S = 0.25
 SLEEP_S = 4.0
 FRONT_ENDS: tuple[FrontEnd, ...] = ("vcom", "tcp", "rfc2217")
 REALTIME = b"\x18!~?\x84\x85"
-DOOR, RESET, RESUME = b"\x84", b"\x18", b"~"
+RESET, RESUME = b"\x18", b"~"
 SHORT_MOVES = ["G21", "G90", "M4 S500", *(f"G1 X{n % 7} Y{n % 5} F6000" for n in range(100)), "M5"]
 LONG_MOVES = ["M4 S500", *(f"G1 X{n % 9} Y{n % 5} F600" for n in range(1000))]
 
@@ -38,16 +37,16 @@ def passes(seconds: float) -> None:
     until(lambda: time.monotonic() > end, "time passes")
 
 
-def sleeps(rig: Rig, meanwhile: Callable[[], object], sleep_s: float = SLEEP_S) -> float:
-    """Let the PC sleep, and return since when the beam has to be off."""
+def sleeps(rig: Rig, meanwhile: Callable[[], object], sleep_s: float = SLEEP_S) -> None:
+    """Let the PC sleep."""
     began = time.monotonic()
     rig.bridge.process.send_signal(signal.SIGSTOP)
     try:
         meanwhile()
+        until(lambda: DOOR in rig.machine.received(), "the machine is held")
         until(lambda: time.monotonic() > began + sleep_s, "it sleeps")
     finally:
         rig.bridge.process.send_signal(signal.SIGCONT)
-    return began + LINK_TIMEOUT_S + GRACE_S
 
 
 def program_of(received: bytes) -> bytes:
@@ -65,14 +64,14 @@ def test_a_job_waits_for_a_person_when_its_pc_wakes(tmp_path: Path, front_end: F
         job = used.job(lines)
         until(lambda: job.answered > 200, "the job runs")
         # The person presses the program's button too soon: nobody is there to carry it out.
-        dark_since = sleeps(used, job.resume)
+        sleeps(used, job.resume)
         until(lambda: events(used.bridge, "resumed"), "the session is taken up again")
         until(lambda: events(used.bridge, "held"), "that it is held is told")
         came, answered = used.machine.received(), job.answered
         passes(1.5)
         assert used.machine.received() == came
         assert RESUME not in came
-        assert used.machine.beam_on_between(dark_since, time.monotonic()) == 0
+        assert used.machine.beam_in_hold() == 0
         job.resume()
         until(lambda: job.answered > answered or not job.is_alive(), "the job goes on")
         job.join(60)
@@ -114,6 +113,7 @@ def test_what_is_written_last_in_the_sleep_lets_nothing_go_on(
         began = time.monotonic()
         used.bridge.process.send_signal(signal.SIGSTOP)
         with writing(program, many + last):
+            until(lambda: DOOR in used.machine.received(), "the machine is held")
             until(lambda: time.monotonic() > began + SLEEP_S, "it sleeps")
             used.bridge.process.send_signal(signal.SIGCONT)
             until(lambda: events(used.bridge, "resumed"), "the session is taken up again")
@@ -122,8 +122,7 @@ def test_what_is_written_last_in_the_sleep_lets_nothing_go_on(
         assert DOOR in came
         assert RESUME not in came
         assert program_of(came) == b"G1 X300 F60 S1000 M4\n"
-        woke = began + SLEEP_S
-        assert used.machine.beam_on_between(woke, time.monotonic()) == 0
+        assert used.machine.beam_in_hold() == 0
         program.write(RESUME)
         first = b"M4 S500" if RESET in last else b"G1 X200"
         until(lambda: first in used.machine.received(), "a person lets it go on")
@@ -237,18 +236,18 @@ def test_a_pyserial_program_that_slept_is_told_and_its_job_is_lost(tmp_path: Pat
                 program.wait_for("at work")
                 began = time.monotonic()
                 program.process.send_signal(signal.SIGSTOP)
+                until(lambda: DOOR in machine.received(), "the machine is held")
                 until(lambda: time.monotonic() > began + SLEEP_S, "it sleeps")
                 program.process.send_signal(signal.SIGCONT)
                 assert program.wait() != 0
                 assert "SerialException: " in program.output
-            dark_since = began + LINK_TIMEOUT_S + GRACE_S
             came = machine.received()
             assert DOOR in came
             code, output = run(command, tmp_path)
             assert (code, "re-arm it" in output) == (1, True), output
             until(lambda: RESET in machine.received(), "the machine of the lost job is reset")
             assert program_of(machine.received()) == program_of(came)
-            assert machine.beam_on_between(dark_since, time.monotonic()) == 0
+            assert machine.beam_in_hold() == 0
             code, output = run(["bridge", "stop", "--rearm", "--target", target], tmp_path)
             assert code == 0, output
             before = len(machine.received())

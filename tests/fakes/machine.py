@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fakes.processes import simulated
+
+DOOR = b"\x84"
+BRAKING_S = 0.25  # of the simulated machine, by its own clock, from 100 mm/s
 
 
 @dataclass(slots=True)
@@ -40,6 +44,10 @@ class Machine:
                 total += max(0.0, min(entry["t"], end) - max(since, start))
             since = entry["t"] if entry["beam"] else None
         return total + (max(0.0, end - max(since, start)) if since is not None else 0.0)
+
+    def beam_in_hold(self, number: int = 0) -> float:
+        """Return for how many seconds the beam has been on since that door byte and its braking."""
+        return self.beam_on_between(self.arrivals(DOOR)[number] + BRAKING_S, time.monotonic())
 
     def engraving(self) -> list[list[float]]:
         """Return what was engraved."""
