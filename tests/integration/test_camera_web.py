@@ -420,7 +420,7 @@ async def test_no_more_programs_than_there_is_room_for(monkeypatch: pytest.Monke
     async with watched() as it, it.http.get(it.base + "stream"), it.http.get(it.base + "stream"):
         status, _, body = await it.get("stream")
         assert status == 503
-        assert b"2 programs watch already" in body
+        assert b"2 programs are already watching" in body
 
 
 async def test_a_service_that_stays_silent_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -299,7 +299,7 @@ async def test_a_name_that_is_known_from_last_time_only(host: Host, home: Path) 
     found = await judged(subject)
     assert broken(found) == []
     assert found["name resolution"].verdict is Verdict.WARNING
-    assert f"taking {host.target}, its last known address" in found["name resolution"].measured
+    assert f"using {host.target}, its last known address" in found["name resolution"].measured
 
 
 async def test_a_name_of_the_configuration_is_told_as_such(host: Host) -> None:
@@ -337,7 +337,7 @@ async def test_this_side_refuses_a_host_of_another_site(host: Host, tmp_path: Pa
     found = await judged_at(host.target, other.client_bundle)
     assert broken(found) == ["TLS handshake"]
     assert found["TLS handshake"].measured.startswith("refused by this side: ")
-    assert "of another site" in found["TLS handshake"].measured
+    assert "belong to different sites" in found["TLS handshake"].measured
     assert "have the host invite this computer" in found["TLS handshake"].remedy
 
 

@@ -86,7 +86,7 @@ def _explain_expired(result: Probe, target: Target) -> str:
     end = f" on {shown.not_valid_after_utc:%Y-%m-%d}" if shown else ""
     return (
         f"the certificate of {target} expired{end}: restart the service there, which renews it; "
-        "if that date is in the future, set this computer's clock"
+        "if that date is in the future, set the clock of this computer"
     )
 
 
