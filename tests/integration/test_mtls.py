@@ -352,7 +352,7 @@ async def test_a_host_without_route_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_bundle_that_vanished_is_told(bundle: ClientBundle) -> None:
     bundle.path.unlink()
     text = await why_unreachable(Target("127.0.0.1", 50051), bundle, 1)
-    assert "cannot read" in (text or "")
+    assert "can no longer read" in (text or "")
 
 
 @pytest.mark.parametrize(
