@@ -47,12 +47,12 @@ def test_a_folder_that_went_and_came_is_followed(tmp_path: Path) -> None:
             path = bridge.wait_for(r"ready: open (\S+COM10)")[1]
             shutil.rmtree(home / "run")
             (home / "run").touch()  # so that nobody can make it: it is root's, as /run/user is
-            elsewhere = bridge.wait_for(rf"{path} is (\S+COM10) now")[1]
+            elsewhere = bridge.wait_for(rf"{path} is now (\S+COM10)")[1]
             assert Path(elsewhere).is_relative_to(temporary)
             assert answers(elsewhere)
             (home / "run").unlink()
             (home / "run").mkdir(mode=0o700)
-            bridge.wait_for(rf"{elsewhere} is {path} now")
+            bridge.wait_for(rf"{elsewhere} is now {path}")
             assert answers(path)
             assert not os.path.lexists(elsewhere)
         finally:

@@ -38,7 +38,7 @@ TEMPLATE = """\
 # Who may do what on this host. Changes take effect at once, on open connections too.
 
 devices = "any"             # "listed": only USB devices that [[allowed_devices]] names are offered
-audit = "warn"              # "required": nobody controls while the audit log cannot be written
+audit = "warn"              # "required": refuse control while the audit log cannot be written
 
 [groups]                    # names as `pki list` shows them, or whole identities
 admins = ["operator"]

@@ -126,7 +126,7 @@ class NameLink:
             return (
                 f"{before} was removed; created it again"
                 if wanted == before
-                else (f"{before} is now {wanted}, because its folder disappeared or appeared")
+                else f"{before} is now {wanted}, because its folder disappeared or appeared"
             )
 
     def _is_there(self) -> bool:
