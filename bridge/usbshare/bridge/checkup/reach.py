@@ -45,9 +45,7 @@ async def judge_tls(subject: Subject) -> Judgement:
     took_ms = (time.perf_counter() - start) * 1e3
     if (why := explain(found, target, bundle)) is None:
         what = (
-            f"{found.detail}, both sides accept each other"
-            if bundle
-            else ("plaintext, as requested")
+            f"{found.detail}, both sides accept each other" if bundle else "plaintext, as requested"
         )
         return fine(f"{what}, within {took_ms:.1f} ms")
     judgement = failure_of(why)

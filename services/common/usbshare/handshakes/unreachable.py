@@ -146,5 +146,5 @@ def _own_trouble(bundle: ClientBundle, now: datetime) -> str:
     return (
         ""
         if bundle.is_consistent
-        else (f"it belongs to another site than the CA certificate beside it: {ENROL_ANEW}")
+        else f"it belongs to another site than the CA certificate beside it: {ENROL_ANEW}"
     )

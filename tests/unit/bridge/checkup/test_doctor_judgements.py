@@ -188,7 +188,7 @@ def test_of_a_line_that_is_not_open_the_configured_settings_are_told() -> None:
 def test_short_round_trips_are_fine() -> None:
     found = judge_times([0.001, 0.003, 0.002])
     assert found.verdict is Verdict.OK
-    assert found.measured == ("median 2.00 ms over 3 calls, jitter 1.50 ms, longest 3.00 ms")
+    assert found.measured == "median 2.00 ms over 3 calls, jitter 1.50 ms, longest 3.00 ms"
 
 
 def test_long_round_trips_are_warned_of() -> None:

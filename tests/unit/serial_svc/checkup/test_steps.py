@@ -502,7 +502,7 @@ def test_ufw_without_rules_keeps_all_shut_and_the_commands_open_it(tmp_path: Pat
     ufw(tmp_path, tuple_line("allow", "tcp", "22"))
     found = firewall_linux.judge_firewall(WANTED, tmp_path)
     assert found.verdict is Verdict.WARNING
-    assert found.measured == ("ufw is on and blocks TCP 50051-50053, UDP 5004, UDP 5353")
+    assert found.measured == "ufw is on and blocks TCP 50051-50053, UDP 5004, UDP 5353"
     assert found.remedy == (
         "`sudo ufw allow 50051:50053/tcp && sudo ufw allow 5004/udp && sudo ufw allow 5353/udp`"
     )

@@ -331,7 +331,5 @@ class LinkWatch:
                 self.holds.session_held(HoldCause.WAITING, session.client.identity, _UNTOLD)
             self._look_in(left_s)
         else:
-            what = (
-                "it received nothing" if alive_at < session.last_heard else ("no message received")
-            )
+            what = "it received nothing" if alive_at < session.last_heard else "no message received"
             self.lose(f"{what} for {silent_s:.2f} s")
