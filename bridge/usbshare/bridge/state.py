@@ -1,4 +1,4 @@
-"""What a bridge did last, kept apart from the configuration; it never stands in a bridge's way."""
+"""What a bridge did last, kept apart from the configuration; it never blocks a bridge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time it is on the host, by a clock of ours that nobody sets."""
+"""What time it is on the host, by a clock of ours that is never set."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class HostClock:
         self._looks.append(look)
 
     def forget(self) -> None:
-        """Begin anew: another host may answer, or by another way."""
+        """Start over: another host may answer, or by another way."""
         self._looks.clear()
 
     @property

@@ -24,7 +24,7 @@ class HttpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody but this computer reaches it."""
+        """Whether only this computer can reach it."""
         address = parse_address(self.host)
         return address is not None and address.is_loopback
 

@@ -23,7 +23,7 @@ class Picture:
 
 
 class Newest:
-    """Keeps one picture: a reader that is slow misses some and slows nobody."""
+    """Keeps one picture: a slow reader misses some and does not slow the others."""
 
     def __init__(self) -> None:
         self.picture: Picture | None = None

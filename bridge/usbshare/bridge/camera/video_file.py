@@ -80,7 +80,7 @@ ENDINGS = ", ".join(_KINDS)
 
 
 def require_known_ending(path: Path) -> None:
-    """Raise ConfigError for a file that nobody here can write."""
+    """Raise ConfigError for a file of a kind that cannot be written here."""
     if path.suffix.lower() not in _KINDS:
         raise ConfigError(f"cannot record {path}: give a name that ends in one of {ENDINGS}")
 

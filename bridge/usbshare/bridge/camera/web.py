@@ -112,7 +112,7 @@ class Web:
         await web.SockSite(self._runner, listening).start()
 
     async def close(self) -> None:
-        """Hang up on everybody."""
+        """Hang up on all programs."""
         if self._runner is not None:
             await self._runner.cleanup()
 

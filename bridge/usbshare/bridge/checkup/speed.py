@@ -26,7 +26,7 @@ _CABLE = "use a network cable instead of Wi-Fi, or move the computers closer"
 
 
 async def judge_round_trip(subject: Subject) -> Judgement:
-    """Measure calls one after the other over a connection that stands."""
+    """Measure calls one after the other over an established connection."""
     client = HealthClient(subject.where, subject.bundle)
     times_s = []
     try:

@@ -42,7 +42,7 @@ async def judge_chain(subject: Subject) -> Judgement:
 
 
 async def judge_rights_on_key(subject: Subject) -> Judgement:
-    """Check whether others may read the private key."""
+    """Check whether only its owner can read the private key."""
     return fine("not used") if subject.bundle is None else judge_key_rights([subject.bundle.path])
 
 

@@ -107,7 +107,7 @@ def connection_of_match(
 
 
 def _camera_port(wishes: Wanted, name: str) -> int:
-    """Return where the cameras are of a host of `[hosts]`; 0 where nobody says so."""
+    """Return where the cameras are of a host of `[hosts]`; 0 if unknown."""
     settings = wishes.defaults.settings_if_any
     named = {known.casefold(): host for known, host in settings.hosts.items()} if settings else {}
     host = named.get(name.casefold())

@@ -1,4 +1,4 @@
-"""`usbshare-bridge reset`: the machine starts anew, as after its reset button."""
+"""`usbshare-bridge reset`: the machine restarts, as after its reset button."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def reset(
 
 
 def what_runs(port: RemotePort) -> str:
-    """Return what a reset would end; empty where nobody uses the machine."""
+    """Return what a reset would end; empty if the machine is not in use."""
     if port.holder:
         return f"port '{port.id}' is held by {port.holder}"
     if port.hold is not None:

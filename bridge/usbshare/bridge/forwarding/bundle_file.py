@@ -22,7 +22,7 @@ MORE_BYTES = 4096
 
 
 def identity_of(bundle: ClientBundle) -> str:
-    """Return whom the certificate is for; empty if it says nobody."""
+    """Return whom the certificate is for; empty if it names none."""
     return next(iter(certificates.uris(bundle.certificate)), "")
 
 

@@ -38,7 +38,7 @@ async def renewing(
 
 
 async def _change_over(relay: Relay, dialer: Dialer) -> bool:
-    """Move what stands; a session that is lost, or only observes, gets there by connecting anew."""
+    """Move what stands; a session that is lost, or only observes, gets there by reconnecting."""
     link = relay.link
     if link is None or not link.can_move:
         return True

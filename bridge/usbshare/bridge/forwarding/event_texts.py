@@ -1,4 +1,4 @@
-"""What a person is told of an event that changes nothing here."""
+"""The text for an event that changes nothing here."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Renewing:
                 await self._look()
             except GaveWayError:
                 self._next_try = _AT_ONCE
-            except Exception as error:  # a machine may be at work: the bridge must not end for this
+            except Exception as error:  # a job may be running: the bridge must not end for this
                 log.debug("could not renew", exc_info=True)
                 self._tell_trouble(error)
             await asyncio.sleep(LOOK_S)

@@ -72,11 +72,11 @@ class UrgentLine:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its connection works, as far as anybody knows."""
+        """Whether its connection works, as far as is known."""
         return self._client is not None and not self._anew.is_set() and self._client.is_connected
 
     def move(self) -> None:
-        """Connect anew: the service is elsewhere, or nobody knows whether the connection lives.
+        """Reconnect: the service is elsewhere, or nobody knows whether the connection lives.
 
         What is being sent goes on where it began, and out on the new connection too.
         """

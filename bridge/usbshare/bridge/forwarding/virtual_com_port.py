@@ -120,7 +120,7 @@ def client_name(program: str) -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may have no entry for its user
-        user = "somebody"
+        user = "unknown"
     name = "".join(c for c in f"{program} {user}@{socket.gethostname()}" if c.isprintable())
     return name.encode()[:64].decode(errors="ignore")
 

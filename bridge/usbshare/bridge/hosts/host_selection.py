@@ -55,7 +55,7 @@ def addresses_of(entry: Entry, kind: Kind = Kind.SERIAL) -> list[tuple[str, int]
 
 
 def unknown(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotFoundError:
-    """Return the error for a name that nobody has, with those that there are."""
+    """Return the error for a name that no host has, with those that there are."""
     if not entries:
         return NotFoundError(
             f"no host is called {name!r}, neither in DNS nor by discovery, which found no "

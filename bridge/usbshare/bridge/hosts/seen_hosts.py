@@ -17,7 +17,7 @@ MOST_S = 0.5
 
 
 class SeenHosts:
-    """The file; whatever is wrong with it, it helps less and stands in nobody's way."""
+    """The file; whatever is wrong with it, it helps less, but never blocks."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

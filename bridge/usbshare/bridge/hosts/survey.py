@@ -71,7 +71,7 @@ async def survey_one(
 ) -> Inventory:
     """Ask one host; raises UsbshareError when its serial service does not answer.
 
-    `camera_port` is where its camera service is; 0 where nobody says.
+    `camera_port` is where its camera service is; 0 if unknown.
     """
     cameras = _guessed(target, camera_port)
     guessing = asyncio.create_task(ask(cameras, timeout_s, bundle), name="ask cameras")

@@ -37,7 +37,7 @@ OpenFinder = Callable[[], AbstractAsyncContextManager[HostFinder]]
 
 
 class HostTracker:
-    """Knows where to connect, and with which bundle. While the link stands it sends nothing.
+    """Knows where to connect, and with which bundle. While the link is up it sends nothing.
 
     `woken(has_moved)` is called when the host is seen again, or elsewhere. That discovery fails
     costs no more than its help.

@@ -132,7 +132,7 @@ class Exchange:
             self._raise_refusal()
 
     def wait_answer(self, operation_id: int, timeout_s: float) -> OperationEvent | None:
-        """Return what became of an operation that `expect` announced, None if nobody says."""
+        """Return what became of an operation that `expect` announced, None if unknown."""
         with self._news:
             try:
                 self._wait(lambda: self._answers[operation_id] is not None, after(timeout_s))
@@ -154,7 +154,7 @@ class Exchange:
     # The link's side.
 
     def opened(self, event: OpenedEvent) -> None:
-        """Let the program know that the session stands."""
+        """Let the program know that the session is established."""
         with self._news:
             self._port, self._lines = event.port, event.lines
             self._received_offset = self._told_offset = event.data_offset

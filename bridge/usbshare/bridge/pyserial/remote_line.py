@@ -233,7 +233,7 @@ class RemoteLine:
         self._show_upstream()
 
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
-        """Do nothing: no session is taken up again."""
+        """Do nothing: no session is resumed."""
 
     def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
         """End: a program must not go on in the middle of another session."""

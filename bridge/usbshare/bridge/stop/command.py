@@ -117,7 +117,7 @@ def _rearmed(port_id: str, epoch: int, text: str) -> Done:
 
 
 async def _port_of(client: StopCalls, port_id: str) -> str:
-    """Return the port's id, empty if nobody tells; asks after the stop, which must not wait."""
+    """Return the port's id, empty if unknown; asks after the stop, which must not wait."""
     if port_id:
         return port_id
     try:

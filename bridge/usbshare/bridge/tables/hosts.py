@@ -34,7 +34,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A host as it is shown; `is_own` is None where nobody told its site, or we have none."""
+    """A host as it is shown; `is_own` is None if unknown its site, or we have none."""
 
     entry: Entry
     is_own: bool | None

@@ -1,4 +1,4 @@
-"""How a port that is held or latched is told of: by what, since when, and what continues it."""
+"""How a held or latched port is described: by what, since when, and what continues it."""
 
 from __future__ import annotations
 

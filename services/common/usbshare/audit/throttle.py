@@ -1,4 +1,4 @@
-"""Merges equal events of one identity into a line with a count, so that nobody fills the log.
+"""Merges equal events of one identity into a line with a count, so that none can fill the log.
 
 Of equal events some a minute are written whole. A day has room for so many bytes of one identity;
 beyond that one of each kind in ten minutes is. No event is lost: the counts add up. What the host

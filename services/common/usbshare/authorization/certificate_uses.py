@@ -60,7 +60,7 @@ class Uses:
         )
 
     def void(self, uri: str, serial: int, address: str, fingerprint: str) -> None:
-        """Raise the alarm that a certificate was used that counts no more."""
+        """Raise the alarm that a superseded certificate was used."""
         number = successors.in_hex(serial)
         self.void_uses += 1
         self._audit.note(

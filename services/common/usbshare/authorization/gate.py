@@ -39,7 +39,7 @@ _VERBS = {Right.ADMIN: "administer"}
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What somebody may do with one resource now; `to_confirm` only after a second factor."""
+    """What an identity may do with one resource now; `to_confirm` only after a second factor."""
 
     resource: Resource
     rights: tuple[Right, ...]

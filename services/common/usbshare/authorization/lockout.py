@@ -1,4 +1,4 @@
-"""How long somebody waits who has given wrong codes: longer each time, and then for a person."""
+"""How long a caller waits after wrong codes: longer each time, and then for a person."""
 
 from __future__ import annotations
 

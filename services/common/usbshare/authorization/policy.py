@@ -71,7 +71,7 @@ GroupName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether somebody may do something now.
+    """Whether an identity may do something now.
 
     `missing`: what it lacks, in words. `confirm_for_s`: how long a second factor counts, None
     where none is needed. `until`: when the answer may become no by itself.

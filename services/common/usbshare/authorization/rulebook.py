@@ -53,7 +53,7 @@ class Rulebook:
     """The policy and the revocations of a configuration folder; read by `load`, then followed.
 
     What has mistakes leaves in force what was, and what cannot be read does so for a minute. Then
-    the rules are closed: whoever asks lets nobody do more than stop. `clock` is monotonic.
+    the rules are closed: only stops are allowed. `clock` is monotonic.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Rulebook:
         return revoked is not None and (issued is None or issued <= revoked)
 
     def is_void(self, serial: int, now: datetime) -> bool:
-        """Return whether a certificate counts no more, since its successor is in use."""
+        """Return whether a certificate is superseded: its successor is in use."""
         since = self._standing.void.get(in_hex(serial))
         return since is not None and now >= since
 

@@ -1,4 +1,4 @@
-"""Notes that a thread keeps: of each key the newest, and nobody waits for a disk.
+"""Notes that a thread keeps: of each key the newest, without waiting for a disk.
 
 How to use it. A process has one `Background` for the files of its state folder, made where the
 service is composed and closed at its end. What must be on the disk is put there by a key:

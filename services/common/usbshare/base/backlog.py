@@ -54,7 +54,7 @@ class Backlog(Generic[T]):
                 self._ever_lost += 1
 
     def end(self) -> None:
-        """Let nobody wait any more."""
+        """Release all that wait."""
         with self._news:
             self._ended = True
             self._news.notify_all()

@@ -1,4 +1,4 @@
-"""The executor of an event loop whose threads nobody waits for, not even at its end.
+"""The executor of an event loop whose threads are not waited for, not even at its end.
 
 asyncio gives blocking calls (`to_thread`, `getaddrinfo`) to a ThreadPoolExecutor. It shares a few
 threads among all, and both the loop and the interpreter join them at their end: one call to a host

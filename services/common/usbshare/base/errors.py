@@ -52,11 +52,11 @@ class ConfirmationNeededError(UsbshareError):
 
 
 class AuditUnavailableError(UsbshareError):
-    """The audit log cannot be written, without which nobody may control."""
+    """The audit log cannot be written, without which control is refused."""
 
 
 class RulesUnavailableError(UsbshareError):
-    """The host cannot read who may do what, without which it lets nobody do more than stop."""
+    """The host cannot read its access rules, without which it allows only stops."""
 
 
 class NotSupportedError(UsbshareError):
@@ -68,7 +68,7 @@ class ConfigError(UsbshareError):
 
 
 class UnreadableError(ConfigError):
-    """A file cannot be read, so that nobody knows what it says; not a mistake of who wrote it."""
+    """A file cannot be read, so its contents are unknown; not a mistake of its author."""
 
 
 class ConnectionRefusedByPeerError(UsbshareError):

@@ -94,7 +94,7 @@ class LineWriter:
     def _write_line(self, line: Line) -> None:
         try:
             write_whole(self.stream, line())
-        except (OSError, ValueError):  # nobody reads it any more, or it is closed
+        except (OSError, ValueError):  # it has no reader any longer, or it is closed
             self._unwritten += 1
 
 

@@ -1,4 +1,4 @@
-"""A logging handler that holds up nobody who logs, whatever becomes of stderr."""
+"""A logging handler that never blocks its caller, whatever becomes of stderr."""
 
 from __future__ import annotations
 

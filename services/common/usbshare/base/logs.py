@@ -1,4 +1,4 @@
-"""Log lines on stderr: text for people, JSON for machines; nobody waits for stderr."""
+"""Log lines on stderr: text for people, JSON for machines, never waiting for stderr."""
 
 from __future__ import annotations
 

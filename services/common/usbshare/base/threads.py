@@ -179,7 +179,7 @@ class _Call:
             self._post(outcome, None)
 
     def drop(self) -> None:
-        """Let nobody wait for it any more; called on the loop."""
+        """Release all that wait for it; called on the loop."""
         self._future.cancel()
 
     def _post(self, outcome: object, error: BaseException | None) -> None:

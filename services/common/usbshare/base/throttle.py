@@ -97,7 +97,7 @@ class ReportedThrottle(Throttle[K]):
     """Lets one of each key through; reports the others as a number when a period is over.
 
     Each period is twice as long as the one before, up to the longest; after one without any event
-    it begins anew. Of too many keys the last ones are counted as one.
+    it starts over. Of too many keys the last ones are counted as one.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class Announcing:
             try:
                 if await self._attempt():
                     pause_s = FIRST_PAUSE_S
-            except Exception as error:  # a machine may be at work here: it must not end for this
+            except Exception as error:  # a job may be running here: it must not end for this
                 _log.debug("could not register", exc_info=True)
                 self._say(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause_s)

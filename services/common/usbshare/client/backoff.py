@@ -16,7 +16,7 @@ class Backoff:
         self._attempts = 0
 
     def reset(self) -> None:
-        """Begin anew after a success."""
+        """Start over after a success."""
         self._attempts = 0
 
     def next_s(self) -> float:

@@ -63,7 +63,7 @@ class ListenerProcess:
             while True:
                 try:
                     await self._look()
-                except Exception as error:  # a machine may be at work here
+                except Exception as error:  # a job may be running here
                     self._say(f"{type(error).__name__}: {error}")
                 await file.changed(POLL_S if self._is_wanted else QUIET_POLL_S)
         finally:

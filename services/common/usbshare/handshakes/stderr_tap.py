@@ -65,7 +65,7 @@ def _read_on(
     read: Callable[[bytes, Callable[[bytes], None]], None],
 ) -> None:
     def pass_on(data: bytes) -> None:
-        with suppress(OSError):  # nobody reads it any more
+        with suppress(OSError):  # it has no reader any longer
             while data:
                 data = data[os.write(real, data) :]
 

@@ -109,7 +109,7 @@ def _shown_names(certificate: x509.Certificate) -> str:
     dns, addresses = certificates.subject_names(certificate)
     names = [*sorted(dns), *sorted(addresses)]
     more = ", ..." if len(names) > _MOST_NAMES else ""
-    return (", ".join(names[:_MOST_NAMES]) or "nobody") + more
+    return (", ".join(names[:_MOST_NAMES]) or "no name") + more
 
 
 _SERVER_TEXTS: dict[int, Callable[[Probe, Target], str]] = {

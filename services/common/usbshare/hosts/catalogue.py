@@ -112,7 +112,7 @@ class Catalogue:
             host.seen()
 
     def unreachable(self, entry_id: str) -> None:
-        """Note that the host does not answer: what multicast told of it is dropped."""
+        """Note that the host does not answer: its multicast entries are dropped."""
         host = self._hosts.get(entry_id)
         observations = [each.observation for each in host.records] if host else []
         self._forget([(each.source, each.key) for each in observations if each.source in _HEARSAY])
@@ -185,7 +185,7 @@ class Catalogue:
         return record.name
 
     def _regroup(self, names: Iterable[str]) -> None:
-        """Merge anew what has one of these names, and tell of it."""
+        """Merge again what has one of these names, and report it."""
         changed = dict.fromkeys(names)
         if not changed:
             return

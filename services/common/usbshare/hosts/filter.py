@@ -1,4 +1,4 @@
-"""Which instances somebody wants to see."""
+"""Which instances a client wants to see."""
 
 from __future__ import annotations
 

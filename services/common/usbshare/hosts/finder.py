@@ -84,7 +84,7 @@ class Finder:
         await self._exits.aclose()
 
     def start_liveness(self) -> None:
-        """Drop from now on what multicast told of and nobody reaches."""
+        """From now on drop multicast entries that fail the liveness probe."""
         self._spawn("prove liveness", self.liveness.run())
 
     async def run(self) -> None:

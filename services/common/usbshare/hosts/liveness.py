@@ -1,4 +1,4 @@
-"""Proves by connecting that what multicast told of is still there, and drops what is not."""
+"""Proves by connecting that hosts found by multicast are still there, and drops the others."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Liveness:
         self._probes = {}
 
     async def close(self) -> None:
-        """Stop probing and let go of every connection."""
+        """Stop probing and close every connection."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()

@@ -35,7 +35,7 @@ def from_properties(
     srv_port: int,
     properties: Mapping[bytes, bytes | None],
 ) -> Instance | None:
-    """Read what somebody announces; None if it has no name, is nowhere, or offers nothing.
+    """Read an announcement; None if it has no name, is nowhere, or offers nothing.
 
     Wrong and unknown keys are as if they were not there, and so is what follows 1300 bytes.
     """

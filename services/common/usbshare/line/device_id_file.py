@@ -81,7 +81,7 @@ class KnownDevices:
             self._all_unreadable = True
 
     def expected(self, name: str) -> PhysicalDevice | None:
-        """Return the device of an id, None if it has none yet or nobody can tell."""
+        """Return the device of an id, None if it has none yet or it is unknown."""
         with self._lock:
             return self._known.get(name)
 

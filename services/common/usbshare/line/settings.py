@@ -144,7 +144,7 @@ class Device(Protocol):
 
     @property
     def low_latency(self) -> bool | None:
-        """Whether the adapter hands bytes over at once; None where nobody can tell."""
+        """Whether the adapter hands bytes over at once; None if unknown."""
         ...
 
     async def open(self, listener: DeviceListener) -> None:

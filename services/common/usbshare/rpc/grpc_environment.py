@@ -22,19 +22,19 @@ _TRACE = {"GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "handshaker"}
 
 
 def prepare_grpc() -> None:
-    """Set what nobody has set, for a client; call before grpc is imported for the first time."""
+    """Set what is not set yet, for a client; call before grpc is imported for the first time."""
     _set_defaults()
     if "GRPC_EXPERIMENTS" not in os.environ and _core_knows(_EVENT_ENGINE):
         os.environ["GRPC_EXPERIMENTS"] = _OLDER_POLLER
 
 
 def prepare_grpc_for_one_call() -> None:
-    """Set what nobody has set, for a process that makes one call and looks at no file before."""
+    """Set what is not set yet, for a process that makes one call and looks at no file before."""
     _set_defaults()
 
 
 def prepare_grpc_to_serve() -> None:
-    """Set what nobody has set, for a process that serves, as `prepare_grpc` does for a client."""
+    """Set what is not set yet, for a process that serves, as `prepare_grpc` does for a client."""
     _set_defaults()
     if os.environ.get("GRPC_EXPERIMENTS") == _OLDER_POLLER:  # a client of ours started this
         del os.environ["GRPC_EXPERIMENTS"]

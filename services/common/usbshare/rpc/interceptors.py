@@ -1,4 +1,4 @@
-"""What stands around every RPC: the interceptor that turns errors into statuses, and its tools."""
+"""What surrounds every RPC: the interceptor that turns errors into statuses, and its tools."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class Guard:
 async def open_guard(
     site: Site | None, *, service: str, tls: TlsTable, audit: AuditTable
 ) -> AsyncIterator[Guard]:
-    """Guard a service while the block lasts; without a site everybody may do everything.
+    """Guard a service while the block lasts; without a site every call is allowed.
 
     Raises ConfigError if the policy has mistakes.
     """

@@ -44,7 +44,7 @@ class Program:
 
     @property
     def address(self) -> str:
-        """Where it listens if nobody says otherwise."""
+        """Where it listens by default."""
         return f"[::]:{self.port}"
 
     def table(self, settings: object) -> ListenTable:

@@ -44,8 +44,8 @@ class Child:
     async def keep_running(self) -> None:
         """Run it, again whenever it ends; return when its configuration is wrong at first.
 
-        One that goes wrong later must not end the others, whose machines may be at work. The pause
-        before the next start doubles up to 30 s, and is short again after a good run.
+        One that fails later must not end the others, which may be running jobs. The pause before
+        the next start doubles up to 30 s, and is short again after a good run.
         """
         pause_s = FIRST_PAUSE_S
         for attempt in itertools.count():

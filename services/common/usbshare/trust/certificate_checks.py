@@ -34,7 +34,7 @@ def judge_dates(certificate: x509.Certificate, now: datetime, renew: str) -> Jud
 
 
 def judge_key_rights(keys: Iterable[Path]) -> Judgement:
-    """Check whether anybody but their owner may read the private keys."""
+    """Check whether only their owner can read the private keys."""
     there = [path for path in keys if path.exists()]
     if not there:
         return fine("no private key here yet")

@@ -1,4 +1,4 @@
-"""The registry of a site's identities: who has a certificate, and whose counts no more."""
+"""The registry of a site's identities: who has a certificate, and whose is revoked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Certificate:
 class IdentityRecord:
     """One identity and its newest certificate; times are aware, `fingerprint` the short one.
 
-    `alarm_at`: when a certificate was used last that counts no more since its successor is in use.
+    `alarm_at`: when a superseded certificate was used last.
     `certificates`: those that have not ended, the newest last; `barred`: the serial numbers of
     those that are revoked though by their dates they are younger than the revocation.
     """
@@ -60,7 +60,7 @@ class IdentityRecord:
 
     @property
     def is_revoked(self) -> bool:
-        """Whether its newest certificate counts no more."""
+        """Whether its newest certificate is revoked."""
         if self.revoked_at is None:
             return False
         is_barred = any(each.serial in self.barred for each in self.certificates[-1:])
@@ -111,7 +111,7 @@ def read_identities(path: Path) -> dict[str, IdentityRecord]:
 def read_revocations(path: Path) -> dict[str, datetime]:
     """Return until when the certificates of an identity, by its URI, are revoked.
 
-    One that was issued at or before that moment counts no more. ConfigError if the file is damaged.
+    One that was issued at or before that moment is revoked. ConfigError if the file is damaged.
     """
     records = read_identities(path).values()
     return {record.uri: record.revoked_at for record in records if record.revoked_at is not None}
@@ -146,7 +146,7 @@ def note_issued(
 ) -> IdentityRecord:
     """Keep the identity's newest certificate; role and address stay as they were unless given.
 
-    `succeeds` is the serial number of the one that it renews. A role lets it in anew: that ends
+    `succeeds` is the serial number of the one that it renews. A role lets it in again: that ends
     an alarm.
     """
     moment = certificates.issue_moment(certificate)
@@ -172,7 +172,7 @@ def note_issued(
 
 
 def note_use(path: Path, uri: str, serial: str, now: datetime) -> None:
-    """Keep that a renewed certificate is in use, so that the one before it counts no more."""
+    """Keep that a renewed certificate is in use, so that the one before it is superseded."""
     with _changing(path) as records:
         if known := records.get(uri):
             renewals = successors.with_use(known.renewals, serial, now)
@@ -180,7 +180,7 @@ def note_use(path: Path, uri: str, serial: str, now: datetime) -> None:
 
 
 def note_alarm(path: Path, uri: str, address: str, now: datetime) -> None:
-    """Keep that a certificate of the identity was used that counts no more."""
+    """Keep that a superseded certificate of the identity was used."""
     with _changing(path) as records:
         if known := records.get(uri):
             records[uri] = replace(known, alarm_at=now, alarm_from=address)

@@ -34,7 +34,7 @@ class Given:
     withdrawn: bool = False
 
     def is_open(self, now: datetime) -> bool:
-        """Return whether somebody may still use it."""
+        """Return whether it can still be used."""
         return self.used_at is None and not self.withdrawn and now < self.expires
 
 

@@ -153,7 +153,7 @@ async def keep_current(
     while True:
         try:
             await in_thread(keeper.look)
-        except Exception:  # a machine may be at work here
+        except Exception:  # a job may be running here
             _log.exception("cannot keep the certificates of this host current")
         await asyncio.sleep(LOOK_S)
 

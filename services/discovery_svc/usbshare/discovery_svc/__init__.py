@@ -1,1 +1,1 @@
-"""The discovery service: announces this host's services and keeps a view of everybody's."""
+"""The discovery service: announces this host's services and keeps a view of the other hosts."""

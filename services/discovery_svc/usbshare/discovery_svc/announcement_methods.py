@@ -1,4 +1,4 @@
-"""The ways in which this host is told of: to its own clients, by beacon, by multicast DNS."""
+"""The ways in which this host is announced: to its own clients, by beacon, by multicast DNS."""
 
 from __future__ import annotations
 

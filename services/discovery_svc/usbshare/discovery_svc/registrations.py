@@ -91,7 +91,7 @@ class Registrations:
         self._tell()
 
     def left_s(self, lease: Lease) -> float:
-        """Return for how long a lease still stands, 0 once it is over."""
+        """Return for how long a lease is still valid, 0 once it is over."""
         return max(0.0, lease.expires_at - self._clock())
 
     def _tell(self) -> None:

@@ -125,5 +125,5 @@ async def _add_ports(registry: Registry, settings: Settings) -> None:
 
 
 def _offered(settings: Settings) -> QueueLimits | None:
-    """Return the limits for ports that nobody configured, None if only configured ones count."""
+    """Return the limits for ports that are not configured, None if only configured ones count."""
     return None if settings.ports else settings.port_limits()

@@ -76,7 +76,7 @@ class Planner:
         return BLOCKS - len(self.blocks)
 
     def append(self, move: Move) -> bool:
-        """Queue a move and plan anew; False for a move shorter than a motor step."""
+        """Queue a move and plan again; False for a move shorter than a motor step."""
         delta = [b - a for a, b in zip(self.position, move.target, strict=True)]
         steps = zip(delta, self._settings.steps_per_mm, strict=True)
         if not any(abs(d) * per_mm >= 0.5 for d, per_mm in steps):
@@ -94,7 +94,7 @@ class Planner:
             self._last_unit = None
 
     def replan(self) -> None:
-        """Plan everything anew, after an override or a hold."""
+        """Plan everything again, after an override or a hold."""
         last = math.inf
         for block in self.blocks:
             self._set_nominal(block, last)

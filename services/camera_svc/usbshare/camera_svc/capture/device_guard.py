@@ -16,7 +16,7 @@ _DEV = Path("/dev")
 class CameraGuard:
     """OpenGuard of one camera; its methods block for some ms.
 
-    A camera that nobody configured has `device`, and of its nodes the one with `index`.
+    A camera that is not configured has `device`, and of its nodes the one with `index`.
     """
 
     def __init__(

@@ -101,4 +101,4 @@ class Source(Protocol):
 
 
 SourceMaker: TypeAlias = Callable[[], Source]
-"""Makes a source anew for each opening: the one before may still hang in its driver."""
+"""Makes a new source for each opening: the last one may still hang in its driver."""

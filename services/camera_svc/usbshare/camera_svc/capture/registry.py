@@ -224,7 +224,7 @@ class Registry:
             self._drop_unplugged(self._cameras[camera_id])
 
     def rules_changed(self) -> None:
-        """Note that other devices may be allowed now; those that may not are let go at once."""
+        """Note that other devices may be allowed now; those that may not are closed at once."""
         if self._seen is not None:
             self.plugged_in(self._seen)
         for offered in self.cameras:

@@ -33,7 +33,7 @@ def check_source(source: str) -> str:
 
 
 def source_maker(source: str, wish: Wish, guard: CameraGuard | None = None) -> SourceMaker:
-    """Return what makes the source anew for each opening; raises ConfigError."""
+    """Return what makes a new source for each opening; raises ConfigError."""
     check_source(source)
     return lambda: _make(source, wish, guard)
 
@@ -44,7 +44,7 @@ def is_device(source: str) -> bool:
 
 
 def local_node(source: str) -> str | None:
-    """Return the path behind a source: None if it is no path, empty if nobody can tell it."""
+    """Return the path behind a source: None if it is no path, empty if unknown."""
     if is_device(source):
         return camera_node(source)
     path = source.removeprefix("file://")

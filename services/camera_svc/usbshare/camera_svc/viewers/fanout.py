@@ -81,7 +81,7 @@ class Fanout:
         self.serve()
 
     def show(self, picture: Picture, message: bytes) -> None:
-        """Show everybody who has room a picture that is made already, whatever they asked for."""
+        """Show every viewer that has room an existing picture, whatever it asked for."""
         self.forget()
         for viewer in self.viewers:
             if viewer.has_room:
@@ -176,7 +176,7 @@ class Fanout:
         self.serve()
 
     def _end_unused(self) -> None:
-        """End the streams that nobody gets any more."""
+        """End the streams without viewers."""
         raw = self._raw
         if self.video is None or not self._streams.are_any or (raw is None and self.viewers):
             return

@@ -61,7 +61,7 @@ class Streams:
         self._streams.pop(recipe, None)
 
     def without(self, used: Iterable[Recipe]) -> list[Recipe]:
-        """Return the recipes that nobody uses."""
+        """Return the recipes that no viewer uses."""
         return list(self._streams.keys() - set(used))
 
     @property

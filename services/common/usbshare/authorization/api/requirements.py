@@ -59,7 +59,7 @@ class Requirement:
 
 @lru_cache(maxsize=256)
 def requirement_of(method: str) -> Requirement | None:
-    """Return what `/package.Service/Method` needs; None if nobody has said it."""
+    """Return what `/package.Service/Method` needs; None if it is not declared."""
     name = method.lstrip("/").replace("/", ".")
     if name.startswith(_STANDARD):
         return Requirement(None)

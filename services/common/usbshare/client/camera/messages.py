@@ -87,7 +87,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class OpenedEvent:
-    """The stream stands."""
+    """The stream is established."""
 
     camera: RemoteCamera
     window: int

@@ -59,7 +59,7 @@ class Dialer:
 
     @property
     def living(self) -> list[SerialClient]:
-        """The connections that work, as far as anybody knows."""
+        """The connections that work, as far as is known."""
         self._made = [each for each in self._made if each.is_connected]
         return list(reversed(self._made))
 

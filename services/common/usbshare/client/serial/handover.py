@@ -1,6 +1,6 @@
 """A session's way from one connection to another, while its program writes and its machine works.
 
-The service takes a session over from a stream that still stands, so it is never lost. Before that
+The service takes a session over from a stream that is still open, so it is never lost. Before that
 the old stream falls quiet: the answer to its last heartbeat says that the service has everything.
 """
 
@@ -73,7 +73,7 @@ class Handover:
             self.is_quiet = True
 
     def left_for(self, old: SerialClient) -> SerialClient:
-        """Note that the session has arrived; returns its connection, `old` is let go."""
+        """Note that the session has arrived; returns its connection; `old` is closed."""
         client = self.client
         if self._asked is not None and not self._asked[1].done():
             self._asked[1].set_result(old)

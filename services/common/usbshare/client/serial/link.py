@@ -309,7 +309,7 @@ class Link:
             del tasks, receive  # their exceptions lead here, which would keep the call alive
 
     async def _take_along(self, receive: asyncio.Task[None]) -> SessionStream:
-        """Take the session up over another connection, while its stream still stands."""
+        """Take the session up over another connection, while its stream is still open."""
         if self._pump is not None:
             self._pump.close()
             self._pump = None

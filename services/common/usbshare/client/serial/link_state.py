@@ -54,7 +54,7 @@ class LinkState(Enum):
 class SessionChoice:
     """What to open.
 
-    `resumes`: whether a session that was lost is taken up again; `takes`: control from whoever has
+    `resumes`: whether a lost session is resumed; `takes`: control from whoever has
     it.
     """
 

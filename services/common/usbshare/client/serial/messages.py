@@ -80,7 +80,7 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What waits here after the session was taken up again; `age_s`: the oldest of it."""
+    """What waits here after the session was resumed; `age_s`: the oldest of it."""
 
     size: int
     age_s: float
@@ -117,7 +117,7 @@ Message = (
 class Hold:
     """A machine, or what waits for it, that does not go on; causes as in serial.proto, in words.
 
-    `at` is UTC; `waiting_age_s` is None where nobody told.
+    `at` is UTC; `waiting_age_s` is None if unknown.
     """
 
     cause: str
@@ -178,9 +178,9 @@ class RemotePort:
 
 @dataclass(frozen=True, slots=True)
 class OpenedEvent:
-    """The session stands; if `resumed`, the one whose token we sent, of which nothing was lost.
+    """The session is established; if `resumed`, it is the one whose token we sent.
 
-    `resume_token` is empty where it could not be taken up again, `link_timeout_s` 0 where not told.
+    `resume_token` is empty where it could not be resumed, `link_timeout_s` 0 where not told.
     """
 
     session_id: str

@@ -1,4 +1,4 @@
-"""Whether, and for how long, a session that was lost can be taken up again; what it cost if not."""
+"""Whether, and for how long, a session that was lost can be resumed; what it cost if not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from usbshare.client.serial.messages import OpenedEvent
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A session that was taken up again: nothing of the program was lost."""
+    """A session that was resumed: nothing of the program was lost."""
 
     away_s: float
     resent_bytes: int
@@ -20,7 +20,7 @@ class Loss:
     """What the end of a session cost.
 
     `program_bytes`: sent and perhaps not written, or dropped. `device_bytes`: sent by the device
-    and missed; None where nobody can tell.
+    and missed; None if unknown.
     """
 
     program_bytes: int
@@ -45,7 +45,7 @@ class Resumption:
 
     @property
     def can_resume(self) -> bool:
-        """Whether the session that stands could come back if it were lost."""
+        """Whether the current session could come back if it were lost."""
         return bool(self._token) and self._window_s > 0
 
     def lost(self, now: float) -> float:

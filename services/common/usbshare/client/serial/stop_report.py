@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What a stop did. Delays run from the service receiving it; None where nobody can tell."""
+    """What a stop did. Delays run from the service receiving it; None if unknown."""
 
     epoch: int
     latched: bool

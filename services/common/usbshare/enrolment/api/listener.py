@@ -70,7 +70,7 @@ class EnrolmentListener:
             while task is None or not task.cancelling():
                 try:
                     await self._look()
-                except Exception as error:  # a machine may be at work here
+                except Exception as error:  # a job may be running here
                     self._say(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(POLL_S)
         finally:

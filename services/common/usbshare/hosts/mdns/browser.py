@@ -78,7 +78,7 @@ class Browser(RecordUpdateListener):
         self._asking = in_background(self._ask_for_ever(), "mDNS queries")
 
     def ask_again(self) -> None:
-        """Begin anew with asking often: there are other networks now."""
+        """Start over with asking often: there are other networks now."""
         self._again.set()
 
     async def close(self) -> None:

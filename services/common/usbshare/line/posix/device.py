@@ -90,7 +90,7 @@ class PosixDevice:
 
     @property
     def low_latency(self) -> bool | None:
-        """Whether the adapter hands bytes over at once; None where nobody can tell."""
+        """Whether the adapter hands bytes over at once; None if unknown."""
         return self._low_latency
 
     async def open(self, listener: DeviceListener) -> None:

@@ -120,7 +120,7 @@ def _text(shipped: Shipped, kind: str, words: Sequence[str], run_as: str) -> str
 
 
 def _who_called() -> str:
-    """Return who is behind `sudo`; raises ConfigError where nobody is."""
+    """Return the user behind `sudo`; raises ConfigError if there is none."""
     if user := os.environ.get("SUDO_USER", ""):
         return user
     raise ConfigError(

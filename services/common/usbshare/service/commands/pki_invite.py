@@ -195,7 +195,7 @@ def _say_if_unreachable(
 
 
 def _wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitation) -> bool:
-    """Return whether somebody has used the invitation, once it is over."""
+    """Return whether the invitation was used, once it is over."""
     while (given := _state(site, invitation)) and given.is_open(datetime.now(UTC)):
         time.sleep(POLL_S)
     if given is None or given.used_at is None:

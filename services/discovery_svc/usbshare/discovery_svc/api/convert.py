@@ -69,7 +69,7 @@ def offer_of(message: pb.AnnounceRequest) -> Offer:
 
 
 def ttl_s(message: pb.AnnounceRequest) -> float:
-    """Return for how long an announcement stands; raises InvalidArgumentError out of range."""
+    """Return for how long an announcement is valid; raises InvalidArgumentError out of range."""
     return seconds_of(message.ttl, "ttl", least=1.0, most=600.0, absent=DEFAULT_TTL_S)
 
 

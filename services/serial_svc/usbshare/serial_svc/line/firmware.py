@@ -67,12 +67,12 @@ class Firmware:
             self._on_change()
 
     def was(self, profile: Profile) -> None:
-        """Take what was there when the service died; nobody can have changed it since."""
+        """Take what was there when the service crashed; it cannot have changed since."""
         if not self._is_configured:
             self._take(profile)
 
     def forget(self) -> None:
-        """Begin anew: the device is gone, and another one may come."""
+        """Start over: the device is gone, and another one may come."""
         self.sees_gcode = False
         if not self._is_configured:
             self._take(AUTO)

@@ -53,7 +53,7 @@ class QueueLimits:
 class PortConfig:
     """One port; `profile` None recognises the firmware, `link_loss` None goes by the profile.
 
-    `device` is which device it is, of a port that nobody configured.
+    `device` is which device it is, of a port that is not configured.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""A broadcast: whoever waits is woken, nobody is owed anything."""
+"""A broadcast: whoever waits is woken, nothing is kept for later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Signal:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether anybody waits."""
+        """Whether a task waits."""
         return bool(self._waiters)
 
     def fire(self) -> None:

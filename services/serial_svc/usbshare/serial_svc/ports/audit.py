@@ -130,7 +130,7 @@ class PortAudit:
         self._note("re-armed", who, address, epoch=epoch)
 
     def taken(self, client: Client, holder: Client) -> None:
-        """Note that somebody took control from whoever had it."""
+        """Note that a client took control from its holder."""
         self._of(
             client,
             "control taken from another",
@@ -139,7 +139,7 @@ class PortAudit:
         )
 
     def reset(self, who: str, address: str, reason: str, record: ResetRecord) -> None:
-        """Note that somebody reset the machine."""
+        """Note that the machine was reset."""
         self._note(
             "reset",
             who,

@@ -1,4 +1,4 @@
-"""Ids of ports that nobody configured: each belongs to one physical device, for good."""
+"""Ids of ports that are not configured: each belongs to one physical device, for good."""
 
 from __future__ import annotations
 

@@ -391,7 +391,7 @@ class SerialPort:
             session.line_changed()
 
     def changed(self, *, tell: bool = True) -> None:
-        """Keep the latch, and tell everybody how the port is now."""
+        """Keep the latch, and tell all sessions the port's state."""
         self.latch.keep()
         if self._keeper.device is not None:
             self._keeper.device.watch_lines(on=len(self.roster) > 0)

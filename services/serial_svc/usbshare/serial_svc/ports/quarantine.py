@@ -69,7 +69,7 @@ def plugged_in_ports() -> list[PluggedIn]:
 
 
 async def withdraw(port: SerialPort, why: str) -> None:
-    """Take an open port's device away; a machine at work is stopped first, as after a lost link."""
+    """Take an open port's device away; a running job is stopped first, as after a lost link."""
     if (acting := port.watch.act(why, is_at_work=port.watch.is_at_work)) is not None:
         await acting
     port.device_lost(why)

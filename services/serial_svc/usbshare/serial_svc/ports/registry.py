@@ -173,7 +173,7 @@ class Registry:
         self.add(PortConfig(DEMO_PORT, DEMO_SOURCE, "simulated GRBL laser", queue=queue))
 
     async def stop_after_crash(self) -> None:
-        """Act on the machines that were at work when the service died, before anybody comes."""
+        """Act on the machines that were running a job at the crash, before any client comes."""
         stops = (port.crash_recovery.stop(self._guards[port.id].there) for port in self.ports)
         await asyncio.gather(*stops)
 

@@ -38,7 +38,7 @@ class Admission:
         self._observers_news = Delayed(port.changed, OBSERVERS_NEWS_S)
 
     def tell_of(self, session: Session) -> None:
-        """Tell everybody of a session that came or went, soon if it only observes."""
+        """Tell all sessions that one came or went, soon if that only observes."""
         if session.client.mode is Mode.OBSERVE:
             self._observers_news.ask()
         else:

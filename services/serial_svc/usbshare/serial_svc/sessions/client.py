@@ -17,7 +17,7 @@ LARGEST_COMMAND_BYTES = 4096
 
 
 def new_session_id() -> str:
-    """Return an id that nobody can guess."""
+    """Return an id that cannot be guessed."""
     return secrets.token_hex(8)
 
 

@@ -39,7 +39,7 @@ class OperationOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The session stands."""
+    """The session is established."""
 
     session_id: str
     port: PortDescription

@@ -31,7 +31,7 @@ class Hearing:
         return heard_at if self.last_at is None else min(heard_at, self.last_at)
 
     def begin(self) -> None:
-        """Begin anew with another stream."""
+        """Start over with another stream."""
         self.last_at = None
         self._answers.clear()
 
@@ -47,7 +47,7 @@ class Hearing:
         self._answers.append((beat_id, now))
 
     def _heard(self, heard_id: int, now: float) -> None:
-        if self.last_at is None:  # the first heartbeat: so it has heard that the session stands
+        if self.last_at is None:  # the first heartbeat: it knows that the session is established
             self._heard_at = now
         while self._answers and self._answers[0][0] <= heard_id:
             self._heard_at = self._answers.popleft()[1]

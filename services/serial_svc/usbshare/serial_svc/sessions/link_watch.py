@@ -76,7 +76,7 @@ class LinkWatch:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the machine may be at work, as far as the program in control knows."""
+        """Whether the machine may be running a job, as far as the program in control knows."""
         return self._port.activity.is_active or not self.rest.is_known
 
     # Sessions.
@@ -160,7 +160,7 @@ class LinkWatch:
             session.end(why)
 
     def act(self, why: str, *, is_at_work: bool) -> asyncio.Task[None] | None:
-        """Do to a machine at work what the port's policy says, and hold what is queued.
+        """Act on a machine that is running a job by the port's policy, and hold what is queued.
 
         Returns what acts, None if nothing is to be done.
         """

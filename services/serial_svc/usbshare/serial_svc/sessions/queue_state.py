@@ -1,4 +1,4 @@
-"""How full a port's queue is, told to everybody when its band changes and stays so."""
+"""How full a port's queue is, reported to all sessions when its band changes for a while."""
 
 from __future__ import annotations
 

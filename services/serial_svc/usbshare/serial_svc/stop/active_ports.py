@@ -1,4 +1,4 @@
-"""Which machines are at work, noted in files that survive the death of the service.
+"""Which machines are running a job, noted in files that survive a crash of the service.
 
 The note is there before a program's first byte: that byte waits for it, some ms at most. Where the
 disk hangs the byte goes out, and the note follows when it can. No stop waits for a note.
@@ -43,11 +43,11 @@ class _Note:
 
 
 class ActivePorts:
-    """A folder with one file a machine at work: of its physical device, or else of its port's id.
+    """A folder with one file per machine that is running a job, by physical device or port id.
 
     Two services of one host need two folders, `active-` and what tells them apart. Devices are
     looked for in all of them, since the next service may have another. Of a folder that cannot be
-    read, every machine counts as one at work.
+    read, every machine counts as running a job.
     """
 
     def __init__(self, folder: Path, background: Background) -> None:
@@ -62,7 +62,7 @@ class ActivePorts:
         self._nobody_knows = False
 
     def load(self) -> None:
-        """Read what was at work when the service died; blocks.
+        """Read which machines were running a job at the crash; blocks.
 
         A note of an id that cannot be read is one all the same: raw, which leaves it to the
         configuration. One of a device could be about any.
@@ -80,7 +80,7 @@ class ActivePorts:
             self._of_devices = of_devices
 
     def nobody_knows(self, why: str) -> None:
-        """Take every machine for one that was at work: the notes cannot be read."""
+        """Treat every machine as one that was running a job: the notes cannot be read."""
         self._nobody_knows = True
         log.error(
             "cannot read which machines were running a job: %s: %s. Treating all as running one",
@@ -89,11 +89,11 @@ class ActivePorts:
 
     @property
     def knows_devices(self) -> bool:
-        """Whether a physical device was at work that no port has been found to have yet."""
+        """Whether a physical device was running a job that no port has been found to have yet."""
         return bool(self._of_devices)
 
     def profile_of(self, port_id: str, device: PhysicalDevice | None = None) -> Profile | None:
-        """Return what was at work behind a port when the service died, None if nothing was.
+        """Return what was running a job behind a port at the crash, None if nothing was.
 
         `device` is the one that the port has, as far as that is known.
         """
@@ -110,7 +110,7 @@ class ActivePorts:
         active: bool,
         device: PhysicalDevice | None = None,
     ) -> None:
-        """Note whether a port's machine is at work; waits some ms for the note that it is."""
+        """Note whether a port's machine is running a job; waits some ms for the note that it is."""
         self._noted.add(port_id)
         path, text = self._folder / _name_of(port_id, device), _text_of(profile, device)
         self._act_on(self._matching(port_id, device))

@@ -1,8 +1,8 @@
-"""Whether a machine may be at work: program bytes were written since it was known to be idle.
+"""Whether a machine may be running a job: program bytes were written since it was known to be idle.
 
 Only GRBL says that it is idle, in its status reports (github.com/gnea/grbl/wiki, Grbl v1.1
-Interface, real-time status reports). Any other firmware is at work from its first program byte on,
-unless all that it got are queries that it has answered.
+Interface, real-time status reports). Any other firmware counts as running a job from its
+first program byte on, unless all that it got are queries that it has answered.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Activity:
         self._wrote(now)
 
     def works(self, now: float) -> None:
-        """Take the machine for one at work, whatever it was given."""
+        """Treat the machine as running a job, whatever it was given."""
         self._queries.works()
         self._wrote(now)
 

@@ -1,4 +1,4 @@
-"""A machine that was at work when the service died: it is stopped before anybody writes to it."""
+"""A machine that was running a job when the service crashed: it is stopped before any write."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CrashRecovery:
         self._noted = (False, "")
 
     def note_now(self) -> None:
-        """Note whether the machine is at work, or holds a lost job, where that has changed."""
+        """Note whether the machine is running a job, or holds a lost one, if that has changed."""
         watch, profile = self._port.watch, self._port.profile
         active = watch.is_at_work or watch.lost_job.must_reset
         now = (active, profile.name if active else "")
@@ -49,7 +49,7 @@ class CrashRecovery:
             self._active_ports.note(self._port.id, profile, active=active, device=self._device)
 
     async def stop(self, find: Callable[[], PhysicalDevice | None]) -> None:
-        """Act on the machine, if it was at work, as after a lost link; an absent one is next.
+        """Act on the machine, if it was running a job, as after a lost link; an absent one is next.
 
         `find` returns the device that an opening would find, and may block.
         """
@@ -74,7 +74,7 @@ class CrashRecovery:
         return active.profile_of(port.id, device) is not None
 
     def device_opened(self, device: PhysicalDevice | None) -> None:
-        """Act now: nobody can have written to the device yet."""
+        """Act now: nothing was written to the device yet."""
         port, self._device, self._waits = self._port, device, False
         profile = self._active_ports.profile_of(port.id, device) if self._active_ports else None
         if profile is None:

@@ -1,4 +1,4 @@
-"""What is done to a machine at work when the link of its control session is lost."""
+"""What is done to a machine that is running a job when the link of its control session is lost."""
 
 from __future__ import annotations
 

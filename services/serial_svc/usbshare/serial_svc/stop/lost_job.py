@@ -92,7 +92,7 @@ class LostJob:
             )
 
     def was_reset(self, epoch: int) -> None:
-        """Note that the program in control has reset the machine: it begins anew.
+        """Note that the program in control has reset the machine: it starts over.
 
         That is known only of a reset of the epoch in force: another may be one of the job itself.
         """

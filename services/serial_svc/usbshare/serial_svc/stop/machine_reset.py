@@ -72,7 +72,7 @@ async def reset_machine(
 
 
 async def _pulse(port: SerialPort, pulse: Pulse, done: list[int]) -> None:
-    """Pull the reset pin and let go; `done` gets how many commands are void."""
+    """Pulse the reset pin; `done` gets how many commands are void."""
     begin, end = _edges(port.device, pulse)
     try:
         await begin()

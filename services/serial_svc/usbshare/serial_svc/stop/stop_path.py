@@ -35,7 +35,7 @@ class StopRecord:
     """What a stop did, with times since the call.
 
     `write_delay_s` is until the driver had the bytes, `drain_delay_s` until they had left the host,
-    None where nobody can tell. `caller_left` while it was carried out: if the device had not
+    None if unknown. `caller_left` while it was carried out: if the device had not
     `taken` the bytes by then, `write_delay_s` is until that moment.
     """
 
