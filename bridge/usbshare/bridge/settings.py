@@ -32,7 +32,7 @@ Rfc2217Address = Annotated[
 
 
 class BridgeTable(Table):
-    """`[bridge]`: what counts where neither command line nor environment say it."""
+    """`[bridge]`: defaults that the command line and the environment override."""
 
     target: Text | None = None
     vcom: Text | None = None
@@ -58,7 +58,7 @@ class BridgeTable(Table):
 
 
 class Settings(Table):
-    """The tables that the bridge reads; the services' are passed over."""
+    """The tables that the bridge reads; it ignores those of the services."""
 
     bridge: BridgeTable = Field(default_factory=BridgeTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)

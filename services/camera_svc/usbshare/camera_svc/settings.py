@@ -34,13 +34,13 @@ Lock = Annotated[float, Field(allow_inf_nan=False)] | Literal["auto"] | None
 
 
 class ServiceTable(ListenTable):
-    """`[camera]`: where the service listens and how it talks."""
+    """`[camera]`: where the service listens and what it logs."""
 
     listen: Address = PROGRAM.address
 
 
 class ControlsTable(Table):
-    """`[cameras.<id>.controls]`: what is set at each opening, in the driver's units."""
+    """`[cameras.<id>.controls]`: controls to set at each opening, in the driver's units."""
 
     exposure: Lock = None
     focus: Lock = None
@@ -91,7 +91,7 @@ def _valid_ids(cameras: dict[str, CameraTable]) -> dict[str, CameraTable]:
 
 
 class Settings(Table):
-    """The tables that it knows; without `[cameras]` it offers what is plugged in."""
+    """The tables that camera-svc reads; without `[cameras]` it offers what is plugged in."""
 
     camera: ServiceTable = Field(default_factory=ServiceTable)
     tls: TlsTable = Field(default_factory=TlsTable)

@@ -56,7 +56,7 @@ UsbNumber = Annotated[str, _kept_if(_check_hex4)]
 
 
 class GrantTable(Table):
-    """`[[grants]]`: rights of some identities on some ports and cameras, perhaps at some times."""
+    """`[[grants]]`: rights of identities on ports and cameras, optionally limited in time."""
 
     who: list[Who] = Field(min_length=1)
     rights: list[Right] = Field(min_length=1)
@@ -79,7 +79,7 @@ class GrantTable(Table):
 
 
 class LimitsTable(Table):
-    """`[limits]`: what one identity may use up in one service."""
+    """`[limits]`: how much one identity may use of one service."""
 
     connections: int = Field(default=64, ge=1)
     streams: int = Field(default=128, ge=1)
@@ -89,7 +89,7 @@ class LimitsTable(Table):
 
 
 class AllowedDevice(Table):
-    """`[[allowed_devices]]`: a USB device that may be offered; each key that is there must fit."""
+    """`[[allowed_devices]]`: a USB device that may be offered; every given key must match."""
 
     vid: UsbNumber | None = None
     pid: UsbNumber | None = None

@@ -45,7 +45,7 @@ TcpPort = Annotated[int, Field(ge=1, le=65535)]
 
 
 class DiscoveryTable(ListenTable):
-    """`[discovery]`: how this host is announced and how others are found."""
+    """`[discovery]`: how this host is announced and how it finds others."""
 
     listen: Address = f"[::]:{DISCOVERY_PORT}"
     name: FriendlyName | None = None
@@ -70,7 +70,7 @@ class DiscoveryTable(ListenTable):
 
 
 class HostTable(Table):
-    """`[hosts.<name>]`: a host known without multicast; a service with port 0 is not there."""
+    """`[hosts.<name>]`: a host known without multicast; port 0 means that it lacks that service."""
 
     address: HostAddress
     serial: int = Field(default=50051, ge=0, le=65535)

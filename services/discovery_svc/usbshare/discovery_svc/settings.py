@@ -23,7 +23,7 @@ PROGRAM = Program(
 
 
 class Settings(Table):
-    """The tables that it knows; the file may have others, for other services."""
+    """The tables that discovery-svc reads; the file may have others, for other services."""
 
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
     tls: TlsTable = Field(default_factory=TlsTable)

@@ -47,7 +47,7 @@ ByteText = Annotated[str, AfterValidator(_escaped_bytes)]
 
 
 class ServiceTable(ListenTable):
-    """`[service]`: where the service listens and how it talks."""
+    """`[service]`: where the service listens and what it logs."""
 
     listen: Address = PROGRAM.address
 
@@ -65,13 +65,13 @@ class QueueTable(Table):
 
 
 class LimitsTable(Table):
-    """`[limits]`: how many may use one port at a time; what one identity may, the policy says."""
+    """`[limits]`: how many may use one port at a time; the policy limits each identity."""
 
     observers_per_port: int = Field(default=256, ge=0, le=10_000)
 
 
 class StopTable(Table):
-    """`[ports.<id>.stop]`: bytes of each stop, over the profile's own."""
+    """`[ports.<id>.stop]`: bytes of each stop, in place of the profile's own."""
 
     hold: ByteText | None = None
     safety_door: ByteText | None = None
