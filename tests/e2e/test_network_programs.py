@@ -141,7 +141,7 @@ def test_an_address_that_others_reach_is_refused(home: Path, kind: str) -> None:
     code, output = run(["bridge", "--target", "nowhere", f"--{kind}", "0.0.0.0:2323"], home)
     assert code == 2
     assert output == (
-        "bridge: refused to listen at 0.0.0.0:2323: everybody who reaches it could move the "
+        "bridge: refused to listen at 0.0.0.0:2323: anyone who can connect there could move the "
         "machine: use 127.0.0.1:2323"
     )
 
