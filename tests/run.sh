@@ -1,12 +1,13 @@
 #!/bin/sh
 # Runs every fast test, WORKERS at a time. What needs the machine for itself runs afterwards, and so
-# does what failed beside others: it is told, and has to pass alone. `make test` calls it.
+# does what failed beside others: it is told, and has to pass alone. `make test` calls it. Folders are
+# taken in their order: end-to-end tests, which wait longest, begin, and short ones fill the end.
 set -u
 python=$1 workers=$2
 fast="not slow and not hardware"
 status=0
 rm -f .pytest_cache/v/cache/lastfailed
-"$python" -m pytest -n "$workers" --dist loadfile -m "$fast and not alone" || status=$?
+"$python" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder -m "$fast and not alone" || status=$?
 if [ "$status" = 1 ]; then
   echo "run.sh: what failed beside other tests runs again, alone"
   status=0

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import SCRIPTS, Process, environment, run, running
+from fakes.processes import SCRIPTS, Process, environment, run, running, without_waiting
 
 DEADLINE_S = 60.0
 
@@ -125,7 +125,7 @@ def test_a_host_is_shown_with_its_services_and_who_holds_its_port(
         with running(bridge, workshop.home) as holding:
             holding.wait_for("ready: open")
             _, output = host.run_bridge("discover", "--once", "--name", name)
-            heading, row = output.splitlines()
+            heading, row = without_waiting(output).splitlines()
             assert heading.split() == [
                 *("NAME", "ADDRESS", "SERVICES", "TLS", "SITE", "RTT", "PORTS", "SOURCES")
             ]
@@ -143,16 +143,11 @@ def test_every_command_takes_a_name(workshop: Workshop, name: str) -> None:
         assert f"`usbshare-bridge stop --rearm --target '{name}' --epoch " in output
 
 
-def _but_for_waiting(output: str) -> list[str]:
-    """Return the lines but that of what takes longer than a second."""
-    return [line for line in output.splitlines() if not line.startswith("bridge: looking for")]
-
-
 def test_an_unknown_name_is_one_error_with_the_candidates(workshop: Workshop, name: str) -> None:
     with workshop.host(name) as host:
         code, output = host.run_bridge("list", "--target", f"{name} x")
         assert code == 1
-        (output,) = _but_for_waiting(output)
+        (output,) = without_waiting(output).splitlines()
         assert f"no host is called '{name} x': found: " in output
         assert f"{name} at 127.0.0.1:" in output
 
@@ -163,7 +158,7 @@ def test_an_ambiguous_name_is_one_error_with_the_candidates(workshop: Workshop, 
         patient = host.patient(beacon_interval_s=2.5)
         code, output = patient.run_bridge("list", "--target", name)
         assert code == 1
-        (output,) = _but_for_waiting(output)
+        (output,) = without_waiting(output).splitlines()
         assert f"2 hosts are called '{name}': {name} at 127.0.0.1:" in output
         assert "give its address" in output
 
@@ -241,8 +236,9 @@ def test_counters_are_shown_and_reset(workshop: Workshop, name: str) -> None:
     with workshop.host(name) as host:
         code, output = host.run_bridge("discover", "--stats", "--timeout", "1")
         assert code == 0, output
-        assert output.splitlines()[0].startswith("SOURCE  SENT")
-        assert {line.split()[0] for line in output.splitlines()[1:]} == {"mdns", "beacon"}
+        heading, *rows = without_waiting(output).splitlines()
+        assert heading.startswith("SOURCE  SENT")
+        assert {row.split()[0] for row in rows} == {"mdns", "beacon"}
         via = ["discover", "--via", host.discovery_target, "--json"]
         _, before = host.run_bridge(*via, "--reset-stats")
         _, after = host.run_bridge(*via, "--stats")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import camera_service, run, running, serial_service
+from fakes.processes import camera_service, run, running, serial_service, without_waiting
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceCounters
 from usbshare.hosts.instance import Endpoint, Instance, Kind
@@ -115,7 +115,7 @@ def test_all_known_hosts_are_listed_at_once(workshop: Workshop, both: str) -> No
 def test_the_table_is_for_people(workshop: Workshop, both: str) -> None:
     code, output = workshop.bridge("--config", both, "list")
     assert code == 0
-    heading, laser, mill = output.splitlines()
+    heading, laser, mill = without_waiting(output).splitlines()
     assert heading.split()[:4] == ["HOST", "KIND", "ID", "STATE"]
     assert laser.split()[:3] == ["Laser", "port", "laser"]
     assert mill.endswith("the mill")

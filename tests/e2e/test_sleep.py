@@ -221,6 +221,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.alone
 def test_a_pyserial_program_that_slept_is_told_and_its_job_is_lost(tmp_path: Path) -> None:
     job = tmp_path / "job.gcode"
     job.write_text("\n".join(LONG_MOVES))

@@ -106,10 +106,9 @@ def run(arguments: Sequence[str], home: Path, place: Place = list) -> tuple[int,
 
 
 def without_waiting(output: str) -> str:
-    """Return what a stop printed without the lines that a slow answer adds."""
-    return re.sub(
-        r"^bridge: .*(: waiting for the host| not confirmed yet) .*\n", "", output, flags=re.M
-    )
+    """Return what a command printed without the lines that a slow machine or answer adds."""
+    added = r"^bridge: (.*: )?(looking for|waiting for|.* not confirmed yet) .*(\n|$)"
+    return re.sub(added, "", output, flags=re.M)
 
 
 def completed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
@@ -93,15 +92,19 @@ async def fill_the_disk(host: GuardedHost) -> None:
     await until(lambda: audit.trouble != "")
 
 
-def second_factor(host: GuardedHost, name: str) -> pyotp.TOTP:
+async def second_factor(host: GuardedHost, name: str) -> pyotp.TOTP:
+    """Make a second factor, and return its app once the service knows of it."""
+    identity = f"usbshare://{host.site.id}/{name}"
     factors = SecondFactors(host.site.home / "totp.json", time.monotonic)
-    app = pyotp.parse_uri(factors.make(f"usbshare://{host.site.id}/{name}"))
+    app = pyotp.parse_uri(factors.make(identity))
     assert isinstance(app, pyotp.TOTP)
+    known = host.guards["serial-svc"].gate._second_factors
+    await until(lambda: identity in (known._made or ()))
     return app
 
 
 async def confirm(host: GuardedHost, name: str, app: pyotp.TOTP | None = None) -> None:
-    app = app or second_factor(host, name)
+    app = app or await second_factor(host, name)
     stub = AccessServiceStub(host.channel("serial", name))
     await stub.Confirm(access.ConfirmRequest(code=app.now()), timeout=TIMEOUT_S)
 
@@ -129,10 +132,8 @@ async def test_bytes_that_move_a_machine_need_the_audit_log(host: GuardedHost) -
 
 
 async def test_bytes_that_move_a_machine_need_a_code(host: GuardedHost) -> None:
-    app = second_factor(host, "careful")
-    async with asyncio.timeout(TIMEOUT_S):  # until the service has seen the file
-        while "needs a code from its authenticator" not in await send(host, "careful", b"~"):
-            pass
+    app = await second_factor(host, "careful")
+    assert "needs a code from its authenticator" in await send(host, "careful", b"~")
     await confirm(host, "careful", app)
     assert await send(host, "careful", b"~") == ""
 
@@ -151,6 +152,7 @@ async def test_who_is_in_control_needs_no_more_for_its_own_bytes(host: GuardedHo
 async def test_who_names_a_session_that_is_not_its_own_in_control_gains_nothing(
     host: GuardedHost,
 ) -> None:
+    await second_factor(host, "careful")
     _, opened = await begin(host, "plain")
     seen: Any = stub_of(host, "careful").Session()
     await seen.write(session(OBSERVE)("laser"))
