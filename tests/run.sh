@@ -7,6 +7,8 @@ python=$1 workers=$2
 fast="not slow and not hardware"
 status=0
 rm -f .pytest_cache/v/cache/lastfailed
+# On a fresh clone one process compiles what otherwise each worker compiles.
+[ -d .pytest_cache/bytecode ] || "$python" -m pytest --quiet --collect-only >/dev/null || exit
 "$python" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder -m "$fast and not alone" || status=$?
 if [ "$status" = 1 ]; then
   echo "run.sh: what failed beside other tests runs again, alone"

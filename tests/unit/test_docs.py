@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,7 @@ def commands_in(page: Path) -> Iterator[str]:
     yield from _CODE.findall(_FENCE.sub("", text))
 
 
+@cache
 def help_of(program: str, *words: str) -> str:
     return CliRunner().invoke(COMMANDS[program], [*words, "--help"]).output
 

@@ -27,16 +27,20 @@ class Service:
         self.notes.touch()
         self.command.write_text(
             f"#!{sys.executable}\n"
-            "import os, signal, sys, time\n"
+            "import os, select, signal, sys, time\n"
             "def note(word):\n"
             f"    with open({str(self.notes)!r}, 'a') as file: print(word, file=file)\n"
             "def ended(*_):\n"
             "    note('asked'); sys.exit(0)\n"
+            # A signal just before a sleep would not end it, and its handler wait as long.
+            "woken, wake = os.pipe()\n"
+            "os.set_blocking(wake, False)\n"
+            "signal.set_wakeup_fd(wake)\n"
             "signal.signal(signal.SIGTERM, ended)\n"
             f"start = open({str(self.notes)!r}).read().count('start')\n"
             "note('start')\n"
             f"{plan}\n"
-            "time.sleep(600)\n"
+            "while True: select.select([woken], [], []); os.read(woken, 1)\n"
         )
         self.command.chmod(0o755)
 
