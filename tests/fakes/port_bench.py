@@ -14,16 +14,12 @@ from usbshare.line.profiles import GRBL
 from usbshare.line.settings import LineSettings
 from usbshare.rpc.pump import StreamPump
 from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.line.scheduler import CommandOutcome
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.attachment import Attachment
 from usbshare.serial_svc.sessions.client import Client, Command, Mode, Resumption, new_session_id
-from usbshare.serial_svc.sessions.events import (
-    CommandOutcome,
-    CommandResult,
-    Data,
-    Opened,
-    SessionEvent,
-)
+from usbshare.serial_svc.sessions.events import CommandResult, Data, Opened, SessionEvent
+from usbshare.serial_svc.sessions.link_watch import LinkWatch
 from usbshare.serial_svc.sessions.session import Session
 from usbshare.serial_svc.stop import activity, known_rest
 
@@ -99,16 +95,23 @@ class Bench:
         offset = len(lost.received()) if offset is None else offset
         session = await self.port.open_session(client, Resumption(lost.session.token, offset))
         if session is lost.session:
-            session.last_heard = time.monotonic() + 60  # it lives from now on
+            session.hearing.last_heard = time.monotonic() + 60  # it lives from now on
             lost.connect()
             if waiting is not None:
-                self.port.watch.client_waits(session, waiting, 7.5)
+                self.watch.client_waits(waiting, 7.5)
         return session
 
     def rests(self, client: Client1) -> None:
         """Let the machine say that it is idle, and the program know it."""
         self.device.say(b"<Idle|MPos:0,0,0>\r\n")
-        self.port.watch.acknowledged(client.session, self.port.read_offset)
+        self.port.stops.machine.acknowledged(self.port.line.read_offset)
+
+    @property
+    def watch(self) -> LinkWatch:
+        """What watches the session in control."""
+        watch = self.port.roster.watch
+        assert watch is not None
+        return watch
 
     @property
     def written(self) -> bytes:
@@ -117,7 +120,7 @@ class Bench:
 
 async def lost(bench: Bench, client: Client1) -> None:
     client.cut()
-    await until(lambda: bench.port.watch.is_lost)
+    await until(lambda: bench.port.roster.is_away)
     await asyncio.sleep(0)  # what acts on the machine is a task that has just been made
 
 

@@ -68,7 +68,7 @@ async def test_a_stop_whose_client_hangs_up_is_in_the_log_and_in_the_audit_log(
         )
         call = stub.Stop(request, timeout=TIMEOUT_S)
         call_sent = asyncio.ensure_future(call)
-        await until(lambda: port.counters.stop_write_time.count)
+        await until(lambda: port.line.counters.stop_write_time.count)
         call.cancel()
         await asyncio.wait([call_sent])
         await until(lambda: "stop" in audit.events)

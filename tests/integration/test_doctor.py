@@ -179,7 +179,7 @@ async def test_all_is_well_where_all_is_well(host: Host) -> None:
 
 async def test_it_opens_no_device(host: Host) -> None:
     await judged_at(host.target, host.site.client_bundle)
-    assert not host.registry.get("laser").is_open
+    assert not host.registry.get("laser").line.is_open
 
 
 # This computer's certificate.
@@ -555,14 +555,14 @@ async def test_several_ports_of_which_none_is_chosen(host: Host) -> None:
 
 async def test_an_absent_device(host: Host, tmp_path: Path) -> None:
     port = host.registry.add(PortConfig("gone", f"{tmp_path}/ttyUSB0"))
-    port.noticed(present=False)
+    port.line.noticed(present=False)
     found = await judged_at(host.target, host.site.client_bundle, "gone")
     assert broken(found) == ["port"]
     assert found["port"].measured == "port 'gone' is absent (not plugged in)"
 
 
 async def test_a_latched_port(host: Host) -> None:
-    host.registry.get("laser").latch.set("ann", "smoke")
+    host.registry.get("laser").line.latch.set("ann", "smoke")
     found = await judged_at(host.target, host.site.client_bundle)
     assert broken(found) == ["port"]
     assert "is latched by an emergency stop" in found["port"].measured

@@ -64,9 +64,9 @@ async def moved(port: SerialPort, adapter: Adapter) -> None:
     """Move the machine on the adapter through the port."""
     before = len(adapter.received)
     session = await port.open_session(client())
-    if port.latched:  # the job that its device was lost with
-        port.stop_path.rearm("test", port.epoch)
-    await session.command(Command(1, None, port.epoch, 0, MOVE))
+    if port.line.latch.is_set:  # the job that its device was lost with
+        port.stops.path.rearm("test", port.line.latch.epoch)
+    await session.command(Command(1, None, port.line.latch.epoch, 0, MOVE))
     await until(lambda: MOVE in adapter.received[before:])
     session.end("test")
 
@@ -82,13 +82,13 @@ async def test_of_twins_the_one_that_stays_is_never_the_one_that_went(
 ) -> None:
     a, b = host.plug_in("1-1", serial), host.plug_in("1-2", serial)
     await registry.scan(LIMITS)
-    ports = {port.expected_device().socket: port for port in registry.ports}  # type: ignore[union-attr]
+    ports = {port.line.expected_device().socket: port for port in registry.ports}  # type: ignore[union-attr]
     of_a, of_b = ports["0000:00:14.0/1"], ports["0000:00:14.0/2"]
     await moved(of_a, a)
     await moved(of_b, b)
     await registry.scan(LIMITS)
     host.unplug(a)
-    await until(lambda: not of_a.is_open)
+    await until(lambda: not of_a.line.is_open)
     seen = len(b.received)
     await refused(of_a, "not plugged in")
     await moved(of_b, b)
@@ -104,7 +104,7 @@ async def test_ids_do_not_depend_on_what_else_is_plugged_in_nor_on_the_order(
     async def ids(folder: str) -> dict[str, str]:
         async with started(tmp_path / folder) as registry:
             await registry.scan(LIMITS)
-            return {port.expected_device().socket: port.id for port in registry.ports}  # type: ignore[union-attr]
+            return {port.line.expected_device().socket: port.id for port in registry.ports}  # type: ignore[union-attr]
 
     a = host.plug_in("1-1")
     alone = await ids("one")
@@ -193,7 +193,7 @@ async def test_ports_of_one_device_are_told_apart_by_their_interface(
     names = [port.id for port in registry.ports]
     assert names == [f"0403-6011-ft4{more}" for more in ("", "-if1", "-if2", "-if3")]
     for port in registry.ports:
-        number = int(port.expected_device().interface)  # type: ignore[union-attr]
+        number = int(port.line.expected_device().interface)  # type: ignore[union-attr]
         await moved(port, next(a for a in adapters if a.listed["location"] == f"1-1:1.{number}"))
 
 
@@ -214,7 +214,7 @@ async def test_a_configured_port_keeps_the_device_of_its_first_opening(
         port = registry.add(PortConfig("laser", source))
         await moved(port, a)
         host.unplug(a)
-        await until(lambda: not port.is_open)
+        await until(lambda: not port.line.is_open)
         b = host.plug_in("1-2")
         assert source_of(kind, b) == source  # node, link and ids are B's now
         await refused(port, "refused: .* is another device")
@@ -239,9 +239,9 @@ async def test_a_device_that_comes_back_to_its_socket_is_the_same(
     port = registry.add(PortConfig("laser", source_of(kind, a)))
     await moved(port, a)
     host.unplug(a)
-    await until(lambda: not port.is_open)
+    await until(lambda: not port.line.is_open)
     again = host.plug_in("1-1")
-    await until(lambda: port.is_open)
+    await until(lambda: port.line.is_open)
     await moved(port, again)
 
 
@@ -253,9 +253,9 @@ async def test_of_twins_a_usb_name_means_the_one_that_the_port_has(
     await moved(port, a)
     host.plug_in("1-2")
     host.unplug(a)
-    await until(lambda: not port.is_open)
+    await until(lambda: not port.line.is_open)
     again = host.plug_in("1-1")
-    await until(lambda: port.is_open)
+    await until(lambda: port.line.is_open)
     await moved(port, again)
 
 
@@ -280,9 +280,9 @@ async def test_a_serial_number_that_is_configured_is_followed_from_socket_to_soc
     port = registry.add(PortConfig("laser", "usb:1a86:7523:S1"))
     await moved(port, a)
     host.unplug(a)
-    await until(lambda: not port.is_open)
+    await until(lambda: not port.line.is_open)
     elsewhere = host.plug_in("1-4", "S1")
-    await until(lambda: port.is_open)
+    await until(lambda: port.line.is_open)
     await moved(port, elsewhere)
     assert port.describe().usb_socket == "0000:00:14.0/4"
 
@@ -296,7 +296,7 @@ async def test_a_link_that_moves_between_the_look_and_the_opening_moves_nothing(
     port = registry.add(PortConfig("laser", str(link)))
     await moved(port, a)
     host.unplug(a)
-    await until(lambda: not port.is_open)
+    await until(lambda: not port.line.is_open)
     a = host.plug_in("1-1")
     guard = registry._guards["laser"]
     looked = guard.before_open
@@ -321,16 +321,16 @@ async def test_a_latched_device_moves_under_no_other_id_and_source(
     async with started(tmp_path / "devices", tmp_path / "latches") as registry:
         port = registry.add(PortConfig("laser", source_of(kind, a)))
         await moved(port, a)
-        await port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob", "smoke")
+        await port.stops.path.stop(StopAction.EMERGENCY_STOP, "bob", "smoke")
     seen = len(a.received)
     link = tmp_path / "elsewhere"
     link.symlink_to(a.node)
     async with started(tmp_path / "devices", tmp_path / "latches") as registry:
         port = registry.add(PortConfig("cutter", str(link)))
-        before = port.epoch
+        before = port.line.latch.epoch
         session = await port.open_session(client())
-        assert port.latched
-        for number, epoch in enumerate((before, port.epoch)):
+        assert port.line.latch.is_set
+        for number, epoch in enumerate((before, port.line.latch.epoch)):
             await session.command(Command(number + 1, None, epoch, number * len(MOVE), MOVE))
         assert session.waiting() == (0, 0)
         assert a.received[seen:] == b""
@@ -363,7 +363,7 @@ async def test_a_device_that_is_no_usb_device_any_more_is_refused(
     await moved(port, a)
     host.tree.detach(b.node)
     host.unplug(a)
-    await until(lambda: not port.is_open)
+    await until(lambda: not port.line.is_open)
     link.unlink()
     link.symlink_to(b.node)
     await refused(port, "no USB device")

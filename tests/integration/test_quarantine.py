@@ -110,12 +110,12 @@ async def test_allowing_and_denying_a_serial_device_acts_on_an_open_session(host
     allow(host.policy, parse_selector("1a86:7523:X1"))
     await until(lambda: port.describe().state is PortState.AVAILABLE)
     session = await port.open_session(Client("s", "id", "test", "peer", Mode.OBSERVE))
-    assert port.is_open
+    assert port.line.is_open
     deny(host.policy, parse_selector("1a86:7523:X1"))
-    await until(lambda: not port.is_open)
+    await until(lambda: not port.line.is_open)
     assert PortState.ABSENT in told_of(session)
     allow(host.policy, parse_selector("@1-1"))
-    await until(lambda: port.is_open)
+    await until(lambda: port.line.is_open)
 
 
 async def test_allowing_and_denying_a_camera_acts_on_its_pictures(host: Host) -> None:

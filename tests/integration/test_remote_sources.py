@@ -85,7 +85,7 @@ async def test_bytes_pass_both_ways(
     url: str,
 ) -> None:
     port, session = await open_port(registry, url.format(start(accepter)))
-    await session.command(Command(1, None, port.epoch, 0, b"G0 X1\n"))
+    await session.command(Command(1, None, port.line.latch.epoch, 0, b"G0 X1\n"))
     heard = bytearray()
 
     def all_is_heard() -> bool:
@@ -94,7 +94,7 @@ async def test_bytes_pass_both_ways(
 
     await until(all_is_heard)
     os.write(device[0], b"ok\r\n")
-    await until(lambda: port.read_offset == 4)
+    await until(lambda: port.line.read_offset == 4)
 
 
 async def test_settings_reach_the_device_by_rfc2217(
@@ -103,7 +103,7 @@ async def test_settings_reach_the_device_by_rfc2217(
     # A pty has no modem lines, and ser2net does not answer what it cannot do.
     url = f"rfc2217://127.0.0.1:{start('telnet(rfc2217),tcp')}?ign_set_control"
     port, session = await open_port(registry, url)
-    operations = LineOperations(port, session)
+    operations = LineOperations(port.line, session, port.audit)
     done = await operations.configure(1, SettingsChange(baud=57600))
     assert done.settings is not None
     assert done.settings.baud == 57600

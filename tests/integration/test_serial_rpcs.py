@@ -190,14 +190,14 @@ async def test_a_goodbye_that_its_device_delays_leaves_beats_and_stops_alone(
         await call.write(pb.SessionRequest(heartbeat=pb.Heartbeat(id=number)))
         await event(call, "heartbeat", lambda r, id_=number: r.heartbeat.id == id_)  # type: ignore[misc]
         await asyncio.sleep(0.1)
-    assert port.counters.lost_sessions == 0
+    assert port.line.counters.lost_sessions == 0
     await call.write(pb.SessionRequest(realtime=pb.Realtime(data=b"!")))
     await until(lambda: written == b"!")
     takes.set()
-    port.writable()
+    port.line.writable()
     await event(call, "closed")
     assert written.startswith(b"!G1 X1 F100\n")
-    assert port.counters.lost_sessions == 0
+    assert port.line.counters.lost_sessions == 0
 
 
 async def test_auto_recognises_the_firmware_and_says_so(served: Served) -> None:
@@ -377,7 +377,7 @@ async def test_a_break_that_is_not_ended_ends(
 ) -> None:
     monkeypatch.setattr(operations, "LONGEST_BREAK_S", 0.01)
     call, _ = await opened(served)
-    device = served.registry.get("laser").device
+    device = served.registry.get("laser").line.device
     assert isinstance(device, SimDevice)
     record = device.controller.record
     await call.write(pb.SessionRequest(hold_break=pb.HoldBreak(id=1, on=True)))
@@ -620,11 +620,11 @@ async def test_bytes_of_a_client_that_vanishes_are_not_written_later(served: Ser
     await call.write(command(b"G4 P0\n" * 40, epoch=hello.port.epoch))
     call.cancel()
     laser = served.registry.get("laser")
-    await until(lambda: laser.held)
-    assert laser.scheduler.commands
+    await until(lambda: laser.stops.machine.holds.needs_person)
+    assert laser.line.scheduler.commands
     await opened(served)
-    assert not laser.held
-    assert laser.scheduler.commands == 0
+    assert not laser.stops.machine.holds.needs_person
+    assert laser.line.scheduler.commands == 0
 
 
 async def test_one_observer_too_many_is_refused_and_has_room_once_another_left(

@@ -21,9 +21,6 @@ WIDER = {  # class: why it is one job all the same
     "exchange.Exchange": "what two threads share, under one lock",
     "remote_line.RemoteLine": "the calls that pyserial makes of a port",
     "upstream.Upstream": "one queue, from both of its ends",
-    "port.SerialPort": "still owns its line and its stops; to be divided",
-    "link_watch.LinkWatch": "still owns the holds; to be divided",
-    "session.Session": "still an interface of both its stream and its port; to be divided",
 }
 
 

@@ -26,11 +26,8 @@ from usbshare.bridge.commands.json_option import (
     run_with_json_errors,
 )
 from usbshare.bridge.commands.match_option import check_match, match_option
-from usbshare.bridge.commands.options import (
-    connection_options,
-    remember_group_options,
-    warn,
-)
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import connection_options, remember_group_options
 from usbshare.bridge.hosts.match_filter import Criterion
 from usbshare.bridge.stop.arguments import is_stop
 from usbshare.client.serial.link_state import LinkLostError

@@ -60,5 +60,5 @@ def test_the_end_of_a_line_and_what_is_acknowledged_never_wait_in_a_stream() -> 
     sender.send()
     sender.stream(2 * STREAM_S)
     assert sender.gatherer.is_due(b"ok\n")
-    sender.gatherer.acknowledged_offset = 1 << 20
+    sender.gatherer.acknowledged(1 << 20)
     assert sender.wait_s == 0

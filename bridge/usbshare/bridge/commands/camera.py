@@ -30,8 +30,8 @@ from usbshare.bridge.camera.video_file import require_known_ending
 from usbshare.bridge.camera.view import ViewChoice
 from usbshare.bridge.commands.camera_target import camera_id_or_default, camera_target
 from usbshare.bridge.commands.json_option import json_option
-from usbshare.bridge.commands.options import connection_options, warn
-from usbshare.bridge.commands.progress_notice import told_run
+from usbshare.bridge.commands.notices import told_run, warn
+from usbshare.bridge.commands.options import connection_options
 from usbshare.bridge.commands.saved_choices import note_camera
 from usbshare.bridge.forwarding.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.forwarding.virtual_com_port import client_name

@@ -9,7 +9,8 @@ import click
 
 from usbshare.base.addresses import split_host_port
 from usbshare.base.errors import InvalidArgumentError
-from usbshare.bridge.commands.options import Wanted, connection, trust, wanted, warn
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import Wanted, connection, trust, wanted
 from usbshare.client.camera.client import CAMERA_PORT
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.tls import ClientBundle

@@ -15,7 +15,8 @@ from usbshare.base.logs import warn_on_stderr
 from usbshare.bridge.commands import default_options
 from usbshare.bridge.commands.confirmation import run_confirmed
 from usbshare.bridge.commands.match_option import connection_of_match
-from usbshare.bridge.commands.options import Wanted, connection, port_or_default, warn
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import Wanted, connection, port_or_default
 from usbshare.bridge.commands.saved_choices import note_last
 from usbshare.bridge.forwarding.report import JsonReporter, TextReporter
 from usbshare.bridge.forwarding.virtual_com_port import BridgeChoice, bridge

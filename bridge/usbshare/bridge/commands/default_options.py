@@ -9,7 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from usbshare.bridge.commands.options import Wanted, warn
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.commands.saved_choices import PortName, anywhere, save_choice
 from usbshare.bridge.defaults import Defaults
 from usbshare.bridge.state import KINDS

@@ -11,8 +11,8 @@ from usbshare.base.addresses import dns_form
 from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.base.event_loop import run
 from usbshare.bridge.commands.json_option import json_option
-from usbshare.bridge.commands.options import Wanted, trust, wanted, warn
-from usbshare.bridge.commands.progress_notice import told_run
+from usbshare.bridge.commands.notices import told_run, warn
+from usbshare.bridge.commands.options import Wanted, trust, wanted
 from usbshare.bridge.hosts.discover_view import (
     Search,
     counted_once,

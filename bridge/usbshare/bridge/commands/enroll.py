@@ -11,8 +11,8 @@ from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.event_loop import run
 from usbshare.base.paths import client_bundle_path
 from usbshare.bridge.commands.json_option import json_option, print_object
-from usbshare.bridge.commands.options import Wanted, warn
-from usbshare.bridge.commands.progress_notice import told_if_slow
+from usbshare.bridge.commands.notices import told_if_slow, warn
+from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.enrolment.certificate_request import Enrolment, enrol, require_place
 from usbshare.bridge.enrolment.first_steps import first_steps
 from usbshare.bridge.enrolment.replacement import require_replaceable

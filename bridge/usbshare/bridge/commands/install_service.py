@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usbshare.bridge.commands.options import warn
+from usbshare.bridge.commands.notices import warn
 from usbshare.service.commands.install_service import USER, Shipped, install_service
 
 install_service_command = install_service(

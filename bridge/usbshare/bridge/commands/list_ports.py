@@ -9,7 +9,8 @@ import click
 
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.match_option import DEFAULT_TIMEOUT_S, inventory_of, match_option
-from usbshare.bridge.commands.options import connection_options, trust, wanted, warn
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import connection_options, trust, wanted
 from usbshare.bridge.hosts.inventory import Inventory
 from usbshare.bridge.hosts.match_filter import Criterion
 from usbshare.bridge.hosts.picking import NO_HOST

@@ -11,8 +11,8 @@ from click.core import ParameterSource
 
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.event_loop import run
-from usbshare.bridge.commands.options import Wanted, resolved, trust, warn
-from usbshare.bridge.commands.progress_notice import told_if_slow
+from usbshare.bridge.commands.notices import told_if_slow, warn
+from usbshare.bridge.commands.options import Wanted, resolved, trust
 from usbshare.bridge.hosts.match_filter import KEYS, Criterion, parse_criterion
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from usbshare.base.event_loop import run
 from usbshare.base.paths import client_bundle_path
 from usbshare.base.settings_deadline import read_in_time
 from usbshare.bridge.commands.completers import complete_port, complete_target
+from usbshare.bridge.commands.notices import told_if_slow, warn
 from usbshare.bridge.defaults import Defaults, UrgentDefaults
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
@@ -189,13 +189,6 @@ def port_or_default(context: click.Context, port: str, target: Target) -> str:
     return wishes.defaults.configured_port(target_text) or repeated
 
 
-def warn(text: str) -> None:
-    """Tell the user, on stderr if that takes it."""
-    with suppress(OSError):  # a full disk behind stderr stops nothing
-        for line in text.splitlines():
-            click.echo(f"bridge: {line}", err=True)
-
-
 def _is_said_here(context: click.Context, name: str) -> bool:
     """Return whether this command's own line says it; what the environment says, its group took."""
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -211,7 +204,5 @@ def _resolve(wishes: Wanted, bundle: ClientBundle | None, kind: str) -> Target:
     from usbshare.bridge.hosts.name_lookup import resolve  # noqa: PLC0415 - an address does not need it
 
     settings = wishes.defaults.settings_if_any
-    from usbshare.bridge.commands.progress_notice import told_if_slow  # noqa: PLC0415 - it tells by `warn`
-
     with told_if_slow(f"looking for {wishes.target!r} in DNS and by discovery"):
         return run(resolve(wishes.target, settings, bundle, kind=kind))

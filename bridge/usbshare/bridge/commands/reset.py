@@ -12,13 +12,13 @@ from usbshare.base.errors import UsbshareError
 from usbshare.base.event_loop import run
 from usbshare.bridge.commands.confirmation import code_option, run_confirmed
 from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.notices import told_if_slow, told_run
 from usbshare.bridge.commands.options import (
     connection,
     connection_options,
     port_option,
     port_or_default,
 )
-from usbshare.bridge.commands.progress_notice import told_if_slow, told_run
 from usbshare.bridge.tables import port_condition
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.messages import RemotePort, ResetReport

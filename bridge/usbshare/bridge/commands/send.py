@@ -9,13 +9,13 @@ import click
 
 from usbshare.bridge.commands.confirmation import code_option, run_confirmed
 from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.notices import told_run
 from usbshare.bridge.commands.options import (
     connection,
     connection_options,
     port_option,
     port_or_default,
 )
-from usbshare.bridge.commands.progress_notice import told_run
 from usbshare.bridge.commands.send_exchange import Answer, send_command
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.client.serial.client import SerialClient

@@ -10,8 +10,8 @@ import click
 
 from usbshare.base.event_loop import run
 from usbshare.bridge.commands.json_option import json_option
+from usbshare.bridge.commands.notices import told_if_slow
 from usbshare.bridge.commands.options import connection, connection_options
-from usbshare.bridge.commands.progress_notice import told_if_slow
 from usbshare.client.access import OwnRights, WhoAmI, who_am_i
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from usbshare.base.errors import PermissionDeniedError, UsbshareError
-from usbshare.bridge.commands.options import warn
+from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.saved_choices import USUAL_VIRTUAL_PORT, note_enrolled
 from usbshare.bridge.defaults import Defaults
 from usbshare.bridge.enrolment.certificate_request import Enrolment

@@ -16,14 +16,11 @@ LARGEST_CHUNK_BYTES = 4096
 
 
 class Gatherer:
-    """Decides for one direction of one stream; `stream_gather_s`: how long in a stream.
-
-    Its user keeps `acknowledged_offset` up to date: the other side has everything before it.
-    """
+    """Decides for one direction of one stream; `stream_gather_s`: how long in a stream."""
 
     def __init__(self, stream_gather_s: float = GATHER_S) -> None:
         self._stream_gather_s = stream_gather_s
-        self.acknowledged_offset = 0
+        self._acknowledged_offset = 0
         self._sent_offset = 0
         self._sent_at = self._since = float("-inf")
         self._hold_s = GATHER_S
@@ -36,13 +33,17 @@ class Gatherer:
         self._sent_offset = end_offset
         self._sent_at = now
 
+    def acknowledged(self, offset: int) -> None:
+        """Note that the other side has everything before `offset`."""
+        self._acknowledged_offset = offset
+
     def is_due(self, pending: bytes) -> bool:
         """Return whether bytes go at once, without a look at the clock."""
-        return self.acknowledged_offset >= self._sent_offset or pending.endswith(b"\n")
+        return self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n")
 
     def wait_s(self, pending: bytes | bytearray, now: float) -> float:
         """Return how long to hold back what is pending; 0 means send now."""
-        if self.acknowledged_offset >= self._sent_offset or pending.endswith(b"\n"):
+        if self._acknowledged_offset >= self._sent_offset or pending.endswith(b"\n"):
             return 0.0
         if len(pending) >= LARGEST_CHUNK_BYTES:
             return 0.0

@@ -41,10 +41,12 @@ async def test_stops_and_lost_sessions_are_scraped_and_told() -> None:
     assert before["held"] == before["at_work"] == 0
     assert port_message(port.describe()).link_loss == pb.LINK_LOSS_POLICY_DOOR
 
-    await session.command(Command(1, None, port.epoch, 0, b"G1 X1\n"))
+    await session.command(Command(1, None, port.line.latch.epoch, 0, b"G1 X1\n"))
     assert samples(port)["at_work"] == 1
-    acting = port.watch.act("a test", is_at_work=True)
-    port.watch.lose("a test")
+    acting = port.stops.link_loss.act("a test", is_at_work=True)
+    watch = port.roster.watch_of(session)
+    assert watch is not None
+    watch.lose("a test")
     assert acting is not None
     await acting
     found = samples(port)
@@ -53,7 +55,7 @@ async def test_stops_and_lost_sessions_are_scraped_and_told() -> None:
     assert found["link_loss_actions_total"] >= 1
     assert port_message(port.describe()).held
 
-    await port.stop_path.stop(StopAction.EMERGENCY_STOP, "ann")
+    await port.stops.path.stop(StopAction.EMERGENCY_STOP, "ann")
     found = samples(port)
     assert found["held"] == found["machine_held"] == 0
     assert found["stop_write_time_seconds_count"] >= 2

@@ -54,10 +54,10 @@ class Bench:
 
     async def send(self, session: Session, data: bytes) -> None:
         offset, self.sent_bytes = self.sent_bytes, self.sent_bytes + len(data)
-        await session.command(Command(offset, None, self.port.epoch, offset, data))
+        await session.command(Command(offset, None, self.port.line.latch.epoch, offset, data))
 
     async def stop(self, action: StopAction) -> bytes:
-        return (await self.port.stop_path.stop(action, "somebody")).sent
+        return (await self.port.stops.path.stop(action, "somebody")).sent
 
 
 @pytest.fixture
@@ -81,17 +81,17 @@ async def test_a_port_that_was_never_opened_is_stopped_by_what_every_firmware_ob
 ) -> None:
     assert await unknown.stop(action) == sent
     assert unknown.device.written == sent
-    assert unknown.port.latched is (action is StopAction.EMERGENCY_STOP)
+    assert unknown.port.line.latch.is_set is (action is StopAction.EMERGENCY_STOP)
 
 
 async def test_a_hold_of_an_unknown_machine_voids_its_program(unknown: Bench) -> None:
     session = await unknown.open()
     unknown.device.capacity = 0
     await unknown.send(session, b"G1 X1\nG1 X2\n")
-    before = unknown.port.epoch
+    before = unknown.port.line.latch.epoch
     unknown.device.make_room(1000)
     await unknown.stop(StopAction.HOLD)
-    assert unknown.port.epoch > before
+    assert unknown.port.line.latch.epoch > before
     await until(lambda: b"M410" in unknown.device.written)
     assert b"X2" not in unknown.device.written.partition(b"M410")[2]
 
@@ -161,9 +161,9 @@ async def test_a_banner_ends_the_fallback_and_a_lost_device_begins_anew(unknown:
     described = unknown.port.describe()
     assert (described.profile, described.stop_bytes) == (GRBLHAL.name, StopBytes.OWN)
     assert not described.sees_gcode
-    unknown.port.device_lost("unplugged")
-    assert unknown.port.profile is AUTO
-    assert unknown.port.firmware.stop_bytes is StopBytes.FALLBACK
+    unknown.port.line.device_lost("unplugged")
+    assert unknown.port.line.profile is AUTO
+    assert unknown.port.line.firmware.stop_bytes is StopBytes.FALLBACK
 
 
 async def test_a_device_that_sends_back_a_programs_bytes_is_not_taken_for_firmware(
@@ -173,9 +173,9 @@ async def test_a_device_that_sends_back_a_programs_bytes_is_not_taken_for_firmwa
     for said in (b"Grbl 1.1h ['$' for help]\r\n", b"<Idle|MPos:0,0,0>\r\n", b"echo:Marlin 2\r\n"):
         await unknown.send(session, said)
         unknown.device.say(said)
-        assert unknown.port.profile is AUTO
+        assert unknown.port.line.profile is AUTO
     unknown.device.say(b"FIRMWARE_NAME:Marlin 2.1\n")
-    assert unknown.port.profile is MARLIN
+    assert unknown.port.line.profile is MARLIN
 
 
 @pytest.mark.parametrize("profile", [GRBL, MARLIN, REPRAP, GCODE])

@@ -22,7 +22,6 @@ from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, UsbIdentity
 from usbshare.serial_svc.ports import port
 from usbshare.serial_svc.ports.port import SerialPort
-from usbshare.serial_svc.ports.quarantine import withdraw
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions.client import Client, Mode
 from usbshare.serial_svc.sessions.events import OperationResult, PortChanged
@@ -74,14 +73,14 @@ class Bench:
         """Open a session; returns the states that it is told, as they come."""
         states: list[PortState] = []
         session = await self.port.open_session(Client("s", "id", "test", "peer", Mode.OBSERVE))
-        tell = session.send
+        tell = session.outbox.put
 
         def send(event: object) -> None:
             if isinstance(event, PortChanged):
                 states.append(event.port.state)
             tell(event)  # type: ignore[arg-type]
 
-        session.send = send  # type: ignore[method-assign]
+        session.outbox.put = send  # type: ignore[method-assign]
         return states
 
 
@@ -93,17 +92,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_device_that_is_taken_away_is_closed_though_the_port_ends_at_once() -> None:
     bench = Bench()
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     (device,) = bench.made
     device.may_close.set()
-    await withdraw(bench.port, "quarantined")
+    await bench.port.withdraw("quarantined")
     await bench.port.close()  # before any task has had a turn
     assert device.is_closed
 
 
 async def test_a_port_whose_device_closes_slowly_ends_in_time_and_closes_it_later() -> None:
     bench = Bench()
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     await asyncio.wait_for(bench.port.close(), DEADLINE_S)
     (device,) = bench.made
     assert not device.is_closed
@@ -113,14 +112,14 @@ async def test_a_port_whose_device_closes_slowly_ends_in_time_and_closes_it_late
 
 async def test_a_device_is_not_opened_before_it_is_closed_and_nobody_else_is_blamed() -> None:
     bench = Bench()
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     (device,) = bench.made
     device.vanish()
     with pytest.raises(DeviceError, match="its driver is still closing it"):
-        await bench.port.ensure_open()
+        await bench.port.line.ensure_open()
     assert len(bench.made) == 1
     device.may_close.set()
-    await until(lambda: bench.port.is_open)
+    await until(lambda: bench.port.line.is_open)
     assert device.is_closed
     bench.made[-1].may_close.set()
     await bench.port.close()
@@ -138,7 +137,7 @@ async def test_an_unplugged_device_stays_absent_for_its_first_reason() -> None:
     assert (seen.state, seen.state_reason) == (PortState.ABSENT, "/dev/ttyACM0 is gone: it hung up")
     assert states == [PortState.ABSENT]
     bench.is_absent = False
-    await until(lambda: bench.port.is_open)
+    await until(lambda: bench.port.line.is_open)
     bench.made[-1].may_close.set()
     await bench.port.close()
 
@@ -147,7 +146,7 @@ async def test_a_device_that_was_never_there_is_absent_and_one_that_fails_has_fa
     bench = Bench()
     bench.is_absent = True
     with pytest.raises(DeviceError, match="is not there"):
-        await bench.port.ensure_open()
+        await bench.port.line.ensure_open()
     assert bench.port.describe().state is PortState.ABSENT
     await bench.port.close()
 
@@ -163,8 +162,8 @@ async def test_an_opening_that_is_cancelled_closes_what_it_opened(
         return settings
 
     monkeypatch.setattr(SlowDevice, "configure", never_ends)
-    bench.port.settings = LineSettings(baud=9600)
-    opening = asyncio.create_task(bench.port.ensure_open())
+    bench.port.line.settings = LineSettings(baud=9600)
+    opening = asyncio.create_task(bench.port.line.ensure_open())
     await configuring.wait()
     (device,) = bench.made
     opening.cancel()
@@ -191,7 +190,7 @@ async def looks_for_its_device(bench: PortBench) -> None:
 async def waits_for_a_lost_jobs_machine(bench: PortBench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
-    bench.port.watch.lose("cut")
+    bench.watch.lose("cut")
     client.session.end("cut")
 
 
@@ -202,8 +201,8 @@ async def waits_for_what_a_session_asked(bench: PortBench) -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    session.operation(1, never)
-    session.operate_now(2, never)
+    session.operations.later(1, never)
+    session.operations.at_once(2, never)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +232,7 @@ async def test_a_device_that_is_being_opened_when_its_port_ends_is_closed() -> N
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SlowDevice, "open", open_late)
-        asked = asyncio.create_task(bench.port.ensure_open())
+        asked = asyncio.create_task(bench.port.line.ensure_open())
         await asyncio.sleep(0)
         await bench.port.close()
         may_open.set()
@@ -241,7 +240,7 @@ async def test_a_device_that_is_being_opened_when_its_port_ends_is_closed() -> N
         with pytest.raises(DeviceError, match="closed in the meantime"):
             await asked
     assert bench.made[0].is_closed
-    assert not bench.port.is_open
+    assert not bench.port.line.is_open
 
 
 async def test_quarantine_leaves_no_descriptor_on_a_real_device(tmp_path: Path) -> None:
@@ -250,9 +249,9 @@ async def test_quarantine_leaves_no_descriptor_on_a_real_device(tmp_path: Path) 
         registry = Registry(time.monotonic)
         usb = UsbIdentity(0x1A86, 0x7523, "X1")
         port = registry.add(PortConfig("laser", str(laser.link), usb=usb))
-        await port.ensure_open()
+        await port.line.ensure_open()
         assert holders(path)
-        await withdraw(port, "quarantined: not on the list")
+        await port.withdraw("quarantined: not on the list")
         await registry._ports.pop("laser").close()
         await until(lambda: len(holders(path)) == 1)  # the fake's own
 

@@ -14,9 +14,10 @@ from usbshare.line.profiles import GRBL, StopAction
 from usbshare.line.settings import LineSettings
 from usbshare.serial_svc.line.latch import Latch
 from usbshare.serial_svc.line.port_config import PortConfig
+from usbshare.serial_svc.line.scheduler import CommandOutcome
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.client import Client, Command, Mode
-from usbshare.serial_svc.sessions.events import CommandOutcome, CommandResult
+from usbshare.serial_svc.sessions.events import CommandResult
 from usbshare.serial_svc.stop import stop_path
 
 FAST = LineSettings(baud=12_000_000)
@@ -43,7 +44,7 @@ class Bench:
         return bytes(self.device.written)
 
     async def stop(self, who: str = "bob", why: str = "") -> int:
-        return (await self.port.stop_path.stop(EMERGENCY, who, why)).epoch
+        return (await self.port.stops.path.stop(EMERGENCY, who, why)).epoch
 
 
 @pytest.fixture
@@ -60,12 +61,12 @@ async def test_a_stop_without_a_device_latches_and_says_that_nothing_was_sent(
     bench.device.fails_to_open = "unplugged"
     with pytest.raises(DeviceError, match=r"unplugged.*; the port is latched"):
         await bench.stop()
-    assert bench.port.latched
+    assert bench.port.line.latch.is_set
     assert bench.kept == [(True, b"")]
     bench.device.fails_to_open = None
     client = Client("one", "ann", "ann", "127.0.0.1:1", Mode.CONTROL)
     session = await bench.port.open_session(client)
-    await session.command(Command(1, None, bench.port.epoch, 0, b"G1 X10\n"))
+    await session.command(Command(1, None, bench.port.line.latch.epoch, 0, b"G1 X10\n"))
     (result,) = [e for e in session.outbox._events if isinstance(e, CommandResult)]
     assert result.outcome is CommandOutcome.REFUSED
     assert "re-arm it first: stopped by bob" in result.message
@@ -83,30 +84,30 @@ async def test_a_port_is_latched_while_its_device_is_still_being_opened(bench: B
     bench.device.open = slow  # type: ignore[method-assign]
     stopping = asyncio.create_task(bench.stop())
     await opening.wait()
-    assert bench.port.latched
+    assert bench.port.line.latch.is_set
     assert bench.kept == [(True, b"")]
-    bench.port.stop_path.rearm("ann", bench.port.epoch)
+    bench.port.stops.path.rearm("ann", bench.port.line.latch.epoch)
     goes_on.set()
     await stopping
     assert bench.written == b"\x18"
-    assert bench.port.latched, "the byte came after the re-arming"
+    assert bench.port.line.latch.is_set, "the byte came after the re-arming"
 
 
 async def test_the_latch_is_kept_after_the_byte(bench: Bench) -> None:
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     bench.kept.clear()
     await bench.stop()
     assert bench.kept == [(True, b"\x18")]
 
 
 async def test_a_stop_that_the_device_does_not_take_leaves_the_port_latched(bench: Bench) -> None:
-    await bench.port.ensure_open()
-    bench.port.activity.works(time.monotonic())
+    await bench.port.line.ensure_open()
+    bench.port.stops.machine.activity.works(time.monotonic())
     bench.device.capacity = 0
     with pytest.raises(DeviceError, match=r"accepts no bytes.*; the port is latched"):
         await bench.stop()
-    assert bench.port.latched
-    assert bench.port.activity.is_active, "nobody knows that the machine has stopped"
+    assert bench.port.line.latch.is_set
+    assert bench.port.stops.machine.activity.is_active, "nobody knows that the machine has stopped"
 
 
 async def test_a_caller_who_leaves_while_there_is_no_device_leaves_the_port_latched(
@@ -123,53 +124,53 @@ async def test_a_caller_who_leaves_while_there_is_no_device_leaves_the_port_latc
     await opening.wait()
     stopping.cancel()
     await asyncio.gather(stopping, return_exceptions=True)
-    assert bench.port.latched
+    assert bench.port.line.latch.is_set
 
 
 async def test_a_device_that_comes_and_goes_keeps_the_latch_and_the_stop_can_be_named(
     bench: Bench,
 ) -> None:
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     epoch = await bench.stop()
     assert bench.device.listener is not None
     bench.device.listener.device_lost("unplugged")
-    assert bench.port.latched
-    assert bench.port.epoch > epoch
-    bench.port.stop_path.rearm("ann", epoch)
-    assert not bench.port.latched
+    assert bench.port.line.latch.is_set
+    assert bench.port.line.latch.epoch > epoch
+    bench.port.stops.path.rearm("ann", epoch)
+    assert not bench.port.line.latch.is_set
 
 
 async def test_a_later_stop_is_not_undone_by_who_saw_an_earlier_one(bench: Bench) -> None:
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     seen = await bench.stop("ann")
     later = await bench.stop("bob", "smoke")
     with pytest.raises(PortLatchedError, match=rf"by bob at .* UTC \(smoke\).*epoch {later}; you"):
-        bench.port.stop_path.rearm("ann", seen)
-    assert bench.port.latched
-    bench.port.stop_path.rearm("ann", later)
-    assert not bench.port.latched
+        bench.port.stops.path.rearm("ann", seen)
+    assert bench.port.line.latch.is_set
+    bench.port.stops.path.rearm("ann", later)
+    assert not bench.port.line.latch.is_set
 
 
 async def test_an_epoch_to_come_cannot_be_named(bench: Bench) -> None:
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     epoch = await bench.stop()
     with pytest.raises(InvalidArgumentError, match=f"epoch {epoch + 1} has not begun"):
-        bench.port.stop_path.rearm("ann", epoch + 1)
-    assert bench.port.latched
+        bench.port.stops.path.rearm("ann", epoch + 1)
+    assert bench.port.line.latch.is_set
 
 
 async def test_commands_of_an_epoch_to_come_are_void_too(bench: Bench) -> None:
     """As those of a client whose service had a later epoch than the one that serves it now."""
     client = Client("one", "ann", "ann", "127.0.0.1:1", Mode.CONTROL, only_failures=True)
     session = await bench.port.open_session(client)
-    await session.command(Command(1, None, bench.port.epoch + 1, 0, b"G1 X10\n"))
+    await session.command(Command(1, None, bench.port.line.latch.epoch + 1, 0, b"G1 X10\n"))
     (result,) = [e for e in session.outbox._events if isinstance(e, CommandResult)]
     assert result.outcome is CommandOutcome.FENCED
     assert bench.written == b""
 
 
 async def test_a_re_arming_is_kept(bench: Bench) -> None:
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     epoch = await bench.stop()
-    bench.port.stop_path.rearm("ann", epoch)
+    bench.port.stops.path.rearm("ann", epoch)
     assert [is_latched for is_latched, _ in bench.kept][-2:] == [True, False]

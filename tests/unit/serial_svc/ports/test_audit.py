@@ -21,9 +21,9 @@ from usbshare.line.profiles import GRBL, RAW, StopAction
 from usbshare.line.settings import LineSettings, SettingsChange
 from usbshare.rpc.pump import StreamPump
 from usbshare.serial_svc.line.port_config import PortConfig
-from usbshare.serial_svc.ports import audit as audit_module
 from usbshare.serial_svc.ports.audit import PortAudit
 from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.sessions import audit as audit_module
 from usbshare.serial_svc.sessions.client import Client, Command, Mode, Resumption
 from usbshare.serial_svc.sessions.operations import LineOperations
 from usbshare.serial_svc.sessions.session import Session
@@ -152,10 +152,10 @@ async def test_contents_are_told_only_where_asked_for() -> None:
 async def test_a_stop_is_told_with_its_times_and_its_latch_and_so_is_the_re_arming(
     bench: Bench,
 ) -> None:
-    await bench.port.ensure_open()
-    await bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, BOB, "smoke", BOBS_ADDRESS)
-    bench.port.stop_path.rearm(BOB, bench.port.epoch, BOBS_ADDRESS)
-    bench.port.stop_path.rearm(BOB, bench.port.epoch, BOBS_ADDRESS)
+    await bench.port.line.ensure_open()
+    await bench.port.stops.path.stop(StopAction.EMERGENCY_STOP, BOB, "smoke", BOBS_ADDRESS)
+    bench.port.stops.path.rearm(BOB, bench.port.line.latch.epoch, BOBS_ADDRESS)
+    bench.port.stops.path.rearm(BOB, bench.port.line.latch.epoch, BOBS_ADDRESS)
     stop = bench.last("stop")
     assert (stop["who"], stop["address"], stop["reason"]) == (BOB, BOBS_ADDRESS, "smoke")
     assert (stop["action"], stop["latched"], stop["epoch"]) == ("emergency stop", True, 2)
@@ -168,17 +168,17 @@ async def test_a_stop_is_told_with_its_times_and_its_latch_and_so_is_the_re_armi
 async def test_a_stop_that_the_device_does_not_take_is_told_as_failed(bench: Bench) -> None:
     bench.device.fails_to_open = "it is gone"
     with pytest.raises(DeviceError):
-        await bench.port.stop_path.stop(StopAction.HOLD, BOB, "smoke", BOBS_ADDRESS)
+        await bench.port.stops.path.stop(StopAction.HOLD, BOB, "smoke", BOBS_ADDRESS)
     assert "it is gone" in bench.last("stop failed")["error"]
-    bench.port.firmware.profile = RAW
+    bench.port.line.firmware.profile = RAW
     with pytest.raises(NotSupportedError):
-        await bench.port.stop_path.stop(StopAction.HOLD, BOB)
+        await bench.port.stops.path.stop(StopAction.HOLD, BOB)
     assert bench.audit.events.count("stop failed") == 2
 
 
 async def hang_up_on_a_stop(bench: Bench, is_time: Callable[[], object]) -> None:
     stopping = asyncio.create_task(
-        bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, BOB, "smoke", BOBS_ADDRESS),
+        bench.port.stops.path.stop(StopAction.EMERGENCY_STOP, BOB, "smoke", BOBS_ADDRESS),
         name="stop",
     )
     await until(is_time)
@@ -191,9 +191,9 @@ async def test_a_stop_is_told_though_its_caller_hangs_up_before_its_bytes_have_l
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(stop_path, "DRAIN_TIMEOUT_S", 60)
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     monkeypatch.setattr(bench.device, "unsent_bytes", lambda: 1 << 20)
-    await hang_up_on_a_stop(bench, lambda: bench.port.counters.stop_write_time.count)
+    await hang_up_on_a_stop(bench, lambda: bench.port.line.counters.stop_write_time.count)
     stop = bench.last("stop")
     assert (stop["who"], stop["reason"], stop["latched"], stop["epoch"]) == (BOB, "smoke", True, 2)
     assert stop["write_ms"] >= 0
@@ -205,9 +205,9 @@ async def test_a_stop_is_told_though_its_caller_hangs_up_before_its_bytes_have_l
 async def test_a_stop_is_told_though_its_caller_hangs_up_before_the_device_took_it(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     bench.device.capacity = 0
-    await hang_up_on_a_stop(bench, lambda: bench.port.urgent_waits)
+    await hang_up_on_a_stop(bench, lambda: bench.port.line.writer.urgent_waits)
     stop = bench.last("stop")
     assert bytes.fromhex(stop["sent"]).endswith(b"\x18")
     assert stop["write_ms"] is None
@@ -233,8 +233,8 @@ async def test_a_stop_whose_caller_hangs_up_before_there_is_a_device_is_told_as_
 
 
 async def test_a_stop_whose_caller_stays_says_nothing_of_leaving(bench: Bench) -> None:
-    await bench.port.ensure_open()
-    await bench.port.stop_path.stop(StopAction.HOLD, BOB)
+    await bench.port.line.ensure_open()
+    await bench.port.stops.path.stop(StopAction.HOLD, BOB)
     assert bench.last("stop")["caller_left"] is None
 
 
@@ -242,7 +242,9 @@ async def test_a_lost_client_and_what_was_done_to_its_machine_are_told(bench: Be
     session = await bench.open()
     attachment = session.attach(StreamPump(session.outbox, ignore, time.monotonic))
     await session.command(command(b"G1X1\n"))
-    bench.port.watch.lose("nothing heard")
+    watch = bench.port.roster.watch_of(session)
+    assert watch is not None
+    watch.lose("nothing heard")
     assert attachment.ended.done()
     await until(lambda: "stop" in bench.audit.events)
     assert bench.last("session lost")["reason"] == "nothing heard"
@@ -256,7 +258,7 @@ async def test_a_lost_client_and_what_was_done_to_its_machine_are_told(bench: Be
 
 async def test_settings_are_told_where_they_change(bench: Bench) -> None:
     session = await bench.open()
-    operations = LineOperations(bench.port, session)
+    operations = LineOperations(bench.port.line, session, bench.port.audit)
     await operations.configure(1, SettingsChange(baud=9600))
     await operations.configure(2, SettingsChange(baud=9600))
     changed = bench.last("settings changed")
@@ -277,11 +279,11 @@ async def test_real_time_bytes_that_stop_a_machine_are_told_and_polls_are_not() 
 
 async def test_real_time_bytes_in_a_stream_are_told_with_their_sender(bench: Bench) -> None:
     session = await bench.open()
-    session.realtime(b"!")
+    session.realtime.in_stream(b"!")
     assert bench.last("realtime")["who"] == BOB
 
 
 async def test_a_device_that_goes_is_told(bench: Bench) -> None:
     await bench.open()
-    bench.port.device_lost("it was unplugged")
+    bench.port.line.device_lost("it was unplugged")
     assert bench.last("device lost")["reason"] == "it was unplugged"

@@ -24,13 +24,12 @@ from usbshare.line.settings import LineSettings, ModemLines, SettingsChange
 from usbshare.serial_svc.api.convert import port_message
 from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.line.scheduler import Ordering
+from usbshare.serial_svc.line.scheduler import CommandOutcome, Ordering
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions import operations as line_operations
 from usbshare.serial_svc.sessions.client import Client, Command, Mode
 from usbshare.serial_svc.sessions.control_outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.sessions.events import (
-    CommandOutcome,
     CommandResult,
     Data,
     LinesChanged,
@@ -77,7 +76,7 @@ class Bench:
     ) -> None:
         offset = self.offsets.get(session, 0)
         self.offsets[session] = offset + len(data)
-        epoch = self.port.epoch if epoch is None else epoch
+        epoch = self.port.line.latch.epoch if epoch is None else epoch
         await session.command(Command(number, None, epoch, offset, data))
 
 
@@ -136,7 +135,7 @@ async def test_observers_see_data_and_may_not_write(grbl: Bench) -> None:
     await grbl.send(watcher, 1, b"G0 X1\n")
     assert results(watcher) == {1: CommandOutcome.REFUSED}
     with pytest.raises(PermissionDeniedError, match="only observes"):
-        watcher.realtime(b"!")
+        watcher.realtime.in_stream(b"!")
     assert grbl.device.written == b""
     assert Data(0, b"ok\n") in told(control)
 
@@ -186,7 +185,7 @@ async def test_a_sender_cancelled_while_it_waits_leaves_the_queue_usable() -> No
         await waiting
     made.device.make_room(100)
     await until(lambda: made.device.written == b"aa")
-    assert made.port.scheduler.commands == 0
+    assert made.port.line.scheduler.commands == 0
 
 
 async def test_realtime_bytes_overtake_a_full_queue(grbl: Bench) -> None:
@@ -194,7 +193,7 @@ async def test_realtime_bytes_overtake_a_full_queue(grbl: Bench) -> None:
     grbl.device.unsent = 1 << 20
     for number in range(50):
         await grbl.send(session, number, b"G1 X10\n")
-    session.realtime(b"!")
+    session.realtime.in_stream(b"!")
     assert grbl.device.written == b"!"
 
 
@@ -212,14 +211,14 @@ async def test_a_status_poll_yields_to_work_but_not_for_long(grbl: Bench) -> Non
     session = await grbl.open()
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
-    session.realtime(b"?")
+    session.realtime.in_stream(b"?")
     assert grbl.device.written == b""
     await until(lambda: grbl.device.written == b"?")
 
 
 async def test_a_status_poll_goes_at_once_when_nothing_waits(grbl: Bench) -> None:
     session = await grbl.open()
-    session.realtime(b"?")
+    session.realtime.in_stream(b"?")
     assert grbl.device.written == b"?"
 
 
@@ -230,10 +229,10 @@ async def test_a_programs_own_reset_drops_what_it_queued_and_needs_no_rearming(
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
     await grbl.send(session, 2, b"G1 X20\n")
-    session.realtime(b"\x18")
+    session.realtime.in_stream(b"\x18")
     assert grbl.device.written == b"\x18"
     assert results(session) == {1: CommandOutcome.FLUSHED, 2: CommandOutcome.FLUSHED}
-    assert not grbl.port.latched
+    assert not grbl.port.line.latch.is_set
     await grbl.send(session, 3, b"$X\n")
     await until(lambda: grbl.device.written == b"\x18$X\n")
 
@@ -241,7 +240,7 @@ async def test_a_programs_own_reset_drops_what_it_queued_and_needs_no_rearming(
 async def test_bytes_that_are_not_realtime_are_refused_as_such(grbl: Bench) -> None:
     session = await grbl.open()
     with pytest.raises(InvalidArgumentError, match="not real-time bytes of profile 'grbl'"):
-        session.realtime(b"!G")
+        session.realtime.in_stream(b"!G")
 
 
 @pytest.mark.parametrize("size", [0, 4097])
@@ -262,8 +261,8 @@ async def test_an_emergency_stop_fences_latches_and_goes_first(grbl: Bench) -> N
     grbl.device.unsent = 1 << 20
     for number in range(5):
         await grbl.send(session, number, b"G1 X10\n")
-    old_epoch = grbl.port.epoch
-    record = await grbl.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
+    old_epoch = grbl.port.line.latch.epoch
+    record = await grbl.port.stops.path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert (record.sent, record.fenced_commands, record.latched) == (b"\x18", 5, True)
     assert grbl.device.written == b"\x18"
     assert grbl.device.discarded_outputs == 1
@@ -271,13 +270,13 @@ async def test_an_emergency_stop_fences_latches_and_goes_first(grbl: Bench) -> N
     await grbl.send(session, 9, b"G1 X1\n")
     expected = dict.fromkeys((0, 1, 2, 3, 4, 8), CommandOutcome.FENCED)
     assert results(session) == {**expected, 9: CommandOutcome.REFUSED}
-    grbl.port.stop_path.rearm("somebody", record.epoch)
+    grbl.port.stops.path.rearm("somebody", record.epoch)
     await grbl.send(session, 10, b"$X\n")
     await until(lambda: grbl.device.written == b"\x18$X\n")
 
 
 async def test_a_stop_needs_no_session_and_opens_the_device_if_it_must(grbl: Bench) -> None:
-    record = await grbl.port.stop_path.stop(StopAction.HOLD, "somebody")
+    record = await grbl.port.stops.path.stop(StopAction.HOLD, "somebody")
     assert record.sent == b"!"
     assert grbl.device.written == b"!"
 
@@ -287,22 +286,22 @@ async def test_a_marlin_stop_ends_an_unfinished_line_first() -> None:
     session = await made.open()
     await made.send(session, 1, b"G1 X1")
     await until(lambda: made.device.written == b"G1 X1")
-    record = await made.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
+    record = await made.port.stops.path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert record.sent == b"\nM112\n"
 
 
 async def test_a_stop_that_the_profile_does_not_have_is_unsupported() -> None:
     made = bench(profile=RAW)
     with pytest.raises(NotSupportedError, match="profile 'raw'"):
-        await made.port.stop_path.stop(StopAction.HOLD, "somebody")
+        await made.port.stops.path.stop(StopAction.HOLD, "somebody")
 
 
 async def test_auto_becomes_the_firmware_that_speaks() -> None:
     made = bench(profile=None)
     session = await made.open()
-    assert made.port.profile is AUTO
+    assert made.port.line.profile is AUTO
     made.device.say(b"\r\nGrbl 1.1h ['$' for help]\r\n")
-    assert made.port.profile is GRBL
+    assert made.port.line.profile is GRBL
     changes = [e for e in told(session) if isinstance(e, PortChanged)]
     assert changes[-1].port.profile == "grbl"
     assert changes[-1].port.configured_profile == "auto"
@@ -310,10 +309,10 @@ async def test_auto_becomes_the_firmware_that_speaks() -> None:
 
 async def test_settings_wait_for_the_bytes_before_and_hold_those_after(grbl: Bench) -> None:
     session = await grbl.open()
-    operations = LineOperations(grbl.port, session)
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
     grbl.device.capacity = 0
     await grbl.send(session, 1, b"before")
-    session.operation(5, lambda: operations.configure(5, SettingsChange(baud=9600)))
+    session.operations.later(5, lambda: operations.configure(5, SettingsChange(baud=9600)))
     await grbl.send(session, 2, b"after")
     assert grbl.device.settings.baud == FAST.baud
     grbl.device.make_room(6)
@@ -330,12 +329,12 @@ async def test_settings_wait_for_the_bytes_before_and_hold_those_after(grbl: Ben
 async def test_settings_and_breaks_wait_for_what_the_driver_still_holds(grbl: Bench) -> None:
     """As cdc_acm does while its device takes nothing; a break goes past its buffers."""
     session = await grbl.open()
-    operations = LineOperations(grbl.port, session)
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
     grbl.device.has_line_rate = False
     await grbl.send(session, 1, b"before")
     grbl.device.unsent = 6
-    session.operation(5, lambda: operations.configure(5, SettingsChange(baud=9600)))
-    session.operation(6, lambda: operations.send_break(6, 0.001))
+    session.operations.later(5, lambda: operations.configure(5, SettingsChange(baud=9600)))
+    session.operations.later(6, lambda: operations.send_break(6, 0.001))
     await asyncio.sleep(10 * DRIVER_LOOK_S)
     assert grbl.device.settings.baud == FAST.baud
     assert grbl.device.line_log == []
@@ -349,7 +348,7 @@ async def test_settings_are_not_changed_under_bytes_that_stay_in_the_driver(
 ) -> None:
     monkeypatch.setattr(line_operations, "SETTLE_TIMEOUT_S", 0.05)
     session = await grbl.open()
-    operations = LineOperations(grbl.port, session)
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
     grbl.device.unsent = 6
     result = await operations.configure(5, SettingsChange(baud=9600))
     assert result.outcome is OperationOutcome.TIMEOUT
@@ -358,8 +357,8 @@ async def test_settings_are_not_changed_under_bytes_that_stay_in_the_driver(
 
 async def test_an_impossible_setting_is_refused_in_band(grbl: Bench) -> None:
     session = await grbl.open()
-    operations = LineOperations(grbl.port, session)
-    session.operation(5, lambda: operations.configure(5, SettingsChange(data_bits=9)))
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
+    session.operations.later(5, lambda: operations.configure(5, SettingsChange(data_bits=9)))
     await until(lambda: any(isinstance(e, OperationResult) for e in session.outbox._events))
     (done,) = (e for e in told(session) if isinstance(e, OperationResult))
     assert done.outcome is OperationOutcome.ERROR
@@ -368,12 +367,12 @@ async def test_an_impossible_setting_is_refused_in_band(grbl: Bench) -> None:
 
 async def test_a_sequence_of_lines_plays_in_order(grbl: Bench) -> None:
     session = await grbl.open()
-    operations = LineOperations(grbl.port, session)
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
     steps = [
         LineStep(dtr=False, rts=True, line_break=None, delay_s=0.001),
         LineStep(dtr=True, rts=False, line_break=True, delay_s=0.001),
     ]
-    session.operation(1, lambda: operations.play(1, steps))
+    session.operations.later(1, lambda: operations.play(1, steps))
     await until(lambda: any(isinstance(e, OperationResult) for e in session.outbox._events))
     expected = [("dtr", False), ("rts", True), ("dtr", True), ("rts", False)]
     assert grbl.device.line_log == [*expected, ("break", True), ("break", False)]
@@ -382,8 +381,8 @@ async def test_a_sequence_of_lines_plays_in_order(grbl: Bench) -> None:
 async def test_lines_on_a_device_without_them_are_not_supported(grbl: Bench) -> None:
     session = await grbl.open()
     grbl.device.has_modem_lines = False
-    operations = LineOperations(grbl.port, session)
-    session.operate_now(3, lambda: operations.set_lines(3, True, None))
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
+    session.operations.at_once(3, lambda: operations.set_lines(3, True, None))
     await until(lambda: any(isinstance(e, OperationResult) for e in session.outbox._events))
     (done,) = (e for e in told(session) if isinstance(e, OperationResult))
     assert done.outcome is OperationOutcome.NOT_SUPPORTED
@@ -393,10 +392,10 @@ async def test_a_flush_drops_the_queue_and_the_drivers_bytes(grbl: Bench) -> Non
     session = await grbl.open()
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
-    operations = LineOperations(grbl.port, session)
-    session.flush(2, lambda: operations.flush(2, received=True, queued=True))
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
+    session.operations.flush(2, lambda: operations.flush(2, received=True, queued=True))
     assert (grbl.device.discarded_outputs, grbl.device.discarded_inputs) == (1, 1)
-    assert grbl.port.scheduler.commands == 0
+    assert grbl.port.line.scheduler.commands == 0
     assert CommandResult(1, CommandOutcome.FLUSHED) in [
         replace(e, queue_time_s=0.0, message="")
         for e in told(session)
@@ -430,13 +429,13 @@ async def test_a_lost_device_fails_what_is_queued_and_comes_back(grbl: Bench) ->
     session = await grbl.open()
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
-    epoch = grbl.port.epoch
+    epoch = grbl.port.line.latch.epoch
     grbl.device.vanish()
     assert results(session) == {1: CommandOutcome.FAILED}
     assert grbl.port.describe().state is PortState.ABSENT
     grbl.device.unsent = 0
-    await until(lambda: grbl.port.is_open)
-    assert grbl.port.epoch > epoch
+    await until(lambda: grbl.port.line.is_open)
+    assert grbl.port.line.latch.epoch > epoch
     assert grbl.device.written == b""
     await grbl.send(session, 2, b"old", epoch=epoch)
     assert results(session) == {2: CommandOutcome.FENCED}
@@ -447,23 +446,23 @@ async def test_a_device_that_refuses_a_write_is_given_up(grbl: Bench) -> None:
     grbl.device.broken = "input/output error"
     await grbl.send(session, 1, b"G1 X10\n")
     assert results(session)[1] is CommandOutcome.FAILED
-    assert grbl.port.counters.device_errors == 1
+    assert grbl.port.line.counters.device_errors == 1
 
 
 async def test_a_device_that_vanishes_while_it_is_opened_is_not_believed_open(grbl: Bench) -> None:
     grbl.device.vanishes_while_opened = "unplugged"
     with pytest.raises(DeviceError, match="unplugged"):
         await grbl.open()
-    assert not grbl.port.is_open
+    assert not grbl.port.line.is_open
     grbl.device.vanishes_while_opened = None
     await grbl.open()
-    assert grbl.port.is_open
+    assert grbl.port.line.is_open
 
 
 async def test_modem_lines_are_pushed_to_everybody(grbl: Bench) -> None:
     session = await grbl.open()
     lines = replace(grbl.device.lines(), dsr=True)
-    grbl.port.lines_changed(lines)
+    grbl.port.line.lines_changed(lines)
     assert LinesChanged(lines) in told(session)
 
 
@@ -471,8 +470,8 @@ async def test_counters_count(grbl: Bench) -> None:
     session = await grbl.open()
     await grbl.send(session, 1, b"G1 X10\n")
     grbl.device.say(b"ok\r\n")
-    await until(lambda: grbl.port.counters.written_commands == 1)
-    counters = grbl.port.counters
+    await until(lambda: grbl.port.line.counters.written_commands == 1)
+    counters = grbl.port.line.counters
     assert (counters.written_bytes, counters.read_bytes, counters.read_chunks) == (7, 4, 1)
     assert counters.queue_time.count == counters.write_time.count == 1
     assert counters.max_queue_commands == 1
@@ -485,7 +484,7 @@ async def test_the_deepest_queue_is_kept(grbl: Bench) -> None:
     await grbl.send(session, 2, b"b")
     grbl.device.make_room(10)
     await until(lambda: grbl.device.written == b"ab")
-    assert grbl.port.counters.max_queue_commands == 2
+    assert grbl.port.line.counters.max_queue_commands == 2
 
 
 async def test_a_long_command_is_written_in_slices_worth_writing() -> None:
@@ -510,8 +509,8 @@ async def test_a_lost_session_writes_nothing_more(grbl: Bench) -> None:
     session.end("lost")
     grbl.device.unsent = 0
     fresh = await grbl.open("two")
-    grbl.port.stop_path.rearm("two", grbl.port.epoch)
-    await grbl.send(fresh, 1, b"new\n", epoch=grbl.port.epoch)
+    grbl.port.stops.path.rearm("two", grbl.port.line.latch.epoch)
+    await grbl.send(fresh, 1, b"new\n", epoch=grbl.port.line.latch.epoch)
     await until(lambda: grbl.device.written == b"new\n")
 
 
@@ -559,11 +558,11 @@ async def test_realtime_bytes_for_an_absent_device_are_void(grbl: Bench) -> None
     session = await grbl.open()
     grbl.device.fails_to_open = "unplugged"
     grbl.device.vanish()
-    session.realtime(b"~")
-    session.realtime(b"?")
+    session.realtime.in_stream(b"~")
+    session.realtime.in_stream(b"?")
     grbl.device.fails_to_open = None
-    await until(lambda: grbl.port.is_open)
-    session.realtime(b"?")
+    await until(lambda: grbl.port.line.is_open)
+    session.realtime.in_stream(b"?")
     assert grbl.device.written == b"?"
 
 
@@ -575,9 +574,9 @@ async def test_a_stop_that_the_device_does_not_take_is_no_success(
     grbl.device.capacity = 0
     told(session)
     with pytest.raises(DeviceError, match="accepts no bytes; the stop will be the first"):
-        await grbl.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
-    assert grbl.port.latched
-    assert grbl.port.counters.stops == 1
+        await grbl.port.stops.path.stop(StopAction.EMERGENCY_STOP, "somebody")
+    assert grbl.port.line.latch.is_set
+    assert grbl.port.line.counters.stops == 1
     assert any(isinstance(event, PortChanged) for event in told(session))
     grbl.device.make_room(100)
     assert grbl.device.written == b"\x18"
@@ -587,7 +586,7 @@ async def test_a_stop_on_a_device_that_fails_is_no_success(grbl: Bench) -> None:
     await grbl.open()
     grbl.device.broken = "gone"
     with pytest.raises(DeviceError):
-        await grbl.port.stop_path.stop(StopAction.HOLD, "somebody")
+        await grbl.port.stops.path.stop(StopAction.HOLD, "somebody")
 
 
 async def test_a_marlin_stop_survives_a_flush_that_takes_the_line_end() -> None:
@@ -595,7 +594,7 @@ async def test_a_marlin_stop_survives_a_flush_that_takes_the_line_end() -> None:
     session = await made.open()
     await made.send(session, 1, b"G1 X1\n")
     await until(lambda: made.device.written == b"G1 X1\n")
-    record = await made.port.stop_path.stop(StopAction.EMERGENCY_STOP, "somebody")
+    record = await made.port.stops.path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert record.sent == b"\nM112\n"
 
 
@@ -603,7 +602,7 @@ async def test_a_reset_byte_from_outside_drops_the_program_too(grbl: Bench) -> N
     session = await grbl.open()
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
-    grbl.port.write_realtime(b"\x18")
+    grbl.port.stops.realtime.write(b"\x18", "ann")
     assert results(session) == {1: CommandOutcome.FLUSHED}
     assert grbl.device.written == b"\x18"
 
@@ -613,7 +612,7 @@ async def test_a_device_that_fails_when_asked_what_it_holds_is_given_up(grbl: Be
     grbl.device.unsent_bytes = _failing  # type: ignore[method-assign, assignment]
     await grbl.send(session, 1, b"G1 X10\n")
     assert results(session) == {1: CommandOutcome.FAILED}
-    assert grbl.port.counters.device_errors == 1
+    assert grbl.port.line.counters.device_errors == 1
 
 
 async def test_what_a_device_says_after_it_was_given_up_is_no_news() -> None:
@@ -626,19 +625,19 @@ async def test_what_a_device_says_after_it_was_given_up_is_no_news() -> None:
     port = SerialPort(
         PortConfig("laser", "fake", profile=GRBL, settings=FAST), make, time.monotonic, lambda: None
     )
-    await port.ensure_open()
-    port.device_lost("write failed")
-    await port.ensure_open()
+    await port.line.ensure_open()
+    port.line.device_lost("write failed")
+    await port.line.ensure_open()
     devices[0].vanish("a late notice")
     devices[0].say(b"ghost")
-    assert port.is_open
-    assert port.read_offset == 0
+    assert port.line.is_open
+    assert port.line.read_offset == 0
     await port.close()
 
 
 async def test_settings_begun_are_finished_though_their_client_leaves(grbl: Bench) -> None:
     session = await grbl.open()
-    operations = LineOperations(grbl.port, session)
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
     going = asyncio.Event()
     configure = grbl.device.configure
 
@@ -647,12 +646,12 @@ async def test_settings_begun_are_finished_though_their_client_leaves(grbl: Benc
         return await configure(settings)
 
     grbl.device.configure = slow  # type: ignore[method-assign]
-    session.operation(1, lambda: operations.configure(1, SettingsChange(baud=9600)))
+    session.operations.later(1, lambda: operations.configure(1, SettingsChange(baud=9600)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     session.end("lost")
     going.set()
-    await until(lambda: grbl.port.settings.baud == 9600)
+    await until(lambda: grbl.port.line.settings.baud == 9600)
 
 
 async def test_a_command_that_waits_when_its_session_ends_is_not_written() -> None:
@@ -687,7 +686,7 @@ async def test_a_command_behind_many_that_were_held_is_written() -> None:
         await going.wait()
         return OperationResult(1, OperationOutcome.OK)
 
-    session.operation(1, slow)
+    session.operations.later(1, slow)
     for number in range(1000):
         await made.send(session, number, b"a")
     last = asyncio.create_task(made.send(session, 999, b"LAST"))
@@ -701,7 +700,7 @@ async def test_whether_the_adapter_hands_over_at_once_is_told_while_it_is_open()
     bench = Bench(PortConfig("laser", "fake"))
     bench.device.low_latency = False
     assert bench.port.describe().low_latency is None
-    await bench.port.ensure_open()
+    await bench.port.line.ensure_open()
     description = bench.port.describe()
     assert description.low_latency is False
     assert remote_port(port_message(description)).low_latency is False

@@ -125,7 +125,7 @@ async def test_a_quarantined_device_is_not_opened_even_before_a_scan(
         await port.open_session(client())
     host.allow(ALLOWED_LASER)
     await port.open_session(client())
-    assert port.is_open
+    assert port.line.is_open
 
 
 async def test_a_device_that_is_no_usb_device_is_not_quarantined(
@@ -149,7 +149,7 @@ async def test_what_is_not_of_this_host_is_not_quarantined(host: Host, source: s
     port = host.registry.add(PortConfig("laser", source))
     await port.open_session(client())
     await host.registry.scan(None)
-    assert port.is_open
+    assert port.line.is_open
 
 
 async def test_withdrawing_a_device_lets_go_of_it_as_if_it_was_unplugged(host: Host) -> None:
@@ -158,12 +158,12 @@ async def test_withdrawing_a_device_lets_go_of_it_as_if_it_was_unplugged(host: H
     await host.registry.scan(LIMITS)
     (port,) = host.registry.ports
     session = await port.open_session(client(Mode.CONTROL))
-    epoch = port.epoch
+    epoch = port.line.latch.epoch
     host.allow()
     await host.registry.scan(LIMITS)
-    assert not port.is_open
-    assert port.epoch > epoch
-    await until(lambda: port.reason.startswith("quarantined"))
+    assert not port.line.is_open
+    assert port.line.latch.epoch > epoch
+    await until(lambda: port.line.keeper.reason.startswith("quarantined"))
     session.end("test")
     await host.registry.scan(LIMITS)
     assert host.registry.ports == []
@@ -177,9 +177,9 @@ async def test_a_device_that_is_allowed_again_is_there_again_for_who_waited(host
     await port.open_session(client())
     host.allow()
     await host.registry.scan(None)
-    assert not port.is_open
+    assert not port.line.is_open
     host.allow(ALLOWED_LASER)
-    await until(lambda: port.is_open)
+    await until(lambda: port.line.is_open)
 
 
 async def test_a_machine_at_work_is_stopped_before_its_device_is_withdrawn(host: Host) -> None:
@@ -187,11 +187,11 @@ async def test_a_machine_at_work_is_stopped_before_its_device_is_withdrawn(host:
     port = host.registry.add(PortConfig("laser", path, profile=GRBL))
     host.allow(ALLOWED_LASER)
     session = await port.open_session(client(Mode.CONTROL))
-    await session.command(Command(1, None, port.epoch, 0, b"G1 X9\n"))
-    await until(lambda: port.activity.is_active)
+    await session.command(Command(1, None, port.line.latch.epoch, 0, b"G1 X9\n"))
+    await until(lambda: port.stops.machine.activity.is_active)
     host.allow()
     await host.registry.scan(None)
-    assert not port.is_open
+    assert not port.line.is_open
     await until(lambda: b"\x84" in host.received(path))
 
 

@@ -123,8 +123,8 @@ async def test_a_port_that_was_unplugged_and_comes_back_is_still_latched(
     sockets.devices = [device("/dev/ttyUSB0", serial="X1"), device("/dev/ttyUSB1", serial="X2")]
     await registry.scan(LIMITS)
     port = registry.get("1a86-7523-x1")
-    port.latch.set("bob", "smoke")
-    epoch = port.epoch
+    port.line.latch.set("bob", "smoke")
+    epoch = port.line.latch.epoch
     sockets.devices = [device("/dev/ttyUSB1", serial="X2")]
     await registry.scan(LIMITS)
     assert [each.id for each in registry.ports] == ["1a86-7523-x2"]
@@ -132,6 +132,6 @@ async def test_a_port_that_was_unplugged_and_comes_back_is_still_latched(
     await registry.scan(LIMITS)
     again = registry.get("1a86-7523-x1")
     assert again is not port
-    assert again.latched
-    assert again.epoch >= epoch
-    assert not registry.get("1a86-7523-x2").latched
+    assert again.line.latch.is_set
+    assert again.line.latch.epoch >= epoch
+    assert not registry.get("1a86-7523-x2").line.latch.is_set

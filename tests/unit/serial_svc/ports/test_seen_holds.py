@@ -14,40 +14,40 @@ from usbshare.base.errors import InvalidArgumentError, PortLatchedError
 from usbshare.line.profiles import GRBL, StopAction
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.stop.audit import StopRecord
 from usbshare.serial_svc.stop.hold import HoldCause, SeenHold
-from usbshare.serial_svc.stop.stop_path import StopRecord
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     made = Bench()
-    await made.port.ensure_open()
+    await made.port.line.ensure_open()
     yield made
     await made.port.close()
 
 
 async def act(bench: Bench, action: StopAction) -> None:
-    await bench.port.stop_path.stop(action, "alice")
+    await bench.port.stops.path.stop(action, "alice")
 
 
 async def resume(bench: Bench, seen: SeenHold) -> StopRecord:
-    return await bench.port.stop_path.stop(StopAction.RESUME, "bob", seen=seen)
+    return await bench.port.stops.path.stop(StopAction.RESUME, "bob", seen=seen)
 
 
 def seen(bench: Bench) -> SeenHold:
-    return SeenHold(bench.port.epoch, bench.port.watch.holds.number)
+    return SeenHold(bench.port.line.latch.epoch, bench.port.stops.machine.holds.number)
 
 
 async def report(bench: Bench, state: bytes) -> None:
-    bench.port.watch.holds.reported(state, inf)
+    bench.port.stops.machine.holds.reported(state, inf)
 
 
 async def program_holds(bench: Bench) -> None:
-    bench.port.write_realtime(b"!")
+    bench.port.stops.realtime.write(b"!", "ann")
 
 
 async def session_is_lost(bench: Bench) -> None:
-    bench.port.watch.holds.session_held(HoldCause.WAITING, "alice", "it waits")
+    bench.port.stops.machine.holds.session_held(HoldCause.WAITING, "alice", "it waits")
 
 
 LATER: dict[str, Callable[[Bench], Awaitable[object]]] = {
@@ -107,13 +107,13 @@ async def test_a_hold_while_the_device_is_opened_keeps_a_resume_away() -> None:
     device = FakeDevice(FAST)
 
     def open_device(_: object) -> FakeDevice:
-        port.watch.holds.machine_held(HoldCause.STOP, "alice")
+        port.stops.machine.holds.machine_held(HoldCause.STOP, "alice")
         return device
 
     config = PortConfig("laser", "fake", profile=GRBL, settings=FAST)
     port = SerialPort(config, open_device, time.monotonic, lambda: None)
-    decided = SeenHold(port.epoch, port.watch.holds.number)
+    decided = SeenHold(port.line.latch.epoch, port.stops.machine.holds.number)
     with pytest.raises(PortLatchedError):
-        await port.stop_path.stop(StopAction.RESUME, "bob", seen=decided)
+        await port.stops.path.stop(StopAction.RESUME, "bob", seen=decided)
     assert not device.written
     await port.close()

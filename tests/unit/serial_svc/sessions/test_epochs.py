@@ -41,7 +41,7 @@ class Program:
         lost = self.session
         client = Client("one", "usbshare://site/ann", "ann", "127.0.0.1:1", Mode.CONTROL)
         client = replace(client, only_failures=True)
-        resumption = Resumption(lost.token, self.port.read_offset) if lost else None
+        resumption = Resumption(lost.token, self.port.line.read_offset) if lost else None
         self.session = await self.port.open_session(client, resumption)
         if self.session is not lost:
             self._offset = self._number = 0
@@ -111,9 +111,9 @@ async def play(steps: list[str]) -> bytes:
                 program.listen()
             case "stop":
                 device.capacity = 1 << 30
-                await port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob")
+                await port.stops.path.stop(StopAction.EMERGENCY_STOP, "bob")
             case "rearm":
-                port.stop_path.rearm("bob", port.epoch)
+                port.stops.path.rearm("bob", port.line.latch.epoch)
             case "block":
                 device.capacity = 0
             case "free":
@@ -121,7 +121,7 @@ async def play(steps: list[str]) -> bytes:
             case "reconnect":
                 await program.reconnect()
             case "resume":
-                await port.stop_path.stop(StopAction.RESUME, "bob") if device.capacity else None
+                await port.stops.path.stop(StopAction.RESUME, "bob") if device.capacity else None
     device.make_room(1 << 20)
     await asyncio.sleep(0)
     await program.end()

@@ -15,7 +15,7 @@ class Link:
     """A client's heartbeats over a link of some delay; `deaf_at` is when its downlink is lost."""
 
     def __init__(self, round_trip_s: float, deaf_at: float = float("inf")) -> None:
-        self.hearing = Hearing()
+        self.hearing = Hearing(0.0)
         self._one_way_s = round_trip_s / 2
         self._round_trip_s = round_trip_s
         self._deaf_at = deaf_at
@@ -24,7 +24,7 @@ class Link:
 
     def lost_at(self, until_s: float, *, tells: bool = True) -> float | None:
         """Return when the service takes it for lost."""
-        now, beats, heard, heard_at, next_beat = 0.0, 0, 0, 0.0, 0.0
+        now, beats, heard, next_beat = 0.0, 0, 0, 0.0
         while now < until_s:
             now += STEP_S
             for at, answer in self._down:
@@ -35,11 +35,11 @@ class Link:
                 self._up.append((now + self._one_way_s, beats, heard))
             while self._up and self._up[0][0] <= now:
                 _, beat, told = self._up.pop(0)
-                heard_at = now
+                self.hearing.heard(now)
                 known_s = self._round_trip_s if told else 0.0
                 self.hearing.beat(beat, told if tells else None, known_s, now)
                 self._down.append((now + self._one_way_s, beat))
-            if now - self.hearing.alive_at(heard_at or now) > TIMEOUT_S:
+            if now - self.hearing.alive_at() > TIMEOUT_S:
                 return now
         return None
 
@@ -74,16 +74,17 @@ def test_a_client_that_does_not_tell_is_known_by_what_it_sends_alone() -> None:
 
 
 def test_another_stream_begins_anew() -> None:
-    hearing = Hearing()
+    hearing = Hearing(0.0)
     hearing.beat(1, 0, 0.0, now=10.0)
     hearing.begin()
-    assert hearing.alive_at(50.0) == 50.0
+    hearing.heard(50.0)
+    assert hearing.alive_at() == 50.0
     hearing.beat(2, 1, 0.0, now=60.0)
     assert hearing.last_at == pytest.approx(60.0 + GRACE_S)
 
 
 def test_ids_that_were_never_sent_and_floods_cost_nothing() -> None:
-    hearing = Hearing()
+    hearing = Hearing(0.0)
     for number in range(10_000):
         hearing.beat(number, 0, 0.0, now=float(number))
     hearing.beat(1, 1 << 63, 1e9, now=10_000.0)

@@ -12,8 +12,7 @@ from usbshare.base.errors import PortLatchedError
 from usbshare.line.profiles import MARLIN, StopAction
 from usbshare.line.program_runs import Untouched
 from usbshare.serial_svc.line.latch import LatchCause
-from usbshare.serial_svc.sessions.events import CommandOutcome
-from usbshare.serial_svc.sessions.own_realtime import require_meant
+from usbshare.serial_svc.line.scheduler import CommandOutcome
 
 
 @pytest.fixture
@@ -26,9 +25,9 @@ async def bench() -> AsyncIterator[Bench]:
 async def after_a_stop(bench: Bench, *, rearmed: bool = True) -> Client1:
     """Return a client that does not know yet of an emergency stop."""
     client = await bench.open()
-    await bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob")
+    await bench.port.stops.path.stop(StopAction.EMERGENCY_STOP, "bob")
     if rearmed:
-        bench.port.stop_path.rearm("bob", bench.port.epoch)
+        bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     bench.device.written.clear()
     return client
 
@@ -85,7 +84,7 @@ async def test_so_are_those_of_firmware_whose_stops_are_lines(
 async def test_a_hold_of_an_old_command_ends_no_epoch_and_holds_the_machine(bench: Bench) -> None:
     client = await after_a_stop(bench)
     await client.send(b"!", epoch=1)
-    assert bench.port.epoch == 2
+    assert bench.port.line.latch.epoch == 2
     assert bench.port.describe().hold is not None
 
 
@@ -99,7 +98,7 @@ async def test_a_late_reset_that_hits_a_new_job_ends_it(bench: Bench) -> None:
     assert bench.written == b"G1 X1\nG1" + RESET
     await client.send(b"G1 X3\n", epoch=2)
     assert bench.written == b"G1 X1\nG1" + RESET
-    assert bench.port.epoch == 3
+    assert bench.port.line.latch.epoch == 3
     await client.send(b"G1 X4\n", epoch=3)
     assert bench.written.endswith(RESET + b"G1 X4\n")
 
@@ -110,9 +109,9 @@ async def test_a_late_reset_re_arms_nothing_and_the_stop_before_it_can_be_re_arm
     client = await after_a_stop(bench, rearmed=False)
     await client.send(b"\x18G1 X1\n", epoch=1)
     assert bench.written == RESET
-    assert bench.port.latched
-    bench.port.stop_path.rearm("bob", 2)
-    assert not bench.port.latched
+    assert bench.port.line.latch.is_set
+    bench.port.stops.path.rearm("bob", 2)
+    assert not bench.port.line.latch.is_set
 
 
 async def test_a_late_reset_does_not_make_up_for_a_job_that_was_lost_after_it(
@@ -120,7 +119,7 @@ async def test_a_late_reset_does_not_make_up_for_a_job_that_was_lost_after_it(
 ) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
-    bench.port.watch.client_lost(client.session, 10)
+    bench.watch.client_lost(10)
     await client.send(RESET, epoch=1)
     assert bench.written == b"G1 X1\n" + RESET
     latch = bench.port.describe().latch
@@ -149,15 +148,15 @@ Send = Callable[[Client1, bytes, int], None]
 
 
 def in_the_stream(client: Client1, data: bytes, epoch: int) -> None:
-    client.session.realtime(data, epoch=epoch)
+    client.session.realtime.in_stream(data, epoch=epoch)
 
 
 def numbered_in_the_stream(client: Client1, data: bytes, epoch: int) -> None:
-    client.session.realtime(data, 1, epoch)
+    client.session.realtime.in_stream(data, 1, epoch)
 
 
 def another_way(client: Client1, data: bytes, epoch: int) -> None:
-    client.session.overtake(data, 1, epoch)
+    client.session.realtime.overtake(data, 1, epoch)
 
 
 WAYS = [in_the_stream, numbered_in_the_stream, another_way]
@@ -167,9 +166,9 @@ async def after_a_lost_job(bench: Bench) -> Client1:
     """Return a client that has told of what it lost in epoch 1, which was ended by that."""
     client = await bench.open()
     await client.send(b"G1 X1\n")
-    bench.port.watch.client_lost(client.session, 10)
+    bench.watch.client_lost(10)
     bench.device.written.clear()
-    assert bench.port.epoch == 2
+    assert bench.port.line.latch.epoch == 2
     return client
 
 
@@ -179,8 +178,8 @@ async def test_a_reset_of_the_epoch_in_force_makes_up_for_a_lost_job(
 ) -> None:
     way(await after_a_lost_job(bench), RESET, 2)
     assert bench.written == RESET
-    assert not bench.port.latched
-    assert bench.port.epoch == 2
+    assert not bench.port.line.latch.is_set
+    assert bench.port.line.latch.epoch == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -190,16 +189,16 @@ async def test_one_of_another_epoch_is_carried_out_and_does_not(
 ) -> None:
     way(await after_a_lost_job(bench), RESET, epoch)
     assert bench.written == RESET
-    assert bench.port.latched
-    assert bench.port.epoch == 3
+    assert bench.port.line.latch.is_set
+    assert bench.port.line.latch.epoch == 3
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_one_of_a_client_that_tells_no_epoch_does_not_either(bench: Bench, way: Send) -> None:
     way(await after_a_lost_job(bench), RESET, 0)
     assert bench.written == RESET
-    assert bench.port.latched
-    assert bench.port.epoch == 2
+    assert bench.port.line.latch.is_set
+    assert bench.port.line.latch.epoch == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -222,13 +221,13 @@ async def test_an_old_reset_that_hits_a_new_job_ends_it(bench: Bench, way: Send)
     way(client, RESET, 1)
     bench.device.make_room(1000)
     assert bench.written == b"G1 X1\nG1" + RESET
-    assert bench.port.epoch == 3
+    assert bench.port.line.latch.epoch == 3
 
 
 async def test_nobodys_bytes_of_an_old_epoch_are_refused_unless_they_stop(bench: Bench) -> None:
     await after_a_stop(bench)
-    assert require_meant(bench.port, b"~!", 1) == b"!"
-    assert require_meant(bench.port, b"~", bench.port.epoch) == b"~"
-    assert require_meant(bench.port, b"~", 0) == b"~"
+    assert bench.port.stops.realtime.require_meant(b"~!", 1) == b"!"
+    assert bench.port.stops.realtime.require_meant(b"~", bench.port.line.latch.epoch) == b"~"
+    assert bench.port.stops.realtime.require_meant(b"~", 0) == b"~"
     with pytest.raises(PortLatchedError, match="the bytes were sent in epoch 1, which is over"):
-        require_meant(bench.port, b"~", 1)
+        bench.port.stops.realtime.require_meant(b"~", 1)

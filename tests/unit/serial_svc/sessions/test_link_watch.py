@@ -23,9 +23,9 @@ from fakes.waiting import until
 from usbshare.base.errors import DeviceError, NotSupportedError, PortHeldError
 from usbshare.line.profiles import GRBL, RAW, Profile, StopAction, StopPlan
 from usbshare.serial_svc.line.port_config import LinkLossPolicy
+from usbshare.serial_svc.line.scheduler import CommandOutcome
 from usbshare.serial_svc.sessions import admission
 from usbshare.serial_svc.sessions.client import Resumption
-from usbshare.serial_svc.sessions.events import CommandOutcome
 from usbshare.serial_svc.stop import activity
 from usbshare.serial_svc.stop.hold import HoldCause
 
@@ -41,16 +41,16 @@ async def test_a_machine_at_work_is_stopped_when_its_client_is_silent(bench: Ben
     client = await bench.open()
     await client.send(b"G1 X10\n")
     await until(lambda: DOOR in bench.written)
-    assert bench.port.held
+    assert bench.port.stops.machine.holds.needs_person
     assert "no message received" in str(await asyncio.wait_for(client.attachment.ended, 30))
-    assert bench.port.counters.lost_sessions == bench.port.counters.link_loss_actions == 1
+    assert bench.port.line.counters.lost_sessions == bench.port.line.counters.link_loss_actions == 1
 
 
 async def test_a_machine_that_was_never_written_to_is_left_alone(bench: Bench) -> None:
     client = await bench.open()
     await lost(bench, client)
     assert bench.written == b""
-    assert not bench.port.held
+    assert not bench.port.stops.machine.holds.needs_person
 
 
 async def test_a_machine_known_to_be_idle_is_left_alone(
@@ -77,7 +77,7 @@ async def test_each_policy_does_what_it_says(policy: LinkLossPolicy, sent: bytes
     await client.send(b"G1 X10\n")
     await lost(bench, client)
     await until(lambda: bench.written == b"G1 X10\n" + sent)
-    assert bench.port.latched == (policy is LinkLossPolicy.STOP)
+    assert bench.port.line.latch.is_set == (policy is LinkLossPolicy.STOP)
     await bench.port.close()
 
 
@@ -87,9 +87,9 @@ async def test_what_is_queued_waits_for_a_person(bench: Bench) -> None:
     assert await bench.take_up(client) is client.session
     await client.send(b"G1 X3\n")
     assert bench.written == b"G1 X1\n" + DOOR
-    client.session.realtime(RESUME)
+    client.session.realtime.in_stream(RESUME)
     assert bench.written == b"G1 X1\n" + DOOR + RESUME + b"G1 X2\nG1 X3\n"
-    assert not bench.port.held
+    assert not bench.port.stops.machine.holds.needs_person
 
 
 async def test_a_stop_with_resume_lets_go_too(bench: Bench) -> None:
@@ -98,17 +98,17 @@ async def test_a_stop_with_resume_lets_go_too(bench: Bench) -> None:
     await lost(bench, client)
     await bench.take_up(client)
     await client.send(b"G1 X2\n")
-    await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     assert bench.written.endswith(RESUME + b"G1 X2\n")
 
 
 async def test_a_resume_while_the_client_is_away_reaches_the_machine_alone(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
-    await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     await bench.take_up(client)
     assert bench.written == b"G1 X1\n" + DOOR + RESUME
-    assert bench.port.held
-    await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert bench.port.stops.machine.holds.needs_person
+    await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     assert bench.written == b"G1 X1\n" + DOOR + RESUME + RESUME + b"G1 X2\n"
 
 
@@ -119,26 +119,28 @@ async def test_a_resume_without_bytes_is_not_taken_for_every_stop() -> None:
     await client.send(b"G1 X1\n")
     await lost(bench, client)
     await until(lambda: DOOR in bench.written)
-    assert bench.port.held
+    assert bench.port.stops.machine.holds.needs_person
     with pytest.raises(NotSupportedError):
-        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
-    assert bench.port.held, "nothing was released, and nobody is told so"
+        await bench.port.stops.path.stop(StopAction.RESUME, "bob")
+    assert bench.port.stops.machine.holds.needs_person, (
+        "nothing was released, and nobody is told so"
+    )
     await bench.port.close()
 
 
 async def test_a_reset_voids_what_is_held(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
     await bench.take_up(client)
-    client.session.realtime(RESET)
+    client.session.realtime.in_stream(RESET)
     await client.send(b"G1 X3\n")
     assert bench.written == b"G1 X1\n" + DOOR + RESET + b"G1 X3\n"
 
 
 async def test_a_stop_voids_what_is_held_and_latches(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
-    await bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob")
+    await bench.port.stops.path.stop(StopAction.EMERGENCY_STOP, "bob")
     await bench.take_up(client)
-    client.session.realtime(RESUME)
+    client.session.realtime.in_stream(RESUME)
     assert b"G1 X2" not in bench.written
     await until(lambda: client.results() == [CommandOutcome.FENCED])
 
@@ -204,11 +206,11 @@ async def test_a_session_that_is_not_taken_up_ends() -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     await lost(bench, client)
-    epoch = bench.port.epoch
+    epoch = bench.port.line.latch.epoch
     await until(lambda: client.session not in bench.port.roster)
     assert bench.port.describe().holder is None
-    assert not bench.port.held
-    assert bench.port.epoch > epoch  # what its program was doing cannot be gone on with
+    assert not bench.port.stops.machine.holds.needs_person
+    assert bench.port.line.latch.epoch > epoch  # what its program was doing cannot be gone on with
     await bench.port.close()
 
 
@@ -252,7 +254,7 @@ async def test_nobody_takes_over_from_a_client_that_lives() -> None:
     client = await bench.open()
     opening = asyncio.create_task(bench.open())
     await asyncio.sleep(0)
-    client.session.last_heard = time.monotonic() + 0.001
+    client.session.hearing.last_heard = time.monotonic() + 0.001
     with pytest.raises(PortHeldError):
         await opening
     with pytest.raises(PortHeldError):
@@ -265,7 +267,7 @@ async def test_another_identity_takes_over_once_the_session_is_lost(bench: Bench
     client.cut()
     with pytest.raises(PortHeldError):
         await bench.open("bob")
-    await until(lambda: bench.port.watch.is_lost)
+    await until(lambda: bench.port.roster.is_away)
     await bench.open("bob")
     assert client.session not in bench.port.roster
 
@@ -280,8 +282,8 @@ async def test_a_binary_line_stands_still_until_a_person_resumes() -> None:
     bench.device.make_room(1000)
     await bench.take_up(client)
     assert bench.written == b""
-    assert bench.port.held
-    record = await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+    assert bench.port.stops.machine.holds.needs_person
+    record = await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     assert record.sent == b""
     assert bench.written == b"\x00\x01"
     assert bench.port.describe().hold is None
@@ -295,9 +297,9 @@ async def test_a_binary_line_cannot_be_resumed_while_its_client_is_away() -> Non
     await client.send(b"\x00\x01")
     await lost(bench, client)
     await bench.take_up(client)
-    bench.port.watch.lose("again")
+    bench.watch.lose("again")
     with pytest.raises(DeviceError, match="client is away"):
-        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+        await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     await bench.port.close()
 
 
@@ -305,7 +307,7 @@ async def test_a_raw_port_where_nothing_is_held_has_nothing_to_resume() -> None:
     bench = Bench(profile=RAW)
     await bench.open()
     with pytest.raises(NotSupportedError):
-        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+        await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     await bench.port.close()
 
 
@@ -320,8 +322,8 @@ async def test_answers_that_a_program_missed_do_not_set_it_going(policy: LinkLos
     await bench.take_up(client, offset=0)
     await client.send(b"G1 X2\n")  # the program's answer to that
     assert bench.written == before
-    assert bench.port.held
-    client.session.realtime(RESUME)
+    assert bench.port.stops.machine.holds.needs_person
+    client.session.realtime.in_stream(RESUME)
     assert bench.written == before + RESUME + b"G1 X2\n"
     await bench.port.close()
 
@@ -345,7 +347,7 @@ async def test_an_idle_machine_is_starved_while_its_program_does_not_know_that_i
     client = await bench.open()
     await client.send(b"G1 X1\n")
     bench.device.say(b"ok\r\n<Idle|MPos:0,0,0>\r\n")
-    bench.port.watch.acknowledged(client.session, bench.port.read_offset - 1)
+    bench.port.stops.machine.acknowledged(bench.port.line.read_offset - 1)
     await lost(bench, client)
     await until(lambda: bench.written == b"G1 X1\n" + DOOR)
 
@@ -384,9 +386,9 @@ async def test_what_was_written_during_a_cut_waits_also_on_an_idle_machine(
     hold = bench.port.describe().hold
     assert hold is not None
     assert (hold.cause, hold.waiting_bytes, hold.waiting_age_s) == (HoldCause.WAITING, 6, 7.5)
-    client.session.realtime(b"?")  # a poll resumes nothing
+    client.session.realtime.in_stream(b"?")  # a poll resumes nothing
     assert b"G1 X2" not in bench.written
-    client.session.realtime(RESUME)
+    client.session.realtime.in_stream(RESUME)
     assert bench.written.endswith(RESUME + b"G1 X2\n")
     assert bench.port.describe().hold is None
 
@@ -397,9 +399,9 @@ async def test_a_client_that_does_not_say_what_waits_is_held_for_a_person(
     client = await rested(bench, monkeypatch)
     await lost(bench, client)
     await bench.take_up(client, waiting=None)
-    client.session.last_heard = time.monotonic() + 60
+    client.session.hearing.last_heard = time.monotonic() + 60
     await client.send(b"G1 X2\n")
-    await until(lambda: bench.port.held)
+    await until(lambda: bench.port.stops.machine.holds.needs_person)
     assert bench.written == b"G1 X10\n"
 
 
@@ -416,17 +418,17 @@ async def test_a_client_that_was_not_lost_may_say_what_waits_and_goes_on(bench: 
 async def test_what_was_written_after_a_reset_of_the_time_away_is_held_again(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
     await bench.take_up(client, waiting=6)
-    client.session.realtime(RESET)
-    bench.port.watch.client_waits(client.session, 6, 7.5)
+    client.session.realtime.in_stream(RESET)
+    bench.watch.client_waits(6, 7.5)
     await client.send(b"G1 X3\n")
     assert bench.written == b"G1 X1\n" + DOOR + RESET
     hold = bench.port.describe().hold
     assert hold is not None
     assert (hold.cause, hold.waiting_bytes) == (HoldCause.WAITING, 6)
-    client.session.realtime(RESUME)
+    client.session.realtime.in_stream(RESUME)
     assert bench.written.endswith(RESET + RESUME + b"G1 X3\n")
-    client.session.realtime(RESET)
-    bench.port.watch.client_waits(client.session, 6, 7.5)
+    client.session.realtime.in_stream(RESET)
+    bench.watch.client_waits(6, 7.5)
     await client.send(b"G1 X4\n")
     assert bench.written.endswith(RESET + b"G1 X4\n"), "a person has let go on all of it"
 

@@ -7,14 +7,8 @@ import time
 
 from fakes.waiting import until
 from usbshare.rpc.pump import StreamPump
-from usbshare.serial_svc.line.scheduler import Band
-from usbshare.serial_svc.sessions.events import (
-    CommandOutcome,
-    CommandResult,
-    Data,
-    QueueState,
-    SessionEvent,
-)
+from usbshare.serial_svc.line.scheduler import Band, CommandOutcome
+from usbshare.serial_svc.sessions.events import CommandResult, Data, QueueState, SessionEvent
 from usbshare.serial_svc.sessions.observer_outbox import ObserverOutbox
 from usbshare.serial_svc.sessions.observer_turns import (
     GATHER_S,

@@ -78,7 +78,7 @@ class Ways:
 
     async def begin(self) -> None:
         self.session = await self.port.open_session(CLIENT)
-        self.upstream.begin(epoch=self.port.epoch, profile=self.profile)
+        self.upstream.begin(epoch=self.port.line.latch.epoch, profile=self.profile)
         self.credit()
 
     def write(self, data: bytes) -> None:
@@ -108,7 +108,7 @@ class Ways:
             return
         match self.stream.popleft():
             case SendRealtime(data, epoch, first_number):
-                self.session.realtime(data, first_number, epoch)
+                self.session.realtime.in_stream(data, first_number, epoch)
             case SendCommand() as sent:
                 command = Command(
                     sent.id, None, sent.epoch, sent.offset, sent.data, sent.after_reset
@@ -126,7 +126,7 @@ class Ways:
         stops = self.other.pop(index % len(self.other))
         messages = stops.stops if fails else stops.first
         for message in messages * (2 if twice else 1):
-            self.session.overtake(message.data, message.first_number, message.epoch)
+            self.session.realtime.overtake(message.data, message.first_number, message.epoch)
             self.arrived.append(message)
         self.upstream.emergency_done(stops.last_number)
 
@@ -134,7 +134,7 @@ class Ways:
         """Deliver once more what was delivered long ago: its answer was lost."""
         if self.arrived:
             message = chance.choice(self.arrived)
-            self.session.overtake(message.data, message.first_number, message.epoch)
+            self.session.realtime.overtake(message.data, message.first_number, message.epoch)
 
     def credit(self) -> None:
         if (credit := self.session.credit_due()) is not None:
@@ -152,7 +152,7 @@ class Ways:
             await asyncio.sleep(0)
             self.credit()
         await asyncio.gather(*self._waiting)
-        self.got, self.epoch = bytes(self.device.written), self.port.epoch
+        self.got, self.epoch = bytes(self.device.written), self.port.line.latch.epoch
         await self.port.close()
 
 
@@ -171,7 +171,7 @@ async def play(steps: list[str], seed: int) -> Ways:
         "again": lambda: ways.repeat(chance),
         "block": lambda: setattr(ways.device, "capacity", 0),
         "free": lambda: ways.device.make_room(1 << 20),
-        "confirm": lambda: ways.upstream.realtime_confirmed(ways.session._own.number),
+        "confirm": lambda: ways.upstream.realtime_confirmed(ways.session.realtime.number),
     }
     for step in steps:
         if step not in happens:
@@ -265,13 +265,15 @@ async def test_what_was_held_goes_on_if_the_last_word_is_to_go_on(
     ways.write(b"G1 X1\n" * 20)
     while ways.send():
         await ways.arrive()
-    ways.port.activity.works(time.monotonic())
-    ways.port.watch.lose("cut")
+    ways.port.stops.machine.activity.works(time.monotonic())
+    watch = ways.port.roster.watch
+    assert watch is not None
+    watch.lose("cut")
     await asyncio.sleep(0)
     assert ways.session.is_held
-    ways.port.watch.begin(ways.session)
+    watch.taken_up(0)
     assert ways.session.is_held
-    ways.session.realtime(data)
+    ways.session.realtime.in_stream(data)
     assert ways.session.is_held is held_after
     await ways.port.close()
 
@@ -283,9 +285,9 @@ async def test_a_poll_that_waits_keeps_its_place_before_a_hold() -> None:
     ways.write(b"G1 X1\n")
     ways.send()
     await ways.arrive()
-    ways.session.realtime(b"?")
+    ways.session.realtime.in_stream(b"?")
     assert ways.device.written == b""
-    ways.session.realtime(b"!")
+    ways.session.realtime.in_stream(b"!")
     assert ways.device.written == b"?!"
     await ways.port.close()
 
@@ -315,8 +317,8 @@ async def test_marlins_lines_keep_their_order_too() -> None:
 async def test_a_reset_without_a_number_or_of_another_session_ends_the_epoch() -> None:
     ways = Ways(GRBL)
     await ways.begin()
-    ways.port.write_realtime(b"\x18")
-    assert ways.port.epoch == 2
+    ways.port.stops.realtime.write(b"\x18", "ann")
+    assert ways.port.line.latch.epoch == 2
     await ways.port.close()
 
 
@@ -331,9 +333,9 @@ async def test_a_reset_that_comes_after_its_program_has_gone_on_ends_the_epoch()
     ways.send()
     await ways.arrive()
     assert ways.device.written == b"G1 X2\n"
-    ways.session.overtake(stops.data, stops.last_number)
+    ways.session.realtime.overtake(stops.data, stops.last_number)
     assert ways.device.written == b"G1 X2\n\x18"
-    assert ways.port.epoch == 2
+    assert ways.port.line.latch.epoch == 2
     await ways.port.close()
 
 
@@ -342,10 +344,10 @@ async def test_a_stop_that_found_no_device_is_written_when_it_is_tried_again() -
     await ways.begin()
     ways.device.broken = "gone"
     with pytest.raises(DeviceError):
-        ways.session.overtake(b"\x18", 1)
+        ways.session.realtime.overtake(b"\x18", 1)
     ways.device.broken = None
-    await ways.port.ensure_open()
-    ways.session.overtake(b"\x18", 1)
-    ways.session.overtake(b"\x18", 1)
+    await ways.port.line.ensure_open()
+    ways.session.realtime.overtake(b"\x18", 1)
+    ways.session.realtime.overtake(b"\x18", 1)
     assert ways.device.written == b"\x18"
     await ways.port.close()

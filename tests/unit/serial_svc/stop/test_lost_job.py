@@ -23,7 +23,7 @@ from usbshare.base.errors import PortLatchedError
 from usbshare.line.profiles import MARLIN, RAW, StopAction
 from usbshare.serial_svc.line.latch import LatchCause
 from usbshare.serial_svc.line.port_config import LinkLossPolicy
-from usbshare.serial_svc.sessions.events import CommandOutcome
+from usbshare.serial_svc.line.scheduler import CommandOutcome
 from usbshare.serial_svc.stop import lost_job
 
 RESTS = [b"<Hold:0|MPos:0,0,0>", b"<Door:0|MPos:0,0,0>", b"<Door:1|Bf:1,2>", b"<Idle|MPos:0,0,0>"]
@@ -61,7 +61,7 @@ def after_door(bench: Bench) -> bytes:
 
 async def sent_by_a_new_client(bench: Bench, data: bytes) -> list[CommandOutcome]:
     client = await bench.open("bob")
-    await client.send(data, bench.port.epoch)
+    await client.send(data, bench.port.line.latch.epoch)
     await asyncio.sleep(0)
     return client.results()
 
@@ -92,14 +92,14 @@ async def test_a_machine_that_moves_is_not_reset_before_the_time_is_up(
 async def test_nobody_resumes_a_lost_job(bench: Bench) -> None:
     await given_up(bench)
     bob = await bench.open("bob")
-    bob.session.realtime(RESUME)
-    bench.port.write_realtime(b"?" + RESUME)
+    bob.session.realtime.in_stream(RESUME)
+    bench.port.stops.realtime.write(b"?" + RESUME, "ann")
     with pytest.raises(PortLatchedError, match="job was lost"):
-        await bench.port.stop_path.stop(StopAction.RESUME, "bob")
+        await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     assert RESUME not in bench.written
     bench.device.say(RESTS[0])
     await until(lambda: after_door(bench) == RESET)
-    bob.session.realtime(RESUME)  # nothing is left to go on
+    bob.session.realtime.in_stream(RESUME)  # nothing is left to go on
     assert after_door(bench) == RESET + RESUME
 
 
@@ -108,45 +108,45 @@ async def test_programs_are_refused_until_a_person_rearms(bench: Bench) -> None:
     bench.device.say(RESTS[0])
     await until(lambda: after_door(bench) == RESET)
     bob = await bench.open("bob")
-    await bob.send(b"G1 X2\n", bench.port.epoch)
+    await bob.send(b"G1 X2\n", bench.port.line.latch.epoch)
     await until(lambda: bob.results() == [CommandOutcome.REFUSED])
-    bench.port.stop_path.rearm("bob", bench.port.epoch)
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     assert cause(bench) is None
-    await bob.send(b"G1 X3\n", bench.port.epoch)
+    await bob.send(b"G1 X3\n", bench.port.line.latch.epoch)
     assert after_door(bench) == RESET + b"G1 X3\n"
 
 
 async def test_a_rearming_before_the_reset_counts_after_it(bench: Bench) -> None:
     await given_up(bench)
-    bench.port.stop_path.rearm("bob", bench.port.epoch)
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     bob = await bench.open("bob")
-    await bob.send(b"G1 X2\n", bench.port.epoch)
+    await bob.send(b"G1 X2\n", bench.port.line.latch.epoch)
     assert after_door(bench) == b""
     bench.device.say(RESTS[0])
     await until(lambda: after_door(bench) == RESET)
-    await bob.send(b"G1 X3\n", bench.port.epoch)
+    await bob.send(b"G1 X3\n", bench.port.line.latch.epoch)
     assert after_door(bench) == RESET + b"G1 X3\n"
 
 
 async def test_a_program_that_resets_the_machine_begins_anew(bench: Bench) -> None:
     await given_up(bench)
     bob = await bench.open("bob")
-    bob.session.last_heard = time.monotonic() + 600
-    resetting = bench.port.watch.lost_job._resetting
+    bob.session.hearing.last_heard = time.monotonic() + 600
+    resetting = bench.port.stops.lost_job._resetting
     assert resetting is not None
-    bob.session.realtime(RESET, epoch=bench.port.epoch)
+    bob.session.realtime.in_stream(RESET, epoch=bench.port.line.latch.epoch)
     assert cause(bench) is None
-    await bob.send(b"G1 X2\n", bench.port.epoch)
+    await bob.send(b"G1 X2\n", bench.port.line.latch.epoch)
     await asyncio.wait_for(resetting, 30)
     assert after_door(bench) == RESET + b"G1 X2\n"
 
 
 async def test_an_emergency_stop_is_not_undone_by_a_programs_reset(bench: Bench) -> None:
     await given_up(bench)
-    await bench.port.stop_path.stop(StopAction.EMERGENCY_STOP, "bob")
+    await bench.port.stops.path.stop(StopAction.EMERGENCY_STOP, "bob")
     assert cause(bench) is LatchCause.EMERGENCY_STOP
     bob = await bench.open("bob")
-    bob.session.realtime(RESET)
+    bob.session.realtime.in_stream(RESET)
     assert cause(bench) is LatchCause.EMERGENCY_STOP
 
 
@@ -157,7 +157,7 @@ async def test_one_who_takes_over_finds_the_machine_reset() -> None:
     client.cut()
     again = await bench.open()
     assert cause(bench) is LatchCause.JOB_LOST
-    again.session.realtime(RESUME)
+    again.session.realtime.in_stream(RESUME)
     await until(lambda: DOOR in bench.written)
     assert RESUME not in bench.written
     await bench.port.close()
@@ -174,7 +174,7 @@ async def test_a_goodbye_that_drops_bytes_loses_a_job(bench: Bench) -> None:
 async def test_a_goodbye_with_the_machine_held_loses_a_job(bench: Bench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
-    client.session.realtime(b"!")
+    client.session.realtime.in_stream(b"!")
     await client.session.close()
     assert cause(bench) is LatchCause.JOB_LOST
     bench.device.say(b"<Hold:0|MPos:0,0,0>")
@@ -202,9 +202,9 @@ async def test_a_lid_that_was_opened_during_the_job_loses_it_at_goodbye(bench: B
 
 async def test_a_reset_by_somebody_without_control_releases_nothing(bench: Bench) -> None:
     await given_up(bench)
-    bench.port.write_realtime(RESET, who="bob")
+    bench.port.stops.realtime.write(RESET, who="bob")
     assert cause(bench) is LatchCause.JOB_LOST
-    assert not bench.port.watch.lost_job.must_reset
+    assert not bench.port.stops.lost_job.must_reset
 
 
 async def test_after_a_lost_job_is_rearmed_nobody_need_resume() -> None:
@@ -214,8 +214,8 @@ async def test_after_a_lost_job_is_rearmed_nobody_need_resume() -> None:
     await lost(bench, client)
     bench.device.say(b"ok\n")
     await bench.take_up(client, offset=0)
-    bench.port.stop_path.rearm("bob", bench.port.epoch)
-    await client.send(b"G1 X3\n", bench.port.epoch)
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
+    await client.send(b"G1 X3\n", bench.port.line.latch.epoch)
     assert bench.written.endswith(b"G1 X3\n")
     await bench.port.close()
 
@@ -239,11 +239,11 @@ async def test_a_lost_client_whose_program_was_done_loses_nothing(
 
 async def test_a_client_that_gave_bytes_up_is_refused_what_follows_them(bench: Bench) -> None:
     client = await bench.open()
-    bench.port.watch.client_lost(client.session, 26)
+    bench.watch.client_lost(26)
     latch = bench.port.describe().latch
     assert latch is not None
     assert "26 bytes" in latch.why
-    await client.send(b"G1 X1\n", bench.port.epoch)
+    await client.send(b"G1 X1\n", bench.port.line.latch.epoch)
     assert bench.written == b""
 
 
@@ -251,10 +251,10 @@ async def test_what_a_client_gave_up_begins_no_new_epoch_where_programs_are_refu
     bench: Bench,
 ) -> None:
     await given_up(bench)
-    again = await bench.open()
-    epoch = bench.port.epoch
-    bench.port.watch.client_lost(again.session, 26)
-    assert bench.port.epoch == epoch
+    await bench.open()
+    epoch = bench.port.line.latch.epoch
+    bench.watch.client_lost(26)
+    assert bench.port.line.latch.epoch == epoch
 
 
 async def test_a_marlin_program_is_refused_after_a_quickstop_threw_its_moves_away() -> None:
@@ -265,10 +265,10 @@ async def test_a_marlin_program_is_refused_after_a_quickstop_threw_its_moves_awa
     await until(lambda: b"M410" in bench.written)
     assert cause(bench) is LatchCause.JOB_LOST
     await bench.take_up(client)
-    await client.send(b"G1 X2\n", bench.port.epoch)
+    await client.send(b"G1 X2\n", bench.port.line.latch.epoch)
     assert b"G1 X2" not in bench.written
-    bench.port.stop_path.rearm("bob", bench.port.epoch)
-    await client.send(b"G1 X3\n", bench.port.epoch)
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
+    await client.send(b"G1 X3\n", bench.port.line.latch.epoch)
     assert bench.written.endswith(b"G1 X3\n")
     await bench.port.close()
 
@@ -294,7 +294,7 @@ async def test_a_raw_port_that_lost_a_program_refuses_the_next_until_it_is_rearm
     await lost(bench, client)
     await until(lambda: client.session not in bench.port.roster)
     assert cause(bench) is LatchCause.JOB_LOST
-    bench.port.stop_path.rearm("bob", bench.port.epoch)
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     assert cause(bench) is None
     await bench.port.close()
 
@@ -303,13 +303,13 @@ async def test_a_device_that_is_lost_at_work_is_held_and_reset_when_it_is_back(
     bench: Bench,
 ) -> None:
     client = await bench.open()
-    client.session.last_heard = time.monotonic() + 600
+    client.session.hearing.last_heard = time.monotonic() + 600
     await client.send(b"G1 X1\n")
     bench.device.vanish()
     assert cause(bench) is LatchCause.JOB_LOST
-    await until(lambda: bench.port.is_open)
+    await until(lambda: bench.port.line.is_open)
     await until(lambda: DOOR in bench.written)
-    await client.send(b"G1 X2\n", bench.port.epoch)
+    await client.send(b"G1 X2\n", bench.port.line.latch.epoch)
     bench.device.say(b"<Door:0|MPos:0,0,0>")
     await until(lambda: after_door(bench) == RESET)
     assert cause(bench) is LatchCause.JOB_LOST
@@ -319,9 +319,9 @@ async def test_a_device_that_is_lost_at_rest_loses_no_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await rested(bench, monkeypatch)
-    client.session.last_heard = time.monotonic() + 600
+    client.session.hearing.last_heard = time.monotonic() + 600
     bench.device.vanish()
-    await until(lambda: bench.port.is_open)
+    await until(lambda: bench.port.line.is_open)
     assert cause(bench) is None
 
 

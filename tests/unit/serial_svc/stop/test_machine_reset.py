@@ -8,7 +8,7 @@ from fakes.esp32_board import FIRMWARE, Esp32Board
 from fakes.port_bench import Bench
 from usbshare.line.settings import ModemLines
 from usbshare.serial_svc.stop import machine_reset
-from usbshare.serial_svc.stop.machine_reset import Pulse, reset_machine
+from usbshare.serial_svc.stop.audit import Pulse
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ async def test_a_pulse_of_dtr_has_two_edges(
 ) -> None:
     bench = Bench()
     monkeypatch.setattr(bench.device, "lines", lambda: ModemLines(dtr=was_on))
-    await reset_machine(bench.port, "ann", "127.0.0.1:1", "", Pulse.DTR)
+    await bench.port.stops.machine_reset.reset("ann", "127.0.0.1:1", "", Pulse.DTR)
     rests_on = was_on is not False  # where nobody knows: as opening leaves it
     assert bench.device.line_log == [("dtr", not rests_on), ("dtr", rests_on)]
     await bench.port.close()
@@ -54,7 +54,7 @@ async def pulsed(
     before = (dtr is not False, rts is not False)
     board.dtr, board.rts = before
     monkeypatch.setattr(bench.device, "lines", lambda: ModemLines(dtr=dtr, rts=rts))
-    await reset_machine(bench.port, "ann", "127.0.0.1:1", "", pulse)
+    await bench.port.stops.machine_reset.reset("ann", "127.0.0.1:1", "", pulse)
     for name, value in bench.device.line_log:
         setattr(board, name, value)
     assert board.levels == before

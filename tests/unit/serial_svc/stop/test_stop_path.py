@@ -20,7 +20,7 @@ from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.client import Client, Command, Mode
 from usbshare.serial_svc.stop import stop_path
-from usbshare.serial_svc.stop.stop_path import StopRecord
+from usbshare.serial_svc.stop.audit import StopRecord
 
 FAST = LineSettings(baud=12_000_000)
 HOLD = StopAction.HOLD
@@ -36,14 +36,14 @@ class Bench:
         self.port = SerialPort(config, lambda _: self.device, time.monotonic, lambda: None)
 
     async def stop(self, action: StopAction = HOLD, why: str = "") -> StopRecord:
-        return await self.port.stop_path.stop(action, "bob", why)
+        return await self.port.stops.path.stop(action, "bob", why)
 
 
 @pytest.fixture
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(stop_path, "TAKE_TIMEOUT_S", 0.05)
     made = Bench()
-    await made.port.ensure_open()
+    await made.port.line.ensure_open()
     yield made
     await made.port.close()
 
@@ -78,7 +78,7 @@ async def test_the_programs_bytes_behind_a_stop_are_not_waited_for(
     bench.device.unsent = 10
     stopping = asyncio.create_task(bench.stop())
     await until(lambda: bench.device.written == b"!")
-    bench.port.counters.written_bytes += 46  # a slice of the program
+    bench.port.line.counters.written_bytes += 46  # a slice of the program
     bench.device.unsent = 46
     bench.device.drains = Completion.TIMEOUT
     assert (await stopping).drain_delay_s is not None
@@ -124,7 +124,7 @@ async def test_a_device_without_lines_is_stopped_where_dtr_is_to_drop_too(
     bench.device.has_modem_lines = False
     session = await bench.port.open_session(CLIENT)
     bench.device.capacity = 0
-    await session.command(Command(1, None, bench.port.epoch, 0, b"G1 X10 F100\n"))
+    await session.command(Command(1, None, bench.port.line.latch.epoch, 0, b"G1 X10 F100\n"))
     bench.device.capacity = 64
     record = await bench.stop(StopAction.EMERGENCY_STOP)
     assert (record.sent, record.fenced_commands) == (b"\x18", 1)
@@ -138,18 +138,18 @@ async def test_a_stop_that_cannot_be_handed_over_fences_the_program_all_the_same
 ) -> None:
     session = await bench.port.open_session(CLIENT)
     bench.device.capacity = 0
-    await session.command(Command(1, None, bench.port.epoch, 0, b"G1 X10 F100\n"))
+    await session.command(Command(1, None, bench.port.line.latch.epoch, 0, b"G1 X10 F100\n"))
     monkeypatch.setattr(writer, "MOST_URGENT_BYTES", 0)
     with pytest.raises(DeviceError, match="accepts no bytes"):
         await bench.stop(StopAction.EMERGENCY_STOP)
-    assert bench.port.scheduler.commands == 0
+    assert bench.port.line.scheduler.commands == 0
 
 
 async def test_stop_times_are_counted_and_told(bench: Bench) -> None:
     await bench.stop()
     await bench.stop(StopAction.RESUME)
-    counted = bench.port.counters.stop_write_time
-    assert (counted.count, bench.port.counters.stops) == (2, 2)
+    counted = bench.port.line.counters.stop_write_time
+    assert (counted.count, bench.port.line.counters.stops) == (2, 2)
     message = stats_message(bench.port)
     assert message.stop_write_time.count == 2
     assert (message.lost_sessions, message.link_loss_actions) == (0, 0)

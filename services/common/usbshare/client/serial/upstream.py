@@ -288,7 +288,7 @@ class Upstream:
     def credit(self, credit: Credit) -> bool:
         """Take what the service grants; True if bytes wait for it."""
         self._credit = credit
-        self._gatherer.acknowledged_offset = credit.consumed_offset
+        self._gatherer.acknowledged(credit.consumed_offset)
         self._in_flight.consumed(credit.consumed_offset)
         return self._ordered.program_bytes > 0
 

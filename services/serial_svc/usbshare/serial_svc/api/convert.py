@@ -17,7 +17,7 @@ from usbshare.serial_svc.api.convert_stats import queue_message
 from usbshare.serial_svc.line.firmware import StopBytes
 from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import LinkLossPolicy
-from usbshare.serial_svc.line.scheduler import Ordering
+from usbshare.serial_svc.line.scheduler import CommandOutcome, Ordering
 from usbshare.serial_svc.ports.changes import Change
 from usbshare.serial_svc.sessions import events as ev
 from usbshare.serial_svc.sessions.client import Command, Holder, Mode, Resumption
@@ -91,11 +91,11 @@ _PROFILES = {
     "auto": pb.PROFILE_AUTO,
 }
 _OUTCOMES = {
-    ev.CommandOutcome.WRITTEN: pb.COMMAND_OUTCOME_WRITTEN,
-    ev.CommandOutcome.FENCED: pb.COMMAND_OUTCOME_FENCED,
-    ev.CommandOutcome.FLUSHED: pb.COMMAND_OUTCOME_FLUSHED,
-    ev.CommandOutcome.REFUSED: pb.COMMAND_OUTCOME_REFUSED,
-    ev.CommandOutcome.FAILED: pb.COMMAND_OUTCOME_FAILED,
+    CommandOutcome.WRITTEN: pb.COMMAND_OUTCOME_WRITTEN,
+    CommandOutcome.FENCED: pb.COMMAND_OUTCOME_FENCED,
+    CommandOutcome.FLUSHED: pb.COMMAND_OUTCOME_FLUSHED,
+    CommandOutcome.REFUSED: pb.COMMAND_OUTCOME_REFUSED,
+    CommandOutcome.FAILED: pb.COMMAND_OUTCOME_FAILED,
 }
 _OPERATION_OUTCOMES = {
     ev.OperationOutcome.OK: pb.OPERATION_OUTCOME_OK,

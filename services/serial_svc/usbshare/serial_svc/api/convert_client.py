@@ -7,7 +7,7 @@ from usbshare.rpc.identity import Identity
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api import convert
 from usbshare.serial_svc.sessions.client import Client, Holder, new_session_id
-from usbshare.serial_svc.stop.machine_reset import Pulse, ResetRecord
+from usbshare.serial_svc.stop.audit import Pulse, ResetRecord
 
 
 def client_of(message: pb.Open, identity: Identity) -> Client:

@@ -57,7 +57,7 @@ class StatsBoard:
 
 def stats_message(port: SerialPort) -> pb.PortStats:
     """Return a port's counters now."""
-    counters = port.counters
+    counters = port.line.counters
     return pb.PortStats(
         port_id=port.id,
         sessions=len(port.roster),

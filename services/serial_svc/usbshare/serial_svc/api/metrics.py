@@ -12,67 +12,70 @@ from usbshare.serial_svc.line.latch import LatchCause
 from usbshare.serial_svc.ports.port import SerialPort
 
 _COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
-    "written_bytes": ("Bytes written to the device", lambda p: p.counters.written_bytes),
-    "read_bytes": ("Bytes read from the device", lambda p: p.counters.read_bytes),
-    "written_commands": ("Commands written completely", lambda p: p.counters.written_commands),
+    "written_bytes": ("Bytes written to the device", lambda p: p.line.counters.written_bytes),
+    "read_bytes": ("Bytes read from the device", lambda p: p.line.counters.read_bytes),
+    "written_commands": ("Commands written completely", lambda p: p.line.counters.written_commands),
     "failed_commands": (
         "Commands dropped, refused or failed",
-        lambda p: p.counters.failed_commands,
+        lambda p: p.line.counters.failed_commands,
     ),
-    "device_errors": ("Times the device disappeared", lambda p: p.counters.device_errors),
-    "stops": ("Stops of all kinds", lambda p: p.counters.stops),
+    "device_errors": ("Times the device disappeared", lambda p: p.line.counters.device_errors),
+    "stops": ("Stops of all kinds", lambda p: p.line.counters.stops),
     "lost_sessions": (
         "Control sessions lost without a goodbye",
-        lambda p: p.counters.lost_sessions,
+        lambda p: p.line.counters.lost_sessions,
     ),
     "link_loss_actions": (
         "Times the link-loss policy acted on the machine",
-        lambda p: p.counters.link_loss_actions,
+        lambda p: p.line.counters.link_loss_actions,
     ),
 }
 _GAUGES: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
-    "open": ("Whether the device is open", lambda p: float(p.is_open)),
+    "open": ("Whether the device is open", lambda p: float(p.line.is_open)),
     "sessions": ("Sessions now", lambda p: len(p.roster)),
-    "queue_commands": ("Commands waiting", lambda p: p.scheduler.commands),
-    "queue_bytes": ("Bytes waiting", lambda p: p.scheduler.waiting_bytes),
+    "queue_commands": ("Commands waiting", lambda p: p.line.scheduler.commands),
+    "queue_bytes": ("Bytes waiting", lambda p: p.line.scheduler.waiting_bytes),
     "queue_oldest_seconds": (
         "Age of the oldest waiting command",
         lambda p: p.queue_state().oldest_age_s,
     ),
     "queue_max_commands": (
         "Largest depth of the queue so far",
-        lambda p: p.counters.max_queue_commands,
+        lambda p: p.line.counters.max_queue_commands,
     ),
     "held": (
         "Whether the queue of a lost session waits for a person",
-        lambda p: float(p.held),
+        lambda p: float(p.stops.machine.holds.needs_person),
     ),
     "at_work": (
         "Whether the machine may be running a job",
-        lambda p: float(p.watch.is_at_work),
+        lambda p: float(p.stops.machine.is_at_work),
     ),
     "machine_held": (
         "Whether the machine, or what waits for it, is stopped: by a hold, a door or an alarm",
-        lambda p: float(p.watch.holds.current is not None),
+        lambda p: float(p.stops.machine.holds.current is not None),
     ),
     "latched": (
         "Whether the port refuses programs until it is re-armed",
-        lambda p: float(p.watch.refuses),
+        lambda p: float(p.stops.lost_job.refuses),
     ),
     "job_lost": (
         "Whether the port refuses programs because a job was lost",
-        lambda p: float(p.latch.record is not None and p.latch.record.cause is LatchCause.JOB_LOST),
+        lambda p: float(p.line.latch.cause is LatchCause.JOB_LOST),
     ),
 }
 _TIMES: dict[str, tuple[str, Callable[[SerialPort], TimeStats]]] = {
-    "queue_time_seconds": ("Time that commands wait in the queue", lambda p: p.counters.queue_time),
+    "queue_time_seconds": (
+        "Time that commands wait in the queue",
+        lambda p: p.line.counters.queue_time,
+    ),
     "stop_write_time_seconds": (
         "Time from receiving a stop until the driver has it",
-        lambda p: p.counters.stop_write_time,
+        lambda p: p.line.counters.stop_write_time,
     ),
     "write_time_seconds": (
         "Time from the first byte of a command to its last",
-        lambda p: p.counters.write_time,
+        lambda p: p.line.counters.write_time,
     ),
 }
 

@@ -38,10 +38,7 @@ from usbshare.serial_svc.sessions.client import Client, Mode, Resumption
 from usbshare.serial_svc.sessions.control_requests import HandOver
 from usbshare.serial_svc.sessions.events import OperationResult, SessionEvent
 from usbshare.serial_svc.sessions.operations import LineOperations
-from usbshare.serial_svc.sessions.own_realtime import require_meant
 from usbshare.serial_svc.sessions.session import Session
-from usbshare.serial_svc.stop.lost_job import resume_bytes
-from usbshare.serial_svc.stop.machine_reset import reset_machine
 
 SERVICE_NAME = "usbshare.serial.v1.SerialService"
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -122,7 +119,7 @@ class SerialServicer(SerialServiceServicer):
         caller = self._gate.caller(context)
         port, action = self._known.get(request.port_id, caller), convert.stop_action(request)
         who = caller.name, reason, caller.address
-        record = await port.stop_path.stop(action, *who, seen_hold(request))
+        record = await port.stops.path.stop(action, *who, seen_hold(request))
         return pb.StopResponse(
             epoch=record.epoch,
             latched=record.latched,
@@ -138,7 +135,7 @@ class SerialServicer(SerialServiceServicer):
         """Release the latch of the stop that the caller has seen."""
         caller = self._gate.caller(context)
         port, seen = self._known.get(request.port_id, caller), seen_epoch(request)
-        return pb.RearmResponse(epoch=port.stop_path.rearm(caller.name, seen, caller.address))
+        return pb.RearmResponse(epoch=port.stops.path.rearm(caller.name, seen, caller.address))
 
     async def Reset(self, request: pb.ResetRequest, context: Context) -> pb.ResetResponse:
         """Reset the machine."""
@@ -146,7 +143,7 @@ class SerialServicer(SerialServiceServicer):
         caller = self._gate.caller(context)
         port = self._known.get(request.port_id, caller)
         pulse = pulse_of(request)
-        record = await reset_machine(port, caller.name, caller.address, why, pulse)
+        record = await port.stops.machine_reset.reset(caller.name, caller.address, why, pulse)
         return reset_response(record)
 
     async def RequestControl(
@@ -154,7 +151,8 @@ class SerialServicer(SerialServiceServicer):
     ) -> pb.RequestControlResponse:
         """Ask whoever has control to hand it over."""
         caller, name = self._gate.caller(context), convert.client_name(request)
-        asked = self._hand_over.request(self._known.get(request.port_id, caller), caller.name, name)
+        roster = self._known.get(request.port_id, caller).roster
+        asked = self._hand_over.request(roster, caller.name, name)
         return control_response(*asked)
 
     async def SendRealtime(
@@ -167,16 +165,14 @@ class SerialServicer(SerialServiceServicer):
         caller = self._gate.caller(context)
         port = self._known.get(request.port_id, caller)
         self._require_realtime(caller, port, request)
-        await port.ensure_open()
-        if resume_bytes(port) == request.data:
-            port.watch.lost_job.refuse_resume()
+        realtime = port.stops.realtime
+        await realtime.ready_for(request.data)
         own = port.roster.own_control(request.session_id, caller.name)
         if own is not None and request.first_number:
-            own.overtake(request.data, request.first_number, request.epoch)
+            own.realtime.overtake(request.data, request.first_number, request.epoch)
         else:
-            data = require_meant(port, request.data, request.epoch)
-            port.write_realtime(data, who=caller.name)
-            port.audit.realtime(caller.name, caller.address, port.profile, data)
+            data = realtime.require_meant(request.data, request.epoch)
+            realtime.write(data, caller.name, caller.address)
         return pb.SendRealtimeResponse(write_delay=duration(time.monotonic() - start))
 
     async def WatchStats(
@@ -211,7 +207,7 @@ class SerialServicer(SerialServiceServicer):
         self, caller: Identity, port: SerialPort, request: pb.SendRealtimeRequest
     ) -> None:
         """Ask for what bytes take that stop nothing; for a stop the gate has asked."""
-        if port.profile.is_emergency(request.data):
+        if port.line.profile.is_emergency(request.data):
             return
         resource = Resource(ResourceKind.PORT, port.id)
         if port.roster.own_control(request.session_id, caller.name) is not None:
@@ -319,10 +315,11 @@ async def _read_on(session: Session, port: SerialPort, context: Context, desk: _
 
 def _heard(session: Session, port: SerialPort, request: pb.SessionRequest) -> str | None:
     """Note that the client lives and what it has; returns what it sends."""
-    session.last_heard = time.monotonic()
+    session.hearing.heard(time.monotonic())
     if request.HasField("received_offset"):
         session.outbox.acknowledged(request.received_offset)
-        port.watch.acknowledged(session, request.received_offset)
+        if session is port.roster.control:
+            port.stops.machine.acknowledged(request.received_offset)
     return request.WhichOneof("message")
 
 
@@ -331,8 +328,8 @@ class _Desk:
 
     def __init__(self, session: Session, port: SerialPort) -> None:
         self._session = session
-        self._watch = port.watch
-        self._operations = LineOperations(port, session)
+        self._roster = port.roster
+        self._operations = LineOperations(port.line, session, port.audit)
         self._handlers: dict[str, Callable[[Any], None]] = {
             "realtime": self.realtime,
             "configure": self.configure,
@@ -355,7 +352,7 @@ class _Desk:
         handler(getattr(request, kind))
 
     def realtime(self, message: pb.Realtime) -> None:
-        self._session.realtime(message.data, message.first_number, message.epoch)
+        self._session.realtime.in_stream(message.data, message.first_number, message.epoch)
 
     def heartbeat(self, message: pb.Heartbeat) -> None:
         round_trip_s = message.round_trip.seconds + message.round_trip.nanos * 1e-9
@@ -364,10 +361,12 @@ class _Desk:
 
     def waiting(self, message: pb.Waiting) -> None:
         age_s = message.age.seconds + message.age.nanos * 1e-9
-        self._watch.client_waits(self._session, message.bytes, age_s)
+        if (watch := self._roster.watch_of(self._session)) is not None:
+            watch.client_waits(message.bytes, age_s)
 
     def lost(self, message: pb.Lost) -> None:
-        self._watch.client_lost(self._session, message.bytes)
+        if (watch := self._roster.watch_of(self._session)) is not None:
+            watch.client_lost(message.bytes)
 
     def configure(self, message: pb.Configure) -> None:
         change = convert.settings_change(message.settings)
@@ -390,7 +389,7 @@ class _Desk:
 
     def set_lines(self, message: pb.SetLines) -> None:
         dtr, rts = convert.optional_bool(message, "dtr"), convert.optional_bool(message, "rts")
-        self._session.operate_now(
+        self._session.operations.at_once(
             message.id, lambda: self._operations.set_lines(message.id, dtr, rts)
         )
 
@@ -398,10 +397,10 @@ class _Desk:
         direction = message.direction
         received = direction != pb.FLUSH_DIRECTION_OUTPUT
         queued = direction != pb.FLUSH_DIRECTION_INPUT
-        self._session.flush(
+        self._session.operations.flush(
             message.id,
             lambda: self._operations.flush(message.id, received=received, queued=queued),
         )
 
     def _later(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
-        self._session.operation(operation_id, run)
+        self._session.operations.later(operation_id, run)

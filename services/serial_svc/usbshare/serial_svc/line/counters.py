@@ -21,6 +21,11 @@ class TimeStats:
         self.count += 1
         self.total_s += seconds
 
+    def add_none(self) -> None:
+        """Count a time of 0."""
+        self.count += 1
+        self.min_s = 0.0
+
     @property
     def mean_s(self) -> float:
         """The mean; 0 while nothing was counted."""
@@ -29,7 +34,7 @@ class TimeStats:
 
 @dataclass(slots=True)
 class PortCounters:
-    """What a port did; only its owner writes here."""
+    """What a port did; written by its own methods only."""
 
     written_bytes: int = 0
     read_bytes: int = 0
@@ -48,6 +53,44 @@ class PortCounters:
     def wrote_through(self) -> None:
         """Count a command that waited for nothing."""
         self.written_commands += 1
-        for times in (self.queue_time, self.write_time):
-            times.count += 1
-            times.min_s = 0.0
+        self.queue_time.add_none()
+        self.write_time.add_none()
+
+    def wrote(self, size: int) -> None:
+        """Count bytes that the device took."""
+        self.written_bytes += size
+
+    def wrote_command(self, queue_time_s: float, write_time_s: float) -> None:
+        """Count a command that was queued, and is written whole."""
+        self.written_commands += 1
+        self.queue_time.add(queue_time_s)
+        self.write_time.add(write_time_s)
+
+    def read(self, size: int) -> None:
+        """Count bytes that came at once."""
+        self.read_bytes += size
+        self.read_chunks += 1
+
+    def queued(self, depth: int) -> None:
+        """Note how many commands wait."""
+        self.max_queue_commands = max(self.max_queue_commands, depth)
+
+    def failed(self, commands: int) -> None:
+        """Count commands that were dropped, refused or failed."""
+        self.failed_commands += commands
+
+    def device_lost(self) -> None:
+        """Count a device that is gone."""
+        self.device_errors += 1
+
+    def stopped(self) -> None:
+        """Count a stop of any kind."""
+        self.stops += 1
+
+    def session_lost(self) -> None:
+        """Count a session in control that was lost."""
+        self.lost_sessions += 1
+
+    def link_loss_acted(self) -> None:
+        """Count an action on the machine of a lost session."""
+        self.link_loss_actions += 1

@@ -60,6 +60,16 @@ class Latch:
         self._utc = utc
         self._is_kept = False
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the port is latched."""
+        return self.record is not None
+
+    @property
+    def cause(self) -> LatchCause | None:
+        """What latched the port; None if it is not latched."""
+        return self.record.cause if self.record is not None else None
+
     def set(self, who: str, why: str, cause: LatchCause = LatchCause.EMERGENCY_STOP) -> None:
         """Begin a new epoch in which programs are refused; the latest cause counts."""
         self.advance()

@@ -27,6 +27,16 @@ class Ordering(Enum):
     PRIORITY = "priority"
 
 
+class CommandOutcome(Enum):
+    """What became of a command."""
+
+    WRITTEN = "written"
+    FENCED = "fenced"
+    FLUSHED = "flushed"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 class Band(Enum):
     """How full the queue is."""
 
@@ -46,7 +56,7 @@ def band_of(depth: int) -> Band:
 class Queued:
     """A command; `source` is whoever sent it, times are monotonic seconds.
 
-    `priority` is None until the command has to wait and is classified.
+    `priority` None counts as NORMAL.
     """
 
     source: object
@@ -61,6 +71,14 @@ class Queued:
     def remaining(self) -> int:
         """Bytes not yet handed to the device."""
         return len(self.data) - self.written_bytes
+
+    def take(self, size: int, now: float) -> int:
+        """Note up to `size` bytes as written; returns how many."""
+        if self.started_at is None:
+            self.started_at = now
+        taken = min(size, self.remaining)
+        self.written_bytes += taken
+        return taken
 
 
 @dataclass(slots=True)
@@ -84,6 +102,21 @@ class _Lane:
 
     def everything(self) -> Iterator[Queued]:
         return (command for queue in self.queues.values() for command in queue)
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def release(self) -> None:
+        self.is_held = False
+
+    def take(self, command: Queued, size: int, now: float) -> int:
+        taken = command.take(size, now)
+        self.waiting_bytes -= taken
+        return taken
+
+    def clear(self) -> None:
+        self.queues.clear()
+        self.commands = self.waiting_bytes = 0
 
     def remove_head(self, head: Queued) -> None:
         for queue in self.queues.values():
@@ -125,12 +158,12 @@ class Scheduler:
 
     def hold(self, source: object) -> None:
         """Let nothing of a source go out until `release`, not even the rest of a command."""
-        self._lanes[source].is_held = True
+        self._lanes[source].hold()
 
     def release(self, source: object) -> None:
         """Let a source's commands go out again."""
         if source in self._lanes:
-            self._lanes[source].is_held = False
+            self._lanes[source].release()
 
     def has_room(self, size: int) -> bool:
         """Return whether a command of that many bytes may be added; an empty queue takes any."""
@@ -219,11 +252,7 @@ class Scheduler:
 
     def _take(self, command: Queued, size: int, now: float) -> int:
         """Note up to `size` bytes of one command; returns how many."""
-        if command.started_at is None:
-            command.started_at = now
-        taken = min(size, command.remaining)
-        command.written_bytes += taken
-        self._lanes[command.source].waiting_bytes -= taken
+        taken = self._lanes[command.source].take(command, size, now)
         self._bytes -= taken
         return taken
 
@@ -242,8 +271,7 @@ class Scheduler:
             self._current = None
         self.commands -= lane.commands
         self._bytes -= lane.waiting_bytes
-        lane.queues.clear()
-        lane.commands = lane.waiting_bytes = 0
+        lane.clear()
         return dropped
 
     def _remove(self, lane: _Lane, command: Queued) -> None:

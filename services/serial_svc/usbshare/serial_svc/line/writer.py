@@ -220,10 +220,7 @@ class PortWriter:
 
     def _count(self, command: Queued, now: float) -> None:
         started_at = now if command.started_at is None else command.started_at
-        counters = self._counters
-        counters.written_commands += 1
-        counters.queue_time.add(started_at - command.queued_at)
-        counters.write_time.add(now - started_at)
+        self._counters.wrote_command(started_at - command.queued_at, now - started_at)
         self._listener.command_written(command, now)
 
     def _write_urgent(self) -> None:
@@ -256,7 +253,7 @@ class PortWriter:
         if self._blocked and _must_take(device):
             self._stall.refused(now)
         self._pacer.written(taken, now)
-        self._counters.written_bytes += taken
+        self._counters.wrote(taken)
         self._last_byte = data[taken - 1 : taken] or self._last_byte
         return taken
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from usbshare.audit.bursts import QUIET_S, Burst
+from usbshare.audit.bursts import Burst
 from usbshare.audit.recorder import Audit, NullAudit
 from usbshare.base.throttle import Throttle
 from usbshare.line.profiles import Profile, StopAction
 from usbshare.line.settings import FlowControl, LineSettings
+from usbshare.serial_svc.sessions.audit import Sending
 from usbshare.serial_svc.sessions.client import Client, Mode
-from usbshare.serial_svc.stop.machine_reset import Pulse
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.stop.machine_reset import ResetRecord
-    from usbshare.serial_svc.stop.stop_path import StopRecord
+from usbshare.serial_svc.stop.audit import Pulse, ResetRecord, StopRecord
 
 # What one identity does again sooner than this is counted only.
 LEAST_REALTIME_S = 1.0
@@ -173,50 +168,3 @@ def _shown(settings: LineSettings) -> str:
     parity, stop_bits = settings.parity.name[0], settings.stop_bits
     flow = "" if settings.flow_control is FlowControl.NONE else f" {settings.flow_control.value}"
     return f"{settings.baud} {settings.data_bits}{parity}{stop_bits:g}{flow}"
-
-
-class Sending:
-    """The bursts of one session; each is told of once it is over."""
-
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        tell: Callable[..., None],
-        *,
-        keeps_contents: bool,
-    ) -> None:
-        self._clock = clock
-        self._tell = tell
-        self._keeps_contents = keeps_contents
-        self._burst: Burst | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def sent(self, data: bytes) -> None:
-        """Note bytes that the client sent as a command."""
-        burst = self._burst
-        if burst is None:
-            burst = self._burst = Burst(keeps_contents=self._keeps_contents)
-            self._look_in(QUIET_S)
-        burst.add(data, self._clock())
-        if burst.is_long():
-            self._burst = Burst(keeps_contents=self._keeps_contents)
-            self._tell(burst, goes_on=True)
-
-    def end(self) -> None:
-        """Report what was sent last; there will be no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        burst, self._burst = self._burst, None
-        if burst is not None and burst.commands:
-            self._tell(burst, goes_on=False)
-
-    def _look_in(self, wait_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
-
-    def _look(self) -> None:
-        burst, now = self._burst, self._clock()
-        if burst is None or burst.is_over(now):
-            self.end()
-        else:
-            self._look_in(max(0.0, burst.last_at + QUIET_S - now))

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from usbshare.line.physical_device import PhysicalDevice
-from usbshare.serial_svc.line.keeper import PortState
+from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.line.port_config import UsbIdentity
 from usbshare.serial_svc.sessions.port_description import PortDescription
-from usbshare.serial_svc.stop.link_loss import policy_of
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.sessions.roster import SessionRoster
+from usbshare.serial_svc.stop.stops import Stops
 
 
-def describe(port: SerialPort, state: PortState) -> PortDescription:
+def describe(line: Line, stops: Stops, roster: SessionRoster) -> PortDescription:
     """Return a port as it is now."""
-    device = port.expected_device()
+    config, keeper, holds = line.config, line.keeper, stops.machine.holds
+    device = line.expected_device()
     return PortDescription(
-        id=port.id,
-        description=port.config.description,
-        source=port.config.source,
-        device=port.config.source if port.is_open else "",
-        usb=port.config.usb or _usb_of(device),
-        state=state,
-        state_reason="" if port.is_open else port.reason,
-        configured_profile=port.config.profile.name if port.config.profile else "auto",
-        profile=port.profile.name,
-        settings=port.settings,
-        holder=port.roster.holder,
-        observers=port.roster.observers,
-        epoch=port.epoch,
-        latched=port.latched,
-        held=port.held,
-        link_loss=policy_of(port.config.link_loss, port.profile),
-        low_latency=port.device.low_latency if port.is_open else None,
-        stop_bytes=port.firmware.stop_bytes,
-        sees_gcode=port.firmware.sees_gcode,
-        latch=port.latch.record,
+        id=line.id,
+        description=config.description,
+        source=config.source,
+        device=config.source if line.is_open else "",
+        usb=config.usb or _usb_of(device),
+        state=keeper.state,
+        state_reason="" if line.is_open else keeper.reason,
+        configured_profile=config.profile.name if config.profile else "auto",
+        profile=line.profile.name,
+        settings=line.settings,
+        holder=roster.holder,
+        observers=roster.observers,
+        epoch=line.latch.epoch,
+        latched=line.latch.is_set,
+        held=holds.needs_person,
+        link_loss=stops.link_loss.policy,
+        low_latency=line.device.low_latency if line.is_open else None,
+        stop_bytes=line.firmware.stop_bytes,
+        sees_gcode=line.firmware.sees_gcode,
+        latch=line.latch.record,
         usb_socket=device.socket if device else "",
-        hold=port.watch.holds.current,
-        hold_number=port.watch.holds.number,
-        machine_state=port.watch.holds.machine_state,
+        hold=holds.current,
+        hold_number=holds.number,
+        machine_state=holds.machine_state,
     )
 
 

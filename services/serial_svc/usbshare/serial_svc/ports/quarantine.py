@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from usbshare.authorization.devices import PluggedIn, Quarantine
 from usbshare.base.errors import DeviceAbsentError
@@ -12,9 +11,6 @@ from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind, usb_device_of
 from usbshare.line.usb.serial_devices import parse_usb_name
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
 
 _USB = "usb:"
 # Not hwgrep, spy, alt and cp2110: they open a device of this host that nobody can tell beforehand.
@@ -66,13 +62,6 @@ def plugged_in_ports() -> list[PluggedIn]:
     """Return what could be offered, allowed or not; blocks for some ms."""
     found = list_serial_devices()
     return [PluggedIn(usb_device_of(each), each.path, each.description) for each in found]
-
-
-async def withdraw(port: SerialPort, why: str) -> None:
-    """Take an open port's device away; a running job is stopped first, as after a lost link."""
-    if (acting := port.watch.act(why, is_at_work=port.watch.is_at_work)) is not None:
-        await acting
-    port.device_lost(why)
 
 
 def _behind(source: str, plugged_in: Sequence[SerialDeviceFound]) -> list[UsbDevice]:

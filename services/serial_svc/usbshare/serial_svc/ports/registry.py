@@ -25,7 +25,7 @@ from usbshare.serial_svc.ports.changes import Change, PortNews
 from usbshare.serial_svc.ports.device_guard import NOT_PLUGGED_IN, PortGuard
 from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.ports.port import SerialPort
-from usbshare.serial_svc.ports.quarantine import PortQuarantine, withdraw
+from usbshare.serial_svc.ports.quarantine import PortQuarantine
 from usbshare.serial_svc.ports.sources import device_maker
 from usbshare.serial_svc.sessions.port_description import PortDescription
 from usbshare.serial_svc.stop.active_ports import ActivePorts
@@ -80,8 +80,9 @@ class Registry:
         audit = PortAudit(config.id, self._clock, self._audit, keeps_contents=self._audits_contents)
         latch = self._latch_of(config)  # that of the port which had this id before, if one had
         changed = partial(self._news.changed, config.id)
-        port = SerialPort(config, maker, self._clock, changed, self._active, audit, latch)
-        port.expected_device = guard.expected
+        port = SerialPort(
+            config, maker, self._clock, changed, self._active, audit, latch, guard.expected
+        )
         self._ports[config.id] = port
         changed()
         return port
@@ -143,7 +144,7 @@ class Registry:
             if (why := seen.held_back.get(sources.get(port.id, ""))) is not None:
                 await self._hold_back(port, why)
             elif (absent := seen.absent.get(port.id)) is not None:
-                port.noticed(present=not absent, why_not=absent or NOT_PLUGGED_IN)
+                port.line.noticed(present=not absent, why_not=absent or NOT_PLUGGED_IN)
         if offered is not None:
             # All are named, lest a quarantine renames the others.
             named = await in_thread(name_devices, seen.plugged_in, self._names)
@@ -151,10 +152,10 @@ class Registry:
             await self._offer(allowed, offered)
 
     async def _hold_back(self, port: SerialPort, why: str) -> None:
-        if port.is_open:
-            await withdraw(port, why)
+        if port.line.is_open:
+            await port.withdraw(why)
         else:
-            port.noticed(present=False, why_not=why)
+            port.line.noticed(present=False, why_not=why)
 
     async def _offer(self, found: dict[str, SerialDeviceFound], limits: QueueLimits) -> None:
         for port_id in found.keys() - self._ports.keys():
@@ -162,7 +163,7 @@ class Registry:
             self.add(_plugged_in(port_id, found[port_id], limits))
         for port in self.ports:
             gone = port.config.usb is not None and port.id not in found
-            if gone and not len(port.roster) and not port.is_open:
+            if gone and not len(port.roster) and not port.line.is_open:
                 log.info("port '%s' unplugged", port.id)
                 self._guards.pop(port.id, None)
                 await self._ports.pop(port.id).close()
@@ -174,7 +175,7 @@ class Registry:
 
     async def stop_after_crash(self) -> None:
         """Act on the machines that were running a job at the crash, before any client comes."""
-        stops = (port.crash_recovery.stop(self._guards[port.id].there) for port in self.ports)
+        stops = (port.stops.crash_recovery.stop(self._guards[port.id].there) for port in self.ports)
         await asyncio.gather(*stops)
 
     async def close(self) -> None:

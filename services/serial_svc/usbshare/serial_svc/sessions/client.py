@@ -14,6 +14,7 @@ from usbshare.line.profiles import Priority
 from usbshare.serial_svc.line.scheduler import Ordering
 
 LARGEST_COMMAND_BYTES = 4096
+OBSERVES = "the session only observes; open it in control mode to write"
 
 
 def new_session_id() -> str:

@@ -54,7 +54,8 @@ class ControlOutbox(Outbox):
         for start, data in reversed(chunks):
             self._data.appendleft(_DataRun(start, data))
             self._data_bytes += len(data)
-        self._acknowledged = self._gatherer.acknowledged_offset = self._sent_offset = offset
+        self._acknowledged = self._sent_offset = offset
+        self._gatherer.acknowledged(offset)
         self._gatherer.sent(offset, 0.0)
         self._events.appendleft(opened)
         return True
@@ -103,7 +104,7 @@ class ControlOutbox(Outbox):
         return bool(self._data)
 
     def _took(self, offset: int) -> None:
-        self._gatherer.acknowledged_offset = offset
+        self._gatherer.acknowledged(offset)
         self._replay.acknowledged(offset)
 
     def _data_wait_s(self, now: float) -> float | None:

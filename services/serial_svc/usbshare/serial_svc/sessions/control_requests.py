@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from usbshare.base.throttle import Throttle
 from usbshare.serial_svc.sessions.client import Holder
 from usbshare.serial_svc.sessions.events import ControlRequested
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.sessions.roster import SessionRoster
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +23,14 @@ class HandOver:
         self._throttle = Throttle[tuple[str, str]](LEAST_S, clock, most_keys=MOST_REMEMBERED)
 
     def request(
-        self, port: SerialPort, identity: str, client_name: str
+        self, roster: SessionRoster, identity: str, client_name: str
     ) -> tuple[Holder | None, bool]:
         """Return who has control, and whether that session was told now."""
-        session = port.roster.control
+        session = roster.control
         if session is None:
             return None, False
-        if not self._throttle.admits((port.id, identity)):
+        if not self._throttle.admits((roster.port_id, identity)):
             return session.holder, False
-        log.info("port '%s': %s asks %s for control", port.id, identity, session.holder)
-        session.send(ControlRequested(identity, client_name))
+        log.info("port '%s': %s asks %s for control", roster.port_id, identity, session.holder)
+        session.outbox.put(ControlRequested(identity, client_name))
         return session.holder, True

@@ -13,18 +13,8 @@ from usbshare.base.errors import (
     UsbshareError,
 )
 from usbshare.line.settings import LineSettings, ModemLines
-from usbshare.serial_svc.line.scheduler import Band
+from usbshare.serial_svc.line.scheduler import Band, CommandOutcome
 from usbshare.serial_svc.sessions.port_description import PortDescription
-
-
-class CommandOutcome(Enum):
-    """What became of a command."""
-
-    WRITTEN = "written"
-    FENCED = "fenced"
-    FLUSHED = "flushed"
-    REFUSED = "refused"
-    FAILED = "failed"
 
 
 class OperationOutcome(Enum):

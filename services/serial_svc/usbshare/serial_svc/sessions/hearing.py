@@ -17,18 +17,24 @@ GRACE_S = 0.1
 class Hearing:
     """Follows one session; ids of heartbeats rise, times are monotonic seconds.
 
-    `last_at` is when the latest answer was given that is known to be heard, the round trip that
-    news of it takes not counted; None for a client that does not tell.
+    `last_heard` is when the client was heard last. `last_at` is when the latest answer was given
+    that is known to be heard, the round trip that news of it takes not counted; None for a client
+    that does not tell.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        self.last_heard = now
         self.last_at: float | None = None
         self._answers: deque[tuple[int, float]] = deque(maxlen=MOST_ANSWERS)
         self._heard_at = 0.0
 
-    def alive_at(self, heard_at: float) -> float:
-        """Return when a client that was heard last then was last known to hear as well."""
-        return heard_at if self.last_at is None else min(heard_at, self.last_at)
+    def alive_at(self) -> float:
+        """Return when the client was last known to be heard and to hear as well."""
+        return self.last_heard if self.last_at is None else min(self.last_heard, self.last_at)
+
+    def heard(self, now: float) -> None:
+        """Note a sign of life."""
+        self.last_heard = now
 
     def begin(self) -> None:
         """Start over with another stream."""

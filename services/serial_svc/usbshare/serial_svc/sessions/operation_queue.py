@@ -8,7 +8,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from usbshare.serial_svc.sessions.client import Command
+from usbshare.base.errors import LimitError
+from usbshare.serial_svc.sessions.client import OBSERVES, Command
+from usbshare.serial_svc.sessions.events import (
+    REFUSALS,
+    OperationOutcome,
+    OperationResult,
+    refusal,
+)
+
+MOST_OPERATIONS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +28,10 @@ class Operation:
 
 
 class OperationQueue:
-    """Operations and the commands behind them, carried out in order by a task of their port."""
+    """Operations and the commands behind them, carried out in order by a task of their line.
+
+    `answer` gets the results; a session that only observes, not `is_allowed`, is refused.
+    """
 
     def __init__(
         self,
@@ -27,11 +39,16 @@ class OperationQueue:
         until_room: Callable[[int], Awaitable[None]],
         enqueue: Callable[[Command], None],
         on_empty: Callable[[], None],
+        answer: Callable[[OperationResult], None],
+        *,
+        is_allowed: bool,
     ) -> None:
         self._begin = run
         self._until_room = until_room
         self._enqueue = enqueue
         self._on_empty = on_empty
+        self._answer = answer
+        self._is_allowed = is_allowed
         self.items: deque[Command | Operation] = deque()
         self._runner: asyncio.Task[None] | None = None
 
@@ -47,6 +64,28 @@ class OperationQueue:
     def operations(self) -> int:
         """How many operations wait or are under way."""
         return len(self.items) - len(self.commands)
+
+    def later(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
+        """Run something on the line after the session's earlier bytes, before its later ones."""
+        if self._may_operate(operation_id):
+            self.append(Operation(lambda: self._perform(operation_id, run)))
+
+    def at_once(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
+        """Run something on the line now, whatever is queued, before the session's later bytes.
+
+        Whoever reads the session's stream does not wait for it: a sick adapter may take 5 s.
+        """
+        if self._may_operate(operation_id):
+            done = self._begin(self._perform(operation_id, run), "operation")
+            self.append(Operation(lambda: asyncio.wait([done])))
+
+    def flush(self, operation_id: int, run: Callable[[], OperationResult]) -> None:
+        """Empty buffers: what comes later is not meant, and nothing is waited for."""
+        if self._may_operate(operation_id):
+            try:
+                self._answer(run())
+            except REFUSALS as error:
+                self._answer(refusal(operation_id, error))
 
     def append(self, item: Command | Operation) -> None:
         """Add something that comes after all that is here."""
@@ -65,6 +104,22 @@ class OperationQueue:
         if self._runner is not None:
             self._runner.cancel()
         self.items.clear()
+
+    def _may_operate(self, operation_id: int) -> bool:
+        if self.operations >= MOST_OPERATIONS:
+            raise LimitError(f"more than {MOST_OPERATIONS} requests are waiting for the line")
+        if self._is_allowed:
+            return True
+        self._answer(OperationResult(operation_id, OperationOutcome.ERROR, OBSERVES))
+        return False
+
+    async def _perform(
+        self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]
+    ) -> None:
+        try:
+            self._answer(await run())
+        except REFUSALS as error:
+            self._answer(refusal(operation_id, error))
 
     async def _run(self) -> None:
         while self.items:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from usbshare.base.errors import DeviceError, InvalidArgumentError
 from usbshare.line.settings import Completion, Device, SettingsChange
-from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.sessions.audit import SessionAudit
 from usbshare.serial_svc.sessions.events import OperationOutcome, OperationResult
 from usbshare.serial_svc.sessions.session import Session
 
@@ -37,29 +38,30 @@ class LineStep:
 
 
 class LineOperations:
-    """Carries out one session's requests on its port's line."""
+    """Carries out one session's requests on its line."""
 
-    def __init__(self, port: SerialPort, session: Session) -> None:
-        self._port = port
+    def __init__(self, line: Line, session: Session, audit: SessionAudit) -> None:
+        self._line = line
         self._session = session
+        self._audit = audit
         self._break_end: asyncio.TimerHandle | None = None
 
     async def configure(self, operation_id: int, change: SettingsChange) -> OperationResult:
         """Change settings once the bytes before have left; TIMEOUT when none leaves for 2 s."""
-        settings = change.apply_to(self._port.settings)
+        settings = change.apply_to(self._line.settings)
         if not await self._settle():
             why = "the line is blocked: the bytes before it have not left"
             return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
-        before = self._port.settings
-        effective = await self._port.configure(settings)
-        self._port.audit.configured(self._session.client, before, effective)
+        before = self._line.settings
+        effective = await self._line.configure(settings)
+        self._audit.configured(self._session.client, before, effective)
         return OperationResult(operation_id, OperationOutcome.OK, settings=effective)
 
     async def set_lines(
         self, operation_id: int, dtr: bool | None, rts: bool | None
     ) -> OperationResult:
         """Set output lines now."""
-        await self._port.device.set_lines(dtr=dtr, rts=rts)
+        await self._line.device.set_lines(dtr=dtr, rts=rts)
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def play(self, operation_id: int, steps: list[LineStep]) -> OperationResult:
@@ -75,17 +77,17 @@ class LineOperations:
                 await asyncio.sleep(step.delay_s)
         finally:
             if any(step.line_break for step in steps):
-                await self._port.device.set_break(on=False)
+                await self._line.device.set_break(on=False)
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def send_break(self, operation_id: int, duration_s: float) -> OperationResult:
         """Hold the line in the break condition for that long."""
         await self._settle()
-        await self._port.device.set_break(on=True)
+        await self._line.device.set_break(on=True)
         try:
             await asyncio.sleep(duration_s)
         finally:
-            await self._port.device.set_break(on=False)
+            await self._line.device.set_break(on=False)
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def hold_break(self, operation_id: int, *, on: bool) -> OperationResult:
@@ -94,7 +96,7 @@ class LineOperations:
         if self._break_end is not None:
             self._break_end.cancel()
             self._break_end = None
-        device = self._port.device
+        device = self._line.device
         await device.set_break(on=on)
         if on:
             loop = asyncio.get_running_loop()
@@ -109,10 +111,12 @@ class LineOperations:
     def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
         """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""
         if queued:
-            self._session.flush_output()
+            self._session.void_queue()
+            self._line.writer.discard_program()
+            self._line.writer.pump()
         if received:
             self._session.outbox.discard_data()
-            self._port.device.discard_input()
+            self._line.device.discard_input()
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def drain(self, operation_id: int, timeout_s: float) -> OperationResult:
@@ -120,7 +124,7 @@ class LineOperations:
         if not await self._sent_within(timeout_s):
             outcome = OperationOutcome.TIMEOUT
             return OperationResult(operation_id, outcome, f"not drained after {timeout_s:g} s")
-        completion = await self._port.device.drain(timeout_s)
+        completion = await self._line.device.drain(timeout_s)
         return OperationResult(operation_id, _OUTCOMES[completion])
 
     async def _settle(self) -> bool:
@@ -135,8 +139,8 @@ class LineOperations:
 
     def _waiting(self) -> tuple[int, ...]:
         """Return what of the session has not left: commands, bytes, bytes in the driver."""
-        waiting = self._port.scheduler.waiting_of(self._session)
-        return (*waiting, self._port.device.unsent_bytes())
+        waiting = self._line.scheduler.waiting_of(self._session)
+        return (*waiting, self._line.device.unsent_bytes())
 
     async def _sent_within(self, timeout_s: float) -> bool:
         try:
@@ -147,15 +151,15 @@ class LineOperations:
 
     async def _until_sent(self) -> None:
         """Wait until what the session queued has left the host, by line time at least."""
-        while self._port.scheduler.waiting_of(self._session) != (0, 0):
-            await self._port.progress.wait()
-        await asyncio.sleep(max(0.0, self._port.pacer.clear_at - time.monotonic()))
+        while self._line.scheduler.waiting_of(self._session) != (0, 0):
+            await self._line.progress.wait()
+        await asyncio.sleep(max(0.0, self._line.pacer.clear_at - time.monotonic()))
         # A device with a USB connection of its own takes what its driver holds when it will.
-        while self._port.device.unsent_bytes():  # noqa: ASYNC110  (no driver tells when)
+        while self._line.device.unsent_bytes():  # noqa: ASYNC110  (no driver tells when)
             await asyncio.sleep(DRIVER_LOOK_S)
 
     async def _apply(self, step: LineStep) -> None:
         if step.dtr is not None or step.rts is not None:
-            await self._port.device.set_lines(dtr=step.dtr, rts=step.rts)
+            await self._line.device.set_lines(dtr=step.dtr, rts=step.rts)
         if step.line_break is not None:
-            await self._port.device.set_break(on=step.line_break)
+            await self._line.device.set_break(on=step.line_break)

@@ -9,18 +9,21 @@ from usbshare.base.errors import PortHeldError
 from usbshare.serial_svc.sessions.client import Client, Holder, Mode, Resumption
 from usbshare.serial_svc.sessions.control_outbox import ControlOutbox
 from usbshare.serial_svc.sessions.events import SessionEvent
+from usbshare.serial_svc.sessions.link_watch import LinkWatch
 from usbshare.serial_svc.sessions.session import Session
 
 
 class SessionRoster:
     """The sessions of one port, in the order in which they came.
 
-    `control_outbox` is that of the session in control; `observers` is how many observe.
+    `control_outbox` is that of the session in control, `watch` what watches it; `observers` is how
+    many observe. Stops see it as the `Programs` that write to the line.
     """
 
     def __init__(self, port_id: str) -> None:
         self.control: Session | None = None
-        self._port_id = port_id
+        self.watch: LinkWatch | None = None
+        self.port_id = port_id
         self._sessions: dict[str, Session] = {}
         self.observers = 0
         self.control_outbox: ControlOutbox | None = None
@@ -62,7 +65,7 @@ class SessionRoster:
     def refuse(self) -> NoReturn:
         """Raise PortHeldError naming who has control."""
         raise PortHeldError(
-            f"port '{self._port_id}' is held by {self.holder}; it can be observed meanwhile"
+            f"port '{self.port_id}' is held by {self.holder}; it can be observed meanwhile"
         )
 
     def give_up_control(self, session: Session) -> bool:
@@ -72,20 +75,23 @@ class SessionRoster:
             self.control = None
         return had_it
 
-    def get(self, session_id: str) -> Session | None:
-        """Return a session by its id."""
-        return self._sessions.get(session_id)
-
-    def add(self, session: Session) -> None:
-        """Let a session take part."""
+    def add(self, session: Session, watch: LinkWatch | None) -> None:
+        """Let a session take part; that in control has a watch."""
+        self.watch = watch or self.watch
         self._sessions[session.client.session_id] = session
         self.observers += session.client.mode is Mode.OBSERVE
         self._find_outbox()
 
+    def watch_of(self, session: Session) -> LinkWatch | None:
+        """Return what watches a session: that in control alone is watched."""
+        return self.watch if session is self.control else None
+
     def remove(self, session: Session) -> bool:
-        """Let a session go; False if it was gone."""
+        """Let a session go, and its watch; False if it was gone."""
         if self._sessions.pop(session.client.session_id, None) is None:
             return False
+        if session is self.control:
+            self.watch = None
         self.observers -= session.client.mode is Mode.OBSERVE
         self._find_outbox()
         return True
@@ -93,7 +99,55 @@ class SessionRoster:
     def tell(self, event: SessionEvent) -> None:
         """Tell every session."""
         for session in self._sessions.values():
-            session.send(event)
+            session.outbox.put(event)
+
+    def line_changed(self) -> None:
+        """Let every session know that the line's rate may be another."""
+        for session in self._sessions.values():
+            session.line_changed()
+
+    # As stops see it.
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the client in control is lost."""
+        return self.watch is not None and self.watch.is_lost
+
+    @property
+    def waiting_commands(self) -> int:
+        """How many commands of the session in control wait."""
+        return self.watch.waiting_commands() if self.watch else 0
+
+    def fence(self) -> int:
+        """Drop what waits in sessions, before the line's queue. Returns how many commands."""
+        return sum(session.fence() for session in self)
+
+    def void_queues(self) -> None:
+        """Drop what every session queued: the machine was reset."""
+        for session in self:
+            session.void_queue()
+
+    def hold(self) -> bool:
+        """Let nothing of the session in control go out; False if there is none."""
+        if self.watch is None:
+            return False
+        self.watch.hold()
+        return True
+
+    def release(self) -> None:
+        """Let what is held go out, if its client is there: a stop left nothing of before."""
+        if self.watch is not None:
+            self.watch.release()
+
+    def resume(self) -> None:
+        """Let what is held go out, if its client is there: a person decided so."""
+        if self.watch is not None:
+            self.watch.resume()
+
+    def rested(self) -> None:
+        """Note that the machine has nothing left to do of what the session wrote."""
+        if self.watch is not None:
+            self.watch.rested()
 
     def _find_outbox(self) -> None:
         control = self.control

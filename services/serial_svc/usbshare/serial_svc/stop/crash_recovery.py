@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from usbshare.base.errors import DeviceError
 from usbshare.base.threads import in_thread
 from usbshare.line.physical_device import PhysicalDevice
+from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.stop.active_ports import ActivePorts
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.stop.link_loss import LinkLoss
+from usbshare.serial_svc.stop.lost_job import LostJob
+from usbshare.serial_svc.stop.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -27,26 +27,32 @@ class CrashRecovery:
 
     def __init__(
         self,
-        port: SerialPort,
+        line: Line,
+        machine: Machine,
+        lost_job: LostJob,
+        link_loss: LinkLoss,
         active_ports: ActivePorts | None,
         clock: Callable[[], float],
     ) -> None:
-        self._port = port
+        self._line = line
+        self._machine = machine
+        self._lost_job = lost_job
+        self._link_loss = link_loss
         self._active_ports = active_ports
         self._clock = clock
         self._device: PhysicalDevice | None = None
-        self._waits = bool(active_ports and active_ports.profile_of(port.id))
+        self._waits = bool(active_ports and active_ports.profile_of(line.id))
         self._noted = (False, "")
 
     def note_now(self) -> None:
         """Note whether the machine is running a job, or holds a lost one, if that has changed."""
-        watch, profile = self._port.watch, self._port.profile
-        active = watch.is_at_work or watch.lost_job.must_reset
+        profile = self._line.profile
+        active = self._machine.is_at_work or self._lost_job.must_reset
         now = (active, profile.name if active else "")
         is_due = not self._waits and now != self._noted  # what was found is acted on first
         if self._active_ports is not None and is_due:
             self._noted = now
-            self._active_ports.note(self._port.id, profile, active=active, device=self._device)
+            self._active_ports.note(self._line.id, profile, active=active, device=self._device)
 
     async def stop(self, find: Callable[[], PhysicalDevice | None]) -> None:
         """Act on the machine, if it was running a job, as after a lost link; an absent one is next.
@@ -56,33 +62,33 @@ class CrashRecovery:
         if not (self._waits or await self._was_at_work(find)):
             return
         try:
-            await asyncio.wait_for(self._port.ensure_open(), OPEN_TIMEOUT_S)
+            await asyncio.wait_for(self._line.ensure_open(), OPEN_TIMEOUT_S)
         except (DeviceError, TimeoutError) as error:
             log.warning(
-                "port '%s' was running a job when the service crashed: %s", self._port.id, error
+                "port '%s' was running a job when the service crashed: %s", self._line.id, error
             )
 
     async def _was_at_work(self, find: Callable[[], PhysicalDevice | None]) -> bool:
-        active, port = self._active_ports, self._port
+        active, port_id = self._active_ports, self._line.id
         if active is None or not active.knows_devices:
             return False
         try:
             device = await asyncio.wait_for(in_thread(find), OPEN_TIMEOUT_S)
         except TimeoutError:
-            log.warning("the device of port '%s' is still unknown after 5 s", port.id)
+            log.warning("the device of port '%s' is still unknown after 5 s", port_id)
             return False
-        return active.profile_of(port.id, device) is not None
+        return active.profile_of(port_id, device) is not None
 
     def device_opened(self, device: PhysicalDevice | None) -> None:
         """Act now: nothing was written to the device yet."""
-        port, self._device, self._waits = self._port, device, False
-        profile = self._active_ports.profile_of(port.id, device) if self._active_ports else None
+        line, self._device, self._waits = self._line, device, False
+        profile = self._active_ports.profile_of(line.id, device) if self._active_ports else None
         if profile is None:
             return
-        log.warning("port '%s' was running a job when the service crashed", port.id)
-        port.firmware.was(profile)
+        log.warning("port '%s' was running a job when the service crashed", line.id)
+        line.firmware.was(profile)
         # Past every epoch of the service that died: what its sessions were sending is void.
-        port.latch.advance()
-        port.activity.works(self._clock())
-        acting = port.watch.act(_WHY, is_at_work=True)
-        port.watch.lost_job.begin(WHO, _WHY, resets=acting is not None)
+        line.latch.advance()
+        self._machine.activity.works(self._clock())
+        acting = self._link_loss.act(_WHY, is_at_work=True)
+        self._lost_job.begin(WHO, _WHY, resets=acting is not None)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from usbshare.base.errors import DeviceError, PortLatchedError
-from usbshare.line.profiles import GCODE, Profile, StopAction
+from usbshare.line.profiles import GCODE, Profile
 from usbshare.serial_svc.line.latch import LatchCause
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.stop.audit import StopAudit
+from usbshare.serial_svc.stop.fence import Fence
+from usbshare.serial_svc.stop.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +35,24 @@ class LostJob:
     A latch that is released before the machine was reset still refuses programs until then.
     """
 
-    def __init__(self, port: SerialPort, clock: Callable[[], float]) -> None:
-        self._port = port
+    def __init__(
+        self,
+        line: Line,
+        machine: Machine,
+        fence: Fence,
+        audit: StopAudit,
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._line = line
+        self._machine = machine
+        self._fence = fence
+        self._audit = audit
         self._clock = clock
-        self._must_reset = False
+        self._on_change = on_change
+        self._must_reset = self._is_closing = False
         self._begun_at = 0.0
-        self._profile = port.config.profile
+        self._profile = line.config.profile
         self._rested = asyncio.Event()
         self._resetting: asyncio.Task[None] | None = None
 
@@ -49,34 +61,52 @@ class LostJob:
         """Whether the machine still holds a part of the job, which must not go on."""
         return self._must_reset
 
+    @property
+    def refuses(self) -> bool:
+        """Whether program bytes are refused: latched, or a lost job's machine is to be reset."""
+        return self._line.latch.record is not None or self._must_reset
+
+    def why_refused(self) -> str:
+        """Return why program bytes are refused, and what to do."""
+        name, record = f"port '{self._line.id}'", self._line.latch.record
+        if record is None:
+            return f"{name} has lost a job; its machine is being reset first"
+        if record.cause is LatchCause.JOB_LOST:
+            return f"{name} has lost a job; re-arm it or reset the machine first: {record}"
+        return f"{name} is latched by a stop; re-arm it first: stopped by {record}"
+
     def begin(self, who: str, why: str, *, resets: bool) -> None:
         """Refuse programs from now on; with `resets`, reset the machine once it rests."""
-        port = self._port
-        if port.latch.record is None or port.latch.record.cause is LatchCause.JOB_LOST:
-            port.latch.set(who, why, LatchCause.JOB_LOST)
+        line, latch = self._line, self._line.latch
+        if latch.cause in (None, LatchCause.JOB_LOST):
+            latch.set(who, why, LatchCause.JOB_LOST)
         else:
-            port.latch.advance()
-        if port.is_open:  # else its loss fails what was queued
-            port.fence()
-        if resets and _reset_of(port.profile):
-            self._must_reset, self._profile = True, port.profile
+            latch.advance()
+        if line.is_open:  # else its loss fails what was queued
+            self._fence.drop()
+        if resets and _reset_of(line.profile):
+            self._must_reset, self._profile = True, line.profile
         self.device_opened()
-        log.warning("port '%s' refuses programs: a job was lost: %s", port.id, why)
-        port.audit.job_lost(who, why)
-        port.watch.job_ended()
-        port.crash_recovery.note_now()
-        port.changed()
+        log.warning("port '%s' refuses programs: a job was lost: %s", line.id, why)
+        self._audit.job_lost(who, why)
+        self._machine.program_voided()
+        self._on_change()
+        line.changed()
 
     def device_opened(self) -> None:
         """Begin to reset the machine, if that is due and there is one."""
-        port = self._port
-        if not self._must_reset or not port.is_open or port.is_closing or self._profile is None:
+        line = self._line
+        if not self._must_reset or not line.is_open or self._is_closing or self._profile is None:
             return
-        port.firmware.was(self._profile)  # on `auto` it is forgotten with the device
+        line.firmware.was(self._profile)  # on `auto` it is forgotten with the device
         self._begun_at = self._clock()
         self._rested.clear()
         if self._resetting is None or self._resetting.done():
-            self._resetting = port.run(self._reset_at_rest(), "reset of a lost job")
+            self._resetting = line.keeper.run(self._reset_at_rest(), "reset of a lost job")
+
+    def close(self) -> None:
+        """Begin no reset any more: the service is stopping."""
+        self._is_closing = True
 
     def reported(self, state: bytes, begun_at: float) -> None:
         """Look at what the machine says of itself."""
@@ -87,7 +117,7 @@ class LostJob:
         """Raise PortLatchedError while the machine would go on with the lost job."""
         if self._must_reset:
             raise PortLatchedError(
-                f"port '{self._port.id}': its job was lost and cannot continue; the machine is "
+                f"port '{self._line.id}': its job was lost and cannot continue; the machine is "
                 "being reset"
             )
 
@@ -97,50 +127,48 @@ class LostJob:
         That is known only of a reset of the epoch in force: another may be one of the job itself.
         """
         self.superseded()
-        port, record = self._port, self._port.latch.record
-        is_meant = epoch == port.epoch
-        if is_meant and record is not None and record.cause is LatchCause.JOB_LOST:
-            port.latch.release(port.epoch, port.id)
-            port.changed()
-            log.info("port '%s' accepts programs again: the machine was reset", port.id)
+        line, latch = self._line, self._line.latch
+        if epoch == latch.epoch and latch.cause is LatchCause.JOB_LOST:
+            latch.release(latch.epoch, line.id)
+            line.changed()
+            log.info("port '%s' accepts programs again: the machine was reset", line.id)
 
     def superseded(self) -> None:
         """Note that the machine was reset by something else."""
         self._must_reset = False
         self._rested.set()
-        self._port.crash_recovery.note_now()
+        self._on_change()
 
     async def _reset_at_rest(self) -> None:
-        port = self._port
         await self._until_rest()
-        if not self._must_reset or not port.is_open:
+        if not self._must_reset or not self._line.is_open:
             return
         try:
             self._reset()
         except DeviceError as error:
-            log.error("port '%s': a lost job's machine was not reset: %s", port.id, error)
+            log.error("port '%s': a lost job's machine was not reset: %s", self._line.id, error)
 
     async def _until_rest(self) -> None:
         deadline = self._clock() + REST_TIMEOUT_S
-        asks = ord(_STATUS) in self._port.profile.realtime
+        asks = ord(_STATUS) in self._line.profile.realtime
         while self._must_reset and not self._rested.is_set() and self._clock() < deadline:
             if asks:
-                self._port.write_realtime(_STATUS)
+                self._line.writer.polite(_STATUS)
             try:
                 await asyncio.wait_for(self._rested.wait(), POLL_S)
             except TimeoutError:
                 continue
 
     def _reset(self) -> None:
-        port, reset = self._port, _reset_of(self._profile) if self._profile else b""
-        port.discard_driver_output()
-        port.write_urgent(reset)
+        line, reset = self._line, _reset_of(self._profile) if self._profile else b""
+        line.writer.discard()
+        line.write_urgent(reset)
         self._must_reset = False
-        port.watch.nothing_left()
-        state = port.watch.holds.machine_state or "it did not report it"
-        log.warning("port '%s': reset the machine of a lost job (state: %s)", port.id, state)
-        port.audit.job_reset(reset)
-        port.changed()
+        self._machine.nothing_left()
+        state = self._machine.holds.machine_state or "it did not report it"
+        log.warning("port '%s': reset the machine of a lost job (state: %s)", line.id, state)
+        self._audit.job_reset(reset)
+        line.changed()
 
 
 def _reset_of(profile: Profile) -> bytes:
@@ -149,9 +177,3 @@ def _reset_of(profile: Profile) -> bytes:
         return bytes([profile.reset])
     # Firmware that nobody recognised: GRBL's relatives obey it, to others it is a bad line.
     return b"\x18\n" if profile.name == GCODE.name else b""
-
-
-def resume_bytes(port: SerialPort) -> bytes:
-    """Return what resumes the port's machine; empty where nothing does."""
-    plan = port.profile.stops.get(StopAction.RESUME)
-    return plan.data if plan is not None else b""

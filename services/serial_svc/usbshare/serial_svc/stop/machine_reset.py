@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
 
 from usbshare.base.errors import NotSupportedError
-
-if TYPE_CHECKING:
-    from usbshare.line.settings import Device
-    from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.line.settings import Device
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.stop.audit import Pulse, ResetRecord, StopAudit
+from usbshare.serial_svc.stop.fence import Fence
+from usbshare.serial_svc.stop.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -25,67 +23,65 @@ PULSE_S = 0.25
 BOOT_S = 0.05  # an ESP32 reads its boot pin within this time
 
 
-class Pulse(Enum):
-    """Which line is pulsed."""
+class MachineReset:
+    """Resets the machine on one line when somebody asks for it."""
 
-    DTR = "DTR"
-    RTS = "RTS"
+    def __init__(self, line: Line, machine: Machine, fence: Fence, audit: StopAudit) -> None:
+        self._line = line
+        self._machine = machine
+        self._fence = fence
+        self._audit = audit
 
+    async def reset(self, who: str, address: str, why: str, pulse: Pulse | None) -> ResetRecord:
+        """Reset the machine, whoever leaves meanwhile; what was sent before is void, a latch stays.
 
-@dataclass(frozen=True, slots=True)
-class ResetRecord:
-    """What a reset did: the bytes that were written, or which line was pulsed."""
+        By that pulse; for None by the firmware's own byte, or by DTR where it has none. Raises
+        DeviceError without a device, NotSupportedError where it has no such line: then nothing has
+        happened.
+        """
+        line = self._line
+        await line.ensure_open()
+        own = line.profile.reset
+        if own is None or pulse is not None:
+            pulse = pulse or Pulse.DTR
+            done: list[int] = []
+            await asyncio.shield(line.keeper.run(self._pulse(pulse, done), "reset"))
+            sent, fenced = b"", sum(done)
+        else:
+            line.writer.discard()
+            sent = bytes([own])
+            line.write_urgent(sent)
+            fenced = self._void()
+        record = ResetRecord(line.latch.epoch, line.latch.is_set, sent, fenced, pulse)
+        how = f"{pulse.value} was pulsed" if pulse else f"sent {sent!r}"
+        log.warning("port '%s' reset by %s: %s%s", line.id, who, how, f" ({why})" if why else "")
+        self._audit.reset(who, address, why, record)
+        return record
 
-    epoch: int
-    latched: bool
-    sent: bytes
-    fenced_commands: int
-    pulsed: Pulse | None
+    async def _pulse(self, pulse: Pulse, done: list[int]) -> None:
+        """Pulse the reset pin; `done` gets how many commands are void."""
+        line = self._line
+        begin, end = _edges(line.device, pulse)
+        try:
+            await begin()
+        except NotSupportedError as error:
+            raise NotSupportedError(
+                f"port '{line.id}' cannot be reset from here: {error}; use the machine's own switch"
+            ) from error
+        try:
+            done.append(self._void())
+            line.writer.discard()
+            await asyncio.sleep(PULSE_S)
+        finally:
+            await end()
 
-
-async def reset_machine(
-    port: SerialPort, who: str, address: str, why: str, pulse: Pulse | None
-) -> ResetRecord:
-    """Reset the machine, whoever leaves meanwhile; what was sent before is void, a latch stays.
-
-    By that pulse; for None by the firmware's own byte, or by DTR where it has none. Raises
-    DeviceError without a device, NotSupportedError where it has no such line: then nothing has
-    happened.
-    """
-    await port.ensure_open()
-    own = port.profile.reset
-    if own is None or pulse is not None:
-        pulse = pulse or Pulse.DTR
-        done: list[int] = []
-        await asyncio.shield(port.run(_pulse(port, pulse, done), "reset"))
-        sent, fenced = b"", sum(done)
-    else:
-        port.discard_driver_output()
-        sent = bytes([own])
-        port.write_urgent(sent)
-        fenced = _void(port)
-    record = ResetRecord(port.epoch, port.latched, sent, fenced, pulse)
-    how = f"{pulse.value} was pulsed" if pulse else f"sent {sent!r}"
-    log.warning("port '%s' reset by %s: %s%s", port.id, who, how, f" ({why})" if why else "")
-    port.audit.reset(who, address, why, record)
-    return record
-
-
-async def _pulse(port: SerialPort, pulse: Pulse, done: list[int]) -> None:
-    """Pulse the reset pin; `done` gets how many commands are void."""
-    begin, end = _edges(port.device, pulse)
-    try:
-        await begin()
-    except NotSupportedError as error:
-        raise NotSupportedError(
-            f"port '{port.id}' cannot be reset from here: {error}; use the machine's own switch"
-        ) from error
-    try:
-        done.append(_void(port))
-        port.discard_driver_output()
-        await asyncio.sleep(PULSE_S)
-    finally:
-        await end()
+    def _void(self) -> int:
+        """Void what was sent so far, wherever it is; returns how many commands were here."""
+        fenced = self._fence.end_epoch()
+        self._machine.program_voided()
+        self._machine.nothing_left()
+        self._line.changed()
+        return fenced
 
 
 _Edge = Callable[[], Awaitable[None]]
@@ -116,12 +112,3 @@ def _edges(device: Device, pulse: Pulse) -> tuple[_Edge, _Edge]:
     if pulse is Pulse.RTS:
         return hold_esp32, start_esp32
     return move_dtr, restore_dtr
-
-
-def _void(port: SerialPort) -> int:
-    """Void what was sent so far, wherever it is; returns how many commands were here."""
-    fenced = port.end_epoch()
-    port.watch.fenced()
-    port.watch.nothing_left()
-    port.changed()
-    return fenced

@@ -2,55 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from usbshare.base.errors import DeviceError, InvalidArgumentError
-from usbshare.line.profiles import Priority, Profile, StopAction
-from usbshare.serial_svc.line.writer import PortWriter
-from usbshare.serial_svc.stop.lost_job import resume_bytes
+from usbshare.base.errors import InvalidArgumentError, PortLatchedError
+from usbshare.line.profiles import Priority, Profile
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.stop.audit import StopAudit
+from usbshare.serial_svc.stop.fence import Fence, Programs
+from usbshare.serial_svc.stop.lost_job import LostJob
+from usbshare.serial_svc.stop.machine import Machine, resume_bytes
 
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
-    from usbshare.serial_svc.sessions.session import Session
+
+class ProgramQueue(Protocol):
+    """What one program queued."""
+
+    def void_queue(self) -> None:
+        """Drop it: the program has reset the machine."""
 
 
 class Realtime:
     """Writes urgent bytes now, status polls when no command waits."""
 
-    def __init__(self, port: SerialPort, writer: PortWriter) -> None:
-        self._port = port
-        self._writer = writer
+    def __init__(
+        self,
+        line: Line,
+        machine: Machine,
+        lost_job: LostJob,
+        fence: Fence,
+        programs: Programs,
+        audit: StopAudit,
+    ) -> None:
+        self._line = line
+        self._machine = machine
+        self._lost_job = lost_job
+        self._fence = fence
+        self._programs = programs
+        self._audit = audit
 
-    def write(self, data: bytes, voided: Iterable[Session], who: str) -> None:
-        """Write bytes; a reset among them voids what those sessions queued.
+    def write(
+        self,
+        data: bytes,
+        who: str,
+        address: str = "",
+        own: ProgramQueue | None = None,
+        epoch: int = 0,
+    ) -> None:
+        """Write bytes; a reset among them voids what its `own` program queued, or nobody's all.
 
-        Those that would resume a lost job are left out.
+        A reset of an ended epoch is nobody's of this one, which it ends, since it hits whatever
+        has begun in it. What would resume a lost job is left out.
 
         Raises InvalidArgumentError for other bytes, DeviceError when the device takes none.
         """
-        profile = self._port.profile
+        profile = self._line.profile
         if not profile.is_realtime(data):
             raise InvalidArgumentError(
                 f"{data!r} contains bytes that are not real-time bytes of profile '{profile.name}'"
             )
-        watch = self._port.watch
-        if watch.lost_job.must_reset and (resume := resume_bytes(self._port)):
-            data = data.replace(resume, b"")
         resets = profile.resets(data)
+        if resets and self._line.latch.is_over(epoch):
+            own = None
+        written = self._write(profile, data, resets=resets)
+        if resets:  # the byte first
+            self._was_reset(own)
+        self._machine.sent(written)
+        self._machine.holds.realtime(profile, written, who)
+        if resets and own is None:
+            self.end_epoch()  # what any program was doing cannot be gone on with
+        elif resets:
+            self._lost_job.was_reset(epoch)
+        self._audit.realtime(who, address, profile, data)
+
+    def end_epoch(self) -> None:
+        """Void what was sent so far, wherever it is, and tell everybody."""
+        self._fence.end_epoch()
+        self._line.changed()
+
+    async def ready_for(self, data: bytes) -> None:
+        """Open the device; raises DeviceError, PortLatchedError for what resumes a lost job."""
+        await self._line.ensure_open()
+        if resume_bytes(self._line.profile) == data:
+            self._lost_job.refuse_resume()
+
+    def still_meant(self, data: bytes, epoch: int) -> bytes:
+        """Return what is carried out of bytes of an epoch: once it is over, stops."""
+        line = self._line
+        return line.profile.stops_in(data) if line.latch.is_over(epoch) else data
+
+    def require_meant(self, data: bytes, epoch: int) -> bytes:
+        """Return what is carried out of bytes; raises PortLatchedError if that is nothing."""
+        meant = self.still_meant(data, epoch)
+        if not meant:
+            raise PortLatchedError(
+                f"port '{self._line.id}': the bytes were sent in epoch {epoch}, which is over (the "
+                f"port is in epoch {self._line.latch.epoch}); only stops are still carried out"
+            )
+        return meant
+
+    def _was_reset(self, own: ProgramQueue | None) -> None:
+        """Note that the machine is reset: nothing of before is left, or held."""
+        if own is None:
+            self._programs.void_queues()
+        else:
+            own.void_queue()
+        self._machine.nothing_left()
+        self._lost_job.superseded()
+        self._programs.release()
+
+    def _write(self, profile: Profile, data: bytes, *, resets: bool) -> bytes:
+        """Write what may be written, and return it."""
+        line = self._line
+        if self._lost_job.must_reset and (resume := resume_bytes(profile)):
+            data = data.replace(resume, b"")
         if resets:
-            self._writer.discard()
+            line.writer.discard()
         if profile.urgent_lines and data:
-            ends_line = resets or self._port.line_is_unfinished
-            self._urgently(b"\n" + data if ends_line else data)
+            ends_line = resets or line.writer.line_is_open
+            line.write_urgent(b"\n" + data if ends_line else data)
         else:
             self._write_bytes(profile, data)
-        if resets:  # the byte first
-            for session in voided:
-                session.void_queue()
-            watch.machine_reset()
-        self._written(data)
-        watch.holds.realtime(profile, data, who)
+        return data
 
     def _write_bytes(self, profile: Profile, data: bytes) -> None:
         """Let polls wait that no urgent byte follows; all others keep their order."""
@@ -58,33 +129,6 @@ class Realtime:
         polls = bytes(byte for byte, priority in profile.realtime.items() if priority is low)
         urgent = data.rstrip(polls) if polls else data
         if urgent:
-            self._urgently(urgent)
+            self._line.write_urgent(urgent)
         if len(urgent) < len(data):
-            self._writer.polite(data[len(urgent) :])
-
-    def urgent(self, data: bytes) -> None:
-        """Write bytes of a stop ahead of everything; raises DeviceError."""
-        self._urgently(data)
-        self._written(data)
-
-    def _urgently(self, data: bytes) -> None:
-        try:
-            self._writer.urgent(data)
-        except DeviceError as error:
-            raise DeviceError(f"port '{self._port.id}': {error}") from error
-
-    def _written(self, data: bytes) -> None:
-        """Let what was held go on if a person resumed, and did not stop again after it."""
-        if _resumes(self._port.profile, data):
-            self._port.watch.person_resumed()
-
-
-def _resumes(profile: Profile, data: bytes) -> bool:
-    plan = profile.stops.get(StopAction.RESUME)
-    if plan is None or not plan.data:
-        return False
-    if not (profile.realtime or profile.urgent_lines):
-        return data.endswith(plan.data)
-    _, resume, after = data.rpartition(plan.data)
-    units = profile.pieces(after, 1) if after else []
-    return bool(resume) and not any(profile.is_emergency(unit) for unit in units)
+            self._line.writer.polite(data[len(urgent) :])

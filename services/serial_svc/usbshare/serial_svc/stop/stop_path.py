@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from usbshare.base.errors import (
     DeviceError,
@@ -17,37 +16,21 @@ from usbshare.base.errors import (
 )
 from usbshare.line.profiles import StopAction, StopPlan
 from usbshare.line.settings import Completion
-from usbshare.serial_svc.stop.hold import SeenHold
-
-if TYPE_CHECKING:
-    from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.stop.audit import StopAudit, StopRecord
+from usbshare.serial_svc.stop.fence import Fence, Programs
+from usbshare.serial_svc.stop.hold import HoldCause, SeenHold
+from usbshare.serial_svc.stop.lost_job import LostJob
+from usbshare.serial_svc.stop.machine import Machine
 
 log = logging.getLogger(__name__)
 
+LINK_LOSS = "link-loss policy"
+"""Who stops the machine of a lost session."""
 TAKE_TIMEOUT_S = 1.0
 DRAIN_TIMEOUT_S = 0.1
 _DRAIN_POLL_S = 0.001
 _HOLDS = frozenset({StopAction.HOLD, StopAction.SAFETY_DOOR})
-
-
-@dataclass(frozen=True, slots=True)
-class StopRecord:
-    """What a stop did, with times since the call.
-
-    `write_delay_s` is until the driver had the bytes, `drain_delay_s` until they had left the host,
-    None if unknown. `caller_left` while it was carried out: if the device had not
-    `taken` the bytes by then, `write_delay_s` is until that moment.
-    """
-
-    epoch: int
-    latched: bool
-    sent: bytes
-    fenced_commands: int
-    write_delay_s: float
-    drain_delay_s: float | None = None
-    caller_left: bool = False
-    taken: bool = True
-    hold_number: int = 0
 
 
 @dataclass(slots=True)
@@ -61,10 +44,24 @@ class _Begun:
 
 
 class StopPath:
-    """Carries out stops on one port; works with and without a session."""
+    """Carries out stops on one line; works with and without a session."""
 
-    def __init__(self, port: SerialPort, clock: Callable[[], float]) -> None:
-        self._port = port
+    def __init__(
+        self,
+        line: Line,
+        machine: Machine,
+        lost_job: LostJob,
+        fence: Fence,
+        programs: Programs,
+        audit: StopAudit,
+        clock: Callable[[], float],
+    ) -> None:
+        self._line = line
+        self._machine = machine
+        self._lost_job = lost_job
+        self._fence = fence
+        self._programs = programs
+        self._audit = audit
         self._clock = clock
 
     async def stop(
@@ -81,7 +78,7 @@ class StopPath:
         no device or it takes no bytes, PortLatchedError for a resume where something has come since
         what was `seen`. What was begun is told also if the caller leaves.
         """
-        audit, begun = self._port.audit, _Begun(self._clock())
+        begun = _Begun(self._clock())
         try:
             record = await self._stop(action, who, why, begun, seen)
         except (
@@ -90,39 +87,39 @@ class StopPath:
             NotSupportedError,
             PortLatchedError,
         ) as error:
-            log.error("%s on port '%s' by %s FAILED: %s", action.value, self._port.id, who, error)
-            audit.stop_failed(action, who, address, why, str(error))
+            log.error("%s on port '%s' by %s FAILED: %s", action.value, self._line.id, who, error)
+            self._audit.stop_failed(action, who, address, why, str(error))
             raise
         except asyncio.CancelledError:
             self._caller_left(action, who, why, address, begun)
             raise
-        _log_stop(action, self._port.id, who, why, record)
-        audit.stopped(action, who, address, why, record)
+        _log_stop(action, self._line.id, who, why, record)
+        self._audit.stopped(action, who, address, why, record)
         return record
 
     def _caller_left(
         self, action: StopAction, who: str, why: str, address: str, begun: _Begun
     ) -> None:
-        port = self._port
+        line = self._line
         if begun.sent is None:
             error = "its caller disconnected before there was a device; nothing was sent"
             error += _also_latched(action)
-            log.error("%s on port '%s' by %s FAILED: %s", action.value, port.id, who, error)
-            port.audit.stop_failed(action, who, address, why, error)
+            log.error("%s on port '%s' by %s FAILED: %s", action.value, line.id, who, error)
+            self._audit.stop_failed(action, who, address, why, error)
             return
         delay_s = begun.write_delay_s
         record = StopRecord(
-            epoch=port.epoch,
-            latched=port.latched,
+            epoch=line.latch.epoch,
+            latched=line.latch.is_set,
             sent=begun.sent,
             fenced_commands=begun.fenced,
             write_delay_s=self._since(begun) if delay_s is None else delay_s,
             caller_left=True,
             taken=delay_s is not None,
-            hold_number=port.watch.holds.number,
+            hold_number=self._machine.holds.number,
         )
-        _log_stop(action, port.id, who, why, record)
-        port.audit.stopped(action, who, address, why, record)
+        _log_stop(action, line.id, who, why, record)
+        self._audit.stopped(action, who, address, why, record)
 
     def _since(self, begun: _Begun) -> float:
         return self._clock() - begun.at
@@ -130,78 +127,109 @@ class StopPath:
     async def _stop(
         self, action: StopAction, who: str, why: str, begun: _Begun, seen: SeenHold | None
     ) -> StopRecord:
-        port = self._port
+        line = self._line
         latches = action is StopAction.EMERGENCY_STOP
         self._require_unchanged(seen)
         if latches:
-            port.latch.set(who, why)
-        if action is StopAction.RESUME and not port.watch.may_resume():
-            port.watch.person_resumed()  # there are no bytes for it, and the queue was held
+            line.latch.set(who, why)
+        if action is StopAction.RESUME and not self._has_resume_bytes():
+            self._machine.resumed()  # there are no bytes for it, and the queue was held
             begun.sent, begun.write_delay_s = b"", self._since(begun)
             return self._record(b"", 0, begun.write_delay_s)
         try:
-            plan = port.profile.stop_plan(action)
-            if not port.is_open:
+            plan = line.profile.stop_plan(action)
+            if not line.is_open:
                 await self._open(begun, latches=latches)
                 self._require_unchanged(seen)
-            if latches and not port.latched:  # re-armed while the device was being opened
-                port.latch.set(who, why)
+            if latches and not line.latch.is_set:  # re-armed while the device was being opened
+                line.latch.set(who, why)
             try:
                 begun.sent = sent = self._carry_out(plan)
             finally:
                 if latches:
                     begun.fenced += self._fenced()
-            if action in _HOLDS and not port.profile.hold_keeps_program:
-                begun.fenced += port.end_epoch()
-            port.watch.stop_sent(action, who)
+            if action in _HOLDS:
+                begun.fenced += self._held(action, who)
             await self._until_taken()
         except DeviceError as error:
             raise DeviceError(f"{error}{_also_latched(action)}") from error
         finally:
-            port.counters.stops += 1
-            port.changed()
+            line.counters.stopped()
+            line.changed()
         if latches:
-            port.watch.machine_stopped()
+            self._machine.nothing_left()
+            self._lost_job.superseded()
         begun.write_delay_s = write_delay_s = self._since(begun)
-        port.counters.stop_write_time.add(write_delay_s)
+        line.counters.stop_write_time.add(write_delay_s)
         drain_delay_s = self._since(begun) if await self._has_drained() else None
         return self._record(sent, begun.fenced, write_delay_s, drain_delay_s)
 
     def _record(
         self, sent: bytes, fenced: int, write_delay_s: float, drain_delay_s: float | None = None
     ) -> StopRecord:
-        port = self._port
+        latch = self._line.latch
         return StopRecord(
-            *(port.epoch, port.latched, sent, fenced, write_delay_s, drain_delay_s),
-            hold_number=port.watch.holds.number,
+            *(latch.epoch, latch.is_set, sent, fenced, write_delay_s, drain_delay_s),
+            hold_number=self._machine.holds.number,
         )
+
+    def _held(self, action: StopAction, who: str) -> int:
+        """Note that the machine was sent a hold. Returns how many commands are void by it."""
+        keeps_program, is_at_work = self._line.profile.hold_keeps_program, self._machine.is_at_work
+        fenced = 0 if keeps_program else self._fence.end_epoch()
+        if who == LINK_LOSS:
+            return fenced
+        if keeps_program:
+            self._machine.holds.machine_held(HoldCause.STOP, who)
+        elif is_at_work:
+            why = f"{action.value}: the firmware threw moves away"
+            self._lost_job.begin(who, why, resets=True)
+        return fenced
+
+    def _has_resume_bytes(self) -> bool:
+        """Return whether a resume has bytes for the machine; False if only the queue is held.
+
+        Raises PortLatchedError for a lost job, DeviceError while the client is away.
+        """
+        self._lost_job.refuse_resume()
+        holds = self._machine.holds
+        is_left_alone = holds.current is not None and holds.current.cause is HoldCause.WAITING
+        if not holds.needs_person or not is_left_alone or self._line.profile.reports_state:
+            return True
+        if self._programs.is_away:
+            raise DeviceError(
+                f"port '{self._line.id}': its client is away; what waits needs another resume "
+                "once the client is back"
+            )
+        return False
 
     def _require_unchanged(self, seen: SeenHold | None) -> None:
         """Raise unless nothing has been stopped or held since that was seen."""
-        port, number = self._port, self._port.watch.holds.number
-        if seen is None or (seen.epoch, seen.number) == (port.epoch, number):
+        name, epoch = f"port '{self._line.id}'", self._line.latch.epoch
+        number = self._machine.holds.number
+        if seen is None or (seen.epoch, seen.number) == (epoch, number):
             return
-        if seen.epoch > port.epoch or (seen.epoch == port.epoch and seen.number > number):
+        if seen.epoch > epoch or (seen.epoch == epoch and seen.number > number):
             raise InvalidArgumentError(
-                f"port '{port.id}' is in epoch {port.epoch} with hold number {number}; epoch "
+                f"{name} is in epoch {epoch} with hold number {number}; epoch "
                 f"{seen.epoch} with hold number {seen.number} has not begun"
             )
         raise PortLatchedError(
-            f"port '{port.id}' is not resumed: it was stopped or held again since epoch "
-            f"{seen.epoch} with hold number {seen.number}, which you named. Look at the "
-            f"machine, then resume with epoch {port.epoch} and hold number {number}"
+            f"{name} is not resumed: it was stopped or held again since epoch "
+            f"{seen.epoch} with hold number {seen.number}, which you named. Look at the machine, "
+            f"then resume with epoch {epoch} and hold number {number}"
         )
 
     async def _open(self, begun: _Begun, *, latches: bool) -> None:
         """Open the device for a stop, which takes effect on programs before there is one."""
         if latches:
             begun.fenced = self._fenced()
-            self._port.changed()
-        await self._port.ensure_open()
+            self._line.changed()
+        await self._line.ensure_open()
 
     def _fenced(self) -> int:
-        fenced = self._port.fence()
-        self._port.watch.fenced()
+        fenced = self._fence.drop()
+        self._machine.program_voided()
         return fenced
 
     def rearm(self, who: str, seen_epoch: int, address: str = "") -> int:
@@ -209,39 +237,39 @@ class StopPath:
 
         Raises PortLatchedError if a stop came since, InvalidArgumentError for an epoch to come.
         """
-        port = self._port
-        released = port.latch.record
-        if port.latch.release(seen_epoch, port.id):
-            port.changed()
-            log.warning("port '%s' re-armed by %s after the stop by %s", port.id, who, released)
-            port.audit.rearmed(who, address, port.epoch)
-        return port.epoch
+        line, latch = self._line, self._line.latch
+        released = latch.record
+        if latch.release(seen_epoch, line.id):
+            line.changed()
+            log.warning("port '%s' re-armed by %s after the stop by %s", line.id, who, released)
+            self._audit.rearmed(who, address, latch.epoch)
+        return latch.epoch
 
     async def _until_taken(self) -> None:
         """Wait until the device has taken the bytes; raises DeviceError if it does not."""
-        port, deadline = self._port, self._clock() + TAKE_TIMEOUT_S
-        while port.urgent_waits:
+        line, deadline = self._line, self._clock() + TAKE_TIMEOUT_S
+        while line.writer.urgent_waits:
             left_s = deadline - self._clock()
             if left_s <= 0:
                 raise DeviceError(
-                    f"port '{port.id}': the device accepts no bytes; the stop will be the first "
+                    f"port '{line.id}': the device accepts no bytes; the stop will be the first "
                     "that it gets"
                 )
             with suppress(TimeoutError):
-                await asyncio.wait_for(port.progress.wait(), left_s)
-        if not port.is_open:
-            raise DeviceError(f"port '{port.id}' has no device: {port.reason}")
+                await asyncio.wait_for(line.progress.wait(), left_s)
+        if not line.is_open:
+            raise DeviceError(f"port '{line.id}' has no device: {line.keeper.reason}")
 
     async def _has_drained(self) -> bool:
         """Return whether the driver says that the bytes have left; it is not waited for long.
 
         Those of a program that follow them are not waited for.
         """
-        port, deadline = self._port, self._clock() + DRAIN_TIMEOUT_S
-        until_bytes = port.counters.written_bytes
+        line, deadline = self._line, self._clock() + DRAIN_TIMEOUT_S
+        until_bytes = line.counters.written_bytes
         try:
-            device = port.device
-            while port.counters.written_bytes - device.unsent_bytes() < until_bytes:
+            device = line.device
+            while line.counters.written_bytes - device.unsent_bytes() < until_bytes:
                 if self._clock() >= deadline:
                     return False
                 await asyncio.sleep(_DRAIN_POLL_S)
@@ -250,23 +278,24 @@ class StopPath:
             return False
 
     def _carry_out(self, plan: StopPlan) -> bytes:
-        port = self._port
+        line = self._line
         # A flush may take the line end that was written with it; a blank line harms nothing.
-        ends_line = plan.own_line and (plan.flush or port.line_is_unfinished)
+        ends_line = plan.own_line and (plan.flush or line.writer.line_is_open)
         if plan.flush:
-            port.discard_driver_output()
+            line.writer.discard()
         data = (b"\n" if ends_line else b"") + plan.data
         if data:
-            port.write_urgent(data)
+            line.write_urgent(data)
+            self._machine.sent(data)
         if plan.drop_dtr:
             self._drop_dtr()
         return data
 
     def _drop_dtr(self) -> None:
         try:
-            self._port.device.set_lines(dtr=False)
+            self._line.device.set_lines(dtr=False)
         except (DeviceError, NotSupportedError) as error:  # the bytes are on their way
-            log.error("port '%s': the stop did not drop DTR: %s", self._port.id, error)
+            log.error("port '%s': the stop did not drop DTR: %s", self._line.id, error)
 
 
 def _also_latched(action: StopAction) -> str:

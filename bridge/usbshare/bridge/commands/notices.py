@@ -1,19 +1,27 @@
-"""What takes longer than a second says what it is at, once."""
+"""What a command says on stderr: warnings, and what it is at if that takes long."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import click
+
 from usbshare.base.event_loop import run
-from usbshare.bridge.commands.options import warn
 from usbshare.rpc.channel import Target
 
 T = TypeVar("T")
 
 SLOW_S = 1.0
+
+
+def warn(text: str) -> None:
+    """Tell the user, on stderr if that takes it."""
+    with suppress(OSError):  # a full disk behind stderr stops nothing
+        for line in text.splitlines():
+            click.echo(f"bridge: {line}", err=True)
 
 
 @contextmanager

@@ -1,0 +1,114 @@
+"""What is known of the machine on one line: whether it works, rests, or is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from usbshare.line.profiles import Profile, StopAction
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.stop.activity import Activity
+from usbshare.serial_svc.stop.fence import Programs
+from usbshare.serial_svc.stop.hold import Holds
+from usbshare.serial_svc.stop.known_rest import KnownRest
+
+
+class Machine:
+    """Follows one machine by what it is sent and what it says.
+
+    `on_work` is called when `is_at_work` may have changed, `on_report` with what the machine says
+    of itself and when that report began.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        programs: Programs,
+        clock: Callable[[], float],
+        on_work: Callable[[], None],
+        on_report: Callable[[bytes, float], None],
+    ) -> None:
+        self.rest = KnownRest()
+        self.holds = Holds(clock, line.changed)
+        self.activity = Activity(self._works, self._reported, lambda: line.profile)
+        self._line = line
+        self._programs = programs
+        self._clock = clock
+        self._on_work = on_work
+        self._on_report = on_report
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the machine may be running a job, as far as the program in control knows."""
+        return self.activity.is_active or not self.rest.is_known
+
+    def heard(self, data: bytes, now: float) -> None:
+        """Take what the device says."""
+        self.activity.heard(data, now, nothing_waits=not self._line.scheduler.commands)
+
+    def acknowledged(self, offset: int) -> None:
+        """Note that the program in control has every device byte before `offset`."""
+        if self.rest.acknowledged(offset, self._clock()):
+            self._on_work()
+
+    def sent(self, data: bytes) -> None:
+        """Note bytes that overtook all: a person may have resumed, and not stopped again after."""
+        if _resumes(self._line.profile, data):
+            self.resumed()
+
+    def resumed(self) -> None:
+        """Let what was held for a person go out, if its client is there to follow it up."""
+        self.holds.machine_resumed()
+        if not self._programs.is_away:
+            self.holds.session_released()
+            self._programs.resume()
+
+    def program_voided(self) -> None:
+        """Hold nothing any more of what a session wrote: it is void."""
+        self._programs.rested()
+        self.holds.session_released()
+        self._programs.release()
+
+    def nothing_left(self) -> None:
+        """Note that the machine has nothing left to do."""
+        self.activity.stopped()
+        self.rest.stopped()
+        self._programs.rested()
+        self.holds.cleared()
+        self._on_work()
+
+    def lost(self) -> bool:
+        """Note that it is gone; True if it may have been in the midst of something."""
+        was_busy = self.is_at_work or self.holds.is_machine_held
+        self.holds.forget_machine()
+        self.activity.stopped()
+        self.rest.stopped()
+        return was_busy
+
+    def _works(self, active: bool) -> None:
+        if active:
+            self.rest.works()
+        else:
+            self.rest.idles(self._line.read_offset)
+        self._on_work()
+
+    def _reported(self, state: bytes, begun_at: float) -> None:
+        self.holds.reported(state, begun_at, at_rest=self.rest.is_known)
+        self._on_report(state, begun_at)
+
+
+def resume_bytes(profile: Profile) -> bytes:
+    """Return what resumes a machine; empty where nothing does."""
+    plan = profile.stops.get(StopAction.RESUME)
+    return plan.data if plan is not None else b""
+
+
+def _resumes(profile: Profile, data: bytes) -> bool:
+    """Return whether bytes end with a resume, or with what does not stop the machine after one."""
+    resume = resume_bytes(profile)
+    if not resume:
+        return False
+    if not (profile.realtime or profile.urgent_lines):
+        return data.endswith(resume)
+    _, found, after = data.rpartition(resume)
+    units = profile.pieces(after, 1) if after else []
+    return bool(found) and not any(profile.is_emergency(unit) for unit in units)
