@@ -144,7 +144,7 @@ def test_beyond_this_computer_a_token_is_made(service: Service, tmp_path: Path) 
         (("--record", "job.gif"), 2, "ends in one of .mkv"),
         (("--snapshot", "a.jpg", "--record", "b.mkv"), 2, "--snapshot"),
         (("--http", "127.0.0.1:0", "--token", "short"), 2, "--token needs"),
-        (("--every", "10d", "--timelapse", "x"), 2, "no time"),
+        (("--every", "10d", "--timelapse", "x"), 2, "not a time"),
         (("--http", "nowhere:x"), 2, "is not a number"),
         (("--quality", "101"), 2, "--quality"),
     ],

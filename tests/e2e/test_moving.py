@@ -115,7 +115,7 @@ def test_a_host_starts_over(host: Path, tmp_path: Path) -> None:
         assert site_of(service) != site
         code, output = run(["usbshare-bridge", "list"], pc)
         assert code == 1, output
-        assert "another site" in output
+        assert "belong to different sites" in output
         let_in(as_a_user(host), pc, "--force")
         code, output = run(["usbshare-bridge", "list"], pc)
         assert code == 0, output
