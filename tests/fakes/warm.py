@@ -98,6 +98,11 @@ class Nursery:
             )
         atexit.register(self._end)
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     @classmethod
     def running(cls) -> Nursery:
         """Return the nursery of this process."""
