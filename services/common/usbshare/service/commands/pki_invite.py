@@ -35,7 +35,7 @@ from usbshare.service.commands.local_site import (
 )
 from usbshare.service.folders_in_time import Folders
 from usbshare.trust import certificates
-from usbshare.trust.identities import read_identities, registry_path
+from usbshare.trust.identities import IdentityRecord, read_identities, registry_path
 from usbshare.trust.invitation import USUAL_SERVICE_PORT, Invitation, token_hash
 from usbshare.trust.invitations import Given, invitations_path, read_invitations
 from usbshare.trust.names import identity_uri
@@ -118,7 +118,7 @@ def invite(
         print_qr_code(invitation.encode())
     answered(lambda: _say_what_it_is(tell, site, invitation))
     _say_if_unreachable(tell, site, listen, where, answer)
-    if wait and not _wait_until_used(tell, site, invitation):
+    if wait and not wait_until_used(tell, site, invitation):
         context.exit(1)
 
 
@@ -194,18 +194,30 @@ def _say_if_unreachable(
         tell(f"another program listens at {listen}: end it, or choose another `[tls] enrolment`")
 
 
-def _wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitation) -> bool:
+def wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitation) -> bool:
     """Return whether the invitation was used, once it is over."""
+    uri = identity_uri(site.id, invitation.name)
+    former = read_identities(registry_path(site.folder)).get(uri)
     while (given := _state(site, invitation)) and given.is_open(datetime.now(UTC)):
         time.sleep(POLL_S)
     if given is None or given.used_at is None:
         tell("the invitation was not used: it is closed")
         return False
-    record = read_identities(registry_path(site.folder)).get(identity_uri(site.id, given.name))
+    record = _record_after(former, site, uri)
     fingerprint = record.fingerprint if record else "unknown"
     tell(f"{given.name} is enrolled, from {given.used_from}: fingerprint of its key {fingerprint}")
     tell("compare it with what that computer shows; if it differs, `pki revoke` the name at once")
     return True
+
+
+def _record_after(former: IdentityRecord | None, site: Site, uri: str) -> IdentityRecord | None:
+    """Return the identity's new record, which follows the use of its invitation."""
+    end = time.monotonic() + ANSWER_S
+    while (record := read_identities(registry_path(site.folder)).get(uri)) == former:
+        if time.monotonic() >= end:
+            break
+        time.sleep(POLL_S)
+    return record
 
 
 def _state(site: Site, invitation: Invitation) -> Given | None:
