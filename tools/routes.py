@@ -24,7 +24,7 @@ from bench.ours import PortTable, Service, start_service
 from bench.renewal import age
 from bench.stage import REPOSITORY, Actor, Stage, free_port
 
-MOST_FILES = 13
+MOST_FILES = 10
 TIMEOUT_S = 60.0
 
 
@@ -204,7 +204,7 @@ ROUTES = (
     Route(
         "a stop with its fence",
         (
-            Station("bridge", "client/serial/stop_wire.py:stop_request"),
+            Station("bridge", "client/serial/stop_client.py:stop_request"),
             Station("serial-svc", "line/posix/device.py:write"),
             Station("serial-svc", "serial_svc/sessions/session.py:fence"),
         ),

@@ -91,7 +91,7 @@ class Line:
         self._listener = listener
         queue, counters, stalled_s = self.scheduler, self.counters, config.write_timeout_s
         self.writer = PortWriter(
-            queue, self.pacer, counters, clock, self, listener.wrote, stalled_s
+            queue, self.pacer, counters, clock, self, listener.wrote, stalled_s, self.id
         )
         self.keeper = DeviceKeeper(config.id, make_device, self)
 
@@ -155,13 +155,6 @@ class Line:
             self._listener.command_done(command, outcome, self._clock(), why)
         self.write_progressed()
         return len(dropped)
-
-    def write_urgent(self, data: bytes) -> None:
-        """Write bytes ahead of everything; raises DeviceError naming the port and the reason."""
-        try:
-            self.writer.urgent(data)
-        except DeviceError as error:
-            raise DeviceError(f"port '{self.id}': {error}") from error
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change the line's settings in one step; returns what took effect, tells of it."""

@@ -53,7 +53,9 @@ class PortWriter:
         listener: WriterListener,
         on_program: Callable[[bytes, float], None] = lambda *_: None,
         write_timeout_s: float = 0.0,
+        port_id: str = "",
     ) -> None:
+        self._port_id = port_id
         self._scheduler = scheduler
         self._pacer = pacer
         self._counters = counters
@@ -107,18 +109,21 @@ class PortWriter:
         """Write bytes ahead of everything, at once if the device takes them, else first of all.
 
         Polite ones that came before keep their place. Raises DeviceError when there is no device,
-        it fails, or too much waits already.
+        it fails, or too much waits already, naming the port.
         """
         if self._device is None:
-            raise DeviceError("there is no device")
+            raise self._refusal("there is no device")
         if len(self._urgent) + len(data) > MOST_URGENT_BYTES:
-            raise DeviceError("the device accepts no bytes")
+            raise self._refusal("the device accepts no bytes")
         self._urgent += self._polite + data
         self._polite.clear()
         self._urgent_at = self._clock()
         self._write_urgent()
         if self._device is None:
-            raise DeviceError("the device failed")
+            raise self._refusal("the device failed")
+
+    def _refusal(self, why: str) -> DeviceError:
+        return DeviceError(f"port '{self._port_id}': {why}")
 
     def write_through(self, data: bytes) -> int:
         """Write a command at once if nothing waits and all of it may go; returns bytes taken."""

@@ -118,15 +118,6 @@ class SessionRoster:
         """How many commands of the session in control wait."""
         return self.watch.waiting_commands() if self.watch else 0
 
-    def fence(self) -> int:
-        """Drop what waits in sessions, before the line's queue. Returns how many commands."""
-        return sum(session.fence() for session in self)
-
-    def void_queues(self) -> None:
-        """Drop what every session queued: the machine was reset."""
-        for session in self:
-            session.void_queue()
-
     def hold(self) -> bool:
         """Let nothing of the session in control go out; False if there is none."""
         if self.watch is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from usbshare.serial_svc.line.line import Line
@@ -10,8 +11,21 @@ from usbshare.serial_svc.line.scheduler import CommandOutcome
 FENCED = "a stop ended its epoch"
 
 
+class Program(Protocol):
+    """One session that writes to a line, or observes it, as stops see it."""
+
+    def fence(self) -> int:
+        """Drop what waits in the session, before the line's queue. Returns how many commands."""
+        ...
+
+    def void_queue(self) -> None:
+        """Drop what the session queued: the machine was reset."""
+
+
 class Programs(Protocol):
-    """The sessions that write to a line, as stops see them; there may be none in control."""
+    """The sessions of a line, as stops see them; there may be none in control."""
+
+    def __iter__(self) -> Iterator[Program]: ...
 
     @property
     def is_away(self) -> bool:
@@ -22,13 +36,6 @@ class Programs(Protocol):
     def waiting_commands(self) -> int:
         """How many commands of the session in control wait."""
         ...
-
-    def fence(self) -> int:
-        """Drop what waits in sessions, before the line's queue. Returns how many commands."""
-        ...
-
-    def void_queues(self) -> None:
-        """Drop what every session queued: the machine was reset."""
 
     def hold(self) -> bool:
         """Let nothing of the session in control go out; False if there is none."""
@@ -59,4 +66,4 @@ class Fence:
     def drop(self) -> int:
         """Drop what was sent in an epoch that has ended. Returns how many commands were here."""
         fenced = self._line.drop(CommandOutcome.FENCED, FENCED)
-        return fenced + self._programs.fence()
+        return fenced + sum(program.fence() for program in self._programs)

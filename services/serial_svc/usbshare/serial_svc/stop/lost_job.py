@@ -162,7 +162,7 @@ class LostJob:
     def _reset(self) -> None:
         line, reset = self._line, _reset_of(self._profile) if self._profile else b""
         line.writer.discard()
-        line.write_urgent(reset)
+        line.writer.urgent(reset)
         self._must_reset = False
         self._machine.nothing_left()
         state = self._machine.holds.machine_state or "it did not report it"

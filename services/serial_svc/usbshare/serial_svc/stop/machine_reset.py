@@ -50,7 +50,7 @@ class MachineReset:
         else:
             line.writer.discard()
             sent = bytes([own])
-            line.write_urgent(sent)
+            line.writer.urgent(sent)
             fenced = self._void()
         record = ResetRecord(line.latch.epoch, line.latch.is_set, sent, fenced, pulse)
         how = f"{pulse.value} was pulsed" if pulse else f"sent {sent!r}"

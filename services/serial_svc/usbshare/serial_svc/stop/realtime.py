@@ -102,7 +102,8 @@ class Realtime:
     def _was_reset(self, own: ProgramQueue | None) -> None:
         """Note that the machine is reset: nothing of before is left, or held."""
         if own is None:
-            self._programs.void_queues()
+            for program in self._programs:
+                program.void_queue()
         else:
             own.void_queue()
         self._machine.nothing_left()
@@ -118,7 +119,7 @@ class Realtime:
             line.writer.discard()
         if profile.urgent_lines and data:
             ends_line = resets or line.writer.line_is_open
-            line.write_urgent(b"\n" + data if ends_line else data)
+            line.writer.urgent(b"\n" + data if ends_line else data)
         else:
             self._write_bytes(profile, data)
         return data
@@ -129,6 +130,6 @@ class Realtime:
         polls = bytes(byte for byte, priority in profile.realtime.items() if priority is low)
         urgent = data.rstrip(polls) if polls else data
         if urgent:
-            self._line.write_urgent(urgent)
+            self._line.writer.urgent(urgent)
         if len(urgent) < len(data):
             self._line.writer.polite(data[len(urgent) :])

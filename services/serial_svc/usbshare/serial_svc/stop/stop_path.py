@@ -285,7 +285,7 @@ class StopPath:
             line.writer.discard()
         data = (b"\n" if ends_line else b"") + plan.data
         if data:
-            line.write_urgent(data)
+            line.writer.urgent(data)
             self._machine.sent(data)
         if plan.drop_dtr:
             self._drop_dtr()

@@ -10,8 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
+from usbshare.client.serial.stop_client import ACTION_NUMBERS, STOP, stop_report, stop_request
 from usbshare.client.serial.stop_report import SeenHold
-from usbshare.client.serial.stop_wire import ACTION_NUMBERS, STOP, stop_report, stop_request
 from usbshare.line.stop_actions import StopAction
 from usbshare.serial.v1 import serial_pb2 as pb
 
