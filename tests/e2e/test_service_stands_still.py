@@ -20,7 +20,10 @@ from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops a process by SIGSTOP")
+pytestmark = [
+    pytest.mark.alone,  # a client that gets no processor for 2 s does not beat in time
+    pytest.mark.skipif(os.name != "posix", reason="stops a process by SIGSTOP"),
+]
 
 STILL_S = 3.0  # the link's timeout is 2 s
 TIMEOUT_S = 60.0

@@ -106,7 +106,7 @@ async def test_a_site_that_is_damaged_meanwhile_is_told_once_and_ends_nothing(
         site.ca_certificate.write_bytes(authority)
         site.server_certificate.unlink()
         await until(site.server_certificate.exists)
-    told = [each for each in caplog.records if "cannot save" in each.message]
+    told = [each for each in caplog.records if "cannot keep" in each.message]
     assert len(told) == 1
 
 
