@@ -128,6 +128,18 @@ async def test_a_rearming_before_the_reset_counts_after_it(bench: Bench) -> None
     assert after_door(bench) == RESET + b"G1 X3\n"
 
 
+async def test_whoever_rearms_can_wait_until_programs_are_accepted(bench: Bench) -> None:
+    await given_up(bench)
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
+    assert bench.port.stops.lost_job.refuses
+    waiting = asyncio.create_task(bench.port.stops.lost_job.until_reset())
+    await until(lambda: b"?" in bench.written)
+    assert not waiting.done()
+    bench.device.say(RESTS[0])
+    await waiting
+    assert not bench.port.stops.lost_job.refuses
+
+
 async def test_a_program_that_resets_the_machine_begins_anew(bench: Bench) -> None:
     await given_up(bench)
     bob = await bench.open("bob")

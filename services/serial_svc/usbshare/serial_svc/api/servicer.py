@@ -135,7 +135,9 @@ class SerialServicer(SerialServiceServicer):
         """Release the latch of the stop that the caller has seen."""
         caller = self._gate.caller(context)
         port, seen = self._known.get(request.port_id, caller), seen_epoch(request)
-        return pb.RearmResponse(epoch=port.stops.path.rearm(caller.name, seen, caller.address))
+        epoch = port.stops.path.rearm(caller.name, seen, caller.address)
+        await port.stops.lost_job.until_reset()  # until then programs are still refused
+        return pb.RearmResponse(epoch=epoch)
 
     async def Reset(self, request: pb.ResetRequest, context: Context) -> pb.ResetResponse:
         """Reset the machine."""

@@ -104,6 +104,11 @@ class LostJob:
         if self._resetting is None or self._resetting.done():
             self._resetting = line.keeper.run(self._reset_at_rest(), "reset of a lost job")
 
+    async def until_reset(self) -> None:
+        """Return once the machine is reset, if it is being reset: 5 s at the latest."""
+        while self._must_reset and self._resetting is not None and not self._resetting.done():
+            await asyncio.wait((self._resetting,))
+
     def close(self) -> None:
         """Begin no reset any more: the service is stopping."""
         self._is_closing = True
