@@ -212,8 +212,9 @@ def test_a_programs_own_stop_goes_through_a_bridge_whose_terminal_is_stopped(
 
 def own_stop(program: int, laser: SerialDevice) -> float:
     """Stop as a sender's own button does, in the midst of its lines."""
+    had = laser.received.count(LINE)
     os.write(program, LINE)
-    wait_for(laser, LINE, laser.received.count(LINE))
+    wait_for(laser, LINE, had)
     had, begun = laser.received.count(b"\x18"), time.monotonic()
     os.write(program, b"\x18")
     wait_for(laser, b"\x18", had)

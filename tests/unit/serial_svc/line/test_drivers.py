@@ -61,7 +61,13 @@ class Rig:
         self.scheduler.add_source(self, Ordering.PROGRAM)
         pacer = Pacer(LineSettings().bytes_per_s)
         self.writer = PortWriter(
-            self.scheduler, pacer, PortCounters(), loop.time, self, write_timeout_s=write_timeout_s
+            "laser",
+            self.scheduler,
+            pacer,
+            PortCounters(),
+            loop.time,
+            self,
+            write_timeout_s=write_timeout_s,
         )
         self.line = LINE
         self.ahead_bytes = 0

@@ -32,6 +32,7 @@ class Line:
         self.scheduler = Scheduler(max_commands=100, max_bytes=65536, promote_after_s=2.0)
         self.scheduler.add_source(self, Ordering.PROGRAM)
         self.writer = PortWriter(
+            "laser",
             self.scheduler,
             Pacer(settings.bytes_per_s),
             PortCounters(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 
 import grpc
 
@@ -13,9 +14,9 @@ from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.client.camera import convert
 from usbshare.client.camera.messages import Event, Frame, HostReport, RemoteCamera, View
+from usbshare.client.explanation import explain
 from usbshare.rpc.channel import VIDEO_KEEPALIVE, Target, open_channel, until_connected
-from usbshare.rpc.other_service import name_other_service
-from usbshare.rpc.status import error_from_rpc, is_of_another_service
+from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 
@@ -123,13 +124,8 @@ class CameraClient:
         self, error: grpc.aio.AioRpcError, timeout_s: float = LOOK_TIMEOUT_S
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
-        if is_of_another_service(error):
-            return await name_other_service(self.target, self._bundle, OUR_SERVICE)
-        explained = error_from_rpc(error)
-        if not isinstance(explained, ConnectionRefusedByPeerError):
-            return explained
-        why = await self.why_unreachable(timeout_s)
-        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+        look = partial(self.why_unreachable, timeout_s)
+        return await explain(error, self.target, self._bundle, OUR_SERVICE, look)
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Look why the service cannot be reached, over a connection of its own; None if it can."""

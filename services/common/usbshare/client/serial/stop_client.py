@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
 
-from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.base.errors import UsbshareError
+from usbshare.client.explanation import explain
 from usbshare.client.serial.stop_attempts import Attempts
 from usbshare.client.serial.stop_report import SeenHold, StopReport
 from usbshare.line.stop_actions import StopAction
@@ -26,7 +28,7 @@ from usbshare.rpc.channel import (
     Trust,
     open_channel,
 )
-from usbshare.rpc.status import error_from_rpc, is_of_another_service
+from usbshare.rpc.status import error_from_rpc
 
 if TYPE_CHECKING:
     from usbshare.rpc.tls import ClientBundle
@@ -216,20 +218,12 @@ class StopClient:
         self, error: grpc.aio.AioRpcError, timeout_s: float = LOOK_TIMEOUT_S
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
-        # What looks closer loads half of TLS, which a stop must not wait for.
-        if is_of_another_service(error):
-            from usbshare.rpc.other_service import name_other_service  # noqa: PLC0415
-
-            return await name_other_service(self.target, self._trust, OUR_SERVICE)
-        explained = error_from_rpc(error)
-        if not isinstance(explained, ConnectionRefusedByPeerError):
-            return explained
-        why = await self.why_unreachable(timeout_s)
-        return ConnectionRefusedByPeerError(why or f"{self.target}: {explained}")
+        look = partial(self.why_unreachable, timeout_s)
+        return await explain(error, self.target, self._trust, OUR_SERVICE, look)
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Look why the service cannot be reached, over a connection of its own; None if it can."""
-        from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - see `explain`
+        from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - half of TLS
 
         return await why_unreachable(self.target, self._bundle(), timeout_s)
 
@@ -250,7 +244,7 @@ class StopClient:
 
     def _bundle(self) -> ClientBundle | None:
         """Return the client's certificate read in full; a ConfigError says what is wrong."""
-        from usbshare.rpc.tls import ClientBundle  # noqa: PLC0415 - see `explain`
+        from usbshare.rpc.tls import ClientBundle  # noqa: PLC0415 - half of TLS
 
         if self._trust is None or isinstance(self._trust, ClientBundle):
             return self._trust

@@ -274,9 +274,9 @@ async def _read(
     attachment: Attachment,
 ) -> bool:
     """Handle requests until the stream ends, or a goodbye has been carried out: then True."""
-    desk = _Desk(session, port)
+    requests = _Requests(session, port)
     if first.open.HasField("settings"):
-        desk.configure(pb.Configure(settings=first.open.settings))
+        requests.configure(pb.Configure(settings=first.open.settings))
     while (request := await context.read()) is not grpc.aio.EOF:
         if attachment.ended.done():  # what comes now has been asked for on another stream
             return False
@@ -285,10 +285,10 @@ async def _read(
             await session.command(convert.command(request.command))
             continue
         if kind == "close":
-            await _close(session, _read_on(session, port, context, desk))
+            await _close(session, _read_on(session, port, context, requests))
             return True
         if kind is not None:
-            desk.handle(kind, request)
+            requests.handle(kind, request)
     return False
 
 
@@ -307,12 +307,14 @@ async def _close(session: Session, reading_on: Coroutine[Any, Any, None]) -> Non
         await asyncio.gather(closing, reading, return_exceptions=True)
 
 
-async def _read_on(session: Session, port: SerialPort, context: Context, desk: _Desk) -> None:
+async def _read_on(
+    session: Session, port: SerialPort, context: Context, requests: _Requests
+) -> None:
     """Handle what may follow a goodbye: signs of life and real-time bytes."""
     while (request := await context.read()) is not grpc.aio.EOF:
         kind = _heard(session, port, request)
         if kind in ("heartbeat", "realtime"):
-            desk.handle(kind, request)
+            requests.handle(kind, request)
 
 
 def _heard(session: Session, port: SerialPort, request: pb.SessionRequest) -> str | None:
@@ -325,7 +327,7 @@ def _heard(session: Session, port: SerialPort, request: pb.SessionRequest) -> st
     return request.WhichOneof("message")
 
 
-class _Desk:
+class _Requests:
     """Unpacks one session's requests, a method a kind."""
 
     def __init__(self, session: Session, port: SerialPort) -> None:

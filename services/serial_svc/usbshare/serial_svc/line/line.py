@@ -91,7 +91,7 @@ class Line:
         self._listener = listener
         queue, counters, stalled_s = self.scheduler, self.counters, config.write_timeout_s
         self.writer = PortWriter(
-            queue, self.pacer, counters, clock, self, listener.wrote, stalled_s, self.id
+            self.id, queue, self.pacer, counters, clock, self, listener.wrote, stalled_s
         )
         self.keeper = DeviceKeeper(config.id, make_device, self)
 
@@ -158,7 +158,7 @@ class Line:
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change the line's settings in one step; returns what took effect, tells of it."""
-        # Begun it is finished whoever leaves, so that the line knows what it is at.
+        # Once begun it is finished although the caller leaves, so that `settings` stays true.
         return await asyncio.shield(self.keeper.run(self._configure(settings), "configure"))
 
     async def _configure(self, settings: LineSettings) -> LineSettings:

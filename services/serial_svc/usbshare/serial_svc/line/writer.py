@@ -46,6 +46,7 @@ class PortWriter:
 
     def __init__(
         self,
+        port_id: str,
         scheduler: Scheduler,
         pacer: Pacer,
         counters: PortCounters,
@@ -53,7 +54,6 @@ class PortWriter:
         listener: WriterListener,
         on_program: Callable[[bytes, float], None] = lambda *_: None,
         write_timeout_s: float = 0.0,
-        port_id: str = "",
     ) -> None:
         self._port_id = port_id
         self._scheduler = scheduler

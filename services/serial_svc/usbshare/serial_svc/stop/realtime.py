@@ -47,10 +47,11 @@ class Realtime:
         own: ProgramQueue | None = None,
         epoch: int = 0,
     ) -> None:
-        """Write bytes; a reset among them voids what its `own` program queued, or nobody's all.
+        """Write bytes. A reset among them voids what the program `own` queued.
 
-        A reset of an ended epoch is nobody's of this one, which it ends, since it hits whatever
-        has begun in it. What would resume a lost job is left out.
+        Without `own`, or in an epoch that has ended, a reset hits what other programs began: it
+        voids what all of them queued and ends the epoch in force. Bytes that would resume a lost
+        job are left out.
 
         Raises InvalidArgumentError for other bytes, DeviceError when the device takes none.
         """
