@@ -54,19 +54,11 @@ def says(data: bytes, *, hangs_up: bool = False, resets: bool = False) -> Attack
             with suppress(ConnectionError):
                 connection.sendall(data)
             if resets:
+                _until_read(connection)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return b"" if hangs_up or resets else _hear(connection)
 
     return attack
-
-
-def often(attack: Attack, times: int = 20) -> Attack:
-    """Return a program that does it again and again: a reset may overtake its own connection."""
-
-    def attack_often(victim: Victim) -> bytes:
-        return b"".join(attack(victim) for _ in range(times))
-
-    return attack_often
 
 
 def drips(data: bytes, pause_s: float) -> Attack:
@@ -127,6 +119,25 @@ def _connected(victim: Victim) -> Iterator[socket.socket]:
     address = (victim.target.host, victim.target.port)
     with socket.create_connection(address, DEADLINE_S, (victim.source, 0)) as connection:
         yield connection
+
+
+def _until_read(connection: socket.socket) -> None:
+    """Return once the service has read all that was sent: a reset would overtake it, unaccepted.
+
+    The kernel's tables have a socket's unread bytes (proc_pid_net(5)).
+    """
+    ends = [f":{end[1]:04X}" for end in (connection.getpeername(), connection.getsockname())]
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        tables = (Path(f"/proc/net/{name}").read_text().splitlines() for name in ("tcp", "tcp6"))
+        rows = [row.split() for table in tables for row in table[1:]]
+        if any(
+            [row[1][-5:], row[2][-5:]] == ends and int(row[4].partition(":")[2], 16) == 0
+            for row in rows
+        ):
+            return
+        time.sleep(0.001)
+    raise TimeoutError("the service does not read")
 
 
 def _hear(connection: socket.socket) -> bytes:

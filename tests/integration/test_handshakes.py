@@ -29,7 +29,6 @@ from fakes.attackers import (
     drips,
     half_open,
     is_hung_up,
-    often,
     s_client,
     says,
 )
@@ -314,7 +313,7 @@ BAD_HANDSHAKES: dict[str, tuple[Attack, str]] = {
         "lost .* it disconnected before the handshake was complete",
     ),
     "half a hello, then a reset": (
-        often(says(HALF_A_HELLO, resets=True)),
+        says(HALF_A_HELLO, resets=True),
         "lost .* it disconnected before the handshake was complete",
     ),
     "nothing at all": (says(b""), "did not finish its handshake in time"),
