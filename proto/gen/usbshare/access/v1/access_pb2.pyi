@@ -66,6 +66,8 @@ class _ResourceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """The port that `port_id` names."""
     RESOURCE_KIND_CAMERA: _ResourceKind.ValueType  # 2
     """The camera that `camera_id` names."""
+    RESOURCE_KIND_JOB: _ResourceKind.ValueType  # 3
+    """The port of the job that `job_id` names."""
 
 class ResourceKind(_ResourceKind, metaclass=_ResourceKindEnumTypeWrapper):
     """What a right can be on."""
@@ -76,6 +78,8 @@ RESOURCE_KIND_PORT: ResourceKind.ValueType  # 1
 """The port that `port_id` names."""
 RESOURCE_KIND_CAMERA: ResourceKind.ValueType  # 2
 """The camera that `camera_id` names."""
+RESOURCE_KIND_JOB: ResourceKind.ValueType  # 3
+"""The port of the job that `job_id` names."""
 Global___ResourceKind: typing_extensions.TypeAlias = ResourceKind
 
 @typing.final

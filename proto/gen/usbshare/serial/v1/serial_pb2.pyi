@@ -133,6 +133,62 @@ RESULT_POLICY_FAILURES: ResultPolicy.ValueType  # 2
 """Only commands that were not written whole; credit tells the rest. For byte streams."""
 Global___ResultPolicy: typing_extensions.TypeAlias = ResultPolicy
 
+class _Delivery:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DeliveryEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Delivery.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DELIVERY_UNSPECIFIED: _Delivery.ValueType  # 0
+    """Taken as DELIVERY_BYTES."""
+    DELIVERY_BYTES: _Delivery.ValueType  # 1
+    """As bytes, as fast as the line takes them."""
+    DELIVERY_FIRMWARE_FLOW_CONTROL: _Delivery.ValueType  # 2
+    """As lines, as fast as the firmware takes them. Each command is one line with its line end. It is
+    answered by `command_result`, in order, when the firmware has replied to it, and the reply is not
+    part of the session's `data`. Needs control, ORDERING_PROGRAM and a profile that replies to each
+    line; FAILED_PRECONDITION names the profile otherwise.
+    """
+
+class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
+    """How the commands of a session reach the device."""
+
+DELIVERY_UNSPECIFIED: Delivery.ValueType  # 0
+"""Taken as DELIVERY_BYTES."""
+DELIVERY_BYTES: Delivery.ValueType  # 1
+"""As bytes, as fast as the line takes them."""
+DELIVERY_FIRMWARE_FLOW_CONTROL: Delivery.ValueType  # 2
+"""As lines, as fast as the firmware takes them. Each command is one line with its line end. It is
+answered by `command_result`, in order, when the firmware has replied to it, and the reply is not
+part of the session's `data`. Needs control, ORDERING_PROGRAM and a profile that replies to each
+line; FAILED_PRECONDITION names the profile otherwise.
+"""
+Global___Delivery: typing_extensions.TypeAlias = Delivery
+
+class _LineErrorPolicy:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LineErrorPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LineErrorPolicy.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LINE_ERROR_POLICY_UNSPECIFIED: _LineErrorPolicy.ValueType  # 0
+    """Taken as LINE_ERROR_POLICY_HOLD."""
+    LINE_ERROR_POLICY_HOLD: _LineErrorPolicy.ValueType  # 1
+    """They are held for a person (HOLD_CAUSE_LINE_ERROR)."""
+    LINE_ERROR_POLICY_CONTINUE: _LineErrorPolicy.ValueType  # 2
+    """They go on to be written. An alarm holds them all the same."""
+
+class LineErrorPolicy(_LineErrorPolicy, metaclass=_LineErrorPolicyEnumTypeWrapper):
+    """What happens to the lines behind one that the firmware rejected."""
+
+LINE_ERROR_POLICY_UNSPECIFIED: LineErrorPolicy.ValueType  # 0
+"""Taken as LINE_ERROR_POLICY_HOLD."""
+LINE_ERROR_POLICY_HOLD: LineErrorPolicy.ValueType  # 1
+"""They are held for a person (HOLD_CAUSE_LINE_ERROR)."""
+LINE_ERROR_POLICY_CONTINUE: LineErrorPolicy.ValueType  # 2
+"""They go on to be written. An alarm holds them all the same."""
+Global___LineErrorPolicy: typing_extensions.TypeAlias = LineErrorPolicy
+
 class _Profile:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -355,6 +411,16 @@ class _CommandOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """Never queued; `message` says why."""
     COMMAND_OUTCOME_FAILED: _CommandOutcome.ValueType  # 5
     """The device failed before the command was written whole."""
+    COMMAND_OUTCOME_ANSWERED: _CommandOutcome.ValueType  # 6
+    """Written whole, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
+    COMMAND_OUTCOME_REJECTED: _CommandOutcome.ValueType  # 7
+    """Written whole, and the firmware replied with an error or an alarm: `reply` says which. Only with
+    DELIVERY_FIRMWARE_FLOW_CONTROL.
+    """
+    COMMAND_OUTCOME_UNANSWERED: _CommandOutcome.ValueType  # 8
+    """Written whole, but a reset, a stop or a lost device came before the reply: nobody knows whether
+    it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+    """
 
 class CommandOutcome(_CommandOutcome, metaclass=_CommandOutcomeEnumTypeWrapper):
     """What became of a command."""
@@ -371,6 +437,16 @@ COMMAND_OUTCOME_REFUSED: CommandOutcome.ValueType  # 4
 """Never queued; `message` says why."""
 COMMAND_OUTCOME_FAILED: CommandOutcome.ValueType  # 5
 """The device failed before the command was written whole."""
+COMMAND_OUTCOME_ANSWERED: CommandOutcome.ValueType  # 6
+"""Written whole, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
+COMMAND_OUTCOME_REJECTED: CommandOutcome.ValueType  # 7
+"""Written whole, and the firmware replied with an error or an alarm: `reply` says which. Only with
+DELIVERY_FIRMWARE_FLOW_CONTROL.
+"""
+COMMAND_OUTCOME_UNANSWERED: CommandOutcome.ValueType  # 8
+"""Written whole, but a reset, a stop or a lost device came before the reply: nobody knows whether
+it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+"""
 Global___CommandOutcome: typing_extensions.TypeAlias = CommandOutcome
 
 class _OperationOutcome:
@@ -553,6 +629,10 @@ class _HoldCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """The machine reports that it is held, for a reason of its own: a button, its door."""
     HOLD_CAUSE_ALARM: _HoldCause.ValueType  # 6
     """The machine reports an alarm."""
+    HOLD_CAUSE_LINE_ERROR: _HoldCause.ValueType  # 7
+    """The firmware rejected a line of a session with DELIVERY_FIRMWARE_FLOW_CONTROL; the lines behind
+    it wait.
+    """
 
 class HoldCause(_HoldCause, metaclass=_HoldCauseEnumTypeWrapper):
     """Why the machine of a port, or what waits for it, does not go on."""
@@ -571,6 +651,10 @@ HOLD_CAUSE_MACHINE: HoldCause.ValueType  # 5
 """The machine reports that it is held, for a reason of its own: a button, its door."""
 HOLD_CAUSE_ALARM: HoldCause.ValueType  # 6
 """The machine reports an alarm."""
+HOLD_CAUSE_LINE_ERROR: HoldCause.ValueType  # 7
+"""The firmware rejected a line of a session with DELIVERY_FIRMWARE_FLOW_CONTROL; the lines behind
+it wait.
+"""
 Global___HoldCause: typing_extensions.TypeAlias = HoldCause
 
 class _LatchCause:
@@ -1271,6 +1355,9 @@ class Open(google.protobuf.message.Message):
     RESULTS_FIELD_NUMBER: builtins.int
     RESUME_TOKEN_FIELD_NUMBER: builtins.int
     RESUME_OFFSET_FIELD_NUMBER: builtins.int
+    DELIVERY_FIELD_NUMBER: builtins.int
+    ON_LINE_ERROR_FIELD_NUMBER: builtins.int
+    CHECKSUMS_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty where the host has exactly one port."""
     mode: Global___SessionMode.ValueType
@@ -1287,6 +1374,14 @@ class Open(google.protobuf.message.Message):
     """
     resume_offset: builtins.int
     """With a token: the offset of the first device byte that the client does not have."""
+    delivery: Global___Delivery.ValueType
+    """How its commands reach the device."""
+    on_line_error: Global___LineErrorPolicy.ValueType
+    """With DELIVERY_FIRMWARE_FLOW_CONTROL: what happens behind a line that the firmware rejected."""
+    checksums: builtins.bool
+    """With DELIVERY_FIRMWARE_FLOW_CONTROL on Marlin: give each line a number and a checksum, and answer
+    the firmware's requests to send a line again.
+    """
     @property
     def settings(self) -> Global___SerialSettings:
         """Settings to apply first, absent to leave them."""
@@ -1302,9 +1397,12 @@ class Open(google.protobuf.message.Message):
         results: Global___ResultPolicy.ValueType = ...,
         resume_token: builtins.str = ...,
         resume_offset: builtins.int = ...,
+        delivery: Global___Delivery.ValueType = ...,
+        on_line_error: Global___LineErrorPolicy.ValueType = ...,
+        checksums: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["settings", b"settings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["client_name", b"client_name", "mode", b"mode", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "client_name", b"client_name", "delivery", b"delivery", "mode", b"mode", "on_line_error", b"on_line_error", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
 
 Global___Open: typing_extensions.TypeAlias = Open
 
@@ -1799,6 +1897,7 @@ class Opened(google.protobuf.message.Message):
     ACCEPTED_COMMANDS_FIELD_NUMBER: builtins.int
     LINK_TIMEOUT_FIELD_NUMBER: builtins.int
     RESUME_WINDOW_FIELD_NUMBER: builtins.int
+    FIRMWARE_BUFFER_BYTES_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """The session's id."""
     data_offset: builtins.int
@@ -1815,6 +1914,10 @@ class Opened(google.protobuf.message.Message):
     """Command bytes of this session that the service has; send what follows."""
     accepted_commands: builtins.int
     """Commands of this session that the service has; `Credit.limit_commands` counts from there on."""
+    firmware_buffer_bytes: builtins.int
+    """With DELIVERY_FIRMWARE_FLOW_CONTROL: bytes of unanswered lines that the firmware takes, 0 where it
+    takes one line at a time.
+    """
     @property
     def port(self) -> Global___Port:
         """The port as it is now."""
@@ -1850,9 +1953,10 @@ class Opened(google.protobuf.message.Message):
         accepted_commands: builtins.int = ...,
         link_timeout: google.protobuf.duration_pb2.Duration | None = ...,
         resume_window: google.protobuf.duration_pb2.Duration | None = ...,
+        firmware_buffer_bytes: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "link_timeout", b"link_timeout", "port", b"port", "resume_window", b"resume_window"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accepted_commands", b"accepted_commands", "accepted_offset", b"accepted_offset", "data_offset", b"data_offset", "heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "link_timeout", b"link_timeout", "not_resumed_reason", b"not_resumed_reason", "port", b"port", "resume_token", b"resume_token", "resume_window", b"resume_window", "resumed", b"resumed", "session_id", b"session_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accepted_commands", b"accepted_commands", "accepted_offset", b"accepted_offset", "data_offset", b"data_offset", "firmware_buffer_bytes", b"firmware_buffer_bytes", "heartbeat_interval", b"heartbeat_interval", "lines", b"lines", "link_timeout", b"link_timeout", "not_resumed_reason", b"not_resumed_reason", "port", b"port", "resume_token", b"resume_token", "resume_window", b"resume_window", "resumed", b"resumed", "session_id", b"session_id"]) -> None: ...
 
 Global___Opened: typing_extensions.TypeAlias = Opened
 
@@ -1865,7 +1969,10 @@ class Data(google.protobuf.message.Message):
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     offset: builtins.int
-    """Offset of the first byte in the port's stream of received bytes."""
+    """Offset of the first byte in the port's stream of received bytes. With
+    DELIVERY_FIRMWARE_FLOW_CONTROL that stream is the session's own: without the replies to its lines,
+    counted from `Opened.data_offset` on.
+    """
     data: builtins.bytes
     """The bytes."""
     def __init__(
@@ -1890,6 +1997,8 @@ class CommandResult(google.protobuf.message.Message):
     QUEUE_TIME_FIELD_NUMBER: builtins.int
     WRITE_TIME_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
+    REPLY_FIELD_NUMBER: builtins.int
+    ANSWER_TIME_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The command's id."""
     outcome: Global___CommandOutcome.ValueType
@@ -1898,6 +2007,10 @@ class CommandResult(google.protobuf.message.Message):
     """How many of its bytes were handed to the driver."""
     message: builtins.str
     """Why it was not written, for people."""
+    reply: builtins.str
+    """With DELIVERY_FIRMWARE_FLOW_CONTROL: the firmware's reply without its line end, such as `ok`,
+    `error:20` or `ALARM:2`.
+    """
     @property
     def queue_time(self) -> google.protobuf.duration_pb2.Duration:
         """From arrival to the first byte written."""
@@ -1905,6 +2018,10 @@ class CommandResult(google.protobuf.message.Message):
     @property
     def write_time(self) -> google.protobuf.duration_pb2.Duration:
         """From the first byte written to the last."""
+
+    @property
+    def answer_time(self) -> google.protobuf.duration_pb2.Duration:
+        """With DELIVERY_FIRMWARE_FLOW_CONTROL: from the last byte written to the reply."""
 
     def __init__(
         self,
@@ -1915,9 +2032,11 @@ class CommandResult(google.protobuf.message.Message):
         queue_time: google.protobuf.duration_pb2.Duration | None = ...,
         write_time: google.protobuf.duration_pb2.Duration | None = ...,
         message: builtins.str = ...,
+        reply: builtins.str = ...,
+        answer_time: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["queue_time", b"queue_time", "write_time", b"write_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "message", b"message", "outcome", b"outcome", "queue_time", b"queue_time", "write_time", b"write_time", "written_bytes", b"written_bytes"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer_time", b"answer_time", "queue_time", b"queue_time", "write_time", b"write_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_time", b"answer_time", "id", b"id", "message", b"message", "outcome", b"outcome", "queue_time", b"queue_time", "reply", b"reply", "write_time", b"write_time", "written_bytes", b"written_bytes"]) -> None: ...
 
 Global___CommandResult: typing_extensions.TypeAlias = CommandResult
 
