@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub(object):
-    """What a caller may do, and how it proves and keeps it. Part of every service.
+    """A caller's rights, second factor and certificate. Part of every service.
     """
 
     def __init__(self, channel):
@@ -53,27 +53,27 @@ class AccessServiceStub(object):
 
 
 class AccessServiceServicer(object):
-    """What a caller may do, and how it proves and keeps it. Part of every service.
+    """A caller's rights, second factor and certificate. Part of every service.
     """
 
     def WhoAmI(self, request, context):
-        """Returns who the service takes the caller for, and its rights as they are now.
+        """Returns the caller's identity and its current rights.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Confirm(self, request, context):
-        """Proves the second factor, for as long as the policy says. PERMISSION_DENIED for a wrong or used code,
-        RESOURCE_EXHAUSTED after too many wrong ones.
+        """Confirms the second factor for as long as the policy says. PERMISSION_DENIED for a wrong or used
+        code, RESOURCE_EXHAUSTED after too many wrong ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Renew(self, request, context):
-        """Returns a new certificate for the caller's identity and a key of its own. PERMISSION_DENIED before the
-        last third of its life, and once a successor is in use: from then on the caller's counts no more.
+        """Returns a new certificate for the caller's identity and its own key. PERMISSION_DENIED before the last
+        third of the current certificate's lifetime, and once a successor is in use, which supersedes it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +106,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService(object):
-    """What a caller may do, and how it proves and keeps it. Part of every service.
+    """A caller's rights, second factor and certificate. Part of every service.
     """
 
     @staticmethod
@@ -192,8 +192,8 @@ class AccessService(object):
 
 
 class EnrolmentServiceStub(object):
-    """Lets a computer in that has an invitation and no certificate yet. Answers at a port of its own, over TLS
-    that asks for no certificate, and only while an invitation is open.
+    """Enrols computers that have an invitation but no certificate yet. Listens on a separate port, with TLS
+    but without client certificates, and only while an invitation is open.
     """
 
     def __init__(self, channel):
@@ -210,12 +210,12 @@ class EnrolmentServiceStub(object):
 
 
 class EnrolmentServiceServicer(object):
-    """Lets a computer in that has an invitation and no certificate yet. Answers at a port of its own, over TLS
-    that asks for no certificate, and only while an invitation is open.
+    """Enrols computers that have an invitation but no certificate yet. Listens on a separate port, with TLS
+    but without client certificates, and only while an invitation is open.
     """
 
     def Enrol(self, request, context):
-        """Trades an invitation's token for a certificate. PERMISSION_DENIED if the token is unknown, used or
+        """Exchanges an invitation's token for a certificate. PERMISSION_DENIED if the token is unknown, used or
         expired; RESOURCE_EXHAUSTED after too many wrong ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -239,8 +239,8 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnrolmentService(object):
-    """Lets a computer in that has an invitation and no certificate yet. Answers at a port of its own, over TLS
-    that asks for no certificate, and only while an invitation is open.
+    """Enrols computers that have an invitation but no certificate yet. Listens on a separate port, with TLS
+    but without client certificates, and only while an invitation is open.
     """
 
     @staticmethod

@@ -80,35 +80,35 @@ class CameraServiceServicer(object):
 
     def Watch(self, request_iterator, context):
         """Streams one camera to one viewer. The first request must be `open`, the first response is `opened`.
-        Each viewer has one slot, the newest frame wins; no more than its window of frames is unacknowledged.
+        Each viewer has one slot, which holds the newest frame; at most its window of frames is unacknowledged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Snapshot(self, request, context):
-        """Returns one picture; opens the camera if need be. UNAVAILABLE says why there is none.
+        """Returns one picture; opens the camera if necessary. UNAVAILABLE says why there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetControls(self, request, context):
-        """Returns the camera's controls as they are.
+        """Returns the camera's controls with their current values.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetControls(self, request, context):
-        """Changes controls and returns all as they are then.
+        """Changes controls and returns all of them with their new values.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchStats(self, request, context):
-        """Streams counters of one camera or of all, at the asked interval.
+        """Streams counters of one camera or of all, at the requested interval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

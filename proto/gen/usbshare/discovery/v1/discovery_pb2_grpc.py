@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DiscoveryServiceStub(object):
-    """Announces the services of its host and keeps a living view of everybody's.
+    """Announces the services of its own host and maintains a live view of all hosts.
     """
 
     def __init__(self, channel):
@@ -63,28 +63,28 @@ class DiscoveryServiceStub(object):
 
 
 class DiscoveryServiceServicer(object):
-    """Announces the services of its host and keeps a living view of everybody's.
+    """Announces the services of its own host and maintains a live view of all hosts.
     """
 
     def ListInstances(self, request, context):
-        """Lists what matches, sorted by name; entries not heard of lately are probed first.
+        """Lists what matches, sorted by name; entries not heard from recently are probed first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request_iterator, context):
-        """Streams the matching set, then each change. Each request replaces the filter of the living stream;
-        its answer is the new set. The first request may be sent late: nothing is streamed before it.
+        """Streams the matching set, then each change. Each request replaces the stream's filter; its answer is
+        the new set. The first request may come late: nothing is streamed before it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Announce(self, request_iterator, context):
-        """Registers services of this host for as long as the stream lives and is renewed within the TTL.
-        Each request replaces the registration; an empty one renews it. Only from this computer: others
-        are refused as PERMISSION_DENIED.
+        """Registers services of this host for as long as the stream is open and is renewed within the TTL.
+        Each request replaces the registration; an empty one renews it. Only for callers on this computer:
+        others are refused as PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +141,7 @@ def add_DiscoveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DiscoveryService(object):
-    """Announces the services of its host and keeps a living view of everybody's.
+    """Announces the services of its own host and maintains a live view of all hosts.
     """
 
     @staticmethod

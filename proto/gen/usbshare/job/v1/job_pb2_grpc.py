@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobServiceStub(object):
-    """Keeps files of G-code, and runs them as jobs on the ports of this host's serial service.
+    """Stores G-code files and runs them as jobs on the ports of this host's serial service.
     """
 
     def __init__(self, channel):
@@ -103,14 +103,14 @@ class JobServiceStub(object):
 
 
 class JobServiceServicer(object):
-    """Keeps files of G-code, and runs them as jobs on the ports of this host's serial service.
+    """Stores G-code files and runs them as jobs on the ports of this host's serial service.
     """
 
     def Upload(self, request_iterator, context):
-        """Takes a file. The first request must be `begin`; the first response says from which offset on the
-        host wants it, so that an upload that was cut goes on. The last response has `complete`.
-        RESOURCE_EXHAUSTED where the disk or the bound on files has no room, INVALID_ARGUMENT for a file
-        that is no G-code or has another SHA-256 than `begin` said.
+        """Receives a file. The first request must be `begin`; the first response says at which offset to
+        start, so that an interrupted upload continues. The last response has `complete`.
+        RESOURCE_EXHAUSTED if the disk or the limit on files has no room, INVALID_ARGUMENT for a file that is
+        not G-code or whose SHA-256 differs from that in `begin`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,43 +125,43 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetPreview(self, request, context):
-        """Returns a picture of a file's tool path, or its segments, in pieces that follow on.
+        """Returns a picture of a file's tool path, or its segments, in consecutive pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Enqueue(self, request, context):
-        """Makes a job of a file and puts it into the queue of a port. Nothing starts.
+        """Creates a job from a file and adds it to the queue of a port. Nothing is started.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Start(self, request, context):
-        """Starts a queued job. FAILED_PRECONDITION names what stands in the way: the port is held, latched,
-        absent, in use by somebody else, or the machine reports something else than idle.
+        """Starts a queued job. FAILED_PRECONDITION names the obstacle: the port is held, latched, absent or in
+        use by another client, or the machine reports a state other than idle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Hold(self, request, context):
-        """Holds the machine of a running job; the job stays.
+        """Holds the machine of a running job; the job is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Resume(self, request, context):
-        """Lets a held job go on. FAILED_PRECONDITION if it was held again after what the caller saw.
+        """Lets a held job continue. FAILED_PRECONDITION if it was held again after the hold that the caller saw.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Ends a job for good. One that runs is stopped: its machine is reset, with the beam off.
+        """Ends a job permanently. A running job is stopped: its machine is reset, with the beam off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,7 +197,7 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Forgets a job that does not run. Its file goes with the last job that needs it.
+        """Deletes a job that is not running. Its file is deleted with the last job that needs it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -280,7 +280,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService(object):
-    """Keeps files of G-code, and runs them as jobs on the ports of this host's serial service.
+    """Stores G-code files and runs them as jobs on the ports of this host's serial service.
     """
 
     @staticmethod

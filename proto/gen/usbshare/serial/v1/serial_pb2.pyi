@@ -62,13 +62,13 @@ class _SessionModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     SESSION_MODE_UNSPECIFIED: _SessionMode.ValueType  # 0
     """Refused as INVALID_ARGUMENT."""
     SESSION_MODE_CONTROL: _SessionMode.ValueType  # 1
-    """Reads and writes; one session a port."""
+    """Reads and writes; one session per port."""
     SESSION_MODE_TAKE: _SessionMode.ValueType  # 3
-    """As CONTROL, taken from whoever has it: that session ends, and the machine is treated as after a
-    lost link. Needs the right to control, too.
+    """As CONTROL, taken from the current holder: that session ends, and the machine is treated as after
+    a lost link. Needs the right to control as well.
     """
     SESSION_MODE_OBSERVE: _SessionMode.ValueType  # 2
-    """Reads only; any number a port."""
+    """Reads only; any number per port."""
 
 class SessionMode(_SessionMode, metaclass=_SessionModeEnumTypeWrapper):
     """What a session may do."""
@@ -76,13 +76,13 @@ class SessionMode(_SessionMode, metaclass=_SessionModeEnumTypeWrapper):
 SESSION_MODE_UNSPECIFIED: SessionMode.ValueType  # 0
 """Refused as INVALID_ARGUMENT."""
 SESSION_MODE_CONTROL: SessionMode.ValueType  # 1
-"""Reads and writes; one session a port."""
+"""Reads and writes; one session per port."""
 SESSION_MODE_TAKE: SessionMode.ValueType  # 3
-"""As CONTROL, taken from whoever has it: that session ends, and the machine is treated as after a
-lost link. Needs the right to control, too.
+"""As CONTROL, taken from the current holder: that session ends, and the machine is treated as after
+a lost link. Needs the right to control as well.
 """
 SESSION_MODE_OBSERVE: SessionMode.ValueType  # 2
-"""Reads only; any number a port."""
+"""Reads only; any number per port."""
 Global___SessionMode: typing_extensions.TypeAlias = SessionMode
 
 class _Ordering:
@@ -120,7 +120,7 @@ class _ResultPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     RESULT_POLICY_ALL: _ResultPolicy.ValueType  # 1
     """Every command."""
     RESULT_POLICY_FAILURES: _ResultPolicy.ValueType  # 2
-    """Only commands that were not written whole; credit tells the rest. For byte streams."""
+    """Only commands that were not written completely; credit reports the rest. For byte streams."""
 
 class ResultPolicy(_ResultPolicy, metaclass=_ResultPolicyEnumTypeWrapper):
     """Which commands are answered by a `command_result`."""
@@ -130,7 +130,7 @@ RESULT_POLICY_UNSPECIFIED: ResultPolicy.ValueType  # 0
 RESULT_POLICY_ALL: ResultPolicy.ValueType  # 1
 """Every command."""
 RESULT_POLICY_FAILURES: ResultPolicy.ValueType  # 2
-"""Only commands that were not written whole; credit tells the rest. For byte streams."""
+"""Only commands that were not written completely; credit reports the rest. For byte streams."""
 Global___ResultPolicy: typing_extensions.TypeAlias = ResultPolicy
 
 class _Delivery:
@@ -176,7 +176,7 @@ class _LineErrorPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     LINE_ERROR_POLICY_HOLD: _LineErrorPolicy.ValueType  # 1
     """They are held for a person (HOLD_CAUSE_LINE_ERROR)."""
     LINE_ERROR_POLICY_CONTINUE: _LineErrorPolicy.ValueType  # 2
-    """They go on to be written. An alarm holds them all the same."""
+    """They are still written. An alarm holds them all the same."""
 
 class LineErrorPolicy(_LineErrorPolicy, metaclass=_LineErrorPolicyEnumTypeWrapper):
     """What happens to the lines behind one that the firmware rejected."""
@@ -186,7 +186,7 @@ LINE_ERROR_POLICY_UNSPECIFIED: LineErrorPolicy.ValueType  # 0
 LINE_ERROR_POLICY_HOLD: LineErrorPolicy.ValueType  # 1
 """They are held for a person (HOLD_CAUSE_LINE_ERROR)."""
 LINE_ERROR_POLICY_CONTINUE: LineErrorPolicy.ValueType  # 2
-"""They go on to be written. An alarm holds them all the same."""
+"""They are still written. An alarm holds them all the same."""
 Global___LineErrorPolicy: typing_extensions.TypeAlias = LineErrorPolicy
 
 class _Profile:
@@ -196,7 +196,7 @@ class _Profile:
 class _ProfileEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Profile.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     PROFILE_UNSPECIFIED: _Profile.ValueType  # 0
-    """Never sent; on input the port's own profile stays."""
+    """Never sent; on input the port keeps its own profile."""
     PROFILE_RAW: _Profile.ValueType  # 1
     """Inspects nothing."""
     PROFILE_GRBL: _Profile.ValueType  # 2
@@ -204,7 +204,7 @@ class _ProfileEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     PROFILE_MARLIN: _Profile.ValueType  # 3
     """Marlin and its relatives."""
     PROFILE_AUTO: _Profile.ValueType  # 4
-    """Configured: raw until a banner or status line tells. In force: nothing has told yet."""
+    """Configured: raw until a banner or status line identifies the firmware. In force: not yet identified."""
     PROFILE_GRBLHAL: _Profile.ValueType  # 5
     """grblHAL: GRBL with more real-time bytes."""
     PROFILE_GRBL09: _Profile.ValueType  # 6
@@ -214,13 +214,13 @@ class _ProfileEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     PROFILE_REPRAP: _Profile.ValueType  # 8
     """Firmware that has M112 and no other urgent line: Prusa (8 bit), RepRapFirmware, Klipper, Repetier."""
     PROFILE_GCODE: _Profile.ValueType  # 9
-    """Never configured: G-code flows, and nothing has told yet what speaks."""
+    """Never configured: the port carries G-code, and its firmware is not yet identified."""
 
 class Profile(_Profile, metaclass=_ProfileEnumTypeWrapper):
     """The firmware that a port speaks."""
 
 PROFILE_UNSPECIFIED: Profile.ValueType  # 0
-"""Never sent; on input the port's own profile stays."""
+"""Never sent; on input the port keeps its own profile."""
 PROFILE_RAW: Profile.ValueType  # 1
 """Inspects nothing."""
 PROFILE_GRBL: Profile.ValueType  # 2
@@ -228,7 +228,7 @@ PROFILE_GRBL: Profile.ValueType  # 2
 PROFILE_MARLIN: Profile.ValueType  # 3
 """Marlin and its relatives."""
 PROFILE_AUTO: Profile.ValueType  # 4
-"""Configured: raw until a banner or status line tells. In force: nothing has told yet."""
+"""Configured: raw until a banner or status line identifies the firmware. In force: not yet identified."""
 PROFILE_GRBLHAL: Profile.ValueType  # 5
 """grblHAL: GRBL with more real-time bytes."""
 PROFILE_GRBL09: Profile.ValueType  # 6
@@ -238,7 +238,7 @@ PROFILE_SMOOTHIE: Profile.ValueType  # 7
 PROFILE_REPRAP: Profile.ValueType  # 8
 """Firmware that has M112 and no other urgent line: Prusa (8 bit), RepRapFirmware, Klipper, Repetier."""
 PROFILE_GCODE: Profile.ValueType  # 9
-"""Never configured: G-code flows, and nothing has told yet what speaks."""
+"""Never configured: the port carries G-code, and its firmware is not yet identified."""
 Global___Profile: typing_extensions.TypeAlias = Profile
 
 class _StopBytes:
@@ -252,9 +252,9 @@ class _StopBytesEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     STOP_BYTES_OWN: _StopBytes.ValueType  # 1
     """The bytes of the firmware in force, or configured ones."""
     STOP_BYTES_FALLBACK: _StopBytes.ValueType  # 2
-    """What G-code firmware of every kind obeys, since nobody knows which it is."""
+    """Bytes that every kind of G-code firmware obeys, since the firmware is unknown."""
     STOP_BYTES_NONE: _StopBytes.ValueType  # 3
-    """Nothing: the stop only throws away what is queued."""
+    """Nothing: the stop only discards what is queued."""
 
 class StopBytes(_StopBytes, metaclass=_StopBytesEnumTypeWrapper):
     """What an emergency stop has to send."""
@@ -264,9 +264,9 @@ STOP_BYTES_UNSPECIFIED: StopBytes.ValueType  # 0
 STOP_BYTES_OWN: StopBytes.ValueType  # 1
 """The bytes of the firmware in force, or configured ones."""
 STOP_BYTES_FALLBACK: StopBytes.ValueType  # 2
-"""What G-code firmware of every kind obeys, since nobody knows which it is."""
+"""Bytes that every kind of G-code firmware obeys, since the firmware is unknown."""
 STOP_BYTES_NONE: StopBytes.ValueType  # 3
-"""Nothing: the stop only throws away what is queued."""
+"""Nothing: the stop only discards what is queued."""
 Global___StopBytes: typing_extensions.TypeAlias = StopBytes
 
 class _PortState:
@@ -278,13 +278,13 @@ class _PortStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     PORT_STATE_UNSPECIFIED: _PortState.ValueType  # 0
     """Never sent."""
     PORT_STATE_AVAILABLE: _PortState.ValueType  # 1
-    """There, and not opened since the service started."""
+    """Present, and not opened since the service started."""
     PORT_STATE_OPEN: _PortState.ValueType  # 2
     """Open."""
     PORT_STATE_ABSENT: _PortState.ValueType  # 3
     """Not plugged in."""
     PORT_STATE_FAILED: _PortState.ValueType  # 4
-    """There, but cannot be opened; `state_reason` says why."""
+    """Present, but cannot be opened; `state_reason` says why."""
 
 class PortState(_PortState, metaclass=_PortStateEnumTypeWrapper):
     """Whether a port can be used."""
@@ -292,13 +292,13 @@ class PortState(_PortState, metaclass=_PortStateEnumTypeWrapper):
 PORT_STATE_UNSPECIFIED: PortState.ValueType  # 0
 """Never sent."""
 PORT_STATE_AVAILABLE: PortState.ValueType  # 1
-"""There, and not opened since the service started."""
+"""Present, and not opened since the service started."""
 PORT_STATE_OPEN: PortState.ValueType  # 2
 """Open."""
 PORT_STATE_ABSENT: PortState.ValueType  # 3
 """Not plugged in."""
 PORT_STATE_FAILED: PortState.ValueType  # 4
-"""There, but cannot be opened; `state_reason` says why."""
+"""Present, but cannot be opened; `state_reason` says why."""
 Global___PortState: typing_extensions.TypeAlias = PortState
 
 class _Parity:
@@ -402,7 +402,7 @@ class _CommandOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     COMMAND_OUTCOME_UNSPECIFIED: _CommandOutcome.ValueType  # 0
     """Never sent."""
     COMMAND_OUTCOME_WRITTEN: _CommandOutcome.ValueType  # 1
-    """Handed to the device's driver whole."""
+    """Handed to the device's driver completely."""
     COMMAND_OUTCOME_FENCED: _CommandOutcome.ValueType  # 2
     """Dropped: it carried an epoch that a stop has ended."""
     COMMAND_OUTCOME_FLUSHED: _CommandOutcome.ValueType  # 3
@@ -410,16 +410,16 @@ class _CommandOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     COMMAND_OUTCOME_REFUSED: _CommandOutcome.ValueType  # 4
     """Never queued; `message` says why."""
     COMMAND_OUTCOME_FAILED: _CommandOutcome.ValueType  # 5
-    """The device failed before the command was written whole."""
+    """The device failed before the command was written completely."""
     COMMAND_OUTCOME_ANSWERED: _CommandOutcome.ValueType  # 6
-    """Written whole, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
+    """Written completely, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
     COMMAND_OUTCOME_REJECTED: _CommandOutcome.ValueType  # 7
-    """Written whole, and the firmware replied with an error or an alarm: `reply` says which. Only with
-    DELIVERY_FIRMWARE_FLOW_CONTROL.
+    """Written completely, and the firmware replied with an error or an alarm: `reply` says which. Only
+    with DELIVERY_FIRMWARE_FLOW_CONTROL.
     """
     COMMAND_OUTCOME_UNANSWERED: _CommandOutcome.ValueType  # 8
-    """Written whole, but a reset, a stop or a lost device came before the reply: nobody knows whether
-    it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+    """Written completely, but a reset, a stop or a lost device came before the reply: it is unknown
+    whether it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
     """
 
 class CommandOutcome(_CommandOutcome, metaclass=_CommandOutcomeEnumTypeWrapper):
@@ -428,7 +428,7 @@ class CommandOutcome(_CommandOutcome, metaclass=_CommandOutcomeEnumTypeWrapper):
 COMMAND_OUTCOME_UNSPECIFIED: CommandOutcome.ValueType  # 0
 """Never sent."""
 COMMAND_OUTCOME_WRITTEN: CommandOutcome.ValueType  # 1
-"""Handed to the device's driver whole."""
+"""Handed to the device's driver completely."""
 COMMAND_OUTCOME_FENCED: CommandOutcome.ValueType  # 2
 """Dropped: it carried an epoch that a stop has ended."""
 COMMAND_OUTCOME_FLUSHED: CommandOutcome.ValueType  # 3
@@ -436,16 +436,16 @@ COMMAND_OUTCOME_FLUSHED: CommandOutcome.ValueType  # 3
 COMMAND_OUTCOME_REFUSED: CommandOutcome.ValueType  # 4
 """Never queued; `message` says why."""
 COMMAND_OUTCOME_FAILED: CommandOutcome.ValueType  # 5
-"""The device failed before the command was written whole."""
+"""The device failed before the command was written completely."""
 COMMAND_OUTCOME_ANSWERED: CommandOutcome.ValueType  # 6
-"""Written whole, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
+"""Written completely, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
 COMMAND_OUTCOME_REJECTED: CommandOutcome.ValueType  # 7
-"""Written whole, and the firmware replied with an error or an alarm: `reply` says which. Only with
-DELIVERY_FIRMWARE_FLOW_CONTROL.
+"""Written completely, and the firmware replied with an error or an alarm: `reply` says which. Only
+with DELIVERY_FIRMWARE_FLOW_CONTROL.
 """
 COMMAND_OUTCOME_UNANSWERED: CommandOutcome.ValueType  # 8
-"""Written whole, but a reset, a stop or a lost device came before the reply: nobody knows whether
-it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+"""Written completely, but a reset, a stop or a lost device came before the reply: it is unknown
+whether it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
 """
 Global___CommandOutcome: typing_extensions.TypeAlias = CommandOutcome
 
@@ -460,7 +460,7 @@ class _OperationOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrappe
     OPERATION_OUTCOME_OK: _OperationOutcome.ValueType  # 1
     """Done, and the device confirmed it."""
     OPERATION_OUTCOME_ASSUMED_SUCCESS: _OperationOutcome.ValueType  # 2
-    """Done as far as the driver can tell."""
+    """Done, as far as the driver reports."""
     OPERATION_OUTCOME_ERROR: _OperationOutcome.ValueType  # 3
     """Failed; `message` says why."""
     OPERATION_OUTCOME_TIMEOUT: _OperationOutcome.ValueType  # 4
@@ -476,7 +476,7 @@ OPERATION_OUTCOME_UNSPECIFIED: OperationOutcome.ValueType  # 0
 OPERATION_OUTCOME_OK: OperationOutcome.ValueType  # 1
 """Done, and the device confirmed it."""
 OPERATION_OUTCOME_ASSUMED_SUCCESS: OperationOutcome.ValueType  # 2
-"""Done as far as the driver can tell."""
+"""Done, as far as the driver reports."""
 OPERATION_OUTCOME_ERROR: OperationOutcome.ValueType  # 3
 """Failed; `message` says why."""
 OPERATION_OUTCOME_TIMEOUT: OperationOutcome.ValueType  # 4
@@ -522,13 +522,13 @@ class _StopActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     STOP_ACTION_UNSPECIFIED: _StopAction.ValueType  # 0
     """Refused as INVALID_ARGUMENT."""
     STOP_ACTION_HOLD: _StopAction.ValueType  # 1
-    """Feed hold; the program stays."""
+    """Feed hold; the program is kept."""
     STOP_ACTION_SAFETY_DOOR: _StopAction.ValueType  # 2
     """Hold with the beam off."""
     STOP_ACTION_RESUME: _StopAction.ValueType  # 3
-    """Carry on after a hold; needs the right to control the port, since the machine moves then."""
+    """Continue after a hold; needs the right to control the port, since the machine then moves."""
     STOP_ACTION_EMERGENCY_STOP: _StopAction.ValueType  # 4
-    """Throw the program away, reset the firmware, latch the port."""
+    """Discard the program, reset the firmware, latch the port."""
 
 class StopAction(_StopAction, metaclass=_StopActionEnumTypeWrapper):
     """What a stop does; the bytes are the profile's."""
@@ -536,13 +536,13 @@ class StopAction(_StopAction, metaclass=_StopActionEnumTypeWrapper):
 STOP_ACTION_UNSPECIFIED: StopAction.ValueType  # 0
 """Refused as INVALID_ARGUMENT."""
 STOP_ACTION_HOLD: StopAction.ValueType  # 1
-"""Feed hold; the program stays."""
+"""Feed hold; the program is kept."""
 STOP_ACTION_SAFETY_DOOR: StopAction.ValueType  # 2
 """Hold with the beam off."""
 STOP_ACTION_RESUME: StopAction.ValueType  # 3
-"""Carry on after a hold; needs the right to control the port, since the machine moves then."""
+"""Continue after a hold; needs the right to control the port, since the machine then moves."""
 STOP_ACTION_EMERGENCY_STOP: StopAction.ValueType  # 4
-"""Throw the program away, reset the firmware, latch the port."""
+"""Discard the program, reset the firmware, latch the port."""
 Global___StopAction: typing_extensions.TypeAlias = StopAction
 
 class _LinkLossPolicy:
@@ -560,12 +560,12 @@ class _LinkLossPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     LINK_LOSS_POLICY_STOP: _LinkLossPolicy.ValueType  # 3
     """Emergency stop: what is queued is dropped, the port is latched."""
     LINK_LOSS_POLICY_CONTINUE: _LinkLossPolicy.ValueType  # 4
-    """What is queued goes on to be written."""
+    """What is queued is still written."""
     LINK_LOSS_POLICY_NONE: _LinkLossPolicy.ValueType  # 5
     """Nothing is sent to the machine; what is queued waits for the session."""
 
 class LinkLossPolicy(_LinkLossPolicy, metaclass=_LinkLossPolicyEnumTypeWrapper):
-    """What the service does to a machine that was at work when the link of its control session was lost."""
+    """What the service does to a machine that was running a job when the link of its control session was lost."""
 
 LINK_LOSS_POLICY_UNSPECIFIED: LinkLossPolicy.ValueType  # 0
 """Not sent."""
@@ -576,7 +576,7 @@ LINK_LOSS_POLICY_HOLD: LinkLossPolicy.ValueType  # 2
 LINK_LOSS_POLICY_STOP: LinkLossPolicy.ValueType  # 3
 """Emergency stop: what is queued is dropped, the port is latched."""
 LINK_LOSS_POLICY_CONTINUE: LinkLossPolicy.ValueType  # 4
-"""What is queued goes on to be written."""
+"""What is queued is still written."""
 LINK_LOSS_POLICY_NONE: LinkLossPolicy.ValueType  # 5
 """Nothing is sent to the machine; what is queued waits for the session."""
 Global___LinkLossPolicy: typing_extensions.TypeAlias = LinkLossPolicy
@@ -618,9 +618,9 @@ class _HoldCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     HOLD_CAUSE_UNSPECIFIED: _HoldCause.ValueType  # 0
     """Never sent."""
     HOLD_CAUSE_LINK_LOSS: _HoldCause.ValueType  # 1
-    """The link-loss policy stopped the machine; what its program wrote since waits."""
+    """The link-loss policy stopped the machine; what its program has written since is held."""
     HOLD_CAUSE_WAITING: _HoldCause.ValueType  # 2
-    """The session was lost. The machine was left alone, but what waited meanwhile does not go out."""
+    """The session was lost. The machine was left alone, but what waited meanwhile is not written."""
     HOLD_CAUSE_STOP: _HoldCause.ValueType  # 3
     """A Stop with HOLD or SAFETY_DOOR."""
     HOLD_CAUSE_PROGRAM: _HoldCause.ValueType  # 4
@@ -635,14 +635,14 @@ class _HoldCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """
 
 class HoldCause(_HoldCause, metaclass=_HoldCauseEnumTypeWrapper):
-    """Why the machine of a port, or what waits for it, does not go on."""
+    """Why the machine of a port, or what waits for it, does not continue."""
 
 HOLD_CAUSE_UNSPECIFIED: HoldCause.ValueType  # 0
 """Never sent."""
 HOLD_CAUSE_LINK_LOSS: HoldCause.ValueType  # 1
-"""The link-loss policy stopped the machine; what its program wrote since waits."""
+"""The link-loss policy stopped the machine; what its program has written since is held."""
 HOLD_CAUSE_WAITING: HoldCause.ValueType  # 2
-"""The session was lost. The machine was left alone, but what waited meanwhile does not go out."""
+"""The session was lost. The machine was left alone, but what waited meanwhile is not written."""
 HOLD_CAUSE_STOP: HoldCause.ValueType  # 3
 """A Stop with HOLD or SAFETY_DOOR."""
 HOLD_CAUSE_PROGRAM: HoldCause.ValueType  # 4
@@ -696,10 +696,10 @@ class _ReleaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     RELEASE_REARM_OR_RESET: _Release.ValueType  # 3
     """Rearm, or the profile's reset byte from a session in control."""
     RELEASE_MACHINE: _Release.ValueType  # 4
-    """What the machine itself asks for: its door, its button, `$X`, homing, a reset."""
+    """What the machine itself requires: its door, its button, `$X`, homing, a reset."""
 
 class Release(_Release, metaclass=_ReleaseEnumTypeWrapper):
-    """What lets a held or latched port go on."""
+    """What lets a held or latched port continue."""
 
 RELEASE_UNSPECIFIED: Release.ValueType  # 0
 """Never sent."""
@@ -710,7 +710,7 @@ RELEASE_REARM: Release.ValueType  # 2
 RELEASE_REARM_OR_RESET: Release.ValueType  # 3
 """Rearm, or the profile's reset byte from a session in control."""
 RELEASE_MACHINE: Release.ValueType  # 4
-"""What the machine itself asks for: its door, its button, `$X`, homing, a reset."""
+"""What the machine itself requires: its door, its button, `$X`, homing, a reset."""
 Global___Release: typing_extensions.TypeAlias = Release
 
 class _PortChange:
@@ -722,7 +722,7 @@ class _PortChangeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     PORT_CHANGE_UNSPECIFIED: _PortChange.ValueType  # 0
     """Never sent."""
     PORT_CHANGE_EXISTING: _PortChange.ValueType  # 1
-    """Part of the set that stood when the watch began."""
+    """Part of the set at the start of the watch."""
     PORT_CHANGE_ADDED: _PortChange.ValueType  # 2
     """New."""
     PORT_CHANGE_UPDATED: _PortChange.ValueType  # 3
@@ -736,7 +736,7 @@ class PortChange(_PortChange, metaclass=_PortChangeEnumTypeWrapper):
 PORT_CHANGE_UNSPECIFIED: PortChange.ValueType  # 0
 """Never sent."""
 PORT_CHANGE_EXISTING: PortChange.ValueType  # 1
-"""Part of the set that stood when the watch began."""
+"""Part of the set at the start of the watch."""
 PORT_CHANGE_ADDED: PortChange.ValueType  # 2
 """New."""
 PORT_CHANGE_UPDATED: PortChange.ValueType  # 3
@@ -781,7 +781,7 @@ Global___UsbIdentity: typing_extensions.TypeAlias = UsbIdentity
 
 @typing.final
 class SerialSettings(google.protobuf.message.Message):
-    """Settings of a serial line. In a request an absent or unspecified field leaves the setting alone."""
+    """Settings of a serial line. In a request an absent or unspecified field leaves the setting unchanged."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -791,7 +791,7 @@ class SerialSettings(google.protobuf.message.Message):
     STOP_BITS_FIELD_NUMBER: builtins.int
     FLOW_CONTROL_FIELD_NUMBER: builtins.int
     baud: builtins.int
-    """Symbols a second."""
+    """Symbols per second."""
     data_bits: builtins.int
     """Data bits, 5 to 8."""
     parity: Global___Parity.ValueType
@@ -820,7 +820,7 @@ Global___SerialSettings: typing_extensions.TypeAlias = SerialSettings
 
 @typing.final
 class LineState(google.protobuf.message.Message):
-    """Modem lines as read from the device; an absent field cannot be read there."""
+    """Modem lines as read from the device; a field is absent if that line cannot be read."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -908,7 +908,7 @@ Global___Holder: typing_extensions.TypeAlias = Holder
 
 @typing.final
 class Hold(google.protobuf.message.Message):
-    """A machine, or what waits for it, that does not go on by itself."""
+    """A machine, or what waits for it, that does not continue automatically."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -922,11 +922,11 @@ class Hold(google.protobuf.message.Message):
     cause: Global___HoldCause.ValueType
     """Why."""
     who: builtins.str
-    """Who caused it: an identity, or a part of the service; empty where nobody knows."""
+    """Who caused it: an identity, or a part of the service; empty if unknown."""
     release: Global___Release.ValueType
-    """What lets it go on."""
+    """What lets it continue."""
     waiting_bytes: builtins.int
-    """Command bytes that wait, as far as the host and the client that is back know."""
+    """Command bytes that are waiting, as far as the host and the returned client know."""
     reason: builtins.str
     """More about it, for people."""
     @property
@@ -935,7 +935,7 @@ class Hold(google.protobuf.message.Message):
 
     @property
     def waiting_age(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the oldest of them had waited when the client came back; absent where not told."""
+        """How long the oldest of them had waited when the client returned; absent if not reported."""
 
     def __init__(
         self,
@@ -955,7 +955,7 @@ Global___Hold: typing_extensions.TypeAlias = Hold
 
 @typing.final
 class Latch(google.protobuf.message.Message):
-    """Program bytes are refused, also by the next service: the latch is kept across a restart."""
+    """Why program bytes are refused. The latch is kept across a restart of the service."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -974,7 +974,7 @@ class Latch(google.protobuf.message.Message):
     reason: builtins.str
     """More about it, for people."""
     epoch: builtins.int
-    """The epoch that it began; re-arming names this one or a later one."""
+    """The epoch that began with the latch; re-arming names this one or a later one."""
     @property
     def begin_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Since when."""
@@ -1043,7 +1043,7 @@ class Port(google.protobuf.message.Message):
     observers: builtins.int
     """Number of observing sessions."""
     epoch: builtins.int
-    """The fencing number; commands of any other are dropped. It rises, also across restarts."""
+    """The fencing number; commands of any other epoch are dropped. It only rises, also across restarts."""
     latched: builtins.bool
     """Whether program bytes are refused until the port is re-armed; `latch` says why."""
     held: builtins.bool
@@ -1053,24 +1053,26 @@ class Port(google.protobuf.message.Message):
     link_loss: Global___LinkLossPolicy.ValueType
     """What is done to the machine when the link of the control session is lost."""
     low_latency: builtins.bool
-    """Whether its adapter hands bytes over at once, absent where it is not open or cannot tell."""
+    """Whether its adapter hands bytes over at once, absent if the port is not open or this is unknown."""
     machine_state: builtins.str
-    """What the machine reported last of itself (GRBL: `Idle`, `Hold:0`); empty where it never did."""
+    """The state that the machine reported last (GRBL: `Idle`, `Hold:0`); empty if it never reported one."""
     stop_bytes: Global___StopBytes.ValueType
     """What an emergency stop has to send."""
     sees_gcode: builtins.bool
-    """G-code flows where an emergency stop has no bytes of the firmware's own: somebody should set the profile."""
+    """The port carries G-code, but an emergency stop has no bytes specific to the firmware: the profile
+    should be set.
+    """
     usb_socket: builtins.str
-    """The socket of the USB device that the port has, present or not: host controller and chain of
-    ports, such as `0000:00:14.0/1.2`. Empty where it has had none, or no USB device.
+    """The USB socket of the port's device, present or not: host controller and chain of ports, such as
+    `0000:00:14.0/1.2`. Empty if no USB device has been seen.
     """
     hold_number: builtins.int
     """How often the machine, or what waits for it, was held since the service started. A resume names
-    it with `epoch`, so that it never undoes a hold that came after it was decided.
+    it with `epoch`, so that it never undoes a hold later than the one that the person saw.
     """
     @property
     def usb(self) -> Global___UsbIdentity:
-        """The USB identity, absent for others."""
+        """The USB identity, absent for other devices."""
 
     @property
     def settings(self) -> Global___SerialSettings:
@@ -1082,11 +1084,11 @@ class Port(google.protobuf.message.Message):
 
     @property
     def hold(self) -> Global___Hold:
-        """Why the machine, or what waits for it, does not go on; absent where nothing is held."""
+        """Why the machine, or what waits for it, does not continue; absent if nothing is held."""
 
     @property
     def latch(self) -> Global___Latch:
-        """Why program bytes are refused; absent where they are not."""
+        """Why program bytes are refused; absent if they are not."""
 
     def __init__(
         self,
@@ -1156,7 +1158,7 @@ Global___ListPortsResponse: typing_extensions.TypeAlias = ListPortsResponse
 
 @typing.final
 class WatchPortsRequest(google.protobuf.message.Message):
-    """Asks to be told of ports."""
+    """Asks for ports and their changes."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1252,8 +1254,8 @@ class SessionRequest(google.protobuf.message.Message):
     HOLD_BREAK_FIELD_NUMBER: builtins.int
     RECEIVED_OFFSET_FIELD_NUMBER: builtins.int
     received_offset: builtins.int
-    """Device bytes taken so far (the next offset wanted), on any message or alone. Once it is set, no
-    more than 128 KiB are sent beyond it.
+    """Device bytes received so far (the next offset expected), on any message or alone. Once it is set,
+    no more than 128 KiB are sent beyond it.
     """
     @property
     def open(self) -> Global___Open:
@@ -1265,11 +1267,11 @@ class SessionRequest(google.protobuf.message.Message):
 
     @property
     def realtime(self) -> Global___Realtime:
-        """Real-time bytes, ahead of what is queued and beyond credit."""
+        """Real-time bytes, ahead of what is queued and exempt from credit."""
 
     @property
     def configure(self) -> Global___Configure:
-        """Changes settings, after the session's earlier bytes have left."""
+        """Changes settings after the session's earlier bytes have left the host."""
 
     @property
     def set_lines(self) -> Global___SetLines:
@@ -1289,11 +1291,11 @@ class SessionRequest(google.protobuf.message.Message):
 
     @property
     def drain(self) -> Global___Drain:
-        """Waits until the session's earlier bytes have left."""
+        """Waits until the session's earlier bytes have left the host."""
 
     @property
     def heartbeat(self) -> Global___Heartbeat:
-        """Shows that the client lives; answered at once."""
+        """Shows that the client is alive; answered at once."""
 
     @property
     def close(self) -> Global___Close:
@@ -1301,17 +1303,17 @@ class SessionRequest(google.protobuf.message.Message):
 
     @property
     def waiting(self) -> Global___Waiting:
-        """What waits at a client whose lost session was taken up again; before its first command."""
+        """What is waiting at a client that resumed its lost session; before its first command."""
 
     @property
     def lost(self) -> Global___Lost:
-        """What a client gave up of its program since the session before; before the first command of a
-        new one. The port is latched (LATCH_CAUSE_JOB_LOST), since its program must not go on.
+        """What a client discarded of its program since its previous session; before the first command of
+        a new one. The port is latched (LATCH_CAUSE_JOB_LOST), since the program must not continue.
         """
 
     @property
     def hold_break(self) -> Global___HoldBreak:
-        """Starts or ends a break, after the session's earlier bytes have left."""
+        """Starts or ends a break after the session's earlier bytes have left the host."""
 
     def __init__(
         self,
@@ -1359,32 +1361,32 @@ class Open(google.protobuf.message.Message):
     ON_LINE_ERROR_FIELD_NUMBER: builtins.int
     CHECKSUMS_FIELD_NUMBER: builtins.int
     port_id: builtins.str
-    """The port's id; may be empty where the host has exactly one port."""
+    """The port's id; may be empty if the host has exactly one port."""
     mode: Global___SessionMode.ValueType
     """What the session may do."""
     ordering: Global___Ordering.ValueType
-    """How its commands relate."""
+    """How its commands relate to each other."""
     client_name: builtins.str
     """What the client calls itself, at most 64 bytes."""
     results: Global___ResultPolicy.ValueType
-    """Which commands are answered."""
+    """Which commands are answered by a `command_result`."""
     resume_token: builtins.str
-    """Takes up a session that was lost: `resume_token` of its `opened`; empty for a new session.
-    It can be taken up by the same identity, for the resume window, while no other has control.
+    """Resumes a session that was lost: `resume_token` of its `opened`; empty for a new session.
+    The same identity can resume it within the resume window, while no other session has control.
     """
     resume_offset: builtins.int
-    """With a token: the offset of the first device byte that the client does not have."""
+    """With a token: the offset of the first device byte that the client has not received."""
     delivery: Global___Delivery.ValueType
     """How its commands reach the device."""
     on_line_error: Global___LineErrorPolicy.ValueType
-    """With DELIVERY_FIRMWARE_FLOW_CONTROL: what happens behind a line that the firmware rejected."""
+    """With DELIVERY_FIRMWARE_FLOW_CONTROL: what happens to the lines behind one that the firmware rejected."""
     checksums: builtins.bool
     """With DELIVERY_FIRMWARE_FLOW_CONTROL on Marlin: give each line a number and a checksum, and answer
     the firmware's requests to send a line again.
     """
     @property
     def settings(self) -> Global___SerialSettings:
-        """Settings to apply first, absent to leave them."""
+        """Settings to apply first; absent to leave them unchanged."""
 
     def __init__(
         self,
@@ -1408,7 +1410,7 @@ Global___Open: typing_extensions.TypeAlias = Open
 
 @typing.final
 class Command(google.protobuf.message.Message):
-    """Bytes that go to the device contiguous and in order, but for real-time bytes that cut in."""
+    """Bytes that are written to the device contiguously and in order; only real-time bytes may come between."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1420,13 +1422,13 @@ class Command(google.protobuf.message.Message):
     AFTER_RESET_FIELD_NUMBER: builtins.int
     UNTOUCHED_FIELD_NUMBER: builtins.int
     id: builtins.int
-    """The client's number for it, rising within the session; results carry it."""
+    """The client's number for it, increasing within the session; results carry it."""
     priority: Global___Priority.ValueType
     """How urgent it is."""
     epoch: builtins.int
-    """The port's epoch as last told; any other is FENCED."""
+    """The port's epoch as last reported; commands of any other are FENCED."""
     offset: builtins.int
-    """Offset of the first byte in the session's stream of command bytes; must follow on."""
+    """Offset of the first byte in the session's stream of command bytes; must be contiguous."""
     data: builtins.bytes
     """1 to 4096 bytes."""
     after_reset: builtins.int
@@ -1434,7 +1436,7 @@ class Command(google.protobuf.message.Message):
     none. What it wrote before a reset that has come since is dropped as FLUSHED.
     """
     untouched: builtins.bool
-    """The bytes pass as they are: data of an upload, in which no byte is urgent. Nothing is looked for."""
+    """The bytes are passed on unexamined: data of an upload, in which no byte is urgent."""
     def __init__(
         self,
         *,
@@ -1462,14 +1464,14 @@ class Realtime(google.protobuf.message.Message):
     data: builtins.bytes
     """At most 64 bytes, each a real-time byte of the profile, or whole urgent lines of it (M112)."""
     epoch: builtins.int
-    """The port's epoch as last told when its program wrote them. Of bytes of another epoch only stops
-    are carried out, and a reset among them ends the epoch in force. 0: not told, as by an older
-    client; all is carried out, but a reset lets a port whose job was lost take no programs again.
+    """The port's epoch as last reported when its program wrote them. Of bytes of another epoch only
+    stops are carried out, and a reset among them ends the epoch in force. 0: unknown, as from an older
+    client; all are carried out, but a reset does not release a port that is latched for a lost job.
     """
     first_number: builtins.int
-    """The number of its first byte (or line), counted from 1 on in the session over both ways, this
-    and SendRealtime; the others follow on. Each number is carried out once, in order: what comes
-    after a higher number is dropped unless it stops the machine. 0: not counted.
+    """The number of its first byte (or line), counted from 1 within the session over both ways, this
+    and SendRealtime; the others follow consecutively. Each number is carried out once, in order: what
+    comes after a higher number is dropped unless it stops the machine. 0: not counted.
     """
     def __init__(
         self,
@@ -1509,7 +1511,7 @@ Global___Configure: typing_extensions.TypeAlias = Configure
 
 @typing.final
 class SetLines(google.protobuf.message.Message):
-    """Sets output lines; absent leaves one alone."""
+    """Sets output lines; an absent field leaves its line unchanged."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1613,7 +1615,7 @@ class SendBreak(google.protobuf.message.Message):
     """The client's number for it."""
     @property
     def duration(self) -> google.protobuf.duration_pb2.Duration:
-        """Its length, at most 5 s; 0.25 s where absent."""
+        """Its length, at most 5 s; 0.25 s if absent."""
 
     def __init__(
         self,
@@ -1659,7 +1661,7 @@ class Flush(google.protobuf.message.Message):
     id: builtins.int
     """The client's number for it."""
     direction: Global___FlushDirection.ValueType
-    """Which way."""
+    """Which direction."""
     def __init__(
         self,
         *,
@@ -1682,7 +1684,7 @@ class Drain(google.protobuf.message.Message):
     """The client's number for it."""
     @property
     def timeout(self) -> google.protobuf.duration_pb2.Duration:
-        """How long to wait, at most 60 s; 10 s where absent."""
+        """How long to wait, at most 60 s; 10 s if absent."""
 
     def __init__(
         self,
@@ -1697,7 +1699,7 @@ Global___Drain: typing_extensions.TypeAlias = Drain
 
 @typing.final
 class Heartbeat(google.protobuf.message.Message):
-    """Shows that a side lives, and measures the round trip."""
+    """Shows that the client is alive, and measures the round trip."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1707,12 +1709,12 @@ class Heartbeat(google.protobuf.message.Message):
     id: builtins.int
     """The client's number for it, sent back in the answer."""
     heard_id: builtins.int
-    """The last answer of this stream that the client heard, 0 for none yet. A client that hears
-    nothing for the link timeout is lost, though it is heard; absent: nobody can tell.
+    """The last answer on this stream that the client received, 0 for none yet. A client that receives
+    nothing for the link timeout is lost even if its own messages arrive; absent: unknown.
     """
     @property
     def round_trip(self) -> google.protobuf.duration_pb2.Duration:
-        """The round trip that the client measured last; sizes the credit window. At most 2 s is believed."""
+        """The round trip that the client measured last; determines the credit window. Capped at 2 s."""
 
     def __init__(
         self,
@@ -1741,9 +1743,10 @@ Global___Close: typing_extensions.TypeAlias = Close
 
 @typing.final
 class Waiting(google.protobuf.message.Message):
-    """What a client has for the device after its session was lost and taken up again. Until this
-    comes, what the session sends is held; if there is something, it is held for a person. It comes
-    again after a reset that was written while the link was away, for what was written after that.
+    """What a client has waiting for the device after its session was lost and resumed. Until this
+    arrives, what the session sends is held; if anything is waiting, it is held until a person decides.
+    It is sent again after a reset that was written while the link was down, for what was written after
+    that reset.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1769,7 +1772,7 @@ Global___Waiting: typing_extensions.TypeAlias = Waiting
 
 @typing.final
 class Lost(google.protobuf.message.Message):
-    """Bytes of a program that neither reached the service nor will."""
+    """Bytes of a program that did not reach the service and never will."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1806,7 +1809,7 @@ class SessionResponse(google.protobuf.message.Message):
     CREDIT_FIELD_NUMBER: builtins.int
     @property
     def opened(self) -> Global___Opened:
-        """The session stands; always first."""
+        """The session is established; always first."""
 
     @property
     def data(self) -> Global___Data:
@@ -1822,7 +1825,7 @@ class SessionResponse(google.protobuf.message.Message):
 
     @property
     def settings_changed(self) -> Global___SettingsChanged:
-        """The settings in force changed, whoever asked."""
+        """The settings in force changed, whichever session requested it."""
 
     @property
     def lines_changed(self) -> Global___LinesChanged:
@@ -1850,11 +1853,11 @@ class SessionResponse(google.protobuf.message.Message):
 
     @property
     def control_requested(self) -> Global___ControlRequested:
-        """Somebody asks for control; only sessions that have it are told."""
+        """A client asks for control; sent only to sessions that have it."""
 
     @property
     def credit(self) -> Global___Credit:
-        """What the session may send, on any response, alone where nothing else is due."""
+        """What the session may send, on any response, or alone if nothing else is due."""
 
     def __init__(
         self,
@@ -1881,7 +1884,7 @@ Global___SessionResponse: typing_extensions.TypeAlias = SessionResponse
 
 @typing.final
 class Opened(google.protobuf.message.Message):
-    """The session stands."""
+    """The session is established."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1903,19 +1906,19 @@ class Opened(google.protobuf.message.Message):
     data_offset: builtins.int
     """Offset of the first device byte that will be delivered."""
     resume_token: builtins.str
-    """A secret with which this session can be taken up after a loss; only sessions with control."""
+    """A secret with which this session can be resumed after a loss; only for sessions with control."""
     resumed: builtins.bool
-    """Whether this is the session that was asked for: nothing was lost, neither way. If not, it is
-    a new one, and what it begins with says how much was: `data_offset` is that of the port.
+    """Whether this is the requested session, with nothing lost in either direction. If not, it is a new
+    session, and its offsets show how much was lost: `data_offset` is that of the port.
     """
     not_resumed_reason: builtins.str
-    """Why a session that was asked for could not be taken up."""
+    """Why the requested session could not be resumed."""
     accepted_offset: builtins.int
-    """Command bytes of this session that the service has; send what follows."""
+    """Command bytes of this session that the service has received; send what follows."""
     accepted_commands: builtins.int
-    """Commands of this session that the service has; `Credit.limit_commands` counts from there on."""
+    """Commands of this session that the service has received; `Credit.limit_commands` counts on from it."""
     firmware_buffer_bytes: builtins.int
-    """With DELIVERY_FIRMWARE_FLOW_CONTROL: bytes of unanswered lines that the firmware takes, 0 where it
+    """With DELIVERY_FIRMWARE_FLOW_CONTROL: bytes of unanswered lines that the firmware buffers, 0 if it
     takes one line at a time.
     """
     @property
@@ -1928,7 +1931,7 @@ class Opened(google.protobuf.message.Message):
 
     @property
     def heartbeat_interval(self) -> google.protobuf.duration_pb2.Duration:
-        """How often both sides show that they live."""
+        """How often both sides show that they are alive."""
 
     @property
     def link_timeout(self) -> google.protobuf.duration_pb2.Duration:
@@ -1936,7 +1939,7 @@ class Opened(google.protobuf.message.Message):
 
     @property
     def resume_window(self) -> google.protobuf.duration_pb2.Duration:
-        """For how long a lost session can be taken up."""
+        """For how long a lost session can be resumed."""
 
     def __init__(
         self,
@@ -1970,8 +1973,8 @@ class Data(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     offset: builtins.int
     """Offset of the first byte in the port's stream of received bytes. With
-    DELIVERY_FIRMWARE_FLOW_CONTROL that stream is the session's own: without the replies to its lines,
-    counted from `Opened.data_offset` on.
+    DELIVERY_FIRMWARE_FLOW_CONTROL the stream is the session's own: without the replies to its lines,
+    counted from `Opened.data_offset`.
     """
     data: builtins.bytes
     """The bytes."""
@@ -2006,7 +2009,7 @@ class CommandResult(google.protobuf.message.Message):
     written_bytes: builtins.int
     """How many of its bytes were handed to the driver."""
     message: builtins.str
-    """Why it was not written, for people."""
+    """Why it was not written, as text."""
     reply: builtins.str
     """With DELIVERY_FIRMWARE_FLOW_CONTROL: the firmware's reply without its line end, such as `ok`,
     `error:20` or `ALARM:2`.
@@ -2055,7 +2058,7 @@ class OperationResult(google.protobuf.message.Message):
     outcome: Global___OperationOutcome.ValueType
     """What became of it."""
     message: builtins.str
-    """Why it failed, for people."""
+    """Why it failed, as text."""
     @property
     def settings(self) -> Global___SerialSettings:
         """For Configure: the settings that took effect."""
@@ -2103,7 +2106,7 @@ class LinesChanged(google.protobuf.message.Message):
     LINES_FIELD_NUMBER: builtins.int
     @property
     def lines(self) -> Global___LineState:
-        """All that can be read."""
+        """Every line that can be read."""
 
     def __init__(
         self,
@@ -2154,7 +2157,7 @@ class QueueState(google.protobuf.message.Message):
     """The band of the depth."""
     @property
     def oldest_age(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the oldest has waited."""
+        """How long the oldest command has waited."""
 
     def __init__(
         self,
@@ -2202,7 +2205,7 @@ class HeartbeatReply(google.protobuf.message.Message):
     id: builtins.int
     """The heartbeat's id."""
     realtime_number: builtins.int
-    """The highest number of a real-time byte that came, whichever way."""
+    """The highest number of a real-time byte received, by either way."""
     def __init__(
         self,
         *,
@@ -2263,17 +2266,19 @@ class StopRequest(google.protobuf.message.Message):
     EPOCH_FIELD_NUMBER: builtins.int
     HOLD_NUMBER_FIELD_NUMBER: builtins.int
     port_id: builtins.str
-    """The port's id; may be empty where the host has exactly one port."""
+    """The port's id; may be empty if the host has exactly one port."""
     action: Global___StopAction.ValueType
     """What to do."""
     reason: builtins.str
     """Why, for the log; at most 200 bytes."""
     epoch: builtins.int
-    """With RESUME: `Port.epoch` as the person saw it who decided; needed, since what came after it must
-    not be undone. FAILED_PRECONDITION where it is over.
+    """With RESUME: `Port.epoch` as seen by the person who decided; required, since a later stop must not
+    be undone. FAILED_PRECONDITION if that epoch has ended.
     """
     hold_number: builtins.int
-    """With RESUME: `Port.hold_number` as that person saw it. FAILED_PRECONDITION if the port was held since."""
+    """With RESUME: `Port.hold_number` as that person saw it. FAILED_PRECONDITION if the port was held again
+    since.
+    """
     def __init__(
         self,
         *,
@@ -2321,7 +2326,7 @@ class StopResponse(google.protobuf.message.Message):
 
     @property
     def drain_delay(self) -> google.protobuf.duration_pb2.Duration:
-        """From receiving the request to the bytes having left the host; absent where nobody can tell."""
+        """From receiving the request to the bytes having left the host; absent if unknown."""
 
     def __init__(
         self,
@@ -2349,10 +2354,10 @@ class RearmRequest(google.protobuf.message.Message):
     PORT_ID_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     port_id: builtins.str
-    """The port's id; may be empty where the host has exactly one port."""
+    """The port's id; may be empty if the host has exactly one port."""
     epoch: builtins.int
-    """`Port.epoch` or `Port.latch.epoch` as the person saw it who decided; needed, since a stop that
-    came after it must not be undone.
+    """`Port.epoch` or `Port.latch.epoch` as seen by the person who decided; required, since a later stop
+    must not be undone.
     """
     def __init__(
         self,
@@ -2393,14 +2398,14 @@ class ResetRequest(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     PULSE_RTS_FIELD_NUMBER: builtins.int
     port_id: builtins.str
-    """The port's id; may be empty where the host has exactly one port."""
+    """The port's id; may be empty if the host has exactly one port."""
     pulse_dtr: builtins.bool
-    """Pulse DTR also where the firmware has a reset of its own."""
+    """Pulse DTR even if the firmware has its own reset."""
     reason: builtins.str
     """Why, for the host's log; at most 200 bytes."""
     pulse_rts: builtins.bool
-    """Pulse RTS with DTR off, which resets an ESP32, also where the firmware has a reset of its own.
-    Not together with pulse_dtr. An older service ignores it; its answer says what it did.
+    """Pulse RTS with DTR off, which resets an ESP32, even if the firmware has its own reset. Not together
+    with pulse_dtr. An older service ignores it; its answer says what it did.
     """
     def __init__(
         self,
@@ -2428,13 +2433,13 @@ class ResetResponse(google.protobuf.message.Message):
     epoch: builtins.int
     """The epoch in force."""
     latched: builtins.bool
-    """Whether the port is latched, as it was before."""
+    """Whether the port is latched; a reset does not change it."""
     sent: builtins.bytes
-    """The bytes that were written, empty where a line was pulsed."""
+    """The bytes that were written, empty if a line was pulsed."""
     fenced_commands: builtins.int
-    """How many commands that waited are void."""
+    """How many waiting commands were voided."""
     pulsed_rts: builtins.bool
-    """Whether it was RTS that was pulsed; otherwise it was DTR, if nothing was sent."""
+    """Whether RTS was pulsed. If not and `sent` is empty, DTR was pulsed."""
     def __init__(
         self,
         *,
@@ -2457,7 +2462,7 @@ class RequestControlRequest(google.protobuf.message.Message):
     PORT_ID_FIELD_NUMBER: builtins.int
     CLIENT_NAME_FIELD_NUMBER: builtins.int
     port_id: builtins.str
-    """The port's id; may be empty where the host has exactly one port."""
+    """The port's id; may be empty if the host has exactly one port."""
     client_name: builtins.str
     """What the client calls itself, at most 64 bytes."""
     def __init__(
@@ -2472,17 +2477,17 @@ Global___RequestControlRequest: typing_extensions.TypeAlias = RequestControlRequ
 
 @typing.final
 class RequestControlResponse(google.protobuf.message.Message):
-    """The request was passed on."""
+    """What became of the request."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     HOLDER_FIELD_NUMBER: builtins.int
     TOLD_FIELD_NUMBER: builtins.int
     told: builtins.bool
-    """Whether it was told now; an identity's requests are passed on once in ten seconds."""
+    """Whether the holder was notified now; each identity's requests are passed on once every ten seconds."""
     @property
     def holder(self) -> Global___Holder:
-        """Who has control; absent if nobody has."""
+        """Who has control; absent if no session has it."""
 
     def __init__(
         self,
@@ -2497,7 +2502,7 @@ Global___RequestControlResponse: typing_extensions.TypeAlias = RequestControlRes
 
 @typing.final
 class ControlRequested(google.protobuf.message.Message):
-    """Somebody asks for control of the port."""
+    """A client asks for control of the port."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -2529,18 +2534,18 @@ class SendRealtimeRequest(google.protobuf.message.Message):
     FIRST_NUMBER_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     port_id: builtins.str
-    """The port's id; may be empty where the host has exactly one port."""
+    """The port's id; may be empty if the host has exactly one port."""
     data: builtins.bytes
     """At most 64 bytes, each a real-time byte of the profile, or whole urgent lines of it (M112)."""
     session_id: builtins.str
-    """The caller's own session in control that they belong to, empty where there is none. With
-    `first_number` a reset voids what that session wrote before it, and nothing else. Any other
-    reset ends the epoch, which voids what all sessions wrote.
+    """The caller's own session in control that they belong to, empty if there is none. With
+    `first_number` a reset voids only what that session wrote before it. Any other reset ends the
+    epoch, which voids what all sessions wrote.
     """
     first_number: builtins.int
-    """As in Realtime. The session's stream may go on with a number that is sent here."""
+    """As in Realtime. The session's stream may continue with a number that was sent here."""
     epoch: builtins.int
-    """As in Realtime, but FAILED_PRECONDITION where bytes of another epoch have no stop among them."""
+    """As in Realtime, but FAILED_PRECONDITION if bytes of another epoch contain no stop."""
     def __init__(
         self,
         *,
@@ -2587,7 +2592,7 @@ class WatchStatsRequest(google.protobuf.message.Message):
     """One port's id; empty for all."""
     @property
     def interval(self) -> google.protobuf.duration_pb2.Duration:
-        """Time between two reports, 0.1 s to 1 h; 1 s where absent."""
+        """Time between two reports, 0.1 s to 1 h; 1 s if absent."""
 
     def __init__(
         self,
@@ -2668,7 +2673,7 @@ class PortStats(google.protobuf.message.Message):
     read_bytes: builtins.int
     """Bytes read from the device."""
     written_commands: builtins.int
-    """Commands written whole."""
+    """Commands written completely."""
     read_chunks: builtins.int
     """Chunks read from the device."""
     max_queue_commands: builtins.int
@@ -2676,20 +2681,20 @@ class PortStats(google.protobuf.message.Message):
     failed_commands: builtins.int
     """Commands that were dropped, refused or failed."""
     device_errors: builtins.int
-    """Times the device failed or vanished."""
+    """How often the device failed or disappeared."""
     stops: builtins.int
     """Stops of all kinds."""
     lost_sessions: builtins.int
-    """Control sessions that were lost without a goodbye."""
+    """Control sessions that were lost without being closed."""
     link_loss_actions: builtins.int
-    """Times that the link-loss policy acted on the machine."""
+    """How often the link-loss policy acted on the machine."""
     @property
     def queue(self) -> Global___QueueState:
         """The queue now."""
 
     @property
     def queue_time(self) -> Global___TimeStats:
-        """Waits of commands in the queue."""
+        """Times that commands waited in the queue."""
 
     @property
     def write_time(self) -> Global___TimeStats:

@@ -128,24 +128,24 @@ class SerialServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Rearm(self, request, context):
-        """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
-        FAILED_PRECONDITION if another latched the port after the epoch that the request names.
+        """Releases the latch of a port; needs the right to control the port. Fails with FAILED_PRECONDITION
+        if the port was latched again after the epoch that the request names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reset(self, request, context):
-        """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
-        pulsed where it has none, or RTS if that is asked for. A latch stays. UNIMPLEMENTED where the
-        device has no such line.
+        """Resets the machine: voids what was sent before, then writes the firmware's own reset, or pulses
+        DTR if it has none, or RTS if requested. A latch remains. UNIMPLEMENTED if the device has no such
+        line.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RequestControl(self, request, context):
-        """Asks whoever has control of the port to hand it over: that session is told, nothing else happens.
+        """Asks the holder of the port to hand over control: its session is notified, nothing else happens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,15 +153,15 @@ class SerialServiceServicer(object):
 
     def SendRealtime(self, request, context):
         """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
-        Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
-        factor where the policy says so, unless `session_id` is the caller's own session in control.
+        All but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
+        factor if the policy requires one, unless `session_id` is the caller's own session in control.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchStats(self, request, context):
-        """Streams counters of one port or of all, at the asked interval.
+        """Streams counters of one port or of all, at the requested interval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

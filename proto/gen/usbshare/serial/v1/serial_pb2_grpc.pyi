@@ -294,27 +294,27 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
     """Acts on the machine at once, ahead of every queue, with or without a session."""
 
     Rearm: _SerialServiceRearmType
-    """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
-    FAILED_PRECONDITION if another latched the port after the epoch that the request names.
+    """Releases the latch of a port; needs the right to control the port. Fails with FAILED_PRECONDITION
+    if the port was latched again after the epoch that the request names.
     """
 
     Reset: _SerialServiceResetType
-    """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
-    pulsed where it has none, or RTS if that is asked for. A latch stays. UNIMPLEMENTED where the
-    device has no such line.
+    """Resets the machine: voids what was sent before, then writes the firmware's own reset, or pulses
+    DTR if it has none, or RTS if requested. A latch remains. UNIMPLEMENTED if the device has no such
+    line.
     """
 
     RequestControl: _SerialServiceRequestControlType
-    """Asks whoever has control of the port to hand it over: that session is told, nothing else happens."""
+    """Asks the holder of the port to hand over control: its session is notified, nothing else happens."""
 
     SendRealtime: _SerialServiceSendRealtimeType
     """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
-    Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
-    factor where the policy says so, unless `session_id` is the caller's own session in control.
+    All but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
+    factor if the policy requires one, unless `session_id` is the caller's own session in control.
     """
 
     WatchStats: _SerialServiceWatchStatsType
-    """Streams counters of one port or of all, at the asked interval."""
+    """Streams counters of one port or of all, at the requested interval."""
 
 SerialServiceAsyncStub: typing_extensions.TypeAlias = SerialServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -410,8 +410,8 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.serial.v1.serial_pb2.RearmRequest,
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.RearmResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.RearmResponse]]:
-        """Releases the latch that an emergency stop left; needs the right to control the port. Fails with
-        FAILED_PRECONDITION if another latched the port after the epoch that the request names.
+        """Releases the latch of a port; needs the right to control the port. Fails with FAILED_PRECONDITION
+        if the port was latched again after the epoch that the request names.
         """
 
     @abc.abstractmethod
@@ -420,9 +420,9 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.serial.v1.serial_pb2.ResetRequest,
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.ResetResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.ResetResponse]]:
-        """Resets the machine: what was sent before is void, then its firmware's own reset is written, or DTR
-        pulsed where it has none, or RTS if that is asked for. A latch stays. UNIMPLEMENTED where the
-        device has no such line.
+        """Resets the machine: voids what was sent before, then writes the firmware's own reset, or pulses
+        DTR if it has none, or RTS if requested. A latch remains. UNIMPLEMENTED if the device has no such
+        line.
         """
 
     @abc.abstractmethod
@@ -431,7 +431,7 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.serial.v1.serial_pb2.RequestControlRequest,
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.RequestControlResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.RequestControlResponse]]:
-        """Asks whoever has control of the port to hand it over: that session is told, nothing else happens."""
+        """Asks the holder of the port to hand over control: its session is notified, nothing else happens."""
 
     @abc.abstractmethod
     def SendRealtime(
@@ -440,8 +440,8 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[usbshare.serial.v1.serial_pb2.SendRealtimeResponse, collections.abc.Awaitable[usbshare.serial.v1.serial_pb2.SendRealtimeResponse]]:
         """Writes real-time bytes of the port's profile ahead of every queue, with or without a session.
-        Any but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
-        factor where the policy says so, unless `session_id` is the caller's own session in control.
+        All but holds and resets (GRBL's ! and 0x18) need the right to control the port, and a second
+        factor if the policy requires one, unless `session_id` is the caller's own session in control.
         """
 
     @abc.abstractmethod
@@ -450,6 +450,6 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         request: usbshare.serial.v1.serial_pb2.WatchStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[usbshare.serial.v1.serial_pb2.WatchStatsResponse], collections.abc.AsyncIterator[usbshare.serial.v1.serial_pb2.WatchStatsResponse]]:
-        """Streams counters of one port or of all, at the asked interval."""
+        """Streams counters of one port or of all, at the requested interval."""
 
 def add_SerialServiceServicer_to_server(servicer: SerialServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
