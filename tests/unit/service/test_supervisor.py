@@ -1,4 +1,4 @@
-"""The services of a computer as children: what becomes of one is nothing to the others."""
+"""The services of a computer as child processes: the failure of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fakes.waiting import until
 from usbshare.service import supervisor as module
-from usbshare.service.supervisor import installed, run_services
+from usbshare.service.supervisor import cli, installed, run_services
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals")
 
@@ -138,3 +139,36 @@ def test_only_services_that_are_installed_are_run(tmp_path: Path) -> None:
     commands = [Service(tmp_path, name, "").command for name in ("discovery-svc", "serial-svc")]
     (tmp_path / "bridge").touch(mode=0o755)
     assert sorted(installed(tmp_path)) == sorted(commands)
+
+
+def test_help_describes_the_command_and_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_services", pytest.fail)
+    for option in ("--help", "-h"):
+        result = CliRunner().invoke(cli, [option])
+        assert result.exit_code == 0
+        assert "Run services of this host" in result.output
+
+
+def test_an_unknown_service_or_option_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_services", pytest.fail)
+    for argument in ("serial", "--all"):
+        result = CliRunner().invoke(cli, ["serial-svc", argument])
+        assert result.exit_code == 2
+        assert argument in result.output
+
+
+def test_a_service_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_services", pytest.fail)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    Service(tmp_path, "serial-svc", "")
+    result = CliRunner().invoke(cli, ["serial-svc", "camera-svc"])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: not installed in {tmp_path}: camera-svc\n",
+    )
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "elsewhere/python"))
+    result = CliRunner().invoke(cli, [])
+    assert result.exit_code == 1
+    assert "no service" in result.output

@@ -1,4 +1,4 @@
-"""Runs every service of this computer as a child process, and starts those again that end."""
+"""Run every service of this computer as a child process, and restart those that end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import click
+
 from usbshare.base.event_loop import on_stop_signals, run
 from usbshare.base.extras import why_not
 from usbshare.base.logs import set_up_logging
@@ -24,12 +26,12 @@ CONFIG_EXIT = 2
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 GOOD_RUN_S = 60.0
 STOP_TIMEOUT_S = 15.0
-# Windows knows no such request; there Ctrl-C reaches every program of a console by itself.
+# Windows has no such signal; there Ctrl-C reaches every program of a console.
 CAN_BE_ASKED = hasattr(signal, "SIGHUP")
 
 
 class Child:
-    """One service: running, or about to run again; none of the others hears of its trouble."""
+    """One service: running, or about to be restarted; its failures do not affect the others."""
 
     def __init__(self, command: Path, clock: Callable[[], float]) -> None:
         self._command = command
@@ -42,10 +44,10 @@ class Child:
         return self._command.stem
 
     async def keep_running(self) -> None:
-        """Run it, again whenever it ends; return when its configuration is wrong at first.
+        """Run it, restart it whenever it ends; return if its configuration is wrong at first.
 
-        One that fails later must not end the others, which may be running jobs. The pause before
-        the next start doubles up to 30 s, and is short again after a good run.
+        A service that fails later must not end the others, which may be running jobs. The pause
+        before a restart doubles up to 30 s, and is short again after a long run.
         """
         pause_s = FIRST_PAUSE_S
         for attempt in itertools.count():
@@ -76,7 +78,7 @@ class Child:
 
 
 async def run_services(commands: Sequence[Path]) -> int:
-    """Run them until SIGINT or SIGTERM, or until one has a wrong configuration; the exit code."""
+    """Run them until SIGINT, SIGTERM or a wrong configuration; return the exit code."""
     stopped = asyncio.Event()
     on_stop_signals(stopped.set)
     children = [Child(command, time.monotonic) for command in commands]
@@ -100,19 +102,32 @@ def installed(folder: Path, names: Iterable[str] = SERVICES) -> list[Path]:
     return [Path(each) for each in found if each]
 
 
-def main() -> None:
-    """Run the services installed beside this interpreter, or those named as arguments.
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", metavar="[SERVICE]...", nargs=-1, type=click.Choice(SERVICES))
+def cli(names: tuple[str, ...]) -> None:
+    """Run services of this host until SIGINT or SIGTERM, and restart those that end.
 
-    They read this process's environment.
+    SERVICE is serial-svc, camera-svc or discovery-svc; without any, all that are installed run.
+    Each reads its configuration as if it were started alone.
     """
-    ensure_standard_streams()
     set_up_logging("info")
-    names = sys.argv[1:] or [name for name in SERVICES if _has_its_extra(name)]
-    sys.exit(run(run_services(installed(Path(sys.executable).parent, names))))
+    folder = Path(sys.executable).parent
+    commands = installed(folder, names or filter(_has_its_extra, SERVICES))
+    missing = set(names) - {command.stem for command in commands}
+    if missing or not commands:
+        absent = ", ".join(name for name in SERVICES if name in missing) or "no service"
+        raise click.ClickException(f"not installed in {folder}: {absent}")
+    sys.exit(run(run_services(commands)))
+
+
+def main() -> None:
+    """Run the command line."""
+    ensure_standard_streams()
+    cli()
 
 
 def _has_its_extra(name: str) -> bool:
-    """Return whether a service can run; tell the user why not."""
+    """Return whether a service can run; log why not."""
     if why := why_not(name):
         log.info("%s is left out: %s", name, why)
     return not why

@@ -22,7 +22,7 @@ from usbshare.camera.v1.camera_pb2_grpc import (
 )
 from usbshare.camera_svc.api import convert
 from usbshare.camera_svc.api.view_stream import Watching
-from usbshare.camera_svc.capture.audit import Witness
+from usbshare.camera_svc.capture.audit import CameraAudit
 from usbshare.camera_svc.capture.registry import OfferedCamera, Registry
 from usbshare.camera_svc.viewers.snapshot import take_picture
 from usbshare.camera_svc.viewers.stats import Client
@@ -40,7 +40,7 @@ class CameraServicer(CameraServiceServicer):
     def __init__(self, registry: Registry, gate: Gate, audit: Audit | None = None) -> None:
         self._registry = registry
         self._gate = gate
-        self._witness = Witness(time.monotonic, audit)
+        self._camera_audit = CameraAudit(time.monotonic, audit)
         self._started_at = time.monotonic()
 
     async def ListCameras(
@@ -77,10 +77,10 @@ class CameraServicer(CameraServiceServicer):
             client,
             context.write,
             lambda: self._gate.check(caller, Right.CONTROL, resource),
-            lambda changes: self._witness.controlled(client, offered.id, changes),
+            lambda changes: self._camera_audit.controlled(client, offered.id, changes),
         )
         async with self._gate.permit(caller, Right.VIEW, resource):
-            with self._witness.watching(client, offered.id):
+            with self._camera_audit.watching(client, offered.id):
                 await watching.serve(context.read, self._registry.ending)
 
     async def Snapshot(self, request: pb.SnapshotRequest, context: Context) -> pb.SnapshotResponse:
@@ -89,7 +89,7 @@ class CameraServicer(CameraServiceServicer):
         caller = self._gate.caller(context)
         offered, client = self._camera(asked.camera_id, caller), _client("snapshot", caller)
         picture = await take_picture(offered, client, asked.width, asked.quality, asked.max_age_s)
-        self._witness.pictured(client, offered.id)
+        self._camera_audit.pictured(client, offered.id)
         return pb.SnapshotResponse(frame=convert.frame_message(picture))
 
     async def GetControls(
@@ -108,7 +108,7 @@ class CameraServicer(CameraServiceServicer):
         offered = self._camera(request.camera_id, self._gate.caller(context))
         controls = await offered.camera.change_controls(changes)
         client = _client("", self._gate.caller(context))
-        self._witness.controlled(client, offered.id, changes)
+        self._camera_audit.controlled(client, offered.id, changes)
         return pb.SetControlsResponse(controls=convert.control_messages(controls))
 
     async def WatchStats(

@@ -1,4 +1,4 @@
-"""What the audit log learns of the cameras: who looked, and who changed what."""
+"""What the audit log records about the cameras: who watched, and who changed what."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from usbshare.base.throttle import Throttle
 from usbshare.camera_svc.capture.frame_source import ControlChange
 from usbshare.camera_svc.viewers.stats import Client
 
-# A program that asks for one picture after another is told of this often.
+# Of the snapshots that a program takes one after another, one in this time is noted.
 SNAPSHOT_PAUSE_S = 60.0
 
 
-class Witness:
-    """Tells the audit log; nothing here waits or fails."""
+class CameraAudit:
+    """Writes to the audit log; never waits, never fails."""
 
     def __init__(self, clock: Callable[[], float], audit: Audit | None = None) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Witness:
 
     @contextmanager
     def watching(self, client: Client, camera_id: str) -> Iterator[None]:
-        """Note that a viewer comes, and that it goes when the block ends."""
+        """Note that a viewer arrived, and that it left when the block ends."""
         began_at = self._clock()
         self._note("viewer came", client, camera_id, client=client.name)
         try:
@@ -34,14 +34,14 @@ class Witness:
             self._note("viewer left", client, camera_id, client=client.name, seconds=seconds)
 
     def pictured(self, client: Client, camera_id: str) -> None:
-        """Note a single picture; of those that follow each other one a minute."""
+        """Note a snapshot; of consecutive ones, one per minute."""
         if self._pictured.admits((client.identity, camera_id)):
             self._note("picture taken", client, camera_id)
 
     def controlled(self, client: Client, camera_id: str, changes: Iterable[ControlChange]) -> None:
         """Note controls that were changed."""
-        told = {change.name: "auto" if change.automatic else change.value for change in changes}
-        self._note("controls changed", client, camera_id, controls=told)
+        values = {change.name: "auto" if change.automatic else change.value for change in changes}
+        self._note("controls changed", client, camera_id, controls=values)
 
     def _note(self, event: str, who: Client, camera_id: str, **fields: object) -> None:
         self._audit.note(
