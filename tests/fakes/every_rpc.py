@@ -226,6 +226,9 @@ CASES = [
     _serial("SendRealtime", C, _realtime(b"?"), variant="poll"),
     _serial("SendRealtime", C, _realtime(b"G"), variant="none"),
     _serial("WatchStats", V, lambda port: serial.WatchStatsRequest(port_id=port), make=_answers),
+    _serial(
+        "WatchMachine", V, lambda port: serial.WatchMachineRequest(port_id=port), make=_answers
+    ),
     _camera("ListCameras", V, lambda _: camera.ListCamerasRequest(), kind=""),
     _camera("Watch", V, watch, make=_talk),
     Case("camera", "Watch", C, _change_controls, "camera", "change_controls"),

@@ -428,10 +428,12 @@ async def test_a_clock_by_which_the_hosts_certificate_is_not_valid(
 class Fast(SerialServicer):
     """A host whose clock is an hour ahead."""
 
-    def _stats(self, port_id: str, context: Context) -> pb.WatchStatsResponse:
-        stats = super()._stats(port_id, context)
-        stats.time.seconds += 3600
-        return stats
+    async def WatchStats(
+        self, request: pb.WatchStatsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStatsResponse]:
+        async for stats in super().WatchStats(request, context):
+            stats.time.seconds += 3600
+            yield stats
 
 
 async def test_a_host_whose_clock_is_wrong(site: Site) -> None:
@@ -522,8 +524,12 @@ class ShutOut(SerialServicer):
     ) -> pb.ListPortsResponse:
         raise PermissionDeniedError(self._REFUSAL)
 
-    def _stats(self, port_id: str, context: Context) -> pb.WatchStatsResponse:
-        raise PermissionDeniedError(self._REFUSAL)
+    async def WatchStats(
+        self, request: pb.WatchStatsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStatsResponse]:
+        if request.IsInitialized():
+            raise PermissionDeniedError(self._REFUSAL)
+        yield pb.WatchStatsResponse()
 
 
 async def test_a_revoked_certificate_is_told_once(site: Site) -> None:

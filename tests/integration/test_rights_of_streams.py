@@ -72,6 +72,7 @@ def _discovery(method: str, first: Any) -> Stream:
 STREAMS = {
     "WatchPorts": _serial("WatchPorts", serial.WatchPortsRequest()),
     "WatchStats": _serial("WatchStats", serial.WatchStatsRequest(port_id="laser")),
+    "WatchMachine": _serial("WatchMachine", serial.WatchMachineRequest(port_id="laser")),
     "observe": _serial("Session", first=session(OBSERVE)("laser")),
     "control": _serial("Session", first=session(CONTROL)("laser")),
     "camera": _camera("Watch", first=watch("bed")),

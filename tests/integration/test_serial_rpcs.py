@@ -33,12 +33,13 @@ from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.serial_svc.api import convert_stats, servicer
+from usbshare.serial_svc.api import board, servicer
 from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
-from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions import operations
+from usbshare.serial_svc.sessions.events import QueueState
+from usbshare.serial_svc.sessions.queue_state import QueueNews
 from usbshare.sim.device import SimDevice
 
 TIMEOUT_S = 30.0
@@ -645,25 +646,27 @@ async def test_one_observer_too_many_is_refused_and_has_room_once_another_left(
     await opened(served, **few)
 
 
-async def test_stats_of_many_watchers_are_made_once_and_more_rarely(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", ["WatchStats", "WatchMachine"])
+async def test_what_many_watch_is_made_once_and_more_rarely(
+    served: Served, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     made = 0
-    make = convert_stats.stats_message
+    state = QueueNews.state  # is in either message
 
-    def counting(port: SerialPort) -> pb.PortStats:
+    def counting(self: QueueNews) -> QueueState:
         nonlocal made
         made += 1
-        return make(port)
+        return state(self)
 
-    monkeypatch.setattr(convert_stats, "stats_message", counting)
-    monkeypatch.setattr(convert_stats, "OLDEST_S", 3600.0)
-    request = pb.WatchStatsRequest(interval=Duration(nanos=100_000_000))
-    watches: list[Any] = [served.stub.WatchStats(request, timeout=TIMEOUT_S) for _ in range(20)]
+    monkeypatch.setattr(QueueNews, "state", counting)
+    monkeypatch.setattr(board, "OLDEST_S", 3600.0)
+    request = getattr(pb, f"{method}Request")(port_id="laser", interval=Duration(nanos=100_000_000))
+    call = getattr(served.stub, method)
+    watches: list[Any] = [call(request, timeout=TIMEOUT_S) for _ in range(20)]
     for _ in range(2):
-        assert all(response.ports for response in [await each.read() for each in watches])
+        assert grpc.aio.EOF not in [await each.read() for each in watches]
     assert made == 1
-    monkeypatch.setattr(convert_stats, "MOST_PORT_STATS_PER_S", 20.0)  # one a second for each
+    monkeypatch.setattr(board, "MOST_MESSAGES_PER_S", 20.0)  # one a second for each
     for watch in watches:
         await watch.read()  # what was waited for by the former rate
         await watch.read()
@@ -671,3 +674,51 @@ async def test_stats_of_many_watchers_are_made_once_and_more_rarely(
     await watches[0].read()
     await watches[0].read()
     assert time.monotonic() - began > 0.5
+
+
+async def watched_machine(served: Served, **fields: Any) -> Any:
+    """Return what the first response says of the laser."""
+    call: Any = served.stub.WatchMachine(
+        pb.WatchMachineRequest(port_id="laser", **fields), timeout=TIMEOUT_S
+    )
+    try:
+        return await call.read()
+    finally:
+        call.cancel()
+
+
+async def test_a_machine_that_nobody_uses_is_asked_and_reports_at_once(served: Served) -> None:
+    assert not (await watched_machine(served)).HasField("report")  # watching opens no device
+    assert not served.registry.get("laser").line.is_open
+    session, _ = await opened(served)
+    await session.write(pb.SessionRequest(close=pb.Close()))
+    await until(lambda: served.registry.get("laser").roster.control is None)
+    response = await watched_machine(served)
+    report = response.report
+    assert (report.state, report.HasField("substate")) == ("Idle", False)
+    assert list(report.machine_position) == list(report.work_position) == [0.0, 0.0, 0.0]
+    assert list(report.work_offset) == [0.0, 0.0, 0.0]
+    assert (report.feed, report.spindle) == (0.0, 0.0)
+    assert report.text.startswith("<Idle|MPos:0.000,0.000,0.000|")
+    assert report.age.seconds == 0
+    assert response.queue.commands == 0
+    assert not response.HasField("holder_round_trip")
+
+
+async def test_nobody_asks_while_a_program_has_control(served: Served) -> None:
+    session, _ = await opened(served)
+    port = served.registry.get("laser")
+    written = port.line.counters.written_bytes
+    request = pb.WatchMachineRequest(port_id="laser", interval=Duration(nanos=100_000_000))
+    watch: Any = served.stub.WatchMachine(request, timeout=TIMEOUT_S)
+    for _ in range(5):
+        assert not (await watch.read()).HasField("report")
+    assert port.line.counters.written_bytes == written
+    beat = pb.Heartbeat(id=1, round_trip=Duration(nanos=12_000_000))
+    await session.write(pb.SessionRequest(heartbeat=beat))
+    await session.write(pb.SessionRequest(realtime=pb.Realtime(data=b"?")))
+    while not (response := await watch.read()).HasField("report"):
+        pass
+    assert response.report.state == "Idle"
+    assert response.holder_round_trip.nanos == 12_000_000
+    watch.cancel()

@@ -2765,3 +2765,194 @@ class TimeStats(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["count", b"count", "max", b"max", "mean", b"mean", "min", b"min"]) -> None: ...
 
 Global___TimeStats: typing_extensions.TypeAlias = TimeStats
+
+@typing.final
+class WatchMachineRequest(google.protobuf.message.Message):
+    """Asks for what a machine reports of itself."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PORT_ID_FIELD_NUMBER: builtins.int
+    INTERVAL_FIELD_NUMBER: builtins.int
+    port_id: builtins.str
+    """The port's id; may be empty where the host has exactly one port."""
+    @property
+    def interval(self) -> google.protobuf.duration_pb2.Duration:
+        """Time between two responses, 0.1 s to 1 h; 1 s where absent."""
+
+    def __init__(
+        self,
+        *,
+        port_id: builtins.str = ...,
+        interval: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["interval", b"interval"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["interval", b"interval", "port_id", b"port_id"]) -> None: ...
+
+Global___WatchMachineRequest: typing_extensions.TypeAlias = WatchMachineRequest
+
+@typing.final
+class WatchMachineResponse(google.protobuf.message.Message):
+    """A machine at one moment."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: builtins.int
+    QUEUE_FIELD_NUMBER: builtins.int
+    HOLDER_ROUND_TRIP_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> Global___MachineReport:
+        """The last that it reported; absent where it has reported nothing since its device was opened."""
+
+    @property
+    def queue(self) -> Global___QueueState:
+        """The queue of the port."""
+
+    @property
+    def holder_round_trip(self) -> google.protobuf.duration_pb2.Duration:
+        """The round trip that the client in control measured last; absent where there is none, or it has
+        not measured yet.
+        """
+
+    def __init__(
+        self,
+        *,
+        report: Global___MachineReport | None = ...,
+        queue: Global___QueueState | None = ...,
+        holder_round_trip: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["holder_round_trip", b"holder_round_trip", "queue", b"queue", "report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["holder_round_trip", b"holder_round_trip", "queue", b"queue", "report", b"report"]) -> None: ...
+
+Global___WatchMachineResponse: typing_extensions.TypeAlias = WatchMachineResponse
+
+@typing.final
+class MachineReport(google.protobuf.message.Message):
+    """What a machine reported of itself. Lengths and feeds are in the unit that it reports in:
+    millimetres, unless somebody chose inches (GRBL's $13).
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AGE_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    SUBSTATE_FIELD_NUMBER: builtins.int
+    MACHINE_POSITION_FIELD_NUMBER: builtins.int
+    WORK_POSITION_FIELD_NUMBER: builtins.int
+    WORK_OFFSET_FIELD_NUMBER: builtins.int
+    FEED_FIELD_NUMBER: builtins.int
+    SPINDLE_FIELD_NUMBER: builtins.int
+    OVERRIDES_FIELD_NUMBER: builtins.int
+    FREE_BLOCKS_FIELD_NUMBER: builtins.int
+    FREE_BYTES_FIELD_NUMBER: builtins.int
+    PINS_FIELD_NUMBER: builtins.int
+    ACCESSORIES_FIELD_NUMBER: builtins.int
+    LINE_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    state: builtins.str
+    """The state as the firmware calls it, such as `Idle` or `Hold`; empty where it reports none."""
+    substate: builtins.int
+    """The number behind it: `Hold:0` is at rest, `Hold:1` is still slowing down."""
+    feed: builtins.float
+    """The feed of now, a minute."""
+    spindle: builtins.float
+    """The speed of the spindle, or the power of the laser, as a program's S says it."""
+    free_blocks: builtins.int
+    """Moves that the planner has room for."""
+    free_bytes: builtins.int
+    """Bytes that the receive buffer has room for."""
+    pins: builtins.str
+    """Inputs that are active, a letter each (GRBL: X, Y, Z limits, P probe, D door, H hold, R reset,
+    S start).
+    """
+    accessories: builtins.str
+    """Outputs that are on, a letter each, as reported last (GRBL: S spindle, C spindle backwards, F flood,
+    M mist); absent before.
+    """
+    line: builtins.int
+    """The number of the program's line that is being carried out."""
+    text: builtins.str
+    """The report as it came, at most 512 bytes."""
+    @property
+    def age(self) -> google.protobuf.duration_pb2.Duration:
+        """How old the report is."""
+
+    @property
+    def machine_position(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Where the machine is, X first; empty where nobody can tell."""
+
+    @property
+    def work_position(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Where it is in the program's coordinates; empty where nobody can tell."""
+
+    @property
+    def work_offset(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """The machine's position where the program's is 0, as reported last; empty before."""
+
+    @property
+    def overrides(self) -> Global___Overrides:
+        """The overrides, as reported last; absent before."""
+
+    def __init__(
+        self,
+        *,
+        age: google.protobuf.duration_pb2.Duration | None = ...,
+        state: builtins.str = ...,
+        substate: builtins.int | None = ...,
+        machine_position: collections.abc.Iterable[builtins.float] | None = ...,
+        work_position: collections.abc.Iterable[builtins.float] | None = ...,
+        work_offset: collections.abc.Iterable[builtins.float] | None = ...,
+        feed: builtins.float | None = ...,
+        spindle: builtins.float | None = ...,
+        overrides: Global___Overrides | None = ...,
+        free_blocks: builtins.int | None = ...,
+        free_bytes: builtins.int | None = ...,
+        pins: builtins.str = ...,
+        accessories: builtins.str | None = ...,
+        line: builtins.int | None = ...,
+        text: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_accessories", b"_accessories", "_feed", b"_feed", "_free_blocks", b"_free_blocks", "_free_bytes", b"_free_bytes", "_line", b"_line", "_spindle", b"_spindle", "_substate", b"_substate", "accessories", b"accessories", "age", b"age", "feed", b"feed", "free_blocks", b"free_blocks", "free_bytes", b"free_bytes", "line", b"line", "overrides", b"overrides", "spindle", b"spindle", "substate", b"substate"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_accessories", b"_accessories", "_feed", b"_feed", "_free_blocks", b"_free_blocks", "_free_bytes", b"_free_bytes", "_line", b"_line", "_spindle", b"_spindle", "_substate", b"_substate", "accessories", b"accessories", "age", b"age", "feed", b"feed", "free_blocks", b"free_blocks", "free_bytes", b"free_bytes", "line", b"line", "machine_position", b"machine_position", "overrides", b"overrides", "pins", b"pins", "spindle", b"spindle", "state", b"state", "substate", b"substate", "text", b"text", "work_offset", b"work_offset", "work_position", b"work_position"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_accessories", b"_accessories"]) -> typing.Literal["accessories"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_feed", b"_feed"]) -> typing.Literal["feed"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_free_blocks", b"_free_blocks"]) -> typing.Literal["free_blocks"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_free_bytes", b"_free_bytes"]) -> typing.Literal["free_bytes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_line", b"_line"]) -> typing.Literal["line"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_spindle", b"_spindle"]) -> typing.Literal["spindle"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_substate", b"_substate"]) -> typing.Literal["substate"] | None: ...
+
+Global___MachineReport: typing_extensions.TypeAlias = MachineReport
+
+@typing.final
+class Overrides(google.protobuf.message.Message):
+    """How far feeds, rapids and the spindle are changed, in percent."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEED_PERCENT_FIELD_NUMBER: builtins.int
+    RAPIDS_PERCENT_FIELD_NUMBER: builtins.int
+    SPINDLE_PERCENT_FIELD_NUMBER: builtins.int
+    feed_percent: builtins.int
+    """Feeds."""
+    rapids_percent: builtins.int
+    """Rapids."""
+    spindle_percent: builtins.int
+    """Spindle or laser."""
+    def __init__(
+        self,
+        *,
+        feed_percent: builtins.int = ...,
+        rapids_percent: builtins.int = ...,
+        spindle_percent: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feed_percent", b"feed_percent", "rapids_percent", b"rapids_percent", "spindle_percent", b"spindle_percent"]) -> None: ...
+
+Global___Overrides: typing_extensions.TypeAlias = Overrides

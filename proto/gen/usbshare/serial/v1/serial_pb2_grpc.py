@@ -85,6 +85,11 @@ class SerialServiceStub(object):
                 request_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchStatsRequest.SerializeToString,
                 response_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchStatsResponse.FromString,
                 _registered_method=True)
+        self.WatchMachine = channel.unary_stream(
+                '/usbshare.serial.v1.SerialService/WatchMachine',
+                request_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchMachineRequest.SerializeToString,
+                response_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchMachineResponse.FromString,
+                _registered_method=True)
 
 
 class SerialServiceServicer(object):
@@ -167,6 +172,15 @@ class SerialServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchMachine(self, request, context):
+        """Streams what the machine of one port reports of itself, at the asked interval. While no session
+        has control the service asks the machine for it, once a second at most for all who watch; while
+        one has, only what its program asks for is seen. Opens no device.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SerialServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -219,6 +233,11 @@ def add_SerialServiceServicer_to_server(servicer, server):
                     servicer.WatchStats,
                     request_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchStatsRequest.FromString,
                     response_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchStatsResponse.SerializeToString,
+            ),
+            'WatchMachine': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMachine,
+                    request_deserializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchMachineRequest.FromString,
+                    response_serializer=usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchMachineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -492,6 +511,33 @@ class SerialService(object):
             '/usbshare.serial.v1.SerialService/WatchStats',
             usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchStatsRequest.SerializeToString,
             usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMachine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/usbshare.serial.v1.SerialService/WatchMachine',
+            usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchMachineRequest.SerializeToString,
+            usbshare_dot_serial_dot_v1_dot_serial__pb2.WatchMachineResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -185,7 +185,23 @@ _SerialServiceWatchStatsType = typing_extensions.TypeVar(
     ],
 )
 
-class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServiceWatchPortsType, _SerialServiceGetPortType, _SerialServiceSessionType, _SerialServiceStopType, _SerialServiceRearmType, _SerialServiceResetType, _SerialServiceRequestControlType, _SerialServiceSendRealtimeType, _SerialServiceWatchStatsType]):
+_SerialServiceWatchMachineType = typing_extensions.TypeVar(
+    '_SerialServiceWatchMachineType',
+    grpc.UnaryStreamMultiCallable[
+        usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+        usbshare.serial.v1.serial_pb2.WatchMachineResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+        usbshare.serial.v1.serial_pb2.WatchMachineResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+        usbshare.serial.v1.serial_pb2.WatchMachineResponse,
+    ],
+)
+
+class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServiceWatchPortsType, _SerialServiceGetPortType, _SerialServiceSessionType, _SerialServiceStopType, _SerialServiceRearmType, _SerialServiceResetType, _SerialServiceRequestControlType, _SerialServiceSendRealtimeType, _SerialServiceWatchStatsType, _SerialServiceWatchMachineType]):
     """Offers the serial ports of one host to identities that hold a certificate of its site."""
 
     @typing.overload
@@ -229,6 +245,10 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
         grpc.UnaryStreamMultiCallable[
             usbshare.serial.v1.serial_pb2.WatchStatsRequest,
             usbshare.serial.v1.serial_pb2.WatchStatsResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+            usbshare.serial.v1.serial_pb2.WatchMachineResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -274,6 +294,10 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
             usbshare.serial.v1.serial_pb2.WatchStatsRequest,
             usbshare.serial.v1.serial_pb2.WatchStatsResponse,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+            usbshare.serial.v1.serial_pb2.WatchMachineResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListPorts: _SerialServiceListPortsType
@@ -316,6 +340,12 @@ class SerialServiceStub(typing.Generic[_SerialServiceListPortsType, _SerialServi
     WatchStats: _SerialServiceWatchStatsType
     """Streams counters of one port or of all, at the requested interval."""
 
+    WatchMachine: _SerialServiceWatchMachineType
+    """Streams what the machine of one port reports of itself, at the asked interval. While no session
+    has control the service asks the machine for it, once a second at most for all who watch; while
+    one has, only what its program asks for is seen. Opens no device.
+    """
+
 SerialServiceAsyncStub: typing_extensions.TypeAlias = SerialServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.serial.v1.serial_pb2.ListPortsRequest,
@@ -356,6 +386,10 @@ SerialServiceAsyncStub: typing_extensions.TypeAlias = SerialServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         usbshare.serial.v1.serial_pb2.WatchStatsRequest,
         usbshare.serial.v1.serial_pb2.WatchStatsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+        usbshare.serial.v1.serial_pb2.WatchMachineResponse,
     ],
 ]
 
@@ -451,5 +485,16 @@ class SerialServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[usbshare.serial.v1.serial_pb2.WatchStatsResponse], collections.abc.AsyncIterator[usbshare.serial.v1.serial_pb2.WatchStatsResponse]]:
         """Streams counters of one port or of all, at the requested interval."""
+
+    @abc.abstractmethod
+    def WatchMachine(
+        self,
+        request: usbshare.serial.v1.serial_pb2.WatchMachineRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[usbshare.serial.v1.serial_pb2.WatchMachineResponse], collections.abc.AsyncIterator[usbshare.serial.v1.serial_pb2.WatchMachineResponse]]:
+        """Streams what the machine of one port reports of itself, at the asked interval. While no session
+        has control the service asks the machine for it, once a second at most for all who watch; while
+        one has, only what its program asks for is seen. Opens no device.
+        """
 
 def add_SerialServiceServicer_to_server(servicer: SerialServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from usbshare.rpc.wire_time import duration
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.line.counters import TimeStats
@@ -12,47 +9,11 @@ from usbshare.serial_svc.line.scheduler import Band
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.events import QueueState
 
-# A tenth of the loop's time at most.
-MOST_PORT_STATS_PER_S = 2000.0
-# Less than the shortest interval that may be asked for.
-OLDEST_S = 0.09
-
 _BANDS = {
     Band.NORMAL: pb.QUEUE_BAND_NORMAL,
     Band.HIGH: pb.QUEUE_BAND_HIGH,
     Band.OVERLOAD: pb.QUEUE_BAND_OVERLOAD,
 }
-
-
-class StatsBoard:
-    """Makes the counters of each port a message now and then, for all who watch them."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._made: dict[str, tuple[float, pb.PortStats]] = {}
-        self._watchers = 0
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Count who watches while the block lasts."""
-        self._watchers += 1
-        try:
-            yield
-        finally:
-            self._watchers -= 1
-
-    def least_interval_s(self, ports: int) -> float:
-        """Return how often who watches so many ports gets them: the rarer, the more watch."""
-        return self._watchers * ports / MOST_PORT_STATS_PER_S
-
-    def of(self, port: SerialPort) -> pb.PortStats:
-        """Return a port's counters, no older than OLDEST_S."""
-        now = self._clock()
-        made_at, message = self._made.get(port.id, (float("-inf"), None))
-        if message is None or now - made_at > OLDEST_S:
-            message = stats_message(port)
-            self._made[port.id] = (now, message)
-        return message
 
 
 def stats_message(port: SerialPort) -> pb.PortStats:

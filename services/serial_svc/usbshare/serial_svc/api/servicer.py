@@ -15,7 +15,6 @@ from usbshare.authorization.gate import Gate
 from usbshare.authorization.permit import Permit
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError, SessionLostError, UsbshareError
-from usbshare.base.fair_turns import Turns
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.pump import StreamPump
 from usbshare.rpc.wire_time import duration, optional_duration, seconds_of, timestamp
@@ -29,8 +28,8 @@ from usbshare.serial_svc.api.convert_client import (
     reset_response,
 )
 from usbshare.serial_svc.api.convert_holds import seen_epoch, seen_hold
-from usbshare.serial_svc.api.convert_stats import StatsBoard
 from usbshare.serial_svc.api.visible_ports import KnownPorts
+from usbshare.serial_svc.api.watches import Watches
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.ports.registry import Registry
 from usbshare.serial_svc.sessions.attachment import Attachment
@@ -54,9 +53,7 @@ class SerialServicer(SerialServiceServicer):
         self._registry = registry
         self._gate = gate
         self._known = KnownPorts(registry, gate)
-        self._started_at = time.monotonic()
-        self._turns = Turns()
-        self._board = StatsBoard(time.monotonic)
+        self._watches = Watches(self._known)
         self._hand_over = HandOver(time.monotonic)
 
     async def ListPorts(
@@ -181,14 +178,15 @@ class SerialServicer(SerialServiceServicer):
         self, request: pb.WatchStatsRequest, context: Context
     ) -> AsyncIterator[pb.WatchStatsResponse]:
         """Stream counters until the client leaves."""
-        interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
-        with self._board.watched():
-            while True:
-                await self._turns.take()
-                message = self._stats(request.port_id, context)
-                yield message
-                least_s = self._board.least_interval_s(len(message.ports))
-                await asyncio.sleep(max(interval_s, least_s))
+        async for message in self._watches.stats(request, lambda: self._gate.caller(context)):
+            yield message
+
+    async def WatchMachine(
+        self, request: pb.WatchMachineRequest, context: Context
+    ) -> AsyncIterator[pb.WatchMachineResponse]:
+        """Stream what the machine of one port reports of itself."""
+        async for message in self._watches.machine(request, lambda: self._gate.caller(context)):
+            yield message
 
     def _permit(
         self, caller: Identity, port: SerialPort, client: Client, resumption: Resumption | None
@@ -216,17 +214,6 @@ class SerialServicer(SerialServiceServicer):
             self._gate.require(caller, Right.CONTROL, resource)
         else:
             self._gate.check(caller, Right.CONTROL, resource, arms=True)
-
-    def _stats(self, port_id: str, context: Context) -> pb.WatchStatsResponse:
-        caller = self._gate.caller(context)
-        visible = self._known.visible(caller)
-        ports = [self._known.get(port_id, caller)] if port_id else visible
-        return pb.WatchStatsResponse(
-            time=timestamp(datetime.now(UTC)),
-            uptime=duration(time.monotonic() - self._started_at),
-            clients=sum(len(port.roster) for port in visible),
-            ports=[self._board.of(port) for port in ports],
-        )
 
 
 async def _serve(

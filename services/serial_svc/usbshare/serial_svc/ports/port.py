@@ -14,6 +14,7 @@ from usbshare.serial_svc.line.port_config import ExpectedDevice, PortConfig
 from usbshare.serial_svc.line.scheduler import CommandOutcome, Queued
 from usbshare.serial_svc.ports.audit import PortAudit
 from usbshare.serial_svc.ports.description import describe
+from usbshare.serial_svc.ports.machine_watch import MachineWatch
 from usbshare.serial_svc.sessions.admission import Admission
 from usbshare.serial_svc.sessions.client import Client, Resumption
 from usbshare.serial_svc.sessions.events import (
@@ -62,6 +63,7 @@ class SerialPort:
             self.line, self.stops, self.roster, tail, self.audit, self.describe, clock
         )
         self._queue_news = QueueNews(self.line.scheduler, clock, self.roster.tell)
+        self.machine = MachineWatch(self.line, self.stops, self.roster, self.queue_state, clock)
         self._clock = clock
         self._on_change = on_change
         self._is_closing = False

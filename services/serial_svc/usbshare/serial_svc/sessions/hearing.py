@@ -19,12 +19,13 @@ class Hearing:
 
     `last_heard` is when the client was heard last. `last_at` is when the latest answer was given
     that is known to be heard, the round trip that news of it takes not counted; None for a client
-    that does not tell.
+    that does not tell. `round_trip_s` is what the client measured last, None before it has.
     """
 
     def __init__(self, now: float) -> None:
         self.last_heard = now
         self.last_at: float | None = None
+        self.round_trip_s: float | None = None
         self._answers: deque[tuple[int, float]] = deque(maxlen=MOST_ANSWERS)
         self._heard_at = 0.0
 
@@ -46,6 +47,8 @@ class Hearing:
 
         That is 0 for none, and None if it does not tell.
         """
+        if round_trip_s > 0:
+            self.round_trip_s = round_trip_s
         if heard_id is not None:
             self._heard(heard_id, now)
             allowed_s = min(max(0.0, round_trip_s), LONGEST_ROUND_TRIP_S) + GRACE_S

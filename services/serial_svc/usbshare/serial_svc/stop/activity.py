@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from usbshare.line.profiles import RAW, Profile
+from usbshare.serial_svc.stop.last_reports import LastReports
 from usbshare.serial_svc.stop.queries import Queries
 
 # A report that crossed with a command says nothing about it.
@@ -27,7 +28,8 @@ _NEVER = float("-inf")
 class Activity:
     """Follows one device; `is_active` may be read at any time, `on_change` is told of changes.
 
-    `on_report` gets what each report says (`Hold:0`), and when its first byte came.
+    `on_report` gets what each report says (`Hold:0`), and when its first byte came; `reports` keeps
+    the last ones.
 
     A machine that was believed idle and says that it works, works on what it was sent before.
     """
@@ -39,6 +41,7 @@ class Activity:
         profile: Callable[[], Profile] = lambda: RAW,
     ) -> None:
         self.is_active = False
+        self.reports = LastReports()
         self._profile = profile
         self._queries = Queries()
         self._on_change = on_change
@@ -66,8 +69,11 @@ class Activity:
     def heard(self, data: bytes, now: float, *, nothing_waits: bool) -> None:
         """Look for answers, and for GRBL's reports, split over chunks anyhow, also while idle."""
         all_answered = self._queries.all_answered_by(data)
-        if self._profile().reports_state:
+        profile = self._profile()
+        if profile.reports_state:
             self._look_for_reports(data, now, nothing_waits)
+        elif profile.speaks_gcode:
+            self.reports.look_for_position(data, now)
         if all_answered and nothing_waits and self.is_active and not self._queries.is_work:
             self._change(active=False)
 
@@ -92,6 +98,7 @@ class Activity:
     def _reported(self, report: re.Match[bytes], begun_at: float, nothing_waits: bool) -> None:
         """Take a report whose first byte came at `begun_at`."""
         state = report[1]
+        self.reports.reported(report[0], begun_at)
         self._on_report(state + (report[2] or b""), begun_at)
         if state in _AT_WORK:
             self._queries.works()

@@ -80,6 +80,7 @@ class Machine:
         """Note that it is gone; True if it may have been in the midst of something."""
         was_busy = self.is_at_work or self.holds.is_machine_held
         self.holds.forget_machine()
+        self.activity.reports.forget()
         self.activity.stopped()
         self.rest.stopped()
         return was_busy

@@ -1,0 +1,71 @@
+"""The streams that tell of ports again and again: counters, and what machines report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from usbshare.base.fair_turns import Turns
+from usbshare.rpc.identity import Identity
+from usbshare.rpc.wire_time import duration, seconds_of, timestamp
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial_svc.api.board import Board
+from usbshare.serial_svc.api.convert_machine import machine_message
+from usbshare.serial_svc.api.convert_stats import stats_message
+from usbshare.serial_svc.api.visible_ports import KnownPorts
+from usbshare.serial_svc.ports.machine_watch import ANSWER_S
+
+Who = Callable[[], Identity]
+
+
+class Watches:
+    """Serves those who watch; what they cost together is bounded, however many they are.
+
+    Who calls is asked for each message, so that its rights count as they are then.
+    """
+
+    def __init__(self, known: KnownPorts) -> None:
+        self._known = known
+        self._started_at = time.monotonic()
+        self._turns = Turns()
+        self._stats = Board(stats_message, time.monotonic)
+        self._machines = Board(machine_message, time.monotonic)
+
+    async def stats(
+        self, request: pb.WatchStatsRequest, caller: Who
+    ) -> AsyncIterator[pb.WatchStatsResponse]:
+        """Yield the counters of one port or of all, for ever."""
+        interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
+        with self._stats.watched():
+            while True:
+                await self._turns.take()
+                message = self._stats_of(request.port_id, caller())
+                yield message
+                least_s = self._stats.least_interval_s(len(message.ports))
+                await asyncio.sleep(max(interval_s, least_s))
+
+    async def machine(
+        self, request: pb.WatchMachineRequest, caller: Who
+    ) -> AsyncIterator[pb.WatchMachineResponse]:
+        """Yield what one machine reports, for ever."""
+        interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
+        with self._machines.watched():
+            while True:
+                await self._turns.take()
+                if self._known.get(request.port_id, caller()).machine.ask():
+                    await asyncio.sleep(ANSWER_S)
+                    await self._turns.take()
+                yield self._machines.of(self._known.get(request.port_id, caller()))
+                await asyncio.sleep(max(interval_s, self._machines.least_interval_s(1)))
+
+    def _stats_of(self, port_id: str, caller: Identity) -> pb.WatchStatsResponse:
+        visible = self._known.visible(caller)
+        ports = [self._known.get(port_id, caller)] if port_id else visible
+        return pb.WatchStatsResponse(
+            time=timestamp(datetime.now(UTC)),
+            uptime=duration(time.monotonic() - self._started_at),
+            clients=sum(len(port.roster) for port in visible),
+            ports=[self._stats.of(port) for port in ports],
+        )
