@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usbshare.sim.motion import Phase, brake_profile, speed_profile
+from usbshare.sim.motion import Phase, brake_profile, speed_profile, travel_time
 from usbshare.sim.planner import BLOCKS, Move, Planner
 from usbshare.sim.settings import Settings
 
@@ -32,6 +32,17 @@ def test_a_profile_covers_its_length_within_its_limits(
     assert length_of(phases) == pytest.approx(length, rel=1e-6, abs=1e-6)
     assert all(phase.duration_s >= -1e-12 for phase in phases)
     assert end_speed(phases) <= max(v0, nominal) + 1e-6
+
+
+@settings(deadline=None)
+@given(speeds, lengths, st.floats(0.1, 200), speeds, st.floats(10, 5000))
+def test_the_time_of_a_profile_is_that_of_its_phases(
+    v0: float, length: float, nominal: float, v1: float, a: float
+) -> None:
+    phases = speed_profile(v0, length, nominal, v1, a)
+    time_s, speed = travel_time(v0, length, nominal, v1, a)
+    assert time_s == pytest.approx(sum(p.duration_s for p in phases), rel=1e-6, abs=1e-9)
+    assert speed == pytest.approx(end_speed(phases), abs=1e-6)
 
 
 @settings(deadline=None)

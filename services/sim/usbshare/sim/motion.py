@@ -45,6 +45,29 @@ def brake_profile(v0: float, length: float, a: float) -> list[Phase]:
     return [Phase((v0 - end) / a, v0, -a)]
 
 
+def travel_time(
+    v0: float, length: float, nominal: float, v1: float, a: float
+) -> tuple[float, float]:
+    """Return the time that `speed_profile` takes, and the speed at its end."""
+    if v0 > nominal:
+        phases = speed_profile(v0, length, nominal, v1, a)
+        last = phases[-1]
+        return sum(p.duration_s for p in phases), last.speed + last.acceleration * last.duration_s
+    v1 = min(v1, nominal)
+    gain, v0_sqr, v1_sqr = 2 * a * length, v0 * v0, v1 * v1
+    if v0_sqr + gain <= v1_sqr:
+        end = math.sqrt(v0_sqr + gain)
+        return (end - v0) / a, end
+    if v0_sqr - gain >= v1_sqr:
+        end = math.sqrt(max(v0_sqr - gain, 0.0))
+        return (v0 - end) / a, end
+    peak_sqr = (gain + v0_sqr + v1_sqr) / 2
+    if peak_sqr <= nominal * nominal:
+        return (2 * math.sqrt(peak_sqr) - v0 - v1) / a, v1
+    ramps = (2 * nominal * nominal - v0_sqr - v1_sqr) / (2 * a)
+    return (2 * nominal - v0 - v1) / a + (length - ramps) / nominal, v1
+
+
 def _up_and_down(v0: float, length: float, nominal: float, v1: float, a: float) -> list[Phase]:
     gain = 2 * a * length
     if v0 * v0 + gain <= v1 * v1:

@@ -24,6 +24,18 @@ def split_realtime(data: bytes) -> Iterator[tuple[bytes, int | None]]:
         yield data[start:], None
 
 
+def clean_line(line: bytes) -> bytes:
+    """Return what the main loop keeps of a whole line: capitals, no blanks, no comments."""
+    if _COMMENT.search(line):
+        line = _without_comments(line, 0)[0]
+    return line.translate(_UPPER, _SKIPPED)
+
+
+def has_realtime(line: bytes) -> bool:
+    """Return whether a line has bytes that act at once and never reach the parser."""
+    return _REALTIME.search(line) is not None
+
+
 class ReceiveBuffer:
     """The bytes between the line's interrupt and the main loop."""
 
@@ -91,20 +103,22 @@ class LineReader:
 
     def _append(self, data: bytes) -> None:
         if self._comment or _COMMENT.search(data):
-            data = self._without_comments(data)
+            data, self._comment = _without_comments(data, self._comment)
         self._line += data.translate(_UPPER, _SKIPPED)
         if len(self._line) > LINE_CHARACTERS:
             self._overflow = True
             del self._line[LINE_CHARACTERS:]
 
-    def _without_comments(self, data: bytes) -> bytes:
-        kept = bytearray()
-        for byte in data:
-            if self._comment:
-                if byte == ord(")") and self._comment == ord("("):
-                    self._comment = 0
-            elif byte in b"(;":
-                self._comment = byte
-            else:
-                kept.append(byte)
-        return bytes(kept)
+
+def _without_comments(data: bytes, comment: int) -> tuple[bytes, int]:
+    """Return the bytes outside comments, and what began the one that has not ended, else 0."""
+    kept = bytearray()
+    for byte in data:
+        if comment:
+            if byte == ord(")") and comment == ord("("):
+                comment = 0
+        elif byte in b"(;":
+            comment = byte
+        else:
+            kept.append(byte)
+    return bytes(kept), comment

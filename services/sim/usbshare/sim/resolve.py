@@ -69,7 +69,10 @@ class Resolver:
             changes.update(mist=False, flood=False)
         if jog:
             changes.update(motion=MotionMode.LINEAR, inverse_time=False)
-        return replace(self._state.modal, **changes)
+        modal = self._state.modal
+        if all(getattr(modal, name) == value for name, value in changes.items()):
+            return modal
+        return replace(modal, **changes)
 
     def _block(self, line: Line, modal: Modal, *, jog: bool) -> Block:
         values, state = line.values, self._state

@@ -1,0 +1,178 @@
+"""Analyses a file of G-code: what the firmware would say to it, how far and how long it goes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from usbshare.analysis.dry_run import DryRun
+from usbshare.analysis.extent import Extent
+from usbshare.analysis.findings import Findings
+from usbshare.analysis.program_check import ProgramCheck
+from usbshare.analysis.program_lines import CHUNK_BYTES, program_lines
+from usbshare.analysis.records import Analysis, FileFacts, MachineFacts
+from usbshare.analysis.status_texts import status_text
+from usbshare.analysis.supply import Supply
+from usbshare.analysis.travel import Travel
+from usbshare.base.errors import InvalidArgumentError
+from usbshare.sim.modal import ORIGIN
+from usbshare.sim.receive import LINE_CHARACTERS, clean_line
+from usbshare.sim.status import Status
+
+MAX_BYTES = 1_000_000_000
+_LINES_A_REPORT = 1000
+_SHOWN_CHARACTERS = 60
+_PAUSE = re.compile(r"M0*0(?![\d.])")
+_END = re.compile(r"M0*(?:2|30)(?![\d.])")
+_STORES = re.compile(r"\$(?:\d+=|N\d|I=|RST)")
+
+# Called with the number of lines looked at; what it raises ends the analysis.
+Progress = Callable[[int], None]
+
+
+def check_file(path: Path, max_bytes: int = MAX_BYTES) -> FileFacts:
+    """Read a file through; raises InvalidArgumentError if it cannot be G-code or is too large."""
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise InvalidArgumentError(
+            f"the file has {size / 1e6:.0f} MB; at most {max_bytes / 1e6:.0f} MB are taken"
+        )
+    if not size:
+        raise InvalidArgumentError("the file is empty")
+    check, digest, size = ProgramCheck(), hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            check.feed(piece)
+            digest.update(piece)
+            size += len(piece)
+    return FileFacts(digest.digest(), size, check.finish())
+
+
+def analyse(
+    path: Path,
+    *,
+    machine: MachineFacts | None = None,
+    passes: int = 1,
+    line_bytes_per_s: float = 0.0,
+    max_bytes: int = MAX_BYTES,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Analyse a file for a machine, None for one that did not tell of itself.
+
+    `line_bytes_per_s` is what line and link carry, 0 for no bound. Raises InvalidArgumentError if
+    the file is no G-code or too large, OSError.
+    """
+    file = check_file(path, max_bytes)
+    reader = _Reader(path, machine, progress)
+    duration_s = reader.run()
+    reader.judge(passes)
+    peak = reader.dry_run.machine.peak.peak_bytes_per_s
+    if 0 < line_bytes_per_s < peak:
+        reader.findings.warn(0, _too_slow(peak, line_bytes_per_s))
+        duration_s = _Reader(path, machine, None, Supply(line_bytes_per_s)).run()
+    zero, findings = reader.travel.zero, reader.findings
+    return Analysis(
+        file=file,
+        duration_s=duration_s,
+        box=reader.extent.box(zero),
+        burnt_box=reader.extent.burnt_box(zero),
+        travel=reader.travel.in_work_coordinates(),
+        has_machine_settings=machine is not None,
+        peak_bytes_per_s=peak,
+        line_bytes_per_s=line_bytes_per_s,
+        findings=findings.first(),
+        finding_count=findings.count,
+        error_count=findings.error_count,
+    )
+
+
+class _Reader:
+    """Reads a file through the simulator and collects what there is to say."""
+
+    def __init__(
+        self,
+        path: Path,
+        machine: MachineFacts | None,
+        progress: Progress | None,
+        supply: Supply | None = None,
+    ) -> None:
+        self._path = path
+        self._progress = progress
+        self._end_line = 0
+        self._first_error = ""
+        self._accepted = 0
+        self.findings = Findings()
+        self.travel = Travel(machine)
+        self.extent = Extent(self.travel.in_machine_coordinates())
+        self.dry_run = DryRun(
+            machine.settings if machine is not None else {},
+            work_offset=self.travel.zero,
+            supply=supply,
+            on_move=self.extent.add,
+        )
+
+    def run(self) -> float:
+        """Read to the end and return the time that the job takes."""
+        for line in program_lines(self._path):
+            if self._progress is not None and line.number % _LINES_A_REPORT == 0:
+                self._progress(line.number)
+            if not line.code:
+                continue
+            self.extent.line = line.number
+            self._take(line.number, line.code)
+            if self.dry_run.asleep:
+                self.findings.fail(
+                    line.number, "the machine sleeps from here on and takes nothing but a reset"
+                )
+                break
+        if self._first_error and not self._accepted:
+            raise InvalidArgumentError(f"the file holds no G-code: {self._first_error}")
+        return self.dry_run.finish()
+
+    def judge(self, passes: int) -> None:
+        """Add what only the whole file shows."""
+        self.travel.judge(self.extent, self.findings)
+        parser = self.dry_run.machine.parser
+        if passes > 1 and parser.modal.incremental:
+            self.findings.warn(0, "a pass ends in G91, and the next one begins with it")
+        if passes > 1 and parser.g92 != ORIGIN:
+            self.findings.warn(0, "a pass leaves an offset (G92), so the next one is shifted")
+
+    def _take(self, number: int, code: bytes) -> None:
+        text = clean_line(code).decode("ascii")
+        if len(text) > LINE_CHARACTERS:
+            status = Status.OVERFLOW
+        else:
+            status = self.dry_run.run(text, len(code) + 1)
+        if status is not Status.OK:
+            shown = f"{status_text(status)}: {code[:_SHOWN_CHARACTERS].decode('ascii')}"
+            self._first_error = self._first_error or f"line {number}: {shown}"
+            self.findings.fail(number, shown, f"error:{int(status)}")
+            return
+        self._accepted += 1
+        if "M" in text or text[0] == "$":
+            self._remark(number, text)
+        if self._end_line and self._end_line != number:
+            self.findings.warn(
+                self._end_line,
+                "ends the program, yet lines follow, and the machine executes them too",
+            )
+            self._end_line = 0
+
+    def _remark(self, number: int, text: str) -> None:
+        if text[0] == "$":
+            if _STORES.match(text):
+                self.findings.warn(number, f"changes what the machine has stored: {text}")
+        elif _PAUSE.search(text):
+            self.findings.warn(number, "waits until a person lets it go on (M0)")
+        elif _END.search(text):
+            self._end_line = number
+
+
+def _too_slow(peak: float, line: float) -> str:
+    return (
+        f"this job needs {peak / 1000:.1f} kB/s in its worst second, this line gives "
+        f"{line / 1000:.1f}: the machine would slow down there"
+    )

@@ -1,0 +1,85 @@
+"""Executes lines in the simulator as fast as they can be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from usbshare.analysis.supply import Supply
+from usbshare.analysis.untimed_machine import MoveListener, UntimedMachine
+from usbshare.sim.planner import Vector
+from usbshare.sim.program import Answer, Program, Work
+from usbshare.sim.status import State, Status
+from usbshare.sim.system_commands import SystemCommands
+
+
+class DryRun:
+    """A machine that starts at rest at its work zero; `machine.now_s` is the time of the job.
+
+    Lines arrive as `supply` lets them, without one all at once. Soft limits raise no alarm, so that
+    every line is looked at: who listens to the moves compares them with the travel.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[int, float],
+        *,
+        work_offset: Vector = (0.0, 0.0, 0.0),
+        supply: Supply | None = None,
+        on_move: MoveListener | None = None,
+    ) -> None:
+        self.machine = UntimedMachine(settings, work_offset, on_move)
+        self._supply = supply
+        self._program = Program(self.machine, self._delay)
+        self._system = SystemCommands(self.machine, self._program, self._delay, self.machine.clear)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the machine sleeps (`$SLP`) and takes nothing but a reset."""
+        return self.machine.state is State.SLEEP
+
+    def run(self, text: str, size_bytes: int) -> Status:
+        """Execute a line as `clean_line` leaves it and return its answer.
+
+        `size_bytes` is what it takes on the wire, its line end included.
+        """
+        machine, supply = self.machine, self._supply
+        machine.expect(size_bytes, supply.arrive(size_bytes) if supply is not None else 0.0)
+        status = self._execute(text)
+        machine.start_cycle()
+        if supply is not None:
+            supply.answer(machine.free_s)
+        return status
+
+    def finish(self) -> float:
+        """Let what is queued be executed and return the time of the whole job."""
+        self.machine.run_out()
+        return self.machine.now_s
+
+    def _execute(self, text: str) -> Status:
+        if not text:
+            return Status.OK
+        if text[0] == "$":
+            status = self._answer(self._system.run(text))
+            self.machine.settings.soft_limits = False
+            return status
+        if self.machine.state is State.JOG:
+            return Status.LOCKED
+        return self._answer(self._program.run(text))
+
+    def _answer(self, work: Answer) -> Status:
+        try:
+            while True:
+                condition = next(work)
+                while not condition():
+                    self.machine.live_on()
+        except StopIteration as end:
+            status: Status = end.value
+            return status
+
+    def _delay(self, seconds: float) -> Work:
+        self.machine.delay(seconds)
+        yield _at_once
+
+
+def _at_once() -> bool:
+    return True

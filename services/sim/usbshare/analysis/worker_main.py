@@ -1,0 +1,75 @@
+"""The process that `worker_process` starts: one request on stdin, JSON lines on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from usbshare.analysis.analyse import analyse
+from usbshare.analysis.records import MachineFacts
+from usbshare.base.errors import InvalidArgumentError
+
+_LOWEST_PRIORITY = 19
+
+
+def main() -> None:
+    """Do what the request says; ends at once when stdin does."""
+    request = json.loads(sys.stdin.buffer.readline())
+    _be_modest(request["memory_bytes"])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _say({"result": _analyse(request)})
+    except InvalidArgumentError as error:
+        _fail("invalid", str(error))
+    except MemoryError:
+        _fail("limit", "the analysis needs more memory than it may use")
+    except OSError as error:
+        _fail("file", f"{error.filename}: {error.strerror}")
+
+
+def _analyse(request: dict[str, Any]) -> dict[str, Any]:
+    found = analyse(
+        Path(request["path"]),
+        machine=_machine(request["machine"]),
+        passes=request["passes"],
+        line_bytes_per_s=request["line_bytes_per_s"],
+        max_bytes=request["max_bytes"],
+        progress=lambda lines: _say({"lines_done": lines}),
+    )
+    return found.as_json()
+
+
+def _machine(found: dict[str, Any] | None) -> MachineFacts | None:
+    if found is None:
+        return None
+    offset = found["work_offset"]
+    return MachineFacts(dict(found["settings"]), tuple(offset) if offset is not None else None)
+
+
+def _be_modest(memory_bytes: int) -> None:
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - POSIX has it only
+
+        os.nice(_LOWEST_PRIORITY)
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _fail(kind: str, text: str) -> None:
+    _say({"kind": kind, "error": text})
+
+
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)  # noqa: T201 - stdout is the answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Analyses files in a process of its own, so that machines do not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from usbshare.analysis.analyse import MAX_BYTES, Progress
+from usbshare.analysis.records import Analysis, MachineFacts
+from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError
+
+MODULE = "usbshare.analysis.worker_main"
+TIMEOUT_S = 1800.0
+MEMORY_BYTES = 1 << 30
+_LONGEST_LINE_BYTES = 1 << 20
+
+
+async def analyse_aside(
+    path: Path,
+    *,
+    machine: MachineFacts | None = None,
+    passes: int = 1,
+    line_bytes_per_s: float = 0.0,
+    max_bytes: int = MAX_BYTES,
+    timeout_s: float = TIMEOUT_S,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Analyse a file as `analyse` does, in a process with the lowest priority.
+
+    Cancelling it ends the process, as the end of this one does. Raises InvalidArgumentError if the
+    file is no G-code or too large, LimitError when it takes too long or too much memory.
+    """
+    request = {
+        "task": "analyse",
+        "path": str(path),
+        "machine": machine_as_json(machine),
+        "passes": passes,
+        "line_bytes_per_s": line_bytes_per_s,
+        "max_bytes": max_bytes,
+    }
+    return Analysis.from_json(await run_aside(request, timeout_s=timeout_s, progress=progress))
+
+
+async def run_aside(
+    request: dict[str, Any], *, timeout_s: float, progress: Progress | None
+) -> dict[str, Any]:
+    """Have a worker do a task and return its result."""
+    try:
+        async with asyncio.timeout(timeout_s), _worker() as process:
+            return await _converse(process, request, progress)
+    except TimeoutError as error:
+        raise LimitError(f"the analysis took more than {timeout_s:.0f} s") from error
+
+
+def machine_as_json(machine: MachineFacts | None) -> dict[str, Any] | None:
+    """Return what a worker takes for a machine."""
+    if machine is None:
+        return None
+    settings = [[number, value] for number, value in machine.settings.items()]
+    return {"settings": settings, "work_offset": machine.work_offset}
+
+
+@asynccontextmanager
+async def _worker() -> AsyncIterator[Process]:
+    # -P: never import from the folder that the service happens to be in.
+    command = [sys.executable, "-P", "-m", MODULE]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE_BYTES
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await asyncio.shield(process.wait())
+
+
+async def _converse(
+    process: Process, request: dict[str, Any], progress: Progress | None
+) -> dict[str, Any]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("a worker without pipes")
+    request = {**request, "memory_bytes": MEMORY_BYTES}
+    process.stdin.write(json.dumps(request).encode() + b"\n")
+    async for line in process.stdout:
+        answer = json.loads(line)
+        if "result" in answer:
+            result: dict[str, Any] = answer["result"]
+            return result
+        if "error" in answer:
+            raise _error(answer["kind"], answer["error"])
+        if progress is not None:
+            progress(answer["lines_done"])
+    code = await process.wait()
+    raise UsbshareError(f"the analysis ended without a result (exit code {code})")
+
+
+def _error(kind: str, text: str) -> Exception:
+    errors: dict[str, type[Exception]] = {
+        "invalid": InvalidArgumentError,
+        "limit": LimitError,
+        "file": OSError,
+    }
+    return errors[kind](text)
