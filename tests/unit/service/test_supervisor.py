@@ -172,3 +172,19 @@ def test_a_service_that_is_not_installed_is_named(
     result = CliRunner().invoke(cli, [])
     assert result.exit_code == 1
     assert "no service" in result.output
+
+
+def test_a_service_that_is_named_twice_runs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[Path] = []
+
+    async def note(commands: list[Path]) -> int:
+        run.extend(commands)
+        return 0
+
+    monkeypatch.setattr(module, "run_services", note)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    service = Service(tmp_path, "serial-svc", "")
+    assert CliRunner().invoke(cli, ["serial-svc", "serial-svc"]).exit_code == 0
+    assert run == [service.command]

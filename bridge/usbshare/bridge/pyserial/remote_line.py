@@ -22,6 +22,7 @@ from usbshare.base.errors import (
     PermissionDeniedError,
     UsbshareError,
 )
+from usbshare.base.watched_task import run_until
 from usbshare.bridge.forwarding import bundle_file
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.pyserial.address import PortAddress
@@ -311,17 +312,7 @@ class RemoteLine:
 
     async def _main(self) -> None:
         self._loop.set_exception_handler(_hear)
-        running = asyncio.create_task(self._link.run(), name="link")
-        abandoned = asyncio.create_task(self._abandoned.wait(), name="abandoned")
-        tasks = (running, abandoned)
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await run_until(self._abandoned, link=self._link.run())
 
     # Helpers of the program's side.
 

@@ -1,4 +1,4 @@
-"""A task that runs beside everything else, and whose failure is told."""
+"""Tasks that run beside others: what ends with them, and who is told of a failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,22 @@ def in_background(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Ta
     return task
 
 
-async def cancel_all(*tasks: asyncio.Task[None] | None) -> None:
+async def run_until(stopped: asyncio.Event, **work: Coroutine[Any, Any, object]) -> None:
+    """Run work, by its name, until it is stopped or the first ends; raise what that one raised.
+
+    The rest is cancelled, and has ended when this returns.
+    """
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
+    tasks += [asyncio.create_task(each, name=name) for name, each in work.items()]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await cancel_all(*tasks)
+
+
+async def cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancel them and wait until they have ended, however they did."""
     living = [task for task in tasks if task is not None]
     for task in living:

@@ -14,6 +14,7 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.logs import set_up_logging
 from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.base.watched_task import run_until
 from usbshare.enrolment.api.listener import LONGEST_REQUEST_BYTES, EnrolmentListener
 from usbshare.enrolment.api.servicer import MOST_AT_ONCE
 from usbshare.enrolment.enroller import Enroller
@@ -65,18 +66,7 @@ class Listener:
 
     async def _serve(self, enroller: Enroller) -> None:
         listener = EnrolmentListener(self._options.site, self._options.listen, enroller, _utc_now)
-        ends = (
-            asyncio.create_task(listener.run_while_wanted(), name="enrol"),
-            asyncio.create_task(self._stopped.wait(), name="until stopped"),
-        )
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in ends:
-                task.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
-        if not ends[0].cancelled():
-            ends[0].result()
+        await run_until(self._stopped, enrol=listener.run_while_wanted())
 
 
 _utc_now = partial(datetime.now, UTC)

@@ -29,6 +29,7 @@ from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.host_names import host_names
 from usbshare.base.paths import HOME_VARIABLE, config_folder
 from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import run_until
 from usbshare.client.announcement import Announcing, announcing
 from usbshare.hosts.instance import Endpoint, Kind
 from usbshare.hosts.settings import DiscoveryTable
@@ -162,20 +163,6 @@ async def _serve(host: Host, parts: Parts, systemd: Systemd, stopped: asyncio.Ev
                 await run_until(stopped, **guard.background(), **parts.tasks())
         finally:
             _log.info("stopping: accepting no new calls, ending %s", program.ends)
-
-
-async def run_until(stopped: asyncio.Event, **background: Task) -> None:
-    """Return when told to stop; a background task that ends or dies ends the service too."""
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait(), name="until stopped")]
-    tasks += [asyncio.create_task(each, name=name) for name, each in background.items()]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _stop_server(

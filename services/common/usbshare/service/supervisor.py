@@ -18,6 +18,7 @@ from usbshare.base.event_loop import on_stop_signals, run
 from usbshare.base.extras import why_not
 from usbshare.base.logs import set_up_logging
 from usbshare.base.standard_streams import ensure_standard_streams
+from usbshare.base.watched_task import run_until
 
 log = logging.getLogger(__name__)
 
@@ -82,17 +83,10 @@ async def run_services(commands: Sequence[Path]) -> int:
     stopped = asyncio.Event()
     on_stop_signals(stopped.set)
     children = [Child(command, time.monotonic) for command in commands]
-    keeping = [asyncio.create_task(child.keep_running(), name=child.name) for child in children]
-    stopping = asyncio.create_task(stopped.wait(), name="until stopped")
     try:
-        done, _ = await asyncio.wait([*keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        return 0 if stopping in done else CONFIG_EXIT
+        await run_until(stopped, **{child.name: child.keep_running() for child in children})
+        return 0 if stopped.is_set() else CONFIG_EXIT
     finally:
-        for task in (*keeping, stopping):
-            task.cancel()
-        await asyncio.gather(*keeping, stopping, return_exceptions=True)
         await asyncio.gather(*(child.stop() for child in children))
 
 
@@ -112,7 +106,7 @@ def cli(names: tuple[str, ...]) -> None:
     """
     set_up_logging("info")
     folder = Path(sys.executable).parent
-    commands = installed(folder, names or filter(_has_its_extra, SERVICES))
+    commands = installed(folder, dict.fromkeys(names) or filter(_has_its_extra, SERVICES))
     missing = set(names) - {command.stem for command in commands}
     if missing or not commands:
         absent = ", ".join(name for name in SERVICES if name in missing) or "no service"

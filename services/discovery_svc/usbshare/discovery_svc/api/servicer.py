@@ -12,6 +12,7 @@ from usbshare.audit.recorder import Audit, NullAudit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import LimitError, SessionLostError
+from usbshare.base.watched_task import run_until
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceServicer
 from usbshare.discovery_svc.api import convert
@@ -118,12 +119,8 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         self._audit.note(event, who=caller.name, address=caller.address, services=services)
 
     async def _serve_watch(self, watch: watching.Watch, context: Context) -> None:
-        tasks = [
-            asyncio.create_task(self._write_changes(watch, context), name="write changes"),
-            asyncio.create_task(_read_filters(watch, context), name="read filters"),
-            asyncio.create_task(self._ending.wait(), name="until the service stops"),
-        ]
-        await _first_end(tasks)
+        changes, filters = self._write_changes(watch, context), _read_filters(watch, context)
+        await run_until(self._ending, write_changes=changes, read_filters=filters)
 
     async def _write_changes(self, watch: watching.Watch, context: Context) -> None:
         may_view = self._may_view(context)
@@ -152,18 +149,6 @@ async def _read_filters(watch: watching.Watch, context: Context) -> None:
     while (request := await context.read()) is not grpc.aio.EOF:
         watch.set_filter(convert.filter_of(request.filter))
     await asyncio.get_running_loop().create_future()
-
-
-async def _first_end(tasks: list[asyncio.Task[Any]]) -> None:
-    """Wait for the first task to end, raise what it raised, and cancel the others."""
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _read_within(context: Context, timeout_s: float, otherwise: str) -> Any:

@@ -1,0 +1,63 @@
+"""Work that runs until it is stopped, or until the first of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from usbshare.base.watched_task import run_until
+
+
+class Work:
+    """Runs until cancelled, and remembers whether it was."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.is_cancelled = False
+
+    async def run(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            raise
+
+
+async def end(error: Exception | None = None) -> None:
+    if error is not None:
+        raise error
+
+
+async def test_a_stop_ends_all_of_it() -> None:
+    stopped, works = asyncio.Event(), (Work(), Work())
+    running = asyncio.create_task(run_until(stopped, one=works[0].run(), two=works[1].run()))
+    for work in works:
+        await work.begun.wait()
+    stopped.set()
+    await running
+    assert all(work.is_cancelled for work in works)
+
+
+async def test_the_first_that_ends_ends_the_others() -> None:
+    work = Work()
+    await run_until(asyncio.Event(), runs=work.run(), ends=end())
+    assert work.is_cancelled
+
+
+async def test_what_the_first_one_raised_is_raised_once_the_others_have_ended() -> None:
+    work = Work()
+    with pytest.raises(ValueError, match="broken"):
+        await run_until(asyncio.Event(), runs=work.run(), breaks=end(ValueError("broken")))
+    assert work.is_cancelled
+
+
+async def test_who_is_cancelled_leaves_nothing_running() -> None:
+    work = Work()
+    running = asyncio.create_task(run_until(asyncio.Event(), runs=work.run()))
+    await work.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert work.is_cancelled
