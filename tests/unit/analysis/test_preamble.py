@@ -64,10 +64,11 @@ def check(path: Path, program: list[str], line: int) -> None:
     done = len(whole.cuts)
     answers = whole.run(program[line - 1 :])
 
-    named = " ".join(before)
+    named = " ".join(each for each in before if each.startswith("G0 "))
     x, y, z = (5.0 if letter in named else 0.0 for letter in "XYZ")
     other = Machine((x, y, z))
-    other.run(list(LEFT_OVER))
+    stored = [each for each in program[: line - 1] if each.startswith(("$1", "$3"))]
+    other.run([*stored, *LEFT_OVER])
     assert set(other.run(before)) == {Status.OK}, before
     assert other.cuts == []
     assert other.run(program[line - 1 :]) == answers
