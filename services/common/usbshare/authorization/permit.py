@@ -33,7 +33,7 @@ class Permits:
         self._ask_again([each for each in self._permits if each.is_due(now)])
 
     def _ask_again(self, permits: Sequence[Permit]) -> None:
-        """Check permits; of a task that holds several, refuse the innermost now, the others later."""
+        """Check permits; of a task with several, refuse the innermost now, the others later."""
         told = {each.task for each in self._permits if each.is_refused}
         for permit in reversed(permits):
             if permit.task in told:
