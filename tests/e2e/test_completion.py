@@ -38,7 +38,7 @@ def completed(home: Path, *words: str) -> set[str]:
 
 
 def test_commands_and_options_are_completed(tmp_path: Path) -> None:
-    assert completed(tmp_path, "usbshare-bridge", "st") == {"stop"}
+    assert completed(tmp_path, "usbshare-bridge", "st") == {"status", "stop"}
     assert completed(tmp_path, "usbshare-bridge", "stop", "--re") >= {"--resume", "--rearm"}
     assert completed(tmp_path, "serial-svc", "pki", "inv") == {"invite"}
 

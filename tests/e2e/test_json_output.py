@@ -53,10 +53,13 @@ COMMANDS = [
     (["whoami"], "whoami"),
     (["doctor"], "doctor"),
     (["send", "$I"], "send"),
+    (["status"], "status"),
     (["stop", "--hold"], "stop"),
+    (["status"], "status"),  # held
     (["list", "--match", "id=laser"], "list"),  # held
     (["stop"], "stop"),
     (["list", "--match", "kind=port"], "list"),  # latched
+    (["status"], "status"),
     (["stop", "--rearm"], "stop"),
     (["stop", "--port", "nope"], "stop"),
     (["reset", "--yes"], "reset"),
@@ -123,6 +126,18 @@ def test_what_a_bridge_tells(home: Path, serial: str) -> None:
         printed(["usbshare-bridge", "stop", "--rearm", "--target", serial, "--json"], home)
         bridge.wait_for('"event": "released"')
     _all_are(bridge.lines, "bridge_event")
+
+
+def test_what_a_status_tells_that_is_watched(home: Path, serial: str) -> None:
+    own = ["serial-svc", "--listen", serial, "status", "--json"]
+    assert mistakes(json.loads(printed(own, home)), "status") == []
+    arguments = ["usbshare-bridge", "status", "--target", serial, "--watch", "--json"]
+    lines: list[str] = []
+    with running([*arguments, "--interval", "0.1"], home) as watch:
+        for _ in range(3):
+            lines.append(watch.wait_for('.*"id": "laser".*')[0])
+            watch.lines.clear()
+    _all_are(lines, "status_line")
 
 
 def test_what_a_camera_tells(home: Path, camera: str, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ _COMMANDS = {
     "renew": "usbshare.bridge.commands.renew:renew",
     "reset": "usbshare.bridge.commands.reset:reset",
     "send": "usbshare.bridge.commands.send:send",
+    "status": "usbshare.bridge.commands.status:status",
     "stop": "usbshare.bridge.commands.stop:stop",
     "whoami": "usbshare.bridge.commands.whoami:whoami",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,16 @@ def inventory_of(
         inventory = run(survey.survey_all(settings, used, bundle, timeout_s))
     _warn_of_those_left_out(inventory, bundle)
     return inventory
+
+
+def survey_again(
+    wishes: Wanted, bundle: ClientBundle | None, timeout_s: float
+) -> Callable[[], Coroutine[Any, Any, Inventory]]:
+    """Return what asks all known hosts again."""
+    from usbshare.bridge.hosts import survey  # noqa: PLC0415 - `stop` needs none of it
+
+    settings, used = wishes.defaults.settings, _used_before(wishes)
+    return lambda: survey.survey_all(settings, used, bundle, timeout_s)
 
 
 def check_match(context: click.Context) -> None:

@@ -19,7 +19,7 @@ from usbshare.bridge.commands.options import (
     port_option,
     port_or_default,
 )
-from usbshare.bridge.tables import port_condition
+from usbshare.client.serial import port_condition
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.messages import RemotePort, ResetReport
 from usbshare.rpc.channel import Target

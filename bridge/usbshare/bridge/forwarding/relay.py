@@ -11,8 +11,8 @@ from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.forwarding.urgent_line import UrgentLine
 from usbshare.bridge.local_ports.virtual_port import VirtualPort
 from usbshare.bridge.stop import coverage
-from usbshare.bridge.tables import port_condition
 from usbshare.bridge.tables.status_line import Status
+from usbshare.client.serial import port_condition
 from usbshare.client.serial.link import Link
 from usbshare.client.serial.messages import (
     Configure,

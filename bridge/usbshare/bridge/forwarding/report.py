@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import Any, Protocol, TextIO
 
 from usbshare.base.line_writer import LineWriter
+from usbshare.base.terminal_text import width
 from usbshare.bridge.tables.status_line import Status, status_line
-from usbshare.bridge.tables.terminal_text import width
 
 _USUAL_COLUMNS = 80
 

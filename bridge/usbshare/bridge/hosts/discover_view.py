@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from usbshare.base.event_loop import on_stop_signals
+from usbshare.base.live_table import LiveTable
 from usbshare.bridge.hosts.name_lookup import sites_of
 from usbshare.bridge.hosts.polling import Looks, is_asked, look_at
 from usbshare.bridge.tables.hosts import (
@@ -20,7 +21,6 @@ from usbshare.bridge.tables.hosts import (
     change_line,
     sight,
 )
-from usbshare.bridge.tables.live_table import LiveTable
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceReport
 from usbshare.hosts.filter import Filter

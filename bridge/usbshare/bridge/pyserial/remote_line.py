@@ -29,9 +29,9 @@ from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
 from usbshare.bridge.pyserial.notifying_upstream import ToldUpstream
 from usbshare.bridge.pyserial.write_buffer import WrittenRuns
-from usbshare.bridge.tables import port_condition
 from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
+from usbshare.client.serial import port_condition
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer
 from usbshare.client.serial.link import GOODBYE_TIMEOUT_S, Link

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from usbshare.bridge.tables import port_condition
-from usbshare.bridge.tables.terminal_text import cut, width
+from usbshare.base.terminal_text import cut, width
+from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
 from usbshare.hosts.counters import SourceReport
 from usbshare.hosts.instance import Entry, Instance

@@ -8,7 +8,7 @@ from typing import Any
 
 from usbshare.bridge.hosts.inventory import CameraItem, Item
 from usbshare.bridge.stop import coverage
-from usbshare.bridge.tables import port_condition
+from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
 
 _HEADINGS = (

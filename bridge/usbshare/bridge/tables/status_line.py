@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from usbshare.bridge.tables.terminal_text import cut, width
+from usbshare.base.terminal_text import cut, width
 from usbshare.client.serial.latency import LatencySummary
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")

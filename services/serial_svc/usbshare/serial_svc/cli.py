@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from usbshare.base.event_loop import run
 from usbshare.serial_svc.ports.quarantine import plugged_in_ports
 from usbshare.serial_svc.settings import PROGRAM, Settings
-from usbshare.service.cli import run_command_line, teller
+from usbshare.service.cli import run_command_line, settings_in_time, teller
 from usbshare.service.command import service_command
 from usbshare.service.commands.devices import devices_group
 from usbshare.service.folders_in_time import Folders
@@ -78,6 +79,46 @@ def doctor(context: click.Context, config: Path | None, listen: str | None, as_j
     )
     if not run(check_up(list(steps(what)), click.echo, as_json=as_json)):
         context.exit(1)
+
+
+@cli.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--listen", help="HOST:PORT where the service listens.")
+@click.option("--insecure", is_flag=True, help="Ask a service that runs with --insecure.")
+@click.option("--watch", is_flag=True, help="Show it again and again until Ctrl-C.")
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=1.0,
+    metavar="SECONDS",
+    help="With --watch: time between two views.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, one a line.")
+@click.pass_context
+def status(
+    context: click.Context,
+    config: Path | None,
+    listen: str | None,
+    insecure: bool,
+    watch: bool,
+    interval_s: float,
+    as_json: bool,
+) -> None:
+    """Show what the machines of this host are doing, as its running service says."""
+    from usbshare.client.status import own_host  # noqa: PLC0415 - gRPC reads its settings then
+
+    outer, tell = context.parent.params if context.parent else {}, teller(PROGRAM.name)
+    _, settings = settings_in_time(config or outer.get("config"), Settings, tell)
+    settings = PROGRAM.listening_at(listen or outer.get("listen"), settings)
+    bundle = None
+    if not (insecure or outer.get("insecure")):
+        bundle = Folders(tell).run(own_host.operator_bundle)
+    own = own_host.OwnHost(settings.service.listen, bundle)
+    if watch:
+        run(own.watch(interval_s, sys.stdout, click.echo, as_json=as_json))
+    else:
+        click.echo(run(own.look(as_json=as_json)))
 
 
 def main() -> None:

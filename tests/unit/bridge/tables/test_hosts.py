@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from fakes.remote import REMOTE
 from fakes.sightings import FOREIGN_SITE, OWN_SITE, entry, instance
+from usbshare.base.live_table import LiveTable
+from usbshare.base.terminal_text import cut, width
 from usbshare.bridge.hosts.polling import is_asked
 from usbshare.bridge.tables import hosts
 from usbshare.bridge.tables.hosts import Look, Sight, sight
-from usbshare.bridge.tables.live_table import LiveTable
-from usbshare.bridge.tables.terminal_text import cut, width
 from usbshare.hosts.counters import SourceReport, SourceStats
 from usbshare.hosts.instance import Source
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from usbshare.base.terminal_text import width
 from usbshare.bridge.tables.status_line import Status, status_line
-from usbshare.bridge.tables.terminal_text import width
 from usbshare.client.serial.latency import LatencySummary
 
 BUSY = Status(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,8 @@ import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, PermissionDeniedError
 from usbshare.client.serial import convert
+from usbshare.client.serial.convert_machine import machine_status, watch_request
+from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import Event, Message, RemotePort, ResetReport
 from usbshare.client.serial.stop_client import CALL_TIMEOUT_S, StopClient
 from usbshare.line.credit import Credit
@@ -201,6 +203,19 @@ class SerialClient(StopClient):
             raise error_from_rpc(error) from error
         except grpc.aio.UsageError as error:  # it was closed
             raise ConnectionRefusedByPeerError("the connection was closed") from error
+
+    async def watch_machine(
+        self, port_id: str, interval_s: float
+    ) -> AsyncGenerator[MachineStatus, None]:
+        """Yield what a machine is doing, again and again; raises UsbshareError at the end."""
+        call = self._stub.WatchMachine(watch_request(port_id, interval_s))
+        try:
+            while isinstance(reply := await call.read(), pb.WatchMachineResponse):
+                yield machine_status(reply)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        finally:
+            call.cancel()
 
     async def clock(self, timeout_s: float = CALL_TIMEOUT_S) -> tuple[datetime, float]:
         """Return the service's time and how long the answer took, over a connection in use."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TextIO
 
-from usbshare.bridge.tables.terminal_text import cut
+from usbshare.base.terminal_text import cut
 
 _UP_AND_WIPE = "\x1b[{lines}A\r\x1b[J"
 

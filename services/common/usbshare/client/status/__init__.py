@@ -1,0 +1,1 @@
+"""What the machines of hosts are doing, for people and programs."""

@@ -1,0 +1,73 @@
+"""What machines are doing, for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from usbshare.client.serial import port_condition
+from usbshare.client.serial.machine import MachineStatus
+from usbshare.client.status.records import HostStatus, PortStatus
+from usbshare.line.machine_report import MachineReport
+
+
+def objects(host: HostStatus) -> Iterator[dict[str, Any]]:
+    """Yield an object a port, or one that says why the host did not answer."""
+    where = {"host": host.name, "target": host.target}
+    if host.failure:
+        yield where | {"error": host.failure}
+        return
+    link = None if host.link is None else asdict(host.link)
+    for each in host.ports:
+        yield where | _port(each) | {"link": link}
+
+
+def _port(status: PortStatus) -> dict[str, Any]:
+    port, machine = status.port, status.machine
+    report = machine.report if machine else None
+    return {
+        "id": port.id,
+        "state": port.state,
+        "reason": port.reason,
+        "profile": port.profile.name,
+        "holder": port.holder,
+        "holder_round_trip_ms": _milliseconds(machine.holder_round_trip_s if machine else None),
+        "observers": port.observers,
+        "epoch": port.epoch,
+        "latched": port.latched,
+        **port_condition.fields(port),
+        "machine": _machine(report, machine.report_age_s) if machine and report else None,
+        "queue": _queue(machine) if machine else None,
+    }
+
+
+def _machine(report: MachineReport, age_s: float) -> dict[str, Any]:
+    told = report.overrides
+    overrides = (
+        None
+        if told is None
+        else {
+            "feed_percent": told.feed,
+            "rapids_percent": told.rapids,
+            "spindle_percent": told.spindle,
+        }
+    )
+    lists = {
+        "machine_position": list(report.machine_position),
+        "work_position": list(report.work_position),
+        "work_offset": list(report.work_offset),
+    }
+    return asdict(report) | lists | {"overrides": overrides, "age_s": round(age_s, 3)}
+
+
+def _queue(machine: MachineStatus) -> dict[str, Any]:
+    return {
+        "commands": machine.queued_commands,
+        "bytes": machine.queued_bytes,
+        "band": machine.queue_band,
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 3)

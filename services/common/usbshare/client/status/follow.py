@@ -1,0 +1,93 @@
+"""Follows hosts and shows what they are doing, again and again, until somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TextIO
+
+from usbshare.base.event_loop import on_stop_signals
+from usbshare.base.live_table import LiveTable
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.status.fields import objects
+from usbshare.client.status.host_watch import HostWatch
+from usbshare.client.status.records import HostStatus
+from usbshare.client.status.text import page
+
+MOST_HOSTS = 64
+FIRST_S = 5.0
+
+Show = Callable[[Sequence[HostStatus]], None]
+
+
+class Followed:
+    """The hosts that are followed, in the order in which they came; of one event loop."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._changed = asyncio.Event()
+        self._watches: list[tuple[HostWatch, asyncio.Task[None]]] = []
+        self._stopped = asyncio.Event()
+
+    def add(self, name: str, client: SerialClient) -> None:
+        """Follow a host; more than 64 are not followed."""
+        if len(self._watches) < MOST_HOSTS:
+            watch = HostWatch(name, client, self._interval_s, self._changed.set)
+            task = asyncio.create_task(watch.run(), name=f"status of {name}")
+            self._watches.append((watch, task))
+
+    async def show(self, show: Show) -> None:
+        """Show them at each interval until SIGINT or SIGTERM."""
+        on_stop_signals(self._stop)
+        try:
+            await self._first()
+            while not self._stopped.is_set():
+                show([watch.status for watch, _ in self._watches if watch.status])
+                for _, task in self._watches:
+                    if task.done():
+                        task.result()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), self._interval_s)
+        finally:
+            tasks = [task for _, task in self._watches]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._changed.set()
+
+    async def _first(self) -> None:
+        """Wait until all have answered, or failed, for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                while not self._stopped.is_set() and any(
+                    watch.status is None for watch, _ in self._watches
+                ):
+                    self._changed.clear()
+                    await self._changed.wait()
+
+
+def shown_on(stream: TextIO, tell: Callable[[str], None], *, as_json: bool) -> Show:
+    """Return what shows hosts: in place on a terminal, else as lines or JSON lines."""
+    if as_json:
+        return lambda hosts: _tell_json(hosts, tell)
+    if not stream.isatty():
+        return lambda hosts: tell(page(hosts) + "\n")
+    table = LiveTable(stream)
+    return lambda hosts: table.draw(f"{page(hosts)}\n\nCtrl-C ends")
+
+
+def json_list(hosts: Sequence[HostStatus]) -> str:
+    """Return a JSON list, an object a port."""
+    found = [each for host in hosts for each in objects(host)]
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def _tell_json(hosts: Sequence[HostStatus], tell: Callable[[str], None]) -> None:
+    for host in hosts:
+        for each in objects(host):
+            tell(json.dumps(each, ensure_ascii=False))

@@ -1,0 +1,28 @@
+"""What hosts and their machines are doing at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from usbshare.client.serial.latency import LatencySummary
+from usbshare.client.serial.machine import MachineStatus
+from usbshare.client.serial.messages import RemotePort
+
+
+@dataclass(frozen=True, slots=True)
+class PortStatus:
+    """A port, and what its machine is doing; `machine` None where nobody can tell."""
+
+    port: RemotePort
+    machine: MachineStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """A host's ports and how far away it is; `failure` says why it did not answer."""
+
+    name: str
+    target: str
+    ports: tuple[PortStatus, ...] = ()
+    link: LatencySummary | None = None
+    failure: str = ""

@@ -1,0 +1,112 @@
+"""`usbshare-bridge status` and `serial-svc status`: what machines are doing, from real services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.processes import completed, free_port, run, running, serial_service
+
+PORTS = """
+[ports.laser]
+source = "sim://grbl"
+profile = "grbl"
+[ports.printer]
+source = "sim://marlin"
+profile = "marlin"
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("host")
+
+
+@pytest.fixture(scope="module")
+def target(home: Path) -> Iterator[str]:
+    config = home / "usbshare.toml"
+    config.write_text(f'[tls]\nenrolment = "127.0.0.1:{free_port()}"\n{PORTS}')
+    with serial_service(home, "--config", str(config)) as (_, where):
+        yield where
+
+
+def found(home: Path, target: str) -> dict[str, dict[str, Any]]:
+    done = completed(["usbshare-bridge", "status", "--target", target, "--json"], home)
+    assert done.returncode == 0, done.stderr
+    return {each["id"]: each for each in json.loads(done.stdout)}
+
+
+def test_a_machine_is_shown_from_before_its_first_use_to_its_hold(home: Path, target: str) -> None:
+    first = found(home, target)["laser"]
+    assert (first["state"], first["machine"]) == ("available", None)
+    code, said = run(["usbshare-bridge", "send", "--target", target, "--port", "laser", "$I"], home)
+    assert code == 0, said
+    machine = found(home, target)["laser"]["machine"]
+    assert (machine["state"], machine["work_position"]) == ("Idle", [0.0, 0.0, 0.0])
+    assert machine["age_s"] < 5.0  # nobody but the service asked
+    run(["usbshare-bridge", "stop", "--target", target, "--port", "laser", "--hold"], home)
+    held = found(home, target)["laser"]
+    assert held["held"]["cause"] == "stop"
+    code, text = run(["usbshare-bridge", "status", "--target", target], home)
+    assert code == 0, text
+    assert "a stop holds the machine since" in text
+    assert "`usbshare-bridge stop --resume` continues" in text
+    assert "round trip" in text
+
+
+def test_marlin_is_shown_where_m114_found_it(home: Path, target: str) -> None:
+    run(["usbshare-bridge", "send", "--target", target, "--port", "printer", "M114"], home)
+    machine = found(home, target)["printer"]["machine"]
+    assert (machine["state"], machine["work_position"]) == ("", [0.0, 0.0, 0.0])
+
+
+def test_the_host_shows_its_own_machines(home: Path, target: str) -> None:
+    code, text = run(["serial-svc", "--listen", target, "status"], home)
+    assert code == 0, text
+    assert "laser (grbl)" in text
+    assert "printer (marlin)" in text
+
+
+def test_who_has_control_is_shown_with_its_round_trip(home: Path, target: str) -> None:
+    bridge = ["usbshare-bridge", "--target", target, "--port", "printer", "--vcom", "COM10"]
+    with running(bridge, home) as program:
+        program.wait_for("ready")
+        watch = ["usbshare-bridge", "status", "--target", target, "--watch", "--json"]
+        with running([*watch, "--interval", "0.1"], home) as status:
+            status.wait_for(r'"id": "printer".*"holder": "usbshare.*"holder_round_trip_ms": \d')
+    assert '"holder_round_trip_ms": null' in status.wait_for(r'"id": "laser".*')[0]
+
+
+def test_a_host_that_does_not_answer_is_one_line(home: Path, target: str) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    for command in (
+        ["usbshare-bridge", "status", "--target", nobody],
+        ["serial-svc", "--listen", nobody, "status"],
+    ):
+        code, said = run(command, home)
+        assert code == 1
+        assert len(said.splitlines()) == 1, said
+        assert f"nothing listens at {nobody}" in said
+
+
+def test_a_host_that_goes_and_comes_back_is_shown_so(tmp_path: Path) -> None:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    watch = ["usbshare-bridge", "status", "--target", address, "--watch", "--json"]
+
+    def serve() -> Any:
+        return serial_service(tmp_path, "--listen", address)
+
+    with ExitStack() as stack:
+        with serve():
+            status = stack.enter_context(running([*watch, "--interval", "0.1"], tmp_path))
+            status.wait_for('"id": "demo"')
+        status.wait_for('"error": ')
+        status.lines.clear()
+        with serve():
+            status.wait_for('"id": "demo"')
