@@ -80,7 +80,7 @@ def test_who_is_refused_does_not_wait(tmp_path: Path) -> None:
     assert "revoked" in output
 
 
-@pytest.mark.parametrize("program", ["serial-svc", "camera-svc", "discovery-svc"])
+@pytest.mark.parametrize("program", ["serial-svc", "camera-svc", "discovery-svc", "job-svc"])
 def test_a_service_becomes_a_unit_of_its_users_systemd(tmp_path: Path, program: str) -> None:
     arguments = [program, "--listen", "127.0.0.1:5", "install-service", "--user", "--no-start"]
     code, output = run(arguments, tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from fakes.processes import run, running, simulated
 from fakes.warm import Nursery, WarmProcess
 
-SERVICES = ("serial-svc", "camera-svc", "discovery-svc")
+SERVICES = ("serial-svc", "camera-svc", "discovery-svc", "job-svc")
 COMMANDS = (
     ["bridge", "list", "--target", "127.0.0.1:1"],
     ["bridge", "send", "--target", "127.0.0.1:1", "$I"],

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.processes import SCRIPTS, environment, run, serial_service
 
-PROGRAMS = ["usbshare-bridge", "serial-svc", "camera-svc", "discovery-svc"]
+PROGRAMS = ["usbshare-bridge", "serial-svc", "camera-svc", "discovery-svc", "job-svc"]
 
 
 def completed(home: Path, *words: str) -> set[str]:

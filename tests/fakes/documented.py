@@ -14,7 +14,9 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "services").rglob("*.md")),
 ]
-PROGRAMS = frozenset({"bridge", "usbshare-bridge", "serial-svc", "discovery-svc", "camera-svc"})
+PROGRAMS = frozenset(
+    {"bridge", "usbshare-bridge", "serial-svc", "discovery-svc", "camera-svc", "job-svc"}
+)
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)

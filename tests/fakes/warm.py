@@ -26,7 +26,7 @@ from typing import IO
 
 SCRIPTS = Path(sys.executable).parent
 NURSERY = Path(__file__).with_name("warm_nursery.py")
-NAMES = ("bridge", "usbshare-bridge", "serial-svc", "camera-svc", "discovery-svc")
+NAMES = ("bridge", "usbshare-bridge", "serial-svc", "camera-svc", "discovery-svc", "job-svc")
 # Read by interpreters and libraries when they start: the nursery's own stay in force.
 READ_EARLY = ("PYTHON", "LD_PRELOAD", "LC_", "LANG", "MALLOC", "OPENSSL", "SSL_")
 START_S = 120.0

@@ -20,6 +20,8 @@ from usbshare.camera_svc.cli import cli as camera_svc
 from usbshare.camera_svc.settings import Settings as CameraSettings
 from usbshare.discovery_svc.cli import cli as discovery_svc
 from usbshare.discovery_svc.settings import Settings as DiscoverySettings
+from usbshare.job_svc.cli import cli as job_svc
+from usbshare.job_svc.settings import Settings as JobSettings
 from usbshare.serial_svc.cli import cli as serial_svc
 from usbshare.serial_svc.settings import Settings as SerialSettings
 
@@ -32,6 +34,7 @@ EXAMPLES: dict[Path, tuple[str, type[BaseModel]]] = {
         DiscoverySettings,
     ),
     ROOT / "services" / "camera_svc" / "usbshare.example.toml": ("camera-svc", CameraSettings),
+    ROOT / "services" / "job_svc" / "usbshare.example.toml": ("job-svc", JobSettings),
     ROOT / "bridge" / "usbshare.example.toml": ("bridge", BridgeSettings),
 }
 PAGES = [
@@ -46,6 +49,7 @@ COMMANDS: dict[str, click.Command] = {
     "serial-svc": serial_svc,
     "discovery-svc": discovery_svc,
     "camera-svc": camera_svc,
+    "job-svc": job_svc,
 }
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -77,7 +81,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 TABLES = {
     title: model
-    for settings in (SerialSettings, DiscoverySettings, CameraSettings, BridgeSettings)
+    for settings in (SerialSettings, DiscoverySettings, CameraSettings, JobSettings, BridgeSettings)
     for title, model in tables(settings)
 }
 
@@ -116,6 +120,10 @@ def test_the_tables_are_found() -> None:
         "cameras.ID",
         "cameras.ID.controls",
         "discovery",
+        "job",
+        "serial",
+        "jobs",
+        "files",
         "hosts.ID",
         "bridge",
     }
@@ -170,7 +178,15 @@ def test_an_example_configuration_has_every_key(example: Path) -> None:
 
 def test_an_example_shows_the_defaults(example: Path) -> None:
     shown = uncommented(example)
-    for title in {"service", "queue", "camera", "cameras.ID", "discovery"} & shown.keys():
+    for title in {
+        "service",
+        "queue",
+        "camera",
+        "cameras.ID",
+        "discovery",
+        "job",
+        "files",
+    } & shown.keys():
         for key, field in TABLES[title].model_fields.items():
             if not (field.is_required() or field.default is None or field.default_factory):
                 assert shown[title][key] == field.default, key

@@ -13,6 +13,7 @@ from fakes.documented import PROGRAMS, ROOT, Documented, documented
 from usbshare.bridge.cli import cli as bridge
 from usbshare.camera_svc.cli import cli as camera_svc
 from usbshare.discovery_svc.cli import cli as discovery_svc
+from usbshare.job_svc.cli import cli as job_svc
 from usbshare.serial_svc.cli import cli as serial_svc
 
 COMMANDS = {
@@ -20,6 +21,7 @@ COMMANDS = {
     "usbshare-bridge": bridge,
     "serial-svc": serial_svc,
     "camera-svc": camera_svc,
+    "job-svc": job_svc,
     "discovery-svc": discovery_svc,
 }
 EVERY = list(documented())

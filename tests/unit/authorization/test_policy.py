@@ -203,7 +203,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         assert part in told
     for part in ("write a date", "write days and hours", "'sms'", "limits.streams", "four hex"):
         assert part in told
-    assert "accepted: allowed_devices, audit, devices, grants, groups, limits" in told
+    assert "accepted: allowed_devices, audit, devices, grants, groups, jobs, limits" in told
     assert len(told.splitlines()) == 10
 
 

@@ -79,7 +79,9 @@ def test_every_mistake_is_told_at_once_with_file_key_value_and_what_is_accepted(
     assert "'debug', 'info', 'warning' or 'error'" in told["discovery.log_level"]
     assert "300: " in told["discovery.beacon_ttl"]
     assert told["hosts.laser.address"].endswith(": missing, and required")
-    accepted = "accepted: audit, bridge, camera, cameras, discovery, hosts, limits, ports"
+    accepted = (
+        "accepted: audit, bridge, camera, cameras, discovery, files, hosts, job, jobs, limits"
+    )
     assert accepted in told["printer"]
 
 

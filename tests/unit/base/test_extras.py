@@ -39,7 +39,9 @@ def test_every_extra_is_known() -> None:
 
 
 def test_nothing_is_lacking_here() -> None:
-    assert not any(lacking(extra) for extra in ("", "serial", "camera", "discovery", "bridge"))
+    assert not any(
+        lacking(extra) for extra in ("", "serial", "camera", "discovery", "job", "bridge")
+    )
     assert why_not("serial-svc") == ""
 
 
@@ -65,7 +67,7 @@ def test_the_command_is_of_the_tool_that_made_the_environment(
 def test_what_is_made_anew_keeps_the_extras_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").touch()
     found = command_for("virtual-camera", tmp_path, {}, has_pip=False)
-    assert "[serial,discovery,camera,bridge," in found
+    assert "[serial,discovery,camera,job,bridge," in found
 
 
 def test_the_wheel_that_it_came_from_is_named(tmp_path: Path) -> None:
@@ -119,5 +121,6 @@ def test_of_all_services_only_those_run_whose_extra_is_there(
         assert [each for each in SERVICES if supervisor._has_its_extra(each)] == [
             "serial-svc",
             "discovery-svc",
+            "job-svc",
         ]
     assert "camera-svc is left out: no_such_module of usbshare[camera] is not" in caplog.text

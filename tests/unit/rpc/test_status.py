@@ -17,6 +17,7 @@ ON_THE_WIRE = {
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.WrongStateError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.RulesUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,

@@ -1,4 +1,4 @@
-"""The state of the view, for `/state`, for `--stats` and for programs."""
+"""How the view stands, for `/state`, for `--stats` and for programs."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class StandIn:
         self._put_at = float("-inf")
 
     async def run(self) -> None:
-        """Show placeholders until cancelled."""
+        """Stand in until cancelled."""
         while True:
             if self.is_due:
                 await self.put()

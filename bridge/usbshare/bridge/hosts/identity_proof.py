@@ -1,4 +1,4 @@
-"""Which of several addresses is a host of our site, proved by its certificate."""
+"""Which of several addresses is a host of our site: its certificate tells, whoever announced it."""
 
 from __future__ import annotations
 

@@ -110,17 +110,17 @@ class Rfc2217Line:
 
     @property
     def cts(self) -> bool:
-        """CTS; asserted if the device cannot report it."""
+        """CTS; up where the device cannot tell."""
         return self.lines.cts is not False
 
     @property
     def dsr(self) -> bool:
-        """DSR; asserted if the device cannot report it."""
+        """DSR; up where the device cannot tell."""
         return self.lines.dsr is not False
 
     @property
     def cd(self) -> bool:
-        """CD; asserted if the device cannot report it."""
+        """CD; up where the device cannot tell."""
         return self.lines.cd is not False
 
     @property
@@ -134,7 +134,7 @@ class Rfc2217Line:
         return self._break_is_on
 
     def set_break(self, *, on: bool, answered: Callable[[], None]) -> None:
-        """Start or end a break; `answered` is called once `break_condition` reports the outcome."""
+        """Start or end a break; `answered` is called once `break_condition` tells the outcome."""
 
         def done(is_done: bool) -> None:
             if is_done:

@@ -1,4 +1,4 @@
-"""What a program wrote to a remote port, on its way; reports credit."""
+"""What a program wrote to a remote port, on its way; tells of credit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ToldUpstream(Upstream):
         self._on_credit = on_credit
 
     def credit(self, credit: Credit) -> bool:
-        """Take what the service grants, and report it."""
+        """Take what the service grants, and tell of it."""
         is_awaited = super().credit(credit)
         self._on_credit()
         return is_awaited

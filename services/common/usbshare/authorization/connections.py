@@ -1,4 +1,4 @@
-"""Records connections in the audit log, each once: at the first call over it."""
+"""Tells the audit log of connections, each once: when something is first asked over it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sightings(Protocol):
 class Arrivals:
     """Takes note of who calls, for another that does so too.
 
-    The host's own services, which come and go all day, are not recorded.
+    The host's own services, which come and go all day, are not told of.
     """
 
     def __init__(self, audit: Audit, host: str, other: Sightings) -> None:

@@ -11,7 +11,7 @@ from usbshare.authorization.rulebook import Rulebook
 
 
 class RulesCollector(Collector):
-    """Reports for how long a file of rules could not be read, and alarms."""
+    """Tells for how long a file of rules could not be read, and of alarms."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook

@@ -38,6 +38,7 @@ TEMPLATE = """\
 # Who may do what on this host. Changes take effect at once, on open connections too.
 
 devices = "any"             # "listed": only USB devices that [[allowed_devices]] names are offered
+jobs = "any"                # "granted": the host's own job-svc needs [[grants]] as well
 audit = "warn"              # "required": refuse control while the audit log cannot be written
 
 [groups]                    # names as `pki list` shows them, or whole identities
@@ -74,7 +75,7 @@ class Decision:
     """Whether an identity may do something now.
 
     `missing`: what it lacks, in words. `confirm_for_s`: how long a second factor counts, None
-    where none is needed. `until`: when the answer may become no automatically.
+    where none is needed. `until`: when the answer may become no by itself.
     """
 
     allowed: bool
@@ -126,6 +127,7 @@ class Policy(Table):
 
     devices: Literal["any", "listed"] = "any"
     audit: Literal["warn", "required"] = "warn"
+    jobs: Literal["any", "granted"] = "any"
     groups: dict[GroupName, list[Who]] = Field(default_factory=dict)
     grants: list[GrantTable] = Field(default_factory=list)
     limits: LimitsTable = Field(default_factory=LimitsTable)
@@ -214,7 +216,7 @@ def gives_more(policy: Policy, before: Policy) -> bool:
             (policy.allowed_devices, before.allowed_devices),
         )
     )
-    rest = ("devices", "audit", "limits")
+    rest = ("devices", "audit", "jobs", "limits")
     return not is_less or any(getattr(policy, key) != getattr(before, key) for key in rest)
 
 

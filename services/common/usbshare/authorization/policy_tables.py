@@ -1,4 +1,4 @@
-"""What a policy file holds, table by table; each mistake has its own message."""
+"""What a policy file holds, table by table; each mistake is told in its own words."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Right(Enum):
-    """What may be done; in the order in which rights are listed for people."""
+    """What may be done; in the order in which people are told of them."""
 
     VIEW = "view"
     STOP = "stop"
@@ -21,6 +21,7 @@ class ResourceKind(Enum):
     SERVICE = "service"
     PORT = "port"
     CAMERA = "camera"
+    JOB = "job"  # only as a request names one: rights on it are those on its port
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Resource:
 
 
 def shown_id(asked: str) -> str:
-    """Return an id invented by a caller in a form that may be shown: printable and bounded."""
+    """Return an id that a caller has made up, as it may be told: printable, and not without end."""
     shown = "".join(char if char.isprintable() else "?" for char in asked[:_MOST_SHOWN])
     return shown if len(asked) <= _MOST_SHOWN else f"{shown[:-1]}…"
 

@@ -23,6 +23,10 @@ class PortLatchedError(UsbshareError):
     """An emergency stop latched the port; it must be re-armed first."""
 
 
+class WrongStateError(UsbshareError):
+    """What is asked does not fit the state of what it is asked of; the text says which that is."""
+
+
 class LimitError(UsbshareError):
     """A limit is reached that waiting would not cure."""
 

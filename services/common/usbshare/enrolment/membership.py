@@ -15,7 +15,7 @@ from usbshare.authorization.rights import SERVICE, Right
 from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.trust.names import is_name
 
-RESERVED = frozenset({"host", "insecure", "operator"})
+RESERVED = frozenset({"host", "insecure", "job-svc", "operator"})
 
 
 def role_of(policy: Policy, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Reports failed handshakes to administrators: a line in the log, an event in the audit."""
+"""Tells administrators of failed handshakes: a line in the log, an event in the audit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Note(Protocol):
 
 @contextmanager
 def handshake_log(note: Note) -> Iterator[None]:
-    """Report failed handshakes while the block lasts; once per process.
+    """Tell failed handshakes while the block lasts; once per process.
 
     Nothing is done where gRPC does not trace them, see `trace_handshakes`.
     """
@@ -91,9 +91,9 @@ class Sorter:
 
 
 class HandshakeTeller:
-    """Reports failures, at most once per period and address; what was left out is counted.
+    """Tells of failures, at most once a period per address; what was left out is counted.
 
-    Called from the thread that reads gRPC's trace; what is due later is reported by a timer.
+    Called from the thread that reads gRPC's trace; what is due later is told by a timer.
     """
 
     def __init__(self, note: Note, clock: Callable[[], float]) -> None:
@@ -120,7 +120,7 @@ class HandshakeTeller:
             self._tell(failure.address, reason, text)
 
     def close(self) -> None:
-        """Report what was left out."""
+        """Tell what was left out."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()

@@ -15,11 +15,13 @@ ASK_TIMEOUT_S = 2.0
 SERIAL_SERVICE = "usbshare.serial.v1.SerialService"
 CAMERA_SERVICE = "usbshare.camera.v1.CameraService"
 DISCOVERY_SERVICE = "usbshare.discovery.v1.DiscoveryService"
+JOB_SERVICE = "usbshare.job.v1.JobService"
 # Each with its port unless its operator chose another.
 _SERVICES = {
     SERIAL_SERVICE: ("serial-svc", 50051),
     CAMERA_SERVICE: ("camera-svc", 50052),
     DISCOVERY_SERVICE: ("discovery-svc", 50053),
+    JOB_SERVICE: ("job-svc", 50055),
 }
 
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_server
 from usbshare.audit.log import AuditLog, audit_folder
 from usbshare.audit.settings import AuditTable
-from usbshare.authorization.api.interceptor import AccessInterceptor
+from usbshare.authorization.api.interceptor import AccessInterceptor, PortOfJob
 from usbshare.authorization.api.servicer import AccessServicer
 from usbshare.authorization.connections import Arrivals
 from usbshare.authorization.denials import Refusals
@@ -68,6 +68,7 @@ class Guard:
     watch: FileWatch
     _thread: OwnThread
     _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
+    _jobs: list[PortOfJob] = field(default_factory=list)
 
     @property
     def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
@@ -75,12 +76,18 @@ class Guard:
         refusals = Refusals(self.audit, time.monotonic)
         host = "" if self.site is None else self.site.host_uri
         seen = Arrivals(self.audit, host, self.seen)
-        interceptor = AccessInterceptor(self.gate, self.limits, seen, refusals, self._resolve)
+        interceptor = AccessInterceptor(
+            self.gate, self.limits, seen, refusals, self._resolve, self._port_of_job
+        )
         return (interceptor,)
 
     def offers(self, kind: ResourceKind, ids: Ids) -> None:
         """Note which ports or cameras there are; `ids` tells those of the moment."""
         self._offered[kind] = ids
+
+    def offers_jobs(self, port_of_job: PortOfJob) -> None:
+        """Note which port a job is of: rights on jobs are those on their ports."""
+        self._jobs.append(port_of_job)
 
     def add_services(self, server: grpc.aio.Server) -> None:
         """Add the RPCs about rights."""
@@ -146,6 +153,9 @@ class Guard:
         ids = self._offered.get(kind)
         found = self.gate.known_to(caller, kind, ids()) if ids is not None else []
         return found[0] if len(found) == 1 else ""
+
+    def _port_of_job(self, job_id: int) -> str | None:
+        return self._jobs[0](job_id) if self._jobs else None
 
     def _renew(self, caller: Identity, request_pem: str) -> Renewed:
         if self.site is None:

@@ -22,7 +22,7 @@ from usbshare.base.watched_task import run_until
 
 log = logging.getLogger(__name__)
 
-SERVICES = ("serial-svc", "camera-svc", "discovery-svc")
+SERVICES = ("serial-svc", "camera-svc", "discovery-svc", "job-svc")
 CONFIG_EXIT = 2
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 GOOD_RUN_S = 60.0

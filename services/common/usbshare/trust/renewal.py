@@ -30,7 +30,11 @@ LOOK_S = 5.0
 AUTHORITY_WARNING = timedelta(days=180)
 REMIND_S = 86_400.0
 _TOO_OLD = frozenset({lifetime.Age.LATE, lifetime.Age.EXPIRED})
-_WORKED_WITH = {"host": "this host", "services": "the services of this host among themselves"}
+_WORKED_WITH = {
+    "host": "this host",
+    "services": "the services of this host among themselves",
+    "jobs": "the job service of this host",
+}
 _UNKNOWN = "run `serial-svc doctor`"
 
 
@@ -83,9 +87,9 @@ def renew(site: Site, caller: Caller, csr_pem: str, now: datetime | None = None)
     now = now or datetime.now(UTC)
     if not caller.name.startswith(f"usbshare://{site.id}/"):
         raise PermissionDeniedError(f"{caller.name!r} has no certificate of this site to renew")
-    if caller.name == site.host_uri:
+    if caller.name in {site.host_uri, site.job_uri}:
         raise PermissionDeniedError(
-            "the services of this host renew their shared certificate from its files"
+            "the services of this host renew their own certificates from its files"
         )
     registry, trusted = identities.registry_path(site.folder), _authorities(site, now)
     _require_due(caller, trusted, now)
@@ -235,6 +239,7 @@ def own_certificates(site: Site) -> dict[str, x509.Certificate]:
         "host": site.server_certificate,
         "operator": site.client_bundle,
         "services": site.host_bundle,
+        "jobs": site.job_bundle,
     }
     found = {}
     for name, path in paths.items():

@@ -90,6 +90,16 @@ class Site:
         return self.home / "host.pem"
 
     @property
+    def job_bundle(self) -> Path:
+        """What this host's job service shows to its serial service; there once it has run."""
+        return self.home / "job-svc.pem"
+
+    @property
+    def job_uri(self) -> str:
+        """The identity in the certificate of the job service."""
+        return f"usbshare://{self.id}/job-svc"
+
+    @property
     def operator_uri(self) -> str:
         """The identity in the operator's certificate."""
         return f"usbshare://{self.id}/operator"
@@ -119,6 +129,21 @@ def ensure_site(
         ) from error
 
 
+def ensure_job_identity(site: Site, now: datetime | None = None) -> Path:
+    """Return the job service's bundle, issued if it has none; blocks, raises ConfigError.
+
+    From then on it is renewed with the others.
+    """
+    moment = now or datetime.now(UTC)
+    try:
+        with file_lock(site.home / ".lock"):
+            authorities = load_authorities(site.home, moment)
+            _ensure_bundle(site, site.job_bundle, site.job_uri, authorities, moment)
+    except OSError as error:
+        raise ConfigError(f"cannot use {error.filename or site.home}: {error.strerror}") from error
+    return site.job_bundle
+
+
 def _ensure(folder: Path, names: HostNames, now: datetime, life: timedelta) -> Site:
     home = folder / SITE_FOLDER
     is_new = not (home / CERTIFICATES_FILE).exists()
@@ -130,7 +155,9 @@ def _ensure(folder: Path, names: HostNames, now: datetime, life: timedelta) -> S
     site = Site(folder, fingerprint, is_new, _site_id(home, fingerprint), life)
     _judge_clock(authorities, now)
     _ensure_server(site, authorities.host, names, now)
-    _ensure_operator(site, authorities, now)
+    _ensure_bundle(site, site.client_bundle, site.operator_uri, authorities, now)
+    if site.job_bundle.exists():
+        _ensure_bundle(site, site.job_bundle, site.job_uri, authorities, now)
     _ensure_host_bundle(site, authorities, now)
     return site
 
@@ -216,21 +243,24 @@ def _load_certificate(path: Path) -> x509.Certificate | None:
         return None
 
 
-def _ensure_operator(site: Site, authorities: Authorities, now: datetime) -> None:
-    bundle = _load_client(site.client_bundle)
+def _ensure_bundle(
+    site: Site, path: Path, uri: str, authorities: Authorities, now: datetime
+) -> None:
+    bundle = _load_client(path)
     if bundle is None:
-        _issue_operator(site, authorities, now, succeeds=0)
-    elif site.operator_uri not in certificates.uris(bundle.certificate):
+        _issue_noted(site, path, uri, authorities, now, succeeds=0)
+    elif uri not in certificates.uris(bundle.certificate):
         if not any(certificates.is_issued_by(bundle.certificate, ca) for ca in authorities.trusted):
-            _log.warning("%s belongs to another site; left unchanged", site.client_bundle)
-    elif not _is_current_bundle(bundle, authorities, now) and not _is_revoked(site):
-        _issue_operator(site, authorities, now, succeeds=bundle.certificate.serial_number)
+            _log.warning("%s belongs to another site; left unchanged", path)
+    elif not _is_current_bundle(bundle, authorities, now) and not _is_revoked(site, uri):
+        succeeds = bundle.certificate.serial_number
+        _issue_noted(site, path, uri, authorities, now, succeeds=succeeds)
 
 
-def _is_revoked(site: Site) -> bool:
-    """Return whether the operator was shut out: that must not end with the next renewal."""
+def _is_revoked(site: Site, uri: str) -> bool:
+    """Return whether an identity was shut out: that must not end with the next renewal."""
     records = identities.read_identities(identities.registry_path(site.folder))
-    record = records.get(site.operator_uri)
+    record = records.get(uri)
     return record is not None and record.is_revoked
 
 
@@ -255,12 +285,14 @@ def _load_client(path: Path) -> certificates.Bundle | None:
         ) from error
 
 
-def _issue_operator(site: Site, authorities: Authorities, now: datetime, *, succeeds: int) -> None:
+def _issue_noted(
+    site: Site, path: Path, uri: str, authorities: Authorities, now: datetime, *, succeeds: int
+) -> None:
     registry = identities.registry_path(site.folder)
-    moment = identities.moment_to_issue(registry, site.operator_uri, now)
-    issued = _issue(site, site.client_bundle, site.operator_uri, authorities, moment)
-    identities.note_issued(registry, site.operator_uri, issued, succeeds=succeeds, at_host=True)
-    _log.info("issued %s, valid until %s", site.client_bundle, issued.not_valid_after_utc.date())
+    moment = identities.moment_to_issue(registry, uri, now)
+    issued = _issue(site, path, uri, authorities, moment)
+    identities.note_issued(registry, uri, issued, succeeds=succeeds, at_host=True)
+    _log.info("issued %s, valid until %s", path, issued.not_valid_after_utc.date())
 
 
 def _ensure_host_bundle(site: Site, authorities: Authorities, now: datetime) -> None:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[4]
 SHIPPED = [
     Shipped("serial-svc", "usbshare.serial_svc", SYSTEM),
     Shipped("camera-svc", "usbshare.camera_svc", SYSTEM),
+    Shipped("job-svc", "usbshare.job_svc", SYSTEM),
     Shipped("discovery-svc", "usbshare.discovery_svc", SYSTEM),
     Shipped("usbshare-bridge", "usbshare.bridge", USER),
 ]
@@ -38,7 +39,7 @@ def test_a_users_unit_has_nothing_that_only_the_system_can(shipped: Shipped) -> 
     text = user_unit(shipped.unit, ["/x"])
     keys = {line.partition("=")[0] for line in text.splitlines() if "=" in line}
     assert keys <= {
-        *("Description", "StartLimitIntervalSec", "ExecStart", "Restart", "RestartSec"),
+        *("After", "Description", "StartLimitIntervalSec", "ExecStart", "Restart", "RestartSec"),
         *("Type", "WatchdogSec", "TimeoutStartSec"),
         *("RestartPreventExitStatus", "TimeoutStopSec", "UMask", "NoNewPrivileges", "WantedBy"),
     }

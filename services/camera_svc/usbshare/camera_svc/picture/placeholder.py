@@ -1,4 +1,4 @@
-"""The placeholder for the picture of a camera that delivers none, with the reason."""
+"""The picture that stands in for a camera that delivers none, and says why."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Maker:
     serialise: Serialise
 
     def make(self, raw: Raw, recipe: Recipe) -> Made:
-        """Return a picture that depends on no other."""
+        """Return a picture that stands for itself."""
         picture = self.encoder.make(raw, recipe)
         return picture, self.serialise(picture)
 

@@ -16,11 +16,12 @@ from usbshare.authorization.connections import Sightings
 from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.limits import Limits
-from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, shown_id
+from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, Right, shown_id
 from usbshare.base.errors import (
     AuditUnavailableError,
     ConfirmationNeededError,
     LimitError,
+    NotFoundError,
     PermissionDeniedError,
     RulesUnavailableError,
     UsbshareError,
@@ -77,6 +78,8 @@ async def paced_requests(requests: AsyncIterator[Any], pace: Pace) -> AsyncItera
 
 # Returns the id that an empty one stands for when the caller says it, empty if it stands for all.
 Resolve = Callable[[ResourceKind, Identity], str]
+# Returns the port of a job by its number; None where there is no such job.
+PortOfJob = Callable[[int], str | None]
 LONGEST_HEARING_S = 0.5
 _REFUSED = (
     PermissionDeniedError,
@@ -95,13 +98,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, gate: Gate, limits: Limits, seen: Sightings, refusals: Refusals, resolve: Resolve
+        self,
+        gate: Gate,
+        limits: Limits,
+        seen: Sightings,
+        refusals: Refusals,
+        resolve: Resolve,
+        port_of_job: PortOfJob = lambda _: None,
     ) -> None:
         self._gate = gate
         self._limits = limits
         self._seen = seen
         self._refusals = refusals
         self._resolve = resolve
+        self._port_of_job = port_of_job
         self._turns = Turns()
 
     async def intercept_service(
@@ -191,8 +201,21 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if rpc.named_by is None:
             return Resource(needed.kind)
         named = needed.resource_id(rpc.named_by)
+        if needed.kind is ResourceKind.JOB:
+            return self._resource_of_job(named, needed, rpc)
         rpc.resource_id = named or self._resolve(needed.kind, rpc.admitted)
         return Resource(needed.kind, rpc.resource_id)
+
+    def _resource_of_job(self, job_id: str, needed: Requirement, rpc: _Rpc) -> Resource:
+        """Return the port of a job; one of a port that the caller may not know of is not there."""
+        rpc.resource_id = self._port_of_job(int(job_id)) or ""
+        port = Resource(ResourceKind.PORT, rpc.resource_id)
+        if rpc.resource_id and self._gate.may(rpc.admitted, Right.STOP, port):
+            return port
+        rpc.resource_id = ""
+        # Who may do that on no port at all is refused, whether there is such a job or not.
+        self._gate.check(rpc.admitted, needed.right, Resource(ResourceKind.PORT))
+        raise NotFoundError(f"there is no job {job_id} here")
 
     def _note(self, error: UsbshareError, rpc: _Rpc, context: Context) -> None:
         self._refusals.note(

@@ -26,8 +26,13 @@ _KINDS = {
     pb.RESOURCE_KIND_UNSPECIFIED: ResourceKind.SERVICE,
     pb.RESOURCE_KIND_PORT: ResourceKind.PORT,
     pb.RESOURCE_KIND_CAMERA: ResourceKind.CAMERA,
+    pb.RESOURCE_KIND_JOB: ResourceKind.JOB,
 }
-_ID_FIELDS = {ResourceKind.PORT: "port_id", ResourceKind.CAMERA: "camera_id"}
+_ID_FIELDS = {
+    ResourceKind.PORT: "port_id",
+    ResourceKind.CAMERA: "camera_id",
+    ResourceKind.JOB: "job_id",
+}
 
 
 @dataclass(frozen=True, slots=True)

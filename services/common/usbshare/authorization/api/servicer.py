@@ -34,7 +34,7 @@ Renew = Callable[[Identity, str], Renewed]
 
 
 class AccessServicer(AccessServiceServicer):
-    """Returns callers' rights, takes their codes, renews their certificates."""
+    """Tells callers of their rights, takes their codes, renews their certificates."""
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ def is_lost_job(port: RemotePort) -> bool:
 
 
 def news(port: RemotePort) -> tuple[str, str]:
-    """Return the name of the event, and the text for people."""
+    """Return the name of the event, and what it tells people."""
     if port.hold is None and port.latch is None:
         return "released", "nothing is held now"
     return "held", sentences(port)

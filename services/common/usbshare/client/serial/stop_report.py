@@ -1,4 +1,4 @@
-"""What a stop did, as reported by the service."""
+"""What a stop did, as the service told."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from usbshare.trust.invitations import invitations_path, read_invitations
 from usbshare.trust.names import SCHEME, identity_uri
 from usbshare.trust.site import Site, ensure_site
 
-BUILT_IN = frozenset({"operator", "host"})
+BUILT_IN = frozenset({"operator", "host", "job-svc"})
 UNITS_HOME = Path("/var/lib/usbshare")  # what the shipped units set USBSHARE_HOME to
 _AUDIT_NAME = "pki"
 

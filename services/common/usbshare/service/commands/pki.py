@@ -82,6 +82,8 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
         tell("the invitation for that name is no longer valid")
     if uri == site.operator_uri:
         tell(f"to get a new one remove {site.client_bundle}, then restart the services")
+    if uri == site.job_uri:
+        tell(f"no job starts any more; to undo that remove {site.job_bundle}, then restart job-svc")
     if done.trouble:
         tell(f"it is unknown whether an invitation is open for that name: {done.trouble}")
         tell("fix that, then revoke again: an open invitation would let the name in again")

@@ -1,0 +1,1 @@
+"""The RPCs of the job service: gRPC and protobuf stay here."""

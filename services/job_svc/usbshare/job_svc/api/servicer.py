@@ -1,0 +1,172 @@
+"""The job service's RPCs: unpack, one call, pack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from usbshare.audit.recorder import Audit
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.rights import Resource, ResourceKind, Right
+from usbshare.base.errors import InvalidArgumentError, NotFoundError, NotSupportedError
+from usbshare.job.v1 import job_pb2 as pb
+from usbshare.job.v1.job_pb2_grpc import JobServiceServicer
+from usbshare.job_svc.api import convert
+from usbshare.job_svc.api.uploads import take_file
+from usbshare.job_svc.queue.watch import Watch
+from usbshare.job_svc.run.ports import Ports
+from usbshare.job_svc.run.spool import Spool
+from usbshare.job_svc.storage.job import Job, Person
+from usbshare.rpc.identity import Identity
+
+SERVICE_NAME = "usbshare.job.v1.JobService"
+Context = grpc.aio.ServicerContext[Any, Any]
+# A watcher is told ten times a second at most.
+WATCH_PAUSE_S = 0.1
+_NOT_YET = "this version of job-svc keeps files and queues, and runs no jobs yet"
+
+
+class JobServicer(JobServiceServicer):
+    """Maps RPCs to the spool."""
+
+    def __init__(self, spool: Spool, ports: Ports, gate: Gate, audit: Audit) -> None:
+        self._spool = spool
+        self._ports = ports
+        self._gate = gate
+        self._audit = audit
+        self._ending = asyncio.Event()
+
+    async def close(self) -> None:
+        """End every watch, as a service that stops does."""
+        self._ending.set()
+
+    async def Upload(  # type: ignore[override]  # the stub knows only generators
+        self, request_iterator: AsyncIterator[pb.UploadRequest], context: Context
+    ) -> None:
+        """Take a file, or the rest of it."""
+        caller = self._gate.caller(context)
+        file = await take_file(self._spool.files, context)
+        self._note("file uploaded", caller, sha256=file.sha256, bytes=file.size_bytes)
+
+    async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:
+        """Make a job of a file; nothing starts."""
+        caller = self._gate.caller(context)
+        port_id = self._ports.resolve(request.port_id, self._known_to(caller))
+        sha256 = convert.sha256_of(request.sha256)
+        if (file := await self._spool.files.find(sha256)) is None:
+            raise NotFoundError(f"the file {sha256[:12]}… is not on this host: upload it first")
+        submitter = Person(caller.name, caller.issued, caller.serial)
+        job, is_new = await self._spool.enqueue(convert.order(request, port_id, file, submitter))
+        if is_new:
+            self._note_job("job enqueued", caller, job, name=job.name, sha256=sha256)
+        return pb.EnqueueResponse(job=self._message(job))
+
+    async def Reorder(self, request: pb.ReorderRequest, context: Context) -> pb.ReorderResponse:
+        """Move a queued job."""
+        caller = self._gate.caller(context)
+        if request.place == 0:
+            raise InvalidArgumentError("place is 0; places are counted from 1 on")
+        queue = self._spool.jobs.reorder(request.job_id, request.place)
+        job = self._spool.jobs.get(request.job_id)
+        self._note_job("job moved", caller, job, place=self._spool.jobs.place(job))
+        return pb.ReorderResponse(jobs=[self._message(each) for each in queue])
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        """Return one job."""
+        return pb.GetJobResponse(job=self._message(self._spool.jobs.get(request.job_id)))
+
+    async def WatchJobs(
+        self, request: pb.WatchJobsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchJobsResponse]:
+        """Stream the jobs that the caller may see, and their changes."""
+        watch = Watch(self._spool.jobs.all, self._seen_by(request.port_id, context))
+        self._spool.watches.add(watch)
+        ending = asyncio.create_task(self._ending.wait(), name="until the service stops")
+        try:
+            while not self._ending.is_set():
+                taking = asyncio.create_task(watch.take(), name="watch jobs")
+                try:
+                    await asyncio.wait((taking, ending), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not taking.done():
+                        taking.cancel()
+                if taking.done():
+                    for shown, job in taking.result():
+                        yield convert.watch_message(shown, job, self._spool.jobs.place(job))
+                    await asyncio.sleep(WATCH_PAUSE_S)
+        finally:
+            self._spool.watches.remove(watch)
+            ending.cancel()
+
+    async def ListHistory(
+        self, request: pb.ListHistoryRequest, context: Context
+    ) -> pb.ListHistoryResponse:
+        """Return jobs that have ended."""
+        most = convert.page_size(request.page_size)
+        sees = self._seen_by(request.port_id, context)
+        jobs = self._spool.history(sees, request.before_job_id, most)
+        return pb.ListHistoryResponse(jobs=[self._message(each) for each in jobs])
+
+    async def DeleteJob(
+        self, request: pb.DeleteJobRequest, context: Context
+    ) -> pb.DeleteJobResponse:
+        """Forget a job that does not run."""
+        caller = self._gate.caller(context)
+        job = self._spool.delete(request.job_id)
+        self._note_job("job deleted", caller, job, state=job.state.value)
+        return pb.DeleteJobResponse()
+
+    async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartResponse:
+        """Start a job: not in this version."""
+        raise NotSupportedError(_NOT_YET)
+
+    async def Hold(self, request: pb.HoldRequest, context: Context) -> pb.HoldResponse:
+        """Hold a job: not in this version."""
+        raise NotSupportedError(_NOT_YET)
+
+    async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
+        """Let a job go on: not in this version."""
+        raise NotSupportedError(_NOT_YET)
+
+    async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
+        """End a job: not in this version."""
+        raise NotSupportedError(_NOT_YET)
+
+    async def Analyse(  # type: ignore[override]  # the stub knows only generators
+        self, request: pb.AnalyseRequest, context: Context
+    ) -> None:
+        """Say what a file does: not in this version."""
+        raise NotSupportedError(_NOT_YET)
+
+    async def GetPreview(  # type: ignore[override]  # the stub knows only generators
+        self, request: pb.GetPreviewRequest, context: Context
+    ) -> None:
+        """Show what a file does: not in this version."""
+        raise NotSupportedError(_NOT_YET)
+
+    def _message(self, job: Job) -> pb.Job:
+        return convert.job_message(job, self._spool.jobs.place(job))
+
+    def _known_to(self, caller: Identity) -> Callable[..., list[str]]:
+        return lambda ids: self._gate.known_to(caller, ResourceKind.PORT, ids)
+
+    def _seen_by(self, port_id: str, context: Context) -> Callable[[str], bool]:
+        """Return which ports a caller asks about: one, or all that it may see at the moment."""
+        caller = self._gate.caller(context)
+        if port_id and port_id not in self._ports.ids:
+            self._ports.resolve(port_id, self._known_to(caller))
+
+        def sees(other: str) -> bool:
+            resource = Resource(ResourceKind.PORT, other)
+            return port_id in ("", other) and self._gate.may(caller, Right.VIEW, resource)
+
+        return sees
+
+    def _note_job(self, event: str, caller: Identity, job: Job, **fields: object) -> None:
+        self._note(event, caller, port=job.port_id, job=job.job_id, **fields)
+
+    def _note(self, event: str, caller: Identity, port: str = "", **fields: object) -> None:
+        self._audit.note(event, who=caller.name, address=caller.address, port=port, **fields)

@@ -1,0 +1,76 @@
+"""The ports of this host's serial service, as it tells of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from usbshare.base.errors import (
+    DeviceError,
+    InvalidArgumentError,
+    NotFoundError,
+    UsbshareError,
+)
+from usbshare.client.serial.messages import RemotePort
+
+_log = logging.getLogger(__name__)
+LOOK_EVERY_S = 2.0
+
+ListPorts = Callable[[], Awaitable[list[RemotePort]]]
+
+
+class Ports:
+    """The ports known last; a serial service that is away for a while takes none of them away."""
+
+    def __init__(self, list_ports: ListPorts, of_jobs: Callable[[], Iterable[str]]) -> None:
+        self._list_ports = list_ports
+        self._of_jobs = of_jobs
+        self._ports: dict[str, RemotePort] = {}
+        self.trouble = "it was not asked yet"
+
+    @property
+    def ids(self) -> list[str]:
+        """The ports that there are, and those that jobs are of, sorted."""
+        return sorted({*self._ports, *self._of_jobs()})
+
+    def resolve(self, port_id: str, known: Callable[[Iterable[str]], list[str]]) -> str:
+        """Return the id of the port that is meant; empty means the only one that is `known`."""
+        if port_id in self._ports:
+            return port_id
+        ids = known(self._ports)
+        if not port_id and len(ids) == 1:
+            return ids[0]
+        if self.trouble and not ids:
+            raise DeviceError(f"the ports of this host are unknown: {self.trouble}")
+        names = ", ".join(ids) or "none"
+        if not port_id and ids:
+            raise InvalidArgumentError(
+                f"the host has several ports; name one (port_id, --port): {names}"
+            )
+        what = f"no port {repr(port_id)[:66]} here" if port_id else "no port here"
+        raise NotFoundError(f"{what}; available: {names}")
+
+    def get(self, port_id: str) -> RemotePort | None:
+        """Return a port as it was told last, None where there is none."""
+        return self._ports.get(port_id)
+
+    async def look(self) -> None:
+        """Ask for the ports once."""
+        try:
+            found = await self._list_ports()
+        except UsbshareError as error:
+            if str(error) != self.trouble:
+                _log.warning("serial-svc does not tell its ports: %s", error)
+            self.trouble = str(error)
+            return
+        if self.trouble and self._ports:
+            _log.info("serial-svc tells its ports again")
+        self.trouble = ""
+        self._ports = {each.id: each for each in found}
+
+    async def follow(self) -> None:
+        """Ask again and again, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)

@@ -1,0 +1,63 @@
+"""The job service's configuration: what of the TOML file it reads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from usbshare.audit.settings import AuditTable
+from usbshare.base.config import Table, checked
+from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.rpc.channel import parse_target
+from usbshare.service.program import Program
+
+PROGRAM = Program(
+    name="job-svc",
+    package="usbshare.job_svc",
+    section="job",
+    listen_variable="USBSHARE_JOB_LISTEN",
+    port=50055,
+    metrics_port=9467,
+    does="run programs on the machines",
+    ends="jobs and watches",
+)
+MEGABYTE = 1_000_000
+
+Target = Annotated[str, checked(parse_target)]
+
+
+class ServiceTable(ListenTable):
+    """`[job]`: where the service listens and what it logs."""
+
+    listen: Address = PROGRAM.address
+
+
+class SerialTable(Table):
+    """`[serial]`: the serial service whose machines run the jobs."""
+
+    target: Target = "127.0.0.1:50051"
+
+
+class JobsTable(Table):
+    """`[jobs]`: how jobs are run."""
+
+    attended_s: float = Field(default=30.0, ge=1, le=86400)
+
+
+class FilesTable(Table):
+    """`[files]`: what the files of jobs may take of the disk."""
+
+    max_bytes: int = Field(default=2000 * MEGABYTE, ge=MEGABYTE, le=10**15)
+    max_file_bytes: int = Field(default=256 * MEGABYTE, ge=1000, le=10**12)
+
+
+class Settings(Table):
+    """The tables that job-svc reads; the file may have others, for other services."""
+
+    job: ServiceTable = Field(default_factory=ServiceTable)
+    serial: SerialTable = Field(default_factory=SerialTable)
+    jobs: JobsTable = Field(default_factory=JobsTable)
+    files: FilesTable = Field(default_factory=FilesTable)
+    tls: TlsTable = Field(default_factory=TlsTable)
+    audit: AuditTable = Field(default_factory=AuditTable)

@@ -1,0 +1,172 @@
+"""The record of the jobs: one SQLite file, used by one thread at a time.
+
+WAL and `synchronous=FULL`: what was saved is there after a power cut. A database that cannot be
+read is kept aside and a new one begun; the number of the last job is noted beside it as well, so
+that a number is never given twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from usbshare.base.errors import ConfigError
+from usbshare.base.paths import make_private, write_private
+from usbshare.base.state_files import read_note
+from usbshare.job_svc.storage.job import Job, as_record, from_record
+
+_log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+DATABASE_FILE, NUMBER_FILE = "jobs.sqlite", "last-number"
+BUSY_TIMEOUT_S = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (job_id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+"""
+_utc_now = partial(datetime.now, UTC)
+
+
+class JobDatabase:
+    """Loads, saves and deletes jobs; every method blocks and raises OSError where the disk fails.
+
+    `kept_aside`: where a damaged database was put at `load`, empty if there was none.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], datetime] = _utc_now) -> None:
+        self._folder = folder
+        self._path = folder / DATABASE_FILE
+        self._now = now
+        self._connection: sqlite3.Connection | None = None
+        self._last_number = 0
+        self.kept_aside = ""
+
+    def load(self) -> list[Job]:
+        """Open the database, made if need be, and return its jobs by their numbers.
+
+        Raises ConfigError where it is of a newer version of usbshare.
+        """
+        with self._as_os_error():
+            make_private(self._folder)
+            self._last_number = self._noted_number()
+            try:
+                jobs = self._open()
+            except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
+                if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+                    raise
+                self._keep_aside(error)
+                jobs = self._open()
+        self._last_number = max([self._last_number, *(each.job_id for each in jobs)])
+        return jobs
+
+    @property
+    def last_number(self) -> int:
+        """The highest number that was ever given to a job."""
+        return self._last_number
+
+    def save(self, job: Job) -> None:
+        """Add a job, or replace it."""
+        with self._as_os_error():
+            if job.job_id > self._last_number:
+                self._note_number(job.job_id)
+            with self._in_use as connection:
+                connection.execute(
+                    "INSERT OR REPLACE INTO jobs (job_id, record) VALUES (?, ?)",
+                    (job.job_id, json.dumps(as_record(job))),
+                )
+
+    def delete(self, job_id: int) -> None:
+        """Forget a job, if it is there."""
+        with self._as_os_error(), self._in_use as connection:
+            connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def _in_use(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise OSError(errno.EBADF, "the record of the jobs is not open", str(self._path))
+        return self._connection
+
+    def _open(self) -> list[Job]:
+        # Threads take turns: who loads, then the one that saves.
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_S, check_same_thread=False, isolation_level="IMMEDIATE"
+        )
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            self._prepare(connection)
+            rows = connection.execute("SELECT record FROM jobs ORDER BY job_id").fetchall()
+            jobs = [from_record(json.loads(text)) for (text,) in rows]
+        except BaseException:
+            connection.close()
+            raise
+        self._path.chmod(0o600)
+        self._connection = connection
+        return jobs
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise ConfigError(
+                f"{self._path} was made by a newer version of usbshare: update this one, or move "
+                "that file away"
+            )
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        if version == 0:
+            with connection:
+                connection.executescript(_SCHEMA)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _keep_aside(self, error: Exception) -> None:
+        stamp = f"{self._now():%Y%m%d-%H%M%S}"
+        aside = self._path.with_name(f"{DATABASE_FILE}.damaged-{stamp}")
+        for suffix in ("", "-wal", "-shm"):
+            part = self._path.with_name(DATABASE_FILE + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        self.kept_aside = str(aside)
+        _log.error(
+            "the record of the jobs is damaged (%s): kept as %s; beginning a new one. Queue and "
+            "history are empty, the files of the jobs are still here",
+            error,
+            aside,
+        )
+
+    def _noted_number(self) -> int:
+        try:
+            return int(read_note(self._folder / NUMBER_FILE, 32).decode("ascii"))
+        except FileNotFoundError:
+            return 0
+        except ValueError:
+            _log.warning("%s is damaged: ignored", self._folder / NUMBER_FILE)
+            return 0
+
+    def _note_number(self, number: int) -> None:
+        write_private(self._folder / NUMBER_FILE, f"{number}\n".encode())
+        self._last_number = number
+
+    @contextmanager
+    def _as_os_error(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, str(error), str(self._path)) from error
+
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Return whether SQLite means the file rather than the disk."""
+    return "malformed" in str(error) or "no such table" in str(error)

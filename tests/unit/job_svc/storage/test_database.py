@@ -1,0 +1,104 @@
+"""The record of the jobs: what was saved is there, and a damaged one is kept aside."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from usbshare.base.errors import ConfigError
+from usbshare.job_svc.storage.database import DATABASE_FILE, JobDatabase
+from usbshare.job_svc.storage.job import Job, JobState, Person, Progress, StoredFile
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+JOB = Job(
+    7,
+    "laser",
+    "part.gcode",
+    StoredFile("ab" * 32, 120, 10),
+    Person("usbshare://site/anna", NOON, 12345),
+    NOON,
+    state=JobState.HELD,
+    reason="why",
+    passes=3,
+    started=NOON,
+    progress=Progress(30, 360, 8, 90, 5, 60, 4, 1, 3.5, None),
+)
+
+
+def opened(folder: Path) -> tuple[JobDatabase, list[Job]]:
+    database = JobDatabase(folder, lambda: NOON)
+    return database, database.load()
+
+
+def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
+    database, jobs = opened(tmp_path)
+    assert jobs == []
+    database.save(JOB)
+    database.save(JOB.changed(job_id=8))
+    database.delete(8)
+    again, jobs = opened(tmp_path)  # as after kill -9: nothing was closed
+    assert jobs == [JOB]
+    assert again.last_number == 8
+    assert again.kept_aside == ""
+    database.close()
+    again.close()
+
+
+@pytest.mark.parametrize("how", ["no database", "empty table", "wrong record", "cut short"])
+def test_a_damaged_one_is_kept_aside_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    database, _ = opened(tmp_path)
+    for number in range(1, 40):
+        database.save(JOB.changed(job_id=number, reason="x" * 500))
+    database.close()
+    damage(tmp_path / DATABASE_FILE, how)
+    with caplog.at_level(logging.ERROR):
+        again, jobs = opened(tmp_path)
+    assert jobs == []
+    assert again.kept_aside == str(tmp_path / f"{DATABASE_FILE}.damaged-20260501-120000")
+    assert Path(again.kept_aside).exists()
+    assert "the record of the jobs is damaged" in caplog.text
+    assert again.last_number == 39
+    again.save(JOB.changed(job_id=40))
+    again.close()
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    if how == "no database":
+        path.write_bytes(b"this is no database" * 300)
+    elif how == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        with sqlite3.connect(path) as connection:
+            change = "DROP TABLE jobs" if how == "empty table" else "UPDATE jobs SET record='{}'"
+            connection.execute(change)
+        connection.close()
+
+
+def test_one_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    database, _ = opened(tmp_path)
+    database.close()
+    with sqlite3.connect(tmp_path / DATABASE_FILE) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    with pytest.raises(ConfigError, match="made by a newer version of usbshare"):
+        opened(tmp_path)
+
+
+def test_a_disk_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    database, _ = opened(tmp_path)
+    with sqlite3.connect(tmp_path / DATABASE_FILE, isolation_level=None) as other:
+        database._in_use.execute("PRAGMA busy_timeout=1")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OSError, match="locked"):
+            database.save(JOB)
+        other.execute("ROLLBACK")
+    other.close()
+    database.save(JOB)
+    database.close()
