@@ -21,7 +21,7 @@ from usbshare.serial_svc.sessions.client import Client, Command, Mode, Resumptio
 from usbshare.serial_svc.sessions.events import CommandResult, Data, Opened, SessionEvent
 from usbshare.serial_svc.sessions.link_watch import LinkWatch
 from usbshare.serial_svc.sessions.session import Session
-from usbshare.serial_svc.stop import activity, known_rest
+from usbshare.serial_svc.stop import activity, machine
 
 FAST = LineSettings(baud=12_000_000)
 DOOR, RESUME, RESET = b"\x84", b"~", b"\x18"
@@ -127,7 +127,7 @@ async def lost(bench: Bench, client: Client1) -> None:
 async def rested(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Client1:
     """Have a client whose program is done, and knows it."""
     monkeypatch.setattr(activity, "SETTLED_S", 0.0)
-    monkeypatch.setattr(known_rest, "REST_S", -1000.0)
+    monkeypatch.setattr(machine, "REST_S", -1000.0)
     client = await bench.open()
     await client.send(b"G1 X10\n")
     bench.rests(client)

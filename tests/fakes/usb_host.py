@@ -23,7 +23,7 @@ from serial.tools.list_ports_common import ListPortInfo
 from fakes.processes import Process, environment
 from fakes.serial_device import Answer, SerialDevice, silent
 from fakes.usb_tree import CONTROLLER, UsbTree
-from usbshare.line import device_folders, physical_device
+from usbshare.line import physical_device
 from usbshare.line.usb import node, serial_devices
 
 _LISTED = "ports.json"
@@ -134,7 +134,7 @@ def _substitutes(root: Path) -> list[tuple[object, str, object]]:
     return [
         (physical_device, "SYS", root / "sys"),
         (node, "_SYS", root / "sys"),
-        (device_folders, "_NODES", root / "dev"),
+        (serial_devices, "_NODES", root / "dev"),
         (serial_devices, "_BY_ID", root / "dev" / "serial" / "by-id"),
         (list_ports, "comports", lambda: _listed_in(root)),
     ]

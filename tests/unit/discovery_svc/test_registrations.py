@@ -1,12 +1,21 @@
-"""What the programs of one host register, together and one after the other."""
+"""What the programs of one host register, together and one after the other, and no others."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from fakes.clock import FakeClock
-from usbshare.base.errors import InvalidArgumentError, LimitError
-from usbshare.discovery_svc.registrations import MOST_LEASES, Offer, Registrations
+from usbshare.base.errors import InvalidArgumentError, LimitError, PermissionDeniedError
+from usbshare.discovery_svc import registrations
+from usbshare.discovery_svc.registrations import (
+    MOST_LEASES,
+    Offer,
+    Registrations,
+    require_own_host,
+)
 from usbshare.hosts.instance import Endpoint, Kind
 
 SERIAL = Offer((Endpoint(Kind.SERIAL, 50051),), ("laser", "mill"))
@@ -92,3 +101,54 @@ def test_there_is_room_for_a_bounded_number(desk: Desk) -> None:
     with pytest.raises(LimitError, match="64 programs"):
         desk.registrations.take("one more", SERIAL, 30)
     assert len(desk.registrations) == MOST_LEASES
+
+
+# Who may register.
+
+
+@dataclass
+class Ip:
+    ip: str | tuple[str, int, int]
+
+
+@dataclass
+class Adapter:
+    ips: Sequence[Ip]
+
+
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have two addresses beside loopback."""
+    adapters = [Adapter([Ip("192.0.2.1"), Ip(("fe80::1", 0, 2))])]
+    monkeypatch.setattr("ifaddr.get_adapters", lambda: adapters)
+
+
+@pytest.mark.usefixtures("addresses")
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "127.0.0.1:4000",
+        "127.9.9.9:4000",
+        "[::1]:4000",
+        "[::ffff:127.0.0.1]:4000",
+        "192.0.2.1:4000",
+        "[::ffff:192.0.2.1]:4000",
+        "[fe80::1%eth0]:4000",
+    ],
+)
+def test_a_program_of_this_host_may(peer: str) -> None:
+    require_own_host(peer)
+
+
+@pytest.mark.usefixtures("addresses")
+@pytest.mark.parametrize(
+    "peer",
+    ["192.0.2.2:4000", "[::ffff:192.0.2.2]:4000", "[fd00::1]:4000", "[fe80::2%eth0]:4000", "", "x"],
+)
+def test_anybody_else_may_not(peer: str) -> None:
+    with pytest.raises(PermissionDeniedError, match="only programs on this computer"):
+        require_own_host(peer)
+
+
+def test_the_addresses_of_this_host_are_looked_up() -> None:
+    assert any(str(each).startswith("127.") for each in registrations._own_addresses())

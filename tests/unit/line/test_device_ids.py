@@ -16,8 +16,8 @@ from usbshare.camera_svc.capture.device_list import DeviceList
 from usbshare.line import physical_device
 from usbshare.line.device_id_file import KnownDevices, forget
 from usbshare.line.device_ids import DeviceNames, Wish
-from usbshare.line.device_source import SerialDeviceFound
 from usbshare.line.physical_device import PhysicalDevice
+from usbshare.line.usb.serial_devices import SerialDeviceFound
 from usbshare.serial_svc.ports.ids import name_devices
 
 SOCKETS = [f"0000:00:14.0/{number}" for number in (1, 2, 3)]

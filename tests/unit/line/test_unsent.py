@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.line import rateless_ports
 from usbshare.line.posix.linux_tty import takes_at_own_rate
 from usbshare.line.unsent import Unsent
 from usbshare.line.usb import windows_ports
@@ -126,4 +125,4 @@ def test_windows_tells_which_ports_are_of_usbser(
 
 
 def test_elsewhere_no_url_takes_bytes_at_its_own_rate() -> None:
-    assert rateless_ports.takes_at_own_rate("socket://a:1") is False
+    assert windows_ports.takes_at_own_rate("socket://a:1") is False

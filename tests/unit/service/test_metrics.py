@@ -9,15 +9,19 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from fakes.certificates import make_site
 from usbshare.base.line_writer import MOST_WAITING
 from usbshare.base.log_writer import LogWriter
 from usbshare.service import metrics
-from usbshare.service.metrics import serve_metrics
+from usbshare.service.metrics import CertificateCollector, serve_metrics
 
 DEADLINE_S = 30.0
 
@@ -128,3 +132,17 @@ def test_log_lines_that_were_dropped_are_counted() -> None:
             root.removeHandler(writer)
             os.close(reading)
             writer.close()
+
+
+def test_the_ends_of_all_certificates_are_metrics(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    registry = CollectorRegistry()
+    registry.register(CertificateCollector(site))
+    text = generate_latest(registry).decode()
+    for name in ("authority", "host", "operator", "services"):
+        assert f'usbshare_certificate_end_timestamp_seconds{{certificate="{name}"}}' in text
+    own = x509.load_pem_x509_certificates(site.server_certificate.read_bytes())[0]
+    found = registry.get_sample_value(
+        "usbshare_certificate_end_timestamp_seconds", {"certificate": "host"}
+    )
+    assert found == own.not_valid_after_utc.timestamp()

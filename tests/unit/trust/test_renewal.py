@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from prometheus_client import CollectorRegistry, generate_latest
 
 from fakes.certificates import make_site
 from fakes.clock import FakeClock
@@ -25,7 +24,6 @@ from usbshare.base.errors import (
 )
 from usbshare.base.host_names import HostNames
 from usbshare.base.paths import write_private
-from usbshare.enrolment.metrics import CertificateCollector
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import authority_rollover, certificates, identities, renewal, successors
@@ -310,16 +308,3 @@ def test_what_was_renewed_is_forgotten_once_it_says_nothing(site: Site) -> None:
     record = identities.read_identities(registry(site))[who.name]
     assert [each.old for each in record.renewals] == ["8"]
     assert first.serial not in {int(each.new, 16) for each in record.renewals}
-
-
-def test_the_ends_of_all_certificates_are_metrics(site: Site) -> None:
-    registry = CollectorRegistry()
-    registry.register(CertificateCollector(site))
-    text = generate_latest(registry).decode()
-    for name in ("authority", "host", "operator", "services"):
-        assert f'usbshare_certificate_end_timestamp_seconds{{certificate="{name}"}}' in text
-    end = ends(site.server_certificate).timestamp()
-    found = registry.get_sample_value(
-        "usbshare_certificate_end_timestamp_seconds", {"certificate": "host"}
-    )
-    assert found == end

@@ -27,8 +27,7 @@ from usbshare.bridge.forwarding import bundle_file
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
-from usbshare.bridge.pyserial.notifying_upstream import ToldUpstream
-from usbshare.bridge.pyserial.write_buffer import WrittenRuns
+from usbshare.bridge.pyserial.write_buffer import ToldUpstream, WrittenRuns
 from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial import port_condition

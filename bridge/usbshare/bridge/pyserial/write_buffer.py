@@ -1,4 +1,4 @@
-"""What a program's threads write until the link's thread comes for it: many small writes as one.
+"""What a program writes to a remote port, on its way: many small writes as one, news of credit.
 
 The link's thread is woken once for each run, not once for each write.
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+
+from usbshare.client.serial.upstream import Upstream
+from usbshare.line.credit import Credit
 
 
 class WrittenRuns:
@@ -41,3 +44,17 @@ class WrittenRuns:
             if self._run is run:
                 self._run = None
         self._on_run(bytes(run))
+
+
+class ToldUpstream(Upstream):
+    """Calls `on_credit` after each credit."""
+
+    def __init__(self, on_credit: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_credit = on_credit
+
+    def credit(self, credit: Credit) -> bool:
+        """Take what the service grants, and tell of it."""
+        is_awaited = super().credit(credit)
+        self._on_credit()
+        return is_awaited

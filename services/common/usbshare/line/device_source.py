@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 
 from usbshare.base.errors import ConfigError
-from usbshare.line.local_device import LocalDevice
 from usbshare.line.open_guard import OpenGuard
 from usbshare.line.settings import Device, LineSettings
 from usbshare.line.threaded.device import ThreadedDevice
-from usbshare.line.usb.serial_devices import (
-    SerialDeviceFound,
-    list_serial_devices,
-    parse_usb_name,
-    path_of,
-)
+from usbshare.line.usb.serial_devices import list_serial_devices, parse_usb_name, path_of
 
-__all__ = ["SerialDeviceFound", "list_serial_devices", "open_device_for"]
+if sys.platform == "win32":
+    LocalDevice = ThreadedDevice
+else:
+    from usbshare.line.posix.device import PosixDevice as LocalDevice
 
 _USB = "usb:"
 _WINDOWS_NAME = re.compile(r"(\\\\\.\\.+|COM\d+)", re.IGNORECASE)

@@ -23,7 +23,6 @@ from usbshare.authorization.connections import Arrivals
 from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.limits import Limits
-from usbshare.authorization.metrics import RulesCollector
 from usbshare.authorization.rights import ResourceKind
 from usbshare.authorization.rulebook import Rulebook
 from usbshare.authorization.second_factor import FILE_NAME, SecondFactors
@@ -37,10 +36,10 @@ from usbshare.base.version import usbshare_version
 from usbshare.enrolment.last_seen import Seen
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.enrolment.listener_process import ListenerProcess
-from usbshare.enrolment.metrics import CertificateCollector
 from usbshare.handshakes.reporting import handshake_log
 from usbshare.rpc.flood_guard import flood_guard
 from usbshare.rpc.identity import Identity
+from usbshare.service.metrics import CertificateCollector, RulesCollector
 from usbshare.trust.renewal import Renewed, keep_current, renew
 from usbshare.trust.site import Site
 

@@ -1,4 +1,4 @@
-"""A process's counters for Prometheus, over plain HTTP, one request after the other."""
+"""What every service counts, and the page of it for Prometheus: one request after the other."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from usbshare.authorization.rulebook import Rulebook
 from usbshare.base.addresses import split_host_port
 from usbshare.base.logs import lost_log_lines
+from usbshare.trust.renewal import own_certificates
+from usbshare.trust.site import Site
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -50,6 +53,48 @@ def serve_metrics(address: str, key: str, default_port: int, *collectors: Collec
         server = None
     arguments = (server, where, app)
     threading.Thread(target=_serve, args=arguments, name="metrics", daemon=True).start()
+
+
+class CertificateCollector(Collector):
+    """Reads the certificates of a site at the moment of a scrape; over plaintext there is none."""
+
+    def __init__(self, site: Site | None) -> None:
+        self._site = site
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield when each certificate ends."""
+        gauge = GaugeMetricFamily(
+            "usbshare_certificate_end_timestamp_seconds",
+            "Expiry of a certificate of this host, in seconds since 1970",
+            labels=["certificate"],
+        )
+        for name, certificate in (own_certificates(self._site) if self._site else {}).items():
+            gauge.add_metric([name], certificate.not_valid_after_utc.timestamp())
+        yield gauge
+
+
+class RulesCollector(Collector):
+    """Tells for how long a file of rules could not be read, and of alarms."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each."""
+        book = self._rulebook
+        for name, what, value in (
+            ("unknown_seconds", "How long the access rules have been unreadable", book.unknown_s),
+            ("trouble", "1 while a rules file has a mistake or cannot be read", book.trouble),
+            (
+                "closed",
+                "1 while only stops are allowed, because the access rules are unknown",
+                book.is_closed,
+            ),
+        ):
+            number = value if isinstance(value, float) else float(bool(value))
+            yield GaugeMetricFamily(f"usbshare_rules_{name}", what, value=number)
+        what = "Calls with a certificate whose successor is already in use"
+        yield CounterMetricFamily("usbshare_void_certificate_uses", what, value=book.uses.void_uses)
 
 
 class LogCollector(Collector):

@@ -1,12 +1,16 @@
-"""What the services of this host have registered: leases that end unless they are renewed."""
+"""What services of this host register, in leases that end unless renewed; others may not."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from usbshare.base.errors import InvalidArgumentError, LimitError
+import ifaddr
+
+from usbshare.base.addresses import Address, parse_address, split_host_port
+from usbshare.base.errors import InvalidArgumentError, LimitError, PermissionDeniedError
 from usbshare.hosts.instance import Endpoint, Kind
 
 log = logging.getLogger(__name__)
@@ -109,6 +113,35 @@ class Registrations:
                 )
 
 
+def require_own_host(peer: str) -> None:
+    """Raise PermissionDeniedError unless `host:port` is loopback or an address of this host."""
+    address = _address(peer)
+    if address is None or not (address.is_loopback or address in set(_own_addresses())):
+        raise PermissionDeniedError(
+            f"only programs on this computer may announce services here; {peer} is another computer"
+        )
+
+
 def _require_endpoints(offer: Offer) -> None:
     if not offer.endpoints:
         raise InvalidArgumentError("endpoints is empty: name at least one service to announce")
+
+
+def _address(peer: str) -> Address | None:
+    with suppress(InvalidArgumentError):
+        return _plain(split_host_port(peer, 0)[0])
+    return None
+
+
+def _own_addresses() -> Iterator[Address]:
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            if address := _plain(ip.ip if isinstance(ip.ip, str) else ip.ip[0]):
+                yield address
+
+
+def _plain(text: str) -> Address | None:
+    """Read an address without its scope; an IPv4 one that came over IPv6 is IPv4."""
+    address = parse_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

@@ -27,7 +27,7 @@ from fakes.certificates import (
 )
 from usbshare.base.checkup import Check, Judgement, Verdict, examine
 from usbshare.base.errors import DeviceError
-from usbshare.line.device_source import SerialDeviceFound
+from usbshare.line.usb.serial_devices import SerialDeviceFound
 from usbshare.serial_svc.checkup import brltty, devices, firewall_linux, firewall_windows, host
 from usbshare.serial_svc.checkup.firewall_ports import Opening, spans
 from usbshare.serial_svc.checkup.processes import Processes

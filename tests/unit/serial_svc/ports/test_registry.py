@@ -11,7 +11,7 @@ import pytest
 
 from usbshare.line.device_id_file import KnownDevices
 from usbshare.line.device_ids import DeviceNames
-from usbshare.line.device_source import SerialDeviceFound
+from usbshare.line.usb.serial_devices import SerialDeviceFound
 from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.ports import registry as registry_module

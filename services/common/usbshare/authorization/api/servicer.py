@@ -12,9 +12,8 @@ import grpc
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import AccessServiceServicer
 from usbshare.audit.recorder import Audit
-from usbshare.authorization.api import convert
-from usbshare.authorization.gate import Gate
-from usbshare.authorization.rights import ResourceKind
+from usbshare.authorization.gate import Gate, Granted
+from usbshare.authorization.rights import ResourceKind, Right
 from usbshare.base.errors import LimitError
 from usbshare.base.threads import OwnThread
 from usbshare.base.throttle import Throttle
@@ -27,6 +26,18 @@ Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE_NAME = "usbshare.access.v1.AccessService"
 RENEWALS_A_MINUTE = 6
 MINUTE_S = 60.0
+
+_RIGHTS = {
+    Right.VIEW: pb.RIGHT_VIEW,
+    Right.STOP: pb.RIGHT_STOP,
+    Right.CONTROL: pb.RIGHT_CONTROL,
+    Right.ADMIN: pb.RIGHT_ADMIN,
+}
+_KINDS = {
+    ResourceKind.SERVICE: pb.RESOURCE_KIND_UNSPECIFIED,
+    ResourceKind.PORT: pb.RESOURCE_KIND_PORT,
+    ResourceKind.CAMERA: pb.RESOURCE_KIND_CAMERA,
+}
 
 Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]
 # Returns a certificate for the key of a request; blocks.
@@ -56,7 +67,7 @@ class AccessServicer(AccessServiceServicer):
         """Return the caller's identity and rights."""
         caller = self._gate.caller(context)
         grants = self._gate.grants(caller, self._offered())
-        return convert.who_am_i(caller, grants, self._gate.confirmed_until(caller))
+        return _who_am_i(caller, grants, self._gate.confirmed_until(caller))
 
     async def Confirm(self, request: pb.ConfirmRequest, context: Context) -> pb.ConfirmResponse:
         """Take a code of the caller's second factor."""
@@ -87,3 +98,25 @@ class AccessServicer(AccessServiceServicer):
         return pb.RenewResponse(
             certificate=issued.certificate_pem, authorities=issued.authorities_pem
         )
+
+
+def _who_am_i(
+    caller: Identity, grants: list[Granted], confirmed_until: datetime | None
+) -> pb.WhoAmIResponse:
+    """Return what a caller is and may do."""
+    return pb.WhoAmIResponse(
+        identity=caller.name,
+        grants=[_grant(each) for each in grants],
+        certificate_end_time=None if caller.expires is None else timestamp(caller.expires),
+        confirmed_until_time=None if confirmed_until is None else timestamp(confirmed_until),
+    )
+
+
+def _grant(granted: Granted) -> pb.Grant:
+    return pb.Grant(
+        kind=_KINDS[granted.resource.kind],
+        id=granted.resource.id,
+        rights=[_RIGHTS[each] for each in granted.rights],
+        to_confirm=[_RIGHTS[each] for each in granted.to_confirm],
+        until_time=None if granted.until is None else timestamp(granted.until),
+    )

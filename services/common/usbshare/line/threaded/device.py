@@ -16,7 +16,6 @@ from usbshare.base.threads import OwnThread, begin
 from usbshare.line.device_work import outcome_of
 from usbshare.line.modem_inputs import POLL_S, are_known, inputs_of
 from usbshare.line.open_guard import NoGuard, OpenGuard
-from usbshare.line.rateless_ports import takes_at_own_rate
 from usbshare.line.settings import (
     Completion,
     DeviceListener,
@@ -36,6 +35,7 @@ from usbshare.line.threaded.serial_url import (
     waiting_output,
 )
 from usbshare.line.threaded.writer import SerialWriter
+from usbshare.line.usb.windows_ports import takes_at_own_rate
 
 _log = logging.getLogger(__name__)
 

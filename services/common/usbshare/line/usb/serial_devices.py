@@ -1,4 +1,4 @@
-"""The USB serial devices plugged in here, and finding one by its ids."""
+"""The USB serial devices plugged in here, where it shows that one came, and which is meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from serial.tools import list_ports
 from usbshare.base.errors import ConfigError, DeviceAbsentError, DeviceError
 from usbshare.line.physical_device import PhysicalDevice, physical_device_at
 
-_BY_ID = Path("/dev/serial/by-id")
+_NODES = Path("/dev")
+_BY_ID, _BY_PATH = Path("/dev/serial/by-id"), Path("/dev/serial/by-path")
+_TTYS = Path("/sys/class/tty")
 _SOCKET = r"[0-9a-z:._-]+/(?:ss)?[0-9.]+|[0-9]+-[0-9.]+"
 _NAME = re.compile(
     rf"usb:([0-9a-f]{{1,4}}):([0-9a-f]{{1,4}})(?::(.+?))?(?:@({_SOCKET}))?(?:#([0-9.]+))?",
@@ -123,6 +125,11 @@ def list_serial_devices() -> list[SerialDeviceFound]:
         for port in sorted(list_ports.comports())
         if port.vid is not None
     ]
+
+
+def folders_that_change() -> tuple[Path, ...]:
+    """Return the folders whose time changes with each device; none where the system has none."""
+    return (_NODES, _BY_ID, _BY_PATH) if _TTYS.is_dir() else ()
 
 
 def path_of(wanted: UsbName, devices: Sequence[SerialDeviceFound]) -> str:

@@ -1,4 +1,4 @@
-"""What Windows' registry says of its serial ports."""
+"""What Windows' registry says of its serial ports; other systems have none."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ def takes_at_own_rate(url: str) -> bool:
 
 def _ports() -> dict[str, str]:
     """Return the names of the ports by those of their devices."""
-    registry = importlib.import_module("winreg")  # which other systems do not have
     found: dict[str, str] = {}
+    try:
+        registry = importlib.import_module("winreg")
+    except ModuleNotFoundError:  # plain names are PosixDevice's here, other URLs have a line's rate
+        return found
     try:
         with registry.OpenKey(registry.HKEY_LOCAL_MACHINE, _SERIAL_PORTS) as key:
             for index in range(registry.QueryInfoKey(key)[1]):

@@ -17,8 +17,7 @@ from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceServicer
 from usbshare.discovery_svc.api import convert
 from usbshare.discovery_svc.api.convert import InstanceWriter
-from usbshare.discovery_svc.own_host import require_own_host
-from usbshare.discovery_svc.registrations import Lease, Registrations
+from usbshare.discovery_svc.registrations import Lease, Registrations, require_own_host
 from usbshare.hosts import watch as watching
 from usbshare.hosts.finder import Finder
 from usbshare.rpc.identity import Identity

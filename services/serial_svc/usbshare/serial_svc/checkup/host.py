@@ -1,4 +1,4 @@
-"""Whether this host can serve: its certificates and the address where it listens."""
+"""Whether this host can serve: its certificates, its rules and the address where it listens."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from cryptography import x509
 
+from usbshare.authorization.policy import POLICY_FILE, read_policy
+from usbshare.authorization.rulebook import CLOSES_AFTER_S
 from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.checkup import Judgement, Verdict, failure, failure_of, fine, warning
-from usbshare.base.errors import ConfigError
+from usbshare.base.errors import ConfigError, UnreadableError
 from usbshare.handshakes.probe import Finding, probe
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.server import require_free
@@ -18,12 +20,19 @@ from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import certificates
 from usbshare.trust.authorities import OVERLAP_FILE, read_overlap_end
 from usbshare.trust.certificate_checks import judge_dates
+from usbshare.trust.identities import read_identities, registry_path
 from usbshare.trust.site import Site
 
 _PROBE_S = 5.0
 _RESTART = "restart the service, which renews it; its log says why it did not do so before"
 _ROLL = "create a new one beside it: `serial-svc pki roll`"
 _NEW_SITE = "restore ca.key and ca.crt from a backup; without one: docs/operations.md, Certificates"
+_UNREADABLE = (
+    f"make it a regular file that the services can read: after {CLOSES_AFTER_S:.0f} s without "
+    "it they allow only stops"
+)
+_MISTAKE = "fix it: the services keep using the previous policy, and will not start with this one"
+_COPIED = "its file was copied: run `serial-svc pki revoke NAME`, then invite that computer again"
 _NONE_YET = fine("none yet: the first start of serial-svc creates it")
 
 
@@ -68,6 +77,23 @@ def judge_operator_certificate(site: Site, now: datetime) -> Judgement:
             f"{site.client_bundle} belongs to another site", "remove it and restart the service"
         )
     return judge_dates(found[0], now, _RESTART)
+
+
+def judge_rules(folder: Path) -> Judgement:
+    """Check whether a folder's policy and registry can be read. Blocks for the disk."""
+    try:
+        _, found = read_policy(folder / POLICY_FILE)
+        records = read_identities(registry_path(folder)).values()
+    except UnreadableError as error:
+        return failure(str(error), _UNREADABLE)
+    except ConfigError as error:
+        return failure(str(error), _MISTAKE)
+    if alarmed := [each for each in records if each.alarm_at is not None and not each.is_revoked]:
+        names = ", ".join(f"{each.name} (from {each.alarm_from})" for each in alarmed)
+        return warning(f"ALARM: superseded certificates were used: {names}", _COPIED)
+    revoked = sum(each.is_revoked for each in records)
+    what = f"{folder / POLICY_FILE} is correct" if found is not None else "the default policy"
+    return fine(f"{what}; {len(records)} identities, {revoked} revoked")
 
 
 def judge_address(listen: str, bundle_path: Path) -> Judgement:

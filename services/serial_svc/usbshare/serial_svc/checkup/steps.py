@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,19 +19,23 @@ from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
 from usbshare.line.device_id_file import KnownDevices, devices_folder
 from usbshare.line.device_ids import DeviceNames
-from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
+from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices
 from usbshare.rpc.channel import DEFAULT_PORT
 from usbshare.rpc.server import is_loopback
-from usbshare.serial_svc.checkup import devices, firewall, host
+from usbshare.serial_svc.checkup import devices, host
 from usbshare.serial_svc.checkup.brltty import judge_brltty
 from usbshare.serial_svc.checkup.firewall_ports import Opening
 from usbshare.serial_svc.checkup.processes import Processes
-from usbshare.serial_svc.checkup.rules import judge_rules
 from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.settings import Settings
 from usbshare.trust.authorities import KEY_FILE, NEXT_KEY_FILE
 from usbshare.trust.certificate_checks import judge_key_rights
 from usbshare.trust.site import Site
+
+if sys.platform == "win32":
+    from usbshare.serial_svc.checkup.firewall_windows import judge_firewall
+else:
+    from usbshare.serial_svc.checkup.firewall_linux import judge_firewall
 
 CAMERA_PORT = 50052
 MDNS_PORT = 5353
@@ -70,7 +75,7 @@ def steps(what: Examined) -> Iterator[Step]:
     yield _step("site authority", partial(host.judge_authority, site, now))
     yield _step("host certificate", lambda: _judge_host_certificate(what, now))
     yield _step("client.pem", partial(host.judge_operator_certificate, site, now))
-    yield _step("rules", partial(judge_rules, site.folder))
+    yield _step("rules", partial(host.judge_rules, site.folder))
     yield _step("private keys", partial(judge_key_rights, keys))
     yield from _port_steps(what)
     yield _step("ModemManager", partial(devices.judge_modem_manager, what.processes))
@@ -140,7 +145,7 @@ def _judge_firewall(what: Examined) -> Judgement:
     ports = {port, CAMERA_PORT, discovery_port, enrolment_port} - {0}
     wanted = {Opening("tcp", each) for each in ports}
     wanted |= {Opening("udp", MDNS_PORT), Opening("udp", discovery.beacon_port)}
-    return firewall.judge_firewall(wanted)
+    return judge_firewall(wanted)
 
 
 def _step(name: str, judge: Callable[[], Judgement], *needs: str) -> Step:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from usbshare.line.device_ids import DeviceNames, Wish, shortened
-from usbshare.line.device_source import SerialDeviceFound
 from usbshare.line.physical_device import PhysicalDevice
+from usbshare.line.usb.serial_devices import SerialDeviceFound
 
 log = logging.getLogger(__name__)
 

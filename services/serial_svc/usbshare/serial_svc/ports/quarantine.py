@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from usbshare.authorization.devices import PluggedIn, Quarantine
 from usbshare.base.errors import DeviceAbsentError
-from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
 from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind, usb_device_of
-from usbshare.line.usb.serial_devices import parse_usb_name
+from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices, parse_usb_name
 
 _USB = "usb:"
 # Not hwgrep, spy, alt and cp2110: they open a device of this host that nobody can tell beforehand.

@@ -13,11 +13,14 @@ from usbshare.audit.recorder import Audit
 from usbshare.base.errors import InvalidArgumentError, NotFoundError
 from usbshare.base.file_watch import FileFollower, FileWatch
 from usbshare.base.threads import in_thread
-from usbshare.line.device_folders import folders_that_change
 from usbshare.line.device_id_file import KnownDevices
 from usbshare.line.device_ids import DeviceNames
-from usbshare.line.device_source import SerialDeviceFound, list_serial_devices
-from usbshare.line.usb.serial_devices import usb_name_of
+from usbshare.line.usb.serial_devices import (
+    SerialDeviceFound,
+    folders_that_change,
+    list_serial_devices,
+    usb_name_of,
+)
 from usbshare.serial_svc.line.latch import Latch
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits, UsbIdentity
 from usbshare.serial_svc.ports.audit import PortAudit

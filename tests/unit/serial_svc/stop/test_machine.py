@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.serial_svc.stop.known_rest import REST_S, KnownRest
+from usbshare.serial_svc.stop.machine import REST_S, KnownRest
 
 
 def test_a_machine_that_nobody_wrote_to_rests() -> None:
