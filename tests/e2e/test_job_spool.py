@@ -111,6 +111,8 @@ async def test_a_queue_survives_a_kill_as_it_was(tmp_path: Path) -> None:
         host.start_job()
         assert await watched(host.jobs()) == before
         assert [each.job.place for each in before] == [1, 2, 3]
+        listed = await host.jobs().ListJobs(pb.ListJobsRequest(), timeout=TIMEOUT_S)
+        assert list(listed.jobs) == [each.job for each in before]
         history = await host.jobs().ListHistory(pb.ListHistoryRequest(), timeout=TIMEOUT_S)
         assert not history.jobs
 

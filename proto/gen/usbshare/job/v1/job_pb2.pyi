@@ -1127,3 +1127,41 @@ class DeleteJobResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___DeleteJobResponse: typing_extensions.TypeAlias = DeleteJobResponse
+
+@typing.final
+class ListJobsRequest(google.protobuf.message.Message):
+    """Asks for the jobs that have not ended."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PORT_ID_FIELD_NUMBER: builtins.int
+    port_id: builtins.str
+    """The port; may be empty for all that the caller may see."""
+    def __init__(
+        self,
+        *,
+        port_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["port_id", b"port_id"]) -> None: ...
+
+Global___ListJobsRequest: typing_extensions.TypeAlias = ListJobsRequest
+
+@typing.final
+class ListJobsResponse(google.protobuf.message.Message):
+    """Jobs that have not ended."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOBS_FIELD_NUMBER: builtins.int
+    @property
+    def jobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Job]:
+        """By port, what runs first, then the queue in its order."""
+
+    def __init__(
+        self,
+        *,
+        jobs: collections.abc.Iterable[Global___Job] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["jobs", b"jobs"]) -> None: ...
+
+Global___ListJobsResponse: typing_extensions.TypeAlias = ListJobsResponse

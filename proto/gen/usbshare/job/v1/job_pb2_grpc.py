@@ -85,6 +85,11 @@ class JobServiceStub(object):
                 request_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.GetJobRequest.SerializeToString,
                 response_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.GetJobResponse.FromString,
                 _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/usbshare.job.v1.JobService/ListJobs',
+                request_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
         self.WatchJobs = channel.unary_stream(
                 '/usbshare.job.v1.JobService/WatchJobs',
                 request_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.WatchJobsRequest.SerializeToString,
@@ -181,6 +186,13 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListJobs(self, request, context):
+        """Returns the jobs that wait, run or are held: by port, what runs first, then the queue in its order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchJobs(self, request, context):
         """Streams the jobs that wait, run or are held, then every change. Progress comes at most ten times
         a second.
@@ -255,6 +267,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.GetJob,
                     request_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.GetJobRequest.FromString,
                     response_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.GetJobResponse.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.ListJobsRequest.FromString,
+                    response_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.ListJobsResponse.SerializeToString,
             ),
             'WatchJobs': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJobs,
@@ -543,6 +560,33 @@ class JobService(object):
             '/usbshare.job.v1.JobService/GetJob',
             usbshare_dot_job_dot_v1_dot_job__pb2.GetJobRequest.SerializeToString,
             usbshare_dot_job_dot_v1_dot_job__pb2.GetJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.job.v1.JobService/ListJobs',
+            usbshare_dot_job_dot_v1_dot_job__pb2.ListJobsRequest.SerializeToString,
+            usbshare_dot_job_dot_v1_dot_job__pb2.ListJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

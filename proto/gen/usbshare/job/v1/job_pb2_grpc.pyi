@@ -185,6 +185,22 @@ _JobServiceGetJobType = typing_extensions.TypeVar(
     ],
 )
 
+_JobServiceListJobsType = typing_extensions.TypeVar(
+    '_JobServiceListJobsType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.ListJobsRequest,
+        usbshare.job.v1.job_pb2.ListJobsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.ListJobsRequest,
+        usbshare.job.v1.job_pb2.ListJobsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.ListJobsRequest,
+        usbshare.job.v1.job_pb2.ListJobsResponse,
+    ],
+)
+
 _JobServiceWatchJobsType = typing_extensions.TypeVar(
     '_JobServiceWatchJobsType',
     grpc.UnaryStreamMultiCallable[
@@ -233,7 +249,7 @@ _JobServiceDeleteJobType = typing_extensions.TypeVar(
     ],
 )
 
-class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseType, _JobServiceGetPreviewType, _JobServiceEnqueueType, _JobServiceStartType, _JobServiceHoldType, _JobServiceResumeType, _JobServiceCancelType, _JobServiceReorderType, _JobServiceGetJobType, _JobServiceWatchJobsType, _JobServiceListHistoryType, _JobServiceDeleteJobType]):
+class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseType, _JobServiceGetPreviewType, _JobServiceEnqueueType, _JobServiceStartType, _JobServiceHoldType, _JobServiceResumeType, _JobServiceCancelType, _JobServiceReorderType, _JobServiceGetJobType, _JobServiceListJobsType, _JobServiceWatchJobsType, _JobServiceListHistoryType, _JobServiceDeleteJobType]):
     """Stores G-code files and runs them as jobs on the ports of this host's serial service."""
 
     @typing.overload
@@ -277,6 +293,10 @@ class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseTyp
         grpc.UnaryUnaryMultiCallable[
             usbshare.job.v1.job_pb2.GetJobRequest,
             usbshare.job.v1.job_pb2.GetJobResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.job.v1.job_pb2.ListJobsRequest,
+            usbshare.job.v1.job_pb2.ListJobsResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             usbshare.job.v1.job_pb2.WatchJobsRequest,
@@ -334,6 +354,10 @@ class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseTyp
             usbshare.job.v1.job_pb2.GetJobRequest,
             usbshare.job.v1.job_pb2.GetJobResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.job.v1.job_pb2.ListJobsRequest,
+            usbshare.job.v1.job_pb2.ListJobsResponse,
+        ],
         grpc.aio.UnaryStreamMultiCallable[
             usbshare.job.v1.job_pb2.WatchJobsRequest,
             usbshare.job.v1.job_pb2.WatchJobsResponse,
@@ -386,6 +410,9 @@ class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseTyp
     GetJob: _JobServiceGetJobType
     """Returns one job."""
 
+    ListJobs: _JobServiceListJobsType
+    """Returns the jobs that wait, run or are held: by port, what runs first, then the queue in its order."""
+
     WatchJobs: _JobServiceWatchJobsType
     """Streams the jobs that wait, run or are held, then every change. Progress comes at most ten times
     a second.
@@ -437,6 +464,10 @@ JobServiceAsyncStub: typing_extensions.TypeAlias = JobServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.job.v1.job_pb2.GetJobRequest,
         usbshare.job.v1.job_pb2.GetJobResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.ListJobsRequest,
+        usbshare.job.v1.job_pb2.ListJobsResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         usbshare.job.v1.job_pb2.WatchJobsRequest,
@@ -542,6 +573,14 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[usbshare.job.v1.job_pb2.GetJobResponse, collections.abc.Awaitable[usbshare.job.v1.job_pb2.GetJobResponse]]:
         """Returns one job."""
+
+    @abc.abstractmethod
+    def ListJobs(
+        self,
+        request: usbshare.job.v1.job_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.job.v1.job_pb2.ListJobsResponse, collections.abc.Awaitable[usbshare.job.v1.job_pb2.ListJobsResponse]]:
+        """Returns the jobs that wait, run or are held: by port, what runs first, then the queue in its order."""
 
     @abc.abstractmethod
     def WatchJobs(

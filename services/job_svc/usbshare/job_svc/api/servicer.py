@@ -78,6 +78,14 @@ class JobServicer(JobServiceServicer):
         """Return one job."""
         return pb.GetJobResponse(job=self._message(self._spool.jobs.get(request.job_id)))
 
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        """Return the jobs that have not ended."""
+        sees = self._seen_by(request.port_id, context)
+        jobs, place_of = self._spool.jobs, self._spool.jobs.place
+        found = [each for each in jobs.all if not each.state.has_ended and sees(each.port_id)]
+        found.sort(key=lambda job: (job.port_id, place_of(job)))  # what runs has place 0
+        return pb.ListJobsResponse(jobs=[self._message(each) for each in found])
+
     async def WatchJobs(
         self, request: pb.WatchJobsRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
