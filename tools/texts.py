@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text and the place that it stands in."""
+    """One text and its position."""
 
     path: Path
     line: int

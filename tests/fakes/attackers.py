@@ -14,7 +14,7 @@ from pathlib import Path
 from usbshare.rpc.channel import Target
 
 DEADLINE_S = 30.0
-# RFC 9113, 3.4: whoever answers this with a frame of its own would serve RPCs.
+# RFC 9113, 3.4: a peer that answers this with its own frame would serve RPCs.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 SETTINGS_HEAD = b"\4\0\0\0\0\0"  # type, flags and stream of a server's first frame
 # The start of a ClientHello of TLS 1.2 that is 236 bytes long.

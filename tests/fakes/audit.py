@@ -10,7 +10,7 @@ from usbshare.audit.writer import Appender
 
 
 class FakeAudit:
-    """Remembers what it was told; `trouble` may be set."""
+    """Remembers what it was given; `trouble` may be set."""
 
     def __init__(self) -> None:
         self.trouble = ""

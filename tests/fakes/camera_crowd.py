@@ -1,4 +1,4 @@
-"""Many viewers in a process of their own, so that it can be killed.
+"""Many viewers in a separate process, so that it can be killed.
 
 `python -m fakes.camera_crowd TARGET BUNDLE` reads a number and opens so many streams, each of which
 acknowledges its frames; when each has had one, it says `watching N`. `leave` cancels them and says
@@ -52,11 +52,11 @@ class Crowd:
         return int(self._ask("seen"))
 
     def leave(self) -> None:
-        """Return when all have said goodbye."""
+        """Return when all have closed their streams."""
         assert self._ask("leave") == "left"
 
     def die(self) -> None:
-        """Be gone without a goodbye."""
+        """Disappear without closing."""
         self._process.kill()
         self._process.communicate()
 

@@ -1,4 +1,4 @@
-"""A camera service that does what a test tells it, also what no service should."""
+"""A camera service that does what a test asks, even what no service should."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FakeViewer:
         self.send(frame(sequence, data, **more))
 
     def camera_is(self, state: pb.CameraState.ValueType, reason: str = "") -> None:
-        """Tell that the camera changed."""
+        """Report that the camera changed."""
         camera = pb.Camera()
         camera.CopyFrom(CAMERA)
         camera.state, camera.state_reason = state, reason

@@ -114,7 +114,7 @@ class FakeSource:
 
 
 class FakeCamera:
-    """A camera that delivers what it is told, once; then `still` every 5 ms, or nothing.
+    """A camera that delivers what it is given, once; then `still` every 5 ms, or nothing.
 
     It can be unplugged and plugged in, be held by another program, and hang in its driver.
     """
@@ -156,15 +156,15 @@ class FakeCamera:
         self._is_present = True
 
     def be_held_by(self, program: str | None) -> None:
-        """Let another program have it, or nobody."""
+        """Let another program have it, or none."""
         self._held_by = program
 
     def hang(self) -> None:
-        """Block whoever calls the driver, until `go_on`."""
+        """Block every caller of the driver, until `go_on`."""
         self._runs.clear()
 
     def go_on(self) -> None:
-        """Let go whoever is blocked."""
+        """Release those that are blocked."""
         self._runs.set()
 
     def wait_while_it_hangs(self) -> None:

@@ -45,7 +45,7 @@ class _Beacon:
         await self._publisher.close()
 
     async def die(self) -> None:
-        self._publisher._instance = None  # without a goodbye
+        self._publisher._instance = None  # without a withdrawal
         await self._publisher.close()
 
 
@@ -68,7 +68,7 @@ class _Mdns:
 
 
 class Host:
-    """One of them: something that listens, and a voice that tells of it."""
+    """One of them: something that listens, and an announcement of it."""
 
     def __init__(self, voice: _Voice) -> None:
         self.name = f"crowd-{uuid.uuid4().hex[:10]}"
@@ -77,7 +77,7 @@ class Host:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen and tell."""
+        """Listen and announce."""
         self._server = await asyncio.start_server(_hang_up, ADDRESS, 0)
         port = self._server.sockets[0].getsockname()[1]
         endpoints = (Endpoint(Kind.SERIAL, port),)
@@ -91,7 +91,7 @@ class Host:
         await self._voice.tell(self.instance)
 
     async def leave(self) -> None:
-        """Say goodbye and be gone."""
+        """Withdraw and disappear."""
         await self._voice.leave()
         await self._close()
 
@@ -107,7 +107,7 @@ class Host:
 
 
 class Crowd:
-    """The hosts that there are now; `by_mdns` of them tell by mDNS, the others by beacon."""
+    """The current hosts; `by_mdns` of them announce by mDNS, the others by beacon."""
 
     def __init__(self, settings: DiscoveryTable) -> None:
         self.hosts: list[Host] = []

@@ -1,4 +1,4 @@
-"""A device with a memory, that takes what it is told to take and no more."""
+"""A device with a memory, that accepts as much as a test says and no more."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DEADLINE_S = 60.0
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that nobody has now."""
+    """Return a port that is free now."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -32,7 +32,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 @dataclass
 class Computer:
-    """One with a name of its own; those with the same home are of one site."""
+    """One with its own name; those with the same home are of one site."""
 
     home: Path
     beacon_port: int
@@ -44,7 +44,7 @@ class Computer:
 
     @property
     def config(self) -> Path:
-        """The configuration of all its services, written anew."""
+        """The configuration of all its services, rewritten."""
         self.home.mkdir(exist_ok=True)
         path = self.home / f"{self.discovery_port}.toml"
         ports = "".join(f'[ports.{port}]\nsource = "sim://grbl"\n' for port in self.ports)
@@ -105,7 +105,7 @@ class Computer:
 
 
 class Watcher:
-    """A client of Watch that keeps what it was told: each event, and the set as of now."""
+    """A client of Watch that keeps what it received: each event, and the set as of now."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.events: list[tuple[str, str]] = []  # what happened, to whom

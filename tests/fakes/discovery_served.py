@@ -1,4 +1,4 @@
-"""A discovery service in the test's own process, that hears nothing but what the test tells it."""
+"""A discovery service in the test's own process, that hears only what the test reports to it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Served:
 
     @property
     def own(self) -> Instance:
-        """What it tells of its own host."""
+        """What it announces of its own host."""
         found = self.finder.catalogue.entries()
         return next(each.instance for each in found if Source.LOCAL in each.sources)
 

@@ -26,7 +26,7 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=\S+ ")
 
 @dataclass(frozen=True, slots=True)
 class Documented:
-    """One command: where it stands, and its words as a shell reads them."""
+    """One command: where it is, and its words as a shell reads them."""
 
     page: str
     text: str

@@ -127,7 +127,7 @@ def _talk(stub: Stub, method: str, request: Request) -> Ask:
 
 
 async def _change_controls(channel: grpc.aio.Channel, which: str) -> object:
-    """Change a control within a stream; its refusal is told in the stream."""
+    """Change a control within a stream; its refusal is reported in the stream."""
     call = CameraServiceStub(channel).Watch(timeout=TIMEOUT_S)
     changes = camera.ChangeControls(changes=[camera.ControlChange(name="exposure", value=100)])
     try:

@@ -33,12 +33,12 @@ class Rig:
     bridge: Process
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return what the bridge told so far under that name."""
+        """Return what the bridge has reported under that name."""
         told = [json.loads(line) for line in list(self.bridge.lines) if line.startswith("{")]
         return [event for event in told if event["event"] == name]
 
     def wait_for(self, name: str, count: int) -> list[dict[str, Any]]:
-        """Return what it told once it has told it so often."""
+        """Return what it reported once it has done so often enough."""
         end = time.monotonic() + DEADLINE_S
         while len(found := self.events(name)) < count:
             assert self.bridge.process.poll() is None, self.bridge.output

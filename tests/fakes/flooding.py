@@ -1,4 +1,4 @@
-"""A flood of frames from a process of its own, and what stops take meanwhile."""
+"""A flood of frames from a separate process, and what stops take meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_STOP_S = 2.0
 
 @contextmanager
 def flooding(target: str, kind: str, count: int, bundle: Path | None) -> Iterator[None]:
-    """Flood from a process of its own while the block lasts."""
+    """Flood from a separate process while the block lasts."""
     arguments = [target, kind, str(count), *([str(bundle)] if bundle else [])]
     process = subprocess.Popen(
         [sys.executable, frame_flood.__file__, *arguments],
@@ -42,7 +42,7 @@ def flooding(target: str, kind: str, count: int, bundle: Path | None) -> Iterato
 
 
 async def hold_times_s(target: str, bundle: Path, count: int = STOPS) -> list[float]:
-    """Return what each of so many stops took, the first with a connection of its own."""
+    """Return what each of so many stops took, the first with its own connection."""
     found = []
     client = SerialClient(parse_target(target), ClientBundle.load(bundle))
     try:

@@ -98,12 +98,12 @@ class Forge:
         return Signed(builder.sign(key, hashes.SHA256()), key)
 
     def same_name_authority(self) -> Signed:
-        """Return an authority of the same name as this site's, with a key of its own."""
+        """Return an authority of the same name as this site's, with its own key."""
         names = self.authority.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return self.other_authority(str(names[0].value))
 
     def bundle(self, folder: Path, client: Signed) -> ClientBundle:
-        """Write a client's bundle that trusts this site; nobody asks whether it is any good."""
+        """Write a client's bundle that trusts this site; its validity is not checked."""
         path = folder / "forged.pem"
         path.touch(mode=0o600)
         authorities = self.site.ca_certificate.read_bytes()

@@ -16,7 +16,7 @@ from usbshare.sim.uart import Uart
 
 @dataclass(frozen=True, slots=True)
 class GrblRun:
-    """What came of it: when the machine stood still, what it answered, and what it burnt."""
+    """The result: when the machine came to rest, what it answered, and what it burnt."""
 
     duration_s: float
     answers: list[str]

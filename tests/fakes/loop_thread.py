@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, which runs on while a test computes."""
+"""An event loop in a separate thread, which continues while a test computes."""
 
 from __future__ import annotations
 

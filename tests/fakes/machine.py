@@ -1,4 +1,4 @@
-"""A simulated laser in a process of its own, and what it recorded."""
+"""A simulated laser in a separate process, and what it recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A computer of its own in mDNS: an MdnsNode in another process, told what to do line by line."""
+"""Another computer in mDNS: an MdnsNode in another process, controlled line by line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 
 
 class Peer:
-    """The process, seen from outside: what it was told, and what it has in its catalogue now."""
+    """The process, seen from outside: the commands it was given, and its current catalogue."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -71,13 +71,13 @@ class Peer:
         self._wait(lambda: name not in self.entries)
 
     def stop(self) -> None:
-        """Have it close; it has said goodbye when this returns."""
+        """Have it close; it has withdrawn its announcements when this returns."""
         if self._process.poll() is None:
             self._tell({"close": True})
         self._process.wait(DEADLINE_S)
 
     def kill(self) -> None:
-        """End it without a goodbye."""
+        """End it without withdrawing its announcements."""
         self._process.kill()
         self._process.wait(DEADLINE_S)
 

@@ -41,7 +41,7 @@ class Namespace:
 
 
 class Wire:
-    """What joins the two; it fails as told, and works again after `heal`."""
+    """What joins the two; it fails as a test asks, and works again after `heal`."""
 
     def __init__(self, host: Namespace, client: Namespace) -> None:
         self.host, self.client = host, client
@@ -88,7 +88,7 @@ def joined_namespaces() -> Iterator[Wire]:
     if not (IP and TC):
         pytest.skip("network namespaces need `ip` and `tc` (Debian package iproute2)")
     tag = uuid.uuid4().hex[:6]
-    # Of RFC 5737, so that nobody's real network is hidden from a process there.
+    # Of RFC 5737, so that no real network is hidden from a process there.
     host = Namespace(f"usbs-h-{tag}", "wire", "192.0.2.1", "02:00:00:00:00:01")
     client = Namespace(f"usbs-c-{tag}", "wire", "192.0.2.2", "02:00:00:00:00:02")
     with ExitStack() as exits:

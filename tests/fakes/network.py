@@ -73,7 +73,7 @@ class Network:
         return len(self._connections)
 
     async def start(self) -> None:
-        """Listen, and be perfect until told otherwise."""
+        """Listen, and be perfect until a test says otherwise."""
         self._loop = asyncio.get_running_loop()
         self.heal()
 
@@ -98,7 +98,7 @@ class Network:
         self._in_loop(swallow)
 
     def abandon(self) -> int:
-        """Leave the living connections half-open for good, new ones pass; returns how many."""
+        """Leave the existing connections half-open permanently, new ones pass; return how many."""
 
         def leave() -> int:
             left = [connection for connection in self._connections if connection.abandon()]
@@ -206,7 +206,7 @@ class _Connection:
         self._ended.set()
 
     def abandon(self) -> bool:
-        """Pass on nothing more for good; True the first time."""
+        """Pass on nothing more, permanently; True the first time."""
         was, self._is_abandoned = self._is_abandoned, True
         return not was
 
@@ -323,7 +323,7 @@ class _Flow:
 
 @contextmanager
 def running_network(server: str, *, seed: int = 0) -> Iterator[Network]:
-    """Run a network in a thread of its own, for a test that blocks."""
+    """Run a network in a separate thread, for a test that blocks."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="network", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""An audit log that remembers what it was told."""
+"""An audit log that remembers what it was given."""
 
 from __future__ import annotations
 

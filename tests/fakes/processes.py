@@ -148,7 +148,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens at now."""
+    """Return a port of loopback at which nothing listens now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

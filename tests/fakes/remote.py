@@ -1,4 +1,4 @@
-"""A remote port as a service tells of it."""
+"""A remote port as reported by a service."""
 
 from __future__ import annotations
 

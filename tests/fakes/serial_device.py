@@ -99,7 +99,7 @@ class SerialDevice:
         self._wake()
 
     def say(self, data: bytes) -> None:
-        """Send bytes; those that nobody takes within the deadline are lost."""
+        """Send bytes; those that are not taken within the deadline are lost."""
         end = time.monotonic() + DEADLINE_S
         while data and time.monotonic() < end:
             select.select([], [self._master], [], 0.1)

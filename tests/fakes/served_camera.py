@@ -62,7 +62,7 @@ class Screen:
 
     @property
     def is_told(self) -> bool:
-        """Whether it shows a picture that stands in."""
+        """Whether it shows a placeholder."""
         return self.last is not None and self.last.is_placeholder
 
     async def until_good(self) -> pb.Frame:
@@ -72,7 +72,7 @@ class Screen:
         return self.last
 
     async def until_told(self) -> pb.Frame:
-        """Return the picture that stands in, once it is shown."""
+        """Return the placeholder, once it is shown."""
         await until(lambda: self.is_told)
         assert self.last is not None
         return self.last
@@ -127,7 +127,7 @@ class ServedCamera:
 async def served_camera(
     site: Site, make_source: SourceMaker, source: str = "fake://"
 ) -> AsyncIterator[ServedCamera]:
-    """Serve one camera, `bed`, which is closed as soon as nobody watches."""
+    """Serve one camera, `bed`, which is closed as soon as it has no viewers."""
     bundle = ClientBundle.load(site.client_bundle)
     encoding = make_encoding()
     registry = Registry(encoding)

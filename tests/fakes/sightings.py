@@ -1,4 +1,4 @@
-"""Hosts as discovery tells of them, and a finder that knows what a test tells it."""
+"""Hosts as reported by discovery, and a finder that knows what a test reports to it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ WIDTH = 1280
 
 
 class Later(Executor):
-    """Runs nothing until told to."""
+    """Runs nothing until asked to."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
@@ -169,7 +169,7 @@ class VideoBench:
             self.executor.run_all()
 
     def lose(self) -> None:
-        """Show a picture that stands in for the camera's."""
+        """Show a placeholder for the camera's picture."""
         self.sequence += 1
         data = b"lost"
         stamp = Stamp(self.now, 0)

@@ -1,4 +1,4 @@
-"""An event loop whose time passes only while nobody has anything to do."""
+"""An event loop whose time passes only while it is idle."""
 
 from __future__ import annotations
 

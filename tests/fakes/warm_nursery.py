@@ -35,7 +35,7 @@ LEFT_OUT = ("grpc", "grpc_health", "grpc_reflection", "numpy", "cv2", "av", "uvl
 
 
 class Refusal(importlib.abc.MetaPathFinder):
-    """Refuses what each process has to import by itself."""
+    """Refuses what each process has to import itself."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname.partition(".")[0] in LEFT_OUT:
@@ -74,12 +74,12 @@ class Children:
         news.send(str(pid).encode())
 
     def tell_end(self, end: int) -> None:
-        """Send its exit code and what it used to whoever asked for it."""
+        """Send its exit code and what it used to the requester."""
         pid, news = self._running.pop(end)
         os.close(end)
         _, status, usage = os.wait4(pid, 0)
         used_s = usage.ru_utime + usage.ru_stime
-        with news, suppress(OSError):  # nobody waits for it
+        with news, suppress(OSError):  # the requester no longer waits
             news.send(
                 json.dumps({"code": os.waitstatus_to_exitcode(status), "cpu_s": used_s}).encode()
             )
@@ -92,7 +92,7 @@ class Children:
 
 
 def serve(requests: socket.socket) -> list[str]:
-    """Fork for each request until there is nobody to ask; returns in what was forked alone."""
+    """Fork for each request until there are no more clients; returns in what was forked alone."""
     children = Children()
     while True:
         ready = set(select.select([requests.fileno(), *children.ends], [], [])[0])

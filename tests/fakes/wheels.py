@@ -1,4 +1,4 @@
-"""The wheel of this tree, installed into environments of their own without any network."""
+"""The wheel of this tree, installed into separate environments without any network."""
 
 from __future__ import annotations
 

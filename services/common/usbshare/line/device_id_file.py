@@ -91,12 +91,12 @@ class KnownDevices:
             return min((name for name, each in self._known.items() if each == device), default="")
 
     def is_unreadable(self, name: str) -> bool:
-        """Return whether an id has a device, and nobody can tell which."""
+        """Return whether an id has a device, but it is unknown which."""
         with self._lock:
             return self._all_unreadable or (name in self._known and self._known[name] is None)
 
     def record(self, name: str, device: PhysicalDevice) -> bool:
-        """Take a device for that of an id, for good; False if there are too many."""
+        """Record a device as that of an id, permanently; False if there are too many."""
         return self._record(name, device) is not None
 
     def record_in_time(self, name: str, device: PhysicalDevice, timeout_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Gives each physical device an id: once, for good, and to no other device ever.
+"""Gives each physical device an id: once, permanently, and to no other device ever.
 
 A short id is made of what a device says of itself, and a twin says the same. So the short one goes
 to a device that has no twin beside it when it is first seen, and only once it is noted whose it is.

@@ -1,4 +1,4 @@
-"""What became of work that a device's thread was given: whoever asks for it gets an answer."""
+"""What became of work that a device's thread was given: every caller gets an answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def outcome_of(work: asyncio.Future[None], name: str) -> asyncio.Future[None]:
             outcome.set_result(None)
         else:
             outcome.set_exception(error)
-            outcome.exception()  # seen, also if nobody awaits it
+            outcome.exception()  # retrieved, even if it is not awaited
 
     work.add_done_callback(tell)
     return outcome

@@ -61,7 +61,7 @@ class OwnDevice:
         return self._refusal(path, found, expected)
 
     def opened(self, found: PhysicalDevice | None) -> None:
-        """Take the device that was opened for its own, for good."""
+        """Record the device that was opened as its own, permanently."""
         self._told = None
         if found is not None and not self.is_fixed and found != self.expected():
             self._known.record(self._name, found)

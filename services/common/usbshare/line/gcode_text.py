@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# One command that machines obey, on a line of its own, all of it text.
+# One command that machines obey, on a separate line, all of it text.
 _COMMAND = re.compile(
     rb"^[ \t]*(?:N\d+[ \t]*)?[GM]\d{1,3}(?:\.\d)?(?![\d.])[ -~\t]*\r?\n",
     re.IGNORECASE | re.MULTILINE,
@@ -18,10 +18,10 @@ _LINE = re.compile(
 
 
 def has_gcode(data: bytes) -> bool:
-    """Return whether a whole command of G-code stands on a line in a program's bytes."""
+    """Return whether a program's bytes contain a line that is a whole command of G-code."""
     return _COMMAND.search(data) is not None
 
 
 def is_gcode_line(line: bytes) -> bool:
-    """Return whether all of a line, with its end, may stand in a G-code program."""
+    """Return whether all of a line, with its end, may be part of a G-code program."""
     return _LINE.fullmatch(line) is not None

@@ -97,7 +97,7 @@ def position_answer(data: bytes) -> bytes:
 
 def parse_position(answer: bytes) -> MachineReport | None:
     """Return what an answer to M114 says: the position of the program, and nothing else."""
-    named = _STEPS.sub(b"", answer)  # the motors' steps stand behind it
+    named = _STEPS.sub(b"", answer)  # the motors' steps follow it
     position = _finite([float(number) for _, number in _AXIS.findall(named)])
     return MachineReport(work_position=position, text=_text(answer)) if position else None
 

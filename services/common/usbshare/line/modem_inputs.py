@@ -1,4 +1,4 @@
-"""Which modem lines the other side drives, so that only their changes are told."""
+"""Which modem lines the other side drives, so that only their changes are reported."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def inputs_of(lines: ModemLines) -> tuple[bool | None, ...]:
 
 
 def are_known(lines: ModemLines) -> bool:
-    """Return whether the device can tell any of its inputs."""
+    """Return whether the device can report any of its inputs."""
     return any(line is not None for line in inputs_of(lines))

@@ -261,7 +261,7 @@ def remove_stale_links() -> list[Path]:
 
 
 def _sweep(lock_path: Path) -> Path | None:
-    """Remove the link that a lock notes, if nobody holds the lock."""
+    """Remove the link that a lock records, if the lock is not held."""
     with contextlib.suppress(OSError), _opened(lock_path) as lock:
         if not _try_lock(lock) or (note := _read_note(lock)) is None or not note.path:
             return None

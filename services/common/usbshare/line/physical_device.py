@@ -24,7 +24,7 @@ _PCI_DEFAULT = "0000:00:"
 
 @dataclass(frozen=True, slots=True)
 class PhysicalDevice:
-    """A USB device in its socket; `interface` tells the ports of one device apart.
+    """A USB device in its socket; `interface` distinguishes the ports of one device.
 
     `socket` is the host controller and the chain of ports, such as 0000:00:14.0/1.2. A super speed
     device has `ss` before the chain, since the controller counts those ports on their own.
@@ -107,7 +107,7 @@ def physical_device_of(entry: Path) -> PhysicalDevice | None:
 
 
 def socket_of(device: Path) -> str:
-    """Return the socket that a device of /sys is in: its own name where that is not to be told."""
+    """Return the socket that a device of /sys is in: its own name if that is not to be found."""
     hub = next((folder for folder in device.parents if _ROOT_HUB.fullmatch(folder.name)), None)
     chain = _DEVICE.fullmatch(device.name)
     if hub is None or chain is None:

@@ -75,7 +75,7 @@ _HIGH_WORDS = frozenset({(b"G", n) for n in range(4)} | {(b"M", n) for n in (3, 
 class Profile:
     """A firmware: what overtakes its program, and what each stop sends.
 
-    That is either bytes, which may stand anywhere, or whole lines. `reset_line` is one of them
+    That is either bytes, which may be anywhere, or whole lines. `reset_line` is one of them
     which, as `reset` does, voids the program before it; it alone may bear a line number, since a
     firmware that counts lines would miss any other. `voiding` bytes void it too, and reset nothing.
     Where a hold throws moves away, the program cannot go on after it (`hold_keeps_program`).
@@ -263,7 +263,7 @@ GRBL = Profile(
     speaks_gcode=True,
     reports_state=True,
 )
-# 0x19 stops and throws the program away without a reset; 0x80 to 0x82 are `?`, `~`, `!` once more.
+# 0x19 stops and discards the program without a reset; 0x80 to 0x82 are `?`, `~`, `!` again.
 GRBLHAL = replace(
     GRBL,
     name="grblhal",
@@ -292,7 +292,7 @@ GRBL09 = Profile(
     reports_state=True,
     hold_keeps_program=False,
 )
-# `!` holds it only where its configuration enables that, which nobody can see from outside.
+# `!` holds it only if its configuration enables that, which cannot be seen from outside.
 SMOOTHIE = replace(
     GRBL09,
     name="smoothie",

@@ -1,4 +1,4 @@
-"""Parts a program's bytes: G-code, in which urgent bytes stand, and data that passes untouched.
+"""Splits a program's bytes: G-code, which contains urgent bytes, and data that passes untouched.
 
 An upload (XMODEM, YMODEM, esptool's SLIP, avrdude's STK500, Marlin's file transfer) may hold any
 byte, so that a `!` in it is no stop. It gives itself away by bytes that cannot be G-code: control
@@ -121,7 +121,7 @@ class ProgramRuns:
         return data[:begin], data[begin:]
 
     def _mark(self, profile: Profile, data: bytes) -> int | None:
-        """Return where the first byte stands that cannot be G-code."""
+        """Return the position of the first byte that cannot be G-code."""
         at = self._first_after_cut(data)
         while found := _NEXT_SUSPECT.search(data, at):
             at = found.start()

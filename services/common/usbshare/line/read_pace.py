@@ -5,7 +5,7 @@ from __future__ import annotations
 REST_S = 0.003
 WINDOW_S = 0.025
 LEAST_BYTES = 512
-# What comes while nobody reads must fit into a driver's buffer, which has 4 KiB.
+# What arrives between two reads must fit into a driver's buffer, which has 4 KiB.
 MOST_BYTES = 16384
 # So much at once has piled up: the computer is busy, and there may be more.
 PILED_UP_BYTES = 1024

@@ -22,7 +22,7 @@ from usbshare.line.profiles import (
 LONGEST_LINE_BYTES = 512
 KEPT_PROGRAM_BYTES = 4096
 
-# Noise may stand before a banner, but no letter or digit: it is no part of another word.
+# Noise may precede a banner, but no letter or digit: it is no part of another word.
 _START = rb"(?<![A-Za-z0-9])"
 _IDENTITIES = (
     (re.compile(_START + rb"GrblHAL \d|\[FIRMWARE:grblHAL\]"), GRBLHAL),
@@ -32,7 +32,7 @@ _IDENTITIES = (
     (re.compile(rb"^\W*Build version: .*Build date: .*MCU: "), SMOOTHIE),
     (re.compile(_START + rb"FIRMWARE_NAME:\s*Marlin"), MARLIN),
     (re.compile(rb"^\W*(?:echo: ?)?Marlin \S"), MARLIN),
-    # Whoever else answers M115 knows M112: Prusa, RepRapFirmware, Klipper, Repetier, Teacup.
+    # All others that answer M115 know M112: Prusa, RepRapFirmware, Klipper, Repetier, Teacup.
     (re.compile(_START + rb"FIRMWARE_NAME:\s*\w\S*\s|// Klipper state: "), REPRAP),
 )
 _STATES = (

@@ -74,7 +74,7 @@ class SettingsChange:
 
 @dataclass(frozen=True, slots=True)
 class ModemLines:
-    """Modem lines as read; None where the device cannot tell."""
+    """Modem lines as read; None if the device cannot report them."""
 
     cts: bool | None = None
     dsr: bool | None = None
@@ -101,7 +101,7 @@ class Done:
 
 
 class DeviceListener(Protocol):
-    """Whom a device tells; always called on the event loop that opened it."""
+    """Receives the events of a device; always called on the event loop that opened it."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that the device sent, never empty."""
@@ -137,8 +137,8 @@ class Device(Protocol):
     def has_line_rate(self) -> bool:
         """Whether the baud rate bounds what leaves.
 
-        False for a device with a USB connection of its own, which takes bytes as fast as it can and
-        makes the host wait; its driver must tell what is unsent.
+        False for a device with native USB, which takes bytes as fast as it can and
+        makes the host wait; its driver must report what is unsent.
         """
         ...
 
@@ -175,7 +175,7 @@ class Device(Protocol):
         ...
 
     async def drain(self, timeout_s: float) -> Completion:
-        """Wait until all that was handed over has left; ASSUMED_SUCCESS where no one can tell."""
+        """Wait until all that was handed over has left; ASSUMED_SUCCESS if that is not reported."""
         ...
 
     def lines(self) -> ModemLines:
@@ -183,7 +183,7 @@ class Device(Protocol):
         ...
 
     def watch_lines(self, *, on: bool) -> None:
-        """Read the input lines again and again to tell of changes (so at open), or rest."""
+        """Poll the input lines to report changes (so at open), or rest."""
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Begin to set output lines, in order; None leaves one alone. Await it for the outcome."""

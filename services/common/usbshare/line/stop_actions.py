@@ -1,4 +1,4 @@
-"""What a stop does; a module of its own, since the stop command imports only what it must."""
+"""What a stop does; a separate module, since the stop command imports only what it must."""
 
 from __future__ import annotations
 

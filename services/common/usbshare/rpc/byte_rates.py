@@ -33,7 +33,7 @@ class Connection:
 
 
 class ByteRates:
-    """Token buckets, one for each address (for IPv6 each /64); bounded whoever comes."""
+    """Token buckets, one for each address (for IPv6 each /64); in bounded memory."""
 
     def __init__(self) -> None:
         self._spare = Buckets[str](BURST_S, MOST_SOURCES)

@@ -42,7 +42,7 @@ SERVICE_KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
-# For connections that may be idle for days and of which nobody's safety hangs: a dead peer is
+# For connections that may be idle for days and on which no person's safety depends: a dead peer is
 # noticed within 20 s, and a connection without a call costs nothing at all.
 QUIET_KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 10_000),

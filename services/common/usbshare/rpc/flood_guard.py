@@ -1,4 +1,4 @@
-"""Ends connections that flood a service with frames, from a thread of its own."""
+"""Closes connections that flood a service with frames, from a separate thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from usbshare.rpc.byte_rates import ByteRates, Connection
 _log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-# How often to look while nobody is connected.
+# How often to check while there are no connections.
 QUIET_LOOK_S = 1.0
 # How often to look while somebody floods: a new connection of theirs is ended that soon.
 ALARM_LOOK_S = 0.02

@@ -64,7 +64,7 @@ def traces_handshakes() -> bool:
 
 
 def _core_knows(experiments: tuple[str, ...]) -> bool:
-    """Return whether the installed gRPC has these experiments; it complains of others aloud."""
+    """Return whether the installed gRPC has these experiments; it warns about unknown ones."""
     import mmap  # noqa: PLC0415 - a stop does not wait for it
 
     core = _core_library()

@@ -85,7 +85,7 @@ class StreamPump(Generic[T]):
             self._end(error)
 
     def take_turn(self) -> None:
-        """Write what is due now, a few messages at most; for whoever was asked to `queue_up`."""
+        """Write what is due now, a few messages at most; called after a request to `queue_up`."""
         self._messages_left = MOST_MESSAGES_A_TURN
         self.kick()
 
@@ -117,7 +117,7 @@ class StreamPump(Generic[T]):
             self._writing = None
             raise
         else:
-            # The protocol between a coroutine and whoever runs it, see asyncio.Future.__await__.
+            # The protocol between a coroutine and its runner, see asyncio.Future.__await__.
             awaited._asyncio_future_blocking = False
             awaited.add_done_callback(self._resume)
 

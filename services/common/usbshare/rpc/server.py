@@ -125,7 +125,7 @@ def _listen_address(text: str, default_port: int) -> tuple[str, int]:
 
 def require_free(host: str, port: int) -> None:
     """Raise ConfigError, which says why, if one cannot listen there now."""
-    # gRPC tells no reason, and is content if one of several addresses could be bound.
+    # gRPC gives no reason, and is content if one of several addresses could be bound.
     try:
         for family, address in _bind_addresses(_without_ipv6(host), port):
             dual = family == socket.AF_INET6 and address[0] == "::"

@@ -16,7 +16,7 @@ from usbshare.rpc.error_texts import NO_METHOD, in_words
 
 _log = logging.getLogger(__name__)
 
-# Several errors share a code; this trailing metadatum tells a client which one it was.
+# Several errors share a code; this trailing metadata entry says which one it was.
 NAME_KEY = "usbshare-error"
 
 RpcError: TypeAlias = grpc.aio.AioRpcError
@@ -57,7 +57,7 @@ def code_of(error: UsbshareError) -> grpc.StatusCode:
 
 
 def error_from_rpc(error: RpcError) -> UsbshareError:
-    """Return the domain error that a failed RPC stands for, with the service's text or ours."""
+    """Return the domain error of a failed RPC, with the service's text or ours."""
     kind = _named_kind(error) or _UNNAMED.get(error.code(), UsbshareError)
     return kind(reason_of(error))
 

@@ -141,7 +141,7 @@ class _ServerFiles:
             _log.warning("kept the server certificate in use: %s", error)
 
     def take_changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what was read anew, once."""
+        """Return what was reread, once."""
         changed, self._changed = self._changed, None
         return changed
 

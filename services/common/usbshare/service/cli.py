@@ -91,7 +91,7 @@ def prepare_to_serve(*, insecure: bool) -> None:
 
 
 def teller(name: str) -> Callable[[str], None]:
-    """Return what tells the user something, on stderr if that takes it."""
+    """Return what shows the user a message, on stderr if that accepts it."""
 
     def tell(text: str) -> None:
         with suppress(OSError):  # a full disk behind stderr stops nothing

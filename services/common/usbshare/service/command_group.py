@@ -1,4 +1,4 @@
-"""A command line's subcommands; who misspells one is told which one is near."""
+"""A command line's subcommands; a misspelt one is answered with a similar one."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Folders:
-    """Runs what reads and writes the folders of this computer, aloud and for 30 s at most.
+    """Runs what reads and writes the folders of this computer, with a message and for 30 s at most.
 
     Work that takes long for another reason calls `moved`.
     """

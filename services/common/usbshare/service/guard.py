@@ -52,7 +52,7 @@ WIRE_OVERHEAD = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One service's access control; `offers` must be told before it serves."""
+    """One service's access control; `offers` must be called before it serves."""
 
     site: Site | None
     service: str
@@ -81,7 +81,7 @@ class Guard:
         return (interceptor,)
 
     def offers(self, kind: ResourceKind, ids: Ids) -> None:
-        """Note which ports or cameras there are; `ids` tells those of the moment."""
+        """Set which ports or cameras there are; `ids` returns the current ones."""
         self._offered[kind] = ids
 
     def offers_jobs(self, port_of_job: PortOfJob) -> None:
@@ -96,7 +96,7 @@ class Guard:
         add_AccessServiceServicer_to_server(servicer, server)
 
     def collectors(self) -> Sequence[Collector]:
-        """Return what is to be told of it among the service's metrics."""
+        """Return what belongs to the service's metrics."""
         return CertificateCollector(self.site), RulesCollector(self.rulebook)
 
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -148,7 +148,7 @@ class Guard:
         return {kind: ids() for kind, ids in self._offered.items()}
 
     def _resolve(self, kind: ResourceKind, caller: Identity) -> str:
-        """Return the id that an empty one stands for: the only one that the caller knows of."""
+        """Return the id that an empty one means: the only one that the caller knows of."""
         ids = self._offered.get(kind)
         found = self.gate.known_to(caller, kind, ids()) if ids is not None else []
         return found[0] if len(found) == 1 else ""

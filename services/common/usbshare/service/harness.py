@@ -1,4 +1,4 @@
-"""Starts a service, serves until told to stop, and ends it: the same way for every service.
+"""Starts a service, serves until stopped, and ends it: the same way for every service.
 
 A service is a servicer, a settings class and a function that builds its parts; docs/architecture.md
 shows one. The order is: signals, site, guard, the service's parts, its address, metrics, serving,
@@ -219,7 +219,7 @@ async def aloud(what: str) -> AsyncIterator[None]:
 
 
 async def load_in_time(load: Callable[[], None], otherwise: Callable[[str], None]) -> None:
-    """Load notes in a thread, for 5 s at most; else say that nobody knows them, and why."""
+    """Load state files in a thread, for 5 s at most; else report that they are unknown, and why."""
     try:
         await asyncio.wait_for(in_thread(load), READ_TIMEOUT_S)
     except TimeoutError:

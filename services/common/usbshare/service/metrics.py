@@ -24,7 +24,7 @@ from usbshare.trust.site import Site
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-# Whoever asks more often waits: a thread for each request would take its turns from the event loop.
+# More frequent requests wait: a thread for each would take time from the event loop.
 LEAST_INTERVAL_S = 0.05
 SILENCE_S = 2.0
 # However slowly somebody asks, and reads.
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 def serve_metrics(address: str, key: str, default_port: int, *collectors: Collector) -> None:
     """Answer GET /metrics at `host:port` from a daemon thread.
 
-    Figures are no reason not to serve: an address that is taken is told, with the `key` where it
+    Metrics are no reason not to serve: an address in use is reported, with the `key` where it
     was configured, and tried again.
     """
     host, port = split_host_port(address, default_port)

@@ -1,4 +1,4 @@
-"""Tells systemd that the service is ready, alive or stopping: the protocol of sd_notify(3).
+"""Notifies systemd that the service is ready, alive or stopping: the protocol of sd_notify(3).
 
 Nothing here waits: a datagram that systemd does not take at once is dropped, but for READY=1, which
 is sent until it is taken. WATCHDOG=1 comes from the event loop, so that systemd notices a hung one.
@@ -21,7 +21,7 @@ BEATS_A_PERIOD = 3
 
 
 class Systemd:
-    """What is told to a notification socket; nothing where `address` is empty."""
+    """What is sent to a notification socket; nothing if `address` is empty."""
 
     def __init__(self, address: str = "", watchdog_s: float = 0.0) -> None:
         self._address = address
@@ -32,18 +32,18 @@ class Systemd:
         self._trouble = ""
 
     def ready(self) -> None:
-        """Tell that the service serves, and from now on that its event loop turns."""
+        """Report that the service serves, and from now on that its event loop is running."""
         if self._address and not self._is_stopping:
             self._telling = asyncio.create_task(self._keep_telling(), name="tell systemd")
 
     def stopping(self) -> None:
-        """Tell that the service ends."""
+        """Report that the service ends."""
         if self._address and not self._is_stopping:
             self._is_stopping = True
             self._send("STOPPING=1")
 
     async def close(self) -> None:
-        """Tell nothing any more."""
+        """Report nothing more."""
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
@@ -81,7 +81,7 @@ class Systemd:
 
 @asynccontextmanager
 async def notified_systemd(environment: MutableMapping[str, str]) -> AsyncIterator[Systemd]:
-    """Yield what tells the systemd that started this process, if one did and wants to know.
+    """Yield what notifies the systemd that started this process, if one did and asks for it.
 
     Takes its variables out of the environment: a child would speak in this process's name.
     """

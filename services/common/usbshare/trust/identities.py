@@ -75,7 +75,7 @@ class Standing:
     """Which certificates count no more.
 
     `revoked`: until when an identity's are, by its URI; `void`: from when on a serial number is;
-    `barred`: serial numbers that are revoked by themselves.
+    `barred`: serial numbers that are revoked individually.
     `awaited`: the serial numbers whose first use is to be noted, of all `known` that were renewed.
     """
 
@@ -197,7 +197,7 @@ def rehearse_issue(path: Path) -> None:
 
 def revoke(path: Path, uri: str, reason: str, now: datetime) -> IdentityRecord:
     """Refuse from now on every certificate that the identity has, known here or not."""
-    # Certificates tell seconds only: what was issued within this one is revoked too.
+    # Certificates have a resolution of seconds: what was issued within this one is revoked too.
     moment = datetime.fromtimestamp(math.ceil(now.timestamp()), UTC)
     with _changing(path) as records:
         known = records.get(uri, IdentityRecord(short_name(uri), uri))

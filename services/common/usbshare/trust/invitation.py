@@ -74,7 +74,7 @@ class Invitation:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text may reach a terminal: whoever made the string chose it."""
+    """Return whether a text may reach a terminal: the maker of the string chose it."""
     return text.isprintable() and len(text) <= LONGEST_TEXT
 
 

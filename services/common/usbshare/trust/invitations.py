@@ -17,7 +17,7 @@ from usbshare.base.paths import SITE_FOLDER, write_private
 from usbshare.base.plain_file import read_plain
 from usbshare.trust.invitation import token_hash
 
-KEEP = timedelta(days=7)  # so that who comes too late, or second, is told so
+KEEP = timedelta(days=7)  # so that a late or second attempt is told so
 _ASK = "ask the host's operator for a new one"
 
 

@@ -47,7 +47,7 @@ def is_due(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def age(certificate: x509.Certificate, now: datetime) -> Age:
-    """Tell how old a certificate is."""
+    """Return how old a certificate is."""
     if now < certificate.not_valid_before_utc:
         return Age.NOT_YET_VALID
     if now > certificate.not_valid_after_utc:

@@ -69,7 +69,7 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """A new certificate and every authority to trust, PEM; what tells it from others."""
+    """A new certificate and every authority to trust, PEM; what distinguishes it from others."""
 
     certificate_pem: str
     authorities_pem: str
@@ -219,7 +219,7 @@ class _Keeper:
             _log.error("cannot keep the certificates of this host current: %s", trouble)
 
     def _remind(self, now: datetime) -> None:
-        """Warn once a day of an authority that nears its end, which nothing renews by itself."""
+        """Warn once a day of an authority near its end, which is not renewed automatically."""
         if self._reminded_at is not None and self._clock() - self._reminded_at < REMIND_S:
             return
         end = _end(authorities.load_authorities(self.site.home, now).clients.certificate)
@@ -275,7 +275,7 @@ def _interval_s() -> float:
 
 
 def _stamps(site: Site) -> tuple[tuple[int, int], ...]:
-    """Return what tells that somebody changed the authority or took a file away."""
+    """Return what changes if the authority is replaced or a file removed."""
     paths = (site.ca_certificate, site.home / authorities.OVERLAP_FILE, site.server_certificate)
     return tuple(_stamp(path) for path in paths)
 

@@ -179,7 +179,7 @@ def _make_authority(home: Path, now: datetime) -> None:
 
 
 def _site_id(home: Path, fingerprint: str) -> str:
-    """Return the id that the site was born with; identities hold it, whoever signs them."""
+    """Return the id that the site was created with; identities contain it, whatever signs them."""
     path = home / "id"
     if path.exists() and (known := read_plain(path).decode("ascii", errors="replace").strip()):
         return known

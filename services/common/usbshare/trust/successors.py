@@ -21,7 +21,7 @@ MOST_UNUSED = 10
 class Renewal:
     """That a certificate got a successor, which ends then; serial numbers are in hex, times aware.
 
-    `at_host`: the host renewed the file itself, so that its successor is nobody's else.
+    `at_host`: the host renewed the file itself, so that its successor belongs to it alone.
     """
 
     old: str
@@ -64,7 +64,7 @@ def successor_in_use(renewals: Iterable[Renewal], serial: str) -> Renewal | None
 
 
 def unused_successors(renewals: Iterable[Renewal], serial: str) -> int:
-    """Return how many successors a certificate has that nobody has used."""
+    """Return how many successors of a certificate have not been used."""
     return sum(each.old == serial and each.used_at is None for each in renewals)
 
 

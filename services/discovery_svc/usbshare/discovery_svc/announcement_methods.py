@@ -14,11 +14,11 @@ class Way(Protocol):
     """One of them; an instance that offers nothing is for this host's own clients only."""
 
     async def tell(self, instance: Instance) -> None:
-        """Tell this from now on."""
+        """Announce this from now on."""
         ...
 
     async def withdraw(self) -> None:
-        """Take back what was told."""
+        """Withdraw what was announced."""
         ...
 
 
@@ -87,14 +87,14 @@ class BeaconWay:
         self._beacon.announce(instance)
 
     async def withdraw(self) -> None:
-        """Say goodbye."""
+        """Withdraw the announcement."""
         if self._is_sending:
             self._is_sending = False
             await self._beacon.close()
 
 
 class MdnsWay:
-    """Announces it by multicast DNS, which decides on the name; `named` is told of it."""
+    """Announces it by multicast DNS, which decides on the name and reports it to `named`."""
 
     def __init__(self, mdns: Mdns, name: str, named: Callable[[str], object]) -> None:
         self._mdns = mdns
@@ -111,7 +111,7 @@ class MdnsWay:
         self._named(await self._mdns.announce(replace(instance, name=self._name)))
 
     async def withdraw(self) -> None:
-        """Say goodbye."""
+        """Withdraw the announcement."""
         if self._is_announced:
             self._is_announced = False
             await self._mdns.withdraw()

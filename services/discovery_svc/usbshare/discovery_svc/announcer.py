@@ -1,4 +1,4 @@
-"""Tells the network, and this host's own clients, what this host offers."""
+"""Announces to the network, and to this host's own clients, what this host offers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK_AGAIN_S = 5.0  # at addresses, and at the name
 
 
 class Announcer:
-    """Keeps what is told equal to what is offered; `instance` is all but that and the addresses."""
+    """Keeps what is announced equal to what is offered; `instance` is all else but addresses."""
 
     def __init__(self, instance: Instance, interfaces: Sequence[str], catalogue: Catalogue) -> None:
         self.name = instance.name
@@ -40,24 +40,24 @@ class Announcer:
         self._news: list[asyncio.Event] = []
 
     def offered(self, offer: Offer) -> None:
-        """Tell this from now on."""
+        """Announce this from now on."""
         self._offer = offer
         self._changed()
 
     def is_of_site(self, fingerprint: str) -> None:
-        """Tell this site from now on: it has another authority."""
+        """Announce this site from now on: it has another authority."""
         self._base = replace(self._base, site=fingerprint)
         self._changed()
 
     async def start(self) -> None:
-        """Tell this host's own clients; nothing goes out yet."""
+        """Report to this host's own clients; nothing is sent to the network yet."""
         await self._look(None)
         await LocalWay(self._catalogue).tell(self._instance())
 
     async def run(self, mdns: Mdns | None, beacon: Beacon | None) -> None:
-        """Tell every change of offer, addresses and name, for ever; take it back at the end.
+        """Announce every change of offer, addresses and name, until cancelled; then withdraw it.
 
-        Each way is told by a task of its own: to make sure of a name takes multicast DNS a while.
+        Each way has its own task: ensuring a unique name takes multicast DNS a while.
         """
         ways: list[Way] = [LocalWay(self._catalogue)]
         ways += [BeaconWay(beacon)] if beacon else []

@@ -81,7 +81,7 @@ class Registrations:
         return lease
 
     def renew(self, lease: Lease, offer: Offer, ttl_s: float) -> None:
-        """Let a lease stand for another while; an offer that is not empty replaces its own."""
+        """Extend a lease; an offer that is not empty replaces its own."""
         if not offer.is_empty:
             _require_endpoints(offer)
             lease.offer = offer

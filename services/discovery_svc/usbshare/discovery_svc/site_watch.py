@@ -20,7 +20,7 @@ LOOK_S = 10.0
 async def follow_site(
     site: Site, told: Callable[[str], None], use: Callable[[ClientBundle], None]
 ) -> None:
-    """Call `told` with another authority's fingerprint and `use` with a new bundle, for ever."""
+    """Call `told` with another authority's fingerprint and `use` with a new bundle, repeatedly."""
     fingerprint, key = site.fingerprint, b""
     while True:
         found, bundle = await in_thread(_read, site)

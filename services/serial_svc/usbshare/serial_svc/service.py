@@ -82,7 +82,7 @@ async def _registry(settings: Settings, guard: Guard, background: Background) ->
 
 
 async def announce_ports(told: Announcing | None, registry: Registry) -> None:
-    """Tell this computer's discovery service which ports there are, for ever."""
+    """Announce the ports to this computer's discovery service, until cancelled."""
     if told is None:
         await harness.never()
     else:
@@ -100,7 +100,7 @@ def _quarantine(guard: Guard) -> PortQuarantine:
 
 
 async def _latches(settings: Settings, background: Background) -> LatchNotes:
-    """Return the latches that the service before left; all ports have one if nobody can tell."""
+    """Return the latches that the previous service left; all ports have one if that is unknown."""
     folder = state_folder() / PROGRAM.name / "latches"
     _, port = split_host_port(settings.service.listen, 0)
     try:

@@ -59,7 +59,7 @@ def analyse(
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Analyse a file for a machine, None for one that did not tell of itself.
+    """Analyse a file for a machine, None for one that reported nothing.
 
     `line_bytes_per_s` is what line and link carry, 0 for no bound. Raises InvalidArgumentError if
     the file is no G-code or too large, OSError.

@@ -1,4 +1,4 @@
-"""What an analysis tells; the proto `usbshare.job.v1` says the same on the wire."""
+"""The result of an analysis; the proto `usbshare.job.v1` says the same on the wire."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """What a machine told of itself: its `$$`, and its work offset (`WCO:`) where it is known."""
+    """What a machine reported: its `$$`, and its work offset (`WCO:`) where it is known."""
 
     settings: Mapping[int, float]
     work_offset: Vector | None = None

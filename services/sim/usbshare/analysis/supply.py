@@ -8,7 +8,7 @@ from usbshare.sim.receive import RX_BUFFER_BYTES
 
 
 class Supply:
-    """Tells when each line has arrived; `answer` must be called before the next one is asked for.
+    """Computes when each line has arrived; call `answer` before asking for the next one.
 
     No more bytes are under way than the firmware's buffer takes: a line leaves when the answers to
     those before it have made room.

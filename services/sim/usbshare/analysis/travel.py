@@ -16,7 +16,7 @@ _ORIGIN: Vector = (0.0, 0.0, 0.0)
 
 
 class Travel:
-    """What a machine reaches, if it told.
+    """A machine's travel, if it reported it.
 
     GRBL counts its travel from 0 to the negative; where that is in work coordinates only a known
     work offset tells. Without one the work zero is taken for the lower left corner of the bed, and

@@ -1,4 +1,4 @@
-"""The simulator's machine without a clock: whoever waits for it lets it jump to the next event."""
+"""The simulator's machine without a clock: a wait for it jumps to the next event."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class UntimedMachine(Machine):
         self.free_s = max(self.free_s, self.now_s)
 
     def say(self, text: str) -> None:
-        """Send nothing: nobody listens."""
+        """Send nothing: there is no receiver."""
 
     def position(self) -> Vector:
         """Return where the last queued move ends."""

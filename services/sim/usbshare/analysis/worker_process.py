@@ -1,4 +1,4 @@
-"""Analyses files in a process of its own, so that machines do not wait for it."""
+"""Analyses files in a separate process, so that machines do not wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""G2 and G3: the centre of an arc and the short lines that stand for it."""
+"""G2 and G3: the centre of an arc and the short lines that replace it."""
 
 from __future__ import annotations
 

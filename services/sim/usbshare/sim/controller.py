@@ -8,7 +8,7 @@ from usbshare.sim.record import Record
 
 
 class Controller(Protocol):
-    """A firmware without a clock of its own; times are seconds and never go back."""
+    """A firmware without its own clock; times are seconds and never go back."""
 
     @property
     def record(self) -> Record:

@@ -167,7 +167,7 @@ class SimDevice:
         return Done()
 
     def unplug(self, reason: str = "unplugged") -> None:
-        """Behave as if the cable had been pulled: tell the listener and be closed."""
+        """Behave as if the cable had been pulled: notify the listener and be closed."""
         listener = self._listener
         self._shut()
         if listener is not None:

@@ -11,7 +11,7 @@ class Laser:
     """The PWM output; power is in S units after override and the limits $30 and $31.
 
     With M4 the firmware scales the power with the speed; what is recorded is the power at full
-    speed, and 0 while the machine stands.
+    speed, and 0 while the machine is at rest.
     """
 
     def __init__(self, settings: Settings, record: Record) -> None:
@@ -38,7 +38,7 @@ class Laser:
         self._record.beam(self.power_for(speed), now_s)
 
     def set_state(self, spindle: Spindle, speed: float, now_s: float) -> None:
-        """Do what M3, M4 or M5 does to a machine that stands still."""
+        """Do what M3, M4 or M5 does to a machine at rest."""
         dark = spindle is Spindle.OFF
         dark = dark or (spindle is Spindle.DYNAMIC and self._settings.laser_mode)
         self.shine(0.0 if dark else speed, now_s)

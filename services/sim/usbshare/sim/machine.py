@@ -126,7 +126,7 @@ class Machine:
         self.start_cycle()
 
     def brake(self) -> None:
-        """Start to stop, or notice that the machine stands already."""
+        """Start to stop, or notice that the machine is already at rest."""
         if self.motion.drive is Drive.STILL:
             self.stand()
         elif self.motion.drive is Drive.MOVING:
@@ -163,7 +163,7 @@ class Machine:
         self.coolant.set(mist=False, flood=False)
 
     def set_spindle(self, spindle: Spindle, speed: float) -> None:
-        """Switch the beam of a machine that stands still."""
+        """Switch the beam of a machine at rest."""
         self.laser.set_state(spindle, speed, self.now_s)
         self.reports_to_override = 0
 

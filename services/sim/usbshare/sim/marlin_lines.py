@@ -22,7 +22,7 @@ class Urgent(Enum):
 
 
 class EmergencyParser:
-    """Watches the raw bytes for urgent commands, each on a line of its own."""
+    """Watches the raw bytes for urgent commands, each on a separate line."""
 
     def __init__(self) -> None:
         self._line = bytearray()

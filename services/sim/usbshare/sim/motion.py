@@ -96,11 +96,11 @@ class Motion:
 
     @property
     def block(self) -> Block | None:
-        """The block being executed, None when the machine stands still."""
+        """The block being executed, None when the machine is at rest."""
         return self._planner.blocks[0] if self.drive is not Drive.STILL else None
 
     def reset(self, position: Vector) -> None:
-        """Stand still at `position`."""
+        """Rest at `position`."""
         self._rest = position
         self._stop()
 
@@ -112,7 +112,7 @@ class Motion:
         self._set_out(block, speed, now_s)
 
     def sync(self, now_s: float) -> None:
-        """Tell the planner how far and how fast the first block is now."""
+        """Update the planner on how far and how fast the first block is now."""
         if self.drive is not Drive.STILL:
             block = self._planner.blocks[0]
             done, speed = self._at(now_s)

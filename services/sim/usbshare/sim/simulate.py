@@ -40,7 +40,7 @@ async def simulate_on_pty(
     record_path: Path | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Simulate a firmware behind a link to a new pty until told to end; `ready` gets one line."""
+    """Simulate a firmware behind a link to a new pty until stopped; `ready` gets one line."""
     if firmware not in FIRMWARES:
         raise ConfigError(f"firmware '{firmware}' is unknown; choose {' or '.join(FIRMWARES)}")
     stopped = asyncio.Event()
@@ -167,7 +167,7 @@ class SimulatedPty:
         return self._due_s()
 
     def _send(self, data: bytes) -> None:
-        # What nobody reads is lost when the terminal's queue is full, as at a real port.
+        # What is not read is lost when the terminal's queue is full, as at a real port.
         if data:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._master, data)

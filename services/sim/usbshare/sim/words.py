@@ -83,7 +83,7 @@ _M: dict[int, _Command] = {
     9: ("M8", "coolant_off", True),
 }
 _AXIS_USERS = {1000, 2800, 3000, 9200}
-# Numbers whose fractions are commands of their own, known to GRBL or not.
+# Numbers whose fractions are separate commands, known to GRBL or not.
 _FRACTIONAL = {28, 30, 38, 43, 61, 90, 91, 92}
 
 

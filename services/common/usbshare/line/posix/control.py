@@ -1,4 +1,4 @@
-"""What may block on an open serial line, in a thread of its own: settings, modem lines, the end.
+"""What may block on an open serial line, in a separate thread: settings, modem lines, the end.
 
 On a USB adapter these are control transfers, for which a sick one makes the kernel wait 5 s each
 (USB_CTRL_GET_TIMEOUT; ftdi_sio, cp210x and cdc_acm ask the device for them).
@@ -27,7 +27,7 @@ from usbshare.line.settings import LineSettings, ModemLines
 class PosixControl:
     """Controls one open line; used from its event loop. What is asked for is done in order.
 
-    `on_lines` and `on_error` are called on the loop; the latter when the device fails by itself.
+    `on_lines` and `on_error` are called on the loop; the latter when the device itself fails.
     """
 
     def __init__(

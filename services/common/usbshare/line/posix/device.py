@@ -195,7 +195,7 @@ class PosixDevice:
         return self._require_open().lines
 
     def watch_lines(self, *, on: bool) -> None:
-        """Read the input lines again and again to tell of changes (so at open), or rest."""
+        """Poll the input lines to report changes (so at open), or rest."""
         if self._control is not None:
             self._control.watch(on=on)
 
@@ -271,7 +271,7 @@ class PosixDevice:
         if self._changes:
             return
         if self._must_discard_input:
-            with contextlib.suppress(DeviceError):  # the listener is told
+            with contextlib.suppress(DeviceError):  # reported to the listener
                 self.discard_input()
         self._read_if_wanted()
         self._listener.writable()
@@ -307,7 +307,7 @@ class PosixDevice:
         return self._control
 
     def _fail(self, error: OSError) -> NoReturn:
-        """Close, raise to the caller, and tell the listener afterwards."""
+        """Close, raise to the caller, and notify the listener afterwards."""
         self._release()
         reason = self._reason(error.strerror)
         self._loop.call_soon(self._listener.device_lost, reason)

@@ -51,7 +51,7 @@ class LinuxTty:
     def set_low_latency(self, descriptor: int) -> bool | None:
         """Ask the adapter to hand bytes over at once (FTDI waits 16 ms); return whether it does.
 
-        None where it has no such timer, or tells nothing of one.
+        None if it has no such timer, or does not report one.
         """
         with contextlib.suppress(OSError):
             serial_struct = array.array("i", [0] * 32)
@@ -72,7 +72,7 @@ class LinuxTty:
 def timer_is_short(name: str, ttys: Path = _TTYS) -> bool | None:
     """Return whether the latency timer of the adapter (`ttyUSB0`) is at its 1 ms; None without one.
 
-    The flag itself tells nothing: most drivers take it and have no timer, others never show it.
+    The flag itself means nothing: most drivers accept it and have no timer, others never show it.
     """
     try:
         return int((ttys / name / "device" / "latency_timer").read_text()) <= _SHORTEST_TIMER_MS

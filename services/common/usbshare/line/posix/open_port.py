@@ -71,7 +71,7 @@ def close_line(descriptor: int, *, is_pty: bool) -> None:
     tty_port_close_start waits for output up to `closing_wait` (30 s, drivers/tty/tty_port.c), which
     a device that takes nothing never ends. What the driver holds gets a moment to leave, then it is
     thrown away; drivers that cannot do that (usb-serial) wait all the same. The lock goes first, so
-    that nobody, least of all we ourselves, is told that somebody holds the device.
+    that no program, least of all ourselves, is told that the device is in use.
     """
     with contextlib.suppress(OSError, termios.error):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -124,7 +124,7 @@ def _prepare(
 def _set_low_latency(tty: Tty) -> bool | None:
     try:
         return tty.control.set_low_latency(tty.descriptor)
-    except OSError:  # gone meanwhile, which the first read will tell
+    except OSError:  # gone meanwhile, which the first read will show
         return None
 
 

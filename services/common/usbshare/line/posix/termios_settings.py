@@ -37,7 +37,7 @@ class Termios:
 
 
 def raw(old: Termios) -> Termios:
-    """Return the settings for bytes that nobody touches, on a line that a close leaves alone."""
+    """Return the settings for unprocessed bytes, on a line that a close leaves alone."""
     cc = bytearray(old.cc)
     # VMIN 0 would make "nothing there" look like the end of file that a hang-up gives.
     cc[termios.VMIN], cc[termios.VTIME] = 1, 0

@@ -94,7 +94,7 @@ class ThreadedDevice:
 
     @property
     def low_latency(self) -> bool | None:
-        """Return None: nobody can tell whether the adapter hands bytes over at once."""
+        """Return None: it is unknown whether the adapter hands bytes over at once."""
         return None
 
     async def open(self, listener: DeviceListener) -> None:
@@ -162,7 +162,7 @@ class ThreadedDevice:
         return settings
 
     async def drain(self, timeout_s: float) -> Completion:
-        """Wait until all that was handed over has left; ASSUMED_SUCCESS where no one can tell."""
+        """Wait until all that was handed over has left; ASSUMED_SUCCESS if that is not reported."""
         deadline = self._loop.time() + timeout_s
         while not self._has_left(self._require_open()):
             if self._loop.time() >= deadline:
@@ -177,7 +177,7 @@ class ThreadedDevice:
         return self._lines
 
     def watch_lines(self, *, on: bool) -> None:
-        """Read the input lines again and again to tell of changes (so at open), or rest."""
+        """Poll the input lines to report changes (so at open), or rest."""
         self._watches_lines = on
         if on and self._rests:
             self._rests = False

@@ -168,7 +168,7 @@ def _all_are_missing() -> bool:
 def _with_missing(
     logs: list[LogFiles], path: Path | None, moved: Callable[[], None]
 ) -> tuple[list[LogFiles], list[Sighting]]:
-    """Return the logs, those too that only others tell of, and what they tell of one another."""
+    """Return the logs, also those that only others mention, and what they say of each other."""
     if path is not None:
         return logs, []
     seen: list[Sighting] = []
@@ -188,7 +188,7 @@ def _with_missing(
 def _verify(
     files: LogFiles, anchors: tuple[Tip, ...], seen: list[Sighting], folders: Folders
 ) -> bool:
-    """Print what is found; tell whether the log is whole."""
+    """Print what is found; return whether the log is whole."""
 
     def verified() -> tuple[Verdict, int]:
         with snapshot(files) as held:
@@ -222,7 +222,7 @@ def _shown(
 def _entries(logs: list[LogFiles], selection: Selection, folders: Folders) -> Iterator[Entry]:
     entries = read_logs(logs, selection, folders.moved)
     try:
-        # Whoever reads what is printed may take any time.
+        # The reader of what is printed may take any time.
         while batch := folders.run(lambda: list(islice(entries, _BATCH))):
             yield from batch
     except OSError as error:

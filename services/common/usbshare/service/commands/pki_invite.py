@@ -111,7 +111,7 @@ def invite(
         lambda: make_invitation(site, name, group, where, port, now, now + expires, service_port)
     )
     answered(lambda: _note(site, invitation))
-    # Whoever has the string may use it: it is printed once it works, if it does soon.
+    # Anyone who has the string may use it: it is printed once it works, if it does soon.
     answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
     click.echo(invitation.encode())
     if not no_qr:

@@ -166,7 +166,7 @@ def stats_messages(
 
 
 def announce_response(name: str, lease_ttl_s: float) -> pb.AnnounceResponse:
-    """Return what stands."""
+    """Return the current registration."""
     return pb.AnnounceResponse(name=name, ttl=duration(lease_ttl_s))
 
 

@@ -127,7 +127,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
             await context.write(self._writer.watch_response(change, may_view))
 
     def _may_view(self, context: Context) -> Callable[[str], bool]:
-        """Return what tells whether the caller may view a port of this host."""
+        """Return what decides whether the caller may view a port of this host."""
         caller = self._gate.caller(context)
         return lambda port: self._gate.may(caller, Right.VIEW, Resource(ResourceKind.PORT, port))
 
@@ -144,7 +144,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
 
 
 async def _read_filters(watch: watching.Watch, context: Context) -> None:
-    """Set filters as they come; never ends by itself, a client may say all it has to at once."""
+    """Set filters as they arrive; never ends first, a client may send everything at once."""
     while (request := await context.read()) is not grpc.aio.EOF:
         watch.set_filter(convert.filter_of(request.filter))
     await asyncio.get_running_loop().create_future()

@@ -244,7 +244,7 @@ def lines_message(lines: ModemLines) -> pb.LineState:
 
 
 def port_message(port: PortDescription) -> pb.Port:
-    """Return a port; one message for all to whom it is told, so do not change it."""
+    """Return a port; the message is shared by all recipients, so do not change it."""
     if not port.made:
         port.made.append(_port_message(port))
     return cast("pb.Port", port.made[0])

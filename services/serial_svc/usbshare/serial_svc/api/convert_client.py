@@ -45,6 +45,6 @@ def pulse_of(request: pb.ResetRequest) -> Pulse | None:
 
 
 def control_response(holder: Holder | None, told: bool) -> pb.RequestControlResponse:
-    """Return who has control, and whether it was told."""
+    """Return who has control, and whether it was notified."""
     shown = None if holder is None else convert.holder_message(holder)
     return pb.RequestControlResponse(holder=shown, told=told)

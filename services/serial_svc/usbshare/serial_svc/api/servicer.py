@@ -148,7 +148,7 @@ class SerialServicer(SerialServiceServicer):
     async def RequestControl(
         self, request: pb.RequestControlRequest, context: Context
     ) -> pb.RequestControlResponse:
-        """Ask whoever has control to hand it over."""
+        """Ask the holder to hand over control."""
         caller, name = self._gate.caller(context), convert.client_name(request)
         roster = self._known.get(request.port_id, caller).roster
         asked = self._hand_over.request(roster, caller.name, name)
@@ -242,7 +242,7 @@ async def _serve(
             raise attachment.ended.result()
         if pump.ended.done():
             raise pump.ended.result()
-        if reader.result():  # said goodbye: the last events go out; a lost client gets none
+        if reader.result():  # closed: the last events are sent; a lost client gets none
             with suppress(TimeoutError):
                 await asyncio.wait_for(outbox.finished.wait(), GOODBYE_TIMEOUT_S)
     finally:
@@ -260,7 +260,7 @@ async def _read(
     context: Context,
     attachment: Attachment,
 ) -> bool:
-    """Handle requests until the stream ends, or a goodbye has been carried out: then True."""
+    """Handle requests until the stream ends, or a close has been carried out: then True."""
     requests = _Requests(session, port)
     if first.open.HasField("settings"):
         requests.configure(pb.Configure(settings=first.open.settings))
@@ -297,7 +297,7 @@ async def _close(session: Session, reading_on: Coroutine[Any, Any, None]) -> Non
 async def _read_on(
     session: Session, port: SerialPort, context: Context, requests: _Requests
 ) -> None:
-    """Handle what may follow a goodbye: signs of life and real-time bytes."""
+    """Handle what may follow a close: heartbeats and real-time bytes."""
     while (request := await context.read()) is not grpc.aio.EOF:
         kind = _heard(session, port, request)
         if kind in ("heartbeat", "realtime"):

@@ -1,4 +1,4 @@
-"""The streams that tell of ports again and again: counters, and what machines report."""
+"""The streams that report ports repeatedly: counters, and what machines report."""
 
 from __future__ import annotations
 

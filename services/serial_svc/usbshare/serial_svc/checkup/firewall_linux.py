@@ -1,4 +1,4 @@
-"""Whether ufw or firewalld lets the service's ports through, as far as their files tell."""
+"""Whether ufw or firewalld lets the service's ports through, as far as their files show."""
 
 from __future__ import annotations
 

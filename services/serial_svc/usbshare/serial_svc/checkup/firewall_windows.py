@@ -1,4 +1,4 @@
-"""What to tell of the firewall on Windows, whose rules are not looked at."""
+"""What to say about the firewall on Windows, whose rules are not read."""
 
 from __future__ import annotations
 

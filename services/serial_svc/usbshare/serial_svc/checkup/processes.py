@@ -1,4 +1,4 @@
-"""Which programs of this computer have a device open, as far as /proc tells this user."""
+"""Which programs of this computer have a device open, as far as this user may read /proc."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Processes:
         return any(_target(file) == str(path) for file in files)
 
     def _locking(self, path: Path) -> set[int]:
-        """Return who holds an flock on the device: /proc/locks tells of other users' too."""
+        """Return who holds an flock on the device: /proc/locks shows other users' too."""
         try:
             found = path.stat()
             lines = (self._proc / "locks").read_text().splitlines()

@@ -34,7 +34,7 @@ ABSENT = PortState.ABSENT
 
 
 class KeptDeviceListener(DeviceListener, Protocol):
-    """Whom the keeper tells, besides what the device tells by itself."""
+    """Receives the events of the keeper, besides those of the device itself."""
 
     @property
     def settings(self) -> LineSettings:
@@ -116,9 +116,9 @@ class DeviceKeeper:
             await asyncio.wait(running, timeout=timeout_s)
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Close the device for good, and end what was begun with `run`.
+        """Close the device permanently, and end what was begun with `run`.
 
-        A driver that takes longer goes on by itself.
+        A driver that takes longer continues on its own.
         """
         self._closed = True
         for task in self._background:
@@ -135,7 +135,7 @@ class DeviceKeeper:
             log.warning("port '%s': the driver is still closing the device", self._port_id)
 
     def _let_go(self, device: Device) -> asyncio.Task[None]:
-        """Close a device, whoever is cancelled: nothing here ends such a task."""
+        """Close a device, whichever task is cancelled: nothing here ends such a task."""
         closing = asyncio.create_task(device.close(), name=f"close {self._port_id}")
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -188,7 +188,7 @@ class DeviceKeeper:
                 await self.ensure_open()
 
     def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run something on the device that outlives whoever asked for it."""
+        """Run something on the device that outlives its caller."""
         task = asyncio.get_running_loop().create_task(work, name=f"{name} {self._port_id}")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -198,7 +198,7 @@ class DeviceKeeper:
 class _Ear:
     """Listens to one device until it is given up: what a device says after that is not news.
 
-    The loss of a device that is still being opened is nobody's yet, so it is kept here.
+    The loss of a device that is still being opened has no owner yet, so it is kept here.
     """
 
     def __init__(self, listener: DeviceListener) -> None:
@@ -208,7 +208,7 @@ class _Ear:
         self.data_received: Callable[[bytes], None] = listener.data_received
 
     def go_deaf(self) -> None:
-        """Tell nothing any more."""
+        """Report nothing more."""
         self.is_deaf = True
         self.data_received = lambda _: None
 

@@ -81,7 +81,7 @@ class Latch:
         self._is_kept = False
 
     def is_over(self, epoch: int) -> bool:
-        """Return whether an epoch is not the one in force; 0, which nobody told, never is."""
+        """Return whether an epoch is not the one in force; 0, which means unknown, never is."""
         return epoch not in (0, self.epoch)
 
     def device_opened(self, device: PhysicalDevice | None) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class LineListener(Protocol):
-    """Whom a line tells."""
+    """Receives the events of a line."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the device."""
@@ -157,7 +157,7 @@ class Line:
         return len(dropped)
 
     async def configure(self, settings: LineSettings) -> LineSettings:
-        """Change the line's settings in one step; returns what took effect, tells of it."""
+        """Change the line's settings in one step; return what took effect, and report it."""
         # Once begun it is finished although the caller leaves, so that `settings` stays true.
         return await asyncio.shield(self.keeper.run(self._configure(settings), "configure"))
 
@@ -187,7 +187,7 @@ class Line:
         self.writer.detach()
         await self.keeper.close()
 
-    # What the writer and the device tell.
+    # Events of the writer and the device.
 
     def command_written(self, command: Queued, now: float) -> None:
         """Report a command that went out whole."""
@@ -209,7 +209,7 @@ class Line:
         self.writer.writable()
 
     def lines_changed(self, lines: ModemLines) -> None:
-        """Tell of the modem lines."""
+        """Report the modem lines."""
         self._listener.lines_changed(lines)
 
     def device_opened(self, device: Device) -> None:
@@ -223,11 +223,11 @@ class Line:
         self.changed()
 
     def device_failed(self) -> None:
-        """Tell that the device cannot be opened."""
+        """Report that the device cannot be opened."""
         self.changed()
 
     def device_lost(self, reason: str) -> None:
-        """Tell that the device is gone; what was queued has failed."""
+        """Report that the device is gone; what was queued has failed."""
         if not self.keeper.lost(reason):
             return
         self.hold_back.forget()

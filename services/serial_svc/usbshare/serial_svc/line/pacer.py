@@ -47,7 +47,7 @@ class Pacer:
     def shared_bytes(self) -> int:
         """Return how many bytes of several commands may go out in one write.
 
-        A driver that counts whole buffers tells the more exactly the smaller they are.
+        A driver that counts whole buffers is the more exact the smaller they are.
         """
         window = self._window
         return self._line_lead_bytes if window is None else window.lead_bytes // 4
@@ -93,7 +93,7 @@ class Pacer:
             self._window.written(size, now)
 
     def wait_s(self, now: float, unsent: int) -> float:
-        """Return how long until half of the lead is free; longer each time a line stands still."""
+        """Return how long until half of the lead is free; longer each time the line is stopped."""
         self._stalls = self._stalls + 1 if unsent and unsent == self._last_unsent else 0
         self._last_unsent = unsent
         unsent = min(unsent, LARGEST_UNSENT_BYTES)

@@ -16,7 +16,7 @@ ExpectedDevice: TypeAlias = Callable[[], PhysicalDevice | None]
 
 
 class LinkLossPolicy(Enum):
-    """The service acts by itself, with nothing to run at the client's end."""
+    """The service acts on its own, with nothing to run at the client's end."""
 
     DOOR = "door"
     HOLD = "hold"

@@ -54,7 +54,7 @@ def band_of(depth: int) -> Band:
 
 @dataclass(slots=True, eq=False)
 class Queued:
-    """A command; `source` is whoever sent it, times are monotonic seconds.
+    """A command; `source` is its sender, times are monotonic seconds.
 
     `priority` None counts as NORMAL.
     """

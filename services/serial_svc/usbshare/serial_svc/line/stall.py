@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Stall:
-    """Calls `on_stalled` once a device has stood still for `timeout_s`; 0: never.
+    """Calls `on_stalled` once a device has been stalled for `timeout_s`; 0: never.
 
     A device stands still by refusing bytes, or by letting what its driver keeps lie there. A
     timer that runs is left to run and looks again, so that to note progress costs nothing.

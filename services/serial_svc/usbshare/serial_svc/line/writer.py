@@ -29,7 +29,7 @@ LEAVES_WITHIN_S = 1.0  # an urgent byte the driver, and the few before it, on a 
 
 
 class WriterListener(Protocol):
-    """Whom a writer tells."""
+    """Receives the events of a writer."""
 
     def command_written(self, command: Queued, now: float) -> None:
         """Note that a command went out whole."""
@@ -38,7 +38,7 @@ class WriterListener(Protocol):
         """Note that bytes left the queue."""
 
     def device_lost(self, reason: str) -> None:
-        """Note that the device refused a write for good."""
+        """Note that the device refused a write permanently."""
 
 
 class PortWriter:
@@ -289,6 +289,6 @@ class PortWriter:
 def _must_take(device: Device) -> bool:
     """Return whether nothing gives the device the right to let its line stand still.
 
-    A device with a USB connection of its own makes the host wait for as long as it moves.
+    A device with native USB makes the host wait for as long as it moves.
     """
     return device.has_line_rate and device.settings.flow_control is FlowControl.NONE

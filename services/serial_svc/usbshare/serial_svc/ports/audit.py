@@ -18,7 +18,7 @@ LEAST_REALTIME_S = 1.0
 
 
 class PortAudit:
-    """Tells the audit log of one port; nothing here waits or fails."""
+    """Writes to the audit log of one port; nothing here waits or fails."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class PortAudit:
             self._of(client, "settings changed", before=_shown(before), settings=_shown(settings))
 
     def realtime(self, who: str, address: str, profile: Profile, data: bytes) -> None:
-        """Note real-time bytes that stop or resume a machine; others are not told of."""
+        """Note real-time bytes that stop or resume a machine; others are not recorded."""
         actions = [
             action.value
             for action, plan in profile.stops.items()

@@ -1,4 +1,4 @@
-"""What those who watch the ports are told: each change is described once, whoever watches."""
+"""What watchers of the ports are sent: each change is described once for all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from usbshare.base.fair_turns import Turns
 from usbshare.serial_svc.line.signal import Signal
 from usbshare.serial_svc.sessions.port_description import PortDescription
 
-# Changes within this time are told at once.
+# Changes within this time are reported together.
 GATHER_S = 0.025
 
 
@@ -29,7 +29,7 @@ Describe = Callable[[], PortDescription]
 
 @dataclass(slots=True)
 class _Told:
-    """A port as it was told last; `number` is that of the change which made it so."""
+    """A port as last reported; `number` is that of the change which made it so."""
 
     description: PortDescription
     number: int

@@ -87,7 +87,7 @@ class PortGuard:
         self._own.opened(found)
 
     def why_absent(self, plugged_in: Sequence[SerialDeviceFound]) -> str:
-        """Return why there is nothing to open, empty if there is or only opening can tell."""
+        """Return why there is nothing to open, empty if there is or only opening can show it."""
         if self._own.is_fixed:
             there = any(each.identity == self.expected() for each in plugged_in)
             return "" if there else NOT_PLUGGED_IN

@@ -1,4 +1,4 @@
-"""Ids of ports that are not configured: each belongs to one physical device, for good."""
+"""Ids of ports that are not configured: each belongs to one physical device, permanently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def name_devices(
     """Give each device an id that no other device ever gets, whatever is plugged in beside it.
 
     A serial number makes an id for the first device that has it; others with the same, and those
-    without, have their socket in the id. What cannot be told apart at all gets none. Blocks for a
+    without, have their socket in the id. What cannot be distinguished gets none. Blocks for a
     moment.
     """
     found = sorted(devices, key=lambda device: device.path)

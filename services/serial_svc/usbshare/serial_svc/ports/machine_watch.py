@@ -36,7 +36,7 @@ class MachineView:
 
 
 class MachineWatch:
-    """Watches one machine, whoever looks and however many."""
+    """Watches one machine for all of its watchers."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ CLOSE_TIMEOUT_S = 2.0
 class SerialPort:
     """A port: a line, its stops, one session in control, observers.
 
-    What the line tells is passed on here, in the order that matters: stops before sessions.
+    Events of the line are passed on here, in the order that matters: stops before sessions.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SerialPort:
         await asyncio.gather(*(session.close(CLOSE_TIMEOUT_S) for session in self.roster))
         await self.line.close(CLOSE_TIMEOUT_S)
 
-    # What the line tells.
+    # Events of the line.
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the session in control, and to observers in their turns."""
@@ -116,12 +116,12 @@ class SerialPort:
         self.stops.machine.activity.wrote(data, now)
 
     def command_done(self, command: Queued, outcome: CommandOutcome, now: float, why: str) -> None:
-        """Tell the session that sent a command what became of it."""
+        """Report to the session that sent a command what became of it."""
         if isinstance(command.source, Session):
             command.source.finish(command, outcome, now, why)
 
     def queued(self) -> None:
-        """Tell of a queue that fills."""
+        """Report a queue that fills."""
         self._queue_news.changed()
 
     def progressed(self) -> None:
@@ -131,11 +131,11 @@ class SerialPort:
         self._queue_news.changed()
 
     def lines_changed(self, lines: ModemLines) -> None:
-        """Tell every session of the modem lines."""
+        """Report the modem lines to every session."""
         self.roster.tell(LinesChanged(lines))
 
     def settings_changed(self) -> None:
-        """Tell every session of the settings in force."""
+        """Report the settings in force to every session."""
         self.roster.line_changed()
         self.roster.tell(SettingsChanged(self.line.settings))
         self._on_change()
@@ -152,7 +152,7 @@ class SerialPort:
         self.audit.device_lost(reason)
 
     def changed(self) -> None:
-        """Tell everybody how the port is now."""
+        """Report the port's current state to every session and watcher."""
         if self.line.is_open:
             self.line.device.watch_lines(on=len(self.roster) > 0)
         self.roster.tell(PortChanged(self.describe()))

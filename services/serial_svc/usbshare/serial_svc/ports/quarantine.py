@@ -12,12 +12,12 @@ from usbshare.line.usb.node import usb_device_behind, usb_device_of
 from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices, parse_usb_name
 
 _USB = "usb:"
-# Not hwgrep, spy, alt and cp2110: they open a device of this host that nobody can tell beforehand.
+# Not hwgrep, spy, alt and cp2110: which device of this host they open is not known beforehand.
 _NOT_USB = ("sim://", "socket://", "rfc2217://", "loop://")
 
 
 class PortQuarantine:
-    """Tells of sources and paths whether they may be opened; its methods block for some ms."""
+    """Decides whether sources and paths may be opened; its methods block for some ms."""
 
     def __init__(self, quarantine: Quarantine) -> None:
         self._quarantine = quarantine

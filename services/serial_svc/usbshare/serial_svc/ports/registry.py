@@ -36,7 +36,7 @@ from usbshare.serial_svc.stop.active_ports import ActivePorts
 log = logging.getLogger(__name__)
 
 SCAN_INTERVAL_S = 1.0
-# Where a folder tells of each device that comes or goes.
+# Where a folder shows each device that appears or disappears.
 QUIET_SCAN_INTERVAL_S = 5.0
 DEMO_PORT = "demo"
 DEMO_SOURCE = "sim://grbl"

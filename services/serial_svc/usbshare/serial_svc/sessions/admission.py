@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Three heartbeats: one whose stream looks alive is taken for dead by its own identity after this.
 HALF_DEAD_S = 0.75
-# How many observe is no urgent news: to tell all of each who comes costs with the square.
+# The number of observers is not urgent: notifying all of each newcomer has quadratic cost.
 OBSERVERS_NEWS_S = 0.5
 
 
@@ -70,7 +70,7 @@ class Admission:
             await self._make_way(client)
         return await self._new_session(client, why_not)
 
-    # What sessions tell.
+    # Events of sessions.
 
     def stream_lost(self, session: Session) -> None:
         """Let a session in control wait for its client, and end any other."""
@@ -138,7 +138,7 @@ class Admission:
             watch.lose(why)
 
     def _tell_of(self, session: Session) -> None:
-        """Tell all sessions that one came or went, soon if that only observes."""
+        """Notify all sessions that one came or went, a little later if that one only observes."""
         if session.client.mode is Mode.OBSERVE:
             self._observers_news.ask()
         else:

@@ -1,4 +1,4 @@
-"""What sessions tell the audit log."""
+"""What sessions write to the audit log."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class SessionAudit(Protocol):
         """Note the end of a session."""
 
     def taken(self, client: Client, holder: Client) -> None:
-        """Note that somebody took control from whoever had it."""
+        """Note that a client took control from the holder."""
 
     def configured(self, client: Client, before: LineSettings, settings: LineSettings) -> None:
         """Note other settings of the line."""
 
 
 class Sending:
-    """The bursts of one session; each is told of once it is over."""
+    """The bursts of one session; each is reported once it is over."""
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class Client:
     mode: Mode
     ordering: Ordering = Ordering.PROGRAM
     only_failures: bool = False
-    takes: bool = False  # control from whoever has it
+    takes: bool = False  # control from the holder
 
 
 @dataclass(frozen=True, slots=True)

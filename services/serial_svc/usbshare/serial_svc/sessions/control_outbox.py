@@ -46,7 +46,7 @@ class ControlOutbox(Outbox):
     def resume(self, opened: SessionEvent, offset: int) -> bool:
         """Begin with `opened`, then what a client lacks that has all before `offset`.
 
-        False, and nothing changes, if that cannot be told.
+        False, and nothing changes, if that is unknown.
         """
         chunks = self._replay.take_from(offset)
         if chunks is None:

@@ -1,4 +1,4 @@
-"""Asking whoever has control of a port to hand it over."""
+"""Asking the holder of a port to hand over control."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HandOver:
     def request(
         self, roster: SessionRoster, identity: str, client_name: str
     ) -> tuple[Holder | None, bool]:
-        """Return who has control, and whether that session was told now."""
+        """Return who has control, and whether that session was notified now."""
         session = roster.control
         if session is None:
             return None, False

@@ -1,4 +1,4 @@
-"""What the service tells a session."""
+"""The events that the service sends to a session."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Hearing:
 
     `last_heard` is when the client was heard last. `last_at` is when the latest answer was given
     that is known to be heard, the round trip that news of it takes not counted; None for a client
-    that does not tell. `round_trip_s` is what the client measured last, None before it has.
+    that does not report it. `round_trip_s` is what the client measured last, None before it has.
     """
 
     def __init__(self, now: float) -> None:
@@ -45,7 +45,7 @@ class Hearing:
     def beat(self, beat_id: int, heard_id: int | None, round_trip_s: float, now: float) -> None:
         """Note a heartbeat that is answered now, and the last answer that its client has heard.
 
-        That is 0 for none, and None if it does not tell.
+        That is 0 for none, and None if it does not report it.
         """
         if round_trip_s > 0:
             self.round_trip_s = round_trip_s

@@ -24,7 +24,7 @@ class Ledger:
         return self._received_commands
 
     def tell_again(self) -> None:
-        """Forget that the session knows: what it was told may not have come."""
+        """Forget what the session was sent: it may not have arrived."""
         self._must_tell = True
 
     def receive(self, size: int) -> None:
@@ -33,14 +33,14 @@ class Ledger:
         self._received_commands += 1
 
     def is_due(self, waiting_commands: int, waiting_bytes: int) -> bool:
-        """Return whether the news is worth a message of its own: a quarter of either limit."""
+        """Return whether the news is worth a separate message: a quarter of either limit."""
         return (
             self.received_offset - waiting_bytes >= self._due_offset
             or self._received_commands - waiting_commands >= self._due_commands
         )
 
     def tell(self, waiting_commands: int, waiting_bytes: int, window: int) -> Credit | None:
-        """Return what to tell the session now, given what of it still waits; None for no news."""
+        """Return what to send the session now, given what of it still waits; None for no news."""
         limit, limit_commands, consumed = told = self._told
         consumed_now = self.received_offset - waiting_bytes
         done = self._received_commands - waiting_commands

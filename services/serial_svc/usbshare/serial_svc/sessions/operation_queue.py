@@ -73,7 +73,7 @@ class OperationQueue:
     def at_once(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:
         """Run something on the line now, whatever is queued, before the session's later bytes.
 
-        Whoever reads the session's stream does not wait for it: a sick adapter may take 5 s.
+        The reader of the session's stream does not wait for it: a faulty adapter may take 5 s.
         """
         if self._may_operate(operation_id):
             done = self._begin(self._perform(operation_id, run), "operation")

@@ -154,8 +154,8 @@ class LineOperations:
         while self._line.scheduler.waiting_of(self._session) != (0, 0):
             await self._line.progress.wait()
         await asyncio.sleep(max(0.0, self._line.pacer.clear_at - time.monotonic()))
-        # A device with a USB connection of its own takes what its driver holds when it will.
-        while self._line.device.unsent_bytes():  # noqa: ASYNC110  (no driver tells when)
+        # A device with native USB takes what its driver holds when it will.
+        while self._line.device.unsent_bytes():  # noqa: ASYNC110  (no driver reports when)
             await asyncio.sleep(DRIVER_LOOK_S)
 
     async def _apply(self, step: LineStep) -> None:

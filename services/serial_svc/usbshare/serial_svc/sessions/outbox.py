@@ -23,7 +23,7 @@ LASTING = (CommandResult, OperationResult)
 class Outbox(ABC):
     """Events and device bytes for one client; `ControlOutbox` and `ObserverOutbox` have the bytes.
 
-    `finished` is set once the goodbye has left. One that `is_full` wants no more device bytes.
+    `finished` is set once the closing event has left. If `is_full`, it takes no more device bytes.
     """
 
     is_full = False
@@ -52,7 +52,7 @@ class Outbox(ABC):
     def resume(self, opened: SessionEvent, offset: int) -> bool:
         """Begin with `opened`, then what a client lacks that has all before `offset`.
 
-        False, and nothing changes, if that cannot be told.
+        False, and nothing changes, if that is unknown.
         """
         del opened, offset
         return False

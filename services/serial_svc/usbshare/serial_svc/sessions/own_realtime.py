@@ -44,7 +44,7 @@ class OwnRealtime:
     def overtake(self, data: bytes, first_number: int = 0, epoch: int = 0) -> None:
         """Write bytes ahead of the queue; a reset among them voids what the session queued.
 
-        Of those of an ended epoch only the stops are written; epoch 0 is not told.
+        Of those of an ended epoch only the stops are written; epoch 0 means unknown.
 
         Raises InvalidArgumentError for bytes that may not be, DeviceError when none are taken,
         PermissionDeniedError for a session that only observes.
@@ -61,7 +61,7 @@ class OwnRealtime:
             self._hand_over(meant, epoch)
 
     def in_stream(self, data: bytes, first_number: int = 0, epoch: int = 0) -> None:
-        """Do so for bytes of its stream: void without a device, of which the session is told."""
+        """Do so for bytes of its stream: void without a device, which the session is told."""
         with self._without_device():
             self.overtake(data, first_number, epoch)
 

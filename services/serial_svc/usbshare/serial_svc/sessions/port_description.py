@@ -1,4 +1,4 @@
-"""How a port looks from outside, as sessions and watchers are told."""
+"""A port as sessions and watchers see it."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ class PortDescription:
     hold_number: int = 0
     machine_state: str = ""
     usb_socket: str = ""
-    # What others made of it, once for all to whom it is told.
+    # What others made of it, once for all who receive it.
     made: list[object] = field(default_factory=list, init=False, repr=False, compare=False)

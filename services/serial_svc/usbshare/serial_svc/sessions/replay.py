@@ -34,7 +34,7 @@ class Replay:
     def take_from(self, offset: int) -> list[tuple[int, bytes]] | None:
         """Return what a client that has all before `offset` lacks, and forget everything.
 
-        None, and nothing is forgotten, if it cannot be told from here what that is.
+        None, and nothing is forgotten, if that is unknown here.
         """
         chunks = list(self._chunks)
         if offset != self._forgotten_to:

@@ -97,7 +97,7 @@ class SessionRoster:
         return True
 
     def tell(self, event: SessionEvent) -> None:
-        """Tell every session."""
+        """Notify every session."""
         for session in self._sessions.values():
             session.outbox.put(event)
 

@@ -47,7 +47,7 @@ CLOSE_TIMEOUT_S = 10.0
 
 
 class SessionOwner(Protocol):
-    """Whom a session tells of its stream and of its end."""
+    """Receives the loss of a session's stream and its end."""
 
     def stream_lost(self, session: Session) -> None:
         """Decide what becomes of a session that has no stream any more."""
@@ -112,7 +112,7 @@ class Session:
     # What the client sends.
 
     async def command(self, command: Command) -> None:
-        """Write or queue a command, waiting while the queue is full; refusals are told in band."""
+        """Write or queue a command, waiting while the queue is full; refusals are sent in band."""
         size = len(command.data)
         if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
             raise malformed(command, self._ledger.received_offset)
@@ -151,7 +151,7 @@ class Session:
         self.outbox.close()
 
     def end(self, why: str) -> None:
-        """End without a goodbye: what was queued is dropped, since nobody may be watching."""
+        """End without being closed: drop what was queued, since no person may be watching."""
         self._end(said_goodbye=False)
         self.detach(why)
 
@@ -177,7 +177,7 @@ class Session:
             attachment.end(why)
 
     def stream_ended(self, attachment: Attachment) -> None:
-        """Note that a stream ended without a goodbye; one that was replaced does not matter."""
+        """Note that a stream ended without a close; one that was replaced does not matter."""
         if attachment is self._attachment and not self._ended:
             self.detach("the stream ended")
             self._owner.stream_lost(self)
@@ -218,7 +218,7 @@ class Session:
             self._line.scheduler.release(self)
             self._line.writer.pump()
 
-    # What the port tells.
+    # Events of the port.
 
     def finish(self, command: Queued, outcome: CommandOutcome, now: float, why: str = "") -> None:
         """Report what became of a command, if the client wants to know."""
@@ -277,7 +277,7 @@ class Session:
         return commands, size
 
     def credit_due(self) -> Credit | None:
-        """Return the credit to tell with the next message, None if nothing changed."""
+        """Return the credit to send with the next message, None if nothing changed."""
         return self._ledger.tell(*self.waiting(), self._window)
 
     # Helpers.

@@ -45,7 +45,7 @@ class _Note:
 class ActivePorts:
     """A folder with one file per machine that is running a job, by physical device or port id.
 
-    Two services of one host need two folders, `active-` and what tells them apart. Devices are
+    Two services of one host need two folders, `active-` and what distinguishes them. Devices are
     looked for in all of them, since the next service may have another. Of a folder that cannot be
     read, every machine counts as running a job.
     """
@@ -178,7 +178,7 @@ def _text_of(profile: Profile, device: PhysicalDevice | None) -> str:
 
 
 def _read_all(folder: Path, prefix: str) -> list[_Note]:
-    """Return what lies in a folder; raises OSError or ValueError where nobody can tell."""
+    """Return what is in a folder; raises OSError or ValueError if that is unknown."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.name.startswith(prefix))
     except FileNotFoundError:

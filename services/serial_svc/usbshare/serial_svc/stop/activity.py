@@ -26,7 +26,7 @@ _NEVER = float("-inf")
 
 
 class Activity:
-    """Follows one device; `is_active` may be read at any time, `on_change` is told of changes.
+    """Follows one device; `is_active` may be read at any time, `on_change` is called on changes.
 
     `on_report` gets what each report says (`Hold:0`), and when its first byte came; `reports` keeps
     the last ones.

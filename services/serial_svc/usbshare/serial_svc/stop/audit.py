@@ -1,4 +1,4 @@
-"""What stops and resets did, and what is told of them to the audit log."""
+"""What stops and resets did, and what is recorded of them in the audit log."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class HoldCause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A machine, or what waits for it, that does not go on by itself; `since` is UTC."""
+    """A machine, or what waits for it, that does not continue automatically; `since` is UTC."""
 
     cause: HoldCause
     who: str
@@ -104,7 +104,7 @@ class Holds:
             self._on_change()
 
     def machine_held(self, cause: HoldCause, who: str, reason: str = "") -> None:
-        """Note that the machine was told to hold."""
+        """Note that the machine was commanded to hold."""
         self._changed_at = self._clock()
         self.number += 1
         if self._machine is None or self._machine.cause is HoldCause.MACHINE:
@@ -113,7 +113,7 @@ class Holds:
         self._on_change()
 
     def machine_resumed(self) -> None:
-        """Note that the machine was told to go on."""
+        """Note that the machine was commanded to continue."""
         self._changed_at = self._clock()
         self._change(None)
 

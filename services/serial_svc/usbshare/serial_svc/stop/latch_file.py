@@ -1,9 +1,9 @@
 """The latches of all ports, kept in the state folder: a restart forgets no stop.
 
-One file a port, read before any device is opened. A file keeps its size and is written over
-itself, which needs no room on a full disk. Each is forced to the disk: a laser may have a power
-supply of its own and outlive a reboot of the host. Whatever cannot be read counts as a latch; only
-a folder or file that is not there does not, since that is how a first start looks.
+One file per port, read before any device is opened. A file keeps its size and is overwritten in
+place, which needs no room on a full disk. Each is synced to disk: a laser may have its own power
+supply and stay on during a reboot of the host. Anything that cannot be read counts as a latch;
+only a missing folder or file does not, since that is the state at a first start.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _ACTIONS = {
 def policy_of(configured: LinkLossPolicy | None, profile: Profile) -> LinkLossPolicy:
     """Return the policy in force: as configured, else door where the firmware has one.
 
-    Nothing is sent to a device of which nobody knows what it is, and to which no G-code flows.
+    Nothing is sent to an unknown device to which no G-code was sent.
     """
     if configured is not None:
         return configured

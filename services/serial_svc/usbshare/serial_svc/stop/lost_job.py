@@ -180,5 +180,5 @@ def _reset_of(profile: Profile) -> bytes:
     """Return what resets the machine and harms no other that may be there; empty for nothing."""
     if profile.reset is not None:
         return bytes([profile.reset])
-    # Firmware that nobody recognised: GRBL's relatives obey it, to others it is a bad line.
+    # Unrecognised firmware: GRBL's relatives obey it, to others it is a bad line.
     return b"\x18\n" if profile.name == GCODE.name else b""

@@ -33,7 +33,7 @@ class MachineReset:
         self._audit = audit
 
     async def reset(self, who: str, address: str, why: str, pulse: Pulse | None) -> ResetRecord:
-        """Reset the machine, whoever leaves meanwhile; what was sent before is void, a latch stays.
+        """Reset the machine, even if the caller leaves; void what was sent before, keep a latch.
 
         By that pulse; for None by the firmware's own byte, or by DTR where it has none. Raises
         DeviceError without a device, NotSupportedError where it has no such line: then nothing has
@@ -90,7 +90,7 @@ _Edge = Callable[[], Awaitable[None]]
 def _edges(device: Device, pulse: Pulse) -> tuple[_Edge, _Edge]:
     """Return what begins a pulse and what ends it, with the lines as they were."""
     lines = device.lines()
-    dtr, rts = lines.dtr is not False, lines.rts is not False  # on where nobody knows: as opened
+    dtr, rts = lines.dtr is not False, lines.rts is not False  # on if unknown: as opened
 
     async def move_dtr() -> None:  # one of the two edges pulls the pin
         await device.set_lines(dtr=not dtr)

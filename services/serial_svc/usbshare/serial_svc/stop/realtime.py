@@ -75,7 +75,7 @@ class Realtime:
         self._audit.realtime(who, address, profile, data)
 
     def end_epoch(self) -> None:
-        """Void what was sent so far, wherever it is, and tell everybody."""
+        """Void what was sent so far, wherever it is, and notify everyone."""
         self._fence.end_epoch()
         self._line.changed()
 

@@ -76,7 +76,7 @@ class StopPath:
 
         Raises NotSupportedError where the profile has no bytes for it, DeviceError where there is
         no device or it takes no bytes, PortLatchedError for a resume where something has come since
-        what was `seen`. What was begun is told also if the caller leaves.
+        what was `seen`. What was begun is reported even if the caller leaves.
         """
         begun = _Begun(self._clock())
         try:
