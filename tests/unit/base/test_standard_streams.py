@@ -30,6 +30,7 @@ STARTS = [
     *sorted((ROOT / "services").rglob("__main__.py")),
     *sorted((ROOT / "bridge").rglob("__main__.py")),
     ROOT / "bridge/usbshare/bridge/demo/cli.py",
+    ROOT / "services/common/usbshare/service/start.py",
     ROOT / "services/common/usbshare/service/supervisor.py",
 ]
 
@@ -79,9 +80,12 @@ def test_without_a_null_device_a_closed_stdin_is_at_its_end() -> None:
 
 @pytest.mark.parametrize("path", STARTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_program_makes_sure_of_them_first(path: Path) -> None:
-    main = path.read_text().partition("def main() -> None:\n")[2]
-    first = re.sub(r'^ {4}""".*?"""\n', "", main, count=1, flags=re.DOTALL).lstrip()
-    assert first.startswith("ensure_standard_streams()")
+    begins = re.compile(r'def (?:main|start_service)\([^)]*\) -> None:\n {4}""".*?"""\n', re.DOTALL)
+    text = path.read_text()
+    found = begins.search(text)
+    assert found is not None
+    first = text[found.end() :].lstrip()
+    assert first.startswith(("ensure_standard_streams()", "start_service("))
 
 
 def test_every_program_that_is_installed_is_among_them() -> None:

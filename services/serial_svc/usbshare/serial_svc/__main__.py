@@ -1,24 +1,11 @@
-"""Where the console script begins: the environment first, then all else."""
+"""Where the console script begins."""
 
-import sys
-
-from usbshare.base.extras import importing, require_extra
-from usbshare.base.standard_streams import ensure_standard_streams
-from usbshare.base.version import is_version_asked, tell_version
-from usbshare.rpc.grpc_environment import prepare_grpc_to_serve
+from usbshare.service.start import start_service
 
 
 def main() -> None:
     """Run the serial service's command line."""
-    ensure_standard_streams()
-    if is_version_asked(sys.argv):
-        tell_version("serial-svc")
-        return
-    require_extra("serial-svc")
-    prepare_grpc_to_serve()
-    with importing("serial-svc"):
-        from usbshare.serial_svc.cli import main as run  # noqa: PLC0415 - imports grpc
-    run()
+    start_service("serial-svc", "usbshare.serial_svc.cli")
 
 
 if __name__ == "__main__":

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 
 from usbshare.base.errors import ConfigError, InvalidArgumentError
-from usbshare.line.device_source import open_device_for
 from usbshare.line.settings import Device, LineSettings
+from usbshare.line.threaded.device import ThreadedDevice
 from usbshare.line.usb.serial_devices import parse_usb_name
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.device_guard import PortGuard
 from usbshare.sim.device import sim_device
 from usbshare.sim.url import parse_sim_url
 
+if sys.platform == "win32":
+    LocalDevice = ThreadedDevice
+else:
+    from usbshare.line.posix.device import PosixDevice as LocalDevice
+
 _SIMULATED = "sim://"
 _USB = "usb:"
+_WINDOWS_NAME = re.compile(r"(\\\\\.\\.+|COM\d+)", re.IGNORECASE)
 _URL = re.compile(r"([a-z0-9]+)://.", re.IGNORECASE)
 _SCHEMES = ("sim", "socket", "rfc2217", "hwgrep", "spy", "alt", "loop", "cp2110")
 
@@ -36,15 +43,15 @@ def check_source(source: str) -> str:
 
 
 def device_maker(config: PortConfig, guard: PortGuard) -> Callable[[LineSettings], Device]:
-    """Return what makes the port's device each time it is opened; a simulated one lives on."""
+    """Return what makes the port's device each time it is opened; a simulated one lives on.
+
+    What `usb:` names is looked up at each opening.
+    """
     if config.source.startswith(_SIMULATED):
         machine = sim_device(config.source)
         return lambda _: machine
-    return lambda settings: open_device_for(
-        config.source,
-        settings,
-        dtr=config.dtr,
-        rts=config.rts,
-        guard=guard,
-        locate=guard.locate if config.source.lower().startswith(_USB) else None,
-    )
+    source, dtr, rts = config.source, config.dtr, config.rts
+    name = guard.locate if source.lower().startswith(_USB) else source
+    if "://" in source or _WINDOWS_NAME.fullmatch(source):
+        return lambda settings: ThreadedDevice(name, settings, dtr=dtr, rts=rts, guard=guard)
+    return lambda settings: LocalDevice(name, settings, dtr=dtr, rts=rts, guard=guard)

@@ -1,4 +1,4 @@
-"""Which Device a name gives, and finding USB devices by their ids."""
+"""USB serial devices are listed, and found by their ids."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import pytest
 from serial.tools import list_ports
 
 from usbshare.base.errors import ConfigError, DeviceError
-from usbshare.line.device_source import open_device_for
-from usbshare.line.settings import LineSettings, ModemLines
-from usbshare.line.threaded.device import ThreadedDevice
 from usbshare.line.usb import serial_devices
 from usbshare.line.usb.serial_devices import (
     SerialDeviceFound,
@@ -21,8 +18,6 @@ from usbshare.line.usb.serial_devices import (
     parse_usb_name,
     path_of,
 )
-
-SETTINGS = LineSettings()
 
 
 def found(
@@ -43,36 +38,10 @@ class ListedPort:
     location: str | None = None
 
 
-class Listener:
-    def data_received(self, data: bytes) -> None: ...
-
-    def writable(self) -> None: ...
-
-    def lines_changed(self, lines: ModemLines) -> None: ...
-
-    def device_lost(self, reason: str) -> None: ...
-
-
-@pytest.mark.parametrize("source", ["socket://host:4000", "rfc2217://host:2217", "loop://", "COM3"])
-def test_a_url_or_a_windows_name_is_opened_with_threads(source: str) -> None:
-    assert isinstance(open_device_for(source, SETTINGS), ThreadedDevice)
-
-
-@pytest.mark.parametrize("source", ["/dev/ttyUSB0", "/dev/serial/by-id/laser", "usb:1a86:7523"])
-def test_a_plain_name_is_opened_as_the_system_does_it(source: str) -> None:
-    is_threaded = isinstance(open_device_for(source, SETTINGS), ThreadedDevice)
-    assert is_threaded is (sys.platform == "win32")
-
-
-def test_an_empty_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="empty"):
-        open_device_for("", SETTINGS)
-
-
 @pytest.mark.parametrize("name", ["usb:", "usb:1a86", "usb:xyz:7523", "usb:1a86:75230", "usb:1:2:"])
 def test_a_malformed_usb_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="usb:VID:PID"):
-        open_device_for(name, SETTINGS)
+        parse_usb_name(name)
 
 
 def test_ids_are_hexadecimal_in_any_case() -> None:
@@ -103,15 +72,6 @@ def test_an_absent_device_is_named_with_what_is_there_instead() -> None:
     assert str(caught.value) == (
         "no USB serial device 1a86:7523 is plugged in (plugged in: 2341:0043 at /dev/ttyACM0)"
     )
-
-
-async def test_usb_ids_are_looked_up_when_the_device_is_opened(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    device = open_device_for("usb:1a86:7523", SETTINGS)
-    monkeypatch.setattr(list_ports, "comports", list)
-    with pytest.raises(DeviceError, match=r"1a86:7523 is plugged in \(plugged in: none\)"):
-        await device.open(Listener())
 
 
 def test_only_usb_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
