@@ -2,37 +2,15 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from fakes.gcode_lines import programs
 from fakes.grbl_run import run_at_once, run_over_line
 from usbshare.analysis.dry_run import DryRun
 from usbshare.analysis.supply import Supply
+from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.receive import clean_line
 from usbshare.sim.status import Status
-
-# Modes, offsets, ends, commands of the firmware, and what it rejects.
-OTHERS = (
-    *("G90", "G91", "G20", "G21", "G17", "G18", "G54", "G55", "G80", "G94", "G43.1 Z2", "G49"),
-    *("G92 X3", "G92.1", "G10 L20 P1 X0", "G28.1", "G28", "G30 X1", "G53 G0 X2", "N7 G1 X1", "T4"),
-    *("M1", "M2", "M7", "M8", "M9", "M30", "$X", "$G", "$#", "$H", "$C", "$J=G91 X5 F900"),
-    *("$110=900", "G38.2 X1", "E4", "X", "G1", "G1 G2", "", " (x) "),
-)
-numbers = st.integers(-60, 60)
-words = st.one_of(
-    st.builds("G{} X{} Y{}".format, st.sampled_from([0, 1]), numbers, numbers),
-    st.builds("X{} S{}".format, numbers, st.integers(0, 1200)),
-    st.builds("G1 X{} F{}".format, numbers, st.integers(1, 9000)),
-    st.builds("G{} X{} Y{} I{} J{}".format, st.sampled_from([2, 3]), *[numbers] * 4),
-    st.builds("G{} X{} Y{} R{}".format, st.sampled_from([2, 3]), *[numbers] * 3),
-    st.builds("G2 I{}".format, numbers),
-    st.builds("M{} S{}".format, st.sampled_from([3, 4, 5]), st.integers(0, 1200)),
-    st.builds("G4 P{}".format, st.sampled_from([0, 0.1, 2])),
-    st.builds("$32={}".format, st.integers(0, 1)),
-    st.builds("G93 G1 X{} F{}".format, numbers, st.integers(1, 100)),
-    st.sampled_from(OTHERS),
-)
-programs = st.lists(words, min_size=1, max_size=60)
 
 
 class Engraved:
@@ -51,12 +29,12 @@ def answer(status: Status) -> str:
 
 def dry_run(lines: list[str], supply: Supply | None = None) -> tuple[float, list[str], Engraved]:
     engraved = Engraved()
-    run = DryRun({}, supply=supply, on_move=engraved.add)
+    run = DryRun(UntimedMachine({}, on_move=engraved.add), supply)
     answers = [answer(run.run(clean_line(line.encode()).decode(), len(line) + 1)) for line in lines]
     return run.finish(), answers, engraved
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(programs)
 def test_time_answers_and_engraving_are_those_of_the_simulators_own_run(lines: list[str]) -> None:
     real = run_at_once(lines)
@@ -82,7 +60,7 @@ def test_a_line_that_is_too_slow_makes_the_job_as_long_as_it_is(baud: int) -> No
 
 
 def test_a_pause_of_the_program_takes_no_time_and_is_counted() -> None:
-    run = DryRun({})
+    run = DryRun(UntimedMachine({}))
     for line in ("G1X10F600", "M0", "G1X0"):
         assert run.run(line, len(line) + 1) is Status.OK
     assert run.finish() == pytest.approx(2.0, abs=0.2)
@@ -91,7 +69,7 @@ def test_a_pause_of_the_program_takes_no_time_and_is_counted() -> None:
 
 def test_homing_takes_the_time_that_the_machine_needs() -> None:
     settings = {22: 1.0, 130: 300.0, 131: 200.0, 132: 10.0}
-    run = DryRun(settings)
+    run = DryRun(UntimedMachine(settings))
     assert run.run("$H", 3) is Status.OK
     real = run_at_once(["$X", "$H"], settings)
     assert run.finish() == pytest.approx(real.duration_s)

@@ -16,6 +16,7 @@ from usbshare.analysis.records import Analysis, FileFacts, MachineFacts
 from usbshare.analysis.status_texts import status_text
 from usbshare.analysis.supply import Supply
 from usbshare.analysis.travel import Travel
+from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.modal import ORIGIN
 from usbshare.sim.receive import LINE_CHARACTERS, clean_line
@@ -68,7 +69,7 @@ def analyse(
     reader = _Reader(path, machine, progress)
     duration_s = reader.run()
     reader.judge(passes)
-    peak = reader.dry_run.machine.peak.peak_bytes_per_s
+    peak = reader.machine.peak.peak_bytes_per_s
     if 0 < line_bytes_per_s < peak:
         reader.findings.warn(0, _too_slow(peak, line_bytes_per_s))
         duration_s = _Reader(path, machine, None, Supply(line_bytes_per_s)).run()
@@ -106,12 +107,9 @@ class _Reader:
         self.findings = Findings()
         self.travel = Travel(machine)
         self.extent = Extent(self.travel.in_machine_coordinates())
-        self.dry_run = DryRun(
-            machine.settings if machine is not None else {},
-            work_offset=self.travel.zero,
-            supply=supply,
-            on_move=self.extent.add,
-        )
+        settings = machine.settings if machine is not None else {}
+        self.machine = UntimedMachine(settings, self.travel.zero, self.extent.add)
+        self._dry_run = DryRun(self.machine, supply)
 
     def run(self) -> float:
         """Read to the end and return the time that the job takes."""
@@ -122,19 +120,19 @@ class _Reader:
                 continue
             self.extent.line = line.number
             self._take(line.number, line.code)
-            if self.dry_run.asleep:
+            if self._dry_run.asleep:
                 self.findings.fail(
                     line.number, "the machine sleeps from here on and takes nothing but a reset"
                 )
                 break
         if self._first_error and not self._accepted:
             raise InvalidArgumentError(f"the file holds no G-code: {self._first_error}")
-        return self.dry_run.finish()
+        return self._dry_run.finish()
 
     def judge(self, passes: int) -> None:
         """Add what only the whole file shows."""
         self.travel.judge(self.extent, self.findings)
-        parser = self.dry_run.machine.parser
+        parser = self.machine.parser
         if passes > 1 and parser.modal.incremental:
             self.findings.warn(0, "a pass ends in G91, and the next one begins with it")
         if passes > 1 and parser.g92 != ORIGIN:
@@ -145,7 +143,7 @@ class _Reader:
         if len(text) > LINE_CHARACTERS:
             status = Status.OVERFLOW
         else:
-            status = self.dry_run.run(text, len(code) + 1)
+            status = self._dry_run.run(text, len(code) + 1)
         if status is not Status.OK:
             shown = f"{status_text(status)}: {code[:_SHOWN_CHARACTERS].decode('ascii')}"
             self._first_error = self._first_error or f"line {number}: {shown}"

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from usbshare.analysis.supply import Supply
-from usbshare.analysis.untimed_machine import MoveListener, UntimedMachine
-from usbshare.sim.planner import Vector
+from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.sim.program import Answer, Program, Work
 from usbshare.sim.status import State, Status
 from usbshare.sim.system_commands import SystemCommands
 
 
 class DryRun:
-    """A machine that starts at rest at its work zero; `machine.now_s` is the time of the job.
+    """The main loop of a machine; `machine.now_s` is the time of the job.
 
     Lines arrive as `supply` lets them, without one all at once. Soft limits raise no alarm, so that
     every line is looked at: who listens to the moves compares them with the travel.
     """
 
-    def __init__(
-        self,
-        settings: Mapping[int, float],
-        *,
-        work_offset: Vector = (0.0, 0.0, 0.0),
-        supply: Supply | None = None,
-        on_move: MoveListener | None = None,
-    ) -> None:
-        self.machine = UntimedMachine(settings, work_offset, on_move)
+    def __init__(self, machine: UntimedMachine, supply: Supply | None = None) -> None:
+        self.machine = machine
         self._supply = supply
         self._program = Program(self.machine, self._delay)
         self._system = SystemCommands(self.machine, self._program, self._delay, self.machine.clear)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from usbshare.analysis.byte_rate import PeakRate
 from usbshare.sim.machine import Machine
+from usbshare.sim.modal import ORIGIN
 from usbshare.sim.motion import Drive, travel_time
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.record import Record
@@ -18,7 +19,9 @@ MoveListener = Callable[[Vector, Move], None]
 
 
 class UntimedMachine(Machine):
-    """`now_s` is when the first queued block begins, or when the machine came to rest.
+    """Starts at rest at its work zero, that of G54.
+
+    `now_s` is when the first queued block begins, or when the machine came to rest.
 
     `free_s` is how far the main loop is, which may be ahead of that. `peak` counts the bytes that
     `expect` told of, each when the block after them begins; bytes for which a resting machine waits
@@ -26,7 +29,10 @@ class UntimedMachine(Machine):
     """
 
     def __init__(
-        self, settings: Mapping[int, float], zero: Vector, on_move: MoveListener | None
+        self,
+        settings: Mapping[int, float],
+        zero: Vector = ORIGIN,
+        on_move: MoveListener | None = None,
     ) -> None:
         super().__init__(Record(limit=0))
         # Homing first: without it the soft limits cannot be on.

@@ -6,14 +6,17 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from usbshare.analysis.analyse import analyse
 from usbshare.analysis.records import MachineFacts
+from usbshare.analysis.tool_path import tool_path
 from usbshare.base.errors import InvalidArgumentError
 
 _LOWEST_PRIORITY = 19
+_Task = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def main() -> None:
@@ -22,7 +25,7 @@ def main() -> None:
     _be_modest(request["memory_bytes"])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _say({"result": _analyse(request)})
+        _say({"result": _TASKS[request["task"]](request)})
     except InvalidArgumentError as error:
         _fail("invalid", str(error))
     except MemoryError:
@@ -41,6 +44,26 @@ def _analyse(request: dict[str, Any]) -> dict[str, Any]:
         progress=lambda lines: _say({"lines_done": lines}),
     )
     return found.as_json()
+
+
+def _preview(request: dict[str, Any]) -> dict[str, Any]:
+    from usbshare.analysis import preview  # noqa: PLC0415 - only this needs Pillow
+
+    path = tool_path(
+        Path(request["path"]),
+        _machine(request["machine"]),
+        max_bytes=request["max_bytes"],
+        progress=lambda lines: _say({"lines_done": lines}),
+    )
+    output = Path(request["output"])
+    if request["format"] == "json":
+        with output.open("w", encoding="ascii") as file:
+            preview.write_json(path, file)
+    else:
+        width_px, from_line = request["width_px"], request["from_line"]
+        picture = preview.png(path, width_px=width_px, from_line=from_line, title=request["title"])
+        output.write_bytes(picture)
+    return {"segments": len(path.lines), "is_cut": path.is_cut}
 
 
 def _machine(found: dict[str, Any] | None) -> MachineFacts | None:
@@ -70,6 +93,8 @@ def _fail(kind: str, text: str) -> None:
 def _say(answer: dict[str, Any]) -> None:
     print(json.dumps(answer), flush=True)  # noqa: T201 - stdout is the answer
 
+
+_TASKS: dict[str, _Task] = {"analyse": _analyse, "preview": _preview}
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ MODULE = "usbshare.analysis.worker_main"
 TIMEOUT_S = 1800.0
 MEMORY_BYTES = 1 << 30
 _LONGEST_LINE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a preview holds; `is_cut`: not all moves, since there are too many."""
+
+    segments: int
+    is_cut: bool
 
 
 async def analyse_aside(
@@ -39,18 +48,50 @@ async def analyse_aside(
     request = {
         "task": "analyse",
         "path": str(path),
-        "machine": machine_as_json(machine),
+        "machine": _machine_as_json(machine),
         "passes": passes,
         "line_bytes_per_s": line_bytes_per_s,
         "max_bytes": max_bytes,
     }
-    return Analysis.from_json(await run_aside(request, timeout_s=timeout_s, progress=progress))
+    return Analysis.from_json(await _run(request, timeout_s=timeout_s, progress=progress))
 
 
-async def run_aside(
+async def preview_aside(
+    path: Path,
+    output: Path,
+    *,
+    as_json: bool = False,
+    machine: MachineFacts | None = None,
+    width_px: int = 0,
+    from_line: int = 0,
+    title: str = "",
+    max_bytes: int = MAX_BYTES,
+    timeout_s: float = TIMEOUT_S,
+    progress: Progress | None = None,
+) -> Preview:
+    """Write a picture of a file's tool path, or its segments as JSON, into another file.
+
+    `width_px` is 64 to 4096, 0 for 1024; what is before `from_line` is drawn as done. Raises what
+    `analyse_aside` does, OSError if the output cannot be written.
+    """
+    request = {
+        "task": "preview",
+        "path": str(path),
+        "output": str(output),
+        "format": "json" if as_json else "png",
+        "machine": _machine_as_json(machine),
+        "width_px": width_px,
+        "from_line": from_line,
+        "title": title,
+        "max_bytes": max_bytes,
+    }
+    found = await _run(request, timeout_s=timeout_s, progress=progress)
+    return Preview(found["segments"], found["is_cut"])
+
+
+async def _run(
     request: dict[str, Any], *, timeout_s: float, progress: Progress | None
 ) -> dict[str, Any]:
-    """Have a worker do a task and return its result."""
     try:
         async with asyncio.timeout(timeout_s), _worker() as process:
             return await _converse(process, request, progress)
@@ -58,7 +99,7 @@ async def run_aside(
         raise LimitError(f"the analysis took more than {timeout_s:.0f} s") from error
 
 
-def machine_as_json(machine: MachineFacts | None) -> dict[str, Any] | None:
+def _machine_as_json(machine: MachineFacts | None) -> dict[str, Any] | None:
     """Return what a worker takes for a machine."""
     if machine is None:
         return None
