@@ -43,7 +43,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class StoppedDevice:
-    """A pty whose master nobody reads."""
+    """A pty whose master is never read."""
 
     master: int
     slave: int

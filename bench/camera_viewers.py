@@ -1,4 +1,4 @@
-"""Viewers of one camera in a process of their own, by our RPCs or by MJPEG over HTTP.
+"""Viewers of one camera in a separate process, using our RPCs or MJPEG over HTTP.
 
 `python -m bench.camera_viewers TARGET HTTPS_PORT SITE` reads lines `WAY COUNT SECONDS`; WAY is a
 camera's id or `http`. It answers `begin` when every viewer has been served for a while, and then

@@ -35,7 +35,7 @@ RUNS = int(os.environ.get("BENCH_CDC_RUNS", "2"))
 ACM = os.environ.get("BENCH_ACM", "/dev/ttyACM0")
 GADGET = os.environ.get("BENCH_GADGET", "/dev/ttyGS0")
 END_S = 300.0
-# A virtual machine may stand still for a while.
+# A virtual machine may stall for a while.
 LINK_TIMEOUT_S = 30.0
 
 

@@ -1,4 +1,4 @@
-"""Holds a port from a process of its own, which can be in another network namespace.
+"""Holds a port from a separate process, which can be in another network namespace.
 
 `python -m bench.far_stops TARGET PORT BUNDLE`: says `ready`; for each line of stdin, a gap in
 seconds, it waits, holds, and says when the call began and when it was answered (CLOCK_MONOTONIC,

@@ -16,7 +16,7 @@ _LAUNCHER = REPOSITORY / "tests/fakes/frozen_disk.py"
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A service, and the pipes that freeze its disk and tell what its event loop asked of it."""
+    """A service, and the pipes that freeze its disk and report what its event loop requested."""
 
     service: Service
     control: int

@@ -82,7 +82,7 @@ async def _talk(stub: Any, rate: float, seconds: float) -> dict[str, int]:
 
 
 async def _talk_once(stub: Any, ticks: AsyncIterator[int], counts: Counter[str]) -> bool:
-    """Talk within one session; tell whether it ended before the time did."""
+    """Send within one session; return whether it ended early."""
     session = stub.Session()
     hearing = asyncio.create_task(_hear(session, counts), name="hear")
     try:

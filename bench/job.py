@@ -131,7 +131,7 @@ def start_simulator(stage: Stage, name: str) -> str:
 
 
 def run_job(path: str, sender: Sender, lines: list[bytes]) -> float:
-    """Send the lines; returns how long it took until the machine stood still."""
+    """Send the lines; return how long it took until the machine was at rest."""
     with _line(path) as controller:
         controller.send(b"\n")
         controller.wait_for_ok()

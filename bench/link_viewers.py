@@ -1,4 +1,4 @@
-"""Viewers of one camera in a process of their own, which yield to a slow link or do not.
+"""Viewers of one camera in a separate process, which adapt to a slow link or do not.
 
 `python -m bench.link_viewers TARGET BUNDLE` reads lines `COUNT yields|insists SECONDS`. It says
 `begin` when every viewer has had time to settle, and SECONDS later one line of JSON: what they saw

@@ -1,4 +1,4 @@
-"""Sessions that observe a port and read all of the device's bytes, in a process of their own.
+"""Sessions that observe a port and read all of the device's bytes, in a separate process.
 
 `python -m bench.observers TARGET PORT BUNDLE COUNT`: says `ready` once all of them stand, and for
 each line of stdin how many bytes they have heard together.
@@ -27,7 +27,7 @@ Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
 
 class Observers:
-    """Observing sessions, each on a connection of its own."""
+    """Observing sessions, each on its own connection."""
 
     def __init__(self, target: str, port_id: str, bundle: Path) -> None:
         self._target = parse_target(target)
@@ -36,7 +36,7 @@ class Observers:
         self.heard_bytes = 0
 
     async def open(self) -> Call:
-        """Begin a session; returns once it stands."""
+        """Begin a session; return once it is established."""
         channel = open_channel(self._target, self._bundle)
         call: Call = SerialServiceStub(channel).Session()
         opening = pb.Open(

@@ -2,7 +2,7 @@
 
 A control session of serial-svc and a viewer of camera-svc, both of one identity, over real
 connections. Each round takes the right away, by a change of `policy.toml` or by a revocation, and
-measures until both ends are told.
+measures until both clients know of the end.
 """
 
 from __future__ import annotations

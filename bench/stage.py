@@ -166,7 +166,7 @@ class Stage:
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody has."""
+    """Return a free TCP port of loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

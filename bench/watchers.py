@@ -1,4 +1,4 @@
-"""Clients that watch the ports of a host, in a process of their own.
+"""Clients that watch the ports of a host, in a separate process.
 
 `python -m bench.watchers TARGET BUNDLE COUNT PORT`: says `ready` once all have the ports that
 there are, and for each line of stdin how many changes they have heard together. The port is one

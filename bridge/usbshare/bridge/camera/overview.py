@@ -1,4 +1,4 @@
-"""How the view stands, for `/state`, for `--stats` and for programs."""
+"""The state of the view, for `/state`, for `--stats` and for programs."""
 
 from __future__ import annotations
 

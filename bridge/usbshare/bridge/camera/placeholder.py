@@ -75,7 +75,7 @@ class StandIn:
         self._put_at = float("-inf")
 
     async def run(self) -> None:
-        """Stand in until cancelled."""
+        """Show placeholders until cancelled."""
         while True:
             if self.is_due:
                 await self.put()

@@ -16,7 +16,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 class Recording:
-    """Every picture that the disk keeps up with; what stands in for one is left out."""
+    """Every picture that the disk can keep up with; placeholders are left out."""
 
     def __init__(self, path: Path) -> None:
         self.name = f"the recording {path}"

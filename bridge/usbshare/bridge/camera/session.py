@@ -49,13 +49,13 @@ class WatchWish:
     view: ViewChoice
     http: HttpChoice | None
     outputs: Sequence[Output] = ()
-    stood: Callable[[str], None] = lambda _: None  # told once, with the camera's id
+    stood: Callable[[str], None] = lambda _: None  # called once, with the camera's id
 
 
 async def watch(wish: WatchWish, reporter: Reporter, stats: Callable[[Overview], None]) -> None:
     """Watch until SIGINT or SIGTERM; raises why when the first connection fails.
 
-    `stats` is called once a second. An output that fails is told; the last one's failure raises.
+    `stats` is called once per second. A failing output is reported; the last one's failure raises.
     """
     stopping = asyncio.Event()
     on_stop_signals(stopping.set)
@@ -95,7 +95,7 @@ class Watching:
         self._outputs: dict[asyncio.Task[None], Output] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Watch until told to stop."""
+        """Watch until stopped."""
         wish, viewing = self._wish, self._viewing
         listening = wish.http.address.listen() if wish.http else None
         stand_in = StandIn(viewing, self._newest, str(wish.target), time.monotonic)
@@ -182,7 +182,7 @@ class Watching:
 
 
 class _Teller:
-    """Tells a person what happens to the view."""
+    """Reports to a person what happens to the view."""
 
     def __init__(self, reporter: Reporter, target: str, stood: Callable[[str], None]) -> None:
         self._reporter = reporter

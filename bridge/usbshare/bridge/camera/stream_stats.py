@@ -58,7 +58,7 @@ class Measures:
         self._ages.add(age_s)
 
     def not_sent(self, count: int) -> None:
-        """Count what a frame's delivery tells was not sent because our window was full."""
+        """Count the frames that the service did not send because our window was full."""
         self._drops = replace(self._drops, window=self._drops.window + count)
 
     def late(self) -> None:
@@ -84,7 +84,7 @@ class Measures:
 
     @property
     def drops(self) -> Drops:
-        """All drops since the start; `rate` and `encoder` as the service told last."""
+        """All drops since the start; `rate` and `encoder` as last reported by the service."""
         service = self._service_drops
         return replace(self._drops, rate=service.rate, encoder=service.encoder)
 

@@ -1,4 +1,4 @@
-"""Keeps a picture now and then, each in a file of its own."""
+"""Keeps a picture now and then, each in a separate file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Timelapse:
     """A file each interval, named by its capture time in UTC; none while there is no picture.
 
-    A disk that is full for a while costs pictures, and is told once.
+    A disk that is full for a while costs pictures, and is reported once.
     """
 
     def __init__(self, folder: Path, every_s: float, clock: Callable[[], float]) -> None:

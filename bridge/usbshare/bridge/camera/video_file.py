@@ -65,7 +65,7 @@ class MatroskaFile:
 
 
 def _step_s(last: Frame, last_at: float, frame: Frame, at: float) -> float:
-    """Return the time between captures; between arrivals where the host began to count anew."""
+    """Return the time between captures; between arrivals if the host restarted its count."""
     captured_s = (frame.captured_monotonic_ns - last.captured_monotonic_ns) * 1e-9
     arrived_s = at - last_at
     return captured_s if abs(captured_s - arrived_s) < _JUMP_S else arrived_s

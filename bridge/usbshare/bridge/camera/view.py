@@ -66,7 +66,7 @@ class ViewChoice:
 
 
 class ViewListener(Protocol):
-    """Whom a viewing tells what happens."""
+    """Receives what happens to a view."""
 
     def view_stands(self, camera: RemoteCamera) -> None:
         """Note that a stream is established."""
@@ -303,7 +303,7 @@ class Viewing:
         self._woken.clear()
 
     async def _look_at_host(self, client: CameraClient) -> None:
-        """Ask for the host's time, often at first; that it is not told costs the ages' truth."""
+        """Ask for the host's time, often at first; without an answer the ages are less accurate."""
         for look in itertools.count(1):
             try:
                 choice = self._choice

@@ -65,7 +65,7 @@ class VirtualCamera:
         self._size = (0, 0)
 
     async def run(self, newest: Newest) -> None:
-        """Show pictures, those that stand in for one too."""
+        """Show pictures, including placeholders."""
         seen = 0
         try:
             while True:

@@ -25,7 +25,7 @@ _MOST_PACKETS = 1000  # more at once is a flood, whose rest may go unheard
 _MOST_SENDERS = 64  # of which the first few are shown
 _SHOWN_SENDERS = 4
 _MDNS = ("224.0.0.251", 5353)
-# RFC 6763, 9: who answers this tells which services there are, whatever they are.
+# RFC 6763, 9: the answer lists the service types, whatever they are.
 _QUESTION = b"\x09_services\x07_dns-sd\x04_udp\x05local\x00" + struct.pack("!HH", 12, 1)
 _REMEDY = (
     "give the host's address, or write it into [hosts]: then multicast is not needed; "
@@ -42,7 +42,7 @@ class Ear:
         self.problem = ""
         self._settings = settings
         self._addresses = [each.ipv4[0] for each in interfaces if each.ipv4]
-        # Others may ask the same at this moment: the number tells which question is ours.
+        # Others may ask the same at this moment: the number identifies our question.
         number = secrets.randbelow(0xFFFF) + 1
         self._query = struct.pack("!6H", number, 0, 1, 0, 0, 0) + _QUESTION
 

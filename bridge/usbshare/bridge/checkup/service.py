@@ -144,7 +144,7 @@ async def _status(subject: Subject, target: Target, service: str) -> str:
 
 
 def _others(subject: Subject) -> dict[Kind, Target]:
-    """Return the other services of the host that discovery or `[hosts]` tell of."""
+    """Return the other services of the host that are known from discovery or `[hosts]`."""
     target = subject.where
     host, name = target.host, target.tls_name
     known = _same_host(subject.found, target)

@@ -54,7 +54,7 @@ def _as_last_time(subject: Subject, error: NotFoundError) -> Judgement:
 
 
 def _needs_discovery(subject: Subject, in_dns: list[str]) -> bool:
-    """Return whether only discovery can know it, which without a certificate tells nothing."""
+    """Return whether only discovery could resolve it, which it cannot without a certificate."""
     if subject.bundle is not None or subject.wishes.insecure or in_dns:
         return False
     text = subject.wishes.target.strip()

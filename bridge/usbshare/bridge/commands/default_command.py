@@ -1,4 +1,4 @@
-"""`usbshare-bridge` without a command: one virtual port, until it is told to end."""
+"""`usbshare-bridge` without a command: one virtual port, until it is stopped."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Said:
 
 
 def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
-    """Offer the port until SIGINT or SIGTERM; raises UsbshareError for what stands in the way."""
+    """Offer the port until SIGINT or SIGTERM; raise UsbshareError if that is not possible."""
     name = default_options.port_name(context)
     make_port = partial(PORT_MAKERS[name.kind], name.value)
-    make_port()  # a name that cannot be is told before anything is tried
+    make_port()  # an invalid name is reported before anything is tried
     reporter = JsonReporter() if said.as_json else TextReporter()
     asking = Asking(reporter)
 

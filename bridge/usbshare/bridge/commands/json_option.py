@@ -1,4 +1,4 @@
-"""`--json`, which may stand before a subcommand or behind it, and errors as JSON."""
+"""`--json`, which may be before or after a subcommand, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_with_json_errors(cli: click.Command, name: str, tell: Callable[[str], No
     except OSError as error:
         if error.errno != errno.EPIPE:
             raise
-        # Whoever read has left; what is flushed at the end must go somewhere.
+        # The reader has gone; what is flushed at the end must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     except click.Abort:

@@ -18,7 +18,7 @@ SLOW_S = 1.0
 
 
 def warn(text: str) -> None:
-    """Tell the user, on stderr if that takes it."""
+    """Show the user a message, on stderr if that accepts it."""
     with suppress(OSError):  # a full disk behind stderr stops nothing
         for line in text.splitlines():
             click.echo(f"bridge: {line}", err=True)
@@ -28,7 +28,7 @@ def warn(text: str) -> None:
 def told_if_slow(
     doing: str, tell: Callable[[str], None] = warn, after_s: float = SLOW_S
 ) -> Iterator[None]:
-    """Tell after a second that it is still being done; ends with the block."""
+    """Report after a second that something is still being done; ends with the block."""
     timer = threading.Timer(after_s, tell, (doing,))
     timer.daemon = True
     timer.start()
@@ -39,7 +39,7 @@ def told_if_slow(
 
 
 def told_run(target: Target) -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Return what runs a call to a host, and tells if that takes long."""
+    """Return what runs a call to a host, and reports if that takes long."""
 
     def told(call: Coroutine[Any, Any, T]) -> T:
         with told_if_slow(f"waiting for {target} to answer"):

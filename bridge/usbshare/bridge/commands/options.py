@@ -42,7 +42,7 @@ class Wanted:
     told: set[str] = field(default_factory=set)
 
     def tell(self, text: str) -> None:
-        """Tell the user, once however often it is tried."""
+        """Show the user a message, only once however often it is repeated."""
         if text not in self.told:
             self.told.add(text)
             warn(text)

@@ -27,7 +27,7 @@ class PortName:
 def note_last(
     defaults: Defaults, target: Target, port_name: PortName, warn: Warn
 ) -> Callable[[str], None]:
-    """Return what notes, with the remote port's id, that this bridge stood."""
+    """Return a function that records, with the remote port's id, that this bridge connected."""
 
     def note(port_id: str) -> None:
         if not defaults.remembers:

@@ -64,7 +64,7 @@ def stop(
     code: str,
     as_json: bool,
 ) -> None:
-    """Stop the machine at once, whoever uses it; an emergency stop unless an option is given."""
+    """Stop the machine at once, whichever client uses it; by default an emergency stop."""
     if hold + door + resume + rearm > 1:
         raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
     if epoch is not None and not (rearm or resume):
@@ -89,7 +89,7 @@ def stop(
     try:
         stop_at(port).tell(as_json=as_json)
     except InvalidArgumentError:
-        # Only a host with several ports asks which: nothing must stand in the way of the others.
+        # Only a host with several ports asks which one: other stops must not be obstructed.
         if port or not (usual := port_or_default(context, port, where)):
             raise
         stop_at(usual).tell(as_json=as_json)

@@ -17,7 +17,7 @@ class News:
 
 
 def of(event: Event) -> News | None:
-    """Return what is told of it, None if nothing is."""
+    """Return what is shown of it, None if nothing is."""
     match event:
         case AskedEvent():
             text = f"{event.who} asks for control: to hand it over, end this bridge (Ctrl-C)"

@@ -67,7 +67,7 @@ class Relay:
         self._is_shut_out = False
 
     def status(self, target: str, state: str) -> Status:
-        """Return how things stand."""
+        """Return the current state."""
         return Status(
             state=state,
             target=target,
@@ -154,11 +154,11 @@ class Relay:
         self._tell_taken()
 
     def port_renamed(self, said: str) -> None:
-        """Tell what became of the virtual port's name."""
+        """Report what happened to the virtual port's name."""
         self._reporter.event("renamed", said, path=self._port.path)
 
     def port_lost(self, reason: str) -> None:
-        """Tell that the virtual port is gone and end."""
+        """Report that the virtual port is gone and end."""
         self._reporter.event("port_lost", f"{self._port.path} is gone: {reason}")
         if self.link is not None:
             self.link.close()
@@ -223,7 +223,7 @@ class Relay:
         """Give bytes to the program; what it does not take waits, and is not acknowledged."""
         offset, data = event
         size = len(data)
-        taken = size  # as if taken, while nobody can have the port open
+        taken = size  # as if taken, while no program can have the port open
         if self.port_is_ready:
             taken = 0 if self._unread else self._port.write(data)
         if taken < size:
@@ -234,7 +234,7 @@ class Relay:
             self.link.taken(offset - len(self._unread))
 
     def link_event(self, event: Event) -> None:
-        """Take what the service tells; before the port is there nobody wants its news."""
+        """Handle an event of the service; ignored until the virtual port exists."""
         if isinstance(event, OperationEvent) and event.id in self._breaks:
             self._breaks.pop(event.id)(event.outcome == "ok")
         if not self.port_is_ready and not isinstance(event, PortEvent):
@@ -264,13 +264,13 @@ class Relay:
         self._limit_reading()
 
     def _refuse_breaks(self) -> None:
-        """Tell programs that nobody knows what became of their breaks: not done."""
+        """Report breaks whose outcome is unknown to programs as not done."""
         breaks, self._breaks = self._breaks, {}
         for answered in breaks.values():
             answered(False)
 
     def link_lost(self, reason: str, window_s: float = 0.0, *, is_refused: bool = False) -> None:
-        """Tell that the link is down; what the program writes waits for it."""
+        """Report that the link is down; what the program writes waits for it."""
         self._refuse_breaks()
         if is_refused:
             self._is_shut_out = True
@@ -278,12 +278,12 @@ class Relay:
             return
         note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
         self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
-        if self.urgent_line is not None:  # nobody knows whether its connection lives
+        if self.urgent_line is not None:  # whether its connection is alive is unknown
             self.urgent_line.move()
         self._send_stuck_stops()
 
     def link_abandoned(self, loss: Loss) -> None:
-        """Tell what the end of a lost session cost."""
+        """Report what the end of a lost session cost."""
         self._tell_loss(loss)
         self.link_sent()
 
@@ -293,7 +293,7 @@ class Relay:
         self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
 
     def _tell_loss(self, loss: Loss, unread_bytes: int = 0) -> None:
-        """Tell what a session's end cost; a program must not go on behind a hole."""
+        """Report what a session's end cost; a program must not continue after a gap."""
         missed = None if loss.device_bytes is None else loss.device_bytes + unread_bytes
         self._lost_bytes += loss.program_bytes + (missed or 0)
         if missed == 0 and (self._observe or (self._is_shut_out and not loss.program_bytes)):
@@ -372,14 +372,14 @@ class Relay:
         )
 
     def _tell_stop_bytes(self, before: RemotePort | None, port: RemotePort) -> None:
-        """Tell once where a stop has no bytes of the firmware's own, though G-code flows."""
+        """Warn once if the port carries G-code but a stop has no bytes of the firmware's own."""
         told = coverage.sentence(before) if before is not None else ""
         text = coverage.sentence(port)
         if text and text != told:
             self._reporter.event("stop_bytes", text, **coverage.fields(port))
 
     def _tell_condition(self, before: RemotePort | None, port: RemotePort) -> None:
-        """Tell what is held or latched, once it is, and once it is not any more."""
+        """Report when something becomes held or latched, and when it no longer is."""
         if port.latched:
             self._upstream.loss_is_known()
         if port_condition.is_other(before, port):

@@ -1,4 +1,4 @@
-"""Renews this computer's certificate in time, and tells whoever is connected with it."""
+"""Renews this computer's certificate in time, and notifies connections that use it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Renewing:
         self._trouble = ""
 
     async def run(self) -> None:
-        """Renew when it is due, for ever; a failure is told, and tried again."""
+        """Renew whenever it is due, until cancelled; a failure is reported, and retried."""
         while True:
             try:
                 await self._look()

@@ -1,6 +1,6 @@
-"""What the bridge tells its user: a status line on a terminal, or JSON events for programs.
+"""What the bridge shows its user: a status line on a terminal, or JSON events for programs.
 
-A thread writes: a terminal that is stopped, or a pipe that nobody reads, holds up no stop.
+A thread writes: a suspended terminal, or a pipe without a reader, delays no stop.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reporter(Protocol):
         """Report something that happened once: `text` for people, `fields` for programs."""
 
     def status(self, status: Status) -> None:
-        """Tell how things stand, about once a second."""
+        """Show the current state, about once per second."""
 
     def end(self) -> None:
         """Leave the terminal as it was."""
@@ -48,7 +48,7 @@ class TextReporter:
         self._last_reason: str | None = None
 
     def event(self, name: str, text: str, **fields: Any) -> None:
-        """Print a line above the status line; attempts that fail alike are told once."""
+        """Print a line above the status line; identical failures are reported once."""
         repeats = name == "waiting" and fields.get("reason") == self._last_reason
         self._last_reason = fields.get("reason")
         if repeats:

@@ -12,7 +12,7 @@ SLOW_S = 1.0
 
 
 class Slowness:
-    """Tells what one bridge is at, once for each time that it takes long."""
+    """Reports what one bridge is doing, once each time that it takes long."""
 
     def __init__(self, reporter: Reporter, target: str) -> None:
         self._reporter = reporter
@@ -21,7 +21,7 @@ class Slowness:
 
     @contextmanager
     def connecting(self) -> Iterator[None]:
-        """Tell after a second that it still connects."""
+        """Report after a second that it is still connecting."""
         self._later("connecting", f"connecting to {self._target}")
         try:
             yield
@@ -29,12 +29,12 @@ class Slowness:
             self.ended()
 
     def ending(self) -> None:
-        """Tell after a second that it still ends."""
+        """Report after a second that it is still ending."""
         text = f"ending: sending what the program wrote to {self._target}, at most 5 s"
         self._later("ending", text)
 
     def ended(self) -> None:
-        """Tell nothing more."""
+        """Report nothing more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""A way to the machine for stops alone: a connection of its own, opened in advance and watched."""
+"""A path to the machine for stops only: a separate connection, opened in advance and watched."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Dials(Protocol):
         ...
 
     def hurry(self) -> None:
-        """Let whoever waits in `news` go on."""
+        """Wake those who wait in `news`."""
 
     async def news(self, wait_s: float) -> None:
         """Return when a connection has been made, at `hurry`, or after that time."""
@@ -76,7 +76,7 @@ class UrgentLine:
         return self._client is not None and not self._anew.is_set() and self._client.is_connected
 
     def move(self) -> None:
-        """Reconnect: the service is elsewhere, or nobody knows whether the connection lives.
+        """Reconnect: the service has moved, or whether the connection is alive is unknown.
 
         What is being sent goes on where it began, and out on the new connection too.
         """
@@ -84,7 +84,7 @@ class UrgentLine:
         self._dialer.hurry()
 
     def send(self, stops: Overtaking, port_id: str, session_id: str) -> asyncio.Task[bool]:
-        """Send real-time bytes; the result tells whether the driver has them.
+        """Send real-time bytes; return whether the driver has them.
 
         A stop that is not delivered within 2 s is told, and tried for 30 s; what stands before it
         goes along once, while it is connected.

@@ -65,7 +65,7 @@ async def bridge(
 ) -> None:
     """Join until SIGINT or SIGTERM; raises why when the first connection fails.
 
-    `stood` is told in a thread, once, which remote port it is.
+    `stood` is called in a thread, once, with the remote port.
     """
     upstream = Upstream()
     relay = Relay(port, upstream, reporter, observe=choice.observe)

@@ -27,7 +27,7 @@ AGAIN_S = 60.0
 
 
 class Asking:
-    """Asks at once, then once a minute: whoever works must not be asked at each attempt."""
+    """Asks at once, then once a minute: the holder must not be asked at each attempt."""
 
     def __init__(self, reporter: Reporter, clock: Callable[[], float] = time.monotonic) -> None:
         self._reporter = reporter
@@ -35,7 +35,7 @@ class Asking:
         self._asked_at = float("-inf")
 
     async def ask(self, where: Target, trust: ClientBundle | None, port_id: str) -> None:
-        """Ask, unless that was just done; that it cannot be is told, and nothing else."""
+        """Ask, unless that was just done; only a failure to ask is reported."""
         if self._clock() - self._asked_at < AGAIN_S:
             return
         self._asked_at = self._clock()
@@ -52,7 +52,7 @@ class Asking:
 
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 5.0
-# Each of these may pass by itself; what a person must mend is raised at once.
+# Each of these may be temporary; what a person must fix is raised at once.
 PASSING = (
     ConnectionRefusedByPeerError,
     DeviceError,
@@ -69,7 +69,7 @@ def wait_until_there(
     reporter: Reporter,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Try until an attempt returns; what passes by itself is told, what does not is raised.
+    """Try until an attempt returns; temporary failures are reported, others are raised.
 
     SIGINT and SIGTERM end it with exit code 0, as they end a bridge.
     """

@@ -1,4 +1,4 @@
-"""Which of several addresses is a host of our site: its certificate tells, whoever announced it."""
+"""Which of several addresses is a host of our site, proved by its certificate."""
 
 from __future__ import annotations
 

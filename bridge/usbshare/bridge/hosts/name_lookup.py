@@ -204,13 +204,13 @@ async def _settled(
     timeout_s: float,
     beacon_interval_s: float,
 ) -> list[Entry]:
-    """Return who has the name, once nobody else turned up for a moment; nothing in the end."""
+    """Return who has the name, once no other host has appeared for a moment; empty at the end."""
     from usbshare.bridge.hosts import host_selection  # noqa: PLC0415 - see the top
     from usbshare.hosts.instance import Source  # noqa: PLC0415
 
     def settle_s() -> float:
         shortest_s = SETTLE_S if _is_ours(found, sites) else FOREIGN_SETTLE_S
-        # Nobody can be asked for a beacon: another host of this name may be yet to send its own.
+        # A beacon cannot be requested: another host of this name may not have sent its own yet.
         is_beacon_alone = all(each.sources == {Source.BEACON} for each in found)
         return shortest_s + (beacon_interval_s if is_beacon_alone else 0.0)
 

@@ -42,7 +42,7 @@ class Looks:
         return look
 
     async def run(self) -> None:
-        """Ask whoever is due, for ever; a host that is new or has changed is due at once."""
+        """Ask each host that is due, until cancelled; a new or changed host is due at once."""
         unsubscribe = self._catalogue.subscribe(self.changed.set)
         has_news = asyncio.Event()
         unsubscribe_news = self._catalogue.subscribe(has_news.set)

@@ -1,4 +1,4 @@
-"""Asks the hosts that are configured, found now, or were used last; nobody needs to name them."""
+"""Asks the hosts that are configured, found now, or were used last; none need be named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BEACON_MARGIN_S = 0.5
 NEXT_ADDRESS_S = 0.25
 RESOLVE_S = 1.0
 _MOST_ADDRESSES = 4
-# Nobody said that there is a camera service: a host that is silent there is not waited for.
+# It is not known whether there is a camera service: a silent host is not waited for.
 GUESS_S = 1.0
 
 
@@ -116,7 +116,7 @@ async def _ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -
 
 
 def is_foreign(entry: Entry, sites: Collection[str]) -> bool:
-    """Tell whether, by its own word, a host is not of our site (none: we have no certificate)."""
+    """Return whether a host itself claims a site that is not ours; without a certificate, any."""
     if Source.STATIC in entry.sources:
         return False
     if not sites:

@@ -97,7 +97,7 @@ class Com0comPort:
             self._device.resume_reading()
 
     def apply_settings(self, settings: LineSettings) -> None:
-        """Do nothing: each end of a pair has settings of its own."""
+        """Do nothing: each end of a pair has its own settings."""
 
     def show_lines(self, lines: ModemLines) -> None:
         """Show the device's DSR and CTS; the program's CD follows DSR as com0com wires it."""

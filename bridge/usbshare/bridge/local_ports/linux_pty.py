@@ -9,7 +9,7 @@ Others may open the pty between our look and our reopening, and may do so exclus
 as QSerialPort does): our reopening then fails with EBUSY unless we are root, which proves that a
 program is there, or that one was killed and left its mark. Nobody can take that mark away from a
 pty that nobody can open, so the name gets a fresh one. What remains is a program that opens within
-the microseconds of our own opening; its first setting or byte tells of it.
+the microseconds of our own opening; its first setting or byte reveals it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LinuxPty(PtyPort):
         self._look()
 
     def _look(self) -> None:
-        """Find out whether a program has the pty open, and tell what changed."""
+        """Find out whether a program has the pty open, and report what changed."""
         seen = self._files.read()
         for _ in range(_LOOKS_AT_ONCE):
             look = self._look_once()
@@ -100,14 +100,14 @@ class LinuxPty(PtyPort):
             self._program_went()
 
     def _take_fresh_pty(self, refused: OSError) -> None:
-        """Put a fresh pty under the name: nobody has this one, and nobody can open it."""
+        """Put a new pty under the name: this one is not open and can no longer be opened."""
         if refused.errno == errno.EBUSY:
             self.hang_up()
         else:
             self._lose(f"it can no longer be opened: {refused.strerror}")
 
     def _look_once(self) -> _Look:
-        """Give our slave descriptor up, and take it again if nobody has the pty open."""
+        """Close our slave descriptor, and open it again if no program has the pty open."""
         own = self._give_up()
         is_used, refused = not _is_hung_up(self._master), None
         if not is_used:
@@ -163,7 +163,7 @@ class LinuxPty(PtyPort):
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Whether a program has the pty open, what others did, why we cannot hold what nobody has."""
+    """Whether a program has the pty open, what others did, and why we cannot hold an unused pty."""
 
     is_used: bool
     events: list[FileEvent]

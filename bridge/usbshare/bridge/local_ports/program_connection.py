@@ -16,7 +16,7 @@ def is_closed(own_port: int, peer_port: int, tables: tuple[Path, ...] = TABLES) 
     """Return whether the peer has closed its socket; None where the system does not say.
 
     A socket that was closed and one that was shut down for writing send the same FIN; only the
-    kernel's table tells them apart (proc_pid_net(5): a socket without a process has inode 0).
+    kernel's table distinguishes them (proc_pid_net(5): a socket without a process has inode 0).
     """
     rows = [row for table in tables for row in _rows(table)]
     if not rows:
@@ -59,7 +59,7 @@ NEXT_ANSWER_S = 2.0
 
 
 class ConnectionListener(Protocol):
-    """Whom a connection tells."""
+    """Receives the events of a connection."""
 
     @property
     def wanted_bytes(self) -> int:
@@ -135,7 +135,7 @@ class ProgramConnection(asyncio.BufferedProtocol):
     def has_closed(self) -> bool:
         """Return whether the program, which sends no more, waits for no answer either.
 
-        Where the system does not say, only time tells.
+        If the system does not say, only a timeout helps.
         """
         own, peer = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
         return bool(own and peer and is_closed(own[1], peer[1]))
@@ -145,7 +145,7 @@ class ProgramConnection(asyncio.BufferedProtocol):
         found = self._transport.get_extra_info("socket")
         if self._transport.is_closing() or found is None:
             return True
-        poll = getattr(select, "poll", None)  # not on Windows: there only reading tells
+        poll = getattr(select, "poll", None)  # not on Windows: there only reading reveals it
         if poll is None:
             return False
         poller = poll()

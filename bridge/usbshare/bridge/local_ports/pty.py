@@ -32,7 +32,7 @@ class PtyPort(ABC):
     """VirtualPort over a pty; a system's subclass says when programs come and go.
 
     A pty carries no parity and no 7 data bits (the kernel refuses them to the program): those of
-    `start` and `apply_settings` are told back unchanged. It carries no modem lines and no break.
+    `start` and `apply_settings` are reported unchanged. It carries no modem lines and no break.
     While reading is paused, changes of settings and flushes wait as well.
     """
 
@@ -101,12 +101,12 @@ class PtyPort(ABC):
             self._resume()
 
     def apply_settings(self, settings: LineSettings) -> None:
-        """Show settings that took effect at the far end; tells no listener."""
+        """Show settings that took effect at the far end; calls no listener."""
         if self._master == _NONE:
             return
         before = self._control.read(self._master)
         if self._has_program and self._carried(settings_of(before, 0)) != self._settings:
-            return  # the program has chosen anew meanwhile, and will be heard
+            return  # the program has changed them again meanwhile, and will be noticed
         carried = replace(settings, parity=_CARRIED.parity, data_bits=_CARRIED.data_bits)
         self._control.write(self._master, with_settings(before, carried, 0))
         self._settings = settings
@@ -117,7 +117,7 @@ class PtyPort(ABC):
     def hang_up(self) -> None:
         """Put a fresh pty under the name, then end the old one: its program sees end of file.
 
-        What that program wrote and nobody read is void. Not from within a listener's method.
+        What that program wrote and was not read is void. Not from within a listener's method.
         """
         if self._master == _NONE:
             return
@@ -165,7 +165,7 @@ class PtyPort(ABC):
         """Note that the master reads end of file."""
 
     def _look_for_program(self) -> None:  # noqa: B027  # not every system has a better way to see
-        """Make sure that nobody is there, before bytes are thrown away."""
+        """Make sure that no program has it open, before bytes are discarded."""
 
     # What a subclass calls.
 
@@ -178,7 +178,7 @@ class PtyPort(ABC):
             self._note_settings()
 
     def _program_went(self) -> None:
-        """Deliver what it left, unless paused, then tell that it has gone."""
+        """Deliver what it left, unless paused, then report that it has gone."""
         while not self._is_paused and self._read_once():
             pass
         if self._master == _NONE:
@@ -208,7 +208,7 @@ class PtyPort(ABC):
         self._is_reading = False
 
     def _read_once(self) -> bool:
-        """Read and tell once; False when there is nothing, or nobody."""
+        """Read and report once; False if there is nothing, or no program."""
         data = self._read()
         if data:
             self._tell(data)
@@ -282,7 +282,7 @@ class PtyPort(ABC):
             self._listener.program_flushed(received=received, written=written)
 
     def _note_settings(self) -> None:
-        """Tell settings that differ from the last; keep EXTPROC, without which none are seen."""
+        """Report settings that differ from the last; keep EXTPROC, without which none are seen."""
         found = self._control.read(self._master)
         external = self._control.external_processing
         if not found.lflag & external or found.oflag & termios.OPOST:
@@ -307,7 +307,7 @@ class PtyPort(ABC):
         return replace(found, parity=known.parity, data_bits=known.data_bits, stop_bits=stop_bits)
 
     def _forget_stale_input(self) -> None:
-        """Empty what the program did not read, without the flush being told as the program's."""
+        """Empty what the program did not read, without reporting the flush as the program's."""
         if self._slave == _NONE:
             return
         self._set_packet_mode(on=False)

@@ -97,7 +97,7 @@ class Rfc2217Port(TcpPort):
         self._line.shown = settings
 
     def show_lines(self, lines: ModemLines) -> None:
-        """Tell the program of the device's modem lines."""
+        """Report the device's modem lines to the program."""
         self._line.lines = lines
         if self._program is not None and self._manager is not None:
             self._manager.check_modem_lines()

@@ -110,17 +110,17 @@ class Rfc2217Line:
 
     @property
     def cts(self) -> bool:
-        """CTS; up where the device cannot tell."""
+        """CTS; asserted if the device cannot report it."""
         return self.lines.cts is not False
 
     @property
     def dsr(self) -> bool:
-        """DSR; up where the device cannot tell."""
+        """DSR; asserted if the device cannot report it."""
         return self.lines.dsr is not False
 
     @property
     def cd(self) -> bool:
-        """CD; up where the device cannot tell."""
+        """CD; asserted if the device cannot report it."""
         return self.lines.cd is not False
 
     @property
@@ -134,7 +134,7 @@ class Rfc2217Line:
         return self._break_is_on
 
     def set_break(self, *, on: bool, answered: Callable[[], None]) -> None:
-        """Start or end a break; `answered` is called once `break_condition` tells the outcome."""
+        """Start or end a break; `answered` is called once `break_condition` reports the outcome."""
 
         def done(is_done: bool) -> None:
             if is_done:

@@ -112,14 +112,14 @@ class TcpPort:
         return data
 
     def _pass_one(self, unread: bytearray) -> bool:
-        """Take one piece of what was read and tell of it; False when there is none to take."""
+        """Take one piece of what was read and report it; False if there is none."""
         data = bytes(unread[: self._most_bytes])
         del unread[: len(data)]
         if data:
             self._listener.program_wrote(data)
         return bool(data)
 
-    # What connections tell.
+    # Events of connections.
 
     @property
     def wanted_bytes(self) -> int:

@@ -9,7 +9,7 @@ from usbshare.line.settings import LineSettings, ModemLines
 
 
 class VirtualPortListener(Protocol):
-    """Whom a virtual port tells; always called on the event loop that started it."""
+    """Receives the events of a virtual port; always called on the event loop that started it."""
 
     def program_wrote(self, data: bytes) -> None:
         """Take bytes that the program wrote, never empty."""
@@ -42,7 +42,7 @@ class VirtualPortListener(Protocol):
         """Note that the port's name was gone: made again, perhaps elsewhere, or not."""
 
     def port_lost(self, reason: str) -> None:
-        """Learn, once, that the port is gone for good."""
+        """Handle the permanent loss of the port; called once."""
 
 
 class VirtualPort(Protocol):
@@ -70,7 +70,7 @@ class VirtualPort(Protocol):
         """Pass at most so many bytes to each `program_wrote`; 0 makes the program wait."""
 
     def apply_settings(self, settings: LineSettings) -> None:
-        """Show settings that took effect at the far end, where the port can; tells no listener."""
+        """Show settings that took effect at the far end, if the port can; calls no listener."""
 
     def show_lines(self, lines: ModemLines) -> None:
         """Show the device's modem lines to the program, where the port can."""
@@ -78,7 +78,7 @@ class VirtualPort(Protocol):
     def hang_up(self) -> None:
         """Let the program see its port vanish as if the cable had been pulled.
 
-        A fresh one is at the same path at once. Tells `program_closed` if a program was there.
+        A new one is at the same path at once. Calls `program_closed` if a program had it open.
         """
 
     async def close(self) -> None:

@@ -146,7 +146,7 @@ class Exchange:
             self._answers[operation_id] = None
 
     def modem_lines(self) -> ModemLines:
-        """Return the modem lines as told last."""
+        """Return the modem lines as last reported."""
         with self._news:
             self._require_session()
             return self._lines
@@ -210,7 +210,7 @@ class Exchange:
             self._port = port
 
     def refuse(self, why: str) -> None:
-        """Tell the program at its next write that earlier bytes did not reach the device."""
+        """Report to the program at its next write that earlier bytes did not reach the device."""
         with self._news:
             self._refusal = self._refusal or why
             self._news.notify_all()

@@ -105,7 +105,7 @@ class Serial(serial.SerialBase):
 
     @property
     def cts(self) -> bool:
-        """Clear to send; False where the device cannot tell, as for the other inputs."""
+        """Clear to send; False if the device cannot report it, as for the other inputs."""
         return self._modem_line("cts")
 
     @property

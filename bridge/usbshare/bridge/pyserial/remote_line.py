@@ -1,4 +1,4 @@
-"""One session with a remote port, served by a thread and an event loop of its own."""
+"""One session with a remote port, served by a separate thread and event loop."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ class RemoteLine:
             self._ask(self._discard_and_add, flush)
 
     def modem_lines(self) -> ModemLines:
-        """Return the modem lines as told last."""
+        """Return the modem lines as last reported."""
         return self._exchange.modem_lines()
 
     # The link's side: on the loop.
@@ -214,7 +214,7 @@ class RemoteLine:
             self._discard_received()
 
     def link_event(self, event: Event) -> None:
-        """Take what the service tells."""
+        """Handle an event of the service."""
         match event:
             case GapEvent():
                 log.warning("%s: %d bytes lost: not read in time", self._address, event.lost_bytes)
@@ -241,7 +241,7 @@ class RemoteLine:
         self._lose(f"the link to {self._address.target} {how}: {reason}")
 
     def link_abandoned(self, loss: Loss) -> None:
-        """Do nothing: `link_lost` has told."""
+        """Do nothing: `link_lost` has reported it."""
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
         """Do nothing: there is no next attempt."""
@@ -288,7 +288,7 @@ class RemoteLine:
         self._link.close()
 
     def _say_goodbye(self) -> None:
-        # What nobody reads any more must not hold the goodbye back.
+        # What is no longer read must not delay closing the session.
         self._is_closing = True
         self._discard_received()
         self._exchange.lose(CLOSED)

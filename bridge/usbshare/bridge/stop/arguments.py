@@ -17,7 +17,7 @@ ACTIONS = {
     "--door": StopAction.SAFETY_DOOR,
 }
 FLAGS = frozenset({*ACTIONS, "--insecure", "--json"})
-# Those of the bridge itself may stand before `stop`.
+# Those of the bridge itself may be before `stop`.
 FLAGS_BEFORE = frozenset({"--insecure", "--json"})
 BEFORE = frozenset({"--target", "--bundle", "--port", "--config"})
 AFTER = frozenset({"--target", "--bundle", "--port", "--reason"})
@@ -29,7 +29,7 @@ _FALSE = frozenset({"", "0", "false", "f", "no", "n", "off"})
 
 @dataclass(frozen=True, slots=True)
 class StopWish:
-    """What to do to which port where; what nobody said is empty."""
+    """What to do to which port where; what was not given is empty."""
 
     action: StopAction = StopAction.EMERGENCY_STOP
     target: str = ""
@@ -84,7 +84,7 @@ def read_stop(arguments: Sequence[str], environment: Mapping[str, str]) -> StopW
 
 
 def _position(arguments: Sequence[str]) -> int | None:
-    """Return where the subcommand stands."""
+    """Return the position of the subcommand."""
     takes_value, is_value = BEFORE | BEFORE_UNUSED, False
     for position, argument in enumerate(arguments):
         if is_value:

@@ -78,7 +78,7 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 
 def _code_of(attempt: Callable[[], None]) -> int:
-    """Return the exit code of an attempt in this process; tells what it raises in one line."""
+    """Return the exit code of an attempt in this process; report what it raises in one line."""
     try:
         attempt()
     except SystemExit as error:
@@ -104,7 +104,7 @@ def _run_apart(attempt: Callable[[], None], name: str, heard: bytearray) -> int:
     What it says on stderr is `heard`.
     """
     pipes = _pipes()
-    # A launcher may have it ignored, which is inherited: then nobody learns how a child ended.
+    # A launcher may have it ignored, which is inherited: a child's exit could then not be observed.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         child = os.fork()
@@ -155,7 +155,7 @@ def _be_the_child(attempt: Callable[[], None], pipes: list[tuple[int, int]]) -> 
 
 
 def _say_nothing(_: object) -> None:
-    """Stand in for what prints tracebacks."""
+    """Print nothing, in place of what prints tracebacks."""
 
 
 def _flush() -> None:

@@ -42,7 +42,7 @@ class Sight:
 
 
 def sight(entry: Entry, sites: Collection[str], look: Look | None) -> Sight:
-    """Return how a host is shown; who answered our certificate is of our site, whoever it says."""
+    """Return how a host is shown; one that accepted our certificate is of our site in any case."""
     if look is not None and not look.failure and sites:
         return Sight(entry, True, look)
     told = entry.instance.site

@@ -1,4 +1,4 @@
-"""The status line: how things stand, in what a terminal's width has room for."""
+"""The status line: the current state, as far as it fits a terminal's width."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What one session sent in one go, a job or a command: counted and hashed, not kept.
 
-`add` stands on the way of every command: it must cost next to nothing.
+`add` is called for every command: it must cost next to nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Burst:
         return now - self.last_at >= QUIET_S
 
     def is_long(self) -> bool:
-        """Return whether it is to be told of before it is over."""
+        """Return whether it is to be reported before it is over."""
         too_much = self._contents is not None and self.bytes >= MOST_CONTENTS_BYTES
         return too_much or self.last_at - self.began_at >= LONGEST_S
 

@@ -83,7 +83,7 @@ def verify(lines: Iterable[bytes], tip: Tip | None = None) -> Iterator[Tip | Fau
 
 
 def _encoded(entry: Mapping[str, object]) -> bytes:
-    """Return JSON of ASCII, so that no text, however broken, stands in a line's way."""
+    """Return JSON of ASCII, so that no text, however broken, prevents a line."""
     try:
         return json.dumps(entry, separators=(",", ":"), default=repr).encode()
     except (TypeError, ValueError):  # a field that is circular, or has keys of other types
@@ -109,7 +109,7 @@ def _break(tip: Tip, entry: Mapping[str, Any], found: Tip) -> str:
         return f"{_lines(tip.seq + 1, found.seq - 1)} missing before it"
     if found.seq <= tip.seq:
         return f"line {found.seq} follows line {tip.seq}: repeated or out of order"
-    # An empty hash: the line before is broken itself, and was told of.
+    # An empty hash: the previous line is itself broken, and was reported.
     if tip.hash and entry.get("prev") != tip.hash:
         return "the line before it was replaced: its hash does not match the one recorded here"
     return ""

@@ -1,4 +1,4 @@
-"""A process's audit log: noting never waits and never fails, a thread of its own writes."""
+"""A process's audit log: recording never waits and never fails, a separate thread writes."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class AuditLog:
             log.warning("audit log %s can be written again", self._name)
         self._trouble = why
 
-    # The thread that tells of what was merged, and of a disk that hangs, with it the other thread.
+    # The thread that reports what was merged, and a disk that hangs, with it the other thread.
 
     def _watch(self) -> None:
         told = False

@@ -22,7 +22,7 @@ DAY_S = 86_400.0
 BYTES_A_DAY = 2_000_000
 # Who calls without a certificate: one share for all, since addresses are for the taking.
 STRANGERS = "strangers"
-# What tells equal events apart, of all that their lines say.
+# What distinguishes equal events, of all that their lines say.
 _TELLING = ("port", "camera", "action", "method")
 # Of what is refused, the port is the caller's own words, of which there are many.
 _TELLING_OF_REFUSED = ("method",)

@@ -82,7 +82,7 @@ class Uses:
         self._put(uri, lambda: identities.note_alarm(self._path, uri, host, moment))
 
     async def keep(self) -> None:
-        """Write what was noted, until cancelled; what fails is told, and tried again."""
+        """Write what was noted, until cancelled; failures are reported and retried."""
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
             for key, write in tuple(self._to_write.items()):

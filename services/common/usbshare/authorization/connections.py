@@ -1,4 +1,4 @@
-"""Tells the audit log of connections, each once: when something is first asked over it."""
+"""Records connections in the audit log, each once: at the first call over it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sightings(Protocol):
 class Arrivals:
     """Takes note of who calls, for another that does so too.
 
-    The host's own services, which come and go all day, are not told of.
+    The host's own services, which come and go all day, are not recorded.
     """
 
     def __init__(self, audit: Audit, host: str, other: Sightings) -> None:

@@ -1,4 +1,4 @@
-"""Tells of refused calls, in the log and the audit log: one a second of each kind at most."""
+"""Reports refused calls in the log and the audit log: at most one per second of each kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Kind = tuple[str, str, type[UsbshareError], int]
 
 
 class Refusals:
-    """Counts what it leaves out, and says so with the next that it tells."""
+    """Counts what it leaves out, and says so with the next report."""
 
     def __init__(self, audit: Audit, clock: Callable[[], float]) -> None:
         self._audit = audit
@@ -25,7 +25,7 @@ class Refusals:
 
     def note(self, error: UsbshareError, *, who: str, address: str, method: str, port: str) -> None:
         """Report a refused call."""
-        # A caller without an identity can only be told apart by the reason.
+        # Callers without an identity can only be distinguished by the reason.
         reason = 0 if who else hash(str(error))
         kind = (who or address.rpartition(":")[0], method, type(error), reason)
         if not self._throttle.admits(kind):

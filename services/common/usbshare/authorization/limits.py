@@ -64,7 +64,7 @@ class _Usage:
 class Limits:
     """Keeps every identity within the policy's limits; of one event loop.
 
-    What is urgent is counted by itself, so that nothing else an identity does can delay it.
+    What is urgent is counted separately, so that nothing else an identity does can delay it.
     """
 
     def __init__(self, table: Callable[[], LimitsTable], clock: Callable[[], float]) -> None:

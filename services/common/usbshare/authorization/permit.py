@@ -9,7 +9,7 @@ from types import TracebackType
 
 from usbshare.base.errors import UsbshareError
 
-# Raises why not; returns when the answer may become another by itself.
+# Raises why not; returns when the answer may change without a change of the rules.
 Check = Callable[[], datetime | None]
 
 
@@ -28,12 +28,12 @@ class Permits:
         self._ask_again(tuple(self._permits))
 
     def time_passed(self) -> None:
-        """Ask about those again that may have ended by themselves."""
+        """Check those again that may have ended automatically."""
         now = self._now()
         self._ask_again([each for each in self._permits if each.is_due(now)])
 
     def _ask_again(self, permits: Sequence[Permit]) -> None:
-        """Of a task that holds several the innermost is told, the others next time, if need be."""
+        """Check permits; of a task with several, refuse the innermost now, the others later."""
         told = {each.task for each in self._permits if each.is_refused}
         for permit in reversed(permits):
             if permit.task in told:

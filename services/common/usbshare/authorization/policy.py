@@ -75,7 +75,7 @@ class Decision:
     """Whether an identity may do something now.
 
     `missing`: what it lacks, in words. `confirm_for_s`: how long a second factor counts, None
-    where none is needed. `until`: when the answer may become no by itself.
+    where none is needed. `until`: when the answer may become no automatically.
     """
 
     allowed: bool

@@ -1,4 +1,4 @@
-"""What a policy file holds, table by table; each mistake is told in its own words."""
+"""What a policy file holds, table by table; each mistake has its own message."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Right(Enum):
-    """What may be done; in the order in which people are told of them."""
+    """What may be done; in the order in which rights are listed for people."""
 
     VIEW = "view"
     STOP = "stop"
@@ -36,7 +36,7 @@ class Resource:
 
 
 def shown_id(asked: str) -> str:
-    """Return an id that a caller has made up, as it may be told: printable, and not without end."""
+    """Return an id invented by a caller in a form that may be shown: printable and bounded."""
     shown = "".join(char if char.isprintable() else "?" for char in asked[:_MOST_SHOWN])
     return shown if len(asked) <= _MOST_SHOWN else f"{shown[:-1]}…"
 

@@ -17,7 +17,7 @@ Tell = Callable[[str], None]
 
 
 class RuleFile(Generic[T]):
-    """Reads a file; what cannot be read is tried again at each look, and told once. Blocks.
+    """Reads a file; what cannot be read is retried at each check, and reported once. Blocks.
 
     With `if_gone`, a file that was there and is gone is that mistake; else it is read as empty.
     """
@@ -81,7 +81,7 @@ class RuleFile(Generic[T]):
             if stamp is None and self._if_gone is not None:
                 raise self._if_gone(self.path)
             found = self._read(self.path)
-            if self._stamp() != stamp:  # changed meanwhile: the next look tells
+            if self._stamp() != stamp:  # changed meanwhile: the next check reports it
                 return None
         except Exception as error:  # whatever a file does to its reader, the rules stay
             is_mistake = isinstance(error, ConfigError) and not isinstance(error, UnreadableError)
@@ -100,7 +100,7 @@ class RuleFile(Generic[T]):
             self._tell(why)
 
     def _stamp(self) -> Stamp:
-        """Return what tells one version of the file from another, None where there is none."""
+        """Return what distinguishes versions of the file, None if there is none."""
         try:
             status = self.path.stat()
         except FileNotFoundError:

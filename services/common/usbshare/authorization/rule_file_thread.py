@@ -1,4 +1,4 @@
-"""A file of rules that a thread of its own looks at: one that hangs holds up no other."""
+"""A file of rules that a separate thread checks: one that hangs delays no other."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 # How long one look is waited for; it goes on, and a later one takes what it finds.
 LOOK_S = 1.0
-# What counts of the time between two looks: a process that stood still has not looked in vain.
+# The longest time between two checks that counts: a stalled process has not failed to read.
 MOST_STEP_S = 6.0
-# From when on a look that does not end is told.
+# After this time a check that does not end is reported.
 LATE_S = 10.0
 
 

@@ -30,7 +30,7 @@ AGAIN_S = 0.2
 TICK_S = 1.0
 # A file that cannot be read is tried again after so many ticks, though it has not changed.
 TRY_AGAIN_TICKS = 4
-# Nobody may more than stop once it is unknown for so long what a file says.
+# Only stops are allowed once it has been unknown for this long what a file says.
 CLOSES_AFTER_S = 60.0
 
 
@@ -175,7 +175,7 @@ class Rulebook:
             self._trouble = ""
 
     async def look(self) -> None:
-        """Take over what has changed, and tell the subscribers; a disk that hangs is left alone."""
+        """Adopt what has changed, and notify the subscribers; a disk that hangs is left alone."""
         standing, policy = await asyncio.gather(self._registry.look(), self._policies.look())
         if standing is not None:
             self._standing = standing

@@ -152,7 +152,7 @@ class Background:
             if has_failed:
                 self._waiting.setdefault(key, work)
                 self._news.wait_for(lambda: self._ended, self._retry_s)
-                if self._ended:  # once more would not help
+                if self._ended:  # another attempt would not help
                     self._waiting.pop(key, None)
             else:
                 self._is_late = False

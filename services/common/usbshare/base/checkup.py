@@ -83,7 +83,7 @@ async def examine(
 ) -> AsyncIterator[Check]:
     """Make the checks in their order; none keeps the others from being made.
 
-    One that fails with the very words of one before it has the same cause: that one's is told.
+    One that fails with exactly the words of an earlier one has the same cause: that is shown.
     """
     broken: dict[str, str] = {}
     told: dict[str, str] = {}

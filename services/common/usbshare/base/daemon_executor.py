@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class DaemonExecutor(ThreadPoolExecutor):
-    """Runs each call in a daemon thread of its own, begun at once.
+    """Runs each call in a separate daemon thread, started at once.
 
     A ThreadPoolExecutor in name, since `loop.set_default_executor` takes nothing else. What must be
-    done before the program ends is awaited by whoever began it.
+    done before the program ends is awaited by its caller.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class DaemonExecutor(ThreadPoolExecutor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # handed to whoever waits
+            except BaseException as error:  # handed to the waiting caller
                 future.set_exception(error)
             else:
                 future.set_result(result)

@@ -1,6 +1,6 @@
-"""Blocking work outside of any event loop: waited for aloud, not for ever.
+"""Blocking work outside of any event loop: waited for with a message and a deadline.
 
-A disk that hangs answers no call, and neither would the program: nobody would learn why.
+A disk that hangs answers no call, and the program would hang without saying why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALOUD_AFTER_S = 1.0
 class Watched:
     """Runs blocking work in daemon threads, and watches that it moves.
 
-    Work that takes long and calls `moved` meanwhile is not waited for in vain, and not told of.
+    Work that takes long but calls `moved` meanwhile is making progress, and is not reported.
     """
 
     def __init__(self, what: str, tell: Callable[[str], None], timeout_s: float) -> None:
@@ -36,7 +36,7 @@ class Watched:
         """Return what the work returns, or raise what it raises.
 
         After a second without an answer one line says what is waited for, and how long. Raises
-        TimeoutError after that; the work then goes on by itself, and nobody learns what came of it.
+        TimeoutError after that; the work then continues unobserved, and its result is lost.
         """
         future = _begun(work)
         self.moved()
@@ -61,13 +61,13 @@ def in_time(what: str, work: Callable[[], T], tell: Callable[[str], None], timeo
 
 
 def _begun(work: Callable[[], T]) -> Future[T]:
-    """Begin work in a daemon thread of its own."""
+    """Begin work in a separate daemon thread."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:  # handed to whoever waits
+        except BaseException as error:  # handed to the waiting caller
             future.set_exception(error)
         else:
             future.set_result(result)

@@ -97,7 +97,7 @@ def importing(program: str) -> Iterator[None]:
 def command_for(extra: str, prefix: Path, origin: Mapping[str, Any], *, has_pip: bool) -> str:
     """Return the command for an environment, and a PEP 610 origin (empty: a package index).
 
-    uv and pipx make the environment anew, so it names the extras that are there too.
+    uv and pipx recreate the environment, so it names the extras that are there too.
     """
     for receipt, install in (
         ("uv-receipt.toml", "uv tool install --force"),

@@ -1,4 +1,4 @@
-"""Tells a loop that files have changed; it sleeps until then, and only a thread looks."""
+"""Notifies a loop that files have changed; it sleeps until then, and only a thread checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FileWatch:
         self._thread: threading.Thread | None = None
 
     def follow(self, paths: Sequence[Path]) -> FileFollower:
-        """Return who is told when any of the files changes; call on the loop that waits for it."""
+        """Return what is notified when a file changes; call on the loop that waits for it."""
         follower = FileFollower(tuple(paths), asyncio.get_running_loop())
         self._followers.append(follower)
         if self._thread is None:
@@ -81,7 +81,7 @@ class FileFollower:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """Return what tells one version of a file from another, None where it cannot be seen."""
+    """Return what distinguishes versions of a file, None if it cannot be seen."""
     try:
         found = path.stat()
     except (OSError, ValueError):

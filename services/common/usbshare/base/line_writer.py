@@ -1,6 +1,6 @@
 """Lines for a stream that may block: a stopped terminal, a full pipe, a disk that hangs.
 
-Whoever has a line adds it to a bounded queue; a daemon thread makes its text and writes it. Past
+Callers add a line to a bounded queue; a daemon thread makes its text and writes it. Past
 `MOST_WAITING` new lines are dropped and counted, and once the stream goes on, a line says how many.
 """
 
@@ -28,7 +28,7 @@ Line = Callable[[], str]
 class LineWriter:
     """Writes to one stream; the thread begins with the first line.
 
-    `told_lost` returns the text that tells how many lines were dropped.
+    `told_lost` returns the text that says how many lines were dropped.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ def _is_in_sight(here: Path) -> bool:
 
 
 def _require_trusted(here: Path) -> None:
-    """Raise ConfigError if others may have put the file there: nobody has asked for it by name."""
+    """Raise ConfigError if others may have put the file there: it was not asked for by name."""
     if not _has_modes():
         return
     for path in (here, here.absolute().parent):
@@ -121,7 +121,7 @@ def make_private(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Create what is missing of a folder and those above it, each the owner's only (mode 0700)."""
-    # pathlib makes the parents by the umask: whoever may write there replaces what is in them.
+    # pathlib makes the parents by the umask: anyone who may write there replaces what is in them.
     for each in reversed((folder, *folder.parents)):
         if not each.exists():
             each.mkdir(mode=0o700, exist_ok=True)
@@ -195,7 +195,7 @@ def _user_runtime_path() -> Path:
     import platformdirs  # noqa: PLC0415 - a stop does not wait for it
 
     with warnings.catch_warnings():
-        # platformdirs warns where nobody is logged in (containers); what it chose is checked later.
+        # platformdirs warns if no user is logged in (containers); what it chose is checked later.
         warnings.simplefilter("ignore")
         return platformdirs.user_runtime_path("usbshare")
 

@@ -46,6 +46,6 @@ def read_plain(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 def _require_plain(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        # With that number it is an IsADirectoryError, which some want to tell apart.
+        # With that number it is an IsADirectoryError, which some callers want to distinguish.
         number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else 0
         raise OSError(number, "it is not a regular file", str(path))

@@ -1,6 +1,6 @@
-"""Rates: a burst at once, then so much a second, for each key; in bounded memory, whoever comes.
+"""Rates: a burst at once, then so much per second, for each key; in bounded memory.
 
-`now` and `clock` are monotonic. For what is told at once and then counted see `throttle`.
+`now` and `clock` are monotonic. For what is reported at once and then counted see `throttle`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-# Nobody waits for less.
+# Shorter waits are skipped.
 SHORTEST_WAIT_S = 0.001
 # What rounding makes of an exact fit.
 _ROUNDING_S = 1e-9
@@ -63,7 +63,7 @@ class Bucket:
         self._spare_s += count / rate
 
     def forgive_beyond(self, debt_s: float) -> None:
-        """Let whoever took far too much wait no longer than that for the next."""
+        """Bound how long a caller that took far too much waits for the next."""
         self._spare_s = max(self._spare_s, -debt_s)
 
 

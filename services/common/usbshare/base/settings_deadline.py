@@ -21,7 +21,7 @@ _OLDER = "the older tool's settings"
 
 
 def read_in_time(path: Path | None, read: Callable[[], T], tell: Tell) -> T:
-    """Return what `read` reads of the path, of the configuration folder where nobody named one.
+    """Return what `read` reads of the path, or of the configuration folder if none was named.
 
     Says after a second what is waited for; raises ConfigError after 30 s, and what `read` raises.
     """
@@ -44,7 +44,7 @@ def asked_path(asked: Path | None) -> Path | None:
 def import_older_in_time(side: Side, asked: Path | None, tell: Tell) -> None:
     """Take the older tool's settings over, if there are any and that takes no longer than 5 s.
 
-    Nobody needs them to start: whatever happens to that is told, and the start goes on.
+    They are not needed to start: any failure is reported, and the start continues.
     """
     try:
         in_time(_OLDER, lambda: import_older_settings(side, asked, tell), tell, OLDER_TIMEOUT_S)

@@ -10,7 +10,7 @@ from usbshare.base.plain_file import open_plain
 def read_note(path: Path, most_bytes: int) -> bytes:
     """Return what a note says; raises OSError where it is no plain file.
 
-    Blocks as long as the disk does, but waits for nobody who might write to a FIFO.
+    Blocks as long as the disk does, but never waits for a writer of a FIFO.
     """
     with open_plain(path) as file:
         return file.read(most_bytes)

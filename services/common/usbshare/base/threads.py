@@ -21,7 +21,7 @@ _NAME = "usbshare call"
 
 
 async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what the work returns; it has a thread of its own, from now on.
+    """Return what the work returns; it runs in a separate thread from now on.
 
     If the caller is cancelled, the work goes on and its result is dropped.
     """
@@ -29,7 +29,7 @@ async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 
 def begin(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-    """Begin work in a thread of its own, at once; a cancelled future does not end it.
+    """Begin work in a separate thread, at once; a cancelled future does not end it.
 
     For what must be done even if the caller's task is cancelled before its first step: closing.
     """
@@ -72,7 +72,7 @@ class OwnThread:
     def submit(
         self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
-        """Add work, also if nobody awaits the result; dropped if that is cancelled before."""
+        """Add work, even if its result is not awaited; dropped if that is cancelled before."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._news:
@@ -82,7 +82,7 @@ class OwnThread:
         return future
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what the work returns; what has begun is finished, whoever waits for it."""
+        """Return what the work returns; what has begun is finished even if not awaited any more."""
         return await self.submit(work, *args, **kwargs)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class OwnThread:
             self._news.notify_all()
 
     def finish(self, last: Callable[[], T]) -> asyncio.Future[T]:
-        """Drop what waits, then do the last piece of work, even if nobody waits for it, and end."""
+        """Drop what waits, then do the last piece of work, even if it is not awaited, and end."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._news:
@@ -168,12 +168,12 @@ class _Call:
         self._finish: Callable[..., None] = finish
 
     def run(self) -> None:
-        """Do the work, unless nobody waits for it; called in the thread."""
+        """Do the work, unless its result is no longer awaited; called in the thread."""
         if self._future.cancelled() and not self._must_run:
             return
         try:
             outcome = self._work()
-        except BaseException as error:  # handed to whoever waits
+        except BaseException as error:  # handed to the waiting caller
             self._post(None, error)
         else:
             self._post(outcome, None)

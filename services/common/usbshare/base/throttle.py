@@ -1,4 +1,4 @@
-"""Lets a few of each key through at once and counts the rest; in bounded memory, whoever comes.
+"""Lets a few of each key through at once and counts the rest; in bounded memory.
 
 Of one thread at a time. `clock` is monotonic. For rates see `rate_limits`.
 """

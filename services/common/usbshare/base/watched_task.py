@@ -1,4 +1,4 @@
-"""Tasks that run beside others: what ends with them, and who is told of a failure."""
+"""Tasks that run beside others: what ends with them, and what is called after a failure."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _KINDS = {
 }
 
 TTL_S, RENEW_S = 30, 10.0
-ANSWER_TIMEOUT_S = 20.0  # a service that stands still answers later, and more attempts no sooner
+ANSWER_TIMEOUT_S = 20.0  # a stalled service answers later, and more attempts no sooner
 KNOCK_TIMEOUT_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 5.0
 
@@ -50,7 +50,7 @@ class Announcing:
         self._trouble = ""
 
     def has_ports(self, port_ids: Sequence[str]) -> None:
-        """Tell which serial ports there are now."""
+        """Set which serial ports there are now."""
         if tuple(port_ids) != self._port_ids:
             self._port_ids = tuple(port_ids)
             self._news.set()
@@ -69,7 +69,7 @@ class Announcing:
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _attempt(self) -> bool:
-        """Keep a registration for as long as it lasts; tell whether there was one."""
+        """Keep a registration for as long as it lasts; return whether there was one."""
         if not await _is_open(self.target):  # the usual case: nothing of gRPC's is started for it
             return False
         if (bundle := _own_bundle(self._site)) is None:
@@ -89,7 +89,7 @@ class Announcing:
         return bool(name)
 
     async def _tell(self, call: _Call, name: str) -> str:
-        """Register or renew, then wait until there is something to tell; return our name."""
+        """Register or renew, then wait until there is something to report; return our name."""
         self._news.clear()
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await write(call, self._request())
@@ -128,7 +128,7 @@ class Announcing:
 def announcing(
     settings: DiscoveryTable, site: Site | None, listen: str, endpoint: Endpoint
 ) -> Announcing | None:
-    """Return what registers a service that listens there; None where nobody should hear of it.
+    """Return what registers a service that listens there; None if it must not be announced.
 
     A discovery service takes registrations only from clients of its site, which is this one's.
     """

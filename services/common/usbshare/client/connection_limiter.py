@@ -36,7 +36,7 @@ class Turns:
             yield
 
     async def give_way(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run what connects by itself; GaveWayError as soon as anybody else wants a turn."""
+        """Run what connects alone; GaveWayError as soon as another wants a turn."""
         if self._turn.locked():
             work.close()
             raise GaveWayError("a connection is being made")

@@ -1,4 +1,4 @@
-"""Calls to the standard health service, on a connection of their own."""
+"""Calls to the standard health service, on a separate connection."""
 
 from __future__ import annotations
 

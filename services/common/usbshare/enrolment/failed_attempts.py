@@ -16,7 +16,7 @@ MOST_ADDRESSES = 1000
 
 
 class FailedAttempts:
-    """Counts wrong attempts of the last minute, from any thread; bounded whoever comes.
+    """Counts wrong attempts of the last minute, from any thread; in bounded memory.
 
     A token cannot be guessed; this keeps log and processor free for those who belong here.
     `clock` is monotonic.

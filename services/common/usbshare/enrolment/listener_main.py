@@ -1,4 +1,4 @@
-"""The process that listens for newcomers: started by a service, ends with it or by itself.
+"""The process that listens for newcomers: started by a service, ends with it or on its own.
 
 `python -m usbshare.enrolment.listener_main OPTIONS`, with a pipe as standard input that its
 service holds open. Whatever strangers do to it, the service's own process does not take part.

@@ -1,4 +1,4 @@
-"""What a service tells the process that listens for newcomers in its place."""
+"""What a service passes to the process that listens for newcomers in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the listener for newcomers as a process of its own: strangers share none with a stop."""
+"""Runs the listener for newcomers as a separate process: strangers share none with a stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ END_TIMEOUT_S = 3.0
 
 
 class ListenerProcess:
-    """Starts the process while an invitation is open; it ends with the last one by itself.
+    """Starts the process while an invitation is open; it ends automatically with the last one.
 
     Of the services of one host only one runs it, and another takes over when that one ends. It ends
     when its standard input does, so with this process, however that ends.
@@ -134,7 +134,7 @@ class ListenerProcess:
 
 
 async def _end(process: Process) -> None:
-    """Let it see that nobody needs it any more; kill it if it takes long."""
+    """Let it notice that it is no longer needed; kill it if it takes long."""
     if process.stdin is not None:
         process.stdin.close()
     try:

@@ -1,4 +1,4 @@
-"""Tells administrators of failed handshakes: a line in the log, an event in the audit."""
+"""Reports failed handshakes to administrators: a line in the log, an event in the audit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Note(Protocol):
 
 @contextmanager
 def handshake_log(note: Note) -> Iterator[None]:
-    """Tell failed handshakes while the block lasts; once per process.
+    """Report failed handshakes while the block lasts; once per process.
 
     Nothing is done where gRPC does not trace them, see `trace_handshakes`.
     """
@@ -91,9 +91,9 @@ class Sorter:
 
 
 class HandshakeTeller:
-    """Tells of failures, at most once a period per address; what was left out is counted.
+    """Reports failures, at most once per period and address; what was left out is counted.
 
-    Called from the thread that reads gRPC's trace; what is due later is told by a timer.
+    Called from the thread that reads gRPC's trace; what is due later is reported by a timer.
     """
 
     def __init__(self, note: Note, clock: Callable[[], float]) -> None:
@@ -120,7 +120,7 @@ class HandshakeTeller:
             self._tell(failure.address, reason, text)
 
     def close(self) -> None:
-        """Tell what was left out."""
+        """Report what was left out."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()

@@ -1,4 +1,4 @@
-"""Stands between file descriptor 2 and the real stderr: what C libraries write there is read."""
+"""Sits between file descriptor 2 and the real stderr: reads what C libraries write there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JOIN_TIMEOUT_S = 1.0
 
 @contextmanager
 def tapped_stderr(read: Callable[[bytes, Callable[[bytes], None]], None]) -> Iterator[None]:
-    """Call `read(chunk, pass_on)`, in a thread of its own, with all that is written to fd 2.
+    """Call `read(chunk, pass_on)`, in a separate thread, with everything written to fd 2.
 
     Python's own stderr, its log and its last words in a crash go to the real one directly. At the
     end everything written before has been read, and what was logged before is written, unless the
@@ -45,7 +45,7 @@ def tapped_stderr(read: Callable[[bytes, Callable[[bytes], None]], None]) -> Ite
             # A child may hold the pipe open: its end would never come.
             _write_in_time(outgoing, end)
             thread.join(_JOIN_TIMEOUT_S)
-    # Else nobody reads the real stderr, and the process is at its end.
+    # Otherwise the real stderr has no reader, and the process is about to end.
     if not thread.is_alive() and _log_is_written():
         for descriptor in (incoming, outgoing, real):
             os.close(descriptor)

@@ -7,7 +7,7 @@ A failed handshake of a server reads (GRPC_VERBOSITY=INFO, GRPC_TRACE=handshaker
     src/core/util/status_helper.cc:68
      shutdown=false index=2, args={... grpc.internal.endpoint_peer_address=ipv4:192.0.2.7:4012, ...
 
-The rest of the trace tells nothing new.
+The rest of the trace adds nothing.
 """
 
 from __future__ import annotations
@@ -96,6 +96,6 @@ class TraceReader:
         if peer is None or not self._why:
             return None
         why, self._why = self._why, ""
-        if _OF_SERVER not in text:  # we called, and tell it elsewhere
+        if _OF_SERVER not in text:  # our own call, reported elsewhere
             return None
         return Failure(unquote(peer["address"].decode("utf-8", "replace")), why)

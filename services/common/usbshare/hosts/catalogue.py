@@ -15,7 +15,7 @@ from usbshare.hosts.merge import Gathering, merged, preference
 MOST_OF_A_SOURCE = 1024
 MOST_OF_A_NAME = 64
 
-# Taken back when nobody answers there. The configuration, this host and another discovery service
+# Removed when nothing answers there. The configuration, this host and another discovery service
 # do so themselves.
 _HEARSAY = frozenset({Source.MDNS, Source.BEACON})
 
@@ -57,7 +57,7 @@ class _Host:
 
 
 class Catalogue:
-    """Bounded however much is told: 1024 observations a source, 64 a name; more are refused."""
+    """Bounded however much is reported: 1024 observations per source, 64 per name; no more."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -72,7 +72,7 @@ class Catalogue:
         self._listeners: dict[object, Callable[[], None]] = {}
 
     def observe(self, observation: Observation) -> bool:
-        """Take in what a source tells; False where there is no room for it."""
+        """Add what a source reports; False if there is no room for it."""
         at = (observation.source, observation.key)
         known = self._records.get(at)
         if known is not None and known.observation.instance == observation.instance:
@@ -86,11 +86,11 @@ class Catalogue:
         return has_room
 
     def forget(self, source: Source, key: str) -> None:
-        """Drop what the source told of that instance."""
+        """Drop what the source reported of that instance."""
         self._forget([(source, key)])
 
     def forget_source(self, source: Source) -> None:
-        """Drop all that the source told."""
+        """Drop everything that the source reported."""
         self._forget([at for at in self._records if at[0] is source])
 
     def expire(self) -> None:
@@ -104,7 +104,7 @@ class Catalogue:
         return None if soonest == math.inf else soonest
 
     def reached(self, entry_id: str) -> None:
-        """Note that the host answers; no change that is told."""
+        """Note that the host answers; a change that is not reported."""
         host = self._hosts.get(entry_id)
         if host is not None:
             for record in host.records:
@@ -131,7 +131,7 @@ class Catalogue:
         return host.entry() if host else None
 
     def knows(self, source: Source, key: str) -> bool:
-        """Return whether that observation of the source stands."""
+        """Return whether that observation of the source is still valid."""
         return (source, key) in self._records
 
     def count(self, source: Source) -> int:
@@ -162,7 +162,7 @@ class Catalogue:
         known.observation = observation
         known.seen = self.clock()
         self._hosts[known.entry_id].seen()
-        if _expires_at(known) < before:  # whoever waits for the next expiry must wait less
+        if _expires_at(known) < before:  # a wait for the next expiry must be shortened
             self._tell()
 
     def _add(self, observation: Observation, known: _Record | None) -> str:

@@ -83,7 +83,7 @@ class SourceCounters:
         self._sent_packets = self._sent_bytes = 0
         self._received_packets = self._received_bytes = 0
         self._errors = 0
-        # (second, packets in it); those before the window fall out by themselves
+        # (second, packets in it); those before the window drop out automatically
         self._seconds: deque[tuple[int, int]] = deque(maxlen=RATE_WINDOW_S)
 
     def _rate(self) -> float:

@@ -77,7 +77,7 @@ class Finder:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop all, with a goodbye for what was announced; the catalogue stays as it was."""
+        """Stop all, withdrawing what was announced; the catalogue stays as it was."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

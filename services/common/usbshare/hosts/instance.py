@@ -1,4 +1,4 @@
-"""One host that offers something, as the sources tell of it."""
+"""One host that offers something, as reported by the sources."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one source tells of one instance; `key` is unique within the source.
+    """What one source reports of one instance; `key` is unique within the source.
 
     `expires_at`: on the catalogue's clock, None for as long as the source does not take it back.
     """

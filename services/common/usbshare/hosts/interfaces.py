@@ -42,7 +42,7 @@ def interfaces_up(chosen: Sequence[str] = ()) -> list[Interface]:
 
 
 def interface_names() -> list[str]:
-    """Return the names that can stand behind `%`: of all that have a link-local IPv6 address."""
+    """Return the names that can follow `%`: of all that have a link-local IPv6 address."""
     near = (each for interface in interfaces_up() for each in interface.ipv6 if "%" in each)
     return list(dict.fromkeys(each.partition("%")[2] for each in near))
 
@@ -74,7 +74,7 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(address)
 
 
-# Whether an interface is up no portable call tells; whether a socket finds a way through it does.
+# No portable call says whether an interface is up; whether a socket finds a route through it does.
 
 
 def _sends_multicast_v4(address: str) -> bool:

@@ -121,7 +121,7 @@ class Liveness:
                 self._catalogue.unreachable(entry.id)
 
     def _was_heard_since(self, entry: Entry, moment: float) -> bool:
-        """Return whether a source told of it, or of another place for it, while it was probed."""
+        """Return whether a source reported it, or another place for it, while it was probed."""
         now = self._catalogue.get(entry.id)
         return now is not None and (now.last_seen >= moment or now.instance != entry.instance)
 

@@ -32,8 +32,8 @@ class Gathering:
     def takes(self, observation: Observation) -> bool:
         """Take it in if it is of the same host: at a place in common, and of no other site.
 
-        Two observations of one source are two hosts, since a source tells its hosts apart; only
-        several discovery services may tell of the same.
+        Two observations of one source are two hosts, since a source distinguishes its hosts; only
+        several discovery services may report the same one.
         """
         instance, source = observation.instance, observation.source
         fits = (
@@ -49,7 +49,7 @@ class Gathering:
 
 
 def merged(observations: Sequence[Observation]) -> Instance:
-    """Return the one instance that they tell of; the first is believed first, addresses united."""
+    """Return the one instance that they describe; the first takes precedence, addresses united."""
     instances = [each.instance for each in observations]
     told = [each.instance for each in observations if each.source is not Source.STATIC]
     addresses = dict.fromkeys(address for each in instances for address in each.addresses)

@@ -1,4 +1,4 @@
-"""Whether a service that listens at some address can be reached by those who are told of it."""
+"""Whether a service that listens at some address can be reached by those it is announced to."""
 
 from __future__ import annotations
 

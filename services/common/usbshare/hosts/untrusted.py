@@ -1,4 +1,4 @@
-"""Single values that strangers tell of themselves: taken where they are what they should be."""
+"""Single values that strangers report about themselves: taken if they are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The living view of what matches a filter, as changes to what the watcher was told before."""
+"""The live view of what matches a filter, as changes since the watcher's last update."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """Gone, or no longer matching; the entry as it was told last."""
+    """Gone, or no longer matching; the entry as last reported."""
 
     entry: Entry
 

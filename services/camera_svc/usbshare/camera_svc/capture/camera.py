@@ -72,7 +72,7 @@ MakePlaceholder = Callable[[str, Raw | None], Made]
 
 
 class Camera:
-    """Lives on the event loop; it is the listener of its capture, and tells `changed` its state."""
+    """Runs on the event loop; listens to its capture, and reports its state to `changed`."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Camera:
         self._begin()
 
     async def close(self) -> None:
-        """End for good; bounded, whatever the driver does."""
+        """End permanently; bounded, whatever the driver does."""
         self._enter(CameraState.CLOSED, "")
         self._end_capture()
         for name in list(self._timers):
@@ -174,7 +174,7 @@ class Camera:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    # What its capture tells.
+    # Events of its capture.
 
     def opened(self, opened: Opened, source: Source) -> None:
         """Note what the source is; locked controls are set again."""
@@ -204,7 +204,7 @@ class Camera:
         self.reason = reason
 
     def not_made(self, reason: str) -> None:
-        """Note that a good frame could not be made into what some want; they are told why."""
+        """Note that a good frame could not be encoded for some viewers; they are told why."""
         self.reason = reason
         if self._unmade is None:
             self._unmade = reason, self.last_good

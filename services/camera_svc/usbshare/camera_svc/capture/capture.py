@@ -147,7 +147,7 @@ class CaptureThread:
         except UsbshareError as error:
             reason = str(error)
         except Exception as error:  # a driver's or a codec's; it must not end the process
-            # Tried again each second it fails as often, and who listens tells the reason once.
+            # Retried every second; the listener logs the reason once.
             _log.debug("camera %s: capture failed", self._name, exc_info=True)
             reason = f"capture failed: {type(error).__name__}: {error}"
         finally:

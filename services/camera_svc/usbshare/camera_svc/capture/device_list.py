@@ -27,7 +27,7 @@ Probe: TypeAlias = Callable[[str], bool | None]
 
 @dataclass(frozen=True, slots=True)
 class CameraFound:
-    """A camera that is plugged in; `source` stays right when nodes are numbered anew."""
+    """A camera that is plugged in; `source` stays right when nodes are renumbered."""
 
     id: str
     name: str

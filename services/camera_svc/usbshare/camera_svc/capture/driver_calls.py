@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class DriverCalls:
-    """Runs each call in a daemon thread of its own: the end of the process waits for none."""
+    """Runs each call in a separate daemon thread: the end of the process waits for none."""
 
     def __init__(self, name: str, timeout_s: float, most: int = 4) -> None:
         self._name = name

@@ -36,11 +36,11 @@ else:
         return VideoSource(int(source) if source.isdecimal() else source, wish.fps)
 
     def camera_node(source: str) -> str:
-        """Return nothing: a number as OpenCV counts does not tell which device it is."""
+        """Return nothing: a number as OpenCV counts does not identify a device."""
         return ""
 
     def camera_lister(
         known: KnownDevices | None = None,
     ) -> Callable[[], tuple[CameraFound, ...]]:
-        """Return what lists none: only Linux tells cameras apart for good."""
+        """Return an empty list: only Linux distinguishes cameras permanently."""
         return lambda: ()

@@ -16,7 +16,7 @@ Behind = Callable[[str], UsbDevice | None]
 
 
 class CameraQuarantine:
-    """Tells of sources and of cameras that are plugged in whether they may be opened."""
+    """Decides whether sources and plugged-in cameras may be opened."""
 
     def __init__(self, quarantine: Quarantine, behind: Behind = usb_device_behind) -> None:
         self._quarantine = quarantine

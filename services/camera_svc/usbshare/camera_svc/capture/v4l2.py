@@ -1,4 +1,4 @@
-"""What a V4L2 device says of itself, and its controls (linux/videodev2.h): OpenCV tells neither."""
+"""What a V4L2 device reports, and its controls (linux/videodev2.h): OpenCV exposes neither."""
 
 from __future__ import annotations
 

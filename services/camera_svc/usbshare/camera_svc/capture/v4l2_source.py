@@ -1,4 +1,4 @@
-"""A camera of Linux: OpenCV captures, a node beside it tells modes and turns controls."""
+"""A camera of Linux: OpenCV captures, a node beside it lists modes and sets controls."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class V4l2Source:
         """Raise DeviceError if another camera got the node before OpenCV opened it."""
         if self._guard is None:
             return
-        self._device.captures()  # fails if ours was unplugged; else nobody can have got its number
+        self._device.captures()  # fails if ours was unplugged; else no other can have its number
         opened, named = os.fstat(self._device.descriptor), os.stat(node)
         if opened.st_rdev != named.st_rdev:
             raise DeviceError(f"{self._path} is now another device: opening it again")

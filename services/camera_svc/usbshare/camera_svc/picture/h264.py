@@ -74,7 +74,7 @@ class H264Encoder:
 
 
 def options(size: tuple[int, int], quality: int) -> dict[str, str]:
-    """Return what libx264 is told, for a quality on JPEG's scale: as good to look at as that."""
+    """Return the parameters of libx264 that look as good as this quality on JPEG's scale."""
     most = round(size[0] * size[1] * _FPS * _MOST_BITS_PER_PIXEL * quality / 100)
     return {
         "preset": "ultrafast",

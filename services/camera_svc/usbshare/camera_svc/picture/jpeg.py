@@ -1,4 +1,4 @@
-"""Whether bytes are a whole JPEG picture, told from its markers (ITU T.81) without decoding."""
+"""Whether bytes are a whole JPEG picture, seen from its markers (ITU T.81) without decoding."""
 
 from __future__ import annotations
 

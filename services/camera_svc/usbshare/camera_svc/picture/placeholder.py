@@ -1,4 +1,4 @@
-"""The picture that stands in for a camera that delivers none, and says why."""
+"""The placeholder for the picture of a camera that delivers none, with the reason."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class BedLight:
 
 
 class SimBed:
-    """Draws pictures of one size; all that stands still is drawn once.
+    """Draws pictures of one size; everything static is drawn once.
 
     `light` may be called from any thread, `draw` from one.
     """
@@ -97,7 +97,7 @@ class SimBed:
 
 
 def _letters(height: int) -> dict[str, Pixels]:
-    """Draw each character once: text drawn anew would cost more than the rest of the picture."""
+    """Draw each character once: drawing text each time would cost more than the rest."""
     scale = cv2.getFontScaleFromHeight(_FONT, height)
     widest = max(cv2.getTextSize(letter, _FONT, scale, 1)[0][0] for letter in _CHARACTERS)
     return {letter: _letter(letter, widest, height, scale) for letter in _CHARACTERS}

@@ -44,7 +44,7 @@ class SimSource:
         self._frame = 0
 
     def open(self) -> Opened:
-        """Draw what stands still."""
+        """Draw what is static."""
         self._bed = SimBed(self._wanted.width, self._wanted.height)
         wanted = self._wanted
         mode = Mode(wanted.width, wanted.height, wanted.fps, wanted.format)

@@ -20,7 +20,7 @@ class Maker:
     serialise: Serialise
 
     def make(self, raw: Raw, recipe: Recipe) -> Made:
-        """Return a picture that stands for itself."""
+        """Return a picture that depends on no other."""
         picture = self.encoder.make(raw, recipe)
         return picture, self.serialise(picture)
 

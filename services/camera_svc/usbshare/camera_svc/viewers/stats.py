@@ -36,7 +36,7 @@ class SendRate:
         self._sent.append(now)
 
     def fps(self, now: float) -> float:
-        """Return the rate; 0 while there are not two frames to tell it from."""
+        """Return the rate; 0 while there are fewer than two frames."""
         while self._sent and now - self._sent[0] > _OLDEST_S:
             self._sent.popleft()
         if len(self._sent) < 2:

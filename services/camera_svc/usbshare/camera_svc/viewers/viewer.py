@@ -239,13 +239,13 @@ class Viewer:
         self._waiting.clear()
 
     def _learn_format(self, encoding: Format) -> None:
-        """Know no more what the link carries, as JPEG and H.264 differ too much to tell."""
+        """Discard what is known of the link: JPEG and H.264 differ too much for it to apply."""
         if encoding is not self._last_format:
             self._last_format = encoding
             self._adaptation.forget_rate()
 
     def _is_too_big(self, picture: Picture, message: bytes) -> bool:
-        """Return whether it would be late; small frames of H.264 do not tell about its key frames.
+        """Return whether it would be late; small H.264 frames do not predict its key frames.
 
         Better late than never is a placeholder, for there is no smaller one.
         """

@@ -45,7 +45,7 @@ Renew = Callable[[Identity, str], Renewed]
 
 
 class AccessServicer(AccessServiceServicer):
-    """Tells callers of their rights, takes their codes, renews their certificates."""
+    """Returns callers' rights, takes their codes, renews their certificates."""
 
     def __init__(
         self,

@@ -98,7 +98,7 @@ def _is_another_in_force(asked: Path | None) -> bool:
     try:
         path = find_config(asked)
     except ConfigError:
-        return True  # which is told soon after
+        return True  # which is reported soon after
     return path is not None and path.resolve() != settings_path().resolve()
 
 

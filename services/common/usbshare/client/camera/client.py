@@ -55,7 +55,7 @@ class WatchStream:
 
 
 class CameraClient:
-    """A connection of its own to one service: pictures never share one with a machine's stop."""
+    """A separate connection to one service: pictures never share one with a machine's stop."""
 
     def __init__(self, target: Target, bundle: ClientBundle | None) -> None:
         self.target = target
@@ -128,7 +128,7 @@ class CameraClient:
         return await explain(error, self.target, self._bundle, OUR_SERVICE, look)
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
-        """Look why the service cannot be reached, over a connection of its own; None if it can."""
+        """Return why the service cannot be reached, over a separate connection; None if it can."""
         from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - half of TLS
 
         return await why_unreachable(self.target, self._bundle, timeout_s)

@@ -44,7 +44,7 @@ def open_request(camera_id: str, view: m.View, client_name: str) -> pb.WatchRequ
 
 
 def acknowledge(sequence: int) -> pb.WatchRequest:
-    """Return what says that a frame has arrived; 0 stands for `opened`."""
+    """Return the acknowledgement of a frame; 0 acknowledges `opened`."""
     return pb.WatchRequest(acknowledge=pb.Acknowledge(sequence=sequence))
 
 

@@ -1,4 +1,4 @@
-"""What the bridge asks of a camera service, and what it is told, free of gRPC."""
+"""What the bridge asks of a camera service, and what it receives, free of gRPC."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class RemoteCamera:
-    """A camera of the service, as it was told last."""
+    """A camera of the service, as last reported."""
 
     id: str
     name: str
@@ -53,7 +53,7 @@ class RemoteCamera:
 class Frame:
     """A picture and how it fared. `captured_s`: Unix time by the host's clock.
 
-    `wait_s`, `encode_s` and `send_s` are what the service tells: until encoding, for it, and from
+    `wait_s`, `encode_s` and `send_s` are what the service reports: until encoding, for it, and from
     capture to the connection. `dropped`: frames not sent since the last one, the window being full.
     `decoded_bytes`: how long the H.264 was that this JPEG was made of here, 0 if it came as JPEG.
     """

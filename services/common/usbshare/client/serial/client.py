@@ -72,14 +72,14 @@ class SessionStream:
         return convert.event(response), convert.credit(response)
 
     def cancel(self) -> None:
-        """End the stream at once, without a goodbye."""
+        """End the stream at once, without closing the session."""
         self._call.cancel()
-        # Whoever holds a call holds its connection: gRPC closes it only with the last of them.
+        # A reference to a call holds its connection: gRPC closes it only with the last of them.
         self._call = _EndedCall()
 
 
 class SerialClient(StopClient):
-    """A connection of its own to one service."""
+    """A separate connection to one service."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class SerialClient(StopClient):
     async def request_control(
         self, port_id: str, name: str, timeout_s: float = CALL_TIMEOUT_S
     ) -> bool:
-        """Ask whoever has control for it; returns whether that session was told now."""
+        """Ask the holder for control; return whether its session was notified now."""
         request = pb.RequestControlRequest(port_id=port_id, client_name=name)
         try:
             reply = await self._stub.RequestControl(request, timeout=timeout_s)
@@ -186,7 +186,7 @@ class SerialClient(StopClient):
     ) -> None:
         """Write real-time bytes ahead of every queue; numbered ones are that session's own.
 
-        `epoch` is the port's as told when they were written: of one that is over only stops count.
+        `epoch` is the port's as reported when they were written: of an ended one only stops count.
 
         What it raises says no more than gRPC does, since to look closer takes time.
         """

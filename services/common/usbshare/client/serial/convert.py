@@ -83,7 +83,7 @@ def request(message: m.Message, taken_offset: int) -> pb.SessionRequest:
 
 
 def event(response: pb.SessionResponse) -> m.Event | None:
-    """Return what the service tells, None for credit alone or what we do not know yet."""
+    """Return the service's event, None for credit alone or what we do not know yet."""
     kind = response.WhichOneof("event")
     if kind == "data":
         data = response.data
@@ -134,7 +134,7 @@ def remote_port(port: pb.Port) -> m.RemotePort:
 
 
 def line_settings(settings: pb.SerialSettings) -> LineSettings:
-    """Return settings; what is not told is as on a new line."""
+    """Return settings; what is not given is as on a new line."""
     return LineSettings(
         baud=settings.baud or 115200,
         data_bits=settings.data_bits or 8,

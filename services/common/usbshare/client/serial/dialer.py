@@ -95,7 +95,7 @@ class Dialer:
             self._attempt.cancel()
 
     def hurry(self) -> None:
-        """Let whoever waits in `news` go on."""
+        """Wake those who wait in `news`."""
         self._news.set()
 
     async def news(self, wait_s: float) -> None:

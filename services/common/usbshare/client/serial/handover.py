@@ -48,7 +48,7 @@ class Handover:
     def client(self) -> SerialClient:
         """Where to go; only after `until_quiet`."""
         if self._asked is None:
-            raise asyncio.CancelledError  # nobody wishes it any more
+            raise asyncio.CancelledError  # it is no longer wanted
         return self._asked[0]
 
     async def until_quiet(self, send: Callable[[Heartbeat], None]) -> None:
@@ -85,7 +85,7 @@ class Handover:
         self._last = None
 
     def give_up(self) -> None:
-        """Stay, and say so to whoever asked."""
+        """Stay, and report that to the caller that asked."""
         self.arrived()
         self._wanted.clear()
         if self._asked is not None and not self._asked[1].done():

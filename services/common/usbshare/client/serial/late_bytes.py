@@ -1,4 +1,4 @@
-"""What a program wrote while the link was away and nobody has read: it comes late, as if new.
+"""What a program wrote while the link was down and was not read: it arrives late, as if new.
 
 A port or socket holds kilobytes behind what is read ahead, and says nothing of their age.
 """

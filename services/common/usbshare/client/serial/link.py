@@ -99,7 +99,7 @@ class Link:
         self.state = LinkState.ENDED
 
     def close(self) -> None:
-        """Say goodbye after what has been read from the program, and let `run` end."""
+        """Close the session after what has been read from the program, and let `run` end."""
         self._upstream.add_ordered(Goodbye())
         self._ending.set()
         self._woken.set()
@@ -173,7 +173,7 @@ class Link:
         return message
 
     async def _until_ended(self) -> None:
-        """Run a session; one that does not stand yet when the end comes is given up."""
+        """Run a session; one that is not yet established at the end is abandoned."""
         session = asyncio.create_task(self._session(), name="session")
         ending = asyncio.create_task(self._ending.wait(), name="ending")
         try:
@@ -274,7 +274,7 @@ class Link:
         return loss
 
     async def _converse(self, stream: SessionStream) -> SessionStream | None:
-        """Run until the goodbye is answered, or return where it moved; what else ends it raises."""
+        """Run until the close is answered, or return where it moved; what else ends it raises."""
         self._pump = pump = StreamPump(self, stream.write, self._clock)
         receive = asyncio.create_task(self._receive(stream), name="link receive")
         tasks: list[asyncio.Future[Any]] = [

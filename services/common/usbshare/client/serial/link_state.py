@@ -1,4 +1,4 @@
-"""What a link keeps alive, which state it is in, how it ends, and whom it tells."""
+"""What a link keeps alive, its state, how it ends, and its listener."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from usbshare.client.serial.resumption import Loss, Resumed
 
 
 class LinkListener(Protocol):
-    """Whom a link tells."""
+    """Receives the events of a link."""
 
     def link_connected(self, opened: OpenedEvent, loss: Loss | None) -> None:
         """Note that a new session is established, and what the end of the last one cost, if any."""
@@ -54,7 +54,7 @@ class LinkState(Enum):
 class SessionChoice:
     """What to open.
 
-    `resumes`: whether a lost session is resumed; `takes`: control from whoever has
+    `resumes`: whether a lost session is resumed; `takes`: control from the client that has
     it.
     """
 

@@ -1,4 +1,4 @@
-"""What the bridge sends on a session, and what it is told, free of gRPC."""
+"""What the bridge sends on a session, and what it receives, free of gRPC."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class RemoteLatch:
 
 @dataclass(frozen=True, slots=True)
 class RemotePort:
-    """A port of the service, as it was told last."""
+    """A port of the service, as last reported."""
 
     id: str
     description: str
@@ -180,7 +180,7 @@ class RemotePort:
 class OpenedEvent:
     """The session is established; if `resumed`, it is the one whose token we sent.
 
-    `resume_token` is empty where it could not be resumed, `link_timeout_s` 0 where not told.
+    `resume_token` is empty where it could not be resumed, `link_timeout_s` 0 if not reported.
     """
 
     session_id: str

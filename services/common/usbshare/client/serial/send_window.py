@@ -37,9 +37,9 @@ class SendWindow:
         return limit_offset - sent_offset
 
     def asks(self, credit: Credit, sent_offset: int) -> bool:
-        """Tell, once until an answer, whether only the network has no room.
+        """Return, once until an answer, whether only the network has no room.
 
-        With an answer the service tells what is consumed, else when a quarter of its window is.
+        With an answer the service reports what is consumed, else when a quarter of its window is.
         """
         is_full = self.room_bytes(credit, sent_offset) <= 0 < credit.limit_offset - sent_offset
         was_asking, self._is_asking = self._is_asking, self._is_asking or is_full

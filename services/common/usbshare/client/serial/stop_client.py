@@ -146,14 +146,14 @@ def _seconds(message: bytes) -> float:
 
 CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
 LOOK_TIMEOUT_S = 5.0
-# A stop is not given up while it may still arrive; a person is told sooner that it has not yet.
+# A stop is not abandoned while it may still arrive; a person is told sooner that it has not yet.
 STOP_TIMEOUT_S = 60.0
 LONGEST_REASON_BYTES = 200
 OUR_SERVICE = "usbshare.serial.v1.SerialService"
 
 
 class StopClient:
-    """A connection of its own to one service, for stops."""
+    """A separate connection to one service, for stops."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class StopClient:
         *,
         seen: SeenHold | None = None,
     ) -> StopReport:
-        """Stop the machine, whoever holds the port; returns what that did and how long it took.
+        """Stop the machine, whoever has control; return what that did and how long it took.
 
         `seen`: what a resume may undo, needed for one; what came after it stays.
         Where nothing comes back it is tried again beside, over another connection, unless it is a
@@ -222,7 +222,7 @@ class StopClient:
         return await explain(error, self.target, self._trust, OUR_SERVICE, look)
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
-        """Look why the service cannot be reached, over a connection of its own; None if it can."""
+        """Return why the service cannot be reached, over a separate connection; None if it can."""
         from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - half of TLS
 
         return await why_unreachable(self.target, self._bundle(), timeout_s)

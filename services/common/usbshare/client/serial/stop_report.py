@@ -1,4 +1,4 @@
-"""What a stop did, as the service told."""
+"""What a stop did, as reported by the service."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Upstream:
     ) -> int:
         """Go on with a session that has what was sent before the offset; the rest goes again.
 
-        Returns how many bytes that is. What waits, `age_s` at most, is told before it goes.
+        Returns how many bytes that is. What waits, `age_s` at most, is reported before it is sent.
         Real-time bytes that waited are dropped: one that stops or starts a machine must not come
         late.
         """
@@ -196,7 +196,7 @@ class Upstream:
             self._add(split.program)
 
     def _add(self, data: bytes) -> None:
-        """Let program bytes wait, in a run of their own if they are to pass untouched."""
+        """Let program bytes wait, in a separate run if they are to pass untouched."""
         program = self._line.rest(data)
         if not program:
             return
@@ -264,7 +264,7 @@ class Upstream:
         self._lane.confirmed(number)
 
     def wants_answer(self) -> bool:
-        """Tell, once until an answer, whether only the network keeps back what waits."""
+        """Return, once until an answer, whether only the network keeps back what waits."""
         return self.waiting_bytes > 0 and self.window.asks(self._credit, self._sent_offset)
 
     def answered(self, operation_id: int) -> None:
@@ -274,7 +274,7 @@ class Upstream:
     def void(self) -> int:
         """Drop the program's bytes, sent or not: it does not want them; returns those not sent.
 
-        After a loss the service is told again, unless it has bytes that came after them.
+        After a loss that is sent again, unless the service has bytes that came after them.
         """
         self._in_flight.void()
         self._void_offset = self._sent_offset

@@ -63,7 +63,7 @@ class EnrolmentListener:
         self.port = 0
 
     async def run(self) -> None:
-        """Be open while an invitation is, until cancelled; failures are told and tried again."""
+        """Be open while an invitation is, until cancelled; failures are reported and retried."""
         task = asyncio.current_task()
         try:
             # Before Python 3.12 the stop of a server may swallow a cancellation (gh-86296).

@@ -64,7 +64,7 @@ class EnrolmentServicer(EnrolmentServiceServicer):
 class WaitingRoom:
     """Calls whose request has not come: each for seconds, and the oldest makes room for a new one.
 
-    Whoever belongs here sends its request at once, so it waits for nobody.
+    A legitimate caller sends its request at once, so it waits for no other.
     """
 
     def __init__(self) -> None:

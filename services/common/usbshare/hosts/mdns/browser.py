@@ -1,4 +1,4 @@
-"""What other hosts tell over mDNS, taken into the catalogue as it comes."""
+"""What other hosts announce over mDNS, added to the catalogue as it arrives."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _REQUEST_MS = 3000
 # RFC 6762 5.2 doubles the pause up to an hour; ten minutes refresh each pointer (75 min, of which
 # those past the half are no known answers) in time as well, and need no timer for each.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 600.0
-# A host that nobody reaches any more may be back without a word: its cable was out.
+# A host that is no longer reachable may return without announcing it: its cable was out.
 _LONGEST_PAUSE_MISSING_S = 60.0
 _LOOK_FOR_MISSING_S = 5.0
 
@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 class Browser(RecordUpdateListener):
-    """Asks for instances, listens, and tells the catalogue; it keeps at most 1024 names."""
+    """Asks for instances, listens, and updates the catalogue; it keeps at most 1024 names."""
 
     def __init__(
         self, responder: Responder, catalogue: Catalogue, counters: SourceCounters
@@ -82,7 +82,7 @@ class Browser(RecordUpdateListener):
         self._again.set()
 
     async def close(self) -> None:
-        """Stop; what it told stays in the catalogue."""
+        """Stop; what it reported stays in the catalogue."""
         self._responder.async_remove_listener(self)
         self._waiting.clear()
         await cancel_all(self._asking, *self._requests.values())
@@ -235,7 +235,7 @@ class Browser(RecordUpdateListener):
         return False
 
     def _missing(self) -> frozenset[str]:
-        """Return the keys of which the catalogue let go by itself: nobody reached them."""
+        """Return the keys that the catalogue itself has dropped: they could not be reached."""
         return frozenset(key for key in self._told if not self._catalogue.knows(Source.MDNS, key))
 
     def _ask(self, missing: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ from usbshare.hosts.instance import Kind
 SERVICE_TYPE = "_usb-share._tcp.local."
 _SUFFIX = f".{SERVICE_TYPE}"
 _NUMBERED = re.compile(r"(?P<base>.+) \((?P<number>[2-9]|[1-9]\d{1,3})\)")
-# That many in a row are no accident; a name nobody can foresee ends it.
+# That many in a row are no accident; a random name ends it.
 _MOST_NUMBERED = 20
 
 

@@ -60,7 +60,7 @@ class Responder(Zeroconf):
 
 
 class Admission:
-    """Bounds what comes in: from each sender, so that a loud one drowns nobody, and in all."""
+    """Bounds what comes in: per sender, so that a loud one suppresses no other, and in total."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._share = FairShare[str](_OF_A_SENDER, _OF_ALL, clock, _MOST_SENDERS)
@@ -72,7 +72,7 @@ class Admission:
 
 
 class _Gate(asyncio.DatagramProtocol):
-    """Stands before the library's protocol; no packet's failure passes it."""
+    """Sits in front of the library's protocol; no packet's failure passes it."""
 
     def __init__(self, inner: Any, counters: SourceCounters, admission: Admission) -> None:
         self._inner, self._counters, self._admission = inner, counters, admission
@@ -105,7 +105,7 @@ class _Gate(asyncio.DatagramProtocol):
 
 
 class _Registry(ServiceRegistry):
-    """What is answered; announcements and goodbyes are not the library's to make."""
+    """What is answered; announcements and withdrawals are not the library's to make."""
 
     def async_get_types(self) -> list[str]:
         """Return the types, of which subtypes are none (RFC 6763 9)."""

@@ -109,7 +109,7 @@ class BeaconListener:
 
 
 class BeaconPublisher:
-    """Tells of one instance on every chosen interface, each time with the address there."""
+    """Reports one instance on every chosen interface, each time with the address there."""
 
     def __init__(self, counters: SourceCounters, settings: DiscoveryTable) -> None:
         self._counters = counters
@@ -130,14 +130,14 @@ class BeaconPublisher:
         ]
 
     def announce(self, instance: Instance) -> None:
-        """Report it at once, and then at every interval, instead of what was told before."""
+        """Report it at once, and then at every interval, instead of what was reported before."""
         if self._instance is not None and self._instance.name != instance.name:
             self._send(gone=True)
         self._instance = instance
         self._send()
 
     async def close(self) -> None:
-        """Say goodbye and be silent."""
+        """Withdraw the announcement and be silent."""
         self._send(gone=True)
         if self._socket is not None:
             self._socket.close()

@@ -1,7 +1,7 @@
 """The JSON messages of the UDP beacon: `type`, `name`, `addr`, `version`, `timestamp`, and more.
 
 Ours have more keys than other tools know: `id` (of the sender, while it runs), `services`, `site`,
-`tls`, `ports`, and `gone` in a goodbye. Of other tools' messages the five are enough.
+`tls`, `ports`, and `gone` in a withdrawal. Of other tools' messages the five are enough.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BeaconError(UsbshareError):
 
 @dataclass(frozen=True, slots=True)
 class BeaconMessage:
-    """An instance at one address, or its goodbye; `sender_id` is empty for other tools."""
+    """An instance at one address, or its withdrawal; `sender_id` is empty for other tools."""
 
     instance: Instance
     sender_id: str = ""
@@ -40,7 +40,7 @@ class BeaconMessage:
 
     @property
     def key(self) -> str:
-        """What tells this instance from others, at whichever of its addresses it speaks."""
+        """What distinguishes this instance from others, at whichever of its addresses it sends."""
         where = self.sender_id or self.instance.addresses[0]
         return f"{self.instance.name.casefold()} {where}"
 
@@ -132,7 +132,7 @@ def _text(message: dict[str, Any], key: str) -> str:
 
 
 def _place(addr: object, sender_address: str, default_port: int) -> tuple[str, int]:
-    """Return address and port; the sender's where the told one says nothing to us."""
+    """Return address and port; the sender's if the announced one is unusable here."""
     try:
         told, port = split_host_port(addr if isinstance(addr, str) else "", default_port)
     except InvalidArgumentError:

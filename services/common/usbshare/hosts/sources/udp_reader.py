@@ -28,7 +28,7 @@ class UdpReader(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         try:
             loop.add_reader(self._udp, self._read)
-        except NotImplementedError:  # Windows' loop tells of no readiness: no batches there
+        except NotImplementedError:  # Windows' loop does not report readiness: no batches there
             self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=self._udp)
 
     def close(self) -> None:

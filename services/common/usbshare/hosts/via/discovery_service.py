@@ -28,7 +28,7 @@ from usbshare.rpc.tls import ClientBundle
 _log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
-KEEP_S = 30.0  # what was told stands for so long without the one who told it
+KEEP_S = 30.0  # how long a report is valid after the connection to its reporter was lost
 MOST_INSTANCES = 512
 MOST_ADDRESSES = 16
 MOST_HOST_BYTES = 253
@@ -51,7 +51,7 @@ class ViaSource:
         self._trouble = ""
 
     async def run(self) -> None:
-        """Watch for ever; what stands in the way is told once."""
+        """Watch until cancelled; what prevents it is reported once."""
         pause_s, told_at = FIRST_PAUSE_S, self._catalogue.clock()
         while True:
             if await self._attempt():
@@ -62,7 +62,7 @@ class ViaSource:
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _attempt(self) -> bool:
-        """Watch until the stream ends; tell whether it told anything."""
+        """Watch until the stream ends; return whether it reported anything."""
         has_told = False
         channel = open_channel(self._target, self._bundle, keepalive=QUIET_KEEPALIVE)
         try:
@@ -125,7 +125,7 @@ class ViaSource:
 
 
 def _instance(message: pb.Instance, teller: str) -> Instance | None:
-    """Return what was told, cleaned; None where nothing of it could be used."""
+    """Return what was reported, sanitised; None if nothing of it could be used."""
     name = clean_name(message.name)
     kinds = {each.kind: untrusted.tcp_port(each.port) for each in message.endpoints}
     endpoints = [Endpoint(_KINDS[each], kinds[each]) for each in _KINDS if kinds.get(each)]
@@ -145,7 +145,7 @@ def _instance(message: pb.Instance, teller: str) -> Instance | None:
 
 
 def _addresses(message: pb.Instance, teller: str) -> Iterator[str]:
-    """Yield the addresses that mean the same here as there, else that of who told of itself."""
+    """Yield the addresses that mean the same here as there, else that of the reporter itself."""
     told = [each for each in islice(message.addresses, MOST_ADDRESSES) if _is_address(each)]
     useful = [each for each in told if is_loopback_host(teller) or not is_loopback_host(each)]
     yield from useful

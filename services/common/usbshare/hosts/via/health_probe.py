@@ -73,7 +73,7 @@ class HostProbe:
         return True
 
     async def _lives(self, instance: Instance, target: Target) -> bool:
-        """Ask what took our connection; whoever refuses us at least is there."""
+        """Ask what accepted our connection; even one that refuses us is there."""
         if not self._is_ours(instance, target):
             return True
         bundle = self._bundle if instance.tls else None
