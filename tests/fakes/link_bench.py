@@ -20,6 +20,7 @@ from usbshare.client.serial.messages import (
     Goodbye,
     Heartbeat,
     HeartbeatEvent,
+    LineOptions,
     Message,
     OpenedEvent,
 )
@@ -57,7 +58,10 @@ class Service:
         name: str,
         resume_token: str,
         resume_offset: int,
+        lines: LineOptions | None = None,
+        resume_results: int = 0,
     ) -> Stream:
+        del lines, resume_results
         self.asked.append((resume_token, resume_offset))
         self.asked_ports.append(port_id)
         if self.refuses is not None:

@@ -19,6 +19,7 @@ TYPED = sorted(
 MOST_PUBLIC_MEMBERS = 20
 WIDER = {  # class: why it is one job all the same
     "exchange.Exchange": "what two threads share, under one lock",
+    "line_upstream.LineUpstream": "as Upstream, of lines",
     "remote_line.RemoteLine": "the calls that pyserial makes of a port",
     "upstream.Upstream": "one queue, from both of its ends",
 }

@@ -67,6 +67,10 @@ class NotSupportedError(UsbshareError):
     """The device or profile at hand cannot do that."""
 
 
+class ProfileError(UsbshareError):
+    """The firmware behind a port cannot do what a session asks for."""
+
+
 class ConfigError(UsbshareError):
     """A configuration file, flag or environment value is wrong; exit code 2."""
 

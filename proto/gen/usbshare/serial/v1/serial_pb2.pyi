@@ -1360,6 +1360,7 @@ class Open(google.protobuf.message.Message):
     DELIVERY_FIELD_NUMBER: builtins.int
     ON_LINE_ERROR_FIELD_NUMBER: builtins.int
     CHECKSUMS_FIELD_NUMBER: builtins.int
+    RESUME_RESULTS_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id; may be empty if the host has exactly one port."""
     mode: Global___SessionMode.ValueType
@@ -1384,6 +1385,10 @@ class Open(google.protobuf.message.Message):
     """With DELIVERY_FIRMWARE_FLOW_CONTROL on Marlin: give each line a number and a checksum, and answer
     the firmware's requests to send a line again.
     """
+    resume_results: builtins.int
+    """With a token and DELIVERY_FIRMWARE_FLOW_CONTROL: how many results of lines the client has, in all
+    of the session. Those that follow are sent again; the latest 4096 are kept.
+    """
     @property
     def settings(self) -> Global___SerialSettings:
         """Settings to apply first; absent to leave them unchanged."""
@@ -1402,9 +1407,10 @@ class Open(google.protobuf.message.Message):
         delivery: Global___Delivery.ValueType = ...,
         on_line_error: Global___LineErrorPolicy.ValueType = ...,
         checksums: builtins.bool = ...,
+        resume_results: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["settings", b"settings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "client_name", b"client_name", "delivery", b"delivery", "mode", b"mode", "on_line_error", b"on_line_error", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "client_name", b"client_name", "delivery", b"delivery", "mode", b"mode", "on_line_error", b"on_line_error", "ordering", b"ordering", "port_id", b"port_id", "results", b"results", "resume_offset", b"resume_offset", "resume_results", b"resume_results", "resume_token", b"resume_token", "settings", b"settings"]) -> None: ...
 
 Global___Open: typing_extensions.TypeAlias = Open
 

@@ -15,7 +15,13 @@ from usbshare.base.errors import ConnectionRefusedByPeerError, PermissionDeniedE
 from usbshare.client.serial import convert
 from usbshare.client.serial.convert_machine import machine_status, watch_request
 from usbshare.client.serial.machine import MachineStatus
-from usbshare.client.serial.messages import Event, Message, RemotePort, ResetReport
+from usbshare.client.serial.messages import (
+    Event,
+    LineOptions,
+    Message,
+    RemotePort,
+    ResetReport,
+)
 from usbshare.client.serial.stop_client import CALL_TIMEOUT_S, StopClient
 from usbshare.line.credit import Credit
 from usbshare.rpc.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
@@ -112,10 +118,13 @@ class SerialClient(StopClient):
         name: str,
         resume_token: str = "",
         resume_offset: int = 0,
+        lines: LineOptions | None = None,
+        resume_results: int = 0,
     ) -> SessionStream:
         """Begin a session, or take one up; its first event is `opened`, or an error says why not.
 
-        A token is of a session that was lost; we have all device bytes before the offset.
+        A token is of a session that was lost; we have all device bytes before the offset, and so
+        many results of lines.
         """
         call: _Call = self._stub.Session()
         stream = SessionStream(call)
@@ -127,6 +136,8 @@ class SerialClient(StopClient):
             client_name=name,
             resume_token=resume_token,
             resume_offset=resume_offset,
+            lines=lines,
+            resume_results=resume_results,
         )
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # `receive` says why
             await write(call, request)

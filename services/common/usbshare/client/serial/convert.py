@@ -51,19 +51,27 @@ def open_request(
     client_name: str,
     resume_token: str = "",
     resume_offset: int = 0,
+    lines: m.LineOptions | None = None,
+    resume_results: int = 0,
 ) -> pb.SessionRequest:
     """Return the first message; `independent` commands go by priority, each is answered."""
-    return pb.SessionRequest(
-        open=pb.Open(
-            port_id=port_id,
-            mode=_mode(observe=observe, takes=takes),
-            ordering=pb.ORDERING_PRIORITY if independent else pb.ORDERING_PROGRAM,
-            results=pb.RESULT_POLICY_ALL if independent else pb.RESULT_POLICY_FAILURES,
-            client_name=client_name,
-            resume_token=resume_token,
-            resume_offset=resume_offset,
-        )
+    answers_all = independent or lines is not None
+    opened = pb.Open(
+        port_id=port_id,
+        mode=_mode(observe=observe, takes=takes),
+        ordering=pb.ORDERING_PRIORITY if independent else pb.ORDERING_PROGRAM,
+        results=pb.RESULT_POLICY_ALL if answers_all else pb.RESULT_POLICY_FAILURES,
+        client_name=client_name,
+        resume_token=resume_token,
+        resume_offset=resume_offset,
+        resume_results=resume_results,
     )
+    if lines is not None:
+        opened.delivery = pb.DELIVERY_FIRMWARE_FLOW_CONTROL
+        opened.checksums = lines.checksums
+        if lines.continues:
+            opened.on_line_error = pb.LINE_ERROR_POLICY_CONTINUE
+    return pb.SessionRequest(open=opened)
 
 
 def _mode(*, observe: bool, takes: bool) -> pb.SessionMode.ValueType:
@@ -264,6 +272,7 @@ def _opened(event: pb.Opened) -> m.OpenedEvent:
         accepted_commands=event.accepted_commands,
         link_timeout_s=_seconds(event.link_timeout),
         resume_window_s=_seconds(event.resume_window),
+        firmware_buffer_bytes=event.firmware_buffer_bytes,
     )
 
 
@@ -274,6 +283,9 @@ def _result(event: pb.CommandResult) -> m.ResultEvent:
         queue_time_s=_seconds(event.queue_time),
         write_time_s=_seconds(event.write_time),
         message=event.message,
+        written_bytes=event.written_bytes,
+        reply=event.reply,
+        answer_time_s=_seconds(event.answer_time) if event.HasField("answer_time") else None,
     )
 
 

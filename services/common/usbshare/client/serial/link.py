@@ -30,8 +30,8 @@ from usbshare.client.serial.messages import (
     OpenedEvent,
     OperationEvent,
 )
+from usbshare.client.serial.outgoing import Outgoing
 from usbshare.client.serial.resumption import Loss, Resumed, Resumption
-from usbshare.client.serial.upstream import Upstream
 from usbshare.line.credit import Credit
 from usbshare.rpc.pump import StreamPump
 
@@ -55,7 +55,7 @@ class Link:
         self,
         dialer: Connections,
         choice: SessionChoice,
-        upstream: Upstream,
+        upstream: Outgoing,
         listener: LinkListener,
         backoff: Backoff,
         clock: Callable[[], float],
@@ -216,6 +216,8 @@ class Link:
                     name=self._choice.client_name,
                     resume_token=self._resumption.token,
                     resume_offset=self._received_offset,
+                    lines=self._choice.lines,
+                    resume_results=self._upstream.results,
                 )
                 if before is not None:  # what the old stream still brings comes first
                     await asyncio.wait((before,), timeout=REASON_TIMEOUT_S)
@@ -326,8 +328,8 @@ class Link:
         listener, upstream = self._listener, self._upstream
         while True:
             event, credit = await stream.receive()
-            if self._handover.has_left and isinstance(event, DataEvent | GapEvent):
-                continue  # it comes again, on the next one
+            if self._handover.has_left and isinstance(event, self._choice.comes_again):
+                continue
             if type(event) is DataEvent:
                 self._received_offset = event[0] + len(event[1])
                 listener.link_data(event)

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from usbshare.client.serial.messages import DataEvent, Event, OpenedEvent
+from usbshare.client.serial.messages import (
+    DataEvent,
+    Event,
+    GapEvent,
+    LineOptions,
+    OpenedEvent,
+    ResultEvent,
+)
 from usbshare.client.serial.resumption import Loss, Resumed
 
 
@@ -55,7 +62,7 @@ class SessionChoice:
     """What to open.
 
     `resumes`: whether a lost session is resumed; `takes`: control from the client that has
-    it.
+    it. `lines`: each command is one, delivered by the firmware's own flow control.
     """
 
     port_id: str
@@ -63,6 +70,13 @@ class SessionChoice:
     client_name: str
     resumes: bool = True
     takes: bool = False
+    lines: LineOptions | None = None
+
+    @property
+    def comes_again(self) -> tuple[type, ...]:
+        """What the next stream of a session brings again that its old one has not brought."""
+        results = () if self.lines is None else (ResultEvent,)
+        return (DataEvent, GapEvent, *results)
 
     def of(self, port_id: str) -> SessionChoice:
         """Return the same for one port: the host's only one may be another machine later.

@@ -98,6 +98,17 @@ class Goodbye:
     """The clean end of a session."""
 
 
+@dataclass(frozen=True, slots=True)
+class LineOptions:
+    """How lines are delivered by the firmware's flow control.
+
+    `continues`: lines go on behind one that was rejected. `checksums`: Marlin's are numbered.
+    """
+
+    continues: bool = False
+    checksums: bool = False
+
+
 Message = (
     SendCommand
     | SendRealtime
@@ -194,6 +205,7 @@ class OpenedEvent:
     accepted_commands: int = 0
     link_timeout_s: float = 0.0
     resume_window_s: float = 0.0
+    firmware_buffer_bytes: int = 0
 
 
 class DataEvent(NamedTuple):
@@ -205,13 +217,16 @@ class DataEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ResultEvent:
-    """What became of a command; times in seconds."""
+    """What became of a command; times in seconds. `reply`: the firmware's, to a line."""
 
     id: int
     outcome: str
     queue_time_s: float
     write_time_s: float
     message: str
+    written_bytes: int = 0
+    reply: str = ""
+    answer_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ _HELD_BY = {
     "program": "program",
     "machine": "machine",
     "alarm": "alarm",
+    "line error": "line error",
 }
 _COMMAND = "`usbshare-bridge stop {option}`"
 _RESUME = f"~ from the program or {_COMMAND.format(option='--resume')} continues"
@@ -30,7 +31,9 @@ _WHAT = {
     "program": "a program holds the machine",
     "machine": "the machine says that it is held",
     "alarm": "the machine says that it is in alarm",
+    "line error": "a streamed line went wrong, and the lines behind it wait:",
 }
+_EXPLAINED = ("machine", "alarm", "line error")
 _LATCHED = {"job lost": "a job was lost, and programs are refused"}
 
 
@@ -97,7 +100,11 @@ def fields(port: RemotePort) -> dict[str, Any]:
 
 def _hold(hold: Hold) -> str:
     what = _WHAT.get(hold.cause, f"the machine is held ({hold.cause})")
-    reason = f" {hold.reason}" if hold.cause in ("machine", "alarm") and hold.reason else ""
+    reason = (
+        f" {hold.reason}"
+        if hold.cause in ("machine", "alarm", "line error") and hold.reason
+        else ""
+    )
     return f"{what}{reason} {_since(hold)}{_waiting(hold)}: {_next(hold)}"
 
 

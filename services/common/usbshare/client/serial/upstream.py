@@ -49,6 +49,7 @@ class Upstream:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.dropped_realtime_bytes = 0
         self.window = SendWindow()
+        self.results = 0
         self._urgent = UrgentMessages()
         self._ordered = OrderedMessages()
         self._realtime_bytes = 0

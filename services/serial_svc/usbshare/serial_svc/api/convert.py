@@ -96,6 +96,9 @@ _OUTCOMES = {
     CommandOutcome.FLUSHED: pb.COMMAND_OUTCOME_FLUSHED,
     CommandOutcome.REFUSED: pb.COMMAND_OUTCOME_REFUSED,
     CommandOutcome.FAILED: pb.COMMAND_OUTCOME_FAILED,
+    CommandOutcome.ANSWERED: pb.COMMAND_OUTCOME_ANSWERED,
+    CommandOutcome.REJECTED: pb.COMMAND_OUTCOME_REJECTED,
+    CommandOutcome.UNANSWERED: pb.COMMAND_OUTCOME_UNANSWERED,
 }
 _OPERATION_OUTCOMES = {
     ev.OperationOutcome.OK: pb.OPERATION_OUTCOME_OK,
@@ -129,19 +132,20 @@ _CHANGES = {
 
 def mode(message: pb.Open) -> Mode:
     """Return the mode; raises InvalidArgumentError when it is missing."""
-    return _known(_MODES, message.mode, "open.mode", pb.SessionMode)
+    return known(_MODES, message.mode, "open.mode", pb.SessionMode)
 
 
 def ordering(message: pb.Open) -> Ordering:
     """Return the ordering."""
-    return _known(_ORDERINGS, message.ordering, "open.ordering", pb.Ordering)
+    return known(_ORDERINGS, message.ordering, "open.ordering", pb.Ordering)
 
 
 def resumption(message: pb.Open, require_begin: Callable[[], None]) -> Resumption | None:
     """Return which lost session to take up, None for a new one."""
     if not message.resume_token:
         return None
-    return Resumption(message.resume_token, message.resume_offset, require_begin)
+    token, offset, results = message.resume_token, message.resume_offset, message.resume_results
+    return Resumption(token, offset, require_begin, results)
 
 
 def client_name(message: pb.Open | pb.RequestControlRequest) -> str:
@@ -167,7 +171,7 @@ def command(message: pb.Command) -> Command:
     """Return a command."""
     priority = None
     if message.priority:
-        priority = _known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
+        priority = known(_PRIORITIES, message.priority, "command.priority", pb.Priority)
     data = Untouched(message.data) if message.untouched else message.data
     after_reset = message.after_reset
     fields = (message.id, priority, message.epoch, message.offset, data, after_reset)
@@ -189,7 +193,7 @@ def settings_change(message: pb.SerialSettings) -> SettingsChange:
 
 def stop_action(message: pb.StopRequest) -> StopAction:
     """Return the action; raises InvalidArgumentError when it is missing."""
-    return _known(_STOPS, message.action, "action", pb.StopAction)
+    return known(_STOPS, message.action, "action", pb.StopAction)
 
 
 def optional_bool(message: Any, field: str) -> bool | None:
@@ -210,7 +214,8 @@ def line_steps(message: pb.LineSequence) -> list[LineStep]:
     ]
 
 
-def _known(table: Mapping[Any, T], value: Any, field: str, enum: Any) -> T:
+def known(table: Mapping[Any, T], value: Any, field: str, enum: Any) -> T:
+    """Return what a value stands for; raises InvalidArgumentError naming what is accepted."""
     if value in table:
         return table[value]
     accepted = ", ".join(enum.Name(key) for key in table)
@@ -219,7 +224,7 @@ def _known(table: Mapping[Any, T], value: Any, field: str, enum: Any) -> T:
 
 
 def _optional(table: Mapping[Any, T], value: Any, field: str, enum: Any) -> T | None:
-    return None if value == 0 else _known(table, value, field, enum)
+    return None if value == 0 else known(table, value, field, enum)
 
 
 # What the service sends.
@@ -331,6 +336,7 @@ def _opened(event: ev.Opened) -> pb.SessionResponse:
         accepted_commands=event.accepted_commands,
         link_timeout=duration(event.link_timeout_s),
         resume_window=duration(event.resume_window_s),
+        firmware_buffer_bytes=event.firmware_buffer_bytes,
     )
     return pb.SessionResponse(opened=opened)
 
@@ -343,7 +349,10 @@ def _command_result(event: ev.CommandResult) -> pb.SessionResponse:
         queue_time=duration(event.queue_time_s),
         write_time=duration(event.write_time_s),
         message=event.message,
+        reply=event.reply,
     )
+    if event.answer_time_s is not None:
+        result.answer_time.CopyFrom(duration(event.answer_time_s))
     return pb.SessionResponse(command_result=result)
 
 

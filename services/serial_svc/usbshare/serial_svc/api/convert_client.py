@@ -6,8 +6,20 @@ from usbshare.base.errors import InvalidArgumentError
 from usbshare.rpc.identity import Identity
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api import convert
-from usbshare.serial_svc.sessions.client import Client, Holder, new_session_id
+from usbshare.serial_svc.line.scheduler import Ordering
+from usbshare.serial_svc.sessions.client import Client, Holder, LineChoice, Mode, new_session_id
 from usbshare.serial_svc.stop.audit import Pulse, ResetRecord
+
+_DELIVERIES = {
+    pb.DELIVERY_UNSPECIFIED: False,
+    pb.DELIVERY_BYTES: False,
+    pb.DELIVERY_FIRMWARE_FLOW_CONTROL: True,
+}
+_LINE_ERRORS = {
+    pb.LINE_ERROR_POLICY_UNSPECIFIED: False,
+    pb.LINE_ERROR_POLICY_HOLD: False,
+    pb.LINE_ERROR_POLICY_CONTINUE: True,
+}
 
 
 def client_of(message: pb.Open, identity: Identity) -> Client:
@@ -21,7 +33,30 @@ def client_of(message: pb.Open, identity: Identity) -> Client:
         ordering=convert.ordering(message),
         only_failures=message.results == pb.RESULT_POLICY_FAILURES,
         takes=message.mode == pb.SESSION_MODE_TAKE,
+        lines=_lines_of(message),
     )
+
+
+def _lines_of(message: pb.Open) -> LineChoice | None:
+    """Return how lines are delivered, None for bytes."""
+    continues = convert.known(
+        _LINE_ERRORS, message.on_line_error, "open.on_line_error", pb.LineErrorPolicy
+    )
+    if not convert.known(_DELIVERIES, message.delivery, "open.delivery", pb.Delivery):
+        if message.on_line_error or message.checksums:
+            raise InvalidArgumentError(
+                "open.on_line_error and open.checksums require delivery "
+                "DELIVERY_FIRMWARE_FLOW_CONTROL"
+            )
+        return None
+    what = "with DELIVERY_FIRMWARE_FLOW_CONTROL"
+    if convert.mode(message) is not Mode.CONTROL:
+        raise InvalidArgumentError(f"open.mode must be SESSION_MODE_CONTROL or TAKE {what}")
+    if convert.ordering(message) is not Ordering.PROGRAM:
+        raise InvalidArgumentError(f"open.ordering must be ORDERING_PROGRAM {what}")
+    if message.results == pb.RESULT_POLICY_FAILURES:
+        raise InvalidArgumentError(f"open.results must be RESULT_POLICY_ALL {what}")
+    return LineChoice(continues=continues, checksums=message.checksums)
 
 
 def reset_response(record: ResetRecord) -> pb.ResetResponse:

@@ -310,7 +310,8 @@ def _heard(session: Session, port: SerialPort, request: pb.SessionRequest) -> st
     if request.HasField("received_offset"):
         session.outbox.acknowledged(request.received_offset)
         if session is port.roster.control:
-            port.stops.machine.acknowledged(request.received_offset)
+            offset = session.outbox.line_offset(request.received_offset)
+            port.stops.machine.acknowledged(offset)
     return request.WhichOneof("message")
 
 

@@ -27,12 +27,14 @@ class Firmware:
     """Follows one port's device; `on_change` is called when another profile is in force.
 
     `sees_gcode`: G-code flows to a device whose stops are not those of a known firmware.
+    `buffer_bytes`: what its receive buffer holds, 0 while it has not said so.
     """
 
     def __init__(
         self, port_id: str, configured: Profile | None, on_change: Callable[[], None]
     ) -> None:
         self.sees_gcode = False
+        self.buffer_bytes = self._unanswered = 0
         self.profile: Profile = configured or AUTO
         self._stops_are_known = self.stop_bytes is StopBytes.OWN
         self._port_id = port_id
@@ -71,9 +73,23 @@ class Firmware:
         if not self._is_configured:
             self._take(profile)
 
+    def has_buffer(self, size: int | None) -> None:
+        """Note the size of its receive buffer; None says nothing."""
+        self.buffer_bytes = size or self.buffer_bytes
+
+    def left_unanswered(self, lines: int) -> None:
+        """Note that replies may still come to so many lines of a session that has ended."""
+        self._unanswered = lines
+
+    def take_unanswered(self) -> int:
+        """Return how many those are, for the session that takes the replies from now on."""
+        lines, self._unanswered = self._unanswered, 0
+        return lines
+
     def forget(self) -> None:
         """Start over: the device is gone, and another one may come."""
         self.sees_gcode = False
+        self.buffer_bytes = self._unanswered = 0
         if not self._is_configured:
             self._take(AUTO)
             self._recogniser = Recogniser()

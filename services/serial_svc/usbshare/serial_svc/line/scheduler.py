@@ -35,6 +35,9 @@ class CommandOutcome(Enum):
     FLUSHED = "flushed"
     REFUSED = "refused"
     FAILED = "failed"
+    ANSWERED = "answered"
+    REJECTED = "rejected"
+    UNANSWERED = "unanswered"
 
 
 class Band(Enum):

@@ -23,6 +23,7 @@ from usbshare.serial_svc.sessions.events import (
     QueueState,
     SettingsChanged,
 )
+from usbshare.serial_svc.sessions.line_delivery import LineDelivery
 from usbshare.serial_svc.sessions.observer_turns import ObserverTurns
 from usbshare.serial_svc.sessions.port_description import PortDescription
 from usbshare.serial_svc.sessions.queue_state import QueueNews
@@ -105,6 +106,8 @@ class SerialPort:
         outbox = self.roster.control_outbox
         if outbox is not None:
             outbox.put_data(turns.tail.end_offset, data, now)
+        elif (lines := self._lines()) is not None:  # the session is being opened
+            lines.heard(data, now)
         turns.put_data(data)
         self.stops.machine.heard(data, now)
         outbox = self.roster.control_outbox
@@ -145,11 +148,19 @@ class SerialPort:
         self.roster.line_changed()
         self.audit.device_opened(self.config.source)
         self.stops.device_opened(device)
+        if (lines := self._lines()) is not None:
+            lines.device_opened()
 
     def device_lost(self, reason: str) -> None:
         """End the epoch."""
         self.stops.device_lost(reason)
+        if (lines := self._lines()) is not None:
+            lines.device_lost(reason)
         self.audit.device_lost(reason)
+
+    def _lines(self) -> LineDelivery | None:
+        control = self.roster.control
+        return None if control is None else control.lines
 
     def changed(self) -> None:
         """Report the port's current state to every session and watcher."""

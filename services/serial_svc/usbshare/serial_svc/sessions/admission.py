@@ -14,6 +14,8 @@ from usbshare.serial_svc.sessions.audit import SessionAudit
 from usbshare.serial_svc.sessions.client import Client, Mode, Resumption
 from usbshare.serial_svc.sessions.delayed import Delayed
 from usbshare.serial_svc.sessions.events import Opened
+from usbshare.serial_svc.sessions.line_firmware import flow_rules
+from usbshare.serial_svc.sessions.line_session import LineSession
 from usbshare.serial_svc.sessions.link_watch import CATCH_UP_S, STOOD_STILL_S, LinkWatch
 from usbshare.serial_svc.sessions.observer_outbox import Tail
 from usbshare.serial_svc.sessions.port_description import PortDescription
@@ -89,7 +91,7 @@ class Admission:
         watch = self._roster.watch_of(session)
         if not self._roster.remove(session):
             return
-        dropped = self._line.scheduler.waiting_of(session)[0]
+        dropped = session.waiting()[0]
         if watch is not None:
             watch.end(said_goodbye=said_goodbye)
         self._release_control(session)
@@ -103,12 +105,14 @@ class Admission:
         line, is_control = self._line, client.mode is Mode.CONTROL
         if not is_control:
             self._require_room()
-        session = Session(client, line, self._stops, self, self._tail, self._audit, self._clock)
+        session = self._make_session(client)
         if is_control:
             self._roster.take_control(session)
             line.scheduler.add_source(session, client.ordering)
         try:
             await line.ensure_open()
+            if client.lines is not None and session.lines is not None:
+                session.lines.begin(await flow_rules(line, client.lines, self._clock))
             opened = replace(self._opened(session), not_resumed_reason=why_not_resumed)
             session.outbox.put(opened)
             watch = self._watch(session) if is_control else None
@@ -122,6 +126,12 @@ class Admission:
         log.info("session %s opened by %s", client.session_id, session.holder)
         self._audit.opened(client)
         return session
+
+    def _make_session(self, client: Client) -> Session:
+        rest = (self._line, self._stops, self, self._tail, self._audit, self._clock)
+        if client.lines is not None:
+            return LineSession(client, client.lines, *rest)
+        return Session(client, *rest)
 
     def _watch(self, session: Session) -> LinkWatch:
         return LinkWatch(session, self._stops, self._line, self._audit, self._clock)
@@ -157,11 +167,12 @@ class Admission:
         return Opened(
             session.client.session_id,
             self._describe(),
-            line.read_offset,
+            session.outbox.next_offset(line.read_offset),
             line.device.lines() if line.is_open else ModemLines(),
             token=session.token if session.client.mode is Mode.CONTROL else "",
             link_timeout_s=line.config.link_timeout_s,
             resume_window_s=line.config.resume_window_s,
+            firmware_buffer_bytes=session.lines.buffer_bytes if session.lines else 0,
         )
 
     def _take_up(self, client: Client, resumption: Resumption) -> tuple[Session | None, str]:
@@ -174,9 +185,10 @@ class Admission:
         if session.client.identity != client.identity:
             return None, "the session belongs to another identity"
         session.detach("the client opened another stream")
-        opened, missed = self._opened(session), self._line.read_offset - resumption.offset
-        if not session.resume(opened, resumption.offset):
-            return None, "the device bytes that were missed are no longer kept"
+        opened = self._opened(session)
+        missed = opened.data_offset - resumption.offset
+        if not session.resume(opened, resumption):
+            return None, "the device bytes or results that were missed are no longer kept"
         if (watch := self._roster.watch) is not None:
             watch.taken_up(missed)
         return session, ""

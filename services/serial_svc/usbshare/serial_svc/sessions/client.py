@@ -30,6 +30,14 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LineChoice:
+    """How lines are delivered: what an error means, and whether Marlin's are numbered."""
+
+    continues: bool = False
+    checksums: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """Who is at the other end, and what it asked for at open."""
 
@@ -41,6 +49,7 @@ class Client:
     ordering: Ordering = Ordering.PROGRAM
     only_failures: bool = False
     takes: bool = False  # control from the holder
+    lines: LineChoice | None = None  # by the firmware's own flow control
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +75,14 @@ def _anybody_may() -> None:
 class Resumption:
     """A lost session to take up again, by a client that has all device bytes before `offset`.
 
+    It has so many results of lines, too.
     `require_begin` raises why the client may not begin a new one in control, where it is lost.
     """
 
     token: str
     offset: int
     require_begin: Callable[[], None] = _anybody_may
+    results: int = 0
 
 
 class Command(NamedTuple):  # one a line of G-code: a dataclass takes four times as long to make

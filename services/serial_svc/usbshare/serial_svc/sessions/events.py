@@ -42,6 +42,7 @@ class Opened:
     accepted_commands: int = 0
     link_timeout_s: float = 0.0
     resume_window_s: float = 0.0
+    firmware_buffer_bytes: int = 0
 
 
 class Data(NamedTuple):  # one a chunk: a dataclass takes four times as long to make
@@ -61,6 +62,8 @@ class CommandResult:
     queue_time_s: float = 0.0
     write_time_s: float = 0.0
     message: str = ""
+    reply: str = ""
+    answer_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,7 @@ class LineOperations:
     def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
         """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""
         if queued:
-            self._session.void_queue()
-            self._line.writer.discard_program()
-            self._line.writer.pump()
+            self._session.flush_queue()
         if received:
             self._session.outbox.discard_data()
             self._line.device.discard_input()
@@ -139,8 +137,14 @@ class LineOperations:
 
     def _waiting(self) -> tuple[int, ...]:
         """Return what of the session has not left: commands, bytes, bytes in the driver."""
-        waiting = self._line.scheduler.waiting_of(self._session)
+        waiting = self._ahead()
         return (*waiting, self._line.device.unsent_bytes())
+
+    def _ahead(self) -> tuple[int, int]:
+        """Return how many commands and bytes of the session wait that came before."""
+        commands, size = self._line.scheduler.waiting_of(self._session)
+        lines, line_bytes = self._session.lines.waiting() if self._session.lines else (0, 0)
+        return commands + lines, size + line_bytes
 
     async def _sent_within(self, timeout_s: float) -> bool:
         try:
@@ -151,7 +155,7 @@ class LineOperations:
 
     async def _until_sent(self) -> None:
         """Wait until what the session queued has left the host, by line time at least."""
-        while self._line.scheduler.waiting_of(self._session) != (0, 0):
+        while self._ahead() != (0, 0):
             await self._line.progress.wait()
         await asyncio.sleep(max(0.0, self._line.pacer.clear_at - time.monotonic()))
         # A device with native USB takes what its driver holds when it will.

@@ -76,6 +76,14 @@ class Outbox(ABC):
         self._poked = True
         self._kick()
 
+    def next_offset(self, read_offset: int) -> int:
+        """Return the client's own offset of the next device byte, that of the port's stream."""
+        return read_offset
+
+    def line_offset(self, offset: int) -> int:
+        """Return the offset in the port's stream of a client's own offset: the same."""
+        return offset
+
     def acknowledged(self, offset: int) -> None:
         """Note that the client has taken every device byte before `offset`."""
         if self._acknowledged is None or offset > self._acknowledged:

@@ -9,6 +9,7 @@ from usbshare.base.errors import PortHeldError
 from usbshare.serial_svc.sessions.client import Client, Holder, Mode, Resumption
 from usbshare.serial_svc.sessions.control_outbox import ControlOutbox
 from usbshare.serial_svc.sessions.events import SessionEvent
+from usbshare.serial_svc.sessions.line_delivery import LineDelivery
 from usbshare.serial_svc.sessions.link_watch import LinkWatch
 from usbshare.serial_svc.sessions.session import Session
 
@@ -27,6 +28,7 @@ class SessionRoster:
         self._sessions: dict[str, Session] = {}
         self.observers = 0
         self.control_outbox: ControlOutbox | None = None
+        self._lines: LineDelivery | None = None
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -109,6 +111,22 @@ class SessionRoster:
     # As stops see it.
 
     @property
+    def awaits_replies(self) -> bool:
+        """Whether lines of the session in control wait, or replies to them."""
+        lines = self._lines
+        return lines is not None and lines.is_busy
+
+    def overtaken(self, lines: int) -> None:
+        """Note that so many urgent lines were written, which the firmware replies to."""
+        if self._lines is not None:
+            self._lines.overtaken(lines)
+
+    def machine_reset(self) -> None:
+        """Note that the machine was reset: it replies to nothing of before."""
+        if self._lines is not None:
+            self._lines.machine_reset()
+
+    @property
     def is_away(self) -> bool:
         """Whether the client in control is lost."""
         return self.watch is not None and self.watch.is_lost
@@ -142,4 +160,6 @@ class SessionRoster:
 
     def _find_outbox(self) -> None:
         control = self.control
-        self.control_outbox = control.controlled if control and control in self else None
+        is_here = control is not None and control in self
+        self.control_outbox = control.controlled if control and is_here else None
+        self._lines = control.lines if control and is_here else None

@@ -23,6 +23,7 @@ from usbshare.serial_svc.sessions.client import (
     Command,
     Holder,
     Mode,
+    Resumption,
     malformed,
 )
 from usbshare.serial_svc.sessions.control_outbox import ControlOutbox
@@ -34,6 +35,7 @@ from usbshare.serial_svc.sessions.events import (
 )
 from usbshare.serial_svc.sessions.hearing import Hearing
 from usbshare.serial_svc.sessions.ledger import Ledger
+from usbshare.serial_svc.sessions.line_delivery import LineDelivery
 from usbshare.serial_svc.sessions.observer_outbox import ObserverOutbox, Tail
 from usbshare.serial_svc.sessions.operation_queue import OperationQueue
 from usbshare.serial_svc.sessions.outbox import Outbox
@@ -64,8 +66,10 @@ class Session:
 
     It outlives its stream: see `attach`, `stream_ended` and `resume`. `is_held` says whether its
     queue waits for a person. `realtime` takes the session's real-time bytes, `operations` what it
-    asks of the line itself.
+    asks of the line itself. `lines` are those of a session that streams lines.
     """
+
+    lines: LineDelivery | None = None
 
     def __init__(
         self,
@@ -82,7 +86,7 @@ class Session:
         self.is_held = False
         self._attachment: Attachment | None = None
         is_control = client.mode is Mode.CONTROL
-        control = ControlOutbox(line.hold_back.release, line.read_offset) if is_control else None
+        control = self._make_outbox(line) if is_control else None
         self.controlled = control
         self.outbox: Outbox = control or ObserverOutbox(tail)
         self.holder = Holder(
@@ -188,11 +192,9 @@ class Session:
             self._owner.session_failed(self, why)
             self.end(why)
 
-    def resume(self, opened: Opened, offset: int) -> bool:
-        """Take the client up again that has all device bytes before `offset`.
-
-        False, and nothing changes, if those that follow are not all here.
-        """
+    def resume(self, opened: Opened, resumption: Resumption) -> bool:
+        """Take the client up again; False, and nothing changes, if something it lacks is gone."""
+        offset = resumption.offset
         opened = replace(
             opened,
             resumed=True,
@@ -252,6 +254,12 @@ class Session:
             self._refuse(command, CommandOutcome.FLUSHED, DROPPED)
         self._line.write_progressed()
 
+    def flush_queue(self) -> None:
+        """Drop what this session queued, in the device's driver as well."""
+        self.void_queue()
+        self._line.writer.discard_program()
+        self._line.writer.pump()
+
     def progressed(self) -> None:
         """Note that bytes left the queue, so that credit may be due."""
         if self._ledger.is_due(*self.waiting()):
@@ -281,6 +289,9 @@ class Session:
         return self._ledger.tell(*self.waiting(), self._window)
 
     # Helpers.
+
+    def _make_outbox(self, line: Line) -> ControlOutbox:
+        return ControlOutbox(line.hold_back.release, line.read_offset)
 
     def _write_through(self, command: Command) -> int:
         """Write a program's bytes past the empty queue; returns how many the device took.
@@ -356,14 +367,13 @@ class Session:
             await self._line.progress.wait()
 
     async def _idle(self, timeout_s: float) -> None:
-        def idle() -> bool:
-            waits = self._held or self._line.scheduler.waiting_of(self) != (0, 0)
-            return self.is_held or not waits
-
         try:
-            await asyncio.wait_for(self._until(idle), timeout_s)
+            await asyncio.wait_for(self._until(lambda: self.is_held or self._has_left()), timeout_s)
         except TimeoutError:
             return
+
+    def _has_left(self) -> bool:
+        return not self._held and self._line.scheduler.waiting_of(self) == (0, 0)
 
     def _end(self, *, said_goodbye: bool) -> None:
         self._ended = True

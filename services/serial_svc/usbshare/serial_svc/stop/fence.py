@@ -37,6 +37,17 @@ class Programs(Protocol):
         """How many commands of the session in control wait."""
         ...
 
+    @property
+    def awaits_replies(self) -> bool:
+        """Whether lines of the session in control wait, or replies to them."""
+        ...
+
+    def overtaken(self, lines: int) -> None:
+        """Note that so many urgent lines were written, which the firmware replies to."""
+
+    def machine_reset(self) -> None:
+        """Note that the machine was reset: it replies to nothing of before."""
+
     def hold(self) -> bool:
         """Let nothing of the session in control go out; False if there is none."""
         ...

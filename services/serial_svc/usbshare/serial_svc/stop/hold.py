@@ -21,6 +21,7 @@ class HoldCause(Enum):
     PROGRAM = "program"
     MACHINE = "machine"
     ALARM = "alarm"
+    LINE_ERROR = "line error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,16 @@ class Holds:
             self.number += 1
             self._session = Hold(cause, who, self._utc(), reason)
             self._on_change()
+
+    def lines_held(self, reason: str) -> None:
+        """Note that what a session wrote waits, since the firmware rejected a line of it.
+
+        The first cause counts.
+        """
+        self.number += 1
+        if self._session is None:
+            self._session = Hold(HoldCause.LINE_ERROR, MACHINE, self._utc(), reason)
+        self._on_change()
 
     def session_waits(self, size: int, age_s: float | None) -> None:
         """Note how much waits."""

@@ -169,6 +169,7 @@ class LostJob:
         line.writer.discard()
         line.writer.urgent(reset)
         self._must_reset = False
+        self._machine.was_reset()
         self._machine.nothing_left()
         state = self._machine.holds.machine_state or "it did not report it"
         log.warning("port '%s': reset the machine of a lost job (state: %s)", line.id, state)

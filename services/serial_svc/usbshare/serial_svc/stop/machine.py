@@ -45,7 +45,8 @@ class Machine:
 
     def heard(self, data: bytes, now: float) -> None:
         """Take what the device says."""
-        self.activity.heard(data, now, nothing_waits=not self._line.scheduler.commands)
+        waits = self._line.scheduler.commands or self._programs.awaits_replies
+        self.activity.heard(data, now, nothing_waits=not waits)
 
     def acknowledged(self, offset: int) -> None:
         """Note that the program in control has every device byte before `offset`."""
@@ -54,8 +55,18 @@ class Machine:
 
     def sent(self, data: bytes) -> None:
         """Note bytes that overtook all: a person may have resumed, and not stopped again after."""
-        if _resumes(self._line.profile, data):
+        profile = self._line.profile
+        if profile.resets(data):
+            self.was_reset()
+        elif profile.urgent_lines:
+            self._programs.overtaken(sum(bool(line.strip()) for line in data.splitlines()))
+        if _resumes(profile, data):
             self.resumed()
+
+    def was_reset(self) -> None:
+        """Note that the machine was reset: it replies to no line of before."""
+        self._line.firmware.take_unanswered()
+        self._programs.machine_reset()
 
     def resumed(self) -> None:
         """Let what was held for a person go out, if its client is there to follow it up."""

@@ -80,6 +80,7 @@ class MachineReset:
         fenced = self._fence.end_epoch()
         self._machine.program_voided()
         self._machine.nothing_left()
+        self._machine.was_reset()
         self._line.changed()
         return fenced
 

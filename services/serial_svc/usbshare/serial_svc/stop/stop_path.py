@@ -30,6 +30,7 @@ LINK_LOSS = "link-loss policy"
 TAKE_TIMEOUT_S = 1.0
 DRAIN_TIMEOUT_S = 0.1
 _DRAIN_POLL_S = 0.001
+_OF_QUEUE = (HoldCause.WAITING, HoldCause.LINE_ERROR)
 _HOLDS = frozenset({StopAction.HOLD, StopAction.SAFETY_DOOR})
 
 
@@ -193,7 +194,7 @@ class StopPath:
         """
         self._lost_job.refuse_resume()
         holds = self._machine.holds
-        is_left_alone = holds.current is not None and holds.current.cause is HoldCause.WAITING
+        is_left_alone = holds.current is not None and holds.current.cause in _OF_QUEUE
         if not holds.needs_person or not is_left_alone or self._line.profile.reports_state:
             return True
         if self._programs.is_away:

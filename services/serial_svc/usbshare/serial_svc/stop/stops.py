@@ -10,6 +10,7 @@ from usbshare.serial_svc.stop.active_ports import ActivePorts
 from usbshare.serial_svc.stop.audit import StopAudit
 from usbshare.serial_svc.stop.crash_recovery import CrashRecovery
 from usbshare.serial_svc.stop.fence import Fence, Programs
+from usbshare.serial_svc.stop.line_errors import LineErrors
 from usbshare.serial_svc.stop.link_loss import LinkLoss
 from usbshare.serial_svc.stop.lost_job import LostJob
 from usbshare.serial_svc.stop.machine import Machine
@@ -37,6 +38,7 @@ class Stops:
         self.path = StopPath(line, machine, lost, fence, programs, audit, clock)
         self.realtime = Realtime(line, machine, lost, fence, programs, audit)
         self.link_loss = LinkLoss(line, machine, lost, self.path, programs)
+        self.line_errors = LineErrors(line, machine, programs)
         self.machine_reset = MachineReset(line, machine, fence, audit)
         self.crash_recovery = CrashRecovery(
             line, machine, lost, self.link_loss, active_ports, clock

@@ -1,0 +1,1 @@
+"""How firmware takes the lines of a program: what it answers, and how much it holds."""

@@ -1,0 +1,37 @@
+"""Which firmware a session streams lines to, and whether it replies to each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from usbshare.base.errors import ProfileError
+from usbshare.line.flow.windows import FlowRules, rules_of
+from usbshare.line.profiles import AUTO, GCODE
+from usbshare.serial_svc.line.line import Line
+from usbshare.serial_svc.sessions.client import LineChoice
+
+RECOGNITION_S = 3.0
+_LOOK_S = 0.05
+_UNKNOWN = (AUTO.name, GCODE.name)
+
+
+async def flow_rules(line: Line, choice: LineChoice, clock: Callable[[], float]) -> FlowRules:
+    """Return how the firmware takes lines, once it has made itself known.
+
+    Raises ProfileError naming the profile where it is not known to reply to each line, or takes no
+    checksums though they are chosen.
+    """
+    deadline = clock() + RECOGNITION_S
+    while line.profile.name in _UNKNOWN and clock() < deadline:  # noqa: ASYNC110  (has no event)
+        await asyncio.sleep(_LOOK_S)
+    rules, name = rules_of(line.profile), line.profile.name
+    if rules is None:
+        hint = "; set the port's profile" if name in _UNKNOWN else ""
+        raise ProfileError(
+            f"port '{line.id}' has profile '{name}', which is not known to reply to each line: "
+            f"lines cannot be delivered by the firmware's flow control{hint}"
+        )
+    if choice.checksums and not rules.numbers:
+        raise ProfileError(f"port '{line.id}' has profile '{name}', which takes no checksums")
+    return rules
