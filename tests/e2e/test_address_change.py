@@ -40,7 +40,7 @@ def forget_ipv6(there: Namespace) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
-def test_a_bridge_follows_its_host_to_another_address_and_goes_on(tmp_path: Path) -> None:
+def test_a_bridge_follows_its_host_to_another_address_and_continues(tmp_path: Path) -> None:
     host_home, client_home = tmp_path / "host", tmp_path / "client"
     for home in (host_home, client_home):
         (home / "config" / "usbshare").mkdir(parents=True)

@@ -68,7 +68,7 @@ def wait_until_shown(home: Path, event: str) -> dict[str, Any]:
     return found[-1]
 
 
-def test_a_job_and_a_stop_are_told_afterwards_with_who_it_was(
+def test_a_job_and_a_stop_are_reported_afterwards_with_who_it_was(
     tmp_path: Path, configuration: Path
 ) -> None:
     with serial_service(tmp_path, "--config", str(configuration)) as (service, target):
@@ -168,7 +168,7 @@ def test_a_full_disk_does_not_keep_a_machine_from_being_stopped(
     assert run(["serial-svc", "audit", "verify"], tmp_path)[0] == 0
 
 
-async def test_a_flood_of_stops_is_carried_out_and_told_in_a_few_lines_that_count_it(
+async def test_a_flood_of_stops_is_carried_out_and_reported_in_a_few_lines_that_count_it(
     tmp_path: Path, configuration: Path
 ) -> None:
     with serial_service(tmp_path, "--config", str(configuration)) as (service, target):

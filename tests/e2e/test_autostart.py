@@ -40,9 +40,7 @@ def test_a_bridge_waits_for_a_port_that_another_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_bridge_that_waits_ends_when_it_is_told_to(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_waiting_bridge_ends_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     with serial_service(tmp_path) as (_, target):
         one = ["usbshare-bridge", "--target", target, "--port", "demo", "--vcom", "COM10"]
         with running(one, tmp_path) as holder:
@@ -55,7 +53,7 @@ def test_a_bridge_that_waits_ends_when_it_is_told_to(
             assert holder.stop() == 0
 
 
-def test_what_is_repeated_is_told_once_however_often_it_is_tried(tmp_path: Path) -> None:
+def test_a_repeated_failure_is_reported_once_however_often_it_is_tried(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (_, target):
         said = ["usbshare-bridge", "--target", target, "--vcom", "COM10"]
         with running(said, tmp_path) as bridge:
@@ -70,7 +68,7 @@ def test_what_is_repeated_is_told_once_however_often_it_is_tried(tmp_path: Path)
     assert waiting.output.count("as last time: --target") == 1, waiting.output
 
 
-def test_who_is_refused_does_not_wait(tmp_path: Path) -> None:
+def test_a_refused_caller_does_not_wait(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (_, target):
         code, output = run(["serial-svc", "pki", "revoke", "operator"], tmp_path)
         assert code == 0, output

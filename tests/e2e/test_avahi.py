@@ -55,7 +55,7 @@ def test_avahi_finds_our_instance_by_its_service_and_lists_no_subtype(
     assert types == {TYPE}
 
 
-def test_avahi_learns_of_new_ports_and_of_the_end(computers: Computers) -> None:
+def test_avahi_is_updated_on_new_ports_and_on_the_end(computers: Computers) -> None:
     computers.ours.announce(NAME, port_ids=["laser"])
     log = computers.folder / "browse.log"
     computers.avahi.start(["avahi-browse", "-p", TYPE], log)

@@ -52,13 +52,13 @@ def bridge_to(target: str, port: str = "laser") -> list[str]:
     return ["--target", target, "--vcom", "COM10", "--port", port]
 
 
-def test_an_unknown_port_is_told_with_those_there_are(home: Path, target: str) -> None:
+def test_an_unknown_port_is_reported_with_the_known_ones(home: Path, target: str) -> None:
     _, output = fails(home, *bridge_to(target, "lathe"))
     assert "waiting 4 s in case it was plugged in just now" in output
     assert output.endswith("bridge: no port 'lathe' here; available: absent, gone, laser")
 
 
-def test_a_missing_port_is_told_where_the_host_has_several(home: Path, target: str) -> None:
+def test_a_missing_port_is_reported_where_the_host_has_several(home: Path, target: str) -> None:
     _, output = fails(home, "--target", target, "--vcom", "COM10")
     assert "the host has several ports; name one (port_id, --port): absent, gone, laser" in output
 
@@ -74,13 +74,13 @@ def test_a_usb_device_that_is_not_plugged_in_is_named(home: Path, target: str) -
     assert "1a86:7523" in output
 
 
-def test_a_name_that_does_not_resolve_is_told(home: Path, target: str) -> None:
+def test_a_name_that_does_not_resolve_is_reported(home: Path, target: str) -> None:
     _, output = fails(home, *bridge_to("nope.invalid:50051"))
     assert "nope.invalid" in output
     assert len(without_waiting(output).splitlines()) == 1
 
 
-def test_a_port_where_nobody_listens_is_told(home: Path, target: str) -> None:
+def test_a_port_where_nothing_listens_is_reported(home: Path, target: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]
     _, output = fails(home, *bridge_to(f"127.0.0.1:{free}"))
@@ -89,7 +89,7 @@ def test_a_port_where_nobody_listens_is_told(home: Path, target: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["laser:abc", "laser:0", "http://laser", ""])
-def test_a_target_that_is_none_is_bad_usage(home: Path, target: str, text: str) -> None:
+def test_an_invalid_target_is_bad_usage(home: Path, target: str, text: str) -> None:
     code, output = fails(home, *bridge_to(text))
     assert code == 2
     assert "--target" in output
@@ -107,7 +107,7 @@ def test_a_missing_certificate_says_which_file_to_copy(tmp_path: Path, target: s
     assert len(without_waiting(output).splitlines()) == 1
 
 
-def test_a_certificate_of_another_site_is_told(tmp_path: Path, target: str) -> None:
+def test_a_certificate_of_another_site_is_reported(tmp_path: Path, target: str) -> None:
     with serial_service(tmp_path):
         pass
     _, output = fails(tmp_path, *bridge_to(target))
@@ -116,7 +116,7 @@ def test_a_certificate_of_another_site_is_told(tmp_path: Path, target: str) -> N
     assert len(without_waiting(output).splitlines()) == 1
 
 
-def test_an_expired_certificate_is_told_with_its_date(tmp_path: Path, target: str) -> None:
+def test_an_expired_certificate_is_reported_with_its_date(tmp_path: Path, target: str) -> None:
     authority = issue()
     client = issue(authority, name="operator", from_days=-10, to_days=-1)
     bundle = write_bundle(tmp_path / "old.pem", client, authority)
@@ -125,7 +125,7 @@ def test_an_expired_certificate_is_told_with_its_date(tmp_path: Path, target: st
     assert len(without_waiting(output).splitlines()) == 1
 
 
-def test_plaintext_to_a_tls_port_is_told(home: Path, target: str) -> None:
+def test_plaintext_to_a_tls_port_is_reported(home: Path, target: str) -> None:
     _, output = fails(home, *bridge_to(target), "--insecure")
     assert "TLS" in output.splitlines()[-1]
 
@@ -169,7 +169,7 @@ def test_two_bridges_may_not_offer_one_name(home: Path, target: str) -> None:
         ("[ports.a]\nsource = 'foo://x'\n", "scheme foo:// is not one of sim, socket"),
     ],
 )
-def test_a_bad_configuration_is_told_by_file_key_and_accepted_values(
+def test_a_bad_configuration_is_reported_by_file_key_and_accepted_values(
     tmp_path: Path, text: str, expected: str
 ) -> None:
     config = tmp_path / "bad.toml"
@@ -180,7 +180,7 @@ def test_a_bad_configuration_is_told_by_file_key_and_accepted_values(
     assert "Traceback" not in output
 
 
-def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_of_a_configuration_is_reported_at_once(tmp_path: Path) -> None:
     config = tmp_path / "bad.toml"
     config.write_text("[queue]\nmax_commands = 0\nmax_bites = 1\n[ports.a]\nbaud = 1.5\n")
     code, output = run(["serial-svc", "--check-config", "--config", str(config)], tmp_path)
@@ -188,7 +188,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> Non
     assert len(output.splitlines()) == 4
 
 
-def test_a_configuration_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_configuration_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     code, output = run(["serial-svc", "--config", str(tmp_path / "nope.toml")], tmp_path)
     assert code == 2
     assert "nope.toml does not exist" in output
@@ -207,7 +207,7 @@ def test_a_good_configuration_is_checked_and_dumped(tmp_path: Path) -> None:
     assert (code, output_again) == (0, output)
 
 
-def test_an_address_in_use_is_told(home: Path, target: str) -> None:
+def test_an_address_in_use_is_reported(home: Path, target: str) -> None:
     code, output = run(["serial-svc", "--listen", target], home)
     assert code == 2
     assert "already in use" in output

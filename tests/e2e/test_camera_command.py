@@ -93,7 +93,7 @@ def test_statistics_are_json_lines(service: Service, tmp_path: Path) -> None:
         assert told["age_ms"]["min"] <= told["age_ms"]["avg"] <= told["age_ms"]["max"]
 
 
-def test_a_host_that_freezes_is_told_of_and_comes_back(service: Service, tmp_path: Path) -> None:
+def test_a_host_that_freezes_is_reported_and_comes_back(service: Service, tmp_path: Path) -> None:
     host, target = service
     with running(camera(target, "--http", "127.0.0.1:0"), tmp_path) as process:
         url = process.wait_for(r"ready: camera demo at (http\S+)")[1]

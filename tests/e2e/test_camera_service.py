@@ -168,7 +168,7 @@ async def test_a_viewer_that_never_acknowledges_holds_its_window_and_no_more(
             await until_stats(stub, lambda found: len(found.viewers) == 1)
 
 
-async def test_both_signals_end_the_service_cleanly_and_tell_its_viewers(tmp_path: Path) -> None:
+async def test_both_signals_end_the_service_cleanly_and_notify_its_viewers(tmp_path: Path) -> None:
     config = configured(tmp_path, BED)
     for number in (signal.SIGTERM, signal.SIGINT):
         arguments = ["camera-svc", "--listen", "127.0.0.1:0", "--config", config]
@@ -220,7 +220,7 @@ def test_a_configuration_is_checked_and_dumped(tmp_path: Path) -> None:
     assert dumped["cameras"]["bed"]["linger_s"] == 10.0
 
 
-def test_an_address_in_use_is_told(tmp_path: Path) -> None:
+def test_an_address_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
         code, output = run(["camera-svc", "--listen", address], tmp_path)

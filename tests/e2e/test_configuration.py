@@ -74,7 +74,7 @@ def test_an_observer_is_not_remembered(home: Path, target: str) -> None:
     assert not (home / STATE).exists()
 
 
-def test_a_bridge_that_never_stood_is_not_remembered(home: Path, target: str) -> None:
+def test_a_bridge_that_never_connected_is_not_remembered(home: Path, target: str) -> None:
     code, _ = run(["bridge", "--target", target, "--port", "no", "--vcom", "COM10"], home)
     assert code == 1
     assert not (home / STATE).exists()
@@ -146,7 +146,7 @@ def test_a_stop_works_in_spite_of_a_wrong_configuration(home: Path, target: str)
     assert "bridge.nonsense: no such key; accepted: bundle, " in output
 
 
-def test_damaged_state_is_kept_aside_and_the_bridge_goes_on(home: Path, target: str) -> None:
+def test_damaged_state_is_kept_aside_and_the_bridge_continues(home: Path, target: str) -> None:
     state = home / STATE
     state.parent.mkdir(parents=True, exist_ok=True)
     state.write_text('{"target": "10.0.')
@@ -193,7 +193,7 @@ def test_a_full_disk_is_one_warning_and_keeps_what_was_known(home: Path, target:
     assert bridge.output.count("No space left") == 1
 
 
-def test_check_and_dump_tell_what_is_in_force(home: Path) -> None:
+def test_check_and_dump_show_the_settings_in_force(home: Path) -> None:
     assert run(["bridge", "--check-config"], home) == (0, "no configuration file: correct")
     path = configured(home, '[bridge]\ntarget = "laser"\nvcom = "COM1"\n[service]\nlisten = 5\n')
     assert run(["bridge", "--check-config"], home) == (0, f"{path}: correct")
@@ -202,7 +202,7 @@ def test_check_and_dump_tell_what_is_in_force(home: Path) -> None:
     assert '[bridge]\ntarget = "laser"\ntcp = "127.0.0.1:23"\nremember = true\n' in output
 
 
-def test_every_mistake_is_told_at_once(home: Path) -> None:
+def test_every_mistake_is_reported_at_once(home: Path) -> None:
     path = configured(home, '[bridge]\nport = 5\n[discovery]\nmdns = "x"\n[hosts.a]\n[zoo]\n')
     code, output = run(["bridge", "--check-config"], home)
     assert code == 2

@@ -110,7 +110,7 @@ def test_any_program_that_starts_removes_what_a_killed_one_left(
 
 
 @every_program
-def test_nobody_removes_a_living_programs_name(tmp_path: Path, offered: Offered) -> None:
+def test_a_live_programs_name_is_never_removed(tmp_path: Path, offered: Offered) -> None:
     with offered(tmp_path) as (_, link):
         target = os.readlink(link)
         run(["bridge", "list", "--target", "127.0.0.1:9", "--timeout", "0.1"], tmp_path)

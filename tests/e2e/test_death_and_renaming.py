@@ -92,9 +92,7 @@ def test_the_machine_is_stopped_whatever_its_port_is_called_now(
         assert LEFT.format(port_id) not in process.output
 
 
-def test_another_machine_under_its_id_is_none_that_was_at_work(
-    tmp_path: Path, host: UsbHost
-) -> None:
+def test_another_machine_under_its_id_was_not_running_a_job(tmp_path: Path, host: UsbHost) -> None:
     a = host.plug_in("1-1")
     killed_at_work(tmp_path, host, a)
     host.unplug(a)

@@ -163,7 +163,7 @@ def test_an_ambiguous_name_is_one_error_with_the_candidates(workshop: Workshop, 
         assert "give its address" in output
 
 
-def test_two_hosts_of_one_name_are_told_apart_by_multicast_dns(
+def test_two_hosts_of_one_name_are_distinguished_by_multicast_dns(
     workshop: Workshop, name: str
 ) -> None:
     with workshop.host(name) as host, workshop.host(name):
@@ -186,7 +186,7 @@ def test_a_bridge_follows_its_host_to_another_port(workshop: Workshop, name: str
             bridge.wait_for('"event": "urgent_line_ready"')
 
 
-def test_a_watch_tells_who_comes_and_goes(workshop: Workshop, name: str) -> None:
+def test_a_watch_reports_hosts_that_appear_and_disappear(workshop: Workshop, name: str) -> None:
     with workshop.host(f"{name} first", serial=False) as first:
         arguments = first.bridge("discover", "--watch", "--json", "--name", name)
         with running(arguments, workshop.home) as watch:
@@ -222,7 +222,7 @@ def test_another_computers_view_is_shown_by_its_discovery_service(
         assert found["round_trip_ms"] > 0
 
 
-def test_a_discovery_service_that_is_not_there_is_told(workshop: Workshop, name: str) -> None:
+def test_a_discovery_service_that_is_not_there_is_reported(workshop: Workshop, name: str) -> None:
     with workshop.host(name, serial=False) as host:
         nowhere = f"127.0.0.1:{free_port()}"
         for arguments in (["--once"], ["--stats"], ["--watch"]):
@@ -250,7 +250,7 @@ def test_counters_are_shown_and_reset(workshop: Workshop, name: str) -> None:
     "arguments",
     [["--reset-stats"], ["--watch", "--once"], ["--via", "a b"], ["--kind", "coffee"]],
 )
-def test_bad_usage_is_told(tmp_path: Path, arguments: list[str]) -> None:
+def test_bad_usage_is_reported(tmp_path: Path, arguments: list[str]) -> None:
     code, output = run(["bridge", "discover", *arguments], tmp_path)
     assert code == 2
     assert arguments[0] in output

@@ -101,7 +101,7 @@ def drop_no_packets(wire: Wire) -> None:
     [(pull_the_wire, plug_the_wire), (drop_all_packets, drop_no_packets)],
     ids=["link down", "packets dropped"],
 )
-def test_a_host_that_falls_silent_is_gone_and_comes_back(
+def test_a_host_that_goes_silent_is_removed_and_comes_back(
     tmp_path: Path,
     wire: Wire,
     watcher: Process,

@@ -79,7 +79,7 @@ def test_each_way_of_finding_does_without_the_other(
         assert list(found.port_ids) == ["laser"]
 
 
-def test_other_ports_are_told_as_an_update(host: Computer, watcher: Watcher) -> None:
+def test_other_ports_are_reported_as_an_update(host: Computer, watcher: Watcher) -> None:
     with host.discovery():
         with host.serial():
             before = watcher.wait_for_host(host)
@@ -146,7 +146,7 @@ def listed(channel: grpc.Channel, name: str) -> list[pb.Instance]:
     return list(DiscoveryServiceStub(channel).ListInstances(request, timeout=30).instances)
 
 
-def test_two_hosts_of_one_name_live_side_by_side(host: Computer, watcher: Watcher) -> None:
+def test_two_hosts_of_one_name_coexist(host: Computer, watcher: Watcher) -> None:
     twin = Computer(host.home, host.beacon_port, host.name)
     with host.discovery(), host.serial():
         watcher.wait_for_host(host)
@@ -159,7 +159,7 @@ def test_two_hosts_of_one_name_live_side_by_side(host: Computer, watcher: Watche
                 watcher.wait_for_host(host)
 
 
-def test_a_host_of_the_static_list_is_told_with_its_source(tmp_path: Path) -> None:
+def test_a_host_of_the_static_list_is_reported_with_its_source(tmp_path: Path) -> None:
     more = '[hosts."Old Mill"]\naddress = "mill.lan"\ncamera = 50052\n'
     observer = Computer(tmp_path, free_port(socket.SOCK_DGRAM), more=more)
     with observer.discovery(), observer.channel() as channel:
@@ -169,7 +169,7 @@ def test_a_host_of_the_static_list_is_told_with_its_source(tmp_path: Path) -> No
     assert list(found.sources) == [pb.SOURCE_STATIC]
 
 
-def test_the_service_goes_on_where_a_way_of_finding_does_not_work(tmp_path: Path) -> None:
+def test_the_service_continues_if_a_source_does_not_work(tmp_path: Path) -> None:
     host = Computer(tmp_path, free_port(socket.SOCK_DGRAM))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("", host.beacon_port))  # and shares it with nobody
@@ -199,7 +199,7 @@ def test_a_plaintext_discovery_service_answers_on_loopback(host: Computer) -> No
 # Third parties
 
 
-def test_the_example_registers_a_service_of_somebody_else(host: Computer) -> None:
+def test_the_example_registers_a_third_party_service(host: Computer) -> None:
     with host.discovery(), host.watched() as watcher:
         bundle = str(host.home / "config" / "usbshare" / "client.pem")
         arguments = ["python", str(EXAMPLE), host.discovery_target, bundle]
@@ -253,7 +253,7 @@ def test_metrics_are_served_where_configured(tmp_path: Path) -> None:
     assert float(sent[1]) >= 1
 
 
-def test_a_metrics_address_in_use_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_metrics_address_in_use_is_reported_and_stops_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
         host = Computer(tmp_path, free_port(socket.SOCK_DGRAM), more=f'metrics = "{address}"')
@@ -262,7 +262,7 @@ def test_a_metrics_address_in_use_is_told_and_stops_nothing(tmp_path: Path) -> N
             service.wait_for("discovery-svc ready at")
 
 
-def test_an_address_in_use_is_told(host: Computer) -> None:
+def test_an_address_in_use_is_reported(host: Computer) -> None:
     with host.discovery():
         code, output = run(["discovery-svc", "--config", str(host.config)], host.home)
     assert code == 2
@@ -270,7 +270,7 @@ def test_an_address_in_use_is_told(host: Computer) -> None:
     assert "Traceback" not in output
 
 
-def test_every_mistake_of_the_configuration_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_of_the_configuration_is_reported_at_once(tmp_path: Path) -> None:
     config = tmp_path / "usbshare.toml"
     config.write_text(
         '[discovery]\nname = "a  b"\nbeacon_group = "10.0.0.1"\nbeacon_ttl = 300\nmdsn = true\n'
@@ -286,7 +286,7 @@ def test_every_mistake_of_the_configuration_is_told_at_once(tmp_path: Path) -> N
         assert len(lines) == 5
 
 
-def test_a_correct_configuration_is_told_and_shown(host: Computer) -> None:
+def test_a_correct_configuration_is_reported_and_shown(host: Computer) -> None:
     arguments = ["discovery-svc", "--config", str(host.config)]
     code, output = run([*arguments, "--check-config"], host.home)
     assert (code, output) == (0, f"{host.config}: correct")

@@ -38,7 +38,7 @@ def test_where_a_connection_works_the_exit_code_is_0(tmp_path: Path) -> None:
             bridge.wait_for("ready: open")
 
 
-def test_without_a_service_the_exit_code_is_1_and_the_remedy_is_told(tmp_path: Path) -> None:
+def test_without_a_service_the_exit_code_is_1_and_the_remedy_is_reported(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (_, target):
         pass
     code, output = run(["bridge", "doctor", "--target", target], tmp_path)

@@ -130,7 +130,7 @@ def test_a_revocation_ends_the_streams_of_every_service(host: Path, pc: Path) ->
                 each.wait_for("the certificate of office-pc is revoked")
 
 
-def test_who_was_shut_out_is_let_in_again_with_another_role(host: Path, pc: Path) -> None:
+def test_a_revoked_identity_is_readmitted_with_another_role(host: Path, pc: Path) -> None:
     with serving(host) as (service, target):
         assert enroll(pc, invite(host))[0] == 0
         pki(host, "revoke", "office-pc")
@@ -229,7 +229,7 @@ def test_the_host_may_be_told_to_listen_elsewhere(host: Path, pc: Path) -> None:
         assert f"usbshare-bridge --target {target} --vcom COM10" in output
 
 
-def test_a_string_that_is_used_cut_or_altered_lets_nobody_in(host: Path, pc: Path) -> None:
+def test_a_used_truncated_or_altered_string_admits_no_one(host: Path, pc: Path) -> None:
     with serving(host) as (service, _):
         string = invite(host)
         assert enroll(pc, string[:-3])[0] == 2

@@ -21,7 +21,7 @@ def knock(port: str) -> None:
 
 
 @pytest.mark.parametrize("script", ["serial-svc", "camera-svc", "discovery-svc"])
-def test_every_service_tells_whom_it_refused(tmp_path: Path, script: str) -> None:
+def test_every_service_reports_whom_it_refused(tmp_path: Path, script: str) -> None:
     with running([script, "--listen", "127.0.0.1:0"], tmp_path) as service:
         knock(service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")[1])
         service.wait_for(r"refused 127\.0\.0\.1:\d+: it speaks plain HTTP")
@@ -51,7 +51,7 @@ def test_refusals_are_json_where_the_log_is(tmp_path: Path) -> None:
     assert all(json.loads(line)["message"] for line in service.lines)
 
 
-def test_a_user_who_asks_grpc_itself_gets_its_words(
+def test_a_user_who_calls_grpc_directly_gets_its_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRPC_VERBOSITY", "INFO")

@@ -78,7 +78,7 @@ async def test_a_service_of_twenty_lines_is_called_over_mtls(tmp_path: Path) -> 
     assert process.lines[-1].endswith("stopped")
 
 
-async def test_who_has_no_certificate_calls_nothing(tmp_path: Path) -> None:
+async def test_a_caller_without_a_certificate_can_call_nothing(tmp_path: Path) -> None:
     with service([*ECHO, "--listen", "127.0.0.1:0"], tmp_path) as process:
         ready = await asyncio.to_thread(process.wait_for, r"ready at 127\.0\.0\.1:(\d+)")
         credentials = grpc.ssl_channel_credentials()
@@ -166,7 +166,7 @@ def systemd(tmp_path: Path) -> Iterator[NotifySocket]:
 
 @needs_unix_sockets
 @pytest.mark.parametrize("name", SERVICES)
-def test_systemd_hears_that_a_service_is_ready_lives_and_stops(
+def test_systemd_is_notified_that_a_service_is_ready_alive_and_stopping(
     tmp_path: Path, systemd: NotifySocket, name: str
 ) -> None:
     port = free_port()
@@ -182,7 +182,7 @@ def test_systemd_hears_that_a_service_is_ready_lives_and_stops(
 
 @needs_unix_sockets
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="abstract sockets are Linux's")
-def test_the_socket_may_be_abstract_and_no_watchdog_is_told_that_nobody_asked_for(
+def test_the_socket_may_be_abstract_and_no_watchdog_is_notified_unrequested(
     tmp_path: Path,
 ) -> None:
     with closing(NotifySocket(f"@usbshare-test-{secrets.token_hex(8)}")) as systemd:
@@ -195,7 +195,7 @@ def test_the_socket_may_be_abstract_and_no_watchdog_is_told_that_nobody_asked_fo
 
 
 @needs_unix_sockets
-def test_a_watchdog_meant_for_another_process_is_not_told(
+def test_a_watchdog_meant_for_another_process_is_not_notified(
     tmp_path: Path, systemd: NotifySocket
 ) -> None:
     variables = {"WATCHDOG_USEC": "300000", "WATCHDOG_PID": str(os.getpid())}
@@ -207,7 +207,7 @@ def test_a_watchdog_meant_for_another_process_is_not_told(
 
 
 @needs_unix_sockets
-async def test_a_loop_that_hangs_tells_the_watchdog_nothing(
+async def test_a_loop_that_hangs_does_not_notify_the_watchdog(
     tmp_path: Path, systemd: NotifySocket
 ) -> None:
     gate = tmp_path / "gate"
@@ -228,9 +228,7 @@ async def test_a_loop_that_hangs_tells_the_watchdog_nothing(
 
 
 @needs_unix_sockets
-def test_a_systemd_that_reads_nothing_keeps_nobody_waiting(
-    tmp_path: Path, systemd: NotifySocket
-) -> None:
+def test_a_systemd_that_reads_nothing_delays_nothing(tmp_path: Path, systemd: NotifySocket) -> None:
     systemd.fill()
     variables = {"NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "300000"}
     with service([*ECHO, "--listen", "127.0.0.1:0"], tmp_path, **variables) as process:
@@ -239,9 +237,7 @@ def test_a_systemd_that_reads_nothing_keeps_nobody_waiting(
 
 
 @needs_unix_sockets
-def test_that_a_service_is_ready_is_told_until_it_is_heard(
-    tmp_path: Path, systemd: NotifySocket
-) -> None:
+def test_readiness_is_reported_until_it_is_received(tmp_path: Path, systemd: NotifySocket) -> None:
     systemd.fill()
     variables = {"NOTIFY_SOCKET": systemd.address}
     with service([*ECHO, "--listen", "127.0.0.1:0"], tmp_path, **variables) as process:
@@ -252,7 +248,7 @@ def test_that_a_service_is_ready_is_told_until_it_is_heard(
 
 
 @needs_unix_sockets
-def test_a_socket_that_is_not_there_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_socket_that_is_not_there_is_reported_once_and_stops_nothing(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     variables = {"NOTIFY_SOCKET": str(nowhere), "WATCHDOG_USEC": "3000"}
     with service([*ECHO, "--listen", "127.0.0.1:0"], tmp_path, **variables) as process:

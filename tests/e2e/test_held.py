@@ -73,7 +73,7 @@ def told(descriptor: int, what: bytes) -> bytes:
     return heard
 
 
-def test_a_machine_starved_by_lost_answers_does_not_go_on_by_itself(tmp_path: Path) -> None:
+def test_a_machine_starved_by_lost_answers_does_not_continue_automatically(tmp_path: Path) -> None:
     lines = engraving_lines()[:400]
     with rig(tmp_path, link_timeout_s=LINK_TIMEOUT_S) as used:
         job = used.job(lines)
@@ -147,7 +147,7 @@ def test_a_resume_of_what_waits_is_confirmed_though_there_are_no_bytes_for_the_m
         until(lambda: b"G1 X10" in used.machine.received(), "it goes on")
 
 
-def test_a_program_that_is_done_needs_nobody_after_a_cut(tmp_path: Path) -> None:
+def test_a_finished_program_needs_no_person_after_an_interruption(tmp_path: Path) -> None:
     with rig(tmp_path, link_timeout_s=LINK_TIMEOUT_S) as used:
         program = open_port(used.vcom)
         os.write(program, b"G0 X1\n")

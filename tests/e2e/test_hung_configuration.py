@@ -21,7 +21,7 @@ BRIDGE = ["bridge", "--target", "127.0.0.1:1", "--vcom"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_says_what_it_waits_for_and_goes_on_with_it(tmp_path: Path, name: str) -> None:
+def test_a_service_says_what_it_waits_for_and_continues_with_it(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "config"
     with frozen_later([name, *LISTEN], tmp_path, frozen_folder=folder) as process:
         process.wait_for(f"{name}: waiting for the older tool's settings: no answer yet")

@@ -104,7 +104,7 @@ def test_what_the_audit_log_says(home: Path, serial: str) -> None:
     assert [found for line in lines if (found := mistakes(json.loads(line), "audit_entry"))] == []
 
 
-def test_what_discovery_tells(tmp_path: Path) -> None:
+def test_what_discovery_reports(tmp_path: Path) -> None:
     with running(["discovery-svc", "--listen", "127.0.0.1:0"], tmp_path) as service:
         port = service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")[1]
         via = ["--via", f"127.0.0.1:{port}", "--json"]
@@ -116,7 +116,7 @@ def test_what_discovery_tells(tmp_path: Path) -> None:
         assert mistakes(json.loads(line), "discover_change") == []
 
 
-def test_what_a_bridge_tells(home: Path, serial: str) -> None:
+def test_what_a_bridge_reports(home: Path, serial: str) -> None:
     arguments = ["usbshare-bridge", "--target", serial, "--vcom", "COM10", "--json"]
     with running(arguments, home) as bridge:
         bridge.wait_for('"event": "ready"')
@@ -128,7 +128,7 @@ def test_what_a_bridge_tells(home: Path, serial: str) -> None:
     _all_are(bridge.lines, "bridge_event")
 
 
-def test_what_a_status_tells_that_is_watched(home: Path, serial: str) -> None:
+def test_what_a_watched_status_reports(home: Path, serial: str) -> None:
     own = ["serial-svc", "--listen", serial, "status", "--json"]
     assert mistakes(json.loads(printed(own, home)), "status") == []
     arguments = ["usbshare-bridge", "status", "--target", serial, "--watch", "--json"]
@@ -140,7 +140,7 @@ def test_what_a_status_tells_that_is_watched(home: Path, serial: str) -> None:
     _all_are(lines, "status_line")
 
 
-def test_what_a_camera_tells(home: Path, camera: str, tmp_path: Path) -> None:
+def test_what_a_camera_reports(home: Path, camera: str, tmp_path: Path) -> None:
     base = ["usbshare-bridge", "camera", "--target", camera, "--json"]
     picture = printed([*base, "--snapshot", str(tmp_path / "one.jpg")], home)
     assert mistakes(json.loads(picture), "camera_event") == []

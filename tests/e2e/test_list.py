@@ -147,7 +147,7 @@ def test_only_dead_hosts_is_a_failure(workshop: Workshop, closed_port: int) -> N
     assert len(output.splitlines()) == 1
 
 
-def test_no_host_at_all_tells_what_to_do(workshop: Workshop) -> None:
+def test_without_hosts_the_remedy_is_reported(workshop: Workshop) -> None:
     config = workshop.configuration("none.toml")
     code, output = workshop.bridge("--config", config, "list")
     assert code == 0
@@ -234,7 +234,7 @@ def test_a_bridge_refuses_to_guess_among_several(workshop: Workshop, both: str) 
         assert bridge.stop() == 0
 
 
-def test_a_bridge_without_a_match_tells_what_there_is(workshop: Workshop, both: str) -> None:
+def test_a_bridge_without_a_match_lists_the_hosts_there_are(workshop: Workshop, both: str) -> None:
     command = ("--config", both, "--match", "vid=1a86", "--vcom", "COM9")
     code, output = workshop.bridge(*command)
     assert code == 1
@@ -296,7 +296,7 @@ async def test_hosts_found_by_discovery_are_asked_and_foreign_ones_named(
     assert "another site" in line
 
 
-async def test_hosts_that_only_a_beacon_tells_of_are_asked(
+async def test_hosts_known_only_from_a_beacon_are_asked(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USBSHARE_DISCOVERY_INTERFACES", "127.0.0.1")

@@ -48,7 +48,7 @@ def test_of_two_that_take_a_name_at_once_one_keeps_it(host: Peer, client: Peer) 
         peer.wait_until(_are_two_hosts)
 
 
-def test_an_address_that_comes_and_goes_is_told(wire: Wire, host: Peer, client: Peer) -> None:
+def test_an_address_that_comes_and_goes_is_reported(wire: Wire, host: Peer, client: Peer) -> None:
     host.announce("Laser")
     client.wait_for("Laser", _is_at(wire.host.address))
     _ip(wire.host, "address", "add", f"{OTHER_ADDRESS}/24", "dev", wire.host.interface)
@@ -57,7 +57,7 @@ def test_an_address_that_comes_and_goes_is_told(wire: Wire, host: Peer, client: 
     client.wait_for("Laser", _is_at(wire.host.address))
 
 
-def test_who_starts_before_the_network_is_found_when_it_comes(wire: Wire) -> None:
+def test_a_host_started_before_the_network_is_found_when_it_is_up(wire: Wire) -> None:
     wire.link_down(wire.host)
     with _peer(wire.host) as host, _peer(wire.client) as client:
         host.begin_announce("Laser")

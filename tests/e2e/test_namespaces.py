@@ -86,7 +86,7 @@ def drop_no_packets(wire: Wire) -> None:
     [(pull_the_wire, plug_the_wire), (drop_all_packets, drop_no_packets)],
     ids=["link down", "packets dropped"],
 )
-def test_a_lost_link_is_told_and_comes_back(
+def test_a_lost_link_is_reported_and_comes_back(
     tmp_path: Path, wire: Wire, begin: Fault, end: Fault
 ) -> None:
     with (

@@ -49,7 +49,7 @@ def audited(home: Path, event: str) -> list[dict[str, object]]:
     return [line for line in lines if line.get("event") == event]
 
 
-async def test_a_marlin_that_was_killed_lives_again(tmp_path: Path, target: str) -> None:
+async def test_a_killed_marlin_runs_again(tmp_path: Path, target: str) -> None:
     where = ["--target", target, "--port", "demo"]
     assert "ok" in bridge(tmp_path, "send", *where, "M105")[1]
     code, output = bridge(tmp_path, "stop", *where)
@@ -99,7 +99,7 @@ def test_a_reset_leaves_a_latch_and_says_how_it_is_released(tmp_path: Path, targ
     assert "latched" in output
 
 
-def test_a_device_without_a_dtr_line_is_not_reset_and_goes_on(tmp_path: Path) -> None:
+def test_a_device_without_a_dtr_line_is_not_reset_and_continues(tmp_path: Path) -> None:
     with simulated("marlin", tmp_path) as (device, _):
         config = tmp_path / "settings.toml"
         config.write_text(f'[ports.demo]\nsource = "{device}"\nprofile = "marlin"\n', "ascii")
@@ -119,7 +119,7 @@ def test_a_device_without_a_dtr_line_is_not_reset_and_goes_on(tmp_path: Path) ->
                 assert "hung up" not in holder.output
 
 
-def test_while_somebody_works_a_reset_wants_a_yes(tmp_path: Path, target: str) -> None:
+def test_while_a_job_runs_a_reset_needs_confirmation(tmp_path: Path, target: str) -> None:
     where = ["--target", target, "--port", "grbl"]
     with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
         holder.wait_for("ready: open")
@@ -160,7 +160,7 @@ def asked(home: Path, arguments: list[str], answer: bytes) -> int:
     return code
 
 
-def test_a_port_is_handed_over_to_who_asks(tmp_path: Path, target: str) -> None:
+def test_a_port_is_handed_over_to_the_client_that_asks(tmp_path: Path, target: str) -> None:
     where = ["--target", target, "--port", "grbl"]
     with running(["usbshare-bridge", *where, "--vcom", "COM10"], tmp_path) as holder:
         holder.wait_for("ready: open")
@@ -206,7 +206,7 @@ def test_a_machine_at_work_is_held_when_its_control_is_taken(tmp_path: Path) -> 
                     assert holder.wait() == 3
 
 
-def test_who_may_only_control_takes_nothing(tmp_path: Path) -> None:
+def test_a_caller_with_only_control_takes_nothing(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (service, target):
         policy = tmp_path / "config" / "usbshare" / "policy.toml"
         policy.write_text(ADMIN_ONLY, encoding="ascii")

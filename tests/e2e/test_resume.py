@@ -69,7 +69,7 @@ def report(kills: int, size: int, took_s: float, resumed: list[dict[str, Any]]) 
     )
 
 
-def test_a_connection_that_falls_silent_costs_no_byte(tmp_path: Path) -> None:
+def test_a_connection_that_goes_silent_costs_no_byte(tmp_path: Path) -> None:
     with rig(tmp_path, more_config='link_loss = "continue"\n') as made:
         there = OneWay(made.program, made.device, 500_000, seed=1)
         back = OneWay(made.device, made.program, 500_000, seed=2)
@@ -85,7 +85,7 @@ def test_a_connection_that_falls_silent_costs_no_byte(tmp_path: Path) -> None:
         assert made.events("not_resumed") == []
 
 
-def test_a_program_waits_while_the_link_is_away_and_goes_on_after_it(tmp_path: Path) -> None:
+def test_a_program_waits_while_the_link_is_away_and_continues_after_it(tmp_path: Path) -> None:
     with rig(tmp_path, more_config='link_loss = "continue"\n') as made:
         made.network.refuse()
         made.network.cut()

@@ -76,7 +76,7 @@ def until_said(home: Path, command: tuple[str, ...], words: str) -> None:
         assert time.monotonic() < end, output
 
 
-def test_whoami_tells_identity_rights_and_end(tmp_path: Path, target: str) -> None:
+def test_whoami_returns_identity_rights_and_end(tmp_path: Path, target: str) -> None:
     code, output = bridge(tmp_path, "whoami", "--target", target)
     assert code == 0, output
     assert "/operator" in output

@@ -28,7 +28,7 @@ def test_metrics_are_served_where_configured(tmp_path: Path) -> None:
     assert 'usbshare_serial_queue_time_seconds_count{port="laser"} 1.0' in metrics
 
 
-def test_a_metrics_address_in_use_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_metrics_address_in_use_is_reported_and_stops_nothing(tmp_path: Path) -> None:
     config = tmp_path / "usbshare.toml"
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
@@ -53,7 +53,7 @@ def test_logs_are_json_lines_where_configured(tmp_path: Path) -> None:
     assert lines[-1]["message"] == "stopped"
 
 
-def test_both_signals_end_the_service_cleanly_and_tell_its_clients(tmp_path: Path) -> None:
+def test_both_signals_end_the_service_cleanly_and_notify_its_clients(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         service = Process(["serial-svc", "--listen", "127.0.0.1:0"], environment(tmp_path))
         target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)")[1]

@@ -171,7 +171,9 @@ def test_a_job_that_begins_with_a_reset_in_the_sleep_waits_too(
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_a_sleep_beyond_the_window_ends_the_job_aloud(tmp_path: Path, front_end: FrontEnd) -> None:
+def test_a_sleep_beyond_the_window_ends_the_job_with_a_message(
+    tmp_path: Path, front_end: FrontEnd
+) -> None:
     lines = engraving_lines()[:400]
     with rig(
         tmp_path, front_end=front_end, link_timeout_s=LINK_TIMEOUT_S, resume_window_s=1

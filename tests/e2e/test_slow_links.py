@@ -95,7 +95,7 @@ def test_a_stop_is_confirmed_however_long_a_round_trip_takes(
 
 
 @pytest.mark.alone
-def test_a_session_lives_at_a_round_trip_of_1_2_s_with_jitter(tmp_path: Path) -> None:
+def test_a_session_survives_a_round_trip_of_1_2_s_with_jitter(tmp_path: Path) -> None:
     with far_machine(tmp_path) as (rig, network):
         delay(network, ROUND_TRIP_S, jitter_s=0.4)
         with rig.bridge() as bridge:

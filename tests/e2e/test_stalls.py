@@ -173,7 +173,7 @@ def test_a_stop_that_is_asked_for_during_a_standstill_is_carried_out_after_it(
         assert code == 0, output
 
 
-def test_a_camera_service_that_stood_still_has_all_its_viewers_back_in_seconds(
+def test_a_camera_service_that_stalled_has_all_its_viewers_back_in_seconds(
     tmp_path: Path,
 ) -> None:
     with ExitStack() as exits:

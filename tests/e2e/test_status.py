@@ -72,7 +72,7 @@ def test_the_host_shows_its_own_machines(home: Path, target: str) -> None:
     assert "printer (marlin)" in text
 
 
-def test_who_has_control_is_shown_with_its_round_trip(home: Path, target: str) -> None:
+def test_the_holder_is_shown_with_its_round_trip(home: Path, target: str) -> None:
     bridge = ["usbshare-bridge", "--target", target, "--port", "printer", "--vcom", "COM10"]
     with running(bridge, home) as program:
         program.wait_for("ready")

@@ -129,9 +129,7 @@ def test_holds_resumes_and_re_arming_too(home: Path, target: str, line: str, opt
     "content",
     ["target = ", "[bridge]\ntarget = 5\n", "\x00\xff", "[bridge]\nunknown = 1\n", "[hosts.x]\n"],
 )
-def test_a_broken_configuration_stands_in_no_stops_way(
-    home: Path, target: str, content: str
-) -> None:
+def test_a_broken_configuration_obstructs_no_stop(home: Path, target: str, content: str) -> None:
     configuration = home / "broken.toml"
     configuration.write_text(content, encoding="latin-1")
     done = shell(home, 'exec "$@"', "--target", target, USBSHARE_CONFIG=str(configuration))
@@ -139,7 +137,7 @@ def test_a_broken_configuration_stands_in_no_stops_way(
     assert done.returncode == 0
 
 
-def test_a_configuration_that_nobody_may_read_or_that_is_no_file_stands_in_no_stops_way(
+def test_an_unreadable_configuration_or_one_that_is_no_file_obstructs_no_stop(
     home: Path, target: str
 ) -> None:
     for variable in (str(home), "/nowhere/x.toml", "/proc/self/mem"):
@@ -231,7 +229,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
         yield home, target
 
 
-def test_a_port_that_was_never_opened_and_whose_firmware_nobody_knows_is_stopped(
+def test_a_port_never_opened_and_with_unknown_firmware_is_stopped(
     host: tuple[Path, str],
 ) -> None:
     home, target = host

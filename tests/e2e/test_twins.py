@@ -59,7 +59,7 @@ def test_a_move_for_the_machine_that_was_unplugged_moves_no_other(
         assert MOVE not in b.received
 
 
-def test_a_configured_port_is_refused_its_twin_until_a_person_says_so(
+def test_a_configured_port_refuses_an_identical_device_until_a_person_allows_it(
     tmp_path: Path, host: UsbHost
 ) -> None:
     a = plug_in(host, "1-1")

@@ -69,7 +69,7 @@ def test_a_bridge_whose_rights_end_says_so_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_what_grpc_says_of_a_lost_service_is_told_in_words(
+def test_what_grpc_says_of_a_lost_service_is_reported_in_words(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with serial_service(tmp_path) as (service, target):
@@ -102,7 +102,7 @@ def test_what_takes_longer_than_a_second_says_what_it_is_at(tmp_path: Path) -> N
                 service.process.send_signal(signal.SIGCONT)
 
 
-def test_a_camera_that_does_not_answer_is_waited_for_aloud(tmp_path: Path) -> None:
+def test_waiting_for_a_camera_that_does_not_answer_is_reported(tmp_path: Path) -> None:
     with camera_service(tmp_path) as (service, target):
         camera = ["usbshare-bridge", "camera", "--target", target]
         service.process.send_signal(signal.SIGSTOP)

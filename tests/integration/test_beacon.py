@@ -121,7 +121,7 @@ async def test_what_is_announced_is_heard_with_the_address_of_the_interface(
     assert entry.instance.site == _LASER.site
 
 
-async def test_it_is_told_again_and_again(
+async def test_it_is_reported_again_and_again(
     listener: BeaconListener,
     publisher: BeaconPublisher,
     heard: SourceCounters,
@@ -134,7 +134,7 @@ async def test_it_is_told_again_and_again(
     assert heard.snapshot().errors == told.snapshot().errors == 0
 
 
-async def test_a_clean_end_is_a_goodbye(
+async def test_a_clean_end_closes_the_session(
     catalogue: Catalogue,
     listener: BeaconListener,
     publisher: BeaconPublisher,
@@ -158,7 +158,7 @@ async def test_another_name_takes_the_place_of_the_one_before(
     await until(lambda: names(catalogue) == ["Laser (2)"])
 
 
-async def test_several_programs_of_one_computer_hear_it(
+async def test_several_programs_of_one_computer_receive_it(
     catalogue: Catalogue,
     listener: BeaconListener,
     publisher: BeaconPublisher,
@@ -174,7 +174,7 @@ async def test_several_programs_of_one_computer_hear_it(
         await beside.close()
 
 
-async def test_another_tool_is_heard(
+async def test_another_tools_announcement_is_received(
     catalogue: Catalogue, listener: BeaconListener, other_tool: OtherTool
 ) -> None:
     other_tool.say("Old Mill")
@@ -185,7 +185,9 @@ async def test_another_tool_is_heard(
     )
 
 
-async def test_another_tool_hears_us(publisher: BeaconPublisher, table: DiscoveryTable) -> None:
+async def test_another_tool_receives_our_announcement(
+    publisher: BeaconPublisher, table: DiscoveryTable
+) -> None:
     group = socket.inet_aton(table.beacon_group) + socket.inet_aton("127.0.0.1")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -315,7 +317,7 @@ async def test_a_publisher_of_the_flooding_computer_is_seen_too(
     await until(lambda: _LASER.name in names(catalogue))
 
 
-async def test_a_loop_that_tells_of_no_readiness_hears_it_too(
+async def test_a_loop_without_readiness_events_receives_it_too(
     catalogue: Catalogue,
     heard: SourceCounters,
     publisher: BeaconPublisher,

@@ -136,7 +136,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_a_fault_is_told_within_two_seconds_and_passes(
+async def test_a_fault_is_reported_within_two_seconds_and_passes(
     served: ServedCamera, camera: FakeCamera, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     screen = await served.screen()
@@ -199,7 +199,7 @@ async def test_a_camera_that_never_delivered_says_that_there_was_no_picture_yet(
     assert told.data == placeholder(1280, 720, text, None)
 
 
-async def test_whoever_comes_during_a_fault_is_told_at_once(
+async def test_a_viewer_arriving_during_a_fault_is_told_at_once(
     served: ServedCamera, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(camera_module, "SILENT_S", 0.2)
@@ -285,7 +285,7 @@ async def test_a_picture_that_fits_no_message_is_bad_and_ends_no_stream(
     await screen.until_good()
 
 
-async def test_pixels_that_fit_no_message_are_told(
+async def test_pixels_that_fit_no_message_are_reported(
     served: ServedCamera, camera: FakeCamera, in_a_hurry: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     camera.still = None
@@ -297,7 +297,7 @@ async def test_pixels_that_fit_no_message_are_told(
     await screen.until_good()
 
 
-async def test_who_wants_what_cannot_be_made_is_told_and_nobody_else(
+async def test_only_the_viewer_that_wants_the_impossible_is_told(
     served: ServedCamera, camera: FakeCamera, in_a_hurry: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole, small = await served.screen(), await served.screen(view=pb.View(width_px=160))
@@ -387,7 +387,7 @@ async def test_a_camera_that_comes_and_goes_all_the_time_leaves_nothing_behind(
     await until(lambda: camera.sources[-1].closed)
 
 
-async def test_a_fault_of_one_camera_is_none_of_anothers(
+async def test_a_fault_of_one_camera_does_not_affect_another(
     served: ServedCamera, camera: FakeCamera, in_a_hurry: None
 ) -> None:
     other = FakeCamera(encoded(decoded(PICTURE), 30))
@@ -405,7 +405,7 @@ def test_garbage_does_not_take_the_processor() -> None:
     assert capture_module._AFTER_BAD_S >= 0.005
 
 
-def test_no_link_is_too_slow_to_be_told() -> None:
+def test_no_link_is_too_slow_to_be_reported() -> None:
     now = [0.0]
     viewer = Viewer(View(), lambda: now[0], lambda: None, window=1)
     for sequence in range(1, 5):

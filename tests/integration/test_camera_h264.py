@@ -102,7 +102,7 @@ async def test_what_is_decoded_is_the_frame_that_it_says(served: ServedCamera) -
         assert abs(unix_ms - frame.captured_s * 1000) < 50
 
 
-async def test_who_joins_later_can_decode_from_its_first_frame_on(served: ServedCamera) -> None:
+async def test_a_later_viewer_can_decode_from_its_first_frame_on(served: ServedCamera) -> None:
     first = await watched(served, H264)
     await until(lambda: len(first.frames) >= 10)
     second = await watched(served, H264)
@@ -127,7 +127,7 @@ async def test_the_format_can_change_on_the_living_stream(served: ServedCamera) 
     call.cancel()
 
 
-async def test_stats_tell_what_a_viewer_gets(served: ServedCamera) -> None:
+async def test_stats_show_what_a_viewer_gets(served: ServedCamera) -> None:
     screen = await watched(served, H264)
     await until(lambda: screen.is_good)
     call = served.stub.WatchStats(pb.WatchStatsRequest(camera_id="bed"), timeout=30)

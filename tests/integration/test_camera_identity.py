@@ -104,7 +104,7 @@ def real(path: Path | str) -> str:
 
 
 @pytest.mark.parametrize("serial", ["", "0001"], ids=["no serial number", "the same one"])
-def test_a_twin_renames_no_camera(webcams: Webcams, serial: str) -> None:
+def test_an_identical_camera_renames_no_camera(webcams: Webcams, serial: str) -> None:
     known = KnownDevices()
     a = webcams.plug_in("1-1", serial)
     before = webcams.look(known)[str(a)].id
@@ -117,7 +117,7 @@ def test_a_twin_renames_no_camera(webcams: Webcams, serial: str) -> None:
 
 
 @pytest.mark.parametrize("serial", ["", "0001"], ids=["no serial number", "the same one"])
-def test_an_offered_camera_never_opens_its_twin(webcams: Webcams, serial: str) -> None:
+def test_an_offered_camera_never_opens_an_identical_one(webcams: Webcams, serial: str) -> None:
     known = KnownDevices()
     a, b = webcams.plug_in("1-1", serial), webcams.plug_in("1-2", serial)
     found = webcams.look(known)[str(a)]
@@ -176,7 +176,7 @@ def test_a_node_that_changes_hands_before_opencv_opens_it_is_refused(
             webcams.open(str(a), guard)
 
 
-def test_what_is_forgotten_may_be_taken_anew(tmp_path: Path, webcams: Webcams) -> None:
+def test_a_forgotten_id_may_be_assigned_again(tmp_path: Path, webcams: Webcams) -> None:
     folder = tmp_path / "devices"
     folder.mkdir()
     (folder / "port-bed").write_text(

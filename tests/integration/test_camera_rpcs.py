@@ -250,7 +250,7 @@ async def test_no_more_than_the_window_is_sent_unacknowledged(served: Served, wi
     assert newest.sequence > first.sequence + window
 
 
-async def test_the_answer_to_opened_tells_the_round_trip(served: Served) -> None:
+async def test_the_answer_to_opened_gives_the_round_trip(served: Served) -> None:
     watch = await served.opened()
     await watch.acknowledge(0)
     (watcher,) = served.offered.watchers
@@ -293,7 +293,7 @@ async def test_a_control_that_is_not_there_does_not_end_the_stream(served: Serve
     assert [control.name for control in answer.controls] == ["exposure"]
 
 
-async def test_the_state_is_told_as_it_changes(served: Served, in_a_hurry: None) -> None:
+async def test_the_state_is_reported_as_it_changes(served: Served, in_a_hurry: None) -> None:
     watch = await served.opened()
     states = []
     while pb.CAMERA_STATE_LIVE not in states:
@@ -411,7 +411,7 @@ async def test_a_viewer_too_many_is_refused(
     await served.opened()
 
 
-async def test_who_says_no_more_is_served_no_longer(served: Served) -> None:
+async def test_a_client_that_half_closes_is_served_no_longer(served: Served) -> None:
     watch = await served.opened()
     await watch.call.done_writing()
     assert (await failure_of(watch))[0] is grpc.StatusCode.OK
@@ -515,7 +515,7 @@ async def test_controls_of_a_closed_camera_are_unavailable(served: Served) -> No
 # WatchStats
 
 
-async def test_stats_tell_what_each_viewer_gets(served: Served) -> None:
+async def test_stats_show_what_each_viewer_gets(served: Served) -> None:
     low, jpeg = pb.PRIORITY_LOW, pb.FORMAT_JPEG
     asked = pb.View(width_px=160, fps=240, quality=40, format=jpeg, priority=low)
     watch = await served.opened(client_name="spectator", view=asked, window=2)
@@ -607,7 +607,7 @@ async def test_health_and_reflection_know_the_service(served: Served) -> None:
     call.cancel()
 
 
-async def test_who_has_no_certificate_sees_nothing(served: Served) -> None:
+async def test_a_caller_without_a_certificate_sees_nothing(served: Served) -> None:
     async with grpc.aio.insecure_channel(str(served.target)) as channel:
         stub: Any = CameraServiceStub(channel)
         code, _ = await failure(stub.ListCameras(pb.ListCamerasRequest(), timeout=TIMEOUT_S))

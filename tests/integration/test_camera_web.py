@@ -241,7 +241,7 @@ async def test_a_program_that_leaves_is_forgotten() -> None:
         await it.until_state(has_left)
 
 
-async def test_a_snapshot_tells_its_times() -> None:
+async def test_a_snapshot_reports_its_times() -> None:
     async with watched() as it:
         captured_s = time.time() - 0.25
         it.viewer.send_frame(7, jpeg(7), captured_s=captured_s, send_s=0.25)
@@ -296,7 +296,7 @@ async def test_silence_is_shown_within_two_seconds() -> None:
         assert "no picture comes from" in state["reason"]
 
 
-async def test_a_stream_that_is_lost_comes_back_by_itself() -> None:
+async def test_a_stream_that_is_lost_comes_back_automatically() -> None:
     async with watched() as it, it.http.get(it.base + "stream") as reply:
         await reply.content.readexactly(len(BOUNDARY))
         it.viewer.send_frame(900, jpeg(1))
@@ -311,7 +311,7 @@ async def test_a_stream_that_is_lost_comes_back_by_itself() -> None:
         assert any("last breath" in text for _, text, _ in it.told.events)
 
 
-async def test_a_service_that_dies_is_told_of_in_a_picture_until_it_is_back() -> None:
+async def test_a_service_that_dies_is_reported_in_a_picture_until_it_is_back() -> None:
     async with AsyncExitStack() as bridge:
         async with camera_service() as (fake, port):
             it = await bridge.enter_async_context(watching(fake, port))
@@ -328,7 +328,7 @@ async def test_a_service_that_dies_is_told_of_in_a_picture_until_it_is_back() ->
             await it.until_state(lambda state: state["state"] == "live" and state["sequence"] == 5)
 
 
-async def test_what_nobody_asked_for_is_not_shown() -> None:
+async def test_what_was_not_requested_is_not_shown() -> None:
     async with watched() as it:
         it.viewer.send_frame(1, b"\0\0\0\1H.264", encoding=pb.FORMAT_H264)
         it.viewer.send_frame(2, b"no picture at all")
@@ -339,7 +339,7 @@ async def test_what_nobody_asked_for_is_not_shown() -> None:
         await until(lambda: it.viewer.acknowledged == [0, 1, 2, 3])
 
 
-async def test_only_what_nobody_asked_for_is_named_as_the_reason() -> None:
+async def test_only_what_was_not_requested_is_named_as_the_reason() -> None:
     async with watched() as it:
         it.viewer.send_frame(1, b"\0\0\0\1H.264", encoding=pb.FORMAT_H264)
         state = await it.until_state(lambda state: state["reason"] != "")
@@ -355,7 +355,7 @@ async def test_a_frame_that_comes_late_never_replaces_a_newer_one() -> None:
         await until(lambda: it.viewer.acknowledged == [0, 5, 3, 5])
 
 
-async def test_drops_are_told_by_cause() -> None:
+async def test_drops_are_reported_by_cause() -> None:
     stats = pb.CameraStats(
         camera_id="bed",
         viewers=[
@@ -382,7 +382,7 @@ async def test_ages_are_right_although_the_clocks_differ_by_an_hour() -> None:
         assert state["stages_ms"]["transport"] >= 300
 
 
-async def test_a_slow_program_slows_nobody_and_gets_the_newest() -> None:
+async def test_a_slow_program_slows_no_other_and_gets_the_newest() -> None:
     async with watched() as it:
         slow = _slow_reader(it.base)
         big = jpeg(1) + bytes(400_000)
@@ -423,7 +423,7 @@ async def test_no_more_programs_than_there_is_room_for(monkeypatch: pytest.Monke
         assert b"2 programs are already watching" in body
 
 
-async def test_a_service_that_stays_silent_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_stays_silent_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
     async with watched() as it:
         await until(lambda: len(it.fake.viewers) >= 2)

@@ -57,7 +57,7 @@ def noted(host: GuardedHost, event: str) -> list[dict[str, Any]]:
     return [entry for entry in map(json.loads, lines) if entry["event"] == event]
 
 
-async def test_who_is_revoked_is_refused_late_when_it_asks_too_fast(host: GuardedHost) -> None:
+async def test_a_revoked_identity_over_its_rate_is_refused_late(host: GuardedHost) -> None:
     uri = f"usbshare://{host.site.id}/pc"
     channel = host.channel("serial", "pc")
     await AccessServiceStub(channel).WhoAmI(access.WhoAmIRequest(), timeout=TIMEOUT_S)

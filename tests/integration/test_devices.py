@@ -259,7 +259,7 @@ def send_and_see(far: Far, listener: Listener) -> bool:
     return bool(listener.received)
 
 
-async def test_a_hang_up_is_told_once_and_closes(
+async def test_a_hang_up_is_reported_once_and_closes(
     make: Callable[[str, LineSettings], Device], far: Far
 ) -> None:
     listener = Listener()
@@ -286,7 +286,7 @@ async def test_a_device_opens_again_after_close(
             await until(lambda: bytes(listener.received) == text)  # noqa: B023
 
 
-async def test_close_tells_nothing(make: Callable[[str, LineSettings], Device], far: Far) -> None:
+async def test_close_reports_nothing(make: Callable[[str, LineSettings], Device], far: Far) -> None:
     listener = Listener()
     async with opened(make(far.path, SETTINGS), listener):
         pass
@@ -343,7 +343,7 @@ async def test_malformed_settings_are_refused_by_name(
             await device.configure(replace(SETTINGS, **change))
 
 
-async def test_drain_does_not_claim_more_than_a_pty_can_tell(
+async def test_drain_does_not_claim_more_than_a_pty_reports(
     make: Callable[[str, LineSettings], Device], far: Far
 ) -> None:
     listener = Listener()
@@ -436,7 +436,7 @@ async def test_a_line_that_is_gone_is_lost_at_a_request_that_fails(
     await device.close()
 
 
-async def test_lines_that_nobody_hears_of_are_not_read(
+async def test_lines_without_a_listener_are_not_read(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     RefusedRequests(monkeypatch, errno.EIO)
@@ -548,7 +548,7 @@ async def test_a_device_that_we_hold_ourselves_is_not_blamed_on_others(far: Far)
             await PosixDevice(far.path, SETTINGS).open(Listener())
 
 
-async def test_an_adapter_that_answers_late_holds_up_nothing_but_its_own_requests(
+async def test_a_slow_adapter_delays_only_its_own_requests(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As ftdi_sio and cp210x do, which ask the adapter: a control transfer, 5 s if it is sick.
@@ -653,7 +653,7 @@ def sick_adapter(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thre
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-async def test_work_that_the_end_of_a_device_dropped_is_an_error_and_cancels_nobody(
+async def test_work_dropped_at_the_end_of_a_device_is_an_error_and_cancels_no_task(
     maker: Callable[[str, LineSettings], Device], far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, may_end = sick_adapter(monkeypatch)
@@ -689,7 +689,7 @@ async def test_a_stop_goes_out_while_an_adapter_takes_its_time_with_modem_lines(
     await until(lambda: not own_threads())
 
 
-async def test_a_close_that_waits_for_output_holds_up_nobody(
+async def test_a_close_that_waits_for_output_blocks_no_caller(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # tty_port_close_start (drivers/tty/tty_port.c) waits 30 s for a device that takes nothing.
@@ -813,7 +813,7 @@ async def test_a_cancelled_open_leaves_nothing(
     await until(lambda: not own_threads() and descriptors() == before)
 
 
-async def test_the_hang_up_at_a_write_is_raised_and_told(far: Far) -> None:
+async def test_the_hang_up_at_a_write_is_raised_and_reported(far: Far) -> None:
     listener = Listener()
     device = PosixDevice(far.path, SETTINGS)
     await device.open(listener)
@@ -855,7 +855,7 @@ async def test_a_socket_url_carries_bytes_knows_no_lines_and_ends_as_lost() -> N
     await device.close()
 
 
-async def test_nobody_at_a_url_is_a_device_error() -> None:
+async def test_no_answer_at_a_url_is_a_device_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"socket://127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(DeviceError, match="cannot be opened"):

@@ -123,7 +123,7 @@ async def test_a_service_that_is_refused_says_so_once(
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_a_port_that_is_plugged_in_is_told_at_once(served: Served) -> None:
+async def test_a_port_that_is_plugged_in_is_reported_at_once(served: Served) -> None:
     registry = Registry(time.monotonic)
     registry.add(PortConfig("laser", "sim://grbl"))
     table = DiscoveryTable(listen=str(served.target), interfaces=["127.0.0.1"])
@@ -167,7 +167,7 @@ class _Outward:
     is_loopback = False
 
 
-async def test_a_service_without_a_certificate_of_its_own_is_not_registered(
+async def test_a_service_without_its_own_certificate_is_not_registered(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -247,7 +247,7 @@ async def test_it_is_asked_again_when_it_comes_back(
 
 
 @pytest.mark.usefixtures("hasty_via")
-async def test_what_it_told_is_forgotten_when_it_stays_away(
+async def test_what_it_reported_is_forgotten_when_it_stays_away(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(via_module, "KEEP_S", 0.2)

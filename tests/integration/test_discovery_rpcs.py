@@ -102,7 +102,7 @@ async def watching(served: Served, **wanted: Any) -> tuple[Any, list[str]]:
     return call, [each.name for each in snapshot.instances]
 
 
-async def test_a_watch_tells_the_set_and_each_change(served: Served) -> None:
+async def test_a_watch_reports_the_set_and_each_change(served: Served) -> None:
     call, names = await watching(served)
     assert names == ["Mill", "own"]
     served.observe("Laser")
@@ -113,7 +113,7 @@ async def test_a_watch_tells_the_set_and_each_change(served: Served) -> None:
     assert (await next_event(call, "removed")).name == "Laser"
 
 
-async def test_nothing_is_told_before_a_filter_is_set(served: Served) -> None:
+async def test_nothing_is_reported_before_a_filter_is_set(served: Served) -> None:
     call = served.stub.Watch(timeout=TIMEOUT_S)
     reading = asyncio.create_task(call.read())
     served.observe("Laser")
@@ -146,7 +146,7 @@ async def test_a_wrong_filter_ends_a_living_watch(served: Served) -> None:
     assert "filter.kind is 9" in text
 
 
-async def test_a_watch_goes_on_when_the_client_has_said_all(served: Served) -> None:
+async def test_a_watch_continues_when_the_client_has_sent_everything(served: Served) -> None:
     call, _ = await watching(served)
     await call.done_writing()
     served.observe("Laser")
@@ -196,7 +196,7 @@ def kinds(served: Served) -> set[Kind]:
     return {each.kind for each in served.own.endpoints}
 
 
-async def test_a_registration_stands_until_its_stream_ends(served: Served) -> None:
+async def test_a_registration_lasts_until_its_stream_ends(served: Served) -> None:
     call, response = await announced(served)
     assert response == pb.AnnounceResponse(name="own", ttl=Duration(seconds=30))
     await until(lambda: kinds(served) == {Kind.SERIAL, Kind.DISCOVERY})
@@ -215,7 +215,7 @@ async def test_a_registration_ends_with_its_program(served: Served) -> None:
     assert len(served.registrations) == 0
 
 
-async def test_another_registration_replaces_the_one_that_stands(served: Served) -> None:
+async def test_another_registration_replaces_the_current_one(served: Served) -> None:
     call, _ = await announced(served)
     camera = pb.Endpoint(kind=pb.KIND_CAMERA, port=50052)
     await call.write(pb.AnnounceRequest(endpoints=[camera], ttl=Duration(seconds=5)))
@@ -274,7 +274,7 @@ async def test_another_computer_may_not_announce(
 # The rest
 
 
-async def test_counters_are_told_and_reset(served: Served) -> None:
+async def test_counters_are_reported_and_reset(served: Served) -> None:
     counters = served.finder.add_counters(Source.MDNS)
     counters.received(100)
     served.observe("Laser")

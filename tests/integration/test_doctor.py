@@ -253,7 +253,7 @@ async def test_no_target_at_all(site: Site) -> None:
     assert found["virtual port"].verdict is Verdict.OK
 
 
-async def test_a_name_that_nobody_has(site: Site) -> None:
+async def test_a_name_that_no_host_has(site: Site) -> None:
     found = await judged_at("nobody-has-this", site.client_bundle)
     assert broken(found) == ["name resolution"]
     assert "no host is called 'nobody-has-this'" in found["name resolution"].measured
@@ -302,7 +302,7 @@ async def test_a_name_that_is_known_from_last_time_only(host: Host, home: Path) 
     assert f"using {host.target}, its last known address" in found["name resolution"].measured
 
 
-async def test_a_name_of_the_configuration_is_told_as_such(host: Host) -> None:
+async def test_a_name_of_the_configuration_is_reported_as_such(host: Host) -> None:
     port = int(host.target.rpartition(":")[2])
     hosts = {"Workshop": HostTable(address="127.0.0.1", serial=port)}
     settings = Settings(discovery=SILENT, hosts=hosts)
@@ -311,7 +311,7 @@ async def test_a_name_of_the_configuration_is_told_as_such(host: Host) -> None:
     assert found["name resolution"].measured == f"workshop: {host.target}, by [hosts]"
 
 
-async def test_a_name_in_dns_is_told_with_its_addresses(host: Host) -> None:
+async def test_a_name_in_dns_is_reported_with_its_addresses(host: Host) -> None:
     port = host.target.rpartition(":")[2]
     found = await judged_at(f"localhost:{port}", host.site.client_bundle)
     assert found["name resolution"].measured.startswith(f"localhost:{port}, by DNS (")
@@ -481,7 +481,7 @@ async def test_another_service_of_the_host_that_does_not_answer(host: Host) -> N
     )
 
 
-async def test_a_beacon_of_nobody_is_warned_of(host: Host) -> None:
+async def test_a_beacon_without_an_owner_is_warned_about(host: Host) -> None:
     table = DiscoveryTable(mdns=False, beacon_port=free_udp_port())
     found = await judged_at(
         host.target, host.site.client_bundle, settings=Settings(discovery=table)
@@ -532,7 +532,7 @@ class ShutOut(SerialServicer):
         yield pb.WatchStatsResponse()
 
 
-async def test_a_revoked_certificate_is_told_once(site: Site) -> None:
+async def test_a_revoked_certificate_is_reported_once(site: Site) -> None:
     async with host_of(site, ShutOut) as host:
         found = await judged_at(host.target, host.site.client_bundle)
     assert broken(found) == ["rights"]
@@ -551,7 +551,7 @@ async def test_a_port_that_is_not_there(host: Host) -> None:
     assert found["line settings"].measured == "because of: port"
 
 
-async def test_several_ports_of_which_none_is_chosen(host: Host) -> None:
+async def test_several_ports_without_a_choice(host: Host) -> None:
     host.registry.add(PortConfig("mill", "sim://grbl"))
     found = await judged_at(host.target, host.site.client_bundle)
     assert broken(found) == ["port"]

@@ -165,7 +165,7 @@ async def test_of_two_services_one_answers_and_the_other_takes_over(
         await enrol(invitation, bundle)
 
 
-async def test_who_invites_sees_who_answers(site: Site) -> None:
+async def test_the_inviter_sees_who_answers(site: Site) -> None:
     async def answer(port: int) -> Answer:
         arguments = (site, f"127.0.0.1:{port}", 0.0, lambda: 0.0, lambda: None)
         return await asyncio.to_thread(wait_for_answer, *arguments)
@@ -220,7 +220,7 @@ async def test_after_a_few_wrong_tokens_one_must_wait(site: Site, bundle: Path) 
     assert len(audit.entries) == MOST_OF_ONE
 
 
-async def test_no_open_invitation_is_told_as_that(site: Site, bundle: Path) -> None:
+async def test_no_open_invitation_is_reported_as_such(site: Site, bundle: Path) -> None:
     text = await refusal(invited(site, port=free_port()), bundle, ConnectionRefusedByPeerError)
     assert "no invitation is open there" in text
 
@@ -233,7 +233,9 @@ async def test_one_address_that_answers_is_enough(site: Site, bundle: Path) -> N
     assert done.target.host == "127.0.0.1"
 
 
-async def test_an_address_that_the_certificate_is_not_for_is_told(site: Site, bundle: Path) -> None:
+async def test_an_address_that_the_certificate_is_not_for_is_reported(
+    site: Site, bundle: Path
+) -> None:
     port = free_port()
     invitation = replace(invited(site, port=port), addresses=("127.0.0.2",))
     async with listener(site, port, host="127.0.0.2") as made:
@@ -345,7 +347,7 @@ async def test_nothing_is_sent_to_a_client_of_the_site_that_plays_the_host(
         assert between.received == b""
 
 
-async def test_what_speaks_no_tls_is_told(site: Site, bundle: Path) -> None:
+async def test_what_speaks_no_tls_is_reported(site: Site, bundle: Path) -> None:
     async with serving(None) as port:
         text = await refusal(invited(site, port=port), bundle, ConnectionRefusedByPeerError)
     assert "is not usbshare" in text
@@ -358,7 +360,7 @@ async def test_one_that_says_nothing_is_not_waited_for_long(site: Site) -> None:
             await asyncio.to_thread(expected_authority, target, bytes(32), utc_now(), 0.2)
 
 
-async def test_a_wrong_clock_is_told(site: Site) -> None:
+async def test_a_wrong_clock_is_reported(site: Site) -> None:
     async with open_listener(site) as (_, port):
         sha256 = invited(site).authority_sha256
         arguments = (Target("127.0.0.1", port), sha256, utc_now() + timedelta(days=400), TIMEOUT_S)
@@ -403,7 +405,7 @@ async def test_many_replays_at_once_give_one_certificate(site: Site) -> None:
     assert sum(isinstance(each, PermissionDeniedError) for each in found) == 3
 
 
-async def test_calls_that_never_send_their_request_keep_nobody_out(
+async def test_calls_that_never_send_their_request_exclude_no_other(
     site: Site, bundle: Path
 ) -> None:
     options = [("grpc.use_local_subchannel_pool", 1)]

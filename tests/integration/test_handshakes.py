@@ -352,7 +352,7 @@ async def test_a_certificate_that_ends_while_connected_ends_with_it(
     await host.says("refused ListPorts .*certificate expired", since)
 
 
-async def test_a_revoked_certificate_is_told_and_logged(host: Host, tmp_path: Path) -> None:
+async def test_a_revoked_certificate_is_reported_and_logged(host: Host, tmp_path: Path) -> None:
     uri = f"usbshare://{host.forge.site.id}/lost-laptop"
     bundle = host.forge.bundle(tmp_path, host.forge.sign(uris=[uri]))
     assert await call_once(host.target, bundle) == ["laser"]
@@ -387,7 +387,7 @@ async def test_a_client_that_asks_for_another_name_is_told(host: Host) -> None:
         await host.says("it refuses this host's certificate", since)
 
 
-async def test_a_client_of_another_site_is_told_and_logged(host: Host, tmp_path: Path) -> None:
+async def test_a_client_of_another_site_is_reported_and_logged(host: Host, tmp_path: Path) -> None:
     other = host.forge.other_authority()
     client = host.forge.sign(issuer=other)
     bundle = host.forge.bundle(tmp_path, client)

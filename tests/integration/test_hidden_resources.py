@@ -84,7 +84,7 @@ async def test_an_empty_id_means_the_only_one_that_the_caller_knows_of(host: Gua
     await serial_of(host, "stopper").Stop(serial.StopRequest(action=HOLD), timeout=TIMEOUT_S)
 
 
-async def test_who_may_view_several_is_told_of_those_alone(host: GuardedHost) -> None:
+async def test_a_viewer_of_several_ports_is_told_only_of_those(host: GuardedHost) -> None:
     code, text = await said(
         serial_of(host, "admin").GetPort(serial.GetPortRequest(), timeout=TIMEOUT_S)
     )
@@ -93,7 +93,7 @@ async def test_who_may_view_several_is_told_of_those_alone(host: GuardedHost) ->
 
 
 @pytest.mark.parametrize("port", ["x", "lathe"])
-async def test_a_text_about_a_port_that_is_not_there_names_none_that_is_hidden(
+async def test_an_error_about_a_missing_port_names_no_hidden_one(
     host: GuardedHost, port: str
 ) -> None:
     some = serial_of(host, "some")
@@ -131,7 +131,7 @@ HIDDEN = {"port": "mill", "camera": "door"}
 
 @pytest.mark.parametrize("who", ["some", "one"])
 @pytest.mark.parametrize("case", NAMING, ids=lambda case: case.name)
-async def test_what_is_hidden_and_what_is_not_there_are_told_alike(
+async def test_what_is_hidden_and_what_is_not_there_are_reported_alike(
     host: GuardedHost, case: Case, who: str
 ) -> None:
     async def told(id_: str) -> str:
@@ -157,7 +157,7 @@ async def test_clients_are_counted_on_ports_that_one_may_view(host: GuardedHost)
     assert counts == {"admin": 1, "one": 0}
 
 
-async def test_discovery_tells_of_this_hosts_ports_that_one_may_view(host: GuardedHost) -> None:
+async def test_discovery_lists_this_hosts_ports_that_the_caller_may_view(host: GuardedHost) -> None:
     own = discovery.AnnounceRequest(
         endpoints=[discovery.Endpoint(kind=discovery.KIND_SERIAL, port=50051)],
         port_ids=["laser", "mill"],

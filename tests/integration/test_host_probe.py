@@ -111,7 +111,7 @@ async def test_a_host_of_the_own_site_is_asked_over_one_kept_connection(
         assert way.connections > 2
 
 
-async def test_where_nobody_listens_the_host_is_dead(site: Site, probe: HostProbe) -> None:
+async def test_if_nothing_listens_the_host_is_dead(site: Site, probe: HostProbe) -> None:
     assert not await probe.answers(host(site, serial=nobody(), discovery=nobody()))
     assert not await probe.answers(host(None, serial=nobody()))
     assert not await probe.answers(host(site))

@@ -179,7 +179,7 @@ class Flood:
 
 
 @pytest.mark.parametrize("call", [list_ports, get_port, check_health, watch_health, reflect])
-async def test_who_asks_too_fast_is_refused_and_may_still_stop(
+async def test_a_caller_over_its_rate_is_refused_and_may_still_stop(
     host: Host, greedy_channel: grpc.aio.Channel, tmp_path: Path, call: Callable[[Any], Any]
 ) -> None:
     flood = Flood(call, greedy_channel, 2)

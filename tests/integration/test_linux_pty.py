@@ -213,7 +213,7 @@ async def test_stop_bits_and_flow_control_are_seen(port: LinuxPty, listener: Lis
     assert listener.settings[-1].flow_control is FlowControl.XON_XOFF
 
 
-async def test_what_a_pty_cannot_carry_is_told_back_unchanged(
+async def test_what_a_pty_cannot_carry_is_returned_unchanged(
     listener: Listener, tmp_path: Path
 ) -> None:
     port = LinuxPty(str(tmp_path / "COM10"))
@@ -225,7 +225,7 @@ async def test_what_a_pty_cannot_carry_is_told_back_unchanged(
     await port.close()
 
 
-async def test_settings_from_afar_are_shown_and_not_told(
+async def test_settings_from_afar_are_shown_and_not_reported(
     port: LinuxPty, listener: Listener
 ) -> None:
     port.apply_settings(replace(SETTINGS, baud=19200))
@@ -263,7 +263,7 @@ async def test_stty_sane_neither_blinds_nor_echoes(port: LinuxPty, listener: Lis
         await until(lambda: listener.settings and listener.settings[-1].baud == 4800)
 
 
-async def test_flushes_are_told_and_our_own_are_not(port: LinuxPty, listener: Listener) -> None:
+async def test_flushes_are_reported_and_our_own_are_not(port: LinuxPty, listener: Listener) -> None:
     with program(port) as descriptor:
         await until(lambda: listener.is_open)
         assert listener.flushes == []
@@ -290,7 +290,7 @@ async def test_programs_come_and_go_one_after_another(
     await port.close()
 
 
-async def test_a_program_that_is_gone_at_once_is_still_heard(
+async def test_a_program_that_closes_at_once_is_still_read(
     port: LinuxPty, listener: Listener
 ) -> None:
     with program(port, os.O_WRONLY) as descriptor:
@@ -465,7 +465,7 @@ async def test_the_path_never_vanishes_while_ports_are_hung_up(port: LinuxPty) -
     assert await watching
 
 
-async def test_a_hang_up_with_no_program_tells_nothing(
+async def test_a_hang_up_without_a_program_reports_nothing(
     any_kind: type[PtyPort], listener: Listener, tmp_path: Path
 ) -> None:
     port = any_kind(str(tmp_path / "COM10"))
@@ -595,7 +595,7 @@ async def test_a_program_that_opens_exclusively_never_ends_the_port(
         assert await read_until(descriptor, 6) == b"fresh\n"
 
 
-async def test_a_program_that_is_there_exclusively_is_told_and_heard_to_the_end(
+async def test_a_program_with_exclusive_access_is_reported_and_read_to_the_end(
     port: LinuxPty, listener: Listener
 ) -> None:
     for number in range(50):
@@ -680,7 +680,7 @@ async def test_what_is_not_ours_is_left_alone(
     assert is_taken(taken)
 
 
-async def test_a_link_to_somebody_elses_living_pty_is_left_alone(
+async def test_a_link_to_another_programs_live_pty_is_left_alone(
     listener: Listener, tmp_path: Path
 ) -> None:
     master, slave = os.openpty()
@@ -701,7 +701,7 @@ async def test_a_dangling_link_to_a_pty_is_replaced(listener: Listener, tmp_path
     await port.close()
 
 
-async def test_a_killed_bridges_link_is_replaced_though_its_pty_number_lives_again(
+async def test_a_killed_bridges_link_is_replaced_though_its_pty_number_is_in_use_again(
     listener: Listener, tmp_path: Path
 ) -> None:
     killed = LinuxPty(str(tmp_path / "COM10"))

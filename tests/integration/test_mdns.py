@@ -131,7 +131,7 @@ async def test_another_process_finds_it_and_its_end(start: Start, name: str) -> 
         await asyncio.to_thread(peer.wait_until_gone, name)
 
 
-async def test_who_starts_later_asks_and_finds(start: Start, name: str) -> None:
+async def test_a_host_that_starts_later_asks_and_finds(start: Start, name: str) -> None:
     here = await start()
     await here.node.announce(instance(name))
     there = await start()
@@ -195,7 +195,7 @@ async def test_a_goodbye_in_our_name_does_not_make_us_vanish(start: Start, name:
     await there.find(name)
 
 
-async def test_what_is_new_of_it_is_told(start: Start, name: str) -> None:
+async def test_its_changes_are_reported(start: Start, name: str) -> None:
     here, there = await start(), await start()
     await here.node.announce(instance(name, port_ids=("laser",)))
     await there.find(name)
@@ -240,7 +240,9 @@ async def test_withdrawn_it_is_gone_and_may_come_again(start: Start, name: str) 
     await there.find(name)
 
 
-async def test_who_was_given_up_is_found_again_without_a_word(start: Start, name: str) -> None:
+async def test_an_abandoned_host_is_found_again_without_an_announcement(
+    start: Start, name: str
+) -> None:
     here, there = await start(), await start()
     await here.node.announce(instance(name))
     await there.find(name)

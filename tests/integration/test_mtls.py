@@ -179,7 +179,7 @@ async def test_identity_is_the_uri_of_the_certificate(site: Site, bundle: Client
     assert identity.address.startswith("127.0.0.1:")
 
 
-async def test_a_certificate_that_names_nobody_has_no_rights(tmp_path: Path, ca: Issued) -> None:
+async def test_a_certificate_without_an_identity_has_no_rights(tmp_path: Path, ca: Issued) -> None:
     host = write_site(tmp_path, ca, issue(ca, names=HOST, usage=SERVER))
     nobody = client_of(tmp_path, issue(ca, name="operator", usage=CLIENT), ca)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -222,7 +222,7 @@ async def test_a_damaged_renewal_keeps_the_certificate_in_use(
     assert "kept the server certificate in use" in caplog.text
 
 
-async def test_an_expired_server_certificate_is_told(tmp_path: Path, ca: Issued) -> None:
+async def test_an_expired_server_certificate_is_reported(tmp_path: Path, ca: Issued) -> None:
     host = write_site(tmp_path, ca, issue(ca, names=HOST, usage=SERVER, from_days=-9, to_days=-1))
     async with serving(host) as port:
         text = await refusal(port, client_of(tmp_path, issue(ca, usage=CLIENT), ca))
@@ -230,7 +230,7 @@ async def test_an_expired_server_certificate_is_told(tmp_path: Path, ca: Issued)
     assert "restart the service there" in text
 
 
-async def test_a_server_certificate_of_the_future_is_told(tmp_path: Path, ca: Issued) -> None:
+async def test_a_server_certificate_of_the_future_is_reported(tmp_path: Path, ca: Issued) -> None:
     host = write_site(tmp_path, ca, issue(ca, names=HOST, usage=SERVER, from_days=1))
     async with serving(host) as port:
         text = await refusal(port, client_of(tmp_path, issue(ca, usage=CLIENT), ca))
@@ -238,7 +238,7 @@ async def test_a_server_certificate_of_the_future_is_told(tmp_path: Path, ca: Is
     assert "set the clocks" in text
 
 
-async def test_an_expired_client_certificate_is_told(tmp_path: Path, ca: Issued) -> None:
+async def test_an_expired_client_certificate_is_reported(tmp_path: Path, ca: Issued) -> None:
     host = write_site(tmp_path, ca, issue(ca, names=HOST, usage=SERVER))
     client = client_of(tmp_path, issue(ca, usage=CLIENT, from_days=-9, to_days=-1), ca)
     async with serving(host) as port:
@@ -246,7 +246,7 @@ async def test_an_expired_client_certificate_is_told(tmp_path: Path, ca: Issued)
     assert f"refuses the certificate in {client.path}: it expired on 20" in text
 
 
-async def test_a_client_of_another_site_is_told(site: Site, tmp_path: Path) -> None:
+async def test_a_client_of_another_site_is_reported(site: Site, tmp_path: Path) -> None:
     other = make_site(tmp_path / "other")
     async with serving(site) as port:
         text = await refusal(port, ClientBundle.load(other.client_bundle))
@@ -254,7 +254,7 @@ async def test_a_client_of_another_site_is_told(site: Site, tmp_path: Path) -> N
     assert "have the host invite this computer" in text
 
 
-async def test_a_certificate_of_another_authority_is_told(tmp_path: Path, ca: Issued) -> None:
+async def test_a_certificate_of_another_authority_is_reported(tmp_path: Path, ca: Issued) -> None:
     host = write_site(tmp_path, ca, issue(ca, names=HOST, usage=SERVER))
     client = client_of(tmp_path, issue(issue(name="other"), usage=CLIENT), ca)
     async with serving(host) as port:
@@ -286,7 +286,7 @@ async def test_a_server_that_alerts_is_understood(tmp_path: Path, ca: Issued) ->
     assert "it belongs to another site: have the host invite" in text
 
 
-async def test_a_name_that_the_certificate_lacks_is_told(tmp_path: Path) -> None:
+async def test_a_name_that_the_certificate_lacks_is_reported(tmp_path: Path) -> None:
     host = make_site(tmp_path, HostNames(("laser", "laser.local"), ("192.0.2.7", "::1")))
     async with serving(host) as port:
         bundle = ClientBundle.load(host.client_bundle)
@@ -296,12 +296,12 @@ async def test_a_name_that_the_certificate_lacks_is_told(tmp_path: Path) -> None
     assert "add 'localhost' to `[tls] names`" in by_name
 
 
-async def test_plaintext_to_a_tls_port_is_told(site: Site) -> None:
+async def test_plaintext_to_a_tls_port_is_reported(site: Site) -> None:
     async with serving(site) as port:
         assert "leave out --insecure" in await refusal(port, None)
 
 
-async def test_tls_to_a_plaintext_port_is_told(bundle: ClientBundle) -> None:
+async def test_tls_to_a_plaintext_port_is_reported(bundle: ClientBundle) -> None:
     async with serving(None) as port:
         assert "start the service without --insecure" in await refusal(port, bundle)
 
@@ -313,25 +313,25 @@ async def test_another_program_is_told(bundle: ClientBundle, answer: bytes) -> N
         assert "is not usbshare" in await refusal(port, None)
 
 
-async def test_a_silent_program_is_told(bundle: ClientBundle) -> None:
+async def test_a_silent_program_is_reported(bundle: ClientBundle) -> None:
     async with answering(b"", hold=True) as port:
         for mine in (bundle, None):
             text = await why_unreachable(Target("127.0.0.1", port), mine, 0.5)
             assert "accepts the connection but does not answer" in (text or "")
 
 
-async def test_a_port_without_listener_is_told(bundle: ClientBundle, free_port: int) -> None:
+async def test_a_port_without_listener_is_reported(bundle: ClientBundle, free_port: int) -> None:
     text = await refusal(free_port, bundle)
     assert f"nothing listens at 127.0.0.1:{free_port}" in text
     assert "make run-services" in text
 
 
-async def test_an_unknown_name_is_told(bundle: ClientBundle) -> None:
+async def test_an_unknown_name_is_reported(bundle: ClientBundle) -> None:
     text = await refusal(50051, bundle, "nope.invalid")
     assert "the name of nope.invalid:50051 is unknown" in text
 
 
-async def test_a_host_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_host_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def time_out(*_arguments: Any, **_options: Any) -> socket.socket:
         raise TimeoutError
 
@@ -340,7 +340,7 @@ async def test_a_host_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPat
     assert "192.0.2.9:50051 does not answer" in (text or "")
 
 
-async def test_a_host_without_route_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_host_without_route_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: Any, **_options: Any) -> socket.socket:
         raise OSError(101, "Network is unreachable")
 
@@ -349,7 +349,7 @@ async def test_a_host_without_route_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert "(network is unreachable)" in (text or "")
 
 
-async def test_a_bundle_that_vanished_is_told(bundle: ClientBundle) -> None:
+async def test_a_bundle_that_vanished_is_reported(bundle: ClientBundle) -> None:
     bundle.path.unlink()
     text = await why_unreachable(Target("127.0.0.1", 50051), bundle, 1)
     assert "can no longer read" in (text or "")
@@ -398,7 +398,7 @@ async def test_no_certificate_no_connection(site: Site, bundle: ClientBundle) ->
             await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
 
 
-async def test_a_port_in_use_is_told_in_one_line() -> None:
+async def test_a_port_in_use_is_reported_in_one_line() -> None:
     async with serving(None) as port:
         with pytest.raises(ConfigError) as caught:
             bind(make_server(), f"127.0.0.1:{port}", None)
@@ -424,7 +424,9 @@ async def test_a_wildcard_does_not_hide_a_port_in_use(site: Site) -> None:
         (":50051", "--listen ':50051'"),
     ],
 )
-async def test_an_address_that_is_not_ours_is_told(site: Site, address: str, reason: str) -> None:
+async def test_an_address_that_is_not_ours_is_reported(
+    site: Site, address: str, reason: str
+) -> None:
     with pytest.raises(ConfigError, match=reason):
         bind(make_server(), address, server_credentials(site))
 
@@ -435,7 +437,7 @@ async def test_plaintext_stays_on_loopback(address: str) -> None:
         bind(make_server(), address, None)
 
 
-async def test_a_wildcard_port_is_chosen_and_told(site: Site, bundle: ClientBundle) -> None:
+async def test_a_wildcard_port_is_chosen_and_reported(site: Site, bundle: ClientBundle) -> None:
     server = make_server()
     port = bind(server, "0.0.0.0:0", server_credentials(site))
     await server.start()
@@ -466,7 +468,7 @@ async def connections(site: Site | None, bundle: ClientBundle | None, own_connec
     return len(addresses)
 
 
-async def test_a_channel_has_a_connection_of_its_own(site: Site, bundle: ClientBundle) -> None:
+async def test_a_channel_has_a_separate_connection(site: Site, bundle: ClientBundle) -> None:
     assert await connections(site, bundle, own_connection=True) == 2
 
 
@@ -498,7 +500,7 @@ async def test_a_certificate_may_be_for_another_name_than_the_address(
         assert await why_unreachable(target, bundle, 20) is None
 
 
-async def test_a_certificate_that_lacks_the_name_asked_for_is_told(
+async def test_a_certificate_that_lacks_the_name_asked_for_is_reported(
     site: Site, bundle: ClientBundle
 ) -> None:
     async with serving(site) as port:

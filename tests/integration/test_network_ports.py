@@ -171,7 +171,7 @@ async def test_bytes_pass_both_ways(port: TcpPort, listener: Listener) -> None:
     await hang_up(pair)
 
 
-async def test_what_nobody_reads_is_thrown_away(port: TcpPort, listener: Listener) -> None:
+async def test_what_is_not_read_is_discarded(port: TcpPort, listener: Listener) -> None:
     assert port.write(LARGE) == len(LARGE)
     pair = await program(port, listener)
     port.write(b"only this\n")
@@ -407,7 +407,9 @@ async def test_a_hung_up_program_reads_the_end_and_the_port_is_there_at_once(
     await hang_up(fresh)
 
 
-async def test_a_hang_up_with_no_program_tells_nothing(port: TcpPort, listener: Listener) -> None:
+async def test_a_hang_up_without_a_program_reports_nothing(
+    port: TcpPort, listener: Listener
+) -> None:
     port.hang_up()
     assert listener.events == []
     await hang_up(await program(port, listener))
@@ -644,7 +646,7 @@ SIZES = st.lists(st.integers(1, 9), min_size=1)
 
 
 @given(st.lists(st.tuples(DATA, COMMANDS)), SIZES, st.integers(1, 5))
-def test_bytes_and_commands_are_told_apart_at_any_split(
+def test_bytes_and_commands_are_distinguished_at_any_split(
     stream: list[tuple[bytes, bytes]], sizes: list[int], most_bytes: int
 ) -> None:
     whole = b"".join(escape(data) + command for data, command in stream)

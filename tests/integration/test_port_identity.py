@@ -77,7 +77,7 @@ async def refused(port: SerialPort, match: str) -> None:
 
 
 @pytest.mark.parametrize("serial", ["", "0001"], ids=["no serial number", "the same one"])
-async def test_of_twins_the_one_that_stays_is_never_the_one_that_went(
+async def test_of_identical_devices_the_one_that_stays_is_never_the_one_that_went(
     host: UsbHost, registry: Registry, serial: str
 ) -> None:
     a, b = host.plug_in("1-1", serial), host.plug_in("1-2", serial)
@@ -119,7 +119,7 @@ async def test_ids_do_not_depend_on_what_else_is_plugged_in_nor_on_the_order(
     assert sorted(both.values()) == ["1a86-7523-at-14.0-1", "1a86-7523-at-14.0-2"]
 
 
-async def test_a_twin_that_comes_does_not_rename_a_running_port(
+async def test_an_identical_device_plugged_in_does_not_rename_a_running_port(
     host: UsbHost, registry: Registry
 ) -> None:
     a = host.plug_in("1-1", "S1")
@@ -170,9 +170,7 @@ async def test_long_serial_numbers_that_begin_alike_are_two_ids(
     assert max(map(len, names)) <= 63
 
 
-async def test_a_bus_that_is_numbered_anew_is_no_other_socket(
-    host: UsbHost, registry: Registry
-) -> None:
+async def test_a_renumbered_bus_is_the_same_socket(host: UsbHost, registry: Registry) -> None:
     a = host.plug_in("1-1", controller="0000:00:14.0")
     await registry.scan(LIMITS)
     (port,) = registry.ports
@@ -184,7 +182,7 @@ async def test_a_bus_that_is_numbered_anew_is_no_other_socket(
     assert b.received == b""
 
 
-async def test_ports_of_one_device_are_told_apart_by_their_interface(
+async def test_ports_of_one_device_are_distinguished_by_their_interface(
     host: UsbHost, registry: Registry
 ) -> None:
     ids = ("0403", "6011")
@@ -245,7 +243,7 @@ async def test_a_device_that_comes_back_to_its_socket_is_the_same(
     await moved(port, again)
 
 
-async def test_of_twins_a_usb_name_means_the_one_that_the_port_has(
+async def test_of_identical_devices_a_usb_name_means_the_one_that_the_port_has(
     host: UsbHost, registry: Registry
 ) -> None:
     a = host.plug_in("1-1")
@@ -259,7 +257,7 @@ async def test_of_twins_a_usb_name_means_the_one_that_the_port_has(
     await moved(port, again)
 
 
-async def test_of_twins_none_is_taken_at_first_by_a_name_or_link_that_they_share(
+async def test_of_identical_devices_none_is_taken_at_first_by_a_name_or_link_that_they_share(
     host: UsbHost, registry: Registry
 ) -> None:
     a, b = host.plug_in("1-1"), host.plug_in("1-2")
@@ -340,7 +338,7 @@ async def test_a_latched_device_moves_under_no_other_id_and_source(
         await moved(registry.add(PortConfig("laser", source_of(kind, a))), a)
 
 
-async def test_a_port_whose_device_nobody_knows_any_more_is_refused(
+async def test_a_port_whose_device_is_no_longer_known_is_refused(
     host: UsbHost, tmp_path: Path
 ) -> None:
     a = host.plug_in("1-1")

@@ -103,5 +103,5 @@ async def test_a_host_that_is_far_away_proves_itself(
         await network.close()
 
 
-async def test_nobody_proves_anything_where_there_is_nobody(bundle: ClientBundle) -> None:
+async def test_nothing_is_proved_where_nothing_listens(bundle: ClientBundle) -> None:
     assert await first_proven([], bundle) is None

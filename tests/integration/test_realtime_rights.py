@@ -139,7 +139,7 @@ async def test_bytes_that_move_a_machine_need_a_code(host: GuardedHost) -> None:
 
 
 @needs_a_full_disk
-async def test_who_is_in_control_needs_no_more_for_its_own_bytes(host: GuardedHost) -> None:
+async def test_the_session_in_control_needs_no_more_for_its_own_bytes(host: GuardedHost) -> None:
     await confirm(host, "careful")
     call, opened = await begin(host, "careful")
     forget_code(host, "careful")
@@ -149,7 +149,7 @@ async def test_who_is_in_control_needs_no_more_for_its_own_bytes(host: GuardedHo
     call.cancel()
 
 
-async def test_who_names_a_session_that_is_not_its_own_in_control_gains_nothing(
+async def test_naming_a_session_that_is_not_its_own_in_control_gains_nothing(
     host: GuardedHost,
 ) -> None:
     await second_factor(host, "careful")
@@ -163,7 +163,7 @@ async def test_who_names_a_session_that_is_not_its_own_in_control_gains_nothing(
     seen.cancel()
 
 
-async def test_who_lost_the_right_to_control_sends_nothing_for_its_session(
+async def test_a_client_that_lost_control_rights_sends_nothing_for_its_session(
     host: GuardedHost,
 ) -> None:
     _, opened = await begin(host, "plain")
@@ -183,7 +183,7 @@ async def test_a_session_is_taken_up_again_though_the_disk_is_full(host: Guarded
         await first_of(stub_of(host, "other").Session(), session(CONTROL)("laser"))
 
 
-async def test_a_session_that_cannot_be_taken_up_begins_none_without_a_code(
+async def test_a_session_that_cannot_be_resumed_needs_a_code_to_begin_anew(
     host: GuardedHost,
 ) -> None:
     await confirm(host, "careful")

@@ -63,7 +63,7 @@ def test_every_rpc_says_what_right_it_needs(method: str) -> None:
     assert requirement_of(method) is not None
 
 
-def test_an_rpc_that_nobody_knows_needs_nothing_that_anybody_has() -> None:
+def test_an_unknown_rpc_is_refused_to_every_caller() -> None:
     assert requirement_of("/usbshare.serial.v1.SerialService/NoSuchMethod") is None
 
 
@@ -90,7 +90,7 @@ async def test_an_rpc_is_for_those_who_have_the_right(
 
 @pytest.mark.parametrize("identity", IDENTITIES)
 @pytest.mark.parametrize("case", [each for each in CASES if each.kind], ids=lambda case: case.name)
-async def test_a_right_on_one_is_none_on_another(
+async def test_a_right_on_one_port_is_not_a_right_on_another(
     host: GuardedHost, case: Case, identity: str
 ) -> None:
     assert "lacks the right to" in await case.refusal(host, identity, NOT_OURS[case.kind])
@@ -122,7 +122,7 @@ async def test_counters_show_what_one_may_view(host: GuardedHost) -> None:
     assert [each.camera_id for each in pictures.cameras] == ["bed"]
 
 
-async def test_everybody_is_told_what_it_may_do(host: GuardedHost) -> None:
+async def test_every_caller_is_told_what_it_may_do(host: GuardedHost) -> None:
     told = {}
     for identity in IDENTITIES:
         stub = AccessServiceStub(host.channel("serial", identity))

@@ -161,7 +161,7 @@ async def test_a_controller_that_may_only_view_any_more_makes_way_at_once(
     await until_left(observer, taken)
 
 
-async def test_a_grant_that_ends_by_itself_ends_its_streams(host: GuardedHost) -> None:
+async def test_a_grant_that_expires_ends_its_streams(host: GuardedHost) -> None:
     until_moment = datetime.now(UTC).timestamp() + 2
     end = datetime.fromtimestamp(until_moment, UTC).isoformat()
     host.write_policy(f'[[grants]]\nwho = ["pc"]\nrights = ["view"]\nuntil = {end}\n')
@@ -203,7 +203,7 @@ async def test_refusals_are_noted_for_the_administrator(host: GuardedHost) -> No
     assert '"port":"laser"' in line
 
 
-async def test_who_is_revoked_is_named_in_the_log(
+async def test_a_revoked_identity_is_named_in_the_log(
     host: GuardedHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     call = await begun(host, STREAMS["observe"], "pc")

@@ -116,7 +116,7 @@ async def test_a_domain_error_arrives_as_itself(kind: type[UsbshareError]) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_bug_is_logged_and_tells_nothing(
+async def test_a_bug_is_logged_and_reveals_nothing(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = await failure(fail_with(KeyError("secret")), kind)
@@ -170,7 +170,9 @@ async def test_a_cancelled_call_cancels_its_handler(
     assert not own_records(caplog)
 
 
-async def test_what_nobody_implements_is_unimplemented(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_rpc_without_implementation_is_unimplemented(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     server = make_server()
     base = serial_pb2_grpc.SerialServiceServicer()  # type: ignore[abstract]
     serial_pb2_grpc.add_SerialServiceServicer_to_server(base, server)

@@ -50,7 +50,7 @@ def metrics(host: GuardedHost) -> str:
     return generate_latest(registry).decode()
 
 
-async def test_who_is_revoked_is_unknown_a_stream_ends_a_stop_goes_and_all_comes_back(
+async def test_with_revocations_unknown_a_stream_ends_a_stop_works_and_all_recovers(
     host: GuardedHost,
 ) -> None:
     channel = host.channel("serial", "pc")

@@ -143,7 +143,7 @@ async def test_an_unknown_port_is_not_found(served: Served) -> None:
     assert failure.value.details() == "no port 'lathe' here; available: laser"
 
 
-async def test_watching_ports_tells_of_added_changed_and_removed(served: Served) -> None:
+async def test_watching_ports_reports_added_changed_and_removed(served: Served) -> None:
     watch: Any = served.stub.WatchPorts(pb.WatchPortsRequest(), timeout=TIMEOUT_S)
     first = await watch.read()
     assert (first.change, first.port.id) == (pb.PORT_CHANGE_EXISTING, "laser")
@@ -170,7 +170,7 @@ async def test_a_command_is_answered_by_machine_and_service(served: Served) -> N
     assert await call.code() is grpc.StatusCode.OK
 
 
-async def test_a_goodbye_that_its_device_delays_leaves_beats_and_stops_alone(
+async def test_a_close_that_its_device_delays_does_not_affect_heartbeats_and_stops(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = served.registry.get("laser")
@@ -208,7 +208,7 @@ async def test_auto_recognises_the_firmware_and_says_so(served: Served) -> None:
     assert b"<Idle|" in await said(call, b">")
 
 
-async def test_a_second_controller_is_refused_and_an_observer_hears(served: Served) -> None:
+async def test_a_second_controller_is_refused_and_an_observer_receives(served: Served) -> None:
     call, hello = await opened(served)
     second: Call = served.stub.Session(timeout=TIMEOUT_S)
     await second.write(opening())
@@ -224,7 +224,7 @@ async def test_a_second_controller_is_refused_and_an_observer_hears(served: Serv
     assert b"[GC:" in await said(watcher, b"ok\r\n")
 
 
-async def test_silence_ends_the_stream_of_who_controls_and_of_no_observer(served: Served) -> None:
+async def test_silence_ends_the_stream_of_the_controller_and_of_no_observer(served: Served) -> None:
     # As docs/protocol.md says.
     watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
     call, hello = await opened(served)
@@ -239,7 +239,7 @@ async def test_silence_ends_the_stream_of_who_controls_and_of_no_observer(served
     assert b"<" in await said(watcher, b">")
 
 
-async def test_settings_take_effect_and_everybody_learns_it(served: Served) -> None:
+async def test_settings_take_effect_and_every_session_is_notified(served: Served) -> None:
     call, _ = await opened(served)
     watcher, _ = await opened(served, mode=pb.SESSION_MODE_OBSERVE)
     change = pb.Configure(id=9, settings=pb.SerialSettings(baud=9600))
@@ -331,7 +331,7 @@ SLOW_REQUESTS = [
 
 
 @pytest.mark.parametrize("request_", SLOW_REQUESTS, ids=lambda each: each.WhichOneof("message"))
-async def test_a_sick_adapter_delays_neither_beats_nor_stops_of_its_session(
+async def test_a_faulty_adapter_delays_neither_heartbeats_nor_stops_of_its_session(
     served: Served, request_: pb.SessionRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call, hello = await opened(served)
@@ -508,7 +508,7 @@ async def test_health_and_reflection_serve_generic_clients(served: Served) -> No
         (opening(client_name="a\x1b[31m"), "open.client_name"),
     ],
 )
-async def test_a_wrong_first_message_harms_nobody_else(
+async def test_a_wrong_first_message_harms_no_other_client(
     served: Served, request_: pb.SessionRequest, says: str
 ) -> None:
     good, hello = await opened(served)
@@ -581,7 +581,7 @@ async def test_a_wrong_later_message_ends_its_own_session_only(
     await still_serves(fresh, hello)
 
 
-async def test_random_bytes_harm_nobody(served: Served) -> None:
+async def test_random_bytes_harm_no_client(served: Served) -> None:
     good, hello = await opened(served)
     host, port = served.target.rsplit(":", 1)
     for context in (None, ssl_context(ClientBundle.load(served.site.client_bundle))):
@@ -687,7 +687,7 @@ async def watched_machine(served: Served, **fields: Any) -> Any:
         call.cancel()
 
 
-async def test_a_machine_that_nobody_uses_is_asked_and_reports_at_once(served: Served) -> None:
+async def test_an_unused_machine_is_asked_and_reports_at_once(served: Served) -> None:
     assert not (await watched_machine(served)).HasField("report")  # watching opens no device
     assert not served.registry.get("laser").line.is_open
     session, _ = await opened(served)
@@ -705,7 +705,7 @@ async def test_a_machine_that_nobody_uses_is_asked_and_reports_at_once(served: S
     assert not response.HasField("holder_round_trip")
 
 
-async def test_nobody_asks_while_a_program_has_control(served: Served) -> None:
+async def test_no_report_is_requested_while_a_program_has_control(served: Served) -> None:
     session, _ = await opened(served)
     port = served.registry.get("laser")
     written = port.line.counters.written_bytes

@@ -98,7 +98,7 @@ async def test_a_copy_of_a_file_that_was_renewed_is_refused_with_an_alarm_and_ma
     assert "from 127.0.0.1" in state_of(host)
 
 
-async def test_a_thief_who_renews_first_shuts_the_owner_out_and_is_seen(
+async def test_a_thief_who_renews_first_locks_the_owner_out_and_is_detected(
     host: GuardedHost, tmp_path: Path
 ) -> None:
     owners = due(host.site, tmp_path / "pc.pem")

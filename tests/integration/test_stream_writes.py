@@ -94,7 +94,7 @@ async def test_an_end_that_crosses_a_write_is_no_error_of_the_server(loop: LoopT
     assert code is grpc.StatusCode.OK
 
 
-async def test_a_write_that_nobody_waits_for_any_more_ends_the_call(loop: LoopThread) -> None:
+async def test_a_write_that_is_no_longer_awaited_ends_the_call(loop: LoopThread) -> None:
     servicer = Refusing(grpc.StatusCode.OK)
     with loop.within(serving(servicer)) as target:
         async with grpc.aio.insecure_channel(target) as channel:

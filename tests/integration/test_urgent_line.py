@@ -136,9 +136,7 @@ async def test_bytes_arrive_with_their_port_and_session(
     assert reporter.events == []
 
 
-async def test_it_is_a_connection_of_its_own(
-    line: UrgentLine, host: Host, service: Service
-) -> None:
+async def test_it_is_a_separate_connection(line: UrgentLine, host: Host, service: Service) -> None:
     session = host.client()
     await converse(session)
     await line.send(overtaking(b"!"), "laser", "s1")
@@ -211,7 +209,7 @@ async def test_a_stop_is_tried_again_while_the_service_cannot(
 
 
 @pytest.mark.parametrize("going_on", [b"~", b"M108\n", b"?"])
-async def test_what_is_no_stop_goes_once(
+async def test_a_non_stop_is_sent_once(
     line: UrgentLine, service: Service, reporter: Reporter, going_on: bytes
 ) -> None:
     service.failures = [DeviceError("no device")]
@@ -220,7 +218,7 @@ async def test_what_is_no_stop_goes_once(
     assert reporter.events == ["stop_undelivered"]
 
 
-async def test_what_stands_before_a_stop_goes_along_once_and_never_late(
+async def test_what_precedes_a_stop_is_sent_with_it_once_and_never_late(
     line: UrgentLine, service: Service, reporter: Reporter
 ) -> None:
     service.failures = [DeviceError("no device"), DeviceError("no device")]
@@ -230,7 +228,7 @@ async def test_what_stands_before_a_stop_goes_along_once_and_never_late(
     assert reporter.events == []
 
 
-async def test_a_stop_goes_out_though_what_stands_before_it_is_refused(
+async def test_a_stop_is_sent_although_what_precedes_it_is_refused(
     line: UrgentLine, service: Service, reporter: Reporter
 ) -> None:
     service.failures = [PortLatchedError("the epoch of ~ is over")]
@@ -248,7 +246,7 @@ async def test_a_refusal_is_not_tried_again(
     assert reporter.events == ["stop_undelivered"]
 
 
-async def test_a_stop_that_nobody_takes_is_given_up_in_time_and_told(
+async def test_a_stop_that_is_not_accepted_is_abandoned_in_time_and_reported(
     line: UrgentLine, service: Service, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(urgent_line, "DELIVERY_S", 0.2)
@@ -266,7 +264,7 @@ async def test_long_runs_are_cut_into_what_a_message_carries(
     assert service.numbered == [(b"M410\nM112\n", 1), (b"!" * 64, 1), (b"!" * 36, 65)]
 
 
-async def test_a_lost_connection_is_told_once_and_comes_back_by_itself(
+async def test_a_lost_connection_is_reported_once_and_comes_back_automatically(
     line: UrgentLine, host: Host, service: Service, reporter: Reporter
 ) -> None:
     await host.stop()

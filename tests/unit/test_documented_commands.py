@@ -49,7 +49,7 @@ def test_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize("each", OURS, ids=str)
-def test_a_command_of_ours_is_read_as_it_stands(each: Documented) -> None:
+def test_a_command_of_ours_is_read_unchanged(each: Documented) -> None:
     way = read(COMMANDS[each.program], list(each.words[1:]), each.program)
     shown = CliRunner().invoke(COMMANDS[each.program], [*way, "--help"])
     assert shown.exit_code == 0, shown.output

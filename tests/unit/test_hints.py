@@ -26,7 +26,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_text_tells_to_type_what_iproute2_answers(path: Path) -> None:
+def test_no_text_suggests_a_command_that_iproute2_answers(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     found = [line for line in lines if _BARE.search(line) and not _NAMES_OF_SESSIONS.search(line)]
     found = [line for line in found if "the bridge " not in line]

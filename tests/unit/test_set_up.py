@@ -24,7 +24,7 @@ def set_up() -> ModuleType:
     return module
 
 
-def test_nothing_stands_in_the_way_here() -> None:
+def test_nothing_is_in_the_way_here() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "check"], check=False, capture_output=True, timeout=60
     )
@@ -39,7 +39,7 @@ def test_nothing_stands_in_the_way_here() -> None:
         (GOOD, WORD, False, "`sudo apt install python3-venv`"),
     ],
 )
-def test_a_prerequisite_is_told_with_its_remedy(
+def test_a_prerequisite_is_reported_with_its_remedy(
     set_up: ModuleType,
     version: tuple[int, int, int],
     longest: int,

@@ -67,7 +67,7 @@ def test_its_environment_is_its_own(tmp_path: Path) -> None:
     assert run(words, tmp_path)[0] == 0
 
 
-def test_how_it_ended_is_told(tmp_path: Path) -> None:
+def test_how_it_ended_is_reported(tmp_path: Path) -> None:
     with running(SERVICE, tmp_path) as service:
         service.wait_for("ready")
         assert service.process.poll() is None

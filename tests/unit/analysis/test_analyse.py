@@ -155,7 +155,7 @@ def test_a_line_that_cannot_feed_the_machine_is_named_and_counted_in(job: Path) 
     assert fed.peak_bytes_per_s == free.peak_bytes_per_s
 
 
-def test_what_waits_ends_too_early_or_changes_the_machine_is_told(job: Path) -> None:
+def test_what_waits_ends_too_early_or_changes_the_machine_is_reported(job: Path) -> None:
     written(job, "$110=500", "G0 X1", "M0", "M2", "G0 X2", "M30")
     found = analyse(job)
     assert [each.line for each in found.findings] == [1, 3, 4]
@@ -169,13 +169,13 @@ def test_a_job_that_puts_the_machine_to_sleep_ends_there(job: Path) -> None:
     ]
 
 
-def test_modes_that_a_pass_leaves_are_told_where_another_follows(job: Path) -> None:
+def test_modes_that_a_pass_leaves_are_reported_where_another_follows(job: Path) -> None:
     written(job, "G0 X5", "G92 X0", "G91")
     assert analyse(job).findings == ()
     assert len(analyse(job, passes=2).findings) == 2
 
 
-def test_progress_is_told_and_may_end_the_analysis(job: Path) -> None:
+def test_progress_is_reported_and_may_end_the_analysis(job: Path) -> None:
     written(job, *["G0 X1", "G0 X0"] * 2000)
     told: list[int] = []
     analyse(job, progress=told.append)

@@ -26,7 +26,7 @@ def burst_of(*chunks: bytes, keeps_contents: bool = False) -> Burst:
     return burst
 
 
-def test_a_job_is_told_by_its_size_and_by_its_first_and_last_line() -> None:
+def test_a_job_is_reported_by_its_size_and_by_its_first_and_last_line() -> None:
     fields = burst_of(*JOB.splitlines(keepends=True)).fields()
     assert (fields["commands"], fields["bytes"], fields["lines"]) == (201, len(JOB), 201)
     assert fields["first_sha256"] == sha256(b"G1X0Y0.5F1000")
@@ -73,14 +73,14 @@ def test_it_is_over_after_a_while_of_quiet() -> None:
     assert burst.is_over(10.0 + QUIET_S)
 
 
-def test_a_long_job_is_told_of_meanwhile() -> None:
+def test_a_long_job_is_reported_meanwhile() -> None:
     burst = burst_of(b"G0\n")
     assert not burst.is_long()
     burst.add(b"G0\n", 10.0 + LONGEST_S)
     assert burst.is_long()
 
 
-def test_contents_are_kept_where_asked_for_and_told_of_before_they_are_much() -> None:
+def test_contents_are_kept_if_requested_and_written_before_they_grow_large() -> None:
     burst = burst_of(b"G0X1\nG0", b"X2\xff\n", keeps_contents=True)
     assert burst.fields()["contents"] == ["G0X1", "G0X2\xff"]
     assert not burst.is_long()

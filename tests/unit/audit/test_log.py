@@ -113,7 +113,7 @@ def test_a_lost_oldest_file_is_missed(tmp_path: Path) -> None:
     assert "missing at the beginning" in verdict_on(tmp_path).faults[0]
 
 
-def test_the_next_process_goes_on_with_the_chain(tmp_path: Path) -> None:
+def test_the_next_process_continues_with_the_chain(tmp_path: Path) -> None:
     for number in range(3):
         with AuditLog(tmp_path, NAME) as audit:
             audit.note("started", number=number)
@@ -136,7 +136,7 @@ def test_several_may_write_to_one_log(tmp_path: Path) -> None:
     assert (verdict.lines, verdict.faults) == (400, [])
 
 
-def test_a_cut_tail_stays_to_be_seen_when_the_log_goes_on(tmp_path: Path) -> None:
+def test_a_cut_tail_stays_to_be_seen_when_the_log_continues(tmp_path: Path) -> None:
     files = written_log(tmp_path, 10)
     lines = files.current.read_bytes().splitlines(keepends=True)
     files.current.write_bytes(b"".join(lines[:6]))
@@ -147,7 +147,7 @@ def test_a_cut_tail_stays_to_be_seen_when_the_log_goes_on(tmp_path: Path) -> Non
     ]
 
 
-def test_an_emptied_log_is_missed_when_it_goes_on(tmp_path: Path) -> None:
+def test_an_emptied_log_is_missed_when_it_continues(tmp_path: Path) -> None:
     files = written_log(tmp_path, 10)
     files.current.unlink()
     with AuditLog(tmp_path, NAME) as audit:
@@ -155,7 +155,7 @@ def test_an_emptied_log_is_missed_when_it_goes_on(tmp_path: Path) -> None:
     assert verdict_on(tmp_path).faults == ["lines 1 to 10 are missing at the beginning"]
 
 
-def test_a_lost_head_stays_to_be_seen_when_the_log_goes_on(tmp_path: Path) -> None:
+def test_a_lost_head_stays_to_be_seen_when_the_log_continues(tmp_path: Path) -> None:
     files = written_log(tmp_path, 10)
     files.head.unlink()
     with AuditLog(tmp_path, NAME) as audit:
@@ -168,7 +168,7 @@ def test_a_lost_head_stays_to_be_seen_when_the_log_goes_on(tmp_path: Path) -> No
     ]
 
 
-def test_a_lost_head_is_told_once_however_often_the_log_is_written(tmp_path: Path) -> None:
+def test_a_lost_head_is_reported_once_however_often_the_log_is_written(tmp_path: Path) -> None:
     files = written_log(tmp_path, 3)
     files.head.unlink()
     appender = Appender(files, 10_000_000, 3)
@@ -180,7 +180,7 @@ def test_a_lost_head_is_told_once_however_often_the_log_is_written(tmp_path: Pat
     assert [line["event"] for line in entries(tmp_path)][7:] == ["started"]
 
 
-def test_a_lost_head_is_told_also_if_the_disk_was_full_then(tmp_path: Path) -> None:
+def test_a_lost_head_is_reported_also_if_the_disk_was_full_then(tmp_path: Path) -> None:
     files = written_log(tmp_path, 3)
     files.head.unlink()
     appender = Appender(files, 10_000_000, 3)
@@ -209,7 +209,7 @@ async def test_a_running_writer_knows_what_was_cut_head_and_all(tmp_path: Path) 
     assert any("missing before it" in fault for fault in verdict_on(tmp_path).faults)
 
 
-def test_an_incomplete_line_is_dropped_and_the_chain_goes_on(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_dropped_and_the_chain_continues(tmp_path: Path) -> None:
     files = written_log(tmp_path, 3)
     with files.current.open("ab") as file:
         file.write(b'{"seq":4,"event":"se')
@@ -304,7 +304,7 @@ async def test_noting_does_not_wait_for_a_disk_that_is_asked_for_its_room(
     assert [line["event"] for line in entries(tmp_path)] == ["stop"]
 
 
-async def test_a_disk_that_hangs_is_trouble_and_is_told_once(
+async def test_a_disk_that_hangs_is_trouble_and_is_reported_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     hung_disk: HungDisk,

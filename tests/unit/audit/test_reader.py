@@ -155,7 +155,7 @@ def test_where_there_is_no_log_it_is_said(tmp_path: Path, monkeypatch: pytest.Mo
         assert isinstance(result.exception, ConfigError)
 
 
-def test_what_is_added_is_read_across_full_files_and_none_twice(tmp_path: Path) -> None:
+def test_added_lines_are_read_across_full_files_and_never_twice(tmp_path: Path) -> None:
     def added(numbers: range) -> list[int]:
         for number in numbers:
             note(tmp_path, "serial-svc", line("sent", 0, number=number), max_bytes=4096)

@@ -68,7 +68,7 @@ async def test_the_count_comes_though_nothing_else_happens(
     assert entries(tmp_path)[-1]["action"] == "hold"
 
 
-def test_the_end_of_a_service_tells_what_was_merged(tmp_path: Path) -> None:
+def test_the_end_of_a_service_reports_what_was_merged(tmp_path: Path) -> None:
     with AuditLog(tmp_path, "serial-svc", clock=FakeClock()) as audit:
         for _ in range(10 * MOST_A_WINDOW):
             audit.note("stop", who=BOB)
@@ -96,7 +96,7 @@ def test_what_the_host_itself_does_is_never_merged() -> None:
     assert all(throttle.taken(own) == [own] for _ in range(10 * MOST_A_WINDOW))
 
 
-def test_who_has_no_certificate_gains_nothing_by_other_addresses() -> None:
+def test_a_caller_without_a_certificate_gains_nothing_by_other_addresses() -> None:
     throttle = AuditThrottle(FakeClock())
     written = 0
     for number in range(10 * MOST_A_WINDOW):

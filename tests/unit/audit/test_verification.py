@@ -180,7 +180,7 @@ def test_a_fault_names_file_and_line(log: tuple[Contents, Snapshot]) -> None:
     ]
 
 
-def test_a_log_written_anew_from_its_first_line_on_is_found_by_an_anchor(tmp_path: Path) -> None:
+def test_a_log_rewritten_from_its_first_line_is_detected_by_an_anchor(tmp_path: Path) -> None:
     files = written_log(tmp_path, 10)
     anchor = check(files.current.read_bytes().splitlines(keepends=True)[4])[1]
     with snapshot(files) as held:
@@ -196,7 +196,7 @@ def test_a_log_written_anew_from_its_first_line_on_is_found_by_an_anchor(tmp_pat
         assert "of the anchor is missing" in verify_log(held, (anchor,)).faults[0]
 
 
-def test_an_incomplete_last_line_is_told_of_and_is_no_fault(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_reported_and_is_no_fault(tmp_path: Path) -> None:
     files = written_log(tmp_path, 5)
     line, _ = link(
         check(files.current.read_bytes().splitlines(keepends=True)[-1])[1], {"event": "x"}

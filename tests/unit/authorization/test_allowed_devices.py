@@ -119,7 +119,7 @@ def test_a_device_is_named_as_narrowly_as_lasts(device: UsbDevice, text: str) ->
     assert is_allowed(policy(device.selector.keys()), device)
 
 
-def test_a_quarantined_device_is_told_with_the_command_that_allows_it() -> None:
+def test_a_quarantined_device_is_reported_with_the_command_that_allows_it() -> None:
     with pytest.raises(DeviceError) as caught:
         Rules(policy()).quarantine.admit(LASER)
     assert str(caught.value) == (

@@ -18,7 +18,7 @@ class Sightings:
         self.noted.append((uri, address))
 
 
-def test_a_connection_is_told_once_however_much_is_asked_over_it() -> None:
+def test_a_connection_is_reported_once_however_much_is_asked_over_it() -> None:
     audit, seen = Noted(), Sightings()
     arrivals = Arrivals(audit, HOST, seen)
     for _ in range(3):
@@ -29,7 +29,7 @@ def test_a_connection_is_told_once_however_much_is_asked_over_it() -> None:
     assert len(seen.noted) == 4
 
 
-def test_the_hosts_own_services_are_not_told_of() -> None:
+def test_the_hosts_own_services_are_not_reported() -> None:
     audit, seen = Noted(), Sightings()
     Arrivals(audit, HOST, seen).note(HOST, "127.0.0.1:1")
     assert audit.entries == []

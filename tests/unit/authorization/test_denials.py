@@ -29,7 +29,7 @@ def refuse(refusals: Refusals, error: UsbshareError, who: str = "pc", method: st
     refusals.note(error, who=who, address="127.0.0.1:1", method=method, port="laser")
 
 
-def test_one_a_second_of_each_kind_is_told_and_the_others_are_counted(
+def test_one_per_second_of_each_kind_is_reported_and_the_others_are_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     notes, clock = Notes(), FakeClock()
@@ -50,7 +50,7 @@ def test_one_a_second_of_each_kind_is_told_and_the_others_are_counted(
     assert "(10 more of these)" in caplog.text
 
 
-def test_who_names_nobody_is_told_by_each_reason() -> None:
+def test_a_caller_without_identity_is_reported_once_per_reason() -> None:
     notes = Notes()
     refusals = Refusals(notes, FakeClock())
     for text in ("it has no name", "it has two names", "it has no name"):

@@ -106,14 +106,14 @@ def test_a_refusal_shows_no_more_of_an_id_than_fits_a_line(setup: Setup) -> None
     assert len(raised.value.about) == 64
 
 
-def test_what_was_begun_goes_on_without_a_code_and_without_the_audit_log(setup: Setup) -> None:
+def test_what_has_begun_continues_without_a_code_and_without_the_audit_log(setup: Setup) -> None:
     setup.audit.trouble = "no space left"
     setup.gate.require(identity("pc"), Right.CONTROL, LASER)
     with pytest.raises(PermissionDeniedError):
         setup.gate.require(identity("pc"), Right.CONTROL, MILL)
 
 
-def test_while_the_rules_cannot_be_read_who_may_stop_may_stop_and_no_more(setup: Setup) -> None:
+def test_while_the_rules_cannot_be_read_the_right_to_stop_allows_only_stops(setup: Setup) -> None:
     setup.book.is_closed = True
     for right in (Right.VIEW, Right.CONTROL):
         told = refusal(setup, identity("plain"), right, LASER, kind=RulesUnavailableError)
@@ -126,7 +126,7 @@ def test_while_the_rules_cannot_be_read_who_may_stop_may_stop_and_no_more(setup:
     setup.gate.check(identity("plain"), Right.CONTROL, LASER)
 
 
-def test_over_plaintext_everybody_may_do_everything(setup: Setup) -> None:
+def test_over_plaintext_every_caller_may_do_everything(setup: Setup) -> None:
     setup.audit.trouble = "no space left"
     for right in Right:
         setup.gate.check(Identity(INSECURE, "127.0.0.1:1"), right, LASER, arms=True)
@@ -184,12 +184,12 @@ def test_arming_needs_a_code_for_as_long_as_the_policy_says(setup: Setup) -> Non
     assert setup.gate.confirmed_until(pc) is None
 
 
-def test_who_needs_no_code_is_not_asked_for_one(setup: Setup) -> None:
+def test_a_user_who_needs_no_code_is_not_asked_for_one(setup: Setup) -> None:
     setup.gate.check(identity("plain"), Right.CONTROL, LASER, arms=True)
     setup.gate.check(identity("pc"), Right.STOP, LASER, arms=True)
 
 
-def test_without_an_audit_log_nobody_controls_and_everybody_stops(setup: Setup) -> None:
+def test_without_an_audit_log_no_one_controls_and_everyone_can_stop(setup: Setup) -> None:
     setup.audit.trouble = "no space left on device"
     plain = identity("plain")
     told = refusal(setup, plain, Right.CONTROL, LASER, kind=AuditUnavailableError)
@@ -217,7 +217,7 @@ async def test_a_session_under_way_survives_a_full_disk_and_the_end_of_its_code(
         assert permit.ask_again()
 
 
-def test_what_one_may_is_told_for_each_resource(setup: Setup) -> None:
+def test_rights_are_reported_for_each_resource(setup: Setup) -> None:
     offered = {ResourceKind.PORT: ["mill", "laser"], ResourceKind.CAMERA: []}
     grants = setup.gate.grants(identity("pc"), offered)
     view, stop, control = Right.VIEW, Right.STOP, Right.CONTROL
@@ -231,7 +231,7 @@ def test_what_one_may_is_told_for_each_resource(setup: Setup) -> None:
     assert setup.gate.visible(identity("other"), ResourceKind.PORT, ["mill"]) == []
 
 
-async def test_an_open_permit_hears_of_other_rules(setup: Setup) -> None:
+async def test_an_open_permit_follows_changed_rules(setup: Setup) -> None:
     async def control() -> None:
         async with setup.gate.permit(identity("plain"), Right.CONTROL, LASER):
             setup.book.policy_path.write_text("# nobody\n", encoding="ascii")

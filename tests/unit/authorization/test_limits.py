@@ -191,7 +191,7 @@ def test_limits_follow_the_policy(clock: Clock) -> None:
     assert limits.pace("office-pc", 100, 0) == pytest.approx(0.1)
 
 
-def test_who_is_idle_is_forgotten(limits: Limits, clock: Clock) -> None:
+def test_an_idle_key_is_forgotten(limits: Limits, clock: Clock) -> None:
     for number in range(1000):
         limits.pace(f"pc-{number}", 1, 1)
     clock.now += FORGOTTEN_AFTER_S + 1

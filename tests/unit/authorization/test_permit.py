@@ -67,7 +67,7 @@ async def test_a_body_that_ends_in_time_is_left_alone(rights: Rights) -> None:
     await asyncio.sleep(0)
 
 
-async def test_who_may_not_does_not_get_in(rights: Rights) -> None:
+async def test_a_caller_without_the_right_is_not_admitted(rights: Rights) -> None:
     rights.refusal = "never"
     with pytest.raises(PermissionDeniedError, match="never"):
         async with rights.permit():
@@ -96,7 +96,7 @@ async def test_the_body_ends_when_its_time_is_over(rights: Rights) -> None:
         await task
 
 
-async def test_a_right_that_is_prolonged_goes_on(rights: Rights) -> None:
+async def test_a_right_that_is_prolonged_continues(rights: Rights) -> None:
     rights.until = START + timedelta(minutes=1)
     task = in_permit(rights)
     await until(lambda: len(rights.permits))
@@ -108,7 +108,7 @@ async def test_a_right_that_is_prolonged_goes_on(rights: Rights) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_somebody_elses_cancellation_stays_one(rights: Rights) -> None:
+async def test_another_tasks_cancellation_is_kept(rights: Rights) -> None:
     task = in_permit(rights)
     await until(lambda: len(rights.permits))
     task.cancel()
@@ -159,7 +159,7 @@ async def test_the_task_can_go_on_after_the_refusal(rights: Rights) -> None:
     assert await task == "went on"
 
 
-async def test_of_two_permits_the_inner_one_tells(rights: Rights) -> None:
+async def test_of_two_permits_the_inner_one_decides(rights: Rights) -> None:
     inner = Rights()
     inner.permits = rights.permits
     told: list[str] = []

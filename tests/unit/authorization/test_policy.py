@@ -42,7 +42,7 @@ def mistakes(tmp_path: Path, text: str) -> str:
     return str(raised.value)
 
 
-def test_without_a_file_the_operator_may_do_everything_and_nobody_else_anything(
+def test_without_a_file_the_operator_may_do_everything_and_others_nothing(
     tmp_path: Path,
 ) -> None:
     default = load_policy(tmp_path / "policy.toml")
@@ -55,25 +55,23 @@ def test_without_a_file_the_operator_may_do_everything_and_nobody_else_anything(
     assert default.limits.commands_per_s == 5_000
 
 
-def test_the_template_is_a_policy_by_itself(tmp_path: Path) -> None:
+def test_the_template_is_a_valid_policy(tmp_path: Path) -> None:
     assert policy(tmp_path, TEMPLATE) == load_policy(tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize("text", ["", "# mine", 'devices = "listed"', '[groups]\nadmins = ["pc"]'])
-def test_a_file_that_is_cut_short_gives_nobody_what_the_template_does(
-    tmp_path: Path, text: str
-) -> None:
+def test_a_truncated_file_grants_no_one_what_the_template_does(tmp_path: Path, text: str) -> None:
     assert rights(policy(tmp_path, text), uri("operator")) == ""
 
 
-def test_a_grant_to_a_group_that_the_file_has_lost_is_for_nobody_of_the_template(
+def test_a_grant_to_a_group_missing_from_the_file_does_not_apply_to_the_template(
     tmp_path: Path,
 ) -> None:
     text = '[[grants]]\nwho = ["admins"]\nrights = ["control"]'
     assert rights(policy(tmp_path, text), uri("operator")) == ""
 
 
-def test_no_grants_give_nobody_anything(tmp_path: Path) -> None:
+def test_no_grants_give_no_rights(tmp_path: Path) -> None:
     assert rights(policy(tmp_path, "grants = []"), uri("operator")) == ""
 
 
@@ -178,7 +176,7 @@ def test_a_second_factor_is_asked_for_control_unless_another_grant_asks_for_none
     assert found.longest_confirmation_s(uri("pc"), SITE) == 7200
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     text = """
         device = "any"
         [groups]
@@ -229,7 +227,7 @@ GRANT = '[[grants]]\nwho = ["a"]\nrights = ["control"]\n'
         ("[limits]\nrequests_per_s = 0.3", "limits.requests_per_s"),
     ],
 )
-def test_what_is_wrong_in_itself_is_told(tmp_path: Path, text: str, why: str) -> None:
+def test_what_is_wrong_in_itself_is_reported(tmp_path: Path, text: str, why: str) -> None:
     assert why in mistakes(tmp_path, text)
     before = (tmp_path / "policy.toml").read_bytes()
     with pytest.raises(ConfigError):

@@ -89,7 +89,7 @@ async def test_a_change_counts_once_it_has_stayed_for_a_look(book: Rulebook) -> 
     assert heard == [True]
 
 
-async def test_a_file_that_is_half_written_for_a_moment_costs_nobody_a_right(
+async def test_a_file_that_is_briefly_half_written_costs_no_right(
     book: Rulebook, tmp_path: Path
 ) -> None:
     heard: list[None] = []
@@ -102,7 +102,7 @@ async def test_a_file_that_is_half_written_for_a_moment_costs_nobody_a_right(
     assert may(book, Right.VIEW)
 
 
-async def test_a_file_that_is_gone_for_a_moment_costs_nobody_a_right(
+async def test_a_file_that_is_briefly_missing_costs_no_right(
     book: Rulebook, tmp_path: Path
 ) -> None:
     before = book.policy
@@ -113,7 +113,7 @@ async def test_a_file_that_is_gone_for_a_moment_costs_nobody_a_right(
     assert book.policy is before
 
 
-async def test_a_policy_that_is_gone_gives_nobody_more(
+async def test_a_missing_policy_grants_nothing_more(
     book: Rulebook, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = book.policy
@@ -161,7 +161,7 @@ async def test_what_was_taken_out_on_purpose_counts(book: Rulebook) -> None:
     assert may(book, Right.CONTROL)
 
 
-def test_a_registry_that_is_gone_at_the_start_pardons_nobody(tmp_path: Path, notes: Notes) -> None:
+def test_a_registry_missing_at_the_start_readmits_no_one(tmp_path: Path, notes: Notes) -> None:
     site = make_site(tmp_path)
     registry_path(tmp_path).unlink()
     with pytest.raises(ConfigError, match="the revoked identities are unknown"):
@@ -241,7 +241,7 @@ async def test_a_registry_that_could_not_be_read_for_a_moment_is_read_at_the_nex
     assert book.is_revoked(PC, now)
 
 
-async def test_a_registry_that_is_gone_pardons_nobody(
+async def test_a_missing_registry_readmits_no_one(
     book: Rulebook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = datetime.now(UTC)
@@ -331,7 +331,7 @@ def test_the_hash_of_the_policy_is_known(book: Rulebook, tmp_path: Path) -> None
     assert "there is no file" in book.policy_sha256
 
 
-async def test_nobody_is_called_back_after_unsubscribing(book: Rulebook) -> None:
+async def test_no_callback_is_called_after_unsubscribing(book: Rulebook) -> None:
     heard: list[None] = []
     book.subscribe(lambda: heard.append(None))()
     book.policy_path.write_text(GRANT.format("control"), encoding="ascii")
@@ -479,7 +479,7 @@ async def test_a_file_that_cannot_be_read_closes_the_rules_and_one_with_mistakes
     assert is_closed(watched)
 
 
-async def test_a_process_that_stood_still_has_not_looked_in_vain(
+async def test_a_stalled_process_has_not_failed_to_read(
     watched: Rulebook, hanging: Disk, tmp_path: Path, clock: FakeClock
 ) -> None:
     hanging.answers.clear()

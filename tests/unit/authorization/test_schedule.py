@@ -126,7 +126,7 @@ def test_durations_without_sense_are_refused(text: str) -> None:
     ("seconds", "words"),
     [(28_800, "8 h"), (172_800, "2 d"), (90, "90 s"), (600, "10 m"), (1.5, "1.5 s")],
 )
-def test_durations_are_told_in_their_largest_unit(seconds: float, words: str) -> None:
+def test_durations_are_reported_in_their_largest_unit(seconds: float, words: str) -> None:
     assert duration_in_words(seconds) == words
 
 

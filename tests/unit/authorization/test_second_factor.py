@@ -40,7 +40,7 @@ def app_of(uri: str) -> pyotp.TOTP:
     return pyotp.TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
 
 
-def test_the_app_learns_it_by_a_uri(factors: SecondFactors) -> None:
+def test_the_app_gets_it_from_a_uri(factors: SecondFactors) -> None:
     uri = urlsplit(factors.make(ANNA))
     assert (uri.scheme, uri.netloc, uri.path) == ("otpauth", "totp", "/usbshare:anna")
     assert factors.has(ANNA)
@@ -159,7 +159,7 @@ def test_a_month_of_guessing_finds_it_as_good_as_never() -> None:
     assert MOST_WRONG * len(STEPS_AROUND) / 1_000_000 < 0.0001
 
 
-def test_who_has_none_is_known_once_the_file_was_looked_at(factors: SecondFactors) -> None:
+def test_a_user_without_one_is_known_once_the_file_was_checked(factors: SecondFactors) -> None:
     assert not factors.is_missing(ANNA)
     factors.look()
     assert factors.is_missing(ANNA)
@@ -179,7 +179,7 @@ def test_a_count_that_makes_no_sense_is_locked(
     assert "locked" in str(guess(factors, NOW, app.at(NOW)))
 
 
-def test_a_clock_that_was_set_back_makes_nobody_wait(factors: SecondFactors) -> None:
+def test_a_clock_that_was_set_back_delays_no_caller(factors: SecondFactors) -> None:
     app = app_of(factors.make(ANNA))
     for _ in range(FREE + 1):
         guess(factors, NOW)
@@ -187,7 +187,7 @@ def test_a_clock_that_was_set_back_makes_nobody_wait(factors: SecondFactors) -> 
     factors.check(ANNA, app.at(earlier), earlier)
 
 
-def test_somebody_elses_guesses_do_not_matter(factors: SecondFactors) -> None:
+def test_another_identitys_guesses_do_not_matter(factors: SecondFactors) -> None:
     app = app_of(factors.make(ANNA))
     for _ in range(MOST_WRONG):
         with pytest.raises(PermissionDeniedError, match="no second factor"):
@@ -202,7 +202,7 @@ def test_guessing_many_at_once_is_no_way_round(factors: SecondFactors) -> None:
     assert [type(each) for each in outcomes].count(PermissionDeniedError) == FREE + 1
 
 
-def test_a_damaged_file_is_told(
+def test_a_damaged_file_is_reported(
     factors: SecondFactors, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     factors.make(ANNA)
@@ -217,7 +217,7 @@ def test_a_damaged_file_is_told(
 @pytest.mark.parametrize(
     "entry", ["5", "{}", "[]", '{"secret": "1", "step": 0}', '{"secret": "AAAA", "step": "x"}']
 )
-def test_a_damaged_entry_is_told_and_can_be_replaced(
+def test_a_damaged_entry_is_reported_and_can_be_replaced(
     factors: SecondFactors, tmp_path: Path, entry: str
 ) -> None:
     other = app_of(factors.make(ANNA + "2"))

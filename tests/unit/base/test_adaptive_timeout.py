@@ -16,13 +16,13 @@ async def test_silence_is_waited_for_no_longer_than_it_was_asked() -> None:
     assert patience.left_s == 0
 
 
-async def test_who_answers_slowly_is_waited_for_longer() -> None:
+async def test_a_host_that_answers_slowly_is_waited_for_longer() -> None:
     patience = Patience(2.0)
     patience.answered(1.2)
     assert patience.left_s == pytest.approx(ROUND_TRIPS * 1.2, abs=0.5)
 
 
-async def test_who_answers_at_once_shortens_nothing() -> None:
+async def test_a_host_that_answers_at_once_shortens_nothing() -> None:
     patience = Patience(2.0)
     patience.answered(0.0001)
     assert patience.left_s == pytest.approx(2.0, abs=0.5)

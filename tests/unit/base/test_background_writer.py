@@ -73,7 +73,7 @@ async def test_of_each_key_only_the_newest_waits(background: Background, disk: D
     assert disk.written == ["a1", "a999", "b1"]
 
 
-async def test_nobody_waits_for_a_disk_that_hangs(background: Background, disk: Disk) -> None:
+async def test_nothing_waits_for_a_disk_that_hangs(background: Background, disk: Disk) -> None:
     disk.freeze()
     background.put("a", lambda: disk.write("1"))
     assert disk.begun.acquire(timeout=PATIENCE_S)

@@ -52,7 +52,9 @@ def changed(path: Path, before: str, changes: dict[tuple[str, ...], Any]) -> str
     return path.read_text()
 
 
-def test_every_mistake_is_told_at_once_with_file_key_value_and_what_is_accepted(path: Path) -> None:
+def test_every_mistake_is_reported_at_once_with_file_key_value_and_what_is_accepted(
+    path: Path,
+) -> None:
     path.write_text(
         '[bridge]\ntargett = "x"\ntcp = "0.0.0.0:23"\nremember = "perhaps"\n'
         '[discovery]\nlog_level = "loud"\nbeacon_ttl = 300\n'
@@ -199,7 +201,7 @@ def test_the_mark_that_windows_editors_put_first_does_no_harm(tmp_path: Path) ->
     assert load_config(path, Settings).bridge.vcom == "COM11"
 
 
-def test_a_file_that_is_no_utf_8_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_file_that_is_no_utf_8_is_reported_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "usbshare.toml"
     path.write_text(KEPT, encoding="utf-16")
     with pytest.raises(ConfigError, match=r"usbshare\.toml: .*: save it as UTF-8"):

@@ -13,7 +13,7 @@ from usbshare.base.deadline import Watched, in_time
 LONG_S = 60.0
 
 
-def test_what_is_quick_is_not_told() -> None:
+def test_what_is_quick_is_not_reported() -> None:
     said: list[str] = []
     assert in_time("the disk", lambda: 7, said.append, LONG_S) == 7
     assert said == []
@@ -29,7 +29,7 @@ def test_what_it_raises_is_raised() -> None:
     assert said == []
 
 
-def test_what_takes_long_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_long_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ALOUD_AFTER_S", 0.0)
     said: list[str] = []
     goes_on = threading.Event()
@@ -50,7 +50,7 @@ def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     goes_on.set()
 
 
-def test_what_moves_is_neither_told_nor_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_moves_is_neither_reported_nor_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ALOUD_AFTER_S", LONG_S)
     said: list[str] = []
     watched = Watched("the disk", said.append, 0.05)

@@ -37,7 +37,7 @@ async def test_they_go_on_in_the_order_in_which_they_asked() -> None:
     assert order == list(range(10))
 
 
-async def test_who_was_cancelled_takes_nobody_elses_turn() -> None:
+async def test_a_cancelled_waiter_takes_no_other_turn() -> None:
     turns = Turns(1)
     first, second, third = (asyncio.create_task(turns.take()) for _ in range(3))
     await asyncio.sleep(0)

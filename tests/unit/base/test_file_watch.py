@@ -48,7 +48,7 @@ async def test_a_change_between_two_waits_is_not_missed(watch: FileWatch, tmp_pa
     assert await file.changed(SOON_S)
 
 
-async def test_who_does_not_follow_any_more_is_left_alone(watch: FileWatch, tmp_path: Path) -> None:
+async def test_a_closed_follower_is_not_notified(watch: FileWatch, tmp_path: Path) -> None:
     file = watch.follow((tmp_path / "rules",))
     assert await file.changed(SOON_S)
     watch.unfollow(file)

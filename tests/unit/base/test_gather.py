@@ -46,7 +46,7 @@ def test_a_stream_is_gathered_for_longer() -> None:
     assert sender.wait_s == pytest.approx(STREAM_GATHER_S)
 
 
-def test_after_a_pause_it_begins_anew() -> None:
+def test_after_a_pause_it_starts_again() -> None:
     sender = Sender()
     sender.send()
     sender.stream(2 * STREAM_S)

@@ -81,7 +81,7 @@ def test_configured_names_are_added(host: Path) -> None:
     assert "198.51.100.1" in found.addresses
 
 
-def test_a_configured_name_that_is_none_is_refused(host: Path) -> None:
+def test_an_invalid_configured_name_is_refused(host: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[tls\] names: 'two words'"):
         host_names(["two words"])
 

@@ -81,7 +81,7 @@ def test_a_full_pipe_drops_and_says_so_once_it_is_read(
     writer.close()
 
 
-def test_arguments_that_do_not_fit_are_told(pipe: tuple[int, io.TextIOWrapper]) -> None:
+def test_arguments_that_do_not_fit_are_reported(pipe: tuple[int, io.TextIOWrapper]) -> None:
     reading, stream = pipe
     writer = LogWriter(stream)
     logger_to(writer).info("%d", "no number")
@@ -98,7 +98,7 @@ def test_a_stream_without_a_descriptor_is_written_to() -> None:
     assert stream.getvalue() == "here\n"
 
 
-def test_a_terminal_that_is_stopped_holds_up_neither_who_logs_nor_the_end() -> None:
+def test_a_suspended_terminal_delays_neither_logging_nor_the_end() -> None:
     master, slave = pty.openpty()
     termios.tcflow(slave, termios.TCOOFF)
     command = [sys.executable, "-c", _LOGS_AND_ENDS]

@@ -53,7 +53,7 @@ def test_runtime_folder_is_the_users_and_private(
     assert mode_of(folder) == 0o700
 
 
-def test_runtime_folder_works_where_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runtime_folder_works_if_no_user_is_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert mode_of(paths.runtime_folder()) == 0o700
 

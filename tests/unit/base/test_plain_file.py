@@ -29,7 +29,7 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
         read_plain(path, 10)
 
 
-def test_what_is_missing_is_told_from_what_is_no_file(tmp_path: Path) -> None:
+def test_a_missing_path_is_distinguished_from_one_that_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_plain(tmp_path / "none")
     with pytest.raises(OSError, match="not a regular file"):
@@ -37,7 +37,7 @@ def test_what_is_missing_is_told_from_what_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no FIFOs")
-def test_nobody_waits_for_a_fifo_or_opens_a_device(tmp_path: Path) -> None:
+def test_nothing_waits_for_a_fifo_or_opens_a_device(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     outcomes: list[str] = []

@@ -30,7 +30,7 @@ def test_what_is_not_left_is_not_taken() -> None:
     assert bucket.take_if_left(5, 10, 0.0)
 
 
-def test_who_takes_more_waits_for_what_lacks() -> None:
+def test_a_caller_that_takes_more_waits_for_the_difference() -> None:
     bucket = Bucket(2.0, 0.0)
     assert bucket.take(16, 8, 0.0) == 0.0
     assert bucket.take(8, 8, 0.0) == 1.0

@@ -29,7 +29,7 @@ def test_settings_that_hang_are_an_error_that_names_them(hangs: threading.Event)
         read_in_time(Path("/net/laser.toml"), hangs.wait, lambda _: None)
 
 
-def test_so_is_the_folder_where_nobody_named_a_file(
+def test_so_is_the_folder_if_no_file_was_named(
     hangs: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USBSHARE_HOME", "/net/usbshare")

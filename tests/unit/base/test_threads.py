@@ -37,7 +37,7 @@ async def test_calls_that_hang_hold_up_no_other() -> None:
     assert all(await asyncio.gather(*hanging))
 
 
-async def test_errors_reach_whoever_waits() -> None:
+async def test_errors_reach_the_waiting_caller() -> None:
     own = OwnThread("own")
 
     def fails() -> None:

@@ -16,7 +16,7 @@ def test_the_first_of_each_key_is_let_through_at_once() -> None:
     assert [throttle.admits(key) for key in "aabab"] == [True, False, True, False, False]
 
 
-def test_what_was_left_out_is_told_once() -> None:
+def test_what_was_left_out_is_reported_once() -> None:
     clock = FakeClock()
     throttle = Throttle[str](1.0, clock)
     for _ in range(5):
@@ -77,7 +77,7 @@ def test_nothing_is_lost_and_no_period_has_too_many(
         assert all(times[at + most] - times[at] >= 5.0 for at in range(len(times) - most))
 
 
-def test_reports_come_ever_more_rarely_while_it_goes_on() -> None:
+def test_reports_become_less_frequent_while_it_continues() -> None:
     clock = FakeClock()
     throttle, told = ReportedThrottle[str](2.0, 8.0, clock), []
     assert throttle.admits("a", "first")
@@ -89,7 +89,7 @@ def test_reports_come_ever_more_rarely_while_it_goes_on() -> None:
     assert all(text == str(second) for second, _, text in told)
 
 
-def test_reports_begin_anew_after_a_quiet_period() -> None:
+def test_reports_start_again_after_a_quiet_period() -> None:
     clock = FakeClock()
     throttle = ReportedThrottle[str](1.0, 8.0, clock)
     assert throttle.admits("a")

@@ -53,7 +53,7 @@ async def test_what_the_first_one_raised_is_raised_once_the_others_have_ended() 
     assert work.is_cancelled
 
 
-async def test_who_is_cancelled_leaves_nothing_running() -> None:
+async def test_a_cancelled_caller_leaves_nothing_running() -> None:
     work = Work()
     running = asyncio.create_task(run_until(asyncio.Event(), runs=work.run()))
     await work.begun.wait()

@@ -46,7 +46,7 @@ def computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Computer:
     return Computer(tmp_path)
 
 
-def test_where_nobody_said_anything_nothing_is_known(computer: Computer) -> None:
+def test_without_any_report_nothing_is_known(computer: Computer) -> None:
     nothing = computer.has()
     assert (nothing.target, nothing.virtual_port, nothing.bundle) == ("", None, None)
     assert nothing.configured_port("laser") == nothing.repeated_port("laser") == ""
@@ -101,14 +101,14 @@ def test_a_port_configured_without_a_target_is_of_any(computer: Computer) -> Non
     assert said.repeated_port("192.0.2.1") == ""
 
 
-def test_who_does_not_want_it_is_not_remembered(computer: Computer) -> None:
+def test_with_remember_off_nothing_is_remembered(computer: Computer) -> None:
     forgetful = computer.has("[bridge]\nremember = false\n", USED)
     assert forgetful.target == ""
     note_last(forgetful, Target("a", 1), PortName("vcom", "COM1"), computer.warnings.append)("x")
     assert computer.used() == USED
 
 
-def test_what_stood_is_remembered(computer: Computer) -> None:
+def test_an_established_session_is_remembered(computer: Computer) -> None:
     target = Target("192.0.2.1", 50051, "laser.local", "Laser")
     note = note_last(computer.has(), target, PortName("vcom", "COM10"), computer.warnings.append)
     note("grbl")

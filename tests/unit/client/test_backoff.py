@@ -7,7 +7,7 @@ import random
 from usbshare.client.backoff import FIRST_S, LONGEST_S, Backoff
 
 
-def test_waits_double_up_to_the_longest_and_begin_anew_after_a_success() -> None:
+def test_waits_double_up_to_the_longest_and_start_again_after_a_success() -> None:
     backoff = Backoff(lambda: 1.0)
     waits = [backoff.next_s() for _ in range(8)]
     assert waits[:3] == [FIRST_S, FIRST_S * 2, FIRST_S * 4]

@@ -108,7 +108,7 @@ def interfaces(monkeypatch: pytest.MonkeyPatch) -> list[Interface]:
     return found
 
 
-async def test_this_host_is_told_of_at_once_and_taken_back_at_the_end() -> None:
+async def test_this_host_is_announced_at_once_and_withdrawn_at_the_end() -> None:
     rig = Rig()
     async with rig.running():
         await rig.heard("laser", DISCOVERY)
@@ -116,7 +116,7 @@ async def test_this_host_is_told_of_at_once_and_taken_back_at_the_end() -> None:
     await rig.heard("")
 
 
-async def test_what_is_registered_is_told() -> None:
+async def test_what_is_registered_is_reported() -> None:
     rig = Rig()
     async with rig.running():
         await rig.heard("laser", DISCOVERY)
@@ -128,7 +128,7 @@ async def test_what_is_registered_is_told() -> None:
         await rig.heard("laser", DISCOVERY)
 
 
-async def test_its_own_port_is_told_and_no_other_for_it() -> None:
+async def test_its_own_port_is_reported_and_no_other_for_it() -> None:
     rig = Rig()
     async with rig.running():
         rig.announcer.offered(Offer((Endpoint(Kind.DISCOVERY, 1), SERIAL)))
@@ -167,7 +167,7 @@ async def test_its_addresses_are_followed(
         await until(lambda: len(rig.network.told) == 4)  # told again by both
 
 
-async def test_a_host_that_nobody_could_use_is_not_told_of() -> None:
+async def test_a_host_that_no_client_could_use_is_not_announced() -> None:
     rig = Rig(Instance("laser", (), ()))
     async with rig.running():
         assert rig.own.addresses

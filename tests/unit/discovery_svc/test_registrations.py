@@ -64,7 +64,7 @@ def test_the_older_of_two_for_a_kind_stays_and_the_newer_follows_it(
     assert desk.offers == [SERIAL, OTHER_SERIAL]
 
 
-def test_an_empty_offer_renews_what_stands(desk: Desk) -> None:
+def test_an_empty_offer_renews_the_current_one(desk: Desk) -> None:
     lease = desk.registrations.take("serial", SERIAL, 30)
     desk.clock.advance(29)
     assert desk.registrations.left_s(lease) == 1
@@ -73,7 +73,7 @@ def test_an_empty_offer_renews_what_stands(desk: Desk) -> None:
     assert desk.offers == [SERIAL]
 
 
-def test_another_offer_replaces_what_stood(desk: Desk) -> None:
+def test_another_offer_replaces_the_previous_one(desk: Desk) -> None:
     lease = desk.registrations.take("serial", SERIAL, 30)
     fewer = Offer(SERIAL.endpoints, ("laser",))
     desk.registrations.renew(lease, fewer, 30)
@@ -145,7 +145,7 @@ def test_a_program_of_this_host_may(peer: str) -> None:
     "peer",
     ["192.0.2.2:4000", "[::ffff:192.0.2.2]:4000", "[fd00::1]:4000", "[fe80::2%eth0]:4000", "", "x"],
 )
-def test_anybody_else_may_not(peer: str) -> None:
+def test_any_other_user_may_not(peer: str) -> None:
     with pytest.raises(PermissionDeniedError, match="only programs on this computer"):
         require_own_host(peer)
 

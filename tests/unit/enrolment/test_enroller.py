@@ -86,7 +86,7 @@ def test_a_bad_policy_leaves_the_invitation_open(site: Site) -> None:
     enroller.enrol(token, request_pem(), ADDRESS)
 
 
-def test_a_policy_without_groups_lets_nobody_in_and_gives_nobody_back_what_it_lost(
+def test_a_policy_without_groups_admits_no_one_and_restores_no_lost_right(
     site: Site,
 ) -> None:
     policy = site.folder / "policy.toml"
@@ -146,7 +146,7 @@ def test_wrong_tokens_are_limited_and_another_address_is_not(site: Site) -> None
     enroller.enrol(token, request_pem(), "192.0.2.8")
 
 
-def test_who_was_revoked_comes_in_again_with_a_certificate_that_counts(site: Site) -> None:
+def test_a_revoked_identity_is_readmitted_with_a_valid_certificate(site: Site) -> None:
     enroller = enroller_of(site)
     uri = enroller.enrol(invited(site).token, request_pem(), ADDRESS).uri
     registry = identities.registry_path(site.folder)

@@ -49,7 +49,7 @@ def test_an_ipv4_address_within_ipv6_is_that_address() -> None:
     exhausted(FakeClock(), "::ffff:192.0.2.7").require_few("::ffff:192.0.2.8")
 
 
-def test_a_flood_from_everywhere_is_told_of_no_more() -> None:
+def test_a_flood_from_everywhere_is_no_longer_reported() -> None:
     clock = FakeClock()
     attempts = FailedAttempts(clock)
     told = [attempts.note_wrong(f"192.0.2.{number}") for number in range(MOST_OF_ALL + 20)]

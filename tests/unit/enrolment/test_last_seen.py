@@ -75,7 +75,7 @@ def test_what_makes_no_sense_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_what_makes_no_sense_is_written_anew(tmp_path: Path, damage: str) -> None:
+def test_invalid_content_is_rewritten(tmp_path: Path, damage: str) -> None:
     (tmp_path / "seen").mkdir()
     (tmp_path / "seen" / "serial-svc.json").write_text(damage)
     seen = seen_by(tmp_path, "serial-svc")
@@ -91,7 +91,7 @@ def test_a_name_that_no_file_can_hold_does_no_harm(tmp_path: Path) -> None:
     assert last_seen(tmp_path).keys() == {"\ud800"}
 
 
-async def test_whatever_goes_wrong_keeping_goes_on_and_says_so(
+async def test_whatever_fails_the_renewal_loop_continues_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(seen_module, "WRITE_EVERY_S", 0.01)

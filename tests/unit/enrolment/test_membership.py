@@ -129,14 +129,14 @@ def test_groups_may_be_written_in_other_ways(path: Path, text: str) -> None:
     assert load_policy(path).groups["operators"] == ["office-pc"]
 
 
-def test_a_group_that_is_gone_is_told(path: Path) -> None:
+def test_a_group_that_is_gone_is_reported(path: Path) -> None:
     path.write_text("[groups]\nviewers = []\n")
     for change in (rehearse_move, move):
         with pytest.raises(ConfigError, match="no group 'operators'"):
             change(path, "office-pc", "", "operators")
 
 
-def test_a_rehearsal_tells_what_would_fail_and_leaves_nothing(path: Path) -> None:
+def test_a_rehearsal_reports_what_would_fail_and_leaves_nothing(path: Path) -> None:
     rehearse_move(path, "office-pc", "", "operators")
     assert not list(path.parent.iterdir())
     path.symlink_to(path.parent / "gone" / "policy.toml")

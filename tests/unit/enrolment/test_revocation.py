@@ -43,7 +43,7 @@ def test_open_invitations_of_the_name_count_no_more(site: Site) -> None:
     assert is_revoked(site)
 
 
-def test_who_uses_an_invitation_while_it_is_withdrawn_is_revoked_too(
+def test_an_identity_enrolled_during_the_withdrawal_is_revoked_too(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
@@ -67,7 +67,7 @@ def test_damaged_invitations_stop_no_revocation(site: Site) -> None:
     assert is_revoked(site)
 
 
-def test_the_command_tells_both_and_fails(site: Site) -> None:
+def test_the_command_reports_both_and_fails(site: Site) -> None:
     enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS)
     invitations.invitations_path(site.folder).write_text("damaged")
     result = revoke_command()
@@ -85,7 +85,7 @@ def test_the_command_withdraws_what_is_open(site: Site) -> None:
     assert "the invitation for that name is no longer valid" in result.output
 
 
-def test_the_command_withdraws_an_invitation_for_a_name_that_nobody_has_yet(site: Site) -> None:
+def test_the_command_withdraws_an_invitation_for_an_unused_name(site: Site) -> None:
     token = invited(site).token
     result = revoke_command()
     assert result.exit_code == 0, result.output
@@ -99,7 +99,7 @@ def test_the_command_knows_names_and_invitations_and_no_others(site: Site) -> No
     assert "no identity here is called 'office-cp'" in str(result.exception)
 
 
-def test_who_was_shut_out_twice_comes_in_again(site: Site) -> None:
+def test_a_twice_revoked_identity_is_readmitted(site: Site) -> None:
     enroller = enroller_of(site)
     uri = enroller.enrol(invited(site).token, request_pem(), ADDRESS).uri
     for _ in range(2):

@@ -49,7 +49,7 @@ def test_a_reason_is_recognised(why: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["Socket closed", "recvmsg:Connection reset by peer (104)"])
-def test_who_leaves_is_no_attempt(what: str) -> None:
+def test_a_caller_that_leaves_is_no_attempt(what: str) -> None:
     assert reason_of(f"UNAVAILABLE: Handshake read failed ({what})").weight is Weight.CALLED_OFF
 
 

@@ -40,7 +40,7 @@ def teller(notes: Notes, caplog: pytest.LogCaptureFixture) -> Iterator[Handshake
     teller.close()
 
 
-def test_an_attempt_is_told_in_log_and_audit(
+def test_an_attempt_is_reported_in_log_and_audit(
     teller: HandshakeTeller, notes: Notes, caplog: pytest.LogCaptureFixture
 ) -> None:
     teller.failed(Failure("192.0.2.7:4012", ALIEN))
@@ -50,7 +50,7 @@ def test_an_attempt_is_told_in_log_and_audit(
     assert notes.events == [("handshake refused", "192.0.2.7:4012", {"reason": "other authority"})]
 
 
-def test_who_only_knocks_is_not_in_the_audit(
+def test_a_connection_without_a_call_is_not_in_the_audit(
     teller: HandshakeTeller, notes: Notes, caplog: pytest.LogCaptureFixture
 ) -> None:
     teller.failed(Failure("192.0.2.7:4012", LEFT))
@@ -93,7 +93,7 @@ def test_one_network_of_ipv6_counts_as_one_sender(
     assert len(caplog.messages) == 1
 
 
-async def test_the_number_comes_by_itself(
+async def test_the_number_is_chosen_automatically(
     notes: Notes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporting, "FIRST_PERIOD_S", 0.01)

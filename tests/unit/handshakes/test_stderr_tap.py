@@ -78,7 +78,7 @@ def test_a_line_of_the_log_that_is_just_being_written_at_the_end_is_written() ->
     assert ended.stderr == "stopped\n"
 
 
-def test_a_child_that_lives_on_does_not_hold_up_the_end() -> None:
+def test_a_child_that_survives_does_not_delay_the_end() -> None:
     ended = run("""
         with tapped_stderr(read):
             child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
@@ -88,7 +88,7 @@ def test_a_child_that_lives_on_does_not_hold_up_the_end() -> None:
     assert ended.stderr == "end\n"
 
 
-def test_a_full_pipe_loses_lines_and_blocks_nobody() -> None:
+def test_a_full_pipe_loses_lines_and_blocks_no_caller() -> None:
     ended = run("""
         import threading
         go_on = threading.Event()
@@ -123,7 +123,7 @@ def test_the_last_words_of_a_crash_reach_stderr() -> None:
     assert "Fatal Python error: Segmentation fault" in ended.stderr
 
 
-def test_the_end_does_not_wait_for_a_stderr_that_nobody_reads() -> None:
+def test_the_end_does_not_wait_for_a_stderr_that_is_never_read() -> None:
     reading, writing = os.pipe()
     program = """
         os.set_blocking(2, True)

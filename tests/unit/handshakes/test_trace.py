@@ -44,7 +44,7 @@ def read(text: bytes) -> list[Found]:
         (b"ipv6:[fd00::7]:50676", "[fd00::7]:50676"),
     ],
 )
-def test_a_failure_is_told_once_with_peer_and_reason(peer: bytes, address: str) -> None:
+def test_a_failure_is_reported_once_with_peer_and_reason(peer: bytes, address: str) -> None:
     assert read(failed(peer)) == [Failure(address, WHY.decode())]
 
 
@@ -59,7 +59,7 @@ def test_handshakes_that_succeed_say_nothing() -> None:
     assert read(ok.replace(b"=== Source Location Trace: ===\n", b"")) == []
 
 
-def test_our_own_calls_to_others_are_not_told() -> None:
+def test_our_own_calls_to_others_are_not_reported() -> None:
     as_client = ARGS.replace(b"grpc.internal.server_credentials=0x5", b"grpc.server_uri=x")
     assert read(failed(b"ipv4:192.0.2.7:1", args=as_client)) == []
 
@@ -108,7 +108,7 @@ def test_its_greetings_are_dropped() -> None:
     assert read(lines) == []
 
 
-def test_a_renegotiation_is_a_failure_of_nobody_known() -> None:
+def test_a_renegotiation_is_a_failure_of_an_unknown_peer() -> None:
     line = (
         b"E1121 14:46:30.233922    3088 ssl_transport_security_utils.cc:72] error:100000b6:SSL "
         b"routines:OPENSSL_internal:NO_RENEGOTIATION\n"

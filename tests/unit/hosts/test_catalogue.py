@@ -84,7 +84,7 @@ def test_sources_that_share_a_host_name_make_one_entry(catalogue: Catalogue) -> 
     ],
     ids=["other name", "other address", "other site"],
 )
-def test_what_may_be_another_host_is_an_entry_of_its_own(
+def test_a_possibly_different_host_is_a_separate_entry(
     catalogue: Catalogue, other: Instance
 ) -> None:
     catalogue.observe(told(Source.MDNS, host("Laser", "10.0.0.1", site="a" * 64)))
@@ -92,14 +92,14 @@ def test_what_may_be_another_host_is_an_entry_of_its_own(
     assert len(catalogue.entries()) == 2
 
 
-def test_a_source_tells_its_hosts_apart(catalogue: Catalogue) -> None:
+def test_a_source_distinguishes_its_hosts(catalogue: Catalogue) -> None:
     shared = "172.17.0.1"  # what every computer with containers has
     catalogue.observe(told(Source.BEACON, host("pi", "10.0.0.1", shared), "first"))
     catalogue.observe(told(Source.BEACON, host("pi", "10.0.0.2", shared), "second"))
     assert len(catalogue.entries()) == 2
 
 
-def test_two_discovery_services_tell_of_one_host(catalogue: Catalogue) -> None:
+def test_two_discovery_services_report_one_host(catalogue: Catalogue) -> None:
     catalogue.observe(told(Source.VIA, host("Laser", "10.0.0.1"), "there/7"))
     catalogue.observe(told(Source.VIA, host("Laser", "10.0.0.1", "10.1.0.1"), "elsewhere/3"))
     assert the_one(catalogue).instance.addresses == ("10.0.0.1", "10.1.0.1")
@@ -188,7 +188,7 @@ def test_what_expired_is_dropped(catalogue: Catalogue, clock: FakeClock) -> None
     assert catalogue.next_expiry() is None
 
 
-def test_what_is_told_again_lives_longer(catalogue: Catalogue, clock: FakeClock) -> None:
+def test_what_is_reported_again_lasts_longer(catalogue: Catalogue, clock: FakeClock) -> None:
     for _ in range(5):
         expires_at = clock() + 30
         catalogue.observe(told(Source.BEACON, host("Laser", "10.0.0.1"), expires_at=expires_at))
@@ -221,7 +221,7 @@ def test_what_does_not_answer_is_dropped_unless_it_is_configured(catalogue: Cata
     assert not catalogue.knows(Source.MDNS, "Laser")
 
 
-def test_a_source_that_ends_takes_along_what_it_told(catalogue: Catalogue) -> None:
+def test_a_source_that_ends_removes_what_it_reported(catalogue: Catalogue) -> None:
     for each in range(5):
         catalogue.observe(told(Source.VIA, host(f"host {each}", "10.0.0.1")))
     catalogue.observe(told(Source.MDNS, host("host 0", "10.0.0.1")))
@@ -246,7 +246,7 @@ def test_entries_are_sorted_by_name_and_filtered(catalogue: Catalogue) -> None:
 # Who is told
 
 
-def test_a_subscriber_is_told_of_each_change_until_it_is_none(catalogue: Catalogue) -> None:
+def test_a_subscriber_gets_each_change_until_it_unsubscribes(catalogue: Catalogue) -> None:
     subscriber = Told(catalogue)
     catalogue.observe(told(Source.MDNS, host("Laser", "10.0.0.1")))
     catalogue.observe(told(Source.MDNS, host("Laser", "10.0.0.2")))
@@ -258,7 +258,7 @@ def test_a_subscriber_is_told_of_each_change_until_it_is_none(catalogue: Catalog
     assert subscriber.times == 3
 
 
-def test_what_is_no_change_is_not_told(catalogue: Catalogue, clock: FakeClock) -> None:
+def test_a_non_change_is_not_reported(catalogue: Catalogue, clock: FakeClock) -> None:
     observation = told(Source.BEACON, host("Laser", "10.0.0.1"), expires_at=clock() + 30)
     catalogue.observe(observation)
     subscriber = Told(catalogue)
@@ -271,7 +271,7 @@ def test_what_is_no_change_is_not_told(catalogue: Catalogue, clock: FakeClock) -
     assert subscriber.times == 0
 
 
-def test_an_expiry_that_comes_sooner_is_told(catalogue: Catalogue, clock: FakeClock) -> None:
+def test_an_expiry_that_comes_sooner_is_reported(catalogue: Catalogue, clock: FakeClock) -> None:
     observation = told(Source.MDNS, host("Laser", "10.0.0.1"), expires_at=clock() + 60)
     catalogue.observe(observation)
     subscriber = Told(catalogue)
@@ -279,7 +279,7 @@ def test_an_expiry_that_comes_sooner_is_told(catalogue: Catalogue, clock: FakeCl
     assert subscriber.times == 1
 
 
-def test_many_that_expire_at_once_are_told_once(catalogue: Catalogue, clock: FakeClock) -> None:
+def test_many_that_expire_at_once_are_reported_once(catalogue: Catalogue, clock: FakeClock) -> None:
     for each in range(50):
         instance = host(f"host {each}", "10.0.0.1")
         catalogue.observe(told(Source.MDNS, instance, expires_at=clock() + 1))

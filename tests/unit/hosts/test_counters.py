@@ -71,7 +71,7 @@ def test_a_young_source_has_the_rate_of_its_few_seconds(
     assert counters.snapshot().received_packets_per_s == 1
 
 
-def test_the_rate_starts_anew_with_a_reset(counters: SourceCounters, clock: FakeClock) -> None:
+def test_the_rate_starts_over_with_a_reset(counters: SourceCounters, clock: FakeClock) -> None:
     clock.advance(100)
     counters.reset()
     clock.advance(2)

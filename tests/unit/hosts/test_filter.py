@@ -23,7 +23,7 @@ def test_an_empty_filter_lets_all_through() -> None:
     assert Filter().matches(instance("Laser"))
 
 
-def test_a_kind_lets_through_who_offers_it() -> None:
+def test_a_kind_matches_hosts_that_offer_it() -> None:
     assert Filter(kind=Kind.CAMERA).matches(instance("Laser", Kind.SERIAL, Kind.CAMERA))
     assert not Filter(kind=Kind.CAMERA).matches(instance("Laser", Kind.SERIAL))
 

@@ -128,7 +128,7 @@ async def test_only_hearsay_of_others_is_doubted(rig: Rig, clock: FakeClock) -> 
         await until(lambda: rig.asked == {"mdns", "beacon"} and not rig.network.now)
 
 
-async def test_who_was_heard_of_just_now_is_left_alone(rig: Rig, clock: FakeClock) -> None:
+async def test_a_recently_heard_host_is_not_probed(rig: Rig, clock: FakeClock) -> None:
     rig.observe("old")
     clock.advance(SILENT_S)
     rig.observe("new")

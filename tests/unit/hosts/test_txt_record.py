@@ -83,7 +83,7 @@ def test_with_a_service_the_srv_port_counts_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("version", [b"2", b"", b"\xff", None])
-def test_another_version_is_taken_for_what_is_understood(version: bytes | None) -> None:
+def test_of_another_version_the_known_fields_are_used(version: bytes | None) -> None:
     assert read({b"txtvers": version, b"serial": b"1"}).port_of(Kind.SERIAL) == 1
 
 

@@ -74,7 +74,7 @@ async def test_of_nothing_there_is_a_snapshot_too(watch: Watch) -> None:
     assert names(await following(watch)) == []
 
 
-async def test_then_each_change_is_told(catalogue: Catalogue, watch: Watch) -> None:
+async def test_then_each_change_is_reported(catalogue: Catalogue, watch: Watch) -> None:
     await following(watch)
     observe(catalogue, "Laser")
     added = await following(watch)
@@ -118,7 +118,7 @@ async def test_another_source_is_a_change(catalogue: Catalogue, watch: Watch) ->
     assert updated.entry.sources == {Source.MDNS, Source.BEACON}
 
 
-async def test_a_slow_reader_is_told_the_outcome_and_not_the_steps(
+async def test_a_slow_reader_gets_the_outcome_and_not_the_steps(
     catalogue: Catalogue, watch: Watch
 ) -> None:
     await following(watch)
@@ -132,7 +132,7 @@ async def test_a_slow_reader_is_told_the_outcome_and_not_the_steps(
     assert await is_quiet(watch)
 
 
-async def test_what_changed_back_before_it_was_told_is_not_told(
+async def test_a_change_reverted_before_it_was_reported_is_not_reported(
     catalogue: Catalogue, watch: Watch
 ) -> None:
     observe(catalogue, "Laser")
@@ -142,7 +142,7 @@ async def test_what_changed_back_before_it_was_told_is_not_told(
     assert await is_quiet(watch)
 
 
-async def test_an_outdated_change_is_not_told(catalogue: Catalogue, watch: Watch) -> None:
+async def test_an_outdated_change_is_not_reported(catalogue: Catalogue, watch: Watch) -> None:
     await following(watch)
     for name in ("A", "B", "C"):
         observe(catalogue, name)
@@ -284,5 +284,5 @@ async def _run(steps: list[tuple[str | int, ...]]) -> None:
 
 @settings(max_examples=200)
 @given(st.lists(_steps, max_size=40))
-def test_what_was_told_in_the_end_is_what_matches(steps: list[tuple[str | int, ...]]) -> None:
+def test_the_final_report_is_what_matches(steps: list[tuple[str | int, ...]]) -> None:
     asyncio.run(_run(steps))

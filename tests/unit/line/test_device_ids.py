@@ -108,7 +108,7 @@ def test_an_id_names_one_device_whatever_happens(host: Host, seed: int) -> None:
 
 @pytest.mark.parametrize("first", list(itertools.permutations([A, B, C])))
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_twin_that_is_left_alone_keeps_its_id(
+def test_a_remaining_identical_device_keeps_its_id(
     host: Host, first: tuple[PhysicalDevice, ...], restarts: bool
 ) -> None:
     both = host.look(list(first[:2]))
@@ -123,7 +123,7 @@ def test_a_twin_that_is_left_alone_keeps_its_id(
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_bare_id_never_passes_to_a_twin(host: Host, restarts: bool) -> None:
+def test_a_bare_id_is_never_given_to_an_identical_device(host: Host, restarts: bool) -> None:
     assert host.look([A]) == {A: BARE}
     for there in ([], [B], [], [B, A], [B], [C], [C, B]):
         if restarts:
@@ -167,7 +167,7 @@ def test_a_state_folder_that_goes_away_forgets_nothing(host: Host) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["cannot be written", "hangs"])
-def test_an_id_that_a_twin_could_have_is_given_only_once_that_is_noted(
+def test_an_id_that_an_identical_device_could_have_is_given_only_once_recorded(
     tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "devices"

@@ -86,7 +86,7 @@ def test_grblhal_says_more_and_nothing_of_it_disturbs() -> None:
     assert (report.feed, report.spindle, report.pins, report.accessories) == (0.0, 0.0, "HS", "")
 
 
-def test_fluidnc_has_more_axes_and_a_file_of_its_own() -> None:
+def test_fluidnc_has_more_axes_and_its_own_file() -> None:
     report = said(FLUIDNC)
     assert report.machine_position == (1.0, 2.0, 3.0, 4.0)
     assert (report.feed, report.spindle, report.pins) == (1200.0, 300.0, "PXA")

@@ -149,7 +149,7 @@ def test_a_line_of_blanks_takes_no_time() -> None:
         (RAW, b"!", False, False),
     ],
 )
-def test_what_overtakes_a_program_is_told(
+def test_what_overtakes_a_program_is_recorded(
     profile: Profile, data: bytes, is_realtime: bool, is_emergency: bool
 ) -> None:
     assert profile.is_realtime(data) is is_realtime

@@ -81,7 +81,7 @@ def test_never_more_than_was_handed_over_since_it_said_nothing(
 
 
 @pytest.mark.parametrize(("driver", "own"), [("cdc_acm", True), ("ftdi_sio", False)])
-def test_linux_tells_which_driver_a_terminal_has(tmp_path: Path, driver: str, own: bool) -> None:
+def test_linux_reports_which_driver_a_terminal_has(tmp_path: Path, driver: str, own: bool) -> None:
     (tmp_path / "166:0" / "device").mkdir(parents=True)
     (tmp_path / "166:0" / "device" / "driver").symlink_to(f"/sys/bus/usb/drivers/{driver}")
     number = 166 << 8
@@ -117,7 +117,7 @@ class _Registry(SimpleNamespace):
     ("url", "own"),
     [("COM5", True), ("com5", True), (r"\\.\COM5", True), ("COM7", False), ("socket://a:1", False)],
 )
-def test_windows_tells_which_ports_are_of_usbser(
+def test_windows_reports_which_ports_are_of_usbser(
     monkeypatch: pytest.MonkeyPatch, url: str, own: bool
 ) -> None:
     monkeypatch.setitem(sys.modules, "winreg", _Registry())

@@ -66,7 +66,7 @@ def test_several_connections_of_one_address_share_what_it_may_send() -> None:
     assert {"a1", "a2", "a3"} in ended
 
 
-def test_who_comes_back_at_once_has_nothing_left_to_send() -> None:
+def test_a_client_back_at_once_has_nothing_left_to_send() -> None:
     wire = Wire()
     while not wire.pass_s(0.25, a1=10_000_000):
         continue
@@ -90,7 +90,7 @@ def test_an_address_with_ipv6_is_a_network_of_one_site() -> None:
     assert len(ended) == 3
 
 
-def test_who_has_sent_little_stays_whatever_its_neighbours_do() -> None:
+def test_a_peer_that_sent_little_stays_whatever_its_neighbours_do() -> None:
     wire = Wire()
     while not wire.pass_s(0.25, a1=10_000_000):
         continue

@@ -81,7 +81,9 @@ def failed(code: grpc.StatusCode, details: str, *named: tuple[str, str]) -> AioR
 
 
 @pytest.mark.parametrize(("code", "details", "words"), RAW)
-def test_what_grpc_says_is_told_in_words(code: grpc.StatusCode, details: str, words: str) -> None:
+def test_what_grpc_says_is_reported_in_words(
+    code: grpc.StatusCode, details: str, words: str
+) -> None:
     assert reason_of(failed(code, details)) == words
     assert str(error_from_rpc(failed(code, details))) == words
 

@@ -30,7 +30,7 @@ def test_a_client_uses_the_older_poller_where_grpc_has_it(environment: dict[str,
     assert environment["GRPC_DNS_RESOLVER"] == "native"
 
 
-def test_a_service_never_uses_the_older_poller_by_itself(environment: dict[str, str]) -> None:
+def test_a_service_never_uses_the_older_poller_by_default(environment: dict[str, str]) -> None:
     prepare_grpc_to_serve()
     assert "GRPC_EXPERIMENTS" not in environment
     assert environment["GRPC_DNS_RESOLVER"] == "native"

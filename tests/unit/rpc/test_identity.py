@@ -74,7 +74,7 @@ def test_a_certificate_ends_while_its_connection_lasts(forge: Forge) -> None:
         peer_identity(context, forge.site.id, later)
 
 
-def test_tls_without_a_certificate_is_nobody() -> None:
+def test_tls_without_a_certificate_has_no_identity() -> None:
     with pytest.raises(PermissionDeniedError, match="cannot be read"):
         peer_identity(cast("Any", FakeContext({"transport_security_type": [b"ssl"]})))
 

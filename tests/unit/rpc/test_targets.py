@@ -73,7 +73,7 @@ def test_targets_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_target(text)) == text
 
 
-def test_grpcs_environment_is_set_only_where_nobody_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grpcs_environment_is_set_only_if_it_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"GRPC_VERBOSITY": "debug"})
     prepare_grpc()
     assert os.environ["GRPC_DNS_RESOLVER"] == "native"

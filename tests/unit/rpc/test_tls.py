@@ -33,7 +33,7 @@ def test_a_bundle_never_shows_its_key(tmp_path: Path) -> None:
     assert "PRIVATE KEY" not in repr(ClientBundle.load(make_site(tmp_path).client_bundle))
 
 
-def test_a_missing_bundle_tells_which_file_to_copy(tmp_path: Path) -> None:
+def test_a_missing_bundle_is_reported_with_the_file_to_copy(tmp_path: Path) -> None:
     assert "have the host invite this computer" in refusal(tmp_path / "client.pem")
 
 

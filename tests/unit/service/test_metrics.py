@@ -55,7 +55,7 @@ def test_a_scrape_gets_the_figures() -> None:
     assert "usbshare_test 7.0" in scrape(port)
 
 
-def test_who_asks_in_numbers_waits_and_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_requests_wait_and_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
     monkeypatch.setattr(time, "sleep", paused.append)
     port, gauge = free_port("127.0.0.1"), Gauge()
@@ -71,7 +71,7 @@ def test_who_asks_in_numbers_waits_and_takes_one_thread(monkeypatch: pytest.Monk
     assert set(paused) == {metrics.LEAST_INTERVAL_S}
 
 
-def test_who_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_peer_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics._Handler, "timeout", 0.05)
     port = free_port("127.0.0.1")
     serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, Gauge())
@@ -80,7 +80,9 @@ def test_who_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None
     assert "usbshare_test 7.0" in scrape(port)
 
 
-def test_who_asks_byte_by_byte_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_asks_byte_by_byte_delays_others_only_briefly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(metrics, "LONGEST_REQUEST_S", 0.3)
     port = free_port("127.0.0.1")
     serve_metrics(f"127.0.0.1:{port}", "service.metrics", 9464, Gauge())
@@ -96,7 +98,7 @@ def test_who_asks_byte_by_byte_holds_up_nobody_for_long(monkeypatch: pytest.Monk
     assert "usbshare_test 7.0" in scrape(port)
 
 
-def test_a_taken_port_is_said_by_its_key_and_stops_nobody(
+def test_a_port_in_use_is_reported_by_its_key_and_stops_no_service(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(metrics, "TRY_AGAIN_S", 0.01)

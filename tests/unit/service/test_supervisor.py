@@ -108,7 +108,7 @@ async def test_a_wrong_configuration_of_one_ends_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stop")
-async def test_a_configuration_that_goes_wrong_later_ends_none_of_the_others(
+async def test_a_configuration_that_becomes_wrong_later_ends_no_other_service(
     tmp_path: Path,
 ) -> None:
     steady = Service(tmp_path, "steady", "")

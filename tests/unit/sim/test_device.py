@@ -76,7 +76,7 @@ async def test_marlin_answers_too(listener: Listener) -> None:
     await device.close()
 
 
-async def test_unsent_bytes_tells_the_truth_of_its_clock() -> None:
+async def test_unsent_bytes_is_accurate_by_its_clock() -> None:
     now = [100.0]
     device = SimDevice(GrblController(), clock=lambda: now[0])
     await device.open(Listener())
@@ -165,7 +165,7 @@ async def test_settings_change_in_one_step(device: SimDevice) -> None:
         await device.configure(LineSettings(baud=0))
 
 
-async def test_an_unplugged_device_tells_once_and_is_closed(
+async def test_an_unplugged_device_reports_once_and_is_closed(
     device: SimDevice, listener: Listener
 ) -> None:
     device.unplug("cable pulled")
@@ -175,7 +175,7 @@ async def test_an_unplugged_device_tells_once_and_is_closed(
         device.write(b"x")
 
 
-async def test_a_closed_device_goes_on_and_forgets_what_it_said(listener: Listener) -> None:
+async def test_a_closed_device_continues_and_forgets_what_it_said(listener: Listener) -> None:
     now = [0.0]
     device = SimDevice(GrblController(), clock=lambda: now[0])
     await device.open(listener)

@@ -85,7 +85,7 @@ def test_a_dwell_waits_for_the_motion_and_then_its_time(grbl: Any) -> None:
     assert grbl.now_s == pytest.approx(3.0, abs=0.05)
 
 
-def test_a_hold_decelerates_and_a_resume_goes_on_to_the_end(grbl: Any) -> None:
+def test_a_hold_decelerates_and_a_resume_continues_to_the_end(grbl: Any) -> None:
     grbl.send(FAST)
     grbl.run(0.5)
     grbl.send("!")

@@ -21,7 +21,7 @@ def test_a_blank_line_gets_an_ok_too(grbl: Any) -> None:
     assert grbl.send("\n\n") == "ok\r\nok\r\n"
 
 
-def test_a_carriage_return_ends_a_line_of_its_own(grbl: Any) -> None:
+def test_a_carriage_return_ends_a_separate_line(grbl: Any) -> None:
     assert grbl.send("G21\r\n") == "ok\r\nok\r\n"
 
 

@@ -79,7 +79,7 @@ def test_a_quick_stop_leaves_the_beam_on(marlin: Any) -> None:
     assert marlin.record.beam_power == 0
 
 
-def test_m115_tells_the_capabilities(marlin: Any) -> None:
+def test_m115_reports_the_capabilities(marlin: Any) -> None:
     answer = marlin.send("M115\n")
     assert answer.startswith("FIRMWARE_NAME:Marlin 2.1.2 ")
     assert "Cap:EMERGENCY_PARSER:1\n" in answer

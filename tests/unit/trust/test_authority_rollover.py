@@ -140,7 +140,7 @@ def breaking_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", range(6))
-def test_a_power_cut_at_any_step_leaves_a_site_that_goes_on(
+def test_a_power_cut_at_any_step_leaves_a_site_that_continues(
     site: Site, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old_client = ClientBundle.load(site.client_bundle, NOW)

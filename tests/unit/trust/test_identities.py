@@ -54,7 +54,7 @@ def test_only_the_owner_may_read_the_registry(site: Site, registry: Path) -> Non
     assert stat.S_IMODE(registry.stat().st_mode) == 0o600
 
 
-def test_no_registry_means_nobody_is_known_or_revoked(tmp_path: Path) -> None:
+def test_no_registry_means_no_one_is_known_or_revoked(tmp_path: Path) -> None:
     assert identities.read_identities(tmp_path / "none.json") == {}
     assert identities.read_revocations(tmp_path / "none.json") == {}
 
@@ -123,7 +123,7 @@ def test_a_revocation_by_a_clock_that_is_behind_misses_nothing(site: Site, regis
     assert identities.read_identities(registry)[uri_of(site)].is_revoked
 
 
-def test_who_was_never_noted_can_be_revoked(site: Site, registry: Path) -> None:
+def test_an_unrecorded_identity_can_be_revoked(site: Site, registry: Path) -> None:
     identities.revoke(registry, uri_of(site, "older-pc"), "", NOW)
     assert uri_of(site, "older-pc") in identities.read_revocations(registry)
 

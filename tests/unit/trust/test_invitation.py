@@ -55,7 +55,7 @@ def test_every_invitation_comes_back(
 
 
 @pytest.mark.parametrize("port", [0, 65536, 99999])
-def test_a_port_that_is_none_is_refused(port: int) -> None:
+def test_an_invalid_port_is_refused(port: int) -> None:
     with pytest.raises(InvalidArgumentError, match="not complete"):
         Invitation.decode(replace(EXAMPLE, service_port=port).encode())
 
@@ -94,7 +94,7 @@ def test_every_changed_character_is_noticed() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "usbshare2.AAAA", "usbshare1.", "usbshare1.ä", PREFIX * 9]
 )
-def test_what_is_none_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_value_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="not a complete invitation") as caught:
         Invitation.decode(text)
     assert "\n" not in str(caught.value)

@@ -95,7 +95,7 @@ def test_old_ones_are_forgotten(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"invitations": [{}]}', '{"invitations": [1]}'])
-def test_a_damaged_file_lets_nobody_in(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_admits_no_caller(tmp_path: Path, text: str) -> None:
     path = tmp_path / "invitations.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match="invite again"):

@@ -94,7 +94,7 @@ async def test_a_change_of_authority_is_followed_at_once(site: Site, calendar: C
         await until(lambda: renewal.serving_fingerprint(site) == done.new_fingerprint)
 
 
-async def test_a_site_that_is_damaged_meanwhile_is_told_once_and_ends_nothing(
+async def test_a_site_that_is_damaged_meanwhile_is_reported_once_and_ends_nothing(
     site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
 ) -> None:
     authority = site.ca_certificate.read_bytes()
@@ -108,7 +108,7 @@ async def test_a_site_that_is_damaged_meanwhile_is_told_once_and_ends_nothing(
     assert len(told) == 1
 
 
-async def test_an_authority_that_nears_its_end_is_told(
+async def test_an_authority_that_nears_its_end_is_reported(
     site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
 ) -> None:
     calendar.ahead = timedelta(days=3650 - 100)
@@ -116,7 +116,7 @@ async def test_an_authority_that_nears_its_end_is_told(
         await until(lambda: "`serial-svc pki roll`" in caplog.text)
 
 
-def test_a_certificate_that_is_late_is_told_once_a_day(
+def test_a_certificate_that_is_late_is_reported_once_a_day(
     site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock()
@@ -137,7 +137,7 @@ def test_a_certificate_that_is_late_is_told_once_a_day(
     assert "ca.key is not a private key" in caplog.text
 
 
-def test_a_clock_that_is_behind_is_told(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clock_that_is_behind_is_reported(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         ensure_site(site.folder, HOST, NOW - timedelta(days=400))
     assert "set the clock" in caplog.text
@@ -166,7 +166,7 @@ def test_a_bundle_of_another_identity_in_the_operators_place_is_not_renewed(site
     assert ClientBundle.load(site.client_bundle).certificate == issued
 
 
-def test_an_operator_who_was_revoked_stays_so(site: Site) -> None:
+def test_a_revoked_operator_stays_revoked(site: Site) -> None:
     identities.revoke(identities.registry_path(site.folder), site.operator_uri, "", NOW)
     before = site.client_bundle.read_bytes()
     make_site(site.folder, now=NOW + timedelta(days=80))
@@ -217,7 +217,7 @@ def test_while_an_authority_changes_clients_get_the_new_one_and_trust_both(site:
 
 
 @pytest.mark.parametrize("name", ["insecure", "usbshare://0123456789ab/operator"])
-def test_who_is_not_of_the_site_gets_none(site: Site, name: str) -> None:
+def test_a_caller_from_another_site_gets_none(site: Site, name: str) -> None:
     request = new_request(certificates.new_key(), "x")
     with pytest.raises(PermissionDeniedError, match="of this site"):
         renewal.renew(site, Identity(name, "192.0.2.7:1"), request)
@@ -231,7 +231,7 @@ def test_the_services_own_certificate_is_renewed_from_its_files_only(site: Site)
     assert site.host_bundle.read_bytes() == before
 
 
-def test_a_request_that_is_none_is_refused(site: Site) -> None:
+def test_an_invalid_request_is_refused(site: Site) -> None:
     with pytest.raises(InvalidArgumentError, match="certificate_request"):
         renewal.renew(site, caller(site), "nonsense")
 

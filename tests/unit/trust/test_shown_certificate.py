@@ -23,7 +23,7 @@ def problem_with(forge: Forge, *uris: str) -> str:
     return read_shown(forge.sign(uris=uris).chain_pem).problem
 
 
-def test_a_good_certificate_tells_who_and_until_when(forge: Forge) -> None:
+def test_a_good_certificate_shows_who_and_until_when(forge: Forge) -> None:
     signed = forge.sign(ends=timedelta(days=7))
     shown = read_shown(signed.chain_pem)
     assert shown == ShownCertificate(
@@ -104,7 +104,7 @@ def test_an_authority_does_not_call(forge: Forge) -> None:
 @pytest.mark.parametrize(
     "pem", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_what_is_no_certificate_is_told(pem: bytes) -> None:
+def test_what_is_no_certificate_is_reported(pem: bytes) -> None:
     shown = read_shown(pem)
     assert shown.problem.startswith("cannot be read")
     assert shown.end < datetime.now(UTC)

@@ -190,7 +190,7 @@ def test_a_bundle_of_another_site_is_left_alone(
     assert "belongs to another site" in caplog.text
 
 
-def test_an_authoritys_key_that_others_may_read_is_told(
+def test_an_authoritys_key_that_others_may_read_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_site(tmp_path)

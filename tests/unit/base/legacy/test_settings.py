@@ -200,7 +200,7 @@ def test_while_another_file_is_in_force_it_waits(computer: Computer) -> None:
     assert computer.import_(Side.CLIENT) != {}
 
 
-def test_a_home_of_its_own_gets_nothing_of_the_users(
+def test_a_separate_home_gets_nothing_from_the_users(
     computer: Computer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computer.older(Side.SERVER, SERVER)
@@ -245,7 +245,7 @@ def test_while_our_own_file_is_damaged_it_waits(computer: Computer) -> None:
         ("last_serial_port", None),
     ],
 )
-def test_values_that_are_none_are_not_taken_over(key: str, value: object) -> None:
+def test_invalid_values_are_not_adopted(key: str, value: object) -> None:
     (taken,) = server_settings({key: value})
     assert taken.keys == (key,)
     assert taken.text.startswith("not imported: ")

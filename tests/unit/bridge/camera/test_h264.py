@@ -43,7 +43,7 @@ def frame(number: int, data: bytes) -> Frame:
     return Frame(number, 1.5, 7, *SIZE, data, Format.H264)
 
 
-def test_each_picture_is_shown_at_once_and_keeps_what_is_told_of_it(units: list[bytes]) -> None:
+def test_each_picture_is_shown_at_once_and_keeps_its_details(units: list[bytes]) -> None:
     decoder = H264Decoder()
     for number, unit in enumerate(units):
         shown = decoder.decode(frame(number, unit))
@@ -61,12 +61,12 @@ def test_what_the_link_carried_is_not_what_is_shown(units: list[bytes]) -> None:
     assert (plain.link_bytes, plain.link_format) == (5, Format.JPEG)
 
 
-def test_garbage_is_told(units: list[bytes]) -> None:
+def test_garbage_is_reported(units: list[bytes]) -> None:
     with pytest.raises(CannotDecodeError, match="picture 7 "):
         H264Decoder().decode(frame(7, b"\xff" * 100))
 
 
-def test_a_stream_without_its_key_frame_is_told(units: list[bytes]) -> None:
+def test_a_stream_without_its_key_frame_is_reported(units: list[bytes]) -> None:
     with pytest.raises(CannotDecodeError, match="picture 3 "):
         H264Decoder().decode(frame(3, units[3]))
 

@@ -33,7 +33,7 @@ def test_without_a_token_other_names_are_refused(host: str) -> None:
     assert Access().why_refused(host, "", "") != ""
 
 
-def test_a_program_that_names_no_host_is_served_but_for_the_token() -> None:
+def test_a_program_that_names_no_host_is_served_except_for_the_token() -> None:
     assert Access().why_refused(None, "", "") == ""
     assert Access(TOKEN).why_refused(None, "", "") != ""
     assert Access(TOKEN).why_refused(None, TOKEN, "") == ""
@@ -52,7 +52,7 @@ def test_any_other_token_is_refused(given: str) -> None:
     assert access.why_refused("127.0.0.1", "", f"Bearer {given}") != ""
 
 
-def test_the_reason_does_not_tell_the_token() -> None:
+def test_the_reason_does_not_reveal_the_token() -> None:
     assert TOKEN not in Access(TOKEN).why_refused("", "wrong", "")
 
 

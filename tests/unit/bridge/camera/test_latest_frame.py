@@ -28,7 +28,7 @@ async def test_every_waiting_reader_is_woken() -> None:
     assert {(await each).frame.sequence for each in readers} == {7}
 
 
-async def test_a_reader_that_is_cancelled_disturbs_nobody() -> None:
+async def test_a_cancelled_reader_disturbs_no_other() -> None:
     newest = Newest()
     gone, waiting = (asyncio.create_task(newest.after(0)) for _ in range(2))
     await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_a_reader_that_is_cancelled_disturbs_nobody() -> None:
     assert (await waiting).frame.sequence == 7
 
 
-def test_what_stands_in_is_no_good_picture() -> None:
+def test_a_placeholder_is_not_a_valid_picture() -> None:
     newest = Newest()
     good = newest.put(frame(1), 0.0)
     newest.put(frame(2, is_placeholder=True), 1.0)

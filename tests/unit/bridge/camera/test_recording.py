@@ -120,14 +120,14 @@ async def test_pictures_are_recorded_as_they_came(tmp_path: Path) -> None:
     assert path.read_bytes() == b"".join(each.data for each in frames)
 
 
-async def test_what_stands_in_is_not_recorded(tmp_path: Path) -> None:
+async def test_a_placeholder_is_not_recorded(tmp_path: Path) -> None:
     path = tmp_path / "job.mjpeg"
     first, last = frame(1), frame(3)
     await record(path, [first, frame(2, is_placeholder=True), last])
     assert path.read_bytes() == first.data + last.data
 
 
-def test_a_host_that_counts_anew_leaves_no_jump(tmp_path: Path) -> None:
+def test_a_host_that_restarts_its_count_leaves_no_jump(tmp_path: Path) -> None:
     path = tmp_path / "job.mkv"
     with path.open("xb") as file:
         video = MatroskaFile(file)
@@ -160,7 +160,7 @@ async def test_a_disk_that_is_full_ends_the_recording_with_the_reason(
         await Recording(tmp_path / "job.mjpeg").run(newest)
 
 
-def test_an_ending_that_nobody_writes_is_refused() -> None:
+def test_an_unsupported_extension_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"\.mkv, \.mjpeg"):
         require_known_ending(Path("job.gif"))
     require_known_ending(Path("JOB.MKV"))
@@ -185,7 +185,7 @@ async def test_a_time_lapse_keeps_a_picture_each_interval(tmp_path: Path) -> Non
     assert [path.read_bytes() for path in kept] == [each.data for each in frames]
 
 
-async def test_a_time_lapse_keeps_no_picture_twice_and_none_that_stands_in(tmp_path: Path) -> None:
+async def test_a_time_lapse_keeps_no_picture_twice_and_no_placeholder(tmp_path: Path) -> None:
     newest, lapse = CountingNewest(), Timelapse(tmp_path, 0.001, FakeClock())
     running = asyncio.create_task(lapse.run(newest))
     newest.put(frame(1), 0.0)
@@ -200,7 +200,7 @@ async def test_a_time_lapse_keeps_no_picture_twice_and_none_that_stands_in(tmp_p
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_time_lapse_goes_on_when_the_disk_does(
+async def test_a_time_lapse_continues_when_the_disk_does(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "lapse"

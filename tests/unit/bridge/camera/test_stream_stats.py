@@ -29,7 +29,7 @@ def test_the_first_second_is_no_second_of_silence() -> None:
     assert measures.fps(101.0) == pytest.approx(31, abs=0.5)
 
 
-def test_what_stands_in_is_no_frame_and_has_no_age() -> None:
+def test_a_placeholder_is_no_frame_and_has_no_age() -> None:
     measures = Measures()
     measures.arrived(frame(1, is_placeholder=True), 0.5, 1.0)
     assert (measures.frames, measures.fps(1.0), measures.ages) == (0, 0, None)

@@ -117,13 +117,13 @@ def test_a_port_without_its_device_fails_with_the_hosts_reason(state: str) -> No
     assert found.remedy == "is it plugged in?; run `serial-svc doctor` on the host"
 
 
-def test_a_latched_port_fails_and_rearming_is_told() -> None:
+def test_a_latched_port_fails_and_rearming_is_reported() -> None:
     found = judge_state(replace(REMOTE, latched=True), TARGET, is_own=False)
     assert found.verdict is Verdict.FAILURE
     assert "`usbshare-bridge stop --rearm --target laser:50051 --port laser`" in found.remedy
 
 
-def test_a_port_that_somebody_holds_fails_and_names_them() -> None:
+def test_a_held_port_fails_and_names_its_holder() -> None:
     found = judge_state(
         replace(REMOTE, holder="ann (bridge ann@pc) at 10.0.0.7:1"), TARGET, is_own=False
     )
@@ -177,7 +177,7 @@ def test_an_adapter_that_keeps_bytes_back_is_warned_of() -> None:
     assert "`echo 1 | sudo tee /sys/class/tty/ttyUSB3/device/latency_timer`" in found.remedy
 
 
-def test_of_a_line_that_is_not_open_the_configured_settings_are_told() -> None:
+def test_of_a_line_that_is_not_open_the_configured_settings_are_reported() -> None:
     found = judge_line(replace(REMOTE, state="available"))
     assert found.measured == "115200 8N1, profile raw (not open yet)"
 

@@ -154,7 +154,7 @@ def test_the_last_host_is_found_by_its_name_again(ask: Ask, used: None, looked_u
     assert "[192.0.2.8:50061 laser.local grbl]" in output
 
 
-def test_the_last_host_is_tried_where_it_was_if_nobody_has_its_name_now(
+def test_the_last_host_is_tried_where_it_was_if_no_host_has_its_name_now(
     ask: Ask, used: None
 ) -> None:
     output = ask().output

@@ -47,7 +47,7 @@ def test_the_string_may_come_on_stdin_in_several_lines() -> None:
     assert "no invitation is open there" in str(result.exception)
 
 
-def test_a_place_that_cannot_be_written_is_told_before_the_invitation_is_used(
+def test_a_place_that_cannot_be_written_is_reported_before_the_invitation_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, size: int) -> None:
@@ -60,7 +60,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_invitation_is_used(
     assert "No space left on device: choose another place" in str(result.exception)
 
 
-def test_a_folder_in_the_bundles_place_is_told_and_nothing_stays(tmp_path: Path) -> None:
+def test_a_folder_in_the_bundles_place_is_reported_and_nothing_stays(tmp_path: Path) -> None:
     place = tmp_path / "home" / "client.pem"
     place.mkdir(parents=True)
     result = enroll(WHOLE, "--force")

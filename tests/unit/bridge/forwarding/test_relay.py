@@ -150,7 +150,7 @@ def test_the_programs_bytes_go_up_and_the_devices_down(bench: Bench) -> None:
     assert bench.link.taken_offset == 3
 
 
-def test_reading_stops_when_the_read_ahead_is_full_and_goes_on_after_sending(
+def test_reading_stops_when_the_read_ahead_is_full_and_continues_after_sending(
     bench: Bench,
 ) -> None:
     bench.upstream.begin(epoch=1, profile=RAW)
@@ -196,7 +196,7 @@ def test_settings_and_lines_go_both_ways(bench: Bench) -> None:
     assert bench.port.shown == [slow, lines]
 
 
-def test_a_break_comes_after_the_bytes_before_it_and_its_outcome_is_told(bench: Bench) -> None:
+def test_a_break_comes_after_the_bytes_before_it_and_its_outcome_is_reported(bench: Bench) -> None:
     bench.upstream.begin(epoch=1, profile=RAW)
     bench.upstream.credit(Credit(1000, 100, 0))
     outcomes: list[bool] = []
@@ -242,7 +242,7 @@ def test_a_flush_drops_bytes_here_and_is_passed_on(bench: Bench) -> None:
     assert bench.upstream.waiting_bytes == 0
 
 
-def test_an_observing_program_writes_nothing_and_is_told_once() -> None:
+def test_an_observing_program_writes_nothing_and_is_told_so_once() -> None:
     bench = Bench(observe=True)
     bench.relay.program_wrote(b"G0 X1\n")
     bench.relay.program_wrote(b"G0 X2\n")
@@ -272,7 +272,7 @@ def test_a_session_that_is_over_says_what_is_in_doubt_and_hangs_up(bench: Bench)
     assert bench.relay.status("laser", "waiting").lost_bytes == 12
 
 
-def test_a_session_that_is_over_hangs_nobody_up_who_lost_nothing(bench: Bench) -> None:
+def test_a_session_that_is_over_hangs_up_no_program_that_lost_nothing(bench: Bench) -> None:
     bench.relay.link_abandoned(Loss(0, 0, "it did not come back"))
     assert bench.port.hang_ups == 0
 
@@ -290,7 +290,7 @@ def test_a_new_session_says_how_many_bytes_were_missed(bench: Bench) -> None:
     assert bench.link.taken_offset == 10
 
 
-def test_a_resumed_session_goes_on_with_what_the_program_has_not_read(bench: Bench) -> None:
+def test_a_resumed_session_continues_with_what_the_program_has_not_read(bench: Bench) -> None:
     bench.port.room = 2
     bench.relay.link_data(DataEvent(0, b"abc"))
     bench.resume()
@@ -301,7 +301,7 @@ def test_a_resumed_session_goes_on_with_what_the_program_has_not_read(bench: Ben
     assert bench.relay.status("laser", "connected").lost_bytes == 0
 
 
-def test_a_resumed_session_tells_what_was_sent_again_and_that_the_machine_is_held(
+def test_a_resumed_session_reports_what_was_resent_and_that_the_machine_is_held(
     bench: Bench,
 ) -> None:
     hold = Hold("link loss", "link-loss policy", SINCE, "resume", 7, 1.2)
@@ -315,7 +315,7 @@ def test_a_resumed_session_tells_what_was_sent_again_and_that_the_machine_is_hel
     assert bench.relay.status("laser", "connected").condition == "held: link lost"
 
 
-def test_a_hold_is_told_when_it_comes_when_it_is_of_another_kind_and_when_it_ends(
+def test_a_hold_is_reported_when_it_comes_when_it_is_of_another_kind_and_when_it_ends(
     bench: Bench,
 ) -> None:
     told = []
@@ -333,7 +333,7 @@ def test_a_hold_is_told_when_it_comes_when_it_is_of_another_kind_and_when_it_end
     assert len([name for name, _ in bench.reporter.events if name == "released"]) == 1
 
 
-def test_a_lost_job_is_told_with_what_releases_it_and_need_not_be_told_to_the_service(
+def test_a_lost_job_is_reported_with_its_release_and_need_not_be_reported_to_the_service(
     bench: Bench,
 ) -> None:
     bench.upstream.untold_loss = 26
@@ -374,7 +374,7 @@ def test_the_programs_settings_are_applied_again_after_a_reconnection(bench: Ben
     assert bench.relay.status("laser", "connected").reconnections == 1
 
 
-def test_a_gap_is_told_and_counted(bench: Bench) -> None:
+def test_a_gap_is_reported_and_counted(bench: Bench) -> None:
     bench.relay.link_event(GapEvent(7, 10))
     bench.relay.link_data(DataEvent(10, b"x"))
     assert bench.link.taken_offset == 11
@@ -389,7 +389,7 @@ def test_a_new_epoch_drops_what_the_program_wrote_before(bench: Bench) -> None:
     assert "latched" in bench.reporter.events[-1][1]
 
 
-def test_refused_bytes_are_told(bench: Bench) -> None:
+def test_refused_bytes_are_reported(bench: Bench) -> None:
     bench.relay.link_event(ResultEvent(1, "fenced", 0.0, 0.0, "a stop ended its epoch"))
     assert bench.reporter.events[-1] == (
         "refused",
@@ -453,7 +453,7 @@ def test_a_stop_and_a_lost_device_hang_the_program_up_and_say_why(
     assert why in text
 
 
-def test_a_port_that_changes_within_its_epoch_hangs_nobody_up(bench: Bench) -> None:
+def test_a_port_that_changes_within_its_epoch_hangs_up_no_program(bench: Bench) -> None:
     bench.relay.link_event(PortEvent(LATCHED))
     bench.relay.link_event(PortEvent(replace(LATCHED, latched=False)))
     assert bench.port.hang_ups == 1
@@ -542,7 +542,7 @@ async def test_what_is_no_stop_goes_no_other_way(bench: Bench, stops: UrgentLine
     assert bench.sent() == [SendRealtime(b"~?", 1, 1)]
 
 
-async def test_a_stop_stays_on_a_stream_that_stands_while_the_other_way_does_not(
+async def test_a_stop_stays_on_an_established_stream_while_the_other_path_is_down(
     bench: Bench, stops: UrgentLine
 ) -> None:
     stops.is_ready = False
@@ -581,7 +581,7 @@ async def test_what_the_program_wrote_after_a_reset_that_never_came_is_void(
     assert not [m for m in bench.sent() if isinstance(m, SendCommand)]
 
 
-async def test_a_hold_that_never_came_hangs_nobody_up(bench: Bench, stops: UrgentLine) -> None:
+async def test_a_hold_that_never_came_hangs_up_no_program(bench: Bench, stops: UrgentLine) -> None:
     bench.relay.program_wrote(b"!")
     stops.sending[0].set_result(False)
     await asyncio.sleep(0)

@@ -172,7 +172,7 @@ async def test_a_session_that_cannot_move_now_is_asked_again(host: Host, path: P
     assert host.asked == 1
 
 
-async def test_a_failure_is_told_once_and_tried_again(
+async def test_a_failure_is_reported_once_and_tried_again(
     host: Host, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renewal, "RETRY", timedelta(0))
@@ -255,7 +255,7 @@ async def test_a_certificate_that_no_authority_vouches_for_is_refused(
         await obtained(path)
 
 
-async def test_a_certificate_of_the_future_tells_of_a_wrong_clock(host: Host, path: Path) -> None:
+async def test_a_certificate_of_the_future_indicates_a_wrong_clock(host: Host, path: Path) -> None:
     host.start = timedelta(days=3)
     with pytest.raises(ConfigError, match="set this computer's clock"):
         await obtained(path)

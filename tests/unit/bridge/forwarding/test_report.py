@@ -74,7 +74,7 @@ def test_without_a_terminal_there_is_no_status_line() -> None:
     assert stream.getvalue() == "ready: open COM10\n"
 
 
-def test_attempts_that_fail_alike_are_told_once() -> None:
+def test_attempts_that_fail_alike_are_reported_once() -> None:
     stream = io.StringIO()
     reporter = TextReporter(stream)
     for reason in ("down", "down", "refused", "down"):
@@ -107,7 +107,7 @@ def test_latency_forgets_all_but_the_last_hundred_beats() -> None:
 
 
 @pytest.mark.parametrize("kind", [TextReporter, JsonReporter])
-def test_a_pipe_that_nobody_reads_holds_up_nobody(
+def test_a_pipe_without_a_reader_blocks_no_caller(
     kind: type[TextReporter | JsonReporter],
 ) -> None:
     reading, writing = os.pipe()

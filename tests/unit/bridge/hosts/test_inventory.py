@@ -157,7 +157,7 @@ async def test_what_still_runs_is_cancelled_when_the_survey_is_left(network: Net
     assert network.at_once == 0
 
 
-async def test_nobody_to_ask_is_an_empty_inventory(network: Network) -> None:
+async def test_no_hosts_to_ask_give_an_empty_inventory(network: Network) -> None:
     async with Survey(network.ask, LONG_S) as survey:
         assert await survey.end() == Inventory()
 
@@ -230,14 +230,14 @@ def test_the_first_match_is_the_one_listed_first() -> None:
     assert (item.host.name, item.port.id) == ("laser", "a")
 
 
-def test_without_a_match_what_was_seen_is_told() -> None:
+def test_without_a_match_what_was_seen_is_reported() -> None:
     with pytest.raises(NotFoundError) as refused:
         pick(offered(laser=("a",)), [parse_criterion("vid=0403")], first=True)
     assert str(refused.value).startswith("no port matches vid=0403; available:\n")
     assert "of laser" in str(refused.value)
 
 
-def test_without_any_host_what_to_do_is_told() -> None:
+def test_without_any_host_what_to_do_is_reported() -> None:
     with pytest.raises(NotFoundError, match=r"no port matches id=a: no host is known") as refused:
         pick(Inventory(), [parse_criterion("id=a")], first=False)
     assert NO_HOST in str(refused.value)
@@ -277,7 +277,7 @@ def test_no_escape_of_a_device_reaches_the_terminal() -> None:
     assert len(table.splitlines()) == 2
 
 
-def test_json_tells_host_and_target() -> None:
+def test_json_contains_host_and_target() -> None:
     (port,) = json.loads(as_json(offered(laser=("a",)).items))
     assert (port["host"], port["target"], port["kind"]) == ("laser", "laser:50051", "port")
     assert (port["id"], port["usb"]) == ("a", "1a86:0001")

@@ -55,7 +55,7 @@ def test_a_part_of_a_name_is_no_name() -> None:
     assert choose("Laser", [entry(instance("Laser-Workshop", host="x.local"))], {OWN_SITE}) == []
 
 
-def test_a_dns_name_that_discovery_tells_is_a_name_too() -> None:
+def test_a_dns_name_reported_by_discovery_is_a_name_too() -> None:
     laser = entry(instance(host="laser.local"))
     assert choose("LASER.local.", [laser], {OWN_SITE}) == [laser]
 
@@ -84,7 +84,7 @@ def test_two_hosts_of_ours_with_one_name_are_ambiguous() -> None:
     assert choose("Laser-Workshop", two, {OWN_SITE}) == two
 
 
-def test_nobody_is_meant_by_an_empty_host_name() -> None:
+def test_an_empty_host_name_means_no_host() -> None:
     assert choose(".", [entry(instance(host=""))], {OWN_SITE}) == []
     assert at_address("", [entry(instance(host=""))]) == []
 
@@ -140,7 +140,7 @@ async def test_a_configured_name_needs_no_network(finder: FakeFinder) -> None:
     assert finder.entered == 0
 
 
-async def test_a_configured_host_without_ports_is_told() -> None:
+async def test_a_configured_host_without_ports_is_reported() -> None:
     settings = Settings.model_validate({"hosts": {"Mill": {"address": "192.0.2.9", "serial": 0}}})
     with pytest.raises(NotFoundError, match="has no serial ports"):
         await resolve("Mill", settings, None)
@@ -165,7 +165,7 @@ async def test_what_dns_does_not_know_discovery_does(
     assert finder.left == 1
 
 
-async def test_a_resolver_that_hangs_holds_nobody_up(
+async def test_a_resolver_that_hangs_blocks_no_caller(
     monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -223,7 +223,7 @@ async def test_a_name_of_people_may_have_any_letters(
     assert (await resolve("müller", None, None)).port == 1
 
 
-async def test_an_unknown_name_is_told_with_those_there_are(
+async def test_an_unknown_name_is_reported_with_the_known_ones(
     finder: FakeFinder, bundle: ClientBundle
 ) -> None:
     finder.tell(instance("Mill", "192.0.2.9", site=bundle.site))
@@ -236,12 +236,12 @@ async def test_an_unknown_name_is_told_with_those_there_are(
     )
 
 
-async def test_where_nothing_is_found_at_all_the_remedy_is_told(finder: FakeFinder) -> None:
+async def test_where_nothing_is_found_at_all_the_remedy_is_reported(finder: FakeFinder) -> None:
     with pytest.raises(NotFoundError, match=r"found no hosts: give its address"):
         await resolve(NAME, None, None, timeout_s=0.05)
 
 
-async def test_an_ambiguous_name_is_told_with_its_candidates(
+async def test_an_ambiguous_name_is_reported_with_its_candidates(
     finder: FakeFinder, bundle: ClientBundle
 ) -> None:
     finder.tell(instance(NAME, "127.0.0.1", serial=1, site=bundle.site, host="a.local"))
@@ -254,7 +254,7 @@ async def test_an_ambiguous_name_is_told_with_its_candidates(
     assert "give its address" in str(caught.value)
 
 
-async def test_a_host_known_by_beacon_alone_may_have_a_namesake_that_is_yet_to_be_heard(
+async def test_a_host_known_only_by_beacon_may_share_its_name_with_one_not_yet_heard(
     finder: FakeFinder, bundle: ClientBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(name_lookup, "SETTLE_S", 0)
@@ -270,7 +270,7 @@ async def test_a_host_known_by_beacon_alone_may_have_a_namesake_that_is_yet_to_b
         await resolving
 
 
-async def test_a_host_without_a_serial_service_is_told(finder: FakeFinder) -> None:
+async def test_a_host_without_a_serial_service_is_reported(finder: FakeFinder) -> None:
     finder.tell(instance(NAME, "127.0.0.1", serial=0))
     with pytest.raises(NotFoundError, match="announces discovery, but no serial: is serial-svc"):
         await resolve(NAME, None, None)

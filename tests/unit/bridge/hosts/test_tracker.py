@@ -55,7 +55,7 @@ async def rig(made: Rig) -> AsyncIterator[Rig]:
     await made.tracker.close()
 
 
-async def test_while_the_link_stands_nobody_is_asked(rig: Rig) -> None:
+async def test_while_the_link_is_up_no_host_is_asked(rig: Rig) -> None:
     for _ in range(5):
         rig.tracker.link_is(up=True)
         rig.clock.advance(10)
@@ -85,7 +85,7 @@ async def test_a_search_that_ends_slowly_is_waited_for_at_the_end(made: Rig) -> 
     assert made.finder.left == 1
 
 
-async def test_the_search_ends_when_the_link_stands(rig: Rig) -> None:
+async def test_the_search_ends_when_the_link_is_up(rig: Rig) -> None:
     await rig.lose()
     rig.tracker.link_is(up=True)
     await until(lambda: rig.finder.left == 1)
@@ -115,7 +115,7 @@ async def test_a_host_is_followed_only_with_the_certificate_it_had(rig: Rig) -> 
     assert rig.proven[0].tls_name == "laser.local"
 
 
-async def test_a_host_that_does_not_prove_itself_is_not_followed_but_asked_again(
+async def test_a_host_that_does_not_prove_its_identity_is_asked_again_instead_of_followed(
     rig: Rig,
 ) -> None:
     rig.answers = False
@@ -127,7 +127,7 @@ async def test_a_host_that_does_not_prove_itself_is_not_followed_but_asked_again
     await until(lambda: rig.tracker.target.port == 2)
 
 
-async def test_another_host_wakes_nobody(rig: Rig) -> None:
+async def test_another_host_wakes_no_waiter(rig: Rig) -> None:
     await rig.lose()
     rig.finder.tell(instance("Mill", "127.0.0.1", serial=1, host="mill.local"))
     rig.finder.tell(instance("Laser", "127.0.0.1", serial=1))

@@ -166,7 +166,7 @@ async def test_a_held_end_is_refused() -> None:
         await started(PairedEnd(lines=ModemLines(), fails=True), Listener())
 
 
-async def test_a_programs_lines_show_that_it_is_there_and_are_told() -> None:
+async def test_a_programs_lines_show_that_it_is_there_and_are_reported() -> None:
     listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
     await started(end, listener)
     assert listener.events == []
@@ -177,7 +177,7 @@ async def test_a_programs_lines_show_that_it_is_there_and_are_told() -> None:
     assert listener.lines == [(True, True), (None, False), (False, None)]
 
 
-async def test_what_is_written_to_nobody_is_thrown_away() -> None:
+async def test_what_is_written_without_a_reader_is_discarded() -> None:
     listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
     port = await started(end, listener)
     assert port.write(b"stale") == 5
@@ -238,7 +238,7 @@ async def test_a_hang_up_with_no_program_changes_no_lines() -> None:
     assert listener.events == ["opened"]
 
 
-async def test_a_hung_up_program_without_lines_is_told_gone_and_heard_again() -> None:
+async def test_a_hung_up_program_without_lines_is_reported_gone_and_noticed_again() -> None:
     listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
     port = await started(end, listener)
     end.listener.data_received(b"G0\n")
@@ -256,7 +256,7 @@ async def test_close_closes_the_end_once() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
-async def test_bytes_pass_both_ways_over_a_real_line_and_its_loss_is_told() -> None:
+async def test_bytes_pass_both_ways_over_a_real_line_and_its_loss_is_reported() -> None:
     master, slave = os.openpty()
     path = os.ttyname(slave)
     listener = Listener()

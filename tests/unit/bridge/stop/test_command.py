@@ -98,7 +98,7 @@ async def test_a_resume_names_the_hold_that_the_person_knows_of() -> None:
     assert client.asked == [("", StopAction.RESUME, "", SeenHold(2, 7)), "list"]
 
 
-async def test_a_resume_that_names_none_means_the_one_there_is_now() -> None:
+async def test_a_resume_that_names_no_hold_means_the_current_one() -> None:
     client = Client()
     client.ports = [replace(REMOTE, epoch=5, hold_number=3)]
     await command.resume(client, "", "why", None)
@@ -106,7 +106,7 @@ async def test_a_resume_that_names_none_means_the_one_there_is_now() -> None:
     assert client.asked == [("port", ""), named]
 
 
-async def test_a_stop_is_told_though_the_name_cannot_be_had() -> None:
+async def test_a_stop_is_reported_though_the_name_cannot_be_had() -> None:
     client = Client()
     client.only = ""
     line = (await command.stop(client, "", StopAction.SAFETY_DOOR, "")).text
@@ -159,7 +159,7 @@ async def test_an_emergency_stop_that_sent_nothing_says_what_it_did() -> None:
     )
 
 
-async def test_a_refusal_is_told_as_it_is() -> None:
+async def test_a_refusal_is_reported_as_it_is() -> None:
     client = Client(fails=NotFoundError("no port 'x' here"))
     with pytest.raises(NotFoundError, match=r"^no port 'x' here$"):
         await command.stop(client, "x", StopAction.HOLD, "")
@@ -170,7 +170,7 @@ STOPPED_AT = datetime(2026, 11, 21, 10, 5, 3, tzinfo=UTC)
 LATCH = RemoteLatch("emergency stop", BOB, "smoke", STOPPED_AT, 7)
 
 
-async def test_a_re_arm_tells_whose_stop_it_undoes_and_names_that_stop() -> None:
+async def test_a_re_arm_says_whose_stop_it_undoes_and_names_that_stop() -> None:
     client = Client()
     client.ports = [replace(REMOTE, epoch=9, latched=True, latch=LATCH)]
     assert (await command.rearm(client, "", None)).text == (

@@ -124,7 +124,7 @@ async def test_a_refusal_ends_it() -> None:
     assert line.requests == [b"!"]
 
 
-async def test_who_gives_up_leaves_no_call_behind() -> None:
+async def test_an_abandoned_attempt_leaves_no_call_behind() -> None:
     others = asyncio.all_tasks()
     dead = Connection(answers=False)
     sending = insist(Dialer(dead), dead)

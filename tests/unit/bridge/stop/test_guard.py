@@ -132,7 +132,7 @@ def test_after_two_seconds_without_news_it_says_that_nothing_is_confirmed_yet() 
     ]
 
 
-def test_while_re_arming_takes_long_nobody_is_told_of_an_emergency() -> None:
+def test_a_slow_re_arming_is_not_reported_as_an_emergency() -> None:
     code, _, errors = ended("time.sleep(2.5)\ntell('done')", "stop", "--rearm")
     assert code == 0
     assert errors == [
@@ -177,13 +177,13 @@ def test_a_report_that_stdout_does_not_take_goes_to_stderr(redirection: str) -> 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_with_no_stream_that_takes_a_word_the_exit_code_still_tells() -> None:
+def test_without_any_writable_stream_the_exit_code_still_says_it() -> None:
     for body, code in (("tell('done')", 0), ("raise MemoryError", 1)):
         shell = ["sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh", *script(body)]
         assert subprocess.run(shell, check=False, timeout=60).returncode == code
 
 
-def test_the_attempt_never_waits_for_whoever_reads_what_it_prints(tmp_path: Path) -> None:
+def test_the_attempt_never_waits_for_a_reader_of_its_output(tmp_path: Path) -> None:
     sent = tmp_path / "sent"
     body = f"print('x' * 60000, flush=True)\nopen({str(sent)!r}, 'w').close()"
     reading, writing = os.pipe()

@@ -49,7 +49,7 @@ def test_a_host_of_ours_is_shown_with_round_trip_and_holders() -> None:
         (replace(REMOTE, latched=True), "laser latched"),
     ],
 )
-def test_a_port_that_nobody_holds_is_shown_with_its_state(port: object, expected: str) -> None:
+def test_a_free_port_is_shown_with_its_state(port: object, expected: str) -> None:
     seen = Sight(entry(instance()), True, Look(0.001, (port,)))  # type: ignore[arg-type]
     assert expected in hosts.as_table([seen])
 
@@ -59,7 +59,7 @@ def test_a_foreign_host_is_shown_as_such_with_the_ports_it_announces() -> None:
     assert cells(seen)[1][4:] == ["foreign ffffffffffff", "-", "a, b", "mdns"]
 
 
-def test_without_a_site_of_our_own_nobody_is_foreign() -> None:
+def test_without_our_own_site_no_host_is_foreign() -> None:
     assert sight(entry(instance()), (), None).is_own is None
     assert "aaaaaaaaaaaa" in hosts.as_table([sight(entry(instance()), (), None)])
 
@@ -94,7 +94,7 @@ def test_a_change_is_one_line() -> None:
 
 
 @given(st.text(), st.text())
-def test_nothing_that_was_told_reaches_the_terminal_raw(name: str, holder: str) -> None:
+def test_nothing_reported_reaches_the_terminal_unescaped(name: str, holder: str) -> None:
     told = replace(instance(), name=name)
     port = replace(REMOTE, holder=holder)
     seen = sight(entry(told), {OWN_SITE}, Look(0.001, (port,)))

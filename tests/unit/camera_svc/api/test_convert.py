@@ -96,7 +96,7 @@ def test_changes_that_say_nothing_or_too_much_are_refused(
         convert.control_changes(messages)
 
 
-def test_a_frame_tells_all_of_its_times() -> None:
+def test_a_frame_reports_all_of_its_times() -> None:
     frame = convert.frame_message(picture(wait_s=0.001, encode_s=0.0025))
     assert (frame.sequence, frame.width_px, frame.height_px, frame.quality) == (7, 640, 480, 60)
     assert frame.capture_time.ToNanoseconds() == 1_700_000_000_250_000_000

@@ -13,7 +13,7 @@ from usbshare.camera_svc.viewers.stats import Client
 BOB = Client("browser", "usbshare://site/bob", "192.0.2.7:4")
 
 
-def test_a_viewer_that_comes_and_goes_is_told_also_when_it_is_torn_away() -> None:
+def test_a_viewer_that_comes_and_goes_is_reported_also_when_it_is_torn_away() -> None:
     clock, audit = FakeClock(), FakeAudit()
     with pytest.raises(RuntimeError, match="torn away"):
         torn_away_after(3.5, clock, CameraAudit(clock, audit))
@@ -29,7 +29,7 @@ def torn_away_after(seconds: float, clock: FakeClock, camera_audit: CameraAudit)
         raise RuntimeError("torn away")
 
 
-def test_of_single_pictures_one_a_minute_is_told_for_each_identity_and_camera() -> None:
+def test_of_single_pictures_one_per_minute_is_recorded_for_each_identity_and_camera() -> None:
     clock, audit = FakeClock(), FakeAudit()
     camera_audit = CameraAudit(clock, audit)
     other = Client("", "usbshare://site/eve", "192.0.2.8:4")
@@ -41,7 +41,7 @@ def test_of_single_pictures_one_a_minute_is_told_for_each_identity_and_camera() 
     assert told == [("bob", "bed"), ("bob", "room"), ("eve", "bed"), ("bob", "bed")]
 
 
-def test_changed_controls_are_told_with_their_values() -> None:
+def test_changed_controls_are_reported_with_their_values() -> None:
     audit = FakeAudit()
     changes = (ControlChange("exposure", 250.0), ControlChange("focus", automatic=True))
     CameraAudit(FakeClock(), audit).controlled(BOB, "bed", changes)

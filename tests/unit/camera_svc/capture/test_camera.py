@@ -292,7 +292,7 @@ async def test_a_lost_camera_without_viewers_is_closed_and_left_alone(
     assert len(rig.captures) == count
 
 
-async def test_a_password_in_the_source_is_shown_to_nobody(made: Callable[..., Rig]) -> None:
+async def test_a_password_in_the_source_is_never_shown(made: Callable[..., Rig]) -> None:
     source = "rtsp://me:secret@cam/1"
     rig = made(source=source)
     rig.join()
@@ -330,7 +330,7 @@ async def test_the_first_change_that_fails_ends_the_changes(made: Callable[..., 
     assert camera.changes == [wrong]
 
 
-async def test_a_driver_that_hangs_in_a_control_holds_up_nobody(
+async def test_a_driver_that_hangs_in_a_control_blocks_no_caller(
     made: Callable[..., Rig], patient: Callable[..., None]
 ) -> None:
     patient(CONTROL_TIMEOUT_S=0.05)

@@ -132,7 +132,7 @@ async def test_pixels_come_as_they_are(rig: Rig) -> None:
         (Captured(pixels=np.zeros((48, 64, 3), np.float32)), "not BGR"),
     ],
 )
-async def test_a_bad_picture_is_told_and_the_next_good_one_comes(
+async def test_a_bad_picture_is_reported_and_the_next_good_one_comes(
     rig: Rig, bad: Captured, says: str
 ) -> None:
     rig.start()

@@ -127,7 +127,9 @@ def test_a_second_picture_of_the_same_device_has_its_own_id(computer: Computer) 
     assert ids(computer) == ["intel_depth", "intel_depth-2"]
 
 
-def test_twins_without_serial_numbers_are_told_apart_by_their_place(computer: Computer) -> None:
+def test_identical_devices_without_serial_numbers_are_distinguished_by_their_socket(
+    computer: Computer,
+) -> None:
     shared = "usb-046d_Cam-video-index0"
     computer.plug_in(0, place="1-1", by_id=shared, by_path="pci-0-usb-0:1:1.0-video-index0")
     computer.plug_in(1, place="1-2", by_id=shared, by_path="pci-0-usb-0:2:1.0-video-index0")
@@ -137,7 +139,7 @@ def test_twins_without_serial_numbers_are_told_apart_by_their_place(computer: Co
     assert first.source != second.source
 
 
-def test_twins_with_serial_numbers_keep_their_names(computer: Computer) -> None:
+def test_identical_devices_with_serial_numbers_keep_their_names(computer: Computer) -> None:
     computer.plug_in(0, place="1-1", serial="A", by_id="usb-046d_Cam_A-video-index0")
     computer.plug_in(1, place="1-2", serial="B", by_id="usb-046d_Cam_B-video-index0")
     assert ids(computer) == ["046d_cam_a", "046d_cam_b"]
@@ -150,7 +152,7 @@ def test_without_udev_a_camera_is_named_by_kind_and_place(computer: Computer) ->
     assert camera.source == camera.path
 
 
-def test_each_node_is_asked_once_until_it_comes_anew(computer: Computer) -> None:
+def test_each_node_is_asked_once_until_it_appears_again(computer: Computer) -> None:
     devices = computer.list()
     computer.plug_in(0)
     devices.look()

@@ -125,7 +125,7 @@ async def test_a_camera_that_is_withdrawn_delivers_no_more_until_it_is_allowed(h
     await until(lambda: camera.state is CameraState.LIVE)
 
 
-async def test_a_camera_that_nobody_can_tell_is_quarantined(
+async def test_an_unidentifiable_camera_is_quarantined(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("usbshare.camera_svc.capture.source_factory.camera_node", lambda source: "")

@@ -71,11 +71,11 @@ def jpegs(source: Source, count: int) -> list[bytes]:
         ("rtsp://printer/live", VideoSource),
     ],
 )
-def test_each_kind_of_source_is_told_by_its_text(source: str, kind: type) -> None:
+def test_each_kind_of_source_is_reported_by_its_text(source: str, kind: type) -> None:
     assert isinstance(source_maker(source, Wish())(), kind)
 
 
-def test_devices_are_told_from_the_rest() -> None:
+def test_devices_are_distinguished_from_other_nodes() -> None:
     assert is_device("0")
     assert is_device("/dev/video0")
     assert not is_device("sim://bed")
@@ -95,7 +95,7 @@ def test_devices_are_told_from_the_rest() -> None:
         ("sim://bed?width=1280&height=200", "at most 4 times the height"),
     ],
 )
-def test_a_source_that_is_none_is_refused_with_what_would_be_one(source: str, says: str) -> None:
+def test_an_invalid_source_is_refused_with_valid_forms(source: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         check_source(source)
 

@@ -157,7 +157,7 @@ def test_automatic_is_what_the_driver_has_of_it(rig: Rig) -> None:
         (ControlChange("gain", 7), DeviceError, "the driver refused to set gain"),
     ],
 )
-def test_a_change_that_cannot_be_is_refused_aloud(
+def test_an_impossible_change_is_refused_with_a_message(
     rig: Rig, change: ControlChange, error: type[Exception], says: str
 ) -> None:
     rig.source.open()

@@ -61,7 +61,9 @@ def test_each_picture_comes_out_at_once_and_is_the_one_that_went_in(
         assert read_stamp(decoder.pixels(picture)) == (number, 1_000 * number)
 
 
-def test_a_forced_key_frame_can_be_shown_by_who_has_seen_nothing(av: Any, encoder: Encoder) -> None:
+def test_a_forced_key_frame_can_be_decoded_without_earlier_frames(
+    av: Any, encoder: Encoder
+) -> None:
     for number in range(1, 5):
         make(encoder, raw(number))
     picture = make(encoder, raw(5), key=True)
@@ -106,7 +108,7 @@ def test_frames_that_come_as_jpeg_are_decoded_for_it(av: Any, encoder: Encoder) 
     assert encoder.counters.decoded_frames == encoder.counters.encoded_frames == 1
 
 
-def test_a_frame_that_is_none_costs_the_stream_nothing(av: Any, encoder: Encoder) -> None:
+def test_an_invalid_frame_costs_the_stream_nothing(av: Any, encoder: Encoder) -> None:
     make(encoder, raw(1))
     with pytest.raises(BadPictureError):
         make(encoder, Raw(2, Stamp(0, 0), 640, 360, jpeg=b"\xff\xd8 nothing"))
@@ -115,7 +117,7 @@ def test_a_frame_that_is_none_costs_the_stream_nothing(av: Any, encoder: Encoder
     assert picture.index == 2
 
 
-def test_a_stream_that_has_ended_begins_anew(av: Any, encoder: Encoder) -> None:
+def test_a_stream_that_has_ended_starts_again(av: Any, encoder: Encoder) -> None:
     first = make(encoder, raw(1))
     encoder.end(VIDEO)
     second = make(encoder, raw(2))
@@ -123,7 +125,7 @@ def test_a_stream_that_has_ended_begins_anew(av: Any, encoder: Encoder) -> None:
     assert second.stream != first.stream
 
 
-def test_a_size_that_cannot_be_encoded_is_told(av: Any) -> None:
+def test_a_size_that_cannot_be_encoded_is_reported(av: Any) -> None:
     encoder = H264Encoder(1, (0, 0), 80)
     with pytest.raises(VideoEncoderError, match="the H264 encoder failed"):
         encoder.encode(np.zeros((0, 0), np.uint8), force_key=False)

@@ -168,7 +168,7 @@ def test_a_lower_rate_gets_evenly_spaced_frames(bench: Bench) -> None:
     assert viewer.counters.dropped_window == 0
 
 
-def test_a_frame_that_cannot_be_made_is_told_and_the_next_one_comes(bench: Bench) -> None:
+def test_a_frame_that_cannot_be_made_is_reported_and_the_next_one_comes(bench: Bench) -> None:
     viewer = bench.viewer()
     bench.fails = True
     bench.capture()
@@ -180,14 +180,14 @@ def test_a_frame_that_cannot_be_made_is_told_and_the_next_one_comes(bench: Bench
     assert taken(viewer) == b"2/0"
 
 
-def test_who_joins_gets_the_newest_frame_at_once(bench: Bench) -> None:
+def test_a_new_viewer_gets_the_newest_frame_at_once(bench: Bench) -> None:
     bench.capture()
     viewer = bench.viewer()
     bench.executor.run_all()
     assert taken(viewer) == b"1/0"
 
 
-def test_a_placeholder_reaches_everybody_and_the_live_picture_comes_back(bench: Bench) -> None:
+def test_a_placeholder_reaches_all_viewers_and_the_live_picture_returns(bench: Bench) -> None:
     viewer = bench.viewer(width=640)
     bench.capture()
     bench.executor.run_all()

@@ -37,7 +37,7 @@ def test_all_viewers_get_every_picture_in_order_from_one_encoder(bench: VideoBen
     assert not bench.jpegs
 
 
-def test_who_joins_is_given_a_key_frame(bench: VideoBench) -> None:
+def test_a_new_viewer_is_given_a_key_frame(bench: VideoBench) -> None:
     first = bench.eyes()
     bench.run(2, first)
     second = bench.eyes()
@@ -47,7 +47,7 @@ def test_who_joins_is_given_a_key_frame(bench: VideoBench) -> None:
     assert bench.video.keys == [1, 61]
 
 
-def test_many_who_join_share_a_key_frame_a_second(bench: VideoBench) -> None:
+def test_many_new_viewers_share_a_key_frame_per_second(bench: VideoBench) -> None:
     crowd = [bench.eyes()]
     for _ in range(20):
         bench.run(0.1, *crowd)
@@ -59,7 +59,7 @@ def test_many_who_join_share_a_key_frame_a_second(bench: VideoBench) -> None:
     assert all(eyes.seen for eyes in crowd)
 
 
-def test_who_missed_pictures_is_given_a_key_frame(bench: VideoBench) -> None:
+def test_a_viewer_that_missed_pictures_is_given_a_key_frame(bench: VideoBench) -> None:
     fast, slow = bench.eyes(), bench.eyes()
     bench.run(2, fast, slow)
     bench.run(0.5, fast)
@@ -124,7 +124,9 @@ def test_nothing_is_encoded_while_all_wait_for_a_key_frame(bench: VideoBench) ->
     assert bench.video.keys == [1, second.seen[0].sequence]
 
 
-def test_who_loses_too_often_gets_jpeg_and_costs_the_others_no_more(bench: VideoBench) -> None:
+def test_a_viewer_that_misses_often_gets_jpeg_and_costs_the_others_no_more(
+    bench: VideoBench,
+) -> None:
     fast, slow = bench.eyes(), bench.eyes()
     bench.run(2, fast, slow)
     for _ in range(MOST_LOSSES):
@@ -138,7 +140,7 @@ def test_who_loses_too_often_gets_jpeg_and_costs_the_others_no_more(bench: Video
     assert fast.seen[-1].sequence == bench.sequence
 
 
-def test_who_loses_seldom_keeps_h264(bench: VideoBench) -> None:
+def test_a_viewer_that_rarely_misses_keeps_h264(bench: VideoBench) -> None:
     fast, slow = bench.eyes(), bench.eyes()
     bench.run(2, fast, slow)
     for _ in range(4 * MOST_LOSSES):
@@ -158,7 +160,7 @@ def test_h264_comes_back_after_a_while_with_a_key_frame(bench: VideoBench) -> No
     assert slow.seen[back + 1].is_key
 
 
-def test_who_gives_up_again_and_again_is_left_in_peace_longer(bench: VideoBench) -> None:
+def test_repeated_failures_lengthen_the_pause(bench: VideoBench) -> None:
     fast, slow = bench.eyes(), bench.eyes()
     bench.run(2, fast, slow)
     for wait_s in (FALLBACK_S, 2 * FALLBACK_S):
@@ -307,7 +309,9 @@ STEPS = ("capture", "encode", "take", "acknowledge", "serve", "join", "leave", "
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3)), max_size=150))
-def test_whatever_happens_nobody_gets_what_cannot_be_decoded(steps: list[tuple[str, int]]) -> None:
+def test_whatever_happens_no_viewer_gets_what_it_cannot_decode(
+    steps: list[tuple[str, int]],
+) -> None:
     bench = VideoBench()
     bench.fanout.most_at_once = 2
     crowd = [bench.eyes(window=1), bench.eyes(window=3), bench.eyes(window=2, fps=10.0)]

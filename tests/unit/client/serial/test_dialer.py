@@ -90,7 +90,7 @@ async def test_an_attempt_that_ran_out_of_its_time_makes_the_next_longer() -> No
     assert host.attempts == [*longer, FIRST_ATTEMPT_S], "after a success it begins anew"
 
 
-async def test_an_attempt_that_is_refused_at_once_makes_none_longer() -> None:
+async def test_an_attempt_that_is_refused_at_once_lengthens_no_later_one() -> None:
     host = Host()
     host.refuses = "connection refused"
     dialer = host.dialer()
@@ -140,7 +140,7 @@ async def test_an_attempt_that_has_just_begun_is_not_abandoned_for_its_age() -> 
     assert (await attempt).is_connected
 
 
-async def test_who_is_cancelled_leaves_the_turn_to_the_next() -> None:
+async def test_a_cancelled_waiter_leaves_the_turn_to_the_next() -> None:
     host = Host()
     dialer = host.dialer()
     host.answers.clear()

@@ -77,7 +77,7 @@ async def write(bench: Bench, data: bytes = LINE) -> None:
     bench.service.accepted_offset += len(data)
 
 
-async def test_a_session_goes_on_over_the_other_connection(bench: Bench, way: Way) -> None:
+async def test_a_session_continues_over_the_other_connection(bench: Bench, way: Way) -> None:
     await write(bench)
     assert await bench.link.move(way)  # type: ignore[arg-type]
     assert bench.service.asked == [("", 0), ("secret", 0)]

@@ -64,7 +64,7 @@ async def test_events_reach_the_listener_in_order(bench: Bench) -> None:
     await until(lambda: bench.listener.events == events)
 
 
-async def test_a_close_says_goodbye_after_the_programs_last_bytes(bench: Bench) -> None:
+async def test_a_close_is_sent_after_the_programs_last_bytes(bench: Bench) -> None:
     await bench.start()
     bench.upstream.add_program(b"last\n")
     bench.link.close()
@@ -110,7 +110,7 @@ async def test_a_lost_session_is_told_and_opened_again(
     assert len(bench.listener.waits) == 1
 
 
-async def test_a_silent_service_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_service_is_abandoned(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "LINK_TIMEOUT_S", 0.05)
     monkeypatch.setattr(link_module, "HEARTBEAT_S", 0.01)
     bench.service.answers_heartbeats = False
@@ -119,7 +119,7 @@ async def test_a_silent_service_is_given_up(bench: Bench, monkeypatch: pytest.Mo
     assert "heard nothing" in bench.listener.losses[0]
 
 
-async def test_who_may_no_longer_does_not_try_again(bench: Bench) -> None:
+async def test_a_client_without_the_right_any_more_does_not_retry(bench: Bench) -> None:
     await bench.start()
     bench.service.refuses = PermissionDeniedError("the certificate of pc is revoked")
     bench.service.streams[0].end()
@@ -151,7 +151,7 @@ async def test_a_link_that_is_woken_tries_again_at_once(
     await until(lambda: bench.listener.connected == ["s0", "s1"])
 
 
-async def test_waking_a_link_that_stands_changes_nothing(bench: Bench) -> None:
+async def test_waking_an_established_link_changes_nothing(bench: Bench) -> None:
     await bench.start()
     bench.link.retry_now()
     bench.link.retry_now()

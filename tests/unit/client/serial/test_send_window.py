@@ -48,14 +48,14 @@ def test_one_beat_that_is_late_alone_says_nothing() -> None:
         assert window.limit_bytes >= before
 
 
-def test_a_round_trip_that_grew_by_itself_leaves_enough_to_find_out() -> None:
+def test_a_round_trip_that_grew_on_its_own_leaves_enough_to_find_out() -> None:
     window = SendWindow()
     for _ in range(20):
         window.answered(3.0, USUAL_S, 64 * 1024)
     assert window.limit_bytes >= LEAST_BYTES
 
 
-def test_another_session_begins_anew() -> None:
+def test_another_session_starts_again() -> None:
     network = SlowNetwork(8_000.0, 64 * 1024)
     for _ in range(3):
         network.beat()

@@ -57,7 +57,7 @@ class Service:
         return run_in_virtual_time(run())
 
 
-def test_an_attempt_that_is_slow_goes_on_while_another_begins_beside_it() -> None:
+def test_a_slow_attempt_continues_while_another_starts_beside_it() -> None:
     service = Service([(14.0, b"slow"), (50.0, b"slower")])
     assert service.reply() == b"slow"
     assert service.began_at == pytest.approx([0, 5], abs=0.1)
@@ -86,7 +86,7 @@ def test_the_end_of_the_time_says_what_the_last_attempt_met() -> None:
     assert len(service.began_at) >= 14
 
 
-def test_who_is_refused_at_once_learns_that_at_once() -> None:
+def test_an_immediate_refusal_is_reported_at_once() -> None:
     service = Service([(0.1, REFUSED)])
     with pytest.raises(AioRpcError, match="refused"):
         service.reply()

@@ -241,7 +241,7 @@ def test_what_a_lost_session_did_not_get_goes_again_before_what_waits() -> None:
     ]
 
 
-def test_what_waits_is_told_before_any_of_it_goes() -> None:
+def test_what_waits_is_reported_before_any_of_it_goes() -> None:
     up = upstream()
     up.add_program(b"G0 X1\n")
     assert len(taken(up)) == 1
@@ -265,7 +265,7 @@ def test_of_what_a_stop_has_voided_nothing_waits() -> None:
     assert all_taken(up) == [Waiting(0, 7.5)]
 
 
-def test_what_was_lost_is_told_to_each_new_session_until_the_service_knows() -> None:
+def test_lost_bytes_are_reported_to_each_new_session_until_the_service_knows() -> None:
     up = upstream()
     up.add_program(b"G0 X1\n")
     assert len(taken(up)) == 1
@@ -608,7 +608,7 @@ def test_a_resume_after_everything_was_read_is_of_now() -> None:
     assert up.dropped_realtime_bytes == 1
 
 
-def test_what_follows_a_reset_of_the_time_away_is_told_to_wait() -> None:
+def test_what_follows_a_reset_while_the_link_was_down_is_reported_as_waiting() -> None:
     back = Back()
     back.taken()
     told = back.reads(b"2\n\x18$X\nG1 X3\n")
@@ -617,7 +617,7 @@ def test_what_follows_a_reset_of_the_time_away_is_told_to_wait() -> None:
     assert back.reads(b"\x18G1 X4\n") == [SendRealtime(b"\x18", 3, 2)], "a new job, of now"
 
 
-def test_what_follows_a_reset_that_went_another_way_late_is_told_to_wait() -> None:
+def test_what_follows_a_late_reset_on_another_path_is_reported_as_waiting() -> None:
     up = upstream(grbl=True)
     up.lose_link()
     up.add_program(b"\x18G1 X3\n")

@@ -38,12 +38,12 @@ def nothing(_: str) -> bool:
     return False
 
 
-def test_of_this_host_only_the_ports_are_told_that_the_caller_may_view() -> None:
+def test_of_this_host_only_the_ports_that_the_caller_may_view_are_reported() -> None:
     assert WRITER.instance(ENTRY, nothing).port_ids == []
     assert InstanceWriter("cd" * 32, 0).instance(ENTRY, nothing).port_ids == ["laser"]
 
 
-def test_an_instance_is_told_whole() -> None:
+def test_an_instance_is_reported_completely() -> None:
     assert WRITER.instance(ENTRY, anything) == pb.Instance(
         id="7",
         name="Laser-Workshop",

@@ -25,7 +25,7 @@ def test_what_is_no_number_of_ours_stays_in_the_name(wanted: str) -> None:
     assert first(wanted)[1] == f"{wanted} (2)"
 
 
-def test_after_many_numbers_come_names_nobody_foresees() -> None:
+def test_after_many_numbers_names_are_random() -> None:
     names = first("Laser", 30)
     assert names[20] == "Laser (21)"
     assert len(set(names)) == 30

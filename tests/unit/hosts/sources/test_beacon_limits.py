@@ -65,7 +65,7 @@ def test_a_goodbye_is_taken_at_once(roll: BeaconRoll, catalogue: Catalogue) -> N
     assert names(catalogue) == []
 
 
-def test_a_goodbye_of_a_stranger_is_nothing(roll: BeaconRoll, catalogue: Catalogue) -> None:
+def test_a_goodbye_from_a_stranger_is_ignored(roll: BeaconRoll, catalogue: Catalogue) -> None:
     roll.take(message("Laser"), "10.0.0.1")
     roll.take(message("Mill", gone=True), "10.0.0.2")
     assert names(catalogue) == ["Laser"]
@@ -81,7 +81,7 @@ def test_a_host_heard_at_two_addresses_is_one_entry_that_stays_as_it_is(
     assert addresses == ("10.0.0.1", "10.1.0.1")
 
 
-def test_an_address_that_is_silent_goes_and_the_host_stays(
+def test_a_silent_address_is_removed_and_the_host_stays(
     roll: BeaconRoll, catalogue: Catalogue, clock: FakeClock
 ) -> None:
     roll.take(message("Laser", "10.0.0.1"), "10.0.0.1")
@@ -111,7 +111,7 @@ def test_a_host_that_was_found_dead_comes_back_with_its_next_message(
     assert names(catalogue) == ["Laser"]
 
 
-def test_a_flood_pushes_out_itself_and_nobody_else(roll: BeaconRoll, catalogue: Catalogue) -> None:
+def test_a_flood_pushes_out_only_itself(roll: BeaconRoll, catalogue: Catalogue) -> None:
     roll.take(message("Laser"), "10.0.0.1")
     for each in range(3 * MOST_INSTANCES):
         assert roll.take(message(f"junk {each}"), "10.6.6.6")

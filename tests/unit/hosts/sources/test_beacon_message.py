@@ -67,7 +67,7 @@ def test_a_goodbye_comes_back_as_one() -> None:
     assert decode(data, "192.168.1.20").is_goodbye
 
 
-def test_plaintext_is_told() -> None:
+def test_plaintext_is_reported() -> None:
     assert not read(encode(replace(_LASER, tls=False), "192.168.1.20", 0)).tls
 
 
@@ -138,7 +138,7 @@ def test_an_address_that_says_nothing_to_us_is_the_senders(addr: str) -> None:
 
 
 @pytest.mark.parametrize("addr", [..., None, 5, [], {}, "", ":", "a:b:c", "x:70000", "\x1b[31m:1"])
-def test_an_address_that_is_none_is_the_senders_at_the_usual_port(addr: object) -> None:
+def test_an_invalid_address_means_the_senders_at_the_usual_port(addr: object) -> None:
     instance = read(foreign(addr=addr))
     assert instance.addresses == ("192.168.1.9",)
     assert instance.port_of(Kind.SERIAL) == 50051

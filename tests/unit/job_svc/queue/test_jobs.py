@@ -78,7 +78,7 @@ def test_a_resume_names_the_hold_that_the_person_saw() -> None:
 
 
 @pytest.mark.parametrize("state", [each for each in JobState if each.has_ended])
-def test_only_a_job_that_is_finished_lets_the_next_one_start_by_itself(state: JobState) -> None:
+def test_only_a_job_that_is_finished_lets_the_next_one_start_automatically(state: JobState) -> None:
     jobs, _ = make()
     jobs.enqueue(ORDER)
     jobs.enqueue(ORDER)

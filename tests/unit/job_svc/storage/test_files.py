@@ -192,7 +192,7 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_others(tmp_path: Path) -> Non
     files.begin(HASH, 100, set())
 
 
-def test_a_file_that_somebody_took_away_is_missed(tmp_path: Path) -> None:
+def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
     files = store(tmp_path)
     keep(files, PROGRAM)
     files.path(HASH).unlink()
@@ -201,7 +201,7 @@ def test_a_file_that_somebody_took_away_is_missed(tmp_path: Path) -> None:
     assert files.find(HASH) is None
 
 
-def test_what_nobody_uses_goes_after_a_day(tmp_path: Path) -> None:
+def test_what_is_unused_is_removed_after_a_day(tmp_path: Path) -> None:
     day = 24 * 3600.0
     files = store(tmp_path)
     kept = keep(files, PROGRAM)

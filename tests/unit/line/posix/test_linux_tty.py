@@ -23,7 +23,7 @@ def pty() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("text", "is_short"), [("1\n", True), ("16\n", False), ("?", None)])
-def test_the_timer_of_an_adapter_tells_whether_it_waits(
+def test_the_timer_of_an_adapter_shows_whether_it_waits(
     tmp_path: Path, text: str, is_short: bool | None
 ) -> None:
     folder = tmp_path / "ttyUSB0" / "device"

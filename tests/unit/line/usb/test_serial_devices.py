@@ -54,12 +54,12 @@ def test_the_one_device_with_these_ids_is_found() -> None:
     assert path_of(parse_usb_name("usb:1a86:7523"), devices) == "/dev/ttyUSB0"
 
 
-def test_a_serial_number_tells_twins_apart() -> None:
+def test_a_serial_number_distinguishes_identical_devices() -> None:
     devices = [found("/dev/ttyUSB0", serial="AAA"), found("/dev/ttyUSB1", serial="BBB")]
     assert path_of(parse_usb_name("usb:1a86:7523:bbb"), devices) == "/dev/ttyUSB1"
 
 
-def test_twins_without_a_serial_number_are_listed() -> None:
+def test_identical_devices_without_a_serial_number_are_listed() -> None:
     devices = [found("/dev/ttyUSB0", serial="AAA"), found("/dev/ttyUSB1")]
     with pytest.raises(DeviceError, match="several") as caught:
         path_of(parse_usb_name("usb:1a86:7523"), devices)
@@ -85,7 +85,7 @@ def test_only_usb_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links as Linux makes them")
-def test_the_stable_path_is_told_where_there_is_one(
+def test_the_stable_path_is_reported_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     device = tmp_path / "ttyUSB0"

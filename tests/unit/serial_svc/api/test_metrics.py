@@ -30,7 +30,7 @@ def samples(port: SerialPort) -> dict[str, float]:
     }
 
 
-async def test_stops_and_lost_sessions_are_scraped_and_told() -> None:
+async def test_stops_and_lost_sessions_are_scraped_and_reported() -> None:
     device = FakeDevice(FAST)
     config = PortConfig("laser", "fake", profile=GRBL, settings=FAST)
     port = SerialPort(config, lambda _: device, time.monotonic, lambda: None)

@@ -19,7 +19,7 @@ def site(tmp_path: Path) -> Site:
     return make_site(tmp_path)
 
 
-def test_who_is_known_and_revoked_is_counted(site: Site) -> None:
+def test_known_and_revoked_identities_are_counted(site: Site) -> None:
     found = judge_rules(site.folder)
     assert (found.verdict, found.measured) == (
         Verdict.OK,
@@ -27,7 +27,7 @@ def test_who_is_known_and_revoked_is_counted(site: Site) -> None:
     )
 
 
-def test_an_alarm_is_told_until_the_name_is_revoked(site: Site) -> None:
+def test_an_alarm_is_reported_until_the_name_is_revoked(site: Site) -> None:
     now = datetime.now(UTC)
     note_alarm(registry_path(site.folder), site.operator_uri, "192.0.2.7", now)
     found = judge_rules(site.folder)

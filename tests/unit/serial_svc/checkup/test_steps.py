@@ -91,7 +91,7 @@ def proc(tmp_path: Path) -> FakeProc:
 # Devices.
 
 
-def test_a_device_that_is_there_is_fine_and_its_real_path_told(
+def test_a_device_that_is_there_is_fine_and_its_real_path_is_reported(
     device: Path, tmp_path: Path
 ) -> None:
     link = tmp_path / "by-id"
@@ -121,7 +121,7 @@ def test_a_usb_name_is_looked_up_among_what_is_plugged_in() -> None:
 
 
 @pytest.mark.parametrize("source", ["sim://grbl", "socket://10.0.0.7:23", "COM3"])
-def test_what_only_opening_can_tell_is_not_opened(source: str) -> None:
+def test_what_only_opening_could_show_is_not_opened(source: str) -> None:
     assert devices.judge_presence(source, []).verdict is Verdict.OK
 
 
@@ -150,7 +150,7 @@ def test_a_device_of_root_alone_needs_a_rule(device: Path) -> None:
     assert "udev rule" in found.remedy
 
 
-def test_who_joined_the_group_after_logging_in_must_log_in_again(
+def test_a_user_added_to_the_group_after_login_must_log_in_again(
     device: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "ann")
@@ -339,7 +339,7 @@ def test_a_certificate_that_is_due_is_fine_since_it_renews_itself(tmp_path: Path
     assert host.judge_host_certificate(site, (), datetime.now(UTC)).verdict is Verdict.OK
 
 
-def test_while_the_authority_is_changed_all_is_fine_and_the_end_of_the_old_one_is_told(
+def test_during_a_rollover_all_is_fine_and_the_end_of_the_old_authority_is_reported(
     tmp_path: Path,
 ) -> None:
     site = make_site(tmp_path)

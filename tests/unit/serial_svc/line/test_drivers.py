@@ -117,7 +117,7 @@ def test_a_program_gets_the_whole_line(name: str) -> None:
 
 @EVERY_DRIVER
 @LINES
-def test_what_stands_before_a_stop_is_a_few_milliseconds_of_line(name: str, lines: int) -> None:
+def test_only_a_few_milliseconds_of_line_precede_a_stop(name: str, lines: int) -> None:
     async def run() -> None:
         rig = Rig(name)
         rig.line = LINE * lines
@@ -195,7 +195,7 @@ def test_a_device_that_takes_more_than_its_baud_rate_carries_gets_it(
 @pytest.mark.parametrize("name", OWN_RATE)
 @pytest.mark.parametrize("at_once", [False, True], ids=["looked at", "gone before a look"])
 @LINES
-def test_a_computer_that_looks_late_does_not_slow_a_device_with_usb_of_its_own(
+def test_a_computer_that_checks_late_does_not_slow_a_device_with_native_usb(
     name: str, at_once: bool, lines: int
 ) -> None:
     async def run() -> None:
@@ -240,7 +240,7 @@ def test_a_device_that_makes_the_host_wait_while_it_moves_is_kept(name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["ftdi_sio", "ch341", "cp210x", "pl2303", "usb-serial-generic"])
-def test_an_adapter_whose_line_stands_still_is_given_up(name: str) -> None:
+def test_an_adapter_whose_line_stalls_is_given_up(name: str) -> None:
     async def run() -> None:
         rig = Rig(name, write_timeout_s=60.0)
         rig.far_end.stands_still = True

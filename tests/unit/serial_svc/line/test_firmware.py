@@ -96,7 +96,7 @@ async def test_a_hold_of_an_unknown_machine_voids_its_program(unknown: Bench) ->
     assert b"X2" not in unknown.device.written.partition(b"M410")[2]
 
 
-async def test_as_soon_as_gcode_flows_it_is_told_what_a_stop_sends(
+async def test_as_soon_as_gcode_is_sent_the_bytes_of_a_stop_are_reported(
     unknown: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = await unknown.open()
@@ -118,7 +118,7 @@ async def test_as_soon_as_gcode_flows_it_is_told_what_a_stop_sends(
     "data",
     [b"\x01\x01\xfe" + bytes(130), b"G", b"\xc0\x00\x08$\x00G1 X1", b"Get ready\n", b"M\nG\n", b""],
 )
-async def test_what_is_no_gcode_is_not_told_and_a_lost_link_sends_it_nothing(
+async def test_what_is_no_gcode_is_not_reported_and_a_lost_link_sends_it_nothing(
     unknown: Bench, data: bytes
 ) -> None:
     session = await unknown.open()
@@ -143,7 +143,7 @@ async def test_a_raw_port_is_left_alone_and_says_that_a_stop_has_no_bytes(
     await made.port.close()
 
 
-async def test_a_raw_port_with_bytes_of_its_own_has_them() -> None:
+async def test_a_raw_port_with_configured_bytes_has_them() -> None:
     stops = {StopAction.EMERGENCY_STOP: StopPlan(b"\xa5\x07", flush=True)}
     made = Bench(replace(RAW, stops=stops))
     session = await made.open()
@@ -154,7 +154,7 @@ async def test_a_raw_port_with_bytes_of_its_own_has_them() -> None:
     await made.port.close()
 
 
-async def test_a_banner_ends_the_fallback_and_a_lost_device_begins_anew(unknown: Bench) -> None:
+async def test_a_banner_ends_the_fallback_and_a_lost_device_starts_again(unknown: Bench) -> None:
     session = await unknown.open()
     await unknown.send(session, b"G1 X1\n")
     unknown.device.say(b"GrblHAL 1.1f ['$' or '$HELP' for help]\r\n")

@@ -110,7 +110,7 @@ async def test_a_port_whose_device_closes_slowly_ends_in_time_and_closes_it_late
     await until(lambda: device.is_closed)
 
 
-async def test_a_device_is_not_opened_before_it_is_closed_and_nobody_else_is_blamed() -> None:
+async def test_a_device_is_not_opened_before_it_is_closed_and_no_other_program_is_blamed() -> None:
     bench = Bench()
     await bench.port.line.ensure_open()
     (device,) = bench.made

@@ -140,7 +140,7 @@ async def test_a_device_that_comes_and_goes_keeps_the_latch_and_the_stop_can_be_
     assert not bench.port.line.latch.is_set
 
 
-async def test_a_later_stop_is_not_undone_by_who_saw_an_earlier_one(bench: Bench) -> None:
+async def test_a_later_stop_is_not_undone_by_a_person_who_saw_an_earlier_one(bench: Bench) -> None:
     await bench.port.line.ensure_open()
     seen = await bench.stop("ann")
     later = await bench.stop("bob", "smoke")

@@ -27,14 +27,14 @@ def test_what_the_driver_says_is_unsent_counts() -> None:
     assert pacer.allowance(10.0, 4096, PLENTY) == 0
 
 
-def test_a_driver_that_cannot_tell_is_paced_by_line_time() -> None:
+def test_a_driver_that_does_not_count_is_paced_by_line_time() -> None:
     pacer = Pacer(RATE)
     pacer.written(pacer.lead_bytes, now=0.0)
     assert pacer.allowance(0.0, 0, PLENTY) == 0
     assert pacer.allowance(30 / RATE, 0, PLENTY) == pytest.approx(30, abs=1)
 
 
-def test_a_line_that_stands_still_is_asked_less_and_less_often() -> None:
+def test_a_line_that_stalls_is_asked_less_and_less_often() -> None:
     pacer = Pacer(RATE)
     waits = [pacer.wait_s(now=float(n), unsent=pacer.lead_bytes) for n in range(10)]
     assert waits[1:] == sorted(waits[1:])

@@ -64,7 +64,7 @@ async def test_a_device_that_refuses_for_so_long_has_stalled(watched: Watched) -
     assert watched.stalls == 1
 
 
-async def test_a_byte_taken_in_time_starts_the_wait_anew(watched: Watched) -> None:
+async def test_a_byte_accepted_in_time_restarts_the_wait(watched: Watched) -> None:
     watched.refuse()
     watched.pass_time(9.0)
     watched.stall.took()

@@ -97,7 +97,7 @@ async def test_polls_into_a_tty_that_lets_its_bytes_lie_do_not_keep_it(line: Lin
             await asyncio.sleep(SHORT_S / 5)
 
 
-async def test_urgent_bytes_that_nobody_takes_give_it_up_too(line: Line) -> None:
+async def test_urgent_bytes_that_are_not_accepted_give_it_up_too(line: Line) -> None:
     line.device.capacity = 0
     line.writer.urgent(b"!")
     await until(lambda: line.lost)
@@ -134,7 +134,7 @@ async def test_a_device_is_kept_whose_queue_is_held(line: Line) -> None:
 
 
 @pytest.mark.parametrize("flow_control", [FlowControl.RTS_CTS, FlowControl.XON_XOFF])
-async def test_a_line_with_flow_control_may_stand_still(flow_control: FlowControl) -> None:
+async def test_a_line_with_flow_control_may_stall(flow_control: FlowControl) -> None:
     line = Line(SHORT_S, replace(FAST, flow_control=flow_control))
     line.device.capacity = 0
     line.submit(b"G1 X1\n")
@@ -194,7 +194,7 @@ def queue_lines(line: Line, count: int) -> None:
     assert line.device.writes == []
 
 
-async def test_small_commands_share_a_write_and_each_is_told_of() -> None:
+async def test_small_commands_share_a_write_and_each_is_reported() -> None:
     line = Line(0.0)
     queue_lines(line, 10)
     line.device.unsent = 0

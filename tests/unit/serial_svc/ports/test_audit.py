@@ -68,7 +68,7 @@ async def ignore(event: object) -> None:
     """Take what a pump writes."""
 
 
-async def test_a_session_in_control_is_told_from_its_beginning_to_its_end(bench: Bench) -> None:
+async def test_a_session_in_control_is_recorded_from_beginning_to_end(bench: Bench) -> None:
     session = await bench.open()
     await session.close()
     assert bench.audit.events == [
@@ -100,7 +100,7 @@ async def test_one_that_opens_sessions_all_the_time_does_not_fill_the_log(bench:
     assert len(written) == MOST_A_WINDOW * len(kinds)
 
 
-async def test_what_was_sent_is_told_once_the_session_ends(bench: Bench) -> None:
+async def test_what_was_sent_is_reported_once_the_session_ends(bench: Bench) -> None:
     session = await bench.open()
     await session.command(command(b"G1X1\n"))
     await session.command(command(b"M5\n", 5))
@@ -113,7 +113,7 @@ async def test_what_was_sent_is_told_once_the_session_ends(bench: Bench) -> None
     assert bench.audit.events.index("sent") < bench.audit.events.index("control given up")
 
 
-async def test_what_was_sent_is_told_after_a_while_of_quiet(
+async def test_what_was_sent_is_reported_after_a_while_of_quiet(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bursts, "QUIET_S", 0.02)
@@ -126,7 +126,7 @@ async def test_what_was_sent_is_told_after_a_while_of_quiet(
     assert "goes_on" not in bench.last("sent")
 
 
-async def test_a_long_job_is_told_of_in_parts() -> None:
+async def test_a_long_job_is_reported_in_parts() -> None:
     clock, audit = FakeClock(), FakeAudit()
     sending = PortAudit("laser", clock, audit).sending(
         Client("s1", BOB, "", BOBS_ADDRESS, Mode.CONTROL)
@@ -140,7 +140,7 @@ async def test_a_long_job_is_told_of_in_parts() -> None:
     assert [entry["commands"] for entry in audit.entries] == [4, 1]
 
 
-async def test_contents_are_told_only_where_asked_for() -> None:
+async def test_contents_are_recorded_only_if_requested() -> None:
     audit = FakeAudit()
     port_audit = PortAudit("laser", time.monotonic, audit, keeps_contents=True)
     sending = port_audit.sending(Client("s1", BOB, "", BOBS_ADDRESS, Mode.CONTROL))
@@ -149,7 +149,7 @@ async def test_contents_are_told_only_where_asked_for() -> None:
     assert audit.last("sent")["contents"] == ["G1X1", "M5"]
 
 
-async def test_a_stop_is_told_with_its_times_and_its_latch_and_so_is_the_re_arming(
+async def test_a_stop_is_reported_with_its_times_and_its_latch_and_so_is_the_re_arming(
     bench: Bench,
 ) -> None:
     await bench.port.line.ensure_open()
@@ -165,7 +165,7 @@ async def test_a_stop_is_told_with_its_times_and_its_latch_and_so_is_the_re_armi
     assert bench.last("re-armed")["who"] == BOB
 
 
-async def test_a_stop_that_the_device_does_not_take_is_told_as_failed(bench: Bench) -> None:
+async def test_a_stop_that_the_device_does_not_take_is_reported_as_failed(bench: Bench) -> None:
     bench.device.fails_to_open = "it is gone"
     with pytest.raises(DeviceError):
         await bench.port.stops.path.stop(StopAction.HOLD, BOB, "smoke", BOBS_ADDRESS)
@@ -187,7 +187,7 @@ async def hang_up_on_a_stop(bench: Bench, is_time: Callable[[], object]) -> None
         await stopping
 
 
-async def test_a_stop_is_told_though_its_caller_hangs_up_before_its_bytes_have_left(
+async def test_a_stop_is_reported_though_its_caller_hangs_up_before_its_bytes_have_left(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(stop_path, "DRAIN_TIMEOUT_S", 60)
@@ -202,7 +202,7 @@ async def test_a_stop_is_told_though_its_caller_hangs_up_before_its_bytes_have_l
     assert "emergency stop on port 'laser' by usbshare://site/bob" in caplog.text
 
 
-async def test_a_stop_is_told_though_its_caller_hangs_up_before_the_device_took_it(
+async def test_a_stop_is_reported_though_its_caller_hangs_up_before_the_device_took_it(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     await bench.port.line.ensure_open()
@@ -217,7 +217,7 @@ async def test_a_stop_is_told_though_its_caller_hangs_up_before_the_device_took_
     assert bench.device.written.endswith(b"\x18")
 
 
-async def test_a_stop_whose_caller_hangs_up_before_there_is_a_device_is_told_as_failed(
+async def test_a_stop_whose_caller_hangs_up_before_there_is_a_device_is_reported_as_failed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = asyncio.Event()
@@ -238,7 +238,7 @@ async def test_a_stop_whose_caller_stays_says_nothing_of_leaving(bench: Bench) -
     assert bench.last("stop")["caller_left"] is None
 
 
-async def test_a_lost_client_and_what_was_done_to_its_machine_are_told(bench: Bench) -> None:
+async def test_a_lost_client_and_what_was_done_to_its_machine_are_reported(bench: Bench) -> None:
     session = await bench.open()
     attachment = session.attach(StreamPump(session.outbox, ignore, time.monotonic))
     await session.command(command(b"G1X1\n"))
@@ -256,7 +256,7 @@ async def test_a_lost_client_and_what_was_done_to_its_machine_are_told(bench: Be
     assert bench.last("session resumed")["address"] == "192.0.2.8:9"
 
 
-async def test_settings_are_told_where_they_change(bench: Bench) -> None:
+async def test_settings_are_reported_where_they_change(bench: Bench) -> None:
     session = await bench.open()
     operations = LineOperations(bench.port.line, session, bench.port.audit)
     await operations.configure(1, SettingsChange(baud=9600))
@@ -266,7 +266,7 @@ async def test_settings_are_told_where_they_change(bench: Bench) -> None:
     assert bench.audit.events.count("settings changed") == 1
 
 
-async def test_real_time_bytes_that_stop_a_machine_are_told_and_polls_are_not() -> None:
+async def test_real_time_bytes_that_stop_a_machine_are_reported_and_polls_are_not() -> None:
     clock, audit = FakeClock(), FakeAudit()
     port_audit = PortAudit("laser", clock, audit)
     for data in (b"?", b"\x90", b"!", b"~", b"!", b"!", b"\x18"):
@@ -277,13 +277,13 @@ async def test_real_time_bytes_that_stop_a_machine_are_told_and_polls_are_not() 
     assert [entry["left_out_before"] for entry in audit.entries] == [None, None, None, 2]
 
 
-async def test_real_time_bytes_in_a_stream_are_told_with_their_sender(bench: Bench) -> None:
+async def test_real_time_bytes_in_a_stream_are_reported_with_their_sender(bench: Bench) -> None:
     session = await bench.open()
     session.realtime.in_stream(b"!")
     assert bench.last("realtime")["who"] == BOB
 
 
-async def test_a_device_that_goes_is_told(bench: Bench) -> None:
+async def test_a_device_that_goes_is_reported(bench: Bench) -> None:
     await bench.open()
     bench.port.line.device_lost("it was unplugged")
     assert bench.last("device lost")["reason"] == "it was unplugged"

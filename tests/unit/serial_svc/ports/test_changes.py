@@ -90,7 +90,7 @@ async def test_a_change_is_described_once_for_thirty_watchers(host: Host) -> Non
     assert {heard[-1] for heard in all_heard} == {(Change.UPDATED, "p07", 2)}
 
 
-async def test_changes_that_come_together_are_told_together(host: Host) -> None:
+async def test_simultaneous_changes_are_reported_together(host: Host) -> None:
     heard = host.watch()
     await until(lambda: len(heard) == 64)
     for _ in range(10):
@@ -101,7 +101,7 @@ async def test_changes_that_come_together_are_told_together(host: Host) -> None:
     assert host.described["p01"] == 2
 
 
-async def test_what_did_not_change_is_not_told(host: Host) -> None:
+async def test_an_unchanged_value_is_not_reported(host: Host) -> None:
     heard = host.watch()
     await until(lambda: len(heard) == 64)
     host.news.changed("p01")
@@ -110,7 +110,7 @@ async def test_what_did_not_change_is_not_told(host: Host) -> None:
     assert heard[-1][1] == "p02"
 
 
-async def test_ports_that_come_and_go_are_told(host: Host) -> None:
+async def test_ports_that_come_and_go_are_reported(host: Host) -> None:
     heard = host.watch()
     await until(lambda: len(heard) == 64)
     host.ports["new"] = description("new")
@@ -122,7 +122,7 @@ async def test_ports_that_come_and_go_are_told(host: Host) -> None:
     assert [each[0] for each in heard[64:]] == [Change.ADDED, Change.REMOVED]
 
 
-async def test_who_watches_sees_ports_appear_and_vanish_with_its_rights(host: Host) -> None:
+async def test_a_watcher_sees_ports_appear_and_disappear_with_its_rights(host: Host) -> None:
     shown = {"p01"}
     heard = host.watch(lambda port_id: port_id in shown)
     await until(lambda: heard == [(Change.EXISTING, "p01", 1)])
@@ -136,7 +136,7 @@ async def test_who_watches_sees_ports_appear_and_vanish_with_its_rights(host: Ho
     assert heard[1:] == [(Change.ADDED, "p03", 1), (Change.REMOVED, "p01", 1)]
 
 
-async def test_a_change_while_a_watcher_writes_is_told_after(host: Host) -> None:
+async def test_a_change_while_a_watcher_writes_is_reported_after(host: Host) -> None:
     watch = host.news.watch(lambda _: True)
     first = [await anext(watch) for _ in range(64)]
     host.change("p05")

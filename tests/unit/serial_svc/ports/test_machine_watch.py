@@ -46,7 +46,7 @@ async def bench() -> AsyncIterator[Bench]:
     await made.port.close()
 
 
-async def test_many_who_watch_ask_once_a_second(bench: Bench) -> None:
+async def test_many_watchers_ask_once_per_second(bench: Bench) -> None:
     for second in range(1, 4):
         for _ in range(30):
             assert bench.port.machine.ask()
@@ -91,7 +91,7 @@ async def test_a_session_in_control_is_never_asked_over(bench: Bench) -> None:
     assert bench.asked == 1
 
 
-async def test_who_observes_hinders_no_question(bench: Bench) -> None:
+async def test_an_observer_prevents_no_question(bench: Bench) -> None:
     await bench.open(Mode.OBSERVE)
     assert bench.port.machine.ask()
     assert bench.asked == 1

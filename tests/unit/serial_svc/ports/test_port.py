@@ -459,7 +459,7 @@ async def test_a_device_that_vanishes_while_it_is_opened_is_not_believed_open(gr
     assert grbl.port.line.is_open
 
 
-async def test_modem_lines_are_pushed_to_everybody(grbl: Bench) -> None:
+async def test_modem_lines_are_pushed_to_every_session(grbl: Bench) -> None:
     session = await grbl.open()
     lines = replace(grbl.device.lines(), dsr=True)
     grbl.port.line.lines_changed(lines)
@@ -526,7 +526,7 @@ async def test_a_device_that_can_wait_is_held_back_by_a_slow_controller(grbl: Be
     assert grbl.device.line_log == [("paused", True), ("paused", False)]
 
 
-async def test_a_slow_observer_holds_nobody_back(grbl: Bench) -> None:
+async def test_a_slow_observer_delays_no_other(grbl: Bench) -> None:
     await grbl.open("watcher", Mode.OBSERVE)
     grbl.device.say(b"x" * HIGH_WATER_BYTES)
     assert grbl.device.line_log == []
@@ -696,7 +696,7 @@ async def test_a_command_behind_many_that_were_held_is_written() -> None:
     await until(lambda: made.device.written.endswith(b"LAST"))
 
 
-async def test_whether_the_adapter_hands_over_at_once_is_told_while_it_is_open() -> None:
+async def test_whether_the_adapter_hands_over_at_once_is_reported_while_it_is_open() -> None:
     bench = Bench(PortConfig("laser", "fake"))
     bench.device.low_latency = False
     assert bench.port.describe().low_latency is None

@@ -89,7 +89,7 @@ async def test_only_listed_devices_are_offered(host: Host) -> None:
     assert [port.id for port in host.registry.ports] == ["1a86-7523-x1"]
 
 
-async def test_a_quarantined_twin_does_not_rename_the_allowed_one(host: Host) -> None:
+async def test_a_quarantined_identical_device_does_not_rename_the_allowed_one(host: Host) -> None:
     host.plug_in("", "1-1")
     host.plug_in("", "1-2")
     host.allow({"path": "1-2"})
@@ -170,7 +170,9 @@ async def test_withdrawing_a_device_lets_go_of_it_as_if_it_was_unplugged(host: H
     assert path in [each.node for each in host.usb.adapters]
 
 
-async def test_a_device_that_is_allowed_again_is_there_again_for_who_waited(host: Host) -> None:
+async def test_a_device_that_is_allowed_again_is_available_again_to_waiting_sessions(
+    host: Host,
+) -> None:
     path = host.plug_in()
     port = host.registry.add(PortConfig("laser", path))
     host.allow(ALLOWED_LASER)

@@ -65,7 +65,7 @@ def test_ids_are_made_of_the_usb_identity_never_of_the_path() -> None:
     assert [port_id for port_id, _ in named] == ["1a86-7523", "1a86-7523-a-b-1"]
 
 
-def test_devices_that_nobody_can_tell_apart_are_not_offered() -> None:
+def test_indistinguishable_devices_are_not_offered() -> None:
     twins = [device("/dev/ttyUSB0"), device("/dev/ttyUSB1")]
     assert name_devices(twins, DeviceNames(KnownDevices())) == []
 
@@ -90,7 +90,7 @@ async def test_what_is_plugged_in_is_offered_and_forgotten(
     assert registry.ports == []
 
 
-async def test_configured_ports_stay_and_tell_whether_they_are_there(
+async def test_configured_ports_stay_and_show_whether_they_are_present(
     registry: Registry, sockets: Sockets, tmp_path: Path, pty_path: str
 ) -> None:
     link = tmp_path / "laser"

@@ -85,7 +85,7 @@ async def test_a_hold_of_what_is_held_already_counts(bench: Bench) -> None:
         await resume(bench, decided)
 
 
-async def test_a_machine_that_reports_the_hold_that_it_was_told_may_be_resumed(
+async def test_a_machine_that_reports_the_commanded_hold_may_be_resumed(
     bench: Bench,
 ) -> None:
     await act(bench, StopAction.HOLD)

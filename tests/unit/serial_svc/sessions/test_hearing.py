@@ -69,11 +69,11 @@ def test_a_downlink_that_is_lost_from_the_beginning_is_noticed_too() -> None:
     assert lost_at <= TIMEOUT_S + 0.25
 
 
-def test_a_client_that_does_not_tell_is_known_by_what_it_sends_alone() -> None:
+def test_a_client_that_reports_nothing_heard_is_judged_by_what_it_sends() -> None:
     assert Link(0.002, 5.0).lost_at(20.0, tells=False) is None
 
 
-def test_another_stream_begins_anew() -> None:
+def test_another_stream_starts_again() -> None:
     hearing = Hearing(0.0)
     hearing.beat(1, 0, 0.0, now=10.0)
     hearing.begin()

@@ -194,7 +194,9 @@ async def test_one_of_another_epoch_is_carried_out_and_does_not(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_one_of_a_client_that_tells_no_epoch_does_not_either(bench: Bench, way: Send) -> None:
+async def test_one_from_a_client_that_sends_no_epoch_does_not_either(
+    bench: Bench, way: Send
+) -> None:
     way(await after_a_lost_job(bench), RESET, 0)
     assert bench.written == RESET
     assert bench.port.line.latch.is_set
@@ -224,7 +226,7 @@ async def test_an_old_reset_that_hits_a_new_job_ends_it(bench: Bench, way: Send)
     assert bench.port.line.latch.epoch == 3
 
 
-async def test_nobodys_bytes_of_an_old_epoch_are_refused_unless_they_stop(bench: Bench) -> None:
+async def test_sessionless_bytes_of_an_old_epoch_are_refused_unless_they_stop(bench: Bench) -> None:
     await after_a_stop(bench)
     assert bench.port.stops.realtime.require_meant(b"~!", 1) == b"!"
     assert bench.port.stops.realtime.require_meant(b"~", bench.port.line.latch.epoch) == b"~"

@@ -249,7 +249,7 @@ async def test_the_same_identity_takes_over_from_a_half_dead_stream(
     await bench.port.close()
 
 
-async def test_nobody_takes_over_from_a_client_that_lives() -> None:
+async def test_no_client_takes_over_from_a_live_one() -> None:
     bench = Bench(link_timeout_s=30.0)
     client = await bench.open()
     opening = asyncio.create_task(bench.open())
@@ -272,7 +272,7 @@ async def test_another_identity_takes_over_once_the_session_is_lost(bench: Bench
     assert client.session not in bench.port.roster
 
 
-async def test_a_binary_line_stands_still_until_a_person_resumes() -> None:
+async def test_a_binary_line_is_held_until_a_person_resumes() -> None:
     raw: Profile = RAW
     bench = Bench(profile=raw)
     client = await bench.open()
@@ -328,7 +328,7 @@ async def test_answers_that_a_program_missed_do_not_set_it_going(policy: LinkLos
     await bench.port.close()
 
 
-async def test_a_program_that_missed_nothing_goes_on_where_the_machine_was_left_alone() -> None:
+async def test_a_program_that_missed_nothing_continues_where_the_machine_was_left_alone() -> None:
     bench = Bench(profile=RAW)
     client = await bench.open()
     await client.send(b"\x00\x01")
@@ -363,7 +363,7 @@ async def test_a_machine_idle_for_a_moment_only_may_be_between_two_lines(
     await until(lambda: bench.written == b"G1 X1\n" + DOOR)
 
 
-async def test_a_program_that_is_done_goes_on_by_itself_after_a_loss(
+async def test_a_finished_program_continues_automatically_after_a_loss(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await rested(bench, monkeypatch)
@@ -405,7 +405,7 @@ async def test_a_client_that_does_not_say_what_waits_is_held_for_a_person(
     assert bench.written == b"G1 X10\n"
 
 
-async def test_a_client_that_was_not_lost_may_say_what_waits_and_goes_on(bench: Bench) -> None:
+async def test_a_client_that_was_not_lost_may_say_what_waits_and_continues(bench: Bench) -> None:
     bench = Bench(link_timeout_s=30.0)
     client = await bench.open()
     client.cut()

@@ -65,7 +65,7 @@ def test_each_gets_every_byte_in_order_at_its_own_pace(steps: list[tuple[bytes, 
             assert len(event.data) <= LARGEST_OBSERVED_BYTES
 
 
-def test_one_that_is_too_slow_learns_how_much_it_lacks() -> None:
+def test_a_reader_that_is_too_slow_is_told_how_much_it_missed() -> None:
     tail = Tail()
     outbox = ObserverOutbox(tail)
     size = 0

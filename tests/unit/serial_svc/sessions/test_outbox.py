@@ -96,7 +96,7 @@ def test_acknowledged_bytes_let_the_next_chunk_go_at_once(reader: Reader) -> Non
     assert reader.take() == Data(1, b"b")
 
 
-def test_events_go_before_bytes_and_the_goodbye_last(reader: Reader) -> None:
+def test_events_go_before_bytes_and_the_close_last(reader: Reader) -> None:
     reader.outbox.close()
     reader.put(0, b"a")
     reader.outbox.put(HeartbeatReply(1))
@@ -208,7 +208,7 @@ async def test_bytes_pass_an_empty_outbox_and_wait_behind_a_write_under_way(
     assert stream.sent[1:] == [Data(2, b"b\nc\n")]
 
 
-async def test_what_waited_before_the_stream_stood_goes_first(reader: Reader) -> None:
+async def test_what_waited_before_the_stream_was_established_goes_first(reader: Reader) -> None:
     reader.put(0, b"a\n")
     stream = Stream(reader)
     reader.outbox.attach(stream.pump)

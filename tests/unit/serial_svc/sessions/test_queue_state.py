@@ -33,7 +33,7 @@ class Port:
         self.told.append(event.band)
 
 
-def test_another_band_that_lasts_is_told_once() -> None:
+def test_another_band_that_lasts_is_reported_once() -> None:
     async def play() -> list[Band]:
         port = Port()
         for depth in (6, 7, 30, 8):
@@ -46,7 +46,7 @@ def test_another_band_that_lasts_is_told_once() -> None:
     assert run_in_virtual_time(play()) == [Band.HIGH, Band.NORMAL]
 
 
-def test_a_swing_between_two_bands_is_not_told() -> None:
+def test_a_swing_between_two_bands_is_not_reported() -> None:
     async def play() -> list[Band]:
         port = Port()
         for _ in range(100):

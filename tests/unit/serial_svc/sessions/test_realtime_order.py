@@ -202,7 +202,7 @@ RESETS_WHILE_BLOCKED = ["\x18", "\x18", "send", "send", "block", "stream", "stre
 @settings(max_examples=400, deadline=None)
 @given(STEPS, st.integers(0, 1000))
 @example(RESETS_WHILE_BLOCKED, 0)
-def test_every_stop_arrives_once_in_order_and_nothing_that_goes_on_overtakes_it(
+def test_every_stop_arrives_once_in_order_and_nothing_that_continues_overtakes_it(
     steps: list[str], seed: int
 ) -> None:
     ways = asyncio.run(play(steps, seed))
@@ -256,7 +256,7 @@ def test_a_reset_voids_exactly_what_its_program_wrote_before_it(
         (b"~\x18", False),
     ],
 )
-async def test_what_was_held_goes_on_if_the_last_word_is_to_go_on(
+async def test_what_was_held_continues_if_the_last_request_is_to_resume(
     data: bytes, held_after: bool
 ) -> None:
     ways = Ways(GRBL)
@@ -322,7 +322,7 @@ async def test_a_reset_without_a_number_or_of_another_session_ends_the_epoch() -
     await ways.port.close()
 
 
-async def test_a_reset_that_comes_after_its_program_has_gone_on_ends_the_epoch() -> None:
+async def test_a_reset_that_comes_after_its_program_has_continued_ends_the_epoch() -> None:
     """Its answer was given up: the program must see that its new job has a hole."""
     ways = Ways(GRBL)
     await ways.begin()

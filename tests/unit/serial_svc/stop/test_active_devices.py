@@ -90,7 +90,7 @@ def test_a_serial_number_is_found_in_another_socket(folder: Path) -> None:
     assert noted(folder).profile_of("laser", ELSEWHERE) is GRBL
 
 
-def test_a_twin_beside_the_device_is_not_taken_for_it(
+def test_an_identical_device_beside_it_is_not_mistaken_for_the_device(
     folder: Path, plugged_in: list[PhysicalDevice]
 ) -> None:
     at_work(folder, "laser", FTDI)

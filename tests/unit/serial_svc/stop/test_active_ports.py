@@ -98,7 +98,7 @@ def test_what_else_lies_in_the_folder_is_left_alone(folder: Path) -> None:
     assert (folder / "port-laser").is_dir()
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_every_machine_counts_as_at_work(
+def test_a_folder_that_cannot_be_made_is_reported_and_every_machine_counts_as_at_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_every_machine_counts_as_at_wor
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no modes")
-def test_nobody_else_may_read_it(folder: Path) -> None:
+def test_no_other_user_may_read_it(folder: Path) -> None:
     before = os.umask(0)
     try:
         at_work(folder, "laser", GRBL)

@@ -161,7 +161,7 @@ def test_a_machine_that_got_nothing_is_not_at_work(machine: Machine) -> None:
     assert machine.told == []
 
 
-def test_program_bytes_set_it_to_work_and_are_told_once(machine: Machine) -> None:
+def test_program_bytes_set_it_to_work_and_are_reported_once(machine: Machine) -> None:
     machine.write()
     machine.write()
     assert machine.is_active
@@ -249,7 +249,7 @@ def test_a_report_that_crossed_with_a_stop_does_not_undo_it(working: Machine) ->
     assert working.told == [True, False]
 
 
-def test_a_stop_of_a_machine_at_rest_is_not_told(machine: Machine) -> None:
+def test_a_stop_of_a_machine_at_rest_is_not_reported(machine: Machine) -> None:
     machine.activity.stopped()
     assert machine.told == []
 

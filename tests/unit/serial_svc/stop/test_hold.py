@@ -38,7 +38,7 @@ def bench() -> Bench:
 
 
 @pytest.mark.parametrize("data", [b"!", b"\x84", b"?!", b"~!"])
-def test_a_programs_own_hold_is_told_with_its_name(bench: Bench, data: bytes) -> None:
+def test_a_programs_own_hold_is_reported_with_its_name(bench: Bench, data: bytes) -> None:
     bench.holds.realtime(GRBL, data, ANN)
     hold = bench.holds.current
     assert hold is not None
@@ -69,7 +69,7 @@ def test_a_machine_that_says_so_is_held(bench: Bench, state: bytes) -> None:
 
 
 @pytest.mark.parametrize("state", [b"Run", b"Idle", b"Jog", b"Door:3", b"Check", b"Home"])
-def test_a_machine_that_goes_on_is_not_held_any_more(bench: Bench, state: bytes) -> None:
+def test_a_machine_that_continues_is_not_held_any_more(bench: Bench, state: bytes) -> None:
     bench.holds.machine_held(HoldCause.STOP, ANN)
     bench.says(b"Hold:0")
     assert bench.cause is HoldCause.STOP
@@ -77,7 +77,7 @@ def test_a_machine_that_goes_on_is_not_held_any_more(bench: Bench, state: bytes)
     assert bench.cause is None
 
 
-def test_an_alarm_is_told_and_ends_what_was_held(bench: Bench) -> None:
+def test_an_alarm_is_reported_and_ends_what_was_held(bench: Bench) -> None:
     bench.holds.machine_held(HoldCause.PROGRAM, ANN)
     bench.says(b"Alarm")
     assert bench.cause is HoldCause.ALARM

@@ -76,7 +76,7 @@ def test_a_first_start_latches_nothing(host: Host) -> None:
     assert host.start().of(LASER).record is None
 
 
-def test_a_latch_and_who_set_it_are_found_by_the_next_service(host: Host) -> None:
+def test_a_latch_and_its_cause_are_found_by_the_next_service(host: Host) -> None:
     host.stop(host.start().of(LASER))
     record = host.start().of(LASER).record
     assert record is not None
@@ -236,7 +236,7 @@ def test_a_latch_does_not_follow_to_another_device(host: Host, other: PhysicalDe
     assert latch.record is None
 
 
-def test_a_twin_that_is_known_here_is_not_latched_for_the_other(host: Host) -> None:
+def test_a_known_identical_device_is_not_latched_for_the_other(host: Host) -> None:
     twin = replace(FTDI, socket="0000:00:14.0/4")
     latch = host.start().of(RENAMED)
     latch.device_opened(twin)
@@ -387,7 +387,7 @@ def test_texts_of_any_length_fit(host: Host) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no modes")
-def test_nobody_else_may_read_it(host: Host) -> None:
+def test_no_other_user_may_read_it(host: Host) -> None:
     before = os.umask(0)
     try:
         host.start().of(LASER)

@@ -35,7 +35,7 @@ def test_the_profile_decides_where_nothing_is_configured(
     assert policy_of(None, profile) is policy
 
 
-def test_a_raw_port_with_door_bytes_of_its_own_uses_them() -> None:
+def test_a_raw_port_with_configured_door_bytes_uses_them() -> None:
     raw = replace(RAW, stops={**RAW.stops, StopAction.SAFETY_DOOR: StopPlan(b"D")})
     assert policy_of(None, raw) is DOOR
 
@@ -58,7 +58,7 @@ def test_each_policy_has_its_stop() -> None:
     }
 
 
-def test_configured_ports_and_those_that_nobody_configured_have_the_same_defaults() -> None:
+def test_configured_and_unconfigured_ports_have_the_same_defaults() -> None:
     plugged_in = PortConfig("1a86-7523", "/dev/ttyUSB0")
     for config in (plugged_in, configured()):
         assert config.link_loss is None
@@ -101,7 +101,7 @@ def test_times_have_limits(key: str, least: float, most: float) -> None:
             settings(**{key: value})
 
 
-def test_an_unknown_policy_is_told_with_those_there_are() -> None:
+def test_an_unknown_policy_is_reported_with_the_known_ones() -> None:
     with pytest.raises(ValidationError, match="'door', 'hold', 'stop', 'continue' or 'none'"):
         settings(link_loss="pause")
 

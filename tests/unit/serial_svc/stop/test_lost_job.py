@@ -89,7 +89,7 @@ async def test_a_machine_that_moves_is_not_reset_before_the_time_is_up(
     assert time.monotonic() - began > 0.2
 
 
-async def test_nobody_resumes_a_lost_job(bench: Bench) -> None:
+async def test_a_lost_job_cannot_be_resumed(bench: Bench) -> None:
     await given_up(bench)
     bob = await bench.open("bob")
     bob.session.realtime.in_stream(RESUME)
@@ -128,7 +128,7 @@ async def test_a_rearming_before_the_reset_counts_after_it(bench: Bench) -> None
     assert after_door(bench) == RESET + b"G1 X3\n"
 
 
-async def test_whoever_rearms_can_wait_until_programs_are_accepted(bench: Bench) -> None:
+async def test_rearm_can_wait_until_programs_are_accepted(bench: Bench) -> None:
     await given_up(bench)
     bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     assert bench.port.stops.lost_job.refuses
@@ -140,7 +140,7 @@ async def test_whoever_rearms_can_wait_until_programs_are_accepted(bench: Bench)
     assert not bench.port.stops.lost_job.refuses
 
 
-async def test_a_program_that_resets_the_machine_begins_anew(bench: Bench) -> None:
+async def test_a_program_that_resets_the_machine_starts_again(bench: Bench) -> None:
     await given_up(bench)
     bob = await bench.open("bob")
     bob.session.hearing.last_heard = time.monotonic() + 600
@@ -175,7 +175,7 @@ async def test_one_who_takes_over_finds_the_machine_reset() -> None:
     await bench.port.close()
 
 
-async def test_a_goodbye_that_drops_bytes_loses_a_job(bench: Bench) -> None:
+async def test_a_close_that_drops_bytes_loses_a_job(bench: Bench) -> None:
     client = await bench.open()
     bench.device.capacity = 0
     await client.send(b"G1 X1\n")
@@ -183,7 +183,7 @@ async def test_a_goodbye_that_drops_bytes_loses_a_job(bench: Bench) -> None:
     assert cause(bench) is LatchCause.JOB_LOST
 
 
-async def test_a_goodbye_with_the_machine_held_loses_a_job(bench: Bench) -> None:
+async def test_a_close_with_the_machine_held_loses_a_job(bench: Bench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     client.session.realtime.in_stream(b"!")
@@ -193,7 +193,7 @@ async def test_a_goodbye_with_the_machine_held_loses_a_job(bench: Bench) -> None
     await until(lambda: bench.written.endswith(RESET))
 
 
-async def test_a_lid_that_was_opened_after_the_job_loses_none_at_goodbye(
+async def test_a_lid_opened_after_the_job_loses_no_job_at_the_close(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await rested(bench, monkeypatch)
@@ -204,7 +204,7 @@ async def test_a_lid_that_was_opened_after_the_job_loses_none_at_goodbye(
     assert bench.written == b"G1 X10\n"
 
 
-async def test_a_lid_that_was_opened_during_the_job_loses_it_at_goodbye(bench: Bench) -> None:
+async def test_a_lid_opened_during_the_job_loses_it_at_the_close(bench: Bench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     bench.device.say(b"<Door:2|MPos:0,0,0>\r\n")
@@ -212,14 +212,14 @@ async def test_a_lid_that_was_opened_during_the_job_loses_it_at_goodbye(bench: B
     assert cause(bench) is LatchCause.JOB_LOST
 
 
-async def test_a_reset_by_somebody_without_control_releases_nothing(bench: Bench) -> None:
+async def test_a_reset_by_a_client_without_control_releases_nothing(bench: Bench) -> None:
     await given_up(bench)
     bench.port.stops.realtime.write(RESET, who="bob")
     assert cause(bench) is LatchCause.JOB_LOST
     assert not bench.port.stops.lost_job.must_reset
 
 
-async def test_after_a_lost_job_is_rearmed_nobody_need_resume() -> None:
+async def test_after_a_lost_job_is_rearmed_no_resume_is_needed() -> None:
     bench = Bench(profile=MARLIN)
     client = await bench.open()
     await client.send(b"G1 X1\n")
@@ -232,7 +232,7 @@ async def test_after_a_lost_job_is_rearmed_nobody_need_resume() -> None:
     await bench.port.close()
 
 
-async def test_a_goodbye_of_a_program_that_is_done_loses_nothing(bench: Bench) -> None:
+async def test_a_close_after_a_finished_program_loses_nothing(bench: Bench) -> None:
     client = await bench.open()
     await client.send(b"G1 X1\n")
     await client.session.close()

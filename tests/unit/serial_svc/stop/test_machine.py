@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from usbshare.serial_svc.stop.machine import REST_S, KnownRest
 
 
-def test_a_machine_that_nobody_wrote_to_rests() -> None:
+def test_a_machine_that_was_not_written_to_is_at_rest() -> None:
     assert KnownRest().was_known(0.0)
 
 

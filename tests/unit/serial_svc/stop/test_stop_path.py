@@ -48,7 +48,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     await made.port.close()
 
 
-async def test_a_stop_tells_when_its_bytes_were_written_and_when_they_had_left(
+async def test_a_stop_reports_when_its_bytes_were_written_and_when_they_had_left(
     bench: Bench,
 ) -> None:
     record = await bench.stop()
@@ -56,7 +56,7 @@ async def test_a_stop_tells_when_its_bytes_were_written_and_when_they_had_left(
     assert 0 <= record.write_delay_s <= record.drain_delay_s
 
 
-async def test_a_device_that_cannot_tell_has_no_drain_time(bench: Bench) -> None:
+async def test_a_device_that_does_not_report_it_has_no_drain_time(bench: Bench) -> None:
     bench.device.drains = Completion.ASSUMED_SUCCESS
     assert (await bench.stop()).drain_delay_s is None
 
@@ -145,7 +145,7 @@ async def test_a_stop_that_cannot_be_handed_over_fences_the_program_all_the_same
     assert bench.port.line.scheduler.commands == 0
 
 
-async def test_stop_times_are_counted_and_told(bench: Bench) -> None:
+async def test_stop_times_are_counted_and_reported(bench: Bench) -> None:
     await bench.stop()
     await bench.stop(StopAction.RESUME)
     counted = bench.port.line.counters.stop_write_time

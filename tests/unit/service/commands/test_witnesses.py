@@ -44,7 +44,7 @@ def remove(folder: Path, *patterns: str) -> None:
             path.unlink()
 
 
-def test_the_first_line_of_a_process_tells_how_far_other_logs_are(folder: Path) -> None:
+def test_the_first_line_of_a_process_records_how_far_other_logs_are(folder: Path) -> None:
     lines = LogFiles(folder, "serial-svc").current.read_text().splitlines()
     told = [json.loads(line).get("other_logs") for line in lines]
     head = json.loads(LogFiles(folder, "camera-svc").head.read_text())
@@ -68,14 +68,14 @@ def test_a_log_and_its_head_that_are_both_gone_are_missed(
     assert "camera-svc: according to serial-svc.jsonl line 3, it once had line 2" in output
 
 
-def test_a_log_that_nobody_has_seen_is_missed_by_its_lock(folder: Path, verify: Verify) -> None:
+def test_a_log_that_no_other_mentions_is_missed_by_its_lock(folder: Path, verify: Verify) -> None:
     remove(folder, "serial-svc.jsonl", "serial-svc.head")
     code, output = verify()
     assert code == 1
     assert "serial-svc: the log and its head are both missing" in output
 
 
-def test_a_log_that_was_begun_anew_is_found(folder: Path, verify: Verify) -> None:
+def test_a_log_that_was_started_over_is_detected(folder: Path, verify: Verify) -> None:
     remove(folder, "camera-svc.*")
     with AuditLog(folder, "camera-svc") as audit:
         for _ in range(5):
