@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -25,13 +24,13 @@ from usbshare.bridge.commands.json_option import (
     print_error,
     run_with_json_errors,
 )
+from usbshare.bridge.commands.lazy_group import LazyGroup
 from usbshare.bridge.commands.match_option import check_match, match_option
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import connection_options, remember_group_options
 from usbshare.bridge.hosts.match_filter import Criterion
 from usbshare.bridge.stop.arguments import is_stop
 from usbshare.client.serial.link_state import LinkLostError
-from usbshare.service.command_group import CommandGroup
 
 NAME = "usbshare-bridge"
 BAD_USAGE_EXIT = 2
@@ -44,6 +43,7 @@ _COMMANDS = {
     "discover": "usbshare.bridge.commands.discover:discover",
     "enroll": "usbshare.bridge.commands.enroll:enroll",
     "install-service": "usbshare.bridge.commands.install_service:install_service_command",
+    "job": "usbshare.bridge.commands.job:job",
     "list": "usbshare.bridge.commands.list_ports:list_ports",
     "renew": "usbshare.bridge.commands.renew:renew",
     "reset": "usbshare.bridge.commands.reset:reset",
@@ -65,20 +65,11 @@ _HINTS = {
 }
 
 
-class _Commands(CommandGroup):
-    """The subcommands, imported when they are asked for."""
+class _Commands(LazyGroup):
+    """The subcommands."""
 
+    LAZY = _COMMANDS
     HINTS = _HINTS
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
 
 
 @click.group(

@@ -30,7 +30,7 @@ async def test_a_worker_finds_what_an_analysis_finds(job: Path) -> None:
 async def test_the_reason_of_a_refusal_comes_through(tmp_path: Path, job: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="at most 0 MB"):
         await analyse_aside(job, max_bytes=10)
-    with pytest.raises(OSError, match=r"none\.nc: No such file"):
+    with pytest.raises(OSError, match=r"No such file.*none\.nc"):
         await analyse_aside(tmp_path / "none.nc")
 
 

@@ -20,7 +20,9 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
 
     def of_group(context: click.Context, _: click.Parameter, value: bool) -> bool:
         parent = context.parent
-        return value or bool(parent is not None and parent.params.get(_NAME))
+        while parent is not None and not value:
+            value, parent = bool(parent.params.get(_NAME)), parent.parent
+        return value
 
     return click.option("--json", _NAME, is_flag=True, callback=of_group, help=text)
 

@@ -24,7 +24,7 @@ class PeakRate:
             self._advance(step)
         self._step_bytes += size_bytes
         self._window_bytes += size_bytes
-        self.peak_bytes_per_s = max(self.peak_bytes_per_s, self._window_bytes)
+        self.peak_bytes_per_s = max(self.peak_bytes_per_s, float(self._window_bytes))
 
     def _advance(self, step: int) -> None:
         steps = self._steps

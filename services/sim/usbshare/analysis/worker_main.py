@@ -27,11 +27,11 @@ def main() -> None:
     try:
         _say({"result": _TASKS[request["task"]](request)})
     except InvalidArgumentError as error:
-        _fail("invalid", str(error))
+        _say({"invalid": str(error)})
     except MemoryError:
-        _fail("limit", "the analysis needs more memory than it may use")
+        _say({"limit": "the analysis needs more memory than it may use"})
     except OSError as error:
-        _fail("file", f"{error.filename}: {error.strerror}")
+        _say({"os_error": [error.errno, error.strerror, error.filename]})
 
 
 def _analyse(request: dict[str, Any]) -> dict[str, Any]:
@@ -84,10 +84,6 @@ def _be_modest(memory_bytes: int) -> None:
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(1)
-
-
-def _fail(kind: str, text: str) -> None:
-    _say({"kind": kind, "error": text})
 
 
 def _say(answer: dict[str, Any]) -> None:

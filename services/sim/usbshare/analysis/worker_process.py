@@ -134,18 +134,18 @@ async def _converse(
         if "result" in answer:
             result: dict[str, Any] = answer["result"]
             return result
-        if "error" in answer:
-            raise _error(answer["kind"], answer["error"])
+        if "lines_done" not in answer:
+            raise _error(answer)
         if progress is not None:
             progress(answer["lines_done"])
     code = await process.wait()
     raise UsbshareError(f"the analysis ended without a result (exit code {code})")
 
 
-def _error(kind: str, text: str) -> Exception:
-    errors: dict[str, type[Exception]] = {
-        "invalid": InvalidArgumentError,
-        "limit": LimitError,
-        "file": OSError,
-    }
-    return errors[kind](text)
+def _error(answer: dict[str, Any]) -> Exception:
+    if "os_error" in answer:
+        number, text, filename = answer["os_error"]
+        return OSError(number, text, filename)
+    if "limit" in answer:
+        return LimitError(answer["limit"])
+    return InvalidArgumentError(answer["invalid"])

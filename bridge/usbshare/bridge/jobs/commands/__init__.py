@@ -1,0 +1,1 @@
+"""The subcommands of `usbshare-bridge job`, one module each."""

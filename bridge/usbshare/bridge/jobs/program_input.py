@@ -1,0 +1,53 @@
+"""The file of a job as a command line names it; `-` is what is piped in."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from usbshare.analysis.analyse import MAX_BYTES
+from usbshare.base.errors import InvalidArgumentError
+
+PIPE = "-"
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInput:
+    """A file on the disk, and its name for people."""
+
+    path: Path
+    name: str
+
+
+@contextmanager
+def program_input(file: str) -> Iterator[ProgramInput]:
+    """Open a file, or keep what is piped in as one until the block ends.
+
+    A file that is refused in the block is named: InvalidArgumentError begins with it.
+    """
+    name = "standard input" if file == PIPE else Path(file).name
+    try:
+        if file != PIPE:
+            yield ProgramInput(Path(file), name)
+            return
+        with tempfile.NamedTemporaryFile(prefix="usbshare-", suffix=".nc") as kept:
+            _copy(sys.stdin.buffer, kept)
+            kept.flush()
+            yield ProgramInput(Path(kept.name), name)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{name}: {error}") from error
+
+
+def _copy(source: BinaryIO, target: IO[bytes]) -> None:
+    size = 0
+    while piece := source.read(_PIECE_BYTES):
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise InvalidArgumentError(f"more than {MAX_BYTES / 1e6:.0f} MB: that is too large")
+        target.write(piece)
