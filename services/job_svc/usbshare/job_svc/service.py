@@ -20,7 +20,9 @@ from usbshare.base.threads import in_thread
 from usbshare.job.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from usbshare.job_svc.api.metrics import JobCollector
 from usbshare.job_svc.api.servicer import SERVICE_NAME, JobServicer
+from usbshare.job_svc.run.analyses import Analyses
 from usbshare.job_svc.run.ports import Ports
+from usbshare.job_svc.run.runner import Runner
 from usbshare.job_svc.run.serial_link import SerialLink
 from usbshare.job_svc.run.spool import Spool
 from usbshare.job_svc.settings import PROGRAM, FilesTable, Settings
@@ -59,7 +61,12 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
         guard.offers_jobs(lambda number: _port_of(spool.jobs.find(number)))
         await link.prepare()
         await _first_look(ports)
-        servicer = JobServicer(spool, ports, guard.gate, guard.audit)
+        analyses = Analyses(spool.files, ports.get, folder)
+        site_id = "" if host.site is None else host.site.id
+        runner = Runner(
+            *(spool, link, analyses, guard.gate, guard.audit, site_id), settings.jobs.attended_s
+        )
+        servicer = JobServicer(spool, runner, analyses, ports, guard.gate, guard.audit)
         try:
             yield Parts(
                 service_name=SERVICE_NAME,
@@ -70,6 +77,8 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
                 close=servicer.close,
             )
         finally:
+            await runner.close()
+            await analyses.close()
             spool.interrupt_all(STOPPING)
             spool.files.close()
             await link.close()

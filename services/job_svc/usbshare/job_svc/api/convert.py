@@ -95,8 +95,6 @@ def reason_of(text: str) -> str:
 def order(request: pb.EnqueueRequest, port_id: str, file: StoredFile, submitter: Person) -> Order:
     """Return what makes a job."""
     _require_bytes(request.request_id, "request_id", LONGEST_REQUEST_ID_BYTES)
-    if request.passes > MOST_PASSES:
-        raise InvalidArgumentError(f"passes is {request.passes}; 1 to {MOST_PASSES} are allowed")
     if abs(request.priority) > HIGHEST_PRIORITY:
         raise InvalidArgumentError(
             f"priority is {request.priority}; -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY} are allowed"
@@ -110,12 +108,19 @@ def order(request: pb.EnqueueRequest, port_id: str, file: StoredFile, submitter:
         name=name_of(request.name),
         file=file,
         submitter=submitter,
-        passes=request.passes or 1,
+        passes=passes_of(request.passes),
         priority=request.priority,
         attended=request.attended,
         first_line=request.first_line or 1,
         request_id=request.request_id,
     )
+
+
+def passes_of(asked: int) -> int:
+    """Return how often a file is run."""
+    if asked > MOST_PASSES:
+        raise InvalidArgumentError(f"passes is {asked}; 1 to {MOST_PASSES} are allowed")
+    return asked or 1
 
 
 def page_size(asked: int) -> int:

@@ -11,29 +11,43 @@ import grpc
 from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
-from usbshare.base.errors import InvalidArgumentError, NotFoundError, NotSupportedError
+from usbshare.base.errors import InvalidArgumentError, NotFoundError
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.job.v1.job_pb2_grpc import JobServiceServicer
-from usbshare.job_svc.api import convert
+from usbshare.job_svc.api import convert, convert_analysis
+from usbshare.job_svc.api.convert_analysis import pieces_of
 from usbshare.job_svc.api.uploads import take_file
 from usbshare.job_svc.queue.watch import Watch
+from usbshare.job_svc.run.analyses import Analyses
 from usbshare.job_svc.run.ports import Ports
+from usbshare.job_svc.run.program import require_beginning
+from usbshare.job_svc.run.runner import Runner
 from usbshare.job_svc.run.spool import Spool
-from usbshare.job_svc.storage.job import Job, Person
+from usbshare.job_svc.storage.job import Job, Person, StoredFile
 from usbshare.rpc.identity import Identity
 
 SERVICE_NAME = "usbshare.job.v1.JobService"
 Context = grpc.aio.ServicerContext[Any, Any]
 # A watcher is told ten times a second at most.
 WATCH_PAUSE_S = 0.1
-_NOT_YET = "this version of job-svc keeps files and queues, and runs no jobs yet"
+ANALYSIS_NEWS_S = 0.5
 
 
 class JobServicer(JobServiceServicer):
-    """Maps RPCs to the spool."""
+    """Maps RPCs to the spool and to what runs."""
 
-    def __init__(self, spool: Spool, ports: Ports, gate: Gate, audit: Audit) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        runner: Runner,
+        analyses: Analyses,
+        ports: Ports,
+        gate: Gate,
+        audit: Audit,
+    ) -> None:
         self._spool = spool
+        self._runner = runner
+        self._analyses = analyses
         self._ports = ports
         self._gate = gate
         self._audit = audit
@@ -54,14 +68,13 @@ class JobServicer(JobServiceServicer):
     async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:
         """Make a job of a file; nothing starts."""
         caller = self._gate.caller(context)
-        port_id = self._ports.resolve(request.port_id, self._known_to(caller))
-        sha256 = convert.sha256_of(request.sha256)
-        if (file := await self._spool.files.find(sha256)) is None:
-            raise NotFoundError(f"the file {sha256[:12]}… is not on this host: upload it first")
+        port_id, sha256, file = await self._meant(request, context)
+        await require_beginning(await self._spool.files.path(sha256), request.first_line)
         submitter = Person(caller.name, caller.issued, caller.serial)
         job, is_new = await self._spool.enqueue(convert.order(request, port_id, file, submitter))
         if is_new:
             self._note_job("job enqueued", caller, job, name=job.name, sha256=sha256)
+            self._analyses.of(sha256, port_id, job.passes)  # so that it is known at the start
         return pb.EnqueueResponse(job=self._message(job))
 
     async def Reorder(self, request: pb.ReorderRequest, context: Context) -> pb.ReorderResponse:
@@ -128,32 +141,72 @@ class JobServicer(JobServiceServicer):
         return pb.DeleteJobResponse()
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartResponse:
-        """Start a job: not in this version."""
-        raise NotSupportedError(_NOT_YET)
+        """Start a queued job."""
+        job = await self._runner.start(
+            request.job_id,
+            self._gate.caller(context),
+            auto_advance=request.auto_advance,
+            despite_errors=request.despite_errors,
+        )
+        return pb.StartResponse(job=self._message(job))
 
     async def Hold(self, request: pb.HoldRequest, context: Context) -> pb.HoldResponse:
-        """Hold a job: not in this version."""
-        raise NotSupportedError(_NOT_YET)
+        """Hold the machine of a running job."""
+        caller, reason = self._gate.caller(context), convert.reason_of(request.reason)
+        job = await self._runner.hold(request.job_id, caller, reason)
+        return pb.HoldResponse(job=self._message(job))
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
-        """Let a job go on: not in this version."""
-        raise NotSupportedError(_NOT_YET)
+        """Let a held job go on."""
+        if request.hold_number == 0:
+            raise InvalidArgumentError("hold_number is 0: give Job.hold_number as you saw it")
+        caller = self._gate.caller(context)
+        job = await self._runner.resume(request.job_id, request.hold_number, caller)
+        return pb.ResumeResponse(job=self._message(job))
 
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
-        """End a job: not in this version."""
-        raise NotSupportedError(_NOT_YET)
+        """End a job for good."""
+        caller, reason = self._gate.caller(context), convert.reason_of(request.reason)
+        job = await self._runner.cancel(request.job_id, caller, reason)
+        return pb.CancelResponse(job=self._message(job))
 
-    async def Analyse(  # type: ignore[override]  # the stub knows only generators
+    async def Analyse(
         self, request: pb.AnalyseRequest, context: Context
-    ) -> None:
-        """Say what a file does: not in this version."""
-        raise NotSupportedError(_NOT_YET)
+    ) -> AsyncIterator[pb.AnalyseResponse]:
+        """Stream how far an analysis is, then what it found."""
+        port_id, sha256, _ = await self._meant(request, context)
+        passes = convert.passes_of(request.passes)
+        task = self._analyses.of(sha256, port_id, passes)
+        while not task.done():
+            await asyncio.wait((task,), timeout=ANALYSIS_NEWS_S)
+            if not task.done():
+                done = self._analyses.lines_done(sha256, port_id, passes)
+                yield pb.AnalyseResponse(lines_done=done)
+        analysis = await asyncio.shield(task)
+        yield convert_analysis.analysis_response(analysis)
 
-    async def GetPreview(  # type: ignore[override]  # the stub knows only generators
+    async def GetPreview(
         self, request: pb.GetPreviewRequest, context: Context
-    ) -> None:
-        """Show what a file does: not in this version."""
-        raise NotSupportedError(_NOT_YET)
+    ) -> AsyncIterator[pb.GetPreviewResponse]:
+        """Stream a picture of a file, or its segments."""
+        port_id, sha256, _ = await self._meant(request, context)
+        asked = convert_analysis.preview_asked(request)
+        async with self._analyses.preview(sha256, port_id, sha256[:12], **asked) as path:
+            async for piece in pieces_of(path):
+                yield pb.GetPreviewResponse(data=piece)
+
+    async def _meant(
+        self,
+        request: pb.AnalyseRequest | pb.EnqueueRequest | pb.GetPreviewRequest,
+        context: Context,
+    ) -> tuple[str, str, StoredFile]:
+        """Return the port and the file that a request means."""
+        known = self._known_to(self._gate.caller(context))
+        port_id = self._ports.resolve(request.port_id, known)
+        sha256 = convert.sha256_of(request.sha256)
+        if (file := await self._spool.files.find(sha256)) is None:
+            raise NotFoundError(f"the file {sha256[:12]}… is not on this host: upload it first")
+        return port_id, sha256, file
 
     def _message(self, job: Job) -> pb.Job:
         return convert.job_message(job, self._spool.jobs.place(job))

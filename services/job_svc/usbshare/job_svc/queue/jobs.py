@@ -118,7 +118,8 @@ class Jobs:
             )
         self._last_number += 1
         total = Progress(
-            lines=order.file.lines * order.passes, size_bytes=order.file.size_bytes * order.passes
+            lines=order.file.lines * order.passes,
+            size_bytes=order.file.size_bytes * order.passes,
         )
         job = Job(
             job_id=self._last_number,

@@ -1,0 +1,135 @@
+"""What files do on machines, found beside everything else, and kept for who asks again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from usbshare.analysis.records import Analysis, MachineFacts
+from usbshare.analysis.worker_process import analyse_aside, preview_aside
+from usbshare.base.errors import DeviceError, UsbshareError
+from usbshare.base.paths import make_private
+from usbshare.base.threads import in_thread
+from usbshare.client.serial.messages import RemotePort
+from usbshare.job_svc.storage.file_thread import Files
+
+MOST_KEPT = 64
+PREVIEW_TIMEOUT_S = 600.0
+# Start bit, eight bits, stop bit: what a byte takes of a line at least.
+BITS_A_BYTE = 10
+
+Key = tuple[str, str, int]
+
+
+class Analyses:
+    """One analysis at a time, in a process of its own; those that were asked for last are kept."""
+
+    def __init__(
+        self, files: Files, port: Callable[[str], RemotePort | None], folder: Path
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._port = port
+        self._turn = asyncio.Lock()
+        self._found: OrderedDict[Key, asyncio.Task[Analysis]] = OrderedDict()
+        self._done: dict[Key, int] = {}
+        self._facts: dict[str, MachineFacts] = {}
+
+    def machine_told(self, port_id: str, facts: MachineFacts) -> None:
+        """Note what a machine told of itself; what was found without that is found again."""
+        if self._facts.get(port_id) == facts:
+            return
+        self._facts[port_id] = facts
+        for key in [each for each in self._found if each[1] == port_id]:
+            self._forget(key)
+
+    def of(self, sha256: str, port_id: str, passes: int) -> asyncio.Task[Analysis]:
+        """Return the analysis of a file, begun if need be; the task goes on if nobody waits."""
+        key = (sha256, port_id, min(passes, 2))
+        task = self._found.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.create_task(self._analyse(key), name=f"analyse {sha256[:12]}")
+            task.add_done_callback(_heard)
+            self._found[key] = task
+        self._found.move_to_end(key)
+        while len(self._found) > MOST_KEPT:
+            self._forget(next(iter(self._found)))
+        return task
+
+    def lines_done(self, sha256: str, port_id: str, passes: int) -> int:
+        """Return how many lines an analysis has looked at."""
+        return self._done.get((sha256, port_id, min(passes, 2)), 0)
+
+    @asynccontextmanager
+    async def preview(
+        self, sha256: str, port_id: str, title: str, *, as_json: bool, width_px: int, from_line: int
+    ) -> AsyncIterator[Path]:
+        """Yield the path of a preview, which is gone after the block."""
+        async with self._turn:
+            path = await self._files.path(sha256)
+            with await in_thread(_scratch, self._folder) as output:
+                try:
+                    await preview_aside(
+                        path,
+                        Path(output.name),
+                        as_json=as_json,
+                        machine=self._facts.get(port_id),
+                        width_px=width_px,
+                        from_line=from_line,
+                        title=title,
+                        timeout_s=PREVIEW_TIMEOUT_S,
+                    )
+                except OSError as error:
+                    raise DeviceError(f"the preview cannot be drawn: {error}") from error
+                yield Path(output.name)
+
+    async def close(self) -> None:
+        """End what is going on."""
+        tasks = list(self._found.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, key: Key) -> None:
+        self._found.pop(key).cancel()
+        self._done.pop(key, None)
+
+    async def _analyse(self, key: Key) -> Analysis:
+        sha256, port_id, passes = key
+
+        def progress(lines: int) -> None:
+            self._done[key] = lines
+
+        async with self._turn:
+            path = await self._files.path(sha256)
+            try:
+                return await analyse_aside(
+                    path,
+                    machine=self._facts.get(port_id),
+                    passes=passes,
+                    line_bytes_per_s=self._line_bytes_per_s(port_id),
+                    progress=progress,
+                )
+            except OSError as error:
+                raise DeviceError(f"the file cannot be analysed: {error}") from error
+
+    def _line_bytes_per_s(self, port_id: str) -> float:
+        port = self._port(port_id)
+        return 0.0 if port is None else port.settings.baud / BITS_A_BYTE
+
+
+def _scratch(folder: Path) -> IO[bytes]:
+    """Return a file for a preview, deleted when it is closed."""
+    make_private(folder)
+    return NamedTemporaryFile(dir=folder, prefix="preview-")
+
+
+def _heard(task: asyncio.Task[Analysis]) -> None:
+    """Take note of an error that nobody waits for."""
+    with suppress(asyncio.CancelledError, UsbshareError, OSError):
+        task.result()

@@ -1,0 +1,87 @@
+"""A job's program as lines to send, over its passes; the file is read in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from usbshare.analysis.preamble import preamble
+from usbshare.analysis.program_lines import program_lines
+from usbshare.base.errors import LimitError
+from usbshare.base.threads import in_thread
+
+LINES_A_READ = 512
+BEGINNING_TIMEOUT_S = 60.0
+_MOVES = re.compile(rb"[XYZABCUVWIJKR]\s*[-+.\d]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line to send. `lines`, `size_bytes`: of the program up to its end, over all passes.
+
+    `number`: in the file, 0 for what is sent before it. `moves`: it may fill blocks of the planner.
+    """
+
+    code: bytes
+    number: int
+    run: int
+    lines: int
+    size_bytes: int
+    moves: bool
+
+    def __str__(self) -> str:
+        where = f"line {self.number}" if self.number else "a line before the program"
+        return f"{where}: {self.code[:60].decode('ascii', errors='replace')}"
+
+
+async def beginning(path: Path, first_line: int) -> tuple[bytes, ...]:
+    """Return what is to be sent before a line; InvalidArgumentError where that cannot be known."""
+    if first_line <= 1:
+        return ()
+    try:
+        async with asyncio.timeout(BEGINNING_TIMEOUT_S):
+            lines = await in_thread(preamble, path, first_line)
+    except TimeoutError as error:
+        raise LimitError(
+            f"what comes before line {first_line} is not known within {BEGINNING_TIMEOUT_S:g} s: "
+            "the file has too many lines before it"
+        ) from error
+    return tuple(line.encode("ascii") for line in lines)
+
+
+async def require_beginning(path: Path, first_line: int) -> None:
+    """Raise InvalidArgumentError unless a job can begin with that line."""
+    await beginning(path, first_line)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A file and how it is run; `before` is sent first, when it begins within the file."""
+
+    path: Path
+    passes: int = 1
+    first_line: int = 1
+    before: tuple[bytes, ...] = ()
+
+    async def steps(self) -> AsyncIterator[list[Step]]:
+        """Yield what is to be sent, in groups; raises OSError."""
+        steps = self._steps()
+        while group := await in_thread(lambda: list(islice(steps, LINES_A_READ))):
+            yield group
+
+    def _steps(self) -> Iterator[Step]:
+        lines = size = 0
+        for code in self.before:
+            yield Step(code, 0, 1, 0, 0, bool(_MOVES.search(code)))
+        for run in range(1, self.passes + 1):
+            for line in program_lines(self.path):
+                lines += 1
+                size += line.size_bytes
+                is_before = run == 1 and line.number < self.first_line
+                if line.code and not is_before:
+                    moves = _MOVES.search(line.code) is not None
+                    yield Step(line.code, line.number, run, lines, size, moves)

@@ -1,0 +1,360 @@
+"""Starts, holds, resumes and cancels jobs, one a port, and sees to what must hold them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from usbshare.audit.recorder import Audit
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.rights import Resource, ResourceKind, Right
+from usbshare.base.errors import (
+    ConnectionRefusedByPeerError,
+    DeviceError,
+    UsbshareError,
+    WrongStateError,
+)
+from usbshare.client.connection_limiter import Turns
+from usbshare.client.serial.client import SerialClient
+from usbshare.client.serial.dialer import Dialer
+from usbshare.client.serial.line_stream import LineStream
+from usbshare.client.serial.link_state import SessionChoice
+from usbshare.client.serial.messages import LineOptions
+from usbshare.client.serial.stop_report import SeenHold
+from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.run.job_run import POLL, End, JobRun
+from usbshare.job_svc.run.program import Program, beginning
+from usbshare.job_svc.run.serial_link import SerialLink
+from usbshare.job_svc.run.spool import Spool
+from usbshare.job_svc.run.start_checks import require_no_errors, require_ready
+from usbshare.job_svc.storage.job import Job, JobState, Progress
+from usbshare.rpc.identity import Identity
+from usbshare.trust.names import short_name
+
+_log = logging.getLogger(__name__)
+LONGEST_NAME_BYTES = 64
+RESUME_TIMEOUT_S = 5.0
+END_TIMEOUT_S = 10.0
+LOOK_S = 0.5
+OPEN_TIMEOUT_S = 20.0
+REST_TIMEOUT_S, REST_LOOK_S = 2.0, 0.05
+RESTING = frozenset({"Idle", "Hold:0", "Door:0", "Door:1"})
+STOPPED = "the job service was stopped"
+
+
+@dataclass
+class Active:
+    """A job that has its machine: its run, its stream, and whose rights it needs."""
+
+    job: Job
+    run: JobRun
+    stream: LineStream
+    exits: AsyncExitStack
+    starter: Identity
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    watches: list[asyncio.Task[None]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+class Runner:
+    """Runs jobs of the spool on the machines of the serial service."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        link: SerialLink,
+        analyses: Analyses,
+        gate: Gate,
+        audit: Audit,
+        site_id: str,
+        attended_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spool = spool
+        self._link = link
+        self._analyses = analyses
+        self._gate = gate
+        self._audit = audit
+        self._site_id = site_id
+        self._attended_s = attended_s
+        self._clock = clock
+        self._active: dict[str, Active] = {}
+        self._starting: set[str] = set()
+        self._is_closing = False
+
+    async def start(
+        self, job_id: int, starter: Identity, *, auto_advance: bool, despite_errors: bool
+    ) -> Job:
+        """Start a queued job; returns once its session is open. WrongStateError says why not."""
+        job = self._spool.jobs.require_startable(job_id)
+        async with self._turn_to_start(job):
+            self._require_right_of_submitter(job)
+            path = await self._spool.files.path(job.file.sha256)
+            require_ready(await self._link.get_port(job.port_id))
+            duration_s = await require_no_errors(self._analyses, job, despite=despite_errors)
+            before = await beginning(path, job.first_line)
+            program = Program(path, job.passes, job.first_line, before)
+            started = self._spool.jobs.start(job_id, starter.name, auto_advance=auto_advance)
+            try:
+                await self._spool.require_kept(job_id)
+                active = await self._opened(started, program, starter, duration_s)
+            except BaseException:
+                self._spool.jobs.not_started(job_id)
+                raise
+        self._active[job.port_id] = active
+        active.task = asyncio.create_task(self._serve(active), name=f"job {job_id}")
+        self._note("job started", started, starter.name, starter.address)
+        return self._spool.jobs.get(job_id)
+
+    async def hold(self, job_id: int, who: Identity, reason: str) -> Job:
+        """Hold a running job's machine."""
+        active = self._require_active(job_id)
+        await self._hold(active, f"held by {self._short(who.name)}" + _because(reason))
+        self._note("job held", active.job, who.name, who.address, reason=reason)
+        return self._spool.jobs.get(job_id)
+
+    async def resume(self, job_id: int, hold_number: int, who: Identity) -> Job:
+        """Let a held job go on, from now on by this person's right."""
+        self._spool.jobs.require_resumable(job_id, hold_number)
+        active = self._require_active(job_id)
+        self._require_right_of_submitter(active.job)
+        if (port := active.run.port) is None or active.run.link_trouble:
+            raise DeviceError(f"job {job_id} cannot go on yet: {active.run.link_trouble}")
+        self._watch_rights(active, who)
+        active.goes_on.clear()
+        seen = SeenHold(port.epoch, active.run.seen_hold)
+        await self._link.resume(port.id, f"job {job_id} by {self._short(who.name)}", seen)
+        await self._until_it_goes_on(active)
+        self._note("job resumed", active.job, who.name, who.address)
+        return self._spool.jobs.get(job_id)
+
+    async def cancel(self, job_id: int, who: Identity, reason: str) -> Job:
+        """End a job for good; the machine of one that runs is reset at once."""
+        job = self._spool.jobs.get(job_id)
+        why = f"cancelled by {self._short(who.name)}" + _because(reason)
+        active = self._active.get(job.port_id)
+        if active is not None and active.job.job_id == job_id:
+            active.run.end(JobState.CANCELLED, why)
+            await self._link.reset(job.port_id, f"job {job_id} {why}"[:200])
+            if active.task is not None:
+                await asyncio.wait((active.task,), timeout=END_TIMEOUT_S)
+        elif job.state is JobState.QUEUED and job.port_id not in self._starting:
+            self._spool.jobs.end(job_id, JobState.CANCELLED, why)
+        elif job.state.has_ended:
+            raise WrongStateError(f"job {job_id} is {job.state.value} already")
+        else:
+            raise WrongStateError(f"job {job_id} is being started: cancel it again in a moment")
+        self._note("job cancelled", job, who.name, who.address, reason=reason)
+        return self._spool.jobs.get(job_id)
+
+    async def close(self) -> None:
+        """Bring every machine to rest, and end: what runs is interrupted."""
+        self._is_closing = True
+        running = list(self._active.values())
+        for active in running:
+            active.run.end(JobState.INTERRUPTED, STOPPED, resets=True)
+        tasks = [each.task for each in running if each.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_TIMEOUT_S)
+
+    @asynccontextmanager
+    async def _turn_to_start(self, job: Job) -> AsyncIterator[None]:
+        if self._is_closing:
+            raise WrongStateError("the job service is stopping")
+        if job.port_id in self._starting:
+            raise WrongStateError(f"another job is being started on port {job.port_id!r}")
+        self._starting.add(job.port_id)
+        try:
+            yield
+        finally:
+            self._starting.discard(job.port_id)
+
+    async def _opened(
+        self, job: Job, program: Program, starter: Identity, duration_s: float | None
+    ) -> Active:
+        told = _Told(self._spool, job.job_id)
+        run = JobRun(job, program, told, duration_s)
+        name = f"job {job.job_id} of {self._short(job.submitter.name)}"
+        name = name.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
+        target, trust = self._link.target, await self._link.trust()
+        dialer = Dialer(lambda wait_s: SerialClient(target, trust, wait_s), Turns(), self._clock)
+        choice = SessionChoice(job.port_id, observe=False, client_name=name, lines=LineOptions())
+        stream, exits = LineStream(dialer, choice, run), AsyncExitStack()
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await exits.enter_async_context(stream)
+                await run.require_idle(stream)
+        except BaseException as error:
+            await exits.aclose()
+            if isinstance(error, TimeoutError | ConnectionRefusedByPeerError):
+                raise DeviceError(f"serial-svc: {str(error) or 'no answer'}") from error
+            raise
+        told.active = active = Active(job, run, stream, exits, starter)
+        return active
+
+    async def _serve(self, active: Active) -> None:
+        """See a job to its end, then let the next one start if that was asked for."""
+        job_id = active.job.job_id
+        self._watch_rights(active, active.starter)
+        attending = asyncio.create_task(self._attend(active), name="attend a job")
+        try:
+            end = await active.run.run(active.stream)
+            await self._leave(active, end)
+        finally:
+            attending.cancel()
+            _cancel(active.watches)
+            del self._active[active.job.port_id]
+        ended = self._spool.jobs.end(job_id, end.state, end.reason)
+        self._note(f"job {end.state.value}", ended, active.starter.name, "", reason=end.reason)
+        _log.info("job %d on '%s': %s %s", job_id, ended.port_id, end.state.value, end.reason)
+        await self._start_next(ended, active.starter)
+
+    async def _leave(self, active: Active, end: End) -> None:
+        """End the session; the machine of a job that failed does not go on with what it has."""
+        if end.resets:
+            try:
+                await self._bring_to_rest(active)
+                await self._link.reset(active.job.port_id, f"job {active.job.job_id} ended")
+            except UsbshareError as error:
+                _log.error("job %d: its machine cannot be reset: %s", active.job.job_id, error)
+        await active.exits.aclose()
+
+    async def _bring_to_rest(self, active: Active) -> None:
+        """Hold a machine and wait until it rests: a reset in motion loses its position."""
+        await self._link.hold(active.job.port_id, f"job {active.job.job_id} ended")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_TIMEOUT_S):
+                while active.run.machine_state not in RESTING:
+                    active.stream.realtime(POLL)
+                    await asyncio.sleep(REST_LOOK_S)
+
+    async def _start_next(self, ended: Job, starter: Identity) -> None:
+        if self._is_closing or (following := self._spool.jobs.after(ended)) is None:
+            return
+        try:
+            await self.start(following.job_id, starter, auto_advance=True, despite_errors=False)
+        except UsbshareError as error:
+            _log.warning("job %d does not start by itself: %s", following.job_id, error)
+
+    async def _hold(self, active: Active, reason: str) -> None:
+        """Hold the machine, then note it; what the port tells of the same hold changes nothing."""
+        active.run.will_be_held(reason)
+        report = await self._link.hold(active.job.port_id, reason[:200])
+        active.run.held_by_us(reason, report.hold_number)
+
+    async def _hold_for(self, active: Active, reason: str) -> None:
+        """Hold for a reason of our own; a machine that cannot be reached is its link's business."""
+        if self._active.get(active.job.port_id) is not active:
+            return
+        try:
+            await self._hold(active, reason)
+        except UsbshareError as error:
+            _log.error("job %d cannot be held (%s): %s", active.job.job_id, reason, error)
+        self._note("job held", active.job, "", "", reason=reason)
+
+    def _watch_rights(self, active: Active, starter: Identity) -> None:
+        """Hold the job as soon as its starter or its submitter may not control the port."""
+        _cancel(active.watches)
+        active.starter = starter
+        submitter = self._submitter(active.job)
+        active.watches = [
+            asyncio.create_task(self._watch_right(active, each), name="watch a job's right")
+            for each in {starter.name: starter, submitter.name: submitter}.values()
+        ]
+
+    async def _watch_right(self, active: Active, identity: Identity) -> None:
+        port = Resource(ResourceKind.PORT, active.job.port_id)
+        try:
+            async with self._gate.permit_to_stay(identity, Right.CONTROL, port):
+                await asyncio.get_running_loop().create_future()
+        except UsbshareError as error:
+            await self._hold_for(active, str(error))
+
+    async def _attend(self, active: Active) -> None:
+        """Hold an attended job while nobody has watched for too long."""
+        job, seen_at = active.job, self._clock()
+        while job.attended:
+            await asyncio.sleep(LOOK_S)
+            if self._spool.watches.are_on(job.port_id):
+                seen_at = self._clock()
+            elif self._clock() - seen_at >= self._attended_s:
+                seen_at = self._clock()
+                if self._spool.jobs.get(job.job_id).state is JobState.RUNNING:
+                    why = f"nobody has watched for {self._attended_s:g} s"
+                    await self._hold_for(active, why)
+
+    async def _until_it_goes_on(self, active: Active) -> None:
+        try:
+            async with asyncio.timeout(RESUME_TIMEOUT_S):
+                await active.goes_on.wait()
+        except TimeoutError as error:
+            job = self._spool.jobs.get(active.job.job_id)
+            raise WrongStateError(
+                f"job {job.job_id} was let go on, but is {job.state.value}: {job.reason}"
+            ) from error
+
+    def _require_active(self, job_id: int) -> Active:
+        job = self._spool.jobs.get(job_id)
+        active = self._active.get(job.port_id)
+        if active is None or active.job.job_id != job_id:
+            raise WrongStateError(f"job {job_id} is {job.state.value}: it does not run")
+        return active
+
+    def _require_right_of_submitter(self, job: Job) -> None:
+        submitter = self._submitter(job)
+        port = Resource(ResourceKind.PORT, job.port_id)
+        try:
+            self._gate.require(submitter, Right.CONTROL, port)
+        except UsbshareError as error:
+            raise WrongStateError(
+                f"job {job.job_id} is of {self._short(submitter.name)}, who may not run it any "
+                f"more: {error}"
+            ) from error
+
+    def _submitter(self, job: Job) -> Identity:
+        person = job.submitter
+        return Identity(person.name, "", issued=person.issued, serial=person.serial)
+
+    def _short(self, name: str) -> str:
+        return short_name(name, self._site_id)
+
+    def _note(self, event: str, job: Job, who: str, address: str, **fields: object) -> None:
+        self._audit.note(
+            event, who=who, address=address, port=job.port_id, job=job.job_id, **fields
+        )
+
+
+class _Told:
+    """Takes what a run tells to the spool."""
+
+    def __init__(self, spool: Spool, job_id: int) -> None:
+        self._spool = spool
+        self._job_id = job_id
+        self.active: Active | None = None
+
+    def held(self, reason: str) -> None:
+        self._spool.jobs.hold(self._job_id, reason)
+
+    def goes_on(self) -> None:
+        if self._spool.jobs.get(self._job_id).state is JobState.HELD:
+            self._spool.jobs.resumed(self._job_id)
+        if self.active is not None:
+            self.active.goes_on.set()
+
+    def progressed(self, progress: Progress) -> None:
+        self._spool.jobs.progressed(self._job_id, progress)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    current = asyncio.current_task()
+    for task in tasks:
+        if task is not current:
+            task.cancel()

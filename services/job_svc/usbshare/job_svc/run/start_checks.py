@@ -1,0 +1,69 @@
+"""What stands in the way of a start, each in one clear line."""
+
+from __future__ import annotations
+
+import asyncio
+
+from usbshare.analysis.records import Analysis, Severity
+from usbshare.base.errors import WrongStateError
+from usbshare.client.serial.messages import RemotePort
+from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.storage.job import Job
+
+ANALYSIS_TIMEOUT_S = 20.0
+# What grbl calls a machine that takes a program and does nothing; empty where it never said.
+RESTING = ("", "Idle")
+
+
+def require_ready(port: RemotePort) -> None:
+    """Raise WrongStateError unless the port's machine may begin a job."""
+    if (why := _why_not(port)) != "":
+        raise WrongStateError(f"port {port.id!r} {why}")
+
+
+async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> float | None:
+    """Return how long a job takes, None if unknown; WrongStateError where its file has errors.
+
+    `despite`: it is started all the same, and is not waited for.
+    """
+    task = analyses.of(job.file.sha256, job.port_id, job.passes)
+    if despite and not task.done():
+        return None
+    try:
+        async with asyncio.timeout(ANALYSIS_TIMEOUT_S):
+            analysis = await asyncio.shield(task)
+    except TimeoutError as error:
+        done = analyses.lines_done(job.file.sha256, job.port_id, job.passes)
+        raise WrongStateError(
+            f"job {job.job_id} is still being checked, {done} of {job.file.lines} lines: start it "
+            "later, or despite errors"
+        ) from error
+    if analysis.error_count and not despite:
+        raise WrongStateError(_errors(job, analysis))
+    return analysis.duration_s * job.passes
+
+
+def _why_not(port: RemotePort) -> str:
+    if port.latched:
+        by = f" since {port.latch}" if port.latch is not None else ""
+        return f"is latched{by}: re-arm it first"
+    if port.hold is not None:
+        return f"is held ({port.hold.cause}, {port.hold.who}): resume it, or reset the machine"
+    if port.holder:
+        return f"is in use by {port.holder}"
+    if port.machine_state.partition(":")[0] not in RESTING:
+        return f"reports {port.machine_state}, not Idle"
+    return ""
+
+
+def _errors(job: Job, analysis: Analysis) -> str:
+    errors = [each for each in analysis.findings if each.severity is Severity.ERROR]
+    first = ""
+    if errors:
+        where = f"line {errors[0].line}: " if errors[0].line else ""
+        first = f", the first: {where}{errors[0].text}"
+    count = analysis.error_count
+    return (
+        f"job {job.job_id} has {count} error{'s' if count > 1 else ''}{first}; start it despite "
+        "errors if that is right"
+    )

@@ -1,0 +1,344 @@
+"""Jobs on a simulated laser: run, held, resumed, cancelled, and ended by whatever may happen."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fakes.job_host import (
+    PROGRAM,
+    SHORT,
+    TIMEOUT_S,
+    JobHost,
+    enqueued,
+    job_host,
+    read,
+    refusal,
+    until_job,
+)
+from usbshare.job.v1 import job_pb2 as pb
+from usbshare.serial.v1 import serial_pb2 as serial
+
+ENDED = {
+    pb.JOB_STATE_FINISHED,
+    pb.JOB_STATE_CANCELLED,
+    pb.JOB_STATE_FAILED,
+    pb.JOB_STATE_INTERRUPTED,
+}
+# Takes minutes, so that there is time to do something to it.
+LONG = b"G90 G21\nM4 S300\n" + b"".join(
+    b"G1 X%d Y%d F600 S%d\n" % (each % 2 * 100, each % 90, 100 + each % 400) for each in range(2000)
+)
+
+
+async def started(jobs: Any, content: bytes = LONG, **values: Any) -> pb.Job:
+    """Start a job; return it once lines were acknowledged."""
+    job = await enqueued(jobs, content, **values)
+    await start(jobs, job)
+    return await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 3)
+
+
+async def start(jobs: Any, job: pb.Job, **values: Any) -> pb.Job:
+    request = pb.StartRequest(job_id=job.job_id, **values)
+    reply: pb.StartResponse = await jobs.Start(request, timeout=TIMEOUT_S)
+    return reply.job
+
+
+async def in_state(jobs: Any, job: pb.Job, *states: pb.JobState.ValueType) -> pb.Job:
+    return await until_job(jobs, job.job_id, lambda job: job.state in (states or ENDED))
+
+
+async def port_of(host: JobHost) -> serial.Port:
+    request = serial.GetPortRequest(port_id="laser")
+    reply: serial.GetPortResponse = await host.machines().GetPort(request, timeout=TIMEOUT_S)
+    return reply.port
+
+
+async def test_a_job_is_run_to_its_end_and_everybody_sees_the_same(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs, passes=2)
+        watch = host.jobs().WatchJobs(pb.WatchJobsRequest(port_id="laser"), timeout=TIMEOUT_S)
+        assert (await read(watch)).change == pb.JOB_CHANGE_EXISTING
+        running = await start(jobs, job)
+        assert (running.state, running.starter) == (pb.JOB_STATE_RUNNING, job.submitter)
+        done = await in_state(jobs, job)
+        assert (done.state, done.state_reason) == (pb.JOB_STATE_FINISHED, "")
+        progress = done.progress
+        assert progress.lines == progress.sent_lines == progress.acknowledged_lines == 10
+        assert progress.executed_lines == 10
+        assert getattr(progress, "pass") == 2
+        while (news := await read(watch)).change != pb.JOB_CHANGE_REMOVED:
+            assert news.job.progress.executed_lines <= news.job.progress.acknowledged_lines
+        assert news.job.state == pb.JOB_STATE_FINISHED
+        watch.cancel()
+        history = await jobs.ListHistory(pb.ListHistoryRequest(), timeout=TIMEOUT_S)
+        assert [each.job_id for each in history.jobs] == [job.job_id]
+        port = await port_of(host)
+        assert (port.latched, port.HasField("hold"), port.HasField("holder")) == (False,) * 3
+
+
+async def test_who_holds_the_port_is_the_job_by_number_and_submitter(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        job = await started(host.jobs())
+        holder = (await port_of(host)).holder
+        assert holder.identity.endswith("/job-svc")
+        assert holder.client_name == f"job {job.job_id} of operator"
+
+
+async def test_hold_resume_and_cancel(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs)
+        request = pb.HoldRequest(job_id=job.job_id, reason="smoke")
+        held = (await jobs.Hold(request, timeout=TIMEOUT_S)).job
+        assert (held.state, held.hold_number) == (pb.JOB_STATE_HELD, 1)
+        assert held.state_reason == "held by operator: smoke"
+        port = await port_of(host)
+        assert port.HasField("hold")
+        wrong = pb.ResumeRequest(job_id=job.job_id, hold_number=7)
+        code, said = await refusal(jobs.Resume(wrong, timeout=TIMEOUT_S))
+        assert (code.name, "look, then resume hold 1" in said) == ("FAILED_PRECONDITION", True)
+        right = pb.ResumeRequest(job_id=job.job_id, hold_number=1)
+        assert (await jobs.Resume(right, timeout=TIMEOUT_S)).job.state == pb.JOB_STATE_RUNNING
+        before = (await until_job(jobs, job.job_id, lambda _: True)).progress.acknowledged_lines
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > before)
+        cancel = pb.CancelRequest(job_id=job.job_id, reason="wrong material")
+        ended = (await jobs.Cancel(cancel, timeout=TIMEOUT_S)).job
+        assert (ended.state, ended.state_reason) == (
+            pb.JOB_STATE_CANCELLED,
+            "cancelled by operator: wrong material",
+        )
+        port = await port_of(host)
+        assert (port.latched, port.HasField("holder")) == (False, False)
+
+
+async def test_a_held_job_is_cancelled(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs)
+        await jobs.Hold(pb.HoldRequest(job_id=job.job_id), timeout=TIMEOUT_S)
+        ended = (await jobs.Cancel(pb.CancelRequest(job_id=job.job_id), timeout=TIMEOUT_S)).job
+        assert ended.state == pb.JOB_STATE_CANCELLED
+        port = await port_of(host)
+        assert (port.latched, port.HasField("hold")) == (False, False)
+
+
+async def test_a_stop_by_somebody_else_ends_it_and_nothing_follows(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        waiting = await enqueued(jobs)
+        job = await enqueued(jobs, LONG, priority=5)
+        await start(jobs, job, auto_advance=True)
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 3)
+        stop = serial.StopRequest(
+            port_id="laser", action=serial.STOP_ACTION_EMERGENCY_STOP, reason="fire"
+        )
+        await host.machines().Stop(stop, timeout=TIMEOUT_S)
+        ended = await in_state(jobs, job)
+        assert ended.state == pb.JOB_STATE_FAILED
+        assert "operator" in ended.state_reason
+        assert "(fire)" in ended.state_reason
+        still = await until_job(jobs, waiting.job_id, lambda _: True)
+        assert (still.state, still.place) == (pb.JOB_STATE_QUEUED, 1)
+        code, said = await refusal(start(jobs, still))
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert "port 'laser' is latched since" in said
+
+
+async def test_a_hold_and_a_resume_by_somebody_else_are_followed(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs, machines = host.jobs(), host.machines()
+        job = await started(jobs)
+        hold = serial.StopRequest(port_id="laser", action=serial.STOP_ACTION_HOLD, reason="look")
+        await machines.Stop(hold, timeout=TIMEOUT_S)
+        held = await in_state(jobs, job, pb.JOB_STATE_HELD)
+        assert held.state_reason.startswith("stop by usbshare://")
+        port = await port_of(host)
+        resume = serial.StopRequest(
+            port_id="laser",
+            action=serial.STOP_ACTION_RESUME,
+            epoch=port.epoch,
+            hold_number=port.hold_number,
+        )
+        await machines.Stop(resume, timeout=TIMEOUT_S)
+        await in_state(jobs, job, pb.JOB_STATE_RUNNING)
+
+
+async def test_a_line_that_the_firmware_rejects_ends_it_by_name(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs, b"G90\nG1 X1 F100\nG1 X2\nG77\nG1 X3\n")
+        code, said = await refusal(start(jobs, job))
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert f"job {job.job_id} has 1 error, the first: line 4: " in said
+        await start(jobs, job, despite_errors=True)
+        ended = await in_state(jobs, job)
+        assert ended.state == pb.JOB_STATE_FAILED
+        assert "error:20" in ended.state_reason
+        assert "at line 4: G77" in ended.state_reason
+        assert ended.progress.acknowledged_lines == 3
+        await start(jobs, await enqueued(jobs))
+
+
+async def test_a_queue_advances_only_if_that_was_asked_for(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        first, second, third = [await enqueued(jobs) for _ in range(3)]
+        await start(jobs, first)
+        await in_state(jobs, first, pb.JOB_STATE_FINISHED)
+        still = await until_job(jobs, second.job_id, lambda _: True)
+        assert still.state == pb.JOB_STATE_QUEUED
+        await start(jobs, second, auto_advance=True)
+        done = await in_state(jobs, third, pb.JOB_STATE_FINISHED)
+        assert done.auto_advance
+
+
+async def test_a_kill_of_the_job_service_leaves_it_interrupted_and_the_machine_held(
+    tmp_path: Path,
+) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs)
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 20)
+        assert host.job is not None
+        host.job.stop(signal.SIGKILL)
+        machines = host.machines()
+
+        async def is_held() -> bool:
+            request = serial.GetPortRequest(port_id="laser")
+            port = (await machines.GetPort(request, timeout=TIMEOUT_S)).port
+            return bool(port.held or port.latched)
+
+        async with asyncio.timeout(TIMEOUT_S):
+            while not await is_held():  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.05)
+        host.start_job()
+        ended = await in_state(host.jobs(), job)
+        assert ended.state == pb.JOB_STATE_INTERRUPTED
+        assert ended.state_reason == "the job service ended while the job ran"
+        assert ended.progress.acknowledged_lines > 3
+
+
+async def test_a_kill_of_the_serial_service_interrupts_it(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs)
+        assert host.serial is not None
+        host.serial.stop(signal.SIGKILL)
+        await in_state(jobs, job, pb.JOB_STATE_HELD, *ENDED)
+        host.start_serial()
+        ended = await in_state(jobs, job)
+        assert ended.state in {pb.JOB_STATE_INTERRUPTED, pb.JOB_STATE_FAILED}
+        assert ended.state_reason
+
+
+async def test_the_end_of_the_job_service_brings_the_machine_to_rest(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs)
+        assert host.job is not None
+        assert host.job.stop() == 0
+        assert "Traceback" not in host.job.output
+        host.start_job()
+        ended = await in_state(host.jobs(), job)
+        assert ended.state == pb.JOB_STATE_INTERRUPTED
+        assert ended.state_reason == "the job service was stopped"
+
+
+async def test_a_port_in_use_is_named_with_who_uses_it(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs)
+        session = host.machines().Session(timeout=TIMEOUT_S)
+        await session.write(
+            serial.SessionRequest(
+                open=serial.Open(
+                    port_id="laser", mode=serial.SESSION_MODE_CONTROL, client_name="LightBurn"
+                )
+            )
+        )
+        await read(session)
+        code, said = await refusal(start(jobs, job))
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert "port 'laser' is in use by" in said
+        assert "(LightBurn)" in said
+        session.cancel()
+        still = await until_job(jobs, job.job_id, lambda _: True)
+        assert still.state == pb.JOB_STATE_QUEUED
+
+
+async def test_a_file_that_is_gone_is_told_at_the_start(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs)
+        for path in (host.folder / "files").iterdir():
+            path.unlink()
+        code, said = await refusal(start(jobs, job))
+        assert code is grpc.StatusCode.NOT_FOUND
+        assert "is not on this host: upload it again" in said
+
+
+async def test_a_job_begins_with_a_line_after_its_modes_were_set(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs, first_line=4)
+        await start(jobs, job)
+        done = await in_state(jobs, job)
+        assert done.state == pb.JOB_STATE_FINISHED, done.state_reason
+        assert done.progress.executed_lines == 5
+
+
+async def test_an_attended_job_is_held_when_nobody_watches(tmp_path: Path) -> None:
+    async with job_host(tmp_path, more="[jobs]\nattended_s = 1.0\n") as host:
+        jobs = host.jobs()
+        watch = host.jobs().WatchJobs(pb.WatchJobsRequest(), timeout=TIMEOUT_S)
+        job = await started(jobs, attended=True)
+        await read(watch)
+        watch.cancel()
+        held = await in_state(jobs, job, pb.JOB_STATE_HELD)
+        assert held.state_reason == "nobody has watched for 1 s"
+
+
+async def test_analysis_and_preview_of_a_file_on_the_host(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs, PROGRAM)
+        asked = pb.AnalyseRequest(sha256=job.file.sha256, port_id="laser")
+        call = jobs.Analyse(asked, timeout=TIMEOUT_S)
+        answer = await read(call)
+        while not answer.HasField("analysis"):
+            answer = await read(call)
+        assert answer.analysis.file.lines == 1200
+        assert answer.analysis.duration.seconds > 0
+        assert answer.analysis.box.max_x_mm == 39
+        call = jobs.GetPreview(
+            pb.GetPreviewRequest(sha256=job.file.sha256, width_px=300), timeout=TIMEOUT_S
+        )
+        picture = b""
+        while (piece := await call.read()) is not grpc.aio.EOF:
+            picture += piece.data
+        assert picture.startswith(b"\x89PNG")
+        assert not list(host.folder.glob("preview-*"))
+
+
+@pytest.mark.parametrize("what", ["hold", "resume"])
+async def test_a_job_that_does_not_run_is_neither_held_nor_resumed(
+    tmp_path: Path, what: str
+) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs, SHORT)
+        if what == "hold":
+            call = jobs.Hold(pb.HoldRequest(job_id=job.job_id), timeout=TIMEOUT_S)
+        else:
+            request = pb.ResumeRequest(job_id=job.job_id, hold_number=1)
+            call = jobs.Resume(request, timeout=TIMEOUT_S)
+        code, said = await refusal(call)
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert said.startswith(f"job {job.job_id} is queued")
