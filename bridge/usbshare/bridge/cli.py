@@ -60,6 +60,8 @@ _HINTS = {
     "rearm": "usbshare-bridge stop --rearm",
     "invite": "serial-svc pki invite` on the host, then `usbshare-bridge enroll STRING",
     "pki": "serial-svc pki` on the host, then `usbshare-bridge enroll STRING",
+    "submit": "usbshare-bridge job submit",
+    "jobs": "usbshare-bridge job list",
     "run": "usbshare-bridge` without a command",
     "connect": "usbshare-bridge` without a command",
 }

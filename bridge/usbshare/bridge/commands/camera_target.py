@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 
-from usbshare.base.addresses import split_host_port
-from usbshare.base.errors import InvalidArgumentError
 from usbshare.bridge.commands.notices import warn
-from usbshare.bridge.commands.options import Wanted, connection, trust, wanted
+from usbshare.bridge.commands.options import Wanted, connection, says_port, trust, wanted
 from usbshare.client.camera.client import CAMERA_PORT
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.tls import ClientBundle
@@ -28,8 +26,8 @@ def camera_target(
     if (configured := _configured(wishes)) is not None:
         return configured, trust(wishes)
     where, trusted = connection(context, target, bundle, insecure, kind="camera")
-    is_found = where.port != DEFAULT_PORT and not _says_port(wishes.target)
-    if is_found or (wishes.is_asked and _says_port(wishes.target)):
+    is_found = where.port != DEFAULT_PORT and not says_port(wishes.target)
+    if is_found or (wishes.is_asked and says_port(wishes.target)):
         return where, trusted
     return replace(where, port=CAMERA_PORT), trusted
 
@@ -52,10 +50,3 @@ def _configured(wishes: Wanted) -> Target | None:
         if known.casefold() == name.casefold():
             return Target(host.address, host.camera or CAMERA_PORT, name=name)
     return None
-
-
-def _says_port(text: str) -> bool:
-    try:
-        return split_host_port(text.strip(), 0) == split_host_port(text.strip(), 1)
-    except InvalidArgumentError:
-        return False  # a friendly name

@@ -8,7 +8,18 @@ from usbshare.bridge.commands.lazy_group import LazyGroup
 
 _COMMANDS = {
     "analyse": "usbshare.bridge.jobs.commands.analyse:analyse",
+    "cancel": "usbshare.bridge.jobs.commands.steer:cancel",
+    "delete": "usbshare.bridge.jobs.commands.queue:delete",
+    "history": "usbshare.bridge.jobs.commands.listing:history",
+    "hold": "usbshare.bridge.jobs.commands.steer:hold",
+    "list": "usbshare.bridge.jobs.commands.listing:list_jobs",
     "preview": "usbshare.bridge.jobs.commands.preview:preview",
+    "reorder": "usbshare.bridge.jobs.commands.queue:reorder",
+    "resume": "usbshare.bridge.jobs.commands.steer:resume",
+    "show": "usbshare.bridge.jobs.commands.listing:show",
+    "start": "usbshare.bridge.jobs.commands.steer:start",
+    "submit": "usbshare.bridge.jobs.commands.submit:submit",
+    "watch": "usbshare.bridge.jobs.commands.watch:watch",
 }
 
 
@@ -16,9 +27,19 @@ class _JobCommands(LazyGroup):
     """The subcommands; `HINTS` are spellings that people try."""
 
     LAZY = _COMMANDS
-    HINTS = {"analyze": "usbshare-bridge job analyse"}  # noqa: RUF012 - as its base declares it
+    HINTS = {  # noqa: RUF012 - as its base declares it
+        "add": "usbshare-bridge job submit",
+        "analyze": "usbshare-bridge job analyse",
+        "pause": "usbshare-bridge job hold",
+        "status": "usbshare-bridge job watch",
+        "stop": "usbshare-bridge job hold` or `usbshare-bridge stop",
+    }
 
 
 @click.group(cls=_JobCommands)
 def job() -> None:
-    """Check, show and run programs of G-code."""
+    """Check, show and run programs of G-code.
+
+    A job lies on the host and is streamed to its machine there, whatever this computer does
+    meanwhile. Nothing starts by itself. JOB is the number that `submit` prints.
+    """

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from usbshare.base.addresses import parse_address
+from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.errors import ConfigError, InvalidArgumentError, NotFoundError
 from usbshare.base.event_loop import run
 from usbshare.base.paths import client_bundle_path
@@ -187,6 +187,14 @@ def port_or_default(context: click.Context, port: str, target: Target) -> str:
     if repeated := wishes.defaults.repeated_port(target_text):
         wishes.tell(f"{wishes.defaults.as_before}: --port {repeated}")
     return wishes.defaults.configured_port(target_text) or repeated
+
+
+def says_port(text: str) -> bool:
+    """Return whether a target names the port, and with it the service."""
+    try:
+        return split_host_port(text.strip(), 0) == split_host_port(text.strip(), 1)
+    except InvalidArgumentError:
+        return False  # a friendly name
 
 
 def _is_said_here(context: click.Context, name: str) -> bool:

@@ -39,6 +39,13 @@ def test_the_higher_priority_goes_first_and_then_the_earlier_one() -> None:
     assert [jobs.place(each) for each in jobs.all] == [3, 1, 4, 2]
 
 
+def test_a_job_that_is_forgotten_meanwhile_has_no_place() -> None:
+    jobs, _ = make()
+    job, _ = jobs.enqueue(ORDER)
+    jobs.delete(job.job_id)
+    assert jobs.place(job) == 0
+
+
 def test_a_request_that_is_sent_again_makes_no_second_job() -> None:
     jobs, _ = make()
     first, is_new = jobs.enqueue(replace(ORDER, request_id="r1"))

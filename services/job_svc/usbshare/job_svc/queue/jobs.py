@@ -103,9 +103,8 @@ class Jobs:
 
     def place(self, job: Job) -> int:
         """Return the place in its queue, counted from 1 on; 0 unless it is queued."""
-        if job.state is not JobState.QUEUED:
-            return 0
-        return 1 + [each.job_id for each in self.queued(job.port_id)].index(job.job_id)
+        queue = [each.job_id for each in self.queued(job.port_id)]
+        return 1 + queue.index(job.job_id) if job.job_id in queue else 0  # it may be forgotten
 
     def enqueue(self, order: Order) -> tuple[Job, bool]:
         """Make a job, or return that of the same request; tells whether it is new."""

@@ -1,0 +1,147 @@
+"""`usbshare-bridge job start`, `hold`, `resume` and `cancel`: what a job's machine does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from usbshare.bridge.commands.confirmation import code_option
+from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.options import connection_options
+from usbshare.bridge.jobs.commands.host import JOB, JobHost, job_host
+from usbshare.bridge.tables.jobs import fields
+from usbshare.client.jobs.client import JobClient
+from usbshare.client.jobs.messages import HELD, RemoteJob
+
+REASON = click.option("--reason", default="", metavar="TEXT", help="Reason, for the host's log.")
+
+
+@click.command()
+@connection_options
+@JOB
+@click.option(
+    "--auto-advance",
+    is_flag=True,
+    help="Then start the next job of the queue, and so on, until one does not finish.",
+)
+@click.option("--despite-errors", is_flag=True, help="Start although the analysis found errors.")
+@code_option
+@json_option("Print JSON.")
+@click.pass_context
+def start(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    job_id: int,
+    auto_advance: bool,
+    despite_errors: bool,
+    code: str,
+    as_json: bool,
+) -> None:
+    """Start a queued job."""
+    host = job_host(context, target, bundle, insecure)
+    job = host.call(
+        lambda client: client.start(
+            job_id, auto_advance=auto_advance, despite_errors=despite_errors
+        ),
+        code,
+    )
+    tell_started(host, job, as_json=as_json)
+
+
+@click.command()
+@connection_options
+@JOB
+@REASON
+@json_option("Print JSON.")
+@click.pass_context
+def hold(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    job_id: int,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Hold the machine of a running job; the job stays."""
+    host = job_host(context, target, bundle, insecure)
+    job = host.call(lambda client: client.hold(job_id, reason))
+    text = f"{_named(job)} is {job.state}: {host.hint(f'resume {job.id}')} continues"
+    _tell(job, text, as_json=as_json)
+
+
+@click.command()
+@connection_options
+@JOB
+@click.option(
+    "--hold-number",
+    type=click.IntRange(min=0),
+    help="The number of the hold that you saw, as `show --json` prints it; a later one stays.",
+)
+@code_option
+@json_option("Print JSON.")
+@click.pass_context
+def resume(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    job_id: int,
+    hold_number: int | None,
+    code: str,
+    as_json: bool,
+) -> None:
+    """Let a held job go on."""
+    host = job_host(context, target, bundle, insecure)
+
+    async def go_on(client: JobClient) -> RemoteJob:
+        if hold_number is not None:
+            return await client.resume(job_id, hold_number)
+        seen = await client.get(job_id)
+        return await client.resume(job_id, seen.hold_number)
+
+    job = host.call(go_on, code)
+    is_held = job.state == HELD
+    text = f"{_named(job)} is still held: {job.reason}" if is_held else f"{_named(job)} goes on"
+    _tell(job, text, as_json=as_json)
+
+
+@click.command()
+@connection_options
+@JOB
+@REASON
+@json_option("Print JSON.")
+@click.pass_context
+def cancel(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    job_id: int,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """End a job for good; the machine of one that runs is reset, with the beam off."""
+    host = job_host(context, target, bundle, insecure)
+    job = host.call(lambda client: client.cancel(job_id, reason))
+    _tell(job, f"{_named(job)} is {job.state}", as_json=as_json)
+
+
+def tell_started(host: JobHost, job: RemoteJob, *, as_json: bool) -> None:
+    """Print that a job runs."""
+    text = f"{_named(job)} runs: {host.hint(f'watch {job.id}')} shows how far it is"
+    _tell(job, text, as_json=as_json)
+
+
+def _named(job: RemoteJob) -> str:
+    return f"job {job.id} ({job.name}) on port '{job.port_id}'"
+
+
+def _tell(job: RemoteJob, text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_object(fields(job))
+    else:
+        click.echo(text)

@@ -1,0 +1,141 @@
+"""`usbshare-bridge job submit`: sends a file to a host and makes a job of it."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+
+import click
+
+from usbshare.bridge.commands.confirmation import code_option
+from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import connection_options, port_option
+from usbshare.bridge.jobs.commands.host import JobHost, job_host
+from usbshare.bridge.jobs.commands.steer import tell_started
+from usbshare.bridge.jobs.file_source import STANDARD_INPUT, FileSource, open_source
+from usbshare.bridge.jobs.progress import display_on
+from usbshare.bridge.tables.jobs import fields
+from usbshare.client.jobs.client import JobClient
+from usbshare.client.jobs.messages import JobOrder, RemoteJob
+from usbshare.client.jobs.upload import Uploader, enqueue_surely
+
+
+@click.command()
+@connection_options
+@click.argument("file", metavar="FILE")
+@port_option
+@click.option("--name", default="", metavar="TEXT", help="What the job is called, else the file.")
+@click.option(
+    "--passes", type=click.IntRange(1, 1000), default=1, help="How often the file is run."
+)
+@click.option(
+    "--priority",
+    type=click.IntRange(-100, 100),
+    default=0,
+    help="The higher goes first in the queue.",
+)
+@click.option(
+    "--from-line",
+    "first_line",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Begin with this line, after the modes before it were set.",
+)
+@click.option(
+    "--attended", is_flag=True, help="Hold it when nobody who may stop it has watched for a while."
+)
+@click.option("--start", is_flag=True, help="Start it at once, if the machine is free.")
+@click.option("--despite-errors", is_flag=True, help="With --start: although errors were found.")
+@code_option
+@json_option("Print JSON.")
+@click.pass_context
+def submit(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    file: str,
+    port: str,
+    name: str,
+    passes: int,
+    priority: int,
+    first_line: int,
+    attended: bool,
+    start: bool,
+    despite_errors: bool,
+    code: str,
+    as_json: bool,
+) -> None:
+    """Send FILE to the host and put it into the queue of its port; - is standard input.
+
+    The file lies on the host then, and needs this computer no more. An upload that was cut goes on
+    where it was, also by the same command later.
+    """
+    if despite_errors and not start:
+        raise click.UsageError("'--despite-errors' is about the start: give '--start' too.")
+    host = job_host(context, target, bundle, insecure)
+    source = open_source(file, sys.stdin.buffer)
+    try:
+        _upload(host, source, is_piped=file == STANDARD_INPUT)
+    finally:
+        source.close()
+    order = JobOrder(
+        port_id=port,
+        sha256=source.sha256,
+        name=name or source.name,
+        passes=passes,
+        priority=priority,
+        attended=attended,
+        first_line=first_line,
+        request_id=uuid.uuid4().hex,
+    )
+    job = host.call(lambda client: enqueue_surely(client, order))
+    if not start:
+        _tell(host, job, as_json=as_json)
+        return
+    if not as_json:
+        click.echo(f"job {job.id}: {job.name}, in the queue of '{job.port_id}'")
+    job = host.call(lambda client: client.start(job.id, despite_errors=despite_errors), code)
+    tell_started(host, job, as_json=as_json)
+
+
+def _upload(host: JobHost, source: FileSource, *, is_piped: bool) -> None:
+    """Send the file; Ctrl-C leaves it resumable, and says so."""
+    display = display_on(sys.stderr, warn)
+    uploader: list[Uploader] = []
+
+    def progressed(accepted: int) -> None:
+        if not accepted:
+            return
+        percent = accepted * 100 // source.size_bytes
+        text = f"{source.name}: {accepted} of {source.size_bytes} bytes are on the host"
+        display.show(percent, text, is_news=accepted == source.size_bytes)
+
+    def cut(why: str) -> None:
+        done = uploader[0].accepted
+        warn(f"cut at {done} of {source.size_bytes} bytes, it goes on there: {why}")
+
+    async def send(client: JobClient) -> None:
+        uploader.append(Uploader(client, source, progressed, cut))
+        await uploader[0].send()
+
+    try:
+        host.follow(send)
+    except KeyboardInterrupt:
+        done = uploader[0].accepted if uploader else 0
+        same = "the same input" if is_piped else "the same command"
+        warn(f"interrupted at {done} of {source.size_bytes} bytes: {same} goes on there")
+        raise
+
+
+def _tell(host: JobHost, job: RemoteJob, *, as_json: bool) -> None:
+    if as_json:
+        print_object(fields(job))
+    else:
+        click.echo(
+            f"job {job.id}: {job.name}, in the queue of '{job.port_id}' at place {job.place}; "
+            f"{host.hint(f'start {job.id}')} starts it"
+        )

@@ -1,0 +1,103 @@
+"""`usbshare-bridge job watch`: how far jobs are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from usbshare.base.live_table import LiveTable
+from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import connection_options, port_option
+from usbshare.bridge.jobs.commands.host import JobHost, job_host
+from usbshare.bridge.jobs.following import follow_job, follow_queue
+from usbshare.bridge.jobs.progress import JobDisplay, Lines, display_on, job_line
+from usbshare.bridge.tables.jobs import fields, queue_table
+from usbshare.client.jobs.messages import FINISHED, RemoteJob
+
+
+@click.command()
+@connection_options
+@click.argument("job_id", metavar="[JOB]", type=click.IntRange(min=1), required=False)
+@port_option
+@json_option("Print JSON, an object for each change.")
+@click.pass_context
+def watch(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    job_id: int | None,
+    port: str,
+    as_json: bool,
+) -> None:
+    """Show how far JOB is until it has ended; without JOB, all that wait or run, until Ctrl-C.
+
+    Ctrl-C ends the watching, never a job. The exit code is 0 if JOB was finished, 1 if it ended
+    otherwise.
+    """
+    host = job_host(context, target, bundle, insecure)
+    if job_id is None:
+        _watch_queue(host, port, as_json=as_json)
+        return
+    display = JobDisplay(display_on(sys.stdout, click.echo))
+    show = _print_job if as_json else display.show
+    try:
+        job = host.follow(lambda client: follow_job(client, job_id, show, _cut_teller()))
+    except KeyboardInterrupt:
+        warn(f"job {job_id} is no longer watched here; what it does goes on")
+        context.exit(1)
+    context.exit(0 if job.state == FINISHED else 1)
+
+
+def _watch_queue(host: JobHost, port: str, *, as_json: bool) -> None:
+    show = _queue_shown(as_json=as_json)
+    with suppress(KeyboardInterrupt):  # that is how it ends
+        host.follow(lambda client: follow_queue(client, port, show, _cut_teller()))
+
+
+def _queue_shown(*, as_json: bool) -> Callable[[Sequence[RemoteJob]], None]:
+    if not as_json and sys.stdout.isatty():
+        table = LiveTable(sys.stdout)
+        return lambda jobs: table.draw(f"{queue_table(jobs)}\n{_count(jobs)}; Ctrl-C ends")
+    shown: dict[int, RemoteJob] = {}
+    lines: dict[int, Lines] = {}
+
+    def changed(jobs: Sequence[RemoteJob]) -> None:
+        for job in jobs:
+            before = shown.get(job.id)
+            if job == before:
+                continue
+            shown[job.id] = job
+            if as_json:
+                _print_job(job)
+            else:
+                is_news = before is None or before.state != job.state
+                line = lines.setdefault(job.id, Lines(click.echo))
+                line.show(0, job_line(job), is_news=is_news)
+
+    return changed
+
+
+def _count(jobs: Sequence[RemoteJob]) -> str:
+    return {0: "no job waits or runs", 1: "1 job"}.get(len(jobs), f"{len(jobs)} jobs")
+
+
+def _print_job(job: RemoteJob) -> None:
+    print_object(fields(job))
+
+
+def _cut_teller() -> Callable[[str], None]:
+    """Return what tells of a lost link, each reason once."""
+    told: set[str] = set()
+
+    def tell(why: str) -> None:
+        if why not in told:
+            told.add(why)
+            warn(f"the link is lost, and the job goes on there without it: {why}")
+
+    return tell

@@ -1,0 +1,1 @@
+"""Calls to the job service of a host."""
