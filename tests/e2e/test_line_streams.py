@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
 from fakes.line_rig import DEADLINE_S, line_rig, streamed
 from fakes.waiting import until
-from usbshare.client.serial.messages import LineOptions
+from usbshare.base.errors import SessionLostError
+from usbshare.client.serial.messages import DataEvent, LineOptions
 from usbshare.line.stop_actions import StopAction
+from usbshare.rpc.channel import open_channel, parse_target
+from usbshare.serial.v1 import serial_pb2 as pb
+from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs ptys")
 
+Opens = Callable[[dict[str, Any]], Awaitable[tuple[str, str]]]
 HEAD = [b"G21 G90\n", b"M4 S0\n", b"G0 X0 Y0\n"]
 
 
@@ -170,3 +178,142 @@ async def test_marlin_checks_numbered_lines(tmp_path: Path) -> None:
     assert set(rig.told.outcomes()) == {"answered"}
     assert rig.machine.received().startswith(b"N0 M110 N0*125\nN1 G21*")
     assert rig.machine.received().count(b"*") == len(program) + 1
+
+
+async def test_an_alarm_holds_what_waits_until_the_machine_is_reset(tmp_path: Path) -> None:
+    # Soft limits need homing, which leaves the machine 1 mm inside its travel of 200 mm.
+    setup = [b"$22=1\n", b"$20=1\n", b"$H\n", b"G21 G90\n"]
+    program = [b"G53 G0 X-10 Y-10\n", b"G53 G0 X5000\n", *raster(100)]
+    async with line_rig(tmp_path) as rig, rig.stream() as stream:
+        await streamed(stream, setup)
+        assert set(rig.told.outcomes()) == {"answered"}
+        for line in program:
+            await stream.send(line)
+        await rig.told.until_held("line error")
+        assert rig.told.port.hold is not None
+        assert "ALARM:2" in rig.told.port.hold.reason
+        await until(lambda: b"ALARM:2" in rig.told.said)
+        assert stream.realtime(b"\x18")
+        await streamed(stream, [b"$X\n"])
+        outcomes = rig.told.outcomes()[len(setup) :]
+    culprit = rig.told.answers[len(setup) + 1]
+    assert (culprit.outcome, culprit.reply) == ("rejected", "ALARM:2")
+    assert (outcomes[0], outcomes[-1]) == ("answered", "answered")
+    assert set(outcomes[2:-1]) <= {"unanswered", "flushed"}
+    assert len(outcomes) == len(program) + 1
+
+
+async def test_an_unplugged_device_leaves_no_line_without_an_end(tmp_path: Path) -> None:
+    async with line_rig(tmp_path) as rig, rig.stream() as stream:
+        for line in [*HEAD, *raster(800)]:
+            await stream.send(line)
+        await until(partial(rig.told.has_answers, 100), DEADLINE_S)
+        rig.unplug()
+        await stream.drain()
+        await until(lambda: rig.told.port.state != "open")
+        assert rig.told.port.latched
+    kinds = [kind for kind, _ in groupby(rig.told.outcomes())]
+    assert kinds[0] == "answered"
+    assert set(kinds[1:]) <= {"unanswered", "failed"}
+    assert len(rig.told.answers) == len(HEAD) + 800
+
+
+async def test_those_who_observe_read_the_replies_as_well(tmp_path: Path) -> None:
+    async with line_rig(tmp_path) as rig, rig.stream() as stream:
+        await streamed(stream, [b"G21\n"])
+        client = rig.client()
+        try:
+            observer = await client.open_session("laser", observe=True, name="observer")
+            heard, oks = b"", 50
+            await streamed(stream, raster(oks))
+            while heard.count(b"ok\r\n") < oks:
+                event, _ = await asyncio.wait_for(observer.receive(), DEADLINE_S)
+                heard += event.data if isinstance(event, DataEvent) else b""
+            observer.cancel()
+        finally:
+            await client.close()
+        assert b"ok" not in rig.told.said
+
+
+async def test_lines_go_on_after_a_link_that_was_lost_once_a_person_resumes(
+    tmp_path: Path,
+) -> None:
+    program = [*HEAD, *raster(1500)]
+    async with line_rig(tmp_path) as rig, rig.stream() as stream:
+        sending = asyncio.create_task(streamed(stream, program))
+        await until(partial(rig.told.has_answers, 200), DEADLINE_S)
+        rig.network.black_hole()
+        await until(lambda: rig.machine.arrivals(b"\x84"), DEADLINE_S)
+        rig.network.heal()
+        rig.network.cut()
+        await until(partial(rig.told.has_linked, 2), DEADLINE_S)
+        await rig.told.until_held("link loss")
+        await until(lambda: rig.told.port.machine_state or rig.told.port.hold)
+        await rig.resume()
+        await asyncio.wait_for(sending, DEADLINE_S)
+    assert [answer.line for answer in rig.told.answers] == program
+    assert set(rig.told.outcomes()) == {"answered"}
+    written = rig.machine.received().translate(None, b"?~\x84")
+    assert written == b"".join(program)
+
+
+async def test_a_session_that_is_lost_for_good_says_which_lines_are_in_doubt(
+    tmp_path: Path,
+) -> None:
+    async with line_rig(tmp_path, resume_window_s=1) as rig, rig.stream() as stream:
+        for line in [*HEAD, *raster(800)]:
+            await stream.send(line)
+        await until(partial(rig.told.has_answers, 50), DEADLINE_S)
+        rig.network.refuse()
+        rig.network.cut()
+        with pytest.raises(SessionLostError):
+            await asyncio.wait_for(stream.drain(), DEADLINE_S)
+    outcomes = rig.told.outcomes()
+    assert [kind for kind, _ in groupby(outcomes)] == ["answered", "lost"]
+    assert len(outcomes) == len(HEAD) + 800
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "why"),
+    [
+        ({"mode": pb.SESSION_MODE_OBSERVE}, "INVALID_ARGUMENT", "open.mode must be"),
+        ({"ordering": pb.ORDERING_PRIORITY}, "INVALID_ARGUMENT", "open.ordering must be"),
+        ({"results": pb.RESULT_POLICY_FAILURES}, "INVALID_ARGUMENT", "open.results must be"),
+        ({"delivery": 9}, "INVALID_ARGUMENT", "open.delivery is 9"),
+        ({"on_line_error": 9}, "INVALID_ARGUMENT", "open.on_line_error is 9"),
+        ({"delivery": 0, "checksums": True}, "INVALID_ARGUMENT", "require delivery"),
+        ({"checksums": True}, "FAILED_PRECONDITION", "'grbl', which takes no checksums"),
+        ({"port_id": "bare"}, "FAILED_PRECONDITION", "profile 'raw', which is not known to reply"),
+    ],
+)
+async def test_what_cannot_be_opened_is_refused_with_one_clear_line(
+    asked: dict[str, Any], status: str, why: str, opens: Opens
+) -> None:
+    code, details = await opens(asked)
+    assert code == status
+    assert why in details
+    assert "\n" not in details
+
+
+@pytest.fixture(scope="module")
+async def opens(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Opens]:
+    home = tmp_path_factory.mktemp("opens")
+    bare = '[ports.bare]\nsource = "sim://grbl"\nprofile = "raw"\n'
+    async with line_rig(home, more=bare) as rig:
+        channel = open_channel(parse_target(rig.target), rig.bundle)
+        yield partial(refused, SerialServiceStub(channel))
+        await channel.close()
+
+
+async def refused(stub: Any, asked: dict[str, Any]) -> tuple[str, str]:
+    """Open a session, and return how it was refused."""
+    opened: dict[str, Any] = {
+        "port_id": "laser",
+        "mode": pb.SESSION_MODE_CONTROL,
+        "delivery": pb.DELIVERY_FIRMWARE_FLOW_CONTROL,
+    }
+    call = stub.Session(timeout=DEADLINE_S)
+    await call.write(pb.SessionRequest(open=pb.Open(**(opened | asked))))
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call.read()
+    return error.value.code().name, error.value.details() or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from fakes.machine import Machine
 from fakes.network import Network, running_network
-from fakes.processes import Process, serial_service, simulated
+from fakes.processes import Process, running, serial_service
 from fakes.waiting import until
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
@@ -83,6 +84,7 @@ class LineRig:
     network: Network
     bundle: ClientBundle
     machine: Machine
+    firmware: Process
     told: Told = field(default_factory=Told)
 
     def dialer(self) -> Dialer:
@@ -98,6 +100,10 @@ class LineRig:
         lines = options or LineOptions()
         choice = SessionChoice("laser", observe=False, client_name=name, lines=lines)
         return LineStream(self.dialer(), choice, self.told)
+
+    def unplug(self) -> None:
+        """Let the device be gone, as a pulled cable does."""
+        self.firmware.stop(signal.SIGKILL)
 
     async def resume(self) -> None:
         """Let the machine go on, as a person does who has looked at it."""
@@ -115,20 +121,27 @@ class LineRig:
 
 @asynccontextmanager
 async def line_rig(
-    home: Path, firmware: str = "grbl", profile: str = "", **options: object
+    home: Path, firmware: str = "grbl", more: str = "", **options: object
 ) -> AsyncIterator[LineRig]:
-    """Run a simulated machine, a service and a network; options are of the port's table."""
-    with simulated(firmware, home) as (path, record):
+    """Run a simulated machine, a service and a network; options are of the port's table.
+
+    `more` is added to the service's configuration.
+    """
+    path, record = home / f"tty-{firmware}", home / "record.jsonl"
+    simulate = ["simulate", firmware, "--pty", str(path), "--record", str(record)]
+    with running(["serial-svc", *simulate], home) as simulator:
+        simulator.wait_for("ready")
         config = home / "serial.toml"
         table = "".join(f"{key} = {value}\n" for key, value in options.items())
-        name = profile or firmware
-        config.write_text(f'[ports.laser]\nsource = "{path}"\nprofile = "{name}"\n{table}')
+        config.write_text(
+            f'[ports.laser]\nsource = "{path}"\nprofile = "{firmware}"\n{table}{more}'
+        )
         with (
             serial_service(home, "--config", str(config)) as (service, target),
             running_network(target) as network,
         ):
             bundle = ClientBundle.load(home / "config/usbshare/client.pem")
-            yield LineRig(service, target, network, bundle, Machine(Path(path), record))
+            yield LineRig(service, target, network, bundle, Machine(path, record), simulator)
 
 
 async def streamed(stream: LineStream, lines: list[bytes]) -> None:

@@ -41,9 +41,9 @@ class Client1:
         self.attachment = self.session.attach(pump)
         return self.attachment
 
-    async def send(self, data: bytes, epoch: int = 1) -> None:
+    async def send(self, data: bytes, epoch: int = 1, after_reset: int = 0) -> None:
         self._number += 1
-        command = Command(self._number, None, epoch, self._offset, data)
+        command = Command(self._number, None, epoch, self._offset, data, after_reset)
         self._offset += len(data)
         await self.session.command(command)
 

@@ -106,6 +106,7 @@ class LineStream:
         )
         self._news = asyncio.Event()
         self._failure = ""
+        self._has_lost = False
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -162,10 +163,12 @@ class LineStream:
         return is_sent
 
     async def drain(self) -> None:
-        """Wait until each line has its answer."""
+        """Wait until each line has its answer; raises SessionLostError if some are LOST."""
         while self._upstream.unanswered:
             self._require_session()
             await self._until_news()
+        if self._has_lost:
+            raise SessionLostError(self._failure)
 
     # What the link tells.
 
@@ -238,7 +241,9 @@ class LineStream:
         self._tell_lost()
 
     def _tell_lost(self) -> None:
-        for line in self._upstream.take_lost():
+        lost = self._upstream.take_lost()
+        self._has_lost = self._has_lost or bool(lost)
+        for line in lost:
             answer = LineAnswer(line.number, line.data, LOST, message=self._failure)
             self._listener.line_answered(answer)
         self._news.set()

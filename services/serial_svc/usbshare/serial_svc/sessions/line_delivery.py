@@ -276,7 +276,8 @@ class LineDelivery:
         if self._welcome_until is not None:
             self._end_wait()
             return
-        is_running = self.is_busy
+        queue = self._queue
+        is_running = bool(queue.waiting or queue.given or queue.is_owed)
         why, given = "the machine was reset by itself", self._line.scheduler.drop(self._source)
         self._queue.take_back(why, is_begun=bool(given) and given[0].written_bytes > 0)
         self._queue.void_expected(why, self._take_alarm(), may_reply=False)
@@ -380,8 +381,9 @@ class LineDelivery:
             self._end_wait()
             self.pump()
         if why := self._missing.why_lost(now):
-            has_lines = any(isinstance(each, Entry) for each in self._queue.expected)
+            is_owed = self._queue.is_owed
             self._queue.void_expected(why, may_reply=False)
-            if has_lines or self._queue.waiting:
+            if is_owed:
                 self._holder.hold(why)
+            self.pump()
         return self._welcome_until is not None or bool(self._queue.expected)

@@ -94,6 +94,11 @@ class LineQueue:
         return any(isinstance(each, Stray) for each in self.expected)
 
     @property
+    def is_owed(self) -> bool:
+        """Whether a line of the session awaits its reply."""
+        return any(isinstance(each, Entry) for each in self.expected)
+
+    @property
     def held_bytes(self) -> int:
         """How much the firmware may hold of what was given to the line."""
         awaited = sum(len(each.wire) for each in self.expected if isinstance(each, Entry))
