@@ -65,7 +65,7 @@ async def test_what_was_acknowledged_of_an_upload_is_there_after_a_kill(tmp_path
     ("content", "text"),
     [
         (b"GIF89a\0\0", "byte 6 is 0x00 (NUL, as binary files and UTF-16 have)"),
-        (b"<html>\n", "the file holds no G-code; it begins with '<html>'"),
+        (b"<html>\n", "the file contains no G-code; it begins with '<html>'"),
         (b"G1 X1\nG1 !\n", "line 2: '!' outside a comment"),
         (b"G1 X1\n" + b"X" * 3000 + b"\n", "line 2 has more than 1024 bytes"),
     ],
@@ -92,7 +92,7 @@ async def test_a_file_that_is_too_large_or_empty_or_has_no_hash_is_refused(tmp_p
 
         code, said = await begin(size_bytes=2_000_000_000)
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "this host takes at most 256.0 MB a file" in said
+        assert "this host accepts at most 256.0 MB per file" in said
         assert (await begin(size_bytes=0))[0] is grpc.StatusCode.INVALID_ARGUMENT
         assert (await begin(sha256=b"abc"))[1].startswith("sha256 has 3 bytes; it must have 32")
         assert (await begin(name="x" * 201))[1] == "name has 201 bytes; at most 200 are allowed"

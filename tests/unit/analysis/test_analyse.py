@@ -60,7 +60,7 @@ def test_lines_that_the_firmware_rejects_carry_its_numbers(job: Path) -> None:
         (
             4,
             "error:11",
-            "the line is longer than the 79 characters that GRBL takes: G1 X" + "1" * 56,
+            "the line is longer than the 79 characters that GRBL accepts: G1 X" + "1" * 56,
         ),
     ]
     assert (found.finding_count, found.error_count) == (3, 3)
@@ -92,14 +92,14 @@ def test_every_kind_of_line_end_is_read(job: Path, begin: bytes, end: bytes, lin
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"\n; only a comment\n", "the file holds no G-code"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "the file is no G-code"),
-        (b"PK\x03\x04\x14", "the file is no G-code"),
-        (b'{"a": 1}\n', "the file holds no G-code"),
-        (b"<svg></svg>\n", "the file holds no G-code"),
-        (b"hello = 1\nworld = 2\n", "the file holds no G-code"),
-        (b"n1me = 1\nx = 2\n", "the file holds no G-code: line 1"),
-        ("G0 X1\n".encode("utf-16"), "the file is no G-code"),
+        (b"\n; only a comment\n", "the file contains no G-code"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "the file is not G-code"),
+        (b"PK\x03\x04\x14", "the file is not G-code"),
+        (b'{"a": 1}\n', "the file contains no G-code"),
+        (b"<svg></svg>\n", "the file contains no G-code"),
+        (b"hello = 1\nworld = 2\n", "the file contains no G-code"),
+        (b"n1me = 1\nx = 2\n", "the file contains no G-code: line 1"),
+        ("G0 X1\n".encode("utf-16"), "the file is not G-code"),
         (b"G0 X1\n\x00G0 X2\n", "byte 6 is 0x00"),
         (b"G0 X1 !\n", "line 1: '!' outside a comment"),
         (b"G0 X1" + b" " * 2000, "line 1 has more than 1024 bytes"),
@@ -115,7 +115,7 @@ def test_what_is_no_program_is_refused(job: Path, content: bytes, reason: str) -
 def test_a_file_beyond_the_limit_is_refused_unread(job: Path) -> None:
     with job.open("wb") as file:
         file.truncate(2_000_000_000)
-    with pytest.raises(InvalidArgumentError, match="has 2000 MB; at most 1000 MB are taken"):
+    with pytest.raises(InvalidArgumentError, match="has 2000 MB; at most 1000 MB are accepted"):
         analyse(job)
 
 
@@ -150,7 +150,7 @@ def test_a_line_that_cannot_feed_the_machine_is_named_and_counted_in(job: Path) 
     (finding,) = fed.findings
     assert finding.line == 0
     assert finding.text.startswith("this job needs ")
-    assert "this line gives 1.2" in finding.text
+    assert "this line carries 1.2" in finding.text
     assert fed.duration_s == pytest.approx(job.stat().st_size / 1152, rel=0.05)
     assert fed.peak_bytes_per_s == free.peak_bytes_per_s
 
@@ -164,9 +164,7 @@ def test_what_waits_ends_too_early_or_changes_the_machine_is_reported(job: Path)
 
 def test_a_job_that_puts_the_machine_to_sleep_ends_there(job: Path) -> None:
     found = analyse(written(job, "G4 P0.1", "$SLP", "G0 X1"))
-    assert texts(found) == [
-        (2, "", "the machine sleeps from here on and takes nothing but a reset")
-    ]
+    assert texts(found) == [(2, "", "the machine sleeps from here on and accepts only a reset")]
 
 
 def test_modes_that_a_pass_leaves_are_reported_where_another_follows(job: Path) -> None:

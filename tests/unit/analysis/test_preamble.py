@@ -133,11 +133,11 @@ def test_the_first_line_needs_nothing(job: Path) -> None:
         (["$H", "G0 X1"], 2, "where X is there depends on"),
         (["G92 X0 Y0", "G1 X1 F9"], 2, "G92 shifted X by where the machine was at the start"),
         (["G10 L2 P1 X5", "G0 X1"], 2, "set a coordinate system"),
-        (["G0 X1 Y1", "G2 X3 I1 F90", "X5 I1"], 3, "goes on with an arc"),
+        (["G0 X1 Y1", "G2 X3 I1 F90", "X5 I1"], 3, "continues with an arc"),
         (["G0 X1", "G55", "G1 X3 F3"], 3, "where X is there depends on"),
         (["G0 X1", "G2 X5 Y0 I2 F9", "G0 X0"], 3, "line 2 depends on where the machine was"),
         (["$C", "G0 X0"], 2, "only checks"),
-        (["G0 X0", "M2", "X5"], 3, "goes on with G1 and no feed rate"),
+        (["G0 X0", "M2", "X5"], 3, "continues with G1 and no feed rate"),
         (["G0 X0"], 9, "the file has 1 lines"),
     ],
 )

@@ -74,7 +74,7 @@ async def test_requests_that_come_far_too_early_are_refused_late(
     monkeypatch.setattr(asyncio, "sleep", stand_still)
     for _ in range(24):
         await limits.admit_request("office-pc")
-    with pytest.raises(LimitError, match="'office-pc' makes more than 8 requests a second"):
+    with pytest.raises(LimitError, match="'office-pc' makes more than 8 requests per second"):
         await limits.admit_request("office-pc")
     assert clock.slept[-1] == 1.0
 

@@ -12,7 +12,7 @@ from usbshare.bridge.checkup.context import Subject
 from usbshare.rpc.tls import ENROL_ANEW, ClientBundle
 from usbshare.trust.certificate_checks import judge_dates, judge_key_rights
 
-_RENEW = "run `usbshare-bridge renew`; a running bridge renews it by itself"
+_RENEW = "run `usbshare-bridge renew`; a running bridge renews it automatically"
 
 
 async def judge_certificate(subject: Subject) -> Judgement:

@@ -55,6 +55,6 @@ def renew(
         click.echo(f"renewed {held.path}: valid until {held.expires:%Y-%m-%d}")
     else:
         click.echo(
-            f"{held.path} is valid until {held.expires:%Y-%m-%d}; a bridge renews it by itself "
+            f"{held.path} is valid until {held.expires:%Y-%m-%d}; a bridge renews it automatically "
             f"from {due:%Y-%m-%d} on"
         )

@@ -86,7 +86,7 @@ class Limits:
         if wait_s > LONGEST_WAIT_S:
             bucket.give_back(1, rate)
             await _wait(usage, LONGEST_WAIT_S)
-            raise LimitError(f"'{who}' makes more than {rate:g} requests a second")
+            raise LimitError(f"'{who}' makes more than {rate:g} requests per second")
         if wait_s:
             await _wait(usage, wait_s)
 

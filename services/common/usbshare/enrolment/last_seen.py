@@ -63,7 +63,7 @@ class Seen:
         try:
             self.write()
         except Exception:  # no service ends for what is only good to know
-            _log.exception("who called is not noted in %s", self._path)
+            _log.exception("the last calls are not recorded in %s", self._path)
 
     def write(self) -> None:
         """Write what is new; a folder that cannot be written costs only what was seen."""

@@ -104,6 +104,8 @@ class FloodGuard:
             self._said[host] = now
             rate = self._bytes_per_s()
             _log.warning(
-                "closed a connection from %s, which sent more than %.0f bytes a second", host, rate
+                "closed a connection from %s, which sent more than %.0f bytes per second",
+                host,
+                rate,
             )
             self._note("connection ended", address=host, reason="sent too fast", limit=rate)

@@ -10,10 +10,10 @@ from usbshare.service.cli import run_command_line
 from usbshare.service.command import service_command
 
 HELP = """
-Keep programs of G-code on this host, and run them on the ports of its serial service.
+Store G-code programs on this host, and run them on the ports of its serial service.
 
-It is a client of serial-svc like any other, with an identity of its own, `job-svc`: a job goes on
-while the PC that submitted it is asleep. Nothing starts by itself.
+It is a client of serial-svc like any other, with its own identity, `job-svc`: a job continues
+while the PC that submitted it is asleep. Nothing starts automatically.
 """
 
 

@@ -112,7 +112,7 @@ async def _first_look(ports: Ports) -> None:
         async with asyncio.timeout(FIRST_LOOK_S):
             await ports.look()
     except TimeoutError:
-        log.warning("serial-svc does not tell its ports yet")
+        log.warning("serial-svc does not report its ports yet")
 
 
 def _port_of(job: Job | None) -> str | None:

@@ -38,7 +38,7 @@ def check_file(path: Path, max_bytes: int = MAX_BYTES) -> FileFacts:
     size = path.stat().st_size
     if size > max_bytes:
         raise InvalidArgumentError(
-            f"the file has {size / 1e6:.0f} MB; at most {max_bytes / 1e6:.0f} MB are taken"
+            f"the file has {size / 1e6:.0f} MB; at most {max_bytes / 1e6:.0f} MB are accepted"
         )
     if not size:
         raise InvalidArgumentError("the file is empty")
@@ -122,11 +122,11 @@ class _Reader:
             self._take(line.number, line.code)
             if self._dry_run.asleep:
                 self.findings.fail(
-                    line.number, "the machine sleeps from here on and takes nothing but a reset"
+                    line.number, "the machine sleeps from here on and accepts only a reset"
                 )
                 break
         if self._first_error and not self._accepted:
-            raise InvalidArgumentError(f"the file holds no G-code: {self._first_error}")
+            raise InvalidArgumentError(f"the file contains no G-code: {self._first_error}")
         return self._dry_run.finish()
 
     def judge(self, passes: int) -> None:
@@ -164,13 +164,13 @@ class _Reader:
             if _STORES.match(text):
                 self.findings.warn(number, f"changes what the machine has stored: {text}")
         elif _PAUSE.search(text):
-            self.findings.warn(number, "waits until a person lets it go on (M0)")
+            self.findings.warn(number, "waits until a person resumes (M0)")
         elif _END.search(text):
             self._end_line = number
 
 
 def _too_slow(peak: float, line: float) -> str:
     return (
-        f"this job needs {peak / 1000:.1f} kB/s in its worst second, this line gives "
+        f"this job needs {peak / 1000:.1f} kB/s in its busiest second, this line carries "
         f"{line / 1000:.1f}: the machine would slow down there"
     )

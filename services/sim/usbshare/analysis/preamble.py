@@ -88,10 +88,12 @@ class _Rebuilder:
         """Return what sets the mode of motion; it may turn a beam on, so it comes last."""
         motion = self._modal.motion
         if motion in _ARCS:
-            raise _refused(self._line, f"it goes on with an arc (G{motion.value}) of a line before")
+            raise _refused(
+                self._line, f"it continues with an arc (G{motion.value}) of an earlier line"
+            )
         if motion is MotionMode.LINEAR:
             if not self._parser.feed or self._modal.inverse_time:
-                raise _refused(self._line, "it goes on with G1 and no feed rate is in force")
+                raise _refused(self._line, "it continues with G1 and no feed rate is in force")
             return ["G1"]
         return ["G80"] if motion is MotionMode.NONE else []
 

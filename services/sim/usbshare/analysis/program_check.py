@@ -56,7 +56,7 @@ class ProgramCheck:
         if not self._has_code:
             shown = self._first_other[:40].decode("ascii", errors="replace")
             what = f"; it begins with {shown!r}" if shown else ""
-            raise InvalidArgumentError(f"the file holds no G-code{what}: save it as G-code")
+            raise InvalidArgumentError(f"the file contains no G-code{what}: save it as G-code")
         return self._lines
 
     def _require_text(self, piece: bytes) -> None:
@@ -64,7 +64,7 @@ class ProgramCheck:
             byte, offset = found[0][0], self._offset + found.start()
             why = "NUL, as binary files and UTF-16 have" if byte == 0 else "a control character"
             raise InvalidArgumentError(
-                f"the file is no G-code: byte {offset} is 0x{byte:02x} ({why}); save it as plain "
+                f"the file is not G-code: byte {offset} is 0x{byte:02x} ({why}); save it as plain "
                 "text"
             )
 
@@ -88,7 +88,7 @@ class ProgramCheck:
             shown = f"'{chr(byte)}'" if byte < 0x80 else f"byte 0x{byte:02x}"
             raise InvalidArgumentError(
                 f"line {self._lines}: {shown} outside a comment: the firmware would obey it at "
-                "once; take it out of the file"
+                "once; remove it from the file"
             )
 
     def _look(self, code: bytes) -> None:
@@ -100,6 +100,6 @@ class ProgramCheck:
     def _too_long(self, line: bytes) -> None:
         number = self._lines if line is not self._rest else self._lines + 1
         raise InvalidArgumentError(
-            f"line {number} has more than {LONGEST_LINE_BYTES} bytes: no firmware takes such a "
+            f"line {number} has more than {LONGEST_LINE_BYTES} bytes: no firmware accepts such a "
             "line; is the file G-code?"
         )

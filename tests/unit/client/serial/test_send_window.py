@@ -10,7 +10,7 @@ USUAL_S = 0.05
 
 
 class SlowNetwork:
-    """Carries so many bytes a second out of one queue, which a sender keeps as full as it may."""
+    """Carries so many bytes per second out of one queue, which a sender keeps as full as it may."""
 
     def __init__(self, bytes_per_s: float, credit_bytes: int) -> None:
         self.window = SendWindow()

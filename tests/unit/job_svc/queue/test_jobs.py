@@ -68,7 +68,7 @@ def test_a_port_runs_one_job_at_a_time() -> None:
     jobs.start(1, "anna", auto_advance=False)
     with pytest.raises(WrongStateError, match=r"port 'laser' is busy with job 1 \(running\)"):
         jobs.start(2, "anna", auto_advance=False)
-    with pytest.raises(WrongStateError, match="only a queued one starts"):
+    with pytest.raises(WrongStateError, match="only a queued job can be started"):
         jobs.start(1, "anna", auto_advance=False)
 
 
@@ -141,7 +141,7 @@ def test_the_queue_and_the_history_are_bounded(monkeypatch: pytest.MonkeyPatch) 
     jobs, _ = make()
     for _ in range(3):
         jobs.enqueue(ORDER)
-    with pytest.raises(LimitError, match="3 jobs wait for port 'laser' already"):
+    with pytest.raises(LimitError, match="3 jobs are already waiting for port 'laser'"):
         jobs.enqueue(ORDER)
     for number in (1, 2, 3):
         jobs.end(number, JobState.CANCELLED)

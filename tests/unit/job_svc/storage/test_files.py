@@ -82,8 +82,8 @@ def test_a_file_that_changed_on_the_way_is_refused_and_begun_again(tmp_path: Pat
     [
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", r"byte 6 is 0x1a|line 1: byte 0x89"),
         ("G1 X1\n".encode("utf-16"), "NUL, as binary files and UTF-16 have"),
-        (b"Dear Sir,\nhow do you do.\n", "holds no G-code; it begins with 'Dear Sir,'"),
-        (b"\n\n  \n; only a comment\n", "holds no G-code: save"),
+        (b"Dear Sir,\nhow do you do.\n", "contains no G-code; it begins with 'Dear Sir,'"),
+        (b"\n\n  \n; only a comment\n", "contains no G-code: save"),
         (b"G1 X1\nG1 X2\x18\n", "byte 11 is 0x18"),
         (b"G1 X1\nG1 ! X2\n", "line 2: '!' outside a comment"),
         (b"G1 X1\nG1 X\xb0\n", "line 2: byte 0xb0 outside a comment"),
@@ -136,7 +136,7 @@ def test_lines_do_not_depend_on_the_pieces(parts: list[bytes]) -> None:
 
 def test_too_large_and_empty_files_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
     files = store(tmp_path)
-    with pytest.raises(LimitError, match=r"has 2,000\.0 MB; this host takes at most 1\.0 MB"):
+    with pytest.raises(LimitError, match=r"has 2,000\.0 MB; this host accepts at most 1\.0 MB"):
         files.begin(HASH, 2_000_000_000, set())
     with pytest.raises(InvalidArgumentError, match="the file is empty"):
         files.begin(HASH, 0, set())

@@ -80,7 +80,7 @@ class Rig:
         self.writer.pump()
 
     async def send_for(self, seconds: float, step_s: float = GRAIN_S) -> float:
-        """Keep the queue full for that long; returns the bytes a second that the device got."""
+        """Keep the queue full for that long; returns the bytes per second that the device got."""
         start, before = self.now(), self.far_end.taken_bytes
         while self.now() - start < seconds:
             self.fill()

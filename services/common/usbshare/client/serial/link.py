@@ -199,7 +199,9 @@ class Link:
                 raise LinkLostError(short_reason(error)) from error
             raise await self._dialer.explain(self._client, error) from error
         except EOFError as error:
-            raise LinkLostError("the service ended the stream without a goodbye") from error
+            raise LinkLostError(
+                "the service ended the stream without closing the session"
+            ) from error
         finally:
             self._handover.give_up()
             await self._client.close()
@@ -359,7 +361,7 @@ class Link:
     async def _end_in_time(self) -> None:
         await self._ending.wait()
         await asyncio.sleep(GOODBYE_TIMEOUT_S)
-        raise LinkLostError(f"no answer to the goodbye within {GOODBYE_TIMEOUT_S:g} s")
+        raise LinkLostError(f"no answer to closing the session within {GOODBYE_TIMEOUT_S:g} s")
 
     def _lost(self, error: BaseException) -> None:
         now, reason, is_refused = self._clock(), short_reason(error), is_refusal(error)

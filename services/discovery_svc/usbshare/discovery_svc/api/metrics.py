@@ -26,7 +26,7 @@ _COUNTERS: dict[str, tuple[str, Callable[[SourceStats], float]]] = {
 _GAUGES: dict[str, tuple[str, Callable[[SourceStats], float]]] = {
     "uptime_seconds": ("Seconds since the source was started", lambda stats: stats.uptime_s),
     "received_packets_per_second": (
-        "Packets received a second, over the last 10 s",
+        "Packets received per second, over the last 10 s",
         lambda stats: stats.received_packets_per_s,
     ),
 }

@@ -70,7 +70,7 @@ async def _group(waiting: asyncio.Queue[bytes | None], reading: asyncio.Task[Non
     pieces = [each for each in group if each is not None]
     if not pieces:
         await reading
-        raise SessionLostError("the upload was cut: send it again, and it goes on")
+        raise SessionLostError("the upload was interrupted: send it again, and it continues")
     return pieces
 
 

@@ -113,7 +113,7 @@ class Jobs:
         waiting = self.queued(order.port_id)
         if len(waiting) >= MOST_QUEUED:
             raise LimitError(
-                f"{MOST_QUEUED} jobs wait for port {order.port_id!r} already: delete some"
+                f"{MOST_QUEUED} jobs are already waiting for port {order.port_id!r}: delete some"
             )
         self._last_number += 1
         total = Progress(
@@ -144,7 +144,7 @@ class Jobs:
         if job.state is not JobState.QUEUED:
             again = "; enqueue its file again" if job.state.has_ended else ""
             raise WrongStateError(
-                f"job {job_id} is {job.state.value}: only a queued one starts{again}"
+                f"job {job_id} is {job.state.value}: only a queued job can be started{again}"
             )
         if (other := self.active(job.port_id)) is not None:
             raise WrongStateError(

@@ -82,7 +82,7 @@ class Watches:
     def add(self, watch: Watch) -> None:
         """Begin to tell a watcher; LimitError where there are too many."""
         if len(self._watches) >= MOST_WATCHERS:
-            raise LimitError(f"{MOST_WATCHERS} clients watch jobs already")
+            raise LimitError(f"{MOST_WATCHERS} clients are already watching jobs")
         self._watches[watch] = None
 
     def remove(self, watch: Watch) -> None:

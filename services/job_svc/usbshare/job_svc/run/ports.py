@@ -61,11 +61,11 @@ class Ports:
             found = await self._list_ports()
         except UsbshareError as error:
             if str(error) != self.trouble:
-                _log.warning("serial-svc does not tell its ports: %s", error)
+                _log.warning("serial-svc does not report its ports: %s", error)
             self.trouble = str(error)
             return
         if self.trouble and self._ports:
-            _log.info("serial-svc tells its ports again")
+            _log.info("serial-svc reports its ports again")
         self.trouble = ""
         self._ports = {each.id: each for each in found}
 

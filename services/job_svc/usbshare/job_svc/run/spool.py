@@ -32,14 +32,14 @@ class Spool:
             if is_new and self.jobs.find(job.job_id) is job:
                 self.jobs.delete(job.job_id)
             why = self.notes.trouble or f"nothing was written for {KEEP_TIMEOUT_S:g} s"
-            raise DeviceError(f"the job cannot be kept on this host: {why}")
+            raise DeviceError(f"the job cannot be stored on this host: {why}")
         return self.jobs.get(job.job_id), is_new
 
     async def require_kept(self, job_id: int) -> None:
         """Return once a job is on the disk as it is now; raises DeviceError if that takes long."""
         if not await self.notes.kept(job_id, KEEP_TIMEOUT_S):
             why = self.notes.trouble or f"nothing was written for {KEEP_TIMEOUT_S:g} s"
-            raise DeviceError(f"what becomes of job {job_id} cannot be noted on this host: {why}")
+            raise DeviceError(f"the state of job {job_id} cannot be recorded on this host: {why}")
 
     def delete(self, job_id: int) -> Job:
         """Forget a job that does not run, and its file if no other needs it."""

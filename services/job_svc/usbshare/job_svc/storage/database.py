@@ -140,7 +140,7 @@ class JobDatabase:
                 part.rename(aside.with_name(aside.name + suffix))
         self.kept_aside = str(aside)
         _log.error(
-            "the record of the jobs is damaged (%s): kept as %s; beginning a new one. Queue and "
+            "the record of the jobs is damaged (%s): kept as %s; creating a new one. Queue and "
             "history are empty, the files of the jobs are still here",
             error,
             aside,

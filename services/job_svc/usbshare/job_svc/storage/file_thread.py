@@ -53,7 +53,7 @@ class Files:
     async def begin(self, sha256: str, size_bytes: int) -> PartialFile:
         """Begin an upload, or take it up; `leave` it in any case."""
         if self._uploads >= MOST_UPLOADS:
-            raise LimitError(f"{MOST_UPLOADS} uploads are going on already: wait for one to end")
+            raise LimitError(f"{MOST_UPLOADS} uploads are already in progress: wait for one to end")
         self._uploads += 1
         try:
             return await self._run(self._store.begin, sha256, size_bytes, set(self._needed()))

@@ -167,8 +167,8 @@ class FileStore:
             raise InvalidArgumentError("the file is empty: there is nothing to run")
         if size_bytes > self._max_file_bytes:
             raise LimitError(
-                f"the file has {_in_words(size_bytes)}; this host takes at most "
-                f"{_in_words(self._max_file_bytes)} a file ([files] max_file_bytes)"
+                f"the file has {_in_words(size_bytes)}; this host accepts at most "
+                f"{_in_words(self._max_file_bytes)} per file ([files] max_file_bytes)"
             )
 
     def _make_room(self, sha256: str, size: int, have: int, needed: Collection[str]) -> None:
@@ -230,7 +230,7 @@ class PartialFile:
         for piece in pieces:
             if self.size + len(piece) > self.size_bytes:
                 raise InvalidArgumentError(
-                    f"the file has more bytes than size_bytes, {self.size_bytes}, said"
+                    f"the file has more bytes than size_bytes says ({self.size_bytes})"
                 )
             self._check.feed(piece)
             try:
@@ -249,7 +249,7 @@ class PartialFile:
         os.close(self._file)
         if self._hash.hexdigest() != self.sha256:
             raise InvalidArgumentError(
-                "the file that arrived has another SHA-256 than `begin` said: it changed during "
+                "the file that arrived has another SHA-256 than that in `begin`: it changed during "
                 "the upload; upload it again"
             )
         return self._check.finish()
@@ -282,8 +282,8 @@ def _limits(what: str) -> Iterator[None]:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
         raise LimitError(
-            f"no room on the host's disk for this {what}: delete jobs or free space, then go on "
-            "with it"
+            f"no room on the host's disk for this {what}: delete jobs or free space, then "
+            "continue it"
         ) from error
 
 

@@ -22,7 +22,7 @@ _COUNTERS: dict[str, tuple[str, Callable[[SerialPort], float]]] = {
     "device_errors": ("Times the device disappeared", lambda p: p.line.counters.device_errors),
     "stops": ("Stops of all kinds", lambda p: p.line.counters.stops),
     "lost_sessions": (
-        "Control sessions lost without a goodbye",
+        "Control sessions lost without being closed",
         lambda p: p.line.counters.lost_sessions,
     ),
     "link_loss_actions": (

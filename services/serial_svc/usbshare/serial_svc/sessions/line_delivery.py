@@ -26,7 +26,7 @@ from usbshare.serial_svc.sessions.line_queue import Entry, LineQueue, Stray
 from usbshare.serial_svc.sessions.missing_replies import MissingReplies
 
 VOID = "a stop or a reset came before its reply"
-_NOTHING = "the firmware does not reply to a line that holds nothing"
+_NOTHING = "the firmware does not reply to an empty line"
 _RESETS_ITSELF = (b"[MSG:DISABLED]", b"[MSG:RESTORINGDEFAULTS]")
 MOST_RESENDS = 10
 WELCOME_TIMEOUT_S = 3.0
@@ -259,11 +259,11 @@ class LineDelivery:
             self._holder.hold(f"the firmware asks again for a line that is not due: {text!r}")
         elif head.times_sent > MOST_RESENDS:
             self._awaits_ok = "again"
-            self._holder.hold(f"the line '{head.text}' came damaged {head.times_sent} times")
+            self._holder.hold(f"the line '{head.text}' arrived damaged {head.times_sent} times")
         elif text[:2].lower() == b"rs":
             self._send_again()
         else:
-            head.complain("")  # that was of what came damaged
+            head.complain("")  # that was of what arrived damaged
             self._awaits_ok = "again"
 
     def _send_again(self) -> None:
@@ -278,11 +278,11 @@ class LineDelivery:
             return
         queue = self._queue
         is_running = bool(queue.waiting or queue.given or queue.is_owed)
-        why, given = "the machine was reset by itself", self._line.scheduler.drop(self._source)
+        why, given = "the machine reset itself", self._line.scheduler.drop(self._source)
         self._queue.take_back(why, is_begun=bool(given) and given[0].written_bytes > 0)
         self._queue.void_expected(why, self._take_alarm(), may_reply=False)
         if is_running:
-            self._holder.hold(f"{why}: it greeted, and nobody had asked for a reset")
+            self._holder.hold(f"{why}: it sent its banner although no reset was requested")
 
     def _alarmed(self, text: bytes) -> None:
         self._alarm = text.decode("latin-1")
@@ -321,7 +321,7 @@ class LineDelivery:
         wire = without_comments(data) if is_bad else data
         if profile.has_realtime(wire):
             return CommandOutcome.REFUSED, (
-                "it holds a real-time byte, which the firmware would obey at once; send it as "
+                "it contains a real-time byte, which the firmware would obey at once; send it as "
                 "Realtime"
             )
         if most and len(wire) > most:
