@@ -102,8 +102,8 @@ def test_a_preview_is_a_picture_and_segments(home: Path, square: str, tmp_path: 
     ("content", "words", "code", "said"),
     [
         (b"", [], 1, "bridge: it.nc: the file is empty"),
-        (b"\x89PNG\r\n\x1a\n\0", [], 1, "bridge: it.nc: the file is no G-code"),
-        (b"a, b\n", [], 1, "bridge: it.nc: the file holds no G-code"),
+        (b"\x89PNG\r\n\x1a\n\0", [], 1, "bridge: it.nc: the file is not G-code"),
+        (b"a, b\n", [], 1, "bridge: it.nc: the file contains no G-code"),
         (b"G0 X1\n", ["--settings", "/dev/null"], 2, "no line like $110=5000.000"),
         (b"G0 X1\n", ["--settings", "/dev/null", "--target", "x:1"], 2, "not both"),
         (b"G0 X1\n", ["--passes", "0"], 2, "--passes"),

@@ -140,7 +140,7 @@ async def test_an_upload_goes_on_when_the_service_dies_and_comes_back(
     [
         (["submit", "nofile"], "cannot use nofile: no such file or directory", 1),
         (["submit", "empty"], "empty is empty", 1),
-        (["submit", "text"], "the file holds no G-code; it begins with 'hello'", 1),
+        (["submit", "text"], "the file contains no G-code; it begins with 'hello'", 1),
         (["submit", "box.gcode", "--passes", "0"], "'--passes'", 2),
         (["submit", "box.gcode", "--port", "mill"], "no port 'mill' here; available: laser", 1),
         (["submit", "box.gcode", "--from-line", "9"], "first_line is 9; the file has 5 lines", 1),

@@ -49,7 +49,7 @@ class SerialLink:
         try:
             return await in_thread(ClientBundle.load, self._site.job_bundle)
         except ConfigError as error:
-            raise DeviceError(f"job-svc has no valid certificate of its own: {error}") from error
+            raise DeviceError(f"job-svc has no valid certificate: {error}") from error
 
     async def list_ports(self) -> list[RemotePort]:
         """Return the ports of the serial service."""
