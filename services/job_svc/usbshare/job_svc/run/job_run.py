@@ -33,6 +33,8 @@ TELL_S = 0.1
 WHY_S = 1.0
 IDLE_REPORTS = 2
 GONE = frozenset({"absent", "failed"})
+# States of grbl in which nothing moves: Hold:1 and Door:2 are on their way there.
+RESTING = frozenset({"Idle", "Hold:0", "Door:0", "Door:1", "Alarm", "Sleep"})
 # What makes a firmware without status reports reply once its last move is done.
 WAIT_FOR_MOVES = b"M400"
 READY_TIMEOUT_S = 2.0
@@ -93,6 +95,7 @@ class JobRun:
         self.seen_hold = 0
         self.link_trouble = ""
         self.machine_state = ""
+        self.resting_reports = 0
         self._job = job
         self._program = program
         self._told = told
@@ -265,6 +268,8 @@ class JobRun:
         """Count what was executed; a machine that rests after the last reply has done all."""
         substate = "" if report.substate is None else f":{report.substate}"
         self.machine_state = report.state + substate
+        is_resting = self.machine_state in RESTING
+        self.resting_reports = self.resting_reports + 1 if is_resting else 0
         self._tally.reported(report)
         if report.state == "Alarm":
             self.end(JobState.FAILED, "the machine reports an alarm")

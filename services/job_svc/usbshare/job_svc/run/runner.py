@@ -41,8 +41,9 @@ RESUME_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 10.0
 LOOK_S = 0.5
 OPEN_TIMEOUT_S = 20.0
-REST_TIMEOUT_S, REST_LOOK_S = 2.0, 0.05
-RESTING = frozenset({"Idle", "Hold:0", "Door:0", "Door:1"})
+REST_TIMEOUT_S, REST_LOOK_S = 3.0, 0.05
+# The first may have been under way when the machine was held.
+REST_REPORTS = 3
 STOPPED = "the job service was stopped"
 
 
@@ -133,13 +134,12 @@ class Runner:
         return self._spool.jobs.get(job_id)
 
     async def cancel(self, job_id: int, who: Identity, reason: str) -> Job:
-        """End a job for good; the machine of one that runs is reset at once."""
+        """End a job for good; the machine of one that runs is held at once, and reset at rest."""
         job = self._spool.jobs.get(job_id)
         why = f"cancelled by {self._short(who.name)}" + _because(reason)
         active = self._active.get(job.port_id)
         if active is not None and active.job.job_id == job_id:
-            active.run.end(JobState.CANCELLED, why)
-            await self._link.reset(job.port_id, f"job {job_id} {why}"[:200])
+            active.run.end(JobState.CANCELLED, why, resets=True)
             if active.task is not None:
                 await asyncio.wait((active.task,), timeout=END_TIMEOUT_S)
         elif job.state is JobState.QUEUED and job.port_id not in self._starting:
@@ -226,9 +226,11 @@ class Runner:
     async def _bring_to_rest(self, active: Active) -> None:
         """Hold a machine and wait until it rests: a reset in motion loses its position."""
         await self._link.hold(active.job.port_id, f"job {active.job.job_id} ended")
+        run = active.run
+        run.resting_reports = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(REST_TIMEOUT_S):
-                while active.run.machine_state not in RESTING:
+                while run.resting_reports < REST_REPORTS:
                     active.stream.realtime(POLL)
                     await asyncio.sleep(REST_LOOK_S)
 
