@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.discovery_hosts import free_port
-from fakes.processes import SCRIPTS, run, running, serial_service
+from fakes.processes import SCRIPTS, free_port, run, running, serial_service
 from usbshare.service.autostart.unit_file import command_of
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import serial
 
-from fakes.discovery_hosts import free_port
 from fakes.job_rig import until
 from fakes.processes import (
     Process,
     environment,
+    free_port,
     run,
     running,
     serial_service,

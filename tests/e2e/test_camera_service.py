@@ -18,9 +18,9 @@ import grpc
 import pytest
 
 from fakes.cameras import decoded, noisy_jpeg
-from fakes.discovery_hosts import Computer, endpoints, free_port
+from fakes.discovery_hosts import Computer, endpoints
 from fakes.network import Network
-from fakes.processes import SCRIPTS, camera_service, environment, run, running
+from fakes.processes import SCRIPTS, camera_service, environment, free_port, run, running
 from fakes.processes import Process as ServiceProcess
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fakes.job_rig import until
-from fakes.processes import run, running
+from fakes.processes import free_port, run, running
 from fakes.serial_device import Acknowledging
 from fakes.usb_host import Adapter, UsbHost, service
 
@@ -56,11 +55,6 @@ def killed_at_work(home: Path, host: UsbHost, machine: Adapter) -> None:
 
 def send(home: Path, target: str, port_id: str) -> tuple[int, str]:
     return run(["bridge", "send", "--target", target, "--port", port_id, "G1 X100"], home)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.mark.parametrize("changed", ["id", "id and source", "nothing configured", "listen"])

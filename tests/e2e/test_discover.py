@@ -22,15 +22,9 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import SCRIPTS, Process, environment, run, running, without_waiting
+from fakes.processes import SCRIPTS, Process, environment, free_port, run, running, without_waiting
 
 DEADLINE_S = 60.0
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from fakes.crowd import Crowd, crowd
-from fakes.discovery_hosts import Computer, Watcher, free_port
+from fakes.discovery_hosts import Computer, Watcher
 from fakes.namespaces import Namespace, Wire, joined_namespaces
-from fakes.processes import SCRIPTS, Process, running
+from fakes.processes import SCRIPTS, Process, free_port, running
 from fakes.waiting import until
 from usbshare.hosts.settings import DiscoveryTable
 

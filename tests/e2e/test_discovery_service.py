@@ -15,9 +15,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fakes.discovery_hosts import Computer, Watcher, endpoints, free_port
+from fakes.discovery_hosts import Computer, Watcher, endpoints
 from fakes.namespaces import Wire, joined_namespaces
-from fakes.processes import SCRIPTS, Process, run, running
+from fakes.processes import SCRIPTS, Process, free_port, run, running
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import stat
 import subprocess
 import time
@@ -15,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from fakes.namespaces import Namespace, Wire, ip_command, joined_namespaces
-from fakes.processes import DEADLINE_S, SCRIPTS, Process, completed, environment, run, running
+from fakes.processes import (
+    DEADLINE_S,
+    SCRIPTS,
+    Process,
+    completed,
+    environment,
+    free_port,
+    run,
+    running,
+)
 
 LASER = '[ports.laser]\nsource = "sim://grbl"\n'
 
@@ -47,11 +55,6 @@ def write_settings(home: Path, enrolment: str, listen: str = "") -> None:
     folder.mkdir(parents=True)
     service = f'[service]\nlisten = "{listen}"\n' if listen else ""
     (folder / "usbshare.toml").write_text(f'{LASER}[tls]\nenrolment = "{enrolment}"\n{service}')
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,12 @@ import pytest
 from fakes.job_rig import DEADLINE_S, FrontEnd, Job, Rig, rig, until
 from fakes.machine import DOOR, simulated_machine
 from fakes.namespaces import Wire, joined_namespaces
-from fakes.processes import SCRIPTS, running
+from fakes.processes import SCRIPTS, free_port, running
 from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 GRACE_S = 0.25
 Cut = Callable[[Rig], Callable[[], None]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def half_open(rig: Rig) -> Callable[[], None]:

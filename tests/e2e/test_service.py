@@ -8,12 +8,7 @@ import socket
 import urllib.request
 from pathlib import Path
 
-from fakes.processes import Process, environment, run, running, serial_service
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+from fakes.processes import Process, environment, free_port, run, running, serial_service
 
 
 def test_metrics_are_served_where_configured(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from usbshare.base.host_names import HostNames
 from usbshare.rpc.server import add_standard_services, bind, make_server
 from usbshare.rpc.tls import server_credentials
+from usbshare.trust import certificates
 from usbshare.trust.site import Site, ensure_site
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -38,11 +39,7 @@ class Issued:
 
     @property
     def key_pem(self) -> bytes:
-        return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        return certificates.key_pem(self.key)
 
 
 def issue(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import uuid
@@ -14,20 +13,13 @@ from typing import Any
 
 import grpc
 
-from fakes.processes import Process, running
+from fakes.processes import Process, free_port, running
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.rpc.channel import channel_credentials
 from usbshare.rpc.tls import ClientBundle
 
 DEADLINE_S = 60.0
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

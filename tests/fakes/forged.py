@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from usbshare.base.paths import SITE_FOLDER
 from usbshare.rpc.tls import ClientBundle
+from usbshare.trust import certificates
 from usbshare.trust.site import Site
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -35,11 +36,7 @@ class Signed:
 
     @property
     def key_pem(self) -> bytes:
-        return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        return certificates.key_pem(self.key)
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -147,9 +147,10 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def free_port() -> int:
-    """Return a port of loopback at which nothing listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """Return a port of loopback that nobody has now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 

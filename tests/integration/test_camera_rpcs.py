@@ -22,7 +22,6 @@ from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
-from usbshare.camera_svc.api import servicer as servicer_module
 from usbshare.camera_svc.api.servicer import SERVICE_NAME, CameraServicer, add_to_server
 from usbshare.camera_svc.capture import camera as camera_module
 from usbshare.camera_svc.capture import registry as registry_module
@@ -31,6 +30,7 @@ from usbshare.camera_svc.capture.device_list import CameraFound
 from usbshare.camera_svc.capture.registry import OfferedCamera, Registry
 from usbshare.camera_svc.picture import h264
 from usbshare.camera_svc.service import make_encoding
+from usbshare.rpc import first_message
 from usbshare.rpc.channel import Target, open_channel, parse_target
 from usbshare.rpc.server import add_standard_services, bind, make_server
 from usbshare.rpc.tls import ClientBundle, server_credentials
@@ -386,7 +386,7 @@ async def test_a_second_open_ends_the_stream(served: Served) -> None:
 
 
 async def test_open_must_come_in_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servicer_module, "OPEN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(first_message, "TIMEOUT_S", 0.05)
     watch = served.watch()
     await watch.call.wait_for_connection()
     code, text = await failure_of(watch)

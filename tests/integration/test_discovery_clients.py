@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from fakes.certificates import make_site
 from fakes.discovery_served import QUIET, Served, serving
+from fakes.processes import free_port
 from fakes.waiting import until
 from usbshare.authorization import gate as gate_module
 from usbshare.client import announcement as announcing_module
@@ -42,11 +42,6 @@ def site(tmp_path: Path) -> Site:
 async def served(site: Site) -> AsyncIterator[Served]:
     async with serving(site) as made:
         yield made
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 # Registering

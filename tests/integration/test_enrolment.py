@@ -19,6 +19,7 @@ import pytest
 
 from fakes.certificates import issue, serving
 from fakes.enrolment import Noted, enroller_of, invited, make_site, request_pem, utc_now
+from fakes.processes import free_port
 from fakes.waiting import until
 from usbshare.base.errors import (
     ConfigError,
@@ -54,11 +55,6 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return tmp_path / "pc" / "client.pem"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def is_open(port: int) -> bool:

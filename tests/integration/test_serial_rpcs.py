@@ -21,6 +21,7 @@ from fakes.certificates import make_site
 from fakes.gates import gate_of
 from fakes.waiting import until
 from usbshare.line.settings import Completion, LineSettings
+from usbshare.rpc import first_message
 from usbshare.rpc.channel import open_channel, parse_target
 from usbshare.rpc.server import add_standard_services, bind, make_server
 from usbshare.rpc.tls import ClientBundle, server_credentials, ssl_context
@@ -33,7 +34,7 @@ from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.serial_svc.api import board, servicer
+from usbshare.serial_svc.api import board
 from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.ports.registry import Registry
@@ -523,7 +524,7 @@ async def test_a_wrong_first_message_harms_no_other_client(
 async def test_a_session_that_never_opens_ends(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servicer, "OPEN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(first_message, "TIMEOUT_S", 0.05)
     error = await fails(served.stub.Session(timeout=TIMEOUT_S))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "no `open` message arrived within 0.05 s" in (error.details() or "")

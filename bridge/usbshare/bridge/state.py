@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from usbshare.base.paths import make_private, state_folder, write_private
-from usbshare.base.plain_file import open_plain
+from usbshare.base.plain_file import read_object
 
 FILE_NAME = "bridge.json"
 KINDS = ("vcom", "tcp", "rfc2217")
@@ -69,7 +69,7 @@ class StateFile:
 
     def _read(self) -> dict[str, Any]:
         try:
-            return _object_in(self._path)
+            return read_object(self._path, MOST_BYTES)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -96,23 +96,6 @@ class StateFile:
 def bridge_state(warn: Warn) -> StateFile:
     """Return this user's state file."""
     return StateFile(state_folder() / FILE_NAME, warn)
-
-
-def _object_in(path: Path) -> dict[str, Any]:
-    """Return the file's JSON object; raises OSError, and ValueError where it holds none."""
-    with open_plain(path) as file:
-        text = file.read(MOST_BYTES + 1)
-    import json  # noqa: PLC0415 - see above
-
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    try:
-        found = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(found, dict):
-        raise ValueError("not a JSON object")
-    return found
 
 
 def _is_text(value: object) -> bool:

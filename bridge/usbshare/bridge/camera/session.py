@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.camera.http_access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
 from usbshare.bridge.camera.latest_frame import Newest
@@ -122,7 +123,7 @@ class Watching:
                 await server.close()
             elif listening is not None:
                 listening.close()
-            await _end([*self._outputs, *tasks, stop])
+            await cancel_all(*self._outputs, *tasks, stop)
             self._reporter.end()
 
     def _connect(self) -> CameraClient:
@@ -212,9 +213,3 @@ class _Teller:
 async def _connects_anew(_: ClientBundle) -> bool:
     """Leave a stream as it is: it ends with its certificate at the latest, then the next begins."""
     return True
-
-
-async def _end(tasks: Sequence[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

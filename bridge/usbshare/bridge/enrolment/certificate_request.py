@@ -14,6 +14,7 @@ from usbshare.base.addresses import is_link_local
 from usbshare.base.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
 from usbshare.base.paths import make_folder, require_writable, write_private
 from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.authority_check import (
     ImpostorError,
     NobodyThereError,
@@ -121,9 +122,7 @@ async def _first_proven(invitation: Invitation, now: datetime) -> tuple[Target, 
             except UsbshareError as error:
                 errors.append(error)
     finally:
-        for each in looks:
-            each.cancel()
-        await asyncio.gather(*looks, return_exceptions=True)
+        await cancel_all(*looks)
     raise _most_telling(errors, invitation, now)
 
 

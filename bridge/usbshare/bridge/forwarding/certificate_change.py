@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.forwarding.relay import Relay
 from usbshare.bridge.forwarding.renewal import Renewing
 from usbshare.bridge.forwarding.report import Reporter
@@ -33,8 +34,7 @@ async def renewing(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel_all(task)
 
 
 async def _change_over(relay: Relay, dialer: Dialer) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.stop.delivery import Delivery
 from usbshare.client.backoff import Backoff
@@ -101,9 +102,7 @@ class UrgentLine:
         if self._sending:
             await asyncio.wait(self._sending, timeout=DELIVERY_S)
         tasks = (*self._sending, *self._leaving, self._keeping)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)
         if self._client is not None:
             await self._client.close()
 
@@ -224,6 +223,4 @@ async def _first(*waits: Coroutine[Any, Any, object]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)

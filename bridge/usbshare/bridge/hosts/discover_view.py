@@ -11,6 +11,7 @@ from typing import TextIO
 
 from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.live_table import LiveTable
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.name_lookup import sites_of
 from usbshare.bridge.hosts.polling import Looks, is_asked, look_at
 from usbshare.bridge.tables.hosts import (
@@ -129,8 +130,7 @@ async def _looking(search: Search, finder: Finder) -> AsyncIterator[Looks]:
     try:
         yield looks
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await cancel_all(running)
 
 
 async def _until_quiet(catalogue: Catalogue, least_s: float, most_s: float) -> None:

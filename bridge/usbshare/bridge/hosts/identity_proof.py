@@ -10,6 +10,7 @@ from typing import Any
 
 from usbshare.base.adaptive_timeout import Patience
 from usbshare.base.addresses import parse_address
+from usbshare.base.watched_task import cancel_all
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle, ssl_context
 
@@ -45,9 +46,7 @@ async def first_proven(
                 with suppress(OSError):  # of which TLS errors are
                     return task.result()
     finally:
-        for each in trying:
-            each.cancel()
-        await asyncio.gather(*trying, return_exceptions=True)
+        await cancel_all(*trying)
     return None
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.match_filter import (
     CAMERA,
     PORT,
@@ -207,9 +208,7 @@ class Survey:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await cancel_all(*self._tasks.values())
 
     @property
     def left_s(self) -> float:

@@ -9,12 +9,13 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from usbshare.base.addresses import dns_form, parse_address
 from usbshare.base.errors import InvalidArgumentError, NotFoundError
+from usbshare.base.watched_task import cancel_all
 from usbshare.rpc.channel import DEFAULT_PORT, Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 
@@ -124,7 +125,7 @@ async def _look_up(
             return known
         return await finding
     finally:
-        await _end([finding])
+        await cancel_all(finding)
 
 
 def _in_dns(name: str) -> asyncio.Future[Target | None]:
@@ -241,10 +242,3 @@ def _is_ours(found: list[Entry], sites: Collection[str]) -> bool:
 def _is_loopback(text: str) -> bool:
     address = parse_address(text)
     return address.is_loopback if address else text == "localhost"
-
-
-async def _end(tasks: Iterable[asyncio.Task[Target]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.identity_proof import first_proven
 from usbshare.bridge.hosts.name_lookup import targets_of
 from usbshare.bridge.tables.hosts import Look
@@ -87,9 +88,7 @@ class Looks:
 
     async def _end(self) -> None:
         asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await cancel_all(*asking)
 
 
 def is_asked(entry: Entry, sites: Collection[str], *, in_plaintext: bool) -> bool:

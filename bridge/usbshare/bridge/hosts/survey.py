@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from usbshare.base.addresses import join_host_port, parse_address
 from usbshare.base.errors import UsbshareError
 from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.host_selection import addresses_of
 from usbshare.bridge.hosts.identity_proof import first_proven
 from usbshare.bridge.hosts.inventory import (
@@ -81,8 +82,7 @@ async def survey_one(
             return Inventory((answer, await guessing))
         return Inventory((answer,))
     finally:
-        guessing.cancel()
-        await asyncio.gather(guessing, return_exceptions=True)
+        await cancel_all(guessing)
 
 
 async def ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -> Answer:
@@ -109,9 +109,7 @@ async def _ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -
             except UsbshareError as error:
                 failures.append(error)
     finally:
-        for task in attempts:
-            task.cancel()
-        await asyncio.gather(*attempts, return_exceptions=True)
+        await cancel_all(*attempts)
     raise failures[0]
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
-from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.base.service_settings import Address, ListenTable, TlsTable, valid_ids
 from usbshare.camera_svc.capture.camera import CameraConfig
 from usbshare.camera_svc.capture.frame_source import ControlChange, PixelFormat, Wish
 from usbshare.camera_svc.capture.source_factory import check_source
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.service.program import Program
-
-_CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 PROGRAM = Program(
     name="camera-svc",
@@ -83,13 +80,6 @@ class CameraTable(Table):
         return Wish(self.width, self.height, self.fps, pixels)
 
 
-def _valid_ids(cameras: dict[str, CameraTable]) -> dict[str, CameraTable]:
-    for camera_id in cameras:
-        if not _CAMERA_ID.fullmatch(camera_id):
-            raise ValueError(f"camera id '{camera_id}' may contain only a-z, 0-9, '.', '_', '-'")
-    return cameras
-
-
 class Settings(Table):
     """The tables that camera-svc reads; without `[cameras]` it offers what is plugged in."""
 
@@ -97,9 +87,7 @@ class Settings(Table):
     tls: TlsTable = Field(default_factory=TlsTable)
     audit: AuditTable = Field(default_factory=AuditTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
-    cameras: Annotated[dict[str, CameraTable], AfterValidator(_valid_ids)] = Field(
-        default_factory=dict
-    )
+    cameras: Annotated[dict[str, CameraTable], valid_ids("camera")] = Field(default_factory=dict)
 
 
 def _change(name: str, lock: float | str) -> ControlChange:

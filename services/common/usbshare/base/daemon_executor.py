@@ -7,10 +7,11 @@ that is silent or a disk that hangs makes a program with `--timeout 5` last as l
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+from usbshare.base.threads import begin_apart
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,20 +32,7 @@ class DaemonExecutor(ThreadPoolExecutor):
         """Begin a call."""
         if self._is_closed:
             raise RuntimeError("cannot start a call after the end of its event loop")
-        future: Future[T] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:  # handed to the waiting caller
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        threading.Thread(target=run, name="usbshare call", daemon=True).start()
-        return future
+        return begin_apart(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Begin no more calls; those under way are left alone."""

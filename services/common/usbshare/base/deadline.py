@@ -5,11 +5,12 @@ A disk that hangs answers no call, and the program would hang without saying why
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
+
+from usbshare.base.threads import begin_apart
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class Watched:
         After a second without an answer one line says what is waited for, and how long. Raises
         TimeoutError after that; the work then continues unobserved, and its result is lost.
         """
-        future = _begun(work)
+        future = begin_apart(work)
         self.moved()
         aloud_after_s = min(ALOUD_AFTER_S, self._timeout_s)
         self._wait(future, aloud_after_s)
@@ -58,19 +59,3 @@ class Watched:
 def in_time(what: str, work: Callable[[], T], tell: Callable[[str], None], timeout_s: float) -> T:
     """Return what the work returns, or raise what it raises, as a `Watched` that never moves."""
     return Watched(what, tell, timeout_s).run(work)
-
-
-def _begun(work: Callable[[], T]) -> Future[T]:
-    """Begin work in a separate daemon thread."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # handed to the waiting caller
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=run, name="usbshare work", daemon=True).start()
-    return future

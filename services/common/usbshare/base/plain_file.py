@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MOST_BYTES = 4_000_000
 _FLAGS = (
@@ -41,6 +41,23 @@ def read_plain(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         found = file.read(most_bytes + 1)
     if len(found) > most_bytes:
         raise OSError(0, f"it has more than {most_bytes} bytes", str(path))
+    return found
+
+
+def read_object(path: Path, most_bytes: int) -> dict[str, Any]:
+    """Return the JSON object in a file; raises OSError, and ValueError where it holds none."""
+    with open_plain(path) as file:
+        text = file.read(most_bytes + 1)
+    import json  # noqa: PLC0415 - a stop that reads none does not wait for it
+
+    if len(text) > most_bytes:
+        raise ValueError(f"more than {most_bytes} bytes")
+    try:
+        found = json.loads(text.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
@@ -12,6 +13,7 @@ from usbshare.base.errors import ConfigError
 from usbshare.base.host_names import clean_names
 
 ENROLMENT_PORT = 50054
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def _check_name(text: str) -> None:
@@ -48,3 +50,15 @@ class TlsTable(Table):
     names: list[HostName] = Field(default_factory=list)
     certificate_days: int = Field(default=90, ge=1, le=3650)
     enrolment: Annotated[str, checked(_check_enrolment)] = f"[::]:{ENROLMENT_PORT}"
+
+
+def valid_ids(what: str) -> AfterValidator:
+    """Return the check of a table of tables, each named by the id of a port or a camera."""
+
+    def check(tables: dict[str, Any]) -> dict[str, Any]:
+        for each in tables:
+            if not _ID.fullmatch(each):
+                raise ValueError(f"{what} id '{each}' may contain only a-z, 0-9, '.', '_', '-'")
+        return tables
+
+    return AfterValidator(check)

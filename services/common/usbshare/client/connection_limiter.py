@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.watched_task import cancel_all
 
 T = TypeVar("T")
 
@@ -50,5 +51,4 @@ class Turns:
                 return task.result()
             finally:
                 self._giving_way = None
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await cancel_all(task)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
@@ -27,32 +30,33 @@ async def remote_stats(
     target: Target, bundle: ClientBundle | None, timeout_s: float
 ) -> list[SourceReport]:
     """Return the counters; raises UsbshareError."""
-    async with open_channel(target, bundle) as channel:
-        stub = DiscoveryServiceStub(channel)
-        try:
-            reply = await stub.GetStats(pb.GetStatsRequest(), timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise await _explained(error, target, bundle) from error
-    return [_report(each) for each in reply.sources if each.source in _SOURCES]
+    request = pb.GetStatsRequest()
+    return await _ask(target, bundle, lambda stub: stub.GetStats(request, timeout=timeout_s))
 
 
 async def reset_remote_stats(
     target: Target, bundle: ClientBundle | None, timeout_s: float
 ) -> list[SourceReport]:
     """Set the counters to zero and return what they were; raises UsbshareError."""
-    async with open_channel(target, bundle) as channel:
-        stub = DiscoveryServiceStub(channel)
-        try:
-            reply = await stub.ResetStats(pb.ResetStatsRequest(), timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise await _explained(error, target, bundle) from error
-    return [_report(each) for each in reply.sources if each.source in _SOURCES]
+    request = pb.ResetStatsRequest()
+    return await _ask(target, bundle, lambda stub: stub.ResetStats(request, timeout=timeout_s))
 
 
 async def why_not(target: Target, bundle: ClientBundle | None) -> UsbshareError | None:
     """Return why a discovery service cannot be asked, None if it can."""
     why = await why_unreachable(target, bundle)
     return ConnectionRefusedByPeerError(why) if why else None
+
+
+async def _ask(
+    target: Target, bundle: ClientBundle | None, call: Callable[[Any], Awaitable[Any]]
+) -> list[SourceReport]:
+    async with open_channel(target, bundle) as channel:
+        try:
+            reply = await call(DiscoveryServiceStub(channel))
+        except grpc.aio.AioRpcError as error:
+            raise await _explained(error, target, bundle) from error
+    return [_report(each) for each in reply.sources if each.source in _SOURCES]
 
 
 async def _explained(

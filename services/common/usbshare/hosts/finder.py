@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceCounters, SourceStats
 from usbshare.hosts.instance import Observation, Source
@@ -78,9 +79,7 @@ class Finder:
         traceback: TracebackType | None,
     ) -> None:
         """Stop all, withdrawing what was announced; the catalogue stays as it was."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(*self._tasks)
         await self._exits.aclose()
 
     def start_liveness(self) -> None:

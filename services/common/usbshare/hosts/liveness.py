@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
+from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Entry, Instance, Source
 from usbshare.hosts.via.health_probe import PROBE_TIMEOUT_S, HostProbe
@@ -83,9 +84,7 @@ class Liveness:
     async def close(self) -> None:
         """Stop probing and close every connection."""
         tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)
         await self._let_go(list(self._probes))
         await asyncio.gather(*(_close(each) for each in self._left))
 

@@ -13,6 +13,8 @@ import socket
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 
+from usbshare.base.watched_task import cancel_all
+
 _log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
@@ -44,9 +46,7 @@ class Systemd:
 
     async def close(self) -> None:
         """Report nothing more."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await cancel_all(self._telling)
         if self._socket is not None:
             self._socket.close()
 

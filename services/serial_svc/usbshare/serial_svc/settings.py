@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
@@ -10,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
-from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.base.service_settings import Address, ListenTable, TlsTable, valid_ids
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.line.profiles import BY_NAME, Profile, StopAction, StopPlan
 from usbshare.line.settings import HIGHEST_BAUD, FlowControl, LineSettings, Parity
@@ -19,7 +18,6 @@ from usbshare.serial_svc.ports.sources import check_source
 from usbshare.serial_svc.stop.link_loss import action_of
 from usbshare.service.program import Program
 
-_PORT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PARITIES = {parity.name.lower(): parity for parity in Parity}
 
 
@@ -166,13 +164,6 @@ class PortTable(Table):
         )
 
 
-def _valid_ids(ports: dict[str, PortTable]) -> dict[str, PortTable]:
-    for port_id in ports:
-        if not _PORT_ID.fullmatch(port_id):
-            raise ValueError(f"port id '{port_id}' may contain only a-z, 0-9, '.', '_', '-'")
-    return ports
-
-
 class Settings(Table):
     """The whole file; without `[ports]` the service offers what is plugged in."""
 
@@ -182,7 +173,7 @@ class Settings(Table):
     queue: QueueTable = Field(default_factory=QueueTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)
     discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)
-    ports: Annotated[dict[str, PortTable], AfterValidator(_valid_ids)] = Field(default_factory=dict)
+    ports: Annotated[dict[str, PortTable], valid_ids("port")] = Field(default_factory=dict)
 
     def port_limits(self) -> QueueLimits:
         """Return the limits that every port takes."""

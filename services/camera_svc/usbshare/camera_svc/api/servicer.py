@@ -14,7 +14,6 @@ import grpc
 from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
-from usbshare.base.errors import InvalidArgumentError
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera.v1.camera_pb2_grpc import (
     CameraServiceServicer,
@@ -26,12 +25,12 @@ from usbshare.camera_svc.capture.audit import CameraAudit
 from usbshare.camera_svc.capture.registry import OfferedCamera, Registry
 from usbshare.camera_svc.viewers.snapshot import take_picture
 from usbshare.camera_svc.viewers.stats import Client
+from usbshare.rpc.first_message import first_message
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import duration, timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE_NAME = "usbshare.camera.v1.CameraService"
-OPEN_TIMEOUT_S = 10.0
 
 
 class CameraServicer(CameraServiceServicer):
@@ -54,15 +53,7 @@ class CameraServicer(CameraServiceServicer):
         self, request_iterator: AsyncIterator[pb.WatchRequest], context: Context
     ) -> None:
         """Stream one camera; what is written is serialised already."""
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                first = await context.read()
-        except TimeoutError as error:
-            raise InvalidArgumentError(
-                f"no `open` message arrived within {OPEN_TIMEOUT_S:g} s"
-            ) from error
-        if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
-            raise InvalidArgumentError("the first message of a stream must be `open`")
+        first = await first_message(context, "open")
         asked = convert.asked(first.open)
         caller = self._gate.caller(context)
         if asked.camera_id:  # whether there is one is for those who may view it

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from usbshare.base.errors import DrainingError, InvalidArgumentError, UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.api import convert
 from usbshare.camera_svc.capture.frame_source import ControlChange
@@ -69,9 +70,7 @@ class Watching:
             self._pump.close()
             self._offered.leave(self._watcher)
             log.info("camera '%s': %s stopped watching", self._offered.id, client)
-            for task in (reading, *self._changing):
-                task.cancel()
-            await asyncio.gather(reading, *self._changing, return_exceptions=True)
+            await cancel_all(reading, *self._changing)
 
     # What the pump writes.
 

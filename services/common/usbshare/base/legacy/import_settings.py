@@ -21,7 +21,7 @@ from usbshare.base.paths import (
     state_folder,
     write_private,
 )
-from usbshare.base.plain_file import open_plain
+from usbshare.base.plain_file import read_object
 
 if TYPE_CHECKING:
     from usbshare.base.legacy.settings import Key, Taken
@@ -108,7 +108,7 @@ def _take_over(side: Side, older: Path, tell: Tell) -> bool:
     from usbshare.base.legacy import settings  # noqa: PLC0415 - seldom needed
 
     try:
-        found = _object_in(older)
+        found = read_object(older, MOST_BYTES)
     except (OSError, ValueError) as error:
         tell(f"{older} is damaged and not imported: {error}")
         return True
@@ -153,17 +153,3 @@ def _told(changes: Mapping[Key, Any]) -> str:
 
 def _named(key: Key) -> str:
     return f"[{'.'.join(key[:-1])}] {key[-1]}"
-
-
-def _object_in(path: Path) -> dict[str, Any]:
-    with open_plain(path) as file:
-        text = file.read(MOST_BYTES + 1)
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    try:
-        found = json.loads(text.decode("utf-8-sig"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(found, dict):
-        raise ValueError("not a JSON object")
-    return found

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceCounters
 from usbshare.hosts.instance import Instance
@@ -58,7 +59,7 @@ class BeaconListener:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        await _cancel(self._tasks)
+        await cancel_all(*self._tasks)
 
     def _take(self, data: bytes, sender: str) -> bool:
         """Take in one message; what is wrong or too much is counted, nothing else."""
@@ -142,7 +143,7 @@ class BeaconPublisher:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        await _cancel(self._tasks)
+        await cancel_all(*self._tasks)
 
     async def _repeat(self) -> None:
         while True:
@@ -224,9 +225,3 @@ def _udp_socket() -> socket.socket:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.setblocking(False)
     return udp
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from usbshare.base.adaptive_timeout import Patience
 from usbshare.base.addresses import parse_address
+from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.instance import Endpoint, Instance, Kind
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.tls import ClientBundle
@@ -118,9 +119,7 @@ async def _first_to_connect(targets: Iterable[Target], patience: Patience) -> Ta
                 return target
         return None
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)
 
 
 async def _connects(target: Target) -> Target | None:

@@ -15,6 +15,8 @@ from usbshare.authorization.gate import Gate
 from usbshare.authorization.permit import Permit
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError, SessionLostError, UsbshareError
+from usbshare.base.watched_task import cancel_all
+from usbshare.rpc.first_message import first_message
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.pump import StreamPump
 from usbshare.rpc.wire_time import duration, optional_duration, seconds_of, timestamp
@@ -43,7 +45,6 @@ SERVICE_NAME = "usbshare.serial.v1.SerialService"
 Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_REASON_BYTES = 200
 GOODBYE_TIMEOUT_S = 2.0
-OPEN_TIMEOUT_S = 10.0
 
 
 class SerialServicer(SerialServiceServicer):
@@ -84,15 +85,7 @@ class SerialServicer(SerialServiceServicer):
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
     ) -> None:
         """Serve one session: one task reads, one writes, the first to end ends both."""
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                first = await context.read()
-        except TimeoutError as error:
-            raise InvalidArgumentError(
-                f"no `open` message arrived within {OPEN_TIMEOUT_S:g} s"
-            ) from error
-        if first is grpc.aio.EOF or first.WhichOneof("message") != "open":
-            raise InvalidArgumentError("the first message of a session must be `open`")
+        first = await first_message(context, "open")
         caller = self._gate.caller(context)
         port = self._known.to_view(first.open.port_id, caller)
         client = client_of(first.open, caller)
@@ -249,8 +242,7 @@ async def _serve(
         pump.close()
         port.observer_turns.leave(pump)
         session.stream_ended(attachment)
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+        await cancel_all(reader)
 
 
 async def _read(
@@ -289,9 +281,7 @@ async def _close(session: Session, reading_on: Coroutine[Any, Any, None]) -> Non
             reading.result()
         await closing
     finally:
-        closing.cancel()
-        reading.cancel()
-        await asyncio.gather(closing, reading, return_exceptions=True)
+        await cancel_all(closing, reading)
 
 
 async def _read_on(
