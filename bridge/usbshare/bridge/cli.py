@@ -39,6 +39,7 @@ REFUSED_EXIT = 3
 _COMMANDS = {
     "camera": "usbshare.bridge.commands.camera:camera",
     "completion": "usbshare.bridge.commands.completion:completion",
+    "console": "usbshare.bridge.commands.console:console",
     "doctor": "usbshare.bridge.commands.doctor:doctor",
     "discover": "usbshare.bridge.commands.discover:discover",
     "enroll": "usbshare.bridge.commands.enroll:enroll",

@@ -76,6 +76,11 @@ class UrgentLine:
         """Whether its connection works, as far as is known."""
         return self._client is not None and not self._anew.is_set() and self._client.is_connected
 
+    @property
+    def client(self) -> SerialClient | None:
+        """Its connection, None while it has none that works, as far as is known."""
+        return self._client if self.is_ready else None
+
     def move(self) -> None:
         """Reconnect: the service has moved, or whether the connection is alive is unknown.
 

@@ -47,7 +47,10 @@ STALE_ATTEMPT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class BridgeChoice:
-    """What to join: a service's port (empty id: its only one); `settings`: how to find it again."""
+    """What to join: a service's port (empty id: its only one); `settings`: how to find it again.
+
+    `program` is what we call ourselves to others.
+    """
 
     target: Target
     bundle: ClientBundle | None
@@ -55,6 +58,7 @@ class BridgeChoice:
     observe: bool
     settings: Settings | None = None
     takes: bool = False
+    program: str = "bridge"
 
 
 async def bridge(
@@ -67,52 +71,82 @@ async def bridge(
 
     `stood` is called in a thread, once, with the remote port.
     """
-    upstream = Upstream()
-    relay = Relay(port, upstream, reporter, observe=choice.observe)
-    turns = Turns()
-    dialer = Dialer(
-        lambda attempt_s: SerialClient(tracker.target, tracker.bundle, attempt_s),
-        turns,
-        time.monotonic,
-    )
-    tracker = _tracker(choice, relay, dialer, reporter)
-    link = Link(
-        dialer,
-        SessionChoice(choice.port_id, choice.observe, client_name("bridge"), takes=choice.takes),
-        upstream,
-        relay,
-        Backoff(random.random),
-        time.monotonic,
-    )
-    relay.link = link
-    told = Slowness(reporter, str(choice.target))
+    forwarding = Forwarding(choice, port, reporter)
+    on_stop_signals(forwarding.end)
+    await forwarding.run(stood, settle_garbage)
 
-    def end() -> None:
-        link.close()
-        told.ending()
 
-    on_stop_signals(end)
-    running = asyncio.create_task(_run(link, relay, reporter), name="link")
-    noting: set[asyncio.Future[None]] = set()
-    try:
-        with told.connecting():
-            stands = await _stands(running, relay)
-        if stands:
-            async with _urgent_line(choice, dialer, relay, reporter):
-                await _show_port(relay, port, reporter, choice)
-                if stood is not None and relay.remote is not None:
-                    noting.add(begin(stood, relay.remote.id))
-                async with renewing(relay, tracker, dialer, turns, reporter):
-                    await _report_until(running, relay, reporter, tracker)
-    finally:
-        reporter.end()
-        running.cancel()
-        await tracker.close()
-        await port.close()
-        told.ended()
-        if noting:  # a disk that hangs must not keep a bridge from ending
-            await asyncio.wait(noting, timeout=NOTE_TIMEOUT_S)
-    await asyncio.gather(running, return_exceptions=True)
+class Forwarding:
+    """One local port joined to one remote port, until `end`."""
+
+    def __init__(self, choice: BridgeChoice, port: VirtualPort, reporter: Reporter) -> None:
+        upstream = Upstream()
+        self.relay = Relay(port, upstream, reporter, observe=choice.observe)
+        self._choice = choice
+        self._port = port
+        self._reporter = reporter
+        self._turns = Turns()
+        self._dialer = Dialer(
+            lambda attempt_s: SerialClient(self._tracker.target, self._tracker.bundle, attempt_s),
+            self._turns,
+            time.monotonic,
+        )
+        self._tracker = _tracker(choice, self.relay, self._dialer, reporter)
+        self._link = Link(
+            self._dialer,
+            SessionChoice(
+                choice.port_id, choice.observe, client_name(choice.program), takes=choice.takes
+            ),
+            upstream,
+            self.relay,
+            Backoff(random.random),
+            time.monotonic,
+        )
+        self.relay.link = self._link
+        self._told = Slowness(reporter, str(choice.target))
+
+    @property
+    def place(self) -> tuple[Target, ClientBundle | None]:
+        """Where the host is, as far as is known, and the certificate that is current."""
+        return self._tracker.target, self._tracker.bundle
+
+    def end(self) -> None:
+        """Say goodbye after what has been read from the program, and let `run` return."""
+        self._link.close()
+        self._told.ending()
+
+    async def run(
+        self,
+        stood: Callable[[str], None] | None = None,
+        at_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Join until `end`; raises why when the first connection fails.
+
+        `stood` is told in a thread, once, which remote port it is; `at_ready` is called when the
+        local port is there.
+        """
+        relay, reporter = self.relay, self._reporter
+        running = asyncio.create_task(_run(self._link, relay, reporter), name="link")
+        noting: set[asyncio.Future[None]] = set()
+        try:
+            with self._told.connecting():
+                stands = await _stands(running, relay)
+            if stands:
+                async with _urgent_line(self._choice, self._dialer, relay, reporter):
+                    await _show_port(relay, self._port, reporter, self._choice, at_ready)
+                    if stood is not None and relay.remote is not None:
+                        noting.add(begin(stood, relay.remote.id))
+                    async with renewing(relay, self._tracker, self._dialer, self._turns, reporter):
+                        await _report_until(running, relay, reporter, self._tracker)
+        finally:
+            reporter.end()
+            running.cancel()
+            await self._tracker.close()
+            await self._port.close()
+            self._told.ended()
+            if noting:  # a disk that hangs must not keep a bridge from ending
+                await asyncio.wait(noting, timeout=NOTE_TIMEOUT_S)
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def client_name(program: str) -> str:
@@ -195,13 +229,17 @@ async def _urgent_line(
 
 
 async def _show_port(
-    relay: Relay, port: VirtualPort, reporter: Reporter, choice: BridgeChoice
+    relay: Relay,
+    port: VirtualPort,
+    reporter: Reporter,
+    choice: BridgeChoice,
+    at_ready: Callable[[], None],
 ) -> None:
     """Make the port appear."""
     settings = relay.remote.settings if relay.remote else LineSettings()
     await port.start(relay, settings)
     relay.port_is_ready = True
-    settle_garbage()
+    at_ready()
     mode = "observing" if choice.observe else "ready"
     reporter.event("ready", f"{mode}: open {port.path}", path=port.path)
 

@@ -9,6 +9,8 @@ import socket
 from pathlib import Path
 from typing import Protocol, cast
 
+from usbshare.base.addresses import join_host_port
+
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
@@ -104,6 +106,12 @@ class ProgramConnection(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return WRITE_BYTES
         return max(0, WRITE_BYTES - self._transport.get_write_buffer_size())
+
+    @property
+    def peer(self) -> str:
+        """The program's address."""
+        host, port = self._transport.get_extra_info("peername", ("unknown", 0))[:2]
+        return join_host_port(str(host), int(port))
 
     def send(self, data: bytes) -> None:
         """Send bytes of the device, as many as there is room for."""

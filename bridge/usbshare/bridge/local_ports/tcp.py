@@ -55,7 +55,7 @@ class TcpPort:
         try:
             listening = listening_socket(self._address.host, self._address.port)
         except OSError as error:
-            raise ConfigError(_why_not(self.path, error)) from error
+            raise ConfigError(why_not(self.path, error)) from error
         self._address = LoopbackAddress(self._address.host, listening.getsockname()[1])
         loop, self._is_open = asyncio.get_running_loop(), True
         self._server = await loop.create_server(lambda: ProgramConnection(self), sock=listening)
@@ -86,6 +86,12 @@ class TcpPort:
 
     def show_lines(self, lines: ModemLines) -> None:
         """Do nothing: plain TCP carries no modem lines."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the program has closed its connection, though we still wait for it."""
+        program = self._program
+        return program is not None and program.has_left() and program.has_closed()
 
     def hang_up(self) -> None:
         """Close the program's connection, and that of one which waits for its turn; listen on."""
@@ -214,7 +220,8 @@ class TcpPort:
             self._program.abort()
 
 
-def _why_not(path: str, error: OSError) -> str:
+def why_not(path: str, error: OSError) -> str:
+    """Return in one line why a socket cannot listen there, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return f"cannot offer {path}: another program listens there: choose another port"
     if error.errno == errno.EACCES:

@@ -1,0 +1,127 @@
+"""The console from start to end: the host, its table, and the faces that were asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from usbshare.base.event_loop import on_stop_signals
+from usbshare.base.logs import warn_on_stderr
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.console.commands import command_table
+from usbshare.bridge.console.completion import ConsoleCompleter
+from usbshare.bridge.console.conversation import Conversation, Face
+from usbshare.bridge.console.endpoints import Endpoints
+from usbshare.bridge.console.history import console_history
+from usbshare.bridge.console.host import Host, HostChoice
+from usbshare.bridge.console.log_lines import warn_at
+from usbshare.bridge.console.plain import PlainFace
+from usbshare.bridge.console.prompt import PromptFace, is_terminal
+from usbshare.bridge.console.table import Table
+from usbshare.bridge.console.tcp import ConsoleServer
+from usbshare.bridge.console.udp import ConsoleDatagrams
+from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleChoice:
+    """Which host and port, and where to listen for programs; None: nowhere."""
+
+    host: HostChoice
+    port_id: str
+    tcp: LoopbackAddress | None
+    udp: LoopbackAddress | None
+
+
+async def run_console(choice: ConsoleChoice) -> int:
+    """Serve until `quit`, the end of stdin, SIGINT or SIGTERM; returns the exit code.
+
+    While it listens for programs, the end of stdin ends nothing.
+    """
+    ended = asyncio.Event()
+    on_stop_signals(ended.set)
+    serving = asyncio.create_task(_serve(choice, ended), name="console")
+    stopping = asyncio.create_task(ended.wait(), name="console signals")
+    try:
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            return serving.result()
+        return 0
+    finally:
+        for task in (serving, stopping):
+            task.cancel()
+        await asyncio.gather(serving, stopping, return_exceptions=True)
+
+
+async def _serve(choice: ConsoleChoice, ended: asyncio.Event) -> int:
+    host = Host(choice.host)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(host.close)
+        await host.start(choice.port_id)
+        table = command_table(host)
+        is_listening = False
+        for server in _servers(choice, host, table):
+            await server.start()
+            stack.push_async_callback(server.close)
+            warn(f"listening at {server.path}")
+            is_listening = True
+        failures = await _converse(host, table)
+        if is_listening and not is_terminal():
+            await ended.wait()
+    return 1 if failures else 0
+
+
+def _servers(
+    choice: ConsoleChoice, host: Host, table: Table
+) -> list[ConsoleServer | ConsoleDatagrams]:
+    def begin(face: Face) -> Conversation:
+        conversation = Conversation(face, host, table)
+        host.audience.join(conversation)
+        return conversation
+
+    servers: list[ConsoleServer | ConsoleDatagrams] = []
+    if choice.tcp is not None:
+        servers.append(ConsoleServer(choice.tcp, begin))
+    if choice.udp is not None:
+        servers.append(ConsoleDatagrams(choice.udp, begin))
+    return servers
+
+
+async def _converse(host: Host, table: Table) -> int:
+    """Converse over stdin and stdout; returns how often something went wrong."""
+    face: PromptFace | PlainFace
+    if is_terminal():
+        face = _prompt(host, table)
+        warn_at(face.hear)
+        _survive_interrupts(face)
+    else:
+        face = PlainFace(sys.stdin, sys.stdout, sys.stderr)
+        warn_on_stderr()
+    async with _conversation(face, host, table) as conversation:
+        await face.serve(conversation)
+        return conversation.failures
+
+
+def _survive_interrupts(face: PromptFace) -> None:
+    """Let Ctrl-C end nothing: between two prompts it comes as a signal, otherwise as a key."""
+    with suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, face.interrupted)
+
+
+def _prompt(host: Host, table: Table) -> PromptFace:
+    completer = ConsoleCompleter(table, lambda: host.ports, Endpoints(host).paths)
+    return PromptFace(completer, console_history(), host.last_status)
+
+
+@asynccontextmanager
+async def _conversation(face: Face, host: Host, table: Table) -> AsyncIterator[Conversation]:
+    conversation = Conversation(face, host, table)
+    host.audience.join(conversation)
+    try:
+        yield conversation
+    finally:
+        await conversation.close()

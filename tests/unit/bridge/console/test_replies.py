@@ -1,0 +1,102 @@
+"""Whose answer each line of a machine is."""
+
+from __future__ import annotations
+
+from usbshare.bridge.console.lines import Kind, Line
+from usbshare.bridge.console.replies import Pending, Replies
+
+
+class Heard:
+    """What everybody was told, what the asker was told, and how the line ended."""
+
+    def __init__(self) -> None:
+        self.everybody: list[Line] = []
+        self.asker: list[Line] = []
+        self.ends: list[str] = []
+        self.replies = Replies(self.everybody.append)
+
+    def begin(self) -> Pending:
+        pending = Pending(self.asker.append, self.ends.append)
+        self.replies.begin(pending)
+        return pending
+
+    @property
+    def answers(self) -> list[str]:
+        return [line.text for line in self.asker]
+
+
+def test_an_answer_is_the_askers_up_to_its_ok() -> None:
+    heard = Heard()
+    heard.begin()
+    heard.replies.feed(b"[VER:1.1h:]\r\n[OPT:V]\r")
+    heard.replies.feed(b"\nok\r\n[MSG:later]\r\n")
+    assert heard.answers == ["[VER:1.1h:]", "[OPT:V]", "ok"]
+    assert heard.ends == [""]
+    assert heard.everybody == [Line("[MSG:later]")]
+
+
+def test_an_error_is_the_last_line_and_a_problem() -> None:
+    heard = Heard()
+    heard.begin()
+    heard.replies.feed(b"error:20\r\n")
+    assert heard.asker == [Line("error:20", Kind.PROBLEM)]
+    assert heard.ends == [""]
+
+
+def test_an_ok_without_a_line_of_ours_is_nobodys() -> None:
+    heard = Heard()
+    heard.replies.feed(b"ok\r\nok T:20.0\r\nerror:1\r\n")
+    assert heard.everybody == []
+
+
+def test_a_report_goes_to_each_who_asked_for_it_even_within_an_answer() -> None:
+    heard = Heard()
+    heard.begin()
+    first: list[Line] = []
+    second: list[Line] = []
+    heard.replies.ask_report(first.append)
+    heard.replies.ask_report(second.append)
+    heard.replies.feed(b"<Run|MPos:0,0,0>\r\n<Run|MPos:1,0,0>\r\nok\r\n")
+    assert first == second == [Line("<Run|MPos:0,0,0>", Kind.REPORT)]
+    assert heard.answers == ["ok"]
+
+
+def test_who_gave_up_waiting_gets_no_report() -> None:
+    heard = Heard()
+    told: list[Line] = []
+    tell = told.append
+    heard.replies.ask_report(tell)
+    heard.replies.forget(tell)
+    heard.replies.feed(b"<Idle|MPos:0,0,0>\r\n")
+    assert told == []
+
+
+def test_everybody_learns_of_another_state_but_not_of_each_poll_of_others() -> None:
+    heard = Heard()
+    heard.replies.feed(b"<Idle|A>\r\n<Idle|B>\r\n<Run|C>\r\n<Run|D>\r\n<Hold:0|E>\r\n")
+    assert [line.text for line in heard.everybody] == ["<Idle|A>", "<Run|C>", "<Hold:0|E>"]
+
+
+def test_an_alarm_is_everybodys_and_its_line_may_have_no_ok() -> None:
+    heard = Heard()
+    pending = heard.begin()
+    heard.replies.feed(b"ALARM:1\r\n")
+    assert heard.everybody == [Line("ALARM:1", Kind.PROBLEM)]
+    assert pending.is_alarmed
+    assert heard.ends == []
+
+
+def test_a_welcome_ends_what_was_with_the_machine() -> None:
+    heard = Heard()
+    heard.begin()
+    heard.replies.feed(b"\r\nGrbl 1.1h ['$' for help]\r\n")
+    assert heard.ends == ["the machine was reset"]
+    heard.replies.feed(b"ok\r\n")
+    assert heard.answers == []
+
+
+def test_what_acts_on_a_terminal_is_cleaned_and_a_line_without_end_is_bounded() -> None:
+    heard = Heard()
+    heard.replies.feed(b"[MSG:\x1b[2Jred\x07]\n" + b"x" * 5000)
+    assert heard.everybody[0] == Line("[MSG:red]")
+    assert all(len(line.text) <= 1024 for line in heard.everybody)
