@@ -22,6 +22,7 @@ NAMES = (
     "idle",
     "limits",
     "rights",
+    "estimate",
 )
 
 
