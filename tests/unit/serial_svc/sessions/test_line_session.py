@@ -513,10 +513,39 @@ async def test_replies_to_a_session_that_left_are_not_taken_for_the_nexts(
     await second.send(b"G0 X9\n", bench.port.line.latch.epoch)
     assert b"G0 X9\n" not in bench.written
     bench.device.say(b"ok\r\nok\r\n")
-    assert bench.written == b"G0 X9\n"
+    bench.device.say(b"<Idle|MPos:0,0,0>\r\n")
+    assert bench.written.endswith(b"G0 X9\n")
     assert not results(second)
     bench.device.say(b"ok\r\n")
     assert results(second) == [("answered", "ok")]
+
+
+async def test_a_machine_that_another_program_wrote_to_must_rest_first() -> None:
+    bench = LineBench()
+    program = await bench.open()
+    await program.send(LINE)
+    await program.session.close()
+    client = await bench.open_lines(greets=False)
+    await sent(client, LINE)
+    bench.device.say(b"<Run|MPos:0,0,0>\r\nok\r\n")
+    assert not bench.written
+    bench.device.say(b"<Idle|MPos:0,0,0>\r\n")
+    assert bytes(bench.device.written) == LINE
+    assert not results(client)
+
+
+async def test_a_line_that_another_program_began_is_not_carried_out() -> None:
+    bench = LineBench()
+    program = await bench.open()
+    await program.send(b"G1 X1")
+    await program.session.close()
+    client = await bench.open_lines(greets=False)
+    await sent(client, b"G1 X9\n")
+    bench.device.say(b"<Idle|MPos:0,0,0>\r\n")
+    assert bench.written == b"*\nG1 X9\n"
+    bench.device.say(b"error:1\r\nok\r\n")
+    assert results(client) == [("answered", "ok")]
+    assert bench.port.describe().hold is None
 
 
 # A link that is lost.

@@ -27,7 +27,8 @@ class Firmware:
     """Follows one port's device; `on_change` is called when another profile is in force.
 
     `sees_gcode`: G-code flows to a device whose stops are not those of a known firmware.
-    `buffer_bytes`: what its receive buffer holds, 0 while it has not said so.
+    `buffer_bytes`: what its receive buffer holds, 0 while it has not said so. `owes_replies`: lines
+    were written, and nobody knows whether all of them are answered.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Firmware:
     ) -> None:
         self.sees_gcode = False
         self.buffer_bytes = self._unanswered = 0
+        self.owes_replies = False
         self.profile: Profile = configured or AUTO
         self._stops_are_known = self.stop_bytes is StopBytes.OWN
         self._port_id = port_id
@@ -57,6 +59,7 @@ class Firmware:
 
     def wrote(self, data: bytes) -> None:
         """Take what a program writes, before the device has it."""
+        self.owes_replies = True
         if self._recogniser is not None:
             self._recogniser.wrote(data)
         if self.sees_gcode or self._stops_are_known:
@@ -78,17 +81,18 @@ class Firmware:
         self.buffer_bytes = size or self.buffer_bytes
 
     def left_unanswered(self, lines: int) -> None:
-        """Note that replies may still come to so many lines of a session that has ended."""
-        self._unanswered = lines
+        """Note to how many lines of a session that has ended replies may still come."""
+        self._unanswered, self.owes_replies = lines, lines > 0
 
     def take_unanswered(self) -> int:
-        """Return how many those are, for the session that takes the replies from now on."""
-        lines, self._unanswered = self._unanswered, 0
+        """Return how many those are, for whoever sees to the replies from now on."""
+        lines = self._unanswered
+        self._unanswered, self.owes_replies = 0, False
         return lines
 
     def forget(self) -> None:
         """Start over: the device is gone, and another one may come."""
-        self.sees_gcode = False
+        self.sees_gcode = self.owes_replies = False
         self.buffer_bytes = self._unanswered = 0
         if not self._is_configured:
             self._take(AUTO)

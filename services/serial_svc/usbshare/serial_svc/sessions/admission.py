@@ -112,7 +112,9 @@ class Admission:
         try:
             await line.ensure_open()
             if client.lines is not None and session.lines is not None:
-                session.lines.begin(await flow_rules(line, client.lines, self._clock))
+                rules = await flow_rules(line, client.lines, self._clock)
+                is_begun = self._stops.machine.activity.line_is_begun
+                session.lines.begin(rules, line_is_begun=is_begun)
             opened = replace(self._opened(session), not_resumed_reason=why_not_resumed)
             session.outbox.put(opened)
             watch = self._watch(session) if is_control else None

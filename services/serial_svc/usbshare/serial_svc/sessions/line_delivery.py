@@ -5,10 +5,11 @@ It is the only one that matches an `ok` with the line that it answers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
-from usbshare.line.flow.gcode_line import bare, goes_alone, without_comments
+from usbshare.line.flow.gcode_line import bare, goes_alone
 from usbshare.line.flow.numbered_lines import FIRST, answered_number, asked_number, numbered
 from usbshare.line.flow.replies import GRBL_DIALECT, Kind, ReplySplitter, Said
 from usbshare.line.flow.windows import (
@@ -23,23 +24,18 @@ from usbshare.serial_svc.line.scheduler import CommandOutcome, Queued
 from usbshare.serial_svc.sessions.client import Command, LineChoice
 from usbshare.serial_svc.sessions.events import CommandResult
 from usbshare.serial_svc.sessions.line_queue import Entry, LineQueue, Stray
+from usbshare.serial_svc.sessions.line_wire import wire_of
 from usbshare.serial_svc.sessions.missing_replies import MissingReplies
+from usbshare.serial_svc.stop.line_errors import LineErrors
 
 VOID = "a stop or a reset came before its reply"
 _NOTHING = "the firmware does not reply to an empty line"
 _RESETS_ITSELF = (b"[MSG:DISABLED]", b"[MSG:RESTORINGDEFAULTS]")
 MOST_RESENDS = 10
+# Makes a line of what was begun that GRBL rejects as a whole: no word begins with an asterisk.
+SPOILER = b"*\n"
+_AT_REST = re.compile(rb"<(?:Idle|Alarm|Check|Sleep)\b")
 WELCOME_TIMEOUT_S = 3.0
-
-
-class LineHolder(Protocol):
-    """Whom it asks to hold what waits."""
-
-    def rejected(self, reason: str) -> None:
-        """Hold the machine as well."""
-
-    def hold(self, reason: str) -> None:
-        """Hold what waits only."""
 
 
 class LineSource(Protocol):
@@ -59,14 +55,14 @@ class LineDelivery:
         source: LineSource,
         line: Line,
         choice: LineChoice,
-        holder: LineHolder,
+        errors: LineErrors,
         put: Callable[[CommandResult], None],
         clock: Callable[[], float],
     ) -> None:
         self._source = source
         self._line = line
         self._choice = choice
-        self._holder = holder
+        self._errors = errors
         self._clock = clock
         self._rules = rules_of(line.profile) or FlowRules(GRBL_DIALECT, 128)
         self._queue = LineQueue(put, clock)
@@ -76,15 +72,24 @@ class LineDelivery:
         self._awaits_ok = ""  # to a request to send a line again
         self._number: int | None = None
         self._resets_itself = self._ends_wait_at_report = False
+        self._awaits_rest = self._spoils = False
         self._welcome_until: float | None = None
 
-    def begin(self, rules: FlowRules) -> None:
-        """Speak to this firmware; what it has not answered to a session before may still come."""
+    def begin(self, rules: FlowRules, *, line_is_begun: bool = False) -> None:
+        """Speak to this firmware.
+
+        What it has not answered to a session before may still come: GRBL says when it rests. With
+        `line_is_begun` it holds the beginning of a line, which must not be carried out.
+        """
         self._rules = rules
         self._replies = ReplySplitter(rules.dialect, lambda: bool(self._queue.expected))
-        self._queue.expect_strays(self._line.firmware.take_unanswered())
-        self._missing.begin(reports=rules.dialect is GRBL_DIALECT)
-        if self._ends_wait_at_report:
+        firmware, is_grbl = self._line.firmware, rules.dialect is GRBL_DIALECT
+        self._awaits_rest = firmware.owes_replies and is_grbl
+        self._queue.expect_strays(firmware.take_unanswered())
+        self._spoils = is_grbl and line_is_begun
+        self._missing.begin(reports=is_grbl)
+        if self._awaits_rest or self._ends_wait_at_report:
+            self._missing.expect()
             self._missing.ask()
 
     def end(self) -> None:
@@ -127,6 +132,7 @@ class LineDelivery:
             self._missing.expect()
         else:
             self._queue.dropped(queued, outcome, why)
+            self._spoils |= bool(queued.written_bytes) and self._rules.dialect is GRBL_DIALECT
 
     def released(self) -> None:
         """Go on: a person decided so, and no reply to what is void will come any more."""
@@ -143,6 +149,10 @@ class LineDelivery:
                     self._went_wrong(f"the line '{entry.text}' was not sent: {why}")
                 continue
             if not self._has_room(self._queue.waiting[0]):
+                return
+            if self._spoils:
+                self._spoils = False
+                self._give_own(Entry(None, self._clock(), SPOILER))
                 return
             if self._numbers and self._number is None:
                 self._number = 0
@@ -243,8 +253,8 @@ class LineDelivery:
         if self._resets_itself:
             self._resets_itself = False
             self._await_welcome()
-        if rejected and not self._choice.continues:  # the byte first
-            self._holder.rejected(f"the firmware replied '{reply}' to the line '{entry.text}'")
+        if rejected and not self._choice.continues and entry.wire != SPOILER:  # the byte first
+            self._errors.rejected(f"the firmware replied '{reply}' to the line '{entry.text}'")
         self._queue.finish(entry, outcome, reply=reply)
 
     def _complained(self, text: bytes) -> None:
@@ -256,10 +266,10 @@ class LineDelivery:
         is_ours = isinstance(head, Entry) and head.number is not None and head.number == number
         if not is_ours or not isinstance(head, Entry):
             self._awaits_ok = "skip"
-            self._holder.hold(f"the firmware asks again for a line that is not due: {text!r}")
+            self._errors.hold(f"the firmware asks again for a line that is not due: {text!r}")
         elif head.times_sent > MOST_RESENDS:
             self._awaits_ok = "again"
-            self._holder.hold(f"the line '{head.text}' arrived damaged {head.times_sent} times")
+            self._errors.hold(f"the line '{head.text}' arrived damaged {head.times_sent} times")
         elif text[:2].lower() == b"rs":
             self._send_again()
         else:
@@ -272,6 +282,7 @@ class LineDelivery:
 
     def _greeted(self) -> None:
         self._number, self._resets_itself = None, False
+        self._awaits_rest = self._spoils = False
         self._awaits_ok = ""
         if self._welcome_until is not None:
             self._end_wait()
@@ -282,18 +293,21 @@ class LineDelivery:
         self._queue.take_back(why, is_begun=bool(given) and given[0].written_bytes > 0)
         self._queue.void_expected(why, self._take_alarm(), may_reply=False)
         if is_running:
-            self._holder.hold(f"{why}: it sent its banner although no reset was requested")
+            self._errors.hold(f"{why}: it sent its banner although no reset was requested")
 
     def _alarmed(self, text: bytes) -> None:
         self._alarm = text.decode("latin-1")
         if self.is_busy:
             head = self._queue.expected[0] if self._queue.expected else None
             at = f" with the line '{head.text}' unanswered" if isinstance(head, Entry) else ""
-            self._holder.hold(f"the machine raised {self._alarm}{at}")
+            self._errors.hold(f"the machine raised {self._alarm}{at}")
 
     def _reported(self, kind: Kind, text: bytes, now: float) -> None:
         if self._ends_wait_at_report:
             self._end_wait()
+        if self._awaits_rest and _AT_REST.match(text):
+            self._awaits_rest = False
+            self._queue.drop_strays()
         if not self._queue.expected and not self._queue.given and kind is Kind.REPORT:
             self._line.firmware.has_buffer(idle_buffer_bytes(text))
         self._missing.reported(text, self.buffer_bytes, now)
@@ -309,25 +323,17 @@ class LineDelivery:
         is_current = entry.command is None or entry.command.epoch == self._line.latch.epoch
         if self._source.is_held or not is_current or not self._line.is_open:
             return False
-        waits = self._welcome_until is not None or bool(self._awaits_ok) or self._queue.has_strays
-        return not waits and not self._queue.has_one_alone
+        waits = self._welcome_until is not None or self._awaits_rest or bool(self._awaits_ok)
+        return not waits and not self._queue.has_strays and not self._queue.has_one_alone
 
     def _prepare(self, entry: Entry) -> tuple[CommandOutcome, str] | None:
         """Make a line ready; or return what becomes of one that cannot be written."""
         if entry.command is None or entry.wire:
             return None
-        data, profile, most = entry.command.data, self._line.profile, self.buffer_bytes
-        is_bad = profile.has_realtime(data) or (most and len(data) > most)
-        wire = without_comments(data) if is_bad else data
-        if profile.has_realtime(wire):
-            return CommandOutcome.REFUSED, (
-                "it contains a real-time byte, which the firmware would obey at once; send it as "
-                "Realtime"
-            )
-        if most and len(wire) > most:
-            return CommandOutcome.REFUSED, (
-                f"it has {len(wire)} bytes; the firmware's buffer holds {most}"
-            )
+        most = self.buffer_bytes
+        wire, why_not = wire_of(entry.command.data, self._line.profile, most)
+        if why_not:
+            return CommandOutcome.REFUSED, why_not
         if not self._rules.buffer_bytes and not bare(wire):
             return CommandOutcome.ANSWERED, _NOTHING
         entry.prepare(wire, alone=bool(most) and goes_alone(wire))
@@ -360,7 +366,7 @@ class LineDelivery:
 
     def _went_wrong(self, reason: str) -> None:
         if not self._choice.continues:
-            self._holder.hold(reason)
+            self._errors.hold(reason)
 
     def _take_alarm(self) -> str:
         alarm, self._alarm = self._alarm, ""
@@ -384,6 +390,9 @@ class LineDelivery:
             is_owed = self._queue.is_owed
             self._queue.void_expected(why, may_reply=False)
             if is_owed:
-                self._holder.hold(why)
+                self._errors.hold(why)
             self.pump()
-        return self._welcome_until is not None or bool(self._queue.expected)
+        if self._awaits_rest:
+            self._missing.ask()
+        waits = self._welcome_until is not None or self._awaits_rest
+        return waits or bool(self._queue.expected)

@@ -158,8 +158,6 @@ class LineQueue:
         entry = self.given.popleft()
         entry.dropped(queued.started_at)
         self.finish(entry, outcome, message=why, written_bytes=queued.written_bytes)
-        if queued.written_bytes:
-            self.expected.append(Stray.VOID)
 
     def take_back(self, why: str, *, is_begun: bool) -> None:
         """Let lines wait again that were given and not written; the first is lost if `is_begun`."""

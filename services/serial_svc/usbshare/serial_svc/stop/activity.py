@@ -51,6 +51,11 @@ class Activity:
         self._tail = b""
         self._tail_at = 0.0
 
+    @property
+    def line_is_begun(self) -> bool:
+        """Whether the program bytes so far end within a line, as far as is known."""
+        return self._queries.line_is_begun
+
     def wrote(self, data: bytes, now: float) -> None:
         """Note program bytes that were handed to the device."""
         self._queries.wrote(data, may_ask=self._profile().name != RAW.name)

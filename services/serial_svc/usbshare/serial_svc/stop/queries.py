@@ -32,6 +32,11 @@ class Queries:
         self._is_answering = False
         self._heard = b""
 
+    @property
+    def line_is_begun(self) -> bool:
+        """Whether a line was begun and is not ended."""
+        return bool(self._line)
+
     def wrote(self, data: bytes, *, may_ask: bool) -> None:
         """Note program bytes; without `may_ask` no line of this device is known to be a query."""
         text = self._line + data
