@@ -22,7 +22,6 @@ NAMES = (
     "idle",
     "limits",
     "rights",
-    "estimate",
 )
 
 

@@ -24,15 +24,16 @@ class Tunnel:
     path: str
 
 
-def have(program: str) -> bool:
+def have(program: str, package: str = "") -> bool:
     """Return whether a peer is there, after installing its Debian package if that is possible."""
+    package = package or program
     if _is_there(program):
         return True
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print(f"SKIPPED {program}: not installed; `sudo apt-get install {program}` brings it")
+        print(f"SKIPPED {program}: not installed; `sudo apt-get install {package}` brings it")
         return False
     print(f"installing {program} ...", flush=True)
-    for command in (["apt-get", "-q", "update"], ["apt-get", "-qy", "install", program]):
+    for command in (["apt-get", "-q", "update"], ["apt-get", "-qy", "install", package]):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment)
     if not _is_there(program):

@@ -33,8 +33,8 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class ShapedWire:
-    """The wire; `host` and `client` are the names of the namespaces."""
+class Namespaces:
+    """The names of the two ends."""
 
     host: str
     client: str
@@ -46,6 +46,10 @@ class ShapedWire:
     def on_client(self, command: Sequence[str]) -> list[str]:
         """Return the command line that runs a command at the client."""
         return [_tool("ip"), "netns", "exec", self.client, *command]
+
+
+class ShapedWire(Namespaces):
+    """The wire."""
 
     def shape(self, rate: str, burst: str, latency: str) -> None:
         """Let the host send no faster, out of one queue for all."""
@@ -92,22 +96,23 @@ def shaped_wire() -> Iterator[ShapedWire]:
     wire = ShapedWire(f"usbs-bh-{tag}", f"usbs-bc-{tag}")
     with ExitStack() as exits:
         for name in (wire.host, wire.client):
-            _ip("netns", "add", name)
-            exits.callback(_ip, "netns", "del", name)
+            ip("netns", "add", name)
+            exits.callback(ip, "netns", "del", name)
         _join(wire)
         yield wire
 
 
 def _join(wire: ShapedWire) -> None:
     ends = [[_INTERFACE, "netns", name] for name in (wire.host, wire.client)]
-    _ip("link", "add", *ends[0], "type", "veth", "peer", "name", *ends[1])
+    ip("link", "add", *ends[0], "type", "veth", "peer", "name", *ends[1])
     for name, address in ((wire.host, HOST_ADDRESS), (wire.client, CLIENT_ADDRESS)):
-        _ip("-n", name, "address", "add", f"{address}/30", "dev", _INTERFACE)
+        ip("-n", name, "address", "add", f"{address}/30", "dev", _INTERFACE)
         for interface in ("lo", _INTERFACE):
-            _ip("-n", name, "link", "set", interface, "up")
+            ip("-n", name, "link", "set", interface, "up")
 
 
-def _ip(*arguments: str) -> None:
+def ip(*arguments: str) -> None:
+    """Run iproute2's `ip`; raises BenchError with what it said."""
     _run([_tool("ip"), *arguments])
 
 

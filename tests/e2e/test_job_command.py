@@ -144,7 +144,7 @@ async def test_an_upload_goes_on_when_the_service_dies_and_comes_back(
         (["submit", "box.gcode", "--passes", "0"], "'--passes'", 2),
         (["submit", "box.gcode", "--port", "mill"], "no port 'mill' here; available: laser", 1),
         (["submit", "box.gcode", "--from-line", "9"], "first_line is 9; the file has 5 lines", 1),
-        (["submit", "box.gcode", "--despite-errors"], "requires '--start'", 2),
+        (["submit", "box.gcode", "--despite-errors"], "give '--start' too", 2),
         (["show", "0"], "0 is not in the range", 2),
         (["hold", "99"], "there is no job 99 here", 1),
         (["watch", "99"], "there is no job 99 here", 1),

@@ -9,7 +9,7 @@ import termios
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
@@ -212,8 +212,13 @@ class Rig:
 
 @contextmanager
 def rig(
-    home: Path, profile: str = "grbl", front_end: FrontEnd = "vcom", **options: object
+    home: Path,
+    profile: str = "grbl",
+    front_end: FrontEnd = "vcom",
+    more: Sequence[str] = (),
+    **options: object,
 ) -> Iterator[Rig]:
+    """Run all of it; `more` are options of the bridge, `options` keys of the port's table."""
     with simulated_machine(home) as machine:
         where = str(home / "COM10") if front_end == "vcom" else "127.0.0.1:0"
         config = home / "serial.toml"
@@ -225,7 +230,8 @@ def rig(
             serial_service(home, "--config", str(config)) as (_, target),
             running_network(target) as network,
             running(
-                ["bridge", "--target", network.target, f"--{front_end}", where, "--json"], home
+                ["bridge", "--target", network.target, f"--{front_end}", where, "--json", *more],
+                home,
             ) as bridge,
         ):
             bridge.wait_for('"ready"')

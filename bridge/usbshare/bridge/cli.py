@@ -122,6 +122,7 @@ def cli(
     vcom: str | None,
     tcp: str | None,
     rfc2217: str | None,
+    buffered: str | None,
     port: str,
     criteria: Sequence[Criterion],
     first: bool,

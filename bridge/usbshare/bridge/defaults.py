@@ -111,6 +111,11 @@ class Defaults:
         return Path(said).expanduser() if said else None
 
     @property
+    def buffered(self) -> str:
+        """How far motion lines are answered ahead."""
+        return self._said("buffered")
+
+    @property
     def virtual_port(self) -> tuple[str, str] | None:
         """The kind of virtual port that is configured and its value: `("vcom", "COM10")`."""
         said = ((kind, self._said(kind)) for kind in KINDS)

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from usbshare.base.config import Table, checked, load_config
+from usbshare.bridge.buffered.buffer_size import BufferSize
 from usbshare.bridge.local_ports import rfc2217 as local_ports_rfc2217
 from usbshare.bridge.local_ports import tcp as local_ports_tcp
 from usbshare.bridge.local_ports.loopback_address import loopback_address
@@ -29,6 +30,7 @@ TcpAddress = Annotated[
 Rfc2217Address = Annotated[
     str, checked(lambda text: loopback_address(text, local_ports_rfc2217.DEFAULT_PORT))
 ]
+BufferText = Annotated[str, checked(BufferSize.parse)]
 
 
 class BridgeTable(Table):
@@ -38,6 +40,7 @@ class BridgeTable(Table):
     vcom: Text | None = None
     tcp: TcpAddress | None = None
     rfc2217: Rfc2217Address | None = None
+    buffered: BufferText | None = None
     port: Text | None = None
     bundle: Path | None = None
     camera: Text | None = None

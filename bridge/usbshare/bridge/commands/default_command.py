@@ -49,7 +49,7 @@ class Said:
 
 def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
     """Offer the port until SIGINT or SIGTERM; raise UsbshareError if that is not possible."""
-    name = default_options.port_name(context)
+    name, buffered = default_options.port_name(context), default_options.buffer_size(context)
     make_port = partial(PORT_MAKERS[name.kind], name.value)
     make_port()  # an invalid name is reported before anything is tried
     reporter = JsonReporter() if said.as_json else TextReporter()
@@ -60,7 +60,9 @@ def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
         if said.save:  # once it is known what the target means
             default_options.save(context)
         settings = wishes.defaults.settings_if_any
-        choice = BridgeChoice(where, trust, port_id, said.observe, settings, takes=said.take)
+        choice = BridgeChoice(
+            *(where, trust, port_id, said.observe, settings), takes=said.take, buffered=buffered
+        )
         # Who watched last time does not want to hold the machine this time.
         stood = None if said.observe else note_last(wishes.defaults, where, name, warn)
 

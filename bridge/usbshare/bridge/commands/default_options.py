@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from usbshare.base.errors import InvalidArgumentError
+from usbshare.bridge.buffered.buffer_size import AUTO, BufferSize
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.commands.saved_choices import PortName, anywhere, save_choice
@@ -16,9 +18,37 @@ from usbshare.bridge.defaults import Defaults
 from usbshare.bridge.state import KINDS
 
 _COMMANDLINE, _ENVIRONMENT = ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT
-_SAVED = ("target", "port", "bundle", *KINDS)
+_SAVED = ("target", "port", "bundle", "buffered", *KINDS)
 
 _Command = Callable[..., Any]
+
+
+class _BufferedType(click.ParamType[str]):
+    """A size for --buffered; one that is wrong is an error of usage."""
+
+    name = "size"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            BufferSize.parse(value)
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def buffer_size(context: click.Context) -> BufferSize | None:
+    """Return how far motion lines are answered ahead, None for not at all.
+
+    It is a choice of the configuration or of one run: another run does not repeat it.
+    """
+    wishes: Wanted = context.obj
+    said = context.params["buffered"]
+    if context.params["observe"]:
+        if said:
+            raise click.UsageError("'--observe' sends nothing that '--buffered' could answer.")
+        return None
+    said = said or wishes.defaults.buffered
+    return BufferSize.parse(said) if said else None
 
 
 def virtual_port_options(command: _Command) -> _Command:
@@ -48,6 +78,17 @@ def virtual_port_options(command: _Command) -> _Command:
             show_envvar=True,
             help="Instead of a virtual COM port: where to listen for a program that speaks RFC "
             "2217, such as 127.0.0.1:2217.",
+        ),
+        click.option(
+            "--buffered",
+            metavar="SIZE",
+            type=_BufferedType(),
+            is_flag=False,
+            flag_value=AUTO,
+            envvar="USBSHARE_BUFFERED",
+            show_envvar=True,
+            help="Answer the program's motion lines early, so that a slow link does not starve the "
+            f"machine: up to SIZE bytes ahead, such as 16k, or {AUTO} for 2 s of the line.",
         ),
     )
     return _with(options, command)

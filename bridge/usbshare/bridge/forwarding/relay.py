@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
+from usbshare.bridge.buffered.buffering import Buffering
 from usbshare.bridge.forwarding import event_texts
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.forwarding.urgent_line import UrgentLine
@@ -27,6 +28,7 @@ from usbshare.client.serial.messages import (
     PortEvent,
     QueueEvent,
     RemotePort,
+    ResultEvent,
     SetLines,
     SettingsEvent,
 )
@@ -40,7 +42,13 @@ class Relay:
     """Listens to both sides; everything runs on one event loop, nothing here waits."""
 
     def __init__(
-        self, port: VirtualPort, upstream: Upstream, reporter: Reporter, *, observe: bool
+        self,
+        port: VirtualPort,
+        upstream: Upstream,
+        reporter: Reporter,
+        *,
+        observe: bool,
+        buffering: Buffering | None = None,
     ) -> None:
         self.link: Link | None = None
         self.urgent_line: UrgentLine | None = None
@@ -52,6 +60,9 @@ class Relay:
         self._upstream = upstream
         self._reporter = reporter
         self._observe = observe
+        self._buffering = buffering
+        if buffering is not None:
+            buffering.give_to(self.give)
         self._session_id = ""
         self._unread = bytearray()
         self._ids = itertools.count(1)
@@ -59,7 +70,7 @@ class Relay:
         self._queue_commands = 0
         self._sent_bytes = 0
         self._received_bytes = 0
-        self._received_offset = 0
+        self._received_offset = self._taken_offset = 0
         self._lost_bytes = 0
         self._told_room = -1
         self._breaks: dict[int, Callable[[bool], None]] = {}
@@ -109,6 +120,8 @@ class Relay:
             self.program_set_break(on=False, answered=lambda _: None)
         self._unread.clear()
         self._tell_taken()
+        if self._buffering is not None:
+            self._buffering.program_left()
         if self.link is not None and not self.link.keeps_program:
             self._lost_bytes += self._upstream.discard()
         self._reporter.event("closed", f"{self._port.path} was closed", path=self._port.path)
@@ -169,9 +182,11 @@ class Relay:
         """Report a new session and of what the one before cost; settings are applied again."""
         self.reconnections += 1
         before, self.remote = self.remote, opened.port
+        if self._buffering is not None:
+            self._buffering.port_is(opened.port)
         self._session_id = opened.session_id
         unread = len(self._unread)
-        self._received_offset = opened.data_offset
+        self._received_offset = self._taken_offset = opened.data_offset
         self._unread.clear()
         if self.port_is_ready:
             self._port.show_lines(opened.lines)
@@ -229,9 +244,13 @@ class Relay:
         if taken < size:
             self._unread += data[taken:]
         self._received_bytes += size
-        self._received_offset = offset = offset + size
-        if self.link is not None:
-            self.link.taken(offset - len(self._unread))
+        self._received_offset = offset + size
+        self._tell_taken()
+
+    def give(self, answer: bytes) -> None:
+        """Give the program an answer that is not the device's own."""
+        taken = 0 if self._unread else self._port.write(answer)
+        self._unread += answer[taken:]
 
     def link_event(self, event: Event) -> None:
         """Handle an event of the service; ignored until the virtual port exists."""
@@ -240,6 +259,10 @@ class Relay:
         if not self.port_is_ready and not isinstance(event, PortEvent):
             return
         match event:
+            case ResultEvent() if self._buffering is not None:
+                self._buffering.upstream.result(event)
+                self._wake()
+                self._limit_reading()
             case QueueEvent():
                 self._queue_commands = event.commands
             case SettingsEvent():
@@ -317,8 +340,11 @@ class Relay:
             )
 
     def _tell_taken(self) -> None:
+        # Answers of our own are among what is unread: what was taken never falls.
+        taken = self._received_offset - len(self._unread)
+        self._taken_offset = max(self._taken_offset, taken)
         if self.link is not None:
-            self.link.taken(self._received_offset - len(self._unread))
+            self.link.taken(self._taken_offset)
 
     def _send_stuck_stops(self) -> None:
         """Send stops on their own connection where the session's has not taken them at once."""
@@ -355,6 +381,8 @@ class Relay:
     def _port_changed(self, port: RemotePort) -> None:
         before = self.remote
         self.remote = port
+        if self._buffering is not None:
+            self._buffering.port_is(port)
         voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         if voided:
             self._lose(voided, "what the program wrote before the stop or loss is discarded")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from usbshare.base.errors import DeviceAbsentError, NotFoundError
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
+from usbshare.bridge.buffered.buffer_size import BufferSize
+from usbshare.bridge.buffered.buffering import Buffering
 from usbshare.bridge.forwarding.certificate_change import renewing
 from usbshare.bridge.forwarding.relay import Relay
 from usbshare.bridge.forwarding.report import Reporter
@@ -29,6 +31,7 @@ from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer
 from usbshare.client.serial.link import Link
 from usbshare.client.serial.link_state import SessionChoice
+from usbshare.client.serial.messages import LineOptions
 from usbshare.client.serial.upstream import Upstream
 from usbshare.line.settings import LineSettings
 from usbshare.rpc.channel import Target
@@ -49,7 +52,8 @@ STALE_ATTEMPT_S = 5.0
 class BridgeChoice:
     """What to join: a service's port (empty id: its only one); `settings`: how to find it again.
 
-    `program` is what we call ourselves to others.
+    `program` is what we call ourselves to others. `buffered`: answer motion lines early, up to
+    that much.
     """
 
     target: Target
@@ -59,6 +63,7 @@ class BridgeChoice:
     settings: Settings | None = None
     takes: bool = False
     program: str = "bridge"
+    buffered: BufferSize | None = None
 
 
 async def bridge(
@@ -80,8 +85,9 @@ class Forwarding:
     """One local port joined to one remote port, until `end`."""
 
     def __init__(self, choice: BridgeChoice, port: VirtualPort, reporter: Reporter) -> None:
-        upstream = Upstream()
-        self.relay = Relay(port, upstream, reporter, observe=choice.observe)
+        buffering = None if choice.buffered is None else Buffering(choice.buffered)
+        upstream = Upstream() if buffering is None else buffering.upstream
+        self.relay = Relay(port, upstream, reporter, observe=choice.observe, buffering=buffering)
         self._choice = choice
         self._port = port
         self._reporter = reporter
@@ -95,7 +101,11 @@ class Forwarding:
         self._link = Link(
             self._dialer,
             SessionChoice(
-                choice.port_id, choice.observe, client_name(choice.program), takes=choice.takes
+                choice.port_id,
+                choice.observe,
+                client_name(choice.program),
+                takes=choice.takes,
+                lines=None if buffering is None else LineOptions(),
             ),
             upstream,
             self.relay,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 BOM = b"\xef\xbb\xbf"
 CHUNK_BYTES = 256 * 1024
@@ -13,7 +14,8 @@ _COMMENT = re.compile(rb"\([^)]*\)?|;.*", re.DOTALL)
 _END = re.compile(rb"\r\n|\n|\r")
 
 
-class ProgramLine(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ProgramLine:
     """A line by its number, counted from 1 on; `code` is empty where nothing is to be sent.
 
     `size_bytes`: what it takes in the file, with its line end.

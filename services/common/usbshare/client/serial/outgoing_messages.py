@@ -47,12 +47,20 @@ class UrgentMessages(deque[Message]):
         return next((index for index, may in enumerate(may_go) if may), None)
 
 
+class WholeLine(bytes):
+    """A line that goes in a message of its own, also when it goes again."""
+
+
 class _UntouchedRun(bytearray):
     """Program bytes that wait, and pass untouched."""
 
 
+class _LineRun(bytearray):
+    """A line that waits, and goes whole."""
+
+
 class OrderedMessages(deque[bytearray | Configure | HoldBreak | Goodbye]):
-    """A queue of them; bytes that pass untouched share no run with others.
+    """A queue of them; bytes that pass untouched, and whole lines, share no run with others.
 
     `program_bytes` counts what waits of the program. Bytes are added by `add` and `add_first`.
     """
@@ -62,7 +70,7 @@ class OrderedMessages(deque[bytearray | Configure | HoldBreak | Goodbye]):
     def add(self, data: bytes) -> None:
         """Add program bytes at the end."""
         kind = _kind(data)
-        if self and type(self[-1]) is kind:
+        if self and type(self[-1]) is kind and kind is not _LineRun:
             self[-1] += data
         else:
             self.append(kind(data))
@@ -74,12 +82,16 @@ class OrderedMessages(deque[bytearray | Configure | HoldBreak | Goodbye]):
         self.program_bytes += len(data)
 
     def take(self, run: bytearray, most_bytes: int) -> bytes:
-        """Take bytes from the run that is first."""
+        """Take bytes from the run that is first; a whole line whole."""
+        if isinstance(run, _LineRun):
+            most_bytes = len(run)
         data = run[:most_bytes]
         del run[:most_bytes]
         if not run:
             self.popleft()
         self.program_bytes -= len(data)
+        if isinstance(run, _LineRun):
+            return WholeLine(data)
         return Untouched(data) if isinstance(run, _UntouchedRun) else bytes(data)
 
     def drop_program(self) -> int:
@@ -99,4 +111,6 @@ class OrderedMessages(deque[bytearray | Configure | HoldBreak | Goodbye]):
 
 
 def _kind(data: bytes) -> type[bytearray]:
+    if isinstance(data, WholeLine):
+        return _LineRun
     return _UntouchedRun if isinstance(data, Untouched) else bytearray

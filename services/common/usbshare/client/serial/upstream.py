@@ -18,11 +18,12 @@ from usbshare.client.serial.messages import (
     HoldBreak,
     Lost,
     Message,
+    ResultEvent,
     SendCommand,
     SendRealtime,
     Waiting,
 )
-from usbshare.client.serial.outgoing_messages import OrderedMessages, UrgentMessages
+from usbshare.client.serial.outgoing_messages import OrderedMessages, UrgentMessages, WholeLine
 from usbshare.client.serial.program_line import LineStart
 from usbshare.client.serial.realtime_lane import (
     Overtaking,
@@ -264,6 +265,9 @@ class Upstream:
         """Note that the service has the real-time bytes that were sent up to that number."""
         self._lane.confirmed(number)
 
+    def result(self, event: ResultEvent) -> None:
+        """Take no note of what became of a command: credit tells what is consumed."""
+
     def wants_answer(self) -> bool:
         """Return, once until an answer, whether only the network keeps back what waits."""
         return self.waiting_bytes > 0 and self.window.asks(self._credit, self._sent_offset)
@@ -305,8 +309,7 @@ class Upstream:
         allowed = self._allowed()
         if allowed <= 0:
             return None
-        whole = len(head) >= allowed or len(self._ordered) > 1
-        return 0.0 if whole else self._gatherer.wait_s(head, now)
+        return self._program_wait_s(head, allowed, now)
 
     def take(self, now: float) -> Message:
         """Return the next message; only when `wait_s` said 0."""
@@ -344,7 +347,7 @@ class Upstream:
                 continue
             # The profile may have been recognised since: what is a real-time byte now is stale.
             data = item
-            if profile is not self._profile and not isinstance(item, Untouched):
+            if profile is not self._profile and not isinstance(item, Untouched | WholeLine):
                 data = ProgramRuns().split(profile, item).program
             self.dropped_realtime_bytes += len(item) - len(data)
             if data:
@@ -382,6 +385,11 @@ class Upstream:
         kept = [unit for unit in waiting if is_kept(unit.data)]
         self.dropped_realtime_bytes += _size(waiting) - _size(kept)
         self._put_realtime(kept)
+
+    def _program_wait_s(self, run: bytearray, allowed: int, now: float) -> float | None:
+        """Return how long to gather more of a run of which so many bytes may go."""
+        whole = len(run) >= allowed or len(self._ordered) > 1
+        return 0.0 if whole else self._gatherer.wait_s(run, now)
 
     def _allowed(self) -> int:
         if self._sent_commands >= self._credit.limit_commands:

@@ -297,7 +297,10 @@ class LineDelivery:
 
     def _alarmed(self, text: bytes) -> None:
         self._alarm = text.decode("latin-1")
-        if self.is_busy:
+        queue = self._queue
+        is_running = bool(queue.waiting or queue.given or queue.is_owed)
+        # A reset during motion raises one too: whoever asked for the reset knows.
+        if is_running and self._welcome_until is None:
             head = self._queue.expected[0] if self._queue.expected else None
             at = f" with the line '{head.text}' unanswered" if isinstance(head, Entry) else ""
             self._errors.hold(f"the machine raised {self._alarm}{at}")
