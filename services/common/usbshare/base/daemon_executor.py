@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from usbshare.base.threads import begin_apart
+from usbshare.base.deadline import begin_apart
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -5,13 +5,13 @@ A disk that hangs answers no call, and the program would hang without saying why
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
-from usbshare.base.threads import begin_apart
-
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ALOUD_AFTER_S = 1.0
@@ -59,3 +59,21 @@ class Watched:
 def in_time(what: str, work: Callable[[], T], tell: Callable[[str], None], timeout_s: float) -> T:
     """Return what the work returns, or raise what it raises, as a `Watched` that never moves."""
     return Watched(what, tell, timeout_s).run(work)
+
+
+def begin_apart(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Begin work at once in a separate daemon thread, for callers without an event loop."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = work(*args, **kwargs)
+        except BaseException as error:  # handed to the waiting caller
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="usbshare call", daemon=True).start()
+    return future

@@ -8,7 +8,6 @@ ends. So nothing here uses them.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import threading
 from collections import deque
@@ -38,26 +37,6 @@ def begin(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio
     future: asyncio.Future[T] = loop.create_future()
     call = _Call(lambda: work(*args, **kwargs), loop, future, must_run=True)
     threading.Thread(target=call.run, name=_NAME, daemon=True).start()
-    return future
-
-
-def begin_apart(
-    work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-) -> concurrent.futures.Future[T]:
-    """Begin work at once in a separate daemon thread, for callers without an event loop."""
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = work(*args, **kwargs)
-        except BaseException as error:  # handed to the waiting caller
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=run, name=_NAME, daemon=True).start()
     return future
 
 
