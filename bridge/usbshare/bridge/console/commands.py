@@ -120,7 +120,7 @@ def _endpoints(host: Host) -> list[Command]:
             *("KIND HOST:PORT", "control", in_turn),
         ),
         Command("endpoint list", "show what is offered", endpoints.list, aliases=("endpoint",)),
-        Command("endpoint remove", "offer it no more", endpoints.remove, "HOST:PORT", "", in_turn),
+        Command("endpoint remove", "stop offering it", endpoints.remove, "HOST:PORT", "", in_turn),
     ]
 
 

@@ -182,7 +182,7 @@ class Conversation:
     def _queue(self, turn: Turn) -> None:
         self._overflows = self._overflows and bool(self._waiting)
         if self._overflows or not self.has_room:
-            # A program with a hole in it is worse than none.
+            # A program with a gap is worse than none.
             self._overflows = True
             self.discard(turn.chosen_port, f"more than {MOST_WAITING} lines wait")
             self._fail(f"not sent: more than {MOST_WAITING} lines wait")

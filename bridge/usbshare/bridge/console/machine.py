@@ -224,7 +224,7 @@ class Machine:
             self.voids += 1
             self._audience.discard(self.port_id, "the link was lost")
         if name in ("connected", "not_resumed"):
-            self._void_all("the session was lost, and nobody knows what came of it")
+            self._void_all("the session was lost, and it is unknown what was carried out")
         text = text.replace("end this bridge (Ctrl-C)", "`release`")
         self.tell(Line(text, Kind.PROBLEM if name in _BAD else Kind.NEWS))
 

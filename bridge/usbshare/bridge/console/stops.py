@@ -102,7 +102,7 @@ class StopLine:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[SerialClient]:
-        """Yield the open connection, or else a new one, which is not given up for being slow."""
+        """Yield the open connection, or else a new one, which is not abandoned for being slow."""
         if (client := self._line.client) is not None:
             yield client
             return

@@ -42,7 +42,7 @@ class Asker(Protocol):
 class When(Enum):
     """When a command is carried out."""
 
-    AT_ONCE = "before all that waits"
+    AT_ONCE = "before everything queued"
     ANYTIME = "at the prompt at once, elsewhere in turn"
     IN_TURN = "after the lines before it"
 

@@ -25,7 +25,7 @@ from usbshare.bridge.local_ports.udp_senders import (
 )
 
 DEFAULT_PORT = 2324
-# Two of these that answer each other must not go on for ever as fast as they can.
+# Two of these that answer each other must not continue indefinitely as fast as they can.
 RATE = Rate(per_s=50.0, burst=200.0)
 _STOPS = (b"stop", b"hold", b"door", b"!", b"\x18")
 

@@ -84,7 +84,7 @@ async def follow_queue(
     show: Callable[[Sequence[RemoteJob]], None],
     on_cut: Callable[[str], None],
 ) -> None:
-    """Show the jobs that have not ended whenever one changes, for ever."""
+    """Show the jobs that have not ended whenever one changes, until cancelled."""
     backoff, is_first = Backoff(random.random), True
     while True:
         try:

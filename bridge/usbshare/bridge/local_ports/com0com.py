@@ -77,7 +77,7 @@ class Com0comPort:
     def write(self, data: bytes) -> int:
         """Give the program as many bytes as fit now, return how many; less calls `port_writable`.
 
-        While no program has the port open, everything is taken and thrown away.
+        While no program has the port open, everything is taken and discarded.
         """
         if self._device is None or not self._has_program:
             return len(data)
@@ -109,7 +109,7 @@ class Com0comPort:
         """Drop DTR and RTS, and take nothing from the program until it has closed the port.
 
         A program sees DSR, CTS and CD fall; com0com can neither close its port nor fail its
-        writes, so what it writes is thrown away. One that keeps DTR and RTS low is not seen to
+        writes, so what it writes is discarded. One that keeps DTR and RTS low is not seen to
         close: its writes are taken again at once.
         """
         if self._device is None:

@@ -72,7 +72,7 @@ class PtyPort(ABC):
     def write(self, data: bytes) -> int:
         """Give the program as many bytes as fit now, return how many; less calls `port_writable`.
 
-        While no program has the port open, everything is taken and thrown away.
+        While no program has the port open, everything is taken and discarded.
         """
         if not self._has_program:
             self._look_for_program()

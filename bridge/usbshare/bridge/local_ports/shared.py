@@ -214,7 +214,7 @@ class _One:
             to.program_set_break(on=on, answered=answered)
 
     def program_flushed(self, *, received: bool, written: bool) -> None:
-        """Pass on what was thrown away."""
+        """Pass on what was discarded."""
         if (to := self._to) is not None:
             to.program_flushed(received=received, written=written)
 

@@ -64,7 +64,7 @@ class TcpPort:
     def write(self, data: bytes) -> int:
         """Give the program as many bytes as fit now, return how many; less calls `port_writable`.
 
-        While no program is connected, everything is taken and thrown away.
+        While no program is connected, everything is taken and discarded.
         """
         taken = 0
         while self._program is not None and taken < len(data) and (room := self._program.room):

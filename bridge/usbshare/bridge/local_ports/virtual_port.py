@@ -62,7 +62,7 @@ class VirtualPort(Protocol):
     def write(self, data: bytes) -> int:
         """Give the program as many bytes as fit now, return how many; less calls `port_writable`.
 
-        While no program has the port open, everything is taken and thrown away.
+        While no program has the port open, everything is taken and discarded.
         """
         ...
 

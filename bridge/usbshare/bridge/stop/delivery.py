@@ -98,7 +98,7 @@ class Delivery:
             news.cancel()
 
     def _is_delivered(self, ended: list[asyncio.Task[None]]) -> bool:
-        """Return whether one of the calls delivered it; raises what no other attempt can mend."""
+        """Return whether one of the calls delivered it; raises what no other attempt can fix."""
         for call in ended:
             error = call.exception()
             if error is None:

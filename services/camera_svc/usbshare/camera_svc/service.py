@@ -92,7 +92,7 @@ async def _add_cameras(registry: Registry, settings: Settings, look: Look) -> No
 
 
 async def _follow(registry: Registry, settings: Settings, look: Look) -> None:
-    """Notice cameras that come and go, for ever, where none is configured."""
+    """Notice cameras that come and go, until cancelled, where none is configured."""
     if settings.cameras:
         await harness.never()
     else:

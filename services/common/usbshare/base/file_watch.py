@@ -72,7 +72,7 @@ class FileFollower:
         self._changed.set()
 
     def look(self) -> None:
-        """Wake who waits if a file is not as it was; the first look always does. Blocks."""
+        """Wake those who wait if a file is not as it was; the first look always does. Blocks."""
         stamps = tuple(_stamp(path) for path in self._paths)
         if stamps != self._seen:
             self._seen = stamps

@@ -252,5 +252,5 @@ def _own_uid() -> int:
 
 
 def _has_modes() -> bool:
-    # Windows has neither user numbers nor modes; st_uid is 0 there and a profile is private anyhow.
+    # Windows has neither user numbers nor modes; st_uid is 0 there and a profile is private anyway.
     return hasattr(os, "geteuid")

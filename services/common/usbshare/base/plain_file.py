@@ -1,6 +1,6 @@
 """Opens and reads plain files only: what hangs, has no end or is a device is never waited for.
 
-A FIFO in place of a file would block whoever opens it for ever, and opening a device can move it.
+A FIFO in place of a file would block its opener indefinitely, and opening a device can move it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from usbshare.rpc.grpc_environment import traces_handshakes
 
 _log = logging.getLogger(__name__)
 FIRST_PERIOD_S = 1.0
-# A bridge that is refused tries every second, for ever; monitors and others knock as long.
+# A bridge that is refused tries every second, until cancelled; monitors and others knock as long.
 LONGEST_PERIOD_S = 600.0
 _LONGEST_LINE_BYTES = 64 * 1024
 # The services of this host knock at one another before they begin a handshake.

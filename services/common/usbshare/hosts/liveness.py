@@ -57,7 +57,7 @@ class Liveness:
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def run(self) -> None:
-        """Probe what is silent, for ever."""
+        """Probe what is silent, until cancelled."""
         while True:
             await self._let_go_of_the_gone()
             now, entries = self._clock(), self._doubted()

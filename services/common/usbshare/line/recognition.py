@@ -58,7 +58,7 @@ class _Certainty(IntEnum):
 
 
 class Recogniser:
-    """Finds out what firmware speaks, from the bytes that it sends, split anyhow."""
+    """Finds out what firmware speaks, from the bytes that it sends, split arbitrarily."""
 
     def __init__(self) -> None:
         self._line = bytearray()

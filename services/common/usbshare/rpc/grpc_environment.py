@@ -15,7 +15,7 @@ _WANTED = {
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 # Without them the older poller is used. It hands over between fewer threads, a fifth less round
-# trip; but one connection can keep it busy for ever: for clients only, see decision 0006.
+# trip; but one connection can keep it busy indefinitely: for clients only, see decision 0006.
 _EVENT_ENGINE = ("event_engine_client", "event_engine_listener", "event_engine_callback_cq")
 _OLDER_POLLER = ",".join(f"-{name}" for name in _EVENT_ENGINE)
 _TRACE = {"GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "handshaker"}

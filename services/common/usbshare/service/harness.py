@@ -185,7 +185,7 @@ def address_and_trust(listen: str, port: int, site: Site | None) -> str:
 
 
 async def announce(told: Announcing | None) -> None:
-    """Keep a service registered with this computer's discovery service, for ever."""
+    """Keep a service registered with this computer's discovery service, until cancelled."""
     if told is None:
         await never()
     else:

@@ -1,6 +1,6 @@
 """A client's bundle as its file has it, taken apart without reading what its certificates say.
 
-For a stop, which must not wait for the import of an X.509 library; the other side checks anyhow.
+For a stop, which must not wait for the import of an X.509 library; the other side checks anyway.
 """
 
 from __future__ import annotations

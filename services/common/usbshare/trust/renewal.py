@@ -149,7 +149,7 @@ async def keep_current(
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Renew what is due of the site's own certificates, on the spot, for ever.
+    """Renew what is due of the site's own certificates, on the spot, until cancelled.
 
     `names` are those of `[tls]`. That a renewal fails ends nothing: it is logged, and tried again.
     """

@@ -56,7 +56,7 @@ class Site:
 
     @property
     def id(self) -> str:
-        """The short name of the site: from its first authority's key, and kept for ever."""
+        """The short name of the site: from its first authority's key, and never changed."""
         return self.known_id or certificates.site_id(self.fingerprint)
 
     @property

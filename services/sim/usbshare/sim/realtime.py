@@ -32,7 +32,7 @@ class Realtime:
         }
 
     def act(self, byte: int) -> None:
-        """Execute a byte; unknown ones are thrown away."""
+        """Execute a byte; unknown ones are discarded."""
         if byte in self._commands:
             self._commands[byte]()
         elif byte in _FEED:

@@ -189,7 +189,7 @@ class Registry:
     def get(
         self, camera_id: str, known: Callable[[Iterable[str]], list[str]] = sorted
     ) -> OfferedCamera:
-        """Return a camera; an empty id means the only one of those `known` to who asks."""
+        """Return a camera; an empty id means the only one of those `known` to the caller."""
         if camera := self._cameras.get(camera_id):
             return camera
         ids = known(self._cameras)
@@ -204,7 +204,7 @@ class Registry:
         raise NotFoundError(f"no camera {repr(camera_id)[:66]} here; available: {names}")
 
     async def follow(self, look: Callable[[], tuple[CameraFound, ...]]) -> None:
-        """Offer the cameras that are plugged in, as they come and go, for ever."""
+        """Offer the cameras that are plugged in, as they come and go, until cancelled."""
         await watch_cameras(look, self.plugged_in)
 
     def plugged_in(self, found: Iterable[CameraFound]) -> None:

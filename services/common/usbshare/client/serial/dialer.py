@@ -1,6 +1,6 @@
 """Makes the connections of one bridge to its service, one attempt at a time.
 
-An attempt is not given up while it may still succeed: each takes several round trips, and a busy
+An attempt is not abandoned while it may still succeed: each takes several round trips, and a busy
 service answers in its own time. Only one that ran out of its time makes the next one longer.
 """
 

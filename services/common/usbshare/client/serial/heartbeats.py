@@ -50,7 +50,7 @@ class Heartbeats:
     async def run(
         self, send: Callable[[Heartbeat], None], interval_s: float, timeout_s: float
     ) -> None:
-        """Send one after another, for ever; LinkLostError once one is not answered in time."""
+        """Send one after another until cancelled; LinkLostError if one is not answered in time."""
         while True:
             if self._sent and self._clock() - min(self._sent.values())[0] > timeout_s:
                 raise LinkLostError(f"heard nothing from the service for {timeout_s:g} s")

@@ -88,7 +88,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Bytes of a program that were given up before the session began."""
+    """Bytes of a program that were discarded before the session began."""
 
     size: int
 

@@ -1,4 +1,4 @@
-"""The attempts of one stop: none is given up for being slow, others begin beside a silent one."""
+"""The attempts of one stop: none is abandoned for being slow, others start beside a silent one."""
 
 from __future__ import annotations
 

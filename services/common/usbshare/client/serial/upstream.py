@@ -44,7 +44,7 @@ class Upstream:
     """Orders one program's bytes and requests for one session after another.
 
     `voided_bytes` is what the last `begin` or `resume` dropped because a stop had ended its epoch;
-    `dropped_realtime_bytes` counts, for ever, those that came at the wrong time to be sent.
+    `dropped_realtime_bytes` counts all those that came at the wrong time to be sent.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

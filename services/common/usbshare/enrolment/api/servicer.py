@@ -51,7 +51,7 @@ class EnrolmentServicer(EnrolmentServiceServicer):
     async def enrol_in_time(
         self, requests: AsyncIterator[pb.EnrolRequest], context: _Context
     ) -> pb.EnrolResponse:
-        """Wait for the request, not for ever, then trade it."""
+        """Wait for the request, with a deadline, then exchange it."""
         network = network_of(_address(context.peer()))
         try:
             async with self._waiting_room.wait(network):
@@ -93,7 +93,7 @@ class WaitingRoom:
 def add_to_server(servicer: EnrolmentServicer, server: grpc.aio.Server) -> None:
     """Register the servicer, with a handler that runs before the request is there.
 
-    On the wire it is the same call: gRPC waits for ever for the request of a unary handler.
+    On the wire it is the same call: gRPC waits indefinitely for the request of a unary handler.
     """
     handlers: Any = {
         "Enrol": grpc.stream_unary_rpc_method_handler(

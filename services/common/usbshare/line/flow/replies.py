@@ -87,7 +87,7 @@ MARLIN_DIALECT = Dialect(
 
 
 class ReplySplitter:
-    """Takes a device's bytes, cut anyhow; replies are kept back, all else passes in order.
+    """Takes a device's bytes, split arbitrarily; replies are kept back, all else passes in order.
 
     `expects` says whether a reply may come: what begins to come before that is none.
     """

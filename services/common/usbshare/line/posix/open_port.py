@@ -70,7 +70,7 @@ def close_line(descriptor: int, *, is_pty: bool) -> None:
 
     tty_port_close_start waits for output up to `closing_wait` (30 s, drivers/tty/tty_port.c), which
     a device that takes nothing never ends. What the driver holds gets a moment to leave, then it is
-    thrown away; drivers that cannot do that (usb-serial) wait all the same. The lock goes first, so
+    discarded; drivers that cannot do that (usb-serial) wait all the same. The lock goes first, so
     that no program, least of all ourselves, is told that the device is in use.
     """
     with contextlib.suppress(OSError, termios.error):

@@ -110,7 +110,7 @@ def cancel_blocking(port: serial.Serial) -> None:
 def close_port(port: serial.Serial) -> None:
     """Close the port; blocks as long as the driver does.
 
-    What a local driver holds gets a moment to leave and is thrown away, since its close may wait
+    What a local driver holds gets a moment to leave and is discarded, since its close may wait
     30 s for it. The other side of a network port is left alone.
     """
     if "://" not in str(port.port) and port.is_open:

@@ -230,7 +230,7 @@ def _entries(logs: list[LogFiles], selection: Selection, folders: Folders) -> It
 
 
 def _followed(path: Path | None, selection: Selection, folders: Folders) -> Iterator[Entry]:
-    """Yield what there is and what comes, for ever, also of logs that are only begun later."""
+    """Yield existing and new lines until cancelled, also of logs that are begun later."""
     logs = folders.run(lambda: logs_in(audit_folder()) if path is None else _logs(path))
     shown: dict[str, int] = {}
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What files do on machines, found beside everything else, and kept for who asks again."""
+"""What files do on machines, found beside everything else, and kept for repeated requests."""
 
 from __future__ import annotations
 

@@ -259,7 +259,7 @@ class JobRun:
             self._hold_for(self.link_trouble)
 
     def session_event(self, event: Event) -> None:
-        """Say who asks for the port; the job keeps it."""
+        """Note who asks for the port; the job keeps it."""
         if isinstance(event, AskedEvent):
             number, port_id = self._job.job_id, self._job.port_id
             _log.info("job %d: %s asks for port '%s'", number, event.who, port_id)

@@ -36,7 +36,7 @@ class Watches:
     async def stats(
         self, request: pb.WatchStatsRequest, caller: Who
     ) -> AsyncIterator[pb.WatchStatsResponse]:
-        """Yield the counters of one port or of all, for ever."""
+        """Yield the counters of one port or of all, until cancelled."""
         interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
         with self._stats.watched():
             while True:
@@ -49,7 +49,7 @@ class Watches:
     async def machine(
         self, request: pb.WatchMachineRequest, caller: Who
     ) -> AsyncIterator[pb.WatchMachineResponse]:
-        """Yield what one machine reports, for ever."""
+        """Yield what one machine reports, until cancelled."""
         interval_s = seconds_of(request.interval, "interval", least=0.1, most=3600.0, absent=1.0)
         with self._machines.watched():
             while True:

@@ -196,7 +196,7 @@ class DeviceKeeper:
 
 
 class _Ear:
-    """Listens to one device until it is given up: what a device says after that is not news.
+    """Listens to one device until it is abandoned: what a device says after that is not news.
 
     The loss of a device that is still being opened has no owner yet, so it is kept here.
     """

@@ -194,7 +194,7 @@ class Line:
         self._listener.command_done(command, CommandOutcome.WRITTEN, now, "")
 
     def write_progressed(self) -> None:
-        """Let those go on who wait for room or credit."""
+        """Wake those who wait for room or credit."""
         self.progress.fire()
         self._listener.progressed()
 

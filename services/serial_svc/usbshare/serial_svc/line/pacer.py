@@ -64,7 +64,7 @@ class Pacer:
         return self._clear_at if self._window is None else 0.0
 
     def reset(self) -> None:
-        """Forget what was written: it has been thrown away."""
+        """Forget what was written: it has been discarded."""
         self._clear_at = 0.0
         self._stalls = self._last_unsent = 0
         if self._window is not None:

@@ -159,7 +159,7 @@ class PortWriter:
     def discard_program(self) -> None:
         """Do so for a program that wants it; urgent bytes are kept, in the driver too.
 
-        A driver throws away everything or nothing: it keeps the little before an urgent byte.
+        A driver discards everything or nothing: it keeps the little before an urgent byte.
         """
         is_in_driver = not self._urgent and self._clock() - self._urgent_at < LEAVES_WITHIN_S
         if not is_in_driver:
@@ -236,7 +236,7 @@ class PortWriter:
                 self._listener.write_progressed()
 
     def _unsent(self, device: Device) -> int:
-        """Return what the device has not sent; a failed one is given up and never has room."""
+        """Return what the device has not sent; a failed one is abandoned and never has room."""
         try:
             return device.unsent_bytes()
         except DeviceError as error:

@@ -91,7 +91,7 @@ class Registry:
         return port
 
     def get(self, port_id: str, known: Callable[[Iterable[str]], list[str]] = sorted) -> SerialPort:
-        """Return a port; an empty id means the only one of those that are `known` to who asks."""
+        """Return a port; an empty id means the only one of those that are `known` to the caller."""
         if port := self._ports.get(port_id):
             return port
         ids = known(self._ports)
@@ -116,7 +116,7 @@ class Registry:
         return self._news.watch(is_shown)
 
     async def follow(self, offered: QueueLimits | None, watch: FileWatch) -> None:
-        """Notice devices that come and go, for ever; see `scan`."""
+        """Notice devices that come and go, until cancelled; see `scan`."""
         folders = folders_that_change()
         sources = [port.config.source for port in self.ports]
         nodes = [Path(source) for source in sources if source.startswith("/")]

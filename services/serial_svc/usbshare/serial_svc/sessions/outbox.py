@@ -58,7 +58,7 @@ class Outbox(ABC):
         return False
 
     def put(self, event: SessionEvent) -> None:
-        """Add an event; a client that lets too many pile up is given up, see `take`."""
+        """Add an event; a client that lets too many pile up is disconnected, see `take`."""
         if self._is_away and not isinstance(event, LASTING):
             return
         if len(self._events) < MOST_EVENTS:
@@ -142,14 +142,14 @@ class Outbox(ABC):
         """Note that the client has taken more."""
 
     def _may_send_data(self, now: float, *, gathers: bool) -> bool:
-        """Return whether device bytes go now; a message that leaves anyhow takes them along."""
+        """Return whether device bytes go now; a message that is sent anyway takes them along."""
         wait_s = self._data_wait_s(now)
         return wait_s == 0 or (wait_s is not None and not gathers)
 
     def _is_behind(self, size: int) -> bool:
         """Return whether the client must take bytes before it gets so many more.
 
-        What was sent counts, not what was thrown away or lost before it could be.
+        What was sent counts, not what was discarded or lost before it could be.
         """
         if self._acknowledged is None:
             return False

@@ -72,7 +72,7 @@ class Activity:
             self._change(active=True)
 
     def heard(self, data: bytes, now: float, *, nothing_waits: bool) -> None:
-        """Look for answers, and for GRBL's reports, split over chunks anyhow, also while idle."""
+        """Look for answers, and for GRBL's reports, however they are split, also while idle."""
         all_answered = self._queries.all_answered_by(data)
         profile = self._profile()
         if profile.reports_state:

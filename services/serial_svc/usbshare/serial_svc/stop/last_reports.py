@@ -45,7 +45,7 @@ class LastReports:
             self._accessories, self._is_accessories_old = report, False
 
     def look_for_position(self, data: bytes, now: float) -> None:
-        """Take what a machine says that reports its position only when M114 asks, split anyhow."""
+        """Take the answers, however split, of a machine that reports its position only on M114."""
         text = self._tail + data
         if b" Y:" in text and (found := position_answer(text[: text.rfind(b"\n") + 1])):
             self._position, self.begun_at = found[:MOST_REPORT_BYTES], now

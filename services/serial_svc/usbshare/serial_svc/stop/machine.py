@@ -144,7 +144,7 @@ class KnownRest:
         return True
 
     def stopped(self) -> None:
-        """Note that nothing is left to do: the program was thrown away, or took its leave."""
+        """Note that nothing is left to do: the program was discarded, or closed its session."""
         self._known_at = -inf
 
     def was_known(self, moment: float) -> bool:
