@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from fakes.console import Terminal, piped, terminal
+from fakes.job_host import enqueued, job_host
 from fakes.processes import DEADLINE_S, Process, run, running, serial_service
+from usbshare.base.threads import in_thread
 
 PORTS = """
 [ports.laser]
@@ -116,6 +118,22 @@ def test_a_host_that_is_away_is_one_line(home: Path) -> None:
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert "127.0.0.1:1" in ended.stderr.splitlines()[-1]
+
+
+async def test_the_spooler_list_is_that_of_the_hosts_jobs(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        job = await enqueued(host.jobs())
+        words = console(f"127.0.0.1:{host.serial_port}", "--job-port", str(host.job_port))
+        typed = f"spooler list\njobs\njobs {job.job_id}\njobs 9999\njobs x\n"
+        bundle = ["--bundle", str(tmp_path / "config" / "usbshare" / "client.pem")]
+        ended = await in_thread(piped, [*words, *bundle], tmp_path, typed)
+    lines = ended.stdout.splitlines()
+    assert lines[0] == lines[2], ended
+    assert lines[0].startswith("JOB")
+    assert lines[1].split()[0] == str(job.job_id)
+    assert any("queued" in line for line in lines[4:])
+    assert lines[-1] == "'x' is no number of a job: `jobs` lists them"
+    assert "9999" in lines[-2]
 
 
 # TCP and UDP.

@@ -18,6 +18,7 @@ from usbshare.bridge.console.host import HostChoice
 from usbshare.bridge.console.tcp import DEFAULT_PORT as TCP_PORT
 from usbshare.bridge.console.udp import DEFAULT_PORT as UDP_PORT
 from usbshare.bridge.local_ports.loopback_address import loopback_address
+from usbshare.client.jobs.client import JOB_PORT
 
 
 @click.command()
@@ -33,6 +34,13 @@ from usbshare.bridge.local_ports.loopback_address import loopback_address
     metavar="HOST:PORT",
     help="Also listen for datagrams, a line each, such as 127.0.0.1:2324.",
 )
+@click.option(
+    "--job-port",
+    type=click.IntRange(1, 65535),
+    default=JOB_PORT,
+    metavar="PORT",
+    help="Where the host's job service listens.",
+)
 @click.pass_context
 def console(
     context: click.Context,
@@ -42,6 +50,7 @@ def console(
     port: str,
     listen: str | None,
     listen_udp: str | None,
+    job_port: int,
 ) -> None:
     """Talk to a machine: send lines, stop it, and offer it to other programs.
 
@@ -53,5 +62,5 @@ def console(
     where, trust = connection(context, target, bundle, insecure)
     port = port or (context.parent.params["port"] if context.parent is not None else "")
     port = port_or_default(context, port, where)
-    choice = HostChoice(where, trust, context.obj.defaults.settings_if_any)
+    choice = HostChoice(where, trust, context.obj.defaults.settings_if_any, job_port)
     context.exit(run(run_console(ConsoleChoice(choice, port, tcp, udp))))

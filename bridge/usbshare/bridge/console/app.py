@@ -13,7 +13,7 @@ from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.logs import warn_on_stderr
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.console.commands import command_table
-from usbshare.bridge.console.completion import ConsoleCompleter
+from usbshare.bridge.console.completion import ConsoleCompleter, Known
 from usbshare.bridge.console.conversation import Conversation, Face
 from usbshare.bridge.console.endpoints import Endpoints
 from usbshare.bridge.console.history import console_history
@@ -113,7 +113,8 @@ def _survive_interrupts(face: PromptFace) -> None:
 
 
 def _prompt(host: Host, table: Table) -> PromptFace:
-    completer = ConsoleCompleter(table, lambda: host.ports, Endpoints(host).paths)
+    known = Known(lambda: host.ports, lambda: host.jobs, Endpoints(host).paths)
+    completer = ConsoleCompleter(table, known)
     return PromptFace(completer, console_history(), host.last_status)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from usbshare.base.errors import DeviceError, NotFoundError
 from usbshare.bridge.console.endpoints import KINDS, Endpoints
 from usbshare.bridge.console.host import Host
+from usbshare.bridge.console.job_list import JobList
 from usbshare.bridge.console.lines import Kind, Line, answers, problem
 from usbshare.bridge.console.machine import Machine
 from usbshare.bridge.console.table import Asker, Command, Run, Table, When
@@ -89,6 +90,7 @@ def _views(host: Host) -> list[Command]:
     listed = "show the ports; `all`: of all known hosts"
     return [
         Command("devices", listed, devices, "[all]", "view", aliases=("device list", "device")),
+        JobList(host).command(),
         Command("status", "show how the port and its machine are", status, "", "view"),
         Command("use", "use another port of the host", use, "PORT", "view", When.IN_TURN),
     ]

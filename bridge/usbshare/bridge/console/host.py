@@ -37,6 +37,7 @@ class HostChoice:
     target: Target
     bundle: ClientBundle | None
     settings: Settings | None
+    job_port: int
 
 
 class Host:
@@ -49,6 +50,7 @@ class Host:
         self._choice = choice
         self._machines: dict[str, Machine] = {}
         self._ports: list[str] = []
+        self._jobs: list[str] = []
 
     async def start(self, port_id: str) -> None:
         """Look which ports there are and observe the one that is meant; raises why it cannot."""
@@ -78,6 +80,20 @@ class Host:
     def ports(self) -> list[str]:
         """The ids of the host's ports, as they were told last."""
         return self._ports
+
+    @property
+    def job_port(self) -> int:
+        """Where the host's job service listens."""
+        return self._choice.job_port
+
+    @property
+    def jobs(self) -> list[str]:
+        """The numbers of the jobs that were listed last."""
+        return self._jobs
+
+    def note_jobs(self, job_ids: list[str]) -> None:
+        """Note the jobs that were listed now."""
+        self._jobs = job_ids
 
     @property
     def settings(self) -> Settings | None:

@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from usbshare.analysis.status_texts import status_text
+from usbshare.sim.status import Status
+
+_ERROR = re.compile(r"error:(\d{1,3})")
+_STATUSES = {int(status) for status in Status}
 _SHELL_COMMAND = re.compile(r"`usbshare-bridge stop --(resume|rearm)\b[^`]*`")
 
 
@@ -41,6 +46,9 @@ def problem(error: object) -> Line:
     return Line(" ".join(str(error).split()), Kind.PROBLEM)
 
 
-def in_console_words(line: Line) -> Line:
-    """Return a line that names the console's own commands for those of a shell."""
-    return Line(_SHELL_COMMAND.sub(r"`\1`", line.text), line.kind)
+def for_people(line: Line) -> Line:
+    """Return a line with the console's own commands for those of a shell, and errors in words."""
+    text = _SHELL_COMMAND.sub(r"`\1`", line.text)
+    if (error := _ERROR.fullmatch(text)) and int(error[1]) in _STATUSES:
+        text = f"{text}: {status_text(Status(int(error[1])))}"
+    return Line(text, line.kind)

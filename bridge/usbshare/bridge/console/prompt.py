@@ -27,7 +27,7 @@ from usbshare.base.threads import in_thread
 from usbshare.bridge.console.completion import ConsoleCompleter
 from usbshare.bridge.console.conversation import Conversation
 from usbshare.bridge.console.history import FileHistory
-from usbshare.bridge.console.lines import Kind, Line, in_console_words
+from usbshare.bridge.console.lines import Kind, Line, for_people
 from usbshare.bridge.tables.status_line import Status, status_line
 
 MOST_UNSHOWN = 2000
@@ -70,7 +70,7 @@ class PromptFace:
 
     def tell(self, line: Line) -> None:
         """Show a line above the one being typed."""
-        self._unshown.append(in_console_words(line))
+        self._unshown.append(for_people(line))
         self._post(self._news.set)
 
     def hear(self, line: Line) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from usbshare.bridge.console.completion import offered
-from usbshare.bridge.console.lines import Kind, Line, in_console_words
+from usbshare.bridge.console.completion import Known, offered
+from usbshare.bridge.console.lines import Kind, Line, for_people
 from usbshare.bridge.console.table import Asker, Command, Table
 
 
@@ -15,8 +15,8 @@ async def nothing(_: Asker, __: Sequence[str]) -> Sequence[Line]:
     return []
 
 
-NAMES = ("endpoint add", "endpoint list", "endpoint remove", "help", "stop", "status", "use")
-TABLE = Table([Command(name, "", nothing) for name in NAMES])
+NAMES = ("endpoint add", "endpoint list", "endpoint remove", "help", "jobs", "stop", "status")
+TABLE = Table([Command(name, "", nothing) for name in (*NAMES, "use")])
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,23 @@ TABLE = Table([Command(name, "", nothing) for name in NAMES])
         ("use ", ["laser", "mill"]),
         ("use m", ["mill"]),
         ("help sta", ["status"]),
+        ("jobs ", ["17"]),
         ("G0", []),
         ("stop ", []),
     ],
 )
 def test_only_what_fits_is_offered(before: str, words: list[str]) -> None:
-    ports, endpoints = ["laser", "mill"], ["tcp://127.0.0.1:8023"]
-    assert offered(TABLE, before, lambda: ports, lambda: endpoints) == words
+    ports, jobs, endpoints = ["laser", "mill"], ["17"], ["tcp://127.0.0.1:8023"]
+    known = Known(lambda: ports, lambda: jobs, lambda: endpoints)
+    assert offered(TABLE, before, known) == words
 
 
 def test_a_person_reads_the_consoles_own_commands() -> None:
     text = "latched until `usbshare-bridge stop --rearm --target l --port p --epoch 3`; or else"
-    assert in_console_words(Line(text, Kind.OK)).text == "latched until `rearm`; or else"
+    assert for_people(Line(text, Kind.OK)).text == "latched until `rearm`; or else"
+
+
+def test_a_person_reads_what_an_error_means() -> None:
+    said = for_people(Line("error:20", Kind.PROBLEM))
+    assert said == Line("error:20: GRBL has no such word", Kind.PROBLEM)
+    assert for_people(Line("error:999", Kind.PROBLEM)).text == "error:999"
