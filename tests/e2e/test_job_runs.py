@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from fakes.guarded_host import write_bundle
 from fakes.job_host import (
     PROGRAM,
     SHORT,
@@ -21,8 +22,10 @@ from fakes.job_host import (
     refusal,
     until_job,
 )
+from usbshare.base.host_names import host_names
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.serial.v1 import serial_pb2 as serial
+from usbshare.trust.site import ensure_site
 
 ENDED = {
     pb.JOB_STATE_FINISHED,
@@ -342,3 +345,65 @@ async def test_a_job_that_does_not_run_is_neither_held_nor_resumed(
         code, said = await refusal(call)
         assert code is grpc.StatusCode.FAILED_PRECONDITION
         assert said.startswith(f"job {job.job_id} is queued")
+
+
+POLICY = """
+[[grants]]
+who = ["operator"]
+rights = ["control", "admin"]
+[[grants]]
+who = ["anna"]
+rights = ["control"]
+"""
+
+
+async def test_a_job_is_held_when_its_submitter_loses_the_right(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "usbshare"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "policy.toml").write_text(POLICY)
+    async with job_host(tmp_path) as host:
+        anna = host.jobs(enrolled(host, "anna"))
+        job = await enqueued(anna, LONG)
+        jobs = host.jobs()
+        await start(jobs, job)
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 3)
+        (folder / "policy.toml").write_text(POLICY.replace("anna", "nobody"))
+        held = await in_state(jobs, job, pb.JOB_STATE_HELD)
+        assert held.state_reason.startswith("anna may not control port 'laser'")
+        request = pb.ResumeRequest(job_id=job.job_id, hold_number=held.hold_number)
+        code, said = await refusal(jobs.Resume(request, timeout=TIMEOUT_S))
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert "is of anna, who may not run it any more" in said
+        (folder / "policy.toml").write_text(POLICY)
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await resumed(jobs, request)) is None:  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.1)
+
+
+async def resumed(jobs: Any, request: pb.ResumeRequest) -> pb.Job | None:
+    """Return the job that goes on, None while that is refused."""
+    try:
+        reply: pb.ResumeResponse = await jobs.Resume(request, timeout=TIMEOUT_S)
+    except grpc.aio.AioRpcError:
+        return None
+    return reply.job
+
+
+async def test_a_policy_can_deny_the_job_service_itself(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs)
+        policy = host.home / "config" / "usbshare" / "policy.toml"
+        policy.write_text('jobs = "granted"\n' + POLICY)
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                code, said = await refusal(start(jobs, job))
+                if code is grpc.StatusCode.PERMISSION_DENIED:
+                    break
+        assert said.startswith("job-svc may not ")
+
+
+def enrolled(host: JobHost, name: str) -> Path:
+    """Return the bundle of another identity of the site."""
+    site = ensure_site(host.home / "config" / "usbshare", host_names())
+    return write_bundle(site, name, host.home / f"{name}.pem")

@@ -19,6 +19,8 @@ from usbshare.camera.v1 import camera_pb2 as camera
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.job.v1 import job_pb2 as job
+from usbshare.job.v1.job_pb2_grpc import JobServiceStub
 from usbshare.rpc.status import error_from_rpc
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
@@ -74,7 +76,9 @@ class Case:
         except grpc.aio.AioRpcError as error:
             if error.code() in _NEVER and not isinstance(error_from_rpc(error), DeviceError):
                 raise
-            is_refusal = error.code() is grpc.StatusCode.PERMISSION_DENIED
+            is_refusal = error.code() is grpc.StatusCode.PERMISSION_DENIED or (
+                self.kind == "job" and error.code() is grpc.StatusCode.NOT_FOUND
+            )
             return str(error.details()) if is_refusal else ""
         return ""
 
@@ -191,6 +195,20 @@ def _discovery(
     return Case("discovery", method, needs, make(DiscoveryServiceStub, method, request))
 
 
+def _job(
+    method: str,
+    needs: Right,
+    request: Request,
+    kind: str = "job",
+    make: Callable[[Stub, str, Request], Ask] = _unary,
+) -> Case:
+    return Case("job", method, needs, make(JobServiceStub, method, request), kind)
+
+
+def _upload(_: str) -> job.UploadRequest:
+    return job.UploadRequest(begin=job.UploadBegin(name="x", size_bytes=1000, sha256=SHA256))
+
+
 def _renewal(_: str) -> access.RenewRequest:
     return access.RenewRequest(certificate_request=new_request(new_key(), "x"))
 
@@ -199,6 +217,7 @@ def _realtime(data: bytes) -> Request:
     return lambda port: serial.SendRealtimeRequest(port_id=port, data=data)
 
 
+SHA256 = bytes(32)
 V, S, C, A = Right
 OBSERVE, CONTROL = serial.SESSION_MODE_OBSERVE, serial.SESSION_MODE_CONTROL
 TAKE = serial.SESSION_MODE_TAKE
@@ -241,4 +260,20 @@ CASES = [
     _discovery("Announce", C, lambda _: discovery.AnnounceRequest(), make=_talk),
     _discovery("GetStats", V, lambda _: discovery.GetStatsRequest()),
     _discovery("ResetStats", A, lambda _: discovery.ResetStatsRequest()),
+    _job("Upload", C, _upload, kind="", make=_talk),
+    _job("Analyse", V, lambda p: job.AnalyseRequest(port_id=p, sha256=SHA256), "port", _answers),
+    _job(
+        "GetPreview", V, lambda p: job.GetPreviewRequest(port_id=p, sha256=SHA256), "port", _answers
+    ),
+    _job("Enqueue", C, lambda p: job.EnqueueRequest(port_id=p, sha256=SHA256), "port"),
+    _job("ListJobs", V, lambda port: job.ListJobsRequest(port_id=port), "port"),
+    _job("WatchJobs", V, lambda port: job.WatchJobsRequest(port_id=port), "port", _answers),
+    _job("ListHistory", V, lambda port: job.ListHistoryRequest(port_id=port), "port"),
+    _job("Start", C, lambda each: job.StartRequest(job_id=int(each))),
+    _job("Hold", S, lambda each: job.HoldRequest(job_id=int(each))),
+    _job("Resume", C, lambda each: job.ResumeRequest(job_id=int(each), hold_number=1)),
+    _job("Cancel", S, lambda each: job.CancelRequest(job_id=int(each))),
+    _job("Reorder", C, lambda each: job.ReorderRequest(job_id=int(each), place=1)),
+    _job("GetJob", V, lambda each: job.GetJobRequest(job_id=int(each))),
+    _job("DeleteJob", C, lambda each: job.DeleteJobRequest(job_id=int(each))),
 ]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fakes.discovery_served import QUIET
 from usbshare.audit.settings import AuditTable
 from usbshare.authorization.gate import DISCOVERY
 from usbshare.authorization.rights import ResourceKind
+from usbshare.base.background_writer import Background
 from usbshare.base.service_settings import TlsTable
 from usbshare.camera_svc.api.servicer import CameraServicer, add_to_server
 from usbshare.camera_svc.capture.camera import CameraConfig
@@ -32,6 +34,18 @@ from usbshare.discovery_svc.api.servicer import DiscoveryServicer
 from usbshare.discovery_svc.registrations import Registrations
 from usbshare.hosts.finder import Finder
 from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.job.v1.job_pb2_grpc import add_JobServiceServicer_to_server
+from usbshare.job_svc.api.servicer import JobServicer
+from usbshare.job_svc.queue.jobs import Order
+from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.run.ports import Ports as PortsOfJobs
+from usbshare.job_svc.run.runner import Runner
+from usbshare.job_svc.run.serial_link import SerialLink
+from usbshare.job_svc.run.spool import Spool
+from usbshare.job_svc.storage.database import JobDatabase
+from usbshare.job_svc.storage.files import FileStore
+from usbshare.job_svc.storage.job import Person, StoredFile
+from usbshare.job_svc.storage.notes import JobNotes
 from usbshare.line.profiles import GRBL
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.server import add_standard_services, bind, make_server
@@ -97,7 +111,10 @@ def write_bundle(site: Site, name: str, path: Path) -> Path:
 
 @asynccontextmanager
 async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
-    """Serve ports `laser` and `mill`, cameras `bed` and `door`, and discovery, under a policy."""
+    """Serve ports `laser` and `mill`, cameras `bed` and `door`, discovery and jobs, under a policy.
+
+    Job 1 is of `laser`, job 2 of `mill`.
+    """
     with _home(folder):
         site = make_site(folder)
         encoding = make_encoding()
@@ -112,6 +129,7 @@ async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
             await _serve_serial(host, stack)
             await _serve_cameras(host, stack)
             await _serve_discovery(host, stack)
+            await _serve_jobs(host, stack)
             yield host
             await asyncio.gather(*(channel.close() for channel in host.channels.values()))
             await asyncio.gather(host.ports.close(), host.cameras.close())
@@ -161,6 +179,47 @@ async def _serve_discovery(host: GuardedHost, stack: AsyncExitStack) -> None:
     add_DiscoveryServiceServicer_to_server(servicer, server)
     stack.push_async_callback(servicer.close)
     await _start(host, guard, "discovery", server, stack)
+
+
+async def _serve_jobs(host: GuardedHost, stack: AsyncExitStack) -> None:
+    guard = await _guard(host, "job-svc", stack)
+    folder = host.site.folder / "jobs"
+    spool = await _spool(folder, stack)
+    link = SerialLink(host.targets["serial"], host.site)
+    await link.prepare()
+    stack.push_async_callback(link.close)
+    ports = PortsOfJobs(link.list_ports, lambda: {each.port_id for each in spool.jobs.all})
+    await ports.look()
+    guard.offers(ResourceKind.PORT, lambda: ports.ids)
+    guard.offers_jobs(spool.port_of)
+    analyses = Analyses(spool.files, ports.get, folder)
+    stack.push_async_callback(analyses.close)
+    runner = Runner(spool, link, analyses, guard.gate, guard.audit, host.site.id, 30.0)
+    servicer = JobServicer(spool, runner, analyses, ports, guard.gate, guard.audit)
+    stack.push_async_callback(servicer.close)
+    server = make_server(guard.interceptors)
+    add_JobServiceServicer_to_server(servicer, server)
+    await _start(host, guard, "job", server, stack)
+
+
+async def _spool(folder: Path, stack: AsyncExitStack) -> Spool:
+    """Return jobs 1 and 2, which are active, so that no call changes what the next one finds."""
+    background = Background("jobs")
+    stack.callback(background.close)
+    database = JobDatabase(folder)
+    await asyncio.to_thread(database.load)
+    stack.callback(database.close)
+    store = FileStore(folder / "files", 10**9, 10**6, lambda _: 10**12)
+    notes = JobNotes(database, background, time.monotonic)
+    spool = Spool(store, notes, partial(datetime.now, UTC))
+    await spool.files.load()
+    stack.callback(spool.files.close)
+    submitter = Person(f"usbshare://{folder.name}/somebody")
+    for port in ("laser", "mill"):
+        order = Order(port, "x", StoredFile("ab" * 32, 1, 1), submitter)
+        job, _ = await spool.enqueue(order)
+        spool.jobs.start(job.job_id, submitter.name, auto_advance=False)
+    return spool
 
 
 async def _guard(host: GuardedHost, service: str, stack: AsyncExitStack) -> Guard:

@@ -16,6 +16,7 @@ from usbshare.camera.v1 import camera_pb2 as camera
 from usbshare.camera.v1.camera_pb2_grpc import CameraServiceStub
 from usbshare.discovery.v1 import discovery_pb2 as discovery
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
+from usbshare.job.v1 import job_pb2 as job
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 
@@ -110,11 +111,11 @@ def names_one(method: Any) -> bool:
     """Return whether a request, or what opens a stream, names a port or a camera."""
     request = method.input_type.fields_by_name
     opening = request["open"].message_type.fields_by_name if "open" in request else {}
-    return bool({"port_id", "camera_id"} & {*request, *opening})
+    return bool({"port_id", "camera_id", "job_id"} & {*request, *opening})
 
 
 def test_every_rpc_that_names_a_port_or_camera_is_tried_here() -> None:
-    protos = {"serial": serial.DESCRIPTOR, "camera": camera.DESCRIPTOR}
+    protos = {"serial": serial.DESCRIPTOR, "camera": camera.DESCRIPTOR, "job": job.DESCRIPTOR}
     named = {
         (name, method.name)
         for name, proto in protos.items()
@@ -126,7 +127,7 @@ def test_every_rpc_that_names_a_port_or_camera_is_tried_here() -> None:
 
 
 NAMING = [case for case in CASES if case.kind]
-HIDDEN = {"port": "mill", "camera": "door"}
+HIDDEN = {"port": "mill", "camera": "door", "job": "2"}
 
 
 @pytest.mark.parametrize("who", ["some", "one"])
@@ -138,9 +139,12 @@ async def test_what_is_hidden_and_what_is_not_there_are_reported_alike(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await case.ask(host.channel(case.service, who), id_)
         text = str(refused.value.details())
-        return f"{refused.value.code()}: {text.replace(repr(id_), 'ID')}"
+        for shown in (repr(id_), f"job {id_}"):
+            text = text.replace(shown, "ID")
+        return f"{refused.value.code()}: {text}"
 
-    assert await told(HIDDEN[case.kind]) == await told("nothere")
+    is_job = case.kind == "job"
+    assert await told(HIDDEN[case.kind]) == await told("999" if is_job else "nothere")
 
 
 async def test_clients_are_counted_on_ports_that_one_may_view(host: GuardedHost) -> None:

@@ -243,3 +243,39 @@ async def test_an_open_permit_follows_changed_rules(setup: Setup) -> None:
     with pytest.raises(PermissionDeniedError, match="lacks the right to control"):
         await control()
     unfollow()
+
+
+def test_the_hosts_own_job_service_controls_every_port_and_no_more(tmp_path: Path) -> None:
+    own, camera = identity("job-svc"), Resource(ResourceKind.CAMERA, "bed")
+    gate = Setup(tmp_path).gate
+    assert gate.may(own, Right.CONTROL, MILL)
+    assert gate.may(own, Right.VIEW, SERVICE)
+    assert not gate.may(own, Right.ADMIN, MILL)
+    assert not gate.may(own, Right.VIEW, camera)
+    foreign = Identity("usbshare://ffffffffffff/job-svc", "127.0.0.1:1", START)
+    assert not gate.may(foreign, Right.VIEW, MILL)
+
+
+@pytest.mark.parametrize("service", ["job-svc", "camera-svc", "discovery-svc"])
+def test_the_job_service_has_no_right_elsewhere(tmp_path: Path, service: str) -> None:
+    gate = Setup(tmp_path, service).gate
+    assert not gate.may(identity("job-svc"), Right.STOP, MILL)
+
+
+def test_a_policy_gives_the_job_service_only_what_it_grants(tmp_path: Path) -> None:
+    setup, own = Setup(tmp_path), identity("job-svc")
+    grant = '[[grants]]\nwho = ["job-svc"]\nrights = ["control"]\nports = ["laser"]\n'
+    setup.book.policy_path.write_text(f'jobs = "granted"\n{grant}', encoding="ascii")
+    setup.book.load()
+    assert setup.gate.may(own, Right.CONTROL, LASER)
+    assert not setup.gate.may(own, Right.STOP, MILL)
+    assert "job-svc may not control port 'mill'" in refusal(setup, own, Right.CONTROL, MILL)
+
+
+def test_a_revoked_job_service_is_refused(setup: Setup) -> None:
+    own = identity("job-svc")
+    (setup.folder / "site").mkdir()
+    revoke(registry_path(setup.folder), own.name, "", START)
+    setup.book.load()
+    with pytest.raises(PermissionDeniedError, match="the certificate of job-svc is revoked"):
+        setup.gate.check(own, Right.CONTROL, LASER)

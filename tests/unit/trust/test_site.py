@@ -17,7 +17,8 @@ from usbshare.base.errors import ConfigError
 from usbshare.base.file_lock import file_lock
 from usbshare.base.host_names import HostNames
 from usbshare.trust import certificates
-from usbshare.trust.site import Site, ensure_site
+from usbshare.trust.identities import registry_path, revoke
+from usbshare.trust.site import Site, ensure_job_identity, ensure_site
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -229,3 +230,26 @@ def test_a_held_lock_is_waited_for_and_then_named(tmp_path: Path) -> None:
         pass
     with file_lock(path, timeout_s=0):
         pass
+
+
+def test_the_job_services_identity_is_made_when_it_starts_and_renewed_with_the_others(
+    tmp_path: Path,
+) -> None:
+    site = make_site(tmp_path / "home", now=NOW)
+    assert not site.job_bundle.exists()
+    path = ensure_job_identity(site, NOW)
+    bundle = certificates.load_bundle(path.read_bytes())
+    assert certificates.uris(bundle.certificate) == [f"usbshare://{site.id}/job-svc"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ensure_job_identity(site, NOW + timedelta(days=1)).read_bytes() == path.read_bytes()
+    before = path.read_bytes()
+    make_site(tmp_path / "home", now=NOW + timedelta(days=80))
+    assert path.read_bytes() != before
+
+
+def test_a_job_service_that_was_shut_out_stays_so(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "home", now=NOW)
+    before = ensure_job_identity(site, NOW).read_bytes()
+    revoke(registry_path(site.folder), site.job_uri, "", NOW)
+    later = NOW + timedelta(days=80)
+    assert ensure_job_identity(site, later).read_bytes() == before

@@ -58,7 +58,7 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
         link = SerialLink(parse_target(settings.serial.target), host.site)
         ports = Ports(link.list_ports, lambda: {each.port_id for each in spool.jobs.all})
         guard.offers(ResourceKind.PORT, lambda: ports.ids)
-        guard.offers_jobs(lambda number: _port_of(spool.jobs.find(number)))
+        guard.offers_jobs(spool.port_of)
         await link.prepare()
         await _first_look(ports)
         analyses = Analyses(spool.files, ports.get, folder)
@@ -113,10 +113,6 @@ async def _first_look(ports: Ports) -> None:
             await ports.look()
     except TimeoutError:
         log.warning("serial-svc does not report its ports yet")
-
-
-def _port_of(job: Job | None) -> str | None:
-    return None if job is None else job.port_id
 
 
 def _described(spool: Spool, link: SerialLink, database: JobDatabase) -> str:

@@ -41,6 +41,11 @@ class Spool:
             why = self.notes.trouble or f"nothing was written for {KEEP_TIMEOUT_S:g} s"
             raise DeviceError(f"the state of job {job_id} cannot be recorded on this host: {why}")
 
+    def port_of(self, job_id: int) -> str | None:
+        """Return the port of a job, None where there is no such job."""
+        job = self.jobs.find(job_id)
+        return None if job is None else job.port_id
+
     def delete(self, job_id: int) -> Job:
         """Forget a job that does not run, and its file if no other needs it."""
         return self.jobs.delete(job_id)
