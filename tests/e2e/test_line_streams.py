@@ -157,6 +157,13 @@ async def test_no_line_is_lost_or_sent_twice_when_the_link_is_cut_again_and_agai
     assert rig.machine.received().replace(b"?", b"") == b"".join(program)
 
 
+async def test_a_grbl_whose_profile_is_not_configured_is_recognised(tmp_path: Path) -> None:
+    async with line_rig(tmp_path, profile='"auto"') as rig, rig.stream() as stream:
+        await streamed(stream, [*HEAD, *raster(100)])
+    assert set(rig.told.outcomes()) == {"answered"}
+    assert rig.told.port.profile.name == "grbl"
+
+
 async def test_marlin_gets_a_line_for_each_ok(tmp_path: Path) -> None:
     program = [b"G21\n", b"\n", b"; only a comment\n", b"M105\n", *raster(100), b"M115\n"]
     async with line_rig(tmp_path, "marlin") as rig, rig.stream() as stream:

@@ -132,10 +132,9 @@ async def line_rig(
     with running(["serial-svc", *simulate], home) as simulator:
         simulator.wait_for("ready")
         config = home / "serial.toml"
-        table = "".join(f"{key} = {value}\n" for key, value in options.items())
-        config.write_text(
-            f'[ports.laser]\nsource = "{path}"\nprofile = "{firmware}"\n{table}{more}'
-        )
+        chosen = {"profile": f'"{firmware}"', **options}
+        table = "".join(f"{key} = {value}\n" for key, value in chosen.items())
+        config.write_text(f'[ports.laser]\nsource = "{path}"\n{table}{more}')
         with (
             serial_service(home, "--config", str(config)) as (service, target),
             running_network(target) as network,

@@ -377,6 +377,21 @@ async def test_a_firmware_that_does_not_reply_to_each_line_is_refused(
     assert bench.port.roster.control is None
 
 
+async def test_firmware_that_is_not_known_yet_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_firmware, "ASK_AFTER_S", 0.0)
+    bench = LineBench(None)
+    opening = asyncio.create_task(bench.open_lines(greets=False))
+    await until(lambda: bench.written == b"?\n")
+    bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
+    client = await asyncio.wait_for(opening, 30)
+    await sent(client, LINE)
+    bench.device.say(b"ok\r\n")  # to the line end of the question
+    assert LINE not in bench.written
+    bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
+    assert bench.written == LINE
+    assert not results(client)
+
+
 async def test_checksums_are_for_marlin() -> None:
     with pytest.raises(ProfileError, match="'grbl09', which takes no checksums"):
         await LineBench(GRBL09).open_lines(LineChoice(checksums=True))

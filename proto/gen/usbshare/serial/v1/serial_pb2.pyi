@@ -146,8 +146,8 @@ class _DeliveryEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     DELIVERY_FIRMWARE_FLOW_CONTROL: _Delivery.ValueType  # 2
     """As lines, as fast as the firmware takes them. Each command is one line with its line end. It is
     answered by `command_result`, in order, when the firmware has replied to it, and the reply is not
-    part of the session's `data`. Needs control, ORDERING_PROGRAM and a profile that replies to each
-    line; FAILED_PRECONDITION names the profile otherwise.
+    part of the session's `data`. Needs control, ORDERING_PROGRAM and RESULT_POLICY_ALL, and a
+    profile that replies to each line; FAILED_PRECONDITION names the profile otherwise.
     """
 
 class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
@@ -160,8 +160,8 @@ DELIVERY_BYTES: Delivery.ValueType  # 1
 DELIVERY_FIRMWARE_FLOW_CONTROL: Delivery.ValueType  # 2
 """As lines, as fast as the firmware takes them. Each command is one line with its line end. It is
 answered by `command_result`, in order, when the firmware has replied to it, and the reply is not
-part of the session's `data`. Needs control, ORDERING_PROGRAM and a profile that replies to each
-line; FAILED_PRECONDITION names the profile otherwise.
+part of the session's `data`. Needs control, ORDERING_PROGRAM and RESULT_POLICY_ALL, and a
+profile that replies to each line; FAILED_PRECONDITION names the profile otherwise.
 """
 Global___Delivery: typing_extensions.TypeAlias = Delivery
 
@@ -412,14 +412,16 @@ class _CommandOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     COMMAND_OUTCOME_FAILED: _CommandOutcome.ValueType  # 5
     """The device failed before the command was written completely."""
     COMMAND_OUTCOME_ANSWERED: _CommandOutcome.ValueType  # 6
-    """Written completely, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
+    """Written completely, and the firmware replied `ok`; or an empty line, to which Marlin does not
+    reply. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+    """
     COMMAND_OUTCOME_REJECTED: _CommandOutcome.ValueType  # 7
     """Written completely, and the firmware replied with an error or an alarm: `reply` says which. Only
     with DELIVERY_FIRMWARE_FLOW_CONTROL.
     """
     COMMAND_OUTCOME_UNANSWERED: _CommandOutcome.ValueType  # 8
-    """Written completely, but a reset, a stop or a lost device came before the reply: it is unknown
-    whether it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+    """Written completely, but a reset, a stop or a lost device came before the reply, or the reply was
+    lost: it is unknown whether it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
     """
 
 class CommandOutcome(_CommandOutcome, metaclass=_CommandOutcomeEnumTypeWrapper):
@@ -438,14 +440,16 @@ COMMAND_OUTCOME_REFUSED: CommandOutcome.ValueType  # 4
 COMMAND_OUTCOME_FAILED: CommandOutcome.ValueType  # 5
 """The device failed before the command was written completely."""
 COMMAND_OUTCOME_ANSWERED: CommandOutcome.ValueType  # 6
-"""Written completely, and the firmware replied `ok`. Only with DELIVERY_FIRMWARE_FLOW_CONTROL."""
+"""Written completely, and the firmware replied `ok`; or an empty line, to which Marlin does not
+reply. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+"""
 COMMAND_OUTCOME_REJECTED: CommandOutcome.ValueType  # 7
 """Written completely, and the firmware replied with an error or an alarm: `reply` says which. Only
 with DELIVERY_FIRMWARE_FLOW_CONTROL.
 """
 COMMAND_OUTCOME_UNANSWERED: CommandOutcome.ValueType  # 8
-"""Written completely, but a reset, a stop or a lost device came before the reply: it is unknown
-whether it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
+"""Written completely, but a reset, a stop or a lost device came before the reply, or the reply was
+lost: it is unknown whether it was carried out. Only with DELIVERY_FIRMWARE_FLOW_CONTROL.
 """
 Global___CommandOutcome: typing_extensions.TypeAlias = CommandOutcome
 
@@ -630,8 +634,8 @@ class _HoldCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     HOLD_CAUSE_ALARM: _HoldCause.ValueType  # 6
     """The machine reports an alarm."""
     HOLD_CAUSE_LINE_ERROR: _HoldCause.ValueType  # 7
-    """The firmware rejected a line of a session with DELIVERY_FIRMWARE_FLOW_CONTROL; the lines behind
-    it wait.
+    """A line of a session with DELIVERY_FIRMWARE_FLOW_CONTROL failed, and the lines behind it wait: it
+    was rejected or cannot be written, or an alarm, an unexpected reset or a lost reply came.
     """
 
 class HoldCause(_HoldCause, metaclass=_HoldCauseEnumTypeWrapper):
@@ -652,8 +656,8 @@ HOLD_CAUSE_MACHINE: HoldCause.ValueType  # 5
 HOLD_CAUSE_ALARM: HoldCause.ValueType  # 6
 """The machine reports an alarm."""
 HOLD_CAUSE_LINE_ERROR: HoldCause.ValueType  # 7
-"""The firmware rejected a line of a session with DELIVERY_FIRMWARE_FLOW_CONTROL; the lines behind
-it wait.
+"""A line of a session with DELIVERY_FIRMWARE_FLOW_CONTROL failed, and the lines behind it wait: it
+was rejected or cannot be written, or an alarm, an unexpected reset or a lost reply came.
 """
 Global___HoldCause: typing_extensions.TypeAlias = HoldCause
 

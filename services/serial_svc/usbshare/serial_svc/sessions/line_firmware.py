@@ -12,6 +12,11 @@ from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.sessions.client import LineChoice
 
 RECOGNITION_S = 3.0
+# GRBL answers it with a report; to any other firmware it is an unknown command.
+_QUESTION = b"?\n"
+ASK_AFTER_S = (
+    1.5  # a boot loader has ended by then, and a machine that was reset has sent its banner
+)
 _LOOK_S = 0.05
 _UNKNOWN = (AUTO.name, GCODE.name)
 
@@ -22,9 +27,13 @@ async def flow_rules(line: Line, choice: LineChoice, clock: Callable[[], float])
     Raises ProfileError naming the profile where it is not known to reply to each line, or takes no
     checksums though they are chosen.
     """
-    deadline = clock() + RECOGNITION_S
-    while line.profile.name in _UNKNOWN and clock() < deadline:  # noqa: ASYNC110  (has no event)
+    begun_at, has_asked = clock(), False
+    while line.profile.name in _UNKNOWN and clock() - begun_at < RECOGNITION_S:
         await asyncio.sleep(_LOOK_S)
+        if not has_asked and clock() - begun_at >= ASK_AFTER_S:
+            has_asked = True
+            line.firmware.wrote(_QUESTION)  # GRBL owes an `ok` to its line end then
+            line.writer.polite(_QUESTION)
     rules, name = rules_of(line.profile), line.profile.name
     if rules is None:
         hint = "; set the port's profile" if name in _UNKNOWN else ""
