@@ -13,6 +13,7 @@ _COMMANDS = {
     "history": "usbshare.bridge.jobs.commands.listing:history",
     "hold": "usbshare.bridge.jobs.commands.steer:hold",
     "list": "usbshare.bridge.jobs.commands.listing:list_jobs",
+    "capture": "usbshare.bridge.jobs.commands.capture:capture",
     "preview": "usbshare.bridge.jobs.commands.preview:preview",
     "reorder": "usbshare.bridge.jobs.commands.queue:reorder",
     "resume": "usbshare.bridge.jobs.commands.steer:resume",
