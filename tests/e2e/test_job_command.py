@@ -124,7 +124,7 @@ async def test_an_upload_goes_on_when_the_service_dies_and_comes_back(
         with running(["usbshare-bridge", "job", "submit", str(path), *target(host)], host.home) as (
             submit
         ):
-            submit.wait_for(r"long.gcode: \d+ of \d+ bytes are on the host")
+            submit.wait_for(r"long.gcode: \d+\.\d of \d+\.\d MB sent")
             assert host.job is not None
             host.job.stop(signal.SIGKILL)
             host.start_job()
@@ -143,8 +143,8 @@ async def test_an_upload_goes_on_when_the_service_dies_and_comes_back(
         (["submit", "text"], "the file contains no G-code; it begins with 'hello'", 1),
         (["submit", "box.gcode", "--passes", "0"], "'--passes'", 2),
         (["submit", "box.gcode", "--port", "mill"], "no port 'mill' here; available: laser", 1),
-        (["submit", "box.gcode", "--from-line", "9"], "first_line is 9; the file has 5 lines", 1),
-        (["submit", "box.gcode", "--despite-errors"], "give '--start' too", 2),
+        (["submit", "box.gcode", "--from-line", "9"], "the file has 5 lines", 1),
+        (["submit", "box.gcode", "--despite-errors"], "'--start'", 2),
         (["show", "0"], "0 is not in the range", 2),
         (["hold", "99"], "there is no job 99 here", 1),
         (["watch", "99"], "there is no job 99 here", 1),
@@ -183,3 +183,64 @@ async def test_a_host_without_jobs_is_one_line(job: Command, host: JobHost) -> N
     )
     assert done.returncode == 1
     assert "serial-svc" in done.stderr
+
+
+RUN = b"G21\nG90\n" + b"".join(b"G1 X%d Y%d S100 F1200\n" % (n % 30, n % 2) for n in range(200))
+
+
+async def test_a_job_is_started_held_resumed_watched_and_cancelled(
+    job: Command, host: JobHost, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.gcode"
+    path.write_bytes(RUN)
+    code, said, errors = await job("submit", str(path), "--start")
+    assert code == 0, errors
+    assert "job 1 (run.gcode) on port 'laser' runs: `usbshare-bridge job watch 1" in said
+    _, said, _ = await job("hold", "1", "--reason", "smoke")
+    assert "job 1 (run.gcode) on port 'laser' is held: `usbshare-bridge job resume 1" in said
+    held = json.loads((await job("show", "1", "--json"))[1])
+    assert (held["state"], held["hold_number"]) == ("held", 1)
+    code, _, errors = await job("resume", "1", "--hold-number", "0")
+    assert (code, len(errors.splitlines())) == (1, 1)
+    assert "job 1 (run.gcode) on port 'laser' continues" in (await job("resume", "1"))[1]
+    words = ["usbshare-bridge", "job", "watch", "1", *target(host)]
+
+    def watched() -> tuple[int, str]:
+        with running(words, host.home) as watch:
+            watch.wait_for("job 1 run.gcode: running")
+            completed(["usbshare-bridge", "job", "cancel", "1", *target(host), "--json"], host.home)
+            return watch.wait(), watch.output
+
+    code, output = await asyncio.to_thread(watched)
+    assert code == 1
+    assert "job 1 run.gcode: cancelled" in output.splitlines()[-1]
+    _, said, _ = await job("history")
+    assert said.splitlines()[1].split()[:3] == ["1", "laser", "cancelled"]
+
+
+async def test_a_job_that_is_finished_is_shown_by_its_watch_and_by_status(
+    job: Command, host: JobHost, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.gcode"
+    path.write_bytes(RUN)
+    await job("submit", str(path), "--start")
+    status = ["serial-svc", "--config", str(host.home / "usbshare.toml"), "status", "--json"]
+    done = await asyncio.to_thread(completed, status, host.home)
+    found = json.loads(done.stdout)
+    assert mistakes(found, "status") == []
+    assert found[0]["job"]["job"] == 1
+    assert found[0]["job"]["state"] == "running"
+    await job("hold", "1")
+    with running(["usbshare-bridge", "job", "watch", "1", *target(host)], host.home) as watch:
+        await asyncio.to_thread(watch.wait_for, "job 1 run.gcode: held")
+        watch.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(watch.wait) == 1
+        assert "job 1 is no longer watched here" in watch.output
+    assert json.loads((await job("show", "1", "--json"))[1])["state"] == "held"
+    await job("resume", "1")
+    code, said, _ = await job("watch", "1", "--json")
+    assert code == 0
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [wrong for each in lines if (wrong := mistakes(each, "job"))] == []
+    assert lines[-1]["state"] == "finished"
+    assert lines[-1]["progress"]["executed_lines"] == 202

@@ -16,7 +16,6 @@ from usbshare.bridge.hosts import survey
 from usbshare.bridge.hosts.inventory import Inventory
 from usbshare.bridge.tables import ports
 from usbshare.client.access import confirm
-from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.host_watch import look_once
 from usbshare.client.status.text import page
 from usbshare.line.stop_actions import StopAction
@@ -149,11 +148,7 @@ def _shown(found: Inventory) -> list[Line]:
 async def _of_host(host: Host, port_id: str) -> list[Line]:
     """Return what the host says of the port, or why it does not answer."""
     target, bundle = host.place
-    client = SerialClient(target, bundle)
-    try:
-        found = await look_once(target.name or str(target), client, LOOK_S)
-    finally:
-        await client.close()
+    found = await look_once(target.name or str(target), target, bundle, LOOK_S)
     if found.failure:
         return [problem(found.failure)]
     port = tuple(each for each in found.ports if each.port.id == port_id)

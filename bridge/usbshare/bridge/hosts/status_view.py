@@ -9,6 +9,7 @@ from typing import Any
 from usbshare.bridge.hosts.inventory import Inventory, KnownHost
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.follow import Followed, Show
+from usbshare.client.status.host_jobs import HostJobs
 from usbshare.client.status.host_watch import look_once
 from usbshare.client.status.records import HostStatus
 from usbshare.rpc.channel import Target
@@ -36,16 +37,8 @@ async def look(
     places: Sequence[Place], bundle: ClientBundle | None, timeout_s: float
 ) -> list[HostStatus]:
     """Return what the machines of these hosts are doing."""
-
-    async def status_of(place: Place) -> HostStatus:
-        name, target = place
-        client = SerialClient(target, bundle)
-        try:
-            return await look_once(name, client, timeout_s)
-        finally:
-            await client.close()
-
-    return list(await asyncio.gather(*map(status_of, places)))
+    looks = (look_once(name, target, bundle, timeout_s) for name, target in places)
+    return list(await asyncio.gather(*looks))
 
 
 async def follow(
@@ -62,7 +55,7 @@ async def follow(
         for name, target in found:
             if name not in known:
                 known.add(name)
-                followed.add(name, SerialClient(target, bundle))
+                followed.add(name, SerialClient(target, bundle), HostJobs(target, bundle))
 
     async def look_for_more() -> None:
         while survey is not None:

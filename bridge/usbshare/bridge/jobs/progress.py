@@ -8,10 +8,13 @@ from typing import Protocol, TextIO
 
 from usbshare.base.live_table import LiveTable
 from usbshare.base.terminal_safe_text import clean_text
-from usbshare.bridge.tables.jobs import percent, progress_text
+from usbshare.bridge.tables.jobs import progress_text
 from usbshare.client.jobs.messages import RemoteJob
+from usbshare.client.jobs.shown import percent
 
 BAR_CELLS = 30
+# Between two drawings of a bar.
+DRAW_S = 0.1
 # Between two lines about the same job where nothing is drawn in place.
 LINE_S = 10.0
 _LONGEST = 500
@@ -27,11 +30,16 @@ class Display(Protocol):
 class Bar:
     """A bar that is drawn in its place."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._table = LiveTable(stream)
+        self._clock = clock
+        self._drawn_at = -DRAW_S
 
     def show(self, done_percent: int, text: str, *, is_news: bool) -> None:
-        """Draw it."""
+        """Draw it, if it is due."""
+        if not is_news and self._clock() - self._drawn_at < DRAW_S:
+            return
+        self._drawn_at = self._clock()
         self._table.draw(f"{bar(done_percent)} {clean_text(text, _LONGEST)}")
 
 

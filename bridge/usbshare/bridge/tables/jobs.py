@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from usbshare.base.terminal_safe_text import clean_text
 from usbshare.base.terminal_text import width
-from usbshare.client.jobs.messages import QUEUED, JobProgress, RemoteJob
+from usbshare.client.jobs.messages import QUEUED, RemoteJob
+from usbshare.client.jobs.shown import percent, time_text
 
 _QUEUE = ("JOB", "PORT", "STATE", "PLACE", "DONE", "LEFT", "PASS", "PRIORITY", "SUBMITTER", "NAME")
 _HISTORY = ("JOB", "PORT", "STATE", "ENDED", "DONE", "TOOK", "SUBMITTER", "NAME", "WHY")
@@ -30,55 +29,6 @@ def history_table(jobs: Iterable[RemoteJob]) -> str:
 def details(job: RemoteJob) -> str:
     """Return all that is known of a job, a line for each thing."""
     return "\n".join(f"{label.ljust(_LABEL)}{_clean(text)}" for label, text in _details(job))
-
-
-def fields(job: RemoteJob) -> dict[str, Any]:
-    """Return a job for JSON."""
-    told = asdict(job.progress)
-    told["pass"] = told.pop("run")
-    return {
-        "job": job.id,
-        "port": job.port_id,
-        "name": job.name,
-        "state": job.state,
-        "reason": job.reason,
-        "sha256": job.file.sha256,
-        "size_bytes": job.file.size_bytes,
-        "file_lines": job.file.lines,
-        "submitter": job.submitter,
-        "starter": job.starter,
-        "passes": job.passes,
-        "priority": job.priority,
-        "attended": job.attended,
-        "first_line": job.first_line,
-        "place": job.place,
-        "auto_advance": job.auto_advance,
-        "hold_number": job.hold_number,
-        "enqueued": job.enqueued.isoformat(),
-        "started": _utc(job.started),
-        "ended": _utc(job.ended),
-        "progress": told,
-    }
-
-
-def done_lines(progress: JobProgress) -> int:
-    """Return how many lines are done: executed, or answered where nobody can tell that."""
-    return progress.executed_lines or progress.acknowledged_lines
-
-
-def percent(progress: JobProgress) -> int:
-    """Return how much of it is done, 100 only for all of it."""
-    return done_lines(progress) * 100 // progress.lines if progress.lines else 0
-
-
-def time_text(seconds: float) -> str:
-    """Return a time as people say it: 45 s, 3:05, 1:20:00."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, seconds_left = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
 
 
 def _queue_row(job: RemoteJob) -> Sequence[str]:
@@ -164,7 +114,3 @@ def _clean(text: str) -> str:
 
 def _local(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _utc(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -114,7 +114,8 @@ def status(
     bundle = None
     if not (insecure or outer.get("insecure")):
         bundle = Folders(tell).run(own_host.operator_bundle)
-    own = own_host.OwnHost(settings.service.listen, bundle)
+    _, others = settings_in_time(config or outer.get("config"), own_host.JobSettings, tell)
+    own = own_host.OwnHost(settings.service.listen, bundle, others.job.listen)
     if watch:
         run(own.watch(interval_s, sys.stdout, click.echo, as_json=as_json))
     else:

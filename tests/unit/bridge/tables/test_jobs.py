@@ -10,15 +10,9 @@ import pytest
 
 from fakes.json_schema import mistakes
 from fakes.remote_jobs import JOB
-from usbshare.bridge.tables.jobs import (
-    details,
-    fields,
-    history_table,
-    percent,
-    queue_table,
-    time_text,
-)
+from usbshare.bridge.tables.jobs import details, history_table, queue_table
 from usbshare.client.jobs.messages import JobProgress
+from usbshare.client.jobs.shown import fields, percent, time_text
 
 PROGRESS = JobProgress(
     lines=200,

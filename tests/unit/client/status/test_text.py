@@ -10,6 +10,8 @@ import pytest
 
 from fakes.json_schema import mistakes
 from fakes.remote import REMOTE
+from fakes.remote_jobs import JOB
+from usbshare.client.jobs.messages import JobProgress
 from usbshare.client.serial.latency import LatencySummary
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import Hold
@@ -106,6 +108,18 @@ def test_nothing_that_a_host_says_acts_on_a_terminal() -> None:
     assert len(text.splitlines()) == 3
     failed = page([HostStatus("h", "h:1", failure="\x1b[2Jgone\nfor ever")])
     assert failed == "h:1: gone for ever"
+
+
+def test_the_job_that_runs_is_shown_and_how_many_wait() -> None:
+    progress = JobProgress(lines=200, executed_lines=90, run=2, remaining_s=190.0)
+    running = replace(JOB, state="running", place=0, passes=2, progress=progress)
+    status = PortStatus(PORT, MACHINE, (running, JOB, JOB))
+    lines = shown(status).splitlines()
+    assert "    job         17 box.gcode: running 45 %, 3:10 left, pass 2/2" in lines
+    assert "    jobs        2 in the queue" in lines
+    found = next(objects(HostStatus("laser", "laser:1", (status,), LINK)))
+    assert (found["job"]["job"], found["queued_jobs"]) == (17, 2)
+    assert mistakes([found], "status") == []
 
 
 def test_json_is_as_the_schema_says_with_much_and_with_little_known() -> None:

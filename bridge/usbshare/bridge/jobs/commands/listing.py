@@ -11,8 +11,9 @@ from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import connection_options, port_option
 from usbshare.bridge.jobs.commands.host import JOB, job_host
-from usbshare.bridge.tables.jobs import details, fields, history_table, queue_table
+from usbshare.bridge.tables.jobs import details, history_table, queue_table
 from usbshare.client.jobs.messages import RemoteJob
+from usbshare.client.jobs.shown import fields
 
 MOST_LISTED = 500
 

@@ -10,7 +10,8 @@ import click
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.options import connection_options
 from usbshare.bridge.jobs.commands.host import JOB, job_host
-from usbshare.bridge.tables.jobs import fields, queue_table
+from usbshare.bridge.tables.jobs import queue_table
+from usbshare.client.jobs.shown import fields
 
 
 @click.command()

@@ -10,9 +10,9 @@ from usbshare.bridge.commands.confirmation import code_option
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.options import connection_options
 from usbshare.bridge.jobs.commands.host import JOB, JobHost, job_host
-from usbshare.bridge.tables.jobs import fields
 from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.messages import HELD, RemoteJob
+from usbshare.client.jobs.shown import fields
 
 REASON = click.option("--reason", default="", metavar="TEXT", help="Reason, for the host's log.")
 

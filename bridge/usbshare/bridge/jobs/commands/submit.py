@@ -16,9 +16,9 @@ from usbshare.bridge.jobs.commands.host import JobHost, job_host
 from usbshare.bridge.jobs.commands.steer import tell_started
 from usbshare.bridge.jobs.file_source import STANDARD_INPUT, FileSource, open_source
 from usbshare.bridge.jobs.progress import display_on
-from usbshare.bridge.tables.jobs import fields
 from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.messages import JobOrder, RemoteJob
+from usbshare.client.jobs.shown import fields
 from usbshare.client.jobs.upload import Uploader, enqueue_surely
 
 
@@ -111,7 +111,9 @@ def _upload(host: JobHost, source: FileSource, *, is_piped: bool) -> None:
         if not accepted:
             return
         percent = accepted * 100 // source.size_bytes
-        text = f"{source.name}: {accepted} of {source.size_bytes} bytes are on the host"
+        unit, name = (1e6, "MB") if source.size_bytes >= 1e6 else (1e3, "kB")
+        sizes = f"{accepted / unit:.1f} of {source.size_bytes / unit:.1f} {name}"
+        text = f"{source.name}: {sizes} sent"
         display.show(percent, text, is_news=accepted == source.size_bytes)
 
     def cut(why: str) -> None:

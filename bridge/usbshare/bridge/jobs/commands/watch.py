@@ -16,8 +16,9 @@ from usbshare.bridge.commands.options import connection_options, port_option
 from usbshare.bridge.jobs.commands.host import JobHost, job_host
 from usbshare.bridge.jobs.following import follow_job, follow_queue
 from usbshare.bridge.jobs.progress import JobDisplay, Lines, display_on, job_line
-from usbshare.bridge.tables.jobs import fields, queue_table
+from usbshare.bridge.tables.jobs import queue_table
 from usbshare.client.jobs.messages import FINISHED, RemoteJob
+from usbshare.client.jobs.shown import fields
 
 
 @click.command()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from usbshare.client.jobs.messages import QUEUED
+from usbshare.client.jobs.shown import fields as job_fields
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.status.records import HostStatus, PortStatus
@@ -39,6 +41,17 @@ def _port(status: PortStatus) -> dict[str, Any]:
         **port_condition.fields(port),
         "machine": _machine(report, machine.report_age_s) if machine and report else None,
         "queue": _queue(machine) if machine else None,
+        **_jobs(status),
+    }
+
+
+def _jobs(status: PortStatus) -> dict[str, Any]:
+    jobs = status.jobs or ()
+    active = next((job for job in jobs if job.state != QUEUED), None)
+    waiting = sum(job.state == QUEUED for job in jobs)
+    return {
+        "job": None if active is None else job_fields(active),
+        "queued_jobs": None if status.jobs is None else waiting,
     }
 
 

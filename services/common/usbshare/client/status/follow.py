@@ -12,6 +12,7 @@ from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.live_table import LiveTable
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.fields import objects
+from usbshare.client.status.host_jobs import HostJobs
 from usbshare.client.status.host_watch import HostWatch
 from usbshare.client.status.records import HostStatus
 from usbshare.client.status.text import page
@@ -31,10 +32,10 @@ class Followed:
         self._watches: list[tuple[HostWatch, asyncio.Task[None]]] = []
         self._stopped = asyncio.Event()
 
-    def add(self, name: str, client: SerialClient) -> None:
+    def add(self, name: str, client: SerialClient, jobs: HostJobs) -> None:
         """Follow a host; more than 64 are not followed."""
         if len(self._watches) < MOST_HOSTS:
-            watch = HostWatch(name, client, self._interval_s, self._changed.set)
+            watch = HostWatch(name, client, jobs, self._interval_s, self._changed.set)
             task = asyncio.create_task(watch.run(), name=f"status of {name}")
             self._watches.append((watch, task))
 

@@ -7,14 +7,19 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 from usbshare.base.errors import UsbshareError
 from usbshare.client.backoff import Backoff
+from usbshare.client.jobs.client import JOB_PORT
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
+from usbshare.client.status.host_jobs import HostJobs, with_jobs
 from usbshare.client.status.records import HostStatus, PortStatus
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 ROUND_TRIPS = 5
 MOST_AT_ONCE = 16
@@ -25,16 +30,28 @@ FIRST_S = 1.0
 AGAIN_S = 10.0
 
 
-async def look_once(name: str, client: SerialClient, timeout_s: float) -> HostStatus:
+async def look_once(
+    name: str,
+    target: Target,
+    bundle: ClientBundle | None,
+    timeout_s: float,
+    job_port: int = JOB_PORT,
+) -> HostStatus:
     """Return what a host's machines are doing; why it does not answer is its `failure`."""
+    client, jobs = SerialClient(target, bundle), HostJobs(target, bundle, job_port)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _looked(name, client, timeout_s)
+            status, found = await asyncio.gather(_looked(name, client, timeout_s), jobs.look())
+            ports = tuple(with_jobs(each, found) for each in status.ports)
+            return replace(status, ports=ports)
     except TimeoutError:
         failure = f"{name} did not answer within {timeout_s:g} s"
     except UsbshareError as error:
         failure = str(error)
-    return HostStatus(name, str(client.target), failure=failure)
+    finally:
+        await client.close()
+        await jobs.close()
+    return HostStatus(name, str(target), failure=failure)
 
 
 async def _looked(name: str, client: SerialClient, timeout_s: float) -> HostStatus:
@@ -73,11 +90,17 @@ class HostWatch:
     """Follows one host; `status` is as it answered last. `on_change` is called at each answer."""
 
     def __init__(
-        self, name: str, client: SerialClient, interval_s: float, on_change: Callable[[], None]
+        self,
+        name: str,
+        client: SerialClient,
+        jobs: HostJobs,
+        interval_s: float,
+        on_change: Callable[[], None],
     ) -> None:
         self.status: HostStatus | None = None
         self._name = name
         self._client = client
+        self._jobs = jobs
         self._interval_s = interval_s
         self._on_change = on_change
         self._latency = Latency()
@@ -106,6 +129,7 @@ class HostWatch:
         finally:
             await self._leave(list(self._followed))
             await self._client.close()
+            await self._jobs.close()
 
     async def _look(self) -> HostStatus:
         if not self._is_connected:
@@ -114,7 +138,8 @@ class HostWatch:
             self._is_connected = True
         ports = await _timed(self._client, self._latency)
         await self._follow(_open_ones(ports))
-        shown = (PortStatus(port, self._machines.get(port.id)) for port in ports)
+        jobs = await self._jobs.look()
+        shown = (with_jobs(PortStatus(port, self._machines.get(port.id)), jobs) for port in ports)
         target = str(self._client.target)
         return HostStatus(self._name, target, tuple(shown), self._latency.summary())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usbshare.client.jobs.messages import RemoteJob
 from usbshare.client.serial.latency import LatencySummary
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
@@ -11,10 +12,14 @@ from usbshare.client.serial.messages import RemotePort
 
 @dataclass(frozen=True, slots=True)
 class PortStatus:
-    """A port, and what its machine is doing; `machine` None where nobody can tell."""
+    """A port, and what its machine is doing; `machine` None where nobody can tell.
+
+    `jobs` are those on the host that have not ended, what runs first; None without a job service.
+    """
 
     port: RemotePort
     machine: MachineStatus | None = None
+    jobs: tuple[RemoteJob, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from usbshare.base.terminal_safe_text import clean_text
+from usbshare.client.jobs.messages import QUEUED, RemoteJob
+from usbshare.client.jobs.shown import percent, time_text
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
@@ -85,6 +87,11 @@ def _details(status: PortStatus) -> Iterator[tuple[str, str]]:
         yield "in control", port.holder + _round_trip(machine)
     if port.observers:
         yield "observers", str(port.observers)
+    for job in status.jobs or ():
+        if job.state != QUEUED:
+            yield "job", _job(job)
+    if waiting := sum(job.state == QUEUED for job in status.jobs or ()):
+        yield "jobs", f"{waiting} in the queue"
     if machine is not None and machine.queued_commands:
         queued = f"{machine.queued_commands} commands, {machine.queued_bytes} bytes"
         yield "queue", f"{queued} ({machine.queue_band})"
@@ -110,6 +117,13 @@ def _report(report: MachineReport) -> Iterator[tuple[str, str]]:
         yield "outputs", " ".join(report.accessories)
     if report.line is not None:
         yield "line", str(report.line)
+
+
+def _job(job: RemoteJob) -> str:
+    left, why = job.progress.remaining_s, f" ({job.reason})" if job.reason else ""
+    rest = "" if left is None else f", {time_text(left)} left"
+    passes = f", pass {job.progress.run}/{job.passes}" if job.passes > 1 else ""
+    return f"{job.id} {job.name}: {job.state}{why} {percent(job.progress)} %{rest}{passes}"
 
 
 def _position(numbers: Numbers) -> str:
