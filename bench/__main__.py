@@ -13,6 +13,7 @@ NAMES = (
     "throughput",
     "backlog",
     "job",
+    "wifi_job",
     "stop",
     "camera",
     "serial_beside_video",

@@ -1,8 +1,7 @@
 """Two network namespaces joined by a wire that delays and loses packets, as weak Wi-Fi does.
 
-It needs root.
-The wire is `wirefilter` of vde2 between two tap interfaces: real interfaces and real TCP, and
-nothing of this computer's own network.
+It needs root. The wire is `wirefilter` of vde2 between two tap interfaces: real interfaces and real
+TCP, and nothing of this computer's own network.
 """
 
 from __future__ import annotations

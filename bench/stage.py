@@ -134,7 +134,7 @@ class Stage:
                 stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if asked else file,
                 stderr=file,
-                env={**os.environ, **self._environment(), **(environment or {})},
+                env={**self.environment(), **(environment or {})},
                 pass_fds=descriptors,
                 start_new_session=True,
                 text=True,
@@ -151,8 +151,10 @@ class Stage:
             time.sleep(0.02)
         return self.path(name)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of what lives in the folder alone."""
         return {
+            **os.environ,
             "HOME": str(self.folder),
             "XDG_CONFIG_HOME": self.path("config"),
             "XDG_RUNTIME_DIR": self.path("run"),
