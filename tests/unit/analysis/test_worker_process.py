@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from usbshare.analysis.analyse import analyse
+from usbshare.analysis.preamble import preamble
 from usbshare.analysis.records import MachineFacts
-from usbshare.analysis.worker_process import analyse_aside
+from usbshare.analysis.worker_process import analyse_aside, preamble_aside
 from usbshare.base.errors import InvalidArgumentError, LimitError
 
 MACHINE = MachineFacts({110: 3000.0, 130: 300.0, 131: 200.0, 132: 50.0}, (-1.0, 0.0, 0.0))
@@ -32,6 +33,13 @@ async def test_the_reason_of_a_refusal_comes_through(tmp_path: Path, job: Path) 
         await analyse_aside(job, max_bytes=10)
     with pytest.raises(OSError, match=r"No such file.*none\.nc"):
         await analyse_aside(tmp_path / "none.nc")
+
+
+async def test_a_worker_rebuilds_where_a_line_is(job: Path) -> None:
+    lines = await preamble_aside(job, 4)
+    assert lines == preamble(job, 4)
+    with pytest.raises(InvalidArgumentError, match="it cannot begin with line 9000"):
+        await preamble_aside(job, 9000)
 
 
 async def test_a_worker_that_takes_too_long_is_ended(job: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from usbshare.analysis.analyse import analyse
+from usbshare.analysis.preamble import preamble
 from usbshare.analysis.records import MachineFacts
 from usbshare.analysis.tool_path import tool_path
 from usbshare.base.errors import InvalidArgumentError
@@ -66,6 +67,10 @@ def _preview(request: dict[str, Any]) -> dict[str, Any]:
     return {"segments": len(path.lines), "is_cut": path.is_cut}
 
 
+def _preamble(request: dict[str, Any]) -> dict[str, Any]:
+    return {"lines": preamble(Path(request["path"]), request["line"])}
+
+
 def _machine(found: dict[str, Any] | None) -> MachineFacts | None:
     if found is None:
         return None
@@ -90,7 +95,11 @@ def _say(answer: dict[str, Any]) -> None:
     print(json.dumps(answer), flush=True)  # noqa: T201 - stdout is the answer
 
 
-_TASKS: dict[str, _Task] = {"analyse": _analyse, "preview": _preview}
+_TASKS: dict[str, _Task] = {
+    "analyse": _analyse,
+    "preview": _preview,
+    "preamble": _preamble,
+}
 
 if __name__ == "__main__":
     main()

@@ -89,6 +89,14 @@ async def preview_aside(
     return Preview(found["segments"], found["is_cut"])
 
 
+async def preamble_aside(path: Path, line: int, *, timeout_s: float = TIMEOUT_S) -> list[str]:
+    """Return what `preamble` returns; raises what `preamble` and `analyse_aside` do."""
+    request = {"task": "preamble", "path": str(path), "line": line}
+    found = await _run(request, timeout_s=timeout_s, progress=None)
+    lines: list[str] = found["lines"]
+    return lines
+
+
 async def _run(
     request: dict[str, Any], *, timeout_s: float, progress: Progress | None
 ) -> dict[str, Any]:

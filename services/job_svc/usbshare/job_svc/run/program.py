@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from usbshare.analysis.preamble import preamble
 from usbshare.analysis.program_lines import program_lines
+from usbshare.analysis.worker_process import preamble_aside
 from usbshare.base.errors import LimitError
 from usbshare.base.threads import in_thread
 
@@ -43,9 +42,8 @@ async def beginning(path: Path, first_line: int) -> tuple[bytes, ...]:
     if first_line <= 1:
         return ()
     try:
-        async with asyncio.timeout(BEGINNING_TIMEOUT_S):
-            lines = await in_thread(preamble, path, first_line)
-    except TimeoutError as error:
+        lines = await preamble_aside(path, first_line, timeout_s=BEGINNING_TIMEOUT_S)
+    except LimitError as error:
         raise LimitError(
             f"what comes before line {first_line} is not known within {BEGINNING_TIMEOUT_S:g} s: "
             "the file has too many lines before it"
