@@ -113,6 +113,7 @@ def test_an_address_that_others_reach_is_refused(home: Path, option: str) -> Non
     )
 
 
+@pytest.mark.usefixtures("served")  # which makes the certificate
 def test_a_host_that_is_away_is_one_line(home: Path) -> None:
     ended = piped(console("127.0.0.1:1"), home, "status\n")
     assert ended.returncode == 1

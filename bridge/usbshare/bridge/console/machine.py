@@ -15,8 +15,10 @@ from usbshare.base.errors import (
     UsbshareError,
 )
 from usbshare.bridge.console.audience import Audience
+from usbshare.bridge.console.language import REPORT
 from usbshare.bridge.console.lines import Kind, Line, Tell
 from usbshare.bridge.console.replies import Pending, Replies
+from usbshare.bridge.console.resting import POLL_S, Resting
 from usbshare.bridge.console.session import Session
 from usbshare.bridge.forwarding.virtual_com_port import BridgeChoice
 from usbshare.bridge.local_ports.virtual_port import VirtualPort
@@ -56,7 +58,8 @@ class Machine:
         self.voids = 0
         self._choose = choose
         self._audience = audience
-        self._replies = Replies(self.tell)
+        self._resting = Resting()
+        self._replies = Replies(self.tell, self._resting.reported)
         self._session: Session | None = None
         self._users: list[object] = []
         self._changing = asyncio.Lock()
@@ -250,6 +253,8 @@ class Machine:
         self.tell(Line(f"in control of port '{self.port_id}'; `release` gives it back", Kind.NEWS))
         if before is not None:
             self._spawn(before.close())
+        if self._session is not None:
+            self._spawn(self._ask_until_at_rest(self._session))
 
     async def _begin(self, session: Session) -> None:
         """Make a session the one there is, once it is established; raises why it is not."""
@@ -275,6 +280,7 @@ class Machine:
         if self.remote.latched:
             raise PortLatchedError(port_condition.sentences(self.remote))
         session.port.begin_line()
+        self._resting.sent()
         line = self._line = _Line(asyncio.Event(), asyncio.Event())
         pending = Pending(tell, line.end)
         self._replies.begin(pending)
@@ -287,6 +293,15 @@ class Machine:
             session.port.end_line()
         if line.why:
             raise DeviceError(f"{text!r} was not answered: {line.why}")
+
+    async def _ask_until_at_rest(self, session: Session) -> None:
+        """Ask for reports between lines, shown to nobody, until the host knows that it rests."""
+        while session is self._session:
+            await asyncio.sleep(POLL_S)
+            is_free = self._line is None and not session.port.served_path
+            wants = session.is_connected and not self._resting.is_known
+            if is_free and wants and self.remote.profile.is_realtime(REPORT):
+                session.port.write_line(REPORT)
 
     async def _until_answered(self, line: _Line, pending: Pending) -> None:
         """Wait for the end of the answer, or a silence where no firmware sends an `ok`."""

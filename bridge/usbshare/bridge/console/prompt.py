@@ -33,6 +33,8 @@ from usbshare.bridge.tables.status_line import Status, status_line
 MOST_UNSHOWN = 2000
 END_S = 1.0
 LEAST_COLUMNS = 40
+# Lines of `status` about one port: their indent, and that of what stands behind a label.
+_DETAIL, _BEHIND_LABEL = 4, 16
 REFRESH_S = 1.0
 _STYLE = Style.from_dict(
     {
@@ -200,11 +202,14 @@ class PromptFace:
 
 
 def _fitted(line: Line) -> str:
-    """Return a line cut between words for the terminal; answers stay, they may be tables."""
-    if line.kind not in (Kind.NEWS, Kind.OK, Kind.PROBLEM):
+    """Return a line cut between words for the terminal; answers that may be tables are not cut."""
+    is_detail = line.text.startswith(" " * _DETAIL)
+    if line.kind not in (Kind.NEWS, Kind.OK, Kind.PROBLEM) and not is_detail:
         return line.text
     columns = max(LEAST_COLUMNS, get_terminal_size().columns)
-    return "\n".join(wrap(line.text, columns, break_on_hyphens=False)) or line.text
+    behind = " " * _BEHIND_LABEL if is_detail else ""
+    lines = wrap(line.text, columns, subsequent_indent=behind, break_on_hyphens=False)
+    return "\n".join(lines) or line.text
 
 
 def is_terminal() -> bool:

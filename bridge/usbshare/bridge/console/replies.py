@@ -36,8 +36,9 @@ class Pending:
 class Replies:
     """Cuts a machine's bytes into lines and hands each to whom it is for."""
 
-    def __init__(self, everybody: Tell) -> None:
+    def __init__(self, everybody: Tell, reported: Callable[[str], None]) -> None:
         self._everybody = everybody
+        self._reported = reported
         self._unread = bytearray()
         self._pending: Pending | None = None
         self._askers: list[Tell] = []
@@ -88,6 +89,7 @@ class Replies:
     def _report(self, text: str, state: str) -> None:
         """Tell a report to those who asked, to everybody where the machine's state is another."""
         is_other, self._state = state != self._state, state
+        self._reported(state)
         askers, self._askers = self._askers, []
         for tell in askers:
             tell(Line(text, Kind.REPORT))

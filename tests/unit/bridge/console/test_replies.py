@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from usbshare.bridge.console.lines import Kind, Line
 from usbshare.bridge.console.replies import Pending, Replies
+from usbshare.bridge.console.resting import ENOUGH, Resting
 
 
 class Heard:
@@ -13,7 +14,8 @@ class Heard:
         self.everybody: list[Line] = []
         self.asker: list[Line] = []
         self.ends: list[str] = []
-        self.replies = Replies(self.everybody.append)
+        self.resting = Resting()
+        self.replies = Replies(self.everybody.append, self.resting.reported)
 
     def begin(self) -> Pending:
         pending = Pending(self.asker.append, self.ends.append)
@@ -100,3 +102,14 @@ def test_what_acts_on_a_terminal_is_cleaned_and_a_line_without_end_is_bounded() 
     heard.replies.feed(b"[MSG:\x1b[2Jred\x07]\n" + b"x" * 5000)
     assert heard.everybody[0] == Line("[MSG:red]")
     assert all(len(line.text) <= 1024 for line in heard.everybody)
+
+
+def test_rest_is_known_after_enough_reports_of_idle_since_the_last_line() -> None:
+    heard = Heard()
+    known = []
+    for report in [b"<Idle|A>\r\n"] * ENOUGH + [b""] + [b"<Run|A>\r\n", b"<Idle|A>\r\n"]:
+        if not report:
+            heard.resting.sent()
+        heard.replies.feed(report)
+        known.append(heard.resting.is_known)
+    assert known == [*[False] * (ENOUGH - 1), True, False, False, False]
