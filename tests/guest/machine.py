@@ -14,19 +14,13 @@ import subprocess
 import sys
 import sysconfig
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-PORTIONS = (
-    "proto/gen",
-    "services/common",
-    "services/serial_svc",
-    "services/discovery_svc",
-    "services/camera_svc",
-    "services/sim",
-    "bridge",
-)
+_PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+PORTIONS: list[str] = _PROJECT["tool"]["hatch"]["build"]["dev-mode-dirs"]
 _SKIPPED = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".mypy_cache", ".ruff_cache")
 PROGRAMS = ("serial-svc", "camera-svc", "discovery-svc")
 BRIDGE = "usbshare-bridge"
