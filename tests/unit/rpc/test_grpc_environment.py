@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import grpc  # noqa: F401  # as all other tests do
@@ -95,3 +96,19 @@ def test_it_is_too_late_once_grpc_is_there(environment: dict[str, str]) -> None:
     assert "grpc" in sys.modules
     trace_handshakes()
     assert not traces_handshakes()
+
+
+@pytest.mark.parametrize("name", ["serial_svc", "camera_svc", "discovery_svc", "job_svc"])
+def test_a_service_reads_its_settings_before_grpc_is_imported(name: str) -> None:
+    # Imported before, gRPC would not report the handshakes that it refuses.
+    script = f"import sys, usbshare.{name}.cli; print('grpc' in sys.modules)"
+    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=surroundings,
+        timeout=60,
+    )
+    assert done.stdout == "False\n", done.stderr

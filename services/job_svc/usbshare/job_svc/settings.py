@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from usbshare.audit.settings import AuditTable
+from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
+from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.service_settings import Address, ListenTable, TlsTable
-from usbshare.rpc.channel import parse_target
 from usbshare.service.program import Program
 
 PROGRAM = Program(
@@ -23,8 +24,16 @@ PROGRAM = Program(
     ends="jobs and watches",
 )
 MEGABYTE = 1_000_000
+SERIAL_PORT = 50051
 
-Target = Annotated[str, checked(parse_target)]
+
+def _require_target(text: str) -> None:
+    """Refuse what is no target, without gRPC, which is imported once the settings are read."""
+    if split_host_port(text, SERIAL_PORT)[1] == 0:
+        raise InvalidArgumentError(f"{text!r}: the port '0' is not a number from 1 to 65535")
+
+
+Target = Annotated[str, checked(_require_target)]
 
 
 class ServiceTable(ListenTable):
@@ -36,7 +45,7 @@ class ServiceTable(ListenTable):
 class SerialTable(Table):
     """`[serial]`: the serial service whose machines run the jobs."""
 
-    target: Target = "127.0.0.1:50051"
+    target: Target = f"127.0.0.1:{SERIAL_PORT}"
 
 
 class JobsTable(Table):
