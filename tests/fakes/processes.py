@@ -25,11 +25,16 @@ class Process:
     """A running script; what it prints is collected line by line."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: dict[str, str], place: Place = list
+        self,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        place: Place = list,
+        first: Sequence[warm.Call] = (),
     ) -> None:
         self.process = warm.start(
             place([str(SCRIPTS / arguments[0]), *arguments[1:]]),
             {**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            first=first,
         )
         self.lines: list[str] = []
         self._news = threading.Condition()

@@ -9,7 +9,6 @@ it to one of them, and to the other when that one goes (systemd, src/udev/udev-n
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,23 +149,17 @@ def _listed_in(root: Path) -> list[ListPortInfo]:
     return ports
 
 
-def serve_here(root: str, *arguments: str) -> None:
-    """Run serial-svc on such a host, in this process; see `service`."""
+def be_on(root: str) -> None:
+    """Let this process see such a host and no other; see `service`."""
     for owner, name, value in _substitutes(Path(root)):
         setattr(owner, name, value)
-    from usbshare.serial_svc.cli import main  # noqa: PLC0415 - sees what was replaced
-
-    sys.argv = ["serial-svc", *arguments]
-    main()
 
 
 @contextmanager
 def service(host: UsbHost, home: Path, *arguments: str) -> Iterator[tuple[Process, str]]:
     """Run a real serial-svc, whose /sys and /dev are the host's; yields it and its target."""
-    run = "import sys; from fakes.usb_host import serve_here; serve_here(*sys.argv[1:])"
-    command = [sys.executable, "-c", run, str(host.root), "--listen", "127.0.0.1:0", *arguments]
-    paths = {"PYTHONPATH": str(Path(__file__).parents[1])}
-    process = Process(command, {**environment(home), **paths})
+    words = ["serial-svc", "--listen", "127.0.0.1:0", *arguments]
+    process = Process(words, environment(home), first=[(__name__, be_on.__name__, str(host.root))])
     try:
         match = process.wait_for(r"ready at 127\.0\.0\.1:(\d+)")
         yield process, f"127.0.0.1:{match[1]}"

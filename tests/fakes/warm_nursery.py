@@ -1,14 +1,22 @@
 """The process that `fakes.warm` starts: imports what scripts of ours import, and forks for each.
 
+gRPC reads its environment when it is imported. So there is a further process, itself forked from
+this one, for each environment that scripts give it; what they import is refused in another one.
+
 It has one thread, so that what it forks inherits no lock that is held. The script runs where this
-module ends, so that its process ends as every interpreter does.
+module ends, and its process ends as every interpreter does: it waits for threads, calls what is
+registered, collects garbage and flushes. It does not take apart the modules, which the fork would
+copy first: three quarters of what the end of a process costs.
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import gc
 import importlib
 import importlib.abc
+import importlib.machinery
 import json
 import os
 import pkgutil
@@ -17,10 +25,13 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
 LIBRARIES = (
     *("asyncio", "csv", "email.message", "http.client", "importlib.metadata", "ssl", "tomllib"),
@@ -30,32 +41,125 @@ LIBRARIES = (
     *("ifaddr", "prometheus_client", "pydantic.types", "pyotp", "segno", "serial.rfc2217"),
     *("tomlkit", "zeroconf.asyncio"),
 )
-# What reads its environment when it is imported, or starts threads then.
-LEFT_OUT = ("grpc", "grpc_health", "grpc_reflection", "numpy", "cv2", "av", "uvloop")
+# What many scripts never import.
+VIDEO = ("numpy", "cv2", "av")
+GRPC = ("grpc", "grpc_health", "grpc_reflection")
+GRPC_MODULES = (
+    *("grpc.aio", "grpc_health.v1.health_pb2_grpc"),
+    *("grpc_reflection.v1alpha.reflection",),
+)
+LEFT_OUT = "uvloop"  # starts threads
+CLIENT, SERVING, TRACING = "client", "serving", "tracing"  # kinds of scripts
+# linux/sched.h, sys/mount.h
+CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
+MS_REC, MS_SLAVE, MNT_DETACH = 1 << 14, 1 << 19, 2
+STDOUT_LOST = 120  # the exit code of CPython where stdout cannot be flushed
 
 
 class Refusal(importlib.abc.MetaPathFinder):
-    """Refuses what each process has to import itself."""
+    """Refuses packages while the block lasts."""
+
+    def __init__(self, *packages: str) -> None:
+        self._packages = packages
+
+    def __enter__(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def __exit__(self, *exception: object) -> None:
+        sys.meta_path.remove(self)
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname.partition(".")[0] in LEFT_OUT:
+        if fullname.partition(".")[0] in self._packages:
             raise ModuleNotFoundError(fullname, name=fullname)
+
+
+class Ready(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Modules that have run, and are given to whoever imports them first."""
+
+    def __init__(self, modules: dict[str, ModuleType], grpc: dict[str, str] | None) -> None:
+        self.modules, self._grpc = modules, grpc
+        self._specs = {name: module.__spec__ for name, module in modules.items()}
+
+    def find_spec(
+        self, fullname: str, path: object, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self.modules:
+            return None
+        spec = self._specs[fullname]
+        return importlib.machinery.ModuleSpec(fullname, self, origin=spec.origin if spec else None)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        if self._grpc is not None and self._grpc != grpc_environment():
+            raise RuntimeError(f"not what warm.py expected: {grpc_environment()}")
+        sys.modules.update(self.modules)
+        return self.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._specs[module.__name__]
+
+
+def import_ours() -> None:
+    """Import every module of ours that can be imported now."""
+    ours = importlib.import_module("usbshare").__path__
+    for found in pkgutil.walk_packages(ours, "usbshare.", onerror=lambda _: None):
+        if not found.name.endswith("__main__"):
+            with suppress(ImportError):  # it needs what is refused, or another platform
+                importlib.import_module(found.name)
+
+
+def import_late(names: Sequence[str], grpc: dict[str, str] | None) -> None:
+    """Import modules, and ours that need them, but let scripts find that they are not imported."""
+    known = set(sys.modules)
+    for name in names:
+        with suppress(ImportError):  # an extra that is not installed
+            importlib.import_module(name)
+    import_ours()
+    late = {name: sys.modules.pop(name) for name in list(sys.modules) if name not in known}
+    for name in late:
+        parent, _, own = name.rpartition(".")
+        if parent in known:
+            vars(sys.modules[parent]).pop(own, None)
+    for finder in sys.meta_path:
+        if isinstance(finder, Ready):
+            late = {name: late[name] for name in late.keys() - finder.modules.keys()}
+    sys.meta_path.insert(0, Ready(late, grpc))
+    gc.collect()
+    gc.freeze()
+    threads = len(os.listdir("/proc/self/task"))
+    assert threads == 1, f"{threads} threads, of which a fork has one"
 
 
 def import_what_is_common() -> None:
     """Import libraries, and every module of ours that does without gRPC."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    refusal = Refusal()
-    sys.meta_path.insert(0, refusal)
-    ours = importlib.import_module("usbshare").__path__
-    for found in pkgutil.walk_packages(ours, "usbshare.", onerror=lambda _: None):
-        if not found.name.endswith("__main__"):
-            with suppress(ImportError):  # it needs what is left out, or another platform
-                importlib.import_module(found.name)
-    sys.meta_path.remove(refusal)
-    gc.collect()
-    gc.freeze()
+    with Refusal(*GRPC, *VIDEO, LEFT_OUT):
+        import_ours()
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    with Refusal(*GRPC, LEFT_OUT):
+        import_late(VIDEO, None)
+    del os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def grpc_environment() -> dict[str, str]:
+    """Return what gRPC reads when it is imported."""
+    return {name: value for name, value in os.environ.items() if name.startswith("GRPC_")}
+
+
+def import_grpc(kind: str, environment: dict[str, str]) -> None:
+    """Import gRPC and what needs it as a script of that kind does."""
+    for name in grpc_environment():
+        del os.environ[name]
+    os.environ.update(environment)
+    prepare = importlib.import_module("usbshare.rpc.grpc_environment")
+    if kind == CLIENT:
+        prepare.prepare_grpc()
+    else:
+        prepare.prepare_grpc_to_serve()
+    if kind == TRACING:
+        prepare.trace_handshakes()
+    with Refusal(LEFT_OUT):
+        import_late(GRPC_MODULES, grpc_environment())
 
 
 class Children:
@@ -103,12 +207,16 @@ def serve(requests: socket.socket) -> list[str]:
         message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
         if not message:
             os._exit(0)
+        request = json.loads(message)
         news, streams = socket.socket(fileno=descriptors[0]), descriptors[1:]
         if not (pid := os.fork()):
             children.forget()
-            news.close()
             requests.close()
-            return become(json.loads(message), streams)
+            if "kind" in request:
+                import_grpc(request["kind"], request["environment"])
+                return serve(news)
+            news.close()
+            return become(request, streams)
         for each in streams:
             os.close(each)
         children.add(pid, news)
@@ -124,20 +232,61 @@ def become(request: dict[str, Any], streams: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    if request["namespace"]:
+        enter(request["namespace"])
+    for module, function, *arguments in request["first"]:
+        getattr(importlib.import_module(module), function)(*arguments)
     words: list[str] = request["words"]
     return words
+
+
+def enter(namespace: str) -> None:
+    """Be in that network namespace as `ip netns exec` is (iproute2, lib/namespace.c)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(name: str, *arguments: object) -> None:
+        if getattr(libc, name)(*arguments):
+            raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    call("setns", there, CLONE_NEWNET)
+    os.close(there)
+    call("unshare", CLONE_NEWNS)
+    call("mount", b"", b"/", b"none", MS_SLAVE | MS_REC, None)
+    call("umount2", b"/sys", MNT_DETACH)
+    call("mount", namespace.encode(), b"/sys", b"sysfs", 0, None)
 
 
 def main() -> None:
     """Import, serve, and leave in `sys.argv` what a forked process is to run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the tests end it
     sys.path[0] = str(Path(sys.executable).parent)  # as for a script that is installed there
+    sys.path.append(str(Path(__file__).parents[1]))
     requests = socket.socket(fileno=int(sys.argv[1]))
     requests.set_inheritable(False)
     import_what_is_common()
     sys.argv[:] = serve(requests)
 
 
+def leave(code: int) -> NoReturn:
+    """End as `Py_FinalizeEx` begins to."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError:
+            code = code if stream is sys.stderr else STDOUT_LOST
+    os._exit(code & 0xFF)
+
+
 if __name__ == "__main__":
     main()
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
+            leave(end.code or 0)
+        raise

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from fakes import warm
+from fakes.namespaces import joined_namespaces
 from fakes.processes import Process, completed, environment, run, running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 SERVICE = ["serial-svc", "--listen", "127.0.0.1:0"]
+LIST = ["bridge", "list", "--insecure", "--target", "127.0.0.1:1"]
 SAME = re.compile(r"^(Umask|Sig(?:Blk|Ign|Cgt)|Cap\w+|NoNewPrivs):.*$", re.MULTILINE)
 
 
@@ -29,7 +31,9 @@ def found_by(process: Process) -> tuple[list[str], list[str], str]:
     """Return its signals and rights, the kinds of its three streams, and its folder."""
     process.wait_for("ready")
     pid = process.process.pid
-    status = [match[0] for match in SAME.finditer(Path(f"/proc/{pid}/status").read_text())]
+    while "SigBlk:\t0000000000000000" not in (text := Path(f"/proc/{pid}/status").read_text()):
+        """It is just starting a thread, which gets no signals."""
+    status = [match[0] for match in SAME.finditer(text)]
     streams = [opened_by(pid)[number].partition(":")[0] for number in "012"]
     return status, streams, os.readlink(f"/proc/{pid}/cwd")
 
@@ -67,6 +71,25 @@ def test_its_environment_is_its_own(tmp_path: Path) -> None:
     assert run(words, tmp_path)[0] == 0
 
 
+def test_it_is_in_a_network_namespace_as_a_cold_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> tuple[str, str, list[str]]:
+        with running(SERVICE, tmp_path, wire.host.command) as service:
+            service.wait_for("ready")
+            here = Path(f"/proc/{service.process.pid}")
+            networks = sorted(each.name for each in (here / "root/sys/class/net").iterdir())
+            mounted = (here / "mountinfo").read_text().splitlines()
+            of_sys = next(line.partition(" - ")[2] for line in mounted if " /sys " in line)
+            return os.readlink(here / "ns/net"), of_sys, networks
+
+    with joined_namespaces() as wire:
+        warm_one = found()
+        monkeypatch.setattr(warm.Nursery, "is_used", False)
+        assert found() == warm_one
+        assert "wire" in warm_one[2]
+
+
 def test_how_it_ended_is_reported(tmp_path: Path) -> None:
     with running(SERVICE, tmp_path) as service:
         service.wait_for("ready")
@@ -78,6 +101,21 @@ def test_its_streams_are_apart(tmp_path: Path) -> None:
     done = completed(["bridge", "list", "--nonsense"], tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--nonsense" in done.stderr
+
+
+@pytest.mark.parametrize("words", [SERVICE, LIST])
+def test_its_grpc_is_imported_in_its_own_environment(tmp_path: Path, words: list[str]) -> None:
+    def said(**grpc: str) -> str:
+        process = Process(words, {**environment(tmp_path), **grpc})
+        try:
+            process.wait_for("ready|127.0.0.1:1")
+        finally:
+            process.stop()
+        assert isinstance(process.process, warm.WarmProcess)
+        return process.output
+
+    assert "gRPC Tracers: tcp" in said(GRPC_VERBOSITY="INFO", GRPC_TRACE="tcp")
+    assert "gRPC Tracers" not in said()
 
 
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "LD_PRELOAD", "LC_ALL"])
