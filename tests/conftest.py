@@ -26,7 +26,7 @@ settings.load_profile("any-machine")
 
 # Beside other work a slow test takes any time too; this only ends one that hangs.
 SLOW_TIMEOUT_S = 4 * 3600
-MEASURED = ("alone", "slow", "cold")
+COLD = ("slow", "cold", "quiet")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    is_cold = item.config.getoption("--cold") or any(map(item.get_closest_marker, MEASURED))
+    is_cold = item.config.getoption("--cold") or any(map(item.get_closest_marker, COLD))
     Nursery.is_used = not is_cold
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs every fast test, WORKERS at a time. What needs the machine for itself runs afterwards, and so
-# does what failed beside others: it is told, and has to pass alone. `make test` calls it. Folders are
-# taken in their order: end-to-end tests, which wait longest, begin, and short ones fill the end.
+# Runs every fast test, WORKERS at a time. The few that measure times run afterwards, and so does what
+# failed beside others: it is told, and has to pass alone. `make test` calls it. Folders are taken in
+# their order: end-to-end tests, which wait longest, begin, and short ones fill the end.
 set -u
 python=$1 workers=$2
 fast="not slow and not hardware"
@@ -9,11 +9,12 @@ status=0
 rm -f .pytest_cache/v/cache/lastfailed
 # On a fresh clone one process compiles what otherwise each worker compiles.
 [ -d .pytest_cache/bytecode ] || "$python" -m pytest --quiet --collect-only >/dev/null || exit
-"$python" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder -m "$fast and not alone" || status=$?
+"$python" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder -m "$fast and not quiet" || status=$?
 if [ "$status" = 1 ]; then
   echo "run.sh: what failed beside other tests runs again, alone"
   status=0
-  "$python" -m pytest --last-failed --last-failed-no-failures none -m "$fast and not alone" || status=$?
+  "$python" -m pytest --last-failed --last-failed-no-failures none -m "$fast and not quiet" || status=$?
 fi
 [ "$status" = 0 ] || exit "$status"
-exec "$python" -m pytest -m "$fast and alone"
+# They wait: all at once, each in a worker of its own, which reads their files only.
+exec "$python" -m pytest -n "$workers" --dist load -m "$fast and quiet" $(grep -rl 'mark\.quiet' tests --include='*.py')

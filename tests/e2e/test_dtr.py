@@ -22,6 +22,7 @@ TIMES = 20
 class Shared:
     """A controller that a service shares."""
 
+    service: Process
     controller: Controller
     home: Path
     target: str
@@ -36,10 +37,13 @@ def shared(tmp_path: Path) -> Iterator[Shared]:
 def share(home: Path, controller: Controller, url: str, lines: str) -> Iterator[Shared]:
     config = home / "usbshare.toml"
     config.write_text(f'[ports.laser]\nsource = "{url}"\nprofile = "grbl"\n{lines}')
-    with serial_service(home, "--config", str(config)) as (_, target):
+    with serial_service(home, "--config", str(config)) as (service, target):
         code, output = run(["bridge", "send", "--target", target, "$I"], home)
         assert (code, "[VER:1.1h" in output) == (0, True), output
-        yield Shared(controller, home, target)
+        try:
+            yield Shared(service, controller, home, target)
+        finally:
+            print(service.output)
 
 
 def bridge(shared: Shared) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import stat
 import subprocess
 import time
@@ -25,6 +26,7 @@ from fakes.processes import (
     running,
 )
 
+SERVING: set[Path] = set()  # homes whose service runs
 LASER = '[ports.laser]\nsource = "sim://grbl"\n'
 
 
@@ -60,7 +62,12 @@ def write_settings(home: Path, enrolment: str, listen: str = "") -> None:
 @contextmanager
 def serving(home: Path) -> Iterator[tuple[Process, str]]:
     with running(["serial-svc", "--listen", "127.0.0.1:0"], home) as service:
-        yield service, service.wait_for(r"ready at (127\.0\.0\.1:\d+)")[1]
+        target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)")[1]
+        SERVING.add(home)
+        try:
+            yield service, target
+        finally:
+            SERVING.discard(home)
 
 
 def pki(home: Path, *arguments: str, prefix: Sequence[str] = ()) -> tuple[str, str]:
@@ -71,13 +78,28 @@ def pki(home: Path, *arguments: str, prefix: Sequence[str] = ()) -> tuple[str, s
 
 
 def invite(home: Path, role: str = "operator", *more: str) -> str:
-    string, _ = pki(home, "invite", "--name", "office-pc", "--role", role, *more)
+    string, told = pki(home, "invite", "--name", "office-pc", "--role", role, *more)
+    if home in SERVING:
+        wait_for_listener(told)
     assert re.fullmatch(r"usbshare1\.[A-Za-z0-9_-]+", string)
     return string
 
 
+def wait_for_listener(told: str) -> None:
+    """Return once it listens where `pki invite` says that nobody does yet: its priority is low."""
+    if match := re.search(r"no service of this host answers at (\S+):(\d+):", told):
+        end = time.monotonic() + DEADLINE_S
+        with socket.socket() as attempt:
+            while attempt.connect_ex((match[1], int(match[2]))):
+                assert time.monotonic() < end, told
+                time.sleep(0.1)
+
+
 def invite_as(home: Path, name: str) -> str:
-    return pki(home, "invite", "--name", name, "--role", "operator")[0]
+    string, told = pki(home, "invite", "--name", name, "--role", "operator")
+    if home in SERVING:
+        wait_for_listener(told)
+    return string
 
 
 def enroll(home: Path, string: str, *more: str) -> tuple[int, str]:

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,7 +93,11 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 def children_of(pid: int) -> list[int]:
     threads = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for each in threads for child in (each / "children").read_text().split()]
+    children: list[int] = []
+    for each in threads:
+        with suppress(FileNotFoundError):  # that thread has ended
+            children += map(int, (each / "children").read_text().split())
+    return children
 
 
 def is_alive(pid: int) -> bool:

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[tuple[Process, str]]:
     configuration = tmp_path / "usbshare.toml"
-    configuration.write_text('[ports.laser]\nsource = "sim://grbl"\nprofile = "grbl"\n')
+    configuration.write_text(
+        '[ports.laser]\nsource = "sim://grbl"\nprofile = "grbl"\nlink_timeout_s = 10\n'
+    )
     with serial_service(tmp_path, "--config", str(configuration)) as running_service:
         yield running_service
 
@@ -36,7 +38,6 @@ def service(tmp_path: Path) -> Iterator[tuple[Process, str]]:
         ("large_unknown", 3),
     ],
 )
-@pytest.mark.alone
 def test_stops_and_the_session_outlast_a_flood(
     tmp_path: Path, service: tuple[Process, str], kind: str, count: int
 ) -> None:

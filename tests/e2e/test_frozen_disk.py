@@ -180,7 +180,6 @@ async def device_losses(bench: Bench) -> None:
         await bench.sees(bench.laser, b"!", lambda: bench.client.stop("laser", StopAction.HOLD, ""))
 
 
-@pytest.mark.alone
 def test_a_programs_own_stop_goes_through_a_bridge_whose_terminal_is_stopped(
     tmp_path: Path,
 ) -> None:

@@ -50,7 +50,7 @@ class Scene:
 def scene(home: Path) -> Iterator[Scene]:
     config = home / "usbshare.toml"
     config.write_text(
-        f'[ports.laser]\nsource = "{home / "tty"}"\nprofile = "grbl"\n'
+        f'[ports.laser]\nsource = "{home / "tty"}"\nprofile = "grbl"\nlink_timeout_s = 30\n'
         f'[cameras.bed]\nsource = "sim://bed?width=1280&height=720&fps={FPS}"\n'
     )
     vcom = home / "COM10"
@@ -73,7 +73,6 @@ def line(number: int) -> bytes:
     return f"G1 X{number:04d} Y20.0000\n".encode()
 
 
-@pytest.mark.alone
 def test_every_line_is_answered_in_order_while_eight_watch(tmp_path: Path) -> None:
     with scene(tmp_path) as it:
         it.viewers.come(VIEWERS)
@@ -84,7 +83,6 @@ def test_every_line_is_answered_in_order_while_eight_watch(tmp_path: Path) -> No
         assert bytes(it.device.received).replace(b"?", b"").endswith(sent)
 
 
-@pytest.mark.alone
 def test_a_stop_reaches_the_device_while_eight_watch(tmp_path: Path) -> None:
     with scene(tmp_path) as it:
         it.viewers.come(VIEWERS)

@@ -94,7 +94,7 @@ def test_a_stop_is_confirmed_however_long_a_round_trip_takes(
         assert network.accepted <= 2, "one attempt is enough, and the name's look-up"
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_session_survives_a_round_trip_of_1_2_s_with_jitter(tmp_path: Path) -> None:
     with far_machine(tmp_path) as (rig, network):
         delay(network, ROUND_TRIP_S, jitter_s=0.4)
@@ -108,7 +108,7 @@ def test_a_session_survives_a_round_trip_of_1_2_s_with_jitter(tmp_path: Path) ->
             assert network.accepted == 2, "a session and a connection for stops, nothing twice"
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_program_that_fills_a_slow_link_does_not_lose_its_session(tmp_path: Path) -> None:
     # A line of 1.2 MB/s on a network of 16 KB/s: the service's credit alone would be 4 s of queue.
     with exchange_rig(tmp_path) as made:
@@ -179,7 +179,7 @@ def test_64_kbit_per_second_carry_a_session_and_a_stop_beside_it(tmp_path: Path)
             assert events(bridge, "urgent_line_lost") == []
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_stop_gets_through_a_full_uplink(tmp_path: Path) -> None:
     with machine_on_a_wire(tmp_path) as (rig, wire):
         slow_down(wire, 0.1)

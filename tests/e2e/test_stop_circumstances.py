@@ -20,6 +20,7 @@ from fakes.processes import (
     camera_service,
     environment,
     serial_service,
+    without_waiting,
 )
 
 WORDS = "bridge: emergency stop not confirmed: use the machine's own emergency stop"
@@ -66,7 +67,7 @@ def said(done: subprocess.CompletedProcess[bytes]) -> str:
     text = (done.stdout + done.stderr).decode(errors="replace")
     assert "Traceback" not in text
     assert "Exception ignored" not in text
-    return text
+    return without_waiting(text)
 
 
 def resets(home: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -57,6 +58,29 @@ def says(data: bytes, *, hangs_up: bool = False, resets: bool = False) -> Attack
                 _until_read(connection)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return b"" if hangs_up or resets else _hear(connection)
+
+    return attack
+
+
+def distrusts(authorities: bytes, certificate: Path) -> Attack:
+    """Return a client of another site: refuses the host's certificate and lets its alert arrive."""
+
+    def attack(victim: Victim) -> bytes:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=authorities.decode())
+        context.load_cert_chain(certificate)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname=victim.target.host)
+        with _connected(victim) as connection:
+            while True:
+                try:
+                    tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    connection.sendall(outgoing.read())
+                    incoming.write(connection.recv(65536))
+                except ssl.SSLCertVerificationError:
+                    connection.sendall(outgoing.read())
+                    return _hear(connection)
 
     return attack
 

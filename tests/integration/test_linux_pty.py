@@ -559,6 +559,7 @@ def use_as_qt_does(path: str, times: int, *, closes: bool = True) -> tuple[int, 
             if error.errno not in (errno.EBUSY, errno.EIO, errno.ENOENT):
                 raise
             refusals += 1
+            time.sleep(0.001)  # a program waits longer
             continue
         try:
             fcntl.ioctl(descriptor, termios.TIOCEXCL)
