@@ -82,6 +82,25 @@ def test_the_holder_is_shown_with_its_round_trip(home: Path, target: str) -> Non
     assert '"holder_round_trip_ms": null' in status.wait_for(r'"id": "laser".*')[0]
 
 
+def test_without_a_target_every_known_host_is_shown_and_who_is_silent_is_told(
+    home: Path, target: str
+) -> None:
+    config = home / "hosts.toml"
+    config.write_text(
+        "[discovery]\nmdns = false\nbeacon = false\n[bridge]\nremember = false\n"
+        f'[hosts.workshop]\naddress = "127.0.0.1"\nserial = {target.rpartition(":")[2]}\n'
+        f'[hosts.attic]\naddress = "127.0.0.1"\nserial = {free_port()}\n'
+    )
+    command = ["usbshare-bridge", "--config", str(config), "status", "--json"]
+    done = completed([*command, "--timeout", "20"], home)
+    assert done.returncode == 0, done.stderr
+    assert [(each["host"], each["id"]) for each in json.loads(done.stdout)] == [
+        ("workshop", "laser"),
+        ("workshop", "printer"),
+    ]
+    assert "attic" in done.stderr
+
+
 def test_a_host_that_does_not_answer_is_one_line(home: Path, target: str) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     for command in (
