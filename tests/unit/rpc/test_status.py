@@ -18,6 +18,7 @@ ON_THE_WIRE = {
     errors.PortHeldError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PortLatchedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.WrongStateError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ProfileError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ConfirmationNeededError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.RulesUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AuditUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,

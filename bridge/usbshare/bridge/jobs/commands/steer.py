@@ -105,7 +105,7 @@ def resume(
 
     job = host.call(go_on, code)
     is_held = job.state == HELD
-    text = f"{_named(job)} is still held: {job.reason}" if is_held else f"{_named(job)} goes on"
+    text = f"{_named(job)} is still held: {job.reason}" if is_held else f"{_named(job)} continues"
     _tell(job, text, as_json=as_json)
 
 
