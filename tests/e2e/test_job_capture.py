@@ -4,74 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
-import tty
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from fakes.gcode_program import DEADLINE_S, Program, opened
 from fakes.json_schema import mistakes
 from fakes.processes import Process, run, running
 from usbshare.bridge.demo.engraving import engraving_lines
 
-DEADLINE_S = 60.0
-WINDOW_BYTES = 127
 JOB = [f"{line}\n".encode() for line in engraving_lines()[:300]]
-
-
-class Program:
-    """A program that has the port open."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._received = b""
-        self.oks = 0
-
-    def wait_for_banner(self) -> None:
-        while b"Grbl" not in self._received:
-            self._receive()
-
-    def send(self, lines: list[bytes]) -> None:
-        sent: deque[int] = deque()
-        self._received = b""
-        for line in lines:
-            while sum(sent) + len(line) > WINDOW_BYTES:
-                self._take_answers(sent)
-            os.write(self._descriptor, line)
-            sent.append(len(line))
-        while sent:
-            self._take_answers(sent)
-
-    def _take_answers(self, sent: deque[int]) -> None:
-        self._receive()
-        *answers, self._received = self._received.split(b"\n")
-        for answer in answers:
-            assert not answer.startswith(b"error"), answer
-            if answer.strip() == b"ok":
-                self.oks += 1
-                sent.popleft()
-
-    def _receive(self) -> None:
-        assert select.select([self._descriptor], [], [], DEADLINE_S)[0], self._received
-        data = os.read(self._descriptor, 4096)
-        assert data, "hung up"
-        self._received += data
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
-
-
-def opened(path: str) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    tty.setraw(descriptor)
-    return descriptor
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fakes.gcode_program import Program, opened
 from fakes.job_host import SHORT, JobHost, job_host
 from fakes.json_schema import mistakes
 from fakes.processes import completed, free_port, running
@@ -244,3 +246,28 @@ async def test_a_job_that_is_finished_is_shown_by_its_watch_and_by_status(
     assert [wrong for each in lines if (wrong := mistakes(each, "job"))] == []
     assert lines[-1]["state"] == "finished"
     assert lines[-1]["progress"]["executed_lines"] == 202
+
+
+async def test_what_a_program_sends_to_a_port_becomes_a_job(job: Command, host: JobHost) -> None:
+    command = ["usbshare-bridge", "job", "submit", *target(host), "--capture", "--vcom", "COM9"]
+
+    def send(path: str) -> None:
+        descriptor = opened(path)
+        program = Program(descriptor)
+        program.wait_for_banner()
+        program.send([b"G0 X1\n", b"$X\n", b"G0 X0\n", b"M2\n"])
+        os.close(descriptor)
+
+    with running(command, host.home) as submit:
+        ready = await asyncio.to_thread(submit.wait_for, r"capturing: open (\S+)")
+        await asyncio.to_thread(send, ready[1])
+        assert await asyncio.to_thread(submit.wait) == 0, submit.output
+        assert "job 1: captured job, in the queue of 'laser' at place 1" in submit.output
+    assert json.loads((await job("show", "1", "--json"))[1])["progress"]["lines"] == 3
+
+
+async def test_a_file_or_a_capture_is_submitted_not_both(job: Command, file: str) -> None:
+    for words in ([], [file, "--capture"]):
+        code, _, errors = await job("submit", *words)
+        assert code == 2
+        assert "Give FILE or '--capture'" in errors

@@ -18,7 +18,11 @@ from usbshare.base.settings_deadline import import_older_in_time
 from usbshare.bridge.commands import default_options
 from usbshare.bridge.commands.completers import complete_port
 from usbshare.bridge.commands.confirmation import code_option
-from usbshare.bridge.commands.default_options import config_options, virtual_port_options
+from usbshare.bridge.commands.default_options import (
+    buffered_option,
+    config_options,
+    virtual_port_options,
+)
 from usbshare.bridge.commands.json_option import (
     arguments_ask_for_json,
     print_error,
@@ -82,6 +86,7 @@ class _Commands(LazyGroup):
 )
 @connection_options
 @virtual_port_options
+@buffered_option
 @click.option(
     "--port",
     default="",

@@ -79,19 +79,24 @@ def virtual_port_options(command: _Command) -> _Command:
             help="Instead of a virtual COM port: where to listen for a program that speaks RFC "
             "2217, such as 127.0.0.1:2217.",
         ),
-        click.option(
-            "--buffered",
-            metavar="SIZE",
-            type=_BufferedType(),
-            is_flag=False,
-            flag_value=AUTO,
-            envvar="USBSHARE_BUFFERED",
-            show_envvar=True,
-            help="Answer the program's motion lines early, so that a slow link does not starve the "
-            f"machine: up to SIZE bytes ahead, such as 16k, or {AUTO} for 2 s of the line.",
-        ),
     )
     return _with(options, command)
+
+
+def buffered_option(command: _Command) -> _Command:
+    """Add the option that says how far motion lines are answered ahead."""
+    option = click.option(
+        "--buffered",
+        metavar="SIZE",
+        type=_BufferedType(),
+        is_flag=False,
+        flag_value=AUTO,
+        envvar="USBSHARE_BUFFERED",
+        show_envvar=True,
+        help="Answer the program's motion lines early, so that a slow link does not starve the "
+        f"machine: up to SIZE bytes ahead, such as 16k, or {AUTO} for 2 s of the line.",
+    )
+    return option(command)
 
 
 def config_options(command: _Command) -> _Command:

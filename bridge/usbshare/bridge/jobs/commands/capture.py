@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -15,6 +16,7 @@ from usbshare.bridge.commands.default_options import port_name, virtual_port_opt
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.jobs.capture_port import capture_from
+from usbshare.bridge.jobs.file_source import FileSource
 from usbshare.bridge.jobs.machine import facts_of_file
 from usbshare.bridge.local_ports.port_makers import PORT_MAKERS
 
@@ -67,6 +69,27 @@ def capture(
     finally:
         Path(kept.name).unlink(missing_ok=True)
     _tell_end(out, taken, ending, as_json=as_json)
+
+
+def captured_source(context: click.Context) -> FileSource:
+    """Capture a job at the virtual port that the command names; `close` it at the end.
+
+    Raises UsbshareError where nothing came, or a person ended it before the program did.
+    """
+    name = port_name(context)
+    port = PORT_MAKERS[name.kind](name.value)
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the source closes it
+    try:
+        taken = Capture(file)
+        ending = run(capture_from(port, taken, _tell_ready))
+        if ending is Ending.INTERRUPTED or not taken.lines:
+            raise UsbshareError("the program sent no whole job, so none was submitted")
+        file.flush()
+        warn(f"captured {taken.lines:,} lines ({ending.value})")
+        return FileSource(file, "captured job")
+    except BaseException:
+        file.close()
+        raise
 
 
 def _settings(path: Path | None) -> dict[int, float]:

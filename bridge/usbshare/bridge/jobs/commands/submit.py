@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from usbshare.bridge.commands.confirmation import code_option
+from usbshare.bridge.commands.default_options import virtual_port_options
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import connection_options, port_option
+from usbshare.bridge.jobs.commands.capture import captured_source
 from usbshare.bridge.jobs.commands.host import JobHost, job_host
 from usbshare.bridge.jobs.commands.steer import tell_started
 from usbshare.bridge.jobs.file_source import STANDARD_INPUT, FileSource, open_source
@@ -24,8 +26,15 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
 
 @click.command()
 @connection_options
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", required=False)
 @port_option
+@click.option(
+    "--capture",
+    "is_captured",
+    is_flag=True,
+    help="Instead of FILE: what a program sends to --vcom, --tcp or --rfc2217.",
+)
+@virtual_port_options
 @click.option("--name", default="", metavar="TEXT", help="What the job is called, else the file.")
 @click.option(
     "--passes", type=click.IntRange(1, 1000), default=1, help="How often the file is run."
@@ -57,8 +66,12 @@ def submit(
     target: str | None,
     bundle: Path | None,
     insecure: bool,
-    file: str,
+    file: str | None,
     port: str,
+    is_captured: bool,
+    vcom: str | None,
+    tcp: str | None,
+    rfc2217: str | None,
     name: str,
     passes: int,
     priority: int,
@@ -69,17 +82,20 @@ def submit(
     code: str,
     as_json: bool,
 ) -> None:
-    """Send FILE to the host and put it into the queue of its port; - is standard input.
+    """Send FILE, or a captured job, to the host's queue for its port; - is standard input.
 
     The file lies on the host then, and needs this computer no more. An upload that was cut goes on
     where it was, also by the same command later.
     """
+    del vcom, tcp, rfc2217  # `captured_source` reads them
+    if is_captured == (file is not None):
+        raise click.UsageError("Give FILE or '--capture': what to send.")
     if despite_errors and not start:
         raise click.UsageError("'--despite-errors' is about the start: give '--start' too.")
     host = job_host(context, target, bundle, insecure)
-    source = open_source(file, sys.stdin.buffer)
+    source = captured_source(context) if file is None else open_source(file, sys.stdin.buffer)
     try:
-        _upload(host, source, is_piped=file == STANDARD_INPUT)
+        _upload(host, source, is_piped=file in (None, STANDARD_INPUT))
     finally:
         source.close()
     order = JobOrder(
