@@ -91,7 +91,7 @@ def test_a_hold_says_what_continues_it(job: Callable[..., Result], client: FakeC
 def test_a_resume_names_the_hold_that_was_seen(
     job: Callable[..., Result], client: FakeClient
 ) -> None:
-    assert job("resume", "17").stdout == "job 17 (box.gcode) on port 'laser' goes on\n"
+    assert job("resume", "17").stdout == "job 17 (box.gcode) on port 'laser' continues\n"
     assert client.calls == [("get", 17), ("resume", 17, 3)]
     client.calls.clear()
     job("resume", "17", "--hold-number", "2")
