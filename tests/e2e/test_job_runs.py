@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from fakes.job_host import (
     read,
     refusal,
     until_job,
+    upload,
 )
+from fakes.processes import Process, environment
 from usbshare.base.host_names import host_names
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.serial.v1 import serial_pb2 as serial
@@ -390,20 +393,53 @@ async def resumed(jobs: Any, request: pb.ResumeRequest) -> pb.Job | None:
 
 
 async def test_a_policy_can_deny_the_job_service_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "usbshare"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "policy.toml").write_text('jobs = "granted"\n' + POLICY)
     async with job_host(tmp_path) as host:
         jobs = host.jobs()
-        job = await enqueued(jobs)
-        policy = host.home / "config" / "usbshare" / "policy.toml"
-        policy.write_text('jobs = "granted"\n' + POLICY)
-        async with asyncio.timeout(TIMEOUT_S):
-            while True:
-                code, said = await refusal(start(jobs, job))
-                if code is grpc.StatusCode.PERMISSION_DENIED:
-                    break
-        assert said.startswith("job-svc may not ")
+        await upload(jobs, SHORT)
+        request = pb.EnqueueRequest(port_id="laser", sha256=sha256(SHORT).digest())
+        code, said = await refusal(jobs.Enqueue(request, timeout=TIMEOUT_S))
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert said.startswith("the ports of this host are unknown: job-svc may not view")
 
 
 def enrolled(host: JobHost, name: str) -> Path:
     """Return the bundle of another identity of the site."""
     site = ensure_site(host.home / "config" / "usbshare", host_names())
     return write_bundle(site, name, host.home / f"{name}.pem")
+
+
+async def test_a_device_that_is_unplugged_interrupts_the_job(tmp_path: Path) -> None:
+    link = tmp_path / "tty-laser"
+    words = ["serial-svc", "simulate", "grbl", "--pty", str(link)]
+    simulator = Process(words, environment(tmp_path))
+    try:
+        simulator.wait_for("ready")
+        ports = f'[ports.laser]\nsource = "{link}"\nprofile = "grbl"\n'
+        async with job_host(tmp_path, ports=ports) as host:
+            jobs = host.jobs()
+            waiting = await enqueued(jobs)
+            job = await started(jobs, priority=1)
+            simulator.stop(signal.SIGKILL)
+            ended = await in_state(jobs, job)
+            assert ended.state == pb.JOB_STATE_INTERRUPTED, ended.state_reason
+            assert "device was lost" in ended.state_reason
+            still = await until_job(jobs, waiting.job_id, lambda _: True)
+            assert still.state == pb.JOB_STATE_QUEUED
+    finally:
+        simulator.stop()
+
+
+async def test_a_host_without_room_refuses_uploads_and_runs_on(tmp_path: Path) -> None:
+    more = "[files]\nmax_bytes = 1000000\nmax_file_bytes = 1000000\n"
+    async with job_host(tmp_path, more=more) as host:
+        jobs = host.jobs()
+        job = await started(jobs)
+        big = b"G1 X1 Y2\n" * 110_000
+        code, said = await refusal(upload(jobs, big))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "[files] max_bytes); delete jobs" in said
+        before = (await until_job(jobs, job.job_id, lambda _: True)).progress.acknowledged_lines
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > before)

@@ -167,9 +167,11 @@ class Jobs:
 
     def not_started(self, job_id: int) -> Job:
         """Put a job back that was given the machine, and of which nothing was sent."""
-        job = self._require(job_id, JobState.RUNNING)
+        job = self.get(job_id)
+        if not job.state.is_active:
+            return job
         return self._update(
-            job, state=JobState.QUEUED, starter="", auto_advance=False, started=None
+            job, state=JobState.QUEUED, reason="", starter="", auto_advance=False, started=None
         )
 
     def hold(self, job_id: int, reason: str) -> Job:

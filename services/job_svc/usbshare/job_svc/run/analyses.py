@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
 from usbshare.analysis.records import Analysis, MachineFacts
 from usbshare.analysis.worker_process import analyse_aside, preview_aside
-from usbshare.base.errors import DeviceError, UsbshareError
+from usbshare.base.errors import DeviceError, LimitError, UsbshareError
 from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
 from usbshare.client.serial.messages import RemotePort
 from usbshare.job_svc.storage.file_thread import Files
 
 MOST_KEPT = 64
-PREVIEW_TIMEOUT_S = 600.0
+MOST_PREVIEWS, PREVIEW_TIMEOUT_S = 8, 600.0
 # Start bit, eight bits, stop bit: what a byte takes of a line at least.
 BITS_A_BYTE = 10
 
@@ -36,6 +36,7 @@ class Analyses:
         self._folder = folder
         self._port = port
         self._turn = asyncio.Lock()
+        self._previews = 0
         self._found: OrderedDict[Key, asyncio.Task[Analysis]] = OrderedDict()
         self._done: dict[Key, int] = {}
         self._facts: dict[str, MachineFacts] = {}
@@ -70,9 +71,9 @@ class Analyses:
         self, sha256: str, port_id: str, title: str, *, as_json: bool, width_px: int, from_line: int
     ) -> AsyncIterator[Path]:
         """Yield the path of a preview, which is gone after the block."""
-        async with self._turn:
-            path = await self._files.path(sha256)
-            with await in_thread(_scratch, self._folder) as output:
+        path = await self._files.path(sha256)
+        with self._room_for_preview(), await in_thread(_scratch, self._folder) as output:
+            async with self._turn:
                 try:
                     await preview_aside(
                         path,
@@ -86,7 +87,7 @@ class Analyses:
                     )
                 except OSError as error:
                     raise DeviceError(f"the preview cannot be drawn: {error}") from error
-                yield Path(output.name)
+            yield Path(output.name)
 
     async def close(self) -> None:
         """End what is going on."""
@@ -94,6 +95,16 @@ class Analyses:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @contextmanager
+    def _room_for_preview(self) -> Iterator[None]:
+        if self._previews >= MOST_PREVIEWS:
+            raise LimitError(f"{MOST_PREVIEWS} previews are drawn already: ask again later")
+        self._previews += 1
+        try:
+            yield
+        finally:
+            self._previews -= 1
 
     def _forget(self, key: Key) -> None:
         self._found.pop(key).cancel()

@@ -32,6 +32,7 @@ TELL_S = 0.1
 # How long what is told of the port may come after what became of its lines.
 WHY_S = 1.0
 IDLE_REPORTS = 2
+EMERGENCY_STOP = "emergency stop"
 GONE = frozenset({"absent", "failed"})
 # States of grbl in which nothing moves: Hold:1 and Door:2 are on their way there.
 RESTING = frozenset({"Idle", "Hold:0", "Door:0", "Door:1", "Alarm", "Sleep"})
@@ -119,6 +120,8 @@ class JobRun:
 
     def held_by_us(self, reason: str, number: int) -> None:
         """Note a hold that we asked for, unless the port has told of it already."""
+        if self._end.done():
+            return
         if number != self.seen_hold or not self._hold:
             self.seen_hold = number
             self._hold_for(reason)
@@ -212,10 +215,13 @@ class JobRun:
         """Follow the port."""
         self.port = port
         self._first_epoch = self._first_epoch or port.epoch
-        if port.latched:
-            self.end(JobState.FAILED, _latched(port))
-        elif port.state in GONE:
+        if self._end.done():
+            return
+        if port.state in GONE:
             self.end(JobState.INTERRUPTED, f"the device was lost: {port.reason or port.state}")
+        elif port.latched:
+            is_stop = port.latch is None or port.latch.cause == EMERGENCY_STOP
+            self.end(JobState.FAILED if is_stop else JobState.INTERRUPTED, _latched(port))
         elif port.machine_state.startswith("Alarm"):
             self.end(JobState.FAILED, f"the machine reports {port.machine_state}")
         else:
@@ -223,6 +229,8 @@ class JobRun:
 
     def line_answered(self, answer: LineAnswer) -> None:
         """Count a line, or end the job with what became of it."""
+        if self._end.done() or self._doubt is not None:
+            return
         self._idle_reports = 0
         step = self._tally.next_unanswered
         if answer.is_ok:
@@ -240,7 +248,7 @@ class JobRun:
                 f"the machine reports {what}{where}" if is_alarm else f"{what}{where}",
                 resets=not is_alarm,
             )
-        elif self._doubt is None:
+        else:
             why = answer.message or f"its lines were {answer.outcome}"
             self._doubt = asyncio.create_task(self._find_out(why), name="why a job ended")
 
@@ -324,8 +332,8 @@ class JobRun:
 
 
 def _latched(port: RemotePort) -> str:
-    if port.latch is None:
+    if (latch := port.latch) is None:
         return "the port is latched"
-    if port.latch.cause == "stop":
-        return f"stopped by {port.latch}"
-    return f"{port.latch.cause}: {port.latch}"
+    if latch.cause == EMERGENCY_STOP:
+        return f"{EMERGENCY_STOP} by {latch}"
+    return latch.reason or latch.cause

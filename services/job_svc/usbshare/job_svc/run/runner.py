@@ -203,11 +203,11 @@ class Runner:
         attending = asyncio.create_task(self._attend(active), name="attend a job")
         try:
             end = await active.run.run(active.stream)
-            await self._leave(active, end)
         finally:
             attending.cancel()
             _cancel(active.watches)
-            del self._active[active.job.port_id]
+        await self._leave(active, end)
+        del self._active[active.job.port_id]
         ended = self._spool.jobs.end(job_id, end.state, end.reason)
         self._note(f"job {end.state.value}", ended, active.starter.name, "", reason=end.reason)
         _log.info("job %d on '%s': %s %s", job_id, ended.port_id, end.state.value, end.reason)
@@ -221,7 +221,10 @@ class Runner:
                 await self._link.reset(active.job.port_id, f"job {active.job.job_id} ended")
             except UsbshareError as error:
                 _log.error("job %d: its machine cannot be reset: %s", active.job.job_id, error)
-        await active.exits.aclose()
+        try:
+            await active.exits.aclose()
+        except Exception:  # the job has ended, whatever its session does
+            _log.exception("job %d: its session did not end well", active.job.job_id)
 
     async def _bring_to_rest(self, active: Active) -> None:
         """Hold a machine and wait until it rests: a reset in motion loses its position."""

@@ -29,15 +29,14 @@ async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> f
     task = analyses.of(job.file.sha256, job.port_id, job.passes)
     if despite and not task.done():
         return None
-    try:
-        async with asyncio.timeout(ANALYSIS_TIMEOUT_S):
-            analysis = await asyncio.shield(task)
-    except TimeoutError as error:
+    await asyncio.wait((task,), timeout=ANALYSIS_TIMEOUT_S)
+    if not task.done() or task.cancelled():
         done = analyses.lines_done(job.file.sha256, job.port_id, job.passes)
         raise WrongStateError(
             f"job {job.job_id} is still being checked, {done} of {job.file.lines} lines: start it "
             "later, or despite errors"
-        ) from error
+        )
+    analysis = task.result()
     if analysis.error_count and not despite:
         raise WrongStateError(_errors(job, analysis))
     return analysis.duration_s * job.passes
