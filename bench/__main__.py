@@ -23,6 +23,7 @@ NAMES = (
     "idle",
     "limits",
     "rights",
+    "estimate",
 )
 
 

@@ -50,7 +50,7 @@ def test_without_a_host_a_file_is_analysed_by_defaults(home: Path, square: str) 
     assert code == 0, output
     assert "square.nc: 8 lines" in output
     assert "moves  X 10.0 to 60.0, Y 10.0 to 40.0 mm" in output
-    assert "nothing to remark" in output
+    assert "no findings" in output
     assert analysis(home, square)["travel"] is None
 
 

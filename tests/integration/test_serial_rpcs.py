@@ -34,7 +34,7 @@ from usbshare.trust.site import Site
 
 if TYPE_CHECKING:  # only the type stubs know it
     from usbshare.serial.v1.serial_pb2_grpc import SerialServiceAsyncStub
-from usbshare.serial_svc.api import board
+from usbshare.serial_svc.api import watches
 from usbshare.serial_svc.api.servicer import SERVICE_NAME, SerialServicer
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.ports.registry import Registry
@@ -660,20 +660,20 @@ async def test_what_many_watch_is_made_once_and_more_rarely(
         return state(self)
 
     monkeypatch.setattr(QueueNews, "state", counting)
-    monkeypatch.setattr(board, "OLDEST_S", 3600.0)
+    monkeypatch.setattr(watches, "OLDEST_S", 3600.0)
     request = getattr(pb, f"{method}Request")(port_id="laser", interval=Duration(nanos=100_000_000))
     call = getattr(served.stub, method)
-    watches: list[Any] = [call(request, timeout=TIMEOUT_S) for _ in range(20)]
+    calls: list[Any] = [call(request, timeout=TIMEOUT_S) for _ in range(20)]
     for _ in range(2):
-        assert grpc.aio.EOF not in [await each.read() for each in watches]
+        assert grpc.aio.EOF not in [await each.read() for each in calls]
     assert made == 1
-    monkeypatch.setattr(board, "MOST_MESSAGES_PER_S", 20.0)  # one a second for each
-    for watch in watches:
+    monkeypatch.setattr(watches, "MOST_MESSAGES_PER_S", 20.0)  # one a second for each
+    for watch in calls:
         await watch.read()  # what was waited for by the former rate
         await watch.read()
     began = time.monotonic()
-    await watches[0].read()
-    await watches[0].read()
+    await calls[0].read()
+    await calls[0].read()
     assert time.monotonic() - began > 0.5
 
 

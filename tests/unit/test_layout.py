@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 import tomllib
 from pathlib import Path
@@ -112,3 +113,16 @@ def test_no_blocking_call_is_in_threads_that_others_wait_for() -> None:
         if _SHARED_THREADS.search(path.read_text(encoding="utf-8"))
     }
     assert found == allowed
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "docs/architecture.md", *sorted((ROOT / "services").glob("*/README.md"))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"`([\w/*]+\.py)`", page.read_text(encoding="utf-8")))
+    folders = ("services", "bridge", "tests", "tools")
+    files = [str(path) for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    missing = {each for each in named if not fnmatch.filter(files, f"*/{each}")}
+    assert not missing

@@ -41,6 +41,6 @@ class _JobCommands(LazyGroup):
 def job() -> None:
     """Check, show and run programs of G-code.
 
-    A job lies on the host and is streamed to its machine there, whatever this computer does
-    meanwhile. Nothing starts by itself. JOB is the number that `submit` prints.
+    A job is stored on the host and streamed to its machine there, whatever this computer does
+    meanwhile. Nothing starts automatically. JOB is the number that `submit` prints.
     """

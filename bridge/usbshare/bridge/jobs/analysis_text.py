@@ -39,15 +39,15 @@ def _facts(analysis: Analysis, name: str) -> Iterator[str]:
     yield _row("burns", _span(analysis.burnt_box) or "nothing")
     if analysis.travel is not None:
         yield _row("reach", _span(analysis.travel))
-    needs = f"{analysis.peak_bytes_per_s / 1000:.1f} kB/s in its worst second"
+    needs = f"{analysis.peak_bytes_per_s / 1000:.1f} kB/s in its busiest second"
     if analysis.line_bytes_per_s:
-        needs += f"; the line gives {analysis.line_bytes_per_s / 1000:.1f}"
+        needs += f"; the line carries {analysis.line_bytes_per_s / 1000:.1f}"
     yield _row("needs", needs)
 
 
 def _findings(analysis: Analysis) -> Iterator[str]:
     if not analysis.finding_count:
-        yield "nothing to remark"
+        yield "no findings"
         return
     warnings = analysis.finding_count - analysis.error_count
     yield f"{_count(analysis.error_count, 'error')}, {_count(warnings, 'warning')}"

@@ -1,4 +1,4 @@
-"""Follows jobs over links that come and go; the jobs go on on the host meanwhile."""
+"""Follows jobs over links that come and go; the jobs continue on the host meanwhile."""
 
 from __future__ import annotations
 

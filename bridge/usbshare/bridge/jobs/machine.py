@@ -34,7 +34,7 @@ def facts_of_file(path: Path) -> MachineFacts:
     facts = machine_facts(text.splitlines())
     if facts is None:
         raise InvalidArgumentError(
-            f"{path}: no line like $110=5000.000 in it; it must hold what the machine answers to $$"
+            f"{path}: no line like $110=5000.000 in it; it must contain the machine's answer to $$"
         )
     return facts
 
@@ -61,5 +61,5 @@ async def facts_of_host(target: Target, bundle: ClientBundle | None, port_id: st
     facts = machine_facts(lines)
     if facts is None:
         said = " ".join(line.strip() for line in lines[-2:]) or "nothing"
-        raise DeviceError(f"the machine did not tell its settings; it answered {said!r} to $$")
+        raise DeviceError(f"the machine did not report its settings; it answered {said!r} to $$")
     return KnownMachine(facts, ports[0].settings.bytes_per_s if len(ports) == 1 else 0.0)

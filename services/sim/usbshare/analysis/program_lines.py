@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 BOM = b"\xef\xbb\xbf"
 CHUNK_BYTES = 256 * 1024
@@ -14,8 +13,7 @@ _COMMENT = re.compile(rb"\([^)]*\)?|;.*", re.DOTALL)
 _END = re.compile(rb"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramLine:
+class ProgramLine(NamedTuple):
     """A line by its number, counted from 1 on; `code` is empty where nothing is to be sent.
 
     `size_bytes`: what it takes in the file, with its line end.

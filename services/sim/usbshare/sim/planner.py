@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from usbshare.sim.settings import Settings
 
@@ -12,8 +13,7 @@ BLOCKS = 15
 Vector = tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One straight move as the parser asks for it; `rate` is mm/s, 0 for a rapid."""
 
     target: Vector
@@ -77,11 +77,12 @@ class Planner:
 
     def append(self, move: Move) -> bool:
         """Queue a move and plan again; False for a move shorter than a motor step."""
-        delta = [b - a for a, b in zip(self.position, move.target, strict=True)]
-        steps = zip(delta, self._settings.steps_per_mm, strict=True)
-        if not any(abs(d) * per_mm >= 0.5 for d, per_mm in steps):
+        (a, b, c), (d, e, f) = self.position, move.target
+        x, y, z = d - a, e - b, f - c
+        u, v, w = self._settings.steps_per_mm
+        if abs(x) * u < 0.5 and abs(y) * v < 0.5 and abs(z) * w < 0.5:
             return False
-        self.blocks.append(self._block(move, delta))
+        self.blocks.append(self._block(move, x, y, z))
         self.position = move.target
         self._recalculate()
         return True
@@ -103,9 +104,9 @@ class Planner:
         self._planned = 0
         self._recalculate()
 
-    def _block(self, move: Move, delta: list[float]) -> Block:
-        length = math.sqrt(delta[0] ** 2 + delta[1] ** 2 + delta[2] ** 2)
-        unit = (delta[0] / length, delta[1] / length, delta[2] / length)
+    def _block(self, move: Move, x: float, y: float, z: float) -> Block:
+        length = math.sqrt(x * x + y * y + z * z)
+        unit = (x / length, y / length, z / length)
         acceleration = _along(unit, self._settings.acceleration)
         rate = _along(unit, self._settings.rate_mm_s)
         junction = self._junction_sqr(unit)
@@ -124,9 +125,9 @@ class Planner:
         if cosine > 0.999999:
             return 0.0
         half_sine = math.sqrt((1 - cosine) / 2)
-        across = [b - a for a, b in zip(last, unit, strict=True)]
-        size = math.sqrt(sum(c * c for c in across))
-        direction = (across[0] / size, across[1] / size, across[2] / size)
+        x, y, z = unit[0] - last[0], unit[1] - last[1], unit[2] - last[2]
+        size = math.sqrt(x * x + y * y + z * z)
+        direction = (x / size, y / size, z / size)
         acceleration = _along(direction, self._settings.acceleration)
         return acceleration * self._settings[11] * half_sine / (1 - half_sine)
 
@@ -146,15 +147,20 @@ class Planner:
         exit_sqr = 0.0
         for index in range(len(blocks) - 1, planned, -1):
             block = blocks[index]
-            reachable = exit_sqr + 2 * block.acceleration * block.left
-            exit_sqr = block.entry_sqr = min(block.max_entry_sqr, reachable)
+            exit_sqr += 2 * block.acceleration * block.left
+            if exit_sqr > block.max_entry_sqr:  # noqa: PLR1730 - min() is slow, and this is hot
+                exit_sqr = block.max_entry_sqr
+            block.entry_sqr = exit_sqr
         self._plan_forward(planned)
 
     def _plan_forward(self, planned: int) -> None:
         # Blocks before a full-acceleration block or a junction at its limit cannot get better.
         blocks = self.blocks
+        if len(blocks) < 2:
+            return
+        before = blocks[planned]
         for index in range(planned + 1, len(blocks)):
-            block, before = blocks[index], blocks[index - 1]
+            block = blocks[index]
             if before.entry_sqr < block.entry_sqr:
                 reachable = before.entry_sqr + 2 * before.acceleration * before.left
                 if reachable < block.entry_sqr:
@@ -162,6 +168,7 @@ class Planner:
                     self._planned = index
             if block.entry_sqr == block.max_entry_sqr:
                 self._planned = index
+            before = block
 
 
 def _along(unit: Vector, limits: Vector) -> float:

@@ -19,6 +19,8 @@ Condition = Callable[[], bool]
 Work = Generator[Condition, None, None]
 Answer = Generator[Condition, None, Status]
 
+_HOMES = (NonModal.GO_HOME_28, NonModal.GO_HOME_30)
+
 
 class CriticalAlarmError(Exception):
     """The machine locked itself and takes nothing but a reset."""
@@ -71,13 +73,16 @@ class Program:
         parser.feed = block.feed
         power = yield from self._beam(block)
         parser.tool = block.tool
-        yield from self._coolant(block)
+        if (block.modal.mist, block.modal.flood) != (parser.modal.mist, parser.modal.flood):
+            yield from self._coolant(block)
         if block.non_modal is NonModal.DWELL:
             yield from self._dwell(block.dwell_s)
         self._offsets(block)
         parser.modal = block.modal
-        yield from self._go_home(block)
-        yield from self._motion(block, power)
+        if block.non_modal in _HOMES:
+            yield from self._go_home(block)
+        if block.axis_command is AxisCommand.MOTION:
+            yield from self._motion(block, power)
         if block.modal.flow is not Flow.RUNNING:
             yield from self._flow(block.modal.flow)
 
@@ -108,11 +113,9 @@ class Program:
             self._machine.set_spindle(spindle, speed)
 
     def _coolant(self, block: Block) -> Work:
-        modal, wanted = self._machine.parser.modal, block.modal
-        changed = (modal.mist, modal.flood) != (wanted.mist, wanted.flood)
-        if changed and self._machine.state is not State.CHECK:
+        if self._machine.state is not State.CHECK:
             yield from self.synchronize()
-            self._machine.set_coolant(mist=wanted.mist, flood=wanted.flood)
+            self._machine.set_coolant(mist=block.modal.mist, flood=block.modal.flood)
 
     def _dwell(self, seconds: float) -> Work:
         if self._machine.state is not State.CHECK:
@@ -122,6 +125,9 @@ class Program:
 
     def _offsets(self, block: Block) -> None:
         machine, parser = self._machine, self._machine.parser
+        changes = block.non_modal is not NonModal.NONE or block.tool_length is not None
+        if not changes and block.modal.coordinates == parser.modal.coordinates:
+            return
         offset_before = machine.work_offset()
         if block.tool_length is not None:
             parser.tool_length = block.tool_length
@@ -141,15 +147,14 @@ class Program:
             machine.reports_to_offset = 0
 
     def _go_home(self, block: Block) -> Work:
-        homes = (NonModal.GO_HOME_28, NonModal.GO_HOME_30)
-        if block.non_modal in homes and block.offset is not None:
+        if block.offset is not None:
             if block.via:
                 yield from self._line(self._move(block, block.target, 0.0, rapid=True))
             yield from self._line(self._move(block, block.offset, 0.0, rapid=True))
             self._machine.parser.position = block.offset
 
     def _motion(self, block: Block, power: float) -> Work:
-        if block.axis_command is not AxisCommand.MOTION or block.modal.motion is MotionMode.NONE:
+        if block.modal.motion is MotionMode.NONE:
             return
         parser = self._machine.parser
         rapid = block.modal.motion is MotionMode.RAPID
@@ -185,7 +190,8 @@ class Program:
             return
         if machine.planner.full:
             machine.start_cycle()
-        yield self._has_room
+        if not self._has_room():
+            yield self._has_room
         constant = machine.parser.modal.spindle is Spindle.CONSTANT
         if not machine.enqueue(move) and constant and machine.settings.laser_mode:
             yield from self._set_spindle(Spindle.CONSTANT, move.power)

@@ -14,6 +14,9 @@ from usbshare.sim.words import MAX_LINE_NUMBER, AxisCommand, Line, NonModal
 MM_PER_INCH = 25.4
 _ARCS = (MotionMode.ARC_CW, MotionMode.ARC_CCW)
 _TARGETLESS = (NonModal.SET_COORDINATES, NonModal.SET_OFFSET)
+# Without a jog: X, Y and Z make a motion of the line, if nothing else takes them.
+_ALWAYS_USED = frozenset("NFSTXYZ")
+_NO_MODES = ("tool_length", "coolant_off")
 _JOG_GROUPS = {"G0", "G3", "G6"}
 
 
@@ -48,7 +51,9 @@ class Resolver:
     def resolve(self, line: Line, *, jog: bool = False) -> Block:
         """Check a line and return what is to be done; raises GcodeError."""
         modal = self._modal(line, jog=jog)
-        unused = set(line.values) - {"N", "F"} - (set() if jog else {"S", "T"})
+        unused: set[str] = set()
+        if jog or not line.values.keys() <= _ALWAYS_USED:
+            unused = set(line.values) - {"N", "F"} - (set() if jog else {"S", "T"})
         block = self._block(line, modal, jog=jog)
         self._non_modal(line, block, unused)
         self._tool_length(line, block)
@@ -64,15 +69,17 @@ class Resolver:
     def _modal(self, line: Line, *, jog: bool) -> Modal:
         if not line.modes and not jog:
             return self._state.modal
-        changes: dict[str, Any] = {k: v for k, v in line.modes.items() if k != "tool_length"}
-        if changes.pop("coolant_off", False):
+        modal = self._state.modal
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in line.modes.items()
+            if name not in _NO_MODES and getattr(modal, name) != value
+        }
+        if "coolant_off" in line.modes:
             changes.update(mist=False, flood=False)
         if jog:
             changes.update(motion=MotionMode.LINEAR, inverse_time=False)
-        modal = self._state.modal
-        if all(getattr(modal, name) == value for name, value in changes.items()):
-            return modal
-        return replace(modal, **changes)
+        return replace(modal, **changes) if changes else modal
 
     def _block(self, line: Line, modal: Modal, *, jog: bool) -> Block:
         values, state = line.values, self._state
@@ -109,12 +116,15 @@ class Resolver:
     def _target(self, line: Line, modal: Modal) -> Vector:
         if line.non_modal in _TARGETLESS or line.axis_command is AxisCommand.TOOL_LENGTH:
             return self._state.position
-        x, y, z = (self._axis(line, modal, axis) for axis in range(3))
-        return (x, y, z)
+        return (
+            self._axis(line, modal, 0, "X"),
+            self._axis(line, modal, 1, "Y"),
+            self._axis(line, modal, 2, "Z"),
+        )
 
-    def _axis(self, line: Line, modal: Modal, axis: int) -> float:
+    def _axis(self, line: Line, modal: Modal, axis: int, letter: str) -> float:
         state = self._state
-        word = line.values.get("XYZ"[axis])
+        word = line.values.get(letter)
         if word is None:
             return state.position[axis]
         value = word * MM_PER_INCH if modal.inches else word

@@ -12,6 +12,8 @@ from usbshare.sim.status import GcodeError, Status
 _WORD = re.compile(r"([A-Z])([+-]?(?:\d+\.?\d*|\.\d+))")
 _VALUE_LETTERS = frozenset("FIJKLNPRSTXYZ")
 _NOT_NEGATIVE = frozenset("FNPTS")
+# Any value will do, and none is a command.
+_FREE_LETTERS = frozenset("IJKLRXYZ")
 MAX_LINE_NUMBER = 10_000_000
 MAX_TOOL = 255
 
@@ -90,12 +92,18 @@ _FRACTIONAL = {28, 30, 38, 43, 61, 90, 91, 92}
 def parse_words(text: str) -> Line:
     """Take a cleaned line apart; raises GcodeError."""
     line, at = Line(), 0
-    while at < len(text):
-        match = _WORD.match(text, at)
-        if match is None:
-            raise GcodeError(_malformed(text[at]))
-        _take(line, match[1], float(match[2]))
-        at = match.end()
+    values = line.values
+    for match in _WORD.finditer(text):
+        if match.start() != at:
+            break
+        letter, number = match.groups()
+        value, at = float(number), match.end()
+        if letter in _FREE_LETTERS and letter not in values:  # most words of most lines
+            values[letter] = value
+        else:
+            _take(line, letter, value)
+    if at < len(text):
+        raise GcodeError(_malformed(text[at]))
     return line
 
 
@@ -130,7 +138,7 @@ def _take_g(line: Line, value: float) -> None:
     command = _G.get(hundredths)
     if command is None:
         raise GcodeError(_unknown_g(hundredths))
-    axis_command = _axis_command(hundredths)
+    axis_command = _AXIS_COMMANDS[hundredths]
     if axis_command is not AxisCommand.NONE:
         if line.axis_command is not AxisCommand.NONE:
             raise GcodeError(Status.AXIS_COMMAND_CONFLICT)
@@ -164,6 +172,9 @@ def _axis_command(hundredths: int) -> AxisCommand:
     if hundredths in _AXIS_USERS:
         return AxisCommand.NON_MODAL
     return AxisCommand.TOOL_LENGTH if hundredths in {4310, 4900} else AxisCommand.NONE
+
+
+_AXIS_COMMANDS = {hundredths: _axis_command(hundredths) for hundredths in _G}
 
 
 def _unknown_g(hundredths: int) -> Status:

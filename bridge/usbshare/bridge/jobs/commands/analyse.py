@@ -37,7 +37,7 @@ def analyse(
 ) -> None:
     """Check a FILE of G-code without moving anything: errors, reach, time, and rate.
 
-    FILE may be - for what is piped in. With --target the machine is asked for its settings; without
+    FILE may be - for standard input. With --target the machine is asked for its settings; without
     it no host is needed. The exit code is 1 if there are errors.
     """
     machine = known_machine(context, target, bundle, insecure, port, settings_file, baud)

@@ -1,4 +1,4 @@
-"""`usbshare-bridge job preview`: the way of the tool as a picture or as segments."""
+"""`usbshare-bridge job preview`: the tool path as a picture or as segments."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OUTPUT = click.Path(dir_okay=False, allow_dash=True)
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @machine_options
-@click.option("--png", type=_OUTPUT, metavar="OUT", help="Where the picture goes; - for stdout.")
-@click.option("--segments", type=_OUTPUT, metavar="OUT", help="Where segments as JSON go.")
+@click.option("--png", type=_OUTPUT, metavar="OUT", help="File for the picture; - is stdout.")
+@click.option("--segments", type=_OUTPUT, metavar="OUT", help="File for the segments as JSON.")
 @click.option(
     "--width", type=click.IntRange(64, 4096), default=1024, help="Width of the picture in pixels."
 )
@@ -47,7 +47,7 @@ def preview(
     width: int,
     from_line: int,
 ) -> None:
-    """Draw the way of the tool of a FILE: moves grey, what is burnt the darker the more power.
+    """Draw the tool path of FILE: moves in grey, burnt segments darker with more power.
 
     The machine's travel is drawn as the bed if it is known: by --target or --settings.
     """

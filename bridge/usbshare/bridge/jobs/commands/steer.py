@@ -66,7 +66,7 @@ def hold(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Hold the machine of a running job; the job stays."""
+    """Hold the machine of a running job; the job is kept."""
     host = job_host(context, target, bundle, insecure)
     job = host.call(lambda client: client.hold(job_id, reason))
     text = f"{_named(job)} is {job.state}: {host.hint(f'resume {job.id}')} continues"
@@ -94,7 +94,7 @@ def resume(
     code: str,
     as_json: bool,
 ) -> None:
-    """Let a held job go on."""
+    """Let a held job continue."""
     host = job_host(context, target, bundle, insecure)
 
     async def go_on(client: JobClient) -> RemoteJob:
@@ -124,7 +124,7 @@ def cancel(
     reason: str,
     as_json: bool,
 ) -> None:
-    """End a job for good; the machine of one that runs is reset, with the beam off."""
+    """End a job permanently; the machine of a running one is reset, with the beam off."""
     host = job_host(context, target, bundle, insecure)
     job = host.call(lambda client: client.cancel(job_id, reason))
     _tell(job, f"{_named(job)} is {job.state}", as_json=as_json)

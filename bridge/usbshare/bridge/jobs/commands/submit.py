@@ -35,7 +35,7 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
     help="Instead of FILE: what a program sends to --vcom, --tcp or --rfc2217.",
 )
 @virtual_port_options
-@click.option("--name", default="", metavar="TEXT", help="What the job is called, else the file.")
+@click.option("--name", default="", metavar="TEXT", help="Name of the job; default: the file's.")
 @click.option(
     "--passes", type=click.IntRange(1, 1000), default=1, help="How often the file is run."
 )
@@ -54,10 +54,10 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
     help="Begin with this line, after the modes before it were set.",
 )
 @click.option(
-    "--attended", is_flag=True, help="Hold it when nobody who may stop it has watched for a while."
+    "--attended", is_flag=True, help="Hold it when no one who may stop it has watched for a while."
 )
 @click.option("--start", is_flag=True, help="Start it at once, if the machine is free.")
-@click.option("--despite-errors", is_flag=True, help="With --start: although errors were found.")
+@click.option("--despite-errors", is_flag=True, help="With --start: even if errors were found.")
 @code_option
 @json_option("Print JSON.")
 @click.pass_context
@@ -82,16 +82,16 @@ def submit(
     code: str,
     as_json: bool,
 ) -> None:
-    """Send FILE, or a captured job, to the host's queue for its port; - is standard input.
+    """Send FILE, or a captured job, to the queue of its port on the host; - is standard input.
 
-    The file lies on the host then, and needs this computer no more. An upload that was cut goes on
-    where it was, also by the same command later.
+    The file is then stored on the host, and this computer is no longer needed. An interrupted
+    upload continues where it stopped, also with the same command later.
     """
     del vcom, tcp, rfc2217  # `captured_source` reads them
     if is_captured == (file is not None):
         raise click.UsageError("Give FILE or '--capture': what to send.")
     if despite_errors and not start:
-        raise click.UsageError("'--despite-errors' is about the start: give '--start' too.")
+        raise click.UsageError("'--despite-errors' requires '--start'.")
     host = job_host(context, target, bundle, insecure)
     source = captured_source(context) if file is None else open_source(file, sys.stdin.buffer)
     try:
@@ -134,7 +134,7 @@ def _upload(host: JobHost, source: FileSource, *, is_piped: bool) -> None:
 
     def cut(why: str) -> None:
         done = uploader[0].accepted
-        warn(f"cut at {done} of {source.size_bytes} bytes, it goes on there: {why}")
+        warn(f"interrupted at {done} of {source.size_bytes} bytes, continuing there: {why}")
 
     async def send(client: JobClient) -> None:
         uploader.append(Uploader(client, source, progressed, cut))
@@ -145,7 +145,7 @@ def _upload(host: JobHost, source: FileSource, *, is_piped: bool) -> None:
     except KeyboardInterrupt:
         done = uploader[0].accepted if uploader else 0
         same = "the same input" if is_piped else "the same command"
-        warn(f"interrupted at {done} of {source.size_bytes} bytes: {same} goes on there")
+        warn(f"interrupted at {done} of {source.size_bytes} bytes: {same} continues there")
         raise
 
 

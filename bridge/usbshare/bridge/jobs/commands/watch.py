@@ -38,8 +38,8 @@ def watch(
 ) -> None:
     """Show how far JOB is until it has ended; without JOB, all that wait or run, until Ctrl-C.
 
-    Ctrl-C ends the watching, never a job. The exit code is 0 if JOB was finished, 1 if it ended
-    otherwise.
+    Ctrl-C ends only the watching, never a job. The exit code is 0 if JOB was finished,
+    1 if it ended otherwise.
     """
     host = job_host(context, target, bundle, insecure)
     if job_id is None:
@@ -50,7 +50,7 @@ def watch(
     try:
         job = host.follow(lambda client: follow_job(client, job_id, show, _cut_teller()))
     except KeyboardInterrupt:
-        warn(f"job {job_id} is no longer watched here; what it does goes on")
+        warn(f"job {job_id} is no longer watched here; it continues")
         context.exit(1)
     context.exit(0 if job.state == FINISHED else 1)
 
@@ -99,6 +99,6 @@ def _cut_teller() -> Callable[[str], None]:
     def tell(why: str) -> None:
         if why not in told:
             told.add(why)
-            warn(f"the link is lost, and the job goes on there without it: {why}")
+            warn(f"the link is lost; the job continues on the host without it: {why}")
 
     return tell

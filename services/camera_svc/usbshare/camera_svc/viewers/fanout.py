@@ -23,7 +23,7 @@ Make = Callable[[Raw, Recipe], Made]
 
 
 class VideoMaker(Protocol):
-    """Makes streams of H.264, see `making.Maker`."""
+    """Makes streams of H.264, see `encoded.Maker`."""
 
     def make_next(self, raw: Raw, recipe: Recipe, *, force_key: bool) -> Made:
         """Return the next picture of a stream; in the executor, one a recipe at a time."""

@@ -103,7 +103,7 @@ class Announcer(RecordUpdateListener):
         self._responder.async_remove_listener(self)
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
-        """Look for our name in use by another host, and for withdrawals of it that are not ours."""
+        """Look for our name in use by another host, and for goodbyes to it that are not ours."""
         for update in records:
             record = update.new
             if isinstance(record, DNSService):
@@ -141,7 +141,7 @@ class Announcer(RecordUpdateListener):
             if self._instance is None:
                 return
             before = self._name
-            # Without a withdrawal: the pointer is the other's now.
+            # Without a goodbye: the pointer is the other's now.
             await self._claim(self._wanted, self._instance)
             self._publish(self._instance)
         _log.warning("another host is called %r; this one is now %r", before, self._name)
@@ -255,7 +255,7 @@ def _service_port(instance: Instance) -> int:
 
 
 def _message(infos: Sequence[ServiceInfo], ttl_s: int | None = None) -> DNSOutgoing:
-    """Return the announcement, or with a TTL of 0 the withdrawal: not of the host's addresses."""
+    """Return the announcement, or with a TTL of 0 the goodbye: not of the host's addresses."""
     out = DNSOutgoing(FLAGS_ANSWER)
     records: list[DNSRecord] = [info.dns_pointer(ttl_s) for info in infos]
     records += [infos[0].dns_service(ttl_s), infos[0].dns_text(ttl_s)]

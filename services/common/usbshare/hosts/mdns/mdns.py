@@ -81,12 +81,12 @@ class MdnsNode:
         return await self._announcer.announce(instance)
 
     async def withdraw(self) -> None:
-        """Withdraw the announcement and continue to find others."""
+        """Send goodbyes (RFC 6762, 10.1) and continue to find others."""
         if self._announcer is not None:
             await self._announcer.withdraw()
 
     async def close(self) -> None:
-        """Withdraw and end, within a second; what was found stays in the catalogue."""
+        """Send goodbyes and end, within a second; what was found stays in the catalogue."""
         self._closing.set()
         following, self._following = self._following, None
         with self._exits:

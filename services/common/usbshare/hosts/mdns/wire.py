@@ -105,7 +105,7 @@ class _Gate(asyncio.DatagramProtocol):
 
 
 class _Registry(ServiceRegistry):
-    """What is answered; announcements and withdrawals are not the library's to make."""
+    """What is answered; announcements and goodbyes are not the library's to make."""
 
     def async_get_types(self) -> list[str]:
         """Return the types, of which subtypes are none (RFC 6763 9)."""

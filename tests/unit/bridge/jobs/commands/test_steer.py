@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_an_upload_that_goes_on_later(
     monkeypatch.setattr(FileSource, "read", interrupted)
     done = job("submit", str(path))
     assert done.exit_code == 1
-    assert "the same command goes on there" in done.stderr
+    assert "the same command continues there" in done.stderr
     assert not client.calls
 
 
