@@ -26,6 +26,9 @@ class Display(Protocol):
     def show(self, done_percent: int, text: str, *, is_news: bool) -> None:
         """Show how far something is; news are shown at once."""
 
+    def leave(self) -> None:
+        """Note that something else was printed: what is shown next does not replace it."""
+
 
 class Bar:
     """A bar that is drawn in its place."""
@@ -41,6 +44,10 @@ class Bar:
             return
         self._drawn_at = self._clock()
         self._table.draw(f"{bar(done_percent)} {clean_text(text, _LONGEST)}")
+
+    def leave(self) -> None:
+        """Draw below what was drawn."""
+        self._table.leave()
 
 
 class Lines:
@@ -61,6 +68,9 @@ class Lines:
         if is_due and line != self._told:
             self._tell(line)
             self._told, self._told_at = line, self._clock()
+
+    def leave(self) -> None:
+        """Do nothing: no line replaces another."""
 
 
 def display_on(stream: TextIO, tell: Callable[[str], None]) -> Display:

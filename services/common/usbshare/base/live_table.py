@@ -29,6 +29,10 @@ class LiveTable:
         self._stream.flush()
         self._drawn, self._lines = drawn, len(shown)
 
+    def leave(self) -> None:
+        """Draw below what was drawn from now on: something else was printed since."""
+        self._drawn, self._lines = "", 0
+
 
 def _fitted(lines: list[str]) -> list[str]:
     columns, rows = shutil.get_terminal_size()

@@ -33,6 +33,16 @@ def test_a_terminal_gets_a_bar_in_its_place() -> None:
     assert "\x1b[1A" in stream.getvalue()
 
 
+def test_a_bar_is_drawn_below_what_was_printed_meanwhile() -> None:
+    stream = io.StringIO()
+    drawn = Bar(stream, FakeClock())
+    drawn.show(1, "one", is_news=True)
+    drawn.leave()
+    stream.write("the link is lost\n")
+    drawn.show(1, "one", is_news=True)
+    assert stream.getvalue().splitlines()[1:] == ["the link is lost", f"{bar(1)} one"]
+
+
 def test_what_is_no_terminal_gets_news_at_once_and_progress_now_and_then() -> None:
     lines: list[str] = []
     clock = FakeClock()

@@ -134,6 +134,7 @@ def _upload(host: JobHost, source: FileSource, *, is_piped: bool) -> None:
 
     def cut(why: str) -> None:
         done = uploader[0].accepted
+        display.leave()
         warn(f"interrupted at {done} of {source.size_bytes} bytes, continuing there: {why}")
 
     async def send(client: JobClient) -> None:

@@ -45,10 +45,11 @@ def watch(
     if job_id is None:
         _watch_queue(host, port, as_json=as_json)
         return
-    display = JobDisplay(display_on(sys.stdout, click.echo))
-    show = _print_job if as_json else display.show
+    bar_or_lines = display_on(sys.stdout, click.echo)
+    show = _print_job if as_json else JobDisplay(bar_or_lines).show
+    cut = _cut_teller(bar_or_lines.leave)
     try:
-        job = host.follow(lambda client: follow_job(client, job_id, show, _cut_teller()))
+        job = host.follow(lambda client: follow_job(client, job_id, show, cut))
     except KeyboardInterrupt:
         warn(f"job {job_id} is no longer watched here; it continues")
         context.exit(1)
@@ -56,15 +57,19 @@ def watch(
 
 
 def _watch_queue(host: JobHost, port: str, *, as_json: bool) -> None:
-    show = _queue_shown(as_json=as_json)
+    table = LiveTable(sys.stdout)
+    is_table = not as_json and sys.stdout.isatty()
+
+    def draw(jobs: Sequence[RemoteJob]) -> None:
+        table.draw(f"{queue_table(jobs)}\n{_count(jobs)}; Ctrl-C ends")
+
+    show = draw if is_table else _changes_shown(as_json=as_json)
+    cut = _cut_teller(table.leave)
     with suppress(KeyboardInterrupt):  # that is how it ends
-        host.follow(lambda client: follow_queue(client, port, show, _cut_teller()))
+        host.follow(lambda client: follow_queue(client, port, show, cut))
 
 
-def _queue_shown(*, as_json: bool) -> Callable[[Sequence[RemoteJob]], None]:
-    if not as_json and sys.stdout.isatty():
-        table = LiveTable(sys.stdout)
-        return lambda jobs: table.draw(f"{queue_table(jobs)}\n{_count(jobs)}; Ctrl-C ends")
+def _changes_shown(*, as_json: bool) -> Callable[[Sequence[RemoteJob]], None]:
     shown: dict[int, RemoteJob] = {}
     lines: dict[int, Lines] = {}
 
@@ -92,13 +97,14 @@ def _print_job(job: RemoteJob) -> None:
     print_object(fields(job))
 
 
-def _cut_teller() -> Callable[[str], None]:
-    """Return what tells of a lost link, each reason once."""
+def _cut_teller(leave: Callable[[], None]) -> Callable[[str], None]:
+    """Return what tells of a lost link, each reason once; `leave` is called before."""
     told: set[str] = set()
 
     def tell(why: str) -> None:
         if why not in told:
             told.add(why)
+            leave()
             warn(f"the link is lost; the job continues on the host without it: {why}")
 
     return tell
