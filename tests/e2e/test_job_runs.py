@@ -323,6 +323,12 @@ async def test_analysis_and_preview_of_a_file_on_the_host(tmp_path: Path) -> Non
         assert answer.analysis.file.lines == 1200
         assert answer.analysis.duration.seconds > 0
         assert answer.analysis.box.max_x_mm == 39
+        assert not answer.analysis.has_machine_settings
+        await start(jobs, job)
+        call = jobs.Analyse(asked, timeout=TIMEOUT_S)
+        while not answer.analysis.has_machine_settings:
+            answer = await read(call)
+        assert answer.analysis.travel.max_x_mm > 100
         call = jobs.GetPreview(
             pb.GetPreviewRequest(sha256=job.file.sha256, width_px=300), timeout=TIMEOUT_S
         )

@@ -176,14 +176,15 @@ class JobServicer(JobServiceServicer):
         """Stream how far an analysis is, then what it found."""
         port_id, sha256, _ = await self._meant(request, context)
         passes = convert.passes_of(request.passes)
-        task = self._analyses.of(sha256, port_id, passes)
-        while not task.done():
+        while not (task := self._analyses.of(sha256, port_id, passes)).done():
+            # It is begun again when the machine tells of itself meanwhile.
             await asyncio.wait((task,), timeout=ANALYSIS_NEWS_S)
             if not task.done():
                 done = self._analyses.lines_done(sha256, port_id, passes)
                 yield pb.AnalyseResponse(lines_done=done)
-        analysis = await asyncio.shield(task)
-        yield convert_analysis.analysis_response(analysis)
+            elif not task.cancelled():
+                break
+        yield convert_analysis.analysis_response(task.result())
 
     async def GetPreview(
         self, request: pb.GetPreviewRequest, context: Context

@@ -16,9 +16,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from usbshare.analysis.records import MachineFacts
 from usbshare.base.errors import SessionLostError, UsbshareError, WrongStateError
 from usbshare.client.serial.line_stream import LOST, LineAnswer
 from usbshare.client.serial.messages import AskedEvent, Event, Hold, RemotePort
+from usbshare.job_svc.run.machine_settings import ANSWERS, MachineSettings
 from usbshare.job_svc.run.program import Program
 from usbshare.job_svc.run.tally import Tally
 from usbshare.job_svc.storage.job import Job, JobState, Progress
@@ -100,6 +102,7 @@ class JobRun:
         self._job = job
         self._program = program
         self._told = told
+        self._machine = MachineSettings()
         self._tally = Tally(job.progress, clock, duration_s)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._stream: Stream
@@ -140,6 +143,13 @@ class JobRun:
         if self.machine_state != "Idle":
             told = f"reports {self.machine_state}" if self.machine_state else "reports nothing"
             raise WrongStateError(f"the machine {told}, not Idle: home, unlock or reset it first")
+
+    async def ask_settings(self, stream: Stream) -> MachineFacts | None:
+        """Ask the machine for its settings, before anything else is sent; None: it has none."""
+        if self.port is None or self.port.profile.name not in ANSWERS:
+            return None
+        await self._machine.ask(stream)
+        return self._machine.facts
 
     async def run(self, stream: Stream) -> End:
         """Stream to the end on a stream that is open, and stays so; returns how it ended."""
@@ -229,6 +239,9 @@ class JobRun:
 
     def line_answered(self, answer: LineAnswer) -> None:
         """Count a line, or end the job with what became of it."""
+        if self._machine.is_asking:
+            self._machine.replied()
+            return
         if self._end.done() or self._doubt is not None:
             return
         self._idle_reports = 0
@@ -257,6 +270,7 @@ class JobRun:
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[-MOST_REPORT_BYTES:]
         for line in lines:
+            self._machine.said(line)
             if line.startswith(b"<") and (report := parse_report(line)) is not None:
                 self.machine_reported(report)
 
@@ -278,6 +292,7 @@ class JobRun:
         self.machine_state = report.state + substate
         is_resting = self.machine_state in RESTING
         self.resting_reports = self.resting_reports + 1 if is_resting else 0
+        self._machine.reported(report)
         self._tally.reported(report)
         if report.state == "Alarm":
             self.end(JobState.FAILED, "the machine reports an alarm")

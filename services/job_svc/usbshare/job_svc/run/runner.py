@@ -188,6 +188,8 @@ class Runner:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await exits.enter_async_context(stream)
                 await run.require_idle(stream)
+                if (facts := await run.ask_settings(stream)) is not None:
+                    self._analyses.machine_told(job.port_id, facts)
         except BaseException as error:
             await exits.aclose()
             if isinstance(error, TimeoutError | ConnectionRefusedByPeerError):

@@ -1,0 +1,49 @@
+"""What a machine says of itself before its job begins."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from usbshare.base.errors import WrongStateError
+from usbshare.job_svc.run import machine_settings as module
+from usbshare.job_svc.run.machine_settings import MachineSettings
+from usbshare.line.machine_report import MachineReport
+
+
+class Asked:
+    """Takes the question."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    async def send(self, line: bytes) -> int:
+        self.lines.append(line)
+        return 1
+
+
+async def test_its_settings_and_its_work_offset_are_known_after_the_reply() -> None:
+    machine, asked = MachineSettings(), Asked()
+    machine.said(b"$130=1.0")  # to somebody else's question
+    asking = asyncio.create_task(machine.ask(asked))
+    await asyncio.sleep(0)
+    assert asked.lines == [b"$$\n"]
+    for line in (b"$110=5000.000 (x max rate)\r", b"$130=400.000", b"[MSG:x]", b"$N0=G54"):
+        machine.said(line)
+    assert machine.is_asking
+    machine.replied()
+    await asking
+    machine.reported(MachineReport("Idle", work_offset=(1.0, 2.0, 0.0)))
+    machine.reported(MachineReport("Idle"))
+    assert machine.facts is not None
+    assert machine.facts.settings == {110: 5000.0, 130: 400.0}
+    assert machine.facts.work_offset == (1.0, 2.0, 0.0)
+
+
+async def test_a_machine_that_does_not_reply_gets_no_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.01)
+    with pytest.raises(WrongStateError, match="does not answer `\\$\\$`"):
+        await MachineSettings().ask(Asked())
