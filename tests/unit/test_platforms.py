@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-POSIX_ONLY = ("fcntl", "termios", "tty", "pty", "pwd", "grp")
+POSIX_ONLY = ("fcntl", "termios", "tty", "pty", "pwd", "grp", "resource")
 
 SCRIPT = """
 import importlib, sys
@@ -32,6 +32,9 @@ importlib.import_module({module!r})
         "usbshare.serial_svc.checkup.firewall_windows",
         "usbshare.serial_svc.ports.port",
         "usbshare.sim.device",
+        "usbshare.analysis.worker_main",
+        "usbshare.analysis.worker_process",
+        "usbshare.bridge.jobs.capture_port",
     ],
 )
 def test_a_module_for_every_platform_imports_without_posix(module: str) -> None:

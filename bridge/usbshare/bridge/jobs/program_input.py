@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from usbshare.analysis.analyse import MAX_BYTES
 from usbshare.base.errors import InvalidArgumentError
@@ -36,15 +36,16 @@ def program_input(file: str) -> Iterator[ProgramInput]:
         if file != PIPE:
             yield ProgramInput(Path(file), name)
             return
-        with tempfile.NamedTemporaryFile(prefix="usbshare-", suffix=".nc") as kept:
-            _copy(sys.stdin.buffer, kept)
-            kept.flush()
-            yield ProgramInput(Path(kept.name), name)
+        with tempfile.TemporaryDirectory(prefix="usbshare-") as folder:
+            path = Path(folder) / "piped.nc"
+            with path.open("wb") as kept:  # closed before others open it: Windows asks for that
+                _copy(sys.stdin.buffer, kept)
+            yield ProgramInput(path, name)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{name}: {error}") from error
 
 
-def _copy(source: BinaryIO, target: IO[bytes]) -> None:
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
     size = 0
     while piece := source.read(_PIECE_BYTES):
         size += len(piece)
