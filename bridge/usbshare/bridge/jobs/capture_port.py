@@ -13,6 +13,9 @@ from usbshare.line.settings import LineSettings
 
 # How long a program that said M2 may take to read its last answers, if it does not close the port.
 LINGER_S = 5.0
+# A controller's boot loader takes longer; a program that throws away what came when it opened the
+# port has done so by then.
+BOOT_S = 0.3
 _READ_BYTES = 4096
 
 
@@ -39,6 +42,9 @@ class _Listener:
         self._port = port
         self._capture = capture
         self._unsent = bytearray()
+        self._banner = b""
+        self._booting: asyncio.TimerHandle | None = None
+        self._has_written = False
         self._is_over = asyncio.Event()
         self._has_left = asyncio.Event()
         self._is_open = False
@@ -71,6 +77,8 @@ class _Listener:
         """Answer as the controller would."""
         if not self._is_open:  # its bytes may be seen before the program itself is
             self.program_opened()
+        self._has_written = True
+        self._boot()
         try:
             self._unsent += self._capture.feed(data)
         except UsbshareError as error:
@@ -81,16 +89,19 @@ class _Listener:
             self._is_over.set()
 
     def program_opened(self) -> None:
-        """Say what a controller says when its port is opened."""
+        """Say soon what a controller says when its port is opened."""
         was_open, self._is_open = self._is_open, True
         self._has_left.clear()
         if not (was_open or self._is_over.is_set()):
-            self._unsent[:] = self._capture.connect()
-            self._send()
+            self._unsent.clear()
+            self._has_written = False
+            self._banner = self._capture.connect()
+            self._boot_soon()
 
     def program_closed(self) -> None:
         """End if the program has sent anything."""
         self._is_open = False
+        self._banner = b""
         self._unsent.clear()
         self._has_left.set()
         if self._capture.lines:
@@ -111,6 +122,8 @@ class _Listener:
         if received:
             self._unsent.clear()
             self._send()
+        if received and self._is_open and not self._has_written:
+            self._boot_soon()
 
     def port_writable(self) -> None:
         """Send on."""
@@ -122,6 +135,19 @@ class _Listener:
     def port_lost(self, reason: str) -> None:
         """End: no program can come any more."""
         self._fail(DeviceError(f"the port is lost: {reason}"))
+
+    def _boot_soon(self) -> None:
+        if self._booting is not None:
+            self._booting.cancel()
+        self._booting = asyncio.get_running_loop().call_later(BOOT_S, self._boot)
+
+    def _boot(self) -> None:
+        """Send the banner, unless it was sent; it is kept for a program that throws it away."""
+        if self._booting is not None:
+            self._booting.cancel()
+            self._booting = None
+            self._unsent += self._banner
+            self._send()
 
     def _send(self) -> None:
         """Give the program its answers; one that does not read them may not write on."""

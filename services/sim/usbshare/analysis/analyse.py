@@ -23,6 +23,8 @@ from usbshare.sim.receive import LINE_CHARACTERS, clean_line
 from usbshare.sim.status import Status
 
 MAX_BYTES = 1_000_000_000
+# Thirty years: more than any job, and less than what a time on the wire can be.
+LONGEST_S = 1e9
 _LINES_A_REPORT = 1000
 _SHOWN_CHARACTERS = 60
 _PAUSE = re.compile(r"M0*0(?![\d.])")
@@ -76,7 +78,7 @@ def analyse(
     zero, findings = reader.travel.zero, reader.findings
     return Analysis(
         file=file,
-        duration_s=duration_s,
+        duration_s=min(duration_s, LONGEST_S),
         box=reader.extent.box(zero),
         burnt_box=reader.extent.burnt_box(zero),
         travel=reader.travel.in_work_coordinates(),

@@ -19,6 +19,8 @@ from usbshare.sim.receive import LINE_CHARACTERS, clean_line
 
 # What the segments of a path may be; beyond it the path is cut, and says so.
 MAX_SEGMENTS = 4_000_000
+# No machine goes there; numbers in a file can be anything.
+FARTHEST_MM = 1e7
 _VALUES = 5
 _MAX_POWER = 30
 _DEFAULT_POWER = 1000.0
@@ -98,5 +100,12 @@ class _Collector:
             return
         (x0, y0, _), (x1, y1, _), (u, v, _) = start, move.target, self._zero
         power = min(move.power / self._full_power, 1.0)
-        path.values.extend((x0 - u, y0 - v, x1 - u, y1 - v, power))
+        ends = (x0 - u, y0 - v, x1 - u, y1 - v)
+        if min(ends) < -FARTHEST_MM or max(ends) > FARTHEST_MM:
+            ends = (_near(ends[0]), _near(ends[1]), _near(ends[2]), _near(ends[3]))
+        path.values.extend((*ends, power))
         path.lines.append(self._line)
+
+
+def _near(value: float) -> float:
+    return min(max(value, -FARTHEST_MM), FARTHEST_MM)

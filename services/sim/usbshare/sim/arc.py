@@ -10,6 +10,8 @@ from usbshare.sim.planner import Vector
 from usbshare.sim.status import GcodeError, Status
 
 # Axis numbers of a plane (G17, G18, G19): first, second and the one across.
+# GRBL counts them in 16 bits.
+MOST_CHORDS = 0xFFFF
 PLANES = ((0, 1, 2), (2, 0, 1), (1, 2, 0))
 
 
@@ -52,7 +54,7 @@ def chords(start: Vector, arc: Arc, tolerance: float) -> Iterator[Vector]:
     angle = _angle(start, arc)
     radius = math.hypot(*arc.centre)
     sagitta = math.sqrt(max(tolerance * (2 * radius - tolerance), 1e-12))
-    count = int(abs(angle * radius / 2) / sagitta)
+    count = int(min(abs(angle * radius / 2) / sagitta, MOST_CHORDS))
     begin = math.atan2(-arc.centre[1], -arc.centre[0])
     for n in range(1, count):
         theta = begin + angle * n / count

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from usbshare.sim.settings import Settings
 
 BLOCKS = 15
+# What $120=0 leaves; the firmware would divide by it.
+_LEAST_ACCELERATION = 1e-3
 
 Vector = tuple[float, float, float]
 
@@ -107,7 +109,7 @@ class Planner:
     def _block(self, move: Move, x: float, y: float, z: float) -> Block:
         length = math.sqrt(x * x + y * y + z * z)
         unit = (x / length, y / length, z / length)
-        acceleration = _along(unit, self._settings.acceleration)
+        acceleration = max(_along(unit, self._settings.acceleration), _LEAST_ACCELERATION)
         rate = _along(unit, self._settings.rate_mm_s)
         junction = self._junction_sqr(unit)
         block = Block(move, self.position, unit, length, length, acceleration, rate, junction)

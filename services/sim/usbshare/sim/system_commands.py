@@ -16,6 +16,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _SETTING = re.compile(rf"({_NUMBER})(=?)({_NUMBER})?(.*)")
 _STARTUP = re.compile(rf"({_NUMBER})(=?)(.*)")
 _LOCATE_PASSES = 2
+_LEAST_RATE = 1.0
 
 
 class SystemCommands:
@@ -211,8 +212,8 @@ class SystemCommands:
 
     def _homing_s(self, target: Vector) -> float:
         settings = self._machine.settings
-        seek = math.dist(self._machine.position(), target) / (settings[25] / 60)
-        locate = _LOCATE_PASSES * settings[27] / (settings[24] / 60)
+        seek = math.dist(self._machine.position(), target) / (max(settings[25], _LEAST_RATE) / 60)
+        locate = _LOCATE_PASSES * settings[27] / (max(settings[24], _LEAST_RATE) / 60)
         return seek + locate + _LOCATE_PASSES * settings[26] / 1000
 
     def _say_all(self, lines: list[str]) -> None:
