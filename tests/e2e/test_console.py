@@ -268,6 +268,32 @@ def test_one_who_does_not_read_holds_up_nobody(home: Path, target: str) -> None:
             assert "laser" in other.ask("status")
 
 
+def test_a_port_is_free_again_once_the_last_who_used_it_has_left(home: Path, target: str) -> None:
+    with listening(home, target) as (_, tcp, _udp), closing(Program(tcp)) as watcher:
+        watcher.until(b"> ")
+        with closing(Program(tcp)) as leaver:
+            leaver.until(b"> ")
+            leaver.ask("G4 P0", "ok\r\n")
+        watcher.until(b"released port 'laser'")
+        watcher.ask("status", "console     observing, link up")
+
+
+def test_the_answer_to_one_who_left_is_not_taken_for_anothers(home: Path, target: str) -> None:
+    with (
+        listening(home, target) as (_, tcp, _udp),
+        closing(Program(tcp)) as other,
+    ):
+        other.until(b"> ")
+        with closing(Program(tcp)) as leaver:
+            leaver.until(b"> ")
+            leaver.ask("G4 P0", "ok\r\n")
+            other.ask("G4 P0", "ok\r\n")
+            leaver.socket.sendall(b"G4 P1.5\n?")
+            leaver.until(b"<")  # so the line before has been given to the machine
+        answer = other.ask("$I", "ok\r\n")
+        assert "[VER:1.1h" in answer
+
+
 def test_two_udp_senders_each_get_their_own_answers(home: Path, target: str) -> None:
     with listening(home, target) as (_, _tcp, udp), _sender(udp) as one, _sender(udp) as other:
         one.send(b"device list")

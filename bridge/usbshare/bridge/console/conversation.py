@@ -17,8 +17,11 @@ from usbshare.client.serial.link_state import LinkLostError
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 64
+# Lines are refused until none came for so long, after too many at once.
+QUIET_S = 1.0
 MOST_AT_ONCE = 8
 MOST_URGENT = 64
+RELEASE_S = 8.0
 
 _Taken = Spoken | UsbshareError
 
@@ -63,7 +66,7 @@ class Conversation:
         self._idle = asyncio.Event()
         self._idle.set()
         self._done = asyncio.Event()
-        self._overflows = False
+        self._refuses_until = 0.0
         self._at_once: set[asyncio.Task[None]] = set()
         self._worker = asyncio.create_task(self._work(), name=f"console {self.name}")
 
@@ -120,7 +123,9 @@ class Conversation:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._host.release(self)
+        # Not cancelled where it takes long: a session must not be left half closed.
+        releasing = asyncio.create_task(self._host.release(self), name="console release")
+        await asyncio.wait((releasing,), timeout=RELEASE_S)
 
     # What commands and the host call.
 
@@ -180,13 +185,10 @@ class Conversation:
         return when is When.AT_ONCE or (when is When.ANYTIME and self._face.is_person)
 
     def _queue(self, turn: Turn) -> None:
-        self._overflows = self._overflows and bool(self._waiting)
-        if self._overflows or not self.has_room:
-            # A program with a gap is worse than none.
-            self._overflows = True
-            self.discard(turn.chosen_port, f"more than {MOST_WAITING} lines wait")
-            self._fail(f"not sent: more than {MOST_WAITING} lines wait")
-            self._face.prompt()
+        now = asyncio.get_running_loop().time()
+        if now < self._refuses_until or not self.has_room:
+            self._refuse(turn, is_first=now >= self._refuses_until)
+            self._refuses_until = now + QUIET_S
             return
         if isinstance(turn.taken, MachineLine) and not self._host.has_link(turn.chosen_port):
             self._fail("not sent: the link to the host is down")
@@ -195,6 +197,13 @@ class Conversation:
         self._waiting.append(turn)
         self._idle.clear()
         self._news.set()
+
+    def _refuse(self, turn: Turn, *, is_first: bool) -> None:
+        """Refuse what comes too fast: a program with a hole in it is worse than none."""
+        if is_first:
+            self.discard(turn.chosen_port, f"more than {MOST_WAITING} lines wait")
+            self._fail(f"more than {MOST_WAITING} lines wait: none is taken for {QUIET_S:g} s")
+            self._face.prompt()
 
     def _begin(self, turn: Turn) -> None:
         spoken = turn.taken
@@ -216,7 +225,6 @@ class Conversation:
                 await self._do(self._waiting.popleft())
                 await self._face.room()
                 self._done.set()
-            self._overflows = False
             self._idle.set()
             await self._news.wait()
 

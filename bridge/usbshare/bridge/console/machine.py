@@ -48,6 +48,14 @@ class _Line:
         self.done.set()
 
 
+@dataclass(slots=True)
+class _Ticket:
+    """A line that waits for its turn: how often lines were void when it came."""
+
+    voids: int
+    is_given_up: bool = False
+
+
 class Machine:
     """Sends lines one at a time, each answered before the next; used from one event loop."""
 
@@ -119,13 +127,18 @@ class Machine:
             return True
 
     async def send(self, text: str, user: object, tell: Tell) -> None:
-        """Send a line and return once it is answered; raises UsbshareError where it is not sent."""
-        voids = self.voids
-        async with self._turn:
-            self._require_valid(voids)
-            await self.control(user)
-            self._require_valid(voids)
-            await self._exchange(text, tell)
+        """Send a line and return once it is answered; raises UsbshareError where it is not sent.
+
+        Where the caller is cancelled, a line that was sent keeps its turn until its answer came:
+        the answer must not be taken for that of the next one.
+        """
+        ticket = _Ticket(self.voids)
+        sending = self._spawn(self._send(text, user, tell, ticket))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            ticket.is_given_up = True
+            raise
 
     async def report(self, tell: Tell, ask: Callable[[], Awaitable[None]], wait_s: float) -> None:
         """Have the machine's next report told; `ask` sends for it."""
@@ -266,12 +279,20 @@ class Machine:
         self._session = session
 
     async def _leave(self) -> None:
+        self.void("the port was released")
         session, self._session = self._session, None
         if session is not None:
             await session.close()
         self.tell(Line(f"released port '{self.port_id}'", Kind.NEWS))
         if not self._is_closed:
             self._spawn(self._observe_quietly())
+
+    async def _send(self, text: str, user: object, tell: Tell, ticket: _Ticket) -> None:
+        async with self._turn:
+            self._require_valid(ticket)
+            await self.control(user)
+            self._require_valid(ticket)
+            await self._exchange(text, tell)
 
     async def _exchange(self, text: str, tell: Tell) -> None:
         session = self._session
@@ -319,8 +340,8 @@ class Machine:
             if line.done.is_set():
                 return
 
-    def _require_valid(self, voids: int) -> None:
-        if voids != self.voids:
+    def _require_valid(self, ticket: _Ticket) -> None:
+        if ticket.is_given_up or ticket.voids != self.voids:
             raise DeviceError("the line was discarded: it had waited before a stop or a loss")
 
     def _void_all(self, why: str) -> None:
@@ -333,10 +354,16 @@ class Machine:
         except (UsbshareError, LinkLostError) as error:
             self.tell(Line(f"port '{self.port_id}' is not observed: {error}", Kind.PROBLEM))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="console machine")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waits for it is told; nobody may wait any more
 
 
 async def _first(*events: asyncio.Event) -> None:

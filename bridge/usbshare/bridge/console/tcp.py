@@ -95,6 +95,7 @@ class _Talk:
         self._writable = asyncio.Event()
         self._conversation: Conversation | None = None
         self._finishing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._connection: ProgramConnection
 
     # What the conversation calls.
@@ -184,7 +185,7 @@ class _Talk:
         """End the conversation."""
         del connection
         self._writable.set()
-        self._finishing = asyncio.create_task(self.close(), name="console close")
+        self._closing = asyncio.create_task(self.close(), name="console close")
 
     # What is left is this class's own.
 
