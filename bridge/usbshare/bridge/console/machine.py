@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from usbshare.client.serial.messages import RemotePort
 
 # Silence after which an answer counts as complete that ends with no `ok`.
 QUIET_S = 1.0
+CLOSE_S = 8.0
 # Homing a large machine takes minutes; so does a line behind a full planner.
 ANSWER_S = 3600.0
 _NOT_TOLD = {"opened", "closed", "ready", "urgent_line_lost", "urgent_line_ready"}
@@ -207,6 +209,10 @@ class Machine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A release that has begun says goodbye to the end: else the host takes the link for lost.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S), self._changing:
+                pass
         session, self._session = self._session, None
         if session is not None:
             await session.close()
