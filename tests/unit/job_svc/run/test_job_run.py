@@ -162,6 +162,16 @@ async def test_an_alarm_ends_it(tmp_path: Path) -> None:
         assert (await job.end()).state is JobState.FAILED
 
 
+async def test_an_alarm_that_the_port_knows_from_before_does_not_end_it(tmp_path: Path) -> None:
+    async with scene(tmp_path) as job:
+        job.run.port_changed(replace(OPEN, machine_state="Alarm"))
+        await until(lambda: bool(job.stream.lines))
+        job.run.machine_reported(IDLE)
+        assert not job.task.done()
+        job.run.port_changed(replace(OPEN, machine_state="Alarm"))
+        assert (await job.end()).state is JobState.FAILED
+
+
 async def test_a_stop_by_anybody_is_told_by_name_though_its_lines_are_void_first(
     tmp_path: Path,
 ) -> None:

@@ -232,7 +232,7 @@ class JobRun:
         elif port.latched:
             is_stop = port.latch is None or port.latch.cause == EMERGENCY_STOP
             self.end(JobState.FAILED if is_stop else JobState.INTERRUPTED, _latched(port))
-        elif port.machine_state.startswith("Alarm"):
+        elif self.machine_state and port.machine_state.startswith("Alarm"):  # since we asked
             self.end(JobState.FAILED, f"the machine reports {port.machine_state}")
         else:
             self._follow_hold(port)

@@ -11,12 +11,13 @@ from usbshare.job_svc.run.analyses import Analyses
 from usbshare.job_svc.storage.job import Job
 
 ANALYSIS_TIMEOUT_S = 20.0
-# What grbl calls a machine that takes a program and does nothing; empty where it never said.
-RESTING = ("", "Idle")
 
 
 def require_ready(port: RemotePort) -> None:
-    """Raise WrongStateError unless the port's machine may begin a job."""
+    """Raise WrongStateError unless the port may begin a job.
+
+    What its machine reported last may be long ago: the machine is asked once the session is open.
+    """
     if (why := _why_not(port)) != "":
         raise WrongStateError(f"port {port.id!r} {why}")
 
@@ -50,8 +51,6 @@ def _why_not(port: RemotePort) -> str:
         return f"is held ({port.hold.cause}, {port.hold.who}): resume it, or reset the machine"
     if port.holder:
         return f"is in use by {port.holder}"
-    if port.machine_state.partition(":")[0] not in RESTING:
-        return f"reports {port.machine_state}, not Idle"
     return ""
 
 
