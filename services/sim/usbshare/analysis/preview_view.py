@@ -10,7 +10,7 @@ from PIL import ImageDraw, ImageFont
 from usbshare.analysis.records import Box
 
 _LARGEST_OVERSAMPLED_PX = 2048
-_OVERSAMPLING = 3
+_OVERSAMPLING = 2
 _TEXT, _TICK = (60, 60, 60), (110, 110, 110)
 _ZERO = (30, 60, 160)
 # Of a picture's width: room for ticks and numbers at the left and below, and a margin elsewhere.
