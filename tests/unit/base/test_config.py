@@ -75,7 +75,10 @@ def test_every_mistake_is_reported_at_once_with_file_key_value_and_what_is_accep
         "hosts.laser.serial",
         "printer",
     }
-    assert "accepted: bundle, camera, port, remember, rfc2217, target" in told["bridge.targett"]
+    assert (
+        "accepted: buffered, bundle, camera, port, remember, rfc2217, target"
+        in told["bridge.targett"]
+    )
     assert "'0.0.0.0:23'" in told["bridge.tcp"]
     assert "'loud': " in told["discovery.log_level"]
     assert "'debug', 'info', 'warning' or 'error'" in told["discovery.log_level"]

@@ -100,7 +100,7 @@ async def test_whatever_fails_the_renewal_loop_continues_and_says_so(
         broken.setattr(seen_module, "read_sightings", fail)
         seen.note("a", "192.0.2.7:1")
         keeping = asyncio.create_task(seen.keep(), name="keep")
-        await until(lambda: "who called is not noted" in caplog.text)
+        await until(lambda: "the last calls are not recorded" in caplog.text)
     seen.note("b", "192.0.2.7:1")
     await until(lambda: last_seen(tmp_path).keys() == {"a", "b"})
     keeping.cancel()

@@ -23,6 +23,8 @@ BEFORE = frozenset({"--target", "--bundle", "--port", "--config"})
 AFTER = frozenset({"--target", "--bundle", "--port", "--reason"})
 # What takes a value before `stop`, though a stop has no use for it.
 BEFORE_UNUSED = frozenset({"--vcom", "--tcp", "--rfc2217", "--match", "--code"})
+# Its value may be left out, before another option.
+BEFORE_OPTIONAL = frozenset({"--buffered"})
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"", "0", "false", "f", "no", "n", "off"})
 
@@ -85,14 +87,15 @@ def read_stop(arguments: Sequence[str], environment: Mapping[str, str]) -> StopW
 
 def _position(arguments: Sequence[str]) -> int | None:
     """Return the position of the subcommand."""
-    takes_value, is_value = BEFORE | BEFORE_UNUSED, False
+    takes_value, before = BEFORE | BEFORE_UNUSED, ""
     for position, argument in enumerate(arguments):
-        if is_value:
-            is_value = False
-        elif not argument.startswith("-"):
+        is_option = argument.startswith("-")
+        if before in takes_value or (before in BEFORE_OPTIONAL and not is_option):
+            before = ""
+        elif not is_option:
             return position
         else:
-            is_value = argument in takes_value
+            before = argument
     return None
 
 

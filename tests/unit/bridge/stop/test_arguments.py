@@ -12,6 +12,7 @@ from usbshare.bridge.commands.stop import stop
 from usbshare.bridge.stop.arguments import (
     AFTER,
     BEFORE,
+    BEFORE_OPTIONAL,
     BEFORE_UNUSED,
     FLAGS,
     StopWish,
@@ -33,7 +34,7 @@ def options(command: click.Command, *, flags: bool) -> set[str]:
 def test_its_options_are_those_of_the_full_command_line() -> None:
     assert options(stop, flags=False) - LEFT_OUT == AFTER
     assert options(stop, flags=True) - LEFT_OUT == FLAGS
-    assert options(cli, flags=False) == BEFORE | BEFORE_UNUSED
+    assert options(cli, flags=False) == BEFORE | BEFORE_UNUSED | BEFORE_OPTIONAL
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,9 @@ def test_a_plain_line_is_understood(line: str, wish: StopWish) -> None:
         "--observe stop",
         "--vcom COM1 stop",
         "--match vid=1 stop",
+        "--buffered auto stop",
+        "--buffered --json stop",
+        "--buffered --port p stop",
     ],
 )
 def test_what_is_not_plain_is_left_to_the_full_command_line(line: str) -> None:
@@ -84,7 +88,15 @@ def test_what_is_not_plain_is_left_to_the_full_command_line(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "send stop", "--target stop", "--target stop list", "--vcom stop", "list --port stop"],
+    [
+        "",
+        "send stop",
+        "--target stop",
+        "--target stop list",
+        "--vcom stop",
+        "list --port stop",
+        "--buffered stop",
+    ],
 )
 def test_other_commands_are_no_stop(line: str) -> None:
     assert not is_stop(line.split())
