@@ -1,8 +1,9 @@
 """A device that takes exactly what a line at this rate would have carried, and times each `!`.
 
-`python -m bench.paced_device MASTER BYTES_PER_S [ok|chatter]`: MASTER is an inherited descriptor
-of a pty. For each `!` it prints the moment (CLOCK_MONOTONIC, ns) at which it was read, and how
-many bytes had come. `ok` answers each line, `chatter` sends status lines at the rate of the line.
+`python -m bench.paced_device MASTER BYTES_PER_S [ok|chatter|report]`: MASTER is an inherited
+descriptor of a pty. For each `!` it prints the moment (CLOCK_MONOTONIC, ns) at which it was read,
+and how many bytes had come. `ok` answers each line, `chatter` sends status lines at the rate of the
+line, `report` answers each line and each `?`, as a machine does that obeys `!` and `~`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ TICK_S = 0.0005
 STOP_BYTE = ord("!")
 STATUS = b"<Run|MPos:12.345,67.890,0.000|FS:1500,250>\r\n" * 100
 READY = "ready"
+IDLE, RUNNING, HELD = b"Idle", b"Run", b"Hold:0"
+REPORT = b"<%b|MPos:0.000,0.000,0.000|FS:0,0>\r\n"
 
 
 class PacedDevice:
     """Reads and writes a pty's master by line time."""
 
-    def __init__(self, master: int, bytes_per_s: float, *, answers: bool, chatters: bool) -> None:
+    def __init__(self, master: int, bytes_per_s: float, voice: str) -> None:
         self._master = master
         self._rate = bytes_per_s
-        self._answers = answers
-        self._chatters = chatters
+        self._answers = voice in ("ok", "report")
+        self._reports = voice == "report"
+        self._chatters = voice == "chatter"
+        self._state = IDLE
         self._received = 0
         self._clear_at = 0.0
         self._said, self._saying_since = 0, 0.0
@@ -66,6 +71,16 @@ class PacedDevice:
             print(moment, self._received, flush=True)
         if self._answers:
             self._say(b"ok\r\n" * data.count(b"\n"))
+        if self._reports:
+            self._report(data)
+
+    def _report(self, data: bytes) -> None:
+        if b"G" in data and self._state is IDLE:
+            self._state = RUNNING
+        for byte in data:
+            if byte in b"!~":
+                self._state = HELD if byte == STOP_BYTE else RUNNING
+        self._say(REPORT % self._state * data.count(b"?"))
 
     def _chatter(self) -> None:
         due = int((time.monotonic() - self._saying_since) * self._rate) - self._said
@@ -81,9 +96,7 @@ class PacedDevice:
 
 def main(master: str, bytes_per_s: str, voice: str = "") -> None:
     """Run a device."""
-    device = PacedDevice(
-        int(master), float(bytes_per_s), answers=voice == "ok", chatters=voice == "chatter"
-    )
+    device = PacedDevice(int(master), float(bytes_per_s), voice)
     print(READY, flush=True)
     device.run()
 

@@ -23,8 +23,9 @@ from bench.frozen import start_frozen
 from bench.ours import PortTable, Service, python_module, start_bridge, start_service
 from bench.report import quantile, result, table
 from bench.slow_line import MASTER_VARIABLE
+from bench.spooled import start_job
 from bench.stage import REPOSITORY, SCRIPTS, Actor, BenchError, Stage
-from bench.stop_client import Heard, hold_again_and_again
+from bench.stop_client import Heard, hold_again_and_again, hold_and_resume
 
 LINE = b"G1 X10.000 Y20.0000\n"
 JOB_BYTES = 2_000_000
@@ -123,6 +124,7 @@ def main() -> None:
     """Measure and print."""
     ways = [
         _by_call("Stop call, 1 MB queued", "behind_1MB"),
+        _by_call_beside_job("Stop call, job of 1 MB", "behind_job"),
         _by_call_on_frozen_disk("Stop call, files and stderr blocked", "disk_blocked"),
         _by_program("`!` of a program that counts", "behind_1MB_vcom"),
         _by_call("Stop call, 3 observers", "behind_1MB_observers", observers=OBSERVERS),
@@ -159,6 +161,18 @@ def _by_call(title: str, key: str, observers: int = 0, flood: int = 0) -> Way:
         if heard:
             _require_all_heard(heard, observers)
         return _way(title, key, found)
+
+
+def _by_call_beside_job(title: str, key: str) -> Way:
+    """Stop by calls while a job of job-svc runs, most of which waits on the host."""
+    with Stage() as stage, paced_device(stage, "report") as device:
+        service = start_paced(stage, device)
+        start_job(stage, service, "laser", LINE * (JOB_BYTES // len(LINE)))
+        time.sleep(SETTLE_S)
+        bundle = stage.folder / "usbshare/client.pem"
+        return _way(
+            title, key, hold_and_resume(service.target, "laser", bundle, _gaps_s(), device.heard)
+        )
 
 
 def _by_watched_call(title: str, key: str) -> Way:

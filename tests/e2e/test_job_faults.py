@@ -195,17 +195,18 @@ class Run:
             assert acknowledged == self.case.lines
             return
         assert acknowledged <= lines
-        if Fault.JOB_SERVICE_KILLED not in self.kinds:
+        assert acknowledged >= max(self.known(), default=0)
+        if not self.kinds & {Fault.JOB_SERVICE_KILLED, Fault.SERIAL_SERVICE_KILLED}:
             ahead = received[-RECEIVED_AHEAD_BYTES:].count(b"\n") + 1
             assert acknowledged >= lines - ahead, (acknowledged, lines)
-        else:
-            first = min(
-                at
-                for at, fault in self.struck
-                if fault in {Fault.JOB_SERVICE_KILLED, Fault.DISK_FULL}
-            )
-            known = [count for at, count in self.seen if at < first - RECORD_S - self.slack_s]
-            assert acknowledged >= max(known, default=0)
+
+    def known(self) -> list[int]:
+        """Return what was acknowledged before the faults, as far as it must have been recorded."""
+        recorded = {Fault.JOB_SERVICE_KILLED, Fault.DISK_FULL}
+        if Fault.JOB_SERVICE_KILLED not in self.kinds:
+            return [count for _, count in self.seen]
+        first = min(at for at, fault in self.struck if fault in recorded)
+        return [count for at, count in self.seen if at < first - RECORD_S - self.slack_s]
 
     async def check_the_beam(self) -> None:
         """The beam is off in time and stays off, and no more of the program comes."""
