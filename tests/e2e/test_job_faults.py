@@ -33,7 +33,7 @@ BUSY_S = 10.0  # of a machine that runs other tests
 RECORD_S = 2.0
 BEGINNING = b"G90 G21\nM4 S300\n"
 # Millimetres of a line, its speed, and how many lines: seconds of work, in few lines or in many.
-SHAPES = ((20, 3000, 15), (1, 3000, 300), (30, 300, 40))
+SHAPES = ((20, 3000, 15), (1, 3000, 300), (30, 600, 14))
 RECEIVED_AHEAD_BYTES = 128  # what grbl takes before it has replied
 KILLS = {Fault.JOB_SERVICE_KILLED, Fault.SERIAL_SERVICE_KILLED, Fault.UNPLUGGED}
 HOLDS = {Fault.HELD_BY_JOB, Fault.HELD_BY_PORT}
@@ -68,6 +68,7 @@ class Case:
 def case(seed: int, faults: tuple[Fault, ...] = ()) -> Case:
     """Return a case of one or two faults."""
     chance = random.Random(seed)
+    faults = faults or tuple(chance.sample(list(Fault), chance.choice((1, 2))))
     step, speed, count = chance.choice(SHAPES if faults != (Fault.DISK_FULL,) else SHAPES[:2])
     # The travel of the machine is 400 mm.
     at = [each * step % 800 for each in range(1, count + 1)]
@@ -76,7 +77,7 @@ def case(seed: int, faults: tuple[Fault, ...] = ()) -> Case:
     return Case(
         BEGINNING + b"".join(moves) + b"M5\n" + comment,
         chance.uniform(-0.1, 0.7),
-        faults or tuple(chance.sample(list(Fault), chance.choice((1, 2)))),
+        faults,
         chance.choice((0.0, chance.uniform(0, 2))),
         chance.uniform(0, 2),
     )

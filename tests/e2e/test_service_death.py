@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import serial
 
+from fakes.cable import Cable
 from fakes.job_rig import Job, until
 from fakes.machine import Machine, simulated_machine
 from fakes.processes import Process, run, running, serial_service
@@ -66,6 +68,47 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
             code, output = run([*command, "?"], tmp_path)
             assert code == 0, output
             assert "<Idle" in output
+
+
+def test_a_machine_that_was_away_at_the_next_start_is_stopped_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with (
+        simulated_machine(tmp_path) as machine,
+        Cable(tmp_path / "tty-cable", machine.path) as cable,
+    ):
+        options = configuration(tmp_path, replace(machine, path=cable.link))
+        kill_while_it_works(tmp_path, machine, options)
+        cable.unplug()
+        with serial_service(tmp_path, *options) as (service, _):
+            service.wait_for("was running a job when the service crashed: .*tty-cable")
+            cable.plug_in()
+            until(lambda: not burns(machine), "the beam to be off")
+            assert machine.received().partition(DOOR)[2].strip(b"?") in (b"", RESET)
+            service.wait_for("reset the machine of a lost job")
+
+
+def test_a_machine_that_was_unplugged_before_the_crash_is_stopped_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with (
+        simulated_machine(tmp_path) as machine,
+        Cable(tmp_path / "tty-cable", machine.path) as cable,
+    ):
+        options = configuration(tmp_path, replace(machine, path=cable.link))
+        with serial_service(tmp_path, *options) as (service, target):
+            bridge = ["bridge", "--target", target, "--vcom", str(tmp_path / "COM10"), "--json"]
+            with running(bridge, tmp_path) as client:
+                client.wait_for('"ready"')
+                Job(tmp_path / "COM10", JOB).start()
+                until(lambda: burns(machine), "the beam to be on")
+                cable.unplug()
+                service.wait_for("a job was lost: the device was lost")
+                kill(service)
+        with serial_service(tmp_path, *options) as (service, _):
+            cable.plug_in()
+            until(lambda: not burns(machine), "the beam to be off")
+            assert DOOR in machine.received()
 
 
 def test_a_machine_that_was_only_asked_is_left_alone_by_the_next_service(tmp_path: Path) -> None:

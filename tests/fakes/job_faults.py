@@ -24,8 +24,8 @@ from usbshare.job.v1 import job_pb2 as pb
 from usbshare.serial.v1 import serial_pb2 as serial
 
 LINK_TIMEOUT_S, RESUME_WINDOW_S = 1.0, 2.0
-# How often the host looks for a device that is gone (`docs/safety.md`).
-LOOKS_EVERY_S = 0.5
+# How often the host looks for a device that is gone, at the latest (`docs/safety.md`).
+LOOKS_EVERY_S = 1.0
 REALTIME = b"?!~\x18\x84"
 PORT = "laser"
 
@@ -77,6 +77,8 @@ class FaultyHost:
                 self.off_by[:] = [each for each in self.off_by if each <= time.monotonic()]
             case Fault.DISK_FULL:
                 assert self.host.job is not None
+                if self.host.job.process.poll() is not None:
+                    return False
                 self._full_disk = self.host.job
                 limit_files(self._full_disk, 0)
             case Fault.STOPPED:
@@ -103,10 +105,9 @@ class FaultyHost:
                 if Fault.SERIAL_SERVICE_KILLED not in self._killed:
                     self.off_by.append(time.monotonic() + LOOKS_EVERY_S)
             case Fault.DISK_FULL:
-                assert self._full_disk is not None
-                if self._full_disk is self.host.job and self._full_disk.process.poll() is None:
-                    limit_files(self._full_disk, resource.RLIM_INFINITY)
-                self._full_disk = None
+                full, self._full_disk = self._full_disk, None
+                if full is not None and full.process.poll() is None:
+                    limit_files(full, resource.RLIM_INFINITY)
             case _:
                 pass
 

@@ -153,6 +153,7 @@ class Registry:
             named = await in_thread(name_devices, seen.plugged_in, self._names)
             allowed = {port_id: found for port_id, found in named if found in seen.allowed}
             await self._offer(allowed, offered)
+        await self.stop_after_crash()
 
     async def _hold_back(self, port: SerialPort, why: str) -> None:
         if port.line.is_open:
@@ -177,7 +178,10 @@ class Registry:
         self.add(PortConfig(DEMO_PORT, DEMO_SOURCE, "simulated GRBL laser", queue=queue))
 
     async def stop_after_crash(self) -> None:
-        """Act on the machines that were running a job at the crash, before any client comes."""
+        """Act on the machines that were running a job at the crash, before any client comes.
+
+        One that was away then is acted on when it is back.
+        """
         stops = (port.stops.crash_recovery.stop(self._guards[port.id].there) for port in self.ports)
         await asyncio.gather(*stops)
 

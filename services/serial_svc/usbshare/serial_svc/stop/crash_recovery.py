@@ -9,6 +9,7 @@ from collections.abc import Callable
 from usbshare.base.errors import DeviceError
 from usbshare.base.threads import in_thread
 from usbshare.line.physical_device import PhysicalDevice
+from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.stop.active_ports import ActivePorts
 from usbshare.serial_svc.stop.link_loss import LinkLoss
@@ -43,6 +44,7 @@ class CrashRecovery:
         self._device: PhysicalDevice | None = None
         self._waits = bool(active_ports and active_ports.profile_of(line.id))
         self._noted = (False, "")
+        self._trouble = ""
 
     def note_now(self) -> None:
         """Note whether the machine is running a job, or holds a lost one, if that has changed."""
@@ -55,18 +57,24 @@ class CrashRecovery:
             self._active_ports.note(self._line.id, profile, active=active, device=self._device)
 
     async def stop(self, find: Callable[[], PhysicalDevice | None]) -> None:
-        """Act on the machine, if it was running a job, as after a lost link; an absent one is next.
+        """Act on the machine, if it was running a job, as after a lost link.
 
-        `find` returns the device that an opening would find, and may block.
+        To be called again when an absent device may be back. `find` returns the device that an
+        opening would find, and may block.
         """
+        line = self._line
+        if line.is_open or (self._trouble and line.keeper.state is PortState.ABSENT):
+            return
         if not (self._waits or await self._was_at_work(find)):
             return
         try:
-            await asyncio.wait_for(self._line.ensure_open(), OPEN_TIMEOUT_S)
+            await asyncio.wait_for(line.ensure_open(), OPEN_TIMEOUT_S)
         except (DeviceError, TimeoutError) as error:
-            log.warning(
-                "port '%s' was running a job when the service crashed: %s", self._line.id, error
-            )
+            if str(error) != self._trouble:
+                log.warning(
+                    "port '%s' was running a job when the service crashed: %s", line.id, error
+                )
+            self._trouble = str(error)
 
     async def _was_at_work(self, find: Callable[[], PhysicalDevice | None]) -> bool:
         active, port_id = self._active_ports, self._line.id
