@@ -203,6 +203,7 @@ class JobServicer(JobServiceServicer):
     ) -> tuple[str, str, StoredFile]:
         """Return the port and the file that a request means."""
         known = self._known_to(self._gate.caller(context))
+        await self._ports.look_again()
         port_id = self._ports.resolve(request.port_id, known)
         sha256 = convert.sha256_of(request.sha256)
         if (file := await self._spool.files.find(sha256)) is None:

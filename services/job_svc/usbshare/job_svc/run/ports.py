@@ -69,6 +69,11 @@ class Ports:
         self.trouble = ""
         self._ports = {each.id: each for each in found}
 
+    async def look_again(self) -> None:
+        """Ask now if there was no answer last time: the serial service may be back."""
+        if self.trouble:
+            await self.look()
+
     async def follow(self) -> None:
         """Ask again and again, until cancelled."""
         while True:

@@ -1,0 +1,28 @@
+"""The ports of a serial service that comes and goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes.remote import REMOTE
+from usbshare.base.errors import DeviceError
+from usbshare.client.serial.messages import RemotePort
+from usbshare.job_svc.run.ports import Ports
+
+
+async def test_a_serial_service_that_is_back_is_asked_at_once_and_one_that_answers_is_not() -> None:
+    answers: list[DeviceError | list[RemotePort]] = [DeviceError("nothing listens"), [REMOTE]]
+
+    async def list_ports() -> list[RemotePort]:
+        answer = answers.pop(0)
+        if isinstance(answer, DeviceError):
+            raise answer
+        return answer
+
+    ports = Ports(list_ports, list)
+    await ports.look_again()
+    with pytest.raises(DeviceError, match="unknown: nothing listens"):
+        ports.resolve("", sorted)
+    await ports.look_again()
+    assert ports.resolve("", sorted) == REMOTE.id
+    await ports.look_again()  # there is no third answer
