@@ -44,34 +44,33 @@ async def run_console(choice: ConsoleChoice) -> int:
     """
     ended = asyncio.Event()
     on_stop_signals(ended.set)
-    serving = asyncio.create_task(_serve(choice, ended), name="console")
-    stopping = asyncio.create_task(ended.wait(), name="console signals")
-    try:
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            return serving.result()
-        return 0
-    finally:
-        for task in (serving, stopping):
-            task.cancel()
-        await asyncio.gather(serving, stopping, return_exceptions=True)
-
-
-async def _serve(choice: ConsoleChoice, ended: asyncio.Event) -> int:
-    host = Host(choice.host)
+    # What is open is closed here, not by the task that may be cancelled: a goodbye must be said.
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(host.close)
-        await host.start(choice.port_id)
-        table = command_table(host)
-        is_listening = False
-        for server in _servers(choice, host, table):
-            await server.start()
-            stack.push_async_callback(server.close)
-            warn(f"listening at {server.path}")
-            is_listening = True
-        failures = await _converse(host, table)
-        if is_listening and not is_terminal():
-            await ended.wait()
+        serving = asyncio.create_task(_serve(choice, stack), name="console")
+        stopping = asyncio.create_task(ended.wait(), name="console signals")
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return serving.result() if serving.done() else 0
+        finally:
+            for task in (serving, stopping):
+                task.cancel()
+            await asyncio.gather(serving, stopping, return_exceptions=True)
+
+
+async def _serve(choice: ConsoleChoice, stack: AsyncExitStack) -> int:
+    host = Host(choice.host)
+    stack.push_async_callback(host.close)
+    await host.start(choice.port_id)
+    table = command_table(host)
+    is_listening = False
+    for server in _servers(choice, host, table):
+        await server.start()
+        stack.push_async_callback(server.close)
+        warn(f"listening at {server.path}")
+        is_listening = True
+    failures = await _converse(host, table)
+    if is_listening and not is_terminal():
+        await asyncio.get_running_loop().create_future()  # until it is cancelled
     return 1 if failures else 0
 
 

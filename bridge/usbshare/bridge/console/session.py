@@ -77,7 +77,9 @@ class Session:
     async def close(self) -> None:
         """Say goodbye after what has been written; 6 s at most."""
         self._running.remove_done_callback(self._ended)
-        if self._ready.is_set():
+        # Established is enough, though the port is not there yet: without a goodbye the host takes
+        # the link for lost, and stops its machine.
+        if self._ready.is_set() or self._forwarding.relay.connected.is_set():
             self._forwarding.end()
         else:
             self._running.cancel()
