@@ -16,6 +16,7 @@ from usbshare.client.serial.messages import RemotePort
 
 _log = logging.getLogger(__name__)
 LOOK_EVERY_S = 2.0
+SILENT_LOOKS = 3
 
 ListPorts = Callable[[], Awaitable[list[RemotePort]]]
 
@@ -27,6 +28,8 @@ class Ports:
         self._list_ports = list_ports
         self._of_jobs = of_jobs
         self._ports: dict[str, RemotePort] = {}
+        self._silent_looks = 0
+        self._warned = ""
         self.trouble = "it was not asked yet"
 
     @property
@@ -60,13 +63,13 @@ class Ports:
         try:
             found = await self._list_ports()
         except UsbshareError as error:
-            if str(error) != self.trouble:
-                _log.warning("serial-svc does not report its ports: %s", error)
             self.trouble = str(error)
+            self._warn()
             return
-        if self.trouble and self._ports:
+        if self._warned:
             _log.info("serial-svc reports its ports again")
-        self.trouble = ""
+        self.trouble = self._warned = ""
+        self._silent_looks = 0
         self._ports = {each.id: each for each in found}
 
     async def look_again(self) -> None:
@@ -79,3 +82,10 @@ class Ports:
         while True:
             await self.look()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _warn(self) -> None:
+        """Warn once for each reason; services that start together need a moment."""
+        self._silent_looks += 1
+        if self._silent_looks >= SILENT_LOOKS and self.trouble != self._warned:
+            self._warned = self.trouble
+            _log.warning("serial-svc does not report its ports: %s", self.trouble)
