@@ -165,6 +165,7 @@ async def test_a_hold_and_a_resume_by_somebody_else_are_followed(tmp_path: Path)
         await machines.Stop(hold, timeout=TIMEOUT_S)
         held = await in_state(jobs, job, pb.JOB_STATE_HELD)
         assert held.state_reason.startswith("stop by usbshare://")
+        assert held.state_reason.endswith("/operator: look")
         port = await port_of(host)
         resume = serial.StopRequest(
             port_id="laser",

@@ -150,7 +150,7 @@ class StopPath:
                 if latches:
                     begun.fenced += self._fenced()
             if action in _HOLDS:
-                begun.fenced += self._held(action, who)
+                begun.fenced += self._held(action, who, why)
             await self._until_taken()
         except DeviceError as error:
             raise DeviceError(f"{error}{_also_latched(action)}") from error
@@ -174,17 +174,17 @@ class StopPath:
             hold_number=self._machine.holds.number,
         )
 
-    def _held(self, action: StopAction, who: str) -> int:
+    def _held(self, action: StopAction, who: str, why: str) -> int:
         """Note that the machine was sent a hold. Returns how many commands are void by it."""
         keeps_program, is_at_work = self._line.profile.hold_keeps_program, self._machine.is_at_work
         fenced = 0 if keeps_program else self._fence.end_epoch()
         if who == LINK_LOSS:
             return fenced
         if keeps_program:
-            self._machine.holds.machine_held(HoldCause.STOP, who)
+            self._machine.holds.machine_held(HoldCause.STOP, who, why)
         elif is_at_work:
-            why = f"{action.value}: the firmware threw moves away"
-            self._lost_job.begin(who, why, resets=True)
+            lost = f"{action.value}: the firmware threw moves away"
+            self._lost_job.begin(who, lost, resets=True)
         return fenced
 
     def _has_resume_bytes(self) -> bool:
