@@ -143,7 +143,7 @@ def test_a_stop_works_in_spite_of_a_wrong_configuration(home: Path, target: str)
     assert code == 0, output
     code, output = run(["bridge", "--target", target, "--vcom", "COM10"], home)
     assert code == 2
-    assert "bridge.nonsense: no such key; accepted: bundle, " in output
+    assert "bridge.nonsense: no such key; accepted: buffered, bundle, " in output
 
 
 def test_damaged_state_is_kept_aside_and_the_bridge_continues(home: Path, target: str) -> None:

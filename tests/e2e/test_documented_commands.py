@@ -24,7 +24,7 @@ from fakes.processes import (
 NOT_HERE = re.compile(r"install-service|enroll|completion|--wait|pki (revoke|totp)|--save")
 # These run until they are ended; each says when it has what it is for.
 SERVES = re.compile(r"--vcom|^(/\S+/)?(usbshare-)?bridge$|camera |-svc( --listen \S+)?$|--follow")
-READY = r"ready|holds the port|is held by|match|observing|\d\d:\d\d:\d\d|not there"
+READY = r"ready|capturing|holds the port|is held by|match|observing|\d\d:\d\d:\d\d|not there"
 WRONG = re.compile(r"--config bad\.toml")
 
 
@@ -57,6 +57,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     (home / "services.toml").write_text(f'{enrolment}[ports.laser]\nsource = "sim://grbl"\n')
     (home / "usbshare.toml").write_text(enrolment)
     (home / "bad.toml").write_text("[queue]\nmax_commands = 0\n[bridge]\nportt = 1\n")
+    (home / "coaster.nc").write_text("G21 G90\nM4 S200\nG1 X10 F600\nM5\n")
+    (home / "machine.txt").write_text("$30=1000\n$32=1\n$110=6000\n$130=300\n$131=200\nok\n")
     config = ["--config", str(home / "services.toml")]
     with serial_service(home, *config) as (_, serial), camera_service(home, *config) as (_, camera):
         bridge = ["usbshare-bridge", "--target", serial, "--vcom", "COM10"]
@@ -66,7 +68,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 # Nothing of a test listens beyond this computer.
-LISTEN = {f"USBSHARE_{each}LISTEN": "127.0.0.1:0" for each in ("", "CAMERA_", "DISCOVERY_")}
+LISTEN = {f"USBSHARE_{each}LISTEN": "127.0.0.1:0" for each in ("", "CAMERA_", "DISCOVERY_", "JOB_")}
 
 COMMANDS = [each for each in documented() if each.is_ours and not NOT_HERE.search(each.text)]
 SERVING = [

@@ -312,7 +312,7 @@ def test_what_cannot_be_is_said_in_one_line(host: Path) -> None:
         ([*invite_as, "pc", "--role", "viewer", "--expires", "soon"], "write a duration such as"),
         ([*invite_as, "pc", "--role", "viewer", "--expires", "8d"], "7d at most"),
         ([*invite_as, "pc", "--role", "viewer", "--address", "a b"], "neither a DNS name"),
-        (["revoke", "pd"], "no identity here is called 'pd'; available: host, operator"),
+        (["revoke", "pd"], "no identity here is called 'pd'; available: host, job-svc, operator"),
         (["revoke", "host"], "the services of this host share the identity 'host'"),
         (["totp", "nobody"], "no identity here is called"),
     ):

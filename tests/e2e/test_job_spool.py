@@ -173,7 +173,9 @@ async def test_bad_requests_get_one_clear_line_each(tmp_path: Path) -> None:
             "passes is 1001; 1 to 1000 are allowed",
         )
         assert (await enqueue(priority=-101))[1] == "priority is -101; -100 to 100 are allowed"
-        assert (await enqueue(first_line=6))[1] == "first_line is 6; the file has 5 lines"
+        assert (await enqueue(first_line=6))[
+            1
+        ] == "the file has 5 lines; it cannot begin with line 6"
         assert (await enqueue(request_id="r" * 65))[1].startswith("request_id has 65 bytes")
         assert await enqueue(port_id="mill") == (
             "NOT_FOUND",
