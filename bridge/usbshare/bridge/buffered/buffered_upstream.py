@@ -31,6 +31,22 @@ class BufferedUpstream(Upstream):
         self.results = 0
         self._forget_lines()
 
+    def resume(
+        self,
+        accepted_offset: int,
+        accepted_commands: int,
+        *,
+        epoch: int,
+        profile: Profile,
+        age_s: float = 0.0,
+    ) -> int:
+        """Go on with a session; the numbers of lines that it never had are given again."""
+        again = super().resume(
+            accepted_offset, accepted_commands, epoch=epoch, profile=profile, age_s=age_s
+        )
+        self._void_commands = min(self._void_commands, accepted_commands)
+        return again
+
     @property
     def room(self) -> int:
         """How many more bytes of the program may be read now."""
