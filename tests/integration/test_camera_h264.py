@@ -17,9 +17,6 @@ from fakes.certificates import make_site
 from fakes.served_camera import Screen, ServedCamera, served_camera
 from fakes.waiting import until
 from usbshare.bridge.camera.h264 import H264Decoder
-from usbshare.bridge.camera.latest_frame import Newest
-from usbshare.bridge.camera.stream_stats import Measures
-from usbshare.bridge.camera.view import ViewChoice, Viewing
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.capture.frame_source import Wish
 from usbshare.camera_svc.capture.source_factory import source_maker
@@ -27,7 +24,11 @@ from usbshare.camera_svc.sim.bed import read_stamp
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera import convert
 from usbshare.client.camera.client import CameraClient
+from usbshare.client.camera.kept_view import ViewChoice
+from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Format, RemoteCamera, View
+from usbshare.client.camera.stream_stats import Measures
+from usbshare.client.camera.view import Viewing
 from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target
 from usbshare.trust.site import Site
@@ -150,6 +151,7 @@ async def test_what_cannot_be_decoded_on_the_pc_begins_another_stream() -> None:
             listener,
             Backoff(lambda: 0.0),
             time.monotonic,
+            H264Decoder,
         )
         running = asyncio.create_task(viewing.run())
         await until(lambda: fake.viewer is not None)

@@ -19,10 +19,10 @@ from fakes.waiting import until
 from usbshare.bridge.camera.http_access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
 from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
-from usbshare.bridge.camera.view import ViewChoice
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.capture.frame_source import Wish
 from usbshare.camera_svc.capture.source_factory import source_maker
+from usbshare.client.camera.kept_view import ViewChoice
 from usbshare.client.camera.messages import View
 
 PICTURES = [noisy_jpeg(seed=seed) for seed in range(7)]

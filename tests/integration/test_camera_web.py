@@ -26,13 +26,13 @@ from usbshare.base.errors import (
     DeviceError,
     NotFoundError,
 )
-from usbshare.bridge.camera import placeholder, web
-from usbshare.bridge.camera import view as camera_view
+from usbshare.bridge.camera import web
 from usbshare.bridge.camera.http_access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
 from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
-from usbshare.bridge.camera.view import ViewChoice
 from usbshare.camera.v1 import camera_pb2 as pb
+from usbshare.client.camera import kept_view, placeholder
+from usbshare.client.camera.kept_view import ViewChoice
 from usbshare.client.camera.messages import View
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -424,14 +424,14 @@ async def test_no_more_programs_than_there_is_room_for(monkeypatch: pytest.Monke
 
 
 async def test_a_service_that_stays_silent_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
+    monkeypatch.setattr(kept_view, "SILENCE_S", 0.2)
     async with watched() as it:
         await until(lambda: len(it.fake.viewers) >= 2)
         assert any("no picture arrived for 0.2 s" in text for _, text, _ in it.told.events)
 
 
 async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_view, "SILENCE_S", 0.2)
+    monkeypatch.setattr(kept_view, "SILENCE_S", 0.2)
     monkeypatch.setattr(placeholder, "QUIET_S", 0.2)
     async with watched(view=View(fps=1 / 60)) as it:
         it.viewer.send_frame(1, jpeg(1), fps=1 / 60)
@@ -444,7 +444,7 @@ async def test_a_picture_a_minute_is_no_silence(monkeypatch: pytest.MonkeyPatch)
 async def test_a_service_that_begins_with_something_else_is_refused() -> None:
     fake = FakeCameras(opened=frame(1))
     async with camera_service(fake=fake) as (_, port):
-        with pytest.raises(camera_view.ViewLostError, match="first message was Frame"):
+        with pytest.raises(kept_view.ViewLostError, match="first message was Frame"):
             async with watching(fake, port):
                 pass
 

@@ -11,21 +11,23 @@ from dataclasses import dataclass, replace
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
 from usbshare.base.watched_task import cancel_all
+from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.http_access import Access
 from usbshare.bridge.camera.http_address import HttpAddress
-from usbshare.bridge.camera.latest_frame import Newest
 from usbshare.bridge.camera.output import Output, OutputError
 from usbshare.bridge.camera.overview import Overview
-from usbshare.bridge.camera.placeholder import StandIn
-from usbshare.bridge.camera.stream_stats import Measures
-from usbshare.bridge.camera.view import ViewChoice, Viewing
 from usbshare.bridge.camera.web import Web
 from usbshare.bridge.forwarding.renewal import Renewing
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.forwarding.slowness import Slowness
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import CameraClient
+from usbshare.client.camera.kept_view import ViewChoice
+from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import RemoteCamera
+from usbshare.client.camera.placeholder import StandIn
+from usbshare.client.camera.stream_stats import Measures
+from usbshare.client.camera.view import Viewing
 from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -89,6 +91,7 @@ class Watching:
             _Teller(reporter, str(wish.target), wish.stood),
             Backoff(random.random),
             time.monotonic,
+            H264Decoder,
         )
         self._overview = Overview(
             str(wish.target), self._viewing, self._newest, self._measures, time.monotonic

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from usbshare.base.threads import in_thread
-from usbshare.bridge.camera.latest_frame import Newest
 from usbshare.bridge.camera.output import OutputError
+from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from usbshare.bridge.camera import multipart
 from usbshare.bridge.camera.http_access import Access
-from usbshare.bridge.camera.latest_frame import Newest, Picture
 from usbshare.bridge.camera.overview import iso_time
-from usbshare.bridge.camera.stream_stats import Measures
+from usbshare.client.camera import multipart
+from usbshare.client.camera.latest_frame import Newest, Picture
+from usbshare.client.camera.stream_stats import Measures
 
 # Addresses are relative and keep the query, which may carry the token.
 PAGE = """<!doctype html>

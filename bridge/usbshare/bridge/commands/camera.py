@@ -27,7 +27,6 @@ from usbshare.bridge.camera.session import HttpChoice, WatchWish, watch
 from usbshare.bridge.camera.snapshot import STDOUT, save_snapshot
 from usbshare.bridge.camera.timelapse import Timelapse
 from usbshare.bridge.camera.video_file import require_known_ending
-from usbshare.bridge.camera.view import ViewChoice
 from usbshare.bridge.commands.camera_target import camera_id_or_default, camera_target
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.notices import told_run, warn
@@ -35,6 +34,7 @@ from usbshare.bridge.commands.options import connection_options
 from usbshare.bridge.commands.saved_choices import note_camera
 from usbshare.bridge.forwarding.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.forwarding.virtual_com_port import client_name
+from usbshare.client.camera.kept_view import ViewChoice
 from usbshare.client.camera.messages import Format, Frame, View
 from usbshare.line.profiles import Priority
 

@@ -14,11 +14,11 @@ from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.base.errors import ConfigError
 from usbshare.bridge.camera import recording
-from usbshare.bridge.camera.latest_frame import Newest, Picture
 from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.recording import Recording
 from usbshare.bridge.camera.timelapse import Timelapse, file_name
 from usbshare.bridge.camera.video_file import MatroskaFile, MjpegFile, create, require_known_ending
+from usbshare.client.camera.latest_frame import Newest, Picture
 from usbshare.client.camera.messages import Frame
 
 cv2 = pytest.importorskip("cv2")

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from fakes.waiting import until
-from usbshare.bridge.camera.latest_frame import Newest
 from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.virtual_camera import VirtualCamera, opener
+from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
 
 pytest.importorskip("numpy")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from usbshare.base.errors import ConfigError
 from usbshare.bridge.camera.http_address import http_address
-from usbshare.bridge.camera.placeholder import notice
 from usbshare.bridge.commands.camera import HttpAddressType, IntervalType
+from usbshare.client.camera.placeholder import notice
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Between messages of camera.proto and the bridge's own; nothing else here knows both."""
+"""Between messages of camera.proto and our own; nothing else here knows both."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def frame(message: pb.Frame, delivery: pb.Delivery | None = None) -> m.Frame:
         send_s=_seconds(delivery.send_delay),
         dropped=delivery.dropped_frames,
         given_fps=delivery.fps,
+        is_key=message.is_key,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the bridge asks of a camera service, and what it receives, free of gRPC."""
+"""What a viewer asks of a camera service, and what it receives, free of gRPC."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ class RemoteCamera:
     reason: str
     viewers: int
 
+    @property
+    def why_no_picture(self) -> str:
+        """Why it delivers nothing; empty if it does."""
+        if self.state is CameraState.LIVE:
+            return ""
+        return self.reason or f"the camera is {self.state.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -73,6 +80,7 @@ class Frame:
     dropped: int = 0
     given_fps: float = 0.0
     decoded_bytes: int = 0
+    is_key: bool = False
 
     @property
     def link_bytes(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from usbshare.bridge.camera.latest_frame import Newest
+from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from usbshare.bridge.camera.stream_stats import Drops, Measures
 from usbshare.client.camera.messages import Frame, ServiceDrops
+from usbshare.client.camera.stream_stats import Drops, Measures
 
 
 def frame(sequence: int, *, is_placeholder: bool = False) -> Frame:
