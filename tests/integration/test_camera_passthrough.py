@@ -16,8 +16,8 @@ from fakes.cameras import noisy_jpeg
 from fakes.certificates import make_site
 from fakes.served_camera import ServedCamera, served_camera
 from fakes.waiting import until
-from usbshare.bridge.camera.http_access import Access
-from usbshare.bridge.camera.http_address import HttpAddress
+from usbshare.base.http_access import Access
+from usbshare.base.http_address import HttpAddress
 from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.capture.frame_source import Wish

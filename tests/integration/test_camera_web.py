@@ -26,9 +26,9 @@ from usbshare.base.errors import (
     DeviceError,
     NotFoundError,
 )
+from usbshare.base.http_access import Access
+from usbshare.base.http_address import HttpAddress
 from usbshare.bridge.camera import web
-from usbshare.bridge.camera.http_access import Access
-from usbshare.bridge.camera.http_address import HttpAddress
 from usbshare.bridge.camera.session import HttpChoice, Watching, WatchWish
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.client.camera import kept_view, placeholder

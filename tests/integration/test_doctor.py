@@ -33,9 +33,9 @@ from usbshare.bridge.checkup.context import Subject
 from usbshare.bridge.checkup.steps import steps
 from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.defaults import Defaults
-from usbshare.bridge.hosts.host_selection import ambiguous
 from usbshare.bridge.settings import Settings
 from usbshare.client.serial.client import SerialClient
+from usbshare.hosts.host_selection import ambiguous
 from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind
 from usbshare.hosts.settings import DiscoveryTable, HostTable
 from usbshare.rpc.channel import Target, parse_target

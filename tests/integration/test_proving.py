@@ -11,7 +11,7 @@ import pytest
 from fakes.certificates import CLIENT, SERVER, Issued, issue, make_site, serving, write_site
 from fakes.certificates import write_bundle as write
 from fakes.network import Network
-from usbshare.bridge.hosts.identity_proof import first_proven
+from usbshare.hosts.identity_proof import first_proven
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust.site import Site

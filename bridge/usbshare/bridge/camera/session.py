@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
+from usbshare.base.http_access import Access
+from usbshare.base.http_address import HttpAddress
 from usbshare.base.threads import begin
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.camera.h264 import H264Decoder
-from usbshare.bridge.camera.http_access import Access
-from usbshare.bridge.camera.http_address import HttpAddress
 from usbshare.bridge.camera.output import Output, OutputError
 from usbshare.bridge.camera.overview import Overview
 from usbshare.bridge.camera.web import Web

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from usbshare.bridge.camera.http_access import Access
+from usbshare.base.http_access import Access
 from usbshare.bridge.camera.overview import iso_time
 from usbshare.client.camera import multipart
 from usbshare.client.camera.latest_frame import Newest, Picture

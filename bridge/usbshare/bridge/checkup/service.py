@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from usbshare.base.checkup import Judgement, failure, failure_of, fine, skipped, warning
 from usbshare.base.errors import PermissionDeniedError, UsbshareError
 from usbshare.bridge.checkup.context import Subject
-from usbshare.bridge.hosts.host_selection import at_address
 from usbshare.client.health import HealthClient
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
+from usbshare.hosts.host_selection import at_address
 from usbshare.hosts.instance import Entry, Kind
 from usbshare.line.settings import FlowControl, LineSettings
 from usbshare.rpc.channel import Target

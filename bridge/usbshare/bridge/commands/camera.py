@@ -15,11 +15,11 @@ import click
 
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.event_loop import run
+from usbshare.base.http_access import Access, checked_token, new_token
+from usbshare.base.http_address import PICTURES, HttpAddress, http_address
 from usbshare.base.line_writer import LineWriter
 from usbshare.base.logs import warn_on_stderr
 from usbshare.bridge.camera.h264 import require_decoder
-from usbshare.bridge.camera.http_access import Access, checked_token, new_token
-from usbshare.bridge.camera.http_address import DEFAULT_ADDRESS, HttpAddress, http_address
 from usbshare.bridge.camera.output import Output
 from usbshare.bridge.camera.overview import Overview, iso_time
 from usbshare.bridge.camera.recording import Recording
@@ -146,7 +146,7 @@ def _place_options(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar="USBSHARE_CAMERA_HTTP",
             show_envvar=True,
             help="Serve a page, /stream, /snapshot.jpg and /state at this address; "
-            f"{DEFAULT_ADDRESS} unless pictures go elsewhere. A token is needed beyond "
+            f"{PICTURES.usual} unless pictures go elsewhere. A token is needed beyond "
             "this computer.",
         ),
         click.option(
@@ -281,7 +281,7 @@ def _serving(
 ) -> HttpChoice | None:
     if http is None and has_outputs:
         return None
-    address = http or http_address(DEFAULT_ADDRESS)
+    address = http or http_address(PICTURES.usual)
     if token is not None:
         return HttpChoice(address, Access(checked_token(token)))
     return HttpChoice(address, Access("" if address.is_loopback else new_token()))

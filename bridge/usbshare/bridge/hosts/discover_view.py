@@ -12,8 +12,7 @@ from typing import TextIO
 from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.live_table import LiveTable
 from usbshare.base.watched_task import cancel_all
-from usbshare.bridge.hosts.name_lookup import sites_of
-from usbshare.bridge.hosts.polling import Looks, is_asked, look_at
+from usbshare.bridge.hosts.polling import Looks, look_at
 from usbshare.bridge.tables.hosts import (
     Look,
     Sight,
@@ -28,6 +27,7 @@ from usbshare.hosts.filter import Filter
 from usbshare.hosts.finder import Finder
 from usbshare.hosts.instance import Entry
 from usbshare.hosts.settings import DiscoveryTable, HostTable
+from usbshare.hosts.targets import is_asked, sites_of
 from usbshare.hosts.watch import Added, Change, Removed, Snapshot, Watch
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle

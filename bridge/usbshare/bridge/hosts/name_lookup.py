@@ -63,11 +63,6 @@ def configured(name: str, settings: Settings | None) -> Target | None:
     return Target(host.address, host.serial, name=name)
 
 
-def sites_of(bundle: ClientBundle | None) -> Collection[str]:
-    """Return the fingerprints of our site's authorities; nothing without a bundle."""
-    return () if bundle is None else bundle.sites
-
-
 def open_finder(settings: Settings | None, bundle: ClientBundle | None) -> Finder:
     """Return what finds hosts, as configured; it is not started yet."""
     from usbshare.hosts.finder import Finder  # noqa: PLC0415 - see the top
@@ -76,21 +71,6 @@ def open_finder(settings: Settings | None, bundle: ClientBundle | None) -> Finde
     if settings is None:
         return Finder(DiscoveryTable(), {}, bundle, time.monotonic)
     return Finder(settings.discovery, settings.hosts, bundle, time.monotonic)
-
-
-def targets_of(entry: Entry, bundle: ClientBundle | None, kind: str = "serial") -> list[Target]:
-    """Return where a service of a host may be reached, best first.
-
-    Without a bundle those on this computer: what discovery says must not lead plaintext out of it.
-    """
-    from usbshare.bridge.hosts.host_selection import addresses_of  # noqa: PLC0415 - see the top
-    from usbshare.hosts.instance import Kind  # noqa: PLC0415
-
-    return [
-        Target(address, port, name=entry.instance.name)
-        for address, port in addresses_of(entry, Kind(kind))
-        if bundle is not None or _is_loopback(address)
-    ]
 
 
 def _as_written(text: str) -> Target | None:
@@ -177,9 +157,11 @@ async def _discover(
     timeout_s: float,
     kind: str,
 ) -> Target:
-    from usbshare.bridge.hosts import host_selection  # noqa: PLC0415 - see the top
-    from usbshare.bridge.hosts.identity_proof import first_proven  # noqa: PLC0415
+    from usbshare.hosts import host_selection  # noqa: PLC0415 - see the top
+    from usbshare.hosts.identity_proof import first_proven  # noqa: PLC0415
+    from usbshare.hosts.instance import Kind  # noqa: PLC0415
     from usbshare.hosts.settings import DiscoveryTable  # noqa: PLC0415
+    from usbshare.hosts.targets import sites_of, targets_of  # noqa: PLC0415
 
     sites = sites_of(bundle)
     beacon_interval_s = (settings.discovery if settings else DiscoveryTable()).beacon_interval_s
@@ -187,7 +169,7 @@ async def _discover(
         found = await _settled(finder.catalogue, name, sites, timeout_s, beacon_interval_s)
         if not found:
             raise host_selection.unknown(name, finder.catalogue.entries(), sites)
-    places = [targets_of(each, bundle, kind) for each in found]
+    places = [targets_of(each, bundle, Kind(kind)) for each in found]
     if not any(places):
         raise host_selection.not_to_be_used(found[0], kind)
     answering = await asyncio.gather(*(first_proven(each, bundle) for each in places))
@@ -206,7 +188,7 @@ async def _settled(
     beacon_interval_s: float,
 ) -> list[Entry]:
     """Return who has the name, once no other host has appeared for a moment; empty at the end."""
-    from usbshare.bridge.hosts import host_selection  # noqa: PLC0415 - see the top
+    from usbshare.hosts import host_selection  # noqa: PLC0415 - see the top
     from usbshare.hosts.instance import Source  # noqa: PLC0415
 
     def settle_s() -> float:
@@ -237,8 +219,3 @@ async def _settled(
 
 def _is_ours(found: list[Entry], sites: Collection[str]) -> bool:
     return not sites or any(each.instance.site in sites for each in found)
-
-
-def _is_loopback(text: str) -> bool:
-    address = parse_address(text)
-    return address.is_loopback if address else text == "localhost"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from usbshare.base.errors import UsbshareError
 from usbshare.base.watched_task import cancel_all
-from usbshare.bridge.hosts.identity_proof import first_proven
-from usbshare.bridge.hosts.name_lookup import targets_of
 from usbshare.bridge.tables.hosts import Look
 from usbshare.client.serial.client import SerialClient
 from usbshare.hosts.catalogue import Catalogue
-from usbshare.hosts.instance import Entry, Instance, Source
+from usbshare.hosts.identity_proof import first_proven
+from usbshare.hosts.instance import Entry, Instance
+from usbshare.hosts.targets import targets_of
 from usbshare.rpc.tls import ClientBundle
 
 INTERVAL_S = 5.0
@@ -89,17 +89,6 @@ class Looks:
     async def _end(self) -> None:
         asking = list(self._asking.values())
         await cancel_all(*asking)
-
-
-def is_asked(entry: Entry, sites: Collection[str], *, in_plaintext: bool) -> bool:
-    """Return whether a host is asked: one of our site, or one that the configuration names.
-
-    In plaintext (`--insecure`) only one that says that it speaks it.
-    """
-    if in_plaintext:
-        return not entry.instance.tls or Source.STATIC in entry.sources
-    told = entry.instance.site
-    return bool(sites) and (told in sites or (not told and Source.STATIC in entry.sources))
 
 
 async def look_at(entry: Entry, bundle: ClientBundle | None) -> Look:

@@ -14,8 +14,6 @@ from usbshare.base.addresses import join_host_port, parse_address
 from usbshare.base.errors import UsbshareError
 from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all
-from usbshare.bridge.hosts.host_selection import addresses_of
-from usbshare.bridge.hosts.identity_proof import first_proven
 from usbshare.bridge.hosts.inventory import (
     Answer,
     Inventory,
@@ -25,12 +23,15 @@ from usbshare.bridge.hosts.inventory import (
     without_doubles,
 )
 from usbshare.bridge.hosts.match_filter import CAMERA
-from usbshare.bridge.hosts.name_lookup import open_finder, sites_of, targets_of
+from usbshare.bridge.hosts.name_lookup import open_finder
 from usbshare.client.camera.client import CAMERA_PORT, CameraClient
 from usbshare.client.serial.client import SerialClient
 from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.host_selection import addresses_of
+from usbshare.hosts.identity_proof import first_proven
 from usbshare.hosts.instance import Entry, Kind, Source
 from usbshare.hosts.interfaces import interfaces_up
+from usbshare.hosts.targets import sites_of, targets_of
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 

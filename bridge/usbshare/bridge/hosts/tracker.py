@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from usbshare.base.threads import in_thread
-from usbshare.bridge.hosts.host_selection import at_address, choose
-from usbshare.bridge.hosts.identity_proof import first_proven
-from usbshare.bridge.hosts.name_lookup import sites_of, targets_of
 from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.host_selection import at_address, choose
+from usbshare.hosts.identity_proof import first_proven
 from usbshare.hosts.instance import Entry
+from usbshare.hosts.targets import sites_of, targets_of
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from usbshare.base.errors import ConfigError
-from usbshare.bridge.camera.http_address import http_address
+from usbshare.base.http_address import http_address
 from usbshare.bridge.commands.camera import HttpAddressType, IntervalType
 from usbshare.client.camera.placeholder import notice
 

@@ -13,10 +13,11 @@ from fakes.certificates import make_site
 from fakes.sightings import FOREIGN_SITE, OWN_SITE, FakeFinder, entry, instance
 from usbshare.base.errors import InvalidArgumentError, NotFoundError
 from usbshare.bridge.hosts import name_lookup
-from usbshare.bridge.hosts.host_selection import at_address, choose, unknown
-from usbshare.bridge.hosts.name_lookup import resolve, targets_of
+from usbshare.bridge.hosts.name_lookup import resolve
 from usbshare.bridge.settings import Settings
+from usbshare.hosts.host_selection import at_address, choose, unknown
 from usbshare.hosts.instance import Source
+from usbshare.hosts.targets import targets_of
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 

@@ -16,11 +16,11 @@ from fakes.remote import REMOTE
 from fakes.sightings import FOREIGN_SITE, OWN_SITE, entry, instance
 from usbshare.base.live_table import LiveTable
 from usbshare.base.terminal_text import cut, width
-from usbshare.bridge.hosts.polling import is_asked
 from usbshare.bridge.tables import hosts
 from usbshare.bridge.tables.hosts import Look, Sight, sight
 from usbshare.hosts.counters import SourceReport, SourceStats
 from usbshare.hosts.instance import Source
+from usbshare.hosts.targets import is_asked
 
 HELD = replace(REMOTE, holder="usbshare://a/operator (bridge me@pc)")
 STATS = SourceStats(3, 300, 5, 700, 1, 3725.0, 0.5)

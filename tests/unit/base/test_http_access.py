@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from usbshare.base.errors import ConfigError
-from usbshare.bridge.camera.http_access import Access, checked_token, new_token
+from usbshare.base.http_access import Access, checked_token, new_token
 
 TOKEN = "correct-horse-battery"
 

@@ -1,4 +1,4 @@
-"""Who may see the pictures over HTTP."""
+"""Who may use what a program of ours serves over HTTP."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Access:
     """
 
     token: str = ""
+    program: str = "usbshare-bridge camera"
 
     def why_refused(self, host: str | None, given: str, authorization: str) -> str:
         """Return why a request may not be served, empty if it may.
@@ -40,7 +41,7 @@ class Access:
         # aiohttp passes on bytes that are no UTF-8 as surrogates.
         if hmac.compare_digest(given.encode(errors="backslashreplace"), self.token.encode()):
             return ""
-        return "the token is missing or wrong: add ?token=… as `usbshare-bridge camera` printed it"
+        return f"the token is missing or wrong: add ?token=… as `{self.program}` printed it"
 
 
 def new_token() -> str:
