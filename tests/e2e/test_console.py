@@ -275,6 +275,7 @@ def test_a_port_is_free_again_once_the_last_who_used_it_has_left(home: Path, tar
             leaver.until(b"> ")
             leaver.ask("G4 P0", "ok\r\n")
         watcher.until(b"released port 'laser'")
+        watcher.until(b"observing port 'laser'")
         watcher.ask("status", "console     observing, link up")
 
 

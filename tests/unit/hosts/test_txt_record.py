@@ -193,3 +193,8 @@ def test_nothing_raw_comes_out_of_any_record(
     assert from_properties(
         instance.name, instance.host, instance.addresses, 1, wire(to_properties(instance))
     )
+
+
+def test_kinds_that_are_not_known_here_are_ignored() -> None:
+    found = read({b"serial": b"50051", b"job": b"50055", b"teleport": b"50099"})
+    assert found.endpoints == (Endpoint(Kind.SERIAL, 50051), Endpoint(Kind.JOB, 50055))

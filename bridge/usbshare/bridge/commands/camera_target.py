@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from usbshare.bridge.commands.notices import warn
-from usbshare.bridge.commands.options import Wanted, connection, says_port, trust, wanted
+from usbshare.bridge.commands.options import (
+    Wanted,
+    configured_host,
+    connection,
+    says_port,
+    trust,
+    wanted,
+)
 from usbshare.client.camera.client import CAMERA_PORT
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.tls import ClientBundle
@@ -44,9 +51,6 @@ def camera_id_or_default(context: click.Context, camera_id: str, target: Target)
 
 def _configured(wishes: Wanted) -> Target | None:
     """Return where the camera service of a host of `[hosts]` is."""
-    settings = wishes.defaults.settings_if_any
-    name = wishes.target.strip()
-    for known, host in settings.hosts.items() if settings else ():
-        if known.casefold() == name.casefold():
-            return Target(host.address, host.camera or CAMERA_PORT, name=name)
-    return None
+    if (host := configured_host(wishes)) is None:
+        return None
+    return Target(host.address, host.camera or CAMERA_PORT, name=wishes.target.strip())

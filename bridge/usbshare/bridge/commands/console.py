@@ -18,7 +18,6 @@ from usbshare.bridge.console.host import HostChoice
 from usbshare.bridge.console.tcp import DEFAULT_PORT as TCP_PORT
 from usbshare.bridge.console.udp import DEFAULT_PORT as UDP_PORT
 from usbshare.bridge.local_ports.loopback_address import loopback_address
-from usbshare.client.jobs.client import JOB_PORT
 
 
 @click.command()
@@ -37,9 +36,8 @@ from usbshare.client.jobs.client import JOB_PORT
 @click.option(
     "--job-port",
     type=click.IntRange(1, 65535),
-    default=JOB_PORT,
     metavar="PORT",
-    help="Where the host's job service listens.",
+    help="Where the host's job service listens; without it, as the host announces, else 50055.",
 )
 @click.pass_context
 def console(
@@ -50,7 +48,7 @@ def console(
     port: str,
     listen: str | None,
     listen_udp: str | None,
-    job_port: int,
+    job_port: int | None,
 ) -> None:
     """Talk to a machine: send lines, stop it, and offer it to other programs.
 

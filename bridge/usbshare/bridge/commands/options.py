@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -22,6 +22,9 @@ from usbshare.bridge.defaults import Defaults, UrgentDefaults
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import lifetime
+
+if TYPE_CHECKING:
+    from usbshare.hosts.settings import HostTable
 
 _Command = Callable[..., Any]
 
@@ -187,6 +190,13 @@ def port_or_default(context: click.Context, port: str, target: Target) -> str:
     if repeated := wishes.defaults.repeated_port(target_text):
         wishes.tell(f"{wishes.defaults.as_before}: --port {repeated}")
     return wishes.defaults.configured_port(target_text) or repeated
+
+
+def configured_host(wishes: Wanted) -> HostTable | None:
+    """Return the host of `[hosts]` that is wanted by its name, None if none has it."""
+    settings, folded = wishes.defaults.settings_if_any, wishes.target.strip().casefold()
+    hosts = settings.hosts if settings else {}
+    return next((host for name, host in hosts.items() if name.casefold() == folded), None)
 
 
 def says_port(text: str) -> bool:

@@ -37,7 +37,7 @@ class HostChoice:
     target: Target
     bundle: ClientBundle | None
     settings: Settings | None
-    job_port: int
+    job_port: int | None
 
 
 class Host:
@@ -82,8 +82,8 @@ class Host:
         return self._ports
 
     @property
-    def job_port(self) -> int:
-        """Where the host's job service listens."""
+    def job_port(self) -> int | None:
+        """Where the host's job service listens; None: as the host announces."""
         return self._choice.job_port
 
     @property

@@ -12,6 +12,7 @@ from usbshare.bridge.console.lines import Line, answers
 from usbshare.bridge.console.table import Asker, Command
 from usbshare.bridge.tables.jobs import details, queue_table
 from usbshare.client.jobs.client import JobClient
+from usbshare.client.jobs.place import job_place
 
 
 class JobList:
@@ -39,7 +40,9 @@ class JobList:
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[JobClient]:
         target, bundle = self._host.place
-        client = JobClient(replace(target, port=self._host.job_port), bundle)
+        port = self._host.job_port
+        there = replace(target, port=port) if port else await job_place(target, bundle)
+        client = JobClient(there, bundle)
         try:
             yield client
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -13,14 +14,17 @@ from usbshare.base.errors import UsbshareError
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.match_filter import (
     CAMERA,
+    JOB,
     PORT,
     Criterion,
     Facts,
     facts_of,
     facts_of_camera,
+    facts_of_jobs,
     fits_all,
 )
 from usbshare.client.camera.messages import RemoteCamera
+from usbshare.client.jobs.messages import RemoteJob
 from usbshare.client.serial.messages import RemotePort
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 
@@ -33,8 +37,8 @@ Place = tuple[str, int]  # a name or an address, and the port
 class KnownHost:
     """A host to ask: its name, and where its service may be, the best place first.
 
-    `kind`: for its ports, or for its cameras, which are another service's. `is_guess`: nobody said
-    that it has any.
+    `kind`: for its ports, its cameras or its jobs, which are other services'. `is_guess`: nobody
+    said that it has any.
     """
 
     name: str
@@ -98,6 +102,29 @@ class CameraItem:
 
 
 @dataclass(frozen=True, slots=True)
+class JobServiceItem:
+    """The job service of a host, and how many of its jobs are in which state."""
+
+    host: KnownHost
+    target: Target
+    counts: Mapping[str, int]
+    kind: str = JOB
+
+    @property
+    def state(self) -> str:
+        """How many jobs there are that have not ended: `1 running, 2 queued`, or `idle`."""
+        return ", ".join(f"{count} {state}" for state, count in self.counts.items()) or "idle"
+
+    @property
+    def facts(self) -> Facts:
+        """What criteria look at."""
+        return facts_of_jobs(self.state, self.host.names)
+
+
+AnyItem = Item | CameraItem | JobServiceItem
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a service of a host has."""
 
@@ -105,11 +132,13 @@ class Answer:
     target: Target
     ports: tuple[RemotePort, ...] = ()
     cameras: tuple[RemoteCamera, ...] = ()
+    jobs: tuple[RemoteJob, ...] = ()
 
     @property
     def ids(self) -> list[str]:
         """The ids of what it has."""
-        return [*(port.id for port in self.ports), *(camera.id for camera in self.cameras)]
+        jobs = (f"job {job.id}" for job in self.jobs)
+        return [*(port.id for port in self.ports), *(each.id for each in self.cameras), *jobs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +173,29 @@ class Inventory:
         ]
         return sorted(found, key=lambda item: (item.host.name.casefold(), item.camera.id))
 
+    @property
+    def job_services(self) -> list[JobServiceItem]:
+        """The job service of each host that has one, by host."""
+        found = [
+            JobServiceItem(each.host, each.target, Counter(job.state for job in each.jobs))
+            for each in self.answers
+            if each.host.kind == JOB
+        ]
+        return sorted(found, key=lambda item: item.host.name.casefold())
+
+    def places_of(self, kind: str) -> dict[str, Target]:
+        """Return where the hosts answered that have a service of that kind, by name."""
+        return {each.host.name: each.target for each in self.answers if each.host.kind == kind}
+
     def matching(self, criteria: Iterable[Criterion]) -> list[Item]:
         """Return the ports for which all criteria hold."""
         wanted = tuple(criteria)
         return [item for item in self.items if fits_all(wanted, item.facts)]
 
-    def all_matching(self, criteria: Iterable[Criterion]) -> list[Item | CameraItem]:
-        """Return the ports, and then the cameras, of each host for which all criteria hold."""
+    def all_matching(self, criteria: Iterable[Criterion]) -> list[AnyItem]:
+        """Return the ports, the cameras, then the job service, of each host, as criteria hold."""
         wanted = tuple(criteria)
-        everything: list[Item | CameraItem] = [*self.items, *self.cameras]
+        everything: list[AnyItem] = [*self.items, *self.cameras, *self.job_services]
         found = [item for item in everything if fits_all(wanted, item.facts)]
         return sorted(found, key=lambda item: item.host.name.casefold())
 

@@ -1,4 +1,4 @@
-"""Choosing ports and cameras by what is known of them: `vid=1a86`, `host=laser*`."""
+"""Choosing ports, cameras and job services by what is known of them: `vid=1a86`, `host=laser*`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usbshare.client.serial.messages import RemotePort
 # What is known of a port or a camera: each key of `KEYS` to the texts that a pattern may fit.
 Facts = Mapping[str, Sequence[str]]
 
-PORT, CAMERA = "port", "camera"
+PORT, CAMERA, JOB = "port", "camera", "job"
 KEYS = (
     "host",
     "kind",
@@ -101,6 +101,12 @@ def facts_of_camera(camera: RemoteCamera, host_names: Sequence[str]) -> Facts:
         "description": (camera.name or camera.source,),
         "state": (camera.state.value,),
     }
+
+
+def facts_of_jobs(state: str, host_names: Sequence[str]) -> Facts:
+    """Return what is known of the job service of a host with those names and addresses."""
+    nothing: dict[str, Sequence[str]] = dict.fromkeys(KEYS, ("",))
+    return nothing | {"host": host_names, "kind": (JOB,), "id": (JOB,), "state": (state,)}
 
 
 def _states(port: RemotePort) -> Sequence[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from usbshare.bridge.hosts.inventory import Inventory, KnownHost
+from usbshare.bridge.hosts.match_filter import PORT
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.follow import Followed, Show
 from usbshare.client.status.host_jobs import HostJobs
@@ -29,8 +30,7 @@ def place_of(target: Target) -> Place:
 
 def places_of(inventory: Inventory) -> list[Place]:
     """Return the places of the hosts that answered, by name."""
-    found = [(each.host.name, each.target) for each in inventory.answers if not each.cameras]
-    return sorted(found, key=lambda place: place[0].casefold())
+    return sorted(inventory.places_of(PORT).items(), key=lambda place: place[0].casefold())
 
 
 async def look(

@@ -22,9 +22,11 @@ from usbshare.bridge.hosts.inventory import (
     Survey,
     without_doubles,
 )
-from usbshare.bridge.hosts.match_filter import CAMERA
+from usbshare.bridge.hosts.match_filter import CAMERA, JOB
 from usbshare.bridge.hosts.name_lookup import open_finder
 from usbshare.client.camera.client import CAMERA_PORT, CameraClient
+from usbshare.client.jobs.client import JOB_PORT, JobClient
+from usbshare.client.jobs.place import job_place
 from usbshare.client.serial.client import SerialClient
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.host_selection import addresses_of
@@ -38,12 +40,14 @@ from usbshare.rpc.tls import ClientBundle
 if TYPE_CHECKING:
     from usbshare.bridge.settings import Settings
     from usbshare.client.camera.messages import RemoteCamera
+    from usbshare.client.jobs.messages import RemoteJob
 
 MDNS_LISTEN_S = 1.0
 BEACON_MARGIN_S = 0.5
 NEXT_ADDRESS_S = 0.25
 RESOLVE_S = 1.0
 _MOST_ADDRESSES = 4
+_ASKED = (Kind.SERIAL, Kind.CAMERA, Kind.JOB)
 # It is not known whether there is a camera service: a silent host is not waited for.
 GUESS_S = 1.0
 
@@ -63,6 +67,7 @@ async def survey_all(
             if not survey.knows_name(target.name or target.host):
                 survey.begin(KnownHost.at(target))
                 survey.begin(_guessed(target))
+                survey.begin(_guessed_jobs(target))
         found = await survey.end()
     answers = without_doubles(found.answers, await _places(found.answers))
     return replace(found, answers=answers, foreign=foreign)
@@ -75,15 +80,16 @@ async def survey_one(
 
     `camera_port` is where its camera service is; 0 if unknown.
     """
-    cameras = _guessed(target, camera_port)
-    guessing = asyncio.create_task(ask(cameras, timeout_s, bundle), name="ask cameras")
+    others = (_guessed(target, camera_port), _guessed_jobs(target))
+    guesses = [asyncio.create_task(ask(each, timeout_s, bundle), name="guess") for each in others]
     try:
-        answer = await ask(KnownHost.at(target), timeout_s, bundle)
-        with suppress(TimeoutError, UsbshareError):
-            return Inventory((answer, await guessing))
-        return Inventory((answer,))
+        answers = [await ask(KnownHost.at(target), timeout_s, bundle)]
+        for guess in guesses:
+            with suppress(TimeoutError, UsbshareError):
+                answers.append(await guess)
+        return Inventory(tuple(answers))
     finally:
-        await cancel_all(guessing)
+        await cancel_all(*guesses)
 
 
 async def ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) -> Answer:
@@ -93,6 +99,8 @@ async def ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) ->
     """
     if not host.is_guess:
         return await _ask(host, timeout_s, bundle)
+    if host.kind == JOB:
+        host = replace(host, targets=(await job_place(host.targets[0], bundle),))
     async with asyncio.timeout(GUESS_S):
         return await _ask(host, GUESS_S, bundle)
 
@@ -133,6 +141,8 @@ async def _ask_at(
     left_s = max(NEXT_ADDRESS_S, timeout_s - index * NEXT_ADDRESS_S)
     if host.kind == CAMERA:
         return Answer(host, target, cameras=await _cameras_of(target, bundle, left_s))
+    if host.kind == JOB:
+        return Answer(host, target, jobs=await _jobs_of(target, bundle, left_s))
     client = SerialClient(target, bundle)
     try:
         return Answer(host, target, tuple(await client.list_ports(left_s)))
@@ -148,6 +158,22 @@ async def _cameras_of(
         return tuple(await client.list_cameras(timeout_s))
     finally:
         await client.close()
+
+
+async def _jobs_of(
+    target: Target, bundle: ClientBundle | None, timeout_s: float
+) -> tuple[RemoteJob, ...]:
+    client = JobClient(target, bundle)
+    try:
+        return tuple(await client.list_jobs(timeout_s=timeout_s))
+    finally:
+        await client.close()
+
+
+def _guessed_jobs(target: Target) -> KnownHost:
+    """Return where the jobs may be of a host of which only the serial service is known."""
+    host = KnownHost.at(target)
+    return replace(host, targets=(replace(target, port=JOB_PORT),), kind=JOB, is_guess=True)
 
 
 def _guessed(target: Target, camera_port: int = 0) -> KnownHost:
@@ -175,28 +201,21 @@ async def _follow(catalogue: Catalogue, survey: Survey, bundle: ClientBundle | N
 
 
 def _services_of(entry: Entry, bundle: ClientBundle | None) -> list[KnownHost]:
-    """Return the host once for its ports and once for its cameras, as far as it has them."""
+    """Return the host once for each of ports, cameras and jobs, as far as it has them."""
     aliases = (entry.instance.host,) if entry.instance.host else ()
     ports = KnownHost(entry.instance.name, tuple(targets_of(entry, bundle)), aliases)
-    cameras = replace(ports, targets=_camera_targets(entry, bundle), kind=CAMERA)
-    return [each for each in (ports, cameras) if each.targets]
-
-
-def _camera_targets(entry: Entry, bundle: ClientBundle | None) -> tuple[Target, ...]:
-    return tuple(
-        Target(address, port, name=entry.instance.name)
-        for address, port in addresses_of(entry, Kind.CAMERA)
-        if bundle is not None or _is_loopback(address)
-    )
+    cameras = replace(ports, targets=tuple(targets_of(entry, bundle, "camera")), kind=CAMERA)
+    jobs = replace(ports, targets=tuple(targets_of(entry, bundle, "job")), kind=JOB)
+    return [each for each in (ports, cameras, jobs) if each.targets]
 
 
 def _not_ours(entries: Iterable[Entry], bundle: ClientBundle | None) -> tuple[str, ...]:
-    """Name the hosts that have ports or cameras, but none for us."""
+    """Name the hosts that have ports, cameras or jobs, but none for us."""
     sites = sites_of(bundle)
     return tuple(
         f"{entry.instance.name} ({join_host_port(*places[0])})"
         for entry in entries
-        if (places := addresses_of(entry) or addresses_of(entry, Kind.CAMERA))
+        if (places := next(filter(None, (addresses_of(entry, kind) for kind in _ASKED)), None))
         and (is_foreign(entry, sites) or not _services_of(entry, bundle))
     )
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from usbshare.bridge.hosts.inventory import CameraItem, Item
+from usbshare.bridge.hosts.inventory import AnyItem, CameraItem, Item, JobServiceItem
 from usbshare.bridge.stop import coverage
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
@@ -24,21 +24,30 @@ _HEADINGS = (
 )
 
 
-def as_table(items: Iterable[Item | CameraItem]) -> str:
+def as_table(items: Iterable[AnyItem]) -> str:
     """Return a table with a heading, a line an item; nothing in it can move the cursor."""
     rows = [_HEADINGS, *(_row(item) for item in items)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join(_aligned(row, widths) for row in rows)
 
 
-def as_json(items: Iterable[Item | CameraItem]) -> str:
+def as_json(items: Iterable[AnyItem]) -> str:
     """Return a JSON list, an object an item."""
     return json.dumps([_object(item) for item in items], indent=2, ensure_ascii=False)
 
 
-def _row(item: Item | CameraItem) -> Sequence[str]:
-    cells = _camera_cells(item) if isinstance(item, CameraItem) else _port_cells(item)
-    return tuple(map(_printable, (item.host.name, item.kind, *cells)))
+def _row(item: AnyItem) -> Sequence[str]:
+    return tuple(map(_printable, (item.host.name, item.kind, *_cells(item))))
+
+
+def _cells(item: AnyItem) -> Sequence[str]:
+    match item:
+        case Item():
+            return _port_cells(item)
+        case CameraItem():
+            return _camera_cells(item)
+        case JobServiceItem():
+            return ("-", item.state, "-", "-", "-", "-", f"job-svc at port {item.target.port}")
 
 
 def _port_cells(item: Item) -> Sequence[str]:
@@ -81,10 +90,15 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _object(item: Item | CameraItem) -> dict[str, Any]:
-    what = _camera_object(item) if isinstance(item, CameraItem) else _port_object(item)
+def _object(item: AnyItem) -> dict[str, Any]:
     where = {"host": item.host.name, "target": str(item.target), "kind": item.kind}
-    return where | what
+    match item:
+        case Item():
+            return where | _port_object(item)
+        case CameraItem():
+            return where | _camera_object(item)
+        case JobServiceItem():
+            return where | {"id": item.kind, "state": item.state, "jobs": dict(item.counts)}
 
 
 def _camera_object(item: CameraItem) -> dict[str, Any]:

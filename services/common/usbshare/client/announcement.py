@@ -14,9 +14,10 @@ from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.errors import ConfigError
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
-from usbshare.hosts.instance import Endpoint, Kind
+from usbshare.hosts.instance import Endpoint
 from usbshare.hosts.reachability import is_reachable
 from usbshare.hosts.settings import DISCOVERY_PORT, DiscoveryTable
+from usbshare.hosts.via.kind_codes import CODE_OF_KIND
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.stream_writes import write
@@ -25,12 +26,6 @@ from usbshare.trust.site import Site
 
 _log = logging.getLogger(__name__)
 _Call = grpc.aio.StreamStreamCall[pb.AnnounceRequest, pb.AnnounceResponse]
-
-_KINDS = {
-    Kind.SERIAL: pb.KIND_SERIAL,
-    Kind.CAMERA: pb.KIND_CAMERA,
-    Kind.DISCOVERY: pb.KIND_DISCOVERY,
-}
 
 TTL_S, RENEW_S = 30, 10.0
 ANSWER_TIMEOUT_S = 20.0  # a stalled service answers later, and more attempts no sooner
@@ -106,7 +101,9 @@ class Announcing:
 
     def _request(self) -> pb.AnnounceRequest:
         return pb.AnnounceRequest(
-            endpoints=[pb.Endpoint(kind=_KINDS[self._endpoint.kind], port=self._endpoint.port)],
+            endpoints=[
+                pb.Endpoint(kind=CODE_OF_KIND[self._endpoint.kind], port=self._endpoint.port)
+            ],
             port_ids=self._port_ids,
             ttl=Duration(seconds=TTL_S),
         )

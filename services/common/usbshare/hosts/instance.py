@@ -12,6 +12,8 @@ class Kind(Enum):
     SERIAL = "serial"
     CAMERA = "camera"
     DISCOVERY = "discovery"
+    JOB = "job"
+    USB = "usb"
 
 
 class Source(Enum):
@@ -22,6 +24,16 @@ class Source(Enum):
     STATIC = "static"
     LOCAL = "local"
     VIA = "via"  # another computer's discovery service
+
+
+# Where each listens unless its operator chose another port.
+USUAL_PORTS = {
+    Kind.SERIAL: 50051,
+    Kind.CAMERA: 50052,
+    Kind.DISCOVERY: 50053,
+    Kind.JOB: 50055,
+    Kind.USB: 50056,
+}
 
 
 @dataclass(frozen=True, slots=True)

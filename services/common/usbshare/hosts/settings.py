@@ -13,10 +13,10 @@ from usbshare.base.addresses import dns_form, parse_address
 from usbshare.base.config import Table
 from usbshare.base.service_settings import Address, ListenTable
 from usbshare.base.terminal_safe_text import clean_name
-from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.instance import USUAL_PORTS, Endpoint, Instance, Kind
 
 INTERFACES_VARIABLE = "USBSHARE_DISCOVERY_INTERFACES"
-DISCOVERY_PORT = 50053
+DISCOVERY_PORT = USUAL_PORTS[Kind.DISCOVERY]
 
 
 def _friendly_name(text: str) -> str:
@@ -76,11 +76,13 @@ class HostTable(Table):
     serial: int = Field(default=50051, ge=0, le=65535)
     camera: int = Field(default=0, ge=0, le=65535)
     discovery: int = Field(default=0, ge=0, le=65535)
+    job: int = Field(default=0, ge=0, le=65535)
+    usb: int = Field(default=0, ge=0, le=65535)
 
     def instance(self, name: str) -> Instance:
         """Return the host as an instance."""
-        ports = {Kind.SERIAL: self.serial, Kind.CAMERA: self.camera, Kind.DISCOVERY: self.discovery}
-        endpoints = tuple(Endpoint(kind, port) for kind, port in ports.items() if port)
+        ports = ((kind, getattr(self, kind.value)) for kind in Kind)
+        endpoints = tuple(Endpoint(kind, port) for kind, port in ports if port)
         return Instance(name, (self.address,), endpoints)
 
 

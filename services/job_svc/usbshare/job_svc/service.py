@@ -17,6 +17,7 @@ from usbshare.base.errors import ConfigError
 from usbshare.base.os_errors import in_words
 from usbshare.base.paths import state_folder
 from usbshare.base.threads import in_thread
+from usbshare.hosts.instance import Kind
 from usbshare.job.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from usbshare.job_svc.api.metrics import JobCollector
 from usbshare.job_svc.api.servicer import SERVICE_NAME, JobServicer
@@ -73,7 +74,10 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
                 add_to_server=partial(add_JobServiceServicer_to_server, servicer),
                 described=lambda: _described(spool, link, database),
                 collectors=[JobCollector(spool, database.kept_aside)],
-                tasks=lambda: {"follow_ports": ports.follow()},
+                tasks=lambda: {
+                    "follow_ports": ports.follow(),
+                    "announce": harness.announce(host.announcing(settings.discovery, Kind.JOB)),
+                },
                 close=servicer.close,
             )
         finally:

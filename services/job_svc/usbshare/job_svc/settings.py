@@ -11,6 +11,7 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.hosts.settings import DiscoveryTable
 from usbshare.service.program import Program
 
 PROGRAM = Program(
@@ -70,3 +71,4 @@ class Settings(Table):
     files: FilesTable = Field(default_factory=FilesTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     audit: AuditTable = Field(default_factory=AuditTable)
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fakes.remote import REMOTE
+from fakes.remote_jobs import JOB
 from fakes.waiting import until
 from usbshare.base.errors import ConnectionRefusedByPeerError, NotFoundError
 from usbshare.bridge.hosts.inventory import (
@@ -199,6 +200,27 @@ def test_criteria_choose_cameras_too_but_no_port_of_a_bridge_is_one() -> None:
     assert (camera["id"], camera["target"], camera["viewers"]) == ("bed", "laser:50052", 2)
     assert len(inventory.all_matching([parse_criterion("state=live")])) == 1
     assert pick(inventory, [parse_criterion("host=laser")], first=False).port.id == "a"
+
+
+def test_the_job_service_is_listed_behind_the_ports_and_is_no_port() -> None:
+    host = replace(known("laser", port=51055), kind="job")
+    answer = Answer(
+        host,
+        host.targets[0],
+        jobs=tuple(replace(JOB, state=each) for each in ("running", "queued", "queued")),
+    )
+    inventory = offered(laser=("a",))
+    inventory = replace(inventory, answers=(*inventory.answers, answer))
+    table = as_table(inventory.all_matching(()))
+    assert [line.split()[:3] for line in table.splitlines()[1:]] == [
+        ["laser", "port", "a"],
+        ["laser", "job", "-"],
+    ]
+    assert "1 running, 2 queued" in table
+    assert "job-svc at port 51055" in table
+    (jobs,) = json.loads(as_json(inventory.all_matching([parse_criterion("kind=job")])))
+    assert jobs["jobs"] == {"running": 1, "queued": 2}
+    assert inventory.places_of("port") == {"laser": Target("laser", 50051)}
 
 
 async def test_a_guess_that_fails_is_no_failure(network: Network) -> None:

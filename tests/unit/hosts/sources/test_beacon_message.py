@@ -260,3 +260,9 @@ def test_nothing_raw_comes_out_of_any_object(changes: dict[str, Any]) -> None:
 def test_nothing_but_the_declared_error_is_raised(data: bytes) -> None:
     with suppress(BeaconError):
         assert_harmless(decode(data, "fe80::1%eth0"))
+
+
+def test_kinds_that_are_not_known_here_are_ignored() -> None:
+    services = {"serial": 50051, "job": 50055, "teleport": 50099}
+    expected = (Endpoint(Kind.SERIAL, 50051), Endpoint(Kind.JOB, 50055))
+    assert read(foreign(services=services)).endpoints == expected

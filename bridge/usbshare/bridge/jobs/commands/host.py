@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +13,17 @@ from usbshare.base.event_loop import run
 from usbshare.bridge.commands.confirmation import run_confirmed
 from usbshare.bridge.commands.match_option import DEFAULT_TIMEOUT_S, inventory_of
 from usbshare.bridge.commands.notices import told_run, warn
-from usbshare.bridge.commands.options import Wanted, resolved, says_port, trust, wanted
-from usbshare.client.jobs.client import JOB_PORT, JobClient
+from usbshare.bridge.commands.options import (
+    Wanted,
+    configured_host,
+    resolved,
+    says_port,
+    trust,
+    wanted,
+)
+from usbshare.bridge.hosts.match_filter import PORT
+from usbshare.client.jobs.client import JobClient
+from usbshare.client.jobs.place import job_place
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 
@@ -60,23 +69,25 @@ def job_host(
     """Return the host that is meant: as said, else as used last, else the only one there is.
 
     A port that somebody says now is the job service's. One that is configured or was used last is
-    the serial service's: jobs are at 50055 there.
+    the serial service's: the host announces where its jobs are, else they are at 50055.
     """
     wishes = wanted(context, target, bundle, insecure)
     trusted = trust(wishes)
     said = wishes.target if wishes.is_asked else ""
+    if (host := configured_host(wishes)) is not None and host.job:
+        return JobHost(Target(host.address, host.job, name=wishes.target.strip()), trusted, said)
     if wishes.target or wishes.is_asked:
         where = resolved(context, wishes, trusted)
         if wishes.is_asked and says_port(wishes.target):
             return JobHost(where, trusted, said)
     else:
         where = _only_host(context, wishes, trusted)
-    return JobHost(replace(where, port=JOB_PORT), trusted, said)
+    return JobHost(run(job_place(where, trusted)), trusted, said)
 
 
 def _only_host(context: click.Context, wishes: Wanted, bundle: ClientBundle | None) -> Target:
     inventory = inventory_of(context, wishes, bundle, DEFAULT_TIMEOUT_S)
-    found = {each.host.name: each.target for each in inventory.answers if not each.cameras}
+    found = inventory.places_of(PORT)
     if len(found) == 1:
         name, target = next(iter(found.items()))
         warn(f"the only host found: --target {name}")

@@ -35,9 +35,13 @@ class _KindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     """Cameras: usbshare.camera.v1."""
     KIND_DISCOVERY: _Kind.ValueType  # 3
     """Discovery: usbshare.discovery.v1."""
+    KIND_JOB: _Kind.ValueType  # 4
+    """Jobs: usbshare.job.v1."""
+    KIND_USB: _Kind.ValueType  # 5
+    """USB devices as a whole (USB/IP): usbshare.usb.v1."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
-    """What a service offers."""
+    """What a service offers. More may come: a receiver ignores endpoints of a kind that it does not know."""
 
 KIND_UNSPECIFIED: Kind.ValueType  # 0
 """In a filter: every kind. Never sent otherwise."""
@@ -47,6 +51,10 @@ KIND_CAMERA: Kind.ValueType  # 2
 """Cameras: usbshare.camera.v1."""
 KIND_DISCOVERY: Kind.ValueType  # 3
 """Discovery: usbshare.discovery.v1."""
+KIND_JOB: Kind.ValueType  # 4
+"""Jobs: usbshare.job.v1."""
+KIND_USB: Kind.ValueType  # 5
+"""USB devices as a whole (USB/IP): usbshare.usb.v1."""
 Global___Kind: typing_extensions.TypeAlias = Kind
 
 class _Source:

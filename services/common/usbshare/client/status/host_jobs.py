@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 
 from usbshare.base.errors import UsbshareError
-from usbshare.client.jobs.client import JOB_PORT, JobClient
+from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.messages import RemoteJob
+from usbshare.client.jobs.place import job_place
 from usbshare.client.status.records import PortStatus
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -21,10 +22,18 @@ Jobs = dict[str, tuple[RemoteJob, ...]]
 
 
 class HostJobs:
-    """Asks one host for its jobs, as long as it answers."""
+    """Asks one host for its jobs, as long as it answers.
 
-    def __init__(self, serial: Target, bundle: ClientBundle | None, port: int = JOB_PORT) -> None:
-        self._client = JobClient(replace(serial, port=port), bundle)
+    `port`: where its job service listens; None: where the host announces it.
+    """
+
+    def __init__(
+        self, serial: Target, bundle: ClientBundle | None, port: int | None = None
+    ) -> None:
+        self._serial = serial
+        self._bundle = bundle
+        self._port = port
+        self._client: JobClient | None = None
         self._not_before = 0.0
 
     async def look(self) -> Jobs | None:
@@ -32,17 +41,30 @@ class HostJobs:
         if time.monotonic() < self._not_before:
             return None
         try:
+            place = await self._place()
             async with asyncio.timeout(GUESS_S):
+                if self._client is None:
+                    self._client = JobClient(place, self._bundle)
                 found = await self._client.list_jobs(timeout_s=GUESS_S)
         except (UsbshareError, TimeoutError):
             self._not_before = time.monotonic() + AGAIN_S
+            await self.close()  # it may be announced elsewhere when it is back
             return None
         ports = {job.port_id for job in found}
         return {port: tuple(job for job in found if job.port_id == port) for port in ports}
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _place(self) -> Target:
+        if self._client is not None:
+            return self._client.target
+        if self._port is not None:
+            return replace(self._serial, port=self._port)
+        return await job_place(self._serial, self._bundle)
 
 
 def with_jobs(status: PortStatus, jobs: Jobs | None) -> PortStatus:

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from usbshare.base.errors import UsbshareError
 from usbshare.client.backoff import Backoff
-from usbshare.client.jobs.client import JOB_PORT
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.machine import MachineStatus
@@ -35,7 +34,7 @@ async def look_once(
     target: Target,
     bundle: ClientBundle | None,
     timeout_s: float,
-    job_port: int = JOB_PORT,
+    job_port: int | None = None,
 ) -> HostStatus:
     """Return what a host's machines are doing; why it does not answer is its `failure`."""
     client, jobs = SerialClient(target, bundle), HostJobs(target, bundle, job_port)

@@ -15,12 +15,11 @@ from usbshare.base.addresses import join_host_port, parse_address, split_host_po
 from usbshare.base.errors import InvalidArgumentError, UsbshareError
 from usbshare.base.terminal_safe_text import clean_name
 from usbshare.hosts import untrusted
-from usbshare.hosts.instance import Endpoint, Instance, Kind
+from usbshare.hosts.instance import USUAL_PORTS, Endpoint, Instance, Kind
 
 MOST_BYTES = 1400
 TYPE = "usb-share"
 
-_DEFAULT_PORTS = {Kind.SERIAL: 50051, Kind.CAMERA: 50052, Kind.DISCOVERY: 50053}
 _SENDER_ID = re.compile(r"[0-9a-f]{1,32}")
 # Left out one after the other until the message fits; what every tool reads stays.
 _DISPENSABLE = ("ports", "site", "services")
@@ -77,7 +76,7 @@ def decode(data: bytes, sender_address: str) -> BeaconMessage:
     name = clean_name(_text(message, "name"))
     if not name:
         raise BeaconError("the name is empty")
-    address, port = _place(message.get("addr"), sender_address, _DEFAULT_PORTS[kind])
+    address, port = _place(message.get("addr"), sender_address, USUAL_PORTS[kind])
     instance = Instance(
         name,
         (address,),
@@ -91,7 +90,7 @@ def decode(data: bytes, sender_address: str) -> BeaconMessage:
 
 
 def _told_port(instance: Instance) -> int:
-    first = instance.endpoints[0].port if instance.endpoints else _DEFAULT_PORTS[Kind.SERIAL]
+    first = instance.endpoints[0].port if instance.endpoints else USUAL_PORTS[Kind.SERIAL]
     return instance.port_of(Kind.SERIAL) or first
 
 

@@ -17,8 +17,9 @@ from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.hosts import untrusted
 from usbshare.hosts.catalogue import Catalogue
-from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Source
+from usbshare.hosts.instance import Endpoint, Instance, Observation, Source
 from usbshare.hosts.reachability import is_loopback_host
+from usbshare.hosts.via.kind_codes import KIND_OF_CODE
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.other_service import DISCOVERY_SERVICE, name_other_service
 from usbshare.rpc.status import error_from_rpc, is_of_another_service
@@ -32,12 +33,6 @@ KEEP_S = 30.0  # how long a report is valid after the connection to its reporter
 MOST_INSTANCES = 512
 MOST_ADDRESSES = 16
 MOST_HOST_BYTES = 253
-
-_KINDS = {
-    pb.KIND_SERIAL: Kind.SERIAL,
-    pb.KIND_CAMERA: Kind.CAMERA,
-    pb.KIND_DISCOVERY: Kind.DISCOVERY,
-}
 
 
 class ViaSource:
@@ -128,7 +123,9 @@ def _instance(message: pb.Instance, teller: str) -> Instance | None:
     """Return what was reported, sanitised; None if nothing of it could be used."""
     name = clean_name(message.name)
     kinds = {each.kind: untrusted.tcp_port(each.port) for each in message.endpoints}
-    endpoints = [Endpoint(_KINDS[each], kinds[each]) for each in _KINDS if kinds.get(each)]
+    endpoints = [
+        Endpoint(kind, kinds[code]) for code, kind in KIND_OF_CODE.items() if kinds.get(code)
+    ]
     addresses = tuple(_addresses(message, teller))
     if not (name and endpoints and addresses):
         return None

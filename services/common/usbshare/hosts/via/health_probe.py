@@ -20,7 +20,7 @@ PROBE_TIMEOUT_S = 2.0
 MOST_ADDRESSES = 8
 
 # Asked first: its server, unlike the serial service's, sends no pings on an idle connection.
-_ORDER = (Kind.DISCOVERY, Kind.SERIAL, Kind.CAMERA)
+_ORDER = (Kind.DISCOVERY, Kind.SERIAL, Kind.CAMERA, Kind.JOB, Kind.USB)
 
 
 class HostProbe:

@@ -13,6 +13,7 @@ from usbshare.hosts import untrusted
 from usbshare.hosts.counters import SourceStats
 from usbshare.hosts.filter import Filter
 from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind, Source
+from usbshare.hosts.via.kind_codes import CODE_OF_KIND, KIND_OF_CODE
 from usbshare.hosts.watch import Added, Change, Removed, Snapshot, Updated
 from usbshare.rpc.wire_time import duration, seconds_of, timestamp_of
 
@@ -23,12 +24,6 @@ FINGERPRINT_DIGITS = 64
 # Whether the caller may view a port of this host.
 MayView = Callable[[str], bool]
 
-_KINDS = {
-    pb.KIND_SERIAL: Kind.SERIAL,
-    pb.KIND_CAMERA: Kind.CAMERA,
-    pb.KIND_DISCOVERY: Kind.DISCOVERY,
-}
-_KIND_CODES = {value: key for key, value in _KINDS.items()}
 _SOURCE_CODES = {
     Source.MDNS: pb.SOURCE_MDNS,
     Source.BEACON: pb.SOURCE_BEACON,
@@ -81,9 +76,9 @@ def _endpoint(message: pb.Endpoint) -> Endpoint:
 
 
 def _kind(value: Any, field: str) -> Kind:
-    if value in _KINDS:
-        return _KINDS[value]
-    accepted = ", ".join(pb.Kind.Name(key) for key in _KINDS)
+    if value in KIND_OF_CODE:
+        return KIND_OF_CODE[value]
+    accepted = ", ".join(pb.Kind.Name(key) for key in KIND_OF_CODE)
     given = pb.Kind.Name(value) if value in pb.Kind.values() else value
     raise InvalidArgumentError(f"{field} is {given}; accepted: {accepted}")
 
@@ -171,4 +166,4 @@ def announce_response(name: str, lease_ttl_s: float) -> pb.AnnounceResponse:
 
 
 def _endpoint_message(endpoint: Endpoint) -> pb.Endpoint:
-    return pb.Endpoint(kind=_KIND_CODES[endpoint.kind], port=endpoint.port)
+    return pb.Endpoint(kind=CODE_OF_KIND[endpoint.kind], port=endpoint.port)
