@@ -204,8 +204,8 @@ def _services_of(entry: Entry, bundle: ClientBundle | None) -> list[KnownHost]:
     """Return the host once for each of ports, cameras and jobs, as far as it has them."""
     aliases = (entry.instance.host,) if entry.instance.host else ()
     ports = KnownHost(entry.instance.name, tuple(targets_of(entry, bundle)), aliases)
-    cameras = replace(ports, targets=tuple(targets_of(entry, bundle, "camera")), kind=CAMERA)
-    jobs = replace(ports, targets=tuple(targets_of(entry, bundle, "job")), kind=JOB)
+    cameras = replace(ports, targets=tuple(targets_of(entry, bundle, Kind.CAMERA)), kind=CAMERA)
+    jobs = replace(ports, targets=tuple(targets_of(entry, bundle, Kind.JOB)), kind=JOB)
     return [each for each in (ports, cameras, jobs) if each.targets]
 
 
