@@ -1,0 +1,74 @@
+"""A stream of bytes both ways: TCP, a socket pair, or whatever else carries USB/IP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Protocol
+
+from usbshare.usbip.errors import UsbipNetworkError
+
+READ_BYTES = 1 << 16
+SEND_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 1.0
+
+
+class ByteReader(Protocol):
+    """The half of asyncio.StreamReader that is used."""
+
+    async def read(self, n: int) -> bytes:
+        """Return what there is, at most `n` bytes, nothing at the end."""
+        ...
+
+
+class ByteWriter(Protocol):
+    """The half of asyncio.StreamWriter that is used."""
+
+    def write(self, data: bytes) -> None:
+        """Hand over bytes; never waits."""
+
+    async def drain(self) -> None:
+        """Wait while too much that was handed over has not left."""
+
+    def close(self) -> None:
+        """Begin to close both halves."""
+
+    async def wait_closed(self) -> None:
+        """Wait until they are closed."""
+
+
+def send_at_once(writer: ByteWriter) -> None:
+    """Have small messages leave at once (TCP_NODELAY): 44 ms become 0.1 ms."""
+    if not isinstance(writer, asyncio.StreamWriter):
+        return
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+async def read_some(reader: ByteReader) -> bytes:
+    """Return the next bytes, nothing at the end; raises UsbipNetworkError."""
+    try:
+        return await reader.read(READ_BYTES)
+    except OSError as error:
+        raise UsbipNetworkError(f"the connection broke: {error.strerror or error}") from error
+
+
+async def drained(writer: ByteWriter, timeout_s: float = SEND_TIMEOUT_S) -> None:
+    """Wait until the other side takes more; raises UsbipNetworkError."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await writer.drain()
+    except TimeoutError as error:
+        raise UsbipNetworkError(f"the other side has taken nothing for {timeout_s:g} s") from error
+    except OSError as error:
+        raise UsbipNetworkError(f"the connection broke: {error.strerror or error}") from error
+
+
+async def closed(writer: ByteWriter) -> None:
+    """Close it; what the other side does not take within a second is given up."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await writer.wait_closed()
