@@ -1,0 +1,1 @@
+"""Pictures for the page: video over a WebSocket, MJPEG and single pictures."""
