@@ -27,14 +27,17 @@ def identity_of(bundle: ClientBundle) -> str:
 
 
 def newest(bundle: ClientBundle) -> ClientBundle:
-    """Return what the bundle's file holds now, if it is of the same identity and lasts longer."""
+    """Return what the bundle's file holds now, if another certificate that replaces this one.
+
+    It is for the same identity and does not end earlier. Both may end in the same second.
+    """
     try:
         found = ClientBundle.load(bundle.path)
     except ConfigError as error:
         log.debug("%s", error)
         return bundle
-    is_newer = found.expires > bundle.expires and identity_of(found) == identity_of(bundle)
-    return found if is_newer else bundle
+    is_another = found.chain != bundle.chain and identity_of(found) == identity_of(bundle)
+    return found if is_another and found.expires >= bundle.expires else bundle
 
 
 @contextmanager

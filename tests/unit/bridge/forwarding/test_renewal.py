@@ -154,6 +154,33 @@ async def test_what_another_process_renewed_is_taken_over_without_asking(
     assert adopter.bundles[0].certificate == ClientBundle.load(path).certificate
 
 
+def two_that_end_together(host: Host) -> tuple[Issued, Issued]:
+    while True:  # a second may have ended between the two
+        made = [issue(host.authority, names=[IDENTITY], usage=CLIENT, to_days=60) for _ in "12"]
+        if made[0].certificate.not_valid_after_utc == made[1].certificate.not_valid_after_utc:
+            return made[0], made[1]
+
+
+async def test_one_renewed_within_the_second_of_the_first_is_taken_over(
+    host: Host, tmp_path: Path
+) -> None:
+    first, second = two_that_end_together(host)
+    path, adopter = write_bundle(tmp_path / "client.pem", first, host.authority), Adopter()
+    async with renewed_by(path, adopter, Told()):
+        write_bundle(path, second, host.authority)
+        await until(lambda: adopter.bundles)
+    assert adopter.bundles[0].certificate == second.certificate
+
+
+async def test_one_that_ends_earlier_is_not_taken_over(host: Host, tmp_path: Path) -> None:
+    path, adopter = bundle_of(host, tmp_path, from_days=-1, to_days=60), Adopter()
+    async with renewed_by(path, adopter, Told()) as made:
+        bundle_of(host, tmp_path, from_days=-1, to_days=59)
+        await asyncio.sleep(0.1)  # nothing is to happen
+        assert made.bundle.certificate != ClientBundle.load(path).certificate
+    assert adopter.bundles == []
+
+
 async def test_another_identity_in_the_file_is_not_taken_over(host: Host, tmp_path: Path) -> None:
     path, adopter = bundle_of(host, tmp_path, from_days=-1, to_days=60), Adopter()
     async with renewed_by(path, adopter, Told()) as made:
