@@ -58,6 +58,11 @@ async def who_am_i(target: Target, bundle: ClientBundle | None) -> WhoAmI:
             )
         except grpc.aio.AioRpcError as error:
             raise await _explained(error, target, bundle, start) from error
+    return as_who_am_i(answer)
+
+
+def as_who_am_i(answer: pb.WhoAmIResponse) -> WhoAmI:
+    """Return what an answer says."""
     return WhoAmI(
         answer.identity,
         tuple(map(_own_rights, answer.grants)),

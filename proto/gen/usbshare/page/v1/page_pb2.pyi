@@ -918,6 +918,11 @@ class Snapshot(google.protobuf.message.Message):
     CAMERAS_FIELD_NUMBER: builtins.int
     JOBS_FIELD_NUMBER: builtins.int
     LOCAL_PORTS_FIELD_NUMBER: builtins.int
+    IS_LOCAL_PAGE_FIELD_NUMBER: builtins.int
+    is_local_page: builtins.bool
+    """Whether this page came over loopback. If not, what changes the gateway's computer is refused:
+    enrolment, local ports, hosts.
+    """
     @property
     def gateway(self) -> Global___Gateway:
         """The gateway."""
@@ -951,9 +956,10 @@ class Snapshot(google.protobuf.message.Message):
         cameras: collections.abc.Iterable[Global___Camera] | None = ...,
         jobs: collections.abc.Iterable[Global___HostJob] | None = ...,
         local_ports: collections.abc.Iterable[Global___LocalPort] | None = ...,
+        is_local_page: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["gateway", b"gateway"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cameras", b"cameras", "gateway", b"gateway", "hosts", b"hosts", "jobs", b"jobs", "local_ports", b"local_ports", "machines", b"machines"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cameras", b"cameras", "gateway", b"gateway", "hosts", b"hosts", "is_local_page", b"is_local_page", "jobs", b"jobs", "local_ports", b"local_ports", "machines", b"machines"]) -> None: ...
 
 Global___Snapshot: typing_extensions.TypeAlias = Snapshot
 
@@ -1040,7 +1046,6 @@ class Gateway(google.protobuf.message.Message):
     CERTIFICATE_PROBLEM_FIELD_NUMBER: builtins.int
     PRESELECTED_FIELD_NUMBER: builtins.int
     LOCAL_PORT_KINDS_FIELD_NUMBER: builtins.int
-    IS_LOCAL_PAGE_FIELD_NUMBER: builtins.int
     version: builtins.str
     """Version of usbshare."""
     name: builtins.str
@@ -1051,10 +1056,6 @@ class Gateway(google.protobuf.message.Message):
     """Fingerprint of its site's CA, hex."""
     certificate_problem: builtins.str
     """Why it cannot be used, such as that it has expired; empty where all is well."""
-    is_local_page: builtins.bool
-    """Whether the page came over loopback. If not, what changes this computer is refused: enrolment,
-    local ports.
-    """
     @property
     def certificate_end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When its certificate expires."""
@@ -1078,10 +1079,9 @@ class Gateway(google.protobuf.message.Message):
         certificate_problem: builtins.str = ...,
         preselected: Global___Preselected | None = ...,
         local_port_kinds: collections.abc.Iterable[Global___LocalPortKind.ValueType] | None = ...,
-        is_local_page: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["certificate_end_time", b"certificate_end_time", "preselected", b"preselected"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["certificate_end_time", b"certificate_end_time", "certificate_problem", b"certificate_problem", "identity", b"identity", "is_local_page", b"is_local_page", "local_port_kinds", b"local_port_kinds", "name", b"name", "preselected", b"preselected", "site", b"site", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate_end_time", b"certificate_end_time", "certificate_problem", b"certificate_problem", "identity", b"identity", "local_port_kinds", b"local_port_kinds", "name", b"name", "preselected", b"preselected", "site", b"site", "version", b"version"]) -> None: ...
 
 Global___Gateway: typing_extensions.TypeAlias = Gateway
 

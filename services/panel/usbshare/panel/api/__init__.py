@@ -1,0 +1,1 @@
+"""Between the messages of page.proto and what they are about."""

@@ -1,0 +1,55 @@
+"""Requests about hosts: unpack, one call, pack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from usbshare.base.errors import (
+    ConnectionRefusedByPeerError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+)
+from usbshare.page.v1 import page_pb2 as pb
+from usbshare.panel.api.pack_host import host_message
+from usbshare.panel.api.requests import Handler
+from usbshare.panel.api.serial_calls import SerialCalls
+from usbshare.panel.hosts.fleet import Fleet
+from usbshare.panel.socket import Page
+
+
+def host_handlers(fleet: Fleet) -> Mapping[str, Handler]:
+    """Return the handlers of what is about hosts."""
+
+    async def confirm(page: Page, asked: pb.Confirm, request_id: int) -> pb.Answer:
+        if not (asked.code.isascii() and asked.code.isdigit()):
+            raise InvalidArgumentError("the code is the six digits of the authenticator app")
+        host = fleet.followed(asked.host)
+        if host.serial.place is None:
+            raise ConnectionRefusedByPeerError(f"host {asked.host!r} has not answered yet")
+        calls = SerialCalls(*host.serial.place)
+        try:
+            confirmed = await calls.confirm(asked.code)
+        finally:
+            await calls.close()
+        host.serial.look_at_rights()
+        return pb.Answer(confirm=confirmed)
+
+    async def add_host(page: Page, asked: pb.AddHost, request_id: int) -> pb.Answer:
+        require_local(page)
+        host = fleet.add(asked.address)
+        return pb.Answer(host=host_message(fleet.view(host)))
+
+    async def forget_host(page: Page, asked: pb.ForgetHost, request_id: int) -> pb.Answer:
+        require_local(page)
+        fleet.forget(asked.host)
+        return pb.Answer()
+
+    return {"confirm": confirm, "add_host": add_host, "forget_host": forget_host}
+
+
+def require_local(page: Page) -> None:
+    """Raise PermissionDeniedError for a page of another computer."""
+    if not page.is_local:
+        raise PermissionDeniedError(
+            "only a page on the panel's own computer may change that computer"
+        )

@@ -1,0 +1,147 @@
+"""Carries out what pages ask for: reads a request, hands it to its subject, writes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from usbshare.base import errors
+from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError
+from usbshare.client.serial.link_state import LinkLostError
+from usbshare.page.v1 import page_pb2 as pb
+from usbshare.panel.api import json_text
+from usbshare.panel.socket import Page
+from usbshare.rpc.wire_time import duration
+
+log = logging.getLogger(__name__)
+
+# Of one page, answers that wait included.
+MOST_AT_ONCE = 64
+MOST_URGENT = 64
+END_S = 2.0
+# These and their answers overtake everything.
+URGENT = frozenset({"stop", "end_jog", "cancel_motion"})
+
+# Gets the page, the request's own message, and its number; returns the answer.
+Handler = Callable[[Page, Any, int], Awaitable[pb.Answer]]
+
+_LAYERS: dict[type[UsbshareError], pb.Layer.ValueType] = {
+    errors.InvalidArgumentError: pb.LAYER_REQUEST,
+    errors.NotFoundError: pb.LAYER_REQUEST,
+    errors.ConfigError: pb.LAYER_GATEWAY,
+    errors.ConnectionRefusedByPeerError: pb.LAYER_NETWORK,
+    errors.SessionLostError: pb.LAYER_NETWORK,
+    errors.DeviceError: pb.LAYER_MACHINE,
+    errors.DeviceAbsentError: pb.LAYER_MACHINE,
+    errors.NotSupportedError: pb.LAYER_MACHINE,
+}
+
+
+class PageRequests:
+    """All requests of all pages; each runs to its end, even if its page goes.
+
+    A stop whose page is closed is a stop all the same.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._running: dict[asyncio.Task[None], tuple[Page, bool]] = {}
+        self._counts: dict[tuple[int, bool], int] = {}
+
+    def received(self, page: Page, frame: str) -> None:
+        """Begin a request; never blocks."""
+        began = time.monotonic()
+        try:
+            request = json_text.request(frame)
+        except InvalidArgumentError as error:
+            self._answer(page, json_text.request_id(frame), _failed(error), began, urgent=False)
+            return
+        action = request.WhichOneof("action") or ""
+        is_urgent = action in URGENT
+        handler = self._handlers.get(action)
+        if handler is None:
+            error = errors.NotSupportedError(f"this panel cannot do {action!r}: is it older?")
+            self._answer(page, request.id, _failed(error), began, urgent=is_urgent)
+        elif self._is_full(page, is_urgent=is_urgent):
+            limit = LimitError("too many requests of this page are not answered yet")
+            self._refuse(page, request.id, _failed(limit), began)
+        else:
+            self._begin(page, request, handler, began, is_urgent=is_urgent)
+
+    async def close(self) -> None:
+        """Let what is being done end, for a moment."""
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=END_S)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _begin(
+        self, page: Page, request: pb.Request, handler: Handler, began: float, *, is_urgent: bool
+    ) -> None:
+        work = self._carry_out(page, request, handler, began, is_urgent=is_urgent)
+        task = asyncio.create_task(work, name=f"request {request.WhichOneof('action')}")
+        counted = (id(page), is_urgent)
+        self._counts[counted] = self._counts.get(counted, 0) + 1
+        self._running[task] = (page, is_urgent)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        page, is_urgent = self._running.pop(task)
+        counted = (id(page), is_urgent)
+        self._counts[counted] -= 1
+        if not self._counts[counted]:
+            del self._counts[counted]
+
+    def _is_full(self, page: Page, *, is_urgent: bool) -> bool:
+        running = self._counts.get((id(page), is_urgent), 0)
+        if is_urgent:
+            return running >= MOST_URGENT
+        return running + page.outbox.answers >= MOST_AT_ONCE
+
+    async def _carry_out(
+        self, page: Page, request: pb.Request, handler: Handler, began: float, *, is_urgent: bool
+    ) -> None:
+        action = request.WhichOneof("action") or ""
+        try:
+            answer = await handler(page, getattr(request, action), request.id)
+        except (UsbshareError, LinkLostError) as error:
+            answer = _failed(error)
+        except Exception:
+            log.exception("could not carry out %s", action)
+            answer = _failed(UsbshareError("the panel has failed: its log says how"))
+        self._answer(page, request.id, answer, began, urgent=is_urgent)
+
+    @staticmethod
+    def _answer(
+        page: Page, request_id: int, answer: pb.Answer, began: float, *, urgent: bool
+    ) -> None:
+        if not request_id:
+            return
+        answer.request_id = request_id
+        answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
+        page.outbox.answer(json_text.text(pb.Event(answer=answer)), is_urgent=urgent)
+
+    @staticmethod
+    def _refuse(page: Page, request_id: int, answer: pb.Answer, began: float) -> None:
+        """Answer one request too many; the latest such answer replaces those before it."""
+        answer.request_id = request_id
+        answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
+        page.outbox.state("too many", json_text.text(pb.Event(answer=answer)))
+
+
+def _failed(error: Exception) -> pb.Answer:
+    layer = next((layer for kind, layer in _LAYERS.items() if type(error) is kind), None)
+    if layer is None:
+        layer = pb.LAYER_NETWORK if isinstance(error, LinkLostError) else pb.LAYER_HOST
+    return pb.Answer(
+        failure=pb.Failure(
+            text=str(error),
+            needs_second_factor=isinstance(error, errors.ConfirmationNeededError),
+            layer=layer,
+            is_held_by_other=isinstance(error, errors.PortHeldError),
+        )
+    )

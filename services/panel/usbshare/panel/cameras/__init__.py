@@ -1,0 +1,1 @@
+"""The cameras that pages show."""

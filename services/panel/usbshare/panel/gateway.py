@@ -1,0 +1,122 @@
+"""The panel put together: what finds and follows hosts, carries out requests, and serves pages."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from usbshare.base.watched_task import cancel_all
+from usbshare.panel.api.camera_calls import CameraCalls
+from usbshare.panel.api.host_requests import host_handlers
+from usbshare.panel.api.job_calls import JobCalls
+from usbshare.panel.api.machine_requests import acting_handlers
+from usbshare.panel.api.pack_gateway import GatewayView, gateway_text
+from usbshare.panel.api.pack_host import camera_text, host_text, job_text
+from usbshare.panel.api.pack_machine import machine_text
+from usbshare.panel.api.requests import Handler, PageRequests
+from usbshare.panel.api.serial_calls import SerialCalls
+from usbshare.panel.board import Board
+from usbshare.panel.cameras.camera_follower import CameraFollower
+from usbshare.panel.guard import Guard
+from usbshare.panel.hosts.fleet import Fleet, OpenFinder
+from usbshare.panel.hosts.host import Host
+from usbshare.panel.jobs.job_follower import JobFollower
+from usbshare.panel.machines.acting import Acting, Ways
+from usbshare.panel.machines.machines import Machines
+from usbshare.panel.machines.permissions import Permission
+from usbshare.panel.machines.serial_follower import SerialFollower
+from usbshare.panel.seen import SeenCamera
+from usbshare.panel.server import PanelServer
+from usbshare.panel.socket import Sockets
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+
+
+@dataclass(frozen=True, slots=True)
+class PanelChoice:
+    """What a panel needs: how hosts are found, with which trust, and whom it serves.
+
+    `bundle` None: in plaintext if `in_plaintext`, else this computer is not enrolled, and
+    `bundle_problem` says why. `named`: hosts to follow without being found.
+    """
+
+    open_finder: OpenFinder
+    bundle: ClientBundle | None
+    in_plaintext: bool
+    guard: Guard
+    client_name: str
+    job_port: int
+    bundle_problem: str = ""
+    named: Sequence[Target] = ()
+
+
+class Gateway:
+    """Owns everything of one panel; `run` serves until it is cancelled or stopped."""
+
+    def __init__(self, choice: PanelChoice) -> None:
+        self._choice = choice
+        self.board = Board()
+        self.machines = Machines(self.board, machine_text)
+        self.fleet = Fleet(
+            self.board,
+            self.machines,
+            self,
+            host_text,
+            choice.job_port,
+            in_plaintext=choice.in_plaintext,
+        )
+        self._acting = Acting(self._ways)
+        self._requests = PageRequests(self._handlers())
+        self._server = PanelServer(Sockets(self.board, self._requests), choice.guard)
+
+    async def run(
+        self, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], None]
+    ) -> None:
+        """Serve at a listening socket until it is stopped; calls `ready` once pages are served."""
+        choice = self._choice
+        self.board.put_gateway(
+            gateway_text(GatewayView(choice.bundle, choice.bundle_problem))
+        )
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._requests.close)
+            await stack.enter_async_context(
+                self.fleet.running(choice.open_finder, choice.bundle, choice.named)
+            )
+            stack.push_async_callback(self._server.close)
+            await self._server.start(listening)
+            ready()
+            await stopping.wait()
+
+    # What follows a host's services.
+
+    def serial(self, host: Host) -> SerialFollower:
+        """Return what follows its serial service."""
+        return SerialFollower(host.key, SerialCalls, self.machines, host, self.board.watched)
+
+    def camera(self, host: Host, connected: Callable[[Target], None]) -> CameraFollower:
+        """Return what follows its cameras."""
+        pack = partial(_camera_text)
+        return CameraFollower(host.key, CameraCalls, self.board, pack, connected)
+
+    def job(self, host: Host, connected: Callable[[Target], None]) -> JobFollower:
+        """Return what follows its jobs."""
+        return JobFollower(host.key, JobCalls, self.board, job_text, connected)
+
+    # Helpers.
+
+    def _handlers(self) -> Mapping[str, Handler]:
+        return {
+            **acting_handlers(self._acting, self._choice.client_name),
+            **host_handlers(self.fleet),
+        }
+
+    def _ways(self, host: str) -> Ways:
+        return self.fleet.followed(host).serial
+
+
+def _camera_text(host: str, seen: SeenCamera) -> str:
+    return camera_text(host, seen, Permission(True))

@@ -1,0 +1,292 @@
+"""The hosts that discovery, the configuration and people name, each under a key that stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Protocol
+
+from usbshare.base.errors import ConnectionRefusedByPeerError, InvalidArgumentError, NotFoundError
+from usbshare.base.watched_task import cancel_all
+from usbshare.hosts.catalogue import Catalogue
+from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind, Observation, Source
+from usbshare.hosts.liveness import Liveness
+from usbshare.hosts.targets import is_asked, sites_of
+from usbshare.panel.board import HOSTS, Board
+from usbshare.panel.hosts.host import Followers, Host, HostView, Relation
+from usbshare.panel.machines.machines import Machines
+from usbshare.rpc.channel import Target, parse_target
+from usbshare.rpc.tls import ClientBundle
+
+MOST_HOSTS = 64
+# A host that answered once stays for so long after discovery has lost sight of it.
+KEPT_S = 600.0
+LOOK_S = 5.0
+_SITE_DIGITS = 12
+
+Pack = Callable[[HostView], str]
+
+
+class Found(Protocol):
+    """What finds hosts, once it is started."""
+
+    liveness: Liveness
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What it knows."""
+        ...
+
+    def start_liveness(self) -> None:
+        """Drop hosts that do not answer."""
+
+
+OpenFinder = Callable[[ClientBundle | None], AbstractAsyncContextManager[Found]]
+
+
+class Fleet:
+    """Follows the hosts of our site while it is entered; the others are only shown.
+
+    `bundle` None: in plaintext if `in_plaintext`, and else nobody is asked.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        machines: Machines,
+        followers: Followers,
+        pack: Pack,
+        job_port: int,
+        *,
+        in_plaintext: bool,
+    ) -> None:
+        self.bundle: ClientBundle | None = None
+        self._board = board
+        self._machines = machines
+        self._followers = followers
+        self._pack = pack
+        self._job_port = job_port
+        self._in_plaintext = in_plaintext
+        self._hosts: dict[str, Host] = {}
+        self._keys: dict[str, str] = {}  # by the catalogue's id
+        self._gone_at: dict[str, float] = {}
+        self._named: list[Target] = []
+        self._added: dict[str, Target] = {}
+        self._found: Found | None = None
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(
+        self, open_finder: OpenFinder, bundle: ClientBundle | None, named: Iterable[Target]
+    ) -> AsyncIterator[None]:
+        """Find and follow hosts; `named` are followed without being found."""
+        self.bundle = bundle
+        async with open_finder(bundle) as found:
+            self._found = found
+            self._named = list(named)
+            for target in (*self._named, *self._added.values()):
+                self._observe(target)
+            found.start_liveness()
+            running = asyncio.create_task(self._run(found.catalogue), name="fleet")
+            try:
+                yield
+            finally:
+                await cancel_all(running)
+                await asyncio.gather(*(host.stop() for host in self._hosts.values()))
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(list(self._hosts.values()))
+
+    def get(self, key: str) -> Host:
+        """Return a host; NotFoundError where there is none of that key."""
+        if (host := self._hosts.get(key)) is None:
+            raise NotFoundError(f"no host {key!r} is known any more")
+        return host
+
+    def followed(self, key: str) -> Host:
+        """Return a host whose services are asked; raises why they are not."""
+        host = self.get(key)
+        if not host.is_followed:
+            raise ConnectionRefusedByPeerError(f"host {key!r} is not of this computer's site")
+        return host
+
+    async def use(self, bundle: ClientBundle | None) -> None:
+        """Follow all hosts with this certificate from now on."""
+        self.bundle = bundle
+        if self._found is not None and bundle is not None:
+            self._found.liveness.use(bundle)
+        await asyncio.gather(*(host.stop() for host in self._hosts.values() if host.is_followed))
+        self._changed.set()
+
+    def add(self, address: str) -> Host:
+        """Follow the host of an address that a person gave; raises InvalidArgumentError."""
+        target = parse_target(address)
+        if len(self._added) >= MOST_HOSTS:
+            raise InvalidArgumentError(f"{MOST_HOSTS} hosts have been added: forget one first")
+        self._added[str(target)] = target
+        self._observe(target)
+        self._settle()
+        return self._host_at(target)
+
+    def forget(self, key: str) -> None:
+        """Follow a host that a person added no longer; InvalidArgumentError for another."""
+        host = self.get(key)
+        mine = [text for text, target in self._added.items() if _is_at(host.entry, target)]
+        if not mine:
+            raise InvalidArgumentError(
+                f"host {key!r} was not added here: discovery or the configuration names it"
+            )
+        for text in mine:
+            del self._added[text]
+            if self._found is not None:
+                self._found.catalogue.forget(Source.STATIC, text)
+        host.was_connected = False
+        self._changed.set()
+
+    def view(self, host: Host) -> HostView:
+        """Return a host as pages show it."""
+        return host.view(self._catalogue.clock())
+
+    @property
+    def added(self) -> list[str]:
+        """The addresses that people added."""
+        return list(self._added)
+
+    # Helpers.
+
+    async def _run(self, catalogue: Catalogue) -> None:
+        unsubscribe = catalogue.subscribe(self._changed.set)
+        try:
+            while True:
+                self._changed.clear()
+                self._settle()
+                await self._drop_gone()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._changed.wait()
+        finally:
+            unsubscribe()
+
+    def _observe(self, target: Target) -> None:
+        if self._found is None:
+            return
+        text = str(target)
+        instance = Instance(
+            target.name or text, (target.host,), (Endpoint(Kind.SERIAL, target.port),)
+        )
+        self._found.catalogue.observe(Observation(Source.STATIC, text, instance))
+
+    def _settle(self) -> None:
+        """Follow what is new, and note what has changed."""
+        catalogue = self._catalogue
+        by_address = {*self._named, *self._added.values()}
+        entries = _without_doubles(catalogue.entries(), by_address)
+        living = {entry.id for entry in entries}
+        self._keys = {id_: key for id_, key in self._keys.items() if id_ in living}
+        sites = sites_of(self.bundle)
+        for entry in entries:
+            if (key := self._key_of(entry)) is not None:
+                self._note(key, entry, sites)
+        now = catalogue.clock()
+        for key in self._hosts.keys() - set(self._keys.values()):
+            self._gone_at.setdefault(key, now)
+
+    def _note(self, key: str, entry: Entry, sites: Collection[str]) -> None:
+        host = self._hosts.get(key)
+        relation = _relation(entry, sites)
+        self._gone_at.pop(key, None)
+        if host is None:
+            host = self._hosts[key] = Host(
+                key, entry, relation, self._machines, self._show, self._followers
+            )
+            host.job_port = self._job_port
+        host.entry, host.relation = entry, relation
+        host.is_added = any(_is_at(entry, target) for target in self._added.values())
+        may_ask = self.bundle is not None or self._in_plaintext
+        if may_ask and is_asked(entry, sites, in_plaintext=self.bundle is None):
+            if not host.is_followed:
+                host.start(self.bundle)
+        self._show(host)
+
+    async def _drop_gone(self) -> None:
+        now = self._catalogue.clock()
+        for key, gone_at in list(self._gone_at.items()):
+            host = self._hosts[key]
+            if host.was_connected and now - gone_at < KEPT_S:
+                continue
+            del self._hosts[key], self._gone_at[key]
+            await host.stop()
+            self._board.remove(HOSTS, (key,), json.dumps(key, ensure_ascii=False))
+
+    def _key_of(self, entry: Entry) -> str | None:
+        """Return the key of an entry, the one it had before where it comes back; None: no room."""
+        if (known := self._keys.get(entry.id)) is not None:
+            return known
+        taken = set(self._keys.values())
+        free = [key for key in self._hosts if key not in taken]
+        base = _base_key(entry, sites_of(self.bundle))
+        again = next((key for key in free if _is_of(key, base)), None)
+        if again is None:
+            if len(self._hosts) >= MOST_HOSTS:
+                return None
+            again = next(key for key in _numbered(base) if key not in self._hosts)
+        self._keys[entry.id] = again
+        return again
+
+    def _host_at(self, target: Target) -> Host:
+        found = (host for host in self._hosts.values() if _is_at(host.entry, target))
+        if (host := next(found, None)) is None:
+            raise InvalidArgumentError(f"{MOST_HOSTS} hosts are known already: {target} is not")
+        return host
+
+    def _show(self, host: Host) -> None:
+        if self._hosts.get(host.key) is host:
+            self._board.put(HOSTS, (host.key,), self._pack(self.view(host)))
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        if self._found is None:
+            raise RuntimeError("the fleet is not running")
+        return self._found.catalogue
+
+
+def _relation(entry: Entry, sites: Collection[str]) -> Relation:
+    told = entry.instance.site
+    if not told or not sites:
+        return Relation.UNKNOWN
+    return Relation.OWN if told in sites else Relation.FOREIGN
+
+
+def _base_key(entry: Entry, sites: Collection[str]) -> str:
+    """Return a host's name; a foreign host's says its site, so that it never passes for another."""
+    site = entry.instance.site
+    foreign = site and site not in sites
+    return f"{entry.instance.name}@{site[:_SITE_DIGITS]}" if foreign else entry.instance.name
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}~{number}" for number in range(2, MOST_HOSTS + 2))
+
+
+def _is_of(key: str, base: str) -> bool:
+    return key == base or key.rpartition("~")[0] == base
+
+
+def _is_at(entry: Entry, target: Target) -> bool:
+    port = entry.instance.port_of(Kind.SERIAL)
+    return port == target.port and target.host in (*entry.instance.addresses, entry.instance.host)
+
+
+def _without_doubles(entries: list[Entry], by_address: Collection[Target]) -> list[Entry]:
+    """Leave out what only a person named by its address, where discovery knows it too."""
+    alone = {Source.STATIC}
+    found = [entry for entry in entries if set(entry.sources) != alone]
+
+    def is_double(entry: Entry) -> bool:
+        mine = [target for target in by_address if _is_at(entry, target)]
+        return any(_is_at(other, target) for other in found for target in mine)
+
+    return [entry for entry in entries if set(entry.sources) != alone or not is_double(entry)]

@@ -1,0 +1,69 @@
+"""One service of a host, followed: asked again after each failure, until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.client.backoff import Backoff
+from usbshare.handshakes.unreachable import why_unreachable
+from usbshare.hosts.identity_proof import first_proven
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+
+LOOK_S = 5.0
+
+
+class ServiceState(Enum):
+    """How the connection to a service is."""
+
+    NONE = "none"
+    NOT_ASKED = "not asked"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A service as pages show it."""
+
+    state: ServiceState = ServiceState.NONE
+    reason: str = ""
+    target: str = ""
+
+
+async def follow(
+    once: Callable[[], Awaitable[None]],
+    lost: Callable[[str], None],
+    least_s: float = 0.0,
+) -> None:
+    """Run `once` again and again; `lost` is told why it ended. Never returns."""
+    backoff = Backoff(random.random)
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        try:
+            await once()
+            reason = "the service ended the stream"
+        except UsbshareError as error:
+            reason = str(error)
+        lost(reason)
+        if loop.time() - began > LOOK_S:  # it stood for a while
+            backoff.reset()
+        await asyncio.sleep(max(least_s, backoff.next_s()))
+
+
+async def proven(targets: Sequence[Target], bundle: ClientBundle | None) -> Target:
+    """Return where the service proved to be; ConnectionRefusedByPeerError says why nowhere."""
+    if not targets:
+        raise ConnectionRefusedByPeerError("nobody says at which address it is")
+    found = await first_proven(targets, bundle)
+    if found is None:
+        why = await why_unreachable(targets[0], bundle, LOOK_S)
+        raise ConnectionRefusedByPeerError(why or f"{targets[0]} did not answer")
+    return found

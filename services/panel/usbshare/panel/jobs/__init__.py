@@ -1,0 +1,1 @@
+"""The jobs that pages show and act on."""

@@ -1,0 +1,1 @@
+"""The machines that pages show and act on."""

@@ -1,0 +1,139 @@
+"""The panel's HTTP server: its files, its socket, and nobody served whom the guard refuses."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from usbshare.base.addresses import parse_address
+from usbshare.panel.guard import HEADERS, Asked, Guard
+from usbshare.panel.socket import Sockets
+
+ASSETS = Path(__file__).parent / "assets"
+# Spelled out: a Windows registry may say something else, and then browsers refuse a module.
+TYPES: Mapping[str, str] = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+COOKIE = "usbshare-panel"
+COOKIE_S = 30 * 24 * 3600
+END_S = 0.5
+IDLE_S = 60.0
+_BEARER = "bearer "
+_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class PanelServer:
+    """Serves until it is closed; `routes` are further ones, behind the same guard."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        guard: Guard,
+        routes: Iterable[web.RouteDef] = (),
+        assets: Path = ASSETS,
+    ) -> None:
+        self._sockets = sockets
+        self._guard = guard
+        self._routes = tuple(routes)
+        self._assets = assets.resolve()
+        self._cookie = COOKIE
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve at a listening socket, which is closed at the end."""
+        # Cookies do not tell the ports of a host apart: two panels would take each other's.
+        self._cookie = f"{COOKIE}-{listening.getsockname()[1]}"
+        app = web.Application(middlewares=[self._guarded])
+        app.router.add_get("/socket", self._socket, allow_head=False)
+        app.router.add_routes(self._routes)
+        app.router.add_get("/{path:.*}", self._file)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=END_S, keepalive_timeout=IDLE_S
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
+
+    async def close(self) -> None:
+        """Hang up on all pages."""
+        await self._sockets.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if why := self._guard.why_refused(self._asked(request)):
+            response: web.StreamResponse = web.Response(status=403, text=f"{why}\n")
+        elif "token" in request.query and request.method in _READING:
+            response = self._without_token(request)
+        else:
+            response = await _carried_out(request, handler)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def _asked(self, request: web.Request) -> Asked:
+        is_socket = request.headers.get(hdrs.UPGRADE, "").casefold() == "websocket"
+        return Asked(
+            host=request.headers.get(hdrs.HOST),
+            origin=request.headers.get(hdrs.ORIGIN),
+            fetch_site=request.headers.get("Sec-Fetch-Site"),
+            fetch_mode=request.headers.get("Sec-Fetch-Mode"),
+            token=self._token(request),
+            needs_origin=is_socket or request.method not in _READING,
+        )
+
+    def _token(self, request: web.Request) -> str:
+        authorization = request.headers.get(hdrs.AUTHORIZATION, "")
+        if authorization.casefold().startswith(_BEARER):
+            return authorization[len(_BEARER) :].strip()
+        return request.query.get("token") or request.cookies.get(self._cookie, "")
+
+    def _without_token(self, request: web.Request) -> web.Response:
+        """Keep the token in a cookie, which no script reads, and out of the address."""
+        query = request.query.copy()
+        token = query.pop("token")
+        place = request.rel_url.with_query(query)
+        response = web.Response(status=303, headers={hdrs.LOCATION: str(place)})
+        if self._guard.token:
+            response.set_cookie(
+                self._cookie, token, max_age=COOKIE_S, httponly=True, samesite="Strict", path="/"
+            )
+        return response
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        return await self._sockets.serve(request, is_local=_is_local(request))
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["path"] or "index.html"
+        path = (self._assets / name).resolve()
+        kind = TYPES.get(path.suffix)
+        if kind is None or not path.is_relative_to(self._assets) or not path.is_file():
+            raise web.HTTPNotFound(text=f"the panel has no page {name!r}\n")
+        headers = {hdrs.CONTENT_TYPE: kind, hdrs.CACHE_CONTROL: "no-cache"}
+        return web.FileResponse(path, headers=headers)
+
+
+async def _carried_out(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return error
+
+
+def _is_local(request: web.Request) -> bool:
+    address = parse_address(request.remote or "")
+    return address is not None and address.is_loopback
