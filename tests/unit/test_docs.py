@@ -170,7 +170,11 @@ def test_an_example_configuration_has_every_key(example: Path) -> None:
     program, settings = EXAMPLES[example]
     found = {title: set(keys) for title, keys in uncommented(example).items()}
     expected = {title: set(model.model_fields) for title, model in tables(settings)}
-    if program in {"serial-svc", "camera-svc", "job-svc"}:  # they read where discovery-svc listens, no more
+    if program in {
+        "serial-svc",
+        "camera-svc",
+        "job-svc",
+    }:  # they read where discovery-svc listens, no more
         expected.pop("discovery")
         found.pop("discovery", None)
     assert found == expected

@@ -50,6 +50,7 @@ _COMMANDS = {
     "install-service": "usbshare.bridge.commands.install_service:install_service_command",
     "job": "usbshare.bridge.commands.job:job",
     "list": "usbshare.bridge.commands.list_ports:list_ports",
+    "panel": "usbshare.bridge.commands.panel:panel",
     "renew": "usbshare.bridge.commands.renew:renew",
     "reset": "usbshare.bridge.commands.reset:reset",
     "send": "usbshare.bridge.commands.send:send",

@@ -45,6 +45,12 @@ class HttpAddress:
         address = parse_address(self.host)
         return address is not None and address.is_loopback
 
+    @property
+    def is_any(self) -> bool:
+        """Whether it is that of all interfaces."""
+        address = parse_address(self.host)
+        return address is not None and address.is_unspecified
+
     def listen(self) -> socket.socket:
         """Return a listening socket; raises ConfigError that says why not."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -57,9 +63,7 @@ class HttpAddress:
 
     def url(self, port: int, token: str = "") -> str:
         """Return what to open in a browser of this computer."""
-        address = parse_address(self.host)
-        is_any = address is not None and address.is_unspecified
-        host = socket.gethostname() if is_any else self.host
+        host = socket.gethostname() if self.is_any else self.host
         return f"http://{join_host_port(host, port)}/" + (f"?token={token}" if token else "")
 
     def _why_not(self, error: OSError) -> str:

@@ -7,9 +7,11 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 
-from usbshare.base.watched_task import cancel_all
+from aiohttp import web
+
+from usbshare.base.errors import NotFoundError
+from usbshare.client.camera.client import CameraClient
 from usbshare.panel.api.camera_calls import CameraCalls
 from usbshare.panel.api.host_requests import host_handlers
 from usbshare.panel.api.job_calls import JobCalls
@@ -29,6 +31,7 @@ from usbshare.panel.machines.acting import Acting, Ways
 from usbshare.panel.machines.machines import Machines
 from usbshare.panel.machines.permissions import Permission
 from usbshare.panel.machines.serial_follower import SerialFollower
+from usbshare.panel.pictures.routes import add_pictures
 from usbshare.panel.seen import SeenCamera
 from usbshare.panel.server import PanelServer
 from usbshare.panel.socket import Sockets
@@ -49,7 +52,6 @@ class PanelChoice:
     in_plaintext: bool
     guard: Guard
     client_name: str
-    job_port: int
     bundle_problem: str = ""
     named: Sequence[Target] = ()
 
@@ -66,21 +68,20 @@ class Gateway:
             self.machines,
             self,
             host_text,
-            choice.job_port,
             in_plaintext=choice.in_plaintext,
         )
         self._acting = Acting(self._ways)
         self._requests = PageRequests(self._handlers())
-        self._server = PanelServer(Sockets(self.board, self._requests), choice.guard)
+        self._server = PanelServer(
+            Sockets(self.board, self._requests), choice.guard, self._add_routes
+        )
 
     async def run(
         self, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], None]
     ) -> None:
         """Serve at a listening socket until it is stopped; calls `ready` once pages are served."""
         choice = self._choice
-        self.board.put_gateway(
-            gateway_text(GatewayView(choice.bundle, choice.bundle_problem))
-        )
+        self.board.put_gateway(gateway_text(GatewayView(choice.bundle, choice.bundle_problem)))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._requests.close)
             await stack.enter_async_context(
@@ -99,14 +100,25 @@ class Gateway:
 
     def camera(self, host: Host, connected: Callable[[Target], None]) -> CameraFollower:
         """Return what follows its cameras."""
-        pack = partial(_camera_text)
-        return CameraFollower(host.key, CameraCalls, self.board, pack, connected)
+        return CameraFollower(host.key, CameraCalls, self.board, _camera_text, connected)
 
     def job(self, host: Host, connected: Callable[[Target], None]) -> JobFollower:
         """Return what follows its jobs."""
         return JobFollower(host.key, JobCalls, self.board, job_text, connected)
 
+    # What the pictures ask.
+
+    def client(self, host: str) -> CameraClient:
+        """Return a new client of a host's cameras; raises NotFoundError."""
+        place = self.fleet.get(host).camera.place
+        if place is None:
+            raise NotFoundError(f"host {host!r} has no cameras, as far as is known")
+        return CameraClient(*place)
+
     # Helpers.
+
+    def _add_routes(self, app: web.Application) -> None:
+        add_pictures(app, self, self._choice.client_name)
 
     def _handlers(self) -> Mapping[str, Handler]:
         return {

@@ -26,7 +26,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
 }
-_OWN_FETCHES = frozenset({"same-origin", "none"})
+# None: a program, or a browser that does not say it.
+_OWN_FETCHES = frozenset({None, "same-origin", "none"})
 _HTTP_PORT = 80
 
 
@@ -61,10 +62,10 @@ class Guard:
                 return "only pages of the panel may do this: the request names no Origin"
         elif asked.origin != f"http://{asked.host}":
             return f"{asked.origin!r} is another site"
-        if asked.fetch_site is not None and asked.fetch_site not in _OWN_FETCHES:
-            # A link that a person follows, from wherever, shows the page and does nothing.
-            if asked.fetch_mode != "navigate" or asked.needs_origin:
-                return "the request comes from another site's page"
+        # A link that a person follows, from wherever, shows the page and does nothing.
+        is_link = asked.fetch_mode == "navigate" and not asked.needs_origin
+        if asked.fetch_site not in _OWN_FETCHES and not is_link:
+            return "the request comes from another site's page"
         return self._why_wrong_token(asked.token)
 
     def _why_wrong_token(self, given: str) -> str:
@@ -85,7 +86,7 @@ class Guard:
             return False
         address = parse_address(name)
         if address is not None:
-            # No name leads to another computer's page here; and beyond this computer the token counts.
+            # It is no name that could be another site's; beyond this computer the token counts.
             return address.is_loopback or bool(self.token)
         folded = name.casefold().rstrip(".")
         return folded == "localhost" or (bool(self.token) and folded in self.names)

@@ -1,4 +1,4 @@
-"""What one page has still to get: bounded however slow it is, the latest state of each thing only."""
+"""What one page has still to get: bounded, the latest state of each thing only."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import hdrs, web
@@ -37,18 +37,18 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class PanelServer:
-    """Serves until it is closed; `routes` are further ones, behind the same guard."""
+    """Serves until it is closed; `extend` adds routes, which the same guard guards."""
 
     def __init__(
         self,
         sockets: Sockets,
         guard: Guard,
-        routes: Iterable[web.RouteDef] = (),
+        extend: Callable[[web.Application], None],
         assets: Path = ASSETS,
     ) -> None:
         self._sockets = sockets
         self._guard = guard
-        self._routes = tuple(routes)
+        self._extend = extend
         self._assets = assets.resolve()
         self._cookie = COOKIE
         self._runner: web.AppRunner | None = None
@@ -59,7 +59,7 @@ class PanelServer:
         self._cookie = f"{COOKIE}-{listening.getsockname()[1]}"
         app = web.Application(middlewares=[self._guarded])
         app.router.add_get("/socket", self._socket, allow_head=False)
-        app.router.add_routes(self._routes)
+        self._extend(app)
         app.router.add_get("/{path:.*}", self._file)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=END_S, keepalive_timeout=IDLE_S
@@ -104,13 +104,16 @@ class PanelServer:
 
     def _without_token(self, request: web.Request) -> web.Response:
         """Keep the token in a cookie, which no script reads, and out of the address."""
-        query = request.query.copy()
-        token = query.pop("token")
-        place = request.rel_url.with_query(query)
+        place = request.rel_url.without_query_params("token")
         response = web.Response(status=303, headers={hdrs.LOCATION: str(place)})
         if self._guard.token:
             response.set_cookie(
-                self._cookie, token, max_age=COOKIE_S, httponly=True, samesite="Strict", path="/"
+                self._cookie,
+                request.query["token"],
+                max_age=COOKIE_S,
+                httponly=True,
+                samesite="Strict",
+                path="/",
             )
         return response
 

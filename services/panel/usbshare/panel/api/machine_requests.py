@@ -60,9 +60,7 @@ def acting_handlers(acting: Acting, client_name: str) -> Mapping[str, Handler]:
             )
         )
 
-    async def request_control(
-        page: Page, asked: pb.RequestControl, request_id: int
-    ) -> pb.Answer:
+    async def request_control(page: Page, asked: pb.RequestControl, request_id: int) -> pb.Answer:
         is_told = await acting.request_control(key_of(asked.machine), client_name)
         return pb.Answer(request_control=serial_pb2.RequestControlResponse(told=is_told))
 

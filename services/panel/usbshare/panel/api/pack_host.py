@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from usbshare.access.v1 import access_pb2
 from usbshare.camera.v1 import camera_pb2
 from usbshare.discovery.v1 import discovery_pb2
-from usbshare.hosts.instance import Kind, Source
+from usbshare.hosts.instance import Source
+from usbshare.hosts.via.kind_codes import CODE_OF_KIND
 from usbshare.job.v1 import job_pb2
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.json_text import text
@@ -31,11 +31,6 @@ _RELATIONS = {
     Relation.OWN: pb.SITE_RELATION_OWN,
     Relation.FOREIGN: pb.SITE_RELATION_FOREIGN,
 }
-_KINDS = {
-    Kind.SERIAL: discovery_pb2.KIND_SERIAL,
-    Kind.CAMERA: discovery_pb2.KIND_CAMERA,
-    Kind.DISCOVERY: discovery_pb2.KIND_DISCOVERY,
-}
 _SOURCES = {
     Source.MDNS: discovery_pb2.SOURCE_MDNS,
     Source.BEACON: discovery_pb2.SOURCE_BEACON,
@@ -46,7 +41,7 @@ _SOURCES = {
 _AGE_STEP_S = 10.0
 
 
-def host_message(view: HostView, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> pb.Host:
+def host_message(view: HostView) -> pb.Host:
     """Return a Host."""
     entry, instance = view.entry, view.entry.instance
     message = pb.Host(
@@ -66,11 +61,11 @@ def host_message(view: HostView, now: Callable[[], datetime] = lambda: datetime.
         is_added=view.is_added,
     )
     for endpoint in instance.endpoints:
-        message.endpoints.add(kind=_KINDS[endpoint.kind], port=endpoint.port)
+        message.endpoints.add(kind=CODE_OF_KIND[endpoint.kind], port=endpoint.port)
     if view.rights is not None and isinstance(view.rights.message, access_pb2.WhoAmIResponse):
         message.who_am_i.CopyFrom(view.rights.message)
     if view.serial.state is not ServiceState.CONNECTED and view.age_s >= _AGE_STEP_S:
-        heard = now() - timedelta(seconds=view.age_s - view.age_s % _AGE_STEP_S)
+        heard = datetime.now(UTC) - timedelta(seconds=view.age_s - view.age_s % _AGE_STEP_S)
         message.last_seen_time.CopyFrom(timestamp(heard.replace(microsecond=0)))
     return message
 

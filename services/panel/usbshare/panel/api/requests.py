@@ -63,8 +63,8 @@ class PageRequests:
         is_urgent = action in URGENT
         handler = self._handlers.get(action)
         if handler is None:
-            error = errors.NotSupportedError(f"this panel cannot do {action!r}: is it older?")
-            self._answer(page, request.id, _failed(error), began, urgent=is_urgent)
+            unknown = errors.NotSupportedError(f"this panel cannot do {action!r}: is it older?")
+            self._answer(page, request.id, _failed(unknown), began, urgent=is_urgent)
         elif self._is_full(page, is_urgent=is_urgent):
             limit = LimitError("too many requests of this page are not answered yet")
             self._refuse(page, request.id, _failed(limit), began)

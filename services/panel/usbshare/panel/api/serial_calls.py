@@ -36,7 +36,7 @@ class SerialCalls(SerialClient):
         return [_seen(port) for port in reply.ports]
 
     async def port_changes(self) -> AsyncGenerator[tuple[SeenPort, bool], None]:
-        """Yield every port, then each that changes, and whether it is gone; raises UsbshareError."""
+        """Yield every port, then each that changes, and whether it is gone."""
         call = self._stub.WatchPorts(pb.WatchPortsRequest())
         try:
             while isinstance(reply := await call.read(), pb.WatchPortsResponse):

@@ -58,7 +58,6 @@ class Fleet:
         machines: Machines,
         followers: Followers,
         pack: Pack,
-        job_port: int,
         *,
         in_plaintext: bool,
     ) -> None:
@@ -67,7 +66,6 @@ class Fleet:
         self._machines = machines
         self._followers = followers
         self._pack = pack
-        self._job_port = job_port
         self._in_plaintext = in_plaintext
         self._hosts: dict[str, Host] = {}
         self._keys: dict[str, str] = {}  # by the catalogue's id
@@ -201,14 +199,15 @@ class Fleet:
             host = self._hosts[key] = Host(
                 key, entry, relation, self._machines, self._show, self._followers
             )
-            host.job_port = self._job_port
         host.entry, host.relation = entry, relation
         host.is_added = any(_is_at(entry, target) for target in self._added.values())
-        may_ask = self.bundle is not None or self._in_plaintext
-        if may_ask and is_asked(entry, sites, in_plaintext=self.bundle is None):
-            if not host.is_followed:
-                host.start(self.bundle)
+        if not host.is_followed and self._may_ask(entry, sites):
+            host.start(self.bundle)
         self._show(host)
+
+    def _may_ask(self, entry: Entry, sites: Collection[str]) -> bool:
+        may_ask = self.bundle is not None or self._in_plaintext
+        return may_ask and is_asked(entry, sites, in_plaintext=self.bundle is None)
 
     async def _drop_gone(self) -> None:
         now = self._catalogue.clock()

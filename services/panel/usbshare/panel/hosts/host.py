@@ -11,9 +11,7 @@ from statistics import median
 from typing import Protocol
 
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.camera.client import CAMERA_PORT
-from usbshare.client.jobs.client import JOB_PORT
-from usbshare.hosts.instance import Entry, Kind
+from usbshare.hosts.instance import USUAL_PORTS, Entry, Kind
 from usbshare.hosts.targets import targets_of
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.hosts.following import ServiceState, ServiceView, follow
@@ -35,6 +33,9 @@ class Service(Enum):
     SERIAL = "serial"
     CAMERA = "camera"
     JOB = "job"
+
+
+_KINDS = {Service.SERIAL: Kind.SERIAL, Service.CAMERA: Kind.CAMERA, Service.JOB: Kind.JOB}
 
 
 class Relation(Enum):
@@ -90,7 +91,6 @@ class Host:
     is_added: bool = False
     was_connected: bool = False
     rights: SeenRights | None = None
-    job_port: int = JOB_PORT
     _services: dict[Service, ServiceView] = field(default_factory=dict)
     _round_trips: list[float] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -170,20 +170,21 @@ class Host:
         await self.serial.run_once(self._targets(Kind.SERIAL), self._bundle)
 
     async def _follow_camera(self) -> None:
-        targets = self._targets(Kind.CAMERA) or self._at(CAMERA_PORT)
-        await self.camera.run_once(targets, self._bundle)
+        await self.camera.run_once(self._maybe(Kind.CAMERA), self._bundle)
 
     async def _follow_jobs(self) -> None:
-        await self.job.run_once(self._at(self.job_port), self._bundle)
+        await self.job.run_once(self._maybe(Kind.JOB), self._bundle)
 
     def _targets(self, kind: Kind) -> list[Target]:
         return targets_of(self.entry, self._bundle, kind)
 
-    def _at(self, port: int) -> list[Target]:
-        """Return where a service of it may be that nobody told of."""
+    def _maybe(self, kind: Kind) -> Sequence[Target]:
+        """Return where a service is, or where it usually is if nobody told of it."""
+        if told := self._targets(kind):
+            return told
         place = self.serial.place
         known: Sequence[Target] = self._targets(Kind.SERIAL) if place is None else [place[0]]
-        return [replace(target, port=port) for target in known]
+        return [replace(target, port=USUAL_PORTS[kind]) for target in known]
 
     def _service(self, service: Service) -> ServiceView:
         return self._services.get(service, ServiceView())
@@ -206,6 +207,4 @@ class Host:
         self.show(self)
 
     def _is_told(self, service: Service) -> bool:
-        if service is Service.CAMERA:
-            return self.entry.instance.port_of(Kind.CAMERA) is not None
-        return service is Service.SERIAL
+        return self.entry.instance.port_of(_KINDS[service]) is not None

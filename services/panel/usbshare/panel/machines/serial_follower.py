@@ -37,9 +37,7 @@ class Calls(Protocol):
         """Yield ports as they change, and whether each is gone."""
         ...
 
-    def machine_reports(
-        self, port_id: str, interval_s: float
-    ) -> AsyncGenerator[SeenMachine, None]:
+    def machine_reports(self, port_id: str, interval_s: float) -> AsyncGenerator[SeenMachine, None]:
         """Yield what a machine reports."""
         ...
 
