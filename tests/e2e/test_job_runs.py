@@ -124,6 +124,42 @@ async def test_hold_resume_and_cancel(tmp_path: Path) -> None:
         assert (port.latched, port.HasField("holder")) == (False, False)
 
 
+async def test_who_asks_for_the_port_of_a_job_is_shown_and_may_be_given_it(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs, machines = host.jobs(), host.machines()
+        job = await started(jobs)
+        watch = host.jobs().WatchJobs(pb.WatchJobsRequest(), timeout=TIMEOUT_S)
+        ask = serial.RequestControlRequest(port_id="laser", client_name="LightBurn at bench")
+        told = await machines.RequestControl(ask, timeout=TIMEOUT_S)
+        assert told.told
+        while not (asked := (await read(watch)).job.control_requests):
+            pass
+        assert [each.who.endswith("(LightBurn at bench)") for each in asked] == [True]
+        shown = (await jobs.GetJob(pb.GetJobRequest(job_id=job.job_id), timeout=TIMEOUT_S)).job
+        assert shown.control_requests == asked
+        assert shown.state == pb.JOB_STATE_RUNNING  # it keeps the port until a person gives way
+        give = pb.HandOverRequest(job_id=job.job_id, reason="bench first")
+        ended = (await jobs.HandOver(give, timeout=TIMEOUT_S)).job
+        assert (ended.state, ended.state_reason, len(ended.control_requests)) == (
+            pb.JOB_STATE_INTERRUPTED,
+            "handed over by operator: bench first",
+            0,
+        )
+        assert 0 < ended.progress.acknowledged_lines < ended.progress.lines
+        port = await port_of(host)
+        assert (port.latched, port.HasField("hold"), port.HasField("holder")) == (False,) * 3
+        session = host.machines().Session(timeout=TIMEOUT_S)
+        opening = serial.Open(port_id="laser", mode=serial.SESSION_MODE_CONTROL)
+        await session.write(serial.SessionRequest(open=opening))
+        assert (await read(session)).HasField("opened")
+        session.cancel()
+        code, said = await refusal(jobs.HandOver(give, timeout=TIMEOUT_S))
+        assert (code.name, said) == (
+            "FAILED_PRECONDITION",
+            f"job {job.job_id} is interrupted: it does not run",
+        )
+
+
 async def test_a_held_job_is_cancelled(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         jobs = host.jobs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from fakes.job_host import (
     PROGRAM,
     SHORT,
     TIMEOUT_S,
+    JobHost,
     enqueued,
     job_host,
     read,
@@ -20,7 +22,13 @@ from fakes.job_host import (
     upload,
 )
 from fakes.waiting import until
+from usbshare.client.health import HealthClient
+from usbshare.client.status.host_watch import look_once
+from usbshare.client.status.text import page
 from usbshare.job.v1 import job_pb2 as pb
+from usbshare.rpc.channel import Target
+from usbshare.rpc.other_service import JOB_SERVICE
+from usbshare.rpc.tls import ClientBundle
 
 DIGEST = sha256(PROGRAM).digest()
 
@@ -150,11 +158,38 @@ async def test_a_damaged_database_is_kept_aside_and_the_files_stay(tmp_path: Pat
             (host.folder / rest).unlink(missing_ok=True)
         host.start_job()
         host.job.wait_for("record of the jobs is damaged .* kept as .*jobs.sqlite.damaged-")
-        host.job.wait_for("ready .*a damaged record of jobs was kept aside")
+        host.job.wait_for("ready .*a damaged record of jobs is kept aside")
+        (trouble,) = (await host.jobs().ListJobs(pb.ListJobsRequest(), timeout=TIMEOUT_S)).troubles
+        assert "the record of jobs was damaged and is kept aside as jobs.sqlite.dama" in trouble
+        assert "job-svc: the record of jobs was damaged" in await status_of(host)
+        await health_is(host, "NOT_SERVING")
         assert len(stored(host.folder)) == 1
         request = pb.EnqueueRequest(sha256=sha256(SHORT).digest())
         again = (await host.jobs().Enqueue(request, timeout=TIMEOUT_S)).job
         assert again.job_id == job.job_id + 1
+        host.job.stop()
+        host.start_job()  # it is not forgotten with the service
+        await health_is(host, "NOT_SERVING")
+        for aside in host.folder.glob("jobs.sqlite.damaged-*"):
+            aside.unlink()
+        await health_is(host, "SERVING")
+        seen = await host.jobs().ListJobs(pb.ListJobsRequest(), timeout=TIMEOUT_S)
+        assert not seen.troubles
+
+
+async def health_is(host: JobHost, expected: str) -> None:
+    bundle = ClientBundle.load(host.home / "config" / "usbshare" / "client.pem")
+    client = HealthClient(Target("127.0.0.1", host.job_port), bundle)
+    async with asyncio.timeout(TIMEOUT_S):
+        while await client.status(JOB_SERVICE) != expected:  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.05)
+    await client.close()
+
+
+async def status_of(host: JobHost) -> str:
+    bundle = ClientBundle.load(host.home / "config" / "usbshare" / "client.pem")
+    target = Target("127.0.0.1", host.serial_port)
+    return page([await look_once("laser", target, bundle, TIMEOUT_S, host.job_port)])
 
 
 async def test_bad_requests_get_one_clear_line_each(tmp_path: Path) -> None:

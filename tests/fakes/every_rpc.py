@@ -272,6 +272,7 @@ CASES = [
     _job("Start", C, lambda each: job.StartRequest(job_id=int(each))),
     _job("Hold", S, lambda each: job.HoldRequest(job_id=int(each))),
     _job("Resume", C, lambda each: job.ResumeRequest(job_id=int(each), hold_number=1)),
+    _job("HandOver", C, lambda each: job.HandOverRequest(job_id=int(each))),
     _job("Cancel", S, lambda each: job.CancelRequest(job_id=int(each))),
     _job("Reorder", C, lambda each: job.ReorderRequest(job_id=int(each), place=1)),
     _job("GetJob", V, lambda each: job.GetJobRequest(job_id=int(each))),

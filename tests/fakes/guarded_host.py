@@ -38,6 +38,7 @@ from usbshare.job.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from usbshare.job_svc.api.servicer import JobServicer
 from usbshare.job_svc.queue.jobs import Order
 from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.run.condition import Condition
 from usbshare.job_svc.run.ports import Ports as PortsOfJobs
 from usbshare.job_svc.run.runner import Runner
 from usbshare.job_svc.run.serial_link import SerialLink
@@ -195,7 +196,8 @@ async def _serve_jobs(host: GuardedHost, stack: AsyncExitStack) -> None:
     analyses = Analyses(spool.files, ports.get, folder)
     stack.push_async_callback(analyses.close)
     runner = Runner(spool, link, analyses, guard.gate, guard.audit, host.site.id, 30.0)
-    servicer = JobServicer(spool, runner, analyses, ports, guard.gate, guard.audit)
+    condition = Condition(list, lambda: spool.notes.trouble, ports)
+    servicer = JobServicer(spool, runner, analyses, ports, condition, guard.gate, guard.audit)
     stack.push_async_callback(servicer.close)
     server = make_server(guard.interceptors)
     add_JobServiceServicer_to_server(servicer, server)

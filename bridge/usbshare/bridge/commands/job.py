@@ -10,6 +10,7 @@ _COMMANDS = {
     "analyse": "usbshare.bridge.jobs.commands.analyse:analyse",
     "cancel": "usbshare.bridge.jobs.commands.steer:cancel",
     "delete": "usbshare.bridge.jobs.commands.queue:delete",
+    "hand-over": "usbshare.bridge.jobs.commands.steer:hand_over",
     "history": "usbshare.bridge.jobs.commands.listing:history",
     "hold": "usbshare.bridge.jobs.commands.steer:hold",
     "list": "usbshare.bridge.jobs.commands.listing:list_jobs",
@@ -31,7 +32,9 @@ class _JobCommands(LazyGroup):
     HINTS = {  # noqa: RUF012 - as its base declares it
         "add": "usbshare-bridge job submit",
         "analyze": "usbshare-bridge job analyse",
+        "handover": "usbshare-bridge job hand-over",
         "pause": "usbshare-bridge job hold",
+        "release": "usbshare-bridge job hand-over",
         "status": "usbshare-bridge job watch",
         "stop": "usbshare-bridge job hold` or `usbshare-bridge stop",
     }

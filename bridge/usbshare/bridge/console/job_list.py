@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.bridge.console.host import Host
-from usbshare.bridge.console.lines import Line, answers
+from usbshare.bridge.console.lines import Line, answers, problem
 from usbshare.bridge.console.table import Asker, Command
 from usbshare.bridge.tables.jobs import details, queue_table
 from usbshare.client.jobs.client import JobClient
@@ -33,9 +33,11 @@ class JobList:
         async with self._client() as client:
             if arguments:
                 return answers([details(await client.get(_job_id(arguments[0])))])
-            jobs = await client.list_jobs()
-        self._host.note_jobs([str(job.id) for job in jobs])
-        return answers([queue_table(jobs)]) if jobs else [Line("no job waits or runs")]
+            seen = await client.look()
+        self._host.note_jobs([str(job.id) for job in seen.jobs])
+        troubles = [problem(f"job-svc: {each}") for each in seen.troubles]
+        jobs = answers([queue_table(seen.jobs)]) if seen.jobs else [Line("no job waits or runs")]
+        return [*troubles, *jobs]
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[JobClient]:

@@ -10,7 +10,7 @@ from usbshare.base.live_table import LiveTable
 from usbshare.base.terminal_safe_text import clean_text
 from usbshare.bridge.tables.jobs import progress_text
 from usbshare.client.jobs.messages import RemoteJob
-from usbshare.client.jobs.shown import percent
+from usbshare.client.jobs.shown import asked_by, percent
 
 BAR_CELLS = 30
 # Between two drawings of a bar.
@@ -89,11 +89,12 @@ class JobDisplay:
 
     def __init__(self, display: Display) -> None:
         self._display = display
-        self._state = ("", "")
+        self._state = ("", "", "")
 
     def show(self, job: RemoteJob) -> None:
         """Show it as it is now."""
-        is_news, self._state = (job.state, job.reason) != self._state, (job.state, job.reason)
+        state = (job.state, job.reason, asked_by(job))
+        is_news, self._state = state != self._state, state
         self._display.show(percent(job.progress), job_line(job), is_news=is_news)
 
 
@@ -102,4 +103,6 @@ def job_line(job: RemoteJob) -> str:
     why = f" ({job.reason})" if job.reason else ""
     passes = f", pass {job.progress.run}/{job.passes}" if job.passes > 1 else ""
     rest = f", place {job.place}" if job.place else f" {progress_text(job)}{passes}"
-    return f"job {job.id} {job.name}: {job.state}{why}{rest}"
+    who = asked_by(job)
+    asked = f"; {who} asks for the port: `job hand-over {job.id}` gives way" if who else ""
+    return f"job {job.id} {job.name}: {job.state}{why}{rest}{asked}"

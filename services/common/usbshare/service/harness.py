@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 from prometheus_client.registry import Collector
 
@@ -45,8 +46,10 @@ from usbshare.trust.site import Site, ensure_site
 
 _log = logging.getLogger(__name__)
 GRACE_S = 3.0
+HEALTH_LOOK_S = 1.0
 READ_TIMEOUT_S = 5.0
 SITE_TIMEOUT_S = 60.0
+_Status = health_pb2.HealthCheckResponse
 Task = Coroutine[Any, Any, object]
 
 
@@ -61,7 +64,8 @@ class Parts:
     `service_name`: its gRPC service, for health and reflection. `add_to_server`: adds its servicer.
     `described`: what the ready line adds. `tasks`: begins what runs while it serves, by name; the
     service ends when one of them ends. `opened`: what is open while it serves, entered when clients
-    can call, left before their streams end. `close`: ends its clients' streams.
+    can call, left before their streams end. `close`: ends its clients' streams. `is_well`: whether
+    it can do its work; health says NOT_SERVING of `service_name` while it cannot.
     """
 
     service_name: str
@@ -71,6 +75,7 @@ class Parts:
     tasks: Callable[[], Mapping[str, Task]] = dict
     opened: AbstractAsyncContextManager[object] | None = None
     close: Callable[[], Task] = _nothing
+    is_well: Callable[[], bool] | None = None
 
 
 class Host:
@@ -160,9 +165,22 @@ async def _serve(host: Host, parts: Parts, systemd: Systemd, stopped: asyncio.Ev
         systemd.ready()
         try:
             with guard.against_floods(port):
-                await run_until(stopped, **guard.background(), **parts.tasks())
+                health_told = _tell_health(health_servicer, parts)
+                tasks = {**guard.background(), **parts.tasks(), "tell_health": health_told}
+                await run_until(stopped, **tasks)
         finally:
             _log.info("stopping: accepting no new calls, ending %s", program.ends)
+
+
+async def _tell_health(health_servicer: health.HealthServicer, parts: Parts) -> None:
+    """Keep what health says of a service that may be unwell up to date, until cancelled."""
+    if (is_well := parts.is_well) is None:
+        await never()
+        return
+    while True:
+        status = _Status.SERVING if is_well() else _Status.NOT_SERVING
+        await health_servicer.set(parts.service_name, status)
+        await asyncio.sleep(HEALTH_LOOK_S)
 
 
 async def _stop_server(

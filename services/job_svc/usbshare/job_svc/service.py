@@ -22,6 +22,7 @@ from usbshare.job.v1.job_pb2_grpc import add_JobServiceServicer_to_server
 from usbshare.job_svc.api.metrics import JobCollector
 from usbshare.job_svc.api.servicer import SERVICE_NAME, JobServicer
 from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.run.condition import Condition
 from usbshare.job_svc.run.ports import Ports
 from usbshare.job_svc.run.runner import Runner
 from usbshare.job_svc.run.serial_link import SerialLink
@@ -67,15 +68,19 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
         runner = Runner(
             *(spool, link, analyses, guard.gate, guard.audit, site_id), settings.jobs.attended_s
         )
-        servicer = JobServicer(spool, runner, analyses, ports, guard.gate, guard.audit)
+        condition = Condition(database.kept_aside, lambda: spool.notes.trouble, ports)
+        await condition.look()
+        servicer = JobServicer(spool, runner, analyses, ports, condition, guard.gate, guard.audit)
         try:
             yield Parts(
                 service_name=SERVICE_NAME,
                 add_to_server=partial(add_JobServiceServicer_to_server, servicer),
-                described=lambda: _described(spool, link, database),
-                collectors=[JobCollector(spool, database.kept_aside)],
+                described=lambda: _described(spool, link, condition),
+                collectors=[JobCollector(spool, condition)],
+                is_well=lambda: condition.is_well,
                 tasks=lambda: {
                     "follow_ports": ports.follow(),
+                    "follow_condition": condition.follow(),
                     "announce": harness.announce(host.announcing(settings.discovery, Kind.JOB)),
                 },
                 close=servicer.close,
@@ -119,7 +124,7 @@ async def _first_look(ports: Ports) -> None:
         log.warning("serial-svc does not report its ports yet")
 
 
-def _described(spool: Spool, link: SerialLink, database: JobDatabase) -> str:
+def _described(spool: Spool, link: SerialLink, condition: Condition) -> str:
     waiting = sum(not each.state.has_ended for each in spool.jobs.all)
-    damaged = "; a damaged record of jobs was kept aside" if database.kept_aside else ""
+    damaged = "; a damaged record of jobs is kept aside" if condition.damaged else ""
     return f"jobs waiting: {waiting}, serial-svc at {link.target}{damaged}"

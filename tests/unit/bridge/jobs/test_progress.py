@@ -8,7 +8,7 @@ from dataclasses import replace
 from fakes.clock import FakeClock
 from fakes.remote_jobs import JOB
 from usbshare.bridge.jobs.progress import LINE_S, Bar, JobDisplay, Lines, bar, display_on
-from usbshare.client.jobs.messages import JobProgress
+from usbshare.client.jobs.messages import ControlRequest, JobProgress
 
 RUNNING = replace(
     JOB, state="running", place=0, progress=JobProgress(lines=100, executed_lines=42, run=1)
@@ -60,3 +60,12 @@ def test_what_is_no_terminal_gets_news_at_once_and_progress_now_and_then() -> No
 def test_a_bar_and_lines_are_chosen_by_where_they_go() -> None:
     assert isinstance(display_on(io.StringIO(), print), Lines)
     assert not isinstance(display_on(io.StringIO(), print), Bar)
+
+
+def test_who_asks_for_the_port_is_news() -> None:
+    lines: list[str] = []
+    display = JobDisplay(Lines(lines.append, FakeClock()))
+    display.show(RUNNING)
+    asked = ControlRequest("anna (LightBurn)", JOB.enqueued)
+    display.show(replace(RUNNING, control_requests=(asked,)))
+    assert lines[-1].endswith("; anna (LightBurn) asks for the port: `job hand-over 17` gives way")

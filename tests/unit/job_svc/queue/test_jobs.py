@@ -14,7 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from usbshare.base.errors import LimitError, NotFoundError, WrongStateError
 from usbshare.job_svc.queue import jobs as module
 from usbshare.job_svc.queue.jobs import Change, Jobs, Order
-from usbshare.job_svc.storage.job import Job, JobState, Person, Progress, StoredFile
+from usbshare.job_svc.storage.job import (
+    Job,
+    JobState,
+    Person,
+    Progress,
+    StoredFile,
+    as_record,
+    from_record,
+)
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FILE = StoredFile("ab" * 32, 120, 10)
@@ -246,3 +254,20 @@ class JobsMachine(RuleBasedStateMachine):
 
 TestJobsMachine = JobsMachine.TestCase
 TestJobsMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_who_asks_for_the_port_of_a_job_is_known_while_it_runs_and_not_kept() -> None:
+    jobs, told = make()
+    job, _ = jobs.enqueue(ORDER)
+    jobs.asked_for(job.job_id, "too early")
+    jobs.start(job.job_id, "anna", auto_advance=False)
+    for number in range(module.MOST_CONTROL_REQUESTS + 2):
+        jobs.asked_for(job.job_id, f"bench-{number}")
+    jobs.asked_for(job.job_id, "bench-5")
+    asked = [each.who for each in jobs.get(job.job_id).control_requests]
+    assert (len(asked), asked[-1], len(set(asked))) == (8, "bench-5", 8)
+    assert told[-1][0] is Change.UPDATED
+    assert from_record(as_record(jobs.get(job.job_id))).control_requests == ()
+    assert jobs.end(job.job_id, JobState.FAILED).control_requests == ()
+    jobs.asked_for(job.job_id, "too late")
+    assert jobs.get(job.job_id).control_requests == ()

@@ -63,6 +63,7 @@ class Story:
 
     holds: list[str] = field(default_factory=list)
     resumptions: int = 0
+    askers: list[str] = field(default_factory=list)
     progress: Progress = TOTAL
 
     def held(self, reason: str) -> None:
@@ -73,6 +74,9 @@ class Story:
 
     def progressed(self, progress: Progress) -> None:
         self.progress = progress
+
+    def asked_for(self, who: str) -> None:
+        self.askers.append(who)
 
 
 @dataclass

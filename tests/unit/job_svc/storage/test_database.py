@@ -43,7 +43,7 @@ def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
     again, jobs = opened(tmp_path)  # as after kill -9: nothing was closed
     assert jobs == [JOB]
     assert again.last_number == 8
-    assert again.kept_aside == ""
+    assert again.kept_aside() == []
     database.close()
     again.close()
 
@@ -60,8 +60,8 @@ def test_a_damaged_one_is_kept_aside_and_said(
     with caplog.at_level(logging.ERROR):
         again, jobs = opened(tmp_path)
     assert jobs == []
-    assert again.kept_aside == str(tmp_path / f"{DATABASE_FILE}.damaged-20260501-120000")
-    assert Path(again.kept_aside).exists()
+    assert again.kept_aside() == [f"{DATABASE_FILE}.damaged-20260501-120000"]
+    assert JobDatabase(tmp_path).kept_aside() == again.kept_aside()  # until it is moved away
     assert "the record of the jobs is damaged" in caplog.text
     assert again.last_number == 39
     again.save(JOB.changed(job_id=40))

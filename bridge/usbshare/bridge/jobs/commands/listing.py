@@ -33,7 +33,10 @@ def list_jobs(
 ) -> None:
     """Show the jobs that wait, run or are held."""
     host = job_host(context, target, bundle, insecure)
-    jobs = host.call(lambda client: client.list_jobs(port))
+    seen = host.call(lambda client: client.look(port))
+    for trouble in seen.troubles:
+        warn(f"job-svc: {trouble}")
+    jobs = list(seen.jobs)
     if as_json:
         _print_list(jobs)
     elif jobs:

@@ -1,4 +1,4 @@
-"""`usbshare-bridge job start`, `hold`, `resume` and `cancel`: what a job's machine does."""
+"""`usbshare-bridge job start`, `hold`, `resume`, `hand-over`, `cancel`: a job's machine."""
 
 from __future__ import annotations
 
@@ -128,6 +128,31 @@ def cancel(
     host = job_host(context, target, bundle, insecure)
     job = host.call(lambda client: client.cancel(job_id, reason))
     _tell(job, f"{_named(job)} is {job.state}", as_json=as_json)
+
+
+@click.command("hand-over")
+@connection_options
+@JOB
+@REASON
+@json_option("Print JSON.")
+@click.pass_context
+def hand_over(
+    context: click.Context,
+    target: str | None,
+    bundle: Path | None,
+    insecure: bool,
+    job_id: int,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """End a running job and give its port up, for who asked for it.
+
+    Its machine is held, and reset once it rests. `job submit --from-line` continues it later.
+    """
+    host = job_host(context, target, bundle, insecure)
+    job = host.call(lambda client: client.hand_over(job_id, reason))
+    text = f"{_named(job)} is {job.state}; the port is free"
+    _tell(job, text, as_json=as_json)
 
 
 def tell_started(host: JobHost, job: RemoteJob, *, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from usbshare.bridge.jobs.following import follow_job, follow_queue
 from usbshare.bridge.jobs.progress import JobDisplay, Lines, display_on, job_line
 from usbshare.bridge.tables.jobs import queue_table
 from usbshare.client.jobs.messages import FINISHED, RemoteJob
-from usbshare.client.jobs.shown import fields
+from usbshare.client.jobs.shown import asked_by, fields
 
 
 @click.command()
@@ -82,11 +82,15 @@ def _changes_shown(*, as_json: bool) -> Callable[[Sequence[RemoteJob]], None]:
             if as_json:
                 _print_job(job)
             else:
-                is_news = before is None or before.state != job.state
+                is_news = before is None or _news_of(before) != _news_of(job)
                 line = lines.setdefault(job.id, Lines(click.echo))
                 line.show(0, job_line(job), is_news=is_news)
 
     return changed
+
+
+def _news_of(job: RemoteJob) -> tuple[str, str]:
+    return job.state, asked_by(job)
 
 
 def _count(jobs: Sequence[RemoteJob]) -> str:

@@ -547,6 +547,7 @@ class Job(google.protobuf.message.Message):
     STARTER_FIELD_NUMBER: builtins.int
     AUTO_ADVANCE_FIELD_NUMBER: builtins.int
     HOLD_NUMBER_FIELD_NUMBER: builtins.int
+    CONTROL_REQUESTS_FIELD_NUMBER: builtins.int
     job_id: builtins.int
     """The number that the host gave it; never given twice."""
     port_id: builtins.str
@@ -595,6 +596,12 @@ class Job(google.protobuf.message.Message):
     def progress(self) -> Global___Progress:
         """How far it is."""
 
+    @property
+    def control_requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ControlRequest]:
+        """Who has asked for control of the port since the job was started, each once, the latest last, at most 8;
+        empty once the job has ended.
+        """
+
     def __init__(
         self,
         *,
@@ -617,11 +624,37 @@ class Job(google.protobuf.message.Message):
         starter: builtins.str = ...,
         auto_advance: builtins.bool = ...,
         hold_number: builtins.int = ...,
+        control_requests: collections.abc.Iterable[Global___ControlRequest] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["end_time", b"end_time", "enqueue_time", b"enqueue_time", "file", b"file", "progress", b"progress", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attended", b"attended", "auto_advance", b"auto_advance", "end_time", b"end_time", "enqueue_time", b"enqueue_time", "file", b"file", "first_line", b"first_line", "hold_number", b"hold_number", "job_id", b"job_id", "name", b"name", "passes", b"passes", "place", b"place", "port_id", b"port_id", "priority", b"priority", "progress", b"progress", "start_time", b"start_time", "starter", b"starter", "state", b"state", "state_reason", b"state_reason", "submitter", b"submitter"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attended", b"attended", "auto_advance", b"auto_advance", "control_requests", b"control_requests", "end_time", b"end_time", "enqueue_time", b"enqueue_time", "file", b"file", "first_line", b"first_line", "hold_number", b"hold_number", "job_id", b"job_id", "name", b"name", "passes", b"passes", "place", b"place", "port_id", b"port_id", "priority", b"priority", "progress", b"progress", "start_time", b"start_time", "starter", b"starter", "state", b"state", "state_reason", b"state_reason", "submitter", b"submitter"]) -> None: ...
 
 Global___Job: typing_extensions.TypeAlias = Job
+
+@typing.final
+class ControlRequest(google.protobuf.message.Message):
+    """Somebody who would like to have the port that a job holds; `HandOver` gives it up."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WHO_FIELD_NUMBER: builtins.int
+    REQUEST_TIME_FIELD_NUMBER: builtins.int
+    who: builtins.str
+    """The identity, and the name of its client."""
+    @property
+    def request_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it asked last."""
+
+    def __init__(
+        self,
+        *,
+        who: builtins.str = ...,
+        request_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["request_time", b"request_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request_time", b"request_time", "who", b"who"]) -> None: ...
+
+Global___ControlRequest: typing_extensions.TypeAlias = ControlRequest
 
 @typing.final
 class Progress(google.protobuf.message.Message):
@@ -882,6 +915,49 @@ class ResumeResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
 
 Global___ResumeResponse: typing_extensions.TypeAlias = ResumeResponse
+
+@typing.final
+class HandOverRequest(google.protobuf.message.Message):
+    """Asks to give up the port of a running or held job."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    job_id: builtins.int
+    """The job."""
+    reason: builtins.str
+    """Why, for the host's log; at most 200 bytes."""
+    def __init__(
+        self,
+        *,
+        job_id: builtins.int = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["job_id", b"job_id", "reason", b"reason"]) -> None: ...
+
+Global___HandOverRequest: typing_extensions.TypeAlias = HandOverRequest
+
+@typing.final
+class HandOverResponse(google.protobuf.message.Message):
+    """The port is free."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> Global___Job:
+        """The job, which has ended."""
+
+    def __init__(
+        self,
+        *,
+        job: Global___Job | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+Global___HandOverResponse: typing_extensions.TypeAlias = HandOverResponse
 
 @typing.final
 class CancelRequest(google.protobuf.message.Message):
@@ -1153,15 +1229,23 @@ class ListJobsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     JOBS_FIELD_NUMBER: builtins.int
+    TROUBLES_FIELD_NUMBER: builtins.int
     @property
     def jobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Job]:
         """By port, what runs first, then the queue in its order."""
+
+    @property
+    def troubles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What is wrong with the service itself, a sentence each, for people: a damaged record of jobs was kept
+        aside, nothing can be written, the serial service does not answer. Empty when nothing is.
+        """
 
     def __init__(
         self,
         *,
         jobs: collections.abc.Iterable[Global___Job] | None = ...,
+        troubles: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["jobs", b"jobs"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["jobs", b"jobs", "troubles", b"troubles"]) -> None: ...
 
 Global___ListJobsResponse: typing_extensions.TypeAlias = ListJobsResponse

@@ -75,6 +75,11 @@ class JobServiceStub(object):
                 request_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.CancelRequest.SerializeToString,
                 response_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.HandOver = channel.unary_unary(
+                '/usbshare.job.v1.JobService/HandOver',
+                request_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.HandOverRequest.SerializeToString,
+                response_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.HandOverResponse.FromString,
+                _registered_method=True)
         self.Reorder = channel.unary_unary(
                 '/usbshare.job.v1.JobService/Reorder',
                 request_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.ReorderRequest.SerializeToString,
@@ -172,6 +177,14 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HandOver(self, request, context):
+        """Ends a running or held job as INTERRUPTED and gives its port up, so that another client can take it: the
+        machine is held, and reset once it rests, so that it keeps its position. A new job can begin where it ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reorder(self, request, context):
         """Moves a queued job to another place in the queue of its port.
         """
@@ -257,6 +270,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.CancelRequest.FromString,
                     response_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.CancelResponse.SerializeToString,
+            ),
+            'HandOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandOver,
+                    request_deserializer=usbshare_dot_job_dot_v1_dot_job__pb2.HandOverRequest.FromString,
+                    response_serializer=usbshare_dot_job_dot_v1_dot_job__pb2.HandOverResponse.SerializeToString,
             ),
             'Reorder': grpc.unary_unary_rpc_method_handler(
                     servicer.Reorder,
@@ -506,6 +524,33 @@ class JobService(object):
             '/usbshare.job.v1.JobService/Cancel',
             usbshare_dot_job_dot_v1_dot_job__pb2.CancelRequest.SerializeToString,
             usbshare_dot_job_dot_v1_dot_job__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.job.v1.JobService/HandOver',
+            usbshare_dot_job_dot_v1_dot_job__pb2.HandOverRequest.SerializeToString,
+            usbshare_dot_job_dot_v1_dot_job__pb2.HandOverResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -153,6 +153,22 @@ _JobServiceCancelType = typing_extensions.TypeVar(
     ],
 )
 
+_JobServiceHandOverType = typing_extensions.TypeVar(
+    '_JobServiceHandOverType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.HandOverRequest,
+        usbshare.job.v1.job_pb2.HandOverResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.HandOverRequest,
+        usbshare.job.v1.job_pb2.HandOverResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.HandOverRequest,
+        usbshare.job.v1.job_pb2.HandOverResponse,
+    ],
+)
+
 _JobServiceReorderType = typing_extensions.TypeVar(
     '_JobServiceReorderType',
     grpc.UnaryUnaryMultiCallable[
@@ -249,7 +265,7 @@ _JobServiceDeleteJobType = typing_extensions.TypeVar(
     ],
 )
 
-class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseType, _JobServiceGetPreviewType, _JobServiceEnqueueType, _JobServiceStartType, _JobServiceHoldType, _JobServiceResumeType, _JobServiceCancelType, _JobServiceReorderType, _JobServiceGetJobType, _JobServiceListJobsType, _JobServiceWatchJobsType, _JobServiceListHistoryType, _JobServiceDeleteJobType]):
+class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseType, _JobServiceGetPreviewType, _JobServiceEnqueueType, _JobServiceStartType, _JobServiceHoldType, _JobServiceResumeType, _JobServiceCancelType, _JobServiceHandOverType, _JobServiceReorderType, _JobServiceGetJobType, _JobServiceListJobsType, _JobServiceWatchJobsType, _JobServiceListHistoryType, _JobServiceDeleteJobType]):
     """Stores G-code files and runs them as jobs on the ports of this host's serial service."""
 
     @typing.overload
@@ -285,6 +301,10 @@ class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseTyp
         grpc.UnaryUnaryMultiCallable[
             usbshare.job.v1.job_pb2.CancelRequest,
             usbshare.job.v1.job_pb2.CancelResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.job.v1.job_pb2.HandOverRequest,
+            usbshare.job.v1.job_pb2.HandOverResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             usbshare.job.v1.job_pb2.ReorderRequest,
@@ -347,6 +367,10 @@ class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseTyp
             usbshare.job.v1.job_pb2.CancelResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.job.v1.job_pb2.HandOverRequest,
+            usbshare.job.v1.job_pb2.HandOverResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             usbshare.job.v1.job_pb2.ReorderRequest,
             usbshare.job.v1.job_pb2.ReorderResponse,
         ],
@@ -404,6 +428,11 @@ class JobServiceStub(typing.Generic[_JobServiceUploadType, _JobServiceAnalyseTyp
     Cancel: _JobServiceCancelType
     """Ends a job permanently. A running job is stopped: its machine is reset, with the beam off."""
 
+    HandOver: _JobServiceHandOverType
+    """Ends a running or held job as INTERRUPTED and gives its port up, so that another client can take it: the
+    machine is held, and reset once it rests, so that it keeps its position. A new job can begin where it ended.
+    """
+
     Reorder: _JobServiceReorderType
     """Moves a queued job to another place in the queue of its port."""
 
@@ -456,6 +485,10 @@ JobServiceAsyncStub: typing_extensions.TypeAlias = JobServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.job.v1.job_pb2.CancelRequest,
         usbshare.job.v1.job_pb2.CancelResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.job.v1.job_pb2.HandOverRequest,
+        usbshare.job.v1.job_pb2.HandOverResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.job.v1.job_pb2.ReorderRequest,
@@ -557,6 +590,16 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[usbshare.job.v1.job_pb2.CancelResponse, collections.abc.Awaitable[usbshare.job.v1.job_pb2.CancelResponse]]:
         """Ends a job permanently. A running job is stopped: its machine is reset, with the beam off."""
+
+    @abc.abstractmethod
+    def HandOver(
+        self,
+        request: usbshare.job.v1.job_pb2.HandOverRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.job.v1.job_pb2.HandOverResponse, collections.abc.Awaitable[usbshare.job.v1.job_pb2.HandOverResponse]]:
+        """Ends a running or held job as INTERRUPTED and gives its port up, so that another client can take it: the
+        machine is held, and reset once it rests, so that it keeps its position. A new job can begin where it ended.
+        """
 
     @abc.abstractmethod
     def Reorder(

@@ -13,7 +13,7 @@ import grpc
 from usbshare.base.errors import UsbshareError
 from usbshare.client.explanation import explain
 from usbshare.client.jobs import convert
-from usbshare.client.jobs.messages import JobOrder, RemoteFile, RemoteJob
+from usbshare.client.jobs.messages import JobOrder, JobView, RemoteFile, RemoteJob
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.job.v1.job_pb2_grpc import JobServiceStub
 from usbshare.rpc.channel import Target, open_channel
@@ -103,6 +103,12 @@ class JobClient:
         reply = await self._told(self._stub.Resume(request, timeout=CALL_TIMEOUT_S))
         return convert.job(reply.job)
 
+    async def hand_over(self, job_id: int, reason: str = "") -> RemoteJob:
+        """End a running job and give its port up."""
+        request = pb.HandOverRequest(job_id=job_id, reason=reason)
+        reply = await self._told(self._stub.HandOver(request, timeout=CALL_TIMEOUT_S))
+        return convert.job(reply.job)
+
     async def cancel(self, job_id: int, reason: str = "") -> RemoteJob:
         """End a job for good."""
         request = pb.CancelRequest(job_id=job_id, reason=reason)
@@ -130,9 +136,13 @@ class JobClient:
         self, port_id: str = "", timeout_s: float = CALL_TIMEOUT_S
     ) -> list[RemoteJob]:
         """Return the jobs that have not ended, of one port or of all."""
+        return list((await self.look(port_id, timeout_s)).jobs)
+
+    async def look(self, port_id: str = "", timeout_s: float = CALL_TIMEOUT_S) -> JobView:
+        """Return the jobs that have not ended, and what is wrong with the job service itself."""
         request = pb.ListJobsRequest(port_id=port_id)
         reply = await self._told(self._stub.ListJobs(request, timeout=timeout_s))
-        return [convert.job(each) for each in reply.jobs]
+        return JobView(tuple(convert.job(each) for each in reply.jobs), tuple(reply.troubles))
 
     async def history(self, port_id: str, most: int, before: int = 0) -> list[RemoteJob]:
         """Return jobs that have ended, the latest first."""

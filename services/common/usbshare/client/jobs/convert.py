@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from usbshare.client.jobs.messages import JobOrder, JobProgress, RemoteFile, RemoteJob
+from usbshare.client.jobs.messages import (
+    ControlRequest,
+    JobOrder,
+    JobProgress,
+    RemoteFile,
+    RemoteJob,
+)
 from usbshare.job.v1 import job_pb2 as pb
 
 
@@ -33,6 +39,10 @@ def job(message: pb.Job) -> RemoteJob:
         started=_moment(message.start_time) if message.HasField("start_time") else None,
         ended=_moment(message.end_time) if message.HasField("end_time") else None,
         progress=_progress(message.progress),
+        control_requests=tuple(
+            ControlRequest(each.who, _moment(each.request_time))
+            for each in message.control_requests
+        ),
     )
 
 

@@ -36,6 +36,14 @@ class JobProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlRequest:
+    """Who would like to have the port of a job, and when that was said last, in UTC."""
+
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteJob:
     """A job; times are UTC, None before they came. `place` is 0 unless it is queued."""
 
@@ -58,11 +66,20 @@ class RemoteJob:
     started: datetime | None
     ended: datetime | None
     progress: JobProgress
+    control_requests: tuple[ControlRequest, ...] = ()
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing of it will be done any more."""
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """The jobs that have not ended; `troubles`: what is wrong with the job service, for people."""
+
+    jobs: tuple[RemoteJob, ...] = ()
+    troubles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,15 @@ def fields(job: RemoteJob) -> dict[str, Any]:
         "started": _utc(job.started),
         "ended": _utc(job.ended),
         "progress": told,
+        "control_requests": [
+            {"who": each.who, "time": each.at.isoformat()} for each in job.control_requests
+        ],
     }
+
+
+def asked_by(job: RemoteJob) -> str:
+    """Return who would like to have the job's port, the latest last; empty where nobody does."""
+    return ", ".join(each.who for each in job.control_requests)
 
 
 def done_lines(progress: JobProgress) -> int:

@@ -22,7 +22,7 @@ def objects(host: HostStatus) -> Iterator[dict[str, Any]]:
         return
     link = None if host.link is None else asdict(host.link)
     for each in host.ports:
-        yield where | _port(each) | {"link": link}
+        yield where | _port(each) | {"link": link, "job_troubles": list(host.job_troubles)}
 
 
 def _port(status: PortStatus) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from usbshare.base.errors import UsbshareError
 from usbshare.client.jobs.client import JobClient
-from usbshare.client.jobs.messages import RemoteJob
+from usbshare.client.jobs.messages import JobView
 from usbshare.client.jobs.place import job_place
 from usbshare.client.status.records import PortStatus
 from usbshare.rpc.channel import Target
@@ -17,8 +17,6 @@ from usbshare.rpc.tls import ClientBundle
 GUESS_S = 1.5
 # Where there is none, it is looked again so much later.
 AGAIN_S = 15.0
-
-Jobs = dict[str, tuple[RemoteJob, ...]]
 
 
 class HostJobs:
@@ -36,8 +34,8 @@ class HostJobs:
         self._client: JobClient | None = None
         self._not_before = 0.0
 
-    async def look(self) -> Jobs | None:
-        """Return the jobs that have not ended by port; None where there is no job service."""
+    async def look(self) -> JobView | None:
+        """Return the jobs that have not ended; None where there is no job service."""
         if time.monotonic() < self._not_before:
             return None
         try:
@@ -45,13 +43,11 @@ class HostJobs:
             async with asyncio.timeout(GUESS_S):
                 if self._client is None:
                     self._client = JobClient(place, self._bundle)
-                found = await self._client.list_jobs(timeout_s=GUESS_S)
+                return await self._client.look(timeout_s=GUESS_S)
         except (UsbshareError, TimeoutError):
             self._not_before = time.monotonic() + AGAIN_S
             await self.close()  # it may be announced elsewhere when it is back
             return None
-        ports = {job.port_id for job in found}
-        return {port: tuple(job for job in found if job.port_id == port) for port in ports}
 
     async def close(self) -> None:
         """Close the connection."""
@@ -67,6 +63,13 @@ class HostJobs:
         return await job_place(self._serial, self._bundle)
 
 
-def with_jobs(status: PortStatus, jobs: Jobs | None) -> PortStatus:
+def with_jobs(status: PortStatus, seen: JobView | None) -> PortStatus:
     """Return a port with its jobs."""
-    return status if jobs is None else replace(status, jobs=jobs.get(status.port.id, ()))
+    if seen is None:
+        return status
+    return replace(status, jobs=tuple(job for job in seen.jobs if job.port_id == status.port.id))
+
+
+def troubles_of(seen: JobView | None) -> tuple[str, ...]:
+    """Return what is wrong with the job service itself."""
+    return () if seen is None else seen.troubles

@@ -15,7 +15,7 @@ from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
-from usbshare.client.status.host_jobs import HostJobs, with_jobs
+from usbshare.client.status.host_jobs import HostJobs, troubles_of, with_jobs
 from usbshare.client.status.records import HostStatus, PortStatus
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -42,7 +42,7 @@ async def look_once(
         async with asyncio.timeout(timeout_s):
             status, found = await asyncio.gather(_looked(name, client, timeout_s), jobs.look())
             ports = tuple(with_jobs(each, found) for each in status.ports)
-            return replace(status, ports=ports)
+            return replace(status, ports=ports, job_troubles=troubles_of(found))
     except TimeoutError:
         failure = f"{name} did not answer within {timeout_s:g} s"
     except UsbshareError as error:
@@ -140,7 +140,8 @@ class HostWatch:
         jobs = await self._jobs.look()
         shown = (with_jobs(PortStatus(port, self._machines.get(port.id)), jobs) for port in ports)
         target = str(self._client.target)
-        return HostStatus(self._name, target, tuple(shown), self._latency.summary())
+        latency, troubles = self._latency.summary(), troubles_of(jobs)
+        return HostStatus(self._name, target, tuple(shown), latency, job_troubles=troubles)
 
     async def _follow(self, wanted: set[str]) -> None:
         ended = [port_id for port_id, task in self._followed.items() if task.done()]

@@ -24,10 +24,14 @@ class PortStatus:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """A host's ports and how far away it is; `failure` says why it did not answer."""
+    """A host's ports and how far away it is; `failure` says why it did not answer.
+
+    `job_troubles`: what is wrong with its job service, for people.
+    """
 
     name: str
     target: str
     ports: tuple[PortStatus, ...] = ()
     link: LatencySummary | None = None
     failure: str = ""
+    job_troubles: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from usbshare.base.terminal_safe_text import clean_text
 from usbshare.client.jobs.messages import QUEUED, RemoteJob
-from usbshare.client.jobs.shown import percent, time_text
+from usbshare.client.jobs.shown import asked_by, percent, time_text
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
@@ -42,6 +42,8 @@ def _host(host: HostStatus) -> Iterator[str]:
         )
     )
     yield _clean(", ".join(filter(None, (name, trip))))
+    for trouble in host.job_troubles:
+        yield "  " + _clean(f"job-svc: {trouble}")
     if not host.ports:
         yield "  no ports"
     for each in host.ports:
@@ -90,6 +92,8 @@ def _details(status: PortStatus) -> Iterator[tuple[str, str]]:
     for job in status.jobs or ():
         if job.state != QUEUED:
             yield "job", _job(job)
+            if who := asked_by(job):
+                yield "asked for", f"by {who}: `usbshare-bridge job hand-over {job.id}` gives way"
     if waiting := sum(job.state == QUEUED for job in status.jobs or ()):
         yield "jobs", f"{waiting} in the queue"
     if machine is not None and machine.queued_commands:

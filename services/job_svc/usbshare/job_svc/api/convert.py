@@ -59,6 +59,10 @@ def job_message(job: Job, place: int = 0) -> pb.Job:
         starter=job.starter,
         auto_advance=job.auto_advance,
         hold_number=job.hold_number,
+        control_requests=[
+            pb.ControlRequest(who=each.who, request_time=timestamp(each.at))
+            for each in job.control_requests
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from usbshare.job_svc.run.condition import Condition
 from usbshare.job_svc.run.spool import Spool
 from usbshare.job_svc.storage.job import JobState
 
@@ -15,9 +16,9 @@ from usbshare.job_svc.storage.job import JobState
 class JobCollector(Collector):
     """Reads what there is at the moment of a scrape."""
 
-    def __init__(self, spool: Spool, kept_aside: str) -> None:
+    def __init__(self, spool: Spool, condition: Condition) -> None:
         self._spool = spool
-        self._kept_aside = kept_aside
+        self._condition = condition
 
     def collect(self) -> Iterator[Metric]:
         """Yield how many jobs there are by state, and what the disk has to bear."""
@@ -33,8 +34,8 @@ class JobCollector(Collector):
         yield _gauge("watchers", "Clients that watch jobs", len(self._spool.watches))
         yield _gauge(
             "record_damaged",
-            "Whether a damaged record of the jobs was kept aside at the start",
-            float(bool(self._kept_aside)),
+            "Whether a damaged record of the jobs was kept aside and still lies there",
+            float(bool(self._condition.damaged)),
         )
         yield _gauge(
             "record_stuck",

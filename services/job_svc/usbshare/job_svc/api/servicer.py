@@ -19,6 +19,7 @@ from usbshare.job_svc.api.convert_analysis import pieces_of
 from usbshare.job_svc.api.uploads import take_file
 from usbshare.job_svc.queue.watch import Watch
 from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.run.condition import Condition
 from usbshare.job_svc.run.ports import Ports
 from usbshare.job_svc.run.program import require_beginning
 from usbshare.job_svc.run.runner import Runner
@@ -42,6 +43,7 @@ class JobServicer(JobServiceServicer):
         runner: Runner,
         analyses: Analyses,
         ports: Ports,
+        condition: Condition,
         gate: Gate,
         audit: Audit,
     ) -> None:
@@ -49,6 +51,7 @@ class JobServicer(JobServiceServicer):
         self._runner = runner
         self._analyses = analyses
         self._ports = ports
+        self._condition = condition
         self._gate = gate
         self._audit = audit
         self._ending = asyncio.Event()
@@ -97,7 +100,8 @@ class JobServicer(JobServiceServicer):
         jobs, place_of = self._spool.jobs, self._spool.jobs.place
         found = [each for each in jobs.all if not each.state.has_ended and sees(each.port_id)]
         found.sort(key=lambda job: (job.port_id, place_of(job)))  # what runs has place 0
-        return pb.ListJobsResponse(jobs=[self._message(each) for each in found])
+        messages = [self._message(each) for each in found]
+        return pb.ListJobsResponse(jobs=messages, troubles=self._condition.troubles)
 
     async def WatchJobs(
         self, request: pb.WatchJobsRequest, context: Context
@@ -163,6 +167,12 @@ class JobServicer(JobServiceServicer):
         caller = self._gate.caller(context)
         job = await self._runner.resume(request.job_id, request.hold_number, caller)
         return pb.ResumeResponse(job=self._message(job))
+
+    async def HandOver(self, request: pb.HandOverRequest, context: Context) -> pb.HandOverResponse:
+        """Give up the port of a job."""
+        caller, reason = self._gate.caller(context), convert.reason_of(request.reason)
+        job = await self._runner.hand_over(request.job_id, caller, reason)
+        return pb.HandOverResponse(job=self._message(job))
 
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
         """End a job for good."""

@@ -12,9 +12,17 @@ from datetime import datetime
 from enum import Enum
 
 from usbshare.base.errors import LimitError, NotFoundError, WrongStateError
-from usbshare.job_svc.storage.job import Job, JobState, Person, Progress, StoredFile
+from usbshare.job_svc.storage.job import (
+    ControlRequest,
+    Job,
+    JobState,
+    Person,
+    Progress,
+    StoredFile,
+)
 
 MOST_QUEUED = 200  # of one port
+MOST_CONTROL_REQUESTS = 8  # of one job; the oldest are forgotten
 MOST_ENDED = 1000  # of all; the oldest are forgotten
 INTERRUPTED_BY_RESTART = "the job service ended while the job ran"
 
@@ -203,12 +211,23 @@ class Jobs:
         if job is not None and job.state.is_active and progress != job.progress:
             self._put(Change.PROGRESS, job.changed(progress=progress))
 
+    def asked_for(self, job_id: int, who: str) -> None:
+        """Note who would like to have the port of a running or held job."""
+        job = self._jobs.get(job_id)
+        if job is None or not job.state.is_active:
+            return
+        others = [each for each in job.control_requests if each.who != who]
+        latest = [*others, ControlRequest(who, self._now())][-MOST_CONTROL_REQUESTS:]
+        self._update(job, control_requests=tuple(latest))
+
     def end(self, job_id: int, state: JobState, reason: str = "") -> Job:
         """Note the end of a job; one that has ended stays as it is."""
         job = self.get(job_id)
         if job.state.has_ended:
             return job
-        ended = self._update(job, state=state, reason=reason, ended=self._now())
+        ended = self._update(
+            job, state=state, reason=reason, ended=self._now(), control_requests=()
+        )
         self._forget_oldest()
         return ended
 

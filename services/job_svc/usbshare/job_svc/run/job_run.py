@@ -73,6 +73,9 @@ class Told(Protocol):
     def progressed(self, progress: Progress) -> None:
         """Note how far it is."""
 
+    def asked_for(self, who: str) -> None:
+        """Note who would like to have its port."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -281,10 +284,11 @@ class JobRun:
             self._hold_for(self.link_trouble)
 
     def session_event(self, event: Event) -> None:
-        """Note who asks for the port; the job keeps it."""
+        """Tell who asks for the port; the job keeps it until a person hands it over."""
         if isinstance(event, AskedEvent):
             number, port_id = self._job.job_id, self._job.port_id
             _log.info("job %d: %s asks for port '%s'", number, event.who, port_id)
+            self._told.asked_for(event.who)
 
     def machine_reported(self, report: MachineReport) -> None:
         """Count what was executed; a machine that rests after the last reply has done all."""

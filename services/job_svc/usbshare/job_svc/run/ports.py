@@ -33,6 +33,11 @@ class Ports:
         self.trouble = "it was not asked yet"
 
     @property
+    def persistent_trouble(self) -> str:
+        """Why the serial service has not answered several times; empty where it has."""
+        return self.trouble if self._silent_looks >= SILENT_LOOKS else ""
+
+    @property
     def ids(self) -> list[str]:
         """The ports that there are, and those that jobs are of, sorted."""
         return sorted({*self._ports, *self._of_jobs()})

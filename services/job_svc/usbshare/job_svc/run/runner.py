@@ -133,6 +133,16 @@ class Runner:
         self._note("job resumed", active.job, who.name, who.address)
         return self._spool.jobs.get(job_id)
 
+    async def hand_over(self, job_id: int, who: Identity, reason: str) -> Job:
+        """End a job and give its port up; its machine is held at once, and reset at rest."""
+        active = self._require_active(job_id)
+        why = f"handed over by {self._short(who.name)}" + _because(reason)
+        active.run.end(JobState.INTERRUPTED, why, resets=True)
+        if active.task is not None:
+            await asyncio.wait((active.task,), timeout=END_TIMEOUT_S)
+        self._note("job handed over", active.job, who.name, who.address, reason=reason)
+        return self._spool.jobs.get(job_id)
+
     async def cancel(self, job_id: int, who: Identity, reason: str) -> Job:
         """End a job for good; the machine of one that runs is held at once, and reset at rest."""
         job = self._spool.jobs.get(job_id)
@@ -354,6 +364,9 @@ class _Told:
 
     def progressed(self, progress: Progress) -> None:
         self._spool.jobs.progressed(self._job_id, progress)
+
+    def asked_for(self, who: str) -> None:
+        self._spool.jobs.asked_for(self._job_id, who)
 
 
 def _because(reason: str) -> str:

@@ -36,7 +36,7 @@ _utc_now = partial(datetime.now, UTC)
 class JobDatabase:
     """Loads, saves and deletes jobs; every method blocks and raises OSError where the disk fails.
 
-    `kept_aside`: where a damaged database was put at `load`, empty if there was none.
+    A damaged database is put aside at `load`.
     """
 
     def __init__(self, folder: Path, now: Callable[[], datetime] = _utc_now) -> None:
@@ -45,7 +45,6 @@ class JobDatabase:
         self._now = now
         self._connection: sqlite3.Connection | None = None
         self._last_number = 0
-        self.kept_aside = ""
 
     def load(self) -> list[Job]:
         """Open the database, made if need be, and return its jobs by their numbers.
@@ -64,6 +63,11 @@ class JobDatabase:
                 jobs = self._open()
         self._last_number = max([self._last_number, *(each.job_id for each in jobs)])
         return jobs
+
+    def kept_aside(self) -> list[str]:
+        """Return the names of the damaged databases that lie in the folder, the oldest first."""
+        found = self._folder.glob(f"{DATABASE_FILE}.damaged-*")
+        return sorted(each.name for each in found if not each.name.endswith(("-wal", "-shm")))
 
     @property
     def last_number(self) -> int:
@@ -138,7 +142,6 @@ class JobDatabase:
             part = self._path.with_name(DATABASE_FILE + suffix)
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
-        self.kept_aside = str(aside)
         _log.error(
             "the record of the jobs is damaged (%s): kept as %s; creating a new one. Queue and "
             "history are empty, the files of the jobs are still here",

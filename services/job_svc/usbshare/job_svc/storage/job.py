@@ -65,8 +65,19 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlRequest:
+    """Who would like to have the port of a job, and when that was said last."""
+
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A program and its run; `rank` orders jobs of one priority in their queue."""
+    """A program and its run; `rank` orders jobs of one priority in their queue.
+
+    `control_requests` are of this run and are not kept.
+    """
 
     job_id: int
     port_id: str
@@ -88,6 +99,7 @@ class Job:
     auto_advance: bool = False
     hold_number: int = 0
     progress: Progress = field(default_factory=Progress)
+    control_requests: tuple[ControlRequest, ...] = ()
 
     def changed(self, **values: Any) -> Job:
         """Return the job with other values."""
@@ -97,6 +109,7 @@ class Job:
 def as_record(job: Job) -> dict[str, Any]:
     """Return a job as JSON takes it."""
     record = asdict(job)
+    del record["control_requests"]
     record["state"] = job.state.value
     for key in ("enqueued", "started", "ended"):
         record[key] = _text_of(record[key])
