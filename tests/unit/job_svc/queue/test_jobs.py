@@ -120,7 +120,7 @@ def test_what_ran_when_the_service_ended_is_interrupted_with_what_was_acknowledg
     later.take_over(jobs.all, 2)
     assert later.get(1).state is JobState.INTERRUPTED
     assert later.get(1).progress.acknowledged_lines == 5
-    assert later.active("laser") is None
+    assert not any(each.state.is_active for each in later.all)
     assert later.get(2).state is JobState.QUEUED
     assert [each.job_id for _, each in told] == [1]
     assert later.enqueue(ORDER)[0].job_id == 3

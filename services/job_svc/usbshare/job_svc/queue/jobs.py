@@ -102,7 +102,7 @@ class Jobs:
         ]
         return sorted(waiting, key=lambda each: (-each.priority, each.rank, each.job_id))
 
-    def active(self, port_id: str) -> Job | None:
+    def _active(self, port_id: str) -> Job | None:
         """Return the job that has the machine of a port, None if none has."""
         found = (
             each for each in self._jobs.values() if each.port_id == port_id and each.state.is_active
@@ -154,7 +154,7 @@ class Jobs:
             raise WrongStateError(
                 f"job {job_id} is {job.state.value}: only a queued job can be started{again}"
             )
-        if (other := self.active(job.port_id)) is not None:
+        if (other := self._active(job.port_id)) is not None:
             raise WrongStateError(
                 f"port {job.port_id!r} is busy with job {other.job_id} ({other.state.value}): "
                 "wait for its end, or cancel it"
@@ -236,7 +236,7 @@ class Jobs:
         if not (job.state is JobState.FINISHED and job.auto_advance):
             return None
         waiting = self.queued(job.port_id)
-        return waiting[0] if waiting and self.active(job.port_id) is None else None
+        return waiting[0] if waiting and self._active(job.port_id) is None else None
 
     def reorder(self, job_id: int, place: int) -> list[Job]:
         """Move a queued job; returns the queue of its port."""
