@@ -85,47 +85,36 @@ class Page:
         ((kind, what),) = event.items()
         if kind == "snapshot":
             self.gateway = what.get("gateway", {})
-            for each in what.get("hosts", ()):
-                self.hosts[each["key"]] = each
-            for each in what.get("machines", ()):
-                self.machines[_machine(each["key"])] = each
-            for each in what.get("cameras", ()):
-                self.cameras[_camera(each["key"])] = each
-            for each in what.get("jobs", ()):
-                self.jobs[each["job"]["jobId"]] = each["job"]
-            for each in what.get("localPorts", ()):
-                self.ports[each["id"]] = each
+            for sort, (listed, _) in _SORTS.items():
+                for each in what.get(listed, ()):
+                    self._change(sort, each)
         elif kind == "answer":
             self.answers[what["requestId"]] = what
         elif kind == "console":
             self.lines += what["lines"]
-        else:
-            self._note_change(kind, what)
+        elif kind == "gatewayChanged":
+            self.gateway = what
+        elif kind.endswith("Changed"):
+            self._change(kind.removesuffix("Changed"), what)
+        elif kind.endswith("Removed"):
+            sort = kind.removesuffix("Removed")
+            _, key = _SORTS[sort]
+            is_whole = sort in ("host", "localPort", "machine", "camera")
+            self._things(sort).pop(_named(what) if is_whole else key(what), None)
 
-    def _note_change(self, kind: str, what: Any) -> None:
-        match kind:
-            case "gatewayChanged":
-                self.gateway = what
-            case "hostChanged":
-                self.hosts[what["key"]] = what
-            case "hostRemoved":
-                self.hosts.pop(what, None)
-            case "machineChanged":
-                self.machines[_machine(what["key"])] = what
-            case "machineRemoved":
-                self.machines.pop(_machine(what), None)
-            case "cameraChanged":
-                self.cameras[_camera(what["key"])] = what
-            case "cameraRemoved":
-                self.cameras.pop(_camera(what), None)
-            case "jobChanged":
-                self.jobs[what["job"]["jobId"]] = what["job"]
-            case "jobRemoved":
-                self.jobs.pop(what["job"]["jobId"], None)
-            case "localPortChanged":
-                self.ports[what["id"]] = what
-            case "localPortRemoved":
-                self.ports.pop(what, None)
+    def _change(self, sort: str, what: Any) -> None:
+        _, key = _SORTS[sort]
+        self._things(sort)[key(what)] = what["job"] if sort == "job" else what
+
+    def _things(self, sort: str) -> dict[Any, Any]:
+        sorts: dict[str, dict[Any, Any]] = {
+            "host": self.hosts,
+            "machine": self.machines,
+            "camera": self.cameras,
+            "job": self.jobs,
+            "localPort": self.ports,
+        }
+        return sorts[sort]
 
 
 @dataclass
@@ -182,9 +171,16 @@ async def panel_host(
             process.stop()
 
 
-def _machine(key: dict[str, str]) -> tuple[str, str]:
-    return key["host"], key["portId"]
+def _named(name: str | dict[str, str]) -> Any:
+    """Return the key that a removal names."""
+    return name if isinstance(name, str) else tuple(name.values())
 
 
-def _camera(key: dict[str, str]) -> tuple[str, str]:
-    return key["host"], key["cameraId"]
+# The list of a snapshot, and the key of a thing, of each sort.
+_SORTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "host": ("hosts", lambda each: each["key"]),
+    "machine": ("machines", lambda each: _named(each["key"])),
+    "camera": ("cameras", lambda each: _named(each["key"])),
+    "job": ("jobs", lambda each: each["job"]["jobId"]),
+    "localPort": ("localPorts", lambda each: each["id"]),
+}

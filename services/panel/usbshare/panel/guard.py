@@ -88,5 +88,5 @@ class Guard:
         if address is not None:
             # It is no name that could be another site's; beyond this computer the token counts.
             return address.is_loopback or bool(self.token)
-        folded = name.casefold().rstrip(".")
+        folded = name.casefold()
         return folded == "localhost" or (bool(self.token) and folded in self.names)
