@@ -85,6 +85,8 @@ class FakeDevice:
         self.written: dict[int, bytearray] = defaultdict(bytearray)
         self.log: list[SetupPacket] = []
         self.stalls: set[int] = set()
+        self.is_broken = False  # its stalls cannot be cleared
+        self.is_frozen = False  # nothing is answered any more
         self._sent: dict[int, deque[bytes]] = defaultdict(deque)
         self._wakes: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._chosen: list[ConfigurationDescriptor] = [model.configurations[0]]
@@ -99,9 +101,15 @@ class FakeDevice:
         self._sent[endpoint].append(data)
         self._wakes[endpoint].set()
 
+    def waiting_packets(self, endpoint: int) -> int:
+        """Return how much the host has not read."""
+        return len(self._sent[endpoint])
+
     async def control(self, setup: SetupPacket, data: bytes) -> bytes:
         """Answer as firmware does: a stall for what it does not know."""
         self.log.append(setup)
+        if self.is_frozen:
+            await asyncio.Event().wait()
         if setup.request_type & _TYPE:
             return self.class_request(setup, data)[: setup.length]
         return self._standard(setup)[: setup.length]
@@ -110,7 +118,7 @@ class FakeDevice:
         """Return what is ready, waiting for it."""
         self._check(endpoint | 0x80)
         queue, wake = self._sent[endpoint], self._wakes[endpoint]
-        while not queue:
+        while not queue or self.is_frozen:
             wake.clear()
             await wake.wait()
             self._check(endpoint | 0x80)
@@ -164,7 +172,8 @@ class FakeDevice:
             case Request.GET_STATUS:
                 return bytes(2)
             case Request.CLEAR_FEATURE:
-                self.stalls.discard(setup.index)
+                if not self.is_broken:
+                    self.stalls.discard(setup.index)
                 return b""
         raise TransferError(STALLED)
 
@@ -196,6 +205,7 @@ class FakeAcmDevice(FakeDevice):
         self.lines = ControlLines(0)
         self.breaks: list[int] = []
         self.echoes = False
+        self.has_line = True
 
     @property
     def port(self) -> AcmFunction:
@@ -225,6 +235,8 @@ class FakeAcmDevice(FakeDevice):
 
     def class_request(self, setup: SetupPacket, data: bytes) -> bytes:
         """Answer the requests of a serial port."""
+        if not self.has_line:
+            raise TransferError(STALLED)
         match setup.request:
             case CdcRequest.SET_LINE_CODING:
                 self.coding = parse_line_coding(data)

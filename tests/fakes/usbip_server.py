@@ -61,10 +61,12 @@ class FakeServer:
         self.attaches += 1
         return found[0]
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer), name="usbip connection")
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         held: list[str] = []
 
         def choose(busid: str) -> FakeDevice | Status:
@@ -81,7 +83,6 @@ class FakeServer:
         finally:
             for busid in held:
                 self.attached.pop(busid, None)
-            self._connections.discard(task)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,14 @@ from usbshare.usbip.imported import ImportedDevice
 from usbshare.usbip.limits import DEFAULT_LIMITS, Limits
 from usbshare.usbip.messages import DevlistRequest, ExportedDevice, ImportRequest, Status
 from usbshare.usbip.parsers import ReplyParser
-from usbshare.usbip.streams import ByteReader, ByteWriter, closed, read_some, send_at_once
+from usbshare.usbip.streams import (
+    ByteReader,
+    ByteWriter,
+    closed,
+    notice_dead_peer,
+    read_some,
+    send_at_once,
+)
 
 PORT = 3240
 TIMEOUT_S = 5.0
@@ -34,6 +41,7 @@ async def connect(host: str, port: int = PORT, timeout_s: float = TIMEOUT_S) -> 
     except OSError as error:
         why = error.strerror or str(error)
         raise UsbipNetworkError(f"{host}:{port} cannot be reached: {why}") from error
+    notice_dead_peer(writer)
     return UsbipClient(reader, writer)
 
 

@@ -12,6 +12,13 @@ from usbshare.usbip.errors import UsbipNetworkError
 READ_BYTES = 1 << 16
 SEND_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 1.0
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": 1,
+    "TCP_KEEPALIVE": 1,  # TCP_KEEPIDLE of macOS
+    "TCP_KEEPINTVL": 1,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 4000,
+}
 
 
 class ByteReader(Protocol):
@@ -45,6 +52,19 @@ def send_at_once(writer: ByteWriter) -> None:
     sock = writer.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def notice_dead_peer(writer: ByteWriter) -> None:
+    """Have a computer that vanished noticed within some 4 s, also while nothing is sent."""
+    if not isinstance(writer, asyncio.StreamWriter):
+        return
+    sock = writer.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:  # not all of every system
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def read_some(reader: ByteReader) -> bytes:

@@ -12,6 +12,7 @@ from usbshare.base.errors import ConfigError, DeviceError
 from usbshare.line.device_id_file import KnownDevices
 from usbshare.line.settings import Device, LineSettings, ModemLines
 from usbshare.line.threaded.device import ThreadedDevice
+from usbshare.line.usbip.device import UsbipDevice
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.device_guard import PortGuard
 from usbshare.serial_svc.ports.sources import check_source, device_maker
@@ -43,6 +44,11 @@ def test_a_plain_name_is_opened_as_the_system_does_it(source: str, tmp_path: Pat
     assert is_threaded is (sys.platform == "win32")
 
 
+@pytest.mark.parametrize("source", ["usbip://pi4/1-1", "USBIP://pi4:4000/2341:0043:85734"])
+def test_a_device_of_another_computer_needs_no_driver(source: str, tmp_path: Path) -> None:
+    assert isinstance(device_of(source, tmp_path), UsbipDevice)
+
+
 def test_a_simulated_machine_lives_on() -> None:
     config = PortConfig("laser", "sim://grbl")
     make = device_maker(config, PortGuard(config, KnownDevices(Path("nowhere"))))
@@ -64,6 +70,8 @@ async def test_usb_ids_are_looked_up_when_the_device_is_opened(
         ("http://host", "scheme http:// is not one of"),
         ("sim://toaster", "toaster"),
         ("usb:1a86", "is not usb:VID:PID"),
+        ("usbip://pi4", "is not usbip://host"),
+        ("usbip://pi4:99999/1-1", "99999"),
     ],
 )
 def test_what_names_no_device_is_refused(source: str, why: str) -> None:

@@ -22,6 +22,7 @@ from usbshare.line.usb.serial_devices import (
     path_of,
     usb_name_of,
 )
+from usbshare.line.usbip.source import is_remote, parse_source
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.quarantine import PortQuarantine
 
@@ -39,13 +40,15 @@ class PortGuard:
         self._quarantine = quarantine
         is_usb_name = self._source.lower().startswith(_USB)
         self._name = name = parse_usb_name(self._source) if is_usb_name else None
+        self._remote = parse_source(self._source) if is_remote(self._source) else None
+        by_number = name.serial_number if name else self._remote and self._remote.serial
         self._own = OwnDevice(
             config.id,
             known,
             service="serial-svc",
             kind="port",
             fixed=config.device,
-            in_any_socket=bool(name and name.serial_number and not name.socket),
+            in_any_socket=bool(by_number and not (name and name.socket)),
         )
 
     def expected(self) -> PhysicalDevice | None:
@@ -83,6 +86,14 @@ class PortGuard:
         found = physical_device_at(descriptor) if descriptor is not None else None
         found = found or _listed_at(path)
         if why := self._why_not(path, found):
+            raise DeviceError(why)
+        self._own.opened(found)
+
+    def admit(self, name: str, found: PhysicalDevice) -> None:
+        """Raise DeviceError unless what another computer has is the port's device from now on."""
+        if self._quarantine is not None:
+            self._quarantine.admit_remote(found)
+        if why := self._own.why_not(name, found):
             raise DeviceError(why)
         self._own.opened(found)
 

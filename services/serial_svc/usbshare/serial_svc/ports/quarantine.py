@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 
 from usbshare.authorization.devices import PluggedIn, Quarantine
 from usbshare.base.errors import DeviceAbsentError
+from usbshare.line.physical_device import PhysicalDevice
 from usbshare.line.usb.device import UsbDevice
 from usbshare.line.usb.node import usb_device_behind, usb_device_of
 from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices, parse_usb_name
 
 _USB = "usb:"
-# Not hwgrep, spy, alt and cp2110: which device of this host they open is not known beforehand.
-_NOT_USB = ("sim://", "socket://", "rfc2217://", "loop://")
+# What usbip:// opens is asked about when it is known, see `admit_remote`. Not hwgrep, spy, alt and
+# cp2110: which device of this host they open is not known beforehand.
+_NOT_USB = ("sim://", "socket://", "rfc2217://", "loop://", "usbip://")
 
 
 class PortQuarantine:
@@ -33,6 +35,16 @@ class PortQuarantine:
         """Raise DeviceAbsentError where what is open may not be; its name may have moved on."""
         behind = usb_device_behind(descriptor) if self._quarantine.is_closed else None
         if behind is not None and (why := self._quarantine.why_not(behind)):
+            raise DeviceAbsentError(why)
+
+    def admit_remote(self, found: PhysicalDevice) -> None:
+        """Raise DeviceAbsentError where a device of another computer may not be opened.
+
+        Its socket is that computer's: an entry that names a socket means one of this host.
+        """
+        if not self._quarantine.is_closed:
+            return
+        if why := self._quarantine.why_not(UsbDevice(found.vid, found.pid, found.serial)):
             raise DeviceAbsentError(why)
 
     def allowed(self, plugged_in: Sequence[SerialDeviceFound]) -> list[SerialDeviceFound]:

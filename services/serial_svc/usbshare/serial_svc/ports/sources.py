@@ -1,4 +1,7 @@
-"""Turns a port's source into a device: a path, a URL, a USB identity, or a simulated machine."""
+"""Turns a port's source into a device: a path, a URL, a USB identity, or a simulated machine.
+
+What is behind another computer's USB/IP server is a device of this service as any other is.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.line.settings import Device, LineSettings
 from usbshare.line.threaded.device import ThreadedDevice
 from usbshare.line.usb.serial_devices import parse_usb_name
+from usbshare.line.usbip.device import UsbipDevice
+from usbshare.line.usbip.source import is_remote, parse_source
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.device_guard import PortGuard
 from usbshare.sim.device import sim_device
@@ -24,7 +29,7 @@ _SIMULATED = "sim://"
 _USB = "usb:"
 _WINDOWS_NAME = re.compile(r"(\\\\\.\\.+|COM\d+)", re.IGNORECASE)
 _URL = re.compile(r"([a-z0-9]+)://.", re.IGNORECASE)
-_SCHEMES = ("sim", "socket", "rfc2217", "hwgrep", "spy", "alt", "loop", "cp2110")
+_SCHEMES = ("sim", "usbip", "socket", "rfc2217", "hwgrep", "spy", "alt", "loop", "cp2110")
 
 
 def check_source(source: str) -> str:
@@ -39,6 +44,8 @@ def check_source(source: str) -> str:
             raise ConfigError(str(error)) from error
     elif source.lower().startswith(_USB):
         parse_usb_name(source)
+    elif is_remote(source):
+        parse_source(source)
     return source
 
 
@@ -51,6 +58,9 @@ def device_maker(config: PortConfig, guard: PortGuard) -> Callable[[LineSettings
         machine = sim_device(config.source)
         return lambda _: machine
     source, dtr, rts = config.source, config.dtr, config.rts
+    if is_remote(source):
+        remote = parse_source(source)
+        return lambda settings: UsbipDevice(remote, settings, dtr=dtr, rts=rts, admission=guard)
     name = guard.locate if source.lower().startswith(_USB) else source
     if "://" in source or _WINDOWS_NAME.fullmatch(source):
         return lambda settings: ThreadedDevice(name, settings, dtr=dtr, rts=rts, guard=guard)

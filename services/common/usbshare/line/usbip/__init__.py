@@ -1,0 +1,1 @@
+"""Serial ports of other computers' USB/IP servers, in user space: no driver, no root."""

@@ -1,0 +1,340 @@
+"""A serial device behind somebody's USB/IP server: the Device of `usbip://` sources."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import NoReturn, Protocol
+
+from usbshare.base.errors import (
+    DeviceError,
+    InvalidArgumentError,
+    NotSupportedError,
+    UsbshareError,
+)
+from usbshare.base.threads import in_thread
+from usbshare.line.physical_device import PhysicalDevice
+from usbshare.line.settings import (
+    Completion,
+    DeviceListener,
+    FlowControl,
+    LineSettings,
+    ModemLines,
+    Parity,
+)
+from usbshare.line.usbip.acm_port import AcmPort
+from usbshare.line.usbip.attaching import AttachedPort, attach, choose
+from usbshare.line.usbip.source import UsbipSource
+from usbshare.usbip.cdc import (
+    AcmCapability,
+    ControlLines,
+    LineCoding,
+    SerialState,
+    send_break,
+    set_control_lines,
+    set_line_coding,
+)
+from usbshare.usbip.errors import UsbipError
+from usbshare.usbip.messages import SetupPacket
+
+_log = logging.getLogger(__name__)
+
+_STOP_BITS = {1.0: 0, 1.5: 1, 2.0: 2}
+_PARITIES = {Parity.NONE: 0, Parity.ODD: 1, Parity.EVEN: 2, Parity.MARK: 3, Parity.SPACE: 4}
+_BEFELL = SerialState.BREAK | SerialState.FRAMING | SerialState.PARITY | SerialState.OVERRUN
+
+
+class DeviceAdmission(Protocol):
+    """Says whether a device is the one that is meant."""
+
+    def expected(self) -> PhysicalDevice | None:
+        """Return which device it has been, None if there was none."""
+        ...
+
+    def admit(self, name: str, found: PhysicalDevice) -> None:
+        """Raise DeviceError unless it may be used, which it is from now on; blocks."""
+
+
+class AdmitAny:
+    """Lets every device be used."""
+
+    def expected(self) -> PhysicalDevice | None:
+        """Return None."""
+        return None
+
+    def admit(self, name: str, found: PhysicalDevice) -> None:
+        """Do nothing."""
+
+
+class UsbipDevice:
+    """Device over a CDC-ACM port of a USB/IP server, without a driver.
+
+    It takes bytes at its own rate: what it has not taken is known exactly. `dtr` and `rts` are set
+    at open, None raises them, as every system does, since many devices say nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        source: UsbipSource,
+        settings: LineSettings,
+        *,
+        dtr: bool | None = None,
+        rts: bool | None = None,
+        admission: DeviceAdmission | None = None,
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._lines = ModemLines(dtr=dtr is not False, rts=rts is not False)
+        self._admission = admission or AdmitAny()
+        self._attached: AttachedPort | None = None
+        self._port: AcmPort | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._befell: dict[SerialState, int] = {}
+        self._loop: asyncio.AbstractEventLoop
+        self._listener: DeviceListener
+
+    @property
+    def settings(self) -> LineSettings:
+        """The settings in force; those that were asked for of a device that takes none."""
+        return self._settings
+
+    @property
+    def holds_back(self) -> bool:
+        """Return True: a device that nobody reads keeps its bytes."""
+        return True
+
+    @property
+    def has_line_rate(self) -> bool:
+        """Return False: the device takes bytes as fast as it can and makes us wait."""
+        return False
+
+    @property
+    def low_latency(self) -> bool | None:
+        """Return True: every transfer is handed over when it ends."""
+        return True
+
+    async def open(self, listener: DeviceListener) -> None:
+        """Attach the device and set its line; raises DeviceError."""
+        if self._port is not None:
+            raise DeviceError(f"{self._source} is already open")
+        self._loop, self._listener = asyncio.get_running_loop(), listener
+        _check_flow_control(self._settings, DeviceError)
+        attached = await attach(self._source, self._admission.expected())
+        try:
+            await in_thread(self._admission.admit, str(self._source), attached.physical)
+            await choose(attached)
+            await self._start(attached)
+        except UsbipError as error:
+            await self._give_up(attached)
+            raise DeviceError(f"{self._source}: {error}") from error
+        except BaseException:
+            await self._give_up(attached)
+            raise
+
+    def write(self, data: bytes) -> int:
+        """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
+        port = self._require_open()
+        try:
+            return port.write(data)
+        except UsbipError as error:
+            self._fail(error)
+
+    def unsent_bytes(self) -> int:
+        """Bytes handed over that the device has not taken, exactly."""
+        return self._require_open().unsent_bytes
+
+    def pause_reading(self) -> None:
+        """Stop calling `data_received`; the device has to wait when 4 transfers are full."""
+        if self._port is not None:
+            self._port.pause()
+
+    def resume_reading(self) -> None:
+        """Call `data_received` again."""
+        if self._port is not None:
+            self._port.resume()
+
+    def discard_output(self) -> None:
+        """Take back what the device has not taken."""
+        port = self._require_open()
+        try:
+            port.discard_output()
+        except UsbipError as error:
+            self._fail(error)
+
+    def discard_input(self) -> None:
+        """Throw away what was received and not delivered."""
+        self._require_open().discard_input()
+
+    async def configure(self, settings: LineSettings) -> LineSettings:
+        """Change all settings in one step, return what took effect.
+
+        Raises InvalidArgumentError for flow control, which CDC-ACM has not, and NotSupportedError
+        where the device takes no settings.
+        """
+        _check_flow_control(settings, InvalidArgumentError)
+        port = self._require_open()
+        try:
+            await self._set_coding(port, settings)
+        except UsbipError as error:
+            self._fail(error)
+        self._settings = settings
+        return settings
+
+    async def drain(self, timeout_s: float) -> Completion:
+        """Wait until the device has taken all that was handed over."""
+        deadline = self._loop.time() + timeout_s
+        while self.unsent_bytes():
+            left_s = deadline - self._loop.time()
+            if left_s <= 0:
+                return Completion.TIMEOUT
+            await self._answered(left_s)
+        return Completion.OK
+
+    def lines(self) -> ModemLines:
+        """Return the modem lines; None for what the device has not reported, CTS always."""
+        self._require_open()
+        return self._lines
+
+    def watch_lines(self, *, on: bool) -> None:
+        """Do nothing: the device reports its lines by itself."""
+
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
+        """Set output lines, both in one step; None leaves one alone."""
+        before = self._lines
+        dtr = before.dtr if dtr is None else dtr
+        rts = before.rts if rts is None else rts
+        request = set_control_lines(self._interface, _control_lines(dtr, rts))
+        done = self._request(request)
+        self._lines = replace(before, dtr=dtr, rts=rts)
+        return done
+
+    def set_break(self, *, on: bool) -> Awaitable[None]:
+        """Start or end a break condition; raises NotSupportedError where the device has none."""
+        self._require_open()
+        if self._attached and AcmCapability.SEND_BREAK not in self._attached.function.capabilities:
+            raise NotSupportedError(f"{self._source} can send no break: the device says so")
+        return self._request(send_break(self._interface, on=on))
+
+    async def close(self) -> None:
+        """Detach the device; its server may reset it then."""
+        self._release()
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    def received(self, data: bytes) -> None:
+        """Pass on what the device sent."""
+        self._listener.data_received(data)
+
+    def room(self) -> None:
+        """Pass on that there is room."""
+        self._listener.writable()
+
+    def progressed(self) -> None:
+        """Wake who waits for the end of what was written."""
+        self._progress.set()
+
+    def notified(self, state: SerialState) -> None:
+        """Pass on the lines, and log what befell the line: no program can be told of that."""
+        known = replace(
+            self._lines,
+            cd=SerialState.DCD in state,
+            dsr=SerialState.DSR in state,
+            ri=SerialState.RING in state,
+        )
+        if known != self._lines:
+            self._lines = known
+            self._listener.lines_changed(known)
+        if befell := state & _BEFELL:
+            self._note(befell)
+
+    def failed(self, reason: str) -> None:
+        """Note that the device is gone."""
+        self._release()
+        _log.info("device lost: %s: %s", self._source, reason)
+        self._listener.device_lost(f"{self._source} is gone: {reason}")
+
+    @property
+    def _interface(self) -> int:
+        if self._attached is None:
+            raise DeviceError(f"{self._source} is not open")
+        return self._attached.function.control_interface
+
+    async def _start(self, attached: AttachedPort) -> None:
+        self._attached, self._port = attached, AcmPort(attached, self)
+        self._port.start()
+        with contextlib.suppress(NotSupportedError):  # a device without a line has no settings
+            await self._set_coding(self._port, self._settings)
+        with contextlib.suppress(NotSupportedError):
+            await self.set_lines()
+        _log.info("%s attached: %s", self._source, attached.physical)
+
+    async def _give_up(self, attached: AttachedPort) -> None:
+        self._release()
+        await attached.device.close()
+
+    async def _set_coding(self, port: AcmPort, settings: LineSettings) -> None:
+        coding = LineCoding(
+            *(settings.baud, _STOP_BITS[settings.stop_bits], _PARITIES[settings.parity]),
+            settings.data_bits,
+        )
+        await port.request(set_line_coding(self._interface), coding.encode())
+
+    def _request(self, setup: SetupPacket) -> Awaitable[None]:
+        port = self._require_open()
+        try:
+            return port.request(setup)
+        except UsbipError as error:
+            self._fail(error)
+
+    async def _answered(self, timeout_s: float) -> None:
+        self._progress.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._progress.wait()
+
+    def _note(self, befell: SerialState) -> None:
+        for each in _BEFELL:
+            if each in befell:
+                self._befell[each] = count = self._befell.get(each, 0) + 1
+                if count & (count - 1) == 0:  # the first, and ever fewer of many
+                    _log.warning("%s reports %s (%d so far)", self._source, each.name, count)
+
+    def _require_open(self) -> AcmPort:
+        if self._port is None:
+            raise DeviceError(f"{self._source} is not open")
+        return self._port
+
+    def _fail(self, error: UsbipError) -> NoReturn:
+        """Close, raise to the caller, and notify the listener afterwards."""
+        reason = f"{self._source} is gone: {error}"
+        if self._port is not None:
+            self._release()
+            self._loop.call_soon(self._listener.device_lost, reason)
+        raise DeviceError(reason) from error
+
+    def _release(self) -> None:
+        port, self._port = self._port, None
+        attached, self._attached = self._attached, None
+        if port is None or attached is None:
+            return
+        port.end()
+        self._progress.set()
+        name = f"detach {self._source}"
+        self._closing = asyncio.create_task(attached.device.close(), name=name)
+
+
+def _control_lines(dtr: bool | None, rts: bool | None) -> ControlLines:
+    on = (ControlLines.DTR if dtr else 0) | (ControlLines.RTS if rts else 0)
+    return ControlLines(on)
+
+
+def _check_flow_control(settings: LineSettings, kind: type[UsbshareError]) -> None:
+    if settings.flow_control is not FlowControl.NONE:
+        raise kind(
+            f"flow_control {settings.flow_control.value}: CDC-ACM cannot switch it on; set it to "
+            "none, the device makes the host wait by itself"
+        )
