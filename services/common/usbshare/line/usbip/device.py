@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable
-from dataclasses import replace
 from typing import NoReturn, Protocol
 
 from usbshare.base.errors import (
@@ -27,12 +26,12 @@ from usbshare.line.settings import (
 )
 from usbshare.line.usbip.acm_port import AcmPort
 from usbshare.line.usbip.attaching import AttachedPort, attach, choose
+from usbshare.line.usbip.port_events import PortEvents
 from usbshare.line.usbip.source import UsbipSource
 from usbshare.usbip.cdc import (
     AcmCapability,
     ControlLines,
     LineCoding,
-    SerialState,
     send_break,
     set_control_lines,
     set_line_coding,
@@ -44,7 +43,6 @@ _log = logging.getLogger(__name__)
 
 _STOP_BITS = {1.0: 0, 1.5: 1, 2.0: 2}
 _PARITIES = {Parity.NONE: 0, Parity.ODD: 1, Parity.EVEN: 2, Parity.MARK: 3, Parity.SPACE: 4}
-_BEFELL = SerialState.BREAK | SerialState.FRAMING | SerialState.PARITY | SerialState.OVERRUN
 
 
 class DeviceAdmission(Protocol):
@@ -87,13 +85,12 @@ class UsbipDevice:
     ) -> None:
         self._source = source
         self._settings = settings
-        self._lines = ModemLines(dtr=dtr is not False, rts=rts is not False)
+        self._first_lines = ModemLines(dtr=dtr is not False, rts=rts is not False)
         self._admission = admission or AdmitAny()
         self._attached: AttachedPort | None = None
         self._port: AcmPort | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._progress = asyncio.Event()
-        self._befell: dict[SerialState, int] = {}
+        self._events: PortEvents | None = None
         self._loop: asyncio.AbstractEventLoop
         self._listener: DeviceListener
 
@@ -188,28 +185,27 @@ class UsbipDevice:
         """Wait until the device has taken all that was handed over."""
         deadline = self._loop.time() + timeout_s
         while self.unsent_bytes():
-            left_s = deadline - self._loop.time()
-            if left_s <= 0:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._opened().progress()
+            except TimeoutError:
                 return Completion.TIMEOUT
-            await self._answered(left_s)
         return Completion.OK
 
     def lines(self) -> ModemLines:
         """Return the modem lines; None for what the device has not reported, CTS always."""
-        self._require_open()
-        return self._lines
+        return self._opened().lines
 
     def watch_lines(self, *, on: bool) -> None:
         """Do nothing: the device reports its lines by itself."""
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> Awaitable[None]:
         """Set output lines, both in one step; None leaves one alone."""
-        before = self._lines
-        dtr = before.dtr if dtr is None else dtr
-        rts = before.rts if rts is None else rts
-        request = set_control_lines(self._interface, _control_lines(dtr, rts))
-        done = self._request(request)
-        self._lines = replace(before, dtr=dtr, rts=rts)
+        events = self._opened()
+        dtr = events.lines.dtr if dtr is None else dtr
+        rts = events.lines.rts if rts is None else rts
+        done = self._request(set_control_lines(self._interface, _control_lines(dtr, rts)))
+        events.set_outputs(dtr=dtr, rts=rts)
         return done
 
     def set_break(self, *, on: bool) -> Awaitable[None]:
@@ -225,38 +221,6 @@ class UsbipDevice:
         if self._closing is not None:
             await asyncio.shield(self._closing)
 
-    def received(self, data: bytes) -> None:
-        """Pass on what the device sent."""
-        self._listener.data_received(data)
-
-    def room(self) -> None:
-        """Pass on that there is room."""
-        self._listener.writable()
-
-    def progressed(self) -> None:
-        """Wake who waits for the end of what was written."""
-        self._progress.set()
-
-    def notified(self, state: SerialState) -> None:
-        """Pass on the lines, and log what befell the line: no program can be told of that."""
-        known = replace(
-            self._lines,
-            cd=SerialState.DCD in state,
-            dsr=SerialState.DSR in state,
-            ri=SerialState.RING in state,
-        )
-        if known != self._lines:
-            self._lines = known
-            self._listener.lines_changed(known)
-        if befell := state & _BEFELL:
-            self._note(befell)
-
-    def failed(self, reason: str) -> None:
-        """Note that the device is gone."""
-        self._release()
-        _log.info("device lost: %s: %s", self._source, reason)
-        self._listener.device_lost(f"{self._source} is gone: {reason}")
-
     @property
     def _interface(self) -> int:
         if self._attached is None:
@@ -264,7 +228,8 @@ class UsbipDevice:
         return self._attached.function.control_interface
 
     async def _start(self, attached: AttachedPort) -> None:
-        self._attached, self._port = attached, AcmPort(attached, self)
+        events = PortEvents(str(self._source), self._listener, self._first_lines, self._lost)
+        self._attached, self._events, self._port = attached, events, AcmPort(attached, events)
         self._port.start()
         with contextlib.suppress(NotSupportedError):  # a device without a line has no settings
             await self._set_coding(self._port, self._settings)
@@ -290,23 +255,20 @@ class UsbipDevice:
         except UsbipError as error:
             self._fail(error)
 
-    async def _answered(self, timeout_s: float) -> None:
-        self._progress.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._progress.wait()
-
-    def _note(self, befell: SerialState) -> None:
-        for each in _BEFELL:
-            if each in befell:
-                self._befell[each] = count = self._befell.get(each, 0) + 1
-                if count & (count - 1) == 0:  # the first, and ever fewer of many
-                    _log.warning("%s reports %s (%d so far)", self._source, each.name, count)
+    def _lost(self, reason: str) -> None:
+        self._release()
+        _log.info("device lost: %s: %s", self._source, reason)
+        self._listener.device_lost(f"{self._source} is gone: {reason}")
 
     def _require_open(self) -> AcmPort:
         if self._port is None:
             raise DeviceError(f"{self._source} is not open")
         return self._port
+
+    def _opened(self) -> PortEvents:
+        if self._port is None or self._events is None:
+            raise DeviceError(f"{self._source} is not open")
+        return self._events
 
     def _fail(self, error: UsbipError) -> NoReturn:
         """Close, raise to the caller, and notify the listener afterwards."""
@@ -322,7 +284,8 @@ class UsbipDevice:
         if port is None or attached is None:
             return
         port.end()
-        self._progress.set()
+        if self._events is not None:
+            self._events.progressed()
         name = f"detach {self._source}"
         self._closing = asyncio.create_task(attached.device.close(), name=name)
 
