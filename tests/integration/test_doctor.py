@@ -168,6 +168,7 @@ async def test_all_is_well_where_all_is_well(host: Host) -> None:
         "TLS handshake",
         "health",
         "rights",
+        "job-svc",
         "clocks",
         "port",
         "line settings",

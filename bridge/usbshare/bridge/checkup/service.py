@@ -8,6 +8,8 @@ from usbshare.base.checkup import Judgement, failure, failure_of, fine, skipped,
 from usbshare.base.errors import PermissionDeniedError, UsbshareError
 from usbshare.bridge.checkup.context import Subject
 from usbshare.client.health import HealthClient
+from usbshare.client.jobs.checkup import judge_job_service
+from usbshare.client.jobs.place import job_place
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
 from usbshare.hosts.host_selection import at_address
@@ -32,7 +34,9 @@ async def judge_health(subject: Subject) -> Judgement:
     if serial == _NOT_THERE:
         return failure_of(await name_other_service(target, subject.bundle, SERIAL_SERVICE))
     others = {
-        kind.value: await _status(subject, each, "") for kind, each in _others(subject).items()
+        kind.value: await _status(subject, each, "")
+        for kind, each in _others(subject).items()
+        if kind is not Kind.JOB  # a check of its own
     }
     measured = ", ".join(
         f"{name} {status}" for name, status in {"serial": serial, **others}.items()
@@ -42,6 +46,13 @@ async def judge_health(subject: Subject) -> Judgement:
     if any(status != _SERVING for status in others.values()):
         return warning(measured, _START)
     return fine(measured)
+
+
+async def judge_jobs(subject: Subject) -> Judgement:
+    """Check the job service of the host; a connection works without it."""
+    announced = _others(subject).get(Kind.JOB)
+    place = announced or await job_place(subject.where, subject.bundle)
+    return await judge_job_service(place, subject.bundle, is_expected=announced is not None)
 
 
 async def judge_access(subject: Subject) -> Judgement:

@@ -30,6 +30,7 @@ def steps(subject: Subject) -> Iterator[Step]:
     yield step(_TLS, reach.judge_tls, _CERTIFICATE, _TCP)
     yield step(_HEALTH, service.judge_health, _TLS)
     yield step(_RIGHTS, service.judge_access, _TLS)
+    yield step("job-svc", service.judge_jobs, _TLS)
     yield step("clocks", reach.judge_clocks, _TLS)
     yield step(service.PORT, service.judge_port, _RIGHTS)
     yield step("line settings", service.judge_settings, _RIGHTS)

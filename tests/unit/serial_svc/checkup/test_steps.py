@@ -28,12 +28,13 @@ from fakes.certificates import (
 from usbshare.base.checkup import Check, Judgement, Verdict, examine
 from usbshare.base.errors import DeviceError
 from usbshare.line.usb.serial_devices import SerialDeviceFound
-from usbshare.serial_svc.checkup import brltty, devices, firewall_linux, firewall_windows, host
+from usbshare.serial_svc.checkup import brltty, devices, firewall_linux, firewall_windows
 from usbshare.serial_svc.checkup.firewall_ports import Opening, spans
 from usbshare.serial_svc.checkup.processes import Processes
 from usbshare.serial_svc.checkup.rights import judge_rights
 from usbshare.serial_svc.checkup.steps import Examined, examined, steps
 from usbshare.serial_svc.settings import PortTable, Settings
+from usbshare.service.checkup import host
 from usbshare.trust import authority_rollover
 from usbshare.trust.certificate_checks import judge_key_rights
 from usbshare.trust.site import Site
@@ -296,7 +297,7 @@ def test_a_new_site_is_fine(tmp_path: Path) -> None:
     certificate = host.judge_host_certificate(site, LOOPBACK, NOW)
     assert certificate.verdict is Verdict.OK
     assert "days left" in certificate.measured
-    assert host.judge_operator_certificate(site, NOW).verdict is Verdict.OK
+    assert host.judge_own_bundle(site.client_bundle, site, NOW).verdict is Verdict.OK
 
 
 def test_before_the_first_start_there_is_nothing_to_blame(tmp_path: Path) -> None:
@@ -304,7 +305,7 @@ def test_before_the_first_start_there_is_nothing_to_blame(tmp_path: Path) -> Non
     for judgement in (
         host.judge_authority(site, NOW),
         host.judge_host_certificate(site, (), NOW),
-        host.judge_operator_certificate(site, NOW),
+        host.judge_own_bundle(site.client_bundle, site, NOW),
         judge_key_rights([site.server_key]),
     ):
         assert judgement.verdict is Verdict.OK
@@ -349,7 +350,7 @@ def test_during_a_rollover_all_is_fine_and_the_end_of_the_old_authority_is_repor
     assert found.verdict is Verdict.OK
     assert f"is still trusted until {done.overlap_end:%Y-%m-%d}" in found.measured
     assert host.judge_host_certificate(site, (), NOW).verdict is Verdict.OK
-    assert host.judge_operator_certificate(site, NOW).verdict is Verdict.OK
+    assert host.judge_own_bundle(site.client_bundle, site, NOW).verdict is Verdict.OK
 
 
 def test_an_authority_that_nears_its_end_is_to_be_changed(tmp_path: Path) -> None:
@@ -393,7 +394,7 @@ def test_a_damaged_certificate_fails(tmp_path: Path) -> None:
 
 def test_a_client_bundle_that_has_expired_fails(tmp_path: Path) -> None:
     site = make_site(tmp_path)
-    found = host.judge_operator_certificate(site, NOW + timedelta(days=100))
+    found = host.judge_own_bundle(site.client_bundle, site, NOW + timedelta(days=100))
     assert found.verdict is Verdict.FAILURE
     assert "its log says why" in found.remedy
 
@@ -416,7 +417,8 @@ def test_a_client_bundle_of_another_site_is_warned_of(tmp_path: Path) -> None:
     other = issue(name="other")
     client: Issued = issue(other)
     write_bundle(site.client_bundle, client, other)
-    assert "belongs to another site" in host.judge_operator_certificate(site, NOW).measured
+    found = host.judge_own_bundle(site.client_bundle, site, NOW)
+    assert "belongs to another site" in found.measured
 
 
 def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:

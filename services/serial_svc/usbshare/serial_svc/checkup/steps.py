@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from usbshare.base.addresses import split_host_port
-from usbshare.base.checkup import Judgement, Step, failure, fine, warning
-from usbshare.base.config import load_config
+from usbshare.base.checkup import Judgement, Step, fine, warning
 from usbshare.base.errors import ConfigError
-from usbshare.base.host_names import host_names
-from usbshare.base.paths import config_folder, find_config
+from usbshare.base.paths import config_folder
 from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
+from usbshare.client.jobs.checkup import judge_job_service
+from usbshare.client.jobs.client import JOB_PORT
+from usbshare.client.status.own_host import JobSettings
 from usbshare.line.device_id_file import KnownDevices, devices_folder
 from usbshare.line.device_ids import DeviceNames
 from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices
-from usbshare.rpc.channel import DEFAULT_PORT
+from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.server import is_loopback
-from usbshare.serial_svc.checkup import devices, host
+from usbshare.rpc.tls import ClientBundle
+from usbshare.serial_svc.checkup import devices
 from usbshare.serial_svc.checkup.brltty import judge_brltty
 from usbshare.serial_svc.checkup.firewall_ports import Opening
 from usbshare.serial_svc.checkup.processes import Processes
 from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.settings import Settings
-from usbshare.trust.authorities import KEY_FILE, NEXT_KEY_FILE
-from usbshare.trust.certificate_checks import judge_key_rights
+from usbshare.service.checkup import host
+from usbshare.service.checkup.site_steps import read_settings, site_steps, threaded_step
 from usbshare.trust.site import Site
 
 if sys.platform == "win32":
@@ -50,51 +51,55 @@ class Examined:
     site: Site
     plugged_in: list[SerialDeviceFound] = field(default_factory=list)
     processes: Processes = field(default_factory=Processes)
+    job_listen: str = f"[::]:{JOB_PORT}"
 
 
 def examined(config: Path | None, listen: str | None) -> Examined:
     """Gather what is to be looked at; a bad configuration is a finding, not an error."""
-    settings, configuration = Settings(), fine("no configuration file")
-    try:
-        if path := find_config(config):
-            settings, configuration = load_config(path, Settings), fine(f"{path}: correct")
-    except ConfigError as error:
-        configuration = failure(str(error), "fix it: docs/operations.md lists every key")
+    settings, configuration = read_settings(config, Settings)
+    others, _ = read_settings(config, JobSettings)
     if listen is not None:
         service = settings.service.model_copy(update={"listen": listen})
         settings = settings.model_copy(update={"service": service})
-    return Examined(settings, configuration, Site(config_folder(), ""), list_serial_devices())
+    site, devices_found = Site(config_folder(), ""), list_serial_devices()
+    return Examined(settings, configuration, site, devices_found, job_listen=others.job.listen)
 
 
 def steps(what: Examined) -> Iterator[Step]:
     """Yield the checks in their order."""
-    site, now = what.site, datetime.now(UTC)
-    authority_keys = (site.home / KEY_FILE, site.home / NEXT_KEY_FILE)
-    keys = (*authority_keys, site.server_key, site.client_bundle, site.host_bundle)
-    yield _step("configuration", lambda: what.configuration)
-    yield _step("site authority", partial(host.judge_authority, site, now))
-    yield _step("host certificate", lambda: _judge_host_certificate(what, now))
-    yield _step("client.pem", partial(host.judge_operator_certificate, site, now))
-    yield _step("rules", partial(host.judge_rules, site.folder))
-    yield _step("private keys", partial(judge_key_rights, keys))
+    site = what.site
+    yield from site_steps(what.configuration, site, what.settings.tls.names)
     yield from _port_steps(what)
-    yield _step("ModemManager", partial(devices.judge_modem_manager, what.processes))
-    yield _step("brltty", judge_brltty)
+    yield threaded_step("ModemManager", partial(devices.judge_modem_manager, what.processes))
+    yield threaded_step("brltty", judge_brltty)
     listen = what.settings.service.listen
-    yield _step("listen address", partial(host.judge_address, listen, site.client_bundle))
-    yield _step("firewall", lambda: _judge_firewall(what))
+    yield threaded_step("listen address", partial(host.judge_address, listen, site.client_bundle))
+    yield Step("job-svc", partial(_judge_jobs, what))
+    yield threaded_step("firewall", lambda: _judge_firewall(what))
+
+
+async def _judge_jobs(what: Examined) -> Judgement:
+    """Check the job service of this host, which has run here if it has a certificate."""
+    address, port = split_host_port(what.job_listen, JOB_PORT)
+    target = Target(host.own_address(address), port)
+    has_run = await in_thread(what.site.job_bundle.exists)
+    try:
+        bundle = await in_thread(ClientBundle.load, what.site.client_bundle)
+    except ConfigError:
+        return fine("not asked: there is no client.pem to ask with")
+    return await judge_job_service(target, bundle, is_expected=has_run)
 
 
 def _port_steps(what: Examined) -> Iterator[Step]:
     sources = _sources(what)
     if not sources:
-        yield _step("serial ports", _no_ports)
+        yield threaded_step("serial ports", _no_ports)
     for port_id, source in sources.items():
         name = f"port '{port_id}'"
-        yield _step(name, partial(devices.judge_presence, source, what.plugged_in))
+        yield threaded_step(name, partial(devices.judge_presence, source, what.plugged_in))
         if source.startswith("/") or source.lower().startswith("usb:"):
-            yield _step(f"{name} rights", partial(_judge_rights, what, source), name)
-            yield _step(f"{name} holder", partial(_judge_holders, what, source), name)
+            yield threaded_step(f"{name} rights", partial(_judge_rights, what, source), name)
+            yield threaded_step(f"{name} holder", partial(_judge_holders, what, source), name)
 
 
 def _sources(what: Examined) -> dict[str, str]:
@@ -130,10 +135,6 @@ def _judge_holders(what: Examined, source: str) -> Judgement:
     return devices.judge_holders(path, what.processes)
 
 
-def _judge_host_certificate(what: Examined, now: datetime) -> Judgement:
-    return host.judge_host_certificate(what.site, host_names(what.settings.tls.names), now)
-
-
 def _judge_firewall(what: Examined) -> Judgement:
     address, port = split_host_port(what.settings.service.listen, DEFAULT_PORT)
     if is_loopback(address):
@@ -142,16 +143,9 @@ def _judge_firewall(what: Examined) -> Judgement:
     _, discovery_port = split_host_port(discovery.listen, 0)
     enrolment = what.settings.tls.enrolment
     enrolment_port = split_host_port(enrolment, ENROLMENT_PORT)[1] if enrolment else 0
+    job_address, job_port = split_host_port(what.job_listen, JOB_PORT)
     ports = {port, CAMERA_PORT, discovery_port, enrolment_port} - {0}
+    ports |= set() if is_loopback(job_address) else {job_port}
     wanted = {Opening("tcp", each) for each in ports}
     wanted |= {Opening("udp", MDNS_PORT), Opening("udp", discovery.beacon_port)}
     return judge_firewall(wanted)
-
-
-def _step(name: str, judge: Callable[[], Judgement], *needs: str) -> Step:
-    """Return a step that looks in a thread, since files and sockets may take their time."""
-
-    def judging() -> Awaitable[Judgement]:
-        return in_thread(judge)
-
-    return Step(name, judging, needs)

@@ -9,7 +9,7 @@ import pytest
 
 from fakes.certificates import make_site
 from usbshare.base.checkup import Verdict
-from usbshare.serial_svc.checkup.host import judge_rules
+from usbshare.service.checkup.host import judge_rules
 from usbshare.trust.identities import note_alarm, registry_path, revoke
 from usbshare.trust.site import Site
 

@@ -67,15 +67,13 @@ def judge_host_certificate(site: Site, names: Iterable[str], now: datetime) -> J
     return dates
 
 
-def judge_operator_certificate(site: Site, now: datetime) -> Judgement:
-    """Check whether the bundle to copy to other computers is there, valid, and of the site."""
-    found, authority = _read(site.client_bundle), _read(site.ca_certificate)
+def judge_own_bundle(path: Path, site: Site, now: datetime) -> Judgement:
+    """Check whether a bundle that the host made for a client is there, valid, and of the site."""
+    found, authority = _read(path), _read(site.ca_certificate)
     if isinstance(found, Judgement):
         return found
     if not isinstance(authority, Judgement) and not _is_of(authority, found[0]):
-        return warning(
-            f"{site.client_bundle} belongs to another site", "remove it and restart the service"
-        )
+        return warning(f"{path} belongs to another site", "remove it and restart the service")
     return judge_dates(found[0], now, _RESTART)
 
 
@@ -102,12 +100,13 @@ def judge_address(listen: str, bundle_path: Path) -> Judgement:
     try:
         require_free(host, port)
     except ConfigError as error:
-        who = _who_answers(Target(_own_address(host), port), bundle_path)
+        who = _who_answers(Target(own_address(host), port), bundle_path)
         return fine(f"{listen}: {who}") if who else failure_of(error)
     return fine(f"{listen} is free: no service is running there now")
 
 
-def _own_address(host: str) -> str:
+def own_address(host: str) -> str:
+    """Return where this computer reaches what listens there."""
     address = parse_address(host)
     return "127.0.0.1" if address is not None and address.is_unspecified else host
 

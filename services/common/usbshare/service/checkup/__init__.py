@@ -1,0 +1,1 @@
+"""What the doctors of the services have in common."""

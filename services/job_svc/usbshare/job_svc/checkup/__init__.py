@@ -1,0 +1,1 @@
+"""What `job-svc doctor` looks at."""
