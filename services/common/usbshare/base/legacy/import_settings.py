@@ -31,7 +31,7 @@ _FOLDERS = ("USBNetworkShare", "usb_network_share")
 _HOME_FOLDER = ".usb_network_share"
 # Where one of a group is set already, none of them is taken over.
 _ONE_OF = (
-    {("bridge", "vcom"), ("bridge", "tcp"), ("bridge", "rfc2217")},
+    {("bridge", kind) for kind in ("vcom", "usb_port", "tcp", "rfc2217")},
     {("discovery", "mdns"), ("discovery", "beacon")},
 )
 

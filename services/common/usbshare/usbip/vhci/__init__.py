@@ -1,0 +1,1 @@
+"""Devices plugged into this computer by software: Linux's vhci_hcd, and who may do it."""
