@@ -52,6 +52,7 @@ def test_a_bare_bridge_does_what_it_did_last(home: Path, target: str) -> None:
         "tls_name": "",
         "port": "mill",
         "vcom": "COM10",
+        "usb_port": "",
         "tcp": "",
         "rfc2217": "",
         "camera": "",

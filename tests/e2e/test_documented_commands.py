@@ -21,7 +21,9 @@ from fakes.processes import (
 )
 
 # What changes this computer, is there only as a part, or is run by other tests with all it needs.
-NOT_HERE = re.compile(r"install-service|enroll|completion|--wait|pki (revoke|totp)|--save")
+NOT_HERE = re.compile(
+    r"install-(service|usb-helper)|--usb-port|enroll|completion|--wait|pki (revoke|totp)|--save"
+)
 # These run until they are ended; each says when it has what it is for.
 SERVES = re.compile(r"--vcom|^(/\S+/)?(usbshare-)?bridge$|camera |-svc( --listen \S+)?$|--follow")
 READY = r"ready|capturing|holds the port|is held by|match|observing|\d\d:\d\d:\d\d|not there"

@@ -13,6 +13,7 @@ from usbshare.bridge.buffered.buffer_size import BufferSize
 from usbshare.bridge.local_ports import rfc2217 as local_ports_rfc2217
 from usbshare.bridge.local_ports import tcp as local_ports_tcp
 from usbshare.bridge.local_ports.loopback_address import loopback_address
+from usbshare.bridge.local_ports.usb_address import UsbAddress
 from usbshare.bridge.state import KINDS
 from usbshare.hosts.settings import DiscoveryTable, Hosts
 
@@ -30,6 +31,7 @@ TcpAddress = Annotated[
 Rfc2217Address = Annotated[
     str, checked(lambda text: loopback_address(text, local_ports_rfc2217.DEFAULT_PORT))
 ]
+UsbPortText = Annotated[str, checked(UsbAddress.parse)]
 BufferText = Annotated[str, checked(BufferSize.parse)]
 
 
@@ -38,6 +40,7 @@ class BridgeTable(Table):
 
     target: Text | None = None
     vcom: Text | None = None
+    usb_port: UsbPortText | None = None
     tcp: TcpAddress | None = None
     rfc2217: Rfc2217Address | None = None
     buffered: BufferText | None = None
@@ -49,7 +52,7 @@ class BridgeTable(Table):
     @model_validator(mode="after")
     def _one_virtual_port(self) -> Self:
         if sum(getattr(self, kind) is not None for kind in KINDS) > 1:
-            raise ValueError("give at most one of vcom, tcp, rfc2217")
+            raise ValueError(f"give at most one of {', '.join(KINDS)}")
         return self
 
     def with_said(self, said: Mapping[str, str]) -> Self:

@@ -11,7 +11,7 @@ from usbshare.base.paths import make_private, state_folder, write_private
 from usbshare.base.plain_file import read_object
 
 FILE_NAME = "bridge.json"
-KINDS = ("vcom", "tcp", "rfc2217")
+KINDS = ("vcom", "usb_port", "tcp", "rfc2217")
 MOST_BYTES = 64 * 1024
 _MOST_KEPT_ASIDE = 99
 
@@ -31,6 +31,7 @@ class LastUsed:
     tls_name: str = ""
     port: str = ""
     vcom: str = ""
+    usb_port: str = ""
     tcp: str = ""
     rfc2217: str = ""
     camera: str = ""

@@ -157,7 +157,7 @@ def test_what_is_said_goes_over_the_table() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('vcom = "COM1"\ntcp = "127.0.0.1:23"', "at most one of vcom, tcp, rfc2217"),
+        ('vcom = "COM1"\ntcp = "127.0.0.1:23"', "at most one of vcom, usb_port, tcp, rfc2217"),
         ('tcp = "0.0.0.0:23"', "use 127.0.0.1:23"),
         ('target = ""', "give printable text"),
         ('vcom = "\\u001b"', "give printable text"),

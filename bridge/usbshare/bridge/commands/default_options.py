@@ -9,15 +9,17 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.bridge.buffered.buffer_size import AUTO, BufferSize
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import Wanted
 from usbshare.bridge.commands.saved_choices import PortName, anywhere, save_choice
 from usbshare.bridge.defaults import Defaults
+from usbshare.bridge.local_ports.usb_address import AUTO_PORT, UsbAddress
 from usbshare.bridge.state import KINDS
 
 _COMMANDLINE, _ENVIRONMENT = ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT
+_OPTIONS = "'--vcom', '--usb-port', '--tcp' and '--rfc2217'"
 _SAVED = ("target", "port", "bundle", "buffered", *KINDS)
 
 _Command = Callable[..., Any]
@@ -32,6 +34,19 @@ class _BufferedType(click.ParamType[str]):
         try:
             BufferSize.parse(value)
         except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+class _UsbPortType(click.ParamType[str]):
+    """Where a USB port is; an address that others could reach is an error of usage."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            UsbAddress.parse(value)
+        except ConfigError as error:
             self.fail(str(error), param, ctx)
         return value
 
@@ -60,6 +75,18 @@ def virtual_port_options(command: _Command) -> _Command:
             envvar="USBSHARE_VCOM",
             show_envvar=True,
             help="The virtual COM port to offer: a name such as COM10, or a path.",
+        ),
+        click.option(
+            "--usb-port",
+            metavar="HOST:PORT",
+            type=_UsbPortType(),
+            is_flag=False,
+            flag_value=AUTO_PORT,
+            envvar="USBSHARE_USB_PORT",
+            show_envvar=True,
+            help="Instead of a virtual COM port: a USB serial port of this computer, which Linux "
+            "makes as root or by a helper; with HOST:PORT, for the USB/IP client that connects "
+            "there.",
         ),
         click.option(
             "--tcp",
@@ -121,7 +148,7 @@ def port_name(context: click.Context) -> PortName:
     for source in (_COMMANDLINE, _ENVIRONMENT):
         asked = [PortName(kind, value) for kind, value in _said(context, KINDS, source).items()]
         if len(asked) > 1:
-            raise click.UsageError("Give exactly one of '--vcom', '--tcp' and '--rfc2217'.")
+            raise click.UsageError(f"Give exactly one of {_OPTIONS}.")
         if asked:
             return asked[0]
     wishes: Wanted = context.obj
@@ -157,7 +184,8 @@ def _default_port_name(defaults: Defaults) -> PortName:
         warn(f"{defaults.as_before}: --{repeated[0]} {repeated[1]}")
         return PortName(*repeated)
     raise click.UsageError(
-        "Missing option '--vcom': the virtual COM port, such as COM10 (or '--tcp' or '--rfc2217')."
+        "Missing option '--vcom': the virtual COM port, such as COM10 (or '--usb-port', '--tcp' or "
+        "'--rfc2217')."
     )
 
 

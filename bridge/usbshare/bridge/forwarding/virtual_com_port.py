@@ -247,6 +247,8 @@ async def _show_port(
 ) -> None:
     """Make the port appear."""
     settings = relay.remote.settings if relay.remote else LineSettings()
+    if relay.remote is not None:
+        port.far_end_is(choice.target.certified_name, relay.remote.id)
     await port.start(relay, settings)
     relay.port_is_ready = True
     at_ready()

@@ -63,6 +63,9 @@ class Com0comPort:
         """What the program opens."""
         return self._name
 
+    def far_end_is(self, host: str, port_id: str) -> None:
+        """Do nothing: the pair has a name already."""
+
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
         """Open our end of the pair; raises ConfigError when there is no pair or its end is held."""
         self._listener = listener

@@ -57,6 +57,9 @@ class PtyPort(ABC):
         """What the program opens."""
         return str(self._link.path)
 
+    def far_end_is(self, host: str, port_id: str) -> None:  # noqa: B027  # no system has more to do
+        """Do nothing: a pty has no description."""
+
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
         """Make the pty with these settings on it, then show it; raises ConfigError."""
         self._loop, self._listener = asyncio.get_running_loop(), listener

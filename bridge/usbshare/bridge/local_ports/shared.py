@@ -88,6 +88,9 @@ class SharedPort:
 
     # What the session calls.
 
+    def far_end_is(self, host: str, port_id: str) -> None:
+        """Do nothing: its local ports come later."""
+
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
         """Begin to pass bytes on."""
         self._listener, self._settings = listener, settings

@@ -48,6 +48,9 @@ class TcpPort:
         """What the program connects to; the real port once started."""
         return f"{self.scheme}://{self._address}"
 
+    def far_end_is(self, host: str, port_id: str) -> None:
+        """Do nothing: plain TCP has no description."""
+
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
         """Listen; raises ConfigError when the address cannot be had."""
         del settings

@@ -87,6 +87,9 @@ class UdpPort(asyncio.DatagramProtocol):
         """Where the program sends to; the real port once started."""
         return f"{self.scheme}://{self._address}"
 
+    def far_end_is(self, host: str, port_id: str) -> None:
+        """Do nothing: UDP has no description."""
+
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
         """Listen; raises ConfigError when the address cannot be had."""
         del settings

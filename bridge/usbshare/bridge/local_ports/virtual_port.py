@@ -53,6 +53,9 @@ class VirtualPort(Protocol):
         """What the program opens."""
         ...
 
+    def far_end_is(self, host: str, port_id: str) -> None:
+        """Note what the port is joined to, where it can say so; before `start`."""
+
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
         """Make the port with these settings on it and show it under its name.
 

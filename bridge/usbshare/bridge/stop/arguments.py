@@ -22,7 +22,7 @@ FLAGS_BEFORE = frozenset({"--insecure", "--json"})
 BEFORE = frozenset({"--target", "--bundle", "--port", "--config"})
 AFTER = frozenset({"--target", "--bundle", "--port", "--reason"})
 # What takes a value before `stop`, though a stop has no use for it.
-BEFORE_UNUSED = frozenset({"--vcom", "--tcp", "--rfc2217", "--match", "--code"})
+BEFORE_UNUSED = frozenset({"--vcom", "--usb-port", "--tcp", "--rfc2217", "--match", "--code"})
 # Its value may be left out, before another option.
 BEFORE_OPTIONAL = frozenset({"--buffered"})
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})

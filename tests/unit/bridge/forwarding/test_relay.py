@@ -69,6 +69,9 @@ class Port:
     def apply_settings(self, settings: LineSettings) -> None:
         self.shown.append(settings)
 
+    def far_end_is(self, host: str, port_id: str) -> None:
+        raise AssertionError("the relay does not name its port")
+
     def show_lines(self, lines: ModemLines) -> None:
         self.shown.append(lines)
 

@@ -43,6 +43,7 @@ def capture(
     context: click.Context,
     out: Path,
     vcom: str | None,
+    usb_port: str | None,
     tcp: str | None,
     rfc2217: str | None,
     profile: str,
@@ -54,7 +55,13 @@ def capture(
     A simulated controller answers the program at once. The capture ends with M2 or M30, when the
     program closes the port, or with Ctrl-C.
     """
-    del vcom, tcp, rfc2217, profile  # `port_name` reads the first three; there is one profile
+    del (
+        vcom,
+        usb_port,
+        tcp,
+        rfc2217,
+        profile,
+    )  # `port_name` reads the first four; there is one profile
     name = port_name(context)
     port = PORT_MAKERS[name.kind](name.value)
     settings = _settings(settings_file)

@@ -32,7 +32,7 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
     "--capture",
     "is_captured",
     is_flag=True,
-    help="Instead of FILE: what a program sends to --vcom, --tcp or --rfc2217.",
+    help="Instead of FILE: what a program sends to --vcom, --usb-port, --tcp or --rfc2217.",
 )
 @virtual_port_options
 @click.option("--name", default="", metavar="TEXT", help="Name of the job; default: the file's.")
@@ -70,6 +70,7 @@ def submit(
     port: str,
     is_captured: bool,
     vcom: str | None,
+    usb_port: str | None,
     tcp: str | None,
     rfc2217: str | None,
     name: str,
@@ -87,7 +88,7 @@ def submit(
     The file is then stored on the host, and this computer is no longer needed. An interrupted
     upload continues where it stopped, also with the same command later.
     """
-    del vcom, tcp, rfc2217  # `captured_source` reads them
+    del vcom, usb_port, tcp, rfc2217  # `captured_source` reads them
     if is_captured == (file is not None):
         raise click.UsageError("Give FILE or '--capture': what to send.")
     if despite_errors and not start:
