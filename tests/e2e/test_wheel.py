@@ -101,7 +101,7 @@ def test_a_host_and_a_pc_work_from_the_wheel(installed: Install, tmp_path: Path)
         service.stop()
 
 
-@pytest.mark.parametrize("extra", ["camera", "discovery"])
+@pytest.mark.parametrize("extra", ["camera", "discovery", "job"])
 def test_a_service_serves_from_the_wheel(extra: str, installed: Install, tmp_path: Path) -> None:
     command = [str(installed(extra) / f"{extra}-svc"), "--listen", "127.0.0.1:0"]
     service = Process(command, environment(tmp_path))
@@ -109,6 +109,14 @@ def test_a_service_serves_from_the_wheel(extra: str, installed: Install, tmp_pat
         service.wait_for(rf"{extra}-svc ready at")
     finally:
         assert service.stop() == 0
+
+
+def test_the_doctor_of_the_job_service_needs_no_more_than_its_extra(
+    installed: Install, tmp_path: Path
+) -> None:
+    code, output = said([installed("job") / "job-svc", "doctor"], tmp_path)
+    assert code == 0, output
+    assert re.search(r"^ok +record of jobs +none yet", output, re.MULTILINE)
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ def installed(folder: Path, names: Iterable[str] = SERVICES) -> list[Path]:
 def cli(names: tuple[str, ...]) -> None:
     """Run services of this host until SIGINT or SIGTERM, and restart those that end.
 
-    SERVICE is serial-svc, camera-svc or discovery-svc; without any, all that are installed run.
+    SERVICE is serial-svc, camera-svc, discovery-svc or job-svc; without any, all that are
+    installed run.
     Each reads its configuration as if it were started alone.
     """
     set_up_logging("info")
