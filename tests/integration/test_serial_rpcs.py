@@ -484,6 +484,37 @@ async def test_stats_count_what_happened(served: Served) -> None:
     watch.cancel()
 
 
+async def test_the_parts_of_a_round_trip_are_measured_and_shown_to_all_who_watch(
+    served: Served,
+) -> None:
+    call, _ = await opened(served)
+    await event(call, "port_changed", lambda r: r.port_changed.port.profile == pb.PROFILE_GRBL)
+    beat = pb.Heartbeat(id=1)
+    beat.times.queue_time.count, beat.times.queue_time.recent_count = 8, 3
+    beat.times.queue_time.p95.nanos = 7_000_000
+    beat.times.network_time.p95.seconds = -5  # what cannot be is shown as what can
+    await call.write(pb.SessionRequest(heartbeat=beat))
+    reply = (await event(call, "heartbeat")).heartbeat
+    assert reply.HasField("host_time")
+    assert 0 < reply.host_time.ToNanoseconds() < TIMEOUT_S * 1e9
+    await call.write(pb.SessionRequest(realtime=pb.Realtime(data=b"?")))
+    await said(call, b">")
+    watch: Any = served.stub.WatchStats(pb.WatchStatsRequest(port_id="laser"), timeout=TIMEOUT_S)
+    (port,) = (await watch.read()).ports
+    watch.cancel()
+    times = port.holder_times
+    assert (times.queue_time.recent_count, times.queue_time.p95.nanos) == (3, 7_000_000)
+    assert times.network_time.p95.ToNanoseconds() == 0
+    assert not times.HasField("wake_time")
+    assert port.answer_time.count >= 1
+    assert port.answer_time.recent_count >= 1
+    assert port.answer_time.p95.ToNanoseconds() > 0
+    assert port.drain_time.count >= 1
+    assert port.send_time.count >= 1
+    found = await served.stub.GetPort(pb.GetPortRequest(port_id="laser"), timeout=TIMEOUT_S)
+    assert found.host_time.ToNanoseconds() > 0
+
+
 async def test_health_and_reflection_serve_generic_clients(served: Served) -> None:
     health: Any = health_pb2_grpc.HealthStub(served.channel)
     request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)

@@ -87,6 +87,7 @@ class BufferedUpstream(Upstream):
     def _feed(self) -> None:
         while (line := self._answers.take()) is not None:
             self._ordered.add(WholeLine(line))
+            self._waits.came(len(line))
 
     def _forget_lines(self) -> int:
         self._void_commands = self._sent_commands

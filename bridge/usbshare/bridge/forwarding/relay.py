@@ -13,6 +13,7 @@ from usbshare.bridge.forwarding.urgent_line import UrgentLine
 from usbshare.bridge.local_ports.virtual_port import VirtualPort
 from usbshare.bridge.stop import coverage
 from usbshare.bridge.tables.status_line import Status
+from usbshare.client.latency.fields import measured
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.link import Link
 from usbshare.client.serial.messages import (
@@ -90,6 +91,7 @@ class Relay:
             sent_bytes=self._sent_bytes,
             received_bytes=self._received_bytes,
             lost_bytes=self._lost_bytes + self._upstream.dropped_realtime_bytes,
+            times=measured(self.link.times) if self.link else None,
             condition=port_condition.short(self.remote) if self.remote else "",
             **(port_condition.fields(self.remote) if self.remote else {}),
         )
@@ -236,7 +238,7 @@ class Relay:
 
     def link_data(self, event: DataEvent) -> None:
         """Give bytes to the program; what it does not take waits, and is not acknowledged."""
-        offset, data = event
+        offset, data, _ = event
         size = len(data)
         taken = size  # as if taken, while no program can have the port open
         if self.port_is_ready:

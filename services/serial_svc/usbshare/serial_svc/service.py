@@ -13,6 +13,7 @@ from usbshare.authorization.devices import Quarantine
 from usbshare.authorization.rights import ResourceKind
 from usbshare.base.addresses import split_host_port
 from usbshare.base.background_writer import Background
+from usbshare.base.lateness import Lateness
 from usbshare.base.paths import state_folder
 from usbshare.base.threads import in_thread
 from usbshare.client.announcement import Announcing
@@ -46,13 +47,15 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
         registry = await _registry(settings, guard, background)
         await _add_ports(registry, settings)
         await registry.stop_after_crash()
-        servicer = SerialServicer(registry, guard.gate)
+        lateness = Lateness()
+        servicer = SerialServicer(registry, guard.gate, lateness)
         yield Parts(
             service_name=SERVICE_NAME,
             add_to_server=partial(add_SerialServiceServicer_to_server, servicer),
             described=lambda: f"ports: {', '.join(port.id for port in registry.ports)}",
-            collectors=[PortCollector(lambda: registry.ports)],
+            collectors=[PortCollector(lambda: registry.ports, lateness)],
             tasks=lambda: {
+                "lateness": lateness.run(),
                 "follow_devices": registry.follow(_offered(settings), guard.watch),
                 "announce": announce_ports(
                     host.announcing(settings.discovery, Kind.SERIAL), registry

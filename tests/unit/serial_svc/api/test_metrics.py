@@ -7,6 +7,7 @@ import time
 from prometheus_client import CollectorRegistry, generate_latest
 
 from fakes.device import FakeDevice
+from usbshare.base.lateness import Lateness
 from usbshare.line.profiles import GRBL, StopAction
 from usbshare.line.settings import LineSettings
 from usbshare.serial.v1 import serial_pb2 as pb
@@ -21,7 +22,7 @@ FAST = LineSettings(baud=12_000_000)
 
 def samples(port: SerialPort) -> dict[str, float]:
     registry = CollectorRegistry()
-    registry.register(PortCollector(lambda: [port]))
+    registry.register(PortCollector(lambda: [port], Lateness()))
     lines = generate_latest(registry).decode().splitlines()
     pairs = (line.split(" ") for line in lines if not line.startswith("#"))
     return {

@@ -1222,17 +1222,25 @@ class GetPortResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PORT_FIELD_NUMBER: builtins.int
+    HOST_TIME_FIELD_NUMBER: builtins.int
     @property
     def port(self) -> Global___Port:
         """The port."""
+
+    @property
+    def host_time(self) -> google.protobuf.duration_pb2.Duration:
+        """From the service having read the request to the answer: a client that subtracts it from the round
+        trip that it measured has the time on the network.
+        """
 
     def __init__(
         self,
         *,
         port: Global___Port | None = ...,
+        host_time: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["port", b"port"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["port", b"port"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["host_time", b"host_time", "port", b"port"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["host_time", b"host_time", "port", b"port"]) -> None: ...
 
 Global___GetPortResponse: typing_extensions.TypeAlias = GetPortResponse
 
@@ -1716,6 +1724,7 @@ class Heartbeat(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     ROUND_TRIP_FIELD_NUMBER: builtins.int
     HEARD_ID_FIELD_NUMBER: builtins.int
+    TIMES_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The client's number for it, sent back in the answer."""
     heard_id: builtins.int
@@ -1726,18 +1735,58 @@ class Heartbeat(google.protobuf.message.Message):
     def round_trip(self) -> google.protobuf.duration_pb2.Duration:
         """The round trip that the client measured last; determines the credit window. Capped at 2 s."""
 
+    @property
+    def times(self) -> Global___ClientTimes:
+        """The client's own parts of a round trip, for those who watch the port; about once a second."""
+
     def __init__(
         self,
         *,
         id: builtins.int = ...,
         round_trip: google.protobuf.duration_pb2.Duration | None = ...,
         heard_id: builtins.int | None = ...,
+        times: Global___ClientTimes | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_heard_id", b"_heard_id", "heard_id", b"heard_id", "round_trip", b"round_trip"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_heard_id", b"_heard_id", "heard_id", b"heard_id", "id", b"id", "round_trip", b"round_trip"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_heard_id", b"_heard_id", "heard_id", b"heard_id", "round_trip", b"round_trip", "times", b"times"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_heard_id", b"_heard_id", "heard_id", b"heard_id", "id", b"id", "round_trip", b"round_trip", "times", b"times"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_heard_id", b"_heard_id"]) -> typing.Literal["heard_id"] | None: ...
 
 Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
+
+@typing.final
+class ClientTimes(google.protobuf.message.Message):
+    """What a client measures of its own parts of a round trip, each by its own clock; an absent part is not
+    measured.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WAKE_TIME_FIELD_NUMBER: builtins.int
+    QUEUE_TIME_FIELD_NUMBER: builtins.int
+    NETWORK_TIME_FIELD_NUMBER: builtins.int
+    @property
+    def wake_time(self) -> Global___TimeStats:
+        """How late the client ran when it was due: so long its program's bytes wait to be read."""
+
+    @property
+    def queue_time(self) -> Global___TimeStats:
+        """How long the program's bytes waited in the client until they were sent."""
+
+    @property
+    def network_time(self) -> Global___TimeStats:
+        """Round trips of heartbeats without the service's `host_time`."""
+
+    def __init__(
+        self,
+        *,
+        wake_time: Global___TimeStats | None = ...,
+        queue_time: Global___TimeStats | None = ...,
+        network_time: Global___TimeStats | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["network_time", b"network_time", "queue_time", b"queue_time", "wake_time", b"wake_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["network_time", b"network_time", "queue_time", b"queue_time", "wake_time", b"wake_time"]) -> None: ...
+
+Global___ClientTimes: typing_extensions.TypeAlias = ClientTimes
 
 @typing.final
 class Close(google.protobuf.message.Message):
@@ -1981,6 +2030,7 @@ class Data(google.protobuf.message.Message):
 
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    AGE_FIELD_NUMBER: builtins.int
     offset: builtins.int
     """Offset of the first byte in the port's stream of received bytes. With
     DELIVERY_FIRMWARE_FLOW_CONTROL the stream is the session's own: without the replies to its lines,
@@ -1988,13 +2038,21 @@ class Data(google.protobuf.message.Message):
     """
     data: builtins.bytes
     """The bytes."""
+    @property
+    def age(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the first of them waited on the host to be sent, by its clock; absent if that is less than
+        10 ms.
+        """
+
     def __init__(
         self,
         *,
         offset: builtins.int = ...,
         data: builtins.bytes = ...,
+        age: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "offset", b"offset"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["age", b"age"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age", b"age", "data", b"data", "offset", b"offset"]) -> None: ...
 
 Global___Data: typing_extensions.TypeAlias = Data
 
@@ -2212,17 +2270,26 @@ class HeartbeatReply(google.protobuf.message.Message):
 
     ID_FIELD_NUMBER: builtins.int
     REALTIME_NUMBER_FIELD_NUMBER: builtins.int
+    HOST_TIME_FIELD_NUMBER: builtins.int
     id: builtins.int
     """The heartbeat's id."""
     realtime_number: builtins.int
     """The highest number of a real-time byte received, by either way."""
+    @property
+    def host_time(self) -> google.protobuf.duration_pb2.Duration:
+        """From the service having read the heartbeat to this answer being handed to the connection. The rest
+        of the round trip was spent on the network, and in both computers' systems.
+        """
+
     def __init__(
         self,
         *,
         id: builtins.int = ...,
         realtime_number: builtins.int = ...,
+        host_time: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "realtime_number", b"realtime_number"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["host_time", b"host_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["host_time", b"host_time", "id", b"id", "realtime_number", b"realtime_number"]) -> None: ...
 
 Global___HeartbeatReply: typing_extensions.TypeAlias = HeartbeatReply
 
@@ -2625,6 +2692,7 @@ class WatchStatsResponse(google.protobuf.message.Message):
     UPTIME_FIELD_NUMBER: builtins.int
     CLIENTS_FIELD_NUMBER: builtins.int
     PORTS_FIELD_NUMBER: builtins.int
+    WAKE_TIME_FIELD_NUMBER: builtins.int
     clients: builtins.int
     """Sessions on all ports."""
     @property
@@ -2639,6 +2707,10 @@ class WatchStatsResponse(google.protobuf.message.Message):
     def ports(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PortStats]:
         """Per port, sorted by id."""
 
+    @property
+    def wake_time(self) -> Global___TimeStats:
+        """How late the service ran when it was due; long where the host is overloaded."""
+
     def __init__(
         self,
         *,
@@ -2646,9 +2718,10 @@ class WatchStatsResponse(google.protobuf.message.Message):
         uptime: google.protobuf.duration_pb2.Duration | None = ...,
         clients: builtins.int = ...,
         ports: collections.abc.Iterable[Global___PortStats] | None = ...,
+        wake_time: Global___TimeStats | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["time", b"time", "uptime", b"uptime"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["clients", b"clients", "ports", b"ports", "time", b"time", "uptime", b"uptime"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time", "uptime", b"uptime", "wake_time", b"wake_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["clients", b"clients", "ports", b"ports", "time", b"time", "uptime", b"uptime", "wake_time", b"wake_time"]) -> None: ...
 
 Global___WatchStatsResponse: typing_extensions.TypeAlias = WatchStatsResponse
 
@@ -2674,6 +2747,10 @@ class PortStats(google.protobuf.message.Message):
     STOP_WRITE_TIME_FIELD_NUMBER: builtins.int
     LOST_SESSIONS_FIELD_NUMBER: builtins.int
     LINK_LOSS_ACTIONS_FIELD_NUMBER: builtins.int
+    DRAIN_TIME_FIELD_NUMBER: builtins.int
+    ANSWER_TIME_FIELD_NUMBER: builtins.int
+    SEND_TIME_FIELD_NUMBER: builtins.int
+    HOLDER_TIMES_FIELD_NUMBER: builtins.int
     port_id: builtins.str
     """The port's id."""
     sessions: builtins.int
@@ -2714,6 +2791,26 @@ class PortStats(google.protobuf.message.Message):
     def stop_write_time(self) -> Global___TimeStats:
         """Times from receiving a stop to the driver having its bytes."""
 
+    @property
+    def drain_time(self) -> Global___TimeStats:
+        """Times from bytes being handed to the driver to their having left the host by the rate of the line,
+        with what was ahead of them; none for a device without a line.
+        """
+
+    @property
+    def answer_time(self) -> Global___TimeStats:
+        """Times from a status query (`?`) being handed to the driver to the first byte of the report; only for
+        firmware that reports its state so.
+        """
+
+    @property
+    def send_time(self) -> Global___TimeStats:
+        """Times that device bytes waited to be sent to the session in control."""
+
+    @property
+    def holder_times(self) -> Global___ClientTimes:
+        """What the client in control measures; absent where there is none, or it reports nothing."""
+
     def __init__(
         self,
         *,
@@ -2733,9 +2830,13 @@ class PortStats(google.protobuf.message.Message):
         stop_write_time: Global___TimeStats | None = ...,
         lost_sessions: builtins.int = ...,
         link_loss_actions: builtins.int = ...,
+        drain_time: Global___TimeStats | None = ...,
+        answer_time: Global___TimeStats | None = ...,
+        send_time: Global___TimeStats | None = ...,
+        holder_times: Global___ClientTimes | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["queue", b"queue", "queue_time", b"queue_time", "stop_write_time", b"stop_write_time", "write_time", b"write_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device_errors", b"device_errors", "failed_commands", b"failed_commands", "link_loss_actions", b"link_loss_actions", "lost_sessions", b"lost_sessions", "max_queue_commands", b"max_queue_commands", "port_id", b"port_id", "queue", b"queue", "queue_time", b"queue_time", "read_bytes", b"read_bytes", "read_chunks", b"read_chunks", "sessions", b"sessions", "stop_write_time", b"stop_write_time", "stops", b"stops", "write_time", b"write_time", "written_bytes", b"written_bytes", "written_commands", b"written_commands"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer_time", b"answer_time", "drain_time", b"drain_time", "holder_times", b"holder_times", "queue", b"queue", "queue_time", b"queue_time", "send_time", b"send_time", "stop_write_time", b"stop_write_time", "write_time", b"write_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_time", b"answer_time", "device_errors", b"device_errors", "drain_time", b"drain_time", "failed_commands", b"failed_commands", "holder_times", b"holder_times", "link_loss_actions", b"link_loss_actions", "lost_sessions", b"lost_sessions", "max_queue_commands", b"max_queue_commands", "port_id", b"port_id", "queue", b"queue", "queue_time", b"queue_time", "read_bytes", b"read_bytes", "read_chunks", b"read_chunks", "send_time", b"send_time", "sessions", b"sessions", "stop_write_time", b"stop_write_time", "stops", b"stops", "write_time", b"write_time", "written_bytes", b"written_bytes", "written_commands", b"written_commands"]) -> None: ...
 
 Global___PortStats: typing_extensions.TypeAlias = PortStats
 
@@ -2749,8 +2850,14 @@ class TimeStats(google.protobuf.message.Message):
     MIN_FIELD_NUMBER: builtins.int
     MEAN_FIELD_NUMBER: builtins.int
     MAX_FIELD_NUMBER: builtins.int
+    P50_FIELD_NUMBER: builtins.int
+    P95_FIELD_NUMBER: builtins.int
+    P99_FIELD_NUMBER: builtins.int
+    RECENT_COUNT_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many."""
+    recent_count: builtins.int
+    """How many were counted in the last one to two minutes."""
     @property
     def min(self) -> google.protobuf.duration_pb2.Duration:
         """The shortest."""
@@ -2763,6 +2870,18 @@ class TimeStats(google.protobuf.message.Message):
     def max(self) -> google.protobuf.duration_pb2.Duration:
         """The longest."""
 
+    @property
+    def p50(self) -> google.protobuf.duration_pb2.Duration:
+        """The median of the last one to two minutes, at most an eighth too long; 0 if nothing was counted then."""
+
+    @property
+    def p95(self) -> google.protobuf.duration_pb2.Duration:
+        """95 of 100 of the last one to two minutes were no longer."""
+
+    @property
+    def p99(self) -> google.protobuf.duration_pb2.Duration:
+        """99 of 100 of the last one to two minutes were no longer."""
+
     def __init__(
         self,
         *,
@@ -2770,9 +2889,13 @@ class TimeStats(google.protobuf.message.Message):
         min: google.protobuf.duration_pb2.Duration | None = ...,
         mean: google.protobuf.duration_pb2.Duration | None = ...,
         max: google.protobuf.duration_pb2.Duration | None = ...,
+        p50: google.protobuf.duration_pb2.Duration | None = ...,
+        p95: google.protobuf.duration_pb2.Duration | None = ...,
+        p99: google.protobuf.duration_pb2.Duration | None = ...,
+        recent_count: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["max", b"max", "mean", b"mean", "min", b"min"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "max", b"max", "mean", b"mean", "min", b"min"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["max", b"max", "mean", b"mean", "min", b"min", "p50", b"p50", "p95", b"p95", "p99", b"p99"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "max", b"max", "mean", b"mean", "min", b"min", "p50", b"p50", "p95", b"p95", "p99", b"p99", "recent_count", b"recent_count"]) -> None: ...
 
 Global___TimeStats: typing_extensions.TypeAlias = TimeStats
 

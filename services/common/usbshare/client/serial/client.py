@@ -14,6 +14,8 @@ import grpc
 from usbshare.base.errors import ConnectionRefusedByPeerError, PermissionDeniedError
 from usbshare.client.serial import convert
 from usbshare.client.serial.convert_machine import machine_status, watch_request
+from usbshare.client.serial.convert_times import host_times, seconds
+from usbshare.client.serial.host_times import HostTimes
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import (
     Event,
@@ -243,6 +245,31 @@ class SerialClient(StopClient):
                 f"{self.target} does not report its time: it is stopping"
             )
         return reply.time.ToDatetime(UTC), time.monotonic() - start
+
+    async def times(self, timeout_s: float = CALL_TIMEOUT_S) -> HostTimes:
+        """Return where the time of round trips goes, as the service measures it."""
+        call = self._stub.WatchStats(pb.WatchStatsRequest(), timeout=timeout_s)
+        try:
+            reply = await call.read()
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        finally:
+            call.cancel()
+        if not isinstance(reply, pb.WatchStatsResponse):
+            raise ConnectionRefusedByPeerError(f"{self.target} reports no times: it is stopping")
+        return host_times(reply)
+
+    async def network_time_s(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> float | None:
+        """Return the time of one round trip without the service's own; None if it says none."""
+        start = time.monotonic()
+        try:
+            reply = await self._stub.GetPort(pb.GetPortRequest(port_id=port_id), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise await self.explain(error) from error
+        took_s = time.monotonic() - start
+        if not reply.HasField("host_time"):
+            return None
+        return max(0.0, took_s - seconds(reply.host_time))
 
     async def connect(self) -> None:
         """Connect, in one attempt; ConnectionRefusedByPeerError says in gRPC's words why not."""

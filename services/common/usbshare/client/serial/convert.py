@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from usbshare.client.serial import messages as m
+from usbshare.client.serial.convert_times import client_times_message, seconds
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import AUTO, BY_NAME, Priority
 from usbshare.line.program_runs import Untouched
@@ -95,7 +96,8 @@ def event(response: pb.SessionResponse) -> m.Event | None:
     kind = response.WhichOneof("event")
     if kind == "data":
         data = response.data
-        return _new_tuple(m.DataEvent, (data.offset, data.data))
+        age_s = seconds(data.age) if data.HasField("age") else 0.0
+        return _new_tuple(m.DataEvent, (data.offset, data.data, age_s))
     unpack = _EVENTS.get(kind) if kind else None
     return unpack(getattr(response, kind)) if unpack and kind else None
 
@@ -240,6 +242,8 @@ def _heartbeat(message: m.Heartbeat) -> pb.SessionRequest:
     nanos = int(min(message.round_trip_s, 60.0) * 1e9)
     round_trip = Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
     beat = pb.Heartbeat(id=message.id, round_trip=round_trip, heard_id=message.heard_id)
+    if message.times is not None:
+        beat.times.CopyFrom(client_times_message(message.times))
     return pb.SessionRequest(heartbeat=beat)
 
 
@@ -315,6 +319,10 @@ def _asker(asked: pb.ControlRequested) -> str:
     return f"{asked.identity} ({name})" if name else asked.identity
 
 
+def _host_time_s(reply: pb.HeartbeatReply) -> float | None:
+    return seconds(reply.host_time) if reply.HasField("host_time") else None
+
+
 _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "opened": _opened,
     "command_result": _result,
@@ -324,7 +332,7 @@ _EVENTS: dict[str, Callable[[Any], m.Event]] = {
     "port_changed": lambda e: m.PortEvent(remote_port(e.port)),
     "queue_state": _queue,
     "gap": lambda e: m.GapEvent(e.lost_bytes, e.next_offset),
-    "heartbeat": lambda e: m.HeartbeatEvent(e.id, e.realtime_number),
+    "heartbeat": lambda e: m.HeartbeatEvent(e.id, e.realtime_number, _host_time_s(e)),
     "closed": lambda _: m.ClosedEvent(),
     "control_requested": lambda e: m.AskedEvent(_asker(e)),
 }

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from usbshare.base.time_stats import TimeStats
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.link_state import LinkLostError
+from usbshare.client.serial.link_times import LinkTimes
 from usbshare.client.serial.messages import Heartbeat
 from usbshare.client.serial.send_window import LEAST_BYTES, SendWindow
+
+REPORT_EVERY = 4
 
 
 class Sender(Protocol):
@@ -29,8 +33,15 @@ class Heartbeats:
     `heard_at` is when one was answered last.
     """
 
-    def __init__(self, latency: Latency, clock: Callable[[], float], sender: Sender) -> None:
+    def __init__(
+        self,
+        latency: Latency,
+        clock: Callable[[], float],
+        sender: Sender,
+        times: LinkTimes | None = None,
+    ) -> None:
         self._latency = latency
+        self._times = times or LinkTimes(TimeStats(), clock)
         self._clock = clock
         self._sender = sender
         self._sent: dict[int, tuple[float, int]] = {}
@@ -55,16 +66,19 @@ class Heartbeats:
             if self._sent and self._clock() - min(self._sent.values())[0] > timeout_s:
                 raise LinkLostError(f"heard nothing from the service for {timeout_s:g} s")
             send(self.next())
+            due_at = self._clock() + interval_s
             await asyncio.sleep(interval_s)
+            self._times.woke(self._clock() - due_at)
 
     def next(self) -> Heartbeat:
         """Return the next one, to be sent now."""
         self._last += 1
         self._sent[self._last] = (self._clock(), self._sender.unconsumed_bytes)
-        return Heartbeat(self._last, self._latency.typical_s, self._heard)
+        times = self._times.report() if self._last % REPORT_EVERY == 0 else None
+        return Heartbeat(self._last, self._latency.typical_s, self._heard, times)
 
-    def answered(self, beat: int) -> None:
-        """Note an answer."""
+    def answered(self, beat: int, host_s: float | None = None) -> None:
+        """Note an answer, and how long the host took to give it."""
         self.heard_at = self._clock()
         if (sent := self._sent.pop(beat, None)) is not None:
             sent_at, bytes_ahead = sent
@@ -73,6 +87,8 @@ class Heartbeats:
             self._sender.window.answered(took_s, self._latency.typical_s, bytes_ahead)
             was_queued, is_first = bytes_ahead > LEAST_BYTES, beat == self._first
             self._latency.add(took_s, was_queued=was_queued, is_first=is_first)
+            if not is_first:
+                self._times.answered(took_s, host_s)
         if self._awaited is not None and self._awaited[0] == beat and not self._awaited[1].done():
             self._awaited[1].set_result(None)
 

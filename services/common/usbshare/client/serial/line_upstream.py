@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from usbshare.base.time_stats import TimeStats
 from usbshare.client.serial.messages import (
     Goodbye,
     Message,
@@ -43,6 +44,7 @@ class LineUpstream:
 
     def __init__(self) -> None:
         self.window = SendWindow()
+        self.waited = TimeStats()
         self.results = 0
         self._urgent = UrgentMessages()
         self._waiting: deque[Line] = deque()

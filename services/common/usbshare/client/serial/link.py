@@ -17,6 +17,7 @@ from usbshare.client.serial.handover import Handover
 from usbshare.client.serial.heartbeats import Heartbeats
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.link_state import LinkListener, LinkLostError, LinkState, SessionChoice
+from usbshare.client.serial.link_times import LinkTimes
 from usbshare.client.serial.messages import (
     Acknowledge,
     ClosedEvent,
@@ -62,6 +63,7 @@ class Link:
     ) -> None:
         self.state = LinkState.CONNECTING
         self.latency = Latency()
+        self.times = LinkTimes(upstream.waited, clock)
         self._dialer = dialer
         self._choice = choice
         self._upstream = upstream
@@ -79,7 +81,7 @@ class Link:
         self._woken = asyncio.Event()
         self._stream: SessionStream | None = None
         self._client: SerialClient
-        self._beats = Heartbeats(self.latency, clock, upstream)
+        self._beats = Heartbeats(self.latency, clock, upstream, self.times)
         self._handover = Handover(self._beats)
 
     async def run(self) -> None:
@@ -334,9 +336,11 @@ class Link:
                 continue
             if type(event) is DataEvent:
                 self._received_offset = event[0] + len(event[1])
+                if event[2]:
+                    self.times.data_waited(event[2])
                 listener.link_data(event)
             elif type(event) is HeartbeatEvent:
-                self._beats.answered(event.id)
+                self._beats.answered(event.id, event.host_time_s)
                 upstream.realtime_confirmed(event.realtime_number)
             elif type(event) is ClosedEvent:
                 break

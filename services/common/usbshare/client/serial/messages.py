@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from usbshare.line.client_times import ClientTimes
 from usbshare.line.profiles import Priority, Profile
 from usbshare.line.settings import LineSettings, ModemLines
 
@@ -66,11 +67,15 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life with the round trip measured last, in seconds, and the last answer heard."""
+    """A sign of life with the round trip measured last, in seconds, and the last answer heard.
+
+    `times`: our own parts of it, now and then.
+    """
 
     id: int
     round_trip_s: float
     heard_id: int = 0
+    times: ClientTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +214,11 @@ class OpenedEvent:
 
 
 class DataEvent(NamedTuple):
-    """Bytes from the device."""
+    """Bytes from the device; `age_s` is how long they waited at the host, 0 if less than 10 ms."""
 
     offset: int
     data: bytes
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +283,14 @@ class GapEvent:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatEvent:
-    """The answer to a heartbeat, and the highest number of a real-time byte that came."""
+    """The answer to a heartbeat, and the highest number of a real-time byte that came.
+
+    `host_time_s`: how long the host took to answer, None from an older service.
+    """
 
     id: int
     realtime_number: int = 0
+    host_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

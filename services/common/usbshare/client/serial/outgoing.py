@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from usbshare.base.time_stats import TimeStats
 from usbshare.client.serial.messages import Goodbye, Message, SendCommand
 from usbshare.client.serial.send_window import SendWindow
 from usbshare.line.credit import Credit
@@ -18,6 +19,11 @@ class Outgoing(Protocol):
 
     window: SendWindow
     results: int
+
+    @property
+    def waited(self) -> TimeStats:
+        """How long what is sent had waited here; empty where that is not measured."""
+        ...
 
     def begin(self, *, epoch: int, profile: Profile) -> None:
         """Start a session: offsets and credit count from 0 again."""

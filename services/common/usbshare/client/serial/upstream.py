@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from usbshare.base.gather import LARGEST_CHUNK_BYTES, Gatherer
+from usbshare.base.time_stats import TimeStats
 from usbshare.client.serial.in_flight import InFlight
 from usbshare.client.serial.late_bytes import Backlog
 from usbshare.client.serial.messages import (
@@ -25,6 +26,7 @@ from usbshare.client.serial.messages import (
 )
 from usbshare.client.serial.outgoing_messages import OrderedMessages, UrgentMessages, WholeLine
 from usbshare.client.serial.program_line import LineStart
+from usbshare.client.serial.program_waits import ProgramWaits
 from usbshare.client.serial.realtime_lane import (
     Overtaking,
     RealtimeLane,
@@ -63,6 +65,7 @@ class Upstream:
         self._reset_number = 0
         self._in_flight = InFlight()
         self._runs = ProgramRuns(clock)
+        self._waits = ProgramWaits(clock)
         self._answered_id = 0
         self.untold_loss = 0
         self._profile = RAW
@@ -139,6 +142,11 @@ class Upstream:
         return 0 if is_void else size
 
     @property
+    def waited(self) -> TimeStats:
+        """How long the program's bytes had waited when they were sent."""
+        return self._waits.stats
+
+    @property
     def room(self) -> int:
         """How many more bytes of the program may be read now."""
         return max(0, READ_AHEAD_BYTES - self._ordered.program_bytes - self._realtime_bytes)
@@ -203,6 +211,7 @@ class Upstream:
         if not program:
             return
         self._ordered.add(program)
+        self._waits.came(len(program))
         self._line.passed(program)
         if self._must_tell:
             self._tell_waiting()
@@ -220,6 +229,7 @@ class Upstream:
             return None
         self._runs.passed(data)
         self._line.passed(data)
+        self._waits.passed(now)
         return self._command(data, now)
 
     def add_ordered(self, message: Configure | HoldBreak | Goodbye) -> None:
@@ -288,6 +298,7 @@ class Upstream:
 
     def discard(self) -> int:
         """Drop the program's bytes that have not been sent; returns how many."""
+        self._waits.clear()
         return self._ordered.drop_program()
 
     def credit(self, credit: Credit) -> bool:
@@ -339,6 +350,7 @@ class Upstream:
 
     def _put_back(self, again: list[bytes | Configure], profile: Profile) -> int:
         """Put what must be sent again before what waits; returns how many bytes."""
+        self._waits.clear()
         size = 0
         for item in reversed(again):
             if isinstance(item, Configure):
@@ -397,7 +409,9 @@ class Upstream:
         return min(LARGEST_CHUNK_BYTES, self.window.room_bytes(self._credit, self._sent_offset))
 
     def _take_program(self, run: bytearray, now: float) -> SendCommand:
-        return self._command(self._ordered.take(run, self._allowed()), now)
+        data = self._ordered.take(run, self._allowed())
+        self._waits.left(len(data), now)
+        return self._command(data, now)
 
     def _command(self, data: bytes, now: float) -> SendCommand:
         offset = self._sent_offset

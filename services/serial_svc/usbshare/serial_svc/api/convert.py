@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -313,7 +314,9 @@ def response(event: ev.SessionEvent | None, credit: Credit | None) -> pb.Session
     if type(event) is ev.Data:  # what comes most, and must not wait
         message = pb.SessionResponse()
         data = message.data
-        data.offset, data.data = event
+        data.offset, data.data, age_s = event
+        if age_s:
+            data.age.CopyFrom(duration(age_s))
     else:
         message = pb.SessionResponse() if event is None else _EVENTS[type(event)](event)
     if credit is not None:
@@ -356,6 +359,13 @@ def _command_result(event: ev.CommandResult) -> pb.SessionResponse:
     return pb.SessionResponse(command_result=result)
 
 
+def _heartbeat_reply(event: ev.HeartbeatReply) -> pb.HeartbeatReply:
+    reply = pb.HeartbeatReply(id=event.heartbeat_id, realtime_number=event.realtime_number)
+    if event.read_at is not None:  # this is the last that is done before it is handed over
+        reply.host_time.CopyFrom(duration(time.monotonic() - event.read_at))
+    return reply
+
+
 def _operation_result(event: ev.OperationResult) -> pb.SessionResponse:
     result = pb.OperationResult(
         id=event.operation_id, outcome=_OPERATION_OUTCOMES[event.outcome], message=event.message
@@ -382,9 +392,7 @@ _EVENTS: dict[type, Callable[[Any], pb.SessionResponse]] = {
     ev.Gap: lambda e: pb.SessionResponse(
         gap=pb.Gap(lost_bytes=e.lost_bytes, next_offset=e.next_offset)
     ),
-    ev.HeartbeatReply: lambda e: pb.SessionResponse(
-        heartbeat=pb.HeartbeatReply(id=e.heartbeat_id, realtime_number=e.realtime_number)
-    ),
+    ev.HeartbeatReply: lambda e: pb.SessionResponse(heartbeat=_heartbeat_reply(e)),
     ev.Closed: lambda _: pb.SessionResponse(closed=pb.Closed()),
     ev.ControlRequested: lambda e: pb.SessionResponse(
         control_requested=pb.ControlRequested(identity=e.identity, client_name=e.client_name)

@@ -15,7 +15,9 @@ from usbshare.authorization.gate import Gate
 from usbshare.authorization.permit import Permit
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError, SessionLostError, UsbshareError
+from usbshare.base.lateness import Lateness
 from usbshare.base.watched_task import cancel_all
+from usbshare.client.serial.convert_times import client_times
 from usbshare.rpc.first_message import first_message
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.pump import StreamPump
@@ -50,11 +52,11 @@ GOODBYE_TIMEOUT_S = 2.0
 class SerialServicer(SerialServiceServicer):
     """Maps RPCs to the registry and its ports."""
 
-    def __init__(self, registry: Registry, gate: Gate) -> None:
+    def __init__(self, registry: Registry, gate: Gate, lateness: Lateness | None = None) -> None:
         self._registry = registry
         self._gate = gate
         self._known = KnownPorts(registry, gate)
-        self._watches = Watches(self._known)
+        self._watches = Watches(self._known, lateness or Lateness())
         self._hand_over = HandOver(time.monotonic)
 
     async def ListPorts(
@@ -68,8 +70,11 @@ class SerialServicer(SerialServiceServicer):
 
     async def GetPort(self, request: pb.GetPortRequest, context: Context) -> pb.GetPortResponse:
         """Return one port."""
+        start = time.monotonic()
         port = self._known.get(request.port_id, self._gate.caller(context))
-        return pb.GetPortResponse(port=convert.port_message(port.describe()))
+        reply = pb.GetPortResponse(port=convert.port_message(port.describe()))
+        reply.host_time.CopyFrom(duration(time.monotonic() - start))
+        return reply
 
     async def WatchPorts(
         self, request: pb.WatchPortsRequest, context: Context
@@ -337,9 +342,11 @@ class _Requests:
         self._session.realtime.in_stream(message.data, message.first_number, message.epoch)
 
     def heartbeat(self, message: pb.Heartbeat) -> None:
+        read_at = time.monotonic()
         round_trip_s = message.round_trip.seconds + message.round_trip.nanos * 1e-9
         heard_id = message.heard_id if message.HasField("heard_id") else None
-        self._session.heartbeat(message.id, round_trip_s, heard_id)
+        times = client_times(message.times) if message.HasField("times") else None
+        self._session.heartbeat(message.id, round_trip_s, heard_id, times, read_at)
 
     def waiting(self, message: pb.Waiting) -> None:
         age_s = message.age.seconds + message.age.nanos * 1e-9

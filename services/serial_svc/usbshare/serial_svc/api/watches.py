@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from usbshare.base.fair_turns import Turns
+from usbshare.base.lateness import Lateness
+from usbshare.client.serial.convert_times import times_message
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
@@ -34,8 +36,9 @@ class Watches:
     Who calls is asked for each message, so that its rights count as they are then.
     """
 
-    def __init__(self, known: KnownPorts) -> None:
+    def __init__(self, known: KnownPorts, lateness: Lateness) -> None:
         self._known = known
+        self._lateness = lateness
         self._started_at = time.monotonic()
         self._turns = Turns()
         self._stats = Board(stats_message, time.monotonic)
@@ -76,6 +79,7 @@ class Watches:
             uptime=duration(time.monotonic() - self._started_at),
             clients=sum(len(port.roster) for port in visible),
             ports=[self._stats.of(port) for port in ports],
+            wake_time=times_message(self._lateness.summary()),
         )
 
 

@@ -4,32 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
-@dataclass(slots=True)
-class TimeStats:
-    """A distribution of times in seconds."""
-
-    count: int = 0
-    total_s: float = 0.0
-    min_s: float = 0.0
-    max_s: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one time."""
-        self.min_s = seconds if self.count == 0 else min(self.min_s, seconds)
-        self.max_s = max(self.max_s, seconds)
-        self.count += 1
-        self.total_s += seconds
-
-    def add_none(self) -> None:
-        """Count a time of 0."""
-        self.count += 1
-        self.min_s = 0.0
-
-    @property
-    def mean_s(self) -> float:
-        """The mean; 0 while nothing was counted."""
-        return self.total_s / self.count if self.count else 0.0
+from usbshare.base.time_stats import TimeStats
 
 
 @dataclass(slots=True)
@@ -49,22 +24,25 @@ class PortCounters:
     queue_time: TimeStats = field(default_factory=TimeStats)
     write_time: TimeStats = field(default_factory=TimeStats)
     stop_write_time: TimeStats = field(default_factory=TimeStats)
+    drain_time: TimeStats = field(default_factory=TimeStats)
+    answer_time: TimeStats = field(default_factory=TimeStats)
+    send_time: TimeStats = field(default_factory=TimeStats)
 
-    def wrote_through(self) -> None:
+    def wrote_through(self, now: float) -> None:
         """Count a command that waited for nothing."""
         self.written_commands += 1
-        self.queue_time.add_none()
-        self.write_time.add_none()
+        self.queue_time.add_none(now)
+        self.write_time.add_none(now)
 
     def wrote(self, size: int) -> None:
         """Count bytes that the device took."""
         self.written_bytes += size
 
-    def wrote_command(self, queue_time_s: float, write_time_s: float) -> None:
+    def wrote_command(self, queue_time_s: float, write_time_s: float, now: float) -> None:
         """Count a command that was queued, and is written whole."""
         self.written_commands += 1
-        self.queue_time.add(queue_time_s)
-        self.write_time.add(write_time_s)
+        self.queue_time.add(queue_time_s, now)
+        self.write_time.add(write_time_s, now)
 
     def read(self, size: int) -> None:
         """Count bytes that came at once."""

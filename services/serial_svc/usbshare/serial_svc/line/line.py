@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from usbshare.base.errors import DeviceError
+from usbshare.base.time_stats import TimeStats, TimeSummary
 from usbshare.line.physical_device import PhysicalDevice
 from usbshare.line.profiles import Priority, Profile
 from usbshare.line.settings import Device, LineSettings, ModemLines
+from usbshare.serial_svc.line.answer_times import AnswerTimes
 from usbshare.serial_svc.line.counters import PortCounters
 from usbshare.serial_svc.line.firmware import Firmware
 from usbshare.serial_svc.line.hold_back import HoldBack
@@ -77,6 +79,7 @@ class Line:
         self.latch = latch or Latch()
         self.firmware = Firmware(config.id, config.profile, self.changed)
         self.counters = PortCounters()
+        self.answers = AnswerTimes(self.counters.answer_time)
         self.progress = Signal()
         limits = config.queue
         self.scheduler = Scheduler(
@@ -91,7 +94,8 @@ class Line:
         self._listener = listener
         queue, counters, stalled_s = self.scheduler, self.counters, config.write_timeout_s
         self.writer = PortWriter(
-            self.id, queue, self.pacer, counters, clock, self, listener.wrote, stalled_s
+            *(self.id, queue, self.pacer, counters, clock, self, listener.wrote, stalled_s),
+            on_urgent=self.answers.wrote,
         )
         self.keeper = DeviceKeeper(config.id, make_device, self)
 
@@ -116,6 +120,10 @@ class Line:
     def read_offset(self) -> int:
         """Bytes received from the device so far."""
         return self.counters.read_bytes
+
+    def summary(self, stats: TimeStats) -> TimeSummary:
+        """Return times of this line as they are now."""
+        return stats.summary(self._clock())
 
     def changed(self) -> None:
         """Keep the latch, and let everybody know how the line is now."""
@@ -235,6 +243,7 @@ class Line:
         self._listener.device_lost(reason)
         log.warning("port '%s' lost its device: %s", self.id, reason)
         self.firmware.forget()
+        self.answers.forget()
         self.writer.detach()
         self.drop(CommandOutcome.FAILED, reason)
         self.changed()

@@ -54,6 +54,7 @@ class PortWriter:
         listener: WriterListener,
         on_program: Callable[[bytes, float], None] = lambda *_: None,
         write_timeout_s: float = 0.0,
+        on_urgent: Callable[[bytes, float], None] = lambda *_: None,
     ) -> None:
         self._port_id = port_id
         self._scheduler = scheduler
@@ -62,6 +63,7 @@ class PortWriter:
         self._clock = clock
         self._listener = listener
         self._on_program = on_program
+        self._on_urgent = on_urgent
         self._write_timeout_s = write_timeout_s
         self._stall = Stall(write_timeout_s, clock, self._stalled)
         self._device: Device | None = None
@@ -138,7 +140,7 @@ class PortWriter:
         taken = self._hand_over(device, data, now)
         self._on_program(data[:taken], now)
         if taken == size:
-            self._counters.wrote_through()
+            self._counters.wrote_through(now)
         return taken
 
     def polite(self, data: bytes) -> None:
@@ -225,12 +227,15 @@ class PortWriter:
 
     def _count(self, command: Queued, now: float) -> None:
         started_at = now if command.started_at is None else command.started_at
-        self._counters.wrote_command(started_at - command.queued_at, now - started_at)
+        queued_at = command.queued_at
+        self._counters.wrote_command(started_at - queued_at, now - started_at, now)
         self._listener.command_written(command, now)
 
     def _write_urgent(self) -> None:
         if self._device is not None and self._urgent:
-            taken = self._hand_over(self._device, bytes(self._urgent), self._clock())
+            data, now = bytes(self._urgent), self._clock()
+            taken = self._hand_over(self._device, data, now)
+            self._on_urgent(data[:taken], now)
             del self._urgent[:taken]
             if not self._urgent:
                 self._listener.write_progressed()
@@ -259,6 +264,8 @@ class PortWriter:
             self._stall.refused(now)
         self._pacer.written(taken, now)
         self._counters.wrote(taken)
+        if taken and (clear_at := self._pacer.clear_at):
+            self._counters.drain_time.add(clear_at - now, now)
         self._last_byte = data[taken - 1 : taken] or self._last_byte
         return taken
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from usbshare.base.gather import LARGEST_CHUNK_BYTES, Gatherer
+from usbshare.base.time_stats import TimeStats
 from usbshare.serial_svc.sessions.events import Data, Gap, SessionEvent
 from usbshare.serial_svc.sessions.outbox import MOST_DATA_BYTES, MOST_UNACKNOWLEDGED_BYTES, Outbox
 from usbshare.serial_svc.sessions.replay import Replay
@@ -14,17 +15,19 @@ HIGH_WATER_BYTES = 128 * 1024
 LOW_WATER_BYTES = 32 * 1024
 # Credit does not wait for it: that goes alone, or takes along what is here.
 STREAM_GATHER_S = 0.006
+OLD_S = 0.010
 _new_tuple = tuple.__new__  # what a NamedTuple's own does, a Python call less
 
 
 class _DataRun:
     """Device bytes that follow on each other and are still growing."""
 
-    __slots__ = ("data", "offset")
+    __slots__ = ("data", "offset", "since")
 
-    def __init__(self, offset: int, data: bytes) -> None:
+    def __init__(self, offset: int, data: bytes, since: float | None) -> None:
         self.offset = offset
         self.data = bytearray(data)
+        self.since = since
 
 
 class ControlOutbox(Outbox):
@@ -34,8 +37,11 @@ class ControlOutbox(Outbox):
     when an outbox that `is_full` has room again. A client that was lost can `resume`.
     """
 
-    def __init__(self, on_room: Callable[[], None], start_offset: int) -> None:
+    def __init__(
+        self, on_room: Callable[[], None], start_offset: int, times: TimeStats | None = None
+    ) -> None:
         super().__init__()
+        self._times = times or TimeStats()
         self._on_room = on_room
         self._replay = Replay(start_offset, MOST_UNACKNOWLEDGED_BYTES)
         self._data: deque[_DataRun | Gap] = deque()
@@ -52,7 +58,7 @@ class ControlOutbox(Outbox):
         if chunks is None:
             return False
         for start, data in reversed(chunks):
-            self._data.appendleft(_DataRun(start, data))
+            self._data.appendleft(_DataRun(start, data, None))
             self._data_bytes += len(data)
         self._acknowledged = self._sent_offset = offset
         self._gatherer.acknowledged(offset)
@@ -64,12 +70,13 @@ class ControlOutbox(Outbox):
         """Add device bytes, or count them as lost while there is no room."""
         end = offset + len(data)
         pump = self._pump
-        if pump and self._may_pass(data, end) and pump.offer(_new_tuple(Data, (offset, data))):
+        if pump and self._may_pass(data, end) and pump.offer(_new_tuple(Data, (offset, data, 0.0))):
             self._sent_offset = end
             self._gatherer.sent(end, now)
             self._replay.sent(offset, data)
+            self._times.add_none(now)
         else:
-            self._queue_data(offset, data)
+            self._queue_data(offset, data, now)
 
     def discard_data(self) -> None:
         """Throw away device bytes that have not been sent."""
@@ -84,7 +91,7 @@ class ControlOutbox(Outbox):
             return False
         return self._gatherer.is_due(data)
 
-    def _queue_data(self, offset: int, data: bytes) -> None:
+    def _queue_data(self, offset: int, data: bytes, now: float) -> None:
         if self._data_bytes + len(data) > MOST_DATA_BYTES:
             self._lost_bytes += len(data)
             return
@@ -97,7 +104,7 @@ class ControlOutbox(Outbox):
         if isinstance(last, _DataRun) and len(last.data) < LARGEST_CHUNK_BYTES:
             last.data += data
         else:
-            self._data.append(_DataRun(offset, data))
+            self._data.append(_DataRun(offset, data, now))
         self._kick()
 
     def _has_data(self) -> bool:
@@ -126,7 +133,15 @@ class ControlOutbox(Outbox):
         self._left(len(first.data))
         data = bytes(first.data)
         self._replay.sent(first.offset, data)
-        return Data(first.offset, data)
+        return Data(first.offset, data, self._age_s(first, now))
+
+    def _age_s(self, run: _DataRun, now: float) -> float:
+        """Return how long bytes waited, if that is worth telling; those sent again do not count."""
+        if run.since is None:
+            return 0.0
+        age_s = max(0.0, now - run.since)
+        self._times.add(age_s, now)
+        return age_s if age_s >= OLD_S else 0.0
 
     def _left(self, size: int) -> None:
         self._data_bytes -= size

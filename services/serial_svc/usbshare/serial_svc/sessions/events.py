@@ -46,10 +46,11 @@ class Opened:
 
 
 class Data(NamedTuple):  # one a chunk: a dataclass takes four times as long to make
-    """Bytes from the device; `offset` is that of the first one."""
+    """Bytes from the device; `offset` is that of the first one, `age_s` how long it waited here."""
 
     offset: int
     data: bytes
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """The answer to a heartbeat."""
+    """The answer to a heartbeat; `read_at` is when that was read, by time.monotonic."""
 
     heartbeat_id: int
     realtime_number: int = 0
+    read_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from usbshare.base.time_stats import TimeStats
 from usbshare.serial_svc.sessions.control_outbox import ControlOutbox
 from usbshare.serial_svc.sessions.events import CommandResult, SessionEvent
 
@@ -25,8 +26,9 @@ class LineOutbox(ControlOutbox):
         on_room: Callable[[], None],
         start_offset: int,
         hear: Callable[[bytes, float], bytes],
+        times: TimeStats | None = None,
     ) -> None:
-        super().__init__(on_room, start_offset)
+        super().__init__(on_room, start_offset, times)
         self._end_offset = start_offset
         self._hear = hear
         self._results: deque[CommandResult] = deque(maxlen=KEPT_RESULTS)

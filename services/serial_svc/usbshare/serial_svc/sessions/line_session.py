@@ -53,7 +53,8 @@ class LineSession(Session):
             self, line, choice, stops.line_errors, self._tell, clock
         )
         self._choice = choice
-        self._line_outbox = LineOutbox(line.hold_back.release, line.read_offset, self.lines.heard)
+        start = line.hold_back.release, line.read_offset
+        self._line_outbox = LineOutbox(*start, self.lines.heard, line.counters.send_time)
         super().__init__(client, line, stops, owner, tail, audit, clock)
         self._ledger = Ledger(MOST_LINES)
 

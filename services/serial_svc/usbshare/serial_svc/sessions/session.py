@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from usbshare.base.errors import UsbshareError
+from usbshare.line.client_times import ClientTimes
 from usbshare.line.credit import Credit, window_bytes
 from usbshare.rpc.pump import StreamPump
 from usbshare.serial_svc.line.line import Line
@@ -66,10 +67,12 @@ class Session:
 
     It outlives its stream: see `attach`, `stream_ended` and `resume`. `is_held` says whether its
     queue waits for a person. `realtime` takes the session's real-time bytes, `operations` what it
-    asks of the line itself. `lines` are those of a session that streams lines.
+    asks of the line itself. `lines` are those of a session that streams lines, `client_times` what
+    its client measured last.
     """
 
     lines: LineDelivery | None = None
+    client_times: ClientTimes | None = None
 
     def __init__(
         self,
@@ -140,12 +143,20 @@ class Session:
         else:
             await self._queue(command)
 
-    def heartbeat(self, beat_id: int, round_trip_s: float, heard_id: int | None = None) -> None:
-        """Answer a heartbeat; the round trip sizes the credit window."""
+    def heartbeat(
+        self,
+        beat_id: int,
+        round_trip_s: float,
+        heard_id: int | None = None,
+        times: ClientTimes | None = None,
+        read_at: float | None = None,
+    ) -> None:
+        """Answer a heartbeat that was read then; the round trip sizes the credit window."""
         self._round_trip_s = round_trip_s
+        self.client_times = times or self.client_times
         self.hearing.beat(beat_id, heard_id, round_trip_s, self._clock())
         self.line_changed()
-        self.outbox.put(HeartbeatReply(beat_id, self.realtime.number))
+        self.outbox.put(HeartbeatReply(beat_id, self.realtime.number, read_at))
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """End cleanly: after the queued commands, or after the timeout without them."""
@@ -291,7 +302,8 @@ class Session:
     # Helpers.
 
     def _make_outbox(self, line: Line) -> ControlOutbox:
-        return ControlOutbox(line.hold_back.release, line.read_offset)
+        times = line.counters.send_time
+        return ControlOutbox(line.hold_back.release, line.read_offset, times)
 
     def _write_through(self, command: Command) -> int:
         """Write a program's bytes past the empty queue; returns how many the device took.

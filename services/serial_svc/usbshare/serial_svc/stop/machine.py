@@ -65,6 +65,7 @@ class Machine:
 
     def was_reset(self) -> None:
         """Note that the machine was reset: it replies to no line of before."""
+        self._line.answers.forget()
         self._line.firmware.take_unanswered()
         self._programs.machine_reset()
 
@@ -106,6 +107,7 @@ class Machine:
         self._on_work()
 
     def _reported(self, state: bytes, begun_at: float) -> None:
+        self._line.answers.reported(begun_at)
         self.holds.reported(state, begun_at, at_rest=self.rest.is_known)
         self._on_report(state, begun_at)
 

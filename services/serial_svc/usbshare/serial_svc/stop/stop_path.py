@@ -161,7 +161,7 @@ class StopPath:
             self._machine.nothing_left()
             self._lost_job.superseded()
         begun.write_delay_s = write_delay_s = self._since(begun)
-        line.counters.stop_write_time.add(write_delay_s)
+        line.counters.stop_write_time.add(write_delay_s, self._clock())
         drain_delay_s = self._since(begun) if await self._has_drained() else None
         return self._record(sent, begun.fenced, write_delay_s, drain_delay_s)
 
