@@ -54,6 +54,7 @@ COMMANDS = [
     (["doctor"], "doctor"),
     (["send", "$I"], "send"),
     (["status"], "status"),
+    (["status", "--latency"], "status_latency"),
     (["stop", "--hold"], "stop"),
     (["status"], "status"),  # held
     (["list", "--match", "id=laser"], "list"),  # held
@@ -138,6 +139,12 @@ def test_what_a_watched_status_reports(home: Path, serial: str) -> None:
             lines.append(watch.wait_for('.*"id": "laser".*')[0])
             watch.lines.clear()
     _all_are(lines, "status_line")
+    lines.clear()
+    with running([*arguments, "--latency", "--interval", "0.1"], home) as watch:
+        for _ in range(3):
+            lines.append(watch.wait_for('.*"part": "firmware".*')[0])
+            watch.lines.clear()
+    _all_are(lines, "status_latency_line")
 
 
 def test_what_a_camera_reports(home: Path, camera: str, tmp_path: Path) -> None:

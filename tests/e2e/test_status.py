@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serial
 
 from fakes.processes import completed, free_port, run, running, serial_service
+from usbshare.client.latency.records import PartKind
 
 PORTS = """
 [ports.laser]
@@ -129,3 +131,37 @@ def test_a_host_that_goes_and_comes_back_is_shown_so(tmp_path: Path) -> None:
         status.lines.clear()
         with serve():
             status.wait_for('"id": "demo"')
+
+
+def test_latency_shows_all_six_parts_while_a_program_asks(home: Path, target: str) -> None:
+    port = home / "COM1"
+    bridge = [
+        "usbshare-bridge",
+        "--target",
+        target,
+        "--port",
+        "laser",
+        "--vcom",
+        str(port),
+        "--json",
+    ]
+    latency = ["usbshare-bridge", "status", "--target", target, "--latency", "--watch", "--json"]
+    with running(bridge, home) as bridged:
+        bridged.wait_for('"event": "ready"')
+        with serial.Serial(str(port), 115200, timeout=30) as program:
+            program.write(b"\x18")
+            program.read_until(b"]\r\n")
+            for _ in range(8):
+                program.write(b"G4 P0\n")
+                program.read_until(b"ok\r\n")
+                program.write(b"?")
+                program.read_until(b">\r\n")
+            with running([*latency, "--interval", "0.1"], home) as status:
+                status.wait_for(_measured("laser", *(part.value for part in PartKind)))
+        bridged.wait_for(r'"event": "status".*"network": \{"p50_ms"')
+
+
+def _measured(port: str, *parts: str) -> str:
+    """Return what a line matches with times of all these parts, in their order."""
+    each = "".join(rf'"part": "{part}"[^}}]*"times": \{{"p50_ms".*' for part in parts)
+    return rf'"id": "{port}".*{each}'

@@ -289,6 +289,7 @@ def _serving(
 
 def _tell_snapshot(frame: Frame, path: Path, *, as_json: bool) -> None:
     fields = asdict(frame) | {"data": len(frame.data), "format": frame.format.value}
+    del fields["is_key"]  # a single picture always is
     if as_json and path != STDOUT:
         reporter: Reporter = JsonReporter()
     else:

@@ -10,8 +10,10 @@ from typing import Any, cast
 import pytest
 
 from fakes.remote import REMOTE
+from usbshare.base.time_stats import TimeStats
 from usbshare.bridge.forwarding.relay import Relay
 from usbshare.client.serial.latency import Latency
+from usbshare.client.serial.link_times import LinkTimes
 from usbshare.client.serial.messages import (
     Configure,
     DataEvent,
@@ -89,6 +91,7 @@ class FakeLink:
         self.closed = False
         self.is_connected = self.keeps_program = True
         self.latency = Latency()
+        self.times = LinkTimes(TimeStats(), lambda: 0.0)
 
     def wake(self) -> None: ...
 

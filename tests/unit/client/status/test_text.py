@@ -16,7 +16,7 @@ from usbshare.client.serial.latency import LatencySummary
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import Hold
 from usbshare.client.status.fields import objects
-from usbshare.client.status.follow import json_list
+from usbshare.client.status.follow import STATUS
 from usbshare.client.status.records import HostStatus, PortStatus
 from usbshare.client.status.text import page
 from usbshare.line.machine_report import MachineReport, Overrides
@@ -127,7 +127,7 @@ def test_json_is_as_the_schema_says_with_much_and_with_little_known() -> None:
         HostStatus("laser", "laser:50051", (PortStatus(PORT, MACHINE), PortStatus(PORT)), LINK),
         HostStatus("mill", "mill:50051", (PortStatus(PORT, replace(MACHINE, report=None)),)),
     ]
-    found = json.loads(json_list(hosts))
+    found = json.loads(STATUS.json_list(hosts))
     assert mistakes(found, "status") == []
     assert [each["machine"] is None for each in found] == [False, True, True]
     gone = next(objects(HostStatus("gone", "gone:1", failure="why")))

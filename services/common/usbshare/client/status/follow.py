@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TextIO
 
 from usbshare.base.event_loop import on_stop_signals
-from usbshare.base.live_table import LiveTable
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.fields import objects
 from usbshare.client.status.host_jobs import HostJobs
 from usbshare.client.status.host_watch import HostWatch
 from usbshare.client.status.records import HostStatus
+from usbshare.client.status.shown import Shown
 from usbshare.client.status.text import page
 
 MOST_HOSTS = 64
@@ -72,23 +70,4 @@ class Followed:
                     await self._changed.wait()
 
 
-def shown_on(stream: TextIO, tell: Callable[[str], None], *, as_json: bool) -> Show:
-    """Return what shows hosts: in place on a terminal, else as lines or JSON lines."""
-    if as_json:
-        return lambda hosts: _tell_json(hosts, tell)
-    if not stream.isatty():
-        return lambda hosts: tell(page(hosts) + "\n")
-    table = LiveTable(stream)
-    return lambda hosts: table.draw(f"{page(hosts)}\n\nCtrl-C ends")
-
-
-def json_list(hosts: Sequence[HostStatus]) -> str:
-    """Return a JSON list, an object a port."""
-    found = [each for host in hosts for each in objects(host)]
-    return json.dumps(found, indent=2, ensure_ascii=False)
-
-
-def _tell_json(hosts: Sequence[HostStatus], tell: Callable[[str], None]) -> None:
-    for host in hosts:
-        for each in objects(host):
-            tell(json.dumps(each, ensure_ascii=False))
+STATUS: Shown[HostStatus] = Shown(page, objects)

@@ -13,10 +13,9 @@ from usbshare.base.errors import ConnectionRefusedByPeerError
 from usbshare.base.paths import config_folder
 from usbshare.client.jobs.client import JOB_PORT
 from usbshare.client.serial.client import SerialClient
-from usbshare.client.status.follow import Followed, json_list, shown_on
+from usbshare.client.status.follow import STATUS, Followed
 from usbshare.client.status.host_jobs import HostJobs
 from usbshare.client.status.host_watch import look_once
-from usbshare.client.status.text import page
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust.site import Site
@@ -57,7 +56,7 @@ class OwnHost:
         status = await look_once(str(self._target), *place, TIMEOUT_S, self._job_port)
         if status.failure:
             raise ConnectionRefusedByPeerError(status.failure)
-        return json_list([status]) if as_json else page([status])
+        return STATUS.json_list([status]) if as_json else STATUS.page([status])
 
     async def watch(
         self, interval_s: float, stream: TextIO, tell: Callable[[str], None], *, as_json: bool
@@ -65,7 +64,7 @@ class OwnHost:
         """Show it again and again until SIGINT or SIGTERM."""
         followed = Followed(interval_s)
         followed.add(str(self._target), SerialClient(self._target, self._bundle), self._jobs())
-        await followed.show(shown_on(stream, tell, as_json=as_json))
+        await followed.show(STATUS.on(stream, tell, as_json=as_json))
 
     def _jobs(self) -> HostJobs:
         return HostJobs(self._target, self._bundle, self._job_port)

@@ -1,0 +1,1 @@
+"""Where the time of a round trip goes, and what to do about it."""
