@@ -1,0 +1,66 @@
+// How far a job is, and what can be done with it now.
+
+import { texts } from "../../texts/en.js";
+import { confirm } from "../dialogs.js";
+import { h, setHidden, setText } from "../dom.js";
+import { count, seconds, span } from "../format.js";
+import { button, progressBar } from "../views/parts.js";
+
+const t = texts.jobs;
+
+/** Bar and figures; `update(job)`. */
+export function jobProgress() {
+  const bar = progressBar(t.progress);
+  const state = h("p", { class: "small" });
+  const lines = h("p", { class: "small muted" });
+  const element = h("div", { class: "stack tight" }, bar, state, lines);
+  element.update = (job) => {
+    const progress = job.progress ?? {};
+    bar.update(partOf(job));
+    const left = seconds(progress.remaining);
+    const parts = [
+      t.state[job.state] ?? job.state,
+      t.percent(Math.floor(partOf(job) * 100)),
+      t.elapsed(span(seconds(progress.elapsed) ?? 0)),
+      left == null ? "" : t.left(span(left)),
+      job.passes > 1 ? t.pass(progress.pass || 1, job.passes) : "",
+    ];
+    setText(state, parts.filter(Boolean).join(" · "));
+    setText(lines, [t.lines(count(progress.lines), count(progress.sentLines), count(progress.acknowledgedLines), count(progress.executedLines)), job.stateReason].filter(Boolean).join(" · "));
+  };
+  return element;
+}
+
+/** How much of a job has been executed, 0 to 1. */
+export function partOf(job) {
+  const progress = job.progress ?? {};
+  const lines = Number(progress.lines ?? 0);
+  return lines ? Number(progress.executedLines ?? 0) / lines : 0;
+}
+
+/** Hold, resume, cancel, as the job's state allows; `update(job, machine)`. */
+export function jobControls(actions, host, current) {
+  const call = (name, fields) => actions.run({ jobCall: { host, [name]: fields } });
+  const hold = button(t.hold, () => call("hold", { jobId: current().jobId, reason: texts.stop.reason }), { name: "pause" });
+  const resume = button(t.resume, () => call("resume", { jobId: current().jobId, holdNumber: current().holdNumber ?? "0" }), { kind: "primary", name: "play" });
+  const cancel = button(t.cancel, async () => {
+    const job = current();
+    if (await confirm(t.cancelTitle, t.cancelSure(job.name), t.cancelYes, { isDanger: true })) {
+      call("cancel", { jobId: job.jobId, reason: texts.stop.reason });
+    }
+  }, { kind: "danger" });
+  const element = h("div", { class: "row" }, hold, resume, cancel);
+  element.update = (job, machine) => {
+    const isRunning = job.state === "JOB_STATE_RUNNING";
+    const isHeld = job.state === "JOB_STATE_HELD";
+    setHidden(hold, !isRunning);
+    setHidden(resume, !isHeld);
+    setHidden(cancel, !isRunning && !isHeld);
+    const mayStop = machine?.stop?.isAllowed ?? false;
+    hold.disabled = cancel.disabled = !mayStop;
+    resume.disabled = !machine?.control?.isAllowed;
+    resume.title = resume.disabled ? machine?.control?.reason || texts.rights.noControl : "";
+    hold.title = hold.disabled ? machine?.stop?.reason || texts.rights.noStop : "";
+  };
+  return element;
+}

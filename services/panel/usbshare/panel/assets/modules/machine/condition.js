@@ -1,0 +1,78 @@
+// Held, latched, in alarm: why, and the one button that lets it go on.
+
+import { texts } from "../../texts/en.js";
+import { h, setAttribute, setHidden, setText } from "../dom.js";
+import { clock } from "../format.js";
+import { machineKey } from "../state.js";
+import { button, note } from "../views/parts.js";
+
+const t = texts.condition;
+
+export function conditionNotes({ actions, key }) {
+  const title = h("strong", {});
+  const text = h("p", {});
+  const alarm = h("p", {});
+  const what = h("p", { class: "small" });
+  const go = button("", () => onGo(), { kind: "primary" });
+  go.className = "button primary";
+  const goText = h("span", {});
+  go.append(goText);
+  const reason = h("span", { class: "reason" });
+  const held = note("warn", title, text, alarm, h("div", { class: "row" }, go, reason), what);
+  held.setAttribute("role", "status");
+
+  const askedText = h("p", {});
+  const asked = note(
+    "",
+    h("strong", {}, t.asked),
+    askedText,
+    h("div", { class: "row" }, button(t.handOver, () => answer(true), { kind: "primary" }), button(t.keep, () => answer(false))),
+  );
+  asked.setAttribute("role", "status");
+  const element = h("div", { class: "stack" }, held, asked);
+
+  async function onGo() {
+    go.disabled = true;
+    await actions.goOn(key);
+    go.disabled = false;
+  }
+
+  function answer(handsOver) {
+    actions.run({ answerControlRequest: { machine: machineKey(key), handsOver } });
+    actions.store.update((state) => state.asked.delete(key));
+  }
+
+  function update(machine, state) {
+    const step = machine.nextStep;
+    const isHeld = Boolean(machine.condition || machine.firmwareMessage);
+    setHidden(held, !isHeld);
+    setAttribute(held, "data-tone", machine.port?.latched || machine.report?.state === "Alarm" ? "danger" : "warn");
+    setText(title, titleOf(machine));
+    setText(text, machine.condition ?? "");
+    setHidden(text, !machine.condition);
+    setText(alarm, machine.firmwareMessage ?? "");
+    setHidden(alarm, !machine.firmwareMessage);
+    const label = t.step[step] ?? "";
+    setHidden(go, !label);
+    setText(goText, label);
+    const needsControl = !machine.control?.isAllowed;
+    setAttribute(go, "aria-disabled", null);
+    go.disabled = needsControl;
+    setText(reason, needsControl && label ? machine.control?.reason || texts.rights.noControl : "");
+    setText(what, t.whatItDoes[step] ?? "");
+    setHidden(what, !t.whatItDoes[step]);
+    const who = state.asked.get(key);
+    setHidden(asked, !who);
+    setHidden(element, !isHeld && !who);
+    if (who) setText(askedText, t.askedBy(who.who, clock(who.time)));
+  }
+
+  return { element, update };
+}
+
+function titleOf(machine) {
+  if (machine.port?.latched) return t.latched;
+  if (machine.report?.state === "Alarm") return t.alarm;
+  if (machine.condition) return t.held;
+  return t.message;
+}

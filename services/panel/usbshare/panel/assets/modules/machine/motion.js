@@ -1,0 +1,113 @@
+// Jog, home, zero, go to zero, frame.
+
+import { texts } from "../../texts/en.js";
+import { h, setHidden, setText } from "../dom.js";
+import { JogLease } from "../jog_lease.js";
+import { guarded, reasonLine, whyNotControl } from "../rights.js";
+import { jobsOf, machineKey } from "../state.js";
+import { button, cardWith, choice, field } from "../views/parts.js";
+import { frameDialog } from "./frame.js";
+import { jogPad } from "./jog_pad.js";
+
+const t = texts.motion;
+const HELD = "held";
+const STEPS = [["0.1", "0.1"], ["1", "1"], ["10", "10"], ["50", "50"], [HELD, t.held]];
+const FEED = 1500;
+const LONG_MS = 180_000;
+
+export function motionCard({ actions, key, socket, store }) {
+  const machine = machineKey(key);
+  const said = h("p", { class: "small", role: "status" });
+  const lease = new JogLease(socket, (isMoving) => {
+    setText(said, isMoving ? t.moving : "");
+    if (!isMoving) pad.ended();
+  });
+  let size = "10";
+  const feedInput = h("input", { class: "input", type: "number", min: 1, max: 60000, step: 10, value: FEED, inputMode: "numeric" });
+  const feed = () => Math.max(1, Number(feedInput.value) || FEED);
+
+  const pad = jogPad({
+    isHeld: () => size === HELD,
+    step: (direction) => step(direction),
+    begin: (direction) => begin(direction),
+    end: () => lease.end(),
+    cancel: () => cancel(),
+    hint: () => setText(said, t.chooseStep),
+  });
+  const sizes = choice(t.stepOf, STEPS, size, (value) => {
+    size = value;
+    pad.setHeld(size === HELD);
+  });
+  sizes.classList.add("steps");
+  pad.setHeld(false);
+
+  async function step({ x = 0, y = 0, z = 0 }) {
+    const far = Number(size);
+    const jogStep = { machine, xMm: x * far, yMm: y * far, zMm: z * far, feed: feed() };
+    await actions.run({ jogStep });
+  }
+
+  async function begin({ x = 0, y = 0, z = 0 }) {
+    const long = Math.hypot(x, y, z);
+    try {
+      await lease.begin(machine, { x: x / long, y: y / long, z: z / long }, feed());
+    } catch (failure) {
+      setText(said, failure.message);
+      // The finger is still down, or not any more: a code must never begin a motion by itself.
+      if (failure.needsSecondFactor && (await actions.confirm(machine.host))) setText(said, t.pressAgain);
+    }
+  }
+
+  function cancel() {
+    lease.end();
+    actions.run({ cancelMotion: { machine } });
+  }
+
+  const home = button(t.home, () => actions.run({ home: { machine } }, { timeoutMs: LONG_MS }), { name: "home" });
+  const goToZero = button(t.goToZero, () => actions.run({ goToZero: { machine, axes: "XY", feed: feed() } }, { timeoutMs: LONG_MS }));
+  const frame = button(t.frame, () => frameDialog(actions, store, key, feed()));
+  const unlock = button(t.unlock, () => actions.run({ unlock: { machine } }));
+  const reason = reasonLine("motion-reason");
+  const guardJog = guarded([...pad.controls, ...sizes.querySelectorAll("input"), feedInput, goToZero], reason);
+  const guardRest = guarded([home, unlock, frame], reason);
+  const activity = h("p", { class: "small strong", role: "status" });
+  const element = cardWith(
+    t.title,
+    activity,
+    reason,
+    h("div", { class: "motion" }, pad, h("div", { class: "stack" }, h("div", { class: "field" }, h("span", { class: "label", aria: { hidden: "true" } }, t.stepOf), sizes), field(t.feed, feedInput), said)),
+    h("div", { class: "row motion-actions" }, home, unlock, goToZero, frame),
+  );
+
+  function update(current, state) {
+    const why = whyNotControl(current);
+    const abilities = current.abilities ?? {};
+    guardRest(why, current.control?.needsCode);
+    guardJog(why || (current.abilities && !abilities.canJog ? t.cannotJog : ""), current.control?.needsCode);
+    pad.middle.disabled = !current.control?.isAllowed;
+    home.disabled ||= !abilities.canHome;
+    frame.disabled ||= !jobsOf(state, key).length;
+    frame.title = frame.disabled && !why ? t.frameNeedsJob : "";
+    unlock.disabled ||= current.report?.state !== "Alarm";
+    setHidden(unlock, unlock.disabled && current.report?.state !== "Alarm");
+    setText(activity, current.activity ?? "");
+    const ended = state.jogEnded;
+    if (ended && ended.lease === lease.number && lease.number) {
+      lease.end();
+      if (ended.reason) setText(said, ended.reason);
+    }
+    if (!state.connection.isOpen) lease.end();
+  }
+
+  const onLost = store.watch((state) => {
+    if (!state.connection.isOpen) lease.end();
+  });
+  return {
+    element,
+    update,
+    end() {
+      onLost();
+      lease.close();
+    },
+  };
+}

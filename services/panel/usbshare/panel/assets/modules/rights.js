@@ -1,0 +1,30 @@
+// Whether a control may be used, and why not.
+
+import { texts } from "../texts/en.js";
+import { h, setAttribute, setHidden, setText } from "./dom.js";
+import { icon } from "./icons.js";
+
+/** Returns why a machine cannot be controlled now; empty if it can. `needs` names an ability and its reason. */
+export function whyNotControl(machine) {
+  if (!machine) return texts.rights.noMachine;
+  if (!machine.control?.isAllowed) return machine.control?.reason || texts.rights.noControl;
+  if (machine.controlState === "CONTROL_STATE_OTHER") return machine.controlReason || texts.rights.heldByOther;
+  return "";
+}
+
+/** Disables controls while there is a reason, and says it once beside them. */
+export function guarded(controls, reasonElement) {
+  return (reason, needsCode = false) => {
+    for (const control of controls) {
+      if (control.disabled !== Boolean(reason)) control.disabled = Boolean(reason);
+      setAttribute(control, "aria-describedby", reason || needsCode ? reasonElement.id : null);
+    }
+    setText(reasonElement.lastChild, reason || (needsCode ? texts.rights.needsCode : ""));
+    setHidden(reasonElement, !reason && !needsCode);
+  };
+}
+
+/** The line beside guarded controls. */
+export function reasonLine(id) {
+  return h("p", { class: "reason row", id, hidden: true }, icon("lock"), h("span", {}));
+}

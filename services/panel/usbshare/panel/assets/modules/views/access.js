@@ -1,0 +1,193 @@
+// Who may do what at a host, invitations, and what was done: the audit log.
+
+import { texts } from "../../texts/en.js";
+import { confirm, dialog } from "../dialogs.js";
+import { h, keyed, replace, s, setHidden, setText } from "../dom.js";
+import { clock } from "../format.js";
+import { auditCard } from "./audit.js";
+import { hostSelect } from "./host_select.js";
+import { button, card, cardWith, copyButton, empty, field, pageHead, pill, setPill } from "./parts.js";
+
+const t = texts.access;
+
+export function accessView(context) {
+  const { store, actions, parameters } = context;
+  const select = hostSelect("access", parameters[0], t.host);
+  const mine = card(t.mine, h("p", {}), h("ul", { class: "plain stack tight" }));
+  const [, identity, grants] = mine.children;
+  const people = h("tbody", {});
+  const said = h("p", { class: "muted", role: "status" });
+  const table = h(
+    "table",
+    { class: "table folding" },
+    h("thead", {}, h("tr", {}, [t.name, t.role, t.may, t.until, t.seen, ""].map((heading) => h("th", { scope: "col" }, heading || h("span", { class: "visually-hidden" }, t.actions))))),
+    people,
+  );
+  const identities = card(t.title, said, table);
+  const invitations = h("ul", { class: "plain queue" });
+  const noInvitation = h("p", { class: "muted" }, t.noInvitation);
+  const inviteButton = button(t.invite, () => invite(), { kind: "primary", name: "plus" });
+  const invitationsCard = cardWith(t.invitations, inviteButton, noInvitation, invitations);
+  const log = auditCard(context, () => host);
+  const none = empty(texts.hosts.none, h("p", {}, texts.hosts.noneHow));
+  const body = h("div", { class: "stack" }, mine, identities, invitationsCard, log.element);
+  const element = h("div", { class: "stack" }, pageHead(t.page, t.lead, select), none, body);
+  let host = "";
+  let report = null;
+
+  async function load() {
+    const asked = host;
+    try {
+      const answer = await actions.request({ getAccess: { host } });
+      if (asked !== host) return;
+      report = answer.access ?? {};
+      setText(said, report.readOnlyReason ?? "");
+    } catch (failure) {
+      if (asked !== host) return;
+      report = null;
+      setText(said, failure.message);
+    }
+    draw();
+  }
+
+  function draw() {
+    const isReadOnly = Boolean(!report || report.readOnlyReason);
+    keyed(people, report?.identities ?? [], (each) => each.name, () => identityRow(revoke));
+    for (const row of people.children) row.setReadOnly(isReadOnly);
+    const open = report?.invitations ?? [];
+    keyed(invitations, open, (each) => each.name, () => invitationRow(withdraw));
+    setHidden(table, !report?.identities?.length);
+    setHidden(noInvitation, open.length > 0 || !report);
+    setHidden(invitationsCard, isReadOnly && !open.length);
+    inviteButton.disabled = isReadOnly;
+    setHidden(said, !said.textContent);
+  }
+
+  async function revoke(who) {
+    if (!(await confirm(t.revokeTitle(who.name), t.revokeSure(who.name), t.revokeYes(who.name), { isDanger: true }))) return;
+    if (await actions.run({ revoke: { host, name: who.name } })) load();
+  }
+
+  async function withdraw(invitation) {
+    if (await actions.run({ withdraw: { host, name: invitation.name } })) load();
+  }
+
+  async function invite() {
+    const made = await inviteDialog(actions, host, report?.roles ?? []);
+    if (!made) return;
+    load();
+    await showInvitation(made);
+  }
+
+  const end = store.watch((state) => {
+    select.update(state);
+    setHidden(none, state.hosts.size > 0 || !state.isLoaded);
+    setHidden(body, !state.hosts.size);
+    const wanted = select.key(state);
+    if (wanted !== host) {
+      host = wanted;
+      report = null;
+      draw();
+      if (host) {
+        load();
+        log.follow();
+      }
+    }
+    drawMine(state.hosts.get(host), identity, grants);
+    log.update(state);
+  });
+  return { element, end };
+}
+
+function drawMine(host, identity, grants) {
+  const me = host?.whoAmI;
+  setText(identity, me ? t.youAre(me.identity, me.confirmedUntilTime ? clock(me.confirmedUntilTime) : "") : t.notAnswered);
+  keyed(grants, me?.grants ?? [], (grant) => `${grant.kind} ${grant.id}`, () => {
+    const element = h("li", {}, h("span", { class: "strong" }), h("span", {}));
+    element.update = (grant) => {
+      const toConfirm = new Set(grant.toConfirm ?? []);
+      const rights = (grant.rights ?? []).map((right) => (toConfirm.has(right) ? t.withCode(t.right[right]) : t.right[right]));
+      setText(element.firstChild, `${grant.id}: `);
+      setText(element.lastChild, [rights.join(", "), grant.untilTime ? t.changes(clock(grant.untilTime)) : ""].filter(Boolean).join(" · "));
+    };
+    return element;
+  });
+}
+
+function identityRow(revoke) {
+  const cells = [t.name, t.role, t.may, t.until, t.seen].map((heading) => h("td", { data: { heading } }, h("span", {})));
+  const state = pill();
+  const remove = button(t.revoke, () => revoke(element.who), { kind: "danger" });
+  const element = h("tr", {}, cells, h("td", { data: { heading: "" } }, state, remove));
+  element.update = (who) => {
+    element.who = who;
+    const values = [who.name, who.role, who.rights, clock(who.certificateEndTime), who.lastSeenTime ? clock(who.lastSeenTime) : t.never];
+    cells.forEach((cell, index) => setText(cell.firstChild, values[index] ?? ""));
+    setPill(state, t.revoked, "danger");
+    setHidden(state, !who.isRevoked);
+    remove.setAttribute("aria-label", t.revokeYes(who.name));
+  };
+  element.setReadOnly = (isReadOnly) => setHidden(remove, isReadOnly || Boolean(element.who?.isRevoked));
+  return element;
+}
+
+function invitationRow(withdraw) {
+  const text = h("p", {});
+  const remove = button(t.withdraw, () => withdraw(element.invitation));
+  const element = h("li", { class: "queue-item" }, text, remove);
+  element.update = (invitation) => {
+    element.invitation = invitation;
+    setText(text, t.invitationIs(invitation.name, invitation.role, clock(invitation.endTime)));
+  };
+  return element;
+}
+
+function inviteDialog(actions, host, roles) {
+  return dialog(t.invite, (close) => {
+    const name = h("input", { class: "input", required: true, autocapitalize: "none", spellcheck: false, autocomplete: "off", maxLength: 63 });
+    const role = h("select", { class: "input" }, roles.map((each) => h("option", { value: each }, each)));
+    const lifetime = h("select", { class: "input" }, t.lifetimes.map(([seconds, text]) => h("option", { value: seconds }, text)));
+    const error = h("p", { class: "error-text", role: "alert" });
+    const form = h(
+      "form",
+      { class: "stack" },
+      field(t.inviteName, name, t.inviteNameHint),
+      field(t.role, role),
+      field(t.lifetime, lifetime),
+      error,
+      h("div", { class: "actions" }, button(texts.cancel, () => close(null)), button(t.make, null, { kind: "primary", type: "submit" })),
+    );
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      try {
+        const wanted = { host, name: name.value.trim(), role: role.value, lifetime: `${lifetime.value}s` };
+        const answer = await actions.request({ invite: wanted });
+        close(answer.madeInvitation);
+      } catch (failure) {
+        setText(error, failure.message);
+      }
+    });
+    return [form];
+  });
+}
+
+function showInvitation(made) {
+  return dialog(t.madeTitle, (close) => [
+    h("p", {}, t.madeHow(clock(made.endTime))),
+    qrCode(made.qrRows ?? []),
+    h("code", { class: "place" }, made.text),
+    h("div", { class: "actions" }, copyButton(() => made.text, t.copyInvitation), button(texts.close, () => close(null), { kind: "primary" })),
+  ]);
+}
+
+function qrCode(rows) {
+  if (!rows.length) return null;
+  const size = rows.length;
+  const path = rows.flatMap((row, y) => [...row].map((module, x) => (module === "1" ? `M${x} ${y}h1v1h-1z` : ""))).join("");
+  return s(
+    "svg",
+    { class: "qr", viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": t.qr, "shape-rendering": "crispEdges" },
+    s("rect", { width: size, height: size, fill: "#fff" }),
+    s("path", { d: path, fill: "#000" }),
+  );
+}
