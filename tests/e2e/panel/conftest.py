@@ -1,0 +1,22 @@
+"""One browser for all tests of the panel's page in a module."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("playwright")
+
+from playwright.async_api import Browser
+
+from fakes.panel_page import EXECUTABLE, chromium
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    if EXECUTABLE is None:
+        pytest.skip("chromium is not installed")
+    async with chromium() as running:
+        yield running

@@ -1,0 +1,102 @@
+"""The panel's page in a real Chromium: as a mouse, a finger and a keyboard use it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
+
+EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
+DEADLINE_MS = 20_000
+WIDE = (1280, 900)
+PHONE = (360, 740)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Run a browser without a window."""
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=EXECUTABLE, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def panel_page(
+    browser: Browser,
+    url: str,
+    size: tuple[int, int] = WIDE,
+    *,
+    theme: str = "light",
+    before: str = "",
+) -> AsyncIterator[Page]:
+    """Show the panel; `before` runs before its own scripts. An error of a script fails the test."""
+    context = await browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if theme == "dark" else "light",
+        has_touch=size[0] < 600,
+    )
+    page = await context.new_page()
+    page.set_default_timeout(DEADLINE_MS)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: _note_violation(errors, message.text))
+    if before:
+        await page.add_init_script(before)
+    try:
+        await page.goto(url)
+        yield page
+    finally:
+        await context.close()
+    assert errors == []
+
+
+def _note_violation(errors: list[str], text: str) -> None:
+    if "Content Security Policy" in text:
+        errors.append(text)
+
+
+@dataclass
+class Finger:
+    """One finger on a touch screen."""
+
+    session: CDPSession
+
+    async def down(self, x: float, y: float) -> None:
+        await self._touch("touchStart", x, y)
+
+    async def move(self, x: float, y: float) -> None:
+        await self._touch("touchMove", x, y)
+
+    async def up(self) -> None:
+        await self._touch("touchEnd")
+
+    async def cancel(self) -> None:
+        """What a system does that takes a touch for a gesture of its own."""
+        await self._touch("touchCancel")
+
+    async def _touch(self, kind: str, *at: float) -> None:
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        await self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+async def finger(page: Page) -> Finger:
+    """Return a finger on this page."""
+    return Finger(await context_of(page).new_cdp_session(page))
+
+
+def context_of(page: Page) -> BrowserContext:
+    """Return the context of a page."""
+    return page.context
+
+
+async def middle(page: Page, selector: str) -> tuple[float, float]:
+    """Return the middle of an element."""
+    box = await page.locator(selector).bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
