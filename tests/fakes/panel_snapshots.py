@@ -156,7 +156,6 @@ def gateway(**changes: object) -> page_pb2.Gateway:
             page_pb2.LOCAL_PORT_KIND_TCP,
             page_pb2.LOCAL_PORT_KIND_RFC2217,
         ],
-        is_local_page=True,
     )
     made.MergeFrom(page_pb2.Gateway(**changes))  # type: ignore[arg-type]
     return made
@@ -165,7 +164,10 @@ def gateway(**changes: object) -> page_pb2.Gateway:
 def workshop(*machines: page_pb2.Machine, **changes: object) -> page_pb2.Snapshot:
     """Return all that is known: two hosts, the machines (one laser at rest unless given)."""
     made = page_pb2.Snapshot(
-        gateway=gateway(), hosts=[host(), foreign_host()], machines=machines or [machine()]
+        is_local_page=True,
+        gateway=gateway(),
+        hosts=[host(), foreign_host()],
+        machines=machines or [machine()],
     )
     made.MergeFrom(page_pb2.Snapshot(**changes))  # type: ignore[arg-type]
     return made

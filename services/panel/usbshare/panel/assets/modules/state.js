@@ -8,6 +8,7 @@ export function emptyState() {
   return {
     connection: { isOpen: false, wasOpen: false, since: new Date() },
     isLoaded: false, // a snapshot came
+    isLocalPage: false, // the page is on the computer that the panel runs on
     target: "", // the key of the machine that the stop bar stops
     gateway: {},
     hosts: new Map(),
@@ -39,6 +40,7 @@ const jobKey = (hostJob) => `${hostJob.host}\n${hostJob.job.jobId}`;
 const CHANGES = {
   snapshot(state, snapshot) {
     state.isLoaded = true;
+    state.isLocalPage = Boolean(snapshot.isLocalPage);
     state.gateway = snapshot.gateway ?? {};
     state.hosts = new Map((snapshot.hosts ?? []).map((host) => [host.key, host]));
     state.machines = new Map((snapshot.machines ?? []).map((machine) => [keyOf(machine.key), received(machine)]));

@@ -81,7 +81,7 @@ export function enrolCard(store, actions) {
 
   function update(state) {
     const isIn = Boolean(state.gateway.identity);
-    const isRefused = state.isLoaded && !state.gateway.isLocalPage;
+    const isRefused = state.isLoaded && !state.isLocalPage;
     const home = isIn ? another : open;
     if (body.parentElement !== home) home.append(body);
     setHidden(open, isIn || !state.isLoaded);

@@ -67,7 +67,7 @@ function portCard(actions, store) {
     setText(reason, port.reason ?? "");
     setHidden(reason, !port.reason);
     keep.input.checked = Boolean(port.isKept);
-    const isLocal = Boolean(store.state.gateway.isLocalPage);
+    const isLocal = Boolean(store.state.isLocalPage);
     for (const each of [stop, again, keep.input]) each.disabled = !isLocal;
     setHidden(again, port.state !== "LOCAL_PORT_STATE_FAILED");
     drawGuide(guide, port);
@@ -147,7 +147,7 @@ function startForm(store, actions) {
 
 function whyNot(state, machine) {
   if (!state.isLoaded) return t.loading;
-  if (!state.gateway.isLocalPage) return t.onlyHere;
+  if (!state.isLocalPage) return t.onlyHere;
   if (!machine) return t.noMachine;
   if (!machine.control?.isAllowed) return machine.control?.reason || texts.rights.noControl;
   if (state.localPorts.size && [...state.localPorts.values()].some((port) => keyOf(port.machine) === keyOf(machine.key) && port.state !== "LOCAL_PORT_STATE_FAILED")) return t.alreadyThere;
