@@ -160,6 +160,24 @@ async def test_who_asks_for_the_port_of_a_job_is_shown_and_may_be_given_it(tmp_p
         )
 
 
+async def test_a_start_does_not_wait_for_the_analysis_of_somebody_elses_file(
+    tmp_path: Path,
+) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        large = b"".join(b"G1 X%d Y%d F6000\n" % (each % 99, each % 98) for each in range(250_000))
+        await enqueued(jobs, large)  # its analysis begins
+        ask = pb.AnalyseRequest(sha256=sha256(large).digest())
+        analysis = host.jobs().Analyse(ask, timeout=TIMEOUT_S)
+        while not (await read(analysis)).lines_done:
+            pass
+        job = await enqueued(jobs)
+        assert (await start(jobs, job)).state == pb.JOB_STATE_RUNNING
+        assert not (await read(analysis)).HasField("analysis")
+        analysis.cancel()
+        assert (await in_state(jobs, job)).state == pb.JOB_STATE_FINISHED
+
+
 async def test_a_held_job_is_cancelled(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         jobs = host.jobs()

@@ -16,6 +16,7 @@ from usbshare.base.errors import DeviceError, LimitError, UsbshareError
 from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
 from usbshare.client.serial.messages import RemotePort
+from usbshare.job_svc.run.turns import Turns
 from usbshare.job_svc.storage.file_thread import Files
 
 MOST_KEPT = 64
@@ -27,7 +28,11 @@ Key = tuple[str, str, int]
 
 
 class Analyses:
-    """One analysis at a time, in a process of its own; those that were asked for last are kept."""
+    """One analysis at a time, in a process of its own; those that were asked for last are kept.
+
+    One that a start waits for is begun at once, beside another: nobody's start waits for the
+    analysis of somebody else's file.
+    """
 
     def __init__(
         self, files: Files, port: Callable[[str], RemotePort | None], folder: Path
@@ -35,7 +40,7 @@ class Analyses:
         self._files = files
         self._folder = folder
         self._port = port
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self._previews = 0
         self._found: OrderedDict[Key, asyncio.Task[Analysis]] = OrderedDict()
         self._done: dict[Key, int] = {}
@@ -62,6 +67,10 @@ class Analyses:
             self._forget(next(iter(self._found)))
         return task
 
+    def hurry(self, sha256: str, port_id: str, passes: int) -> None:
+        """Let an analysis begin now, if it waits for another."""
+        self._turns.hurry((sha256, port_id, min(passes, 2)))
+
     def lines_done(self, sha256: str, port_id: str, passes: int) -> int:
         """Return how many lines an analysis has looked at."""
         return self._done.get((sha256, port_id, min(passes, 2)), 0)
@@ -73,7 +82,7 @@ class Analyses:
         """Yield the path of a preview, which is gone after the block."""
         path = await self._files.path(sha256)
         with self._room_for_preview(), await in_thread(_scratch, self._folder) as output:
-            async with self._turn:
+            async with self._turns.turn(object()):
                 try:
                     await preview_aside(
                         path,
@@ -116,7 +125,7 @@ class Analyses:
         def progress(lines: int) -> None:
             self._done[key] = lines
 
-        async with self._turn:
+        async with self._turns.turn(key):
             path = await self._files.path(sha256)
             try:
                 return await analyse_aside(

@@ -30,6 +30,8 @@ async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> f
     task = analyses.of(job.file.sha256, job.port_id, job.passes)
     if despite and not task.done():
         return None
+    if not task.done():
+        analyses.hurry(job.file.sha256, job.port_id, job.passes)
     await asyncio.wait((task,), timeout=ANALYSIS_TIMEOUT_S)
     if not task.done() or task.cancelled():
         done = analyses.lines_done(job.file.sha256, job.port_id, job.passes)
