@@ -197,11 +197,14 @@ def test_a_stop_does_not_need_the_file_that_was_asked_for(computer: Computer) ->
 SLOW = {"pydantic", "tomlkit", "zeroconf", "ifaddr", "cv2"}
 
 
-def test_a_stop_imports_nothing_slow_even_with_a_configuration(computer: Computer) -> None:
+@pytest.mark.parametrize("words", [["stop"], ["job", "hold", "1"], ["job", "cancel", "1"]])
+def test_what_is_urgent_imports_nothing_slow_even_with_a_configuration(
+    computer: Computer, words: list[str]
+) -> None:
     computer.has('[bridge]\ntarget = "127.0.0.1:1"\n[hosts.a]\naddress = "127.0.0.1"\n', USED)
     script = (
         "import sys\nfrom usbshare.bridge.cli import cli\n"
-        "try: cli(['stop', '--insecure'], standalone_mode=False)\n"
+        f"try: cli([*{words!r}, '--insecure'], standalone_mode=False)\n"
         "except Exception as error: print(error)\n"
         f"print(sorted({SLOW!r} & sys.modules.keys()))\n"
     )

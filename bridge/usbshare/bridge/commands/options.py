@@ -124,6 +124,12 @@ def wanted(
     return said if said.is_asked else replace(said, target=said.defaults.target)
 
 
+def be_urgent(context: click.Context) -> None:
+    """Have a subcommand neither wait for pydantic nor fail for a mistake in the configuration."""
+    config = context.find_root().params.get("config")
+    context.obj = replace(context.obj, defaults=UrgentDefaults(config, warn))
+
+
 def connection(
     context: click.Context,
     target: str | None,
@@ -199,6 +205,14 @@ def configured_host(wishes: Wanted) -> HostTable | None:
     return next((host for name, host in hosts.items() if name.casefold() == folded), None)
 
 
+def is_address(text: str) -> bool:
+    """Return whether a target is an IP address, with a port or without, which needs no look-up."""
+    try:
+        return parse_address(parse_target(text).host) is not None
+    except InvalidArgumentError:
+        return False  # a name, perhaps
+
+
 def says_port(text: str) -> bool:
     """Return whether a target names the port, and with it the service."""
     try:
@@ -213,12 +227,8 @@ def _is_said_here(context: click.Context, name: str) -> bool:
 
 
 def _resolve(wishes: Wanted, bundle: ClientBundle | None, kind: str) -> Target:
-    try:
-        plain = parse_target(wishes.target)
-    except InvalidArgumentError:
-        plain = None  # a name, perhaps; else the error comes again
-    if plain is not None and parse_address(plain.host):
-        return plain
+    if is_address(wishes.target):
+        return parse_target(wishes.target)
     from usbshare.bridge.hosts.name_lookup import resolve  # noqa: PLC0415 - an address does not need it
 
     settings = wishes.defaults.settings_if_any

@@ -6,12 +6,9 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 _BASE = ("click", "cryptography", "google.protobuf", "grpc", "platformdirs", "serial")
 _SERVICE = (
@@ -112,6 +109,9 @@ def command_for(extra: str, prefix: Path, origin: Mapping[str, Any], *, has_pip:
 
 
 def _requirement(extras: str, origin: Mapping[str, Any]) -> str:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - every start of a program comes by here
+    from urllib.request import url2pathname  # noqa: PLC0415
+
     url = str(origin.get("url", ""))
     if not url:
         return f'"usbshare[{extras}]"'
@@ -126,6 +126,11 @@ def _requirement(extras: str, origin: Mapping[str, Any]) -> str:
 
 
 def _origin() -> Mapping[str, Any]:
+    from importlib.metadata import (  # noqa: PLC0415 - every start of a program comes by here
+        PackageNotFoundError,
+        distribution,
+    )
+
     try:
         text = distribution("usbshare").read_text("direct_url.json")
     except PackageNotFoundError:

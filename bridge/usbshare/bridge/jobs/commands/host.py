@@ -11,17 +11,17 @@ import click
 
 from usbshare.base.event_loop import run
 from usbshare.bridge.commands.confirmation import run_confirmed
-from usbshare.bridge.commands.match_option import DEFAULT_TIMEOUT_S, inventory_of
 from usbshare.bridge.commands.notices import told_run, warn
 from usbshare.bridge.commands.options import (
     Wanted,
+    be_urgent,
     configured_host,
+    is_address,
     resolved,
     says_port,
     trust,
     wanted,
 )
-from usbshare.bridge.hosts.match_filter import PORT
 from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.place import job_place
 from usbshare.rpc.channel import Target
@@ -74,7 +74,9 @@ def job_host(
     wishes = wanted(context, target, bundle, insecure)
     trusted = trust(wishes)
     said = wishes.target if wishes.is_asked else ""
-    if (host := configured_host(wishes)) is not None and host.job:
+    # For a name the whole configuration is read.
+    host = None if is_address(wishes.target) else configured_host(wishes)
+    if host is not None and host.job:
         return JobHost(Target(host.address, host.job, name=wishes.target.strip()), trusted, said)
     if wishes.target or wishes.is_asked:
         where = resolved(context, wishes, trusted)
@@ -85,7 +87,21 @@ def job_host(
     return JobHost(run(job_place(where, trusted)), trusted, said)
 
 
+def urgent_job_host(
+    context: click.Context, target: str | None, bundle: Path | None, insecure: bool
+) -> JobHost:
+    """Return the host for what must be quick: see `be_urgent`."""
+    be_urgent(context)
+    return job_host(context, target, bundle, insecure)
+
+
 def _only_host(context: click.Context, wishes: Wanted, bundle: ClientBundle | None) -> Target:
+    from usbshare.bridge.commands.match_option import (  # noqa: PLC0415 - a hold needs none of it
+        DEFAULT_TIMEOUT_S,
+        inventory_of,
+    )
+    from usbshare.bridge.hosts.match_filter import PORT  # noqa: PLC0415
+
     inventory = inventory_of(context, wishes, bundle, DEFAULT_TIMEOUT_S)
     found = inventory.places_of(PORT)
     if len(found) == 1:

@@ -9,7 +9,7 @@ import click
 from usbshare.bridge.commands.confirmation import code_option
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.options import connection_options
-from usbshare.bridge.jobs.commands.host import JOB, JobHost, job_host
+from usbshare.bridge.jobs.commands.host import JOB, JobHost, job_host, urgent_job_host
 from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.messages import HELD, RemoteJob
 from usbshare.client.jobs.shown import fields
@@ -67,7 +67,7 @@ def hold(
     as_json: bool,
 ) -> None:
     """Hold the machine of a running job; the job is kept."""
-    host = job_host(context, target, bundle, insecure)
+    host = urgent_job_host(context, target, bundle, insecure)
     job = host.call(lambda client: client.hold(job_id, reason))
     text = f"{_named(job)} is {job.state}: {host.hint(f'resume {job.id}')} continues"
     _tell(job, text, as_json=as_json)
@@ -125,7 +125,7 @@ def cancel(
     as_json: bool,
 ) -> None:
     """End a job permanently; the machine of a running one is reset, with the beam off."""
-    host = job_host(context, target, bundle, insecure)
+    host = urgent_job_host(context, target, bundle, insecure)
     job = host.call(lambda client: client.cancel(job_id, reason))
     _tell(job, f"{_named(job)} is {job.state}", as_json=as_json)
 
