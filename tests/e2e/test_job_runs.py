@@ -25,6 +25,7 @@ from fakes.job_host import (
     upload,
 )
 from fakes.processes import Process, environment
+from fakes.waiting import until
 from usbshare.base.host_names import host_names
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.serial.v1 import serial_pb2 as serial
@@ -229,6 +230,59 @@ async def test_a_hold_and_a_resume_by_somebody_else_are_followed(tmp_path: Path)
         )
         await machines.Stop(resume, timeout=TIMEOUT_S)
         await in_state(jobs, job, pb.JOB_STATE_RUNNING)
+
+
+# Brakes for a second, during which GRBL ignores a resume.
+SLOW_TO_BRAKE = b"$120=10\n$121=10\n" + LONG
+
+
+async def test_a_job_that_is_resumed_while_its_machine_brakes_continues(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs, SLOW_TO_BRAKE)
+        await until_moving(host)
+        await jobs.Hold(pb.HoldRequest(job_id=job.job_id), timeout=TIMEOUT_S)
+        resume = pb.ResumeRequest(job_id=job.job_id, hold_number=1)
+        resumed = (await jobs.Resume(resume, timeout=TIMEOUT_S)).job
+        assert resumed.state == pb.JOB_STATE_RUNNING
+        port = await port_of(host)
+        assert (port.HasField("hold"), port.machine_state) == (False, "Run")
+        assert host.received().count(b"~") == 2
+        assert (await in_state(jobs, job, pb.JOB_STATE_RUNNING)).hold_number == 1
+
+
+async def test_a_job_that_is_held_again_while_its_machine_brakes_stays_held(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await started(jobs, SLOW_TO_BRAKE)
+        await until_moving(host)
+        await jobs.Hold(pb.HoldRequest(job_id=job.job_id), timeout=TIMEOUT_S)
+        resume = pb.ResumeRequest(job_id=job.job_id, hold_number=1)
+        resuming = asyncio.ensure_future(refusal(jobs.Resume(resume, timeout=TIMEOUT_S)))
+        await until(lambda: b"~" in host.received())
+        await jobs.Hold(pb.HoldRequest(job_id=job.job_id), timeout=TIMEOUT_S)
+        code, said = await resuming
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert "stopped or held again while it was being resumed" in said
+        await until_state(host, "Door:0")
+        assert host.received().count(b"~") == 1
+        assert (await in_state(jobs, job, pb.JOB_STATE_HELD)).hold_number == 2
+
+
+async def until_moving(host: JobHost) -> None:
+    """Wait until the machine is as fast as it gets, which its reports say."""
+    await until_state(host, "Run")
+    request = serial.WatchMachineRequest(port_id="laser")
+    watch = host.machines().WatchMachine(request, timeout=TIMEOUT_S)
+    while (await read(watch)).report.feed < 599:
+        pass
+    watch.cancel()
+
+
+async def until_state(host: JobHost, state: str) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await port_of(host)).machine_state != state:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.02)
 
 
 async def test_a_line_that_the_firmware_rejects_ends_it_by_name(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import ClassVar
 
 from usbshare.base.errors import DeviceError, NotSupportedError
 from usbshare.line.settings import (
@@ -123,3 +125,48 @@ class FakeDevice:
 
     async def close(self) -> None:
         self.is_open = False
+
+
+class ReportingDevice(FakeDevice):
+    """Says its state when it is asked, as GRBL does, and ignores a resume while it cannot.
+
+    With `brakes` it comes to rest when the test says so (`rest`); see gnea/grbl, protocol.c.
+    """
+
+    _RESTS: ClassVar = {b"Hold:1": b"Hold:0", b"Door:2": b"Door:0"}
+
+    def __init__(self, settings: LineSettings | None = None) -> None:
+        super().__init__(settings)
+        self.state = b"Idle"
+        self.pins = b""
+        self.brakes = False
+
+    def write(self, data: bytes) -> int:
+        taken = super().write(data)
+        for byte in data[:taken]:
+            self._take(byte)
+        return taken
+
+    def rest(self) -> None:
+        """Come to rest."""
+        self.state = self._RESTS.get(self.state, self.state)
+
+    def _take(self, byte: int) -> None:
+        match byte:
+            case 0x84:
+                self.state = b"Door:2"
+            case 0x21 if not self.state.startswith((b"Door", b"Hold", b"Home")):
+                self.state = b"Hold:1"
+            case 0x7E if self.state in self._RESTS.values():
+                self.state = b"Run"
+            case 0x18:
+                self.state = b"Idle"
+            case 0x3F:
+                report = b"<%b|MPos:0.000,0.000,0.000|FS:0,0%b>\r\n" % (self.state, self.pins)
+                asyncio.get_running_loop().call_soon(self._answer, report)
+        if not self.brakes:
+            self.rest()
+
+    def _answer(self, report: bytes) -> None:
+        if self.is_open:
+            self.say(report)

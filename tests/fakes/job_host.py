@@ -84,9 +84,7 @@ class JobHost:
         """Return the bytes that the machine has received, as its record says."""
         found = b""
         for line in self.record.read_text().splitlines():
-            event = json.loads(line)
-            if event.get("event") == "received":
-                found += bytes.fromhex(event["data"])
+            found += bytes.fromhex(json.loads(line).get("rx", ""))
         return found
 
 

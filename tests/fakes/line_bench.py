@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fakes.device import FakeDevice
 from fakes.port_bench import Bench, Client1
 from usbshare.line.profiles import GRBL, MARLIN, Profile
 from usbshare.serial_svc.sessions.client import (
@@ -20,8 +21,10 @@ STARTED = b"start\n"
 class LineBench(Bench):
     """As the bench of ports; its device has greeted once a client is there."""
 
-    def __init__(self, profile: Profile | None = GRBL, **config: object) -> None:
-        super().__init__(**{"profile": profile, "link_timeout_s": 60.0, **config})
+    def __init__(
+        self, profile: Profile | None = GRBL, device: FakeDevice | None = None, **config: object
+    ) -> None:
+        super().__init__(device, **{"profile": profile, "link_timeout_s": 60.0, **config})
         self._greeting = STARTED if profile is MARLIN else GREETING
 
     async def open_lines(self, choice: LineChoice | None = None, *, greets: bool = True) -> Client1:

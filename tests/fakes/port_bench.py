@@ -65,7 +65,7 @@ class Client1:
 
 
 class Bench:
-    def __init__(self, **config: object) -> None:
+    def __init__(self, device: FakeDevice | None = None, **config: object) -> None:
         chosen: dict[str, object] = {
             "profile": GRBL,
             "settings": FAST,
@@ -73,7 +73,7 @@ class Bench:
             "resume_window_s": 30.0,
         }
         made = PortConfig("laser", "fake", **(chosen | config))  # type: ignore[arg-type]
-        self.device = FakeDevice(FAST)
+        self.device = device or FakeDevice(FAST)
         self.port = SerialPort(made, lambda _: self.device, time.monotonic, lambda: None)
 
     async def open(self, name: str = "ann", resumption: Resumption | None = None) -> Client1:
@@ -116,6 +116,11 @@ class Bench:
     @property
     def written(self) -> bytes:
         return bytes(self.device.written)
+
+    @property
+    def commands(self) -> bytes:
+        """What was written, but for questions for the machine's state."""
+        return self.written.replace(b"?", b"")
 
 
 async def lost(bench: Bench, client: Client1) -> None:

@@ -8,7 +8,7 @@ from math import inf
 
 import pytest
 
-from fakes.device import FakeDevice
+from fakes.device import FakeDevice, ReportingDevice
 from fakes.port_bench import FAST, RESUME, Bench
 from usbshare.base.errors import InvalidArgumentError, PortLatchedError
 from usbshare.line.profiles import GRBL, StopAction
@@ -20,7 +20,7 @@ from usbshare.serial_svc.stop.hold import HoldCause, SeenHold
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    made = Bench()
+    made = Bench(ReportingDevice(FAST))
     await made.port.line.ensure_open()
     yield made
     await made.port.close()

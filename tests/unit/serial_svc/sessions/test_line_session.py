@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.device import ReportingDevice
 from fakes.line_bench import GREETING, LineBench, results
-from fakes.port_bench import Client1
+from fakes.port_bench import FAST, Client1
 from fakes.waiting import until
 from usbshare.base.errors import InvalidArgumentError, ProfileError
 from usbshare.line.profiles import GRBL, GRBL09, MARLIN, RAW, SMOOTHIE, Profile
@@ -185,7 +187,7 @@ async def test_a_machine_that_owes_a_reply_does_not_rest(monkeypatch: pytest.Mon
 
 
 async def test_a_rejected_line_holds_the_machine_before_anything_else() -> None:
-    bench = LineBench()
+    bench = LineBench(device=ReportingDevice(FAST))
     client = await bench.open_lines()
     await sent(client, b"G1 Q1\n", *[LINE] * 10)
     written = bench.written
@@ -201,7 +203,7 @@ async def test_a_rejected_line_holds_the_machine_before_anything_else() -> None:
     bench.device.say(b"error:2\r\n")  # another one that was in its buffer
     assert bench.port.stops.machine.holds.number > number
     await resumed(bench)
-    assert bench.written.startswith(written + b"!!~" + LINE)
+    assert bench.commands.startswith(written + b"!!~" + LINE)
     assert bench.port.describe().hold is None
     for _ in range(8):
         bench.device.say(b"ok\r\n")
@@ -597,7 +599,7 @@ async def test_results_that_are_no_longer_kept_end_the_session(
 
 
 async def test_lines_that_wait_while_the_link_is_lost_need_a_person() -> None:
-    bench = LineBench(link_timeout_s=0.05)
+    bench = LineBench(device=ReportingDevice(FAST), link_timeout_s=0.05)
     client = await bench.open_lines()
     await sent(client, *[LINE] * 8)
     client.cut()
@@ -606,6 +608,7 @@ async def test_lines_that_wait_while_the_link_is_lost_need_a_person() -> None:
     bench.device.say(b"ok\r\n" * 5)
     assert bench.written.count(LINE) == 5
     assert await bench.come_back(client, results=0, offset=len(client.received()))
+    client.session.hearing.last_heard = time.monotonic() + 60  # it lives from now on
     bench.watch.client_waits(0, None)
     assert bench.written.count(LINE) == 5
     await resumed(bench)

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from fakes.device import ReportingDevice
 from fakes.port_bench import (
     DOOR,
+    FAST,
     RESET,
     RESUME,
     Bench,
@@ -33,6 +35,13 @@ from usbshare.serial_svc.stop.hold import HoldCause
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     made = Bench()
+    yield made
+    await made.port.close()
+
+
+@pytest.fixture
+async def reporting() -> AsyncIterator[Bench]:
+    made = Bench(ReportingDevice(FAST))
     yield made
     await made.port.close()
 
@@ -92,24 +101,28 @@ async def test_what_is_queued_waits_for_a_person(bench: Bench) -> None:
     assert not bench.port.stops.machine.holds.needs_person
 
 
-async def test_a_stop_with_resume_lets_go_too(bench: Bench) -> None:
+async def test_a_stop_with_resume_lets_go_too(reporting: Bench) -> None:
+    bench = reporting
     client = await bench.open()
     await client.send(b"G1 X1\n")
     await lost(bench, client)
     await bench.take_up(client)
     await client.send(b"G1 X2\n")
     await bench.port.stops.path.stop(StopAction.RESUME, "bob")
-    assert bench.written.endswith(RESUME + b"G1 X2\n")
+    assert bench.commands.endswith(RESUME + b"G1 X2\n")
 
 
-async def test_a_resume_while_the_client_is_away_reaches_the_machine_alone(bench: Bench) -> None:
+async def test_a_resume_while_the_client_is_away_reaches_the_machine_alone(
+    reporting: Bench,
+) -> None:
+    bench = reporting
     client = await lost_with_a_line_queued(bench)
     await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     await bench.take_up(client)
-    assert bench.written == b"G1 X1\n" + DOOR + RESUME
+    assert bench.commands == b"G1 X1\n" + DOOR + RESUME
     assert bench.port.stops.machine.holds.needs_person
     await bench.port.stops.path.stop(StopAction.RESUME, "bob")
-    assert bench.written == b"G1 X1\n" + DOOR + RESUME + RESUME + b"G1 X2\n"
+    assert bench.commands == b"G1 X1\n" + DOOR + RESUME + RESUME + b"G1 X2\n"
 
 
 async def test_a_resume_without_bytes_is_not_taken_for_every_stop() -> None:
@@ -448,4 +461,4 @@ async def test_a_stopping_service_stops_the_machine_at_work(bench: Bench) -> Non
     client = await bench.open()
     await client.send(b"G1 X1\n")
     await bench.port.close()
-    assert bench.written == b"G1 X1\n" + DOOR
+    assert bench.commands == b"G1 X1\n" + DOOR

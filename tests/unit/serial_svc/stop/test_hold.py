@@ -9,7 +9,7 @@ import pytest
 from fakes.clock import FakeClock
 from usbshare.line.profiles import GRBL, MARLIN
 from usbshare.serial_svc.stop.activity import SETTLED_S
-from usbshare.serial_svc.stop.hold import HoldCause, Holds
+from usbshare.serial_svc.stop.hold import UNCONFIRMED, HoldCause, Holds
 
 ANN = "usbshare://site/ann"
 
@@ -47,10 +47,34 @@ def test_a_programs_own_hold_is_reported_with_its_name(bench: Bench, data: bytes
 
 
 @pytest.mark.parametrize("data", [b"~", b"!~", b"?~?"])
-def test_a_resume_ends_it(bench: Bench, data: bytes) -> None:
+def test_a_resume_ends_it_once_the_machine_says_so(bench: Bench, data: bytes) -> None:
     bench.holds.machine_held(HoldCause.STOP, ANN)
     bench.holds.realtime(GRBL, data, ANN)
+    assert bench.cause is HoldCause.STOP
+    number = bench.holds.number
+    bench.says(b"Hold:1")
+    bench.says(b"Hold:0")
+    assert (bench.cause, bench.holds.number) == (HoldCause.STOP, number)
+    bench.says(b"Run")
     assert bench.cause is None
+
+
+def test_a_resume_ends_no_alarm(bench: Bench) -> None:
+    bench.says(b"Alarm")
+    bench.holds.realtime(GRBL, b"~", ANN)
+    assert bench.cause is HoldCause.ALARM
+
+
+def test_a_machine_that_does_not_answer_after_a_command_is_shown_as_such(bench: Bench) -> None:
+    bench.holds.machine_held(HoldCause.STOP, ANN, "lunch")
+    bench.holds.machine_unconfirmed()
+    hold = bench.holds.current
+    assert hold is not None
+    assert hold.reason == f"lunch; {UNCONFIRMED}"
+    bench.says(b"Hold:0")
+    hold = bench.holds.current
+    assert hold is not None
+    assert hold.reason == "lunch"
 
 
 def test_firmware_that_throws_moves_away_does_not_stay_held(bench: Bench) -> None:
@@ -90,7 +114,7 @@ def test_a_report_that_crossed_with_a_hold_or_a_resume_says_nothing(bench: Bench
     bench.holds.machine_held(HoldCause.STOP, ANN)
     bench.says(b"Run", after_s=SETTLED_S / 2)
     assert bench.cause is HoldCause.STOP
-    bench.holds.machine_resumed()
+    bench.holds.machine_resumed(will_report=False)
     bench.says(b"Hold:0", after_s=SETTLED_S / 2)
     assert bench.cause is None
 

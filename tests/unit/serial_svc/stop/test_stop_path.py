@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.device import FakeDevice
+from fakes.device import ReportingDevice
 from fakes.waiting import until
 from usbshare.base.errors import DeviceError
 from usbshare.line.profiles import GRBL, Profile, StopAction
@@ -31,7 +31,7 @@ class Bench:
     """A port on a fake device."""
 
     def __init__(self, profile: Profile = GRBL) -> None:
-        self.device = FakeDevice(FAST)
+        self.device = ReportingDevice(FAST)
         config = PortConfig("laser", "fake", profile=profile, settings=FAST)
         self.port = SerialPort(config, lambda _: self.device, time.monotonic, lambda: None)
 

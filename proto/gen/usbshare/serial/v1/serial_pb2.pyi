@@ -530,7 +530,10 @@ class _StopActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     STOP_ACTION_SAFETY_DOOR: _StopAction.ValueType  # 2
     """Hold with the beam off."""
     STOP_ACTION_RESUME: _StopAction.ValueType  # 3
-    """Continue after a hold; needs the right to control the port, since the machine then moves."""
+    """Continue after a hold; needs the right to control the port, since the machine then moves. Answered once
+    the machine reports that it has left its hold, where its firmware reports its state; FAILED_PRECONDITION
+    if it still is held after 2 s, with what it reports. UNAVAILABLE if its device is lost meanwhile.
+    """
     STOP_ACTION_EMERGENCY_STOP: _StopAction.ValueType  # 4
     """Discard the program, reset the firmware, latch the port."""
 
@@ -544,7 +547,10 @@ STOP_ACTION_HOLD: StopAction.ValueType  # 1
 STOP_ACTION_SAFETY_DOOR: StopAction.ValueType  # 2
 """Hold with the beam off."""
 STOP_ACTION_RESUME: StopAction.ValueType  # 3
-"""Continue after a hold; needs the right to control the port, since the machine then moves."""
+"""Continue after a hold; needs the right to control the port, since the machine then moves. Answered once
+the machine reports that it has left its hold, where its firmware reports its state; FAILED_PRECONDITION
+if it still is held after 2 s, with what it reports. UNAVAILABLE if its device is lost meanwhile.
+"""
 STOP_ACTION_EMERGENCY_STOP: StopAction.ValueType  # 4
 """Discard the program, reset the firmware, latch the port."""
 Global___StopAction: typing_extensions.TypeAlias = StopAction

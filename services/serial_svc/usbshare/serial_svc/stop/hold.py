@@ -45,6 +45,7 @@ class SeenHold:
 
 
 MACHINE = "the machine"
+UNCONFIRMED = "the machine was asked and has not reported its state"
 _RESUMING = b"Door:3"
 _HELD = (b"Hold", b"Door")
 _ALARM = b"Alarm"
@@ -54,8 +55,10 @@ class Holds:
     """What is held on one port; `number` rises with every hold, also of what is held already.
 
     A lost session's hold ends by a person alone. Any other is the machine's: what it reports of
-    itself counts, unless the report crossed with what was sent. `began_at_rest`: the machine held
-    itself with nothing left to do, as when its lid is opened after a job.
+    itself counts, unless the report crossed with what was sent. So a resume does not end it where
+    the machine reports its state: it may have ignored it. `began_at_rest`: the machine held itself
+    with nothing left to do, as when its lid is opened after a job. `on_command` is called after
+    each command to hold or to continue.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Holds:
         clock: Callable[[], float],
         on_change: Callable[[], None],
         utc: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_command: Callable[[], None] = lambda: None,
     ) -> None:
         self.number = 0
         self.machine_state = ""
@@ -70,13 +74,18 @@ class Holds:
         self._clock = clock
         self._utc = utc
         self._on_change = on_change
+        self._on_command = on_command
         self._session: Hold | None = None
         self._machine: Hold | None = None
         self._changed_at = -inf
+        self._is_unconfirmed = False
 
     @property
     def current(self) -> Hold | None:
         """What holds the port."""
+        if self._session is None and self._machine is not None and self._is_unconfirmed:
+            reason = "; ".join(filter(None, (self._machine.reason, UNCONFIRMED)))
+            return replace(self._machine, reason=reason)
         return self._session or self._machine
 
     @property
@@ -122,11 +131,21 @@ class Holds:
             self.began_at_rest = False
             self._machine = Hold(cause, who, self._utc(), reason)
         self._on_change()
+        self._on_command()
 
-    def machine_resumed(self) -> None:
-        """Note that the machine was commanded to continue."""
-        self._changed_at = self._clock()
-        self._change(None)
+    def machine_resumed(self, *, will_report: bool) -> None:
+        """Note that the machine was commanded to continue; with `will_report` it says whether."""
+        if not will_report:
+            self._changed_at = self._clock()
+            self._change(None)
+        elif self._machine is not None:
+            self._on_command()
+
+    def machine_unconfirmed(self) -> None:
+        """Note that the machine was asked, and has not reported what a command did."""
+        if self._machine is not None and not self._is_unconfirmed:
+            self._is_unconfirmed = True
+            self._on_change()
 
     def session_released(self) -> None:
         """Note that what a session wrote goes on, or is void."""
@@ -139,6 +158,7 @@ class Holds:
         had = self.current
         self._changed_at = self._clock()
         self._session = self._machine = None
+        self._is_unconfirmed = False
         if had is not None:
             self._on_change()
 
@@ -158,7 +178,7 @@ class Holds:
             if any(plan is not None and plan.data == unit for plan in holds):
                 self.machine_held(HoldCause.PROGRAM, who)
             elif resume is not None and resume.data == unit:
-                self.machine_resumed()
+                self.machine_resumed(will_report=profile.reports_state)
 
     def reported(self, state: bytes, begun_at: float, *, at_rest: bool = False) -> None:
         """Note what the machine says of itself, `Hold:0`, in a report that began then.
@@ -169,6 +189,9 @@ class Holds:
             return
         told = state.decode("ascii", errors="replace")
         self.machine_state = told
+        if self._is_unconfirmed:
+            self._is_unconfirmed = False
+            self._on_change()
         name = state.partition(b":")[0]
         held = self._machine
         if name in _HELD and state != _RESUMING:
@@ -185,5 +208,5 @@ class Holds:
 
     def _change(self, held: Hold | None) -> None:
         if held is not self._machine:
-            self._machine = held
+            self._machine, self._is_unconfirmed = held, False
             self._on_change()

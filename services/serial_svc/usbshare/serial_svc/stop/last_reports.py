@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import inf
 
 from usbshare.line.machine_report import (
@@ -14,6 +15,7 @@ from usbshare.line.machine_report import (
 from usbshare.line.profiles import GRBLHAL, Profile
 
 _MOST_TAIL_BYTES = 128
+_PINS = re.compile(rb"\|Pn:([A-Z]+)")
 
 
 class LastReports:
@@ -43,6 +45,12 @@ class LastReports:
             self._overrides, self._is_accessories_old = report, True
         if b"|A:" in report:
             self._accessories, self._is_accessories_old = report, False
+
+    @property
+    def pins(self) -> frozenset[int]:
+        """The letters of the switches that are active, as of the last report."""
+        found = _PINS.search(self._report)
+        return frozenset(found[1]) if found is not None else frozenset()
 
     def look_for_position(self, data: bytes, now: float) -> None:
         """Take the answers, however split, of a machine that reports its position only on M114."""

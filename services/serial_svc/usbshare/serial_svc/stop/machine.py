@@ -10,6 +10,7 @@ from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.stop.activity import Activity
 from usbshare.serial_svc.stop.fence import Programs
 from usbshare.serial_svc.stop.hold import Holds
+from usbshare.serial_svc.stop.report_requests import ReportRequests
 
 REST_S = 1.0
 
@@ -30,8 +31,9 @@ class Machine:
         on_report: Callable[[bytes, float], None],
     ) -> None:
         self.rest = KnownRest()
-        self.holds = Holds(clock, line.changed)
         self.activity = Activity(self._works, self._reported, lambda: line.profile)
+        self.requests = ReportRequests(line, self.activity.reports, clock, self._is_silent)
+        self.holds = Holds(clock, line.changed, on_command=self.requests.begin)
         self._line = line
         self._programs = programs
         self._clock = clock
@@ -70,8 +72,11 @@ class Machine:
         self._programs.machine_reset()
 
     def resumed(self) -> None:
-        """Let what was held for a person go out, if its client is there to follow it up."""
-        self.holds.machine_resumed()
+        """Let what was held for a person go out, if its client is there to follow it up.
+
+        The machine itself is held until it reports otherwise, if it reports anything.
+        """
+        self.holds.machine_resumed(will_report=self._line.profile.reports_state)
         if not self._programs.is_away:
             self.holds.session_released()
             self._programs.resume()
@@ -106,8 +111,12 @@ class Machine:
             self.rest.idles(self._line.read_offset)
         self._on_work()
 
+    def _is_silent(self) -> None:
+        self.holds.machine_unconfirmed()
+
     def _reported(self, state: bytes, begun_at: float) -> None:
         self._line.answers.reported(begun_at)
+        self.requests.reported(state, begun_at)
         self.holds.reported(state, begun_at, at_rest=self.rest.is_known)
         self._on_report(state, begun_at)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from usbshare.base.errors import (
     InvalidArgumentError,
     NotSupportedError,
     PortLatchedError,
+    WrongStateError,
 )
 from usbshare.line.profiles import StopAction, StopPlan
 from usbshare.line.settings import Completion
@@ -56,6 +57,7 @@ class StopPath:
         programs: Programs,
         audit: StopAudit,
         clock: Callable[[], float],
+        until_resumed: Callable[[], Awaitable[bytes]],
     ) -> None:
         self._line = line
         self._machine = machine
@@ -64,6 +66,7 @@ class StopPath:
         self._programs = programs
         self._audit = audit
         self._clock = clock
+        self._until_resumed = until_resumed
 
     async def stop(
         self,
@@ -75,9 +78,11 @@ class StopPath:
     ) -> StopRecord:
         """Stop the machine; an emergency stop fences what was sent before and latches the port.
 
-        Raises NotSupportedError where the profile has no bytes for it, DeviceError where there is
-        no device or it takes no bytes, PortLatchedError for a resume where something has come since
-        what was `seen`. What was begun is reported even if the caller leaves.
+        A resume waits until the machine continues, 2 s at most. Raises NotSupportedError where the
+        profile has no bytes for it, DeviceError where there is no device or it takes no bytes,
+        PortLatchedError for a resume where something has come since what was `seen`,
+        WrongStateError where the machine stays held. What was begun is reported even if the caller
+        leaves.
         """
         begun = _Begun(self._clock())
         try:
@@ -87,6 +92,7 @@ class StopPath:
             InvalidArgumentError,
             NotSupportedError,
             PortLatchedError,
+            WrongStateError,
         ) as error:
             log.error("%s on port '%s' by %s FAILED: %s", action.value, self._line.id, who, error)
             self._audit.stop_failed(action, who, address, why, str(error))
@@ -162,6 +168,9 @@ class StopPath:
             self._lost_job.superseded()
         begun.write_delay_s = write_delay_s = self._since(begun)
         line.counters.stop_write_time.add(write_delay_s, self._clock())
+        if action is StopAction.RESUME:
+            again = await self._until_resumed()
+            return self._record(sent + again, begun.fenced, write_delay_s)
         drain_delay_s = self._since(begun) if await self._has_drained() else None
         return self._record(sent, begun.fenced, write_delay_s, drain_delay_s)
 

@@ -16,6 +16,7 @@ from usbshare.serial_svc.stop.lost_job import LostJob
 from usbshare.serial_svc.stop.machine import Machine
 from usbshare.serial_svc.stop.machine_reset import MachineReset
 from usbshare.serial_svc.stop.realtime import Realtime
+from usbshare.serial_svc.stop.resume import Resumes
 from usbshare.serial_svc.stop.stop_path import StopPath
 
 
@@ -35,7 +36,10 @@ class Stops:
         fence = Fence(line, programs)
         machine = self.machine = Machine(line, programs, clock, self._note_work, self._reported)
         lost = self.lost_job = LostJob(line, machine, fence, audit, clock, self._note_work)
-        self.path = StopPath(line, machine, lost, fence, programs, audit, clock)
+        self._resumes = Resumes(line, machine, clock)
+        self.path = StopPath(
+            line, machine, lost, fence, programs, audit, clock, self._resumes.until_obeyed
+        )
         self.realtime = Realtime(line, machine, lost, fence, programs, audit)
         self.link_loss = LinkLoss(line, machine, lost, self.path, programs)
         self.line_errors = LineErrors(line, machine, programs)
@@ -78,3 +82,4 @@ class Stops:
 
     def _reported(self, state: bytes, begun_at: float) -> None:
         self.lost_job.reported(state, begun_at)
+        self._resumes.reported(state)
