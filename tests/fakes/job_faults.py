@@ -27,6 +27,7 @@ LINK_TIMEOUT_S, RESUME_WINDOW_S = 1.0, 2.0
 # How often the host looks for a device that is gone, at the latest (`docs/safety.md`).
 LOOKS_EVERY_S = 1.0
 REALTIME = b"?!~\x18\x84"
+STOPS = b"!\x18\x84"
 PORT = "laser"
 
 
@@ -51,6 +52,7 @@ class FaultyHost:
         self.cable = cable
         self.off_by: list[float] = []
         self._killed: set[Fault] = set()
+        self._carried_before = 0
         self._full_disk: Process | None = None
 
     def begin(self) -> None:
@@ -74,7 +76,10 @@ class FaultyHost:
                 self.off_by[:] = [each for each in self.off_by if each <= time.monotonic()]
             case Fault.UNPLUGGED:
                 self.cable.unplug()
-                self.off_by[:] = [each for each in self.off_by if each <= time.monotonic()]
+                # A stop that the driver had taken, but that had not left the host yet, is lost with
+                # the cable: the machine finishes what it holds (`docs/safety.md`).
+                is_stopped = self._has_carried_stop
+                self.off_by[:] = [t for t in self.off_by if is_stopped and t <= time.monotonic()]
             case Fault.DISK_FULL:
                 assert self.host.job is not None
                 if self.host.job.process.poll() is not None:
@@ -139,7 +144,14 @@ class FaultyHost:
     def _can_act(self) -> bool:
         return Fault.SERIAL_SERVICE_KILLED not in self._killed and self.cable.is_plugged_in
 
+    @property
+    def _has_carried_stop(self) -> bool:
+        """Whether the cable has carried a stop since one was asked for."""
+        carried = self.cable.received[self._carried_before :]
+        return any(stop in carried for stop in STOPS)
+
     async def _acts(self, call: Any) -> bool:
+        self._carried_before = len(self.cable.received)
         try:
             await call
         except grpc.aio.AioRpcError:
