@@ -30,6 +30,7 @@ class TimeSummary:
     p95_s: float = 0.0
     p99_s: float = 0.0
     recent_count: int = 0
+    last_s: float = 0.0
 
 
 class TimeStats:
@@ -86,7 +87,17 @@ class TimeStats:
         recent = self._recent(now)
         count = sum(recent)
         p50, p95, p99 = (self._quantile(recent, count, part) for part in (0.5, 0.95, 0.99))
-        return TimeSummary(self.count, self.min_s, self.mean_s, self.max_s, p50, p95, p99, count)
+        return TimeSummary(
+            count=self.count,
+            min_s=self.min_s,
+            mean_s=self.mean_s,
+            max_s=self.max_s,
+            p50_s=p50,
+            p95_s=p95,
+            p99_s=p99,
+            recent_count=count,
+            last_s=self.last_s,
+        )
 
     def _recent(self, now: float) -> list[int]:
         buckets, before = self._buckets, self._before

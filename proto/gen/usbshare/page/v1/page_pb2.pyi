@@ -3152,6 +3152,7 @@ class Latency(google.protobuf.message.Message):
     MACHINE_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
+    PAST_FIELD_NUMBER: builtins.int
     @property
     def machine(self) -> Global___MachineKey:
         """Which machine."""
@@ -3164,14 +3165,21 @@ class Latency(google.protobuf.message.Message):
     def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartTimes]:
         """In the order of the enum."""
 
+    @property
+    def past(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Latency]:
+        """Earlier ones of the last minutes, the oldest first, each with its time and `latest` of its parts only;
+        with the first that a page gets.
+        """
+
     def __init__(
         self,
         *,
         machine: Global___MachineKey | None = ...,
         time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         parts: collections.abc.Iterable[Global___PartTimes] | None = ...,
+        past: collections.abc.Iterable[Global___Latency] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["machine", b"machine", "time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["machine", b"machine", "parts", b"parts", "time", b"time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["machine", b"machine", "parts", b"parts", "past", b"past", "time", b"time"]) -> None: ...
 
 Global___Latency: typing_extensions.TypeAlias = Latency

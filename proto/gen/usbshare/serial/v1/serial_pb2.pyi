@@ -2860,6 +2860,7 @@ class TimeStats(google.protobuf.message.Message):
     P95_FIELD_NUMBER: builtins.int
     P99_FIELD_NUMBER: builtins.int
     RECENT_COUNT_FIELD_NUMBER: builtins.int
+    LAST_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many."""
     recent_count: builtins.int
@@ -2888,6 +2889,10 @@ class TimeStats(google.protobuf.message.Message):
     def p99(self) -> google.protobuf.duration_pb2.Duration:
         """99 of 100 of the last one to two minutes were no longer."""
 
+    @property
+    def last(self) -> google.protobuf.duration_pb2.Duration:
+        """The latest."""
+
     def __init__(
         self,
         *,
@@ -2899,9 +2904,10 @@ class TimeStats(google.protobuf.message.Message):
         p95: google.protobuf.duration_pb2.Duration | None = ...,
         p99: google.protobuf.duration_pb2.Duration | None = ...,
         recent_count: builtins.int = ...,
+        last: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["max", b"max", "mean", b"mean", "min", b"min", "p50", b"p50", "p95", b"p95", "p99", b"p99"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "max", b"max", "mean", b"mean", "min", b"min", "p50", b"p50", "p95", b"p95", "p99", b"p99", "recent_count", b"recent_count"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["last", b"last", "max", b"max", "mean", b"mean", "min", b"min", "p50", b"p50", "p95", b"p95", "p99", b"p99"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "last", b"last", "max", b"max", "mean", b"mean", "min", b"min", "p50", b"p50", "p95", b"p95", "p99", b"p99", "recent_count", b"recent_count"]) -> None: ...
 
 Global___TimeStats: typing_extensions.TypeAlias = TimeStats
 

@@ -24,6 +24,7 @@ def times_message(times: TimeSummary) -> pb.TimeStats:
         p95=duration(times.p95_s),
         p99=duration(times.p99_s),
         recent_count=times.recent_count,
+        last=duration(times.last_s),
     )
 
 
@@ -60,6 +61,7 @@ def time_summary(message: pb.TimeStats) -> TimeSummary:
         p95_s=seconds(message.p95),
         p99_s=seconds(message.p99),
         recent_count=message.recent_count,
+        last_s=seconds(message.last),
     )
 
 

@@ -1,0 +1,1 @@
+"""The parts of round trips, for the pages that show them."""
