@@ -67,7 +67,7 @@ def test_the_command_is_of_the_tool_that_made_the_environment(
 def test_what_is_recreated_keeps_the_installed_extras(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").touch()
     found = command_for("virtual-camera", tmp_path, {}, has_pip=False)
-    assert "[serial,discovery,camera,job,bridge," in found
+    assert "[serial,discovery,camera,job,usb,bridge," in found
 
 
 def test_the_wheel_that_it_came_from_is_named(tmp_path: Path) -> None:

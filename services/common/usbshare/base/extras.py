@@ -28,6 +28,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "discovery": (*_SERVICE, "zeroconf"),
     "camera": (*_SERVICE, "cv2", "numpy"),
     "job": (*_SERVICE, "PIL"),
+    "usb": _SERVICE,
     "bridge": (
         "aiohttp",
         "grpc_health",
@@ -36,6 +37,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "PIL",
         "prompt_toolkit",
         "pydantic",
+        "segno",
         "tomlkit",
         "zeroconf",
     ),
