@@ -233,7 +233,9 @@ async def test_without_a_machine_there_is_nothing_to_stop(browser: Browser) -> N
 
 async def test_a_failure_is_said_with_what_to_do(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
-        failure = page_pb2.Failure(text="laser:50051 cannot be reached.", layer=page_pb2.LAYER_NETWORK)
+        failure = page_pb2.Failure(
+            text="laser:50051 cannot be reached.", layer=page_pb2.LAYER_NETWORK
+        )
         gateway.answers["stop"] = lambda _: page_pb2.Answer(failure=failure)
         await page.locator("#hold").click()
         answer = page.locator(ANSWER)

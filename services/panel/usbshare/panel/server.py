@@ -28,6 +28,8 @@ TYPES: Mapping[str, str] = {
 }
 COOKIE = "usbshare-panel"
 COOKIE_S = 30 * 24 * 3600
+# Where the token becomes a cookie. Programs that show a picture keep none.
+PAGES = frozenset({"/", "/index.html"})
 END_S = 0.5
 IDLE_S = 60.0
 _BEARER = "bearer "
@@ -77,7 +79,7 @@ class PanelServer:
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if why := self._guard.why_refused(self._asked(request)):
             response: web.StreamResponse = web.Response(status=403, text=f"{why}\n")
-        elif "token" in request.query and request.method in _READING:
+        elif "token" in request.query and request.path in PAGES and request.method in _READING:
             response = self._without_token(request)
         else:
             response = await _carried_out(request, handler)
