@@ -20,6 +20,7 @@ NAMES = (
     "serial_on_a_full_link",
     "renewal",
     "cdc_acm",
+    "usbip",
     "idle",
     "limits",
     "rights",
