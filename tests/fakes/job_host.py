@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from fakes.processes import Process, environment, free_port
+from fakes.processes import Place, Process, environment, free_port
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.job.v1.job_pb2_grpc import JobServiceStub
 from usbshare.rpc.channel import Target, open_channel
@@ -39,6 +39,7 @@ class JobHost:
     serial: Process | None = None
     job: Process | None = None
     channels: list[grpc.aio.Channel] = field(default_factory=list)
+    place: Place = list
 
     @property
     def folder(self) -> Path:
@@ -55,7 +56,7 @@ class JobHost:
 
     def _start(self, name: str) -> Process:
         words = [name, "--config", str(self.home / "usbshare.toml")]
-        process = Process(words, self.environment)
+        process = Process(words, self.environment, self.place)
         process.wait_for(rf"{name} ready at")
         return process
 
@@ -89,9 +90,11 @@ class JobHost:
 
 
 @asynccontextmanager
-async def job_host(home: Path, more: str = "", ports: str = "") -> AsyncIterator[JobHost]:
+async def job_host(
+    home: Path, more: str = "", ports: str = "", place: Place = list
+) -> AsyncIterator[JobHost]:
     """Run both services on loopback, with one simulated laser unless `ports` says otherwise."""
-    host = JobHost(home, free_port(), free_port(), home / "laser.jsonl")
+    host = JobHost(home, free_port(), free_port(), home / "laser.jsonl", place=place)
     laser = f'[ports.laser]\nsource = "sim://grbl?record={host.record}"\nprofile = "grbl"\n'
     (home / "usbshare.toml").write_text(
         f'[service]\nlisten = "127.0.0.1:{host.serial_port}"\n'
