@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from fakes.lsusb import capture
 from fakes.usbip_device import FakeAcmDevice, FakeDevice, Model
 from fakes.usbip_models import acm_model
 from fakes.usbip_server import FakeServer, usbip_server
@@ -23,6 +25,7 @@ from usbshare.line.physical_device import PhysicalDevice
 from usbshare.line.settings import Completion, FlowControl, LineSettings, ModemLines, Parity
 from usbshare.line.usbip import acm_port
 from usbshare.line.usbip.device import UsbipDevice
+from usbshare.line.usbip.seen import SeenDevices
 from usbshare.line.usbip.source import parse_source
 from usbshare.usbip.cdc import (
     AcmCapability,
@@ -368,6 +371,52 @@ async def test_the_device_that_the_port_had_is_looked_at_first_since_others_may_
         await device.close()
 
 
+async def test_a_board_that_is_not_meant_is_attached_once_however_often_one_looks() -> None:
+    # The kernel's server resets a device that is given back: each look would restart its machine.
+    twins = [FakeAcmDevice(acm_model(f"A{n}"), f"1-1.{n}", 4 + n) for n in (1, 2)]
+    async with usbip_server(*twins) as server:
+        seen = SeenDevices(time.monotonic)
+        for _ in range(5):
+            text = str(await refused(server, "2341:0043:A3", seen=seen))
+            assert "exports no free device 2341:0043:A3" in text
+        assert server.attaches == 2
+        replugged = FakeAcmDevice(acm_model("A3"), "1-1.1", 9)
+        server.devices[0] = replugged
+        device = device_of(server, "2341:0043:A3", seen=seen)
+        await device.open(Listener())
+        assert server.attaches == 3
+        await device.close()
+
+
+@pytest.mark.parametrize("why", ["another device", "no port", "a chip"])
+async def test_a_device_that_is_refused_is_attached_once_at_most(why: str) -> None:
+    fake: FakeDevice = FakeAcmDevice(acm_model("B"))
+    if why == "no port":
+        fake = FakeDevice(capture("keyboard"))
+    elif why == "a chip":
+        fake = FakeDevice(capture("ch340"))
+    async with usbip_server(fake) as server:
+        seen, admission = SeenDevices(time.monotonic), Admission(refusal="another device")
+        told = {str(await refused(server, "1-1", seen=seen, admission=admission)) for _ in range(5)}
+        assert len(told) == 1
+        assert server.attaches == (0 if why == "a chip" else 1)
+
+
+async def test_a_server_that_was_away_is_looked_at_anew() -> None:
+    # It may give its numbers out again.
+    fake = FakeAcmDevice(acm_model("B"))
+    async with usbip_server(fake) as server:
+        seen = SeenDevices(time.monotonic)
+        await refused(server, "2341:0043:A", seen=seen)
+        await server.stop()
+        await refused(server, "2341:0043:A", seen=seen)
+        server.devices[:] = [FakeAcmDevice(acm_model("A"))]
+        await server.start()
+        device = device_of(server, "2341:0043:A", seen=seen)
+        await device.open(Listener())
+        await device.close()
+
+
 async def test_twins_with_one_serial_number_are_refused() -> None:
     twins = [FakeAcmDevice(acm_model("0001"), f"1-1.{n}", 4 + n) for n in (1, 2)]
     async with usbip_server(*twins) as server:
@@ -419,7 +468,7 @@ async def test_what_is_not_there_is_absent_not_failed() -> None:
     async with usbip_server(FakeAcmDevice(acm_model())) as server:
         error = await refused(server, "1-9")
         assert isinstance(error, DeviceAbsentError)
-        assert "exports no device 1-9 (exported: 1-1 2341:0043)" in str(error)
+        assert "exports no device 1-9, or somebody uses it (exported: 1-1 2341:0043)" in str(error)
         await server.stop()
         error = await refused(server, "1-1")
         assert isinstance(error, DeviceAbsentError)

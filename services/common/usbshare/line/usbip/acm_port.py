@@ -10,7 +10,7 @@ from typing import Protocol
 from usbshare.base.errors import DeviceError, NotSupportedError
 from usbshare.line.usbip.attaching import AttachedPort
 from usbshare.usbip.cdc import SerialState, take_serial_states
-from usbshare.usbip.descriptors import EndpointDescriptor, Request
+from usbshare.usbip.descriptors import EndpointDescriptor, Request, Transfer
 from usbshare.usbip.errors import GONE, STALLED, UNLINKED, UsbipError, status_name
 from usbshare.usbip.messages import Direction, SetupPacket, Speed, SubmitReply
 
@@ -288,9 +288,10 @@ def _interval(endpoint: EndpointDescriptor, speed: int) -> int:
     """Return how often an interrupt endpoint is asked, as the kernel's URBs say it.
 
     In milliseconds; from high speed on in eighths of one, as a power of two (usb_fill_int_urb).
+    The kernel refuses an interrupt transfer without one, and its server hangs up then.
     """
-    if not endpoint.interval:
+    if endpoint.transfer is not Transfer.INTERRUPT:
         return 0
     if speed >= Speed.HIGH and speed != Speed.WIRELESS:
-        return int(1 << (min(endpoint.interval, _HIGHEST_INTERVAL) - 1))
-    return endpoint.interval
+        return int(1 << (min(max(endpoint.interval, 1), _HIGHEST_INTERVAL) - 1))
+    return max(endpoint.interval, 1)

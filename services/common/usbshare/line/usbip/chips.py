@@ -5,6 +5,7 @@ from __future__ import annotations
 from usbshare.usbip.client import PORT
 from usbshare.usbip.messages import ExportedDevice
 
+_VENDOR_SPECIFIC = 0xFF
 # The product ids of Linux' drivers: ftdi_sio_ids.h, ch341.c, cp210x.c, pl2303.h. Vendors of one
 # chip family are named whole: others of their products are no CDC-ACM ports either.
 _VENDORS = {0x0403: "FTDI", 0x10C4: "CP210x", 0x067B: "PL2303"}
@@ -26,6 +27,12 @@ _CHIPS = {
 def chip_of(vid: int, pid: int) -> str:
     """Return the name of the chip, empty if it is none that is known."""
     return _CHIPS.get((vid, pid)) or _VENDORS.get(vid, "")
+
+
+def has_own_driver(device: ExportedDevice) -> bool:
+    """Return whether a listed device is such an adapter and nothing beside."""
+    own = {each.class_ for each in device.interfaces} <= {_VENDOR_SPECIFIC}
+    return own and bool(chip_of(device.vid, device.pid))
 
 
 def why_no_port(device: ExportedDevice, classes: frozenset[int], host: str, port: int) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from usbshare.base.errors import (
     DeviceError,
@@ -14,8 +15,6 @@ from usbshare.base.errors import (
     NotSupportedError,
     UsbshareError,
 )
-from usbshare.base.threads import in_thread
-from usbshare.line.physical_device import PhysicalDevice
 from usbshare.line.settings import (
     Completion,
     DeviceListener,
@@ -25,8 +24,9 @@ from usbshare.line.settings import (
     Parity,
 )
 from usbshare.line.usbip.acm_port import AcmPort
-from usbshare.line.usbip.attaching import AttachedPort, attach, choose
+from usbshare.line.usbip.attaching import AdmitAny, AttachedPort, Attacher, DeviceAdmission, choose
 from usbshare.line.usbip.port_events import PortEvents
+from usbshare.line.usbip.seen import SeenDevices
 from usbshare.line.usbip.source import UsbipSource
 from usbshare.usbip.cdc import (
     AcmCapability,
@@ -45,33 +45,12 @@ _STOP_BITS = {1.0: 0, 1.5: 1, 2.0: 2}
 _PARITIES = {Parity.NONE: 0, Parity.ODD: 1, Parity.EVEN: 2, Parity.MARK: 3, Parity.SPACE: 4}
 
 
-class DeviceAdmission(Protocol):
-    """Says whether a device is the one that is meant."""
-
-    def expected(self) -> PhysicalDevice | None:
-        """Return which device it has been, None if there was none."""
-        ...
-
-    def admit(self, name: str, found: PhysicalDevice) -> None:
-        """Raise DeviceError unless it may be used, which it is from now on; blocks."""
-
-
-class AdmitAny:
-    """Lets every device be used."""
-
-    def expected(self) -> PhysicalDevice | None:
-        """Return None."""
-        return None
-
-    def admit(self, name: str, found: PhysicalDevice) -> None:
-        """Do nothing."""
-
-
 class UsbipDevice:
     """Device over a CDC-ACM port of a USB/IP server, without a driver.
 
     It takes bytes at its own rate: what it has not taken is known exactly. `dtr` and `rts` are set
-    at open, None raises them, as every system does, since many devices say nothing otherwise.
+    at open, None raises them, as every system does, since many devices say nothing otherwise. What
+    is in `seen` is not attached only to be looked at.
     """
 
     def __init__(
@@ -82,11 +61,13 @@ class UsbipDevice:
         dtr: bool | None = None,
         rts: bool | None = None,
         admission: DeviceAdmission | None = None,
+        seen: SeenDevices | None = None,
     ) -> None:
         self._source = source
         self._settings = settings
         self._first_lines = ModemLines(dtr=dtr is not False, rts=rts is not False)
-        self._admission = admission or AdmitAny()
+        seen = seen or SeenDevices(time.monotonic)
+        self._attacher = Attacher(source, seen, admission or AdmitAny())
         self._attached: AttachedPort | None = None
         self._port: AcmPort | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -120,9 +101,8 @@ class UsbipDevice:
             raise DeviceError(f"{self._source} is already open")
         self._loop, self._listener = asyncio.get_running_loop(), listener
         _check_flow_control(self._settings, DeviceError)
-        attached = await attach(self._source, self._admission.expected())
+        attached = await self._attacher.attach()
         try:
-            await in_thread(self._admission.admit, str(self._source), attached.physical)
             await choose(attached)
             await self._start(attached)
         except UsbipError as error:

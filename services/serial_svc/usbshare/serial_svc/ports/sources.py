@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable
 
 from usbshare.base.errors import ConfigError, InvalidArgumentError
@@ -14,6 +15,7 @@ from usbshare.line.settings import Device, LineSettings
 from usbshare.line.threaded.device import ThreadedDevice
 from usbshare.line.usb.serial_devices import parse_usb_name
 from usbshare.line.usbip.device import UsbipDevice
+from usbshare.line.usbip.seen import SeenDevices
 from usbshare.line.usbip.source import is_remote, parse_source
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.device_guard import PortGuard
@@ -59,8 +61,10 @@ def device_maker(config: PortConfig, guard: PortGuard) -> Callable[[LineSettings
         return lambda _: machine
     source, dtr, rts = config.source, config.dtr, config.rts
     if is_remote(source):
-        remote = parse_source(source)
-        return lambda settings: UsbipDevice(remote, settings, dtr=dtr, rts=rts, admission=guard)
+        remote, seen = parse_source(source), SeenDevices(time.monotonic)
+        return lambda settings: UsbipDevice(
+            *(remote, settings), dtr=dtr, rts=rts, admission=guard, seen=seen
+        )
     name = guard.locate if source.lower().startswith(_USB) else source
     if "://" in source or _WINDOWS_NAME.fullmatch(source):
         return lambda settings: ThreadedDevice(name, settings, dtr=dtr, rts=rts, guard=guard)
