@@ -37,7 +37,9 @@ class FakeGateway:
 
     def __init__(self, snapshot: page_pb2.Snapshot | None = None) -> None:
         self.snapshot = snapshot or page_pb2.Snapshot()
-        self.answers: dict[str, Answering] = {"ping": lambda _: page_pb2.Answer(alive=page_pb2.Alive())}
+        self.answers: dict[str, Answering] = {
+            "ping": lambda _: page_pb2.Answer(alive=page_pb2.Alive())
+        }
         self.heard: list[Heard] = []
         self.uploads: list[tuple[dict[str, str], bytes]] = []
         self.preview: dict[str, object] = {"box": [0, 0, 1, 1], "is_cut": False, "segments": []}
@@ -144,6 +146,10 @@ class FakeGateway:
 
     async def _preview(self, _: web.Request) -> web.Response:
         return web.json_response(self.preview)
+
+
+def _alive(_: page_pb2.Request) -> page_pb2.Answer:
+    return page_pb2.Answer(alive=page_pb2.Alive())
 
 
 def _done(_: page_pb2.Request) -> page_pb2.Answer:

@@ -20,7 +20,9 @@ TIME = Timestamp(seconds=1796000000)
 
 def ms(value: float) -> Duration:
     """Return a duration of so many milliseconds."""
-    return Duration(nanos=round(value * 1e6))
+    made = Duration()
+    made.FromNanoseconds(round(value * 1e6))
+    return made
 
 
 def host(**changes: object) -> page_pb2.Host:
@@ -102,6 +104,8 @@ def machine(key: page_pb2.MachineKey = KEY, **changes: object) -> page_pb2.Machi
             max_pulse_percent=5,
         ),
     )
+    if "report" in changes:
+        made.ClearField("report")  # its lists would be merged
     made.MergeFrom(page_pb2.Machine(**changes))  # type: ignore[arg-type]
     return made
 

@@ -26,5 +26,5 @@ export function guarded(controls, reasonElement) {
 
 /** The line beside guarded controls. */
 export function reasonLine(id) {
-  return h("p", { class: "reason row", id, hidden: true }, icon("lock"), h("span", {}));
+  return h("p", { class: "reason row", id, hidden: true }, icon("info"), h("span", {}));
 }

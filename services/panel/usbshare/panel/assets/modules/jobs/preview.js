@@ -10,7 +10,10 @@ const SHADES = 8;
 const MARGIN_PX = 18;
 const GRIDS_MM = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
-/** Returns the element; `show({host, portId, file, analysis, bed})` loads, `done(line)` marks what is executed. */
+/**
+ * Returns the element; `show({host, portId, file, analysis, bed})` loads a file, `mark({line, at})` draws what
+ * is before a line as done, and where the tool is.
+ */
 export function preview() {
   const canvas = h("canvas", { class: "preview-canvas", role: "img" });
   const picture = h("img", { class: "preview-picture", alt: "", hidden: true });
@@ -19,6 +22,13 @@ export function preview() {
   let path = null;
   let bed = null;
   let loading = null;
+  let marks = { line: 0, at: null };
+
+  element.mark = (wanted) => {
+    if (wanted.line === marks.line && String(wanted.at) === String(marks.at)) return;
+    marks = wanted;
+    draw();
+  };
 
   element.show = async ({ host, portId, file, analysis, bed: wanted }) => {
     bed = wanted;
@@ -54,7 +64,7 @@ export function preview() {
     canvas.height = height * ratio;
     const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
-    paint(context, { width, height, path, bed });
+    paint(context, { width, height, path, bed, marks });
   }
   new ResizeObserver(draw).observe(canvas);
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
@@ -71,7 +81,7 @@ function sorted({ box, segments: all, is_cut: isCut }) {
   return { box, shades, isCut };
 }
 
-function paint(context, { width, height, path, bed }) {
+function paint(context, { width, height, path, bed, marks }) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const area = around([bed, path.box].filter(Boolean));
   const scale = Math.min((width - 2 * MARGIN_PX) / (area[2] - area[0] || 1), (height - 2 * MARGIN_PX) / (area[3] - area[1] || 1));
@@ -85,17 +95,24 @@ function paint(context, { width, height, path, bed }) {
   if (bed) paintBed(context, { bed, scale, x, y, colour });
   path.shades.forEach((segments, shade) => {
     if (!segments.length) return;
+    context.globalAlpha = shade ? 0.35 + (0.65 * shade) / SHADES : 0.45;
+    context.lineWidth = shade ? 1.2 : 0.7;
+    context.setLineDash(shade ? [] : [3, 3]);
+    const isDone = (segment) => segment[5] <= marks.line;
+    trace(segments.filter((segment) => !isDone(segment)), colour(shade ? "--text" : "--travel"));
+    if (marks.line) trace(segments.filter(isDone), colour("--done"));
+  });
+
+  function trace(segments, stroke) {
     context.beginPath();
     for (const [x0, y0, x1, y1] of segments) {
       context.moveTo(x(x0), y(y0));
       context.lineTo(x(x1), y(y1));
     }
-    context.globalAlpha = shade ? 0.35 + (0.65 * shade) / SHADES : 0.45;
-    context.lineWidth = shade ? 1.2 : 0.7;
-    context.strokeStyle = colour(shade ? "--text" : "--travel");
-    context.setLineDash(shade ? [] : [3, 3]);
+    context.strokeStyle = stroke;
     context.stroke();
-  });
+  }
+
   context.globalAlpha = 1;
   context.setLineDash([]);
   if (path.box) {
@@ -105,6 +122,7 @@ function paint(context, { width, height, path, bed }) {
     context.strokeRect(x(x0), y(y1), (x1 - x0) * scale, (y1 - y0) * scale);
   }
   paintZero(context, x(0), y(0), colour("--accent"));
+  if (marks.at) paintTool(context, x(marks.at[0]), y(marks.at[1]), colour("--emergency"));
 }
 
 function paintBed(context, { bed, scale, x, y, colour }) {
@@ -141,6 +159,13 @@ function paintZero(context, x, y, colour) {
   context.moveTo(x, y - 8);
   context.lineTo(x, y + 8);
   context.stroke();
+}
+
+function paintTool(context, x, y, colour) {
+  context.fillStyle = colour;
+  context.beginPath();
+  context.arc(x, y, 4.5, 0, 2 * Math.PI);
+  context.fill();
 }
 
 function around(boxes) {

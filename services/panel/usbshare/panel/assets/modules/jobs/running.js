@@ -5,8 +5,10 @@ import { confirm } from "../dialogs.js";
 import { h, setHidden, setText } from "../dom.js";
 import { count, seconds, span } from "../format.js";
 import { button, progressBar } from "../views/parts.js";
+import { bedOf, preview } from "./preview.js";
 
 const t = texts.jobs;
+const REDRAW_MS = 400;
 
 /** Bar and figures; `update(job)`. */
 export function jobProgress() {
@@ -36,6 +38,32 @@ export function partOf(job) {
   const progress = job.progress ?? {};
   const lines = Number(progress.lines ?? 0);
   return lines ? Number(progress.executedLines ?? 0) / lines : 0;
+}
+
+/** Where a job is on the bed: what is done in this pass, and the tool; `update(job, machine)`. */
+export function jobPreview(host, portId) {
+  const element = preview();
+  let shown = "";
+  let markedAt = 0;
+  element.update = (job, machine) => {
+    const wanted = `${job.jobId} ${JSON.stringify(bedOf(machine))}`;
+    if (wanted !== shown) {
+      shown = wanted;
+      element.show({ host, portId, file: job.file ?? {}, bed: bedOf(machine) });
+    }
+    if (performance.now() - markedAt < REDRAW_MS) return;
+    markedAt = performance.now();
+    element.mark({ line: lineOf(job), at: machine?.report?.workPosition?.slice(0, 2) ?? null });
+  };
+  return element;
+}
+
+/** The line of the file that was executed last in the pass that is under way. */
+function lineOf(job) {
+  const progress = job.progress ?? {};
+  const perPass = Number(progress.lines ?? 0) / (job.passes || 1);
+  const before = perPass * Math.max(0, (progress.pass || 1) - 1);
+  return Math.max(0, (job.firstLine > 1 ? Number(job.firstLine) - 1 : 0) + Number(progress.executedLines ?? 0) - before);
 }
 
 /** Hold, resume, cancel, as the job's state allows; `update(job, machine)`. */

@@ -2,7 +2,7 @@
 
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
-import { clock } from "../format.js";
+import { bytes, clock, nameOf } from "../format.js";
 import { machineKey } from "../state.js";
 import { button, note } from "../views/parts.js";
 
@@ -48,7 +48,7 @@ export function conditionNotes({ actions, key }) {
     setHidden(held, !isHeld);
     setAttribute(held, "data-tone", machine.port?.latched || machine.report?.state === "Alarm" ? "danger" : "warn");
     setText(title, titleOf(machine));
-    setText(text, machine.condition ?? "");
+    setText(text, whyOf(machine));
     setHidden(text, !machine.condition);
     setText(alarm, machine.firmwareMessage ?? "");
     setHidden(alarm, !machine.firmwareMessage);
@@ -68,6 +68,19 @@ export function conditionNotes({ actions, key }) {
   }
 
   return { element, update };
+}
+
+/** What is held or latched, by whom, since when and why; in the gateway's words where the port says no more. */
+function whyOf(machine) {
+  const { latch, hold } = machine.port ?? {};
+  const what = latch ?? hold;
+  const cause = latch ? t.latchCause[latch.cause] : t.holdCause[hold?.cause];
+  if (!what || !cause) return machine.condition ?? "";
+  const waiting = Number(hold?.waitingBytes ?? 0);
+  return [
+    t.because(cause, nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", what.reason ?? ""),
+    waiting ? t.waiting(bytes(waiting)) : "",
+  ].filter(Boolean).join(" ");
 }
 
 function titleOf(machine) {

@@ -91,7 +91,7 @@ export function consoleCard({ actions, key, store }) {
 function lineElement(line) {
   const text = line.text ?? "";
   const kind = (line.origin ?? "").replace("LINE_ORIGIN_", "").toLowerCase();
-  const isReport = kind === "machine" && /^<.*>$/.test(text);
+  const isReport = kind === "machine" && /^<\w+[|:,].*>$/.test(text);
   const isError = kind === "machine" && /^(error|ALARM)/i.test(text);
   return h(
     "li",

@@ -17,7 +17,7 @@ export function doctorView({ store, actions, parameters }) {
   const list = h("ul", { class: "plain checks" });
   const result = card(t.result, said, list);
   setHidden(result, true);
-  const element = h("div", { class: "stack" }, pageHead(t.title, t.lead), h("div", { class: "card row" }, select, onlyHere, run), result);
+  const element = h("div", { class: "stack" }, pageHead(t.title, t.lead), h("div", { class: "card row doctor-form" }, select, onlyHere, run), result);
 
   async function onRun() {
     run.disabled = true;

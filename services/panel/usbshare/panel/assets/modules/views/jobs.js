@@ -5,7 +5,7 @@ import { h, setHidden, setText } from "../dom.js";
 import { historyCard } from "../jobs/history.js";
 import { newJobCard } from "../jobs/new_job.js";
 import { queueCard } from "../jobs/queue.js";
-import { jobControls, jobProgress } from "../jobs/running.js";
+import { jobControls, jobPreview, jobProgress } from "../jobs/running.js";
 import { go } from "../router.js";
 import { currentJob, hostName, machineKey } from "../state.js";
 import { card, empty, machineSelect } from "./parts.js";
@@ -24,13 +24,17 @@ export function jobsView(context) {
   const name = h("p", { class: "strong" });
   const progress = jobProgress();
   const controls = jobControls(actions, host, () => currentJob(store.state, key));
-  const running = card(t.now, name, progress, controls);
+  const drawn = jobPreview(host, portId);
+  const running = card(t.now, h("div", { class: "stack tight" }, name, progress, controls), drawn);
 
   const file = newJobCard(context);
   const queue = queueCard(context);
   const history = historyCard(context, (job) => file.again(job));
   const none = empty(t.noService, h("p", {}, t.noServiceHow));
-  const body = h("div", { class: "jobs-grid" }, h("div", { class: "stack" }, file.element), h("div", { class: "stack" }, running, queue.element, history.element));
+  running.classList.add("running");
+  history.element.classList.add("history");
+  const known = h("div", { class: "stack jobs-known" }, running, queue.element, history.element);
+  const body = h("div", { class: "jobs-grid" }, known, h("div", { class: "stack jobs-new" }, file.element));
   const element = h("div", { class: "stack" }, head, none, body);
 
   const end = store.watch((state) => {
@@ -49,6 +53,7 @@ export function jobsView(context) {
       setText(name, job.name);
       progress.update(job);
       controls.update(job, machine);
+      drawn.update(job, machine);
     }
     file.update(machine, state);
     queue.update(machine, state);

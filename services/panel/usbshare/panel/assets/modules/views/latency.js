@@ -85,9 +85,13 @@ function drawPlot(samples) {
     return s("polygon", { class: `area part-${index + 1}`, points: [...top, ...bottom].join(" ") });
   });
   const lines = [0.25, 0.5, 0.75, 1].map((part) => s("line", { class: "grid", x1: 0, x2: WIDTH, y1: y(most * part), y2: y(most * part) }));
-  const labels = [0.5, 1].map((part) => s("text", { x: 4, y: y(most * part) + 12 }, document.createTextNode(milliseconds(most * part))));
   const summary = t.plotLabel(milliseconds(most), stacks.length);
-  return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary, preserveAspectRatio: "none" }, areas, lines, labels);
+  return [
+    s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary, preserveAspectRatio: "none" }, areas, lines),
+    h("span", { class: "plot-most" }, milliseconds(most)),
+    h("span", { class: "plot-half" }, milliseconds(most / 2)),
+    h("p", { class: "plot-times" }, h("span", {}, t.begin), h("span", {}, t.end)),
+  ];
 }
 
 function niceAbove(value) {

@@ -103,7 +103,7 @@ function startForm(store, actions) {
   const keep = check(t.keep);
   const start = button(t.start, onStart, { kind: "primary", name: "plus" });
   const reason = reasonLine("ports-reason");
-  const guard = guarded([select, buffered.input, tcpPort, keep.input, start], reason);
+  const guard = guarded([buffered.input, tcpPort, keep.input, start], reason);
   const said = h("p", { class: "small", role: "status" });
   const about = h("p", { class: "muted small" });
   const element = card(t.new, reason, h("div", { class: "stack form" }, field(t.machine, select), kinds, about, tcpField, buffered, keep, h("div", { class: "row" }, start), said));
@@ -140,6 +140,7 @@ function startForm(store, actions) {
     drawKinds(state.gateway.localPortKinds ?? []);
     const machine = state.machines.get(key);
     guard(whyNot(state, machine));
+    select.disabled = !state.isLocalPage;
     setAttribute(start, "data-machine", key ? machineName(state, key) : null);
   }
   return { element, update };
