@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -272,6 +273,7 @@ async def test_a_session_that_is_lost_for_good_says_which_lines_are_in_doubt(
         for line in [*HEAD, *raster(800)]:
             await stream.send(line)
         await until(partial(rig.told.has_answers, 50), DEADLINE_S)
+        assert rig.told.losses == []
         rig.network.refuse()
         rig.network.cut()
         with pytest.raises(SessionLostError):
@@ -279,6 +281,21 @@ async def test_a_session_that_is_lost_for_good_says_which_lines_are_in_doubt(
     outcomes = rig.told.outcomes()
     assert [kind for kind, _ in groupby(outcomes)] == ["answered", "lost"]
     assert len(outcomes) == len(HEAD) + 800
+    assert len(rig.told.losses) == 1
+
+
+async def test_a_session_that_is_lost_while_nothing_is_unanswered_is_told_too(
+    tmp_path: Path,
+) -> None:
+    async with line_rig(tmp_path, resume_window_s=1) as rig, rig.stream() as stream:
+        await streamed(stream, HEAD)
+        rig.network.refuse()
+        rig.network.cut()
+        await until(lambda: rig.told.losses, DEADLINE_S)
+        with pytest.raises(SessionLostError, match=re.escape(rig.told.losses[0])):
+            await stream.send(b"G0 X0\n")
+    assert set(rig.told.outcomes()) == {"answered"}
+    assert len(rig.told.losses) == 1
 
 
 @pytest.mark.parametrize(

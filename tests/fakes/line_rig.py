@@ -36,6 +36,7 @@ class Told:
         self.ports: list[RemotePort] = []
         self.links: list[bool] = []
         self.events: list[Event] = []
+        self.losses: list[str] = []
 
     def line_answered(self, answer: LineAnswer) -> None:
         self.answers.append(answer)
@@ -52,6 +53,9 @@ class Told:
 
     def session_event(self, event: Event) -> None:
         self.events.append(event)
+
+    def session_lost(self, why: str) -> None:
+        self.losses.append(why)
 
     @property
     def port(self) -> RemotePort:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from usbshare.line.flow.gcode_line import bare, dwell_s, goes_alone, is_one_line
+from usbshare.line.flow.gcode_line import (
+    bare,
+    dwell_s,
+    goes_alone,
+    is_one_line,
+    marlin_dwell_s,
+)
 from usbshare.line.flow.numbered_lines import FIRST, answered_number, asked_number, numbered
 from usbshare.line.flow.windows import build_buffer_bytes, idle_buffer_bytes, rules_of
 from usbshare.line.profiles import AUTO, GCODE, GRBL, GRBL09, MARLIN, RAW, SMOOTHIE
@@ -87,3 +93,11 @@ def test_how_much_firmware_says_that_it_takes() -> None:
 def test_who_replies_to_each_line() -> None:
     assert [bool(rules_of(each)) for each in (GRBL, GRBL09, MARLIN)] == [True] * 3
     assert [rules_of(each) for each in (RAW, AUTO, GCODE, SMOOTHIE)] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [(b"G4 P500", 0.5), (b"G4 S10", 10.0), (b"G4 S1 P500", 1.0), (b"G1 S10", 0.0), (b"G4", 0.0)],
+)
+def test_marlin_counts_p_in_milliseconds_and_s_in_seconds(line: bytes, seconds: float) -> None:
+    assert marlin_dwell_s(line + b"\n") == seconds

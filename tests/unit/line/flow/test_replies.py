@@ -146,7 +146,7 @@ def test_what_grbl_and_its_kin_say(line: bytes, kind: Kind | None) -> None:
         (b"!! Must home axis first", Kind.COMPLAINT),
         (b"Error:Printer halted. kill() called!", Kind.ALARM),
         (b"start", Kind.WELCOME),
-        (b"echo:busy: processing", None),
+        (b"echo:busy: processing", Kind.BUSY),
     ],
 )
 def test_what_marlin_and_its_kin_say(line: bytes, kind: Kind | None) -> None:

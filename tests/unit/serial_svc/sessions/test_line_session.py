@@ -16,6 +16,8 @@ from fakes.waiting import until
 from usbshare.base.errors import InvalidArgumentError, ProfileError
 from usbshare.line.profiles import GRBL, GRBL09, MARLIN, RAW, SMOOTHIE, Profile
 from usbshare.line.stop_actions import StopAction
+from usbshare.serial_svc.line.scheduler import Band
+from usbshare.serial_svc.ports.audit import PortAudit
 from usbshare.serial_svc.sessions import line_delivery, line_firmware, missing_replies
 from usbshare.serial_svc.sessions.client import LineChoice, Mode
 from usbshare.serial_svc.sessions.events import Data
@@ -303,6 +305,82 @@ async def test_an_idle_machine_that_owes_a_reply_has_lost_it(
 def _says(bench: LineBench, report: bytes) -> bool:
     bench.device.say(report)
     return bench.port.describe().held
+
+
+async def test_marlin_that_owes_a_reply_is_waited_for_while_it_says_that_it_is_busy() -> None:
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, b"G28\n")
+    missing, now = lines_of(client)._missing, bench.port.line._clock()
+    assert not missing.why_lost(now + missing_replies.NOTHING_SAID_S - 1)
+    bench.device.say(b"echo:busy: processing\n")
+    assert not missing.why_lost(now + missing_replies.NOT_BUSY_S - 1)
+    why = missing.why_lost(now + missing_replies.NOT_BUSY_S + 1)
+    assert why == (
+        "for 20 s the machine has neither replied nor said that it is busy, with 1 lines "
+        "unanswered, the oldest of them 'G28': a reply was lost on its line, or it hangs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("says_temperature", "lost_after_s"),
+    [(False, missing_replies.NOTHING_SAID_S), (True, missing_replies.NO_REPLY_S)],
+)
+async def test_firmware_that_never_says_that_it_is_busy_is_not_waited_for_for_ever(
+    says_temperature: bool, lost_after_s: float
+) -> None:
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, b"G4 S10\n")
+    missing, now = lines_of(client)._missing, bench.port.line._clock()
+    for second in range(int(lost_after_s) + 9):
+        if says_temperature:
+            missing.alive(now + second)
+        assert not missing.why_lost(now + second)
+    assert "was lost on its line, or it hangs" in missing.why_lost(now + lost_after_s + 11)
+
+
+async def test_a_reply_that_is_given_up_holds_the_rest_and_is_not_guessed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(missing_replies, "LOOK_S", 0.01)
+    monkeypatch.setattr(missing_replies, "NOT_BUSY_S", 0.05)
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, b"G1 X1\n", b"G1 X2\n")
+    bench.device.say(b"echo:busy: processing\n")
+    await until(lambda: bench.port.describe().held)
+    assert results(client) == [("unanswered", "")]
+    assert bench.written == b"G1 X1\n"
+    hold = bench.port.describe().hold
+    assert hold is not None
+    assert "neither replied nor said that it is busy" in hold.reason
+    await resumed(bench)
+    assert bench.written == b"G1 X1\nG1 X2\n"
+
+
+async def test_lines_that_wait_behind_the_firmware_count_as_queued() -> None:
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, *[b"G1 X1\n"] * 30)
+    state = bench.port.queue_state()
+    assert (state.commands, state.queued_bytes, state.band) == (29, 29 * 6, Band.OVERLOAD)
+    assert state.oldest_age_s >= 0.0
+
+
+async def test_a_hold_for_a_line_error_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[tuple[str, bool, bytes]] = []
+    bench = LineBench(device=ReportingDevice(FAST))
+    client = await bench.open_lines()
+
+    def note(_: PortAudit, reason: str, *, machine_held: bool) -> None:
+        noted.append((reason, machine_held, bench.written[-1:]))
+
+    monkeypatch.setattr(PortAudit, "line_error", note)
+    await sent(client, b"G1 Q1\n", LINE)
+    bench.device.say(b"error:20\r\n")
+    reason = "the firmware replied 'error:20' to the line 'G1 Q1'"
+    assert noted == [(reason, True, b"!")]  # the byte first, then news of it
 
 
 async def test_a_dwell_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

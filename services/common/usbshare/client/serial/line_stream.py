@@ -80,6 +80,9 @@ class LineListener(Protocol):
     def session_event(self, event: Event) -> None:
         """Take any other event of the session."""
 
+    def session_lost(self, why: str) -> None:
+        """Note, once, that the session is lost for good; its lines are answered before."""
+
 
 class LineStream:
     """One session that streams lines. It outlives its link, but not the loss of the session.
@@ -106,7 +109,7 @@ class LineStream:
         )
         self._news = asyncio.Event()
         self._failure = ""
-        self._has_lost = False
+        self._has_lost = self._is_lost = self._is_leaving = False
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -120,6 +123,7 @@ class LineStream:
                     raise SessionLostError(self._failure or "the session ended as it began")
                 await self._until_news()
         except BaseException:
+            self._is_leaving = True
             await self._stop()
             raise
         return self
@@ -131,6 +135,7 @@ class LineStream:
         trace: TracebackType | None,
     ) -> None:
         """Say goodbye: what is queued still goes out, for a few seconds; `drain` first."""
+        self._is_leaving = True
         if self._running is not None and not self._running.done():
             self._link.close()
             await asyncio.wait((self._running,), timeout=CLOSE_TIMEOUT_S)
@@ -246,6 +251,9 @@ class LineStream:
         for line in lost:
             answer = LineAnswer(line.number, line.data, LOST, message=self._failure)
             self._listener.line_answered(answer)
+        if self.opened is not None and not (self._is_lost or self._is_leaving):
+            self._is_lost = True
+            self._listener.session_lost(self._failure)
         self._news.set()
 
     def _require_session(self) -> None:

@@ -15,6 +15,7 @@ _UPPER = bytes(range(128)).upper() + bytes(range(128, 256))
 _EEPROM_WORD = re.compile(rb"G0*(?:10|(?:28|30)\.10*|5[4-9](?:\.\d)?)(?![\d.])")
 _DWELL = re.compile(rb"G0*4(?![\d.])")
 _SECONDS = re.compile(rb"P(\d+\.?\d*|\.\d+)")
+_WHOLE_SECONDS = re.compile(rb"S(\d+\.?\d*|\.\d+)")
 _JOG = b"$J="
 
 
@@ -49,3 +50,14 @@ def dwell_s(line: bytes) -> float:
         return 0.0
     found = _SECONDS.search(words)
     return float(found[1]) if found else 0.0
+
+
+def marlin_dwell_s(line: bytes) -> float:
+    """Return the same for Marlin, which counts P in milliseconds and S in seconds (its G4.cpp)."""
+    words = bare(line)
+    if _DWELL.search(words) is None:
+        return 0.0
+    if (found := _WHOLE_SECONDS.search(words)) is not None:
+        return float(found[1])
+    found = _SECONDS.search(words)
+    return float(found[1]) / 1000 if found else 0.0

@@ -29,6 +29,7 @@ class Kind(Enum):
     BUILD = "build"
     MESSAGE = "message"
     WAIT = "wait"
+    BUSY = "busy"
 
 
 REPLIES = frozenset({Kind.OK, Kind.ERROR, Kind.COMPLAINT, Kind.RESEND})
@@ -81,6 +82,8 @@ MARLIN_DIALECT = Dialect(
         (Kind.COMPLAINT, re.compile(rb"(?:Error:|!! )", re.IGNORECASE)),
         (Kind.WELCOME, re.compile(rb"start$")),
         (Kind.WAIT, re.compile(rb"wait$")),
+        # Marlin/src/gcode/gcode.cpp, host_keepalive: every 2 s while a line is carried out.
+        (Kind.BUSY, re.compile(rb"(?:echo:\s*)?busy:")),
     ),
     (b"ok", b"Resend:", b"resend:", b"rs", b"Error:", b"error:", b"!! "),
 )

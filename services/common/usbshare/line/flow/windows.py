@@ -3,6 +3,11 @@
 GRBL holds RX_BUFFER_SIZE bytes (gnea/grbl grbl/serial.h: 128) and takes a line out of them before
 it answers it; what does not fit is lost. It says how much that is in `[OPT:…,blocks,bytes]` of
 `$I`, and in `Bf:blocks,bytes` of its reports (doc/markdown/interface.md) while that is enabled.
+
+Smoothie has no rules: it answers each command of a line with an `ok` of its own, unless it runs in
+its grbl mode or has `ok_per_line` set, which cannot be seen from outside, and some versions answer
+nothing to a line that begins with neither G, M nor T (Smoothieware
+src/modules/communication/GcodeDispatch.cpp). Its `ok` would be taken for that of another line.
 """
 
 from __future__ import annotations

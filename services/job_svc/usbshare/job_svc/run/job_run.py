@@ -290,6 +290,10 @@ class JobRun:
             _log.info("job %d: %s asks for port '%s'", number, event.who, port_id)
             self._told.asked_for(event.who)
 
+    def session_lost(self, why: str) -> None:
+        """End the job: nothing of it can be sent any more."""
+        self._is_lost(why)
+
     def machine_reported(self, report: MachineReport) -> None:
         """Count what was executed; a machine that rests after the last reply has done all."""
         substate = "" if report.substate is None else f":{report.substate}"

@@ -112,6 +112,10 @@ class PortAudit:
         """Note a stop that the device did not take."""
         self._note("stop failed", who, address, action=action.value, reason=reason, error=why)
 
+    def line_error(self, reason: str, *, machine_held: bool) -> None:
+        """Note that lines are held since one went wrong, and whether the machine is as well."""
+        self._note("line error", "", "", reason=reason, machine_held=machine_held)
+
     def job_lost(self, who: str, why: str) -> None:
         """Note that a job was lost: programs are refused."""
         self._note("job lost", who, "", reason=why)

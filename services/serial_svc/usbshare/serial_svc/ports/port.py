@@ -63,7 +63,7 @@ class SerialPort:
         self._admission = Admission(
             self.line, self.stops, self.roster, tail, self.audit, self.describe, clock
         )
-        self._queue_news = QueueNews(self.line.scheduler, clock, self.roster.tell)
+        self._queue_news = QueueNews(self.line.scheduler, clock, self.roster.tell, self._lines)
         self.machine = MachineWatch(self.line, self.stops, self.roster, self.queue_state, clock)
         self._clock = clock
         self._on_change = on_change

@@ -114,6 +114,11 @@ class LineDelivery:
         """Return how many lines and bytes wait that were not given to the line."""
         return len(self._queue.waiting), self._queue.waiting_bytes
 
+    def oldest_age_s(self, now: float) -> float:
+        """Return how long the oldest line has waited that was not given to the line; 0 for none."""
+        waiting = self._queue.waiting
+        return now - waiting[0].arrived_at if waiting else 0.0
+
     # What the session tells.
 
     def add(self, command: Command) -> None:
@@ -221,6 +226,8 @@ class LineDelivery:
             self._alarmed(text)
         elif kind is Kind.BUILD:
             self._line.firmware.has_buffer(build_buffer_bytes(text))
+        elif kind is Kind.BUSY:
+            self._missing.busy(now)
         elif kind is Kind.MESSAGE:
             self._resets_itself |= bare(text).startswith(_RESETS_ITSELF)
         else:

@@ -164,6 +164,7 @@ class LineSession(Session):
             self.progressed()
         else:
             self.lines.add(command)
+            self._line.write_progressed()  # which tells how full the queue is
 
     def _refuse(self, command: Command, outcome: CommandOutcome, why: str) -> None:
         self._line.counters.failed(1)

@@ -1,7 +1,8 @@
 """Notices replies that will not come: line noise ate them, and the machine has nothing to do.
 
-GRBL says so in its reports, Marlin and its kin by `wait` where they are built to. Firmware that
-says neither is waited for. A reply is never guessed.
+GRBL says so in its reports, Marlin and its kin by `wait` where they are built to. Others say `busy`
+while they work (Marlin's host keepalive), or nothing: these are waited for as long as a line may
+take. A reply is never guessed.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import asyncio
 import re
 from collections.abc import Callable
 
-from usbshare.line.flow.gcode_line import dwell_s
+from usbshare.line.flow.gcode_line import dwell_s, marlin_dwell_s
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.sessions.line_queue import Entry, LineQueue
 
 LOOK_S = 1.0
 LOST_S = 4.0
 ASK_AFTER_S = 2.0
+# Marlin says every 2 s that it is busy, unless it is built or told otherwise (M113).
+NOT_BUSY_S = 20.0
+# Of firmware that never said so. A long move, homing or heating may take minutes.
+NOTHING_SAID_S = 300.0
+NO_REPLY_S = 1800.0
 SILENT_S = 10.0  # what is owed to lines that are void is not waited for any longer
 _STATUS = b"?"
 _IDLE = re.compile(rb"<Idle\b|wait$")
@@ -43,6 +49,7 @@ class MissingReplies:
         self._asks = False
         self._idle_since: float | None = None
         self._replied_at = self._reported_at = self._alive_at = 0.0
+        self._busy_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, *, reports: bool) -> None:
@@ -84,22 +91,43 @@ class MissingReplies:
         """Note that the machine said something."""
         self._alive_at = now
 
+    def busy(self, now: float) -> None:
+        """Note that the machine says that it is at work, as it does until it replies."""
+        self._busy_at = now
+
     def why_lost(self, now: float) -> str:
         """Return what was lost, empty while it may still come."""
         expected = self._queue.expected
         lines = [each for each in expected if isinstance(each, Entry)]
         if expected and not lines and now - max(self._alive_at, self._replied_at) >= SILENT_S:
             return f"the machine has been silent for {SILENT_S:g} s"
-        if self._idle_since is None or not expected:
+        if not expected:
             return ""
-        rests_s = sum(dwell_s(each.wire) for each in lines)
+        rest_s = dwell_s if self._asks else marlin_dwell_s
+        rests_s = sum(rest_s(each.wire) for each in lines)
+        oldest = f", the oldest of them '{lines[0].text}'" if lines else ""
+        if self._idle_since is None:
+            found = self._why_given_up(now - rests_s) if lines and not self._asks else ""
+            return found and f"{found}{oldest}: a reply was lost on its line, or it hangs"
         if now - self._idle_since < LOST_S + rests_s:
             return ""
-        oldest = f", the oldest of them '{lines[0].text}'" if lines else ""
         return (
             f"the machine is idle, and has not replied to {len(expected)} lines{oldest}: a reply "
             "was lost on its line"
         )
+
+    def _why_given_up(self, now: float) -> str:
+        """Return why firmware that does not say whether it is idle is waited for no longer."""
+        silent_s = now - max(self._alive_at, self._replied_at)
+        if self._busy_at is not None and now - max(self._busy_at, self._replied_at) >= NOT_BUSY_S:
+            said = f"for {NOT_BUSY_S:g} s the machine has neither replied nor said that it is busy"
+        elif silent_s >= NOTHING_SAID_S:
+            said = f"the machine has said nothing for {NOTHING_SAID_S:g} s"
+        elif now - self._replied_at >= NO_REPLY_S:
+            said = f"the machine has not replied for {NO_REPLY_S:g} s"
+        else:
+            return ""
+        return f"{said}, with {len(self._queue.expected)} lines unanswered"
 
     def _due(self) -> None:
         self._timer, now = None, self._clock()

@@ -63,6 +63,9 @@ class StopAudit(Protocol):
     ) -> None:
         """Note a stop that the device did not take."""
 
+    def line_error(self, reason: str, *, machine_held: bool) -> None:
+        """Note that lines are held since one went wrong, and whether the machine is as well."""
+
     def job_lost(self, who: str, why: str) -> None:
         """Note that a job was lost."""
 

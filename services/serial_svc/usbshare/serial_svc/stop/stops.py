@@ -42,7 +42,7 @@ class Stops:
         )
         self.realtime = Realtime(line, machine, lost, fence, programs, audit)
         self.link_loss = LinkLoss(line, machine, lost, self.path, programs)
-        self.line_errors = LineErrors(line, machine, programs)
+        self.line_errors = LineErrors(line, machine, programs, audit)
         self.machine_reset = MachineReset(line, machine, fence, audit)
         self.crash_recovery = CrashRecovery(
             line, machine, lost, self.link_loss, active_ports, clock
