@@ -193,7 +193,7 @@ async def test_full_screen_and_back_by_keyboard(browser: Browser, service: Any) 
     async with shown(browser, *service) as page:
         await holds(page, "stats.frames > 3")
         await page.get_by_role("button", name="Full screen").press("Enter")
-        await is_true(page, "document.fullscreenElement?.className === 'picture'")
+        await is_true(page, "document.fullscreenElement?.className === 'picture-view'")
         await page.get_by_role("button", name="End full screen").press("Enter")
         await is_true(page, "!document.fullscreenElement")
 

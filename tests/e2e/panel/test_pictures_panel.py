@@ -74,6 +74,7 @@ async def test_a_program_that_keeps_no_cookies_gets_pictures_by_the_token_in_the
             assert reply.status == 200
             read = b""
             while b"\xff\xd8" not in read:
-                assert (more := await reply.content.readany()), "the answer ended"
+                more = await reply.content.readany()
+                assert more, "the answer ended"
                 read += more
             reply.close()

@@ -4,8 +4,9 @@ import { GatewayClock } from "./picture_clock.js";
 import { decodesH264, PictureDecoder } from "./picture_decoder.js";
 import { readFrame } from "./picture_frame.js";
 import { PictureLink } from "./picture_link.js";
-import { pictureTexts as texts } from "../texts/picture_en.js";
+import { texts as all } from "../texts/en.js";
 
+const texts = all.picture;
 const LOOK_MS = 250;
 const STALE_MS = 2000;
 const MOST_FAILURES = 3;
@@ -238,7 +239,7 @@ function build(name, on) {
   const bar = make("figcaption", "picture-bar");
   bar.append(age, format, note, snapshot, fullScreenText);
 
-  const figure = make("figure", "picture");
+  const figure = make("figure", "picture-view");
   figure.append(stage, bar);
   const context = canvas.getContext("2d", { alpha: false });
   return { figure, canvas, context, overlay, text, retry, age, format, note, fullScreenText };
