@@ -82,6 +82,8 @@ class Picture {
       sequence: shown?.frame.sequence ?? null,
       format: shown ? (shown.frame.isH264 ? "h264" : "jpeg") : null,
       ageMs: shown?.ageMs ?? null,
+      capturedUnixMs: shown?.frame.capturedUnixMs ?? null,
+      drawnUnixMs: shown ? performance.timeOrigin + shown.drawnMs : null,
     };
   }
 

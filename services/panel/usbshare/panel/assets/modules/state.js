@@ -80,8 +80,10 @@ const CHANGES = {
   latency(state, latency) {
     const key = keyOf(latency.machine);
     const now = performance.now();
-    const known = (state.latencies.get(key) ?? []).filter((each) => now - each.receivedAt < LATENCY_KEPT_MS);
-    state.latencies.set(key, [...known, { ...latency, receivedAt: now }]);
+    const past = (latency.past ?? []).map((each) => ({ ...each, receivedAt: now - (Date.parse(latency.time) - Date.parse(each.time)) }));
+    const known = past.length ? past : (state.latencies.get(key) ?? []); // the past comes when the page shows it anew
+    const kept = known.filter((each) => now - each.receivedAt < LATENCY_KEPT_MS);
+    state.latencies.set(key, [...kept, { ...latency, past: undefined, receivedAt: now }]);
   },
   audit(state, { host, entries, reason }) {
     const known = state.audits.get(host)?.entries ?? [];
