@@ -269,6 +269,26 @@ async def test_a_job_that_is_held_again_while_its_machine_brakes_stays_held(tmp_
         assert (await in_state(jobs, job, pb.JOB_STATE_HELD)).hold_number == 2
 
 
+async def test_a_hold_of_a_machine_that_homes_is_shown_as_unconfirmed(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        job = await enqueued(jobs, b"$22=1\n$25=60\n$H\nG0 X-1\n")  # it homes for minutes
+        await start(jobs, job, despite_errors=True)
+        await until(lambda: b"$H\n" in host.received())
+        hold = serial.StopRequest(port_id="laser", action=serial.STOP_ACTION_HOLD, reason="look")
+        await host.machines().Stop(hold, timeout=TIMEOUT_S)
+        async with asyncio.timeout(TIMEOUT_S):
+            while UNCONFIRMED not in (await port_of(host)).hold.reason:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await port_of(host)).hold.reason == f"look; {UNCONFIRMED}"
+        door = serial.StopRequest(port_id="laser", action=serial.STOP_ACTION_SAFETY_DOOR)
+        await host.machines().Stop(door, timeout=TIMEOUT_S)
+        assert (await in_state(jobs, job)).state == pb.JOB_STATE_FAILED
+
+
+UNCONFIRMED = "the machine was asked and has not reported its state"
+
+
 async def until_moving(host: JobHost) -> None:
     """Wait until the machine is as fast as it gets, which its reports say."""
     await until_state(host, "Run")

@@ -39,12 +39,15 @@ class GrblController:
         self._rx = ReceiveBuffer()
         self._reader = LineReader(self._rx)
         self._program = Program(self.machine, self._delay)
-        self._system = SystemCommands(self.machine, self._program, self._delay, self._soft_reset)
+        self._system = SystemCommands(
+            self.machine, self._program, self._delay, self._soft_reset, self._say_owed_report
+        )
         self._realtime = Realtime(self.machine)
         self._wake_s: float | None = None
         self._main: Work
         self._waits_for: Condition
         self._attention = Attention.ALL
+        self._owes_report = False
         self._power_up()
 
     @property
@@ -145,12 +148,22 @@ class GrblController:
             self._soft_reset()
         elif self._attention is Attention.RESET_ONLY:
             return
+        elif byte == _STATUS and self.machine.state is State.HOME:
+            self._owes_report = True  # limits.c: nothing is looked at while it homes
         elif byte == _STATUS:
-            self.machine.say(reports.status_report(self.machine, self._rx.free))
+            self._say_report()
         elif byte == 0x84 and self.machine.state is State.HOME:
             self._abort(Alarm.HOMING_DOOR)
         else:
             self._realtime.act(byte)
+
+    def _say_report(self) -> None:
+        self.machine.say(reports.status_report(self.machine, self._rx.free))
+
+    def _say_owed_report(self) -> None:
+        if self._owes_report:
+            self._owes_report = False
+            self._say_report()
 
     def _soft_reset(self) -> None:
         machine = self.machine
@@ -193,6 +206,7 @@ class GrblController:
             yield from self._delay(_ALARM_DELAY_S)
         self._rx.clear()
         self._reader.reset()
+        self._owes_report = False
         machine.clear()
         self._attention = Attention.ALL
         machine.say(reports.WELCOME)

@@ -28,11 +28,13 @@ class SystemCommands:
         program: Program,
         delay: Callable[[float], Work],
         reset: Callable[[], None],
+        homed: Callable[[], None] = lambda: None,
     ) -> None:
         self._machine = machine
         self._program = program
         self._delay = delay
         self._reset = reset
+        self._homed = homed
 
     def run(self, line: str) -> Answer:
         """Execute a line and return its answer."""
@@ -192,6 +194,7 @@ class SystemCommands:
         machine.state = State.HOME
         target = self._home_position()
         yield from self._delay(self._homing_s(target))
+        self._homed()
         if machine.pins & set("XYZ"):
             raise CriticalAlarmError(Alarm.HOMING_PULL_OFF)
         machine.motion.reset(target)
