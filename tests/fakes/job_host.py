@@ -83,10 +83,12 @@ class JobHost:
 
     def received(self) -> bytes:
         """Return the bytes that the machine has received, as its record says."""
-        found = b""
-        for line in self.record.read_text().splitlines():
-            found += bytes.fromhex(json.loads(line).get("rx", ""))
-        return found
+        return b"".join(data for _, data in self.receptions())
+
+    def receptions(self) -> list[tuple[float, bytes]]:
+        """Return when which bytes came to the machine, on the monotonic clock."""
+        events = map(json.loads, self.record.read_text().splitlines())
+        return [(each["t"], bytes.fromhex(each["rx"])) for each in events if "rx" in each]
 
 
 @asynccontextmanager

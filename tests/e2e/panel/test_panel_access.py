@@ -20,11 +20,13 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PanelH
 
 async def refused(shop: PanelHost, path: str, headers: dict[str, str]) -> str:
     """Return why a request is refused, and that nothing else comes with it."""
-    async with aiohttp.ClientSession() as http:
-        async with http.get(shop.origin + path, headers=headers, allow_redirects=False) as reply:
-            assert reply.status == 403
-            assert "Content-Security-Policy" in reply.headers
-            return await reply.text()
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(shop.origin + path, headers=headers, allow_redirects=False) as reply,
+    ):
+        assert reply.status == 403
+        assert "Content-Security-Policy" in reply.headers
+        return await reply.text()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from usbshare.analysis.status_texts import status_text
 from usbshare.sim.status import Status
+from usbshare.sim.status_texts import status_text
 
 _ERROR = re.compile(r"error:(\d{1,3})")
 _STATUSES = {int(status) for status in Status}

@@ -76,6 +76,10 @@ class Board:
         if self._things[sort].pop(key, None) is not None:
             self._tell((sort, key), f'{{"{sort.removed}":{name}}}')
 
+    def tell_all(self, key: Key, frame: str) -> None:
+        """Tell every page what is no thing's state; a later one of that key replaces it."""
+        self._tell(key, frame)
+
     def _tell(self, key: object, frame: str) -> None:
         for page in self._pages:
             page.state(key, frame)

@@ -13,21 +13,28 @@ from aiohttp import web
 from usbshare.base.errors import NotFoundError
 from usbshare.client.camera.client import CameraClient
 from usbshare.panel.api.camera_calls import CameraCalls
+from usbshare.panel.api.control_requests import control_handlers
 from usbshare.panel.api.host_requests import host_handlers
 from usbshare.panel.api.job_calls import JobCalls
+from usbshare.panel.api.jog_requests import jog_handlers, tell_ended
 from usbshare.panel.api.machine_requests import acting_handlers
 from usbshare.panel.api.pack_gateway import GatewayView, gateway_text
 from usbshare.panel.api.pack_host import camera_text, host_text, job_text
 from usbshare.panel.api.pack_machine import machine_text
 from usbshare.panel.api.requests import Handler, PageRequests
 from usbshare.panel.api.serial_calls import SerialCalls
+from usbshare.panel.api.show_requests import control_asked_text, show_handlers
 from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.guard import Guard
 from usbshare.panel.hosts.fleet import Fleet, OpenFinder
 from usbshare.panel.hosts.host import Host
 from usbshare.panel.jobs.job_follower import JobFollower
+from usbshare.panel.jog.jogs import Jogs
 from usbshare.panel.machines.acting import Acting, Ways
+from usbshare.panel.machines.control import Place
+from usbshare.panel.machines.controls import Controls
+from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.machines.machines import Machines
 from usbshare.panel.machines.permissions import Permission
 from usbshare.panel.machines.serial_follower import SerialFollower
@@ -71,6 +78,10 @@ class Gateway:
             in_plaintext=choice.in_plaintext,
         )
         self._acting = Acting(self._ways)
+        self.controls = Controls(
+            self.machines, self._place, self._control_asked, choice.client_name
+        )
+        self._jogs = Jogs(tell_ended)
         self._requests = PageRequests(self._handlers())
         self._server = PanelServer(
             Sockets(self.board, self._requests), choice.guard, self._add_routes
@@ -83,10 +94,12 @@ class Gateway:
         choice = self._choice
         self.board.put_gateway(gateway_text(GatewayView(choice.bundle, choice.bundle_problem)))
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._requests.close)
             await stack.enter_async_context(
                 self.fleet.running(choice.open_finder, choice.bundle, choice.named)
             )
+            stack.push_async_callback(self.controls.close)
+            stack.push_async_callback(self._jogs.close)
+            stack.push_async_callback(self._requests.close)
             stack.push_async_callback(self._server.close)
             await self._server.start(listening)
             ready()
@@ -124,7 +137,16 @@ class Gateway:
         return {
             **acting_handlers(self._acting, self._choice.client_name),
             **host_handlers(self.fleet),
+            **control_handlers(self.controls, self._jogs),
+            **jog_handlers(self.controls, self._jogs, self._acting),
+            **show_handlers(self.controls),
         }
+
+    def _place(self, host: str) -> Place | None:
+        return self.fleet.followed(host).serial.place
+
+    def _control_asked(self, key: MachineKey, who: str) -> None:
+        self.board.tell_all(("asked", *key), control_asked_text(key, who))
 
     def _ways(self, host: str) -> Ways:
         return self.fleet.followed(host).serial

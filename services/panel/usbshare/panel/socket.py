@@ -29,7 +29,22 @@ class Page:
     def __init__(self, outbox: Outbox, *, is_local: bool) -> None:
         self.outbox = outbox
         self.is_local = is_local
-        self.closed: list[Callable[[], None]] = []
+        self._is_closed = False
+        self._on_closed: list[Callable[[], None]] = []
+
+    def on_closed(self, callback: Callable[[], None]) -> None:
+        """Call back once the page is gone; at once where it is."""
+        if self._is_closed:
+            callback()
+        else:
+            self._on_closed.append(callback)
+
+    def close(self) -> None:
+        """Note that the page is gone."""
+        self._is_closed = True
+        callbacks, self._on_closed = self._on_closed, []
+        for callback in callbacks:
+            callback()
 
 
 class Requests(Protocol):
@@ -68,8 +83,7 @@ class Sockets:
         finally:
             self._open.discard(socket)
             self._board.close(page.outbox)
-            for callback in page.closed:
-                callback()
+            page.close()
         return socket
 
     async def close(self) -> None:

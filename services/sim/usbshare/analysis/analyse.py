@@ -13,7 +13,6 @@ from usbshare.analysis.findings import Findings
 from usbshare.analysis.program_check import ProgramCheck
 from usbshare.analysis.program_lines import CHUNK_BYTES, program_lines
 from usbshare.analysis.records import Analysis, FileFacts, MachineFacts
-from usbshare.analysis.status_texts import status_text
 from usbshare.analysis.supply import Supply
 from usbshare.analysis.travel import Travel
 from usbshare.analysis.untimed_machine import UntimedMachine
@@ -21,6 +20,7 @@ from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.modal import ORIGIN
 from usbshare.sim.receive import LINE_CHARACTERS, clean_line
 from usbshare.sim.status import Status
+from usbshare.sim.status_texts import status_text
 
 MAX_BYTES = 1_000_000_000
 # Thirty years: more than any job, and less than what a time on the wire can be.

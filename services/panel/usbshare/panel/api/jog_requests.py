@@ -1,0 +1,75 @@
+"""Jogs under a finger: unpack, one call, pack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from weakref import WeakKeyDictionary
+
+from usbshare.base.errors import NotSupportedError, WrongStateError
+from usbshare.page.v1 import page_pb2 as pb
+from usbshare.panel.api.json_text import text
+from usbshare.panel.api.machine_requests import key_of
+from usbshare.panel.api.pack_machine import machine_key
+from usbshare.panel.api.requests import Handler
+from usbshare.panel.jog.jogs import RELEASED, Jog, Jogs
+from usbshare.panel.jog.lease import Lease
+from usbshare.panel.jog.path import Direction
+from usbshare.panel.machines.acting import Acting
+from usbshare.panel.machines.controls import Controls
+from usbshare.panel.machines.gcode import JOG_CANCEL
+from usbshare.panel.machines.machine_view import Abilities
+from usbshare.panel.socket import Page
+
+# GRBL's $13: it reports in inches.
+_IN_INCHES = 13
+
+
+def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str, Handler]:
+    """Return the handlers of jogs."""
+    latest: WeakKeyDictionary[Page, int] = WeakKeyDictionary()
+
+    async def jog(page: Page, asked: pb.Jog, request_id: int) -> pb.Answer:
+        control = controls.of(key_of(asked.machine))
+        direction = Direction(asked.x, asked.y, asked.z, asked.feed)
+        running = jogs.of(control)
+        if running is not None and running.lease.is_of(page, asked.lease):
+            running.renew(direction)
+            return pb.Answer()
+        if not request_id or asked.lease <= latest.get(page, 0):
+            raise WrongStateError("that jog has ended: press again")
+        if page not in latest:
+            page.on_closed(partial(jogs.end, page, None, "the page is gone"))
+        latest[page] = asked.lease
+        profile = controls.machine(control.key).port.port.profile
+        if not Abilities(profile).can_jog:
+            raise NotSupportedError(
+                f"the firmware ({profile.name}) has no jogs that can be cancelled: use steps"
+            )
+        await jogs.jog(
+            Jog(
+                control,
+                Lease(page, asked.lease, asyncio.get_running_loop().time()),
+                direction,
+                partial(acting.realtime, control.key, JOG_CANCEL),
+                lambda: control.settings.get(_IN_INCHES, 0) == 1,
+            )
+        )
+        return pb.Answer()
+
+    async def end_jog(page: Page, asked: pb.EndJog, request_id: int) -> pb.Answer:
+        jogs.end(page, asked.lease, RELEASED)
+        return pb.Answer()
+
+    return {"jog": jog, "end_jog": end_jog}
+
+
+def tell_ended(jog: Jog) -> None:
+    """Tell the page of a jog that it has ended."""
+    page = jog.lease.page
+    if not isinstance(page, Page):
+        return
+    reason = "" if jog.lease.why_ended == RELEASED else jog.lease.why_ended
+    ended = pb.JogEnded(machine=machine_key(jog.control.key), lease=jog.lease.number, reason=reason)
+    page.outbox.state(("jog", jog.lease.number), text(pb.Event(jog_ended=ended)))

@@ -1,0 +1,215 @@
+"""Jogs under a finger, one a machine: pieces go out while the lease lasts, then a jog cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from usbshare.base.errors import SessionLostError, UsbshareError, WrongStateError
+from usbshare.line.machine_report import MachineReport
+from usbshare.panel.jog.lease import Lease
+from usbshare.panel.jog.path import Direction, Path
+from usbshare.panel.machines.control import Control, Reply
+from usbshare.panel.machines.gcode import JOG_CANCEL
+
+# A report that is late is asked for again.
+REPORT_S = 0.1
+# A machine that jogs may be jogged; one that is told to stop is idle soon.
+IDLE_S = 3.0
+_MM_PER_INCH = 25.4
+_REPORT = b"?"
+RELEASED = "released"
+
+Cancel = Callable[[], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class Jog:
+    """One press of a finger, from its first request to the machine's rest.
+
+    `cancel` writes a jog cancel over the connection that is kept open for stops: where the
+    session cannot.
+    """
+
+    control: Control
+    lease: Lease
+    direction: Direction
+    cancel: Cancel
+    in_inches: Callable[[], bool]
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _reply: asyncio.Future[Reply] | None = None
+    _asked_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        self._path = Path(self.direction)
+        self.first_piece: asyncio.Future[None] = loop.create_future()
+
+    def renew(self, direction: Direction) -> None:
+        """Go on, perhaps elsewhere; WrongStateError where the jog is over."""
+        if not self.lease.renew(self._clock()):
+            raise WrongStateError(f"the jog has ended: {self.lease.why_ended}")
+        self.direction = direction
+
+    def end(self, why: str) -> None:
+        """End it at once: the cancel goes out before this returns, where there is a session."""
+        if self.lease.is_over:
+            return
+        self.lease.end(why)
+        self._cancel_now()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Move while the lease lasts; returns once the machine has no piece of it any more."""
+        control = self.control
+        try:
+            await control.take(is_kept=False)
+            if control.is_waiting:
+                raise WrongStateError("the machine has not replied to the line before")
+            with suppress(SessionLostError):
+                await self._move()
+        except BaseException as error:
+            self.lease.end(str(error) or "the jog has failed")
+            if not self.first_piece.done() and isinstance(error, UsbshareError):
+                self.first_piece.set_exception(error)
+            raise
+        finally:
+            if not self.first_piece.done():
+                self.first_piece.cancel()
+            await self._rest()
+
+    async def _move(self) -> None:
+        unsubscribe = self.control.on_report(self._reported)
+        try:
+            while not self.lease.expire(self._clock()):
+                if self._path.direction != self.direction:
+                    await self._turn()
+                self._send_what_may_go()
+                self._ask()
+                await self._until_news()
+        finally:
+            unsubscribe()
+
+    def _send_what_may_go(self) -> None:
+        if self._reply is not None and self._reply.done():
+            self._take_reply(self._reply)
+        if self._reply is None and not self.lease.is_over and self._path.may_send:
+            if not self._path.sent_mm:
+                self._ask()  # where it begins
+            self._reply = self.control.write_lines(self._path.next_piece())
+            self._reply.add_done_callback(lambda _: self._news.set())
+
+    def _take_reply(self, reply: asyncio.Future[Reply]) -> None:
+        self._reply = None
+        if reply.cancelled():
+            return
+        if (error := reply.exception()) is not None:
+            self.lease.end(str(error))
+        elif not (told := reply.result()).is_ok:
+            self.lease.end(f"the machine refused it: {told.text}")
+        elif not self.first_piece.done():
+            self.first_piece.set_result(None)
+
+    async def _turn(self) -> None:
+        """Go on in another direction, once the machine has stopped."""
+        self._cancel_now()
+        if self._reply is not None:
+            await asyncio.wait((self._reply,), timeout=IDLE_S)
+            self._cancel_now()
+        with suppress(WrongStateError):
+            await self.control.until_idle(IDLE_S)
+        self._reply = None
+        self._path = Path(self.direction)
+
+    def _reported(self, report: MachineReport) -> None:
+        position = report.machine_position or report.work_position
+        scale = _MM_PER_INCH if self.in_inches() else 1.0
+        self._path.reported([scale * each for each in position])
+        self._asked_at = 0.0
+        self._news.set()
+
+    def _ask(self) -> None:
+        """Have the machine say where it is, unless it has been asked."""
+        now = self._clock()
+        if now - self._asked_at >= REPORT_S:
+            self._asked_at = now
+            self.control.realtime(_REPORT)
+
+    async def _until_news(self) -> None:
+        self._news.clear()
+        wait_s = min(self.lease.left_s(self._clock()), REPORT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._news.wait()
+
+    def _cancel_now(self) -> None:
+        self.control.discard()
+        with suppress(SessionLostError):
+            self.control.realtime(JOG_CANCEL)
+
+    async def _rest(self) -> None:
+        """Cancel, and again once a piece that was under way has come: it may have come later."""
+        self._cancel_now()
+        if not self.control.is_connected:
+            with suppress(UsbshareError):
+                await self.cancel()
+            return
+        if self._reply is not None and not self._reply.done():
+            await asyncio.wait((self._reply,), timeout=IDLE_S)
+            self._cancel_now()
+
+
+class Jogs:
+    """The jogs of all machines; `ended` is told of each that a page did not end itself."""
+
+    def __init__(self, ended: Callable[[Jog], None]) -> None:
+        self._ended = ended
+        self._running: dict[Control, tuple[Jog, asyncio.Task[None]]] = {}
+
+    def of(self, control: Control) -> Jog | None:
+        """Return the jog of a machine, None if there is none."""
+        found = self._running.get(control)
+        return None if found is None else found[0]
+
+    async def jog(self, jog: Jog) -> None:
+        """Begin a jog; returns once the machine has taken its first piece. Raises why not."""
+        if self.of(jog.control) is not None:
+            raise WrongStateError("another page jogs this machine")
+        task = asyncio.create_task(jog.run(), name=f"jog of {jog.control.key}")
+        self._running[jog.control] = (jog, task)
+        task.add_done_callback(lambda done: self._over(jog, done))
+        try:
+            await jog.first_piece
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            raise WrongStateError(f"the jog has ended: {jog.lease.why_ended}") from None
+
+    def end(self, page: object, number: int | None, why: str) -> None:
+        """End a press of a page, or all of its presses."""
+        for jog, _ in list(self._running.values()):
+            if jog.lease.page is page and number in (None, jog.lease.number):
+                jog.end(why)
+
+    def end_of(self, control: Control, why: str) -> None:
+        """End whatever jog a machine has."""
+        if (jog := self.of(control)) is not None:
+            jog.end(why)
+
+    async def close(self) -> None:
+        """End all, and wait until the machines are at rest."""
+        for jog, _ in list(self._running.values()):
+            jog.end("the panel ends")
+        tasks = [task for _, task in self._running.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=IDLE_S)
+
+    def _over(self, jog: Jog, done: asyncio.Task[None]) -> None:
+        self._running.pop(jog.control, None)
+        if not done.cancelled():
+            done.exception()
+        self._ended(jog)

@@ -1,0 +1,431 @@
+"""The gateway's control of one machine: a session on demand, one line at a time, given up idle."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from usbshare.base.errors import (
+    DeviceError,
+    PortLatchedError,
+    SessionLostError,
+    UsbshareError,
+    WrongStateError,
+)
+from usbshare.client.serial import port_condition
+from usbshare.client.serial.link_state import LinkLostError, SessionChoice
+from usbshare.client.serial.messages import RemotePort
+from usbshare.line.flow.replies import Kind
+from usbshare.line.machine_report import MachineReport
+from usbshare.panel.machines import firmware_texts
+from usbshare.panel.machines.console import Console, Origin
+from usbshare.panel.machines.conversation import Conversation, Heard
+from usbshare.panel.machines.machine_view import MachineKey
+from usbshare.panel.machines.session import Session
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+
+# How long control is kept that nobody uses, of a machine at rest.
+IDLE_S = 20.0
+POLL_S = 0.25
+# A line behind a full planner, or homing of a large machine, takes minutes.
+REPLY_S = 600.0
+_AT_REST = frozenset({"", "Idle", "Alarm", "Sleep", "Check"})
+_WELL = frozenset({"Run", "Jog", "Home"})
+_REPORT = b"?"
+# Firmware that answers `$$` with `$110=500.000`, a line for each setting.
+SETTINGS = "$$"
+SETTINGS_S = 3.0
+# An Arduino that is reset by opening its port is in its boot loader for that long.
+BOOT_S = 4.0
+_HAS_SETTINGS = frozenset({"grbl", "grblhal", "grbl09"})
+_SETTING = re.compile(r"\$(\d{1,5})=(-?\d+(?:\.\d+)?)")
+_CHANGES_SETTING = re.compile(r"\s*\$(\d+\s*=|RST=)", re.IGNORECASE)
+
+Place = tuple[Target, ClientBundle | None]
+
+
+class ControlOwner(Protocol):
+    """Whom control tells."""
+
+    def place(self, key: MachineKey) -> Place:
+        """Return where the machine's host answers; raises UsbshareError."""
+        ...
+
+    def control_changed(self, control: Control) -> None:
+        """Note that control was taken, lost or given up, or that something else is being done."""
+
+    def control_asked(self, control: Control, who: str) -> None:
+        """Note that somebody asks for control."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the firmware replied to lines, the first error or else `ok`, and what it said before."""
+
+    text: str
+    said: tuple[str, ...]
+    answer_s: float
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the firmware took them."""
+        return not self.text.lower().startswith("error")
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The lines that are with the machine, and how many replies are to come."""
+
+    began: float
+    left: int
+    shows: bool
+    done: asyncio.Future[Reply]
+    said: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class Control:
+    """Used from one event loop. `report` is the machine's last, while there is a session."""
+
+    def __init__(
+        self, key: MachineKey, owner: ControlOwner, console: Console, client_name: str
+    ) -> None:
+        self.key = key
+        self.port: RemotePort | None = None
+        self.report: MachineReport | None = None
+        self.settings: dict[int, float] = {}
+        self.firmware_message = ""
+        self.activity = ""
+        self.is_opening = False
+        self._owner = owner
+        self._console = console
+        self._client_name = client_name
+        self._session: Session | None = None
+        self._is_kept = False
+        self._conversation = Conversation()
+        self._pending: _Pending | None = None
+        self._changing = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._used_at = 0.0
+        self._reported = asyncio.Event()
+        self._listeners: list[Callable[[MachineReport], None]] = []
+        self._keeping: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def session_id(self) -> str:
+        """The session that has control, empty for none."""
+        return "" if self._session is None else self._session.id
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether what is written goes out at once."""
+        return self._session is not None and self._session.is_connected
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a line has no reply yet."""
+        return self._pending is not None
+
+    @property
+    def round_trip_s(self) -> float:
+        """How long an answer of the host takes; 0 before it is known."""
+        return 0.0 if self._session is None else self._session.round_trip_s
+
+    def on_report(self, listener: Callable[[MachineReport], None]) -> Callable[[], None]:
+        """Call back at each report, until what is returned is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def take(self, *, from_holder: bool = False, is_kept: bool = True) -> None:
+        """Have control, taking it from its holder if that is meant; raises why it cannot be."""
+        async with self._changing:
+            self._used_at = self._clock()
+            self._is_kept = self._is_kept or is_kept
+            if self._session is None:
+                await self._open(from_holder=from_holder)
+
+    async def release(self) -> None:
+        """Give control up."""
+        async with self._changing:
+            self._is_kept = False
+            await self._leave("control was given up")
+
+    async def close(self) -> None:
+        """End, with everything that is being done."""
+        await self.release()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def send(self, *lines: str, shows: bool = True, wait_s: float = REPLY_S) -> Reply:
+        """Send lines, all at once, and wait until each has its reply; raises UsbshareError."""
+        async with self._turn:
+            await self.take(is_kept=False)
+            reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
+            if any(_CHANGES_SETTING.match(line) for line in lines):
+                await self._read_settings()
+                self._owner.control_changed(self)
+            return reply
+
+    def realtime(self, data: bytes) -> None:
+        """Write real-time bytes ahead of all; raises SessionLostError."""
+        if self._session is None:
+            raise SessionLostError("there is no session")
+        self._used_at = self._clock()
+        self._session.write(data)
+
+    def write_lines(self, *lines: str, shows: bool = False) -> asyncio.Future[Reply]:
+        """Write lines at once, as one; raises WrongStateError while others have no reply yet.
+
+        Without waiting for a turn: for whoever must know when it went.
+        """
+        session = self._require_session()
+        if self._pending is not None:
+            raise WrongStateError("the machine has not replied to the line before")
+        self._used_at = self._clock()
+        done = asyncio.get_running_loop().create_future()
+        self._pending = pending = _Pending(self._clock(), len(lines), shows, done)
+        pending.done.add_done_callback(self._take_away)
+        try:
+            session.write("".join(f"{line}\n" for line in lines).encode())
+        except BaseException:
+            self._pending = None
+            pending.done.cancel()
+            raise
+        return pending.done
+
+    def discard(self) -> None:
+        """Drop lines that were written and have not left yet."""
+        if self._session is not None and self._session.discard():
+            self._give_up(WrongStateError("the line was not sent"))
+
+    async def fresh_report(self, wait_s: float = 2.0) -> MachineReport:
+        """Ask for a report, and return it; DeviceError where none comes."""
+        self._require_session()
+        self._reported.clear()
+        self.realtime(_REPORT)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._reported.wait()
+        except TimeoutError as error:
+            raise DeviceError(f"the machine sent no report within {wait_s:g} s") from error
+        if self.report is None:
+            raise SessionLostError("the session ended")
+        return self.report
+
+    async def until_idle(self, wait_s: float) -> None:
+        """Wait until the machine is idle; WrongStateError says what it reports instead."""
+        end = self._clock() + wait_s
+        while (report := await self.fresh_report()).state != "Idle":
+            if report.state in ("Alarm", "Hold", "Door") or self._clock() >= end:
+                raise WrongStateError(f"the machine is not idle: it reports {report.state}")
+            await asyncio.sleep(POLL_S / 5)
+
+    async def until_held(self, wait_s: float) -> None:
+        """Wait until a hold has brought the machine to rest; WrongStateError where it does not."""
+        end = self._clock() + wait_s
+        while (report := await self.fresh_report()).state not in ("Hold", "Door", "Idle") or (
+            report.substate not in (None, 0)
+        ):
+            if self._clock() >= end:
+                raise WrongStateError(f"the machine is not at rest: it reports {report.state}")
+            await asyncio.sleep(POLL_S / 5)
+
+    def require_released(self) -> None:
+        """Raise PortLatchedError where the port refuses programs."""
+        if self._require_port().latched:
+            raise PortLatchedError(port_condition.sentences(self._require_port()))
+
+    def doing(self, activity: str) -> None:
+        """Show what is being done, empty for nothing."""
+        self.activity = activity
+        self._owner.control_changed(self)
+
+    # What the session tells.
+
+    def session_said(self, data: bytes) -> None:
+        """Take what the machine says."""
+        profile = self._require_port().profile
+        for heard in self._conversation.feed(data, profile):
+            self._heard(heard)
+
+    def session_port(self, port: RemotePort) -> None:
+        """Note the port; what a stop or a reset ended has no reply any more."""
+        before, self.port = self.port, port
+        if before is not None and before.epoch != port.epoch:
+            self._conversation.reset()
+            self._give_up(WrongStateError(port_condition.why_fenced(port)))
+        if port_condition.is_other(before, port) and before is not None:
+            _, text = port_condition.news(port)
+            self._console.add(Origin.NEWS, text)
+
+    def session_asked(self, who: str) -> None:
+        """Pass on that somebody asks for control."""
+        self._console.add(Origin.NEWS, f"{who} asks for control")
+        self._owner.control_asked(self, who)
+
+    def session_ended(self, reason: str) -> None:
+        """Give up what was under way: whether it was carried out, nobody knows."""
+        self._console.add(Origin.FAILURE, f"control was lost: {reason}")
+        session, self._session = self._session, None
+        self._is_kept = False
+        self._give_up(SessionLostError(f"control was lost: {reason}"))
+        self._end_keeping()
+        if session is not None:
+            closing = asyncio.create_task(session.close(), name=f"lost control of {self.key}")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._owner.control_changed(self)
+
+    # Helpers.
+
+    async def _open(self, *, from_holder: bool) -> None:
+        place = self._owner.place(self.key)
+        choice = SessionChoice(
+            self.key[1], False, self._client_name, resumes=False, takes=from_holder
+        )
+        session = Session(place, choice, self)
+        self._conversation.reset()
+        self.report = None
+        self.is_opening = True
+        self._owner.control_changed(self)
+        try:
+            await session.open()
+            self._session = session
+        except LinkLostError as error:
+            raise SessionLostError(str(error)) from error
+        finally:
+            self.is_opening = False
+            self._owner.control_changed(self)
+        self._console.add(Origin.NEWS, "the panel has control")
+        self._keeping = asyncio.create_task(self._keep(session), name=f"control of {self.key}")
+        with suppress(UsbshareError):
+            await self._get_to_know()
+        self._owner.control_changed(self)
+
+    async def _get_to_know(self) -> None:
+        """Wait until the machine answers, which opening its port may have reset, and ask it."""
+        if self._require_port().profile.reports_state:
+            await self.fresh_report(BOOT_S)
+        if not self.settings and not self._require_port().latched:
+            await self._read_settings()
+
+    async def _read_settings(self) -> None:
+        """Ask the machine for its settings; what does not answer so has none."""
+        if self._require_port().profile.name not in _HAS_SETTINGS:
+            return
+        reply = await self._exchange((SETTINGS,), shows=False, wait_s=SETTINGS_S)
+        found = (_SETTING.match(line) for line in reply.said)
+        self.settings = {int(each[1]): float(each[2]) for each in found if each}
+
+    async def _leave(self, why: str) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            return
+        self._give_up(WrongStateError(why))
+        self._end_keeping()
+        await session.close()
+        self._console.add(Origin.NEWS, why)
+        self._owner.control_changed(self)
+
+    async def _keep(self, session: Session) -> None:
+        """Ask for reports while there is a session, and give it up once nobody needs it."""
+        while self._session is session:
+            if self.port is not None and self.port.profile.reports_state:
+                with suppress(SessionLostError):
+                    session.write(_REPORT)
+            await asyncio.sleep(POLL_S)
+            if self._is_idle():
+                self._keeping = None  # which would be cancelled else
+                with suppress(UsbshareError):
+                    await self.release()
+                return
+
+    def _is_idle(self) -> bool:
+        state = "" if self.report is None else self.report.state
+        is_used = self._is_kept or self._pending is not None or self._turn.locked()
+        is_at_rest = state in _AT_REST and not self.activity
+        return not is_used and is_at_rest and self._clock() - self._used_at >= IDLE_S
+
+    async def _exchange(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
+        self.require_released()
+        if shows:
+            for line in lines:
+                self._console.add(Origin.SENT, line)
+        done = self.write_lines(*lines, shows=shows)
+        try:
+            async with asyncio.timeout(wait_s):
+                reply = await done
+        except TimeoutError as error:
+            raise DeviceError(f"the machine did not reply within {wait_s:g} s") from error
+        if shows:
+            self._console.add(Origin.MACHINE, reply.text)
+        return reply
+
+    def _heard(self, heard: Heard) -> None:
+        if heard.report is not None:
+            self.report = heard.report
+            if self.firmware_message and heard.report.state in _WELL:
+                self._tell_message("")
+            self._reported.set()
+            for listener in list(self._listeners):
+                listener(heard.report)
+            return
+        pending = self._pending
+        if heard.is_reply and pending is not None:
+            self._reply(pending, heard.text)
+            return
+        if pending is not None:
+            pending.said.append(heard.text)
+        if heard.text and (pending is None or pending.shows):
+            is_bad = heard.kind in (Kind.ALARM, Kind.ERROR, Kind.COMPLAINT)
+            self._console.add(Origin.FAILURE if is_bad else Origin.MACHINE, heard.text)
+        if heard.kind in (Kind.ALARM, Kind.ERROR):
+            self._tell_message(heard.text)
+        if heard.kind in (Kind.ALARM, Kind.WELCOME):
+            self._give_up(DeviceError(f"the machine says {heard.text}"))
+
+    def _tell_message(self, text: str) -> None:
+        self.firmware_message = firmware_texts.explained(text)
+        self._owner.control_changed(self)
+
+    def _reply(self, pending: _Pending, text: str) -> None:
+        pending.left -= 1
+        if not text.lower().startswith("ok"):
+            pending.error = pending.error or text
+            self._tell_message(text)
+        if pending.left:
+            return
+        self._pending = None
+        if not pending.done.done():
+            answer_s = self._clock() - pending.began
+            pending.done.set_result(Reply(pending.error or text, tuple(pending.said), answer_s))
+
+    def _give_up(self, error: UsbshareError) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None and not pending.done.done():
+            pending.done.set_exception(error)
+
+    def _take_away(self, done: asyncio.Future[Reply]) -> None:
+        if not done.cancelled():
+            done.exception()  # somebody may wait no longer
+
+    def _end_keeping(self) -> None:
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None and keeping is not asyncio.current_task():
+            keeping.cancel()
+
+    def _require_session(self) -> Session:
+        if self._session is None:
+            raise SessionLostError("there is no session")
+        return self._session
+
+    def _require_port(self) -> RemotePort:
+        if self.port is None:
+            raise SessionLostError("there is no session")
+        return self.port

@@ -1,0 +1,80 @@
+"""The control of every machine, and the consoles that show what their firmware says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from usbshare.base.errors import ConnectionRefusedByPeerError
+from usbshare.panel.machines.console import Console
+from usbshare.panel.machines.control import Control, Place
+from usbshare.panel.machines.machine_view import Machine, MachineKey
+from usbshare.panel.machines.machines import Machines
+
+MOST_CONSOLES = 256
+
+Asked = Callable[[MachineKey, str], None]
+
+
+class Controls:
+    """Makes control and console of a machine at the first use; `asked`: somebody wants control."""
+
+    def __init__(
+        self,
+        machines: Machines,
+        place: Callable[[str], Place | None],
+        asked: Asked,
+        client_name: str,
+    ) -> None:
+        self._machines = machines
+        self._place = place
+        self._asked = asked
+        self._client_name = client_name
+        self._controls: dict[MachineKey, Control] = {}
+        self._consoles: dict[MachineKey, Console] = {}
+
+    def of(self, key: MachineKey) -> Control:
+        """Return the control of a machine that is known; raises NotFoundError."""
+        self._machines.get(key)
+        if key not in self._controls:
+            console = self.console(key)
+            self._controls[key] = Control(key, self, console, self._client_name)
+        return self._controls[key]
+
+    def console(self, key: MachineKey) -> Console:
+        """Return the console of a machine; of many machines the oldest one's is forgotten."""
+        if key not in self._consoles:
+            while len(self._consoles) >= MOST_CONSOLES:
+                self._consoles.pop(next(iter(self._consoles)))
+            self._consoles[key] = Console()
+        return self._consoles[key]
+
+    def machine(self, key: MachineKey) -> Machine:
+        """Return a machine that is known; raises NotFoundError."""
+        return self._machines.get(key)
+
+    async def close(self) -> None:
+        """Give up all control."""
+        await asyncio.gather(*(each.close() for each in self._controls.values()))
+
+    # What control asks and tells.
+
+    def place(self, key: MachineKey) -> Place:
+        """Return where a machine's host answers; raises UsbshareError."""
+        if (place := self._place(key[0])) is None:
+            raise ConnectionRefusedByPeerError(f"host {key[0]!r} has not answered yet")
+        return place
+
+    def control_changed(self, control: Control) -> None:
+        """Show a machine as it is controlled now."""
+        machine = self._machines.get(control.key)
+        machine.own_session = control.session_id
+        machine.is_opening = control.is_opening
+        machine.activity = control.activity
+        machine.settings = control.settings
+        machine.firmware_message = control.firmware_message
+        self._machines.show(machine)
+
+    def control_asked(self, control: Control, who: str) -> None:
+        """Pass on that somebody asks for control."""
+        self._asked(control.key, who)

@@ -1,0 +1,182 @@
+"""What a person has a machine do: each ends by itself, and says clearly why it was not done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from usbshare.base.errors import (
+    DeviceError,
+    InvalidArgumentError,
+    NotSupportedError,
+    SessionLostError,
+    WrongStateError,
+)
+from usbshare.line.profiles import GRBL_RESET
+from usbshare.panel.machines import firmware_texts, gcode
+from usbshare.panel.machines.control import Control, Reply
+from usbshare.panel.machines.machine_view import Abilities
+
+HOME_S = 300.0
+LINE_S = 30.0
+HELD_S = 3.0
+FRAME_S = 600.0
+LONGEST_LINE = 200
+_MODES = re.compile(r"\[GC:([^\]]*)\]")
+_ALONE = frozenset("?!~")
+
+
+async def console_line(control: Control, text: str) -> Reply:
+    """Send a line that a person typed; a real-time character alone goes as such."""
+    line = text.strip()
+    if not line or len(line) > LONGEST_LINE or not line.isprintable():
+        raise InvalidArgumentError(f"a line has 1 to {LONGEST_LINE} printable characters")
+    if line in _ALONE:
+        await control.take(is_kept=False)
+        control.realtime(line.encode())
+        return Reply("", (), 0.0)
+    return await control.send(line)
+
+
+async def step(control: Control, x_mm: float, y_mm: float, z_mm: float, feed: float) -> None:
+    """Move by a distance; returns once the machine has taken it."""
+    line = gcode.relative_jog(x_mm, y_mm, z_mm, feed)
+    await _jogging(control)
+    _require_ok(await control.send(line, wait_s=LINE_S))
+
+
+async def home(control: Control) -> None:
+    """Look for the home switches; returns when they are found."""
+    abilities = await _jogging(control)
+    if not abilities.can_home:
+        raise NotSupportedError("homing is switched off at this machine ($22=0)")
+    with _doing(control, "homing"):
+        _require_ok(await control.send("$H", wait_s=HOME_S))
+
+
+async def unlock(control: Control) -> None:
+    """Clear an alarm."""
+    await _jogging(control)
+    _require_ok(await control.send("$X", wait_s=LINE_S))
+
+
+async def set_zero(control: Control, axes: str) -> None:
+    """Make the position of now the zero of the work coordinates."""
+    line = gcode.set_zero(axes)
+    await _jogging(control)
+    _require_ok(await control.send(line, wait_s=LINE_S))
+
+
+async def go_to_zero(control: Control, axes: str, feed: float) -> None:
+    """Move to the zero of the work coordinates with the beam off; returns once it is under way."""
+    line = gcode.jog_to_zero(axes, feed)
+    await _jogging(control)
+    await _until_idle(control)
+    _require_ok(await control.send("M5S0", line, wait_s=LINE_S))
+
+
+async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: float) -> None:
+    """Move around a box and return when that is done; with the beam off unless `percent` is set."""
+    abilities = await _jogging(control)
+    if percent:
+        lines = gcode.lit_frame(box, feed, percent, _max_spindle(abilities))
+        lines = (*lines, *gcode.restored(await _modes(control)))
+    else:
+        lines = gcode.dark_frame(box, feed)
+    await _until_idle(control)
+    with _doing(control, "framing"):
+        _require_ok(await control.send(*lines, wait_s=FRAME_S))
+        await control.until_idle(FRAME_S)
+
+
+async def pulse(control: Control, percent: float, seconds: float) -> None:
+    """Turn the laser on for a moment; returns when it is off again."""
+    abilities = await _jogging(control)
+    if not abilities.can_pulse:
+        raise NotSupportedError("laser mode is off at this machine ($32=0): a spindle would start")
+    lines = gcode.pulse(percent, seconds, _max_spindle(abilities))
+    lines = (*lines, *gcode.restored(await _modes(control)))
+    await _until_idle(control)
+    with _doing(control, "pulsing the laser"):
+        _require_ok(await control.send(*lines, wait_s=LINE_S))
+
+
+async def set_overrides(
+    control: Control, feed: int | None, rapids: int | None, spindle: int | None
+) -> None:
+    """Change overrides to percentages."""
+    await _jogging(control)
+    report = control.report or await control.fresh_report()
+    if report.overrides is None:
+        now = (100, 100, 100)
+    else:
+        now = (report.overrides.feed, report.overrides.rapids, report.overrides.spindle)
+    control.realtime(gcode.override_bytes(now, feed, rapids, spindle))
+
+
+async def cancel(control: Control) -> None:
+    """End what moves: a jog at once; anything else is held, and then reset with the beam off."""
+    if not control.is_connected:
+        return
+    control.realtime(gcode.JOG_CANCEL)
+    if control.activity in ("", "homing") and not control.is_waiting:
+        return
+    state = "" if control.report is None else control.report.state
+    if state == "Jog":
+        return
+    control.realtime(b"!")
+    with suppress(WrongStateError, DeviceError, SessionLostError):
+        await control.until_held(HELD_S)
+    with suppress(SessionLostError):
+        control.realtime(bytes((GRBL_RESET,)))
+
+
+async def _jogging(control: Control) -> Abilities:
+    """Have control of a machine that can do all this; returns what it can."""
+    await control.take(is_kept=False)
+    if control.port is None:
+        raise SessionLostError("control was lost")
+    control.require_released()
+    abilities = Abilities(control.port.profile, control.settings)
+    if not abilities.can_jog:
+        raise NotSupportedError(
+            f"the firmware of port '{control.port.id}' ({control.port.profile.name}) has no jogs "
+            "that can be cancelled: use the console"
+        )
+    return abilities
+
+
+async def _until_idle(control: Control) -> None:
+    report = await control.fresh_report()
+    if report.state != "Idle":
+        raise WrongStateError(f"the machine is not idle: it reports {report.state}")
+
+
+async def _modes(control: Control) -> Sequence[str]:
+    """Return the words that are in force, such as `G91`."""
+    reply = await control.send("$G", shows=False, wait_s=LINE_S)
+    found = next((each for line in reply.said if (each := _MODES.match(line))), None)
+    if found is None:
+        raise DeviceError("the machine does not say which modes are in force ($G)")
+    return found[1].split()
+
+
+def _max_spindle(abilities: Abilities) -> float:
+    if not abilities.max_spindle:
+        raise NotSupportedError("the machine does not say what full power is ($30)")
+    return abilities.max_spindle
+
+
+def _require_ok(reply: Reply) -> None:
+    if not reply.is_ok:
+        raise DeviceError(f"the machine refused it: {firmware_texts.explained(reply.text)}")
+
+
+@contextmanager
+def _doing(control: Control, what: str) -> Iterator[None]:
+    control.doing(what)
+    try:
+        yield
+    finally:
+        control.doing("")

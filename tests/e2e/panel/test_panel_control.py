@@ -1,0 +1,171 @@
+"""A page has control: console, homing, zero, frames, pulses, overrides. Real panel and services."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from fakes.panel import LASER, Page, PanelHost, panel_host
+from fakes.processes import running
+
+BOX = {"minXMm": 1, "minYMm": 2, "maxXMm": 6, "maxYMm": 5}
+
+
+@pytest.fixture(scope="module")
+async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PanelHost]:
+    async with panel_host(tmp_path_factory.mktemp("shop")) as running_panel:
+        yield running_panel
+
+
+async def said(page: Page, text: str) -> dict[str, Any]:
+    """Send a line; return its answer."""
+    answer: dict[str, Any] = (await page.ask(sendLine={"machine": LASER, "text": text}))["line"]
+    return answer
+
+
+def program(shop: PanelHost) -> str:
+    """Return all that the machine got but the real-time polls."""
+    return shop.host.received().replace(b"?", b"").decode("latin-1")
+
+
+async def test_a_line_is_answered_and_kept_for_a_page_that_comes_later(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        assert (await said(page, "G21"))["reply"] == "ok"
+        wrong = await said(page, "G999")
+        assert wrong["reply"] == "error:20"
+        assert wrong["meaning"]
+        assert (await page.until_laser(lambda laser: laser.get("firmwareMessage")))[
+            "firmwareMessage"
+        ].startswith("error:20: ")
+        assert page.laser["controlState"] == "CONTROL_STATE_OURS"
+    async with shop.ready_page() as later:
+        await later.ask(show={"consoles": [LASER]})
+        await later.until(lambda: any(line["text"] == "error:20" for line in later.lines))
+        texts = [(line["origin"], line["text"]) for line in later.lines]
+        assert ("LINE_ORIGIN_SENT", "G21") in texts
+        assert ("LINE_ORIGIN_MACHINE", "ok") in texts
+        numbers = [line["number"] for line in later.lines]
+        assert len(set(numbers)) == len(numbers)
+        assert not any(text.startswith("<") for _, text in texts)
+
+
+async def test_the_machines_own_settings_say_what_it_can(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await page.ask(takeControl={"machine": LASER})
+        laser = await page.until_laser(lambda laser: laser["abilities"].get("travel"))
+        assert laser["abilities"]["maxSpindle"] > 0
+        assert laser["abilities"]["canJog"]
+        await page.ask(releaseControl={"machine": LASER})
+        await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")
+
+
+async def test_a_step_zero_and_the_way_back(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        step = {"machine": LASER, "xMm": 3, "yMm": 1, "feed": 6000}
+        assert "failure" not in await page.ask(jogStep=step)
+        await page.until_laser(lambda laser: laser["report"]["workPosition"][:2] == [3.0, 1.0])
+        await page.until_laser(lambda laser: laser["report"]["state"] == "Idle")
+        assert "failure" not in await page.ask(setZero={"machine": LASER, "axes": "XY"})
+        await page.until_laser(lambda laser: laser["report"]["workPosition"][:2] == [0.0, 0.0])
+        await page.ask(jogStep={**step, "xMm": -3, "yMm": -1})
+        await page.until_laser(
+            lambda laser: (
+                laser["report"]["state"] == "Idle" and laser["report"]["workPosition"][0] == -3.0
+            )
+        )
+        zero = {"machine": LASER, "axes": "XY", "feed": 6000}
+        assert "failure" not in await page.ask(goToZero=zero)
+        await page.until_laser(
+            lambda laser: (
+                laser["report"]["state"] == "Idle"
+                and laser["report"]["workPosition"][:2] == [0.0, 0.0]
+            )
+        )
+
+
+async def test_a_frame_goes_around_the_box_with_the_beam_off_or_low(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await said(page, "$32=1")
+        await said(page, "G91")
+        frame = {"machine": LASER, "box": BOX, "feed": 6000}
+        assert "failure" not in await page.ask(frame=frame)
+        assert "failure" not in await page.ask(frame={**frame, "powerPercent": 5})
+        assert "failure" in await page.ask(frame={**frame, "powerPercent": 50})
+        received = program(shop)
+        dark = re.findall(r"\$J=G21G90X(\S+?)Y(\S+?)F6000", received)
+        assert dark[-5:] == [("1", "2"), ("6", "2"), ("6", "5"), ("1", "5"), ("1", "2")]
+        lit = received.partition("M4S0")[2]
+        assert re.findall(r"X(\d)Y(\d)S50", lit) == [("6", "2"), ("6", "5"), ("1", "5"), ("1", "2")]
+        assert re.search(r"M5S0\s+G0\s+G91", lit)  # off, and as it was
+        await said(page, "G90")
+
+
+async def test_a_pulse_is_one_piece_that_ends_by_itself(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await said(page, "$32=1")
+        await page.until_laser(lambda laser: laser["abilities"].get("canPulse"))
+        pulse = {"machine": LASER, "powerPercent": 3, "duration": "0.2s"}
+        assert "failure" not in await page.ask(pulse=pulse)
+        assert "M3S30\nG4P0.200\nM5S0\n" in program(shop)
+        for wrong in ({"powerPercent": 11}, {"duration": "1.5s"}, {"powerPercent": 0}):
+            answer = await page.ask(pulse={**pulse, **wrong})
+            assert "at most" in answer["failure"]["text"] or "lasts" in answer["failure"]["text"]
+
+
+async def test_overrides_are_real_time_bytes(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await page.ask(setOverrides={"machine": LASER, "feedPercent": 123, "rapidsPercent": 50})
+        laser = await page.until_laser(
+            lambda laser: laser["report"].get("overrides", {}).get("feedPercent") == 123
+        )
+        assert laser["report"]["overrides"]["rapidsPercent"] == 50
+        await page.ask(setOverrides={"machine": LASER, "feedPercent": 100, "rapidsPercent": 100})
+
+
+async def test_homing_is_answered_once_it_is_done(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await said(page, "$22=1")
+        assert "failure" not in await page.ask(home={"machine": LASER})
+        assert "$H" in program(shop)
+        await said(page, "$22=0")
+        refused = await page.ask(home={"machine": LASER})
+        assert "$22=0" in refused["failure"]["text"]
+
+
+async def test_a_stop_ends_what_waits_for_an_answer(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        number = await page.send(sendLine={"machine": LASER, "text": "G4 P30"})
+        await page.ask(stop={"machine": LASER, "action": "STOP_ACTION_EMERGENCY_STOP"})
+        await page.until(lambda: number in page.answers)
+        assert "latched" in page.answers[number]["failure"]["text"]
+        refused = await page.ask(home={"machine": LASER})
+        assert "latched" in refused["failure"]["text"]
+        latched = await page.until_laser(lambda laser: laser["port"].get("latched"))
+        await page.ask(rearm={"machine": LASER, "epoch": latched["port"]["latch"]["epoch"]})
+        await page.until_laser(lambda laser: not laser["port"].get("latched"))
+        await page.ask(releaseControl={"machine": LASER})
+
+
+async def test_what_somebody_else_holds_is_not_taken_but_asked_for(shop: PanelHost) -> None:
+    target = f"127.0.0.1:{shop.host.serial_port}"
+    command = ["usbshare-bridge", "--target", target, "--port", "laser", "--tcp", "127.0.0.1:0"]
+    async with shop.ready_page() as page:
+        await page.ask(releaseControl={"machine": LASER})
+        with running(command, shop.host.home) as bridge:
+            bridge.wait_for("ready")
+            await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OTHER")
+            for asked in (
+                {"home": {"machine": LASER}},
+                {"jogStep": {"machine": LASER, "xMm": 1, "feed": 100}},
+                {"jog": {"machine": LASER, "lease": 1, "x": 1, "feed": 100}},
+            ):
+                answer = await page.ask(**asked)
+                assert answer["failure"]["isHeldByOther"], answer
+                assert "held by" in answer["failure"]["text"]
+            told = await page.ask(requestControl={"machine": LASER})
+            assert told["requestControl"]["told"]
+            bridge.wait_for("asks for control|wants control|asked")
+        await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")
