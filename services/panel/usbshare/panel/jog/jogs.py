@@ -11,8 +11,10 @@ from usbshare.base.errors import SessionLostError, UsbshareError, WrongStateErro
 from usbshare.line.machine_report import MachineReport
 from usbshare.panel.jog.lease import Lease
 from usbshare.panel.jog.path import Direction, Path
-from usbshare.panel.machines.control import Control, Reply
+from usbshare.panel.machines.control import Control
+from usbshare.panel.machines.exchange import Reply
 from usbshare.panel.machines.gcode import JOG_CANCEL
+from usbshare.panel.machines.rest import until_idle
 
 # A report that is late is asked for again.
 REPORT_S = 0.1
@@ -67,7 +69,7 @@ class Jog:
         control = self.control
         try:
             await control.take(is_kept=False)
-            if control.is_waiting:
+            if control.exchange.is_waiting:
                 raise WrongStateError("the machine has not replied to the line before")
             with suppress(SessionLostError):
                 await self._move()
@@ -120,7 +122,7 @@ class Jog:
             await asyncio.wait((self._reply,), timeout=IDLE_S)
             self._cancel_now()
         with suppress(WrongStateError):
-            await self.control.until_idle(IDLE_S)
+            await until_idle(self.control, IDLE_S)
         self._reply = None
         self._path = Path(self.direction)
 

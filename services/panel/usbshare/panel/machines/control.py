@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from usbshare.base.errors import (
@@ -19,11 +18,10 @@ from usbshare.base.errors import (
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.link_state import LinkLostError, SessionChoice
 from usbshare.client.serial.messages import RemotePort
-from usbshare.line.flow.replies import Kind
 from usbshare.line.machine_report import MachineReport
 from usbshare.panel.machines import firmware_texts
 from usbshare.panel.machines.console import Console, Origin
-from usbshare.panel.machines.conversation import Conversation, Heard
+from usbshare.panel.machines.exchange import Exchange, Reply
 from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.machines.session import Session
 from usbshare.rpc.channel import Target
@@ -63,32 +61,6 @@ class ControlOwner(Protocol):
         """Note that somebody asks for control."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the firmware replied to lines, the first error or else `ok`, and what it said before."""
-
-    text: str
-    said: tuple[str, ...]
-    answer_s: float
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether the firmware took them."""
-        return not self.text.lower().startswith("error")
-
-
-@dataclass(slots=True)
-class _Pending:
-    """The lines that are with the machine, and how many replies are to come."""
-
-    began: float
-    left: int
-    shows: bool
-    done: asyncio.Future[Reply]
-    said: list[str] = field(default_factory=list)
-    error: str = ""
-
-
 class Control:
     """Used from one event loop. `report` is the machine's last, while there is a session."""
 
@@ -107,12 +79,11 @@ class Control:
         self._client_name = client_name
         self._session: Session | None = None
         self._is_kept = False
-        self._conversation = Conversation()
-        self._pending: _Pending | None = None
+        self.exchange = Exchange(console, self._reported, self._failed)
         self._changing = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._used_at = 0.0
-        self._reported = asyncio.Event()
+        self._has_report = asyncio.Event()
         self._listeners: list[Callable[[MachineReport], None]] = []
         self._keeping: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -127,16 +98,6 @@ class Control:
     def is_connected(self) -> bool:
         """Whether what is written goes out at once."""
         return self._session is not None and self._session.is_connected
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a line has no reply yet."""
-        return self._pending is not None
-
-    @property
-    def round_trip_s(self) -> float:
-        """How long an answer of the host takes; 0 before it is known."""
-        return 0.0 if self._session is None else self._session.round_trip_s
 
     def on_report(self, listener: Callable[[MachineReport], None]) -> Callable[[], None]:
         """Call back at each report, until what is returned is called."""
@@ -185,56 +146,33 @@ class Control:
         Without waiting for a turn: for whoever must know when it went.
         """
         session = self._require_session()
-        if self._pending is not None:
-            raise WrongStateError("the machine has not replied to the line before")
         self._used_at = self._clock()
-        done = asyncio.get_running_loop().create_future()
-        self._pending = pending = _Pending(self._clock(), len(lines), shows, done)
-        pending.done.add_done_callback(self._take_away)
+        done = self.exchange.begin(len(lines), shows=shows)
         try:
             session.write("".join(f"{line}\n" for line in lines).encode())
-        except BaseException:
-            self._pending = None
-            pending.done.cancel()
+        except UsbshareError as error:
+            self.exchange.give_up(error)
             raise
-        return pending.done
+        return done
 
     def discard(self) -> None:
         """Drop lines that were written and have not left yet."""
         if self._session is not None and self._session.discard():
-            self._give_up(WrongStateError("the line was not sent"))
+            self.exchange.give_up(WrongStateError("the line was not sent"))
 
     async def fresh_report(self, wait_s: float = 2.0) -> MachineReport:
         """Ask for a report, and return it; DeviceError where none comes."""
         self._require_session()
-        self._reported.clear()
+        self._has_report.clear()
         self.realtime(_REPORT)
         try:
             async with asyncio.timeout(wait_s):
-                await self._reported.wait()
+                await self._has_report.wait()
         except TimeoutError as error:
             raise DeviceError(f"the machine sent no report within {wait_s:g} s") from error
         if self.report is None:
             raise SessionLostError("the session ended")
         return self.report
-
-    async def until_idle(self, wait_s: float) -> None:
-        """Wait until the machine is idle; WrongStateError says what it reports instead."""
-        end = self._clock() + wait_s
-        while (report := await self.fresh_report()).state != "Idle":
-            if report.state in ("Alarm", "Hold", "Door") or self._clock() >= end:
-                raise WrongStateError(f"the machine is not idle: it reports {report.state}")
-            await asyncio.sleep(POLL_S / 5)
-
-    async def until_held(self, wait_s: float) -> None:
-        """Wait until a hold has brought the machine to rest; WrongStateError where it does not."""
-        end = self._clock() + wait_s
-        while (report := await self.fresh_report()).state not in ("Hold", "Door", "Idle") or (
-            report.substate not in (None, 0)
-        ):
-            if self._clock() >= end:
-                raise WrongStateError(f"the machine is not at rest: it reports {report.state}")
-            await asyncio.sleep(POLL_S / 5)
 
     def require_released(self) -> None:
         """Raise PortLatchedError where the port refuses programs."""
@@ -250,16 +188,14 @@ class Control:
 
     def session_said(self, data: bytes) -> None:
         """Take what the machine says."""
-        profile = self._require_port().profile
-        for heard in self._conversation.feed(data, profile):
-            self._heard(heard)
+        self.exchange.feed(data, self._require_port().profile)
 
     def session_port(self, port: RemotePort) -> None:
         """Note the port; what a stop or a reset ended has no reply any more."""
         before, self.port = self.port, port
         if before is not None and before.epoch != port.epoch:
-            self._conversation.reset()
-            self._give_up(WrongStateError(port_condition.why_fenced(port)))
+            self.exchange.reset()
+            self.exchange.give_up(WrongStateError(port_condition.why_fenced(port)))
         if port_condition.is_other(before, port) and before is not None:
             _, text = port_condition.news(port)
             self._console.add(Origin.NEWS, text)
@@ -274,7 +210,7 @@ class Control:
         self._console.add(Origin.FAILURE, f"control was lost: {reason}")
         session, self._session = self._session, None
         self._is_kept = False
-        self._give_up(SessionLostError(f"control was lost: {reason}"))
+        self.exchange.give_up(SessionLostError(f"control was lost: {reason}"))
         self._end_keeping()
         if session is not None:
             closing = asyncio.create_task(session.close(), name=f"lost control of {self.key}")
@@ -290,7 +226,7 @@ class Control:
             self.key[1], False, self._client_name, resumes=False, takes=from_holder
         )
         session = Session(place, choice, self)
-        self._conversation.reset()
+        self.exchange.reset()
         self.report = None
         self.is_opening = True
         self._owner.control_changed(self)
@@ -327,7 +263,7 @@ class Control:
         session, self._session = self._session, None
         if session is None:
             return
-        self._give_up(WrongStateError(why))
+        self.exchange.give_up(WrongStateError(why))
         self._end_keeping()
         await session.close()
         self._console.add(Origin.NEWS, why)
@@ -348,7 +284,7 @@ class Control:
 
     def _is_idle(self) -> bool:
         state = "" if self.report is None else self.report.state
-        is_used = self._is_kept or self._pending is not None or self._turn.locked()
+        is_used = self._is_kept or self.exchange.is_waiting or self._turn.locked()
         is_at_rest = state in _AT_REST and not self.activity
         return not is_used and is_at_rest and self._clock() - self._used_at >= IDLE_S
 
@@ -367,53 +303,17 @@ class Control:
             self._console.add(Origin.MACHINE, reply.text)
         return reply
 
-    def _heard(self, heard: Heard) -> None:
-        if heard.report is not None:
-            self.report = heard.report
-            if self.firmware_message and heard.report.state in _WELL:
-                self._tell_message("")
-            self._reported.set()
-            for listener in list(self._listeners):
-                listener(heard.report)
-            return
-        pending = self._pending
-        if heard.is_reply and pending is not None:
-            self._reply(pending, heard.text)
-            return
-        if pending is not None:
-            pending.said.append(heard.text)
-        if heard.text and (pending is None or pending.shows):
-            is_bad = heard.kind in (Kind.ALARM, Kind.ERROR, Kind.COMPLAINT)
-            self._console.add(Origin.FAILURE if is_bad else Origin.MACHINE, heard.text)
-        if heard.kind in (Kind.ALARM, Kind.ERROR):
-            self._tell_message(heard.text)
-        if heard.kind in (Kind.ALARM, Kind.WELCOME):
-            self._give_up(DeviceError(f"the machine says {heard.text}"))
+    def _reported(self, report: MachineReport) -> None:
+        self.report = report
+        self._has_report.set()
+        if self.firmware_message and report.state in _WELL:
+            self._failed("")
+        for listener in list(self._listeners):
+            listener(report)
 
-    def _tell_message(self, text: str) -> None:
+    def _failed(self, text: str) -> None:
         self.firmware_message = firmware_texts.explained(text)
         self._owner.control_changed(self)
-
-    def _reply(self, pending: _Pending, text: str) -> None:
-        pending.left -= 1
-        if not text.lower().startswith("ok"):
-            pending.error = pending.error or text
-            self._tell_message(text)
-        if pending.left:
-            return
-        self._pending = None
-        if not pending.done.done():
-            answer_s = self._clock() - pending.began
-            pending.done.set_result(Reply(pending.error or text, tuple(pending.said), answer_s))
-
-    def _give_up(self, error: UsbshareError) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None and not pending.done.done():
-            pending.done.set_exception(error)
-
-    def _take_away(self, done: asyncio.Future[Reply]) -> None:
-        if not done.cancelled():
-            done.exception()  # somebody may wait no longer
 
     def _end_keeping(self) -> None:
         keeping, self._keeping = self._keeping, None

@@ -15,8 +15,10 @@ from usbshare.base.errors import (
 )
 from usbshare.line.profiles import GRBL_RESET
 from usbshare.panel.machines import firmware_texts, gcode
-from usbshare.panel.machines.control import Control, Reply
+from usbshare.panel.machines.control import Control
+from usbshare.panel.machines.exchange import Reply
 from usbshare.panel.machines.machine_view import Abilities
+from usbshare.panel.machines.rest import until_held, until_idle
 
 HOME_S = 300.0
 LINE_S = 30.0
@@ -87,7 +89,7 @@ async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: fl
     await _until_idle(control)
     with _doing(control, "framing"):
         _require_ok(await control.send(*lines, wait_s=FRAME_S))
-        await control.until_idle(FRAME_S)
+        await until_idle(control, FRAME_S)
 
 
 async def pulse(control: Control, percent: float, seconds: float) -> None:
@@ -120,14 +122,14 @@ async def cancel(control: Control) -> None:
     if not control.is_connected:
         return
     control.realtime(gcode.JOG_CANCEL)
-    if control.activity in ("", "homing") and not control.is_waiting:
+    if control.activity in ("", "homing") and not control.exchange.is_waiting:
         return
     state = "" if control.report is None else control.report.state
     if state == "Jog":
         return
     control.realtime(b"!")
     with suppress(WrongStateError, DeviceError, SessionLostError):
-        await control.until_held(HELD_S)
+        await until_held(control, HELD_S)
     with suppress(SessionLostError):
         control.realtime(bytes((GRBL_RESET,)))
 

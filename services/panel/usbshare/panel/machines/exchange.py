@@ -1,0 +1,121 @@
+"""The lines that are with a machine, and what it says: whose each of its lines is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from usbshare.base.errors import DeviceError, UsbshareError, WrongStateError
+from usbshare.line.flow.replies import Kind
+from usbshare.line.machine_report import MachineReport
+from usbshare.line.profiles import Profile
+from usbshare.panel.machines.console import Console, Origin
+from usbshare.panel.machines.conversation import Conversation, Heard
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the firmware replied to lines, the first error or else `ok`, and what it said before."""
+
+    text: str
+    said: tuple[str, ...]
+    answer_s: float
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the firmware took them."""
+        return not self.text.lower().startswith("error")
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Lines that went together, and how many replies are to come."""
+
+    began: float
+    left: int
+    shows: bool
+    done: asyncio.Future[Reply]
+    said: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class Exchange:
+    """One piece of lines at a time; `reported` and `failed` get reports, errors and alarms."""
+
+    def __init__(
+        self,
+        console: Console,
+        reported: Callable[[MachineReport], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._console = console
+        self._reported = reported
+        self._failed = failed
+        self._conversation = Conversation()
+        self._pending: _Pending | None = None
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a line has no reply yet."""
+        return self._pending is not None
+
+    def begin(self, lines: int, *, shows: bool) -> asyncio.Future[Reply]:
+        """Expect the replies to so many lines; WrongStateError while others have none yet."""
+        if self._pending is not None:
+            raise WrongStateError("the machine has not replied to the line before")
+        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_take_away)
+        self._pending = _Pending(self._clock(), lines, shows, done)
+        return done
+
+    def give_up(self, error: UsbshareError) -> None:
+        """Expect no reply any more."""
+        pending, self._pending = self._pending, None
+        if pending is not None and not pending.done.done():
+            pending.done.set_exception(error)
+
+    def reset(self) -> None:
+        """Forget a line of the machine that was begun."""
+        self._conversation.reset()
+
+    def feed(self, data: bytes, profile: Profile) -> None:
+        """Take what the machine says."""
+        for heard in self._conversation.feed(data, profile):
+            self._heard(heard)
+
+    def _heard(self, heard: Heard) -> None:
+        if heard.report is not None:
+            self._reported(heard.report)
+            return
+        pending = self._pending
+        if heard.is_reply and pending is not None:
+            self._reply(pending, heard.text)
+            return
+        if pending is not None:
+            pending.said.append(heard.text)
+        is_bad = heard.kind in (Kind.ALARM, Kind.ERROR, Kind.COMPLAINT)
+        if heard.text and (pending is None or pending.shows or is_bad):
+            self._console.add(Origin.FAILURE if is_bad else Origin.MACHINE, heard.text)
+        if heard.kind in (Kind.ALARM, Kind.ERROR):
+            self._failed(heard.text)
+        if heard.kind in (Kind.ALARM, Kind.WELCOME):
+            self.give_up(DeviceError(f"the machine says {heard.text}"))
+
+    def _reply(self, pending: _Pending, text: str) -> None:
+        pending.left -= 1
+        if not text.lower().startswith("ok"):
+            pending.error = pending.error or text
+            self._failed(text)
+        if pending.left:
+            return
+        self._pending = None
+        if not pending.done.done():
+            answer_s = self._clock() - pending.began
+            pending.done.set_result(Reply(pending.error or text, tuple(pending.said), answer_s))
+
+
+def _take_away(done: asyncio.Future[Reply]) -> None:
+    if not done.cancelled():
+        done.exception()  # somebody may wait no longer
