@@ -17,6 +17,7 @@ from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
 from usbshare.client.serial.messages import RemotePort
 from usbshare.job_svc.run.turns import Turns
+from usbshare.job_svc.run.unchecked import foreign_firmware, unchecked
 from usbshare.job_svc.storage.file_thread import Files
 
 MOST_KEPT = 64
@@ -44,6 +45,7 @@ class Analyses:
         self._previews = 0
         self._found: OrderedDict[Key, asyncio.Task[Analysis]] = OrderedDict()
         self._done: dict[Key, int] = {}
+        self._firmware: dict[Key, str] = {}
         self._facts: dict[str, MachineFacts] = {}
 
     def machine_told(self, port_id: str, facts: MachineFacts) -> None:
@@ -57,11 +59,14 @@ class Analyses:
     def of(self, sha256: str, port_id: str, passes: int) -> asyncio.Task[Analysis]:
         """Return the analysis of a file, begun if need be; the task goes on if nobody waits."""
         key = (sha256, port_id, min(passes, 2))
+        firmware = foreign_firmware(self._port(port_id))
+        if key in self._found and self._firmware.get(key) != firmware:
+            self._forget(key)  # the machine is known better by now
         task = self._found.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = asyncio.create_task(self._analyse(key), name=f"analyse {sha256[:12]}")
             task.add_done_callback(_heard)
-            self._found[key] = task
+            self._found[key], self._firmware[key] = task, firmware
         self._found.move_to_end(key)
         while len(self._found) > MOST_KEPT:
             self._forget(next(iter(self._found)))
@@ -118,6 +123,7 @@ class Analyses:
     def _forget(self, key: Key) -> None:
         self._found.pop(key).cancel()
         self._done.pop(key, None)
+        self._firmware.pop(key, None)
 
     async def _analyse(self, key: Key) -> Analysis:
         sha256, port_id, passes = key
@@ -128,7 +134,7 @@ class Analyses:
         async with self._turns.turn(key):
             path = await self._files.path(sha256)
             try:
-                return await analyse_aside(
+                found = await analyse_aside(
                     path,
                     machine=self._facts.get(port_id),
                     passes=passes,
@@ -137,6 +143,8 @@ class Analyses:
                 )
             except OSError as error:
                 raise DeviceError(f"the file cannot be analysed: {error}") from error
+        firmware = self._firmware.get(key, "")
+        return unchecked(found, firmware) if firmware else found
 
     def _line_bytes_per_s(self, port_id: str) -> float:
         port = self._port(port_id)

@@ -42,7 +42,7 @@ async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> f
     analysis = task.result()
     if analysis.error_count and not despite:
         raise WrongStateError(_errors(job, analysis))
-    return analysis.duration_s * job.passes
+    return analysis.duration_s * job.passes or None
 
 
 def _why_not(port: RemotePort) -> str:

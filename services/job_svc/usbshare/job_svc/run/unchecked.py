@@ -1,0 +1,38 @@
+"""What is left of an analysis where the machine does not speak as GRBL does.
+
+The simulator knows GRBL alone: it finds errors in every line that extrudes, and measures the rest
+without it. Of such a file only that it is G-code is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from usbshare.analysis.records import Analysis, Finding, Severity
+from usbshare.client.serial.messages import RemotePort
+from usbshare.line.flow.replies import GRBL_DIALECT
+from usbshare.line.flow.windows import rules_of
+
+
+def foreign_firmware(port: RemotePort | None) -> str:
+    """Return the firmware of a port that is known to be no GRBL, empty for any other."""
+    rules = None if port is None else rules_of(port.profile)
+    if port is None or rules is None or rules.dialect is GRBL_DIALECT:
+        return ""
+    return port.profile.name
+
+
+def unchecked(analysis: Analysis, firmware: str) -> Analysis:
+    """Return an analysis without what was found as if the machine were a GRBL."""
+    text = f"not checked: programs for {firmware} are not simulated here, so nothing is estimated"
+    return replace(
+        analysis,
+        duration_s=0.0,
+        box=None,
+        burnt_box=None,
+        travel=None,
+        peak_bytes_per_s=0.0,
+        findings=(Finding(0, Severity.WARNING, "", text),),
+        finding_count=1,
+        error_count=0,
+    )
