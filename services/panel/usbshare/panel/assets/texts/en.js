@@ -129,7 +129,7 @@ export const texts = {
   enrol: {
     title: "This computer is not let in yet",
     another: "Use an invitation to another site",
-    how: "On the host, an administrator makes an invitation with “serial-svc invite NAME”. Paste it here, or scan its QR code.",
+    how: "On the host, an administrator makes an invitation with “serial-svc pki invite”. Paste it here, or scan its QR code.",
     onlyHere: "Enrolling changes the computer that the panel runs on: open the panel there.",
     label: "Invitation",
     read: "Look at it",

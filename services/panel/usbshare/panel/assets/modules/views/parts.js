@@ -111,15 +111,34 @@ export function note(tone, ...children) {
 export function copyButton(text, label) {
   const element = button(texts.copy, copy, { name: "copy", label });
   async function copy() {
-    try {
-      await navigator.clipboard.writeText(text());
+    if (await written(text())) {
       setText(element.lastChild, texts.copied);
       setTimeout(() => setText(element.lastChild, texts.copy), 2000);
-    } catch {
+    } else {
       notice(texts.copyFailed, "danger");
     }
+    element.focus();
   }
   return element;
+}
+
+/** Writes to the clipboard; resolves to whether that was allowed. */
+async function written(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return selectedAndCopied(text); // a page over plain HTTP from another computer has no clipboard
+  }
+}
+
+function selectedAndCopied(text) {
+  const field = h("textarea", { class: "visually-hidden", value: text, readOnly: true });
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  return isDone;
 }
 
 /** A choice of machine; `onchange(key)`. */

@@ -95,7 +95,10 @@ function drawGuide(guide, port) {
 function startForm(store, actions) {
   let key = "";
   let kind = "";
-  const select = machineSelect(store, "", (chosen) => (key = chosen));
+  const select = machineSelect(store, "", (chosen) => {
+    key = chosen;
+    update(store.state);
+  });
   const kinds = h("div", {});
   const buffered = check(t.bufferedLong);
   const tcpPort = h("input", { class: "input", type: "number", min: 0, max: 65535, value: 0, inputMode: "numeric" });

@@ -1,0 +1,125 @@
+"""The first page: which hosts there are, and how this computer is let in."""
+
+from __future__ import annotations
+
+from playwright.async_api import Browser, expect
+
+from fakes.panel_gateway import fake_gateway
+from fakes.panel_page import panel_page
+from fakes.panel_snapshots import MILL, SITE, foreign_host, gateway, host, machine, workshop
+from fakes.waiting import until
+from usbshare.page.v1 import page_pb2
+
+INVITATION = "usbshare-invitation-of-a-test"
+
+
+def stranger() -> page_pb2.Snapshot:
+    """Return what a computer sees that is not enrolled."""
+    bare = page_pb2.Gateway(version="0.1.0", name="bench-3")
+    return page_pb2.Snapshot(gateway=bare, hosts=[foreign_host()], is_local_page=True)
+
+
+async def test_hosts_machines_and_what_is_preselected_are_shown(browser: Browser) -> None:
+    async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
+        own = page.get_by_role("article").filter(has_text="Laser-Workshop")
+        await expect(own).to_contain_text("Connected, 1.1 ms")
+        await expect(own).to_contain_text("40 W diode laser")
+        other = page.get_by_role("article").filter(has_text="Neighbour")
+        await expect(other).to_contain_text("Another site")
+        await expect(other).to_contain_text("plotter")
+        await expect(other.get_by_role("link")).to_have_count(0)
+        await page.get_by_role("link", name="Open").click()
+        await expect(page.locator("h1")).to_have_text("laser")
+
+
+async def test_changes_are_shown_as_they_come(browser: Browser) -> None:
+    async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
+        own = page.get_by_role("article").filter(has_text="Laser-Workshop")
+        lost = page_pb2.Service(
+            state=page_pb2.SERVICE_STATE_LOST, reason="no answer for 3 s; tried again"
+        )
+        await fake.send(host_changed=host(serial=lost))
+        await expect(own).to_contain_text("No connection")
+        await expect(own).to_contain_text("no answer for 3 s")
+        await expect(page.locator("#stop-bar")).to_contain_text("may not reach it")
+        await fake.send(
+            machine_changed=machine(key=page_pb2.MachineKey(host="laser-host", port_id="mill"))
+        )
+        await expect(own.get_by_role("link")).to_have_count(2)
+        await fake.send(host_removed="laser-host")
+        await expect(own).to_have_count(0)
+        await expect(page.locator("#hold")).to_be_disabled()
+
+
+async def test_a_computer_is_let_in_by_an_invitation(browser: Browser) -> None:
+    async with fake_gateway(stranger()) as fake, panel_page(browser, fake.url) as page:
+        fake.answers["read_invitation"] = lambda request: page_pb2.Answer(
+            invitation=page_pb2.Invitation(target="192.168.1.20:50052", site=SITE)
+            if request.read_invitation.text == INVITATION
+            else None,
+            failure=None
+            if request.read_invitation.text == INVITATION
+            else page_pb2.Failure(text="this is no invitation"),
+        )
+        fake.answers["enrol"] = lambda _: page_pb2.Answer(
+            enrolled=page_pb2.Enrolled(identity=f"usbshare://{SITE[:12]}/bench-3", role="operator")
+        )
+        field = page.get_by_label("Invitation", exact=True)
+        await field.fill("something else")
+        await page.get_by_role("button", name="Look at it").click()
+        await expect(page.get_by_text("this is no invitation")).to_be_visible()
+        await field.fill(f"  {INVITATION}\n")
+        await page.get_by_role("button", name="Look at it").click()
+        await expect(page.get_by_text(SITE)).to_be_visible()
+        assert fake.requests("enrol") == []
+        await page.get_by_role("button", name="Let this computer in").click()
+        await expect(page.locator("#notices")).to_contain_text("/bench-3 (operator)")
+        await fake.send(gateway_changed=gateway())
+        await expect(page.get_by_text("This computer is not let in yet")).to_be_hidden()
+
+
+async def test_a_certificate_is_replaced_only_if_the_person_agrees(browser: Browser) -> None:
+    async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
+        fake.answers["read_invitation"] = lambda _: page_pb2.Answer(
+            invitation=page_pb2.Invitation(site=SITE, replaces="usbshare://old/bench-3")
+        )
+        await page.get_by_text("Use an invitation to another site").click()
+        await page.get_by_label("Invitation", exact=True).fill(INVITATION)
+        await page.get_by_role("button", name="Look at it").click()
+        use = page.get_by_role("button", name="Let this computer in")
+        await expect(use).to_be_disabled()
+        await page.get_by_label("Replace what this computer has").check()
+        await use.click()
+        await until(lambda: fake.requests("enrol"))
+        assert fake.requests("enrol")[0][1].enrol.replaces
+
+
+async def test_a_page_from_elsewhere_cannot_enrol_the_computer(browser: Browser) -> None:
+    snapshot = stranger()
+    snapshot.is_local_page = False
+    async with fake_gateway(snapshot) as fake, panel_page(browser, fake.url) as page:
+        await expect(page.get_by_role("button", name="Look at it")).to_be_disabled()
+        await expect(page.get_by_text("open the panel there")).to_be_visible()
+
+
+async def test_a_host_is_added_and_forgotten(browser: Browser) -> None:
+    added = page_pb2.Host(key="added", name="Added", is_added=True)
+    async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
+        fake.answers["add_host"] = lambda _: page_pb2.Answer(host=added)
+        await page.get_by_label("Address").fill("mill.local")
+        await page.keyboard.press("Enter")
+        await until(lambda: fake.requests("add_host"))
+        assert fake.requests("add_host")[0][1].add_host.address == "mill.local"
+        await fake.send(host_changed=added)
+        await page.get_by_role("button", name="Forget this host").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Forget this host").click()
+        await until(lambda: fake.requests("forget_host"))
+
+
+async def test_names_are_text_whatever_is_in_them(browser: Browser) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    snapshot = workshop(machine(), hosts=[page_pb2.Host(key="evil", name=evil)])
+    async with fake_gateway(snapshot) as fake, panel_page(browser, fake.url) as page:
+        await expect(page.get_by_text(evil).first).to_be_visible()
+        await expect(page.locator("img")).to_have_count(0)
