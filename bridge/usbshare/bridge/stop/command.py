@@ -105,7 +105,7 @@ def _done(
     client: StopCalls, port_id: str, told: str, action: StopAction, report: StopReport
 ) -> Done:
     line = (
-        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; {_times(report)}; "
+        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; {_times(action, report)}; "
         f"{_what_now(client, port_id, action, report)}"
     )
     return Done(line, {"action": action.value, "port": told, **_fields(report)})
@@ -154,13 +154,16 @@ def _fields(report: StopReport) -> dict[str, object]:
     }
 
 
-def _times(report: StopReport) -> str:
+def _times(action: StopAction, report: StopReport) -> str:
     drained = report.drain_delay_s
     parts = [
         f"round trip {report.round_trip_s * 1e3:.1f} ms",
         f"written after {report.write_delay_s * 1e3:.1f} ms",
-        "drained: unknown" if drained is None else f"drained after {drained * 1e3:.1f} ms",
     ]
+    if action is not StopAction.RESUME:  # of which the machine itself tells more
+        parts += [
+            "drained: unknown" if drained is None else f"drained after {drained * 1e3:.1f} ms"
+        ]
     return ", ".join(parts)
 
 
