@@ -105,8 +105,8 @@ def _done(
     client: StopCalls, port_id: str, told: str, action: StopAction, report: StopReport
 ) -> Done:
     line = (
-        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; {_times(action, report)}; "
-        f"{_what_now(client, port_id, action, report)}"
+        f"{action.value} on {_name_of(told)}: {_what_was_done(action, report)}; "
+        f"{_times(action, report)}; {_what_now(client, port_id, action, report)}"
     )
     return Done(line, {"action": action.value, "port": told, **_fields(report)})
 
@@ -160,10 +160,10 @@ def _times(action: StopAction, report: StopReport) -> str:
         f"round trip {report.round_trip_s * 1e3:.1f} ms",
         f"written after {report.write_delay_s * 1e3:.1f} ms",
     ]
-    if action is not StopAction.RESUME:  # of which the machine itself tells more
-        parts += [
-            "drained: unknown" if drained is None else f"drained after {drained * 1e3:.1f} ms"
-        ]
+    if drained is not None:
+        parts.append(f"drained after {drained * 1e3:.1f} ms")
+    elif action is not StopAction.RESUME:  # of which the machine itself tells more
+        parts.append("drained: unknown")
     return ", ".join(parts)
 
 

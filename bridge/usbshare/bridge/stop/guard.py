@@ -194,9 +194,7 @@ def _not_yet(name: str) -> str:
     if name == _ACTIONS["--rearm"]:  # which is no stop
         return f"bridge: {name}: waiting for the host ({why}); nothing changes until it answers"
     if name == _ACTIONS["--resume"]:  # nor is that
-        return (
-            f"bridge: {name}: waiting for the host ({why}); it answers once the machine continues"
-        )
+        return f"bridge: {name}: waiting for the machine to continue ({why})"
     return f"bridge: {name} not confirmed yet ({why}): {REMEDY}"
 
 

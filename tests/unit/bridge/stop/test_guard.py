@@ -141,6 +141,15 @@ def test_a_slow_re_arming_is_not_reported_as_an_emergency() -> None:
     ]
 
 
+def test_a_slow_resume_is_not_reported_as_an_emergency() -> None:
+    code, _, errors = ended("time.sleep(2.5)\ntell('done')", "stop", "--resume")
+    assert code == 0
+    assert errors == [
+        "bridge: resume: waiting for the host to answer",
+        "bridge: resume: waiting for the machine to continue (no answer within 2 s)",
+    ]
+
+
 @pytest.mark.parametrize("place", [["--json", "stop"], ["stop", "--json"]])
 @pytest.mark.parametrize(
     ("body", "why"),
