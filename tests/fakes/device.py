@@ -22,6 +22,7 @@ class FakeDevice:
     name = "fake"
     holds_back = True
     has_line_rate = True
+    paces_itself = False
     low_latency: bool | None = None
 
     def __init__(self, settings: LineSettings | None = None) -> None:

@@ -143,6 +143,14 @@ class Device(Protocol):
         ...
 
     @property
+    def paces_itself(self) -> bool:
+        """Whether `write` takes no more than may be ahead of a stop, so that nobody else paces it.
+
+        True for a device behind a network, which alone sees how long each write was under way.
+        """
+        ...
+
+    @property
     def low_latency(self) -> bool | None:
         """Whether the adapter hands bytes over at once; None if unknown."""
         ...

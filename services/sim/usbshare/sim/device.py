@@ -65,6 +65,11 @@ class SimDevice:
         return True
 
     @property
+    def paces_itself(self) -> bool:
+        """Return False: `write` takes whatever the driver has room for."""
+        return False
+
+    @property
     def low_latency(self) -> bool | None:
         """Return None: there is no adapter."""
         return None

@@ -63,6 +63,7 @@ class PairedEnd:
 
     holds_back = False
     has_line_rate = True
+    paces_itself = False
     low_latency = None
 
     def __init__(self, *, lines: ModemLines, fails: bool = False) -> None:

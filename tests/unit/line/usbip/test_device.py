@@ -26,6 +26,7 @@ from usbshare.line.settings import Completion, FlowControl, LineSettings, ModemL
 from usbshare.line.usbip import acm_port
 from usbshare.line.usbip.device import UsbipDevice
 from usbshare.line.usbip.seen import SeenDevices
+from usbshare.line.usbip.send_window import LEAST_BYTES
 from usbshare.line.usbip.source import parse_source
 from usbshare.usbip.cdc import (
     AcmCapability,
@@ -177,7 +178,9 @@ async def test_what_the_device_has_not_taken_is_bounded_and_known() -> None:
     async with opened(fake) as (device, listener, _):
         fake.takes.clear()
         taken = sum(device.write(b"x" * 20) for _ in range(40))
-        assert taken == device.unsent_bytes() == 20 * acm_port.MOST_WRITES
+        assert taken == device.unsent_bytes() == LEAST_BYTES // 20 * 20
+        realtime = sum(device.write(b"?") for _ in range(40))
+        assert realtime == 2 * acm_port.MOST_WRITES - 3
         assert await device.drain(0.05) is Completion.TIMEOUT
         fake.takes.set()
         await until(lambda: listener.rooms == 1)

@@ -74,3 +74,13 @@ def test_after_the_wait_there_is_something_to_write() -> None:
     pacer.written(pacer.lead_bytes, now=0.0)
     wait_s = pacer.wait_s(now=0.0, unsent=0)
     assert pacer.allowance(wait_s + 1e-6, 0, PLENTY) >= pacer.lead_bytes // 2
+
+
+def test_a_device_that_paces_itself_gets_what_it_takes() -> None:
+    pacer = Pacer(11520.0)
+    pacer.set_rate(11520.0, has_line_rate=False, is_paced=True)
+    for number in range(100):
+        assert pacer.allowance(number / 1000, 500, 200) == 200
+        pacer.written(200, number / 1000)
+    assert pacer.allowance(1.0, 500, 1 << 20) == 1024
+    assert pacer.shared_bytes == 256

@@ -89,6 +89,11 @@ class PosixDevice:
         return self._has_line_rate
 
     @property
+    def paces_itself(self) -> bool:
+        """Return False: `write` takes whatever the driver has room for."""
+        return False
+
+    @property
     def low_latency(self) -> bool | None:
         """Whether the adapter hands bytes over at once; None if unknown."""
         return self._low_latency

@@ -93,6 +93,11 @@ class ThreadedDevice:
         return self._has_line_rate
 
     @property
+    def paces_itself(self) -> bool:
+        """Return False: `write` takes whatever the driver has room for."""
+        return False
+
+    @property
     def low_latency(self) -> bool | None:
         """Return None: it is unknown whether the adapter hands bytes over at once."""
         return None

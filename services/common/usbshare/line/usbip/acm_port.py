@@ -9,6 +9,7 @@ from typing import Protocol
 
 from usbshare.base.errors import DeviceError, NotSupportedError
 from usbshare.line.usbip.attaching import AttachedPort
+from usbshare.line.usbip.send_window import SendWindow
 from usbshare.usbip.cdc import SerialState, take_serial_states
 from usbshare.usbip.descriptors import EndpointDescriptor, Request, Transfer
 from usbshare.usbip.errors import GONE, STALLED, UNLINKED, UsbipError, status_name
@@ -17,9 +18,8 @@ from usbshare.usbip.messages import Direction, SetupPacket, Speed, SubmitReply
 READS = 4
 READ_BYTES = 512
 NOTIFICATION_READS = 2
-# The line paces itself to 8 writes; the rest is for real-time bytes, as with the kernel's cdc_acm.
+# As many as the kernel's cdc_acm has; real-time bytes may be as many again.
 MOST_WRITES = 16
-MOST_WRITTEN_BYTES = 4096
 ANSWER_TIMEOUT_S = 3.0
 LOOK_EVERY_S = 1.0
 _EMPTY_READ_REST_S = 0.002
@@ -53,8 +53,8 @@ class AcmPort:
         self._device = attached.device
         self._function = attached.function
         self._listener = listener
-        self._writes: dict[int, int] = {}
-        self._unsent_bytes = 0
+        self._writes: dict[int, tuple[int, float]] = {}
+        self._window = SendWindow()
         self._answers = 0
         self._answers_before = -1
         self._looking: asyncio.TimerHandle | None = None
@@ -70,7 +70,7 @@ class AcmPort:
     @property
     def unsent_bytes(self) -> int:
         """Bytes that the device has not taken."""
-        return self._unsent_bytes
+        return self._window.under_way_bytes
 
     def start(self) -> None:
         """Begin to read."""
@@ -82,21 +82,22 @@ class AcmPort:
 
     def write(self, data: bytes) -> int:
         """Send as many bytes as fit and return how many; less calls `room` later."""
-        room = MOST_WRITTEN_BYTES - self._unsent_bytes if len(self._writes) < MOST_WRITES else 0
-        part = data[:room]
+        most = MOST_WRITES if len(data) > 1 else 2 * MOST_WRITES
+        part = data[: self._window.room(len(data))] if len(self._writes) < most else b""
         self._is_starved = self._is_starved or len(part) < len(data)
         if not part:
             return 0
         endpoint = self._function.bulk_out.number
         seqnum = self._device.submit(endpoint, Direction.OUT, len(part), self._written, data=part)
-        self._writes[seqnum] = len(part)
-        self._unsent_bytes += len(part)
+        self._writes[seqnum] = len(part), self._loop.time()
+        self._window.sent(len(part))
         self._look_later()
         return len(part)
 
     def discard_output(self) -> None:
         """Take back what the device has not taken; what is written next comes behind that."""
-        writes, self._writes, self._unsent_bytes = self._writes, {}, 0
+        writes, self._writes = self._writes, {}
+        self._window.taken_back()
         for seqnum in writes:
             self._device.unlink(seqnum)
         self._listener.progressed()
@@ -151,11 +152,13 @@ class AcmPort:
     def _written(self, reply: SubmitReply) -> None:
         if reply.status == GONE:
             return  # it counts as unsent: see `_lost`
-        size = self._writes.pop(reply.seqnum, None)
+        write = self._writes.pop(reply.seqnum, None)
         self._answers += 1
-        if size is None or reply.status == UNLINKED:
+        if write is None or reply.status == UNLINKED:
             return
-        self._unsent_bytes -= size
+        size, sent_at = write
+        now = self._loop.time()
+        self._window.answered(size, now - sent_at, now)
         if reply.status:
             self._fail(f"writing ended with {status_name(reply.status)}")
         elif reply.actual_length != size:
@@ -279,7 +282,7 @@ class AcmPort:
         if self._has_failed:
             return
         self.end()
-        waiting = self._unsent_bytes
+        waiting = self._window.under_way_bytes
         lost = f"; {waiting} bytes were on their way" if waiting else ""
         self._listener.failed(f"{reason}{lost}")
 

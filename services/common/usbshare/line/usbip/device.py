@@ -91,6 +91,11 @@ class UsbipDevice:
         return False
 
     @property
+    def paces_itself(self) -> bool:
+        """Return True: see `SendWindow`."""
+        return True
+
+    @property
     def low_latency(self) -> bool | None:
         """Return True: every transfer is handed over when it ends."""
         return True

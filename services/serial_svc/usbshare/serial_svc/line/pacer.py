@@ -8,11 +8,12 @@ is paced by what its driver still holds, see `DriverWindow`.
 
 from __future__ import annotations
 
-from usbshare.serial_svc.line.driver_window import DriverWindow
+from usbshare.serial_svc.line.driver_window import MOST_LEAD_BYTES, DriverWindow
 
 LEAD_S = 0.003
 LEAST_LEAD_BYTES = 32
 LARGEST_UNSENT_BYTES = 1 << 20
+SHARED_BYTES = 256
 _SHORTEST_WAIT_S = 0.001
 _LONGEST_WAIT_S = 0.020
 
@@ -29,13 +30,20 @@ class Pacer:
         self._stalls = 0
         self._last_unsent = 0
         self._window: DriverWindow | None = None
+        self._is_paced = False
         self.set_rate(bytes_per_s)
 
-    def set_rate(self, bytes_per_s: float, *, has_line_rate: bool = True) -> None:
-        """Follow a change of the line's settings; `has_line_rate` as `Device` says."""
+    def set_rate(
+        self, bytes_per_s: float, *, has_line_rate: bool = True, is_paced: bool = False
+    ) -> None:
+        """Follow a change of the line's settings; `has_line_rate` as `Device` says.
+
+        What `is_paced` already gets all that it takes.
+        """
         self._rate = bytes_per_s
         self._line_lead_bytes = max(LEAST_LEAD_BYTES, int(bytes_per_s * LEAD_S))
         self._window = None if has_line_rate else DriverWindow(self._line_lead_bytes, LEAD_S)
+        self._is_paced = is_paced
 
     @property
     def lead_bytes(self) -> int:
@@ -49,6 +57,8 @@ class Pacer:
 
         A driver that counts whole buffers is the more exact the smaller they are.
         """
+        if self._is_paced:
+            return SHARED_BYTES
         window = self._window
         return self._line_lead_bytes if window is None else window.lead_bytes // 4
 
@@ -77,7 +87,8 @@ class Pacer:
         writes each byte as line time frees it would do nothing else.
         """
         if (window := self._window) is not None:
-            return window.allowance(now, unsent, wanted)
+            allowed = window.allowance(now, unsent, wanted)
+            return min(wanted, MOST_LEAD_BYTES) if self._is_paced else allowed
         if self._clear_at > now:
             unsent = self._ahead(now, unsent)
         free = self._line_lead_bytes - unsent

@@ -104,7 +104,11 @@ class PortWriter:
         """Pace at this rate from now on; what was written at another has left."""
         device = self._device
         self._pacer.reset()
-        self._pacer.set_rate(bytes_per_s, has_line_rate=device is None or device.has_line_rate)
+        self._pacer.set_rate(
+            bytes_per_s,
+            has_line_rate=device is None or device.has_line_rate,
+            is_paced=device is not None and device.paces_itself,
+        )
         self.pump()
 
     def urgent(self, data: bytes) -> None:
