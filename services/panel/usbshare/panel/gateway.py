@@ -16,6 +16,8 @@ from usbshare.panel.api.camera_calls import CameraCalls
 from usbshare.panel.api.control_requests import control_handlers
 from usbshare.panel.api.host_requests import host_handlers
 from usbshare.panel.api.job_calls import JobCalls
+from usbshare.panel.api.job_requests import job_handlers
+from usbshare.panel.api.job_routes import JobRoutes
 from usbshare.panel.api.jog_requests import jog_handlers, tell_ended
 from usbshare.panel.api.machine_requests import acting_handlers
 from usbshare.panel.api.pack_gateway import GatewayView, gateway_text
@@ -132,6 +134,7 @@ class Gateway:
 
     def _add_routes(self, app: web.Application) -> None:
         add_pictures(app, self, self._choice.client_name)
+        JobRoutes(self.fleet, self.board).add_to(app)
 
     def _handlers(self) -> Mapping[str, Handler]:
         return {
@@ -140,6 +143,7 @@ class Gateway:
             **control_handlers(self.controls, self._jogs),
             **jog_handlers(self.controls, self._jogs, self._acting),
             **show_handlers(self.controls),
+            **job_handlers(self.fleet),
         }
 
     def _place(self, host: str) -> Place | None:

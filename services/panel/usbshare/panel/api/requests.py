@@ -13,6 +13,7 @@ from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError
 from usbshare.client.serial.link_state import LinkLostError
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api import json_text
+from usbshare.panel.api.failures import failure
 from usbshare.panel.socket import Page
 from usbshare.rpc.wire_time import duration
 
@@ -22,22 +23,12 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 64
 MOST_URGENT = 64
 END_S = 2.0
-# These and their answers overtake everything.
+# These and their answers overtake everything, and so do calls that stop a job.
 URGENT = frozenset({"stop", "end_jog", "cancel_motion"})
+_JOB_STOPS = frozenset({"hold", "cancel"})
 
 # Gets the page, the request's own message, and its number; returns the answer.
 Handler = Callable[[Page, Any, int], Awaitable[pb.Answer]]
-
-_LAYERS: dict[type[UsbshareError], pb.Layer.ValueType] = {
-    errors.InvalidArgumentError: pb.LAYER_REQUEST,
-    errors.NotFoundError: pb.LAYER_REQUEST,
-    errors.ConfigError: pb.LAYER_GATEWAY,
-    errors.ConnectionRefusedByPeerError: pb.LAYER_NETWORK,
-    errors.SessionLostError: pb.LAYER_NETWORK,
-    errors.DeviceError: pb.LAYER_MACHINE,
-    errors.DeviceAbsentError: pb.LAYER_MACHINE,
-    errors.NotSupportedError: pb.LAYER_MACHINE,
-}
 
 
 class PageRequests:
@@ -60,7 +51,7 @@ class PageRequests:
             self._answer(page, json_text.request_id(frame), _failed(error), began, urgent=False)
             return
         action = request.WhichOneof("action") or ""
-        is_urgent = action in URGENT
+        is_urgent = _is_urgent(request)
         handler = self._handlers.get(action)
         if handler is None:
             unknown = errors.NotSupportedError(f"this panel cannot do {action!r}: is it older?")
@@ -133,15 +124,12 @@ class PageRequests:
         page.outbox.state("too many", json_text.text(pb.Event(answer=answer)))
 
 
-def _failed(error: Exception) -> pb.Answer:
-    layer = next((layer for kind, layer in _LAYERS.items() if type(error) is kind), None)
-    if layer is None:
-        layer = pb.LAYER_NETWORK if isinstance(error, LinkLostError) else pb.LAYER_HOST
-    return pb.Answer(
-        failure=pb.Failure(
-            text=str(error),
-            needs_second_factor=isinstance(error, errors.ConfirmationNeededError),
-            layer=layer,
-            is_held_by_other=isinstance(error, errors.PortHeldError),
-        )
+def _is_urgent(request: pb.Request) -> bool:
+    action = request.WhichOneof("action")
+    return action in URGENT or (
+        action == "job_call" and request.job_call.WhichOneof("call") in _JOB_STOPS
     )
+
+
+def _failed(error: UsbshareError | LinkLostError) -> pb.Answer:
+    return pb.Answer(failure=failure(error))

@@ -33,7 +33,10 @@ Connect = Callable[[Target, ClientBundle | None], Calls]
 
 
 class JobFollower:
-    """One host's; `place` is where its service answers, None before."""
+    """One host's; `place` is where its service answers, None before.
+
+    `calls` is the connection, None while there is none.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class JobFollower:
         pack: Pack,
         connected: Callable[[Target], None],
     ) -> None:
+        self.calls: Calls | None = None
         self.place: tuple[Target, ClientBundle | None] | None = None
         self._host = host
         self._connect = connect
@@ -57,13 +61,14 @@ class JobFollower:
         calls = self._connect(target, bundle)
         try:
             await calls.connect()
-            self.place = (target, bundle)
+            self.place, self.calls = (target, bundle), calls
             self._connected(target)
             self.clear()
             async with aclosing(calls.seen_jobs()) as jobs:
                 async for job in jobs:
                     self._show(job)
         finally:
+            self.calls = None
             await calls.close()
 
     def clear(self) -> None:
