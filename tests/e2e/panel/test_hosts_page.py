@@ -6,7 +6,7 @@ from playwright.async_api import Browser, expect
 
 from fakes.panel_gateway import fake_gateway
 from fakes.panel_page import panel_page
-from fakes.panel_snapshots import MILL, SITE, foreign_host, gateway, host, machine, workshop
+from fakes.panel_snapshots import SITE, foreign_host, gateway, host, machine, workshop
 from fakes.waiting import until
 from usbshare.page.v1 import page_pb2
 

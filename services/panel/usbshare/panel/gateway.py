@@ -12,6 +12,7 @@ from aiohttp import web
 
 from usbshare.base.errors import NotFoundError
 from usbshare.client.camera.client import CameraClient
+from usbshare.client.serial.client import SerialClient
 from usbshare.panel.api.camera_calls import CameraCalls
 from usbshare.panel.api.control_requests import control_handlers
 from usbshare.panel.api.host_requests import host_handlers
@@ -26,6 +27,7 @@ from usbshare.panel.api.pack_machine import machine_text
 from usbshare.panel.api.requests import Handler, PageRequests
 from usbshare.panel.api.serial_calls import SerialCalls
 from usbshare.panel.api.show_requests import control_asked_text, show_handlers
+from usbshare.panel.api.shown_latencies import ShownLatencies
 from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.guard import Guard
@@ -33,6 +35,7 @@ from usbshare.panel.hosts.fleet import Fleet, OpenFinder
 from usbshare.panel.hosts.host import Host
 from usbshare.panel.jobs.job_follower import JobFollower
 from usbshare.panel.jog.jogs import Jogs
+from usbshare.panel.latency.latencies import Latencies
 from usbshare.panel.machines.acting import Acting, Ways
 from usbshare.panel.machines.control import Place
 from usbshare.panel.machines.controls import Controls
@@ -84,6 +87,7 @@ class Gateway:
             self.machines, self._place, self._control_asked, choice.client_name
         )
         self._jogs = Jogs(tell_ended)
+        self._latencies = Latencies(self._serial_client)
         self._requests = PageRequests(self._handlers())
         self._server = PanelServer(
             Sockets(self.board, self._requests), choice.guard, self._add_routes
@@ -101,6 +105,7 @@ class Gateway:
             )
             stack.push_async_callback(self.controls.close)
             stack.push_async_callback(self._jogs.close)
+            stack.push_async_callback(self._latencies.close)
             stack.push_async_callback(self._requests.close)
             stack.push_async_callback(self._server.close)
             await self._server.start(listening)
@@ -142,12 +147,18 @@ class Gateway:
             **host_handlers(self.fleet),
             **control_handlers(self.controls, self._jogs),
             **jog_handlers(self.controls, self._jogs, self._acting),
-            **show_handlers(self.controls),
+            **show_handlers(self.controls, ShownLatencies(self._latencies)),
             **job_handlers(self.fleet),
         }
 
     def _place(self, host: str) -> Place | None:
         return self.fleet.followed(host).serial.place
+
+    def _serial_client(self, host: str) -> SerialClient:
+        place = self._place(host)
+        if place is None:
+            raise NotFoundError(f"host {host!r} has no machines, as far as is known")
+        return SerialClient(*place)
 
     def _control_asked(self, key: MachineKey, who: str) -> None:
         self.board.tell_all(("asked", *key), control_asked_text(key, who))

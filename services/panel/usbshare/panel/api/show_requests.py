@@ -1,4 +1,4 @@
-"""What one page shows beyond the states that all are shown: consoles."""
+"""What one page shows beyond the states that all are shown: consoles, and round trips."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from usbshare.panel.api.json_text import text
 from usbshare.panel.api.machine_requests import key_of
 from usbshare.panel.api.pack_machine import machine_key
 from usbshare.panel.api.requests import Handler
+from usbshare.panel.api.shown_latencies import ShownLatencies
 from usbshare.panel.machines.console import ConsoleLine, Origin
 from usbshare.panel.machines.controls import Controls
 from usbshare.panel.machines.machine_view import MachineKey
@@ -26,7 +27,7 @@ _ORIGINS = {
 }
 
 
-def show_handlers(controls: Controls) -> Mapping[str, Handler]:
+def show_handlers(controls: Controls, latencies: ShownLatencies) -> Mapping[str, Handler]:
     """Return the handler of what a page shows."""
     shown: dict[Page, set[MachineKey]] = {}
 
@@ -37,6 +38,7 @@ def show_handlers(controls: Controls) -> Mapping[str, Handler]:
 
     def closed(page: Page) -> None:
         hide(page, shown.pop(page, set()))
+        latencies.closed(page)
 
     async def show(page: Page, asked: pb.Show, request_id: int) -> pb.Answer:
         wanted = {key_of(each) for each in list(asked.consoles)[:MOST_SHOWN]}
@@ -48,6 +50,7 @@ def show_handlers(controls: Controls) -> Mapping[str, Handler]:
             controls.console(key).show(page, partial(_add_line, page, key))
         if is_new:
             page.on_closed(partial(closed, page))
+        latencies.show(page, map(key_of, list(asked.latencies)[:MOST_SHOWN]))
         return pb.Answer()
 
     return {"show": show}

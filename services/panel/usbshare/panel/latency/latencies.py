@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from usbshare.base.errors import UsbshareError
 from usbshare.base.watched_task import cancel_all, in_background
+from usbshare.client.backoff import Backoff
 from usbshare.client.latency.records import HostLatency, PortLatency
 from usbshare.client.latency.watch import LatencyWatch
 from usbshare.client.serial.client import SerialClient
@@ -59,11 +63,9 @@ class Latencies:
         host = key[0]
         followed = self._hosts.get(host)
         if followed is None:
-            watch = LatencyWatch(host, self._connect(host))
-            task = in_background(
-                watch.run(INTERVAL_S, lambda found: self._found(host, found)), f"latency of {host}"
-            )
-            followed = self._hosts[host] = _Followed(task)
+            following = self._follow(host, self._connect(host))
+            followed = _Followed(in_background(following, f"latency of {host}"))
+            self._hosts[host] = followed
         followed.viewers.add((viewer, key))
         self._took[viewer, key] = took
 
@@ -89,6 +91,27 @@ class Latencies:
         self._hosts.clear()
         self._took.clear()
         await cancel_all(*tasks)
+
+    async def _follow(self, host: str, client: SerialClient) -> None:
+        """Ask until cancelled; after each failure anew, where the host is then."""
+        backoff = Backoff(random.random)
+        while True:
+            watch = LatencyWatch(host, client)
+            with suppress(UsbshareError):  # the host's own state says why
+                try:
+                    while True:
+                        self._found(host, await watch.look())
+                        backoff.reset()
+                        await asyncio.sleep(INTERVAL_S)
+                finally:
+                    await client.close()
+            client = await self._connected(host, backoff)
+
+    async def _connected(self, host: str, backoff: Backoff) -> SerialClient:
+        while True:
+            await asyncio.sleep(max(INTERVAL_S, backoff.next_s()))
+            with suppress(UsbshareError):  # it is not known now
+                return self._connect(host)
 
     def _found(self, host: str, found: HostLatency) -> None:
         now = self._clock()
