@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import signal
+import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
 
-EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
+from fakes.chromium import EXECUTABLE, FLAGS
+from fakes.waiting import until
+
 DEADLINE_MS = 20_000
 WIDE = (1280, 900)
 PHONE = (360, 740)
+_DEADLINE_S = 30.0
 
 
 @asynccontextmanager
@@ -24,6 +30,31 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def chromium_of_its_own(home: Path) -> AsyncIterator[tuple[Browser, int]]:
+    """Run a browser whose process group is ours to freeze; yields it and the group."""
+    assert EXECUTABLE is not None
+    profile = home / "chromium"
+    process = subprocess.Popen(  # noqa: ASYNC220 - its group is ended below
+        [EXECUTABLE, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        env={**os.environ, "HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    told = profile / "DevToolsActivePort"
+    try:
+        await until(lambda: told.exists() and "\n" in told.read_text())
+        port = int(told.read_text().splitlines()[0])
+        async with async_playwright() as driver:
+            yield await driver.chromium.connect_over_cdp(f"http://127.0.0.1:{port}"), process.pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(_DEADLINE_S)
 
 
 @asynccontextmanager
