@@ -11,7 +11,8 @@ pytest.importorskip("playwright")
 
 from playwright.async_api import Browser
 
-from fakes.panel_page import EXECUTABLE, chromium
+from fakes.chromium import EXECUTABLE
+from fakes.panel_page import chromium
 
 
 @pytest.fixture(scope="module")
