@@ -20,6 +20,7 @@ from usbshare.client.status.own_host import JobSettings
 from usbshare.line.device_id_file import KnownDevices, devices_folder
 from usbshare.line.device_ids import DeviceNames
 from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices
+from usbshare.line.usbip.source import is_remote
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.server import is_loopback
 from usbshare.rpc.tls import ClientBundle
@@ -27,6 +28,7 @@ from usbshare.serial_svc.checkup import devices
 from usbshare.serial_svc.checkup.brltty import judge_brltty
 from usbshare.serial_svc.checkup.firewall_ports import Opening
 from usbshare.serial_svc.checkup.processes import Processes
+from usbshare.serial_svc.checkup.remote import judge_remote
 from usbshare.serial_svc.ports.ids import name_devices
 from usbshare.serial_svc.settings import Settings
 from usbshare.service.checkup import host
@@ -96,6 +98,9 @@ def _port_steps(what: Examined) -> Iterator[Step]:
         yield threaded_step("serial ports", _no_ports)
     for port_id, source in sources.items():
         name = f"port '{port_id}'"
+        if is_remote(source):
+            yield Step(name, partial(judge_remote, source))
+            continue
         yield threaded_step(name, partial(devices.judge_presence, source, what.plugged_in))
         if source.startswith("/") or source.lower().startswith("usb:"):
             yield threaded_step(f"{name} rights", partial(_judge_rights, what, source), name)
