@@ -1,8 +1,8 @@
 """What those who watch a machine are shown; the machine is asked for it where that disturbs nobody.
 
 GRBL takes a second `?` that comes before it has answered the first as the same one, so that nobody
-can tell whose answer a report is. So a program is never asked over: while a session has control,
-lost or not, only its program asks.
+can tell whose answer a report is. So a program is not asked over for those who watch: while a
+session has control, lost or not, only its program asks, and the host itself after a hold or resume.
 """
 
 from __future__ import annotations

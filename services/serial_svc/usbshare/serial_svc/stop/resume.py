@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 _CAN_RESUME = frozenset({b"Hold:0", b"Door:0"})
 _DOOR_OPEN = b"Door:1"
-_SWITCHES = frozenset(b"DH")  # its door is open, or its own hold button is pressed
-_WHAT_TO_DO = {
-    b"Door:1": "its door is open: close it, look at the machine, then resume again",
-    b"Hold:1": "it has not come to rest yet: resume again once it has",
-    b"Door:2": "it has not come to rest yet: resume again once it has",
-}
+_DOOR_PIN, _HOLD_PIN = ord("D"), ord("H")
+_OPEN = "its door is open: close it, look at the machine, then resume again"
+_PRESSED = "its hold button is pressed: let it go, look at the machine, then resume again"
+_NOT_AT_REST = "it has not come to rest yet: resume again once it has"
+# A spindle may have to speed up first.
+_NOT_STARTED = "it may still begin to move: look at the machine, then resume again"
+_LOOK = "look at the machine, then resume again"
 
 
 @dataclass(slots=True)
@@ -37,10 +38,11 @@ class _Request:
     """One person's resume that has been written, and what the machine reported since."""
 
     seen: SeenHold
+    written_at: float
     news: asyncio.Event = field(default_factory=asyncio.Event)
     state: bytes = b""
     was_ignored: bool = False
-    is_over: bool = False
+    why_over: str = ""
     sent_again: bytes = b""
 
 
@@ -66,8 +68,8 @@ class Resumes:
         """
         if not self._is_followed:
             return b""
-        request = _Request(self._seen())
-        deadline = self._clock() + LIMIT_S
+        request = _Request(self._seen(), self._clock())
+        deadline = request.written_at + LIMIT_S
         self._requests.append(request)
         try:
             # Its answer says how the machine was when it got the resume.
@@ -83,9 +85,14 @@ class Resumes:
         self._require_obeyed(request)
         return request.sent_again
 
-    def reported(self, state: bytes) -> None:
-        """Take what the machine says of itself, once the holds know it."""
+    def reported(self, state: bytes, begun_at: float) -> None:
+        """Take what the machine says of itself, in a report that began then.
+
+        The holds know it already. A report of before a resume says nothing about that.
+        """
         for request in self._requests:
+            if begun_at < request.written_at:
+                continue
             request.state = state
             self._follow(request)
             request.news.set()
@@ -100,13 +107,16 @@ class Resumes:
 
     def _waits(self, request: _Request) -> bool:
         is_same = request.seen == self._seen() and self._line.is_open
-        return is_same and self._machine.holds.is_machine_held and not request.is_over
+        return is_same and self._machine.holds.is_machine_held and not request.why_over
 
     def _follow(self, request: _Request) -> None:
         if not self._waits(request):
             return
-        if request.state == _DOOR_OPEN or self._machine.activity.reports.pins & _SWITCHES:
-            request.is_over = True  # whoever closes the door later has not resumed
+        pins = self._machine.activity.reports.pins
+        if request.state == _DOOR_OPEN or _DOOR_PIN in pins:
+            request.why_over = _OPEN  # whoever closes it later has not resumed
+        elif _HOLD_PIN in pins:
+            request.why_over = _PRESSED
         elif request.state in BRAKING:
             request.was_ignored = True
         elif request.state in _CAN_RESUME and request.was_ignored and not request.sent_again:
@@ -118,7 +128,7 @@ class Resumes:
             self._line.writer.urgent(data)
         except DeviceError as error:
             log.error("port '%s' was not resumed: %s", self._line.id, error)
-            request.is_over = True
+            request.why_over = str(error)
             return
         request.sent_again = data
         log.info("port '%s': the machine was still braking; resumed it now", self._line.id)
@@ -132,11 +142,17 @@ class Resumes:
                 f"{name} was stopped or held again while it was being resumed; look at the machine"
             )
         if self._machine.holds.is_machine_held:
-            raise WrongStateError(f"{name} is still held: {_why(request.state)}")
+            raise WrongStateError(f"{name} is still held: {_why(request)}")
 
 
-def _why(state: bytes) -> str:
-    if not state:
+def _why(request: _Request) -> str:
+    if not request.state:
         return "the machine was asked and has not reported its state; look at it"
-    told = _WHAT_TO_DO.get(state, "look at the machine, then resume again")
-    return f"the machine reports {state.decode('ascii', errors='replace')}; {told}"
+    state = request.state.decode("ascii", errors="replace")
+    return f"the machine reports {state}; {request.why_over or _what_to_do(request.state)}"
+
+
+def _what_to_do(state: bytes) -> str:
+    if state in BRAKING:
+        return _NOT_AT_REST
+    return _NOT_STARTED if state in _CAN_RESUME else _LOOK

@@ -82,4 +82,4 @@ class Stops:
 
     def _reported(self, state: bytes, begun_at: float) -> None:
         self.lost_job.reported(state, begun_at)
-        self._resumes.reported(state)
+        self._resumes.reported(state, begun_at)
