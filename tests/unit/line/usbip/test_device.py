@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,6 +80,10 @@ class Admission:
         self.seen.append(found)
         if self._refusal:
             raise DeviceError(f"{name}: {self._refusal}")
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def device_of(server: FakeServer, name: str, **options: object) -> UsbipDevice:
@@ -522,6 +527,30 @@ async def test_closing_gives_the_device_back() -> None:
         await device.open(listener)
         device.write(b"again")
         await until(lambda: fake.received_bytes == b"again")
+
+
+async def test_a_hundred_losses_leave_nothing_behind() -> None:
+    fake = FakeAcmDevice(acm_model())
+    async with usbip_server(fake) as server:
+        device, listener = device_of(server, "1-1"), Listener()
+
+        async def lost_once() -> None:
+            before = len(listener.lost)
+            await device.open(listener)
+            fake.takes.clear()
+            device.write(b"on its way")
+            await server.drop()
+            await until(lambda: len(listener.lost) > before)
+            await device.close()
+            fake.takes.set()
+
+        await lost_once()
+        tasks, descriptors = len(asyncio.all_tasks()), open_descriptors()
+        for _ in range(100):
+            await lost_once()
+        assert len(asyncio.all_tasks()) <= tasks
+        assert open_descriptors() <= descriptors
+        assert server.attaches == 101
 
 
 async def test_a_cancelled_opening_gives_the_device_back() -> None:
