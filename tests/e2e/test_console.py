@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from shutil import which
 
 import pytest
 
 from fakes.console import Terminal, piped, terminal
 from fakes.job_host import enqueued, job_host
-from fakes.processes import DEADLINE_S, Process, run, running, serial_service
+from fakes.processes import DEADLINE_S, Process, free_port, run, running, serial_service
 from usbshare.base.threads import in_thread
 
 PORTS = """
@@ -293,6 +295,78 @@ def test_the_answer_to_one_who_left_is_not_taken_for_anothers(home: Path, target
             leaver.until(b"<")  # so the line before has been given to the machine
         answer = other.ask("$I", "ok\r\n")
         assert "[VER:1.1h" in answer
+
+
+def test_a_stop_overtakes_all_that_a_program_wrote_before_it(home: Path, target: str) -> None:
+    with listening(home, target) as (_, tcp, _udp), closing(Program(tcp)) as program:
+        program.until(b"> ")
+        program.socket.sendall(b"G4 P1\n" * 600 + b"stop\n")
+        said = program.until(b"emergency stop on port 'laser'")
+        assert "lines discarded, not sent: an emergency stop" in said
+        assert said.count("ok\r\n") < 64
+    assert run(["bridge", "stop", "--rearm", "--target", target, "--port", "laser"], home)[0] == 0
+
+
+def test_a_hangup_ends_the_console_and_frees_what_it_holds(home: Path, target: str) -> None:
+    with running(console(target, "--listen", "127.0.0.1:0"), home) as process:
+        tcp = process.wait_for(r"listening at tcp://127\.0\.0\.1:(\d+)")
+        with closing(Program(int(tcp[1]))) as program:
+            program.until(b"> ")
+            program.ask("G4 P0", "ok\r\n")  # which takes control
+            process.process.send_signal(signal.SIGHUP)
+            assert process.wait() == 0
+            with suppress(ConnectionResetError):
+                while program.socket.recv(4096):
+                    pass
+    ended = piped(console(target), home, "G4 P0\n")
+    assert "ok" in ended.stdout.splitlines(), ended
+
+
+@pytest.mark.skipif(which("telnet") is None, reason="telnet is not installed")
+def test_telnet_as_it_is_installed(home: Path, target: str) -> None:
+    with listening(home, target) as (_, tcp, _udp):
+        talking = ["telnet", "127.0.0.1", str(tcp)]
+        with subprocess.Popen(
+            talking, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as telnet:
+            assert telnet.stdin is not None
+            assert telnet.stdout is not None
+            said = iter(telnet.stdout.readline, "")
+            telnet.stdin.write("device list\n")
+            assert any(re.search(r"\bport +laser\b", line) for line in said)
+            telnet.stdin.write("quit\n")
+            assert telnet.wait(DEADLINE_S) is not None  # hung up by the console
+
+
+@pytest.mark.skipif(which("nc") is None, reason="nc is not installed")
+def test_nc_as_it_is_installed(home: Path, target: str) -> None:
+    with listening(home, target) as (_, tcp, udp):
+        stream = ["nc", "-N", "127.0.0.1", str(tcp)]
+        said = subprocess.run(
+            stream, input="help\n$I\n", capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        assert "spooler" in said or "jobs" in said
+        assert "[VER:1.1h" in said
+        datagram = ["nc", "-u", "-w", "3", "127.0.0.1", str(udp)]
+        said = subprocess.run(
+            datagram, input="device list\n", capture_output=True, text=True, timeout=60, check=False
+        ).stdout
+        assert "laser" in said
+
+
+def test_all_hosts_that_are_known_are_asked(home: Path, target: str, tmp_path: Path) -> None:
+    config = tmp_path / "usbshare.toml"
+    config.write_text(
+        "[discovery]\nmdns = false\nbeacon = false\n"
+        f'[hosts.Mill]\naddress = "127.0.0.2"\nserial = {free_port()}\n'
+    )
+    words = console(target)
+    words[1:1] = ["--config", str(config)]
+    alone = piped(words, home, "devices\n").stdout
+    everywhere = piped(words, home, "devices all\n").stdout
+    assert "Mill" not in alone
+    assert alone.splitlines()[1:3] == everywhere.splitlines()[1:3]
+    assert everywhere.splitlines()[-1].startswith("nothing listens at 127.0.0.2:")
 
 
 def test_two_udp_senders_each_get_their_own_answers(home: Path, target: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyotp
 import pytest
 
+from fakes.console import piped, terminal
 from fakes.processes import DEADLINE_S, SCRIPTS, environment, run, serial_service
 from fakes.waiting import until
 from usbshare.authorization.lockout import MOST_WRONG
@@ -178,3 +179,21 @@ def test_a_person_at_a_terminal_is_prompted(tmp_path: Path, target: str) -> None
     assert process.returncode == 0, output
     assert b"Code:" in output
     assert b"[VER:" in output
+
+
+def test_a_code_that_is_given_in_the_console_lets_lines_through(
+    tmp_path: Path, target: str
+) -> None:
+    code = new_code(tmp_path)
+    until_said(tmp_path, ("send", "--target", target, "$I"), "needs a code")
+    words = ["bridge", "console", "--target", target, "--port", "demo"]
+    with terminal(words, tmp_path) as console:
+        console.wait_for("demo>")
+        console.ask("G4 P0", "needs a code")
+        console.ask(f"confirm {NEVER_RIGHT}", "code")
+        console.ask(f"confirm {code}", "confirmed until")
+        console.ask("$I", r"\[VER:")
+    # Programs may not: whoever can connect to a console is not known to be that person.
+    ended = piped(words, tmp_path, f"confirm {code}\n")
+    assert ended.returncode == 1
+    assert "`confirm` is for a person at the prompt, not for programs" in ended.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -38,12 +38,13 @@ class ConsoleChoice:
 
 
 async def run_console(choice: ConsoleChoice) -> int:
-    """Serve until `quit`, the end of stdin, SIGINT or SIGTERM; returns the exit code.
+    """Serve until `quit`, the end of stdin, SIGINT, SIGTERM or SIGHUP; returns the exit code.
 
     While it listens for programs, the end of stdin ends nothing.
     """
     ended = asyncio.Event()
     on_stop_signals(ended.set)
+    _on_hangup(ended.set)
     # What is open is closed here, not by the task that may be cancelled: a goodbye must be said.
     async with AsyncExitStack() as stack:
         serving = asyncio.create_task(_serve(choice, stack), name="console")
@@ -103,6 +104,13 @@ async def _converse(host: Host, table: Table) -> int:
     async with _conversation(face, host, table) as conversation:
         await face.serve(conversation)
         return conversation.failures
+
+
+def _on_hangup(callback: Callable[[], None]) -> None:
+    """Call back when the terminal is gone, unless that is to be ignored, as by nohup."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(hangup, callback)
 
 
 def _survive_interrupts(face: PromptFace) -> None:

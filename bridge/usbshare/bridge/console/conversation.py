@@ -17,6 +17,8 @@ from usbshare.client.serial.link_state import LinkLostError
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 64
+# Lines that are read although others wait, so that a stop behind them is seen and overtakes them.
+MOST_READ_AHEAD = 8192
 # Lines are refused until none came for so long, after too many at once.
 QUIET_S = 1.0
 MOST_AT_ONCE = 8
@@ -27,10 +29,15 @@ _Taken = Spoken | UsbshareError
 
 
 class Face(Protocol):
-    """Where a conversation is held."""
+    """Where a conversation is held.
+
+    `most_waiting`: how many lines may wait. Where the face holds back what has no room, a stop
+    behind it waits too: such a face lets many wait.
+    """
 
     name: str
     is_person: bool
+    most_waiting: int
 
     def tell(self, line: Line) -> None:
         """Show an answer; never waits."""
@@ -75,7 +82,7 @@ class Conversation:
     @property
     def has_room(self) -> bool:
         """Whether another line may come; a line without room makes all that waits void."""
-        return len(self._waiting) < MOST_WAITING
+        return len(self._waiting) < self._face.most_waiting
 
     @property
     def prompt(self) -> str:
@@ -154,15 +161,15 @@ class Conversation:
 
     def discard(self, port_id: str, why: str) -> None:
         """Make the lines void that wait for their turn at the port."""
-        void = [
+        kept = deque(
             each
             for each in self._waiting
-            if each.chosen_port == port_id and isinstance(each.taken, MachineLine)
-        ]
-        if void:
-            self._waiting = deque(each for each in self._waiting if each not in void)
-            plural = "" if len(void) == 1 else "s"
-            self._fail(f"{len(void)} line{plural} discarded, not sent: {why}")
+            if each.chosen_port != port_id or not isinstance(each.taken, MachineLine)
+        )
+        if void := len(self._waiting) - len(kept):
+            self._waiting = kept
+            plural = "" if void == 1 else "s"
+            self._fail(f"{void} line{plural} discarded, not sent: {why}")
 
     # Helpers.
 
@@ -201,8 +208,9 @@ class Conversation:
     def _refuse(self, turn: Turn, *, is_first: bool) -> None:
         """Refuse what comes too fast: a program with a hole in it is worse than none."""
         if is_first:
-            self.discard(turn.chosen_port, f"more than {MOST_WAITING} lines wait")
-            self._fail(f"more than {MOST_WAITING} lines wait: none is taken for {QUIET_S:g} s")
+            many = f"more than {self._face.most_waiting} lines wait"
+            self.discard(turn.chosen_port, many)
+            self._fail(f"{many}: none is taken for {QUIET_S:g} s")
             self._face.prompt()
 
     def _begin(self, turn: Turn) -> None:

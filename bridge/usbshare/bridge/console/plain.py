@@ -9,7 +9,7 @@ from typing import TextIO
 
 from usbshare.base.line_writer import LineWriter
 from usbshare.base.threads import in_thread
-from usbshare.bridge.console.conversation import Conversation
+from usbshare.bridge.console.conversation import MOST_READ_AHEAD, Conversation
 from usbshare.bridge.console.language import MOST_LINE_BYTES
 from usbshare.bridge.console.lines import Line
 
@@ -24,6 +24,7 @@ class PlainFace:
 
     name = "stdin"
     is_person = False
+    most_waiting = MOST_READ_AHEAD
 
     def __init__(self, source: TextIO, sink: TextIO, errors: TextIO) -> None:
         self._source = source

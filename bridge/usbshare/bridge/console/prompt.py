@@ -25,7 +25,7 @@ from prompt_toolkit.styles import Style
 
 from usbshare.base.threads import in_thread
 from usbshare.bridge.console.completion import ConsoleCompleter
-from usbshare.bridge.console.conversation import Conversation
+from usbshare.bridge.console.conversation import MOST_WAITING, Conversation
 from usbshare.bridge.console.history import FileHistory
 from usbshare.bridge.console.lines import Kind, Line, for_people
 from usbshare.bridge.tables.status_line import Status, status_line
@@ -57,6 +57,7 @@ class PromptFace:
 
     name = "prompt"
     is_person = True
+    most_waiting = MOST_WAITING
 
     def __init__(self, completer: ConsoleCompleter, history: FileHistory, toolbar: Toolbar) -> None:
         self._completer = completer

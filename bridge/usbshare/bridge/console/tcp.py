@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from usbshare.base.errors import ConfigError
-from usbshare.bridge.console.conversation import Conversation, Face
+from usbshare.bridge.console.conversation import MOST_READ_AHEAD, Conversation, Face
 from usbshare.bridge.console.language import MOST_LINE_BYTES, REALTIME
 from usbshare.bridge.console.lines import Kind, Line
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
@@ -83,6 +83,7 @@ class _Talk:
     """One program: its bytes become lines, telnet's commands are answered and left out."""
 
     is_person = False
+    most_waiting = MOST_READ_AHEAD
     wanted_bytes = READ_BYTES
 
     def __init__(self, server: ConsoleServer) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from usbshare.base.rate_limits import Bucket, Rate
-from usbshare.bridge.console.conversation import Conversation
+from usbshare.bridge.console.conversation import MOST_WAITING, Conversation
 from usbshare.bridge.console.lines import Line
 from usbshare.bridge.console.tcp import Begin
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
@@ -33,11 +34,17 @@ _STOPS = (b"stop", b"hold", b"door", b"!", b"\x18")
 class ConsoleDatagrams(asyncio.DatagramProtocol):
     """Listens; `begin` makes a conversation for each sender. `dropped` counts datagrams."""
 
-    def __init__(self, address: LoopbackAddress, begin: Begin) -> None:
+    def __init__(
+        self,
+        address: LoopbackAddress,
+        begin: Begin,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.dropped = 0
+        self.clock = clock
         self._address = address
         self._begin = begin
-        self._senders: Senders[_Talk] = Senders(time.monotonic)
+        self._senders: Senders[_Talk] = Senders(clock)
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.DatagramTransport | None = None
@@ -126,18 +133,19 @@ class _Talk:
     """One sender. What is told in one step of the loop goes out together."""
 
     is_person = False
+    most_waiting = MOST_WAITING
 
     def __init__(self, server: ConsoleDatagrams, address: Address, begin: Begin) -> None:
         self.name = f"udp {address[0]}:{address[1]}"
         self._server = server
         self._address = address
         self._unsent: list[bytes] = []
-        self._bucket = Bucket(RATE.burst_s, time.monotonic())
+        self._bucket = Bucket(RATE.burst_s, server.clock())
         self._conversation: Conversation = begin(self)
 
     def may_speak(self) -> bool:
         """Return whether the sender keeps to the rate."""
-        return self._bucket.take_if_left(1, RATE.per_s, time.monotonic())
+        return self._bucket.take_if_left(1, RATE.per_s, self._server.clock())
 
     def take(self, data: bytes) -> None:
         """Take a line."""

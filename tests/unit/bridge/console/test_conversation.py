@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from fakes.waiting import until
 from usbshare.base.errors import NotFoundError
 from usbshare.bridge.console.audience import Audience
-from usbshare.bridge.console.conversation import MOST_WAITING, Conversation
+from usbshare.bridge.console.conversation import MOST_READ_AHEAD, MOST_WAITING, Conversation
 from usbshare.bridge.console.lines import Line, Tell
 from usbshare.bridge.console.table import Asker, Command, Table, When
 
@@ -20,6 +21,7 @@ class Face:
     """A face with a memory."""
 
     name = "test"
+    most_waiting = MOST_WAITING
 
     def __init__(self, *, is_person: bool) -> None:
         self.is_person = is_person
@@ -194,3 +196,13 @@ async def test_each_line_is_followed_by_one_prompt(rig: Rig) -> None:
     rig.type("", "status", "wrong", "stop")
     await rig.conversation.finish()
     assert rig.face.prompts == 4
+
+
+async def test_a_stop_overtakes_however_many_lines_a_face_lets_wait(rig: Rig) -> None:
+    rig.face.most_waiting = MOST_READ_AHEAD
+    rig.type(*(f"G0 X{number}" for number in range(MOST_READ_AHEAD - 2)), "use mill", "stop")
+    await until(lambda: rig.called == ["mill"])
+    assert len(rig.host.sent) <= 1
+    rig.conversation.discard("laser", "an emergency stop")
+    (said,) = rig.face.said
+    assert re.fullmatch(r"81(89|90) lines discarded, not sent: an emergency stop", said)
