@@ -132,8 +132,7 @@ class AcmPort:
             if not reply.status:
                 outcome.set_result(None)
                 return
-            kind = NotSupportedError if reply.status == STALLED else DeviceError
-            outcome.set_exception(kind(f"{what} ended with {status_name(reply.status)}"))
+            outcome.set_exception(_error_of(what, reply.status))
             outcome.exception()  # retrieved, even if it is not awaited
 
         try:
@@ -285,6 +284,13 @@ class AcmPort:
         waiting = self._window.under_way_bytes
         lost = f"; {waiting} bytes were on their way" if waiting else ""
         self._listener.failed(f"{reason}{lost}")
+
+
+def _error_of(what: str, status: int) -> DeviceError | NotSupportedError:
+    if status == GONE:
+        return DeviceError(f"the device went before {what} had an answer")
+    kind = NotSupportedError if status == STALLED else DeviceError
+    return kind(f"{what} ended with {status_name(status)}")
 
 
 def _interval(endpoint: EndpointDescriptor, speed: int) -> int:
