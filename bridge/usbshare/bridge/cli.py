@@ -119,6 +119,9 @@ class _Commands(LazyGroup):
     is_flag=True,
     help="Print JSON on stdout: events as lines, or a subcommand's result; errors too.",
 )
+@click.option(
+    "--no-status", is_flag=True, help="With --json: print events only, not how things are."
+)
 @click.version_option(package_name="usbshare", message="usbshare-bridge %(version)s")
 @click.pass_context
 def cli(
@@ -143,6 +146,7 @@ def cli(
     wait: bool,
     take: bool,
     as_json: bool,
+    no_status: bool,
 ) -> None:
     """Offer a remote serial port as a virtual COM port on this computer.
 
@@ -165,7 +169,19 @@ def cli(
     from usbshare.bridge.commands.default_command import Said, run_bridge  # noqa: PLC0415 - see the top
 
     said = Said(
-        target, bundle, insecure, port, criteria, first, observe, take, wait, code, save, as_json
+        target,
+        bundle,
+        insecure,
+        port,
+        criteria,
+        first,
+        observe,
+        take,
+        wait,
+        code,
+        save,
+        as_json,
+        no_status,
     )
     try:
         run_bridge(context, wishes, said)

@@ -45,6 +45,7 @@ class Said:
     code: str
     save: bool
     as_json: bool
+    no_status: bool
 
 
 def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
@@ -52,7 +53,7 @@ def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
     name, buffered = default_options.port_name(context), default_options.buffer_size(context)
     make_port = partial(PORT_MAKERS[name.kind], name.value)
     make_port()  # an invalid name is reported before anything is tried
-    reporter = JsonReporter() if said.as_json else TextReporter()
+    reporter = JsonReporter(tells_status=not said.no_status) if said.as_json else TextReporter()
     asking = Asking(reporter)
 
     def attempt() -> None:

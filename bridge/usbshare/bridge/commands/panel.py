@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import webbrowser
 from collections.abc import Sequence
 from functools import partial
@@ -16,16 +17,20 @@ from usbshare.base.event_loop import on_stop_signals, run, settle_garbage
 from usbshare.base.http_access import checked_token, new_token
 from usbshare.base.http_address import PANEL, HttpAddress, http_address
 from usbshare.base.logs import warn_on_stderr
+from usbshare.base.paths import state_folder
 from usbshare.base.threads import in_thread
+from usbshare.bridge.buffered.buffer_size import AUTO
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.options import Wanted, connection_options, trust, wanted
 from usbshare.bridge.forwarding.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.hosts.name_lookup import open_finder
+from usbshare.bridge.local_ports.usb_address import AUTO_PORT
 from usbshare.enrolment.qr_code import print_qr_code
 from usbshare.hosts.interfaces import interfaces_up
 from usbshare.panel.gateway import Gateway, PanelChoice
 from usbshare.panel.guard import Guard
+from usbshare.panel.local_ports.wish import Wish
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 
@@ -77,6 +82,8 @@ def panel(
         in_plaintext=wishes.insecure,
         guard=guard,
         client_name=client_name("panel"),
+        bridge_command=partial(_bridge_command, _given(context, wishes)),
+        state_folder=state_folder(),
         bundle_problem=problem,
         named=_named(wishes),
     )
@@ -149,6 +156,31 @@ def _named(wishes: Wanted) -> Sequence[Target]:
     except InvalidArgumentError:  # none, or a name that discovery knows
         return ()
     return (target,)
+
+
+def _given(context: click.Context, wishes: Wanted) -> Sequence[str]:
+    """Return the options of the panel that a bridge needs too."""
+    parent = context.parent
+    config = None if parent is None else parent.params.get("config")
+    given = [] if config is None else ["--config", str(config)]
+    if wishes.bundle is not None:
+        given += ["--bundle", str(wishes.bundle)]
+    return [*given, "--insecure"] if wishes.insecure else given
+
+
+def _bridge_command(given: Sequence[str], wish: Wish, waits: bool) -> Sequence[str]:
+    """Return the command line of a bridge for a local port."""
+    where = wish.where or AUTO_PORT
+    options = [
+        f"--target={wish.host_name}",
+        f"--port={wish.port_id}",
+        f"--{wish.kind.value}={where}",
+    ]
+    if wish.is_buffered:
+        options.append(f"--buffered={AUTO}")
+    if waits:
+        options.append("--wait")
+    return [sys.executable, "-m", "usbshare.bridge", "--json", "--no-status", *given, *options]
 
 
 def _urls(address: HttpAddress, port: int, token: str) -> tuple[str, ...]:

@@ -82,16 +82,17 @@ class TextReporter:
 class JsonReporter:
     """One JSON object a line on stdout."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, stream: TextIO = sys.stdout, *, tells_status: bool = True) -> None:
         self._lines = LineWriter(stream, _lost)
+        self._tells_status = tells_status
 
     def event(self, name: str, text: str, **fields: Any) -> None:
         """Print the event."""
         self._lines.write(json.dumps({"event": name, "text": text, **fields}) + "\n")
 
     def status(self, status: Status) -> None:
-        """Print the status."""
-        if not self._lines.is_behind:
+        """Print the status, unless that is not wanted."""
+        if self._tells_status and not self._lines.is_behind:
             self._lines.write(json.dumps({"event": "status", **asdict(status)}) + "\n")
 
     def end(self) -> None:

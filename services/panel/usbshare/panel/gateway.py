@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from usbshare.panel.api.job_calls import JobCalls
 from usbshare.panel.api.job_requests import job_handlers
 from usbshare.panel.api.job_routes import JobRoutes
 from usbshare.panel.api.jog_requests import jog_handlers, tell_ended
+from usbshare.panel.api.local_port_requests import local_port_handlers, local_port_text
 from usbshare.panel.api.machine_requests import acting_handlers
 from usbshare.panel.api.pack_gateway import GatewayView, gateway_text
 from usbshare.panel.api.pack_host import camera_text, host_text, job_text
@@ -36,6 +38,8 @@ from usbshare.panel.hosts.host import Host
 from usbshare.panel.jobs.job_follower import JobFollower
 from usbshare.panel.jog.jogs import Jogs
 from usbshare.panel.latency.latencies import Latencies
+from usbshare.panel.local_ports.launchers import system_launcher
+from usbshare.panel.local_ports.local_ports import Command, LocalPorts
 from usbshare.panel.machines.acting import Acting, Ways
 from usbshare.panel.machines.control import Place
 from usbshare.panel.machines.controls import Controls
@@ -49,6 +53,8 @@ from usbshare.panel.server import PanelServer
 from usbshare.panel.socket import Sockets
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
+
+PORTS_FOLDER = "panel-ports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class PanelChoice:
     in_plaintext: bool
     guard: Guard
     client_name: str
+    bridge_command: Command
+    state_folder: Path
     bundle_problem: str = ""
     named: Sequence[Target] = ()
 
@@ -88,6 +96,13 @@ class Gateway:
         )
         self._jogs = Jogs(tell_ended)
         self._latencies = Latencies(self._serial_client)
+        self._local_ports = LocalPorts(
+            self.board,
+            local_port_text,
+            choice.bridge_command,
+            system_launcher(),
+            choice.state_folder / PORTS_FOLDER,
+        )
         self._requests = PageRequests(self._handlers())
         self._server = PanelServer(
             Sockets(self.board, self._requests), choice.guard, self._add_routes
@@ -103,6 +118,8 @@ class Gateway:
             await stack.enter_async_context(
                 self.fleet.running(choice.open_finder, choice.bundle, choice.named)
             )
+            stack.push_async_callback(self._local_ports.close)
+            await self._local_ports.start()
             stack.push_async_callback(self.controls.close)
             stack.push_async_callback(self._jogs.close)
             stack.push_async_callback(self._latencies.close)
@@ -149,6 +166,7 @@ class Gateway:
             **jog_handlers(self.controls, self._jogs, self._acting),
             **show_handlers(self.controls, ShownLatencies(self._latencies)),
             **job_handlers(self.fleet),
+            **local_port_handlers(self._local_ports, self.fleet, self.machines),
         }
 
     def _place(self, host: str) -> Place | None:

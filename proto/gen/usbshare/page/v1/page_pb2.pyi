@@ -242,6 +242,8 @@ class _LocalPortKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """Bytes over TCP."""
     LOCAL_PORT_KIND_RFC2217: _LocalPortKind.ValueType  # 3
     """RFC 2217 over TCP: baud rate and modem lines too."""
+    LOCAL_PORT_KIND_USB: _LocalPortKind.ValueType  # 4
+    """A USB serial port, for programs that look for one."""
 
 class LocalPortKind(_LocalPortKind, metaclass=_LocalPortKindEnumTypeWrapper):
     """---------------------------------------------------------------------------------------------------
@@ -258,6 +260,8 @@ LOCAL_PORT_KIND_TCP: LocalPortKind.ValueType  # 2
 """Bytes over TCP."""
 LOCAL_PORT_KIND_RFC2217: LocalPortKind.ValueType  # 3
 """RFC 2217 over TCP: baud rate and modem lines too."""
+LOCAL_PORT_KIND_USB: LocalPortKind.ValueType  # 4
+"""A USB serial port, for programs that look for one."""
 Global___LocalPortKind: typing_extensions.TypeAlias = LocalPortKind
 
 class _LocalPortState:
@@ -2534,6 +2538,7 @@ class StartLocalPort(google.protobuf.message.Message):
     IS_BUFFERED_FIELD_NUMBER: builtins.int
     TCP_PORT_FIELD_NUMBER: builtins.int
     IS_KEPT_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
     kind: Global___LocalPortKind.ValueType
     """How programs reach it."""
     is_buffered: builtins.bool
@@ -2541,7 +2546,9 @@ class StartLocalPort(google.protobuf.message.Message):
     tcp_port: builtins.int
     """TCP and RFC 2217: the TCP port on this computer; 0: a free one."""
     is_kept: builtins.bool
-    """Start it again when the panel starts."""
+    """It outlives the panel, and is started again with it."""
+    name: builtins.str
+    """SERIAL: the COM port's name, or a path; empty: one is chosen."""
     @property
     def machine(self) -> Global___MachineKey:
         """Which machine."""
@@ -2554,9 +2561,10 @@ class StartLocalPort(google.protobuf.message.Message):
         is_buffered: builtins.bool = ...,
         tcp_port: builtins.int = ...,
         is_kept: builtins.bool = ...,
+        name: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["machine", b"machine"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["is_buffered", b"is_buffered", "is_kept", b"is_kept", "kind", b"kind", "machine", b"machine", "tcp_port", b"tcp_port"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["is_buffered", b"is_buffered", "is_kept", b"is_kept", "kind", b"kind", "machine", b"machine", "name", b"name", "tcp_port", b"tcp_port"]) -> None: ...
 
 Global___StartLocalPort: typing_extensions.TypeAlias = StartLocalPort
 

@@ -27,6 +27,11 @@ def gateway_text(view: GatewayView) -> str:
         version=usbshare_version(),
         name=socket.gethostname(),
         certificate_problem=view.problem,
+        local_port_kinds=[
+            pb.LOCAL_PORT_KIND_SERIAL,
+            pb.LOCAL_PORT_KIND_TCP,
+            pb.LOCAL_PORT_KIND_RFC2217,
+        ],
     )
     if (bundle := view.bundle) is not None:
         message.identity = next(iter(uris(bundle.certificate)), "")
