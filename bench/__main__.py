@@ -21,6 +21,7 @@ NAMES = (
     "renewal",
     "cdc_acm",
     "usbip",
+    "usb_port",
     "idle",
     "limits",
     "rights",

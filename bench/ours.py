@@ -68,6 +68,14 @@ def start_bridge(stage: Stage, service: Service, port_id: str) -> tuple[Actor, s
     return actor, path
 
 
+def start_usb_bridge(stage: Stage, service: Service, port_id: str) -> tuple[Actor, str]:
+    """Start a bridge with a USB port in this computer's kernel; returns it and the port's path."""
+    arguments = ["--target", service.target, "--port", port_id, "--usb-port"]
+    actor = stage.start([*python_module("usbshare.bridge"), *arguments])
+    actor.wait_for("ready: open")
+    return actor, actor.said.partition("ready: open ")[2].split()[0]
+
+
 def python_module(name: str) -> list[str]:
     """Return the command that runs one of our modules."""
     return [sys.executable, "-m", name]

@@ -260,16 +260,17 @@ def _by_full_program(title: str, key: str, *, bare: bool = False) -> Way:
         descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(descriptor)
         try:
-            times_ms = [_stop_when_full(descriptor, device) for _ in range(FULL_STOPS)]
+            times_ms = [stop_when_full(descriptor, device) for _ in range(FULL_STOPS)]
         finally:
             os.close(descriptor)
         return Way(title, key, times_ms)
 
 
-def _stop_when_full(descriptor: int, device: Device) -> float:
+def stop_when_full(descriptor: int, device: Device, piece: bytes = LINE) -> float:
+    """Fill a port until it takes nothing for a while, then stop; returns the time in ms."""
     still_since = time.monotonic()
     while time.monotonic() - still_since < 2 * 256 / BYTES_PER_S:
-        if _write(descriptor, LINE):
+        if _write(descriptor, piece):
             still_since = time.monotonic()
         else:
             time.sleep(0.001)

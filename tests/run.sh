@@ -4,7 +4,7 @@
 # their order: end-to-end tests, which wait longest, begin, and short ones fill the end.
 set -u
 python=$1 workers=$2
-fast="not slow and not hardware"
+fast="not slow and not hardware and not vm"
 status=0
 rm -f .pytest_cache/v/cache/lastfailed
 # On a fresh clone one process compiles what otherwise each worker compiles.
