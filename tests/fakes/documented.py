@@ -15,7 +15,7 @@ PAGES = [
     *sorted((ROOT / "services").rglob("*.md")),
 ]
 PROGRAMS = frozenset(
-    {"bridge", "usbshare-bridge", "serial-svc", "discovery-svc", "camera-svc", "job-svc"}
+    {"bridge", "usbshare-bridge", "serial-svc", "discovery-svc", "camera-svc", "job-svc", "usb-svc"}
 )
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -24,6 +24,8 @@ from usbshare.job_svc.cli import cli as job_svc
 from usbshare.job_svc.settings import Settings as JobSettings
 from usbshare.serial_svc.cli import cli as serial_svc
 from usbshare.serial_svc.settings import Settings as SerialSettings
+from usbshare.usb_svc.cli import cli as usb_svc
+from usbshare.usb_svc.settings import Settings as UsbSettings
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -35,6 +37,7 @@ EXAMPLES: dict[Path, tuple[str, type[BaseModel]]] = {
     ),
     ROOT / "services" / "camera_svc" / "usbshare.example.toml": ("camera-svc", CameraSettings),
     ROOT / "services" / "job_svc" / "usbshare.example.toml": ("job-svc", JobSettings),
+    ROOT / "services" / "usb_svc" / "usbshare.example.toml": ("usb-svc", UsbSettings),
     ROOT / "bridge" / "usbshare.example.toml": ("bridge", BridgeSettings),
 }
 PAGES = [
@@ -50,6 +53,7 @@ COMMANDS: dict[str, click.Command] = {
     "discovery-svc": discovery_svc,
     "camera-svc": camera_svc,
     "job-svc": job_svc,
+    "usb-svc": usb_svc,
 }
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")

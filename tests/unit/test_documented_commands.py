@@ -15,6 +15,7 @@ from usbshare.camera_svc.cli import cli as camera_svc
 from usbshare.discovery_svc.cli import cli as discovery_svc
 from usbshare.job_svc.cli import cli as job_svc
 from usbshare.serial_svc.cli import cli as serial_svc
+from usbshare.usb_svc.cli import cli as usb_svc
 
 COMMANDS = {
     "bridge": bridge,
@@ -22,6 +23,7 @@ COMMANDS = {
     "serial-svc": serial_svc,
     "camera-svc": camera_svc,
     "job-svc": job_svc,
+    "usb-svc": usb_svc,
     "discovery-svc": discovery_svc,
 }
 EVERY = list(documented())

@@ -22,7 +22,7 @@ import serial
 from serial.tools import list_ports
 
 from fakes.network import Network, running_network
-from fakes.processes import Process, environment, free_port, run, running, serial_service
+from fakes.processes import Process, environment, free_port, run, running
 from fakes.rfc2217_controller import Controller, rfc2217_controller
 from usbshare.usbip.vhci.helper import Vhci
 
@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 CYCLES = int(os.environ.get("USBSHARE_CYCLES", "2"))
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0  # a virtual machine without KVM takes its time
 POLL_S = 0.05
 READY = r"ready: open (/dev/\S+)$"
 # What the kernel says when something of its own is wrong.
@@ -114,11 +114,11 @@ class Shared:
 def shared(home: Path, source: str) -> Iterator[Shared]:
     config = home / "usbshare.toml"
     config.write_text(f'[ports.laser]\nsource = "{source}"\nprofile = "grbl"\n')
-    with (
-        serial_service(home, "--config", str(config)) as (service, target),
-        running_network(target) as network,
-    ):
-        yield Shared(home, service, network)
+    words = ["serial-svc", "--listen", "127.0.0.1:0", "--config", str(config)]
+    with running(words, home) as service:
+        target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)", DEADLINE_S)[1]
+        with running_network(target) as network:
+            yield Shared(home, service, network)
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ viewers = []
 # rights: view (and stop), stop, control (and view, stop), admin (and view, stop)
 # who: groups, names, or "*" for every identity of the site
 # ports, cameras: patterns, ["*"] where absent, [] for none
+# usb: patterns of ids of USB devices that usb-svc lends as a whole, none where absent
 # until = 2026-12-31T18:00:00              local time, or with an offset, or a date
 # hours = ["Mon-Fri 08:00-18:00"]          local time of this host
 # confirm = "totp"                         a code from an authenticator app at arming ...
@@ -57,6 +58,7 @@ viewers = []
 [[grants]]
 who = ["admins"]
 rights = ["control", "admin"]
+usb = ["*"]
 
 [[grants]]
 who = ["operators"]
@@ -92,6 +94,7 @@ class _Grant:
     rights: frozenset[Right]
     ports: tuple[str, ...]
     cameras: tuple[str, ...]
+    usb: tuple[str, ...]
     confirm_for_s: float | None
     ends: datetime | None
     windows: tuple[Window, ...]
@@ -117,9 +120,12 @@ class _Grant:
         return closes is not None, _first(closes, self.ends)
 
     def _patterns(self, kind: ResourceKind) -> tuple[str, ...]:
-        if kind is ResourceKind.PORT:
-            return self.ports
-        return self.cameras if kind is ResourceKind.CAMERA else self.ports + self.cameras
+        by_kind = {
+            ResourceKind.PORT: self.ports,
+            ResourceKind.CAMERA: self.cameras,
+            ResourceKind.DEVICE: self.usb,
+        }
+        return by_kind.get(kind, self.ports + self.cameras + self.usb)
 
 
 class Policy(Table):
@@ -250,6 +256,7 @@ def _worked_out(table: GrantTable, groups: dict[str, list[Who]]) -> _Grant:
         rights=frozenset[Right]().union(*map(implied, table.rights)),
         ports=tuple(table.ports),
         cameras=tuple(table.cameras),
+        usb=tuple(table.usb),
         confirm_for_s=parse_duration_s(table.confirm_for) if table.confirm else None,
         ends=None if table.until is None else end_of(table.until),
         windows=tuple(map(parse_hours, table.hours or ())),

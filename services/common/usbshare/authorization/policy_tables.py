@@ -56,12 +56,16 @@ UsbNumber = Annotated[str, _kept_if(_check_hex4)]
 
 
 class GrantTable(Table):
-    """`[[grants]]`: rights of identities on ports and cameras, optionally limited in time."""
+    """`[[grants]]`: rights of identities on ports, cameras and USB devices, maybe limited in time.
+
+    USB devices are granted only where `usb` says so: grants from before usb-svc gave none.
+    """
 
     who: list[Who] = Field(min_length=1)
     rights: list[Right] = Field(min_length=1)
     ports: list[str] = Field(default_factory=lambda: ["*"])
     cameras: list[str] = Field(default_factory=lambda: ["*"])
+    usb: list[str] = Field(default_factory=list)
     until: Moment | None = None
     hours: list[Hours] | None = Field(default=None, min_length=1)
     confirm: Literal["totp"] | None = None

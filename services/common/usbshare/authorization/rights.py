@@ -21,12 +21,13 @@ class ResourceKind(Enum):
     SERVICE = "service"
     PORT = "port"
     CAMERA = "camera"
+    DEVICE = "device"  # a USB device as a whole
     JOB = "job"  # only as a request names one: rights on it are those on its port
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One port or camera by its id, or the service as a whole, which has none."""
+    """One port, camera or USB device by its id, or the service as a whole, which has none."""
 
     kind: ResourceKind
     id: str = ""

@@ -50,6 +50,7 @@ PROGRAMS: Mapping[str, str] = {
     "camera-svc": "camera",
     "discovery-svc": "discovery",
     "job-svc": "job",
+    "usb-svc": "usb",
 }
 
 

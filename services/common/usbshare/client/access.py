@@ -18,7 +18,11 @@ from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.tls import ClientBundle
 
 CALL_TIMEOUT_S = 20.0  # each call connects
-_KINDS = {pb.RESOURCE_KIND_PORT: "port", pb.RESOURCE_KIND_CAMERA: "camera"}
+_KINDS = {
+    pb.RESOURCE_KIND_PORT: "port",
+    pb.RESOURCE_KIND_CAMERA: "camera",
+    pb.RESOURCE_KIND_DEVICE: "device",
+}
 _RIGHTS = {
     pb.RIGHT_VIEW: "view",
     pb.RIGHT_STOP: "stop",

@@ -16,12 +16,14 @@ SERIAL_SERVICE = "usbshare.serial.v1.SerialService"
 CAMERA_SERVICE = "usbshare.camera.v1.CameraService"
 DISCOVERY_SERVICE = "usbshare.discovery.v1.DiscoveryService"
 JOB_SERVICE = "usbshare.job.v1.JobService"
+USB_SERVICE = "usbshare.usb.v1.UsbService"
 # Each with its port unless its operator chose another.
 _SERVICES = {
     SERIAL_SERVICE: ("serial-svc", 50051),
     CAMERA_SERVICE: ("camera-svc", 50052),
     DISCOVERY_SERVICE: ("discovery-svc", 50053),
     JOB_SERVICE: ("job-svc", 50055),
+    USB_SERVICE: ("usb-svc", 50056),
 }
 
 

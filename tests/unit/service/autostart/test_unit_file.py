@@ -18,6 +18,7 @@ SHIPPED = [
     Shipped("serial-svc", "usbshare.serial_svc", SYSTEM),
     Shipped("camera-svc", "usbshare.camera_svc", SYSTEM),
     Shipped("job-svc", "usbshare.job_svc", SYSTEM),
+    Shipped("usb-svc", "usbshare.usb_svc", SYSTEM),
     Shipped("discovery-svc", "usbshare.discovery_svc", SYSTEM),
     Shipped("usbshare-bridge", "usbshare.bridge", USER),
 ]

@@ -61,25 +61,29 @@ class _ResourceKind:
 class _ResourceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ResourceKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     RESOURCE_KIND_UNSPECIFIED: _ResourceKind.ValueType  # 0
-    """The service as a whole: a caller that has the right on any of its ports or cameras."""
+    """The service as a whole: a caller that has the right on any of its ports, cameras or USB devices."""
     RESOURCE_KIND_PORT: _ResourceKind.ValueType  # 1
     """The port that `port_id` names."""
     RESOURCE_KIND_CAMERA: _ResourceKind.ValueType  # 2
     """The camera that `camera_id` names."""
     RESOURCE_KIND_JOB: _ResourceKind.ValueType  # 3
     """The port of the job that `job_id` names."""
+    RESOURCE_KIND_DEVICE: _ResourceKind.ValueType  # 4
+    """The USB device that `device_id` names."""
 
 class ResourceKind(_ResourceKind, metaclass=_ResourceKindEnumTypeWrapper):
     """What a right can be on."""
 
 RESOURCE_KIND_UNSPECIFIED: ResourceKind.ValueType  # 0
-"""The service as a whole: a caller that has the right on any of its ports or cameras."""
+"""The service as a whole: a caller that has the right on any of its ports, cameras or USB devices."""
 RESOURCE_KIND_PORT: ResourceKind.ValueType  # 1
 """The port that `port_id` names."""
 RESOURCE_KIND_CAMERA: ResourceKind.ValueType  # 2
 """The camera that `camera_id` names."""
 RESOURCE_KIND_JOB: ResourceKind.ValueType  # 3
 """The port of the job that `job_id` names."""
+RESOURCE_KIND_DEVICE: ResourceKind.ValueType  # 4
+"""The USB device that `device_id` names."""
 Global___ResourceKind: typing_extensions.TypeAlias = ResourceKind
 
 @typing.final

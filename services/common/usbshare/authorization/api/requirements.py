@@ -27,11 +27,13 @@ _KINDS = {
     pb.RESOURCE_KIND_PORT: ResourceKind.PORT,
     pb.RESOURCE_KIND_CAMERA: ResourceKind.CAMERA,
     pb.RESOURCE_KIND_JOB: ResourceKind.JOB,
+    pb.RESOURCE_KIND_DEVICE: ResourceKind.DEVICE,
 }
 _ID_FIELDS = {
     ResourceKind.PORT: "port_id",
     ResourceKind.CAMERA: "camera_id",
     ResourceKind.JOB: "job_id",
+    ResourceKind.DEVICE: "device_id",
 }
 
 

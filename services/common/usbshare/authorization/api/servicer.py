@@ -37,6 +37,7 @@ _KINDS = {
     ResourceKind.SERVICE: pb.RESOURCE_KIND_UNSPECIFIED,
     ResourceKind.PORT: pb.RESOURCE_KIND_PORT,
     ResourceKind.CAMERA: pb.RESOURCE_KIND_CAMERA,
+    ResourceKind.DEVICE: pb.RESOURCE_KIND_DEVICE,
 }
 
 Offered = Callable[[], Mapping[ResourceKind, Iterable[str]]]

@@ -15,6 +15,7 @@ _SYSTEM_ONLY = (
     "RuntimeDirectory",
     "RuntimeDirectoryMode",
     "Environment",
+    "AmbientCapabilities",
     "CapabilityBoundingSet",
     "LockPersonality",
     "Nice",

@@ -1,0 +1,107 @@
+"""The USB service's RPCs: unpack, one call, pack."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from usbshare.audit.recorder import Audit
+from usbshare.authorization.gate import Gate
+from usbshare.authorization.rights import Resource, ResourceKind, Right
+from usbshare.rpc.first_message import first_message
+from usbshare.rpc.identity import Identity
+from usbshare.usb.v1 import usb_pb2 as pb
+from usbshare.usb.v1.usb_pb2_grpc import UsbServiceServicer
+from usbshare.usb_svc.api.attach_stream import AttachStream
+from usbshare.usb_svc.api.convert import device_message
+from usbshare.usb_svc.export.lending import Lending
+
+SERVICE_NAME = "usbshare.usb.v1.UsbService"
+Context = grpc.aio.ServicerContext[Any, Any]
+_MOST_NAME = 64
+
+
+class UsbServicer(UsbServiceServicer):
+    """Maps RPCs to what is lent."""
+
+    def __init__(self, lending: Lending, gate: Gate, audit: Audit, link_timeout_s: float) -> None:
+        self._lending = lending
+        self._gate = gate
+        self._audit = audit
+        self._link_timeout_s = link_timeout_s
+        self._ending = asyncio.Event()
+
+    async def close(self) -> None:
+        """End every stream, as a service that stops does."""
+        self._ending.set()
+
+    async def ListDevices(
+        self, request: pb.ListDevicesRequest, context: Context
+    ) -> pb.ListDevicesResponse:
+        """List every device that the caller may see."""
+        return pb.ListDevicesResponse(devices=self._visible(self._gate.caller(context)))
+
+    async def WatchDevices(
+        self, request: pb.WatchDevicesRequest, context: Context
+    ) -> AsyncIterator[pb.WatchDevicesResponse]:
+        """Stream the list, at once and after each change."""
+        caller = self._gate.caller(context)
+        before: list[pb.Device] | None = None
+        while not self._ending.is_set():
+            news = asyncio.create_task(self._lending.news(), name="news of devices")
+            ending = asyncio.create_task(self._ending.wait(), name="until the service stops")
+            try:
+                if (devices := self._visible(caller)) != before:
+                    yield pb.WatchDevicesResponse(devices=devices)
+                    before = devices
+                await asyncio.wait((news, ending), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+                ending.cancel()
+
+    async def Attach(  # type: ignore[override]  # the stub knows only generators
+        self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context
+    ) -> None:
+        """Lend a device for as long as the stream lasts."""
+        asked = (await first_message(context, "open")).open
+        caller = self._gate.caller(context)
+        resource = Resource(ResourceKind.DEVICE, asked.device_id)
+        self._gate.require(caller, Right.VIEW, resource)
+        async with (
+            self._gate.permit(caller, Right.CONTROL, resource, arms=True),
+            self._lending.lend(asked.device_id, caller.name) as loan,
+        ):
+            opened = pb.DeviceOpened(
+                device=device_message(loan.device),
+                devid=loan.device.device.devid,
+                link_timeout_ms=round(self._link_timeout_s * 1000),
+            )
+            await context.write(pb.AttachResponse(opened=opened))
+            stream = AttachStream(loan, context.read, context.write, self._link_timeout_s)
+            client, began_at = asked.client_name[:_MOST_NAME], time.monotonic()
+            self._note("usb device attached", caller, asked.device_id, client=client)
+            try:
+                await stream.serve(self._ending)
+            finally:
+                self._note(
+                    "usb device freed",
+                    caller,
+                    asked.device_id,
+                    client=client,
+                    seconds=round(time.monotonic() - began_at, 3),
+                    bytes=stream.passed_bytes,
+                )
+
+    def _visible(self, caller: Identity) -> list[pb.Device]:
+        devices = {each.id: each for each in self._lending.devices}
+        seen = self._gate.visible(caller, ResourceKind.DEVICE, devices)
+        return [device_message(devices[each]) for each in seen]
+
+    def _note(self, event: str, caller: Identity, device_id: str, **fields: object) -> None:
+        self._audit.note(
+            event, who=caller.name, address=caller.address, port="", device=device_id, **fields
+        )

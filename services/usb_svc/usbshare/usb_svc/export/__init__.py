@@ -1,0 +1,1 @@
+"""Devices lent to clients: the kernel's usbip-host, and who has which."""

@@ -1,0 +1,181 @@
+"""Who has which device: one client at a time, and the host's own programs before any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from usbshare.base.errors import (
+    NotFoundError,
+    PortHeldError,
+    WrongStateError,
+)
+from usbshare.base.threads import OwnThread
+from usbshare.line.usb.device import DeviceSelector
+from usbshare.usb_svc.devices.host_device import HostDevice, ids_of
+from usbshare.usb_svc.devices.rules import refusal
+from usbshare.usb_svc.devices.sysfs import folder_of, list_devices
+from usbshare.usb_svc.devices.users import Users
+from usbshare.usb_svc.export.usbip_host import UsbipHost
+from usbshare.usb_svc.settings import Places
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+TAKE_BACK_S = 10.0
+
+
+class State(Enum):
+    """Whether a device can be lent."""
+
+    AVAILABLE = "available"
+    ATTACHED = "attached"
+    IN_USE = "in use"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedDevice:
+    """A device as clients see it; `reason`: who has it, or why it is not lent."""
+
+    id: str
+    device: HostDevice
+    state: State
+    reason: str = ""
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A device that is lent: `end` is the client's end of what the kernel says of it."""
+
+    device: OfferedDevice
+    end: socket.socket
+
+
+class Lending:
+    """The devices and their holders; of one event loop, the kernel's files in a thread."""
+
+    def __init__(
+        self, places: Places, host: UsbipHost, listed: Sequence[DeviceSelector] | None
+    ) -> None:
+        self._places = places
+        self._listed = listed
+        self._host = host
+        self._thread = OwnThread("usbip-host")
+        self._found: dict[str, tuple[HostDevice, State, str]] = {}
+        self._holders: dict[str, tuple[HostDevice, str]] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def devices(self) -> list[OfferedDevice]:
+        """What there is, as last seen, sorted by id; a device that is lent stays listed."""
+        found = dict(self._found)
+        for device_id, (device, _) in self._holders.items():
+            found[device_id] = (device, State.ATTACHED, "")
+        return [self._offered(each, *found[each]) for each in sorted(found)]
+
+    async def look(self) -> None:
+        """See what there is."""
+        found = await self._thread.run(self._read)
+        if found != self._found:
+            self._found = found
+            self._news()
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def news(self) -> None:
+        """Wait for a change."""
+        await self._changed.wait()
+
+    async def take_back_left_over(self) -> None:
+        """Free what a service that was killed had lent."""
+
+        def free() -> list[str]:
+            left = self._host.lent()
+            for busid in left:
+                self._host.take_back(busid)
+            return left
+
+        for busid in await self._thread.run(free):
+            _log.warning("freed %s, which was lent when the service was killed", busid)
+
+    @asynccontextmanager
+    async def lend(self, device_id: str, holder: str) -> AsyncIterator[Loan]:
+        """Lend a device while the body lasts.
+
+        Raises NotFoundError, PortHeldError with the holder's name, WrongStateError where the host
+        does not lend it, DeviceError.
+        """
+        self._require_free(device_id)
+        await self.look()
+        offered = self._require_free(device_id)
+        self._holders[device_id] = (offered.device, holder)
+        self._news()
+        ours, kernels = socket.socketpair()
+        ours.setblocking(False)
+        lent = self._thread.submit(self._host.lend, offered.device.busid, kernels.fileno())
+        lent.add_done_callback(lambda _: kernels.close())
+        try:
+            await lent
+            yield Loan(self._offered(device_id, offered.device, State.ATTACHED, ""), ours)
+        finally:
+            ours.close()
+            taken = self._thread.submit(self._host.take_back, offered.device.busid)
+            taken.add_done_callback(lambda done: self._freed(device_id, done))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TAKE_BACK_S):
+                    await asyncio.shield(taken)
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._thread.close()
+
+    def _require_free(self, device_id: str) -> OfferedDevice:
+        offered = next((each for each in self.devices if each.id == device_id), None)
+        if offered is None:
+            raise NotFoundError(f"there is no USB device '{device_id}' here")
+        if offered.state is State.ATTACHED:
+            raise PortHeldError(f"USB device '{device_id}' is attached by {offered.holder}")
+        if offered.state is State.IN_USE:
+            raise PortHeldError(f"USB device '{device_id}' is held by {offered.reason}")
+        if offered.state is State.REFUSED:
+            raise WrongStateError(f"USB device '{device_id}' is not lent: {offered.reason}")
+        return offered
+
+    def _offered(
+        self, device_id: str, device: HostDevice, state: State, reason: str
+    ) -> OfferedDevice:
+        _, holder = self._holders.get(device_id, (device, ""))
+        return OfferedDevice(device_id, device, state, reason or holder, holder)
+
+    def _read(self) -> dict[str, tuple[HostDevice, State, str]]:
+        devices, users = ids_of(list_devices(self._places.sys)), Users(self._places.proc)
+        return {each: (device, *self._judged(device, users)) for each, device in devices.items()}
+
+    def _judged(self, device: HostDevice, users: Users) -> tuple[State, str]:
+        if why := refusal(device, self._listed):
+            return State.REFUSED, why
+        if user := users.of(folder_of(device.busid, self._places.sys).resolve()):
+            return State.IN_USE, user
+        return State.AVAILABLE, ""
+
+    def _freed(self, device_id: str, done: asyncio.Future[None]) -> None:
+        del self._holders[device_id]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _log.error("'%s' could not be taken back: %s", device_id, error)
+        self._news()
+
+    def _news(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

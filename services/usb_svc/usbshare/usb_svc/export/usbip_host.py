@@ -1,0 +1,100 @@
+"""The kernel's usbip-host: gives a device to whoever is at the other end of a socket.
+
+Source: drivers/usb/usbip/stub_main.c and stub_dev.c of Linux; tools/usb/usbip/src does the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from usbshare.base.errors import DeviceError
+from usbshare.usb_svc.devices.sysfs import SYS, folder_of
+
+_DRIVERS = "bus/usb/drivers"
+_HOST = "usbip-host"
+_AVAILABLE, _CLOSE = "1", "-1"
+READY_S = 5.0
+_LOOK_S = 0.02
+REMEDY = "run `sudo modprobe usbip-host`"
+
+
+class UsbipHost:
+    """Writes its files; blocks, so it belongs in a thread. Every method may raise DeviceError."""
+
+    def __init__(self, sys: Path = SYS) -> None:
+        self._sys = sys
+        self._driver = sys / _DRIVERS / _HOST
+
+    def require(self) -> None:
+        """Raise DeviceError where the kernel has no such driver."""
+        if not (self._driver / "match_busid").exists():
+            raise DeviceError(f"this kernel's USB/IP host driver is not loaded: {REMEDY}")
+
+    def lend(self, busid: str, descriptor: int) -> None:
+        """Take a device from its driver and give it to the other end of a stream socket."""
+        self.require()
+        try:
+            self._bind(busid)
+            self._wait_until_ready(busid)
+            self._write(folder_of(busid, self._sys) / "usbip_sockfd", str(descriptor))
+        except BaseException:
+            self.take_back(busid)
+            raise
+
+    def take_back(self, busid: str) -> None:
+        """End that, and give the device back to its own driver; nothing is wrong if it has gone."""
+        folder = folder_of(busid, self._sys)
+        with contextlib.suppress(DeviceError):
+            self._write(folder / "usbip_sockfd", _CLOSE)
+        for file, text in (
+            (self._driver / "unbind", busid),
+            (self._driver / "match_busid", f"del {busid}"),
+            (self._driver / "rebind", busid),
+        ):
+            with contextlib.suppress(DeviceError):
+                self._write(file, text)
+
+    def lent(self) -> list[str]:
+        """Return the bus ids of devices that the driver has."""
+        devices = self._driver.glob("*-*")
+        return sorted(each.name for each in devices if (each / "usbip_status").exists())
+
+    def _bind(self, busid: str) -> None:
+        driver = folder_of(busid, self._sys) / "driver"
+        name = driver.resolve().name if driver.exists() else ""
+        if name == _HOST:
+            return
+        self._write(self._driver / "match_busid", f"add {busid}")
+        if name:
+            self._write(self._sys / _DRIVERS / name / "unbind", busid)
+        self._write(self._driver / "bind", busid)
+
+    def _wait_until_ready(self, busid: str) -> None:
+        """Wait until the driver has reset the device."""
+        file, end = folder_of(busid, self._sys) / "usbip_status", time.monotonic() + READY_S
+        while True:
+            try:
+                if file.read_text().strip() == _AVAILABLE:
+                    return
+            except OSError as error:
+                raise DeviceError(f"{busid} has been unplugged") from error
+            if time.monotonic() >= end:
+                raise DeviceError(f"{busid} is not ready within {READY_S:g} s after its reset")
+            time.sleep(_LOOK_S)
+
+    def _write(self, file: Path, text: str) -> None:
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, text.encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._refused(file, text, error) from error
+
+    def _refused(self, file: Path, text: str, error: OSError) -> DeviceError:
+        why = (error.strerror or str(error)).lower()
+        return DeviceError(f"the kernel refused '{text}' at {file}: {why}")

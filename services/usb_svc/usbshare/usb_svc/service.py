@@ -1,0 +1,45 @@
+"""What usb-svc brings to the harness: its devices and their servicer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from usbshare.authorization.rights import ResourceKind
+from usbshare.line.usb.device import parse_selector
+from usbshare.service import harness
+from usbshare.service.harness import Host, Parts
+from usbshare.usb.v1.usb_pb2_grpc import add_UsbServiceServicer_to_server
+from usbshare.usb_svc.api.servicer import SERVICE_NAME, UsbServicer
+from usbshare.usb_svc.export.lending import Lending
+from usbshare.usb_svc.export.usbip_host import UsbipHost
+from usbshare.usb_svc.settings import PROGRAM, Places, Settings
+
+
+async def serve(settings: Settings, insecure: bool) -> None:
+    """Serve until SIGINT or SIGTERM; raises ConfigError when it cannot start."""
+    await harness.serve(PROGRAM, settings, partial(_parts, settings), insecure=insecure)
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
+    guard, table = host.guard, settings.usb
+    listed = None if table.devices is None else [parse_selector(each) for each in table.devices]
+    host.bind()  # one service at a time has the devices
+    places = Places.of_system()
+    lending = Lending(places, UsbipHost(places.sys), listed)
+    await lending.take_back_left_over()
+    await lending.look()
+    guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])
+    servicer = UsbServicer(lending, guard.gate, guard.audit, table.link_timeout_s)
+    try:
+        yield Parts(
+            service_name=SERVICE_NAME,
+            add_to_server=partial(add_UsbServiceServicer_to_server, servicer),
+            described=lambda: f"USB devices: {len(lending.devices)}",
+            tasks=lambda: {"follow_devices": lending.follow()},
+            close=servicer.close,
+        )
+    finally:
+        lending.close()

@@ -1,0 +1,113 @@
+"""The USB devices of a host in a folder, as Linux shows them, and a kernel's usbip-host.
+
+Source: Documentation/ABI/testing/sysfs-bus-usb, drivers/usb/usbip/stub_dev.c of Linux 6.1.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from usbshare.usb_svc.export.usbip_host import UsbipHost
+from usbshare.usb_svc.settings import Places
+
+HUB = "devices/pci0000:00/0000:00:14.0/usb1"
+Interface = tuple[int, int, int]
+
+
+class UsbSysfs:
+    """Makes devices, and what uses them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.places = Places(folder / "sys", folder / "proc")
+        self.sys = self.places.sys
+        (self.sys / "bus/usb/devices").mkdir(parents=True)
+        host = self.sys / "bus/usb/drivers/usbip-host"
+        host.mkdir(parents=True)
+        (self.sys / "bus/usb/drivers/usb").mkdir()
+        for name in ("match_busid", "bind", "unbind", "rebind"):
+            (host / name).touch()
+        self.places.proc.mkdir()
+
+    def plug_in(
+        self,
+        busid: str,
+        vid: str,
+        pid: str,
+        interfaces: Sequence[Interface] = ((0xFF, 0, 0),),
+        *,
+        serial: str = "",
+        class_code: int = 0,
+        below: str = HUB,
+    ) -> Path:
+        """Add a device; returns its folder."""
+        folder = self.sys / below / busid
+        texts = {
+            "idVendor": vid,
+            "idProduct": pid,
+            "serial": serial,
+            "product": "A thing",
+            "manufacturer": "Maker",
+            "busnum": "1",
+            "devnum": str(int(busid.rpartition("-")[2].replace(".", "")) + 1),
+            "speed": "480",
+            "bDeviceClass": f"{class_code:02x}",
+        }
+        folder.mkdir(parents=True)
+        for name, text in texts.items():
+            if text:
+                (folder / name).write_text(f"{text}\n")
+        for number, interface in enumerate(interfaces):
+            part = folder / f"{busid}:1.{number}"
+            part.mkdir()
+            names = ("bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol")
+            for name, code in zip(names, interface, strict=True):
+                (part / name).write_text(f"{code:02x}\n")
+        (self.sys / "bus/usb/devices" / busid).symlink_to(folder)
+        (folder / "driver").symlink_to(self.sys / "bus/usb/drivers/usb")
+        return folder
+
+    def node(self, folder: Path, name: str, interface: int = 0) -> None:
+        """Give an interface of a device a node, such as ttyUSB0."""
+        part = folder / f"{folder.name}:1.{interface}" / name
+        part.mkdir(parents=True)
+        (part / "uevent").write_text(f"MAJOR=188\nDEVNAME={name}\n")
+
+    def program(self, number: int, node: str, *words: str) -> None:
+        """Have a program with a node open."""
+        process = self.places.proc / str(number)
+        (process / "fd").mkdir(parents=True)
+        (process / "fd/3").symlink_to(node)
+        (process / "cmdline").write_bytes("\0".join(words).encode() + b"\0")
+        (process / "comm").write_text(f"{Path(words[0]).name}\n")
+
+    def mount(self, node: str, place: str) -> None:
+        """Mount a file system."""
+        (self.places.proc / "mounts").write_text(f"{node} {place} ext4 rw 0 0\n")
+
+
+class FakeUsbipHost(UsbipHost):
+    """Notes what is written; `devices` are the ends of what was lent, by bus id."""
+
+    def __init__(self, sysfs: UsbSysfs) -> None:
+        super().__init__(sysfs.sys)
+        self.written: list[str] = []
+        self.devices: dict[str, socket.socket] = {}
+        self.refuses = ""
+
+    def _write(self, file: Path, text: str) -> None:
+        if self.refuses and file.name == self.refuses:
+            raise self._refused(file, text, OSError(19, "No such device"))
+        self.written.append(f"{file.name} {text}")
+        busid = file.parent.name
+        if file.name == "bind":
+            self._folder(text, "usbip_status").write_text("1\n")
+        elif file.name == "usbip_sockfd" and text != "-1":
+            self.devices[busid] = socket.socket(fileno=os.dup(int(text)))
+        elif file.name == "usbip_sockfd" and (device := self.devices.pop(busid, None)) is not None:
+            device.close()
+
+    def _folder(self, busid: str, name: str) -> Path:
+        return self._sys / "bus/usb/devices" / busid / name

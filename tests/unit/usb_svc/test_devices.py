@@ -1,0 +1,112 @@
+"""Which devices a host has, lends, and uses itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fakes.usb_sysfs import UsbSysfs
+from usbshare.line.usb.device import parse_selector
+from usbshare.usb_svc.devices.host_device import ids_of
+from usbshare.usb_svc.devices.rules import refusal
+from usbshare.usb_svc.devices.sysfs import list_devices
+from usbshare.usb_svc.devices.users import Users
+from usbshare.usbip.messages import Speed
+
+ADAPTER = (0xFF, 0, 0)
+KEYBOARD, REPORTS = (3, 1, 1), (3, 0, 0)
+
+
+@pytest.fixture
+def usb(tmp_path: Path) -> UsbSysfs:
+    return UsbSysfs(tmp_path)
+
+
+def test_a_device_says_what_it_is(usb: UsbSysfs) -> None:
+    usb.plug_in("1-1.2", "0403", "6001", [ADAPTER], serial="A5069")
+    (device,) = list_devices(usb.sys)
+    assert (device.vid, device.pid, device.serial) == (0x0403, 0x6001, "A5069")
+    assert (device.manufacturer, device.product, device.speed) == ("Maker", "A thing", Speed.HIGH)
+    assert device.devid == 0x10000 | 13
+
+
+def test_hubs_and_devices_of_other_hosts_are_not_this_hosts(usb: UsbSysfs) -> None:
+    usb.plug_in("1-1", "05e3", "0608", class_code=9)
+    usb.plug_in("4-1", "0525", "a4a7", below="devices/platform/vhci_hcd.0/usb4")
+    assert list_devices(usb.sys) == ()
+
+
+def test_a_device_without_a_serial_number_is_known_by_its_socket(usb: UsbSysfs) -> None:
+    usb.plug_in("1-1", "0403", "6001", serial="A5069")
+    usb.plug_in("1-2", "1a86", "7523")
+    assert list(ids_of(list_devices(usb.sys))) == ["0403:6001:A5069", "1a86:7523@0000:00:14.0/2"]
+
+
+def test_twins_with_one_serial_number_are_told_apart(usb: UsbSysfs) -> None:
+    usb.plug_in("1-1", "0403", "6001", serial="same")
+    usb.plug_in("1-2", "0403", "6001", serial="same")
+    assert list(ids_of(list_devices(usb.sys))) == ["0403:6001:same@1-1", "0403:6001:same@1-2"]
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "what"),
+    [
+        ([KEYBOARD], "input device"),
+        ([ADAPTER, REPORTS], "input device"),
+        ([(2, 6, 0), (10, 0, 0)], "network adapter"),
+        ([(2, 2, 0xFF)], "network adapter"),
+        ([(2, 0x0D, 0)], "network adapter"),
+        ([(0xE0, 1, 1)], "network adapter"),
+        ([(0xEF, 4, 1)], "network adapter"),
+    ],
+)
+def test_what_could_harm_the_host_is_lent_only_if_it_is_listed(
+    usb: UsbSysfs, interfaces: list[tuple[int, int, int]], what: str
+) -> None:
+    usb.plug_in("1-1", "046d", "c31c", interfaces)
+    (device,) = list_devices(usb.sys)
+    assert what in refusal(device, None)
+    assert refusal(device, [parse_selector("046d:c31c")]) == ""
+    assert "not among [usb] devices" in refusal(device, [])
+
+
+def test_an_adapter_of_a_vendors_own_class_is_known_by_its_network(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "0bda", "8153")
+    (folder / "1-1:1.0/net/eth1").mkdir(parents=True)
+    (device,) = list_devices(usb.sys)
+    assert "network adapter" in refusal(device, None)
+
+
+@pytest.mark.parametrize("interface", [(2, 2, 0), (0xFF, 0, 0), (8, 6, 0x50), (14, 1, 0)])
+def test_everything_else_is_lent(usb: UsbSysfs, interface: tuple[int, int, int]) -> None:
+    usb.plug_in("1-1", "0403", "6001", [interface])
+    (device,) = list_devices(usb.sys)
+    assert refusal(device, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("/opt/usbshare/bin/python", "/opt/usbshare/bin/serial-svc"), "serial-svc"),
+        (("python3", "-m", "usbshare.camera_svc"), "camera-svc"),
+        (("/usr/bin/picocom", "/dev/ttyUSB0"), "picocom (process 77)"),
+    ],
+)
+def test_the_program_that_has_a_node_open_uses_the_device(
+    usb: UsbSysfs, words: tuple[str, ...], name: str
+) -> None:
+    folder = usb.plug_in("1-1", "0403", "6001")
+    usb.node(folder, "ttyUSB0")
+    other = usb.plug_in("1-2", "0403", "6001")
+    usb.node(other, "ttyUSB1")
+    usb.program(77, "/dev/ttyUSB0", *words)
+    users = Users(usb.places.proc)
+    assert (users.of(folder), users.of(other)) == (name, "")
+
+
+def test_a_mounted_file_system_uses_the_device(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "0781", "5583", [(8, 6, 0x50)])
+    usb.node(folder, "sda1")
+    usb.mount("/dev/sda1", "/media/my\\040disk")
+    assert Users(usb.places.proc).of(folder) == "the file system at /media/my disk"

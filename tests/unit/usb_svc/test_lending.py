@@ -1,0 +1,148 @@
+"""Who has which device, and what the kernel is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fakes.usb_sysfs import FakeUsbipHost, UsbSysfs
+from usbshare.base.errors import DeviceError, NotFoundError, PortHeldError, WrongStateError
+from usbshare.usb_svc.export import usbip_host
+from usbshare.usb_svc.export.lending import Lending, State
+
+ADAPTER = "0403:6001:A5"
+LENT = ["match_busid add 1-1", "unbind 1-1", "bind 1-1"]
+TAKEN_BACK = ["usbip_sockfd -1", "unbind 1-1", "match_busid del 1-1", "rebind 1-1"]
+
+
+class Rig:
+    def __init__(self, folder: Path) -> None:
+        self.usb = UsbSysfs(folder)
+        self.adapter = self.usb.plug_in("1-1", "0403", "6001", serial="A5")
+        self.kernel = FakeUsbipHost(self.usb)
+        self.lending = Lending(self.usb.places, self.kernel, None)
+
+    def states(self) -> dict[str, State]:
+        return {each.id: each.state for each in self.lending.devices}
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    await made.lending.look()
+    yield made
+    made.lending.close()
+
+
+async def test_a_device_is_taken_from_its_driver_and_given_back(rig: Rig) -> None:
+    async with rig.lending.lend(ADAPTER, "bench-3") as loan:
+        rig.kernel.devices["1-1"].send(b"from the device")
+        assert await asyncio.get_running_loop().sock_recv(loan.end, 64) == b"from the device"
+        assert rig.kernel.written[:3] == LENT
+        assert rig.states() == {ADAPTER: State.ATTACHED}
+    assert rig.kernel.written[-4:] == TAKEN_BACK
+    assert rig.states() == {ADAPTER: State.AVAILABLE}
+
+
+async def test_one_client_at_a_time_has_a_device(rig: Rig) -> None:
+    async with rig.lending.lend(ADAPTER, "bench-3"):
+        with pytest.raises(PortHeldError, match="attached by bench-3"):
+            async with rig.lending.lend(ADAPTER, "bench-4"):
+                pass
+        assert "rebind 1-1" not in rig.kernel.written
+    async with rig.lending.lend(ADAPTER, "bench-4"):
+        pass
+
+
+async def test_two_that_ask_at_once_do_not_both_get_it(rig: Rig) -> None:
+    async def have() -> None:
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            await asyncio.sleep(0)
+
+    results = await asyncio.gather(have(), have(), return_exceptions=True)
+    assert [type(each) for each in results].count(PortHeldError) == 1
+
+
+async def test_what_a_program_of_the_host_has_is_refused_with_its_name(rig: Rig) -> None:
+    rig.usb.node(rig.adapter, "ttyUSB0")
+    rig.usb.program(77, "/dev/ttyUSB0", "python3", "-m", "usbshare.serial_svc")
+    with pytest.raises(PortHeldError, match="held by serial-svc"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    assert rig.kernel.written == []
+    assert rig.states() == {ADAPTER: State.IN_USE}
+
+
+async def test_what_is_not_lent_is_refused_with_the_reason(rig: Rig) -> None:
+    rig.usb.plug_in("1-2", "046d", "c31c", [(3, 1, 1)])
+    await rig.lending.look()
+    with pytest.raises(WrongStateError, match="keyboard"):
+        async with rig.lending.lend("046d:c31c@0000:00:14.0/2", "bench-3"):
+            pass
+    with pytest.raises(NotFoundError):
+        async with rig.lending.lend("dead:beef", "bench-3"):
+            pass
+
+
+@pytest.mark.parametrize("file", ["bind", "usbip_sockfd"])
+async def test_what_the_kernel_refuses_is_given_back(rig: Rig, file: str) -> None:
+    rig.kernel.refuses = file
+    with pytest.raises(DeviceError, match="no such device"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    assert rig.kernel.written[-1] == "rebind 1-1"
+    assert rig.states() == {ADAPTER: State.AVAILABLE}
+
+
+async def test_a_device_that_never_comes_back_from_its_reset_is_given_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usbip_host, "READY_S", 0.05)
+    monkeypatch.setattr(usbip_host, "_AVAILABLE", "never")
+    with pytest.raises(DeviceError, match="not ready within"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    assert rig.kernel.written[-1] == "rebind 1-1"
+
+
+async def test_a_client_that_is_cancelled_leaves_nothing_behind(rig: Rig) -> None:
+    begun = asyncio.Event()
+
+    async def have() -> None:
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(have())
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert rig.kernel.written[-4:] == TAKEN_BACK
+    assert rig.states() == {ADAPTER: State.AVAILABLE}
+
+
+async def test_news_come_of_every_change(rig: Rig) -> None:
+    waiting = asyncio.create_task(rig.lending.news())
+    await asyncio.sleep(0)
+    rig.usb.plug_in("1-3", "1a86", "7523")
+    await rig.lending.look()
+    await asyncio.wait_for(waiting, 30)
+    assert "1a86:7523@0000:00:14.0/3" in rig.states()
+
+
+async def test_what_a_killed_service_had_lent_is_freed(rig: Rig) -> None:
+    left = rig.usb.sys / "bus/usb/drivers/usbip-host/1-1"
+    left.mkdir()
+    (left / "usbip_status").write_text("1\n")
+    await rig.lending.take_back_left_over()
+    assert rig.kernel.written == TAKEN_BACK
+
+
+async def test_a_kernel_without_the_driver_is_told_with_the_remedy(rig: Rig) -> None:
+    (rig.usb.sys / "bus/usb/drivers/usbip-host/match_busid").unlink()
+    with pytest.raises(DeviceError, match="sudo modprobe usbip-host"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
