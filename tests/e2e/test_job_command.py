@@ -249,12 +249,20 @@ async def test_a_job_that_is_finished_is_shown_by_its_watch_and_by_status(
 
 
 async def test_what_a_program_sends_to_a_port_becomes_a_job(job: Command, host: JobHost) -> None:
+    settings = host.home / "machine.txt"
+    settings.write_text("$30=777\n$32=1\n")
     command = ["usbshare-bridge", "job", "submit", *target(host), "--capture", "--vcom", "COM9"]
+    command += ["--settings", str(settings)]
 
     def send(path: str) -> None:
         descriptor = opened(path)
         program = Program(descriptor)
         program.wait_for_banner()
+        os.write(descriptor, b"$$\n")
+        said = b""
+        while not said.endswith(b"ok\r\n"):
+            said += os.read(descriptor, 4096)
+        assert b"$30=777" in said
         program.send([b"G0 X1\n", b"$X\n", b"G0 X0\n", b"M2\n"])
         os.close(descriptor)
 
@@ -267,6 +275,8 @@ async def test_what_a_program_sends_to_a_port_becomes_a_job(job: Command, host: 
 
 
 async def test_a_file_or_a_capture_is_submitted_not_both(job: Command, file: str) -> None:
+    code, _, errors = await job("submit", file, "--settings", file)
+    assert (code, "'--settings' requires '--capture'" in errors) == (2, True)
     for words in ([], [file, "--capture"]):
         code, _, errors = await job("submit", *words)
         assert code == 2

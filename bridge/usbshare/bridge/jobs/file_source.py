@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.bridge.jobs.piped import keep_piped
 
 STANDARD_INPUT = "-"
 MOST_PIPED_BYTES = 1_000_000_000
@@ -80,14 +81,7 @@ def _taken(pipe: IO[bytes], name: str) -> IO[bytes]:
     """Return a nameless file with all that comes through a pipe."""
     taken: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the source closes it
     try:
-        while data := pipe.read(_CHUNK_BYTES):
-            if taken.tell() + len(data) > MOST_PIPED_BYTES:
-                raise InvalidArgumentError(
-                    f"more than {MOST_PIPED_BYTES // 10**6} MB came through {name}: "
-                    "write a file first"
-                )
-            taken.write(data)
-        taken.flush()
+        keep_piped(pipe, taken, name, MOST_PIPED_BYTES)
     except BaseException:
         taken.close()
         raise

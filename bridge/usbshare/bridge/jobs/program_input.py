@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from usbshare.analysis.analyse import MAX_BYTES
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.bridge.jobs.piped import keep_piped
 
 PIPE = "-"
-_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +38,7 @@ def program_input(file: str) -> Iterator[ProgramInput]:
         with tempfile.TemporaryDirectory(prefix="usbshare-") as folder:
             path = Path(folder) / "piped.nc"
             with path.open("wb") as kept:  # closed before others open it: Windows asks for that
-                _copy(sys.stdin.buffer, kept)
+                keep_piped(sys.stdin.buffer, kept, "the pipe", MAX_BYTES)
             yield ProgramInput(path, name)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{name}: {error}") from error
-
-
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
-    size = 0
-    while piece := source.read(_PIECE_BYTES):
-        size += len(piece)
-        if size > MAX_BYTES:
-            raise InvalidArgumentError(f"more than {MAX_BYTES / 1e6:.0f} MB: that is too large")
-        target.write(piece)

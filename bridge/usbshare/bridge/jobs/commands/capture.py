@@ -20,6 +20,14 @@ from usbshare.bridge.jobs.file_source import FileSource
 from usbshare.bridge.jobs.machine import facts_of_file
 from usbshare.bridge.local_ports.port_makers import PORT_MAKERS
 
+SETTINGS = click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The machine's settings that the program is to see: what the machine answers to $$.",
+)
+
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
@@ -30,13 +38,7 @@ from usbshare.bridge.local_ports.port_makers import PORT_MAKERS
     default="grbl",
     help="The firmware that the program is to meet.",
 )
-@click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The machine's settings that the program is to see: what the machine answers to $$.",
-)
+@SETTINGS
 @json_option("Print JSON: the file, and how the capture ended.")
 @click.pass_context
 def capture(
@@ -78,16 +80,17 @@ def capture(
     _tell_end(out, taken, ending, as_json=as_json)
 
 
-def captured_source(context: click.Context) -> FileSource:
+def captured_source(context: click.Context, settings_file: Path | None) -> FileSource:
     """Capture a job at the virtual port that the command names; `close` it at the end.
 
     Raises UsbshareError where nothing came, or a person ended it before the program did.
     """
     name = port_name(context)
     port = PORT_MAKERS[name.kind](name.value)
+    settings = _settings(settings_file)
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the source closes it
     try:
-        taken = Capture(file)
+        taken = Capture(file, settings)
         ending = run(capture_from(port, taken, _tell_ready))
         if ending is Ending.INTERRUPTED or not taken.lines:
             raise UsbshareError("the program sent no whole job, so none was submitted")

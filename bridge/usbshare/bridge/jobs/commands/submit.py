@@ -13,7 +13,7 @@ from usbshare.bridge.commands.default_options import virtual_port_options
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import connection_options, port_option
-from usbshare.bridge.jobs.commands.capture import captured_source
+from usbshare.bridge.jobs.commands.capture import SETTINGS, captured_source
 from usbshare.bridge.jobs.commands.host import JobHost, job_host
 from usbshare.bridge.jobs.commands.steer import tell_started
 from usbshare.bridge.jobs.file_source import STANDARD_INPUT, FileSource, open_source
@@ -35,6 +35,7 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
     help="Instead of FILE: what a program sends to --vcom, --usb-port, --tcp or --rfc2217.",
 )
 @virtual_port_options
+@SETTINGS
 @click.option("--name", default="", metavar="TEXT", help="Name of the job; default: the file's.")
 @click.option(
     "--passes", type=click.IntRange(1, 1000), default=1, help="How often the file is run."
@@ -73,6 +74,7 @@ def submit(
     usb_port: str | None,
     tcp: str | None,
     rfc2217: str | None,
+    settings_file: Path | None,
     name: str,
     passes: int,
     priority: int,
@@ -91,10 +93,15 @@ def submit(
     del vcom, usb_port, tcp, rfc2217  # `captured_source` reads them
     if is_captured == (file is not None):
         raise click.UsageError("Give FILE or '--capture': what to send.")
+    if settings_file is not None and not is_captured:
+        raise click.UsageError("'--settings' requires '--capture'.")
     if despite_errors and not start:
         raise click.UsageError("'--despite-errors' requires '--start'.")
     host = job_host(context, target, bundle, insecure)
-    source = captured_source(context) if file is None else open_source(file, sys.stdin.buffer)
+    if file is None:
+        source = captured_source(context, settings_file)
+    else:
+        source = open_source(file, sys.stdin.buffer)
     try:
         _upload(host, source, is_piped=file in (None, STANDARD_INPUT))
     finally:
