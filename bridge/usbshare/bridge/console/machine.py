@@ -26,10 +26,13 @@ from usbshare.bridge.local_ports.virtual_port import VirtualPort
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.link_state import LinkLostError
 from usbshare.client.serial.messages import RemotePort
+from usbshare.line.profiles import RAW
 
 # Silence after which an answer counts as complete that ends with no `ok`.
 QUIET_S = 1.0
 CLOSE_S = 8.0
+# A machine of which nothing was heard yet may be booting, since its port was opened.
+GREETING_S, GREETING_REST_S = 3.0, 0.25
 # Homing a large machine takes minutes; so does a line behind a full planner.
 ANSWER_S = 3600.0
 _NOT_TOLD = {"opened", "closed", "ready", "urgent_line_lost", "urgent_line_ready"}
@@ -74,6 +77,7 @@ class Machine:
         self._users: list[object] = []
         self._changing = asyncio.Lock()
         self._turn = asyncio.Lock()
+        self._has_spoken = asyncio.Event()
         self._line: _Line | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -221,6 +225,7 @@ class Machine:
 
     def session_said(self, session: Session, data: bytes) -> None:
         """Take bytes of the device; while one session follows another both bring the same."""
+        self._has_spoken.set()
         if session is self._session:
             if self._line is not None:
                 self._line.heard.set()
@@ -297,8 +302,19 @@ class Machine:
         async with self._turn:
             self._require_valid(ticket)
             await self.control(user)
+            await self._until_greeted()
             self._require_valid(ticket)
             await self._exchange(text, tell)
+
+    async def _until_greeted(self) -> None:
+        """Let a machine boot that opening its port may have reset: it would lose the line."""
+        if self._has_spoken.is_set() or self.remote.profile.name == RAW.name:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_S):
+                await self._has_spoken.wait()
+                await asyncio.sleep(GREETING_REST_S)
+        self._has_spoken.set()  # it greeted before we heard, or does not greet
 
     async def _exchange(self, text: str, tell: Tell) -> None:
         session = self._session
