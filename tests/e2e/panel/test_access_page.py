@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from playwright.async_api import Browser, expect
 
 from fakes.panel_gateway import fake_gateway
@@ -158,8 +159,9 @@ async def test_latency_is_shown_by_parts_with_a_warning_in_words(browser: Browse
         panel_page(browser, fake.url + address) as page,
     ):
         await until(lambda: any(KEY in each.show.latencies for _, each in fake.requests("show")))
-        for _ in range(3):
-            await fake.send(latency=page_pb2.Latency(machine=KEY, time=TIME, parts=parts))
+        past = [page_pb2.Latency(time=Timestamp(seconds=TIME.seconds - back)) for back in (9, 5)]
+        now = page_pb2.Latency(machine=KEY, time=TIME, parts=parts, past=past)
+        await fake.send(latency=now)
         await expect(page.get_by_text("19 ms in all")).to_be_visible()
         await expect(page.get_by_text("Port: the latency timer is 16 ms")).to_be_visible()
         await expect(page.get_by_role("img", name="3 samples")).to_be_visible()

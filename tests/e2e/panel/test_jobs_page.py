@@ -137,6 +137,17 @@ async def test_a_start_takes_a_second_look(browser: Browser) -> None:
         await expect(dialog).to_have_count(0)
 
 
+async def test_control_of_this_panel_gives_way_to_a_job(browser: Browser) -> None:
+    service = JobService()
+    ours = machine(control_state=page_pb2.CONTROL_STATE_OURS)
+    async with shown(browser, workshop(ours, jobs=[job()]), service) as (gateway, page):
+        await page.get_by_role("button", name="Start …").click()
+        await page.get_by_role("button", name="Start now").click()
+        await until(lambda: service.named("start"))
+        kinds = [each.WhichOneof("action") for _, each in gateway.heard]
+        assert "release_control" in kinds[: len(kinds) - 1 - kinds[::-1].index("job_call")]
+
+
 async def test_errors_are_shown_and_started_only_if_somebody_says_so(browser: Browser) -> None:
     error = job_pb2.Finding(line=9, severity=job_pb2.SEVERITY_ERROR, text="leaves the bed")
     wrong = job_pb2.Analysis(findings=[error], finding_count=1, error_count=1)

@@ -66,6 +66,12 @@ export class Actions {
     };
   }
 
+  /** Gives back control that this panel has, for a job or a program that is about to take it. */
+  async giveWay(key) {
+    if (this.store.state.machines.get(key)?.controlState !== "CONTROL_STATE_OURS") return;
+    await this.request({ releaseControl: { machine: machineKey(key) } });
+  }
+
   /** The one thing that lets a held or latched machine go on, as the person sees it now. */
   goOn(key) {
     const machine = this.store.state.machines.get(key);

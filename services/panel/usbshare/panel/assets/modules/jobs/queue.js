@@ -23,7 +23,7 @@ export function queueCard({ actions, key, store }) {
   function row() {
     const name = h("p", { class: "strong" });
     const about = h("p", { class: "small muted" });
-    const start = button(t.start, () => startDialog(actions, store, key, item.job), { kind: "primary", name: "play" });
+    const start = button(t.start, () => startDialog(item.job), { kind: "primary", name: "play" });
     const up = button("", () => call("reorder", { jobId: item.job.jobId, place: item.job.place - 1 }), { name: "up" });
     const down = button("", () => call("reorder", { jobId: item.job.jobId, place: item.job.place + 1 }), { name: "down" });
     const remove = button("", removeJob, { name: "close" });
@@ -61,7 +61,7 @@ export function queueCard({ actions, key, store }) {
   return { element, update };
 
   /** Shows what is about to happen, and starts it by one more click. */
-  async function startDialog(_actions, _store, _key, job) {
+  async function startDialog(job) {
     const rows = facts([["passes", t.passes], ["time", t.time], ["burns", t.burns], ["zero", t.zero]]);
     const said = h("p", { class: "reason", role: "alert", hidden: true });
     const auto = check(t.autoAdvance);
@@ -76,6 +76,7 @@ export function queueCard({ actions, key, store }) {
         go.disabled = true;
         const start = { jobId: job.jobId, autoAdvance: auto.input.checked, despiteErrors: despite.input.checked };
         try {
+          await actions.giveWay(key);
           await actions.request({ jobCall: { host, start } }, { timeoutMs: LONG_MS });
           close(true);
         } catch (failure) {

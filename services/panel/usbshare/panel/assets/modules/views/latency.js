@@ -70,12 +70,12 @@ function partRow() {
 
 /** The parts on top of one another, over time. */
 function drawPlot(samples) {
-  const now = performance.now();
+  const nowMs = samples.at(-1).atMs; // by the gateway's clock, as all of them
   const stacks = samples.map((sample) => {
     const times = new Map((sample.parts ?? []).map((part) => [part.part, durationMs(part.latest) ?? 0]));
     let sum = 0;
     const tops = PARTS.map((part) => (sum += times.get(part) ?? 0));
-    return { x: WIDTH - ((now - sample.receivedAt) / SHOWN_MS) * WIDTH, tops };
+    return { x: WIDTH - ((nowMs - sample.atMs) / SHOWN_MS) * WIDTH, tops };
   });
   const most = niceAbove(Math.max(1, ...stacks.map((stack) => stack.tops.at(-1))));
   const y = (ms) => HEIGHT - (ms / most) * HEIGHT;

@@ -115,8 +115,13 @@ function startForm(store, actions) {
     start.disabled = true;
     setText(said, t.starting);
     const wanted = { machine: machineKey(key), kind, isBuffered: buffered.input.checked, isKept: keep.input.checked, tcpPort: kind === SERIAL ? 0 : Number(tcpPort.value) || 0 };
-    const answer = await actions.run({ startLocalPort: wanted }, { timeoutMs: 60_000 });
-    setText(said, answer?.localPort?.place ? t.started(answer.localPort.place) : "");
+    try {
+      await actions.giveWay(key);
+      const { localPort } = await actions.request({ startLocalPort: wanted }, { timeoutMs: 60_000 });
+      setText(said, localPort?.place ? t.started(localPort.place) : "");
+    } catch (failure) {
+      setText(said, failure.message);
+    }
     start.disabled = false;
   }
 
