@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import webbrowser
 from collections.abc import Sequence
 from functools import partial
@@ -12,27 +11,25 @@ from pathlib import Path
 
 import click
 
-from usbshare.base.errors import ConfigError, InvalidArgumentError
+from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.event_loop import on_stop_signals, run, settle_garbage
 from usbshare.base.http_access import checked_token, new_token
 from usbshare.base.http_address import PANEL, HttpAddress, http_address
 from usbshare.base.logs import warn_on_stderr
 from usbshare.base.paths import state_folder
 from usbshare.base.threads import in_thread
-from usbshare.bridge.buffered.buffer_size import AUTO
 from usbshare.bridge.commands.json_option import json_option
-from usbshare.bridge.commands.options import Wanted, connection_options, trust, wanted
+from usbshare.bridge.commands.notices import warn
+from usbshare.bridge.commands.options import Wanted, connection_options, wanted
 from usbshare.bridge.forwarding.report import JsonReporter, Reporter, TextReporter
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.hosts.name_lookup import open_finder
-from usbshare.bridge.local_ports.usb_address import AUTO_PORT
+from usbshare.bridge.panel.own_computer import PanelsComputer
 from usbshare.enrolment.qr_code import print_qr_code
 from usbshare.hosts.interfaces import interfaces_up
 from usbshare.panel.gateway import Gateway, PanelChoice
 from usbshare.panel.guard import Guard
-from usbshare.panel.local_ports.wish import Wish
 from usbshare.rpc.channel import Target, parse_target
-from usbshare.rpc.tls import ClientBundle
 
 _LOCAL = ".local"
 
@@ -74,17 +71,14 @@ def panel(
     """
     address = _address(listen)
     wishes = wanted(context, target, bundle, insecure)
-    loaded, problem = _trust(wishes)
     guard = _guard(address, token)
     choice = PanelChoice(
         open_finder=partial(open_finder, wishes.defaults.settings_if_any),
-        bundle=loaded,
+        own=PanelsComputer(wishes, _given(context, wishes), warn),
         in_plaintext=wishes.insecure,
         guard=guard,
         client_name=client_name("panel"),
-        bridge_command=partial(_bridge_command, _given(context, wishes)),
         state_folder=state_folder(),
-        bundle_problem=problem,
         named=_named(wishes),
     )
     warn_on_stderr()
@@ -141,14 +135,6 @@ def _guard(address: HttpAddress, token: str | None) -> Guard:
     return Guard("" if address.is_loopback else new_token(), names)
 
 
-def _trust(wishes: Wanted) -> tuple[ClientBundle | None, str]:
-    """Return the certificate, or why there is none: the panel helps to get one."""
-    try:
-        return trust(wishes), ""
-    except ConfigError as error:
-        return None, str(error)
-
-
 def _named(wishes: Wanted) -> Sequence[Target]:
     """Return the host that was asked for, configured or used last, where that is an address."""
     try:
@@ -166,21 +152,6 @@ def _given(context: click.Context, wishes: Wanted) -> Sequence[str]:
     if wishes.bundle is not None:
         given += ["--bundle", str(wishes.bundle)]
     return [*given, "--insecure"] if wishes.insecure else given
-
-
-def _bridge_command(given: Sequence[str], wish: Wish, waits: bool) -> Sequence[str]:
-    """Return the command line of a bridge for a local port."""
-    where = wish.where or AUTO_PORT
-    options = [
-        f"--target={wish.host_name}",
-        f"--port={wish.port_id}",
-        f"--{wish.kind.value}={where}",
-    ]
-    if wish.is_buffered:
-        options.append(f"--buffered={AUTO}")
-    if waits:
-        options.append("--wait")
-    return [sys.executable, "-m", "usbshare.bridge", "--json", "--no-status", *given, *options]
 
 
 def _urls(address: HttpAddress, port: int, token: str) -> tuple[str, ...]:

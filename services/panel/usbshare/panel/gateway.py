@@ -11,7 +11,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from usbshare.base.errors import NotFoundError
+from usbshare.base.errors import ConnectionRefusedByPeerError, NotFoundError
+from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.serial.client import SerialClient
 from usbshare.panel.api.camera_calls import CameraCalls
@@ -23,6 +25,7 @@ from usbshare.panel.api.job_routes import JobRoutes
 from usbshare.panel.api.jog_requests import jog_handlers, tell_ended
 from usbshare.panel.api.local_port_requests import local_port_handlers, local_port_text
 from usbshare.panel.api.machine_requests import acting_handlers
+from usbshare.panel.api.own_requests import own_handlers
 from usbshare.panel.api.pack_gateway import GatewayView, gateway_text
 from usbshare.panel.api.pack_host import camera_text, host_text, job_text
 from usbshare.panel.api.pack_machine import machine_text
@@ -32,6 +35,7 @@ from usbshare.panel.api.show_requests import control_asked_text, show_handlers
 from usbshare.panel.api.shown_latencies import ShownLatencies
 from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
+from usbshare.panel.certificate import Certificate
 from usbshare.panel.guard import Guard
 from usbshare.panel.hosts.fleet import Fleet, OpenFinder
 from usbshare.panel.hosts.host import Host
@@ -39,7 +43,7 @@ from usbshare.panel.jobs.job_follower import JobFollower
 from usbshare.panel.jog.jogs import Jogs
 from usbshare.panel.latency.latencies import Latencies
 from usbshare.panel.local_ports.launchers import system_launcher
-from usbshare.panel.local_ports.local_ports import Command, LocalPorts
+from usbshare.panel.local_ports.local_ports import LocalPorts
 from usbshare.panel.machines.acting import Acting, Ways
 from usbshare.panel.machines.control import Place
 from usbshare.panel.machines.controls import Controls
@@ -47,6 +51,7 @@ from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.machines.machines import Machines
 from usbshare.panel.machines.permissions import Permission
 from usbshare.panel.machines.serial_follower import SerialFollower
+from usbshare.panel.own_computer import EnrolledView, OwnComputer, Usual
 from usbshare.panel.pictures.routes import add_pictures
 from usbshare.panel.seen import SeenCamera
 from usbshare.panel.server import PanelServer
@@ -59,20 +64,17 @@ PORTS_FOLDER = "panel-ports"
 
 @dataclass(frozen=True, slots=True)
 class PanelChoice:
-    """What a panel needs: how hosts are found, with which trust, and whom it serves.
+    """What a panel needs: how hosts are found, of which computer, and whom it serves.
 
-    `bundle` None: in plaintext if `in_plaintext`, else this computer is not enrolled, and
-    `bundle_problem` says why. `named`: hosts to follow without being found.
+    `in_plaintext`: without a certificate. `named`: hosts to follow without being found.
     """
 
     open_finder: OpenFinder
-    bundle: ClientBundle | None
+    own: OwnComputer
     in_plaintext: bool
     guard: Guard
     client_name: str
-    bridge_command: Command
     state_folder: Path
-    bundle_problem: str = ""
     named: Sequence[Target] = ()
 
 
@@ -90,6 +92,8 @@ class Gateway:
             host_text,
             in_plaintext=choice.in_plaintext,
         )
+        self._certificate = Certificate(choice.own, self._any_host, self._use)
+        self._usual = Usual()
         self._acting = Acting(self._ways)
         self.controls = Controls(
             self.machines, self._place, self._control_asked, choice.client_name
@@ -99,7 +103,7 @@ class Gateway:
         self._local_ports = LocalPorts(
             self.board,
             local_port_text,
-            choice.bridge_command,
+            choice.own.bridge_command,
             system_launcher(),
             choice.state_folder / PORTS_FOLDER,
         )
@@ -112,12 +116,19 @@ class Gateway:
         self, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], None]
     ) -> None:
         """Serve at a listening socket until it is stopped; calls `ready` once pages are served."""
-        choice = self._choice
-        self.board.put_gateway(gateway_text(GatewayView(choice.bundle, choice.bundle_problem)))
+        choice, certificate = self._choice, self._certificate
+        self._usual = await in_thread(choice.own.usual)
+        if not choice.in_plaintext:
+            await certificate.load()
+        self._show_gateway()
+        self.fleet.on_change(self._show_gateway)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
-                self.fleet.running(choice.open_finder, choice.bundle, choice.named)
+                self.fleet.running(choice.open_finder, certificate.bundle, choice.named)
             )
+            if not choice.in_plaintext:
+                keeping = in_background(certificate.run(), "certificate")
+                stack.push_async_callback(cancel_all, keeping)
             stack.push_async_callback(self._local_ports.close)
             await self._local_ports.start()
             stack.push_async_callback(self.controls.close)
@@ -167,7 +178,32 @@ class Gateway:
             **show_handlers(self.controls, ShownLatencies(self._latencies)),
             **job_handlers(self.fleet),
             **local_port_handlers(self._local_ports, self.fleet, self.machines),
+            **own_handlers(self._choice.own, self.fleet, self._enrolled),
         }
+
+    def _show_gateway(self) -> None:
+        certificate = self._certificate
+        host = self.fleet.find(self._usual.target)
+        usual = ("", "", "") if host is None else (host.key, self._usual.port_id, self._usual.text)
+        view = GatewayView(certificate.bundle, certificate.problem, usual)
+        self.board.put_gateway(gateway_text(view))
+
+    async def _use(self, bundle: ClientBundle) -> None:
+        """Have a new certificate used by all that connects from now on."""
+        await self.fleet.use(bundle)
+        self._show_gateway()
+
+    async def _enrolled(self, view: EnrolledView) -> None:
+        self._usual = Usual(str(view.target), "", "as enrolled")
+        self.fleet.name(view.target)
+        await self._certificate.look()
+
+    def _any_host(self) -> Target:
+        """Return where a certificate can be renewed; raises ConnectionRefusedByPeerError."""
+        for host in self.fleet:
+            if host.is_connected and host.serial.place is not None:
+                return host.serial.place[0]
+        raise ConnectionRefusedByPeerError("no host of this computer's site answers")
 
     def _place(self, host: str) -> Place | None:
         return self.fleet.followed(host).serial.place

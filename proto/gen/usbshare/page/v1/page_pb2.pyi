@@ -2640,12 +2640,18 @@ class Invitation(google.protobuf.message.Message):
     SITE_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     REPLACES_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
     target: builtins.str
     """Where it is used."""
     site: builtins.str
     """Fingerprint of the site's CA, hex."""
     replaces: builtins.str
     """This computer is enrolled already, and what using it would replace, for people; empty if not."""
+    name: builtins.str
+    """What this computer will be called."""
+    role: builtins.str
+    """With which role."""
     @property
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Until when it can be used; absent if it does not say."""
@@ -2657,9 +2663,11 @@ class Invitation(google.protobuf.message.Message):
         site: builtins.str = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         replaces: builtins.str = ...,
+        name: builtins.str = ...,
+        role: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "replaces", b"replaces", "site", b"site", "target", b"target"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "name", b"name", "replaces", b"replaces", "role", b"role", "site", b"site", "target", b"target"]) -> None: ...
 
 Global___Invitation: typing_extensions.TypeAlias = Invitation
 

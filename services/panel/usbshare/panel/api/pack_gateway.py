@@ -15,10 +15,14 @@ from usbshare.trust.certificates import uris
 
 @dataclass(frozen=True, slots=True)
 class GatewayView:
-    """What pages show of the gateway's computer; `problem`: why it has no usable certificate."""
+    """What pages show of the gateway's computer.
+
+    `problem`: why it has no usable certificate; `preselected`: a host's key, a port, and why.
+    """
 
     bundle: ClientBundle | None
     problem: str = ""
+    preselected: tuple[str, str, str] = ("", "", "")
 
 
 def gateway_text(view: GatewayView) -> str:
@@ -37,4 +41,7 @@ def gateway_text(view: GatewayView) -> str:
         message.identity = next(iter(uris(bundle.certificate)), "")
         message.site = bundle.site
         message.certificate_end_time.CopyFrom(timestamp(bundle.expires))
+    host, port_id, why = view.preselected
+    if host:
+        message.preselected.CopyFrom(pb.Preselected(host=host, port_id=port_id, text=why))
     return text(message)

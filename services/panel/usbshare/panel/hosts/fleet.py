@@ -74,6 +74,7 @@ class Fleet:
         self._added: dict[str, Target] = {}
         self._found: Found | None = None
         self._changed = asyncio.Event()
+        self._on_change: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def running(
@@ -84,7 +85,7 @@ class Fleet:
         async with open_finder(bundle) as found:
             self._found = found
             self._named = list(named)
-            for target in (*self._named, *self._added.values()):
+            for target in self._named:
                 self._observe(target)
             found.start_liveness()
             running = asyncio.create_task(self._run(found.catalogue), name="fleet")
@@ -115,8 +116,14 @@ class Fleet:
         self.bundle = bundle
         if self._found is not None and bundle is not None:
             self._found.liveness.use(bundle)
-        await asyncio.gather(*(host.stop() for host in self._hosts.values() if host.is_followed))
+        await asyncio.gather(*(host.use(bundle) for host in self if host.is_followed))
         self._changed.set()
+
+    def name(self, target: Target) -> None:
+        """Follow a host without its being found, until the panel ends."""
+        if target not in self._named:
+            self._named.append(target)
+            self._observe(target)
 
     def add(self, address: str) -> Host:
         """Follow the host of an address that a person gave; raises InvalidArgumentError."""
@@ -147,6 +154,22 @@ class Fleet:
         """Return a host as pages show it."""
         return host.view(self._catalogue.clock())
 
+    def find(self, text: str) -> Host | None:
+        """Return the host that a person calls so, by name or address; None if none is."""
+        folded = text.casefold()
+        for host in self._hosts.values():
+            instance = host.entry.instance
+            port = instance.port_of(Kind.SERIAL)
+            places = {f"{each}:{port}" for each in instance.addresses}
+            names = {instance.name, instance.host, *instance.addresses, *places}
+            if folded and folded in {each.casefold() for each in names if each}:
+                return host
+        return None
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Call back when hosts have come, changed or gone."""
+        self._on_change = changed
+
     @property
     def added(self) -> list[str]:
         """The addresses that people added."""
@@ -161,6 +184,7 @@ class Fleet:
                 self._changed.clear()
                 self._settle()
                 await self._drop_gone()
+                self._on_change()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
                         await self._changed.wait()

@@ -106,6 +106,11 @@ class Host:
         """Whether its services are asked."""
         return bool(self._tasks)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether its serial service answers."""
+        return self._service(Service.SERIAL).state is ServiceState.CONNECTED
+
     def start(self, bundle: ClientBundle | None) -> None:
         """Follow its services, with this certificate; None in plaintext."""
         self._bundle = bundle
@@ -119,6 +124,12 @@ class Host:
             following = follow(once, partial(self._lost, service), least_s)
             name = f"{service.value} service of {self.key}"
             self._tasks.append(asyncio.create_task(following, name=name))
+
+    async def use(self, bundle: ClientBundle | None) -> None:
+        """Go on with this certificate; what is known of its machines stays."""
+        tasks, self._tasks = self._tasks, []
+        await cancel_all(*tasks)
+        self.start(bundle)
 
     async def stop(self) -> None:
         """Follow them no longer; what is known of its machines, cameras and jobs goes."""

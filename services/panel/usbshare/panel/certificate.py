@@ -1,0 +1,76 @@
+"""The certificate that the panel uses: loaded once it is there, renewed in time, adopted by all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from usbshare.base.errors import ConfigError
+from usbshare.base.threads import in_thread
+from usbshare.panel.own_computer import OwnComputer
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+
+LOOK_S = 2.0
+
+
+class Certificate:
+    """Follows the file until `run` is cancelled; `changed` is told of each certificate.
+
+    `problem` says why there is none.
+    """
+
+    def __init__(
+        self,
+        own: OwnComputer,
+        target: Callable[[], Target],
+        changed: Callable[[ClientBundle], Awaitable[None]],
+    ) -> None:
+        self.bundle: ClientBundle | None = None
+        self.problem = ""
+        self._own = own
+        self._target = target
+        self._changed = changed
+        self._anew = asyncio.Event()
+
+    async def load(self) -> None:
+        """Read the file once."""
+        try:
+            self.bundle = await in_thread(self._own.load_certificate)
+            self.problem = ""
+        except ConfigError as error:
+            self.bundle, self.problem = None, str(error)
+
+    async def run(self) -> None:
+        """Wait for a certificate, then keep it current."""
+        while True:
+            while self.bundle is None:
+                await asyncio.sleep(LOOK_S)
+                await self.look()
+            keeping = asyncio.create_task(
+                self._own.keep_certificate(self.bundle, self._target, self._adopt),
+                name="keep certificate",
+            )
+            self._anew.clear()
+            anew = asyncio.create_task(self._anew.wait(), name="new certificate")
+            try:
+                await asyncio.wait((keeping, anew), return_when=asyncio.FIRST_COMPLETED)
+                if keeping.done():
+                    keeping.result()
+            finally:
+                keeping.cancel()
+                anew.cancel()
+                await asyncio.gather(keeping, anew, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Read the file, and have what is new in it used: this computer was enrolled."""
+        before = self.bundle
+        await self.load()
+        if self.bundle is not None and self.bundle != before:
+            self._anew.set()
+            await self._changed(self.bundle)
+
+    async def _adopt(self, bundle: ClientBundle) -> bool:
+        self.bundle = bundle
+        await self._changed(bundle)
+        return True
