@@ -335,6 +335,32 @@ async def test_mjpeg_of_a_host_that_cannot_be_reached_says_why() -> None:
         assert "no camera 'attic'" in await reply.text()
 
 
+async def test_pages_that_come_and_go_leave_nothing() -> None:
+    async with rig() as it:
+        async with it.watching() as page:  # what is made once is made
+            send(it.viewer, 1)
+            await page.frame()
+        await until(lambda: it.fake.viewer is None)
+        before = len(asyncio.all_tasks())
+        for _ in range(20):
+            async with it.watching() as page:
+                send(it.viewer, 1)
+                await page.frame()
+            await until(lambda: it.fake.viewer is None)
+        await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_pages_are_told_that_the_panel_ends() -> None:
+    async with aiohttp.ClientSession() as http, camera_service() as (fake, port):
+        hosts = Hosts(bench=(Target("127.0.0.1", port), None))
+        async with picture_server(hosts) as url:
+            socket = await http.ws_connect(f"{url}video?{BOTH}")
+            await until(lambda: fake.viewer is not None)
+            ending = asyncio.create_task(PageSocket(socket).close_code())
+        assert await ending == aiohttp.WSCloseCode.GOING_AWAY
+        await until(lambda: fake.viewer is None)
+
+
 # What waits for a slow page.
 
 
