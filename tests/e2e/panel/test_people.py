@@ -152,6 +152,33 @@ async def test_what_is_announced_does_not_chatter(browser: Browser) -> None:
         assert await page.evaluate("window.announced") == []
 
 
+async def test_a_lost_connection_is_said_and_what_is_old_looks_old(browser: Browser) -> None:
+    async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
+        await expect(page.locator("#hold")).to_be_enabled()
+        gateway.is_refusing = True
+        await gateway.drop()
+        line = page.locator("#lost")
+        await expect(line).to_contain_text("What is shown is from then")
+        await expect(page.locator("html")).to_have_attribute("data-lost", "")
+        results = await Axe().run(page)
+        bad = [each for each in results.response["violations"] if each["impact"] in SERIOUS]
+        assert [each["id"] for each in bad if each["id"] != "color-contrast"] == []
+        await line.get_by_role("button", name="Try now").click()
+        gateway.is_refusing = False
+        await expect(line).to_be_empty()
+        await expect(page.locator("html")).not_to_have_attribute("data-lost", "")
+
+
+async def test_the_keyboard_skips_to_the_page_behind_the_stop_bar(browser: Browser) -> None:
+    async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
+        await expect(page.locator("#hold")).to_be_enabled()
+        for _ in range(3):
+            await page.keyboard.press("Tab")
+        await expect(page.get_by_text("Skip to the page")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#main")).to_be_focused()
+
+
 async def test_without_the_program_the_browser_says_what_to_do(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         await page.evaluate("navigator.serviceWorker.ready.then(() => null)")

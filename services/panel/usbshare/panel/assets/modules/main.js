@@ -2,6 +2,7 @@
 
 import { texts } from "../texts/en.js";
 import { Actions } from "./actions.js";
+import { connectionLine } from "./connection.js";
 import { h, replace, setAria } from "./dom.js";
 import { icon } from "./icons.js";
 import { address, go, watch } from "./router.js";
@@ -51,7 +52,8 @@ function onConnection(connection) {
   const isOpen = connection === State.OPEN;
   store.update((state) => {
     const before = state.connection;
-    if (before.isOpen !== isOpen) state.connection = { isOpen, wasOpen: true, since: new Date() };
+    if (before.isOpen === isOpen) return;
+    state.connection = { isOpen, wasOpen: true, since: new Date() };
   });
   if (isOpen) socket.tell({ show: shown.show });
 }
@@ -176,6 +178,11 @@ stopBar(document.getElementById("stop-bar"), {
   machines: stoppable,
   stop: (key, action) => actions.stop(key, action),
   choose,
+});
+connectionLine(document.getElementById("lost"), store, () => socket.retryNow());
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address behind # names the page
+  document.getElementById("main").focus();
 });
 watch(onAddress);
 store.watch(followTarget);

@@ -38,6 +38,12 @@ export const texts = {
     badStatus: (status) => `The panel's program answered with status ${status}.`,
   },
 
+  connection: {
+    lost: (since) =>
+      `No connection to the panel's program since ${since.toLocaleTimeString("en-GB")}. What is shown is from then. It is tried again by itself; if it does not come back, start it: usbshare-bridge panel`,
+    retry: "Try now",
+  },
+
   stop: {
     hold: "HOLD",
     key: "Esc",
