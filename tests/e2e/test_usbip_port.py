@@ -18,30 +18,45 @@ DEADLINE_S = 60.0
 
 
 @dataclass
+class Server:
+    """The server that has the board, on one port of loopback however often it is started."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    running: Process | None = None
+
+    @property
+    def source(self) -> str:
+        return f"usbip://127.0.0.1:{self.port}/2341:0043:75330303035351F0E1A1"
+
+    def start(self) -> None:
+        """Start it with a board that runs a simulated GRBL; kill the one before."""
+        self.kill()
+        place = {**environment(self.home), "PYTHONPATH": str(TESTS)}
+        arguments = ["python", "-m", "fakes.usbip_mock", "arduino_uno_r3", "keyboard", "--port"]
+        self.running = Process([*arguments, str(self.port)], place)
+        self.running.wait_for(r"usbip://.*1-2 ")
+
+    def kill(self) -> None:
+        """End it; it says goodbye to nobody."""
+        if self.running is not None:
+            self.running.stop(signal.SIGKILL)
+            self.running = None
+
+    def freeze(self) -> None:
+        """Have it do nothing any more, its connections left as they are."""
+        assert self.running is not None
+        self.running.process.send_signal(signal.SIGSTOP)
+
+
+@dataclass(frozen=True)
 class Host:
-    """The service, the bridge's port for programs, and the server that has the board."""
+    """The service, and the bridge's port for programs."""
 
     home: Path
     service: Process
     target: str
     programs: str
-    server_port: int
-    servers: list[Process] = field(default_factory=list)
-
-    def serve(self) -> Process:
-        """Start the server with a board that runs a simulated GRBL; end the one before."""
-        self.end_server()
-        place = {**environment(self.home), "PYTHONPATH": str(TESTS)}
-        arguments = ["python", "-m", "fakes.usbip_mock", "arduino_uno_r3", "keyboard", "--port"]
-        server = Process([*arguments, str(self.server_port)], place)
-        self.servers.append(server)
-        server.wait_for(r"usbip://.*1-2 ")
-        return server
-
-    def end_server(self) -> None:
-        """Kill the server, which says goodbye to nobody."""
-        if self.servers:
-            self.servers.pop().stop(signal.SIGKILL)
 
     def rearm(self) -> None:
         """Let programs in again, as a person does who has looked at the machine."""
@@ -56,20 +71,28 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    port, config = free_port(), tmp_path / "usbshare.toml"
-    source = f"usbip://127.0.0.1:{port}/2341:0043:75330303035351F0E1A1"
-    config.write_text(f'[ports.mill]\nsource = "{source}"\nprofile = "grbl"\n')
-    with serial_service(tmp_path, "--config", str(config)) as (service, target):
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path)
+    made.start()
+    yield made
+    made.kill()
+
+
+@contextmanager
+def hosting(home: Path, server: Server, listen: str = "127.0.0.1:0") -> Iterator[Host]:
+    config = home / "usbshare.toml"
+    config.write_text(f'[ports.mill]\nsource = "{server.source}"\nprofile = "grbl"\n')
+    with serial_service(home, "--config", str(config), "--listen", listen) as (service, target):
         arguments = ["bridge", "--target", target, "--tcp", "127.0.0.1:0"]
-        made = Host(tmp_path, service, target, "", port)
-        made.serve()
-        try:
-            with running(arguments, tmp_path) as bridge:
-                made.programs = bridge.wait_for(r"open tcp://(127\.0\.0\.1:[1-9]\d*)$")[1]
-                yield made
-        finally:
-            made.end_server()
+        with running(arguments, home) as bridge:
+            programs = bridge.wait_for(r"open tcp://(127\.0\.0\.1:[1-9]\d*)$")[1]
+            yield Host(home, service, target, programs)
+
+
+@pytest.fixture
+def host(tmp_path: Path, server: Server) -> Iterator[Host]:
+    with hosting(tmp_path, server) as made:
+        yield made
 
 
 def ask(connected: socket.socket, line: bytes) -> bytes:
@@ -121,37 +144,53 @@ def test_a_board_works_until_it_is_stopped_and_again_after(host: Host) -> None:
 
 
 def test_a_server_that_is_killed_takes_the_job_with_it_and_the_port_comes_back(
-    host: Host,
+    host: Host, server: Server
 ) -> None:
     with host.program() as program:
         assert b"[VER:1.1h" in ask(program, b"$I\n")
-        host.end_server()
+        server.kill()
         assert is_hung_up(program)
-    host.service.wait_for(r"port 'mill' lost its device: usbip://.*closed the connection")
-    host.serve()
+    host.service.wait_for(r"port 'mill' lost its device: .* (closed the|the) connection")
+    server.start()
     host.service.wait_for(r"reset the machine of a lost job")
     host.rearm()
     with host.program() as program:
         assert has_started(program)
 
 
-def test_a_server_that_freezes_is_noticed_by_what_it_does_not_take(host: Host) -> None:
+def test_a_server_that_freezes_is_noticed_by_what_it_does_not_take(
+    host: Host, server: Server
+) -> None:
     with host.program() as program:
         assert b"[VER:1.1h" in ask(program, b"$I\n")
-        host.servers[-1].process.send_signal(signal.SIGSTOP)
+        server.freeze()
         program.sendall(b"?\n")
         assert is_hung_up(program)
     host.service.wait_for(r"lost its device: usbip://.*the server is silent; \d bytes were on")
-    host.serve()
+    server.start()
     host.service.wait_for(r"reset the machine of a lost job")
     host.rearm()
     with host.program() as program:
         assert has_started(program)
 
 
-def test_what_is_no_serial_port_is_said_with_its_reason(tmp_path: Path, host: Host) -> None:
+def test_a_service_that_is_killed_during_a_job_stops_the_machine_when_it_starts(
+    tmp_path: Path, server: Server
+) -> None:
+    listen = f"127.0.0.1:{free_port()}"  # what a service notes is for the one at its address
+    with hosting(tmp_path, server, listen) as host, host.program() as program:
+        assert b"[VER:1.1h" in ask(program, b"$I\n")
+        assert ask(program, b"G1 X1000 F60\n") == b"ok\r\n"
+        host.service.stop(signal.SIGKILL)
+    config = str(tmp_path / "usbshare.toml")
+    with serial_service(tmp_path, "--config", config, "--listen", listen) as (service, _):
+        service.wait_for(r"port 'mill' was running a job when the service crashed")
+        service.wait_for(r"on port 'mill' by link-loss policy: sent b'\\x84'")
+
+
+def test_what_is_no_serial_port_is_said_with_its_reason(tmp_path: Path, server: Server) -> None:
     config = tmp_path / "other.toml"
-    source = f"usbip://127.0.0.1:{host.server_port}/1-2"
+    source = f"usbip://127.0.0.1:{server.port}/1-2"
     config.write_text(f'[ports.keys]\nsource = "{source}"\n')
     with serial_service(tmp_path, "--config", str(config)) as (_, target):
         code, output = run(["bridge", "--target", target, "--tcp", "127.0.0.1:0"], tmp_path)

@@ -265,6 +265,34 @@ async def test_a_write_that_is_refused_is_a_lost_device_not_a_lost_line() -> Non
             device.write(b"x")
 
 
+class Miscounting(FakeAcmDevice):
+    """Says of each write that it took another number of bytes."""
+
+    said = 0
+
+    async def write(self, endpoint: int, data: bytes) -> int:
+        await super().write(endpoint, data)
+        return self.said
+
+
+async def test_a_server_that_counts_no_written_bytes_is_believed_that_they_are_taken() -> None:
+    # The transfer ended well, and USB knows no other good end of an OUT than with all of it.
+    fake = Miscounting(acm_model())
+    async with opened(fake) as (device, listener, _):
+        device.write(b"G0\n")
+        assert await device.drain(5) is Completion.OK
+        assert listener.lost == []
+
+
+async def test_a_write_that_was_taken_in_part_is_a_lost_device() -> None:
+    fake = Miscounting(acm_model())
+    fake.said = 2
+    async with opened(fake) as (device, listener, _):
+        device.write(b"G0\n")
+        await until(lambda: len(listener.lost) == 1)
+        assert "it took 2 of 3 bytes" in listener.lost[0]
+
+
 @pytest.mark.parametrize("how", ["stop", "drop"])
 async def test_a_server_that_goes_is_told_with_what_was_on_its_way(how: str) -> None:
     fake = FakeAcmDevice(acm_model())

@@ -66,7 +66,12 @@ class PortGuard:
         return own[0].path if own else path_of(self._name, devices)
 
     def there(self) -> PhysicalDevice | None:
-        """Return the device that an opening would find now, None if none or no USB device."""
+        """Return the device that an opening would find now, None if none or no USB device.
+
+        Of another computer's devices only the port's own would be admitted.
+        """
+        if self._remote is not None:
+            return self.expected()
         try:
             return _device_at(self.locate())
         except DeviceError:
