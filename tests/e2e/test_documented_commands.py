@@ -22,7 +22,8 @@ from fakes.processes import (
 
 # What changes this computer, is there only as a part, or is run by other tests with all it needs.
 NOT_HERE = re.compile(
-    r"install-(service|usb-helper)|--usb-port|enroll|completion|--wait|pki (revoke|totp)|--save"
+    r"install-(service|usb-helper)|--usb-port|bridge usb |enroll|completion|--wait"
+    r"|pki (revoke|totp)|--save"
 )
 # These run until they are ended; each says when it has what it is for.
 SERVES = re.compile(r"--vcom|^(/\S+/)?(usbshare-)?bridge$|camera |-svc( --listen \S+)?$|--follow")

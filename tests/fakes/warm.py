@@ -30,7 +30,7 @@ from usbshare.bridge.stop.arguments import is_stop
 SCRIPTS = Path(sys.executable).parent
 NURSERY = Path(__file__).with_name("warm_nursery.py")
 BRIDGES = ("bridge", "usbshare-bridge")
-SERVICES = ("serial-svc", "camera-svc", "discovery-svc", "job-svc")
+SERVICES = ("serial-svc", "camera-svc", "discovery-svc", "job-svc", "usb-svc")
 NAMES = BRIDGES + SERVICES
 # Read by interpreters and libraries when they start: the nursery's own stay in force.
 READ_EARLY = ("PYTHON", "LD_PRELOAD", "LC_", "LANG", "MALLOC", "OPENSSL", "SSL_")

@@ -57,6 +57,7 @@ _COMMANDS = {
     "send": "usbshare.bridge.commands.send:send",
     "status": "usbshare.bridge.commands.status:status",
     "stop": "usbshare.bridge.commands.stop:stop",
+    "usb": "usbshare.bridge.commands.usb:usb",
     "whoami": "usbshare.bridge.commands.whoami:whoami",
 }
 # What people try that is done elsewhere.

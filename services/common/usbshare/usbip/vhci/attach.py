@@ -63,19 +63,21 @@ class Plugged:
             self._helper = None
 
 
-def plug_in(speed: Speed, places: PlugPlaces) -> Plugged:
-    """Plug in a device that is still to be served; blocks. Raises VhciError with the remedy."""
+def plug_in(speed: Speed, places: PlugPlaces, devid: int = 0) -> Plugged:
+    """Plug in a device that is still to be served; blocks. Raises VhciError with the remedy.
+
+    `devid`: what every command of USB/IP is to carry; 0 for one that nobody else has.
+    """
     vhci = Vhci(places.sysfs)
     try:
         vhci.require()
-        return _plugged(speed, places, vhci)
+        return _plugged(speed, places, vhci, devid or 1 + secrets.randbelow(_HIGHEST_DEVID))
     except PlugError as error:
         raise VhciError(str(error)) from error
 
 
-def _plugged(speed: Speed, places: PlugPlaces, vhci: Vhci) -> Plugged:
+def _plugged(speed: Speed, places: PlugPlaces, vhci: Vhci, devid: int) -> Plugged:
     ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    devid = 1 + secrets.randbelow(_HIGHEST_DEVID)  # tells it from whatever is there later
     try:
         with kernels:
             helper = _helper(places.helper, vhci)

@@ -1,0 +1,1 @@
+"""USB devices of hosts, plugged into this computer."""

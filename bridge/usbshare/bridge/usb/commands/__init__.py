@@ -1,0 +1,1 @@
+"""The subcommands of `usbshare-bridge usb`, one module each."""

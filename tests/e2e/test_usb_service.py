@@ -1,0 +1,122 @@
+"""usb-svc and `usb list` as people use them: real processes and mTLS, fakes of the kernel's files.
+
+`tests/vm` has devices that are attached in fact.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fakes.processes import Process, run, running
+from fakes.usb_sysfs import UsbSysfs
+
+DEADLINE_S = 60.0
+ADAPTER, KEYBOARD = "0403:6001:A5", "046d:c31c:K1"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    home: Path
+    target: str
+    service: Process
+    usb: UsbSysfs
+
+
+@contextmanager
+def usb_host(home: Path, monkeypatch: pytest.MonkeyPatch, config: str = "") -> Iterator[Host]:
+    usb = UsbSysfs(home / "root")
+    adapter = usb.plug_in("1-1", "0403", "6001", serial="A5")
+    usb.node(adapter, "ttyUSB0")
+    usb.plug_in("1-2", "046d", "c31c", [(3, 1, 1)], serial="K1")
+    monkeypatch.setenv("USBSHARE_USB_ROOT", str(home / "root"))
+    file = home / "usbshare.toml"
+    file.write_text(config)
+    with running(["usb-svc", "--listen", "127.0.0.1:0", "--config", str(file)], home) as service:
+        target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)")[1]
+        yield Host(home, target, service, usb)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    with usb_host(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def usb(host: Host, *words: str) -> tuple[int, str]:
+    return run(["bridge", "usb", words[0], "--target", host.target, *words[1:]], host.home)
+
+
+def listed(host: Host) -> dict[str, tuple[str, str]]:
+    code, output = usb(host, "list", "--json")
+    assert code == 0, output
+    return {each["id"]: (each["state"], each["reason"]) for each in json.loads(output)}
+
+
+def test_devices_are_listed_with_what_can_be_done(host: Host) -> None:
+    assert listed(host)[ADAPTER] == ("available", "")
+    state, reason = listed(host)[KEYBOARD]
+    assert (state, "keyboard" in reason) == ("refused", True)
+    code, output = usb(host, "list", "--match", "0403")
+    assert (code, ADAPTER in output, KEYBOARD in output) == (0, True, False)
+
+
+def test_what_is_not_lent_is_refused_with_the_layer_and_the_reason(host: Host) -> None:
+    code, output = usb(host, "attach", KEYBOARD)
+    assert code == 1
+    assert f"device: USB device '{KEYBOARD}' is not lent: it is a keyboard" in output
+    code, output = usb(host, "attach", "dead:beef")
+    assert code == 1
+    assert f"no device matches 'dead:beef'; there is: {ADAPTER}" in output
+    assert "Traceback" not in output
+
+
+def test_what_serial_svc_has_is_refused_with_its_name(host: Host) -> None:
+    host.usb.program(77, "/dev/ttyUSB0", "python3", "-m", "usbshare.serial_svc")
+    code, output = usb(host, "attach", ADAPTER)
+    assert code == 1
+    assert f"device: USB device '{ADAPTER}' is held by serial-svc" in output
+
+
+def test_a_device_that_is_listed_is_lent_whatever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with usb_host(tmp_path, monkeypatch, '[usb]\ndevices = ["046d:c31c"]\n') as host:
+        assert listed(host)[KEYBOARD][0] == "available"
+        assert listed(host)[ADAPTER] == ("refused", "it is not among [usb] devices of this host")
+
+
+def test_a_grant_without_devices_gives_none(host: Host) -> None:
+    policy = host.home / "config/usbshare/policy.toml"
+    grant = '[[grants]]\nwho = ["*"]\nrights = ["control"]\n'
+    policy.write_text(grant)
+    until(lambda: ADAPTER not in usb(host, "list")[1])
+    policy.write_text(f'{grant}usb = ["0403:*"]\n')
+    until(lambda: set(listed(host)) == {ADAPTER})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end
+
+
+def test_a_host_that_is_away_is_an_error_of_the_network(tmp_path: Path, host: Host) -> None:
+    code, output = run(["bridge", "usb", "list", "--target", "127.0.0.1:9"], host.home)
+    assert code == 1
+    assert "network: " in output
+
+
+def test_nothing_is_attached_here(host: Host) -> None:
+    code, output = run(["bridge", "usb", "status", "--json"], host.home)
+    assert (code, json.loads(output)) == (0, [])
+    code, output = run(["bridge", "usb", "detach", "--all"], host.home)
+    assert code == 0
+    code, output = run(["bridge", "usb", "detach", ADAPTER], host.home)
+    assert (code, "is not attached here; attached: none" in output) == (1, True)

@@ -1,0 +1,69 @@
+"""Runs the tests of this folder, and the benchmark of the USB port, in a virtual machine.
+
+`tests/vm/run` calls it where USBSHARE_GUEST names one, see `tests/guest/machine.py`. Everything is
+copied to the machine's own disk: over the shared folder an import takes a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import tarfile
+from pathlib import Path
+
+from guest.machine import Guest
+
+LOG, SITE, SOURCE, VENV = "/tmp/vm.log", "/root/site", "/root/src", "/root/venv"
+LONGEST_S = 4 * 3600.0
+# What no test here imports, and takes most of the room.
+_LEFT_OUT = re.compile(r"\./(cv2|numpy|av|playwright|mypy|ruff|opencv|buf)[^/]*(/|$)")
+_PROGRAMS = {
+    "serial-svc": "serial_svc",
+    "usb-svc": "usb_svc",
+    "bridge": "bridge",
+    "usbshare-bridge": "bridge",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Boot, run, show what was said; 0 if every test passed."""
+    guest = Guest()
+    guest.boot()
+    try:
+        _install(guest, Path(os.environ["USBSHARE_GUEST_SHARE"]))
+        cycles = os.environ.get("USBSHARE_CYCLES", "2")
+        words = shlex.join(["-p", "no:cacheprovider", "--cold", "-m", "vm", "tests/vm", *arguments])
+        script = f"{VENV}/bin/python -m pytest {words} && {VENV}/bin/python -m bench usb_port"
+        whole = f"cd {SOURCE}; export USBSHARE_CYCLES={cycles} BENCH_READY_S=240; {script}"
+        guest.begin(f"sh -c {shlex.quote(f'{whole}; echo ended with $?')}", LOG)
+        ended = guest.wait_for(f"cat {LOG}", r"ended with (\d+)", LONGEST_S)
+        print(guest.run(f"cat {LOG}"))
+        return int(ended[1])
+    finally:
+        guest.stop()
+
+
+def _install(guest: Guest, share: Path) -> None:
+    with tarfile.open(share / "site.tar", "w") as archive:
+        archive.add(share / "site", ".", filter=_wanted)
+    guest.run(f"mkdir -p {SITE} {SOURCE}; tar -C {SITE} -xf /host/site.tar")
+    guest.run(f"tar -C /host/src -cf - . | tar -C {SOURCE} -xf -")
+    guest.run(f"python3 -m venv --without-pip {VENV}")
+    paths = guest.run("echo $PYTHONPATH").strip().replace("/host/", "/root/")
+    lines = "\\n".join([*paths.split(":"), f"{SOURCE}/tests"])
+    guest.run(f"printf '{lines}\\n' > {VENV}/lib/python3*/site-packages/here.pth")
+    for program, module in _PROGRAMS.items():
+        start = f"import sys; from usbshare.{module}.__main__ import main; sys.exit(main())"
+        path = f"{VENV}/bin/{program}"
+        guest.run(f"printf '#!{VENV}/bin/python\\n{start}\\n' > {path}; chmod 755 {path}")
+
+
+def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    is_left_out = _LEFT_OUT.match(member.name) or "__pycache__" in member.name
+    return None if is_left_out or "editable" in member.name else member
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
