@@ -501,7 +501,7 @@ def test_nobody_at_the_prompt_goes_on_by_themselves_after_the_host_was_away(
             shown.wait_for("not confirmed yet")
         finally:
             service.send_signal(signal.SIGCONT)
-        shown.wait_for("emergency stop on port 'laser': sent 0x18")
-        shown.wait_for("session resumed")
+        # A connection each.
+        shown.wait_for_all("emergency stop on port 'laser': sent 0x18", "session resumed")
         shown.ask("rearm", "takes programs again")
         shown.ask("$X", "ok")

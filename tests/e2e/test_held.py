@@ -16,17 +16,12 @@ from typing import Any
 from fakes.job_rig import Job, Rig, open_port, rig, until
 from fakes.machine import DOOR, Machine, simulated_machine
 from fakes.network import running_network
-from fakes.processes import Process, run, running, serial_service
+from fakes.processes import Process, events, run, running, serial_service
 from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 RESET, RESUME = b"\x18", b"~"
 LONG_MOVES = ["M4 S1000", *(f"G1 X{300 + n} Y{n} F60" for n in range(40))]
-
-
-def events(bridge: Process, name: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in list(bridge.lines) if line.startswith("{")]
-    return [event for event in told if event["event"] == name]
 
 
 def listed(home: Path, target: str) -> dict[str, Any]:

@@ -340,7 +340,7 @@ async def test_a_kill_of_the_job_service_leaves_it_interrupted_and_the_machine_h
     async with job_host(tmp_path) as host:
         jobs = host.jobs()
         job = await started(jobs)
-        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 20)
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 12)
         assert host.job is not None
         host.job.stop(signal.SIGKILL)
         machines = host.machines()

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
 GRACE_S = 0.25
+LINES = 1200  # of the program, but for slow tests
+Undisturbed = Callable[[int | None], list[list[float]]]
 Cut = Callable[[Rig], Callable[[], None]]
 
 
@@ -112,12 +115,24 @@ def cut_and_come_back(
     return rig.machine.arrivals(DOOR)[doors] - cut_at
 
 
-def undisturbed(home: Path, lines: list[str]) -> list[list[float]]:
-    """Return what the job engraves when nothing happens."""
-    with rig(home / "calm", link_timeout_s=LINK_TIMEOUT_S) as calm:
-        job = calm.job(lines)
-        Person(calm, job).finish()
-        return calm.machine.engraving()
+def program_of(lines: int | None) -> list[str]:
+    """Return the engraving, or its first lines and its end, which waits for moves."""
+    program = engraving_lines()
+    return [*program[:lines], *program[-4:]] if lines else program
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Return what a program engraves when nothing happens."""
+
+    @cache
+    def engraving(lines: int | None) -> list[list[float]]:
+        with rig(tmp_path_factory.mktemp("calm"), link_timeout_s=LINK_TIMEOUT_S) as calm:
+            job = calm.job(program_of(lines))
+            Person(calm, job).finish()
+            return calm.machine.engraving()
+
+    return engraving
 
 
 def lose_link_often(
@@ -145,19 +160,21 @@ def moments_of(lines: list[str], times: int, seed: int) -> list[int]:
 
 
 def lose_link_by_proxy(
-    home: Path, times: int, seed: int, front_end: FrontEnd = "vcom", lines: int | None = None
+    home: Path,
+    expected: list[list[float]],
+    times: int,
+    seed: int,
+    front_end: FrontEnd = "vcom",
+    lines: int | None = LINES,
 ) -> None:
-    program = engraving_lines()
-    program = [*program[:lines], *program[-4:]] if lines else program  # its end waits for moves
-    expected = undisturbed(home, program)
-    with rig(home / "rough", front_end=front_end, link_timeout_s=LINK_TIMEOUT_S) as rough:
+    program = program_of(lines)
+    with rig(home, front_end=front_end, link_timeout_s=LINK_TIMEOUT_S) as rough:
         lose_link_often(rough, program, expected, CUTS, moments_of(program, times, seed))
 
 
-def lose_link_by_wire(home: Path, times: int, seed: int) -> None:
-    lines = engraving_lines()
-    expected = undisturbed(home, lines)
-    with joined_namespaces() as wire, wired_rig(home / "rough", wire) as rough:
+def lose_link_by_wire(home: Path, expected: list[list[float]], times: int, seed: int) -> None:
+    lines = program_of(LINES)
+    with joined_namespaces() as wire, wired_rig(home, wire) as rough:
 
         def pulled(_: Rig) -> Callable[[], None]:
             wire.link_down()
@@ -201,24 +218,30 @@ def wired_rig(home: Path, wire: Wire) -> Iterator[Rig]:
                 yield Rig(home, machine, None, bridge, target)
 
 
-def test_a_cut_link_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
-    lose_link_by_proxy(tmp_path, 6, seed=1)
+def test_a_cut_link_stops_the_beam_and_costs_nothing(
+    tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    lose_link_by_proxy(tmp_path, undisturbed(LINES), 6, seed=1)
 
 
 @pytest.mark.parametrize("front_end", ["tcp", "rfc2217"])
 def test_a_cut_link_costs_a_program_over_the_network_nothing_either(
-    tmp_path: Path, front_end: FrontEnd
+    tmp_path: Path, undisturbed: Undisturbed, front_end: FrontEnd
 ) -> None:
-    lose_link_by_proxy(tmp_path, 5, seed=6, front_end=front_end, lines=1200)
+    lose_link_by_proxy(tmp_path, undisturbed(LINES), 5, seed=6, front_end=front_end)
 
 
 @pytest.mark.slow
-def test_a_link_cut_fifty_times_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
-    lose_link_by_proxy(tmp_path, 50, seed=2)
+def test_a_link_cut_fifty_times_stops_the_beam_and_costs_nothing(
+    tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    lose_link_by_proxy(tmp_path, undisturbed(None), 50, seed=2, lines=None)
 
 
-def test_a_pulled_wire_stops_the_beam_and_costs_nothing(tmp_path: Path) -> None:
-    lose_link_by_wire(tmp_path, 3, seed=5)
+def test_a_pulled_wire_stops_the_beam_and_costs_nothing(
+    tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    lose_link_by_wire(tmp_path, undisturbed(LINES), 3, seed=5)
 
 
 def test_a_killed_bridge_stops_the_beam(tmp_path: Path) -> None:

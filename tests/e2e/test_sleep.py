@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fakes.job_rig import FrontEnd, Program, Rig, rig, until
 from fakes.machine import DOOR, simulated_machine
-from fakes.processes import Process, run, running, serial_service
+from fakes.processes import events, run, running, serial_service
 from usbshare.bridge.demo.engraving import engraving_lines
 
 LINK_TIMEOUT_S = 1.0
@@ -27,11 +25,6 @@ REALTIME = b"\x18!~?\x84\x85"
 RESET, RESUME = b"\x18", b"~"
 SHORT_MOVES = ["G21", "G90", "M4 S500", *(f"G1 X{n % 7} Y{n % 5} F6000" for n in range(100)), "M5"]
 LONG_MOVES = ["M4 S500", *(f"G1 X{n % 9} Y{n % 5} F600" for n in range(1000))]
-
-
-def events(bridge: Process, name: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in list(bridge.lines) if line.startswith("{")]
-    return [event for event in told if event["event"] == name]
 
 
 def passes(seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from fakes.exchange import OneWay
 from fakes.exchange_rig import rig as exchange_rig
 from fakes.machine import Machine, simulated_machine
 from fakes.network import Network, running_network
-from fakes.processes import Place, Process, run, running, serial_service
+from fakes.processes import Place, Process, events, run, running, serial_service
 from fakes.slow_wire import HOST_ADDRESS, SlowWire, slow_wire
 
 DEADLINE_S = 90.0
@@ -67,11 +66,6 @@ def config_of(home: Path, machine: Machine) -> Path:
 def delay(network: Network, round_trip_s: float, jitter_s: float = 0.0) -> None:
     for way in (network.up, network.down):
         way.delay_s, way.jitter_s = round_trip_s / 2, jitter_s / 2
-
-
-def events(bridge: Process, name: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in list(bridge.lines) if line.startswith("{")]
-    return [each for each in told if each["event"] == name]
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -19,7 +19,15 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import Process, camera_service, environment, run, running, serial_service
+from fakes.processes import (
+    Process,
+    camera_service,
+    environment,
+    events,
+    run,
+    running,
+    serial_service,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/net/tcp")
 
@@ -107,11 +115,6 @@ def rig(home: Path) -> Iterator[Rig]:
         except BaseException as error:
             error.add_note(f"a bridge:\n{made.bridges[0].output}\nservice:\n{service.output}")
             raise
-
-
-def events(bridge: Process, name: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in list(bridge.lines) if line.startswith("{")]
-    return [each for each in told if each["event"] == name]
 
 
 def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S) -> None:

@@ -71,6 +71,10 @@ class Terminal:
         shown, self._shown = self._shown[: match.end()], self._shown[match.end() :]
         return shown
 
+    def wait_for_all(self, *patterns: str) -> None:
+        """Return once all of them were shown, in whatever order; the next wait looks behind."""
+        self.wait_for("^" + "".join(f"(?=.*{pattern})" for pattern in patterns) + ".*")
+
     def ask(self, line: str, pattern: str) -> str:
         """Type a line and return what was shown up to the match."""
         self.type(f"{line}\r")

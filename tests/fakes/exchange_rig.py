@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import termios
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes.network import Network, running_network
-from fakes.processes import Process, running, serial_service
+from fakes.processes import Process, events, running, serial_service
 
 DEADLINE_S = 60.0
 BAUD = 12_000_000
@@ -34,8 +33,7 @@ class Rig:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return what the bridge has reported under that name."""
-        told = [json.loads(line) for line in list(self.bridge.lines) if line.startswith("{")]
-        return [event for event in told if event["event"] == name]
+        return events(self.bridge, name)
 
     def wait_for(self, name: str, count: int) -> list[dict[str, Any]]:
         """Return what it reported once it has done so often enough."""

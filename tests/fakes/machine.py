@@ -23,6 +23,8 @@ class Machine:
     path: Path
     record: Path
     _entries: list[dict[str, Any]] = field(default_factory=list)
+    _pieces: list[tuple[float, bytes]] = field(default_factory=list)  # when they came
+    _received: bytearray = field(default_factory=bytearray)
     _read_bytes: int = 0
 
     def entries(self) -> list[dict[str, Any]]:
@@ -30,8 +32,12 @@ class Machine:
         with self.record.open("rb") as file:
             file.seek(self._read_bytes)
             whole, end, _ = file.read().rpartition(b"\n")
-        self._read_bytes += len(whole + end)
-        self._entries += map(json.loads, whole.splitlines())
+        self._read_bytes += len(whole) + len(end)
+        for entry in map(json.loads, whole.splitlines()):
+            self._entries.append(entry)
+            if "rx" in entry:
+                self._pieces.append((entry["t"], bytes.fromhex(entry["rx"])))
+                self._received += self._pieces[-1][1]
         return self._entries
 
     def beam_on_between(self, start: float, end: float) -> float:
@@ -55,12 +61,13 @@ class Machine:
 
     def received(self) -> bytes:
         """Return every byte that came."""
-        return b"".join(bytes.fromhex(e["rx"]) for e in self.entries() if "rx" in e)
+        self.entries()
+        return bytes(self._received)
 
     def arrivals(self, byte: bytes) -> list[float]:
         """Return when each of those bytes came."""
-        rx = [(entry["t"], bytes.fromhex(entry["rx"])) for entry in self.entries() if "rx" in entry]
-        return [at for at, data in rx for _ in range(data.count(byte))]
+        self.entries()
+        return [at for at, data in self._pieces for _ in range(data.count(byte))]
 
     def events(self, name: str) -> int:
         """Return how often something happened."""

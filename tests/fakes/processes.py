@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 from fakes import warm
 
@@ -88,6 +90,12 @@ class Process:
         with self._news:
             self._ended = True
             self._news.notify_all()
+
+
+def events(bridge: Process, name: str) -> list[dict[str, Any]]:
+    """Return what a bridge with `--json` has reported under that name."""
+    told = [json.loads(line) for line in list(bridge.lines) if f'"event": "{name}"' in line]
+    return [event for event in told if event["event"] == name]
 
 
 @contextmanager
