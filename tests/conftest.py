@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from fakes.own_network import leave_shared_network
 from fakes.warm import Nursery
 
-pytest_plugins = ["cpu"]
+pytest_plugins = ["cpu", "schedule"]
 
 # Compiling the product anew is a third of what a service or a command costs to start, and the tests
 # start hundreds: bytecode is kept, outside the tree, also where the environment forbids it.
@@ -21,7 +22,9 @@ os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test depends on speed: a busy machine may take any time for an example.
-settings.register_profile("any-machine", deadline=None)
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any-machine")
 
 # Beside other work a slow test takes any time too; this only ends one that hangs.
@@ -31,6 +34,17 @@ COLD = ("slow", "cold", "quiet")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cold", action="store_true", help="let every process import all by itself")
+    parser.addoption(
+        "--shared-network",
+        action="store_true",
+        help="use this computer's network; by default each process of tests has an empty one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    is_elsewhere = "hardware" in config.getoption("markexpr").replace("not hardware", "")
+    if not (is_elsewhere or config.getoption("--shared-network")):
+        leave_shared_network()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,6 +13,8 @@ import pytest
 from fakes.namespaces import Namespace, Wire, joined_namespaces
 from fakes.processes import SCRIPTS, Process, running
 
+pytestmark = pytest.mark.apart
+
 TELL = Path(__file__).parents[1] / "fakes" / "tell_changes.py"
 BOTH = "KIND_SERIAL,KIND_DISCOVERY"
 DEADLINE_S = 60.0

@@ -27,7 +27,10 @@ from usbshare.line.profiles import StopAction
 from usbshare.rpc.channel import parse_target
 from usbshare.rpc.tls import ClientBundle
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs ptys and /dev/shm")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs ptys and /dev/shm"),
+]
 
 TIMES = 50
 # Far above what it takes, far below for ever: a loop that waits for the disk never answers.

@@ -13,11 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fakes.job_rig import Job, Rig, open_port, rig, until
 from fakes.machine import DOOR, Machine, simulated_machine
 from fakes.network import running_network
 from fakes.processes import Process, events, run, running, serial_service
 from usbshare.bridge.demo.engraving import engraving_lines
+
+pytestmark = pytest.mark.apart
 
 LINK_TIMEOUT_S = 1.0
 RESET, RESUME = b"\x18", b"~"

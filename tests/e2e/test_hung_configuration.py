@@ -13,7 +13,10 @@ from fakes.frozen_process import frozen_later
 from fakes.processes import Process, environment, run
 from usbshare.serial_svc.cli import cli
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs FIFOs")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs FIFOs"),
+]
 
 SERVICES = ["serial-svc", "camera-svc", "discovery-svc"]
 LISTEN = ["--listen", "127.0.0.1:0"]

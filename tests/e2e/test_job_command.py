@@ -17,6 +17,8 @@ from fakes.job_host import SHORT, JobHost, job_host
 from fakes.json_schema import mistakes
 from fakes.processes import completed, free_port, running
 
+pytestmark = pytest.mark.apart
+
 Command = Callable[..., Awaitable[tuple[int, str, str]]]
 LONG = b"".join(b"G1 X%d Y%d S500 F6000\n" % (n % 40, n // 40 % 40) for n in range(1_000_000))
 

@@ -31,6 +31,8 @@ from usbshare.job.v1 import job_pb2 as pb
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.trust.site import ensure_site
 
+pytestmark = pytest.mark.apart
+
 ENDED = {
     pb.JOB_STATE_FINISHED,
     pb.JOB_STATE_CANCELLED,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import completed, serial_service, without_waiting
+from fakes.processes import completed, serial_service, wait_for_listener, without_waiting
 
 BOTH = pytest.mark.parametrize("place", ["before", "behind"])
 
@@ -122,6 +122,7 @@ def test_a_renewal(home: Path, target: str, place: str) -> None:
 def test_an_enrolment(home: Path, tmp_path: Path, target: str, place: str) -> None:
     options = ["--name", f"pc-{place}", "--role", "operator"]
     invited = completed(["serial-svc", "pki", "invite", *options], home)
+    wait_for_listener(invited.stderr)
     said = bridge(tmp_path, *with_json(place, ["enroll", invited.stdout.strip()]))
     assert said.code == 0, said
     assert said.object["identity"].endswith(f"pc-{place}")

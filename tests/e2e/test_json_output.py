@@ -17,6 +17,7 @@ from fakes.processes import (
     free_port,
     running,
     serial_service,
+    wait_for_listener,
 )
 
 
@@ -159,8 +160,10 @@ def test_what_a_camera_reports(home: Path, camera: str, tmp_path: Path) -> None:
 def test_enrolment(home: Path, serial: str, tmp_path: Path) -> None:
     invite = ["pki", "invite", "--name", "office-pc", "--role", "operator"]
     settings = ["--config", str(home / "usbshare.toml")]
-    string = printed(["serial-svc", "--listen", serial, *invite, *settings], home).strip()
-    found = json.loads(printed(["usbshare-bridge", "enroll", "--json", string], tmp_path))
+    invited = completed(["serial-svc", "--listen", serial, *invite, *settings], home)
+    wait_for_listener(invited.stderr)
+    command = ["usbshare-bridge", "enroll", "--json", invited.stdout.strip()]
+    found = json.loads(printed(command, tmp_path))
     assert mistakes(found, "enroll") == []
 
 

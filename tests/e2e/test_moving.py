@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fakes.documented import ROOT
-from fakes.processes import SCRIPTS, Process, environment, run
+from fakes.processes import SCRIPTS, Process, environment, run, wait_for_listener
 
 PAGE = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
 FILES = ("rm", "mkdir", "cp", "chmod")
@@ -78,6 +78,7 @@ def let_in(variables: dict[str, str], pc: Path, *more: str) -> None:
         check=True,
         timeout=60,
     )
+    wait_for_listener(invited.stderr)
     code, output = run(["usbshare-bridge", "enroll", *more, invited.stdout.strip()], pc)
     assert code == 0, output
 

@@ -7,9 +7,12 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 import serial
 
 from fakes.processes import Process, environment, running, serial_service
+
+pytestmark = pytest.mark.apart
 
 
 def answers(path: str) -> bool:

@@ -16,6 +16,8 @@ from fakes.machine import DOOR, simulated_machine
 from fakes.processes import events, run, running, serial_service
 from usbshare.bridge.demo.engraving import engraving_lines
 
+pytestmark = pytest.mark.apart
+
 LINK_TIMEOUT_S = 1.0
 # A program that imports the bridge beats beside its own work: on a busy machine not every second.
 PROGRAM_TIMEOUT_S = 3.0

@@ -22,6 +22,8 @@ from fakes.network import Network, running_network
 from fakes.processes import Place, Process, events, run, running, serial_service
 from fakes.slow_wire import HOST_ADDRESS, SlowWire, slow_wire
 
+pytestmark = pytest.mark.apart
+
 DEADLINE_S = 90.0
 ROUND_TRIP_S = 1.2
 

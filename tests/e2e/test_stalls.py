@@ -29,7 +29,10 @@ from fakes.processes import (
     serial_service,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/net/tcp")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/net/tcp"),
+]
 
 BRIDGES = 10
 VIEWERS = 5

@@ -14,7 +14,10 @@ from fakes.frozen_process import frozen_later
 from fakes.processes import run, running
 from fakes.serial_device import Acknowledging, SerialDevice
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs ptys and FIFOs")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs ptys and FIFOs"),
+]
 
 IN_TIME_S = 5.0
 # What a start takes by itself on a machine that is busy.

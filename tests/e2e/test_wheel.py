@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.processes import Process, environment
-from fakes.wheels import build_wheel, install
+from fakes.wheels import Installation, build_wheel
 from usbshare.base.extras import PROGRAMS
 
 Install = Callable[[str], Path]
@@ -26,16 +26,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """Return what installs the wheel with an extra, once, and gives the folder of its commands."""
-    known: dict[str, Path] = {}
-
-    def commands(extra: str) -> Path:
-        if extra not in known:
-            folder = tmp_path_factory.mktemp(extra or "bare") / "environment"
-            known[extra] = install(wheel, folder, extra)
-        return known[extra]
-
-    return commands
+    """Return what lets the installed wheel have an extra, and gives the folder of its commands."""
+    return Installation(wheel, tmp_path_factory.mktemp("environment") / "environment").have
 
 
 def said(command: Sequence[str | Path], home: Path) -> tuple[int, str]:

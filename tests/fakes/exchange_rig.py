@@ -39,8 +39,8 @@ class Rig:
         """Return what it reported once it has done so often enough."""
         end = time.monotonic() + DEADLINE_S
         while len(found := self.events(name)) < count:
-            assert self.bridge.process.poll() is None, self.bridge.output
-            assert time.monotonic() < end, self.bridge.output
+            assert self.bridge.process.poll() is None
+            assert time.monotonic() < end, f"not reported {count} times: {name}"
             select.select([], [], [], 0.01)
         return found
 
@@ -79,7 +79,8 @@ def rig(home: Path, *, more_config: str = "") -> Iterator[Rig]:
         try:
             yield Rig(home, network.target, service, device, program, network, bridge)
         except BaseException as error:
-            error.add_note(f"bridge:\n{bridge.output}\nservice:\n{service.output}")
+            told = [line for line in bridge.lines if '"event": "status"' not in line]
+            error.add_note("\n".join(["bridge:", *told, "service:", service.output]))
             raise
         finally:
             os.close(program)

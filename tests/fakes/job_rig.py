@@ -227,7 +227,7 @@ def rig(
             f'[ports.laser]\nsource = "{machine.path}"\nprofile = "{profile}"\n{table}'
         )
         with (
-            serial_service(home, "--config", str(config)) as (_, target),
+            serial_service(home, "--config", str(config)) as (service, target),
             running_network(target) as network,
             running(
                 ["bridge", "--target", network.target, f"--{front_end}", where, "--json", *more],
@@ -238,6 +238,10 @@ def rig(
             made = Rig(home, machine, network, bridge, target, front_end)
             try:
                 yield made
+            except BaseException as error:
+                told = [line for line in bridge.lines if '"event": "status"' not in line]
+                error.add_note("\n".join(["bridge:", *told, "service:", service.output]))
+                raise
             finally:
                 made.close()
 

@@ -9,9 +9,12 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from random import randrange
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -19,6 +22,8 @@ from fakes import warm
 
 SCRIPTS = warm.SCRIPTS
 DEADLINE_S = 60.0
+# What Linux gives to those who ask for any begins at 32768.
+_BELOW_EPHEMERAL = (20_000 + n % 12_000 for n in count(randrange(12_000)))
 # Makes a command run elsewhere, as in a network namespace.
 Place = Callable[[Sequence[str]], list[str]]
 
@@ -161,10 +166,25 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port of loopback that nobody has now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that nobody has, and that no connection is given by chance."""
+    for port in _BELOW_EPHEMERAL:
+        with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
+
+
+def wait_for_listener(told: str) -> None:
+    """Return once newcomers are heard where `pki invite` says that nobody answers yet.
+
+    The listener's priority is low.
+    """
+    if match := re.search(r"no service of this host answers at (\S+):(\d+):", told):
+        end = time.monotonic() + DEADLINE_S
+        with socket.socket() as attempt:
+            while attempt.connect_ex((match[1], int(match[2]))):
+                assert time.monotonic() < end, told
+                time.sleep(0.1)
 
 
 @contextmanager

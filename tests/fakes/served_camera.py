@@ -116,7 +116,8 @@ class ServedCamera:
         return self.registry.get("bed")
 
     async def screen(self, **asked: Any) -> Screen:
-        """Watch."""
+        """Watch, unless asked otherwise without reductions for a machine that is slow just now."""
+        asked.setdefault("view", pb.View(is_fixed=True))
         made = Screen(self.stub.Watch())
         await made.open(**asked)
         self.screens.append(made)

@@ -28,32 +28,28 @@ def pip(*arguments: str | Path) -> None:
     subprocess.run([*command, "--no-index"], check=True, cwd=ROOT, timeout=120)
 
 
-def install(wheel: Path, folder: Path, extra: str = "") -> Path:
-    """Make an environment that has the wheel and what the extra brings, and no pip.
+class Installation:
+    """An environment that has the wheel, no pip, and what one extra at a time brings.
 
-    What it brings is linked from the environment of the tests. Returns the folder of commands.
+    What an extra brings is linked from the environment of the tests. `commands` is the folder of
+    its commands.
     """
-    venv.create(folder, with_pip=False)
-    commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    python = commands / "python"
-    arguments = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
-    subprocess.run(
-        [
-            *map(str, arguments),
-            "install",
-            "--no-compile",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            str(wheel),
-        ],
-        check=True,
-        timeout=120,
-    )
-    (packages,) = folder.glob("lib/python*/site-packages")
-    for each in _needed("usbshare", extra, set()):
-        _link(each, packages)
-    return commands
+
+    def __init__(self, wheel: Path, folder: Path) -> None:
+        venv.create(folder, with_pip=False)
+        self.commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
+        python = str(self.commands / "python")
+        install = ["--python", python, "install", "--no-compile", "--quiet", "--no-deps"]
+        pip(*install, wheel)
+        (self._packages,) = folder.glob("lib/python*/site-packages")
+
+    def have(self, extra: str) -> Path:
+        """Let it have what this extra brings and nothing else; returns its `commands`."""
+        for link in filter(Path.is_symlink, list(self._packages.iterdir())):
+            link.unlink()
+        for each in _needed("usbshare", extra, set()):
+            _link(each, self._packages)
+        return self.commands
 
 
 def _needed(name: str, extra: str, seen: set[str]) -> Iterator[Distribution]:

@@ -54,7 +54,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "any.nc"
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(contents, machines, st.sampled_from([0.0, 96.0, 11520.0]), st.integers(1, 14))
 def test_any_file_is_analysed_or_refused(
     file: Path, content: bytes, machine: MachineFacts | None, rate: float, line: int

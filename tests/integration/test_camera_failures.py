@@ -39,6 +39,7 @@ TIMEOUT_S = 30.0
 TOLD_WITHIN_S = 2.0
 SPARE_S = 0.3  # to draw, send and show
 PICTURE = noisy_jpeg()
+SMALL = pb.View(width_px=160, is_fixed=True)
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ async def test_a_viewer_arriving_during_a_fault_is_told_at_once(
     await first.until_good()
     camera.hang()
     await first.until_told()
-    await (await served.screen(view=pb.View(width_px=160))).until_told()
+    await (await served.screen(view=SMALL)).until_told()
 
 
 async def test_good_pictures_among_bad_ones_are_shown(
@@ -227,7 +228,7 @@ async def test_good_pictures_among_bad_ones_are_shown(
 async def test_the_size_may_change_in_mid_stream(
     served: ServedCamera, camera: FakeCamera, caplog: pytest.LogCaptureFixture
 ) -> None:
-    passing, scaled = await served.screen(), await served.screen(view=pb.View(width_px=160))
+    passing, scaled = await served.screen(), await served.screen(view=SMALL)
     for size in ((320, 240), (640, 360), (64, 48), (1920, 1080)):
         camera.still = jpeg_of(*size)
 
@@ -261,7 +262,10 @@ async def test_an_8k_picture_reaches_those_who_want_it_whole_and_small(
     served: ServedCamera, camera: FakeCamera
 ) -> None:
     camera.still = None
-    whole, small = await served.screen(), await served.screen(view=pb.View(width_px=640))
+    whole, small = (
+        await served.screen(),
+        await served.screen(view=pb.View(width_px=640, is_fixed=True)),
+    )
     huge = jpeg_of(7680, 4320)
     camera.give(huge)
     await asyncio.gather(whole.until_good(), small.until_good())
@@ -300,7 +304,7 @@ async def test_pixels_that_fit_no_message_are_reported(
 async def test_only_the_viewer_that_wants_the_impossible_is_told(
     served: ServedCamera, camera: FakeCamera, in_a_hurry: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole, small = await served.screen(), await served.screen(view=pb.View(width_px=160))
+    whole, small = await served.screen(), await served.screen(view=SMALL)
     await asyncio.gather(whole.until_good(), small.until_good())
     at = PICTURE.index(b"\xff\xc4") + 4
     camera.still = PICTURE[:at] + b"\xff" * 17 + PICTURE[at + 17 :]

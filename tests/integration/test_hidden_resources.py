@@ -48,6 +48,13 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarde
         yield running
 
 
+@pytest.fixture(scope="module")
+async def refusing_host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedHost]:
+    """Run one host for tests that it refuses everything."""
+    async with guarded_host(tmp_path_factory.mktemp("refusing"), POLICY) as running:
+        yield running
+
+
 def serial_of(host: GuardedHost, name: str) -> Any:
     return SerialServiceStub(host.channel("serial", name))
 
@@ -133,11 +140,11 @@ HIDDEN = {"port": "mill", "camera": "door", "job": "2"}
 @pytest.mark.parametrize("who", ["some", "one"])
 @pytest.mark.parametrize("case", NAMING, ids=lambda case: case.name)
 async def test_what_is_hidden_and_what_is_not_there_are_reported_alike(
-    host: GuardedHost, case: Case, who: str
+    refusing_host: GuardedHost, case: Case, who: str
 ) -> None:
     async def told(id_: str) -> str:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await case.ask(host.channel(case.service, who), id_)
+            await case.ask(refusing_host.channel(case.service, who), id_)
         text = str(refused.value.details())
         for shown in (repr(id_), f"job {id_}"):
             text = text.replace(shown, "ID")

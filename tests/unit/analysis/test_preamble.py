@@ -78,7 +78,9 @@ def check(path: Path, program: list[str], line: int) -> None:
 
 
 @settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.one_of(programs, likely_programs), st.data())
 def test_what_follows_engraves_the_same_as_in_the_whole(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cv2
 import numpy as np
 import pytest
@@ -72,7 +74,7 @@ def test_what_is_no_picture_is_named(data: bytes, says: str) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_do_more_than_raise(data: bytes) -> None:
     for start in (b"", NOISY[:2], NOISY[:200], NOISY[:700]):
-        with pytest.raises(BadPictureError):
+        with suppress(BadPictureError):  # an end marker makes a picture of the last
             check_jpeg(start + data)
 
 
