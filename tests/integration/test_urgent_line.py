@@ -290,6 +290,35 @@ async def test_a_stop_waits_for_the_connection_that_comes_back(
     assert service.requests == [("laser", b"!", "s1")]
 
 
+async def test_a_stop_whose_connection_is_closed_by_another_goes_out_on_the_next(
+    host: Host, service: Service, reporter: Reporter
+) -> None:
+    connections = dialer(host.client)
+    of_the_session = await connections.connect()
+    line = UrgentLine(connections, reporter)
+    service.answers.clear()
+    sending = line.send(overtaking(b"\x18"), "laser", "s1")
+    await until(lambda: service.requests)
+    await of_the_session.close()
+    service.answers.set()
+    line.start()
+    assert await sending
+    assert service.requests == [("laser", b"\x18", "s1")] * 2
+    assert reporter.events == []
+    await line.close()
+
+
+async def test_a_call_that_its_own_task_gives_up_is_cancelled(host: Host, service: Service) -> None:
+    client = host.client()
+    service.answers.clear()
+    calling = asyncio.create_task(client.send_realtime("laser", b"!"))
+    await until(lambda: service.requests)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await client.close()
+
+
 async def test_the_end_waits_for_a_stop_that_is_on_its_way(
     host: Host, service: Service, reporter: Reporter
 ) -> None:

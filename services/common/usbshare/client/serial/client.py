@@ -35,6 +35,7 @@ from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 REASON_TIMEOUT_S = 0.5
 LEAST_LOOK_S = 0.5  # after a call that took all of its time
 
+_CLOSED = "the connection was closed"
 _Call = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
 
@@ -215,7 +216,11 @@ class SerialClient(StopClient):
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
         except grpc.aio.UsageError as error:  # it was closed
-            raise ConnectionRefusedByPeerError("the connection was closed") from error
+            raise ConnectionRefusedByPeerError(_CLOSED) from error
+        except asyncio.CancelledError as error:  # gRPC raises it too, if closed
+            if (caller := asyncio.current_task()) is None or caller.cancelling():
+                raise
+            raise ConnectionRefusedByPeerError(_CLOSED) from error
 
     async def watch_machine(
         self, port_id: str, interval_s: float
