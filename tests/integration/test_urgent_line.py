@@ -308,6 +308,22 @@ async def test_a_stop_whose_connection_is_closed_by_another_goes_out_on_the_next
     await line.close()
 
 
+async def test_a_connection_that_is_lent_is_used_to_the_end(
+    line: UrgentLine, service: Service
+) -> None:
+    service.answers.clear()
+    with line.lent() as client:
+        assert client is not None
+        calling = asyncio.create_task(client.send_realtime("laser", b"!"))
+        await until(lambda: service.requests)
+        line.move()
+        await until(lambda: line.is_ready and line.client is not client)
+        service.answers.set()
+        await calling
+        assert client.is_connected
+    await until(lambda: not client.is_connected)
+
+
 async def test_a_call_that_its_own_task_gives_up_is_cancelled(host: Host, service: Service) -> None:
     client = host.client()
     service.answers.clear()

@@ -103,9 +103,10 @@ class StopLine:
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[SerialClient]:
         """Yield the open connection, or else a new one, which is not abandoned for being slow."""
-        if (client := self._line.client) is not None:
-            yield client
-            return
+        with self._line.lent() as lent:
+            if lent is not None:
+                yield lent
+                return
         client = SerialClient(*self._place(), STOP_TIMEOUT_S, STOP_KEEPALIVE)
         try:
             yield client

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
@@ -65,6 +66,7 @@ class UrgentLine:
         self._anew = asyncio.Event()
         self._sending: set[asyncio.Task[bool]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._lent: list[tuple[SerialClient, asyncio.Event]] = []
         self._keeping: asyncio.Task[None]
 
     def start(self) -> None:
@@ -80,6 +82,20 @@ class UrgentLine:
     def client(self) -> SerialClient | None:
         """Its connection, None while it has none that works, as far as is known."""
         return self._client if self.is_ready else None
+
+    @contextmanager
+    def lent(self) -> Iterator[SerialClient | None]:
+        """Lend its connection, None while it has none that works; it is not closed meanwhile."""
+        if (client := self.client) is None:
+            yield None
+            return
+        loan = client, asyncio.Event()
+        self._lent.append(loan)
+        try:
+            yield client
+        finally:
+            self._lent.remove(loan)
+            loan[1].set()
 
     def move(self) -> None:
         """Reconnect: the service has moved, or whether the connection is alive is unknown.
@@ -136,11 +152,17 @@ class UrgentLine:
                 return client
 
     def _leave(self, client: SerialClient) -> None:
-        """Close a connection, after what is being sent, which it may deliver within 2 s."""
+        """Close a connection, after what is being sent, which it may deliver within 2 s.
+
+        Whoever has it uses it to the end.
+        """
+        returned = [returned for lent, returned in self._lent if lent is client]
 
         async def leave(sending: set[asyncio.Task[bool]]) -> None:
             if sending:
                 await asyncio.wait(sending, timeout=DELIVERY_S)
+            for each in returned:
+                await each.wait()
             await client.close()
 
         leaving = asyncio.create_task(leave(set(self._sending)), name="urgent line leaves")
