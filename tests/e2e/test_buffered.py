@@ -69,7 +69,7 @@ def test_a_job_arrives_whole_and_each_line_has_one_answer(
     lines = [*HEAD, *raster(300), "M5", "G4 P0.01"]
     with rig(tmp_path, front_end=front_end, more=BUFFERED) as made:
         job = made.job(lines)
-        job.join(DEADLINE_S)
+        job.finish()
         assert (job.answered, job.failure) == (len(lines), "")
         assert program_bytes(made) == written(lines)
         assert not made.machine.events("lost")
@@ -164,7 +164,7 @@ def test_a_lost_connection_costs_no_line_and_doubles_none(tmp_path: Path) -> Non
         until(lambda: len(program_bytes(made)) > 1000, "the job runs")
         made.proxy.cut()
         made.bridge.wait_for('"resumed"')
-        job.join(DEADLINE_S)
+        job.finish()
         assert (job.answered, job.failure) == (len(lines), "")
         assert program_bytes(made) == written(lines)
 

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs ptys and /dev/shm"),
 ]
 
-TIMES = 50
+TIMES = 20
 # Far above what it takes, far below for ever: a loop that waits for the disk never answers.
 IN_TIME_S = 5.0
 POLL_S = 0.0005

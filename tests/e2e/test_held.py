@@ -89,7 +89,7 @@ def test_a_machine_starved_by_lost_answers_does_not_continue_automatically(tmp_p
             assert listed(used.home, used.service_target)["held"]["cause"] == "link loss"
             job.resume()
             until(lambda: job.answered > answered or not job.is_alive(), "the job goes on")
-            job.join(60)
+            job.finish()
         assert job.failure == ""
         assert listed(used.home, used.service_target)["held"] is None
 

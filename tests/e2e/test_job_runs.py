@@ -341,8 +341,9 @@ async def test_a_kill_of_the_job_service_leaves_it_interrupted_and_the_machine_h
 ) -> None:
     async with job_host(tmp_path) as host:
         jobs = host.jobs()
-        job = await started(jobs)
-        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 12)
+        # A line a second, since progress is noted that often.
+        job = await started(jobs, LONG.replace(b"X100 ", b"X10 "))
+        await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > 20)
         assert host.job is not None
         host.job.stop(signal.SIGKILL)
         machines = host.machines()

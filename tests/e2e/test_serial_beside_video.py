@@ -91,6 +91,7 @@ def test_a_stop_reaches_the_device_while_eight_watch(tmp_path: Path) -> None:
         for number in range(1, STOPS + 1):
             code, output = run(arguments, tmp_path)
             assert code == 0, output
+            it.device.wait_for(b"!", times=number)
             assert it.device.received.count(b"!") == number
             it.round_trip(line(number))
         before = it.viewers.seen()

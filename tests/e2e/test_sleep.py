@@ -71,8 +71,8 @@ def test_a_job_waits_for_a_person_when_its_pc_wakes(tmp_path: Path, front_end: F
         assert used.machine.beam_in_hold() == 0
         job.resume()
         until(lambda: job.answered > answered or not job.is_alive(), "the job goes on")
-        job.join(60)
-        assert (job.is_alive(), job.failure) == (False, "")
+        job.finish()
+        assert job.failure == ""
         assert program_of(used.machine.received()) == written(lines)
         job.program.close()
 
@@ -178,8 +178,8 @@ def test_a_sleep_beyond_the_window_ends_the_job_with_a_message(
         job = used.job(lines)
         until(lambda: job.answered > 200, "the job runs")
         sleeps(used, lambda: None)
-        job.join(60)
-        assert (job.is_alive(), bool(job.failure)) == (False, True), "the program learns of it"
+        job.finish()
+        assert job.failure, "the program learns of it"
         until(lambda: events(used.bridge, "hung_up"), "and so does the person")
         until(lambda: RESET in used.machine.received(), "the machine of the lost job is reset")
         with suppress(OSError):
@@ -192,8 +192,8 @@ def test_a_sleep_beyond_the_window_ends_the_job_with_a_message(
         assert code == 0, output
         before = len(used.machine.received())
         again = used.job(["$X", *lines])
-        again.join(60)
-        assert (again.is_alive(), again.failure) == (False, "")
+        again.finish()
+        assert again.failure == ""
         after = program_of(used.machine.received()[before:])
         assert after == written(["$X", *lines])
         again.program.close()

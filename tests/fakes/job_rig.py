@@ -152,6 +152,15 @@ class Job(threading.Thread):
     def resume(self) -> None:
         self.program.write(b"~")
 
+    def finish(self) -> None:
+        """Wait for its end, which takes its time on a busy machine; fails once it stands still."""
+        answered, end = -1, 0.0
+        while self.is_alive():
+            if self.answered != answered:
+                answered, end = self.answered, time.monotonic() + DEADLINE_S
+            assert time.monotonic() < end, f"the job stands still after {answered} answers"
+            self.join(0.1)
+
     def _take(self, unanswered: deque[int]) -> None:
         data = self.program.read()
         if not data:

@@ -106,10 +106,10 @@ class SerialDevice:
             with suppress(BlockingIOError):
                 data = data[os.write(self._master, data) :]
 
-    def wait_for(self, data: bytes, deadline_s: float = DEADLINE_S) -> None:
-        """Return once the bytes are among those received; fails with these otherwise."""
+    def wait_for(self, data: bytes, deadline_s: float = DEADLINE_S, *, times: int = 1) -> None:
+        """Return once the bytes are among those received so often; fails with these otherwise."""
         with self._news:
-            if not self._news.wait_for(lambda: data in self.received, deadline_s):
+            if not self._news.wait_for(lambda: self.received.count(data) >= times, deadline_s):
                 raise AssertionError(f"no {data!r} in {bytes(self.received[-400:])!r}")
 
     def baud(self) -> int:
