@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,17 @@ def pytest_configure(config: pytest.Config) -> None:
     is_elsewhere = "hardware" in config.getoption("markexpr").replace("not hardware", "")
     if not (is_elsewhere or config.getoption("--shared-network")):
         leave_shared_network()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what each worker keeps to its end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

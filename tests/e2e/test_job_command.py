@@ -20,7 +20,6 @@ from fakes.processes import completed, free_port, running
 pytestmark = pytest.mark.apart
 
 Command = Callable[..., Awaitable[tuple[int, str, str]]]
-LONG = b"".join(b"G1 X%d Y%d S500 F6000\n" % (n % 40, n // 40 % 40) for n in range(1_000_000))
 
 
 @pytest.fixture
@@ -122,7 +121,10 @@ async def test_an_upload_goes_on_when_the_service_dies_and_comes_back(
     host: JobHost, tmp_path: Path
 ) -> None:
     path = tmp_path / "long.gcode"
-    path.write_bytes(LONG)
+    content = b"".join(
+        b"G1 X%d Y%d S500 F6000\n" % (n % 40, n // 40 % 40) for n in range(1_000_000)
+    )
+    path.write_bytes(content)
 
     def send() -> None:
         with running(["usbshare-bridge", "job", "submit", str(path), *target(host)], host.home) as (
@@ -136,7 +138,7 @@ async def test_an_upload_goes_on_when_the_service_dies_and_comes_back(
 
     await asyncio.to_thread(send)
     stored = [each for each in (host.folder / "files").iterdir() if each.suffix == ".gcode"]
-    assert [each.read_bytes() for each in stored] == [LONG]
+    assert [each.read_bytes() for each in stored] == [content]
 
 
 @pytest.mark.parametrize(
