@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes.panel import LASER, Page, PanelHost, panel_host
-from fakes.processes import running
+from fakes.processes import free_port, running
 
 BOX = {"minXMm": 1, "minYMm": 2, "maxXMm": 6, "maxYMm": 5}
 
@@ -149,12 +150,22 @@ async def test_a_stop_ends_what_waits_for_an_answer(shop: PanelHost) -> None:
         await page.ask(releaseControl={"machine": LASER})
 
 
+async def said_by_another(number: int) -> None:
+    """Have another program ask the machine what it is."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", number)
+    writer.write(b"$I\n")
+    async with asyncio.timeout(20):
+        await reader.readuntil(b"ok\r\n")
+    writer.close()
+
+
 async def test_what_somebody_else_holds_is_not_taken_but_asked_for(shop: PanelHost) -> None:
     target = f"127.0.0.1:{shop.host.serial_port}"
-    command = ["usbshare-bridge", "--target", target, "--port", "laser", "--tcp", "127.0.0.1:0"]
+    command = ["usbshare-bridge", "--target", target, "--port", "laser", "--tcp"]
+    number = free_port()
     async with shop.ready_page() as page:
         await page.ask(releaseControl={"machine": LASER})
-        with running(command, shop.host.home) as bridge:
+        with running([*command, f"127.0.0.1:{number}"], shop.host.home) as bridge:
             bridge.wait_for("ready")
             await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OTHER")
             for asked in (
@@ -165,6 +176,13 @@ async def test_what_somebody_else_holds_is_not_taken_but_asked_for(shop: PanelHo
                 answer = await page.ask(**asked)
                 assert answer["failure"]["isHeldByOther"], answer
                 assert "held by" in answer["failure"]["text"]
+            await page.ask(show={"consoles": [LASER]})
+            await page.until_laser(lambda laser: laser["port"].get("observers"))
+            await said_by_another(number)
+            await page.until(lambda: any("[VER:" in line["text"] for line in page.lines))
+            texts = [line["text"] for line in page.lines]
+            told_at = next(index for index, text in enumerate(texts) if "[VER:" in text)
+            assert "ok" not in texts[told_at:]
             told = await page.ask(requestControl={"machine": LASER})
             assert told["requestControl"]["told"]
             bridge.wait_for("asks for control|wants control|asked")

@@ -49,6 +49,7 @@ from usbshare.panel.machines.control import Place
 from usbshare.panel.machines.controls import Controls
 from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.machines.machines import Machines
+from usbshare.panel.machines.observing import Observers
 from usbshare.panel.machines.permissions import Permission
 from usbshare.panel.machines.serial_follower import SerialFollower
 from usbshare.panel.own_computer import EnrolledView, OwnComputer, Usual
@@ -98,6 +99,7 @@ class Gateway:
         self.controls = Controls(
             self.machines, self._place, self._control_asked, choice.client_name
         )
+        self._observers = Observers(self.controls, self.controls.place, choice.client_name)
         self._jogs = Jogs(tell_ended)
         self._latencies = Latencies(self._serial_client)
         self._local_ports = LocalPorts(
@@ -132,6 +134,7 @@ class Gateway:
             stack.push_async_callback(self._local_ports.close)
             await self._local_ports.start()
             stack.push_async_callback(self.controls.close)
+            stack.push_async_callback(self._observers.close)
             stack.push_async_callback(self._jogs.close)
             stack.push_async_callback(self._latencies.close)
             stack.push_async_callback(self._requests.close)
@@ -175,7 +178,7 @@ class Gateway:
             **host_handlers(self.fleet),
             **control_handlers(self.controls, self._jogs),
             **jog_handlers(self.controls, self._jogs, self._acting),
-            **show_handlers(self.controls, ShownLatencies(self._latencies)),
+            **show_handlers(self.controls, self._observers, ShownLatencies(self._latencies)),
             **job_handlers(self.fleet),
             **local_port_handlers(self._local_ports, self.fleet, self.machines),
             **own_handlers(self._choice.own, self.fleet, self._enrolled),

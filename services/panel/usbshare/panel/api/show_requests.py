@@ -15,6 +15,7 @@ from usbshare.panel.api.shown_latencies import ShownLatencies
 from usbshare.panel.machines.console import ConsoleLine, Origin
 from usbshare.panel.machines.controls import Controls
 from usbshare.panel.machines.machine_view import MachineKey
+from usbshare.panel.machines.observing import Observers
 from usbshare.panel.socket import Page
 from usbshare.rpc.wire_time import timestamp, timestamp_of
 
@@ -27,13 +28,16 @@ _ORIGINS = {
 }
 
 
-def show_handlers(controls: Controls, latencies: ShownLatencies) -> Mapping[str, Handler]:
+def show_handlers(
+    controls: Controls, observers: Observers, latencies: ShownLatencies
+) -> Mapping[str, Handler]:
     """Return the handler of what a page shows."""
     shown: dict[Page, set[MachineKey]] = {}
 
     def hide(page: Page, keys: set[MachineKey]) -> None:
         for key in keys:
             controls.console(key).hide(page)
+            observers.look(key)
             page.outbox.forget_stream(("console", *key))
 
     def closed(page: Page) -> None:
@@ -48,6 +52,7 @@ def show_handlers(controls: Controls, latencies: ShownLatencies) -> Mapping[str,
         for key in wanted:
             controls.machine(key)  # one that is known
             controls.console(key).show(page, partial(_add_line, page, key))
+            observers.look(key)
         if is_new:
             page.on_closed(partial(closed, page))
         latencies.show(page, map(key_of, list(asked.latencies)[:MOST_SHOWN]))

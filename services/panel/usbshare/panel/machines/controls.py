@@ -32,6 +32,7 @@ class Controls:
         self._client_name = client_name
         self._controls: dict[MachineKey, Control] = {}
         self._consoles: dict[MachineKey, Console] = {}
+        machines.subscribe(self._port_seen)
 
     def of(self, key: MachineKey) -> Control:
         """Return the control of a machine that is known; raises NotFoundError."""
@@ -40,6 +41,11 @@ class Controls:
             console = self.console(key)
             self._controls[key] = Control(key, self, console, self._client_name)
         return self._controls[key]
+
+    def has_control(self, key: MachineKey) -> bool:
+        """Return whether the gateway controls a machine."""
+        control = self._controls.get(key)
+        return control is not None and bool(control.session_id)
 
     def console(self, key: MachineKey) -> Console:
         """Return the console of a machine; of many machines the oldest one's is forgotten."""
@@ -67,13 +73,20 @@ class Controls:
 
     def control_changed(self, control: Control) -> None:
         """Show a machine as it is controlled now."""
-        machine = self._machines.get(control.key)
+        if (machine := self._machines.find(control.key)) is None:
+            return  # its port is gone
         machine.own_session = control.session_id
         machine.is_opening = control.is_opening
         machine.activity = control.activity
         machine.settings = control.settings
         machine.firmware_message = control.firmware_message
         self._machines.show(machine)
+
+    def _port_seen(self, machine: Machine) -> None:
+        """Show whose it is where its port was away for a while."""
+        control = self._controls.get(machine.key)
+        if control is not None and machine.own_session != control.session_id:
+            self.control_changed(control)
 
     def control_asked(self, control: Control, who: str) -> None:
         """Pass on that somebody asks for control."""

@@ -30,12 +30,16 @@ class Machines:
 
     def get(self, key: MachineKey) -> Machine:
         """Return a machine; NotFoundError names those of its host."""
-        if (machine := self._machines.get(key)) is None:
+        if (machine := self.find(key)) is None:
             known = ", ".join(sorted(port for host, port in self._machines if host == key[0]))
             raise NotFoundError(
                 f"host {key[0]!r} has no port {key[1]!r}: it has {known or 'none that is known'}"
             )
         return machine
+
+    def find(self, key: MachineKey) -> Machine | None:
+        """Return a machine, None where there is none."""
+        return self._machines.get(key)
 
     def of(self, host: str) -> Iterator[Machine]:
         """Yield the machines of a host."""

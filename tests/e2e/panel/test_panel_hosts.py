@@ -1,0 +1,82 @@
+"""A host that dies and comes back, a right that is missing, a second factor that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pyotp
+
+from fakes.panel import HOST, LASER, PanelHost, panel_host
+from fakes.processes import run
+
+HOLD = {"machine": LASER, "action": "STOP_ACTION_HOLD"}
+WATCHES_ONLY = '[[grants]]\nwho = ["operator"]\nrights = ["view"]\n'
+WITH_CODE = (
+    '[[grants]]\nwho = ["operator"]\nrights = ["control"]\nconfirm = "totp"\nconfirm_for = "1h"\n'
+)
+
+
+def set_policy(shop: PanelHost, policy: str) -> None:
+    """Put a policy in force on the host."""
+    path = Path(shop.host.environment["USBSHARE_HOME"]) / "policy.toml"
+    path.write_text(policy, encoding="ascii")
+    assert shop.host.serial is not None
+    shop.host.serial.wait_for("the policy of .* is in force")
+
+
+def new_app(shop: PanelHost) -> pyotp.TOTP:
+    """Give the operator a second factor."""
+    code, output = run(["serial-svc", "pki", "totp", "operator"], shop.host.home)
+    assert code == 0, output
+    app = pyotp.parse_uri(next(word for word in output.split() if word.startswith("otpauth://")))
+    assert isinstance(app, pyotp.TOTP)
+    return app
+
+
+async def test_a_host_that_dies_is_said_and_comes_back_by_itself(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        assert shop.host.serial is not None
+        shop.host.serial.process.kill()
+        await page.until(lambda: page.hosts[HOST]["serial"]["state"] == "SERVICE_STATE_LOST")
+        assert page.hosts[HOST]["serial"]["reason"]
+        failed = await page.ask(stop=HOLD)
+        assert failed["failure"]["layer"] == "LAYER_NETWORK"
+        await asyncio.to_thread(shop.host.serial.stop)
+        await asyncio.to_thread(shop.host.start_serial)
+        await page.until(lambda: page.hosts[HOST]["serial"]["state"] == "SERVICE_STATE_CONNECTED")
+        assert "stop" in await page.ask(stop=HOLD)
+
+
+async def test_who_may_only_watch_is_told_so_and_may_stop(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        await asyncio.to_thread(set_policy, shop, WATCHES_ONLY)
+        await page.until_laser(lambda laser: not laser["control"].get("isAllowed"))
+        assert "may not control it" in page.laser["control"]["reason"]
+        assert page.laser["stop"]["isAllowed"]
+        refused = await page.ask(home={"machine": LASER})
+        assert refused["failure"]["layer"] == "LAYER_HOST"
+        assert "stop" in await page.ask(stop=HOLD)
+
+
+async def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        await asyncio.to_thread(set_policy, shop, WITH_CODE)
+        app = await asyncio.to_thread(new_app, shop)
+        await page.until_laser(lambda laser: laser["control"].get("needsCode"))
+        line = {"machine": LASER, "text": "G21"}
+        async with asyncio.timeout(30):
+            while True:  # until the host has read who has a second factor
+                refused = (await page.ask(sendLine=line))["failure"]
+                assert refused["needsSecondFactor"], refused
+                if "needs a code" in refused["text"]:
+                    break
+        wrong = await page.ask(confirm={"host": HOST, "code": "12"})
+        assert "wrong code" in wrong["failure"]["text"]
+        nonsense = await page.ask(confirm={"host": HOST, "code": "abc"})
+        assert nonsense["failure"]["layer"] == "LAYER_REQUEST"
+        await asyncio.sleep(1.1)  # the host lets a guesser wait
+        done = await page.ask(confirm={"host": HOST, "code": app.now()})
+        assert "confirm" in done, done
+        await page.until_laser(lambda laser: not laser["control"].get("needsCode"))
+        assert (await page.ask(sendLine=line))["line"]["reply"] == "ok"
