@@ -26,6 +26,8 @@ from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 from usbshare.trust.certificates import new_key
 from usbshare.trust.signing_requests import new_request
+from usbshare.usb.v1 import usb_pb2 as usb
+from usbshare.usb.v1.usb_pb2_grpc import UsbServiceStub
 
 TIMEOUT_S = 60.0
 # What only a broken service answers.
@@ -128,6 +130,18 @@ def _talk(stub: Stub, method: str, request: Request) -> Ask:
         return await first_of(getattr(stub(channel), method)(timeout=TIMEOUT_S), request(which))
 
     return ask
+
+
+def _no_devices(_: str) -> usb.ListDevicesRequest:
+    return usb.ListDevicesRequest()
+
+
+def _watch_devices(_: str) -> usb.WatchDevicesRequest:
+    return usb.WatchDevicesRequest()
+
+
+def _open_device(device_id: str) -> usb.AttachRequest:
+    return usb.AttachRequest(open=usb.OpenDevice(device_id=device_id, client_name="test"))
 
 
 async def _change_controls(channel: grpc.aio.Channel, which: str) -> object:
@@ -257,6 +271,9 @@ CASES = [
     _camera("WatchStats", V, lambda each: camera.WatchStatsRequest(camera_id=each), make=_answers),
     _discovery("ListInstances", V, lambda _: discovery.ListInstancesRequest()),
     _discovery("Watch", V, lambda _: discovery.WatchRequest(), make=_talk),
+    Case("usb", "ListDevices", V, _unary(UsbServiceStub, "ListDevices", _no_devices)),
+    Case("usb", "WatchDevices", V, _answers(UsbServiceStub, "WatchDevices", _watch_devices)),
+    Case("usb", "Attach", C, _talk(UsbServiceStub, "Attach", _open_device), "device"),
     _discovery("Announce", C, lambda _: discovery.AnnounceRequest(), make=_talk),
     _discovery("GetStats", V, lambda _: discovery.GetStatsRequest()),
     _discovery("ResetStats", A, lambda _: discovery.ResetStatsRequest()),

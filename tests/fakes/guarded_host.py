@@ -18,6 +18,7 @@ import pytest
 from fakes.cameras import FakeCamera, jpeg_of
 from fakes.certificates import make_site
 from fakes.discovery_served import QUIET
+from fakes.usb_sysfs import FakeUsbipHost, UsbSysfs
 from usbshare.audit.settings import AuditTable
 from usbshare.authorization.gate import DISCOVERY
 from usbshare.authorization.rights import ResourceKind
@@ -60,7 +61,12 @@ from usbshare.trust import certificates
 from usbshare.trust.issuance import issue_for
 from usbshare.trust.signing_requests import new_request
 from usbshare.trust.site import Site
+from usbshare.usb.v1.usb_pb2_grpc import add_UsbServiceServicer_to_server
+from usbshare.usb_svc.api.servicer import UsbServicer
+from usbshare.usb_svc.export.lending import Lending
 
+USB_SERIALS = ("A5", "A6")
+USB_LINK_TIMEOUT_S = 1.0
 NO_ENROLMENT = TlsTable(enrolment="")
 
 
@@ -75,6 +81,7 @@ class GuardedHost:
     targets: dict[str, Target] = field(default_factory=dict)
     channels: dict[tuple[str, str], grpc.aio.Channel] = field(default_factory=dict)
     bundles: dict[str, ClientBundle] = field(default_factory=dict)
+    usb: FakeUsbipHost = field(init=False)
 
     def bundle(self, name: str) -> ClientBundle:
         """Return a certificate of the site for an identity, issued at first use."""
@@ -112,7 +119,9 @@ def write_bundle(site: Site, name: str, path: Path) -> Path:
 
 @asynccontextmanager
 async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
-    """Serve ports `laser` and `mill`, cameras `bed` and `door`, discovery and jobs, under a policy.
+    """Serve ports `laser` and `mill`, cameras `bed` and `door`, discovery, jobs and USB devices.
+
+    Under a policy.
 
     Job 1 is of `laser`, job 2 of `mill`.
     """
@@ -131,6 +140,7 @@ async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
             await _serve_cameras(host, stack)
             await _serve_discovery(host, stack)
             await _serve_jobs(host, stack)
+            await _serve_usb(host, stack)
             yield host
             await asyncio.gather(*(channel.close() for channel in host.channels.values()))
             await asyncio.gather(host.ports.close(), host.cameras.close())
@@ -202,6 +212,23 @@ async def _serve_jobs(host: GuardedHost, stack: AsyncExitStack) -> None:
     server = make_server(guard.interceptors)
     add_JobServiceServicer_to_server(servicer, server)
     await _start(host, guard, "job", server, stack)
+
+
+async def _serve_usb(host: GuardedHost, stack: AsyncExitStack) -> None:
+    guard = await _guard(host, "usb-svc", stack)
+    usb = UsbSysfs(host.site.folder / "usb")
+    for number, serial in enumerate(USB_SERIALS, 1):
+        usb.plug_in(f"1-{number}", "0403", "6001", serial=serial)
+    host.usb = FakeUsbipHost(usb)
+    lending = Lending(usb.places, host.usb, None)
+    stack.callback(lending.close)
+    await lending.look()
+    guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])
+    servicer = UsbServicer(lending, guard.gate, guard.audit, USB_LINK_TIMEOUT_S)
+    stack.push_async_callback(servicer.close)
+    server = make_server(guard.interceptors)
+    add_UsbServiceServicer_to_server(servicer, server)
+    await _start(host, guard, "usb", server, stack)
 
 
 async def _spool(folder: Path, stack: AsyncExitStack) -> Spool:

@@ -22,8 +22,9 @@ from usbshare.job.v1 import job_pb2
 from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.usb.v1 import usb_pb2
 
-FILES = (access_pb2, serial_pb2, camera_pb2, discovery_pb2, job_pb2)
+FILES = (access_pb2, serial_pb2, camera_pb2, discovery_pb2, job_pb2, usb_pb2)
 METHODS = {
     f"/{service.full_name}/{method.name}"
     for file in FILES
@@ -32,14 +33,14 @@ METHODS = {
 }
 ENROL = "/usbshare.access.v1.EnrolmentService/Enrol"  # at a port of its own, for strangers
 IDENTITIES = ["none", *(right.value for right in Right)]
-SERVICES = ["serial", "camera", "discovery", "job"]
+SERVICES = ["serial", "camera", "discovery", "job", "usb"]
 POLICY = "".join(
     f'[[grants]]\nwho = ["{right.value}"]\nrights = ["{right.value}"]\n'
-    'ports = ["laser"]\ncameras = ["bed"]\n'
+    'ports = ["laser"]\ncameras = ["bed"]\nusb = ["*:A5"]\n'
     for right in Right
 )
-OURS = {"port": "laser", "camera": "bed", "job": "1", "": ""}
-NOT_OURS = {"port": "mill", "camera": "door", "job": "2"}
+OURS = {"port": "laser", "camera": "bed", "job": "1", "device": "0403:6001:A5", "": ""}
+NOT_OURS = {"port": "mill", "camera": "door", "job": "2", "device": "0403:6001:A6"}
 
 
 @pytest.fixture(scope="module")
