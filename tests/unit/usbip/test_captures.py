@@ -89,8 +89,8 @@ async def test_each_port_is_used_in_its_own_configuration(name: str) -> None:
         source = parse_source(f"usbip://127.0.0.1:{server.port}/1-1{which}")
         device, listener = UsbipDevice(source, LineSettings()), Listener()
         await device.open(listener)
-        device.write(b"?" * 100)
-        await until(lambda: listener.data == b"?" * 100)
+        assert device.write(b"?" * 60) == 60
+        await until(lambda: listener.data == b"?" * 60)
         assert fake.configuration == PORTS[name][0][0]
         await device.close()
 

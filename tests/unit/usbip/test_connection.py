@@ -16,7 +16,6 @@ from fakes.waiting import until
 from usbshare.base.watched_task import cancel_all
 from usbshare.usbip.client import UsbipClient, connect
 from usbshare.usbip.control_requests import (
-    get_configuration,
     read_configurations,
     read_device,
     read_text,
@@ -81,7 +80,7 @@ async def test_a_device_is_listed_imported_and_known() -> None:
         assert await read_text(imported, 77) == ""
         assert await read_configurations(imported, 1) == device.model.configurations
         await set_configuration(imported, 1)
-        assert await get_configuration(imported) == 1
+        assert device.configuration == 1
         await imported.close()
         await until(lambda: not server.attached)
         assert server.errors == []

@@ -124,11 +124,6 @@ def set_line_coding(interface: int) -> SetupPacket:
     return SetupPacket(_OUT, CdcRequest.SET_LINE_CODING, 0, interface, LINE_CODING_BYTES)
 
 
-def get_line_coding(interface: int) -> SetupPacket:
-    """Return the request for a LineCoding."""
-    return SetupPacket(_IN, CdcRequest.GET_LINE_CODING, 0, interface, LINE_CODING_BYTES)
-
-
 def set_control_lines(interface: int, lines: ControlLines) -> SetupPacket:
     """Return the request that sets DTR and RTS."""
     return SetupPacket(_OUT, CdcRequest.SET_CONTROL_LINE_STATE, lines, interface)

@@ -73,17 +73,6 @@ async def set_configuration(device: ImportedDevice, value: int) -> None:
     await device.control(SetupPacket(0x00, Request.SET_CONFIGURATION, value))
 
 
-async def get_configuration(device: ImportedDevice) -> int:
-    """Return the value of the configuration in force, 0 for none; raises UsbipError."""
-    data = await device.control(SetupPacket(0x80, Request.GET_CONFIGURATION, 0, 0, 1))
-    return data[0] if data else 0
-
-
 async def set_interface(device: ImportedDevice, interface: int, alternate: int) -> None:
     """Choose an alternate setting of an interface; raises UsbipError."""
     await device.control(SetupPacket(0x01, Request.SET_INTERFACE, alternate, interface))
-
-
-async def clear_halt(device: ImportedDevice, address: int) -> None:
-    """Let an endpoint that stalled go on; raises UsbipError."""
-    await device.control(SetupPacket(0x02, Request.CLEAR_FEATURE, 0, address))
