@@ -148,6 +148,21 @@ async def test_control_of_this_panel_gives_way_to_a_job(browser: Browser) -> Non
         assert "release_control" in kinds[: len(kinds) - 1 - kinds[::-1].index("job_call")]
 
 
+async def test_a_start_that_is_not_answered_yet_does_not_hide_the_job(browser: Browser) -> None:
+    waiting = job()
+    async with shown(browser, workshop(jobs=[waiting]), JobService()) as (gateway, page):
+        analyse = gateway.answers["job_call"]
+        gateway.answers["job_call"] = lambda request: (
+            None if request.job_call.HasField("start") else analyse(request)
+        )
+        await page.get_by_role("button", name="Start …").click()
+        await page.get_by_role("button", name="Start now").click()
+        waiting.job.state = job_pb2.JOB_STATE_RUNNING
+        await gateway.send(job_changed=waiting)
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await page.get_by_role("button", name="Hold", exact=True).click()
+
+
 async def test_errors_are_shown_and_started_only_if_somebody_says_so(browser: Browser) -> None:
     error = job_pb2.Finding(line=9, severity=job_pb2.SEVERITY_ERROR, text="leaves the bed")
     wrong = job_pb2.Analysis(findings=[error], finding_count=1, error_count=1)

@@ -37,7 +37,7 @@ async def test_a_port_is_started_as_it_was_asked_for(browser: Browser) -> None:
         await page.get_by_role("radio", name="TCP").check()
         await page.get_by_label("TCP port on this computer").fill("2323")
         await page.get_by_label("Answer motion lines early").check()
-        await page.get_by_label("Start it again with the panel").check()
+        await page.get_by_label("Keep it when the panel ends").check()
         await page.get_by_role("button", name="Start", exact=True).click()
         await expect(page.get_by_text(f"Ready: {PLACE}")).to_be_visible()
         start = fake.requests("start_local_port")[0][1].start_local_port

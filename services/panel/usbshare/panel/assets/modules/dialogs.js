@@ -14,6 +14,7 @@ export function dialog(title, content) {
     const before = document.activeElement;
     const titleId = freshId("dialog");
     const close = (result) => {
+      if (!veil.isConnected) return;
       veil.remove();
       setBehindInert(false);
       document.removeEventListener("keydown", onKey);

@@ -4,6 +4,7 @@ import { texts } from "../../texts/en.js";
 import { confirm, dialog } from "../dialogs.js";
 import { h, keyed, setHidden, setText } from "../dom.js";
 import { count, nameOf, seconds, span } from "../format.js";
+import { notice } from "../notices.js";
 import { boxSides } from "../machine/frame.js";
 import { guarded, reasonLine } from "../rights.js";
 import { jobsOf, machineKey } from "../state.js";
@@ -75,18 +76,29 @@ export function queueCard({ actions, key, store }) {
       async function begin() {
         go.disabled = true;
         const start = { jobId: job.jobId, autoAdvance: auto.input.checked, despiteErrors: despite.input.checked };
+        // Once it has left the queue its own controls are needed, whatever the answer still takes.
+        const unwatch = store.watch((state) => {
+          if (stateOf(state, job) !== "JOB_STATE_QUEUED") close(true);
+        });
         try {
           await actions.giveWay(key);
           await actions.request({ jobCall: { host, start } }, { timeoutMs: LONG_MS });
           close(true);
         } catch (failure) {
+          if (!said.isConnected) notice(failure.message, "danger");
           setText(said, failure.message);
           setHidden(said, false);
           go.disabled = false;
+        } finally {
+          unwatch();
         }
       }
       return [h("p", {}, t.startLook), rows, auto, despite, said, h("div", { class: "actions" }, button(texts.cancel, () => close(null)), go)];
     });
+  }
+
+  function stateOf(state, job) {
+    return jobsOf(state, key).find((each) => each.jobId === job.jobId)?.state;
   }
 
   async function analyse(job, rows, said, despite) {

@@ -42,8 +42,10 @@ export function enrolCard(store, actions) {
   }
 
   function showFound(text, invitation) {
-    const rows = facts([["target", t.target], ["site", t.site], ["until", t.until], ["replaces", t.replaces]]);
+    const rows = facts([["name", t.name], ["role", t.role], ["target", t.target], ["site", t.site], ["until", t.until], ["replaces", t.replaces]]);
     rows.update({
+      name: invitation.name || null,
+      role: invitation.role || null,
       target: invitation.target,
       site: invitation.site,
       until: invitation.endTime ? clock(invitation.endTime) : null,

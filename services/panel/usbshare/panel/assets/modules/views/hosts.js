@@ -34,7 +34,7 @@ export function hostsView({ store, actions }) {
 
   const end = store.watch((state) => {
     const gateway = state.gateway;
-    replace(problems, gateway.certificateProblem && note("danger", h("strong", {}, t.certificate), h("p", {}, gateway.certificateProblem)));
+    replace(problems, gateway.identity && gateway.certificateProblem && note("danger", h("strong", {}, t.certificate), h("p", {}, gateway.certificateProblem)));
     enrol.update(state);
     drawPreselected(preselected, state);
     const hosts = [...state.hosts.values()].sort((one, other) => (one.name ?? "").localeCompare(other.name ?? ""));

@@ -10,6 +10,7 @@ import { button, card, check, choice, copyButton, empty, field, machineSelect, p
 
 const t = texts.ports;
 const SERIAL = "LOCAL_PORT_KIND_SERIAL";
+const OVER_TCP = ["LOCAL_PORT_KIND_TCP", "LOCAL_PORT_KIND_RFC2217"];
 const STATES = { LOCAL_PORT_STATE_STARTING: "busy", LOCAL_PORT_STATE_READY: "ok", LOCAL_PORT_STATE_FAILED: "danger" };
 
 export function portsView({ store, actions }) {
@@ -51,7 +52,8 @@ function portCard(actions, store) {
     again.disabled = true;
     if (await actions.run({ stopLocalPort: { id: port.id } })) {
       const { machine, kind, isBuffered, isKept } = port;
-      await actions.run({ startLocalPort: { machine, kind, isBuffered, isKept, tcpPort: tcpPortOf(port) } }, { timeoutMs: 60_000 });
+      const where = kind === SERIAL ? { name: port.place ?? "" } : { tcpPort: tcpPortOf(port) };
+      await actions.run({ startLocalPort: { machine, kind, isBuffered, isKept, ...where } }, { timeoutMs: 60_000 });
     }
     again.disabled = false;
   }
@@ -76,7 +78,7 @@ function portCard(actions, store) {
 }
 
 function tcpPortOf(port) {
-  return port.kind === SERIAL ? 0 : Number(/:(\d+)$/.exec(port.place ?? "")?.[1] ?? 0);
+  return OVER_TCP.includes(port.kind) ? Number(/:(\d+)$/.exec(port.place ?? "")?.[1] ?? 0) : 0;
 }
 
 function drawGuide(guide, port) {
@@ -103,18 +105,27 @@ function startForm(store, actions) {
   const buffered = check(t.bufferedLong);
   const tcpPort = h("input", { class: "input", type: "number", min: 0, max: 65535, value: 0, inputMode: "numeric" });
   const tcpField = field(t.tcpPort, tcpPort, t.tcpHint);
+  const nameInput = h("input", { class: "input mono", autocomplete: "off", autocapitalize: "none", spellcheck: false, maxLength: 200 });
+  const nameField = field(t.name, nameInput, t.nameHint);
   const keep = check(t.keep);
   const start = button(t.start, onStart, { kind: "primary", name: "plus" });
   const reason = reasonLine("ports-reason");
-  const guard = guarded([buffered.input, tcpPort, keep.input, start], reason);
+  const guard = guarded([buffered.input, tcpPort, nameInput, keep.input, start], reason);
   const said = h("p", { class: "small", role: "status" });
   const about = h("p", { class: "muted small" });
-  const element = card(t.new, reason, h("div", { class: "stack form" }, field(t.machine, select), kinds, about, tcpField, buffered, keep, h("div", { class: "row" }, start), said));
+  const element = card(t.new, reason, h("div", { class: "stack form" }, field(t.machine, select), kinds, about, nameField, tcpField, buffered, keep, h("div", { class: "row" }, start), said));
 
   async function onStart() {
     start.disabled = true;
     setText(said, t.starting);
-    const wanted = { machine: machineKey(key), kind, isBuffered: buffered.input.checked, isKept: keep.input.checked, tcpPort: kind === SERIAL ? 0 : Number(tcpPort.value) || 0 };
+    const wanted = {
+      machine: machineKey(key),
+      kind,
+      isBuffered: buffered.input.checked,
+      isKept: keep.input.checked,
+      tcpPort: OVER_TCP.includes(kind) ? Number(tcpPort.value) || 0 : 0,
+      name: kind === SERIAL ? nameInput.value.trim() : "",
+    };
     try {
       await actions.giveWay(key);
       const { localPort } = await actions.request({ startLocalPort: wanted }, { timeoutMs: 60_000 });
@@ -138,7 +149,8 @@ function startForm(store, actions) {
   }
 
   function showKind() {
-    setHidden(tcpField, kind === SERIAL);
+    setHidden(tcpField, !OVER_TCP.includes(kind));
+    setHidden(nameField, kind !== SERIAL);
     setText(about, t.about[kind] ?? "");
   }
 
