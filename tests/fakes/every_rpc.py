@@ -59,13 +59,16 @@ class Case:
     kind: str = ""
     variant: str = ""
     also: Right | None = None  # what else it needs
+    of_site: bool = False  # it needs the right on every port and camera
 
     @property
     def name(self) -> str:
         return f"{self.service}.{self.method}" + (f"-{self.variant}" if self.variant else "")
 
     def is_for(self, identity: str) -> bool:
-        """Return whether the identity, called as its right, may."""
+        """Return whether the identity, called as its right, may with one port and one camera."""
+        if self.of_site:
+            return False
         held = implied(Right(identity)) if identity != "none" else frozenset[Right]()
         return {self.needs, self.also} - {None} <= held
 
@@ -172,6 +175,13 @@ def _access(
     return Case("serial", method, None, make(AccessServiceStub, method, request))
 
 
+def _site(
+    method: str, request: Request, make: Callable[[Stub, str, Request], Ask] = _unary
+) -> Case:
+    ask = make(AccessServiceStub, method, request)
+    return Case("serial", method, Right.ADMIN, ask, of_site=True)
+
+
 def _serial(
     method: str,
     needs: Right,
@@ -239,6 +249,12 @@ CASES = [
     _access("WhoAmI", lambda _: access.WhoAmIRequest()),
     _access("Confirm", lambda _: access.ConfirmRequest(code="1")),
     _access("Renew", _renewal),
+    _site("ListIdentities", lambda _: access.ListIdentitiesRequest()),
+    _site("ListInvitations", lambda _: access.ListInvitationsRequest()),
+    _site("Invite", lambda _: access.InviteRequest(name="x", role="viewer")),
+    _site("WithdrawInvitation", lambda _: access.WithdrawInvitationRequest(name="x")),
+    _site("RevokeIdentity", lambda _: access.RevokeIdentityRequest(name="x")),
+    _site("WatchAudit", lambda _: access.WatchAuditRequest(), make=_answers),
     _serial("ListPorts", V, lambda _: serial.ListPortsRequest(), kind=""),
     _serial("WatchPorts", V, lambda _: serial.WatchPortsRequest(), kind="", make=_answers),
     _serial("GetPort", V, lambda port: serial.GetPortRequest(port_id=port)),

@@ -82,6 +82,7 @@ class GuardedHost:
     channels: dict[tuple[str, str], grpc.aio.Channel] = field(default_factory=dict)
     bundles: dict[str, ClientBundle] = field(default_factory=dict)
     usb: FakeUsbipHost = field(init=False)
+    tls: TlsTable = NO_ENROLMENT
 
     def bundle(self, name: str) -> ClientBundle:
         """Return a certificate of the site for an identity, issued at first use."""
@@ -118,7 +119,9 @@ def write_bundle(site: Site, name: str, path: Path) -> Path:
 
 
 @asynccontextmanager
-async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
+async def guarded_host(
+    folder: Path, policy: str, tls: TlsTable = NO_ENROLMENT
+) -> AsyncIterator[GuardedHost]:
     """Serve ports `laser` and `mill`, cameras `bed` and `door`, discovery, jobs and USB devices.
 
     Under a policy.
@@ -128,7 +131,7 @@ async def guarded_host(folder: Path, policy: str) -> AsyncIterator[GuardedHost]:
     with _home(folder):
         site = make_site(folder)
         encoding = make_encoding()
-        host = GuardedHost(site, Ports(time.monotonic), Cameras(encoding))
+        host = GuardedHost(site, Ports(time.monotonic), Cameras(encoding), tls=tls)
         host.write_policy(policy)
         for name in ("laser", "mill"):
             host.ports.add(PortConfig(name, "sim://grbl", profile=GRBL))
@@ -156,6 +159,7 @@ def _home(folder: Path) -> Iterator[None]:
 
 async def _serve_serial(host: GuardedHost, stack: AsyncExitStack) -> None:
     guard = await _guard(host, "serial-svc", stack)
+    guard.invites(lambda: host.targets["serial"].port, ())
     guard.offers(ResourceKind.PORT, lambda: [port.id for port in host.ports.ports])
     guard.rulebook.subscribe(host.ports.rules_changed)
     server = make_server(guard.interceptors)
@@ -252,7 +256,7 @@ async def _spool(folder: Path, stack: AsyncExitStack) -> Spool:
 
 
 async def _guard(host: GuardedHost, service: str, stack: AsyncExitStack) -> Guard:
-    opened = open_guard(host.site, service=service, tls=NO_ENROLMENT, audit=AuditTable())
+    opened = open_guard(host.site, service=service, tls=host.tls, audit=AuditTable())
     guard = await stack.enter_async_context(opened)
     host.guards[service] = guard
     for work in guard.background().values():

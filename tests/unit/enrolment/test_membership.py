@@ -94,7 +94,7 @@ def test_a_bad_policy_stays_as_it_is(path: Path) -> None:
 def test_a_second_factor_that_is_needed_is_said(path: Path) -> None:
     path.write_text('[[grants]]\nwho = ["*"]\nrights = ["control", "admin"]\nconfirm = "totp"\n')
     words = rights_in_words(load_policy(path), f"usbshare://{SITE}/a", SITE, NOW)
-    assert words == "view, stop, control with a second factor, admin"
+    assert words == "view, stop, control with a second factor, admin with a second factor"
 
 
 def test_what_is_promised_is_what_comes(path: Path, policy: Policy) -> None:

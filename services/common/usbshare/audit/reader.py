@@ -19,18 +19,25 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which lines to show: of whom, of what, from when; patterns as of a shell."""
+    """Which lines to show: of whom, of what, from when; patterns as of a shell.
+
+    `text`: a part of who, where from, what, of which port or in which log.
+    """
 
     who: str | None = None
     port: str | None = None
     since: datetime | None = None
+    event: str | None = None
+    text: str | None = None
 
     def takes(self, entry: Entry) -> bool:
         """Return whether to show a line."""
         return (
             (self.who is None or _is_whose(str(entry.get("who", "")), self.who))
-            and (self.port is None or fnmatchcase(_resource(entry), self.port))
+            and (self.port is None or fnmatchcase(resource_of(entry), self.port))
             and (self.since is None or str(entry.get("time", "")) >= _as_written(self.since))
+            and (self.event is None or fnmatchcase(str(entry.get("event", "")), self.event))
+            and (self.text is None or self.text.casefold() in _shown_of(entry))
         )
 
 
@@ -54,7 +61,7 @@ def _entries(files: LogFiles, stack: ExitStack, moved: Callable[[], None]) -> It
         for file in held.files:
             for line in file.lines():
                 moved()
-                if (entry := _parsed(line, files.name)) is not None:
+                if (entry := parsed(line, files.name)) is not None:
                     yield entry
 
     return found()
@@ -116,7 +123,7 @@ class Follower:
             self._rest = b""
         *lines, self._rest = (self._rest + file.read()).split(b"\n")
         for line in lines:
-            if (entry := _parsed(line, self._files.name)) is not None:
+            if (entry := parsed(line, self._files.name)) is not None:
                 yield entry
 
 
@@ -151,7 +158,7 @@ def _local_time(entry: Entry, local: Callable[[datetime], datetime]) -> str:
     return local(moment).isoformat(sep=" ", timespec="milliseconds")[:23]
 
 
-def _parsed(line: bytes, log: str) -> Entry | None:
+def parsed(line: bytes, log: str) -> Entry | None:
     """Return what a line says, None if it says nothing that can be understood."""
     try:
         found = json.loads(line)
@@ -168,9 +175,14 @@ def _as_written(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:23]
 
 
-def _resource(entry: Entry) -> str:
+def resource_of(entry: Entry) -> str:
     """Return the port or the camera that a line is about."""
     return str(entry.get("port") or entry.get("camera") or "")
+
+
+def _shown_of(entry: Entry) -> str:
+    parts = ("who", "address", "event", "port", "camera", "log", "identity")
+    return "\n".join(str(entry.get(each, "")) for each in parts).casefold()
 
 
 def _is_whose(who: str, wanted: str) -> bool:

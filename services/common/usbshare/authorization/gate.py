@@ -265,15 +265,14 @@ class Gate:
         if self._is_confirmed(caller, decision):
             return
         name = short_name(caller.name, self._rulebook.site_id)
+        verb = _VERBS.get(right, right.value)
         if self._second_factors.is_missing(caller.name):
-            why = (
-                f"a second factor is required to {right.value} {resource}; {no_second_factor(name)}"
-            )
+            why = f"a second factor is required to {verb} {resource}; {no_second_factor(name)}"
             raise _refusal(PermissionDeniedError, resource, why)
         raise _refusal(
             ConfirmationNeededError,
             resource,
-            f"to {right.value} {resource}, {name} needs a code from its authenticator app: give "
+            f"to {verb} {resource}, {name} needs a code from its authenticator app: give "
             f"it with --code; it is valid for {duration_in_words(decision.confirm_for_s or 0)}",
         )
 

@@ -69,6 +69,10 @@ who = ["viewers"]
 rights = ["view"]
 """
 
+EVERYTHING = "*"
+# What a second factor is for, where a grant asks for one.
+CONFIRMED = frozenset({Right.CONTROL, Right.ADMIN})
+
 GroupName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
@@ -106,9 +110,11 @@ class _Grant:
         )
 
     def covers(self, resource: Resource) -> bool:
+        if resource.kind is ResourceKind.SITE:
+            return EVERYTHING in self.ports and EVERYTHING in self.cameras
         if resource.kind is ResourceKind.SERVICE or not resource.id:
-            return bool(self._patterns(resource.kind))
-        return any(fnmatchcase(resource.id, each) for each in self._patterns(resource.kind))
+            return bool(self.patterns(resource.kind))
+        return any(fnmatchcase(resource.id, each) for each in self.patterns(resource.kind))
 
     def counts(self, now: datetime) -> tuple[bool, datetime | None]:
         """Return whether it counts now, and when that ends."""
@@ -119,7 +125,14 @@ class _Grant:
         closes = end_of_window(self.windows, now)
         return closes is not None, _first(closes, self.ends)
 
-    def _patterns(self, kind: ResourceKind) -> tuple[str, ...]:
+    def includes(self, right: Right, kind: ResourceKind, pattern: str) -> bool:
+        """Return whether it gives the right for good on all that a pattern can mean."""
+        is_for_good = self.ends is None and not self.windows
+        held = self.patterns(kind)
+        return is_for_good and right in self.rights and (EVERYTHING in held or pattern in held)
+
+    def patterns(self, kind: ResourceKind) -> tuple[str, ...]:
+        """Return the patterns of what it is for, of one kind or of all."""
         by_kind = {
             ResourceKind.PORT: self.ports,
             ResourceKind.CAMERA: self.cameras,
@@ -165,7 +178,7 @@ class Policy(Table):
                 False, f"{right.value}, which it has only {times}" if held else right.value
             )
         unconfirmed = [(each, until) for each, until in valid if each.confirm_for_s is None]
-        if right is Right.CONTROL and not unconfirmed:
+        if right in CONFIRMED and not unconfirmed:
             longest = max(each.confirm_for_s or 0.0 for each, _ in valid)
             return Decision(True, confirm_for_s=longest, until=_last(end for _, end in valid))
         return Decision(True, until=_last(end for _, end in unconfirmed or valid))
@@ -176,6 +189,16 @@ class Policy(Table):
         return frozenset[Right]().union(
             *(each.rights for each, (counts, _) in _timed(held, now) if counts)
         )
+
+    def exceeds(self, name: str, other: str, site: str, now: datetime) -> frozenset[Right]:
+        """Return the rights that one identity has somewhere where the other has not.
+
+        What the other has only for a time counts only for a grant that both share.
+        """
+        own = [each for each in self._grants if each.is_for(other, _short(other, site))]
+        own = [each for each in own if each.counts(now)[0]]
+        given = [each for each in self._grants if each.is_for(name, _short(name, site))]
+        return frozenset[Right]().union(*(_beyond(each, own) for each in given))
 
     def longest_confirmation_s(self, name: str, site: str) -> float:
         """Return for how long a second factor of the identity can count; 0 where none is asked."""
@@ -241,6 +264,19 @@ def parse_policy(path: Path, text: str) -> Policy:
 def _short(name: str, site: str) -> str:
     own = f"{SCHEME}{site}/"
     return name.removeprefix(own) if site and name.startswith(own) else ""
+
+
+def _beyond(given: _Grant, own: list[_Grant]) -> frozenset[Right]:
+    """Return the rights of a grant that none of the own ones has on all that it is for."""
+    return frozenset(
+        right
+        for right in given.rights
+        if any(
+            not any(each is given or each.includes(right, kind, pattern) for each in own)
+            for kind in (ResourceKind.PORT, ResourceKind.CAMERA, ResourceKind.DEVICE)
+            for pattern in given.patterns(kind)
+        )
+    )
 
 
 def _timed(

@@ -75,9 +75,9 @@ class GrantTable(Table):
     def _confirms(self) -> GrantTable:
         if "confirm_for" in self.model_fields_set and self.confirm is None:
             raise ValueError('confirm_for requires confirm = "totp"')
-        if self.confirm and Right.CONTROL not in self.rights:
+        if self.confirm and not {Right.CONTROL, Right.ADMIN} & set(self.rights):
             raise ValueError(
-                "confirm applies only to the right to control, which is not among rights"
+                "confirm applies only to the right to control or admin: neither is among rights"
             )
         return self
 

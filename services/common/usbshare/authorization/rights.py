@@ -23,6 +23,7 @@ class ResourceKind(Enum):
     CAMERA = "camera"
     DEVICE = "device"  # a USB device as a whole
     JOB = "job"  # only as a request names one: rights on it are those on its port
+    SITE = "site"  # who is in and what was done: needs a grant on every port and camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def shown_id(asked: str) -> str:
 
 
 SERVICE = Resource(ResourceKind.SERVICE)
+SITE = Resource(ResourceKind.SITE)
 _MOST_SHOWN = 64
 _IMPLIED = {
     Right.VIEW: frozenset({Right.VIEW, Right.STOP}),

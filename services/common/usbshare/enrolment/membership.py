@@ -53,11 +53,12 @@ def as_member(policy: Policy, name: str, former: str, role: str) -> Policy:
 def rights_in_words(policy: Policy, uri: str, site_id: str, now: datetime) -> str:
     """Return what an identity may do somewhere on this host: `view, stop, control`."""
     held = policy.rights(uri, site_id, SERVICE, now)
-    words = [right.value for right in Right if right in held]
-    control = policy.decide(uri, site_id, Right.CONTROL, SERVICE, now)
-    if control.allowed and control.confirm_for_s is not None:
-        words[words.index(Right.CONTROL.value)] = "control with a second factor"
-    return ", ".join(words) or "nothing"
+
+    def in_words(right: Right) -> str:
+        asks = policy.decide(uri, site_id, right, SERVICE, now).confirm_for_s is not None
+        return f"{right.value} with a second factor" if asks else right.value
+
+    return ", ".join(in_words(right) for right in Right if right in held) or "nothing"
 
 
 def move(path: Path, name: str, former: str, role: str) -> None:

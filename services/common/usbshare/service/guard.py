@@ -18,7 +18,6 @@ from usbshare.access.v1.access_pb2_grpc import add_AccessServiceServicer_to_serv
 from usbshare.audit.log import AuditLog, audit_folder
 from usbshare.audit.settings import AuditTable
 from usbshare.authorization.api.interceptor import AccessInterceptor, PortOfJob
-from usbshare.authorization.api.servicer import AccessServicer
 from usbshare.authorization.connections import Arrivals
 from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
@@ -33,6 +32,8 @@ from usbshare.base.paths import SITE_FOLDER, config_folder, state_folder
 from usbshare.base.service_settings import TlsTable
 from usbshare.base.threads import OwnThread, in_thread
 from usbshare.base.version import usbshare_version
+from usbshare.enrolment.administration import InvitationPlace, SiteAdministration
+from usbshare.enrolment.api.access_servicer import SiteAccessServicer, SiteOfService
 from usbshare.enrolment.last_seen import Seen
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.enrolment.listener_process import ListenerProcess
@@ -66,8 +67,11 @@ class Guard:
     seen: Seen
     watch: FileWatch
     _thread: OwnThread
+    _reader: OwnThread
+    _changes: OwnThread
     _offered: dict[ResourceKind, Ids] = field(default_factory=dict)
     _jobs: list[PortOfJob] = field(default_factory=list)
+    _inviting: list[Callable[[], InvitationPlace]] = field(default_factory=list)
 
     @property
     def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
@@ -88,10 +92,23 @@ class Guard:
         """Note which port a job is of: rights on jobs are those on their ports."""
         self._jobs.append(port_of_job)
 
+    def invites(self, serial_port: Callable[[], int], interfaces: Sequence[str]) -> None:
+        """Make invitations for those who ask: to a serial service at that port of this host."""
+        listen = self.tls.enrolment
+        self._inviting.append(lambda: InvitationPlace(listen, serial_port(), interfaces))
+
     def add_services(self, server: grpc.aio.Server) -> None:
         """Add the RPCs about rights."""
-        servicer = AccessServicer(
-            self.gate, self.audit, self._all_offered, self._renew, self._thread, time.monotonic
+        servicer = SiteAccessServicer(
+            self.gate,
+            self.audit,
+            self._all_offered,
+            self._renew,
+            self._thread,
+            time.monotonic,
+            site=self._of_site(),
+            reader=self._reader,
+            changes=self._changes,
         )
         add_AccessServiceServicer_to_server(servicer, server)
 
@@ -125,7 +142,8 @@ class Guard:
         """Let go of the threads."""
         self.watch.close()
         self.rulebook.close()
-        self._thread.close()
+        for thread in (self._thread, self._reader, self._changes):
+            thread.close()
 
     def _listener_options(self, site: Site) -> ListenerOptions:
         level, as_json = logging_in_force()
@@ -143,6 +161,13 @@ class Guard:
             log_level=level,
             log_as_json=as_json,
         )
+
+    def _of_site(self) -> SiteOfService | None:
+        if self.site is None:
+            return None
+        administration = SiteAdministration(self.site, state_folder(), self.audit, _utc_now)
+        place = self._inviting[0] if self._inviting else None
+        return SiteOfService(administration, audit_folder(), place)
 
     def _all_offered(self) -> dict[ResourceKind, Iterable[str]]:
         return {kind: ids() for kind, ids in self._offered.items()}
@@ -230,6 +255,8 @@ def _guard(
         seen=Seen(state_folder(), service, _utc_now),
         watch=FileWatch("file watch"),
         _thread=OwnThread("certificates"),
+        _reader=OwnThread("audit reader"),
+        _changes=OwnThread("administration"),
     )
 
 

@@ -47,6 +47,7 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
         registry = await _registry(settings, guard, background)
         await _add_ports(registry, settings)
         await registry.stop_after_crash()
+        guard.invites(host.bind, settings.discovery.chosen_interfaces)
         lateness = Lateness()
         servicer = SerialServicer(registry, guard.gate, lateness)
         yield Parts(

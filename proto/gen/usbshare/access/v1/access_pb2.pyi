@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.descriptor_pb2
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.internal.extension_dict
@@ -70,6 +71,8 @@ class _ResourceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """The port of the job that `job_id` names."""
     RESOURCE_KIND_DEVICE: _ResourceKind.ValueType  # 4
     """The USB device that `device_id` names."""
+    RESOURCE_KIND_SITE: _ResourceKind.ValueType  # 5
+    """The site: a caller that one grant gives the right on every port and every camera (`*`)."""
 
 class ResourceKind(_ResourceKind, metaclass=_ResourceKindEnumTypeWrapper):
     """What a right can be on."""
@@ -84,6 +87,8 @@ RESOURCE_KIND_JOB: ResourceKind.ValueType  # 3
 """The port of the job that `job_id` names."""
 RESOURCE_KIND_DEVICE: ResourceKind.ValueType  # 4
 """The USB device that `device_id` names."""
+RESOURCE_KIND_SITE: ResourceKind.ValueType  # 5
+"""The site: a caller that one grant gives the right on every port and every camera (`*`)."""
 Global___ResourceKind: typing_extensions.TypeAlias = ResourceKind
 
 @typing.final
@@ -336,6 +341,491 @@ class EnrolResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["authorities", b"authorities", "certificate", b"certificate", "identity", b"identity", "role", b"role"]) -> None: ...
 
 Global___EnrolResponse: typing_extensions.TypeAlias = EnrolResponse
+
+@typing.final
+class ListIdentitiesRequest(google.protobuf.message.Message):
+    """Request of ListIdentities."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListIdentitiesRequest: typing_extensions.TypeAlias = ListIdentitiesRequest
+
+@typing.final
+class ListIdentitiesResponse(google.protobuf.message.Message):
+    """Response of ListIdentities."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDENTITIES_FIELD_NUMBER: builtins.int
+    ROLES_FIELD_NUMBER: builtins.int
+    @property
+    def identities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SiteIdentity]:
+        """Identities, sorted by name."""
+
+    @property
+    def roles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Role]:
+        """Groups of the policy, sorted by name."""
+
+    def __init__(
+        self,
+        *,
+        identities: collections.abc.Iterable[Global___SiteIdentity] | None = ...,
+        roles: collections.abc.Iterable[Global___Role] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identities", b"identities", "roles", b"roles"]) -> None: ...
+
+Global___ListIdentitiesResponse: typing_extensions.TypeAlias = ListIdentitiesResponse
+
+@typing.final
+class SiteIdentity(google.protobuf.message.Message):
+    """An identity of the site."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    IDENTITY_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    RIGHTS_FIELD_NUMBER: builtins.int
+    CERTIFICATE_END_TIME_FIELD_NUMBER: builtins.int
+    LAST_SEEN_TIME_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    FINGERPRINT_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    IS_REVOKED_FIELD_NUMBER: builtins.int
+    HAS_ALARM_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    identity: builtins.str
+    """The whole identity, `usbshare://<site>/<name>`."""
+    role: builtins.str
+    """The role that it was enrolled with; empty for the host's own."""
+    rights: builtins.str
+    """What it may do somewhere on this host, for people, such as `view, stop, control`."""
+    address: builtins.str
+    """From where it called then, or enrolled."""
+    fingerprint: builtins.str
+    """Short fingerprint of its key."""
+    state: builtins.str
+    """Its state, for people: `ok`, `expired`, when and why it was revoked, or an alarm."""
+    is_revoked: builtins.bool
+    """It is revoked."""
+    has_alarm: builtins.bool
+    """A superseded certificate of it was used: its file was copied."""
+    @property
+    def certificate_end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When its newest certificate expires; absent where that is unknown."""
+
+    @property
+    def last_seen_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When a service last saw it; absent if none did."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        identity: builtins.str = ...,
+        role: builtins.str = ...,
+        rights: builtins.str = ...,
+        certificate_end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        last_seen_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        address: builtins.str = ...,
+        fingerprint: builtins.str = ...,
+        state: builtins.str = ...,
+        is_revoked: builtins.bool = ...,
+        has_alarm: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["certificate_end_time", b"certificate_end_time", "last_seen_time", b"last_seen_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "certificate_end_time", b"certificate_end_time", "fingerprint", b"fingerprint", "has_alarm", b"has_alarm", "identity", b"identity", "is_revoked", b"is_revoked", "last_seen_time", b"last_seen_time", "name", b"name", "rights", b"rights", "role", b"role", "state", b"state"]) -> None: ...
+
+Global___SiteIdentity: typing_extensions.TypeAlias = SiteIdentity
+
+@typing.final
+class Role(google.protobuf.message.Message):
+    """A group of the policy, as a role that an invitation gives."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    GRANTS_FIELD_NUMBER: builtins.int
+    CAN_BE_GIVEN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    can_be_given: builtins.bool
+    """The caller may invite others with it: it may do nothing that the caller may not."""
+    @property
+    def grants(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What it may do, for people, a line for each grant: `control on ports laser; cameras *`."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        grants: collections.abc.Iterable[builtins.str] | None = ...,
+        can_be_given: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["can_be_given", b"can_be_given", "grants", b"grants", "name", b"name"]) -> None: ...
+
+Global___Role: typing_extensions.TypeAlias = Role
+
+@typing.final
+class ListInvitationsRequest(google.protobuf.message.Message):
+    """Request of ListInvitations."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListInvitationsRequest: typing_extensions.TypeAlias = ListInvitationsRequest
+
+@typing.final
+class ListInvitationsResponse(google.protobuf.message.Message):
+    """Response of ListInvitations."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVITATIONS_FIELD_NUMBER: builtins.int
+    @property
+    def invitations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OpenInvitation]:
+        """Open invitations, sorted by name."""
+
+    def __init__(
+        self,
+        *,
+        invitations: collections.abc.Iterable[Global___OpenInvitation] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["invitations", b"invitations"]) -> None: ...
+
+Global___ListInvitationsResponse: typing_extensions.TypeAlias = ListInvitationsResponse
+
+@typing.final
+class OpenInvitation(google.protobuf.message.Message):
+    """An invitation that can still be used."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name of the identity that it is for."""
+    role: builtins.str
+    """The role that the identity will have."""
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Until when it can be used."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        role: builtins.str = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "name", b"name", "role", b"role"]) -> None: ...
+
+Global___OpenInvitation: typing_extensions.TypeAlias = OpenInvitation
+
+@typing.final
+class InviteRequest(google.protobuf.message.Message):
+    """Request of Invite."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    LIFETIME_FIELD_NUMBER: builtins.int
+    ADDRESSES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The new name of the computer: up to 63 lowercase letters, digits, `.`, `_`, `@` and `-`."""
+    role: builtins.str
+    """A group of the policy, singular or plural."""
+    @property
+    def lifetime(self) -> google.protobuf.duration_pb2.Duration:
+        """For how long it can be used, at most 7 days; absent for 10 minutes."""
+
+    @property
+    def addresses(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where the computer reaches this host; empty for the host's own addresses."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        role: builtins.str = ...,
+        lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+        addresses: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lifetime", b"lifetime"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "lifetime", b"lifetime", "name", b"name", "role", b"role"]) -> None: ...
+
+Global___InviteRequest: typing_extensions.TypeAlias = InviteRequest
+
+@typing.final
+class InviteResponse(google.protobuf.message.Message):
+    """Response of Invite."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVITATION_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    RIGHTS_FIELD_NUMBER: builtins.int
+    AUTHORITY_FINGERPRINT_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    invitation: builtins.str
+    """The string for `usbshare-bridge enroll`. Returned only this once: the host keeps a hash of its token."""
+    role: builtins.str
+    """The role that the identity will have."""
+    rights: builtins.str
+    """What it may then do, for people."""
+    authority_fingerprint: builtins.str
+    """Short fingerprint of the host's authority; the computer shows the same."""
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Until when it can be used."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What keeps it from being used as it is, for people."""
+
+    def __init__(
+        self,
+        *,
+        invitation: builtins.str = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        role: builtins.str = ...,
+        rights: builtins.str = ...,
+        authority_fingerprint: builtins.str = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["authority_fingerprint", b"authority_fingerprint", "end_time", b"end_time", "invitation", b"invitation", "rights", b"rights", "role", b"role", "warnings", b"warnings"]) -> None: ...
+
+Global___InviteResponse: typing_extensions.TypeAlias = InviteResponse
+
+@typing.final
+class WithdrawInvitationRequest(google.protobuf.message.Message):
+    """Request of WithdrawInvitation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name that it is for."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___WithdrawInvitationRequest: typing_extensions.TypeAlias = WithdrawInvitationRequest
+
+@typing.final
+class WithdrawInvitationResponse(google.protobuf.message.Message):
+    """Response of WithdrawInvitation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WITHDRAWN_FIELD_NUMBER: builtins.int
+    withdrawn: builtins.int
+    """How many were withdrawn."""
+    def __init__(
+        self,
+        *,
+        withdrawn: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["withdrawn", b"withdrawn"]) -> None: ...
+
+Global___WithdrawInvitationResponse: typing_extensions.TypeAlias = WithdrawInvitationResponse
+
+@typing.final
+class RevokeIdentityRequest(google.protobuf.message.Message):
+    """Request of RevokeIdentity."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    reason: builtins.str
+    """Why, for the list and the audit log; at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___RevokeIdentityRequest: typing_extensions.TypeAlias = RevokeIdentityRequest
+
+@typing.final
+class RevokeIdentityResponse(google.protobuf.message.Message):
+    """Response of RevokeIdentity."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: builtins.int
+    WITHDRAWN_FIELD_NUMBER: builtins.int
+    TROUBLE_FIELD_NUMBER: builtins.int
+    identity: builtins.str
+    """The identity."""
+    withdrawn: builtins.int
+    """How many invitations were withdrawn."""
+    trouble: builtins.str
+    """Why it is not known whether an invitation is open for that name, which would let it in again; empty
+    where all is well.
+    """
+    def __init__(
+        self,
+        *,
+        identity: builtins.str = ...,
+        withdrawn: builtins.int = ...,
+        trouble: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identity", b"identity", "trouble", b"trouble", "withdrawn", b"withdrawn"]) -> None: ...
+
+Global___RevokeIdentityResponse: typing_extensions.TypeAlias = RevokeIdentityResponse
+
+@typing.final
+class WatchAuditRequest(google.protobuf.message.Message):
+    """Request of WatchAudit. What is empty selects everything."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WHO_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    NEWEST_FIELD_NUMBER: builtins.int
+    who: builtins.str
+    """Only entries of this identity: a name, a whole identity, or a pattern with `*`."""
+    port: builtins.str
+    """Only entries about this port or camera, or a pattern with `*`."""
+    event: builtins.str
+    """Only entries of this event, such as `revoked`, or a pattern with `*`."""
+    text: builtins.str
+    """Only entries in which this text is a part of who, where from, what, which port, or which service."""
+    newest: builtins.int
+    """How many of the newest entries come first, at most 500; 0 for 100."""
+    def __init__(
+        self,
+        *,
+        who: builtins.str = ...,
+        port: builtins.str = ...,
+        event: builtins.str = ...,
+        text: builtins.str = ...,
+        newest: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "newest", b"newest", "port", b"port", "text", b"text", "who", b"who"]) -> None: ...
+
+Global___WatchAuditRequest: typing_extensions.TypeAlias = WatchAuditRequest
+
+@typing.final
+class WatchAuditResponse(google.protobuf.message.Message):
+    """Response of WatchAudit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: builtins.int
+    LOST_FIELD_NUMBER: builtins.int
+    lost: builtins.int
+    """How many lines of the logs were left out before these, since this reader was too slow."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
+        """Entries, in the order of time; of the newest ones first."""
+
+    def __init__(
+        self,
+        *,
+        entries: collections.abc.Iterable[Global___AuditEntry] | None = ...,
+        lost: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "lost", b"lost"]) -> None: ...
+
+Global___WatchAuditResponse: typing_extensions.TypeAlias = WatchAuditResponse
+
+@typing.final
+class AuditEntry(google.protobuf.message.Message):
+    """A line of an audit log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    WHO_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    PORT_FIELD_NUMBER: builtins.int
+    DETAILS_FIELD_NUMBER: builtins.int
+    log: builtins.str
+    """The log: the service that wrote it, or `pki` for the commands."""
+    number: builtins.int
+    """Its number in that log."""
+    who: builtins.str
+    """Who: an identity, or `local:` and a user of the host; empty where nobody is known."""
+    address: builtins.str
+    """From which address."""
+    event: builtins.str
+    """What, such as `connected`, `stop`, `revoked`."""
+    port: builtins.str
+    """The port or camera; empty where none is meant."""
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When."""
+
+    @property
+    def details(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AuditDetail]:
+        """All else that the line says."""
+
+    def __init__(
+        self,
+        *,
+        log: builtins.str = ...,
+        number: builtins.int = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        who: builtins.str = ...,
+        address: builtins.str = ...,
+        event: builtins.str = ...,
+        port: builtins.str = ...,
+        details: collections.abc.Iterable[Global___AuditDetail] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "details", b"details", "event", b"event", "log", b"log", "number", b"number", "port", b"port", "time", b"time", "who", b"who"]) -> None: ...
+
+Global___AuditEntry: typing_extensions.TypeAlias = AuditEntry
+
+@typing.final
+class AuditDetail(google.protobuf.message.Message):
+    """More of an audit log's line."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    value: builtins.str
+    """What it says, at most 1000 characters; JSON where it is not a text."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
+
+Global___AuditDetail: typing_extensions.TypeAlias = AuditDetail
 
 REQUIREMENT_FIELD_NUMBER: builtins.int
 VALUE_REQUIREMENT_FIELD_NUMBER: builtins.int

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub(object):
-    """A caller's rights, second factor and certificate. Part of every service.
+    """A caller's rights, second factor and certificate, and who else may do what. Part of every service.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,40 @@ class AccessServiceStub(object):
                 request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.RenewRequest.SerializeToString,
                 response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.RenewResponse.FromString,
                 _registered_method=True)
+        self.ListIdentities = channel.unary_unary(
+                '/usbshare.access.v1.AccessService/ListIdentities',
+                request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListIdentitiesRequest.SerializeToString,
+                response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.ListInvitations = channel.unary_unary(
+                '/usbshare.access.v1.AccessService/ListInvitations',
+                request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListInvitationsRequest.SerializeToString,
+                response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListInvitationsResponse.FromString,
+                _registered_method=True)
+        self.Invite = channel.unary_unary(
+                '/usbshare.access.v1.AccessService/Invite',
+                request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.InviteRequest.SerializeToString,
+                response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.InviteResponse.FromString,
+                _registered_method=True)
+        self.WithdrawInvitation = channel.unary_unary(
+                '/usbshare.access.v1.AccessService/WithdrawInvitation',
+                request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.WithdrawInvitationRequest.SerializeToString,
+                response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.WithdrawInvitationResponse.FromString,
+                _registered_method=True)
+        self.RevokeIdentity = channel.unary_unary(
+                '/usbshare.access.v1.AccessService/RevokeIdentity',
+                request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.RevokeIdentityRequest.SerializeToString,
+                response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.RevokeIdentityResponse.FromString,
+                _registered_method=True)
+        self.WatchAudit = channel.unary_stream(
+                '/usbshare.access.v1.AccessService/WatchAudit',
+                request_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.WatchAuditRequest.SerializeToString,
+                response_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.WatchAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer(object):
-    """A caller's rights, second factor and certificate. Part of every service.
+    """A caller's rights, second factor and certificate, and who else may do what. Part of every service.
     """
 
     def WhoAmI(self, request, context):
@@ -79,6 +109,53 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListIdentities(self, request, context):
+        """Returns the identities of the site and what each may do, as `pki list`, and the policy's roles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInvitations(self, request, context):
+        """Returns the invitations that are open. Their strings are not known any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Invite(self, request, context):
+        """Makes a string that lets one computer in, once, as `pki invite`. Nobody gives more than they have:
+        PERMISSION_DENIED for a role that may do what the caller may not. FAILED_PRECONDITION for a name that
+        has a valid certificate or an open invitation. UNIMPLEMENTED by services other than serial-svc.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawInvitation(self, request, context):
+        """Makes the open invitations for a name worthless. NOT_FOUND if there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeIdentity(self, request, context):
+        """Ends an identity's streams on every service of the host within a second, and refuses it from then on,
+        as `pki revoke`; withdraws the open invitations for its name. FAILED_PRECONDITION for the caller's own
+        identity, the host's own identities, and the last one that may administer the site.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAudit(self, request, context):
+        """Sends the newest entries of the host's audit logs, then each new one. A reader that is too slow
+        loses entries, which are counted. RESOURCE_EXHAUSTED if too many read already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +174,36 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.RenewRequest.FromString,
                     response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.RenewResponse.SerializeToString,
             ),
+            'ListIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIdentities,
+                    request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListIdentitiesRequest.FromString,
+                    response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListIdentitiesResponse.SerializeToString,
+            ),
+            'ListInvitations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInvitations,
+                    request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListInvitationsRequest.FromString,
+                    response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.ListInvitationsResponse.SerializeToString,
+            ),
+            'Invite': grpc.unary_unary_rpc_method_handler(
+                    servicer.Invite,
+                    request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.InviteRequest.FromString,
+                    response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.InviteResponse.SerializeToString,
+            ),
+            'WithdrawInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawInvitation,
+                    request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.WithdrawInvitationRequest.FromString,
+                    response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.WithdrawInvitationResponse.SerializeToString,
+            ),
+            'RevokeIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeIdentity,
+                    request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.RevokeIdentityRequest.FromString,
+                    response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.RevokeIdentityResponse.SerializeToString,
+            ),
+            'WatchAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAudit,
+                    request_deserializer=usbshare_dot_access_dot_v1_dot_access__pb2.WatchAuditRequest.FromString,
+                    response_serializer=usbshare_dot_access_dot_v1_dot_access__pb2.WatchAuditResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'usbshare.access.v1.AccessService', rpc_method_handlers)
@@ -106,7 +213,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService(object):
-    """A caller's rights, second factor and certificate. Part of every service.
+    """A caller's rights, second factor and certificate, and who else may do what. Part of every service.
     """
 
     @staticmethod
@@ -180,6 +287,168 @@ class AccessService(object):
             '/usbshare.access.v1.AccessService/Renew',
             usbshare_dot_access_dot_v1_dot_access__pb2.RenewRequest.SerializeToString,
             usbshare_dot_access_dot_v1_dot_access__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.access.v1.AccessService/ListIdentities',
+            usbshare_dot_access_dot_v1_dot_access__pb2.ListIdentitiesRequest.SerializeToString,
+            usbshare_dot_access_dot_v1_dot_access__pb2.ListIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInvitations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.access.v1.AccessService/ListInvitations',
+            usbshare_dot_access_dot_v1_dot_access__pb2.ListInvitationsRequest.SerializeToString,
+            usbshare_dot_access_dot_v1_dot_access__pb2.ListInvitationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Invite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.access.v1.AccessService/Invite',
+            usbshare_dot_access_dot_v1_dot_access__pb2.InviteRequest.SerializeToString,
+            usbshare_dot_access_dot_v1_dot_access__pb2.InviteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.access.v1.AccessService/WithdrawInvitation',
+            usbshare_dot_access_dot_v1_dot_access__pb2.WithdrawInvitationRequest.SerializeToString,
+            usbshare_dot_access_dot_v1_dot_access__pb2.WithdrawInvitationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usbshare.access.v1.AccessService/RevokeIdentity',
+            usbshare_dot_access_dot_v1_dot_access__pb2.RevokeIdentityRequest.SerializeToString,
+            usbshare_dot_access_dot_v1_dot_access__pb2.RevokeIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/usbshare.access.v1.AccessService/WatchAudit',
+            usbshare_dot_access_dot_v1_dot_access__pb2.WatchAuditRequest.SerializeToString,
+            usbshare_dot_access_dot_v1_dot_access__pb2.WatchAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,8 +73,104 @@ _AccessServiceRenewType = typing_extensions.TypeVar(
     ],
 )
 
-class AccessServiceStub(typing.Generic[_AccessServiceWhoAmIType, _AccessServiceConfirmType, _AccessServiceRenewType]):
-    """A caller's rights, second factor and certificate. Part of every service."""
+_AccessServiceListIdentitiesType = typing_extensions.TypeVar(
+    '_AccessServiceListIdentitiesType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+        usbshare.access.v1.access_pb2.ListIdentitiesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+        usbshare.access.v1.access_pb2.ListIdentitiesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+        usbshare.access.v1.access_pb2.ListIdentitiesResponse,
+    ],
+)
+
+_AccessServiceListInvitationsType = typing_extensions.TypeVar(
+    '_AccessServiceListInvitationsType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListInvitationsRequest,
+        usbshare.access.v1.access_pb2.ListInvitationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListInvitationsRequest,
+        usbshare.access.v1.access_pb2.ListInvitationsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListInvitationsRequest,
+        usbshare.access.v1.access_pb2.ListInvitationsResponse,
+    ],
+)
+
+_AccessServiceInviteType = typing_extensions.TypeVar(
+    '_AccessServiceInviteType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.InviteRequest,
+        usbshare.access.v1.access_pb2.InviteResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.InviteRequest,
+        usbshare.access.v1.access_pb2.InviteResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.InviteRequest,
+        usbshare.access.v1.access_pb2.InviteResponse,
+    ],
+)
+
+_AccessServiceWithdrawInvitationType = typing_extensions.TypeVar(
+    '_AccessServiceWithdrawInvitationType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+        usbshare.access.v1.access_pb2.WithdrawInvitationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+        usbshare.access.v1.access_pb2.WithdrawInvitationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+        usbshare.access.v1.access_pb2.WithdrawInvitationResponse,
+    ],
+)
+
+_AccessServiceRevokeIdentityType = typing_extensions.TypeVar(
+    '_AccessServiceRevokeIdentityType',
+    grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+        usbshare.access.v1.access_pb2.RevokeIdentityResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+        usbshare.access.v1.access_pb2.RevokeIdentityResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+        usbshare.access.v1.access_pb2.RevokeIdentityResponse,
+    ],
+)
+
+_AccessServiceWatchAuditType = typing_extensions.TypeVar(
+    '_AccessServiceWatchAuditType',
+    grpc.UnaryStreamMultiCallable[
+        usbshare.access.v1.access_pb2.WatchAuditRequest,
+        usbshare.access.v1.access_pb2.WatchAuditResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        usbshare.access.v1.access_pb2.WatchAuditRequest,
+        usbshare.access.v1.access_pb2.WatchAuditResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        usbshare.access.v1.access_pb2.WatchAuditRequest,
+        usbshare.access.v1.access_pb2.WatchAuditResponse,
+    ],
+)
+
+class AccessServiceStub(typing.Generic[_AccessServiceWhoAmIType, _AccessServiceConfirmType, _AccessServiceRenewType, _AccessServiceListIdentitiesType, _AccessServiceListInvitationsType, _AccessServiceInviteType, _AccessServiceWithdrawInvitationType, _AccessServiceRevokeIdentityType, _AccessServiceWatchAuditType]):
+    """A caller's rights, second factor and certificate, and who else may do what. Part of every service."""
 
     @typing.overload
     def __init__(self: AccessServiceStub[
@@ -89,6 +185,30 @@ class AccessServiceStub(typing.Generic[_AccessServiceWhoAmIType, _AccessServiceC
         grpc.UnaryUnaryMultiCallable[
             usbshare.access.v1.access_pb2.RenewRequest,
             usbshare.access.v1.access_pb2.RenewResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+            usbshare.access.v1.access_pb2.ListIdentitiesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.ListInvitationsRequest,
+            usbshare.access.v1.access_pb2.ListInvitationsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.InviteRequest,
+            usbshare.access.v1.access_pb2.InviteResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+            usbshare.access.v1.access_pb2.WithdrawInvitationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+            usbshare.access.v1.access_pb2.RevokeIdentityResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            usbshare.access.v1.access_pb2.WatchAuditRequest,
+            usbshare.access.v1.access_pb2.WatchAuditResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -106,6 +226,30 @@ class AccessServiceStub(typing.Generic[_AccessServiceWhoAmIType, _AccessServiceC
             usbshare.access.v1.access_pb2.RenewRequest,
             usbshare.access.v1.access_pb2.RenewResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+            usbshare.access.v1.access_pb2.ListIdentitiesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.ListInvitationsRequest,
+            usbshare.access.v1.access_pb2.ListInvitationsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.InviteRequest,
+            usbshare.access.v1.access_pb2.InviteResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+            usbshare.access.v1.access_pb2.WithdrawInvitationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+            usbshare.access.v1.access_pb2.RevokeIdentityResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            usbshare.access.v1.access_pb2.WatchAuditRequest,
+            usbshare.access.v1.access_pb2.WatchAuditResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     WhoAmI: _AccessServiceWhoAmIType
@@ -121,6 +265,32 @@ class AccessServiceStub(typing.Generic[_AccessServiceWhoAmIType, _AccessServiceC
     third of the current certificate's lifetime, and once a successor is in use, which supersedes it.
     """
 
+    ListIdentities: _AccessServiceListIdentitiesType
+    """Returns the identities of the site and what each may do, as `pki list`, and the policy's roles."""
+
+    ListInvitations: _AccessServiceListInvitationsType
+    """Returns the invitations that are open. Their strings are not known any more."""
+
+    Invite: _AccessServiceInviteType
+    """Makes a string that lets one computer in, once, as `pki invite`. Nobody gives more than they have:
+    PERMISSION_DENIED for a role that may do what the caller may not. FAILED_PRECONDITION for a name that
+    has a valid certificate or an open invitation. UNIMPLEMENTED by services other than serial-svc.
+    """
+
+    WithdrawInvitation: _AccessServiceWithdrawInvitationType
+    """Makes the open invitations for a name worthless. NOT_FOUND if there is none."""
+
+    RevokeIdentity: _AccessServiceRevokeIdentityType
+    """Ends an identity's streams on every service of the host within a second, and refuses it from then on,
+    as `pki revoke`; withdraws the open invitations for its name. FAILED_PRECONDITION for the caller's own
+    identity, the host's own identities, and the last one that may administer the site.
+    """
+
+    WatchAudit: _AccessServiceWatchAuditType
+    """Sends the newest entries of the host's audit logs, then each new one. A reader that is too slow
+    loses entries, which are counted. RESOURCE_EXHAUSTED if too many read already.
+    """
+
 AccessServiceAsyncStub: typing_extensions.TypeAlias = AccessServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         usbshare.access.v1.access_pb2.WhoAmIRequest,
@@ -134,10 +304,34 @@ AccessServiceAsyncStub: typing_extensions.TypeAlias = AccessServiceStub[
         usbshare.access.v1.access_pb2.RenewRequest,
         usbshare.access.v1.access_pb2.RenewResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+        usbshare.access.v1.access_pb2.ListIdentitiesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.ListInvitationsRequest,
+        usbshare.access.v1.access_pb2.ListInvitationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.InviteRequest,
+        usbshare.access.v1.access_pb2.InviteResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+        usbshare.access.v1.access_pb2.WithdrawInvitationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+        usbshare.access.v1.access_pb2.RevokeIdentityResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        usbshare.access.v1.access_pb2.WatchAuditRequest,
+        usbshare.access.v1.access_pb2.WatchAuditResponse,
+    ],
 ]
 
 class AccessServiceServicer(metaclass=abc.ABCMeta):
-    """A caller's rights, second factor and certificate. Part of every service."""
+    """A caller's rights, second factor and certificate, and who else may do what. Part of every service."""
 
     @abc.abstractmethod
     def WhoAmI(
@@ -165,6 +359,62 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[usbshare.access.v1.access_pb2.RenewResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.RenewResponse]]:
         """Returns a new certificate for the caller's identity and its own key. PERMISSION_DENIED before the last
         third of the current certificate's lifetime, and once a successor is in use, which supersedes it.
+        """
+
+    @abc.abstractmethod
+    def ListIdentities(
+        self,
+        request: usbshare.access.v1.access_pb2.ListIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.access.v1.access_pb2.ListIdentitiesResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.ListIdentitiesResponse]]:
+        """Returns the identities of the site and what each may do, as `pki list`, and the policy's roles."""
+
+    @abc.abstractmethod
+    def ListInvitations(
+        self,
+        request: usbshare.access.v1.access_pb2.ListInvitationsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.access.v1.access_pb2.ListInvitationsResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.ListInvitationsResponse]]:
+        """Returns the invitations that are open. Their strings are not known any more."""
+
+    @abc.abstractmethod
+    def Invite(
+        self,
+        request: usbshare.access.v1.access_pb2.InviteRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.access.v1.access_pb2.InviteResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.InviteResponse]]:
+        """Makes a string that lets one computer in, once, as `pki invite`. Nobody gives more than they have:
+        PERMISSION_DENIED for a role that may do what the caller may not. FAILED_PRECONDITION for a name that
+        has a valid certificate or an open invitation. UNIMPLEMENTED by services other than serial-svc.
+        """
+
+    @abc.abstractmethod
+    def WithdrawInvitation(
+        self,
+        request: usbshare.access.v1.access_pb2.WithdrawInvitationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.access.v1.access_pb2.WithdrawInvitationResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.WithdrawInvitationResponse]]:
+        """Makes the open invitations for a name worthless. NOT_FOUND if there is none."""
+
+    @abc.abstractmethod
+    def RevokeIdentity(
+        self,
+        request: usbshare.access.v1.access_pb2.RevokeIdentityRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[usbshare.access.v1.access_pb2.RevokeIdentityResponse, collections.abc.Awaitable[usbshare.access.v1.access_pb2.RevokeIdentityResponse]]:
+        """Ends an identity's streams on every service of the host within a second, and refuses it from then on,
+        as `pki revoke`; withdraws the open invitations for its name. FAILED_PRECONDITION for the caller's own
+        identity, the host's own identities, and the last one that may administer the site.
+        """
+
+    @abc.abstractmethod
+    def WatchAudit(
+        self,
+        request: usbshare.access.v1.access_pb2.WatchAuditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[usbshare.access.v1.access_pb2.WatchAuditResponse], collections.abc.AsyncIterator[usbshare.access.v1.access_pb2.WatchAuditResponse]]:
+        """Sends the newest entries of the host's audit logs, then each new one. A reader that is too slow
+        loses entries, which are counted. RESOURCE_EXHAUSTED if too many read already.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -16,7 +16,7 @@ from usbshare.authorization.connections import Sightings
 from usbshare.authorization.denials import Refusals
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.limits import Limits
-from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, Right, shown_id
+from usbshare.authorization.rights import SERVICE, SITE, Resource, ResourceKind, Right, shown_id
 from usbshare.base.errors import (
     AuditUnavailableError,
     ConfirmationNeededError,
@@ -198,6 +198,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     def _resource(self, needed: Requirement, rpc: _Rpc) -> Resource:
         if needed.kind is ResourceKind.SERVICE:
             return SERVICE
+        if needed.kind is ResourceKind.SITE:
+            return SITE
         if rpc.named_by is None:
             return Resource(needed.kind)
         named = needed.resource_id(rpc.named_by)

@@ -28,6 +28,7 @@ _KINDS = {
     pb.RESOURCE_KIND_CAMERA: ResourceKind.CAMERA,
     pb.RESOURCE_KIND_JOB: ResourceKind.JOB,
     pb.RESOURCE_KIND_DEVICE: ResourceKind.DEVICE,
+    pb.RESOURCE_KIND_SITE: ResourceKind.SITE,
 }
 _ID_FIELDS = {
     ResourceKind.PORT: "port_id",

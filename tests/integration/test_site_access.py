@@ -1,0 +1,373 @@
+"""Who is in a site, seen and changed over real connections by who may."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pyotp
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from grpc_reflection.v1alpha import reflection_pb2 as reflection
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+from fakes.guarded_host import GuardedHost, guarded_host
+from fakes.processes import free_port
+from usbshare.access.v1 import access_pb2 as pb
+from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
+from usbshare.authorization.second_factor import SecondFactors
+from usbshare.base.service_settings import TlsTable
+from usbshare.bridge.enrolment.certificate_request import enrol, require_place
+from usbshare.rpc.channel import Target, open_channel
+from usbshare.rpc.tls import ClientBundle
+from usbshare.serial.v1 import serial_pb2
+from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.trust.identities import note_issued, read_identities, registry_path
+from usbshare.trust.invitation import Invitation
+
+TIMEOUT_S = 30.0
+POLICY = """
+[groups]
+admins = ["operator", "boss"]
+operators = ["worker"]
+viewers = []
+keepers = ["keeper"]
+[[grants]]
+who = ["admins"]
+rights = ["control", "admin"]
+[[grants]]
+who = ["operators"]
+rights = ["control"]
+[[grants]]
+who = ["viewers"]
+rights = ["view"]
+ports = ["laser"]
+[[grants]]
+who = ["keepers"]
+rights = ["admin"]
+[[grants]]
+who = ["laser-admin"]
+rights = ["admin", "control"]
+ports = ["laser"]
+"""
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[GuardedHost]:
+    tls = TlsTable(enrolment=f"127.0.0.1:{free_port()}")
+    async with guarded_host(tmp_path / "host", POLICY, tls) as running:
+        yield running
+
+
+def access(host: GuardedHost, name: str, service: str = "serial") -> Any:
+    return AccessServiceStub(host.channel(service, name))
+
+
+async def invite(host: GuardedHost, by: str, name: str, role: str) -> pb.InviteResponse:
+    request = pb.InviteRequest(name=name, role=role)
+    made: pb.InviteResponse = await access(host, by).Invite(request, timeout=TIMEOUT_S)
+    return made
+
+
+async def revoke(host: GuardedHost, by: str, name: str) -> pb.RevokeIdentityResponse:
+    request = pb.RevokeIdentityRequest(name=name, reason="sold")
+    reply: pb.RevokeIdentityResponse = await access(host, by).RevokeIdentity(
+        request, timeout=TIMEOUT_S
+    )
+    return reply
+
+
+async def refused(call: Any, code: grpc.StatusCode) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() is code
+    text = caught.value.details() or ""
+    assert "\n" not in text
+    return text
+
+
+async def end_of(call: Any) -> Any:
+    """Return the error that ends a stream."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            while await call.read() is not grpc.aio.EOF:
+                pass
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError("the stream ended without an error")
+
+
+async def enrolled(host: GuardedHost, made: pb.InviteResponse, tmp_path: Path) -> ClientBundle:
+    """Use an invitation; return the certificate."""
+    invitation = Invitation.decode(made.invitation)
+    path = tmp_path / invitation.name / "client.pem"
+    require_place(path)
+    await enrol(invitation, path)
+    return ClientBundle.load(path)
+
+
+async def next_entries(call: Any, event: str) -> pb.AuditEntry:
+    async with asyncio.timeout(TIMEOUT_S):
+        while isinstance(answer := await call.read(), pb.WatchAuditResponse):
+            for entry in answer.entries:
+                if entry.event == event:
+                    return entry
+    raise AssertionError("the stream has ended")
+
+
+async def test_an_invitation_lets_one_in_until_it_is_revoked(
+    host: GuardedHost, tmp_path: Path
+) -> None:
+    boss = access(host, "boss")
+    audit = boss.WatchAudit(pb.WatchAuditRequest(text="laptop"))
+    made = await invite(host, "boss", "laptop", "operator")
+    assert (made.role, made.rights, list(made.warnings)) == ("operators", "view, stop, control", [])
+    entry = await next_entries(audit, "invited")
+    assert entry.who == f"usbshare://{host.site.id}/boss"
+    assert made.invitation not in str(entry)
+    reply = await boss.ListInvitations(pb.ListInvitationsRequest(), timeout=TIMEOUT_S)
+    assert [(each.name, each.role) for each in reply.invitations] == [("laptop", "operators")]
+
+    bundle = await enrolled(host, made, tmp_path)
+    assert (await next_entries(audit, "enrolled")).who.endswith("/laptop")
+    found = await boss.ListIdentities(pb.ListIdentitiesRequest(), timeout=TIMEOUT_S)
+    laptop = next(each for each in found.identities if each.name == "laptop")
+    assert (laptop.role, laptop.rights, laptop.state) == ("operators", "view, stop, control", "ok")
+    assert laptop.HasField("certificate_end_time")
+
+    channel = open_channel(Target("127.0.0.1", host.targets["serial"].port), bundle)
+    async with channel:
+        await asyncio.wait_for(_first_port(channel), TIMEOUT_S)
+        serial: Any = SerialServiceStub(channel)
+        watching = serial.WatchPorts(serial_pb2.WatchPortsRequest())
+        await watching.read()
+        began = time.monotonic()
+        done = await revoke(host, "boss", "laptop")
+        assert done.identity == f"usbshare://{host.site.id}/laptop"
+        assert "is revoked" in (await end_of(watching)).details()
+        assert time.monotonic() - began < TIMEOUT_S
+    entry = await next_entries(audit, "revoked")
+    assert {each.name: each.value for each in entry.details}["reason"] == "sold"
+    audit.cancel()
+
+
+async def _first_port(channel: grpc.aio.Channel) -> None:
+    """Wait until the policy, which enrolment changed, is in force."""
+    stub: Any = SerialServiceStub(channel)
+    while True:
+        with suppress(grpc.aio.AioRpcError):
+            reply = await stub.ListPorts(serial_pb2.ListPortsRequest(), timeout=TIMEOUT_S)
+            if reply.ports:
+                return
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["worker", "laser-admin", "stranger"])
+async def test_others_see_and_change_nothing(host: GuardedHost, name: str) -> None:
+    stub, denied = access(host, name), grpc.StatusCode.PERMISSION_DENIED
+    calls = (
+        stub.ListIdentities(pb.ListIdentitiesRequest(), timeout=TIMEOUT_S),
+        stub.ListInvitations(pb.ListInvitationsRequest(), timeout=TIMEOUT_S),
+        stub.Invite(pb.InviteRequest(name="x", role="viewer"), timeout=TIMEOUT_S),
+        stub.WithdrawInvitation(pb.WithdrawInvitationRequest(name="x"), timeout=TIMEOUT_S),
+        stub.RevokeIdentity(pb.RevokeIdentityRequest(name="boss"), timeout=TIMEOUT_S),
+    )
+    for call in calls:
+        assert f"{name} may not administer the site" in await refused(call, denied)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.WatchAudit(pb.WatchAuditRequest(), timeout=TIMEOUT_S).read()
+    assert caught.value.code() is denied
+
+
+async def test_nobody_gives_more_than_they_have(host: GuardedHost) -> None:
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    text = await refused(invite(host, "keeper", "x", "operator"), denied)
+    assert (
+        text
+        == "x as operators could do what keeper may not (control): nobody gives more than they have"
+    )
+    assert "control" in await refused(invite(host, "keeper", "x", "admin"), denied)
+    assert (await invite(host, "keeper", "x", "viewer")).rights == "view, stop"
+    found = await access(host, "keeper").ListIdentities(
+        pb.ListIdentitiesRequest(), timeout=TIMEOUT_S
+    )
+    assert {each.name: each.can_be_given for each in found.roles} == {
+        "admins": False,
+        "operators": False,
+        "viewers": True,
+        "keepers": True,
+    }
+    assert list(found.roles[-1].grants) == ["view on ports laser; cameras *"]
+
+
+async def test_a_name_that_a_grant_names_is_not_given_away(host: GuardedHost) -> None:
+    text = await refused(
+        invite(host, "keeper", "laser-admin", "viewer"), grpc.StatusCode.PERMISSION_DENIED
+    )
+    assert "could do what keeper may not (control)" in text
+
+
+async def test_an_invitation_is_withdrawn(host: GuardedHost, tmp_path: Path) -> None:
+    made = await invite(host, "boss", "laptop", "viewer")
+    request = pb.WithdrawInvitationRequest(name="laptop")
+    reply = await access(host, "boss").WithdrawInvitation(request, timeout=TIMEOUT_S)
+    assert reply.withdrawn == 1
+    with pytest.raises(Exception, match=r"withdrawn|no invitation is open"):
+        await enrolled(host, made, tmp_path)
+    again = access(host, "boss").WithdrawInvitation(request, timeout=TIMEOUT_S)
+    assert "no invitation for 'laptop' is open" in await refused(again, grpc.StatusCode.NOT_FOUND)
+
+
+async def test_an_administrator_cannot_be_tricked(host: GuardedHost, tmp_path: Path) -> None:
+    wrong = grpc.StatusCode.FAILED_PRECONDITION
+    assert "the identity that asks" in await refused(revoke(host, "boss", "boss"), wrong)
+    for own in ("host", "job-svc"):
+        assert "the host's own identity" in await refused(revoke(host, "boss", own), wrong)
+    made = await invite(host, "boss", "laptop", "viewer")
+    assert "is open" in await refused(invite(host, "boss", "laptop", "admin"), wrong)
+    await enrolled(host, made, tmp_path)
+    assert "valid certificate" in await refused(invite(host, "boss", "laptop", "admin"), wrong)
+    await revoke(host, "boss", "laptop")
+    assert (await invite(host, "boss", "laptop", "operator")).role == "operators"
+    assert "is called 'nobody'" in await refused(
+        revoke(host, "boss", "nobody"), grpc.StatusCode.NOT_FOUND
+    )
+
+
+async def test_the_last_administrator_stays(host: GuardedHost) -> None:
+    host.write_policy(
+        '[[grants]]\nwho = ["operator"]\nrights = ["admin"]\n'
+        '[[grants]]\nwho = ["boss"]\nrights = ["admin"]\nuntil = 2999-01-01\n'
+    )
+
+    async def last() -> bool:
+        try:
+            await revoke(host, "boss", "operator")
+        except grpc.aio.AioRpcError as error:
+            return "is the last that may administer this site" in (error.details() or "")
+        return False
+
+    assert await last()
+    assert not read_identities(registry_path(host.site.folder))[host.site.operator_uri].is_revoked
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        (pb.InviteRequest(name="Big", role="viewer"), "'Big' is not a valid name"),
+        (pb.InviteRequest(name="operator", role="viewer"), "the host's own identity"),
+        (pb.InviteRequest(name="x", role="kings"), "no group for the role 'kings'"),
+        (
+            pb.InviteRequest(name="x", role="viewer", lifetime=Duration(seconds=5)),
+            "lifetime is 5 s",
+        ),
+        (
+            pb.InviteRequest(name="x", role="viewer", lifetime=Duration(seconds=10**6)),
+            "lifetime is",
+        ),
+        (pb.InviteRequest(name="x", role="viewer", addresses=["no spaces"]), "neither a DNS name"),
+    ],
+)
+async def test_bad_invitations_say_what_is_wrong(
+    host: GuardedHost, request_: pb.InviteRequest, text: str
+) -> None:
+    call = access(host, "boss").Invite(request_, timeout=TIMEOUT_S)
+    assert text in await refused(call, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_changes_need_the_second_factor_where_the_policy_asks(host: GuardedHost) -> None:
+    uri = f"usbshare://{host.site.id}/boss"
+    factors = SecondFactors(host.site.home / "totp.json", time.monotonic)
+    app = pyotp.parse_uri(factors.make(uri))
+    assert isinstance(app, pyotp.TOTP)
+    host.write_policy(
+        POLICY.replace('rights = ["control", "admin"]', 'rights = ["admin"]\nconfirm = "totp"')
+    )
+
+    stub = access(host, "boss")
+    withdraw = pb.WithdrawInvitationRequest(name="laptop")
+    while True:  # the policy is in force within a second
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.WithdrawInvitation(withdraw, timeout=TIMEOUT_S)
+        if "needs a code from its authenticator app" in (caught.value.details() or ""):
+            break
+        await asyncio.sleep(0.1)
+    await stub.ListIdentities(pb.ListIdentitiesRequest(), timeout=TIMEOUT_S)
+    wrong = grpc.StatusCode.FAILED_PRECONDITION
+    assert "needs a code" in await refused(revoke(host, "boss", "worker"), wrong)
+    await stub.Confirm(pb.ConfirmRequest(code=app.now()), timeout=TIMEOUT_S)
+    assert (await invite(host, "boss", "laptop", "viewer")).invitation
+
+
+async def test_the_audit_log_is_filtered_bounded_and_ends_with_the_right(
+    host: GuardedHost,
+) -> None:
+    stub = access(host, "boss")
+    calls = [stub.WatchAudit(pb.WatchAuditRequest(event="revoked")) for _ in range(4)]
+    for call in calls:
+        assert isinstance(await call.read(), pb.WatchAuditResponse)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.WatchAudit(pb.WatchAuditRequest()).read()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    for call in calls[1:]:
+        call.cancel()
+    host.write_policy(POLICY.replace('"boss"', '"nobody"'))
+    assert (await end_of(calls[0])).code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_every_service_lists_and_revokes_but_only_serial_svc_invites(
+    host: GuardedHost,
+) -> None:
+    for service in ("camera", "discovery", "job"):
+        stub = access(host, "boss", service)
+        found = await stub.ListIdentities(pb.ListIdentitiesRequest(), timeout=TIMEOUT_S)
+        assert "operator" in [each.name for each in found.identities]
+        call = stub.Invite(pb.InviteRequest(name="x", role="viewer"), timeout=TIMEOUT_S)
+        await refused(call, grpc.StatusCode.UNIMPLEMENTED)
+
+
+async def test_reflection_shows_the_calls(host: GuardedHost) -> None:
+    channel: Any = host.channel("serial", "stranger")
+    stub: Any = ServerReflectionStub(channel)
+    request = reflection.ServerReflectionRequest(
+        file_containing_symbol="usbshare.access.v1.AccessService"
+    )
+    call = stub.ServerReflectionInfo()
+    await call.write(request)
+    answer = await asyncio.wait_for(call.read(), TIMEOUT_S)
+    call.cancel()
+    assert isinstance(answer, reflection.ServerReflectionResponse)
+    found = answer.file_descriptor_response.file_descriptor_proto[0]
+    assert all(each in found for each in (b"ListIdentities", b"Invite", b"WatchAudit"))
+
+
+async def test_of_two_who_revoke_each_other_one_stays(host: GuardedHost) -> None:
+    for name in ("boss", "other"):
+        uri = f"usbshare://{host.site.id}/{name}"
+        note_issued(registry_path(host.site.folder), uri, host.bundle(name).certificate)
+    host.write_policy(POLICY.replace('"boss"', '"boss", "other"'))
+    stubs = {"boss": access(host, "boss"), "other": access(host, "other", "camera")}
+    for stub in stubs.values():
+        await _until_administrator(stub)
+    outcomes = await asyncio.gather(
+        stubs["boss"].RevokeIdentity(pb.RevokeIdentityRequest(name="other"), timeout=TIMEOUT_S),
+        stubs["other"].RevokeIdentity(pb.RevokeIdentityRequest(name="boss"), timeout=TIMEOUT_S),
+        return_exceptions=True,
+    )
+    done = [each for each in outcomes if isinstance(each, pb.RevokeIdentityResponse)]
+    known = read_identities(registry_path(host.site.folder)).values()
+    assert len(done) == 1
+    assert len([each for each in known if each.is_revoked]) == 1
+
+
+async def _until_administrator(stub: Any) -> None:
+    while True:
+        with suppress(grpc.aio.AioRpcError):
+            await stub.ListIdentities(pb.ListIdentitiesRequest(), timeout=TIMEOUT_S)
+            return
+        await asyncio.sleep(0.05)
