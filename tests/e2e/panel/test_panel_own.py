@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fakes.json_schema import mistakes
 from fakes.panel import Page, panel_host
 from fakes.processes import Process, completed, environment, free_port, running
 
@@ -47,7 +48,9 @@ async def fresh_panel(home: Path) -> AsyncIterator[Page]:
     process = Process([*words, "--listen", "127.0.0.1:0"], environment(home))
     try:
         line = await asyncio.to_thread(process.wait_for, '"ready"')
-        origin = json.loads(line.string)["url"].rstrip("/")
+        ready = json.loads(line.string)
+        assert mistakes(ready, "panel_event") == []
+        origin = ready["url"].rstrip("/")
         headers = {"Origin": origin}
         async with (
             aiohttp.ClientSession() as http,
