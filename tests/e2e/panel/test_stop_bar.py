@@ -243,6 +243,26 @@ async def test_a_failure_is_said_with_what_to_do(browser: Browser) -> None:
         await expect(answer).to_contain_text("Use the machine's own emergency stop.")
 
 
+@pytest.mark.parametrize("size", [PHONE, WIDE])
+async def test_an_answer_moves_nothing_that_may_be_under_a_finger(
+    browser: Browser, size: tuple[int, int]
+) -> None:
+    address = "#/machine/laser-host/laser"
+    async with (
+        fake_gateway(workshop()) as gateway,
+        panel_page(browser, gateway.url + address, size) as page,
+    ):
+        gateway.answers["stop"] = stopped
+        await expect(page.locator("#hold")).to_be_enabled()
+        watched = ["#hold", "#emergency", "h1", ".jog-stop"]
+        before = [await page.locator(each).bounding_box() for each in watched]
+        await page.locator("#emergency").focus()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(ANSWER)).to_contain_text("until it is re-armed")
+        assert [await page.locator(each).bounding_box() for each in watched] == before
+
+
 async def test_an_answer_that_does_not_come_is_said(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         gateway.answers["stop"] = lambda _: None

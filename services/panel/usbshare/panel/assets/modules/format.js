@@ -84,6 +84,20 @@ export function hexBytes(base64) {
   return Array.from(raw, (each) => `0x${each.charCodeAt(0).toString(16).padStart(2, "0")}`).join(" ");
 }
 
+/** A text of a host as people read it: names instead of identities `usbshare://SITE/NAME`. */
+export function people(text) {
+  return (text ?? "").replace(/usbshare:\/\/[^/\s]+\//g, "");
+}
+
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/** A fingerprint in hexadecimal digits as hosts print it for people, such as `DXKB-MIAA`. */
+export function shortFingerprint(hex) {
+  const bits = Array.from((hex ?? "").slice(0, 10), (digit) => Number.parseInt(digit, 16).toString(2).padStart(4, "0")).join("");
+  const letters = Array.from({ length: 8 }, (_, at) => BASE32[Number.parseInt(bits.slice(at * 5, at * 5 + 5), 2)]).join("");
+  return bits.length === 40 && !letters.includes("undefined") ? `${letters.slice(0, 4)}-${letters.slice(4)}` : "";
+}
+
 /** The name behind an identity `usbshare://SITE/NAME`; the whole if it is something else. */
 export function nameOf(identity) {
   return /^usbshare:\/\/[^/]+\/(.+)$/.exec(identity ?? "")?.[1] ?? identity ?? "";

@@ -1,14 +1,15 @@
 // Whether a control may be used, and why not.
 
 import { texts } from "../texts/en.js";
+import { people } from "./format.js";
 import { h, setAttribute, setHidden, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** Returns why a machine cannot be controlled now; empty if it can. `needs` names an ability and its reason. */
 export function whyNotControl(machine) {
   if (!machine) return texts.rights.noMachine;
-  if (!machine.control?.isAllowed) return machine.control?.reason || texts.rights.noControl;
-  if (machine.controlState === "CONTROL_STATE_OTHER") return machine.controlReason || texts.rights.heldByOther;
+  if (!machine.control?.isAllowed) return people(machine.control?.reason) || texts.rights.noControl;
+  if (machine.controlState === "CONTROL_STATE_OTHER") return people(machine.controlReason) || texts.rights.heldByOther;
   return "";
 }
 

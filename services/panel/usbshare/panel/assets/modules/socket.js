@@ -1,6 +1,7 @@
 // The one WebSocket to the panel's program: requests with numbers, events, and a connection that comes back.
 
 import { texts } from "../texts/en.js";
+import { people } from "./format.js";
 
 export const State = { CONNECTING: "connecting", OPEN: "open", LOST: "lost" };
 
@@ -12,7 +13,7 @@ const SILENCE_MS = 3000; // a connection that is half open says nothing, and the
 /** What a request came to when it failed; `needsSecondFactor` if the host wants a code first. */
 export class Failure extends Error {
   constructor({ text, needsSecondFactor = false, layer = "", isHeldByOther = false }) {
-    super(text || texts.socket.unknownFailure);
+    super(people(text) || texts.socket.unknownFailure);
     this.needsSecondFactor = needsSecondFactor;
     this.layer = layer;
     this.isHeldByOther = isHeldByOther;

@@ -110,6 +110,7 @@ export function stopBar(root, { store, machines, stop, choose }) {
     setText(what, chosen ? t.stops(chosen.name) : t.nothing);
     setAttribute(what, "class", known.length < 2 ? "stop-what" : "visually-hidden");
     hold.disabled = emergency.disabled = !chosen;
+    setAttribute(hint, "data-off", chosen ? null : "");
     setAttribute(root, "data-down", state.connection.isOpen && !chosen?.problem ? null : "");
     if (performance.now() < shownUntil) return;
     if (!state.connection.isOpen && state.connection.wasOpen) say(t.down(state.connection.since), "failed");

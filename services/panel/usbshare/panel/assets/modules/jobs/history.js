@@ -3,7 +3,7 @@
 import { texts } from "../../texts/en.js";
 import { confirm } from "../dialogs.js";
 import { h, keyed, setHidden, setText } from "../dom.js";
-import { clock, nameOf, seconds, span } from "../format.js";
+import { clock, nameOf, people, seconds, span } from "../format.js";
 import { machineKey } from "../state.js";
 import { button, cardWith, pill, setPill } from "../views/parts.js";
 
@@ -58,7 +58,7 @@ export function historyCard({ actions, key }, again) {
       setText(name, job.name);
       setPill(state, t.state[job.state] ?? job.state, TONES[job.state]);
       const elapsed = seconds(job.progress?.elapsed);
-      setText(about, [clock(job.endTime), elapsed == null ? "" : span(elapsed), t.by(nameOf(job.starter || job.submitter)), job.stateReason].filter(Boolean).join(" · "));
+      setText(about, [clock(job.endTime), elapsed == null ? "" : span(elapsed), t.by(nameOf(job.starter || job.submitter)), people(job.stateReason)].filter(Boolean).join(" · "));
       remove.setAttribute("aria-label", t.removeOf(job.name));
     };
     return item;

@@ -46,6 +46,8 @@ export function preview() {
       return;
     }
     setText(said, t.loading);
+    path = sorted({ box: null, segments: [] }); // the bed at once
+    draw();
     try {
       path = sorted(await segments(host, portId, file.sha256, loading.signal));
       setText(said, path.isCut ? t.cut : "");

@@ -3,7 +3,7 @@
 import { texts } from "../../texts/en.js";
 import { confirm, dialog } from "../dialogs.js";
 import { h, keyed, setHidden, setText } from "../dom.js";
-import { count, nameOf, seconds, span } from "../format.js";
+import { count, nameOf, people, seconds, span } from "../format.js";
 import { notice } from "../notices.js";
 import { boxSides } from "../machine/frame.js";
 import { guarded, reasonLine } from "../rights.js";
@@ -38,7 +38,7 @@ export function queueCard({ actions, key, store }) {
     item.update = (job) => {
       item.job = job;
       setText(name, t.placed(job.place ?? 0, job.name));
-      const parts = [t.passesOf(job.passes || 1), t.fileLines(count(job.file?.lines)), t.by(nameOf(job.submitter)), job.attended ? t.isAttended : "", job.stateReason];
+      const parts = [t.passesOf(job.passes || 1), t.fileLines(count(job.file?.lines)), t.by(nameOf(job.submitter)), job.attended ? t.isAttended : "", people(job.stateReason)];
       setText(about, parts.filter(Boolean).join(" · "));
       up.setAttribute("aria-label", t.up(job.name));
       down.setAttribute("aria-label", t.down(job.name));

@@ -3,7 +3,7 @@
 import { texts } from "../../texts/en.js";
 import { confirm } from "../dialogs.js";
 import { h, setHidden, setText } from "../dom.js";
-import { count, seconds, span } from "../format.js";
+import { count, people, seconds, span } from "../format.js";
 import { button, progressBar } from "../views/parts.js";
 import { bedOf, preview } from "./preview.js";
 
@@ -28,7 +28,7 @@ export function jobProgress() {
       job.passes > 1 ? t.pass(progress.pass || 1, job.passes) : "",
     ];
     setText(state, parts.filter(Boolean).join(" · "));
-    setText(lines, [t.lines(count(progress.lines), count(progress.sentLines), count(progress.acknowledgedLines), count(progress.executedLines)), job.stateReason].filter(Boolean).join(" · "));
+    setText(lines, [t.lines(count(progress.lines), count(progress.sentLines), count(progress.acknowledgedLines), count(progress.executedLines)), people(job.stateReason)].filter(Boolean).join(" · "));
   };
   return element;
 }

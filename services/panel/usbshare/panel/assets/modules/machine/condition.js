@@ -2,7 +2,7 @@
 
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
-import { bytes, clock, nameOf } from "../format.js";
+import { bytes, clock, nameOf, people } from "../format.js";
 import { machineKey } from "../state.js";
 import { button, note } from "../views/parts.js";
 
@@ -75,10 +75,10 @@ function whyOf(machine) {
   const { latch, hold } = machine.port ?? {};
   const what = latch ?? hold;
   const cause = latch ? t.latchCause[latch.cause] : t.holdCause[hold?.cause];
-  if (!what || !cause) return machine.condition ?? "";
+  if (!what || !cause) return people(machine.condition);
   const waiting = Number(hold?.waitingBytes ?? 0);
   return [
-    t.because(cause, nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", what.reason ?? ""),
+    t.because(cause, nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", people(what.reason)),
     waiting ? t.waiting(bytes(waiting)) : "",
   ].filter(Boolean).join(" ");
 }

@@ -2,7 +2,7 @@
 
 import { texts } from "../../texts/en.js";
 import { h, replace, setHidden, setText } from "../dom.js";
-import { clock } from "../format.js";
+import { clock, shortFingerprint } from "../format.js";
 import { notice } from "../notices.js";
 import { button, card, check, facts, field } from "./parts.js";
 import { canScan, scan } from "../scan.js";
@@ -47,7 +47,7 @@ export function enrolCard(store, actions) {
       name: invitation.name || null,
       role: invitation.role || null,
       target: invitation.target,
-      site: invitation.site,
+      site: shortFingerprint(invitation.site) || invitation.site,
       until: invitation.endTime ? clock(invitation.endTime) : null,
       replaces: invitation.replaces || null,
     });

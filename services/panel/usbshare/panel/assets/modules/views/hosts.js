@@ -3,7 +3,7 @@
 import { texts } from "../../texts/en.js";
 import { h, keyed, replace, setHidden, setText } from "../dom.js";
 import { confirm } from "../dialogs.js";
-import { durationMs, milliseconds } from "../format.js";
+import { durationMs, milliseconds, people, shortFingerprint } from "../format.js";
 import { icon } from "../icons.js";
 import { holderOf, stateOf } from "../machine_state.js";
 import { address } from "../router.js";
@@ -88,12 +88,12 @@ function hostCard(store, actions) {
     setText(name, host.name || host.key);
     setPill(relation, ...connectionOf(host));
     const why = host.serial?.reason || (host.relation === "SITE_RELATION_FOREIGN" ? t.foreignWhy : "");
-    setText(reason, why);
+    setText(reason, people(why));
     setHidden(reason, !why);
     rows.update({
       address: [host.serial?.target, ...(host.addresses ?? [])].filter(Boolean).slice(0, 3).join(", ") || null,
       trip: host.roundTrip ? milliseconds(durationMs(host.roundTrip)) : null,
-      site: host.site ? t.siteIs(host.site.slice(0, 12), t.relation[host.relation] ?? "") : null,
+      site: host.site ? t.siteIs(shortFingerprint(host.site) || host.site, t.relation[host.relation] ?? "") : null,
       who: host.whoAmI?.identity ?? null,
       version: host.version || null,
       sources: (host.sources ?? []).map((source) => t.source[source] ?? source).join(", ") || null,
