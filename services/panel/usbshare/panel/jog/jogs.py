@@ -71,6 +71,7 @@ class Jog:
             await control.take(is_kept=False)
             if control.exchange.is_waiting:
                 raise WrongStateError("the machine has not replied to the line before")
+            await self._begin_at_rest()
             with suppress(SessionLostError):
                 await self._move()
         except BaseException as error:
@@ -82,6 +83,13 @@ class Jog:
             if not self.first_piece.done():
                 self.first_piece.cancel()
             await self._rest()
+
+    async def _begin_at_rest(self) -> None:
+        """Note where the jog begins; what is left of the one before would count as its motion."""
+        await until_idle(self.control, IDLE_S)
+        self._path = Path(self.direction)
+        if self.control.report is not None:
+            self._reported(self.control.report)
 
     async def _move(self) -> None:
         unsubscribe = self.control.on_report(self._reported)
@@ -99,8 +107,6 @@ class Jog:
         if self._reply is not None and self._reply.done():
             self._take_reply(self._reply)
         if self._reply is None and not self.lease.is_over and self._path.may_send:
-            if not self._path.sent_mm:
-                self._ask()  # where it begins
             self._reply = self.control.write_lines(self._path.next_piece())
             self._reply.add_done_callback(lambda _: self._news.set())
 
@@ -121,10 +127,8 @@ class Jog:
         if self._reply is not None:
             await asyncio.wait((self._reply,), timeout=IDLE_S)
             self._cancel_now()
-        with suppress(WrongStateError):
-            await until_idle(self.control, IDLE_S)
         self._reply = None
-        self._path = Path(self.direction)
+        await self._begin_at_rest()
 
     def _reported(self, report: MachineReport) -> None:
         position = report.machine_position or report.work_position
