@@ -124,6 +124,8 @@ async def test_a_host_is_added_by_its_address_and_forgotten(
         added = (await page.ask(addHost={"address": address}))["host"]
         assert added["isAdded"]
         await page.until(lambda: (added["key"], "laser") in page.machines)
+        (noted,) = await asyncio.to_thread(lambda: list(tmp_path.rglob("panel-hosts.json")))
+        assert address in await asyncio.to_thread(noted.read_text)
         assert "failure" not in await page.ask(forgetHost={"host": added["key"]})
         await page.until(lambda: added["key"] not in page.hosts)
         refused = await page.ask(forgetHost={"host": "shop"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, NotFoundError
+from usbshare.base.os_errors import in_words
 from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.client.camera.client import CameraClient
@@ -37,6 +39,7 @@ from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.certificate import Certificate
 from usbshare.panel.guard import Guard
+from usbshare.panel.hosts import notes as host_notes
 from usbshare.panel.hosts.fleet import Fleet, OpenFinder
 from usbshare.panel.hosts.host import Host
 from usbshare.panel.jobs.job_follower import JobFollower
@@ -59,6 +62,8 @@ from usbshare.panel.server import PanelServer
 from usbshare.panel.socket import Sockets
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
+
+log = logging.getLogger(__name__)
 
 PORTS_FOLDER = "panel-ports"
 
@@ -120,13 +125,14 @@ class Gateway:
         """Serve at a listening socket until it is stopped; calls `ready` once pages are served."""
         choice, certificate = self._choice, self._certificate
         self._usual = await in_thread(choice.own.usual)
+        added = await in_thread(host_notes.load, choice.state_folder)
         if not choice.in_plaintext:
             await certificate.load()
         self._show_gateway()
         self.fleet.on_change(self._show_gateway)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
-                self.fleet.running(choice.open_finder, certificate.bundle, choice.named)
+                self.fleet.running(choice.open_finder, certificate.bundle, choice.named, added)
             )
             if not choice.in_plaintext:
                 keeping = in_background(certificate.run(), "certificate")
@@ -175,7 +181,7 @@ class Gateway:
     def _handlers(self) -> Mapping[str, Handler]:
         return {
             **acting_handlers(self._acting, self._choice.client_name),
-            **host_handlers(self.fleet),
+            **host_handlers(self.fleet, self._save_hosts),
             **control_handlers(self.controls, self._jogs),
             **jog_handlers(self.controls, self._jogs, self._acting),
             **show_handlers(self.controls, self._observers, ShownLatencies(self._latencies)),
@@ -183,6 +189,13 @@ class Gateway:
             **local_port_handlers(self._local_ports, self.fleet, self.machines),
             **own_handlers(self._choice.own, self.fleet, self._enrolled),
         }
+
+    async def _save_hosts(self) -> None:
+        """Note the hosts that were added, for the next start; without room there are none then."""
+        try:
+            await in_thread(host_notes.save, self._choice.state_folder, self.fleet.added)
+        except OSError as error:
+            log.warning("hosts that are added are not kept: %s", in_words(error))
 
     def _show_gateway(self) -> None:
         certificate = self._certificate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from usbshare.base.errors import (
     ConnectionRefusedByPeerError,
@@ -17,8 +17,8 @@ from usbshare.panel.hosts.fleet import Fleet
 from usbshare.panel.socket import Page
 
 
-def host_handlers(fleet: Fleet) -> Mapping[str, Handler]:
-    """Return the handlers of what is about hosts."""
+def host_handlers(fleet: Fleet, save: Callable[[], Awaitable[None]]) -> Mapping[str, Handler]:
+    """Return the handlers of what is about hosts; `save` notes those that were added."""
 
     async def confirm(page: Page, asked: pb.Confirm, request_id: int) -> pb.Answer:
         if not (asked.code.isascii() and asked.code.isdigit()):
@@ -37,11 +37,13 @@ def host_handlers(fleet: Fleet) -> Mapping[str, Handler]:
     async def add_host(page: Page, asked: pb.AddHost, request_id: int) -> pb.Answer:
         require_local(page)
         host = fleet.add(asked.address)
+        await save()
         return pb.Answer(host=host_message(fleet.view(host)))
 
     async def forget_host(page: Page, asked: pb.ForgetHost, request_id: int) -> pb.Answer:
         require_local(page)
         fleet.forget(asked.host)
+        await save()
         return pb.Answer()
 
     return {"confirm": confirm, "add_host": add_host, "forget_host": forget_host}

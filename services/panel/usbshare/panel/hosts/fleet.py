@@ -78,14 +78,19 @@ class Fleet:
 
     @asynccontextmanager
     async def running(
-        self, open_finder: OpenFinder, bundle: ClientBundle | None, named: Iterable[Target]
+        self,
+        open_finder: OpenFinder,
+        bundle: ClientBundle | None,
+        named: Iterable[Target],
+        added: Iterable[Target] = (),
     ) -> AsyncIterator[None]:
-        """Find and follow hosts; `named` are followed without being found."""
+        """Find and follow hosts; `named` and `added` are followed without being found."""
         self.bundle = bundle
+        self._added = {str(target): target for target in list(added)[:MOST_HOSTS]}
         async with open_finder(bundle) as found:
             self._found = found
             self._named = list(named)
-            for target in self._named:
+            for target in (*self._named, *self._added.values()):
                 self._observe(target)
             found.start_liveness()
             running = asyncio.create_task(self._run(found.catalogue), name="fleet")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from usbshare.panel.hosts import notes as host_notes
+from usbshare.panel.local_ports import notes as port_notes
+from usbshare.panel.local_ports.wish import BridgeNews, PortKind, PortState, Wish
+from usbshare.rpc.channel import Target
+
+WISH = Wish("a1", "shop", "shop", "laser", PortKind.TCP, "127.0.0.1:23", True, True, 5.0)
+
+
+def test_what_was_noted_is_known_again(tmp_path: Path) -> None:
+    host_notes.save(tmp_path, ["laser:50051", "[fe80::1]:7"])
+    assert host_notes.load(tmp_path) == [Target("laser", 50051), Target("fe80::1", 7)]
+    port_notes.save(tmp_path, [WISH])
+    assert port_notes.load(tmp_path) == [WISH]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"added": 5, "local_ports": [5, {"id": 1}]}', b"\xff\xfe"]
+)
+def test_a_file_that_is_damaged_costs_no_more_than_its_help(tmp_path: Path, content: bytes) -> None:
+    for name in (host_notes.FILE_NAME, port_notes.FILE_NAME):
+        (tmp_path / name).write_bytes(content)
+    assert host_notes.load(tmp_path) == []
+    assert port_notes.load(tmp_path) == []
+
+
+def test_what_a_bridge_prints_is_how_its_port_is() -> None:
+    news = BridgeNews()
+    news.heard(b'{"event": "ready", "text": "open it", "path": "/tmp/COM10"}')
+    news.heard(b'{"event": "opened", "text": "", "path": "/tmp/COM10"}')
+    assert (news.state, news.place, news.is_open) == (PortState.READY, "/tmp/COM10", True)
+    news.heard(b'{"event": "lost", "text": "link lost: no route"}')
+    assert news.reason == "link lost: no route"
+    news.heard(b'{"event": "resumed", "text": "back"}')
+    assert not news.reason
+    news.heard(b'{"error": "the port is held by bench-3", "exit_code": 1}')
+    news.ended()
+    assert (news.state, news.reason) == (PortState.FAILED, "the port is held by bench-3")
+
+
+@pytest.mark.parametrize("line", [b"", b"\xff", b"[]", b'{"event": 5}', b'{"event": "ready"}'])
+def test_what_nobody_should_print_does_no_harm(line: bytes) -> None:
+    BridgeNews().heard(line)
