@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +12,25 @@ from pathlib import Path
 
 from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
-from fakes.panel_page import WIDE, panel_page
+from fakes.panel_page import PHONE, WIDE, panel_page
 from fakes.processes import Process, completed, environment, free_port, running
 
 KEPT = Path(__file__).parents[3] / "build" / "panel"
 LONG_MS = 60_000
-ROWS = "".join(f"G1 X{50 - row % 2 * 40} Y{row * 0.2:.1f}\n" for row in range(200))
-PROGRAM = f"G21\nG90\nG0 X10 Y0\nM4 S300\nF3000\n{ROWS}M5\nM2\n".encode()
-FILE = FilePayload(name="coaster.nc", mimeType="text/plain", buffer=PROGRAM)
+
+
+def rosette() -> bytes:
+    """Return a program that burns a figure of 1200 segments, weaker and stronger."""
+    lines = ["G21", "G90", "G0 X200 Y120", "M4 S300", "F3000"]
+    for step in range(1, 1201):
+        angle = step * math.tau / 1200
+        radius = 50 + 30 * math.cos(angle * 12)
+        x, y = 120 + radius * math.cos(angle), 120 + radius * math.sin(angle)
+        lines.append(f"G1 X{x:.3f} Y{y:.3f} S{300 + step % 300}")
+    return "\n".join([*lines, "M5", "M2", ""]).encode()
+
+
+FILE = FilePayload(name="coaster.nc", mimeType="text/plain", buffer=rosette())
 # From the open page to a machine that is re-armed after an emergency stop, and a virtual port.
 MOST_CLICKS = 20
 
@@ -58,13 +70,14 @@ class Walk:
     async def look(self, name: str) -> None:
         """Keep a picture of what is to be seen."""
         KEPT.mkdir(parents=True, exist_ok=True)
+        await self.page.evaluate("window.scrollTo(0, 0)")
         await self.page.screenshot(path=KEPT / f"walk-{name}.png")
 
 
 @asynccontextmanager
-async def workshop(home: Path) -> AsyncIterator[tuple[Process, int, int]]:
-    """Run a host that homes, stores jobs and invites; yields its service and its ports."""
-    serial, jobs, enrolment = free_port(), free_port(), free_port()
+async def workshop(home: Path) -> AsyncIterator[tuple[Process, dict[str, int]]]:
+    """Run a host with a laser, jobs and a camera; yields its serial service and all ports."""
+    serial, jobs, camera, enrolment = free_port(), free_port(), free_port(), free_port()
     folder = home / "config" / "usbshare"
     folder.mkdir(parents=True)
     (folder / "usbshare.toml").write_text(
@@ -79,24 +92,27 @@ async def workshop(home: Path) -> AsyncIterator[tuple[Process, int, int]]:
         await asyncio.to_thread(service.wait_for, "ready at")
         with running(["job-svc"], home) as job_service:
             await asyncio.to_thread(job_service.wait_for, "ready at")
-            yield service, serial, jobs
+            with running(["camera-svc", "--listen", f"127.0.0.1:{camera}"], home) as cameras:
+                await asyncio.to_thread(cameras.wait_for, "ready at")
+                yield service, {"serial": serial, "job": jobs, "camera": camera}
 
 
-def settings(home: Path, serial: int, jobs: int) -> Path:
+def settings(home: Path, ports: dict[str, int]) -> Path:
     """Have a computer that hears nobody and knows the host by its address."""
     home.mkdir()
     config = home / "panel.toml"
     config.write_text(
         "[discovery]\nmdns = false\nbeacon = false\n"
-        f'[hosts.shop]\naddress = "127.0.0.1"\nserial = {serial}\njob = {jobs}\n'
+        '[hosts.shop]\naddress = "127.0.0.1"\n'
+        + "".join(f"{kind} = {port}\n" for kind, port in ports.items())
     )
     return config
 
 
 @asynccontextmanager
-async def fresh_panel(home: Path, serial: int, jobs: int) -> AsyncIterator[str]:
+async def fresh_panel(home: Path, ports: dict[str, int]) -> AsyncIterator[str]:
     """Run the panel of a computer that nobody has let in; yields its address."""
-    config = await asyncio.to_thread(settings, home, serial, jobs)
+    config = await asyncio.to_thread(settings, home, ports)
     words = ["usbshare-bridge", "--config", str(config), "panel", "--json"]
     process = Process([*words, "--listen", "127.0.0.1:0"], environment(home))
     try:
@@ -116,8 +132,8 @@ async def invitation(home: Path) -> str:
 
 async def test_from_an_invitation_to_a_re_armed_machine(browser: Browser, tmp_path: Path) -> None:
     async with (
-        workshop(tmp_path / "host") as (service, serial, jobs),
-        fresh_panel(tmp_path / "pc", serial, jobs) as url,
+        workshop(tmp_path / "host") as (service, ports),
+        fresh_panel(tmp_path / "pc", ports) as url,
         panel_page(browser, url, WIDE) as page,
     ):
         walk = Walk(page)
@@ -130,6 +146,12 @@ async def test_from_an_invitation_to_a_re_armed_machine(browser: Browser, tmp_pa
         assert walk.clicks <= MOST_CLICKS
 
 
+def laser(page: Page) -> Locator:
+    """Return the link to the laser of the host that the configuration names."""
+    shop = page.get_by_role("article").filter(has=page.get_by_role("heading", name="shop"))
+    return shop.get_by_role("link", name=re.compile("laser"))
+
+
 async def is_let_in(walk: Walk, text: str) -> None:
     """Paste an invitation, and use it."""
     page = walk.page
@@ -139,15 +161,15 @@ async def is_let_in(walk: Walk, text: str) -> None:
     await walk.look("invitation")
     await walk.button("Let this computer in")
     await expect(page.locator("#notices")).to_contain_text("is let in as", timeout=LONG_MS)
-    laser = page.get_by_role("link", name=re.compile("laser")).first
-    await expect(laser).to_be_visible(timeout=LONG_MS)
+    await expect(laser(page)).to_be_visible(timeout=LONG_MS)
     await walk.look("hosts")
 
 
 async def prepares_the_machine(walk: Walk) -> None:
     """Open the machine and home it."""
     page = walk.page
-    await walk.link("Machine")
+    await laser(page).click()
+    walk.clicks += 1
     line = page.get_by_label("Line to send")
     await expect(line).to_be_enabled(timeout=LONG_MS)
     for text in ["$22=1", "$32=1"]:  # the simulated machine homes, and is a laser
@@ -158,6 +180,7 @@ async def prepares_the_machine(walk: Walk) -> None:
     await expect(page.get_by_text("homing")).to_be_hidden(timeout=LONG_MS)
     await expect(page.locator(".firmware-state").first).to_have_text("Idle", timeout=LONG_MS)
     await walk.button("Zero all here")
+    await expect(page.locator("#picture")).to_contain_text("ms old", timeout=LONG_MS)
     await walk.look("machine")
 
 
@@ -168,6 +191,7 @@ async def runs_a_job(walk: Walk) -> None:
     await expect(page.locator("#job-file")).to_be_enabled(timeout=LONG_MS)
     await page.set_input_files("#job-file", files=[FILE])
     await expect(page.get_by_role("img", name="Preview of the job")).to_be_visible(timeout=LONG_MS)
+    await expect(page.get_by_text("Drawing …")).to_have_count(0, timeout=LONG_MS)
     await walk.look("file")
     await walk.button("Add to the queue")
     await walk.button("Start …")
@@ -191,6 +215,9 @@ async def stops_and_re_arms(walk: Walk) -> None:
     await expect(status).to_contain_text("until it is re-armed", timeout=LONG_MS)
     await walk.link("Machine")
     await walk.look("stopped")
+    await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    await walk.look("phone")
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await walk.button("Re-arm")
     await expect(page.get_by_role("button", name="Re-arm")).to_be_hidden(timeout=LONG_MS)
 

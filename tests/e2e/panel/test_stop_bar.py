@@ -239,8 +239,8 @@ async def test_a_failure_is_said_with_what_to_do(browser: Browser) -> None:
         gateway.answers["stop"] = lambda _: page_pb2.Answer(failure=failure)
         await page.locator("#hold").click()
         answer = page.locator(ANSWER)
-        await expect(answer).to_contain_text("FAILED: laser:50051 cannot be reached.")
-        await expect(answer).to_contain_text("Use the machine's own emergency stop.")
+        await expect(answer).to_contain_text("FAILED. Use the machine's own emergency stop.")
+        await expect(answer).to_contain_text("laser:50051 cannot be reached.")
 
 
 @pytest.mark.parametrize("size", [PHONE, WIDE])

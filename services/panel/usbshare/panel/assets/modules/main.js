@@ -160,6 +160,7 @@ function onAddress({ page, parameters }) {
   const { element, end } = view(context);
   shown.end = end ?? (() => {});
   replace(main, element);
+  for (const old of document.querySelectorAll("#notices .notice:not([data-tone=danger])")) old.remove();
   window.scrollTo(0, 0);
   if (!isFirst) main.focus({ preventScroll: true }); // at the beginning Tab leads to HOLD
 }

@@ -39,6 +39,7 @@ export function stopBar(root, { store, machines, stop, choose }) {
 
   function say(text, kind = "") {
     setText(answer, text);
+    answer.title = text; // where it is cut
     setAttribute(answer, "data-kind", kind || null);
     setAttribute(target, "data-says", text ? "" : null);
     setHidden(hint, Boolean(text));

@@ -60,15 +60,16 @@ export const texts = {
     sent: (name, machine) => `${name} sent to ${machine} …`,
     notSentYet: (name) => `${name} not sent yet: connecting …`,
     notSent: "NOT SENT: there is no connection to the panel's program",
+    // What to do comes before why: a long reason may be cut.
     late: (name, machine) => `No answer yet to ${name} of ${machine}. Use the machine's own emergency stop.`,
-    failed: (name, machine, why) => `${name} of ${machine} FAILED: ${why} Use the machine's own emergency stop.`,
+    failed: (name, machine, why) => `${name} of ${machine} FAILED. Use the machine's own emergency stop. ${why}`,
     answered: (name, machine, time) => `${name} of ${machine}: answered in ${time}`,
     written: (time) => `written to the machine after ${time}`,
     sentNothing: "SENT NOTHING: this port has no bytes to stop with",
     latched: "takes no programs until it is re-armed",
     down: (since) =>
-      `No connection to the panel's program since ${since.toLocaleTimeString("en-GB")}. HOLD and EMERGENCY reach nothing: use the machine's own emergency stop.`,
-    unreachable: (why) => `${why} HOLD and EMERGENCY may not reach it: use the machine's own emergency stop.`,
+      `HOLD and EMERGENCY reach nothing: use the machine's own emergency stop. No connection to the panel's program since ${since.toLocaleTimeString("en-GB")}.`,
+    unreachable: (why) => `HOLD and EMERGENCY may not reach it: use the machine's own emergency stop. ${why}`,
   },
 
   code: {
