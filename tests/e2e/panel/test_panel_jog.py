@@ -156,6 +156,19 @@ async def test_it_goes_on_while_it_is_held(shop: PanelHost) -> None:
         await still_at(page)
 
 
+async def test_a_feed_beyond_the_machines_own_makes_no_longer_pieces(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await still_at(page)
+        finger = Finger(page)
+        finger.way.update(feed=90_000)
+        await finger.press()
+        finger.let_go()
+        rate = page.laser["abilities"]["maxFeed"]
+        pieces = re.findall(rb"\$J=G21G91X([0-9.]+)F", shop.host.received().replace(b"?", b""))
+        assert pieces
+        assert all(float(each) <= rate / 60 * 0.05 + 0.001 for each in pieces)
+
+
 async def test_a_silent_page_stops_it(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         finger = Finger(page)

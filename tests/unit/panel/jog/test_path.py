@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from usbshare.base.errors import InvalidArgumentError
-from usbshare.panel.jog.path import LEAST_PIECE_MM, PIECE_S, Direction, Path
+from usbshare.panel.jog.path import LEAST_PIECE_MM, PIECE_S, UNKNOWN_FEED, Direction, Path
 
 PARTS = st.floats(-1, 1)
 FEEDS = st.floats(1, 20_000)
@@ -56,6 +56,17 @@ def test_no_more_than_two_pieces_are_ever_with_the_machine(
         if path.may_send:
             path.next_piece()
         assert path.sent_mm - at <= 2 * path.direction.piece_mm + 0.02
+
+
+def test_no_piece_is_longer_than_the_machine_covers_in_its_time() -> None:
+    rates = (6000.0, 3000.0, None)
+    assert Direction(1, 0, 0, 1e5).limited(rates).feed == 6000
+    assert Direction(0, -1, 0, 1e5).limited(rates).feed == 3000
+    assert Direction(0, 0, 1, 1e5).limited(rates).feed == UNKNOWN_FEED
+    diagonal = Direction(1, 1, 0, 1e5).limited(rates)
+    assert diagonal.feed == pytest.approx(3000 * 2**0.5)
+    slow = Direction(1, 1, 1, 60)
+    assert slow.limited(rates) is slow
 
 
 @pytest.mark.parametrize(

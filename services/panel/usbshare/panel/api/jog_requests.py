@@ -22,9 +22,6 @@ from usbshare.panel.machines.gcode import JOG_CANCEL
 from usbshare.panel.machines.machine_view import Abilities
 from usbshare.panel.socket import Page
 
-# GRBL's $13: it reports in inches.
-_IN_INCHES = 13
-
 
 def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str, Handler]:
     """Return the handlers of jogs."""
@@ -53,7 +50,6 @@ def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str,
                 Lease(page, asked.lease, asyncio.get_running_loop().time()),
                 direction,
                 partial(acting.realtime, control.key, JOG_CANCEL),
-                lambda: control.settings.get(_IN_INCHES, 0) == 1,
             )
         )
         return pb.Answer()

@@ -21,6 +21,8 @@ REPORT_S = 0.1
 # A machine that jogs may be jogged; one that is told to stop is idle soon.
 IDLE_S = 3.0
 _MM_PER_INCH = 25.4
+# GRBL's $13, and $110 to $112.
+_IN_INCHES, _MAX_RATES = 13, (110, 111, 112)
 _REPORT = b"?"
 RELEASED = "released"
 
@@ -31,15 +33,14 @@ Cancel = Callable[[], Awaitable[None]]
 class Jog:
     """One press of a finger, from its first request to the machine's rest.
 
-    `cancel` writes a jog cancel over the connection that is kept open for stops: where the
-    session cannot.
+    `cancel` writes a jog cancel over the connection that is kept open for stops, where the session
+    cannot.
     """
 
     control: Control
     lease: Lease
     direction: Direction
     cancel: Cancel
-    in_inches: Callable[[], bool]
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _reply: asyncio.Future[Reply] | None = None
     _asked_at: float = 0.0
@@ -47,6 +48,7 @@ class Jog:
     def __post_init__(self) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
+        self._asked_for = self.direction
         self._path = Path(self.direction)
         self.first_piece: asyncio.Future[None] = loop.create_future()
 
@@ -87,7 +89,9 @@ class Jog:
     async def _begin_at_rest(self) -> None:
         """Note where the jog begins; what is left of the one before would count as its motion."""
         await until_idle(self.control, IDLE_S)
-        self._path = Path(self.direction)
+        self._asked_for = self.direction
+        rates = [self.control.settings.get(each) for each in _MAX_RATES]
+        self._path = Path(self.direction.limited(rates))
         if self.control.report is not None:
             self._reported(self.control.report)
 
@@ -95,7 +99,7 @@ class Jog:
         unsubscribe = self.control.on_report(self._reported)
         try:
             while not self.lease.expire(self._clock()):
-                if self._path.direction != self.direction:
+                if self._asked_for != self.direction:
                     await self._turn()
                 self._send_what_may_go()
                 self._ask()
@@ -132,7 +136,7 @@ class Jog:
 
     def _reported(self, report: MachineReport) -> None:
         position = report.machine_position or report.work_position
-        scale = _MM_PER_INCH if self.in_inches() else 1.0
+        scale = _MM_PER_INCH if self.control.settings.get(_IN_INCHES) == 1 else 1.0
         self._path.reported([scale * each for each in position])
         self._asked_at = 0.0
         self._news.set()

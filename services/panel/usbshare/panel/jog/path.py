@@ -7,7 +7,7 @@ once its reports say that it is in the last. Whatever dies, it then moves no fur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import hypot, isfinite
 
 from usbshare.base.errors import InvalidArgumentError
@@ -16,6 +16,8 @@ from usbshare.panel.machines.gcode import relative_jog
 # Both together are the 100 ms for which a machine may move with nobody to stop it.
 PIECE_S = 0.05
 LEAST_PIECE_MM = 0.005
+# What a machine that does not say how fast it goes can be expected to reach, millimetres a minute.
+UNKNOWN_FEED = 1000.0
 # What positions are rounded to.
 _ROUNDED_MM = 0.01
 
@@ -42,6 +44,19 @@ class Direction:
         """The direction with the length 1."""
         length = hypot(self.x, self.y, self.z)
         return self.x / length, self.y / length, self.z / length
+
+    def limited(self, rates: Sequence[float | None]) -> Direction:
+        """Return it at the feed that the machine reaches, by the rates of its axes.
+
+        Beyond it a piece would last longer than it says. Of an axis that is not known little is
+        expected.
+        """
+        most = min(
+            (UNKNOWN_FEED if rate is None else rate) / abs(part)
+            for rate, part in zip(rates, self.unit, strict=True)
+            if part
+        )
+        return self if self.feed <= most else replace(self, feed=most)
 
     @property
     def piece_mm(self) -> float:
