@@ -9,6 +9,9 @@ import pyotp
 
 from fakes.panel import HOST, LASER, PanelHost, panel_host
 from fakes.processes import run
+from usbshare.client.serial.client import SerialClient
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 HOLD = {"machine": LASER, "action": "STOP_ACTION_HOLD"}
 WATCHES_ONLY = '[[grants]]\nwho = ["operator"]\nrights = ["view"]\n'
@@ -80,3 +83,22 @@ async def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path) -> No
         assert "confirm" in done, done
         await page.until_laser(lambda laser: not laser["control"].get("needsCode"))
         assert (await page.ask(sendLine=line))["line"]["reply"] == "ok"
+
+
+async def test_who_asks_for_control_is_told_of_and_gets_it_by_a_click(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        bundle = ClientBundle.load(Path(shop.host.environment["USBSHARE_HOME"]) / "client.pem")
+        other = SerialClient(Target("127.0.0.1", shop.host.serial_port), bundle)
+        try:
+            await page.ask(takeControl={"machine": LASER})
+            await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OURS")
+            assert await other.request_control("laser", "bench-3")
+        finally:
+            await other.close()
+        asked = await page.until(lambda: [each for each in page.events if "controlAsked" in each])
+        assert "bench-3" in asked[0]["controlAsked"]["who"]
+        answer = {"machine": LASER, "handsOver": False}
+        assert "failure" not in await page.ask(answerControlRequest=answer)
+        assert page.laser["controlState"] == "CONTROL_STATE_OURS"
+        await page.ask(answerControlRequest={**answer, "handsOver": True})
+        await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")

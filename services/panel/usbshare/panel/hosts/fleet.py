@@ -20,6 +20,7 @@ from usbshare.panel.machines.machines import Machines
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 
+# Of those that nobody named: our site's, another's, and those that do not say.
 MOST_HOSTS = 64
 # A host that answered once stays for so long after discovery has lost sight of it.
 KEPT_S = 600.0
@@ -257,16 +258,28 @@ class Fleet:
         base = _base_key(entry, sites_of(self.bundle))
         again = next((key for key in free if _is_of(key, base)), None)
         if again is None:
-            if len(self._hosts) >= MOST_HOSTS:
+            if not self._has_room(entry):
                 return None
             again = next(key for key in _numbered(base) if key not in self._hosts)
         self._keys[entry.id] = again
         return again
 
+    def _has_room(self, entry: Entry) -> bool:
+        """Return whether one more may be shown: strangers take no place of ours."""
+        if Source.STATIC in entry.sources:
+            return True
+        relation = _relation(entry, sites_of(self.bundle))
+        alike = [
+            host
+            for host in self._hosts.values()
+            if host.relation is relation and Source.STATIC not in host.entry.sources
+        ]
+        return len(alike) < MOST_HOSTS
+
     def _host_at(self, target: Target) -> Host:
         found = (host for host in self._hosts.values() if _is_at(host.entry, target))
         if (host := next(found, None)) is None:
-            raise InvalidArgumentError(f"{MOST_HOSTS} hosts are known already: {target} is not")
+            raise NotFoundError(f"{target} is not known any more")
         return host
 
     def _show(self, host: Host) -> None:
