@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -17,6 +18,7 @@ from fakes.wheels import Installation, build_wheel
 from usbshare.base.extras import PROGRAMS
 
 Install = Callable[[str], Path]
+ASSETS = "usbshare/panel/assets"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,14 @@ def said(command: Sequence[str | Path], home: Path) -> tuple[int, str]:
         return process.wait(), process.output
     finally:
         process.stop()
+
+
+def test_the_panels_page_is_in_the_wheel(wheel: Path) -> None:
+    packaged = {name for name in ZipFile(wheel).namelist() if name.startswith(ASSETS)}
+    folder = Path(__file__).parents[2] / "services" / "panel"
+    files = (each for each in (folder / ASSETS).rglob("*") if each.is_file())
+    assert packaged == {each.relative_to(folder).as_posix() for each in files}
+    assert f"{ASSETS}/index.html" in packaged
 
 
 @pytest.mark.parametrize("extra", ["", *PROGRAMS.values()])

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, FilePayload, Page, expect
 
 from fakes.panel_gateway import FakeGateway, fake_gateway
 from fakes.panel_page import panel_page
-from fakes.panel_snapshots import job, machine, workshop
+from fakes.panel_snapshots import TIME, job, machine, workshop
 from fakes.waiting import until
 from usbshare.job.v1 import job_pb2
 from usbshare.page.v1 import page_pb2
@@ -205,6 +205,10 @@ async def test_what_runs_is_held_resumed_and_cancelled(browser: Browser) -> None
         await expect(now).to_contain_text("30 %")
         await expect(now).to_contain_text("1:55 left")
         await expect(now).to_contain_text("of 100 lines 50 sent, 40 answered, 30 executed")
+        await expect(now).not_to_contain_text("asks for this machine")
+        running.job.control_requests.add(who="usbshare://s/bench-4", request_time=TIME)
+        await gateway.send(job_changed=running)
+        await expect(now).to_contain_text("bench-4 asks for this machine")
         await now.get_by_role("button", name="Hold", exact=True).click()
         await until(lambda: service.named("hold"))
         running.job.state = job_pb2.JOB_STATE_HELD

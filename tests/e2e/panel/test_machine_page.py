@@ -260,4 +260,3 @@ async def test_a_machine_that_is_gone_is_said_to_be_gone(browser: Browser) -> No
     async with shown(browser, workshop()) as (gateway, page):
         await gateway.send(machine_removed=KEY)
         await expect(page.get_by_text("There is no machine laser")).to_be_visible()
-        await expect(page.locator("#hold")).to_be_disabled()

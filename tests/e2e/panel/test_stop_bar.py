@@ -7,7 +7,7 @@ from playwright.async_api import Browser, Page, expect
 
 from fakes.panel_gateway import FakeGateway, fake_gateway
 from fakes.panel_page import PHONE, WIDE, finger, middle, panel_page
-from fakes.panel_snapshots import MILL, machine, ms, workshop
+from fakes.panel_snapshots import KEY, MILL, machine, ms, workshop
 from fakes.waiting import until
 from usbshare.page.v1 import page_pb2
 from usbshare.serial.v1 import serial_pb2
@@ -222,6 +222,23 @@ async def test_which_machine_is_stopped_is_said_and_can_be_chosen(browser: Brows
         await until(lambda: actions(gateway) == [("mill", HOLD)])
         await page.goto(f"{gateway.url}#/machine/laser-host/laser")
         await expect(which.locator("option:checked")).to_have_text("Stops Laser-Workshop / laser")
+
+
+async def test_a_machine_that_is_gone_is_not_replaced_by_another(browser: Browser) -> None:
+    snapshot = workshop(machine(), machine(MILL))
+    async with fake_gateway(snapshot) as gateway, panel_page(browser, gateway.url) as page:
+        await expect(page.locator("#hold")).to_be_enabled()
+        gateway.answers["stop"] = lambda _: page_pb2.Answer(
+            failure=page_pb2.Failure(text="there is no machine laser")
+        )
+        await gateway.send(machine_removed=KEY)
+        bar = page.locator("#stop-bar")
+        await expect(bar).to_contain_text("The panel does not know this machine now.")
+        await page.locator("#hold").click()
+        await expect(bar).to_contain_text("HOLD of Laser-Workshop / laser FAILED")
+        assert actions(gateway) == [("laser", HOLD)]
+        await gateway.send(machine_changed=machine())
+        await expect(bar.locator("option:checked")).to_have_text("Stops Laser-Workshop / laser")
 
 
 async def test_without_a_machine_there_is_nothing_to_stop(browser: Browser) -> None:

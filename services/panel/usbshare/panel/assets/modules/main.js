@@ -7,7 +7,7 @@ import { h, replace, setAria } from "./dom.js";
 import { icon } from "./icons.js";
 import { address, go, watch } from "./router.js";
 import { Socket, State } from "./socket.js";
-import { apply, emptyState, keyOf, sortedMachines } from "./state.js";
+import { apply, emptyState, keyOf, machineName, sortedMachines } from "./state.js";
 import { stopBar } from "./stop_bar.js";
 import { Store } from "./store.js";
 import { accessView } from "./views/access.js";
@@ -58,9 +58,12 @@ function onConnection(connection) {
   if (isOpen) socket.tell({ show: shown.show });
 }
 
-/** The stop bar's machine: the chosen one, else what a bare `usbshare-bridge` would take, else the first. */
+/**
+ * The stop bar's machine: what a bare `usbshare-bridge` would take, else the first. Only while there is none: one
+ * that is gone for a while is never replaced by another, which somebody would stop in its place.
+ */
 function keepTarget(state) {
-  if (state.machines.has(state.target)) return;
+  if (state.target) return;
   const { host, portId } = state.gateway.preselected ?? {};
   const wanted = [remembered(), keyOf({ host, portId })].find((key) => state.machines.has(key));
   state.target = wanted ?? sortedMachines(state)[0]?.key ?? "";
@@ -90,7 +93,9 @@ function tellShown(show) {
 }
 
 function stoppable(state) {
-  return sortedMachines(state).map(({ key, machine, name }) => ({ key, name, problem: problemOf(state, machine) }));
+  const known = sortedMachines(state).map(({ key, machine, name }) => ({ key, name, problem: problemOf(state, machine) }));
+  if (!state.target || state.machines.has(state.target)) return known;
+  return [...known, { key: state.target, name: machineName(state, state.target), problem: texts.stop.gone }];
 }
 
 function problemOf(state, machine) {

@@ -3,7 +3,7 @@
 import { texts } from "../../texts/en.js";
 import { confirm } from "../dialogs.js";
 import { h, setHidden, setText } from "../dom.js";
-import { count, people, seconds, span } from "../format.js";
+import { clock, count, people, seconds, span } from "../format.js";
 import { button, progressBar } from "../views/parts.js";
 import { bedOf, preview } from "./preview.js";
 
@@ -15,7 +15,8 @@ export function jobProgress() {
   const bar = progressBar(t.progress);
   const state = h("p", { class: "small" });
   const lines = h("p", { class: "small muted" });
-  const element = h("div", { class: "stack tight" }, bar, state, lines);
+  const asked = h("p", { class: "small strong", role: "status" });
+  const element = h("div", { class: "stack tight" }, bar, state, lines, asked);
   element.update = (job) => {
     const progress = job.progress ?? {};
     bar.update(partOf(job));
@@ -29,6 +30,8 @@ export function jobProgress() {
     ];
     setText(state, parts.filter(Boolean).join(" · "));
     setText(lines, [t.lines(count(progress.lines), count(progress.sentLines), count(progress.acknowledgedLines), count(progress.executedLines)), people(job.stateReason)].filter(Boolean).join(" · "));
+    const latest = job.controlRequests?.at(-1);
+    setText(asked, latest ? t.asked(people(latest.who), clock(latest.requestTime)) : "");
   };
   return element;
 }
