@@ -36,7 +36,7 @@ from usbshare.client.serial.messages import (
 from usbshare.client.serial.realtime_lane import Overtaking
 from usbshare.client.serial.resumption import Loss, Resumed
 from usbshare.client.serial.upstream import Upstream
-from usbshare.line.settings import LineSettings
+from usbshare.line.settings import LineEvents, LineSettings
 
 
 class Relay:
@@ -277,6 +277,7 @@ class Relay:
                 self._received_offset = event.next_offset
                 self._tell_taken()
                 self._lose(event.lost_bytes, "the program does not read what the device sends")
+                self._port.show_events(LineEvents(overrun=True))
             case _:
                 self._tell_news(event)
 

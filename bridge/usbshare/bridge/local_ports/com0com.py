@@ -16,7 +16,7 @@ from typing import Any
 from usbshare.base.errors import ConfigError, DeviceError, NotSupportedError
 from usbshare.bridge.local_ports.com0com_pairs import INSTALLER_NAMED, paired_port
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
-from usbshare.line.settings import Device, LineSettings, ModemLines
+from usbshare.line.settings import Device, LineEvents, LineSettings, ModemLines
 from usbshare.line.threaded.device import ThreadedDevice
 
 _log = logging.getLogger(__name__)
@@ -107,6 +107,9 @@ class Com0comPort:
         self._shown = (lines.dsr, lines.cts)
         if not self._is_void:
             self._set_lines(*self._shown)
+
+    def show_events(self, events: LineEvents) -> None:
+        """Do nothing: the pair carries no line events."""
 
     def hang_up(self) -> None:
         """Drop DTR and RTS, and take nothing from the program until it has closed the port.

@@ -17,7 +17,7 @@ from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
 from usbshare.line.name_link import NameLink
 from usbshare.line.posix.termios_settings import raw, settings_of, with_settings
 from usbshare.line.posix.tty_control import system_tty
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +116,9 @@ class PtyPort(ABC):
 
     def show_lines(self, lines: ModemLines) -> None:  # noqa: B027  # no system has more to do
         """Do nothing: a pty has no modem lines."""
+
+    def show_events(self, events: LineEvents) -> None:  # noqa: B027  # no system has more to do
+        """Do nothing: a pty carries no line events."""
 
     def hang_up(self) -> None:
         """Put a fresh pty under the name, then end the old one: its program sees end of file.

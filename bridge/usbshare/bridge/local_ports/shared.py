@@ -10,7 +10,7 @@ from usbshare.bridge.local_ports.program_connection import READ_BYTES
 from usbshare.bridge.local_ports.tcp import TcpPort
 from usbshare.bridge.local_ports.udp import UdpPort
 from usbshare.bridge.local_ports.virtual_port import VirtualPort, VirtualPortListener
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 
 class SharedPortOwner(Protocol):
@@ -119,6 +119,11 @@ class SharedPort:
         self._lines = lines
         for port in self._ports.values():
             port.show_lines(lines)
+
+    def show_events(self, events: LineEvents) -> None:
+        """Show the program that is served what befell the line."""
+        if self._served is not None:
+            self._served.show_events(events)
 
     def hang_up(self) -> None:
         """Let the program that is served see its port vanish, and the owner know."""

@@ -15,7 +15,7 @@ from usbshare.bridge.local_ports.program_connection import (
     listening_socket,
 )
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +95,9 @@ class TcpPort:
         """Whether the program has closed its connection, though we still wait for it."""
         program = self._program
         return program is not None and program.has_left() and program.has_closed()
+
+    def show_events(self, events: LineEvents) -> None:
+        """Do nothing: TCP carries no line events."""
 
     def hang_up(self) -> None:
         """Close the program's connection, and that of one which waits for its turn; listen on."""

@@ -19,7 +19,7 @@ from usbshare.bridge.local_ports.udp_senders import (
     sender_of,
 )
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,9 @@ class UdpPort(asyncio.DatagramProtocol):
     def is_left(self) -> bool:
         """Whether nobody has spoken for a while: then another program may have the port."""
         return not self._waiting and time.monotonic() - self._heard_at >= LEFT_S
+
+    def show_events(self, events: LineEvents) -> None:
+        """Do nothing: UDP carries no line events."""
 
     def hang_up(self) -> None:
         """Drop what waits and forget who spoke."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from usbshare.line.settings import LineSettings, ModemLines, Parity
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines, Parity
 from usbshare.usbip.acm.descriptors import PortNames
 from usbshare.usbip.cdc import LineCoding, SerialState
 
@@ -46,6 +46,17 @@ def state_of(lines: ModemLines) -> SerialState:
     if lines.ri:
         state |= SerialState.RING
     return state
+
+
+def events_of(events: LineEvents) -> SerialState:
+    """Return what befell a line as a program is told."""
+    happened = (
+        (events.line_break, SerialState.BREAK),
+        (events.framing_error, SerialState.FRAMING),
+        (events.parity_error, SerialState.PARITY),
+        (events.overrun, SerialState.OVERRUN),
+    )
+    return SerialState(sum(flag for is_so, flag in happened if is_so))
 
 
 def names_of(host: str, port_id: str) -> PortNames:

@@ -12,10 +12,16 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from usbshare.bridge.local_ports.usb_line import coding_of, names_of, settings_of, state_of
+from usbshare.bridge.local_ports.usb_line import (
+    coding_of,
+    events_of,
+    names_of,
+    settings_of,
+    state_of,
+)
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
 from usbshare.client.serial.upstream import READ_AHEAD_BYTES
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 from usbshare.usbip.acm.device import AcmDevice
 from usbshare.usbip.acm.plug import Plug
 from usbshare.usbip.cdc import BREAK_UNTIL_TOLD, ControlLines, LineCoding
@@ -91,6 +97,11 @@ class UsbPort(ABC):
         self._lines = lines
         if self._device is not None:
             self._device.show(state_of(lines))
+
+    def show_events(self, events: LineEvents) -> None:
+        """Tell the program what befell the device's line."""
+        if self._device is not None and self._has_program:
+            self._device.happened(events_of(events))
 
     def hang_up(self) -> None:
         """Unplug the port and plug it in again: its program sees what a pulled cable shows.

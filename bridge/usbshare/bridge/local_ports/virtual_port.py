@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 
 class VirtualPortListener(Protocol):
@@ -77,6 +77,9 @@ class VirtualPort(Protocol):
 
     def show_lines(self, lines: ModemLines) -> None:
         """Show the device's modem lines to the program, where the port can."""
+
+    def show_events(self, events: LineEvents) -> None:
+        """Show the program what befell the device's line, where the port can."""
 
     def hang_up(self) -> None:
         """Let the program see its port vanish as if the cable had been pulled.

@@ -84,6 +84,16 @@ class ModemLines:
     rts: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LineEvents:
+    """What befell a line since it was last told; `overrun`: bytes of the device were lost."""
+
+    line_break: bool = False
+    framing_error: bool = False
+    parity_error: bool = False
+    overrun: bool = False
+
+
 class Completion(Enum):
     """How an operation on the line ended."""
 

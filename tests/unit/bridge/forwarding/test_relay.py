@@ -40,7 +40,7 @@ from usbshare.client.serial.resumption import Loss, Resumed
 from usbshare.client.serial.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import AUTO, GCODE, GRBL, RAW
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -56,6 +56,7 @@ class Port:
         self.limit = 4095
         self.hang_ups = 0
         self.shown: list[object] = []
+        self.events: list[LineEvents] = []
 
     async def start(self, listener: object, settings: LineSettings) -> None: ...
 
@@ -73,6 +74,9 @@ class Port:
 
     def far_end_is(self, host: str, port_id: str) -> None:
         raise AssertionError("the relay does not name its port")
+
+    def show_events(self, events: LineEvents) -> None:
+        self.events.append(events)
 
     def show_lines(self, lines: ModemLines) -> None:
         self.shown.append(lines)
@@ -385,6 +389,7 @@ def test_a_gap_is_reported_and_counted(bench: Bench) -> None:
     bench.relay.link_data(DataEvent(10, b"x"))
     assert bench.link.taken_offset == 11
     assert bench.relay.status("laser", "connected").lost_bytes == 7
+    assert bench.port.events == [LineEvents(overrun=True)]
 
 
 def test_a_new_epoch_drops_what_the_program_wrote_before(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from usbshare.base.errors import DeviceError
 from usbshare.bridge.jobs import capture_port
 from usbshare.bridge.jobs.capture_port import capture_from
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 DEADLINE_S = 30.0
 
@@ -44,6 +44,8 @@ class Port:
     def apply_settings(self, settings: LineSettings) -> None: ...
 
     def far_end_is(self, host: str, port_id: str) -> None: ...
+
+    def show_events(self, events: LineEvents) -> None: ...
 
     def show_lines(self, lines: ModemLines) -> None: ...
 

@@ -7,7 +7,7 @@ import pytest
 from usbshare.base.errors import PortHeldError
 from usbshare.bridge.local_ports.shared import SharedPort
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
-from usbshare.line.settings import LineSettings, ModemLines
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines
 
 
 class Port:
@@ -37,6 +37,8 @@ class Port:
     def apply_settings(self, settings: LineSettings) -> None: ...
 
     def far_end_is(self, host: str, port_id: str) -> None: ...
+
+    def show_events(self, events: LineEvents) -> None: ...
 
     def show_lines(self, lines: ModemLines) -> None: ...
 

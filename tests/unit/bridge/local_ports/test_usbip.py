@@ -15,7 +15,7 @@ from fakes.waiting import until
 from usbshare.bridge.local_ports import usbip
 from usbshare.bridge.local_ports.vhci_port import VhciPort
 from usbshare.client.serial.upstream import READ_AHEAD_BYTES
-from usbshare.line.settings import LineSettings, ModemLines, Parity
+from usbshare.line.settings import LineEvents, LineSettings, ModemLines, Parity
 from usbshare.usbip.cdc import LineCoding, SerialState
 from usbshare.usbip.errors import STALLED
 from usbshare.usbip.vhci.attach import PlugPlaces, VhciError
@@ -285,6 +285,18 @@ async def test_a_program_sees_the_lines_of_the_device(rig: Rig, opened: CdcAcm) 
     rig.port.show_lines(ModemLines(cd=False, dsr=True, ri=True))
     await opened.set_lines(dtr=True, rts=True)
     assert len(opened.states) == 2
+
+
+async def test_a_program_is_told_once_of_what_befell_the_line(rig: Rig, opened: CdcAcm) -> None:
+    await until(lambda: opened.states)
+    before = opened.states[-1]
+    rig.port.show_events(LineEvents(line_break=True, overrun=True))
+    events = SerialState.BREAK | SerialState.OVERRUN
+    await until(lambda: opened.states[1:] == [before | events, before])
+    await opened.close()
+    rig.port.show_events(LineEvents(line_break=True))
+    await opened.open()
+    assert opened.states[-1] == before
 
 
 async def test_a_hang_up_is_a_pulled_cable_and_the_port_comes_back(
