@@ -67,7 +67,8 @@ def lent() -> list[str]:
 
 def imported() -> list[str]:
     """Return the serial ports of devices that vhci_hcd has."""
-    return [f"/dev/{name}" for port in Vhci().ports() for name in Vhci().ttys(port.number)]
+    used = [each.number for each in Vhci().ports() if not each.is_free]
+    return [f"/dev/{name}" for number in used for name in Vhci().ttys(number)]
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from usbshare.client.serial.messages import (
 from usbshare.client.serial.realtime_lane import Overtaking
 from usbshare.client.serial.resumption import Loss, Resumed
 from usbshare.client.serial.upstream import Upstream
-from usbshare.line.settings import LineEvents, LineSettings
+from usbshare.line.settings import LineCounts, LineEvents, LineSettings, ModemLines
 
 
 class Relay:
@@ -77,6 +77,7 @@ class Relay:
         self._breaks: dict[int, Callable[[bool], None]] = {}
         self._break_is_on = False
         self._is_shut_out = False
+        self._counts: LineCounts | None = None
 
     def status(self, target: str, state: str) -> Status:
         """Return the current state."""
@@ -190,8 +191,9 @@ class Relay:
         unread = len(self._unread)
         self._received_offset = self._taken_offset = opened.data_offset
         self._unread.clear()
+        self._counts = None  # a device that was opened anew counts from 0
         if self.port_is_ready:
-            self._port.show_lines(opened.lines)
+            self._show_lines(opened.lines)
         if self._chosen is not None and self._chosen != opened.port.settings:
             self._upstream.add_first(Configure(next(self._ids), self._chosen))
             self._wake()
@@ -215,7 +217,7 @@ class Relay:
         """Report that the session continues; the program lost nothing unless a stop came."""
         self.reconnections += 1
         if self.port_is_ready:
-            self._port.show_lines(opened.lines)
+            self._show_lines(opened.lines)
         self._tell_voided()
         text = f"session resumed after {resumed.away_s:.1f} s"
         if resumed.resent_bytes:
@@ -270,7 +272,7 @@ class Relay:
             case SettingsEvent():
                 self._port.apply_settings(event.settings)
             case LinesEvent():
-                self._port.show_lines(event.lines)
+                self._show_lines(event.lines)
             case PortEvent():
                 self._port_changed(event.port)
             case GapEvent():
@@ -416,6 +418,15 @@ class Relay:
         if port_condition.is_other(before, port):
             name, text = port_condition.news(port)
             self._reporter.event(name, text, **port_condition.fields(port))
+
+    def _show_lines(self, lines: ModemLines) -> None:
+        """Show the lines, and what has befallen the line since they were last shown."""
+        before, self._counts = self._counts, lines.counts
+        self._port.show_lines(lines)
+        if before is not None and lines.counts is not None:
+            events = lines.counts.since(before)
+            if events.is_any:
+                self._port.show_events(events)
 
     def _limit_reading(self) -> None:
         room = self._upstream.room

@@ -56,7 +56,7 @@ class SharedPort:
 
     async def add(self, port: VirtualPort) -> str:
         """Start a local port and return its path; raises ConfigError."""
-        await port.start(_One(self, port), self._settings)
+        await port.start(_One(self, port, self._owner), self._settings)
         if self._lines is not None:
             port.show_lines(self._lines)
         self._ports[port.path] = port
@@ -175,17 +175,14 @@ class SharedPort:
             self._served.hang_up()
         return self._served is not None
 
-    def tell(self, text: str) -> None:
-        """Pass on news."""
-        self._owner.told(text)
-
 
 class _One:
     """VirtualPortListener of one of the local ports."""
 
-    def __init__(self, shared: SharedPort, port: VirtualPort) -> None:
+    def __init__(self, shared: SharedPort, port: VirtualPort, owner: SharedPortOwner) -> None:
         self._shared = shared
         self._port = port
+        self._owner = owner
 
     @property
     def _to(self) -> VirtualPortListener | None:
@@ -233,7 +230,7 @@ class _One:
 
     def port_renamed(self, said: str) -> None:
         """Pass on what became of the port's name."""
-        self._shared.tell(said)
+        self._owner.told(said)
 
     def port_lost(self, reason: str) -> None:
         """Pass on that the port is gone; the others stay."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from usbshare.line.settings import ModemLines
+from usbshare.line.settings import LineCounts, ModemLines
 
 POLL_S = 0.05
 
 
-def inputs_of(lines: ModemLines) -> tuple[bool | None, ...]:
-    """Return CTS, DSR, RI and CD."""
-    return lines.cts, lines.dsr, lines.ri, lines.cd
+def inputs_of(lines: ModemLines) -> tuple[bool | LineCounts | None, ...]:
+    """Return CTS, DSR, RI and CD, and what befell the line."""
+    return lines.cts, lines.dsr, lines.ri, lines.cd, lines.counts
 
 
 def are_known(lines: ModemLines) -> bool:

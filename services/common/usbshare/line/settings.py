@@ -73,18 +73,6 @@ class SettingsChange:
 
 
 @dataclass(frozen=True, slots=True)
-class ModemLines:
-    """Modem lines as read; None if the device cannot report them."""
-
-    cts: bool | None = None
-    dsr: bool | None = None
-    ri: bool | None = None
-    cd: bool | None = None
-    dtr: bool | None = None
-    rts: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class LineEvents:
     """What befell a line since it was last told; `overrun`: bytes of the device were lost."""
 
@@ -92,6 +80,43 @@ class LineEvents:
     framing_error: bool = False
     parity_error: bool = False
     overrun: bool = False
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything happened."""
+        return self != LineEvents()
+
+
+@dataclass(frozen=True, slots=True)
+class LineCounts:
+    """How often something befell a line since its device was opened, or before."""
+
+    breaks: int = 0
+    framing_errors: int = 0
+    parity_errors: int = 0
+    overruns: int = 0
+
+    def since(self, before: LineCounts) -> LineEvents:
+        """Return what has happened since."""
+        return LineEvents(
+            self.breaks > before.breaks,
+            self.framing_errors > before.framing_errors,
+            self.parity_errors > before.parity_errors,
+            self.overruns > before.overruns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModemLines:
+    """Modem lines as read, and what befell the line; None if the device cannot report them."""
+
+    cts: bool | None = None
+    dsr: bool | None = None
+    ri: bool | None = None
+    cd: bool | None = None
+    dtr: bool | None = None
+    rts: bool | None = None
+    counts: LineCounts | None = None
 
 
 class Completion(Enum):

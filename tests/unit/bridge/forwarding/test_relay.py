@@ -40,7 +40,7 @@ from usbshare.client.serial.resumption import Loss, Resumed
 from usbshare.client.serial.upstream import READ_AHEAD_BYTES, Upstream
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import AUTO, GCODE, GRBL, RAW
-from usbshare.line.settings import LineEvents, LineSettings, ModemLines
+from usbshare.line.settings import LineCounts, LineEvents, LineSettings, ModemLines
 
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -390,6 +390,12 @@ def test_a_gap_is_reported_and_counted(bench: Bench) -> None:
     assert bench.link.taken_offset == 11
     assert bench.relay.status("laser", "connected").lost_bytes == 7
     assert bench.port.events == [LineEvents(overrun=True)]
+
+
+def test_what_befell_the_line_is_shown_once(bench: Bench) -> None:
+    for counts in (LineCounts(breaks=3), LineCounts(breaks=4), LineCounts(4, parity_errors=2)):
+        bench.relay.link_event(LinesEvent(ModemLines(counts=counts)))
+    assert bench.port.events == [LineEvents(line_break=True), LineEvents(parity_error=True)]
 
 
 def test_a_new_epoch_drops_what_the_program_wrote_before(bench: Bench) -> None:

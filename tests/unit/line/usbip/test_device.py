@@ -23,7 +23,14 @@ from usbshare.base.errors import (
     NotSupportedError,
 )
 from usbshare.line.physical_device import PhysicalDevice
-from usbshare.line.settings import Completion, FlowControl, LineSettings, ModemLines, Parity
+from usbshare.line.settings import (
+    Completion,
+    FlowControl,
+    LineCounts,
+    LineSettings,
+    ModemLines,
+    Parity,
+)
 from usbshare.line.usbip import acm_port
 from usbshare.line.usbip.device import UsbipDevice
 from usbshare.line.usbip.seen import SeenDevices
@@ -175,7 +182,7 @@ async def test_the_devices_lines_are_pushed_and_faults_are_logged(
         fake.tell(SerialState.DCD | SerialState.RING | SerialState.OVERRUN | SerialState.BREAK)
         await until(lambda: "reports OVERRUN (1 so far)" in caplog.text)
         assert "reports BREAK (1 so far)" in caplog.text
-        assert len(listener.lines) == 1
+        assert listener.lines[1].counts == LineCounts(breaks=1, overruns=1)
 
 
 async def test_what_the_device_has_not_taken_is_bounded_and_known() -> None:

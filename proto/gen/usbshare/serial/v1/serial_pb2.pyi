@@ -840,6 +840,10 @@ class LineState(google.protobuf.message.Message):
     CD_FIELD_NUMBER: builtins.int
     DTR_FIELD_NUMBER: builtins.int
     RTS_FIELD_NUMBER: builtins.int
+    BREAKS_FIELD_NUMBER: builtins.int
+    FRAMING_ERRORS_FIELD_NUMBER: builtins.int
+    PARITY_ERRORS_FIELD_NUMBER: builtins.int
+    OVERRUNS_FIELD_NUMBER: builtins.int
     cts: builtins.bool
     """Clear to send, an input."""
     dsr: builtins.bool
@@ -852,6 +856,14 @@ class LineState(google.protobuf.message.Message):
     """Data terminal ready, an output."""
     rts: builtins.bool
     """Request to send, an output."""
+    breaks: builtins.int
+    """How often the device sent a break, counted by its driver; absent, as are the next three: not counted."""
+    framing_errors: builtins.int
+    """How often a byte had no stop bit."""
+    parity_errors: builtins.int
+    """How often a byte had the wrong parity."""
+    overruns: builtins.int
+    """How often bytes of the device were lost since nobody took them in time."""
     def __init__(
         self,
         *,
@@ -861,9 +873,15 @@ class LineState(google.protobuf.message.Message):
         cd: builtins.bool | None = ...,
         dtr: builtins.bool | None = ...,
         rts: builtins.bool | None = ...,
+        breaks: builtins.int | None = ...,
+        framing_errors: builtins.int | None = ...,
+        parity_errors: builtins.int | None = ...,
+        overruns: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_cd", b"_cd", "_cts", b"_cts", "_dsr", b"_dsr", "_dtr", b"_dtr", "_ri", b"_ri", "_rts", b"_rts", "cd", b"cd", "cts", b"cts", "dsr", b"dsr", "dtr", b"dtr", "ri", b"ri", "rts", b"rts"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_cd", b"_cd", "_cts", b"_cts", "_dsr", b"_dsr", "_dtr", b"_dtr", "_ri", b"_ri", "_rts", b"_rts", "cd", b"cd", "cts", b"cts", "dsr", b"dsr", "dtr", b"dtr", "ri", b"ri", "rts", b"rts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_breaks", b"_breaks", "_cd", b"_cd", "_cts", b"_cts", "_dsr", b"_dsr", "_dtr", b"_dtr", "_framing_errors", b"_framing_errors", "_overruns", b"_overruns", "_parity_errors", b"_parity_errors", "_ri", b"_ri", "_rts", b"_rts", "breaks", b"breaks", "cd", b"cd", "cts", b"cts", "dsr", b"dsr", "dtr", b"dtr", "framing_errors", b"framing_errors", "overruns", b"overruns", "parity_errors", b"parity_errors", "ri", b"ri", "rts", b"rts"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_breaks", b"_breaks", "_cd", b"_cd", "_cts", b"_cts", "_dsr", b"_dsr", "_dtr", b"_dtr", "_framing_errors", b"_framing_errors", "_overruns", b"_overruns", "_parity_errors", b"_parity_errors", "_ri", b"_ri", "_rts", b"_rts", "breaks", b"breaks", "cd", b"cd", "cts", b"cts", "dsr", b"dsr", "dtr", b"dtr", "framing_errors", b"framing_errors", "overruns", b"overruns", "parity_errors", b"parity_errors", "ri", b"ri", "rts", b"rts"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_breaks", b"_breaks"]) -> typing.Literal["breaks"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_cd", b"_cd"]) -> typing.Literal["cd"] | None: ...
     @typing.overload
@@ -872,6 +890,12 @@ class LineState(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_dsr", b"_dsr"]) -> typing.Literal["dsr"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_dtr", b"_dtr"]) -> typing.Literal["dtr"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_framing_errors", b"_framing_errors"]) -> typing.Literal["framing_errors"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_overruns", b"_overruns"]) -> typing.Literal["overruns"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_parity_errors", b"_parity_errors"]) -> typing.Literal["parity_errors"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_ri", b"_ri"]) -> typing.Literal["ri"] | None: ...
     @typing.overload

@@ -13,7 +13,7 @@ from usbshare.client.serial.convert_times import client_times_message, seconds
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import AUTO, BY_NAME, Priority
 from usbshare.line.program_runs import Untouched
-from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
+from usbshare.line.settings import FlowControl, LineCounts, LineSettings, ModemLines, Parity
 from usbshare.rpc.wire_time import duration
 from usbshare.serial.v1 import serial_pb2 as pb
 
@@ -307,7 +307,8 @@ def reset_report(reply: pb.ResetResponse) -> m.ResetReport:
 def _lines(lines: pb.LineState) -> ModemLines:
     names = ("cts", "dsr", "ri", "cd", "dtr", "rts")
     known = {n: getattr(lines, n) if lines.HasField(n) else None for n in names}  # type: ignore[arg-type]
-    return ModemLines(**known)
+    counts = LineCounts(lines.breaks, lines.framing_errors, lines.parity_errors, lines.overruns)
+    return ModemLines(**known, counts=counts if lines.HasField("breaks") else None)
 
 
 def _queue(event: pb.QueueState) -> m.QueueEvent:

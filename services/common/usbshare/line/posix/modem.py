@@ -6,14 +6,18 @@ import errno
 import fcntl
 import select
 import struct
+import sys
 import termios
 
 from usbshare.base.errors import NotSupportedError
-from usbshare.line.settings import ModemLines
+from usbshare.line.settings import LineCounts, ModemLines
 
 WITHOUT_LINES = {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.EPIPE}
 _GONE = {errno.ENODEV, errno.ENXIO, errno.EBADF}
 _BITS = struct.Struct("i")
+# Linux's count of what befell a line (struct serial_icounter_struct, linux/serial.h).
+_TIOCGICOUNT = 0x545D if sys.platform == "linux" else None
+_ICOUNT = struct.Struct("11i36x")
 
 
 def read_modem_lines(descriptor: int) -> ModemLines:
@@ -31,7 +35,19 @@ def read_modem_lines(descriptor: int) -> ModemLines:
         cd=bool(bits & termios.TIOCM_CAR),
         dtr=bool(bits & termios.TIOCM_DTR),
         rts=bool(bits & termios.TIOCM_RTS),
+        counts=_counts(descriptor),
     )
+
+
+def _counts(descriptor: int) -> LineCounts | None:
+    if _TIOCGICOUNT is None:
+        return None
+    try:
+        raw = fcntl.ioctl(descriptor, _TIOCGICOUNT, bytes(_ICOUNT.size))
+    except OSError:  # not every driver counts, and that the line is gone its lines say
+        return None
+    *_, framing, overrun, parity, breaks, buffer_overrun = _ICOUNT.unpack(raw)
+    return LineCounts(breaks, framing, parity, overrun + buffer_overrun)
 
 
 def set_modem_lines(descriptor: int, *, dtr: bool | None, rts: bool | None) -> None:

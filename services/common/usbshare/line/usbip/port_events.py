@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from usbshare.line.settings import DeviceListener, ModemLines
+from usbshare.line.settings import DeviceListener, LineCounts, ModemLines
 from usbshare.usbip.cdc import SerialState
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class PortEvents:
         await self._progress.wait()
 
     def notified(self, state: SerialState) -> None:
-        """Pass on the lines, and log what befell the line: no program can be told of that."""
+        """Pass on the lines and what befell the line, which is also logged."""
         known = replace(
             self.lines,
             cd=SerialState.DCD in state,
@@ -59,6 +59,17 @@ class PortEvents:
             self._listener.lines_changed(known)
         for each in _BEFELL & state:
             self._note(each)
+        if _BEFELL & state:
+            self.lines = replace(self.lines, counts=self._counts)
+            self._listener.lines_changed(self.lines)
+
+    @property
+    def _counts(self) -> LineCounts:
+        kinds = (
+            *(SerialState.BREAK, SerialState.FRAMING),
+            *(SerialState.PARITY, SerialState.OVERRUN),
+        )
+        return LineCounts(*(self._befell.get(each, 0) for each in kinds))
 
     def _note(self, befell: SerialState) -> None:
         self._befell[befell] = count = self._befell.get(befell, 0) + 1

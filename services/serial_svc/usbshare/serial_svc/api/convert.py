@@ -246,7 +246,15 @@ def lines_message(lines: ModemLines) -> pb.LineState:
     """Return the lines; what cannot be read is absent."""
     names = ("cts", "dsr", "ri", "cd", "dtr", "rts")
     known = {name: getattr(lines, name) for name in names if getattr(lines, name) is not None}
-    return pb.LineState(**known)
+    if (counts := lines.counts) is None:
+        return pb.LineState(**known)
+    return pb.LineState(
+        **known,
+        breaks=counts.breaks,
+        framing_errors=counts.framing_errors,
+        parity_errors=counts.parity_errors,
+        overruns=counts.overruns,
+    )
 
 
 def port_message(port: PortDescription) -> pb.Port:
