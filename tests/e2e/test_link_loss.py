@@ -108,7 +108,8 @@ def cut_and_come_back(
     until(lambda: person.resumed > resumed, "the session is taken up again")
     answered = job.answered
     passes(0.3)
-    assert rig.machine.received().endswith(DOOR), "nothing goes on by itself"
+    # serial-svc asks a held machine for its state.
+    assert rig.machine.received().rstrip(b"?").endswith(DOOR), "nothing goes on by itself"
     burning_s = rig.machine.beam_in_hold(doors)
     assert burning_s == 0, f"{how.__name__}: the beam was on for {burning_s:.3f} s in the hold"
     person.wait_for(lambda: job.answered > answered or not job.is_alive(), "its next line")
@@ -245,7 +246,7 @@ def test_a_pulled_wire_stops_the_beam_and_costs_nothing(
 
 
 def test_a_killed_bridge_stops_the_beam(tmp_path: Path) -> None:
-    with rig(tmp_path, link_timeout_s=LINK_TIMEOUT_S) as used:
+    with rig(tmp_path) as used:
         job = used.job(engraving_lines())
         until(lambda: job.answered > 100, "the job runs")
         used.bridge.process.kill()
