@@ -173,7 +173,7 @@ class UrgentDefaults(Defaults):
         try:
             return find_config(self._asked)
         except ConfigError as error:
-            self._warn(f"{error}; stopping anyway")
+            self._warn(f"{error}; continuing without it")
             return None
 
     @cached_property
@@ -184,7 +184,7 @@ class UrgentDefaults(Defaults):
         try:
             return load_settings(self.path)
         except ConfigError as error:
-            self._warn(f"{error}; stopping anyway")
+            self._warn(f"{error}; continuing without it")
             return Settings()
 
     @cached_property
@@ -197,7 +197,7 @@ class UrgentDefaults(Defaults):
         try:
             found = tomllib.loads(self.path.read_text(encoding="utf-8-sig")).get("bridge")
         except (OSError, ValueError, RecursionError) as error:
-            self._warn(f"{self.path}: {error}; stopping anyway")
+            self._warn(f"{self.path}: {error}; continuing without it")
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -179,7 +179,7 @@ def test_a_stop_takes_what_it_can_from_a_file_with_mistakes(computer: Computer) 
     assert urgent.configured_port("laser") == ""
     assert computer.warnings == []
     assert urgent.settings == Settings()
-    assert all("stopping anyway" in warning for warning in computer.warnings[-1:])
+    assert all("continuing without it" in warning for warning in computer.warnings[-1:])
 
 
 @pytest.mark.parametrize("text", ["[bridge", "bridge = 5\n"])
@@ -191,7 +191,7 @@ def test_a_stop_does_not_need_a_configuration(computer: Computer, text: str) -> 
 def test_a_stop_does_not_need_the_file_that_was_asked_for(computer: Computer) -> None:
     computer.has(used=USED)
     assert UrgentDefaults(Path("gone.toml"), computer.warnings.append).target == USED.target
-    assert "gone.toml does not exist; stopping anyway" in computer.warnings[0]
+    assert "gone.toml does not exist; continuing without it" in computer.warnings[0]
 
 
 SLOW = {"pydantic", "tomlkit", "zeroconf", "ifaddr", "cv2"}
