@@ -133,6 +133,39 @@ async def test_a_code_is_asked_for_and_the_request_sent_again(browser: Browser) 
         await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+async def confirmed(page: Page) -> None:
+    """Give the code that is asked for."""
+    await page.get_by_label("Six digits").fill("123456")
+    await page.get_by_role("button", name="Confirm").click()
+
+
+@pytest.mark.parametrize("name", ["X plus", "Home", "Go to zero", "Resume"])
+async def test_a_code_moves_nothing_by_itself(browser: Browser, name: str) -> None:
+    held = machine(condition="held", next_step=page_pb2.NEXT_STEP_RESUME)
+    async with shown(browser, workshop(held)) as (gateway, page):
+        codes: list[str] = []
+
+        def refused(_: page_pb2.Request) -> page_pb2.Answer:
+            if codes:
+                return page_pb2.Answer()
+            failure = page_pb2.Failure(text="a code is needed", needs_second_factor=True)
+            return page_pb2.Answer(failure=failure)
+
+        def confirm(request: page_pb2.Request) -> page_pb2.Answer:
+            codes.append(request.confirm.code)
+            return page_pb2.Answer()
+
+        actions = ["jog_step", "home", "go_to_zero", "stop"]
+        gateway.answers |= {**dict.fromkeys(actions, refused), "confirm": confirm}
+        button = page.get_by_role("button", name=name, exact=True)
+        await button.click()
+        await confirmed(page)
+        await expect(page.locator("#notices")).to_contain_text("do it again")
+        assert sum(len(gateway.requests(each)) for each in actions) == 1
+        await button.click()
+        await until(lambda: sum(len(gateway.requests(each)) for each in actions) == 2)
+
+
 async def test_without_the_code_nothing_is_sent_again(browser: Browser) -> None:
     async with shown(browser, workshop(latched())) as (gateway, page):
         failure = page_pb2.Failure(text="a code is needed", needs_second_factor=True)

@@ -26,5 +26,16 @@ addEventListener("fetch", (event) => {
   const { request } = event;
   const path = new URL(request.url).pathname;
   if (request.mode === "navigate") event.respondWith(fetch(request).catch(() => caches.match(OFFLINE)));
-  else if (request.method === "GET" && KEPT.includes(path)) event.respondWith(fetch(request).catch(() => caches.match(path)));
+  else if (request.method === "GET" && KEPT.includes(path)) event.respondWith(newest(request, path));
 });
+
+/** What the program serves, kept as the latest; what was kept while it does not run. */
+async function newest(request, path) {
+  try {
+    const reply = await fetch(request);
+    if (reply.ok) await (await caches.open(CACHE)).put(path, reply.clone());
+    return reply;
+  } catch {
+    return caches.match(path);
+  }
+}

@@ -7,6 +7,7 @@ import { notice } from "./notices.js";
 import { Failure } from "./socket.js";
 import { hostName, machineKey } from "./state.js";
 
+const MOVES = new Set(["sendLine", "jog", "jogStep", "home", "goToZero", "frame", "pulse"]);
 const STOP_TIMEOUT_MS = 10_000;
 const STOP_PATIENCE_MS = 3000;
 
@@ -17,8 +18,9 @@ export class Actions {
   }
 
   /**
-   * Sends a request; asks for a code and sends it again if the host wants one. Resolves to the answer;
-   * rejects with a Failure, also if the person gives no code.
+   * Sends a request; asks for a code if the host wants one, and sends it again unless it moves the machine:
+   * that takes another press, since a code may be typed long after. Resolves to the answer; rejects with a
+   * Failure, also if the person gives no code.
    */
   async request(action, options = {}) {
     try {
@@ -27,6 +29,7 @@ export class Actions {
       const host = hostOf(action);
       if (!failure.needsSecondFactor || !host) throw failure;
       if (!(await this.confirm(host))) throw failure;
+      if (moves(action)) throw new Failure({ text: texts.code.again });
       return this.socket.request(action, options);
     }
   }
@@ -95,6 +98,14 @@ export class Actions {
         return Promise.resolve(null);
     }
   }
+}
+
+/** Whether a machine may move by it, or fire. */
+function moves(action) {
+  const [name, fields] = Object.entries(action)[0];
+  if (name === "stop") return fields.action === "STOP_ACTION_RESUME";
+  if (name === "jobCall") return Boolean(fields.start || fields.resume);
+  return MOVES.has(name);
 }
 
 function hostOf(action) {

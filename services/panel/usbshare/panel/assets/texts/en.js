@@ -75,9 +75,10 @@ export const texts = {
 
   code: {
     title: "Second factor",
-    why: (host) => `${host} wants a code before this. Nothing was sent to the machine.`,
+    why: (host) => `${host} wants a code before this. Nothing was sent to the machine yet.`,
     label: "Six digits from your authenticator app",
     confirm: "Confirm",
+    again: "The code is confirmed. Nothing was sent to the machine: do it again.",
   },
 
   scan: { title: "Scan an invitation", how: "Hold the QR code before the camera." },
