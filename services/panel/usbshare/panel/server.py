@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ PAGES = frozenset({"/", "/index.html"})
 END_S = 0.5
 IDLE_S = 60.0
 _BEARER = "bearer "
+_NAME = re.compile(r"[\w./-]{1,200}", re.ASCII)
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -124,7 +126,7 @@ class PanelServer:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["path"] or "index.html"
-        path = (self._assets / name).resolve()
+        path = (self._assets / name).resolve() if _NAME.fullmatch(name) else self._assets
         kind = TYPES.get(path.suffix)
         if kind is None or not path.is_relative_to(self._assets) or not path.is_file():
             raise web.HTTPNotFound(text=f"the panel has no page {name!r}\n")

@@ -1885,7 +1885,7 @@ class Jog(google.protobuf.message.Message):
     Z_FIELD_NUMBER: builtins.int
     FEED_FIELD_NUMBER: builtins.int
     lease: builtins.int
-    """The page's number for this press of the finger."""
+    """The page's number for this press of the finger, from 1 on; higher than that of each press before."""
     x: builtins.float
     """Direction of X, -1 to 1."""
     y: builtins.float

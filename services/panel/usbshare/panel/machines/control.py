@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -108,9 +108,9 @@ class Control:
         """Have control, taking it from its holder if that is meant; raises why it cannot be."""
         async with self._changing:
             self._used_at = self._clock()
-            self._is_kept = self._is_kept or is_kept
             if self._session is None:
                 await self._open(from_holder=from_holder)
+            self._is_kept = self._is_kept or is_kept
 
     async def release(self) -> None:
         """Give control up."""
@@ -125,12 +125,22 @@ class Control:
 
     async def send(self, *lines: str, shows: bool = True, wait_s: float = REPLY_S) -> Reply:
         """Send lines, all at once, and wait until each has its reply; raises UsbshareError."""
+        return await self.send_each([lines], shows=shows, wait_s=wait_s)
+
+    async def send_each(
+        self, pieces: Iterable[Sequence[str]], *, shows: bool = True, wait_s: float = REPLY_S
+    ) -> Reply:
+        """Send pieces one after the other, each after the replies to the one before.
+
+        Returns the last reply; after one that is an error nothing more is sent.
+        """
         async with self._turn:
             await self.take(is_kept=False)
-            reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
-            if any(_CHANGES_SETTING.match(line) for line in lines):
-                await self._read_settings()
-                self._owner.control_changed(self)
+            reply = Reply("ok", (), 0.0)
+            for lines in pieces:
+                reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
+                if not reply.is_ok:
+                    break
             return reply
 
     def realtime(self, data: bytes) -> None:
@@ -287,6 +297,13 @@ class Control:
         is_used = self._is_kept or self.exchange.is_waiting or self._turn.locked()
         is_at_rest = state in _AT_REST and not self.activity
         return not is_used and is_at_rest and self._clock() - self._used_at >= IDLE_S
+
+    async def _send_piece(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
+        reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
+        if any(_CHANGES_SETTING.match(line) for line in lines):
+            await self._read_settings()
+            self._owner.control_changed(self)
+        return reply
 
     async def _exchange(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
         self.require_released()

@@ -85,7 +85,11 @@ class Controls:
     def _port_seen(self, machine: Machine) -> None:
         """Show whose it is where its port was away for a while."""
         control = self._controls.get(machine.key)
-        if control is not None and machine.own_session != control.session_id:
+        if control is None:
+            return
+        if machine.port.port.state != "open":
+            control.settings = {}  # what is plugged in next may be another machine
+        if machine.own_session != control.session_id:
             self.control_changed(control)
 
     def control_asked(self, control: Control, who: str) -> None:

@@ -18,6 +18,7 @@ MOST_FEED = 100_000.0
 LEAST_PULSE_S = 0.01
 AXES = "XYZ"
 JOG_CANCEL = b"\x85"
+DARK = ("M5S0", "G0")
 # Bytes of overrides: 100 %, and up and down by 10 and by 1 (grbl/config.h).
 _FEED = (0x90, 0x91, 0x92, 0x93, 0x94)
 _SPINDLE = (0x99, 0x9A, 0x9B, 0x9C, 0x9D)
@@ -77,7 +78,7 @@ def lit_frame(box: Rectangle, feed: float, percent: float, max_spindle: float) -
     first, *others = _checked(box).corners
     lines = [f"G21G90G1X{_place(first[0])}Y{_place(first[1])}F{_feed(feed)}M4S0"]
     lines += [f"X{_place(x)}Y{_place(y)}S{power}" for x, y in others]
-    return (*lines, "M5S0", "G0")
+    return (*lines, *DARK)
 
 
 def pulse(percent: float, seconds: float, max_spindle: float) -> tuple[str, ...]:
@@ -94,8 +95,7 @@ def pulse(percent: float, seconds: float, max_spindle: float) -> tuple[str, ...]
         "G1F100",
         f"M3S{power}",
         f"G4P{seconds:.3f}",
-        "M5S0",
-        "G0",
+        *DARK,
     )
 
 

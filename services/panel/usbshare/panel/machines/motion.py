@@ -88,7 +88,11 @@ async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: fl
         lines = gcode.dark_frame(box, feed)
     await _until_idle(control)
     with _doing(control, "framing"):
-        _require_ok(await control.send(*lines, wait_s=FRAME_S))
+        # One at a time: all together are more than the firmware's buffer holds.
+        reply = await control.send_each([[line] for line in lines], wait_s=FRAME_S)
+        if percent and not reply.is_ok:
+            await control.send(*gcode.DARK, wait_s=LINE_S)
+        _require_ok(reply)
         await until_idle(control, FRAME_S)
 
 
