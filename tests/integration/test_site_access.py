@@ -308,7 +308,7 @@ async def test_the_audit_log_is_filtered_bounded_and_ends_with_the_right(
     host: GuardedHost,
 ) -> None:
     stub = access(host, "boss")
-    calls = [stub.WatchAudit(pb.WatchAuditRequest(event="revoked")) for _ in range(4)]
+    calls = [stub.WatchAudit(pb.WatchAuditRequest(event="revoked")) for _ in range(8)]
     for call in calls:
         assert isinstance(await call.read(), pb.WatchAuditResponse)
     with pytest.raises(grpc.aio.AioRpcError) as caught:

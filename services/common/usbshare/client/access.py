@@ -61,7 +61,7 @@ async def who_am_i(target: Target, bundle: ClientBundle | None) -> WhoAmI:
                 pb.WhoAmIRequest(), timeout=CALL_TIMEOUT_S
             )
         except grpc.aio.AioRpcError as error:
-            raise await _explained(error, target, bundle, start) from error
+            raise await explained(error, target, bundle, start) from error
     return as_who_am_i(answer)
 
 
@@ -84,21 +84,22 @@ async def confirm(target: Target, bundle: ClientBundle | None, code: str) -> dat
                 pb.ConfirmRequest(code=code), timeout=CALL_TIMEOUT_S
             )
         except grpc.aio.AioRpcError as error:
-            raise await _explained(error, target, bundle, start) from error
+            raise await explained(error, target, bundle, start) from error
     return answer.until_time.ToDatetime(UTC)
 
 
-async def _explained(
+async def explained(
     error: grpc.aio.AioRpcError, target: Target, bundle: ClientBundle | None, start: float
 ) -> UsbshareError:
-    explained = error_from_rpc(error)
-    if not isinstance(explained, ConnectionRefusedByPeerError):
-        return explained
+    """Return why a call failed that began at `start`; asks why where the host was not reached."""
+    found = error_from_rpc(error)
+    if not isinstance(found, ConnectionRefusedByPeerError):
+        return found
     from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - it loads half of TLS
 
     left_s = max(1.0, CALL_TIMEOUT_S - (time.monotonic() - start))
     why = await why_unreachable(target, bundle, left_s)
-    return ConnectionRefusedByPeerError(why or f"{target}: {explained}")
+    return ConnectionRefusedByPeerError(why or f"{target}: {found}")
 
 
 def _own_rights(grant: pb.Grant) -> OwnRights:

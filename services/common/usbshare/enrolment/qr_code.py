@@ -1,4 +1,4 @@
-"""A QR code on a terminal, for a phone's camera."""
+"""A QR code for a phone's camera: on a terminal, or as rows of modules."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def print_qr_code(text: str) -> None:
         print(drawn.getvalue(), file=sys.stderr)  # noqa: T201 - colours as they are
     except UnicodeEncodeError:
         return
+
+
+def qr_rows(text: str) -> list[str]:
+    """Return a row of `0` and `1` for each row of modules, with the quiet zone."""
+    code = segno.make(text, error="l", micro=False)
+    return ["".join("1" if module else "0" for module in row) for row in code.matrix_iter(border=4)]

@@ -18,6 +18,7 @@ from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.serial.client import SerialClient
+from usbshare.panel.api.access_requests import access_handlers
 from usbshare.panel.api.camera_calls import CameraCalls
 from usbshare.panel.api.control_requests import control_handlers
 from usbshare.panel.api.host_requests import host_handlers
@@ -34,6 +35,7 @@ from usbshare.panel.api.pack_machine import machine_text
 from usbshare.panel.api.requests import Handler, PageRequests
 from usbshare.panel.api.serial_calls import SerialCalls
 from usbshare.panel.api.show_requests import control_asked_text, show_handlers
+from usbshare.panel.api.shown_audits import ShownAudits
 from usbshare.panel.api.shown_latencies import ShownLatencies
 from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
@@ -107,6 +109,7 @@ class Gateway:
         self._observers = Observers(self.controls, self.controls.place, choice.client_name)
         self._jogs = Jogs(tell_ended)
         self._latencies = Latencies(self._serial_client)
+        self._audits = ShownAudits(self.fleet)
         self._local_ports = LocalPorts(
             self.board,
             local_port_text,
@@ -143,6 +146,7 @@ class Gateway:
             stack.push_async_callback(self._observers.close)
             stack.push_async_callback(self._jogs.close)
             stack.push_async_callback(self._latencies.close)
+            stack.push_async_callback(self._audits.close)
             stack.push_async_callback(self._requests.close)
             stack.push_async_callback(self._server.close)
             await self._server.start(listening)
@@ -184,7 +188,10 @@ class Gateway:
             **host_handlers(self.fleet, self._save_hosts),
             **control_handlers(self.controls, self._jogs),
             **jog_handlers(self.controls, self._jogs, self._acting),
-            **show_handlers(self.controls, self._observers, ShownLatencies(self._latencies)),
+            **show_handlers(
+                self.controls, self._observers, ShownLatencies(self._latencies), self._audits
+            ),
+            **access_handlers(self.fleet),
             **job_handlers(self.fleet),
             **local_port_handlers(self._local_ports, self.fleet, self.machines),
             **own_handlers(self._choice.own, self.fleet, self._enrolled),

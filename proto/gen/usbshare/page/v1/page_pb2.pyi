@@ -752,6 +752,7 @@ class Answer(google.protobuf.message.Message):
     ACCESS_FIELD_NUMBER: builtins.int
     MADE_INVITATION_FIELD_NUMBER: builtins.int
     DOCTOR_FIELD_NUMBER: builtins.int
+    REVOKED_FIELD_NUMBER: builtins.int
     request_id: builtins.int
     """`Request.id`."""
     @property
@@ -822,6 +823,10 @@ class Answer(google.protobuf.message.Message):
     def doctor(self) -> Global___DoctorReport:
         """What the check found."""
 
+    @property
+    def revoked(self) -> usbshare.access.v1.access_pb2.RevokeIdentityResponse:
+        """The identity is revoked."""
+
     def __init__(
         self,
         *,
@@ -843,10 +848,11 @@ class Answer(google.protobuf.message.Message):
         access: Global___AccessReport | None = ...,
         made_invitation: Global___MadeInvitation | None = ...,
         doctor: Global___DoctorReport | None = ...,
+        revoked: usbshare.access.v1.access_pb2.RevokeIdentityResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["access", b"access", "alive", b"alive", "confirm", b"confirm", "doctor", b"doctor", "enrolled", b"enrolled", "failure", b"failure", "gateway_time", b"gateway_time", "host", b"host", "invitation", b"invitation", "job", b"job", "line", b"line", "local_port", b"local_port", "made_invitation", b"made_invitation", "rearm", b"rearm", "request_control", b"request_control", "reset", b"reset", "result", b"result", "stop", b"stop"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access", b"access", "alive", b"alive", "confirm", b"confirm", "doctor", b"doctor", "enrolled", b"enrolled", "failure", b"failure", "gateway_time", b"gateway_time", "host", b"host", "invitation", b"invitation", "job", b"job", "line", b"line", "local_port", b"local_port", "made_invitation", b"made_invitation", "rearm", b"rearm", "request_control", b"request_control", "request_id", b"request_id", "reset", b"reset", "result", b"result", "stop", b"stop"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["failure", "stop", "rearm", "reset", "alive", "confirm", "request_control", "line", "job", "local_port", "host", "invitation", "enrolled", "access", "made_invitation", "doctor"] | None: ...
+    def HasField(self, field_name: typing.Literal["access", b"access", "alive", b"alive", "confirm", b"confirm", "doctor", b"doctor", "enrolled", b"enrolled", "failure", b"failure", "gateway_time", b"gateway_time", "host", b"host", "invitation", b"invitation", "job", b"job", "line", b"line", "local_port", b"local_port", "made_invitation", b"made_invitation", "rearm", b"rearm", "request_control", b"request_control", "reset", b"reset", "result", b"result", "revoked", b"revoked", "stop", b"stop"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access", b"access", "alive", b"alive", "confirm", b"confirm", "doctor", b"doctor", "enrolled", b"enrolled", "failure", b"failure", "gateway_time", b"gateway_time", "host", b"host", "invitation", b"invitation", "job", b"job", "line", b"line", "local_port", b"local_port", "made_invitation", b"made_invitation", "rearm", b"rearm", "request_control", b"request_control", "request_id", b"request_id", "reset", b"reset", "result", b"result", "revoked", b"revoked", "stop", b"stop"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["failure", "stop", "rearm", "reset", "alive", "confirm", "request_control", "line", "job", "local_port", "host", "invitation", "enrolled", "access", "made_invitation", "doctor", "revoked"] | None: ...
 
 Global___Answer: typing_extensions.TypeAlias = Answer
 
@@ -2745,6 +2751,11 @@ class Identity(google.protobuf.message.Message):
     CERTIFICATE_END_TIME_FIELD_NUMBER: builtins.int
     LAST_SEEN_TIME_FIELD_NUMBER: builtins.int
     IS_REVOKED_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    HAS_ALARM_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    FINGERPRINT_FIELD_NUMBER: builtins.int
+    IS_OWN_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name."""
     role: builtins.str
@@ -2753,6 +2764,16 @@ class Identity(google.protobuf.message.Message):
     """What that may do, for people."""
     is_revoked: builtins.bool
     """It is revoked."""
+    state: builtins.str
+    """Its state, for people: `ok`, `expired`, when and why it was revoked, or an alarm."""
+    has_alarm: builtins.bool
+    """A superseded certificate of it was used: its file was copied."""
+    address: builtins.str
+    """From where it called last, or enrolled."""
+    fingerprint: builtins.str
+    """Short fingerprint of its key."""
+    is_own: builtins.bool
+    """It is the gateway's own identity, which the gateway cannot revoke."""
     @property
     def certificate_end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When its certificate expires."""
@@ -2770,9 +2791,14 @@ class Identity(google.protobuf.message.Message):
         certificate_end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         last_seen_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         is_revoked: builtins.bool = ...,
+        state: builtins.str = ...,
+        has_alarm: builtins.bool = ...,
+        address: builtins.str = ...,
+        fingerprint: builtins.str = ...,
+        is_own: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["certificate_end_time", b"certificate_end_time", "last_seen_time", b"last_seen_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["certificate_end_time", b"certificate_end_time", "is_revoked", b"is_revoked", "last_seen_time", b"last_seen_time", "name", b"name", "rights", b"rights", "role", b"role"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "certificate_end_time", b"certificate_end_time", "fingerprint", b"fingerprint", "has_alarm", b"has_alarm", "is_own", b"is_own", "is_revoked", b"is_revoked", "last_seen_time", b"last_seen_time", "name", b"name", "rights", b"rights", "role", b"role", "state", b"state"]) -> None: ...
 
 Global___Identity: typing_extensions.TypeAlias = Identity
 
@@ -2815,6 +2841,7 @@ class AccessReport(google.protobuf.message.Message):
     INVITATIONS_FIELD_NUMBER: builtins.int
     ROLES_FIELD_NUMBER: builtins.int
     READ_ONLY_REASON_FIELD_NUMBER: builtins.int
+    KNOWN_ROLES_FIELD_NUMBER: builtins.int
     read_only_reason: builtins.str
     """Why this page cannot change it, for people; empty where it can."""
     @property
@@ -2829,6 +2856,10 @@ class AccessReport(google.protobuf.message.Message):
     def roles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Roles that can be given."""
 
+    @property
+    def known_roles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[usbshare.access.v1.access_pb2.Role]:
+        """All roles, with what each may do."""
+
     def __init__(
         self,
         *,
@@ -2836,8 +2867,9 @@ class AccessReport(google.protobuf.message.Message):
         invitations: collections.abc.Iterable[Global___OpenInvitation] | None = ...,
         roles: collections.abc.Iterable[builtins.str] | None = ...,
         read_only_reason: builtins.str = ...,
+        known_roles: collections.abc.Iterable[usbshare.access.v1.access_pb2.Role] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["identities", b"identities", "invitations", b"invitations", "read_only_reason", b"read_only_reason", "roles", b"roles"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identities", b"identities", "invitations", b"invitations", "known_roles", b"known_roles", "read_only_reason", b"read_only_reason", "roles", b"roles"]) -> None: ...
 
 Global___AccessReport: typing_extensions.TypeAlias = AccessReport
 
@@ -2883,8 +2915,15 @@ class MadeInvitation(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     QR_ROWS_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    RIGHTS_FIELD_NUMBER: builtins.int
+    AUTHORITY_FINGERPRINT_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     text: builtins.str
     """The text."""
+    rights: builtins.str
+    """What the computer may then do, for people."""
+    authority_fingerprint: builtins.str
+    """Short fingerprint of the host's authority; the computer shows the same."""
     @property
     def qr_rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Its QR code: a row of 0 and 1 for each row of modules, with the quiet zone."""
@@ -2893,15 +2932,22 @@ class MadeInvitation(google.protobuf.message.Message):
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Until when it can be used."""
 
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What keeps it from being used as it is, for people."""
+
     def __init__(
         self,
         *,
         text: builtins.str = ...,
         qr_rows: collections.abc.Iterable[builtins.str] | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        rights: builtins.str = ...,
+        authority_fingerprint: builtins.str = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "qr_rows", b"qr_rows", "text", b"text"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["authority_fingerprint", b"authority_fingerprint", "end_time", b"end_time", "qr_rows", b"qr_rows", "rights", b"rights", "text", b"text", "warnings", b"warnings"]) -> None: ...
 
 Global___MadeInvitation: typing_extensions.TypeAlias = MadeInvitation
 
@@ -2935,17 +2981,21 @@ class Revoke(google.protobuf.message.Message):
 
     HOST_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     host: builtins.str
     """The host's key."""
     name: builtins.str
     """Its name."""
+    reason: builtins.str
+    """Why, for the list and the audit log."""
     def __init__(
         self,
         *,
         host: builtins.str = ...,
         name: builtins.str = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["host", b"host", "name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["host", b"host", "name", b"name", "reason", b"reason"]) -> None: ...
 
 Global___Revoke: typing_extensions.TypeAlias = Revoke
 
@@ -2985,7 +3035,7 @@ class AuditEntry(google.protobuf.message.Message):
     IS_REFUSED_FIELD_NUMBER: builtins.int
     TEXT_FIELD_NUMBER: builtins.int
     number: builtins.int
-    """Its number in the log."""
+    """Counts the entries that the gateway has sent, of all logs: a host has several."""
     who: builtins.str
     """Who."""
     what: builtins.str
@@ -3025,10 +3075,16 @@ class AuditEntries(google.protobuf.message.Message):
     HOST_FIELD_NUMBER: builtins.int
     ENTRIES_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    LOST_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     host: builtins.str
     """The host's key."""
     reason: builtins.str
     """Why there are none, for people; empty where all is well."""
+    lost: builtins.int
+    """How many lines of the logs were left out so far, since the gateway was too slow."""
+    filter: builtins.str
+    """`AuditFilter.text` of the request that these belong to."""
     @property
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
         """In order."""
@@ -3039,8 +3095,10 @@ class AuditEntries(google.protobuf.message.Message):
         host: builtins.str = ...,
         entries: collections.abc.Iterable[Global___AuditEntry] | None = ...,
         reason: builtins.str = ...,
+        lost: builtins.int = ...,
+        filter: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries", "host", b"host", "reason", b"reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "filter", b"filter", "host", b"host", "lost", b"lost", "reason", b"reason"]) -> None: ...
 
 Global___AuditEntries: typing_extensions.TypeAlias = AuditEntries
 

@@ -40,7 +40,7 @@ P = ParamSpec("P")
 CALLS_A_MINUTE = 60
 CHANGES_A_MINUTE = 20
 MINUTE_S = 60.0
-MOST_READERS, MOST_READERS_OF_ONE = 16, 4
+MOST_READERS, MOST_READERS_OF_ONE = 24, 8
 USUAL_NEWEST, MOST_NEWEST = 100, 500
 MOST_FILTER_CHARS = 200
 POLL_S = 0.25
@@ -132,12 +132,15 @@ class SiteAccessServicer(AccessServicer):
         with self._reading(caller):
             logs = LiveLogs(site.audit_folder, selection)
             try:
-                yield pack.audit_response(await self._read(logs.newest, newest))
+                for message in pack.audit_responses(await self._read(logs.newest, newest)):
+                    yield message
                 while True:
                     await asyncio.sleep(POLL_S)
                     news = await self._read(logs.news)
-                    if news.entries or news.lost:
-                        yield pack.audit_response(news)
+                    if not (news.entries or news.lost):
+                        continue
+                    for message in pack.audit_responses(news):
+                        yield message
             finally:
                 with suppress(RuntimeError):  # the service has ended meanwhile
                     self._reader.submit(logs.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from usbshare.access.v1 import access_pb2 as pb
@@ -15,6 +15,7 @@ from usbshare.trust.invitations import Given
 
 MOST_DETAILS = 24
 LONGEST_DETAIL = 1000
+MOST_MESSAGE_BYTES = 48 * 1024
 _TOLD = frozenset({"time", "who", "address", "port", "camera", "event", "log"})
 _CHAIN = frozenset({"seq", "prev", "hash", "other_logs"})
 
@@ -69,9 +70,16 @@ def revoked(done: Revoked) -> pb.RevokeIdentityResponse:
     )
 
 
-def audit_response(news: News) -> pb.WatchAuditResponse:
-    """Return lines of the logs."""
-    return pb.WatchAuditResponse(entries=map(_audit_entry, news.entries), lost=news.lost)
+def audit_responses(news: News) -> Iterator[pb.WatchAuditResponse]:
+    """Yield lines of the logs, in messages that every client takes; at least one."""
+    message, size = pb.WatchAuditResponse(lost=news.lost), 0
+    for entry in map(_audit_entry, news.entries):
+        if size and size + entry.ByteSize() > MOST_MESSAGE_BYTES:
+            yield message
+            message, size = pb.WatchAuditResponse(), 0
+        message.entries.append(entry)
+        size += entry.ByteSize()
+    yield message
 
 
 def _audit_entry(entry: Entry) -> pb.AuditEntry:

@@ -11,6 +11,7 @@ from usbshare.panel.api.json_text import text
 from usbshare.panel.api.machine_requests import key_of
 from usbshare.panel.api.pack_machine import machine_key
 from usbshare.panel.api.requests import Handler
+from usbshare.panel.api.shown_audits import ShownAudits
 from usbshare.panel.api.shown_latencies import ShownLatencies
 from usbshare.panel.machines.console import ConsoleLine, Origin
 from usbshare.panel.machines.controls import Controls
@@ -20,6 +21,7 @@ from usbshare.panel.socket import Page
 from usbshare.rpc.wire_time import timestamp, timestamp_of
 
 MOST_SHOWN = 16
+MOST_AUDITS = 2
 _ORIGINS = {
     Origin.SENT: pb.LINE_ORIGIN_SENT,
     Origin.MACHINE: pb.LINE_ORIGIN_MACHINE,
@@ -29,7 +31,7 @@ _ORIGINS = {
 
 
 def show_handlers(
-    controls: Controls, observers: Observers, latencies: ShownLatencies
+    controls: Controls, observers: Observers, latencies: ShownLatencies, audits: ShownAudits
 ) -> Mapping[str, Handler]:
     """Return the handler of what a page shows."""
     shown: dict[Page, set[MachineKey]] = {}
@@ -43,6 +45,7 @@ def show_handlers(
     def closed(page: Page) -> None:
         hide(page, shown.pop(page, set()))
         latencies.closed(page)
+        audits.closed(page)
 
     async def show(page: Page, asked: pb.Show, request_id: int) -> pb.Answer:
         wanted = {key_of(each) for each in list(asked.consoles)[:MOST_SHOWN]}
@@ -56,6 +59,7 @@ def show_handlers(
         if is_new:
             page.on_closed(partial(closed, page))
         latencies.show(page, map(key_of, list(asked.latencies)[:MOST_SHOWN]))
+        audits.show(page, list(asked.audits)[:MOST_AUDITS])
         return pb.Answer()
 
     return {"show": show}

@@ -85,11 +85,14 @@ const CHANGES = {
     const kept = known.filter((each) => now - each.receivedAt < LATENCY_KEPT_MS);
     state.latencies.set(key, [...kept, { ...latency, past: undefined, receivedAt: now }]);
   },
-  audit(state, { host, entries, reason }) {
-    const known = state.audits.get(host)?.entries ?? [];
+  audit(state, { host, entries, reason, lost, filter }) {
+    const log = state.audits.get(host);
+    if (log && (log.filter ?? "") !== (filter ?? "")) return; // asked for before the filter was changed
+    const known = log?.entries ?? [];
     const numbers = new Set(known.map((each) => each.number));
     const fresh = (entries ?? []).filter((each) => !numbers.has(each.number));
-    state.audits.set(host, { entries: [...known, ...fresh].slice(-MOST_AUDIT_ENTRIES), reason: reason ?? "" });
+    const shown = [...known, ...fresh].slice(-MOST_AUDIT_ENTRIES);
+    state.audits.set(host, { entries: shown, reason: reason ?? "", lost: Number(lost ?? log?.lost ?? 0), filter: filter ?? "" });
   },
 };
 

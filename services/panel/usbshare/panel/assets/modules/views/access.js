@@ -4,11 +4,16 @@ import { texts } from "../../texts/en.js";
 import { confirm, dialog } from "../dialogs.js";
 import { h, keyed, replace, s, setHidden, setText } from "../dom.js";
 import { clock } from "../format.js";
+import { notice } from "../notices.js";
 import { auditCard } from "./audit.js";
 import { hostSelect } from "./host_select.js";
-import { button, card, cardWith, copyButton, empty, field, pageHead, pill, setPill } from "./parts.js";
+import { button, card, cardWith, copyButton, empty, field, note, pageHead, pill, setPill } from "./parts.js";
 
 const t = texts.access;
+// Events of the audit log after which the lists are others.
+const CHANGES = new Set(["enrolled", "invited", "invitation withdrawn", "revoked", "policy changed"]);
+const SETTLE_MS = 1000; // the host needs a moment for its policy
+const INVITE_MS = 40_000; // the host waits for what listens for it
 
 export function accessView(context) {
   const { store, actions, parameters } = context;
@@ -34,6 +39,8 @@ export function accessView(context) {
   const element = h("div", { class: "stack" }, pageHead(t.page, t.lead, select), none, body);
   let host = "";
   let report = null;
+  let seen = 0;
+  let timer = 0;
 
   async function load() {
     const asked = host;
@@ -65,7 +72,9 @@ export function accessView(context) {
 
   async function revoke(who) {
     if (!(await confirm(t.revokeTitle(who.name), t.revokeSure(who.name), t.revokeYes(who.name), { isDanger: true }))) return;
-    if (await actions.run({ revoke: { host, name: who.name } })) load();
+    const answer = await actions.run({ revoke: { host, name: who.name } });
+    if (answer?.revoked?.trouble) notice(t.revokeTrouble(who.name, answer.revoked.trouble), "danger");
+    if (answer) load();
   }
 
   async function withdraw(invitation) {
@@ -73,10 +82,20 @@ export function accessView(context) {
   }
 
   async function invite() {
-    const made = await inviteDialog(actions, host, report?.roles ?? []);
-    if (!made) return;
-    load();
-    await showInvitation(made);
+    const asked = host;
+    await inviteDialog(actions, host, report ?? {}, (made) => {
+      if (asked === host) load();
+      showInvitation(made);
+    });
+  }
+
+  /** Loads anew what the log says has changed, whoever did it. */
+  function followChanges(log) {
+    const last = Number((log?.entries ?? []).findLast((each) => CHANGES.has(each.what))?.number ?? 0);
+    if (last <= seen) return;
+    seen = last;
+    clearTimeout(timer);
+    timer = setTimeout(load, SETTLE_MS);
   }
 
   const end = store.watch((state) => {
@@ -95,8 +114,15 @@ export function accessView(context) {
     }
     drawMine(state.hosts.get(host), identity, grants);
     log.update(state);
+    followChanges(state.audits.get(host));
   });
-  return { element, end };
+  return {
+    element,
+    end() {
+      clearTimeout(timer);
+      end();
+    },
+  };
 }
 
 function drawMine(host, identity, grants) {
@@ -123,11 +149,13 @@ function identityRow(revoke) {
     element.who = who;
     const values = [who.name, who.role, who.rights, clock(who.certificateEndTime), who.lastSeenTime ? clock(who.lastSeenTime) : t.never];
     cells.forEach((cell, index) => setText(cell.firstChild, values[index] ?? ""));
-    setPill(state, t.revoked, "danger");
-    setHidden(state, !who.isRevoked);
+    const [word, tone] = who.isRevoked ? [t.revoked, "danger"] : who.hasAlarm ? [t.alarm, "danger"] : who.isOwn ? [t.own, ""] : ["", ""];
+    setPill(state, who.state === "expired" ? t.expired : word, who.state === "expired" ? "warn" : tone);
+    setHidden(state, !word && who.state !== "expired");
+    state.title = who.state ?? "";
     remove.setAttribute("aria-label", t.revokeYes(who.name));
   };
-  element.setReadOnly = (isReadOnly) => setHidden(remove, isReadOnly || Boolean(element.who?.isRevoked));
+  element.setReadOnly = (isReadOnly) => setHidden(remove, isReadOnly || Boolean(element.who?.isRevoked || element.who?.isOwn));
   return element;
 }
 
@@ -142,30 +170,40 @@ function invitationRow(withdraw) {
   return element;
 }
 
-function inviteDialog(actions, host, roles) {
+function inviteDialog(actions, host, { roles = [], knownRoles = [] }, made) {
   return dialog(t.invite, (close) => {
     const name = h("input", { class: "input", required: true, autocapitalize: "none", spellcheck: false, autocomplete: "off", maxLength: 63 });
     const role = h("select", { class: "input" }, roles.map((each) => h("option", { value: each }, each)));
     const lifetime = h("select", { class: "input" }, t.lifetimes.map(([seconds, text]) => h("option", { value: seconds }, text)));
+    const may = h("p", { class: "muted", role: "status" });
     const error = h("p", { class: "error-text", role: "alert" });
+    const explain = () => setText(may, t.roleMay(knownRoles.find((each) => each.name === role.value)?.grants ?? []));
+    role.addEventListener("change", explain);
+    explain();
+    const make = button(t.make, null, { kind: "primary", type: "submit" });
     const form = h(
       "form",
       { class: "stack" },
       field(t.inviteName, name, t.inviteNameHint),
       field(t.role, role),
+      may,
       field(t.lifetime, lifetime),
       error,
-      h("div", { class: "actions" }, button(texts.cancel, () => close(null)), button(t.make, null, { kind: "primary", type: "submit" })),
+      h("div", { class: "actions" }, button(texts.cancel, () => close(null)), make),
     );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
+      setText(error, "");
+      make.disabled = true;
       try {
         const wanted = { host, name: name.value.trim(), role: role.value, lifetime: `${lifetime.value}s` };
-        const answer = await actions.request({ invite: wanted });
-        close(answer.madeInvitation);
+        const answer = await actions.request({ invite: wanted }, { timeoutMs: INVITE_MS });
+        close(null);
+        made(answer.madeInvitation); // also where the dialog was closed meanwhile: it is open now
       } catch (failure) {
         setText(error, failure.message);
       }
+      make.disabled = false;
     });
     return [form];
   });
@@ -174,8 +212,10 @@ function inviteDialog(actions, host, roles) {
 function showInvitation(made) {
   return dialog(t.madeTitle, (close) => [
     h("p", {}, t.madeHow(clock(made.endTime))),
+    (made.warnings ?? []).map((each) => note("warn", h("p", {}, each))),
     qrCode(made.qrRows ?? []),
     h("code", { class: "place" }, made.text),
+    made.rights && h("p", {}, t.madeMay(made.rights, made.authorityFingerprint)),
     h("div", { class: "actions" }, copyButton(() => made.text, t.copyInvitation), button(texts.close, () => close(null), { kind: "primary" })),
   ]);
 }

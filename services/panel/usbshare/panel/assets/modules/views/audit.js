@@ -30,8 +30,9 @@ export function auditCard({ store, tellShown }, hostKey) {
   /** Asks for the entries of the host that is shown, from the beginning. */
   function follow() {
     const host = hostKey();
-    store.update((state) => state.audits.delete(host));
-    tellShown({ audits: [{ host, text: input.value.trim() }] });
+    const text = input.value.trim();
+    store.update((state) => state.audits.set(host, { entries: [], reason: "", lost: 0, filter: text, isLoading: true }));
+    tellShown({ audits: [{ host, text }] });
   }
 
   function update(state) {
@@ -39,7 +40,9 @@ export function auditCard({ store, tellShown }, hostKey) {
     const entries = (log?.entries ?? []).slice(-MOST_SHOWN).reverse();
     keyed(body, entries, (entry) => entry.number, row);
     setHidden(table, !entries.length);
-    setText(said, log?.reason || (entries.length ? "" : log ? t.none : t.loading));
+    const isLoading = !log || log.isLoading;
+    const empty = isLoading ? t.loading : t.none;
+    setText(said, log?.reason || (log?.lost ? t.lost(log.lost) : "") || (entries.length ? "" : empty));
     setHidden(said, !said.textContent);
   }
   return { element, update, follow };
@@ -47,6 +50,7 @@ export function auditCard({ store, tellShown }, hostKey) {
 
 function row() {
   const cells = [t.time, t.who, t.what, t.resource, t.more].map((heading) => h("td", { data: { heading } }, h("span", {})));
+  cells[0].className = "moment";
   const element = h("tr", {}, cells);
   element.update = (entry) => {
     const values = [clock(entry.time), entry.who, entry.isRefused ? t.refused(entry.what) : entry.what, entry.resource || texts.none, entry.text];
