@@ -187,6 +187,24 @@ async def test_a_jog_that_the_gateway_ended_is_not_renewed(browser: Browser) -> 
         await expect(page.get_by_text("ALARM:1 Hard limit")).to_be_visible()
 
 
+async def test_a_pad_that_may_not_be_used_any_more_is_released(browser: Browser) -> None:
+    async with motion(browser) as (gateway, page):
+        await press(page)
+        await moves(gateway)
+        taken = machine(control_state=page_pb2.CONTROL_STATE_OTHER, control_reason="taken")
+        await gateway.change(taken)
+        await rests(gateway)
+
+
+async def test_a_release_is_seen_though_the_button_is_disabled(browser: Browser) -> None:
+    async with motion(browser) as (gateway, page):
+        await press(page)
+        await moves(gateway)
+        await page.evaluate("document.querySelector('[data-moving]').disabled = true")
+        await page.mouse.up()
+        await rests(gateway)
+
+
 @pytest.mark.parametrize(
     ("key", "direction"),
     [("ArrowUp", (0, 1, 0)), ("ArrowLeft", (-1, 0, 0)), ("PageDown", (0, 0, -1))],

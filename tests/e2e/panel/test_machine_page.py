@@ -58,6 +58,15 @@ async def test_it_shows_what_the_machine_reports(browser: Browser) -> None:
             await expect(page.get_by_text(text, exact=True)).to_be_visible()
 
 
+async def test_the_tab_says_what_the_machine_does(browser: Browser) -> None:
+    async with shown(browser, workshop()) as (gateway, page):
+        await expect(page).to_have_title("Idle · laser · Machine · usbshare")
+        await gateway.change(machine(report=report("Run")))
+        await expect(page).to_have_title("Run · laser · Machine · usbshare")
+        await page.get_by_role("link", name="Doctor").click()
+        await expect(page).to_have_title("Run · laser · Doctor · usbshare")
+
+
 async def test_an_old_report_is_said_to_be_old(browser: Browser) -> None:
     async with shown(browser, workshop(machine(report=report(age=ms(9000))))) as (_, page):
         await expect(page.get_by_text("s old")).to_be_visible()

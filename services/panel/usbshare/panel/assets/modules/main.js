@@ -5,6 +5,7 @@ import { Actions } from "./actions.js";
 import { connectionLine } from "./connection.js";
 import { h, replace, setAria } from "./dom.js";
 import { icon } from "./icons.js";
+import { stateOf } from "./machine_state.js";
 import { address, go, watch } from "./router.js";
 import { Socket, State } from "./socket.js";
 import { apply, emptyState, keyOf, machineName, sortedMachines } from "./state.js";
@@ -158,20 +159,29 @@ function onAddress({ page, parameters }) {
   shown.end();
   shown = { page: name, end: () => {}, show: {} };
   markCurrent(name);
-  document.title = `${texts.pages[name].title} · ${texts.product}`;
   const main = document.getElementById("main");
   const context = { store, actions, socket, parameters, tellShown, key: parameters.slice(0, 2).join("\n"), choose };
   socket.tell({ show: {} });
   const { element, end } = view(context);
   shown.end = end ?? (() => {});
   replace(main, element);
+  showTitle(store.state);
   for (const old of document.querySelectorAll("#notices .notice:not([data-tone=danger])")) old.remove();
   window.scrollTo(0, 0);
   if (!isFirst) main.focus({ preventScroll: true }); // at the beginning Tab leads to HOLD
 }
 
+/** The tab says what the stop bar's machine does, for those who look at another one. */
+function showTitle(state) {
+  const machine = state.machines.get(state.target);
+  const what = machine ? `${stateOf(machine).text} · ${machine.key.portId} · ` : "";
+  const title = `${what}${texts.pages[shown.page || "hosts"].title} · ${texts.product}`;
+  if (document.title !== title) document.title = title;
+}
+
 /** A page of one machine that was opened before any was known moves on to it. */
 function followTarget(state) {
+  showTitle(state);
   markCurrent(shown.page || "hosts");
   const page = PAGES[shown.page];
   if (page?.ofMachine && state.target && !location.hash.split("/")[2]) go(shown.page, ...state.target.split("\n"));

@@ -62,7 +62,11 @@ export function jogPad({ isHeld, step, begin, end, cancel, hint }) {
       if (isFar(box, move)) over();
     };
     const options = { signal: stop.signal };
-    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) element.addEventListener(name, over, options);
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      element.addEventListener(name, over, options);
+      // A button that is disabled meanwhile gets no events of its own in every browser.
+      addEventListener(name, (other) => other.pointerId === event.pointerId && over(), { ...options, capture: true });
+    }
     element.addEventListener("pointermove", strayed, options);
     hold(element);
   }

@@ -82,6 +82,7 @@ export function motionCard({ actions, key, socket, store }) {
   function update(current, state) {
     const why = whyNotControl(current);
     const abilities = current.abilities ?? {};
+    if (why) lease.end(); // its release might not be seen any more
     guardRest(why, current.control?.needsCode);
     guardJog(why || (current.abilities && !abilities.canJog ? t.cannotJog : ""), current.control?.needsCode);
     pad.middle.disabled = !current.control?.isAllowed;
