@@ -245,6 +245,18 @@ async def test_a_step_is_one_request_for_each_press(browser: Browser) -> None:
         assert gateway.requests("jog") == []
 
 
+async def test_a_key_that_stays_down_is_one_step(browser: Browser) -> None:
+    async with motion(browser, held=False) as (gateway, page):
+        await arrow(page).focus()
+        for key in ["Enter", "ArrowUp"]:
+            for _ in range(5):  # the first is a press, the others repeat it
+                await page.keyboard.down(key)
+            await page.keyboard.up(key)
+        await page.get_by_role("button", name="Set the work zero of X here").click()
+        await until(lambda: gateway.requests("set_zero"))
+        assert len(gateway.requests("jog_step")) == 2
+
+
 async def test_a_code_does_not_begin_a_motion_by_itself(browser: Browser) -> None:
     async with motion(browser) as (gateway, page):
         failure = page_pb2.Failure(text="a code is needed", needs_second_factor=True)

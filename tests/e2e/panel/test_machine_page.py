@@ -247,6 +247,16 @@ async def test_zero_overrides_and_a_pulse_ask_for_what_they_say(browser: Browser
         assert (pulse.power_percent, pulse.duration.nanos) == (1, 20_000_000)
 
 
+async def test_one_pulse_at_a_time(browser: Browser) -> None:
+    async with shown(browser, workshop()) as (gateway, page):
+        gateway.answers["pulse"] = lambda _: None
+        await page.get_by_label("Goggles on").check()
+        await page.get_by_role("button", name="Fire 1 %").dblclick(force=True)
+        await page.get_by_role("button", name="Set the work zero of Y here").click()
+        await asked(gateway, "set_zero")
+        assert len(gateway.requests("pulse")) == 1
+
+
 async def test_a_pulse_beyond_the_limit_is_not_offered(browser: Browser) -> None:
     async with shown(browser, workshop()) as (_, page):
         await page.get_by_label("Goggles on").check()

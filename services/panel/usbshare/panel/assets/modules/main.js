@@ -187,6 +187,14 @@ function followTarget(state) {
   if (page?.ofMachine && state.target && !location.hash.split("/")[2]) go(shown.page, ...state.target.split("\n"));
 }
 
+/** A key that stays down presses a button once: browsers repeat clicks by Enter, and each could move a machine. */
+function onlyOncePerPress() {
+  const stop = (event) => {
+    if (event.repeat && ["Enter", " "].includes(event.key) && event.target.closest("button")) event.preventDefault();
+  };
+  document.addEventListener("keydown", stop, { capture: true });
+}
+
 drawTopBar();
 drawNavigation();
 stopBar(document.getElementById("stop-bar"), {
@@ -195,6 +203,7 @@ stopBar(document.getElementById("stop-bar"), {
   stop: (key, action) => actions.stop(key, action),
   choose,
 });
+onlyOncePerPress();
 connectionLine(document.getElementById("lost"), store, () => socket.retryNow());
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address behind # names the page

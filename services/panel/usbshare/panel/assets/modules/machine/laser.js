@@ -25,10 +25,11 @@ export function laserCard({ actions, key }) {
   const element = card(t.title, reason, h("div", { class: "pair" }, field(t.power, power), field(t.time, time)), clear, pulse, said);
   let why = "";
   let ready = 0;
+  let isFiring = false;
 
   function showLabel() {
     setText(label, t.pulse(power.value, time.value));
-    pulse.disabled = Boolean(why) || !clear.input.checked || !power.validity.valid || !time.validity.valid;
+    pulse.disabled = isFiring || Boolean(why) || !clear.input.checked || !power.validity.valid || !time.validity.valid;
   }
   for (const input of [power, time]) input.addEventListener("input", showLabel);
   clear.input.addEventListener("change", () => {
@@ -43,9 +44,14 @@ export function laserCard({ actions, key }) {
   }
 
   async function fire() {
+    if (isFiring) return;
+    isFiring = true; // one at a time, however quickly somebody clicks
+    showLabel();
     const duration = `${Number(time.value) / 1000}s`;
     const answer = await actions.run({ pulse: { machine, powerPercent: Number(power.value), duration } });
     setText(said, answer ? t.done(power.value, time.value) : "");
+    isFiring = false;
+    showLabel();
   }
 
   function update(current) {
