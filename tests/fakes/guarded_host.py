@@ -224,7 +224,7 @@ async def _serve_usb(host: GuardedHost, stack: AsyncExitStack) -> None:
     for number, serial in enumerate(USB_SERIALS, 1):
         usb.plug_in(f"1-{number}", "0403", "6001", serial=serial)
     host.usb = FakeUsbipHost(usb)
-    lending = Lending(usb.places, host.usb, None)
+    lending = Lending(usb.places, host.usb, None, lambda: guard.rulebook.policy)
     stack.callback(lending.close)
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes.usb_sysfs import FakeUsbipHost, UsbSysfs
+from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError, NotFoundError, PortHeldError, WrongStateError
 from usbshare.usb_svc.export import usbip_host
 from usbshare.usb_svc.export.lending import Lending, State
@@ -23,7 +24,8 @@ class Rig:
         self.usb = UsbSysfs(folder)
         self.adapter = self.usb.plug_in("1-1", "0403", "6001", serial="A5")
         self.kernel = FakeUsbipHost(self.usb)
-        self.lending = Lending(self.usb.places, self.kernel, None)
+        self.policy = Policy()
+        self.lending = Lending(self.usb.places, self.kernel, None, lambda: self.policy)
 
     def states(self) -> dict[str, State]:
         return {each.id: each.state for each in self.lending.devices}
@@ -85,6 +87,17 @@ async def test_what_is_not_lent_is_refused_with_the_reason(rig: Rig) -> None:
     with pytest.raises(NotFoundError):
         async with rig.lending.lend("dead:beef", "bench-3"):
             pass
+
+
+async def test_the_policys_list_of_devices_holds_here_too(rig: Rig) -> None:
+    rig.policy = Policy.model_validate({"devices": "listed"})
+    with pytest.raises(WrongStateError, match="allowed_devices"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    rig.policy = Policy.model_validate({"devices": "listed", "allowed_devices": [{"vid": "0403"}]})
+    await rig.lending.look()
+    async with rig.lending.lend(ADAPTER, "bench-3"):
+        pass
 
 
 @pytest.mark.parametrize("file", ["bind", "usbip_sockfd"])

@@ -28,7 +28,7 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
     listed = None if table.devices is None else [parse_selector(each) for each in table.devices]
     host.bind()  # one service at a time has the devices
     places = Places.of_system()
-    lending = Lending(places, UsbipHost(places.sys), listed)
+    lending = Lending(places, UsbipHost(places.sys), listed, lambda: guard.rulebook.policy)
     await lending.take_back_left_over()
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])

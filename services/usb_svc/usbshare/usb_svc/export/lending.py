@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
+from usbshare.authorization.devices import DevicePolicy, is_allowed
 from usbshare.base.errors import (
     NotFoundError,
     PortHeldError,
@@ -63,10 +64,15 @@ class Lending:
     """The devices and their holders; of one event loop, the kernel's files in a thread."""
 
     def __init__(
-        self, places: Places, host: UsbipHost, listed: Sequence[DeviceSelector] | None
+        self,
+        places: Places,
+        host: UsbipHost,
+        listed: Sequence[DeviceSelector] | None,
+        policy: Callable[[], DevicePolicy],
     ) -> None:
         self._places = places
         self._listed = listed
+        self._policy = policy
         self._host = host
         self._thread = OwnThread("usbip-host")
         self._found: dict[str, tuple[HostDevice, State, str]] = {}
@@ -164,6 +170,8 @@ class Lending:
         return {each: (device, *self._judged(device, users)) for each, device in devices.items()}
 
     def _judged(self, device: HostDevice, users: Users) -> tuple[State, str]:
+        if not is_allowed(self._policy(), device.usb):
+            return State.REFUSED, "it is not among the [[allowed_devices]] of this host's policy"
         if why := refusal(device, self._listed):
             return State.REFUSED, why
         if user := users.of(folder_of(device.busid, self._places.sys).resolve()):
