@@ -74,6 +74,9 @@ class FakeVhci:
             except OSError:
                 return
             data, descriptors, _, _ = socket.recv_fds(client, 64, 1)
+            if not descriptors:  # somebody only looked whether it is there
+                client.close()
+                continue
             self._loop.call_soon_threadsafe(self._begin, client, data, descriptors)
 
     def _begin(self, client: socket.socket, data: bytes, descriptors: list[int]) -> None:

@@ -63,6 +63,20 @@ class Plugged:
             self._helper = None
 
 
+def require_plug(places: PlugPlaces) -> str:
+    """Return by whom a device can be plugged in; blocks. Raises VhciError with the remedy."""
+    vhci = Vhci(places.sysfs)
+    try:
+        vhci.require()
+    except PlugError as error:
+        raise VhciError(str(error)) from error
+    helper = _helper(places.helper, vhci)
+    if helper is None:
+        return "by this user itself"
+    helper.close()
+    return f"by {SERVICE}"
+
+
 def plug_in(speed: Speed, places: PlugPlaces, devid: int = 0) -> Plugged:
     """Plug in a device that is still to be served; blocks. Raises VhciError with the remedy.
 
