@@ -84,7 +84,7 @@ async def panel_page(
         yield page
     finally:
         await context.close()
-    assert errors == []
+    assert errors == [], errors
 
 
 def _note_violation(errors: list[str], text: str) -> None:

@@ -246,3 +246,19 @@ async def test_a_viewer_cannot_queue_and_sees_why(browser: Browser) -> None:
         await expect(page.locator("#job-file")).to_be_disabled()
         await expect(page.locator("#new-job-reason")).to_contain_text("may look and stop")
         await expect(page.get_by_role("button", name="Start …")).to_be_disabled()
+
+
+async def test_another_file_may_be_wanted_before_the_first_is_queued(browser: Browser) -> None:
+    async with shown(browser, workshop(), JobService()) as (_, page):
+        await page.set_input_files("#job-file", files=[FILE])
+        await expect(page.get_by_role("button", name="Add to the queue")).to_be_visible()
+        await page.evaluate(
+            """() => {
+              const named = (text) => [...document.querySelectorAll("button")]
+                .find((each) => each.textContent === text);
+              named("Add to the queue").click();
+              named("Another file").click();
+            }"""
+        )
+        await expect(page.locator("#notices")).to_contain_text("coaster.nc waits at place")
+        await expect(page.locator(".drop")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from fakes.panel_gateway import fake_gateway
@@ -54,6 +55,19 @@ async def test_its_place_is_copied_and_explained(browser: Browser) -> None:
         await page.get_by_text("Where to enter it").click()
         for program in ["LightBurn", "LaserGRBL", "OctoPrint"]:
             await expect(page.get_by_text(program, exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("kind", ["TCP", "RFC2217"])
+async def test_a_program_is_told_its_address_as_it_wants_it(browser: Browser, kind: str) -> None:
+    place = f"{kind.lower()}://127.0.0.1:2323"
+    shown = port(kind=page_pb2.LocalPortKind.Value(f"LOCAL_PORT_KIND_{kind}"), place=place)
+    snapshot = workshop(local_ports=[shown])
+    async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
+        await page.get_by_text("Where to enter it").click()
+        guide = page.locator(".guide")
+        await expect(guide).to_contain_text("127.0.0.1:2323")
+        url = {"TCP": "socket", "RFC2217": "rfc2217"}[kind]
+        await expect(guide.get_by_text(f"{url}://127.0.0.1:2323").first).to_be_visible()
 
 
 async def test_it_is_copied_without_a_clipboard_too(browser: Browser) -> None:

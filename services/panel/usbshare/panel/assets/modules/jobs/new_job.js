@@ -92,10 +92,11 @@ export function newJobCard({ store, actions, key }) {
 
   async function queue() {
     enqueue.disabled = true;
+    const queued = file; // another may be chosen before the answer comes
     const wanted = {
       portId,
-      sha256: file.stored.sha256,
-      name: file.name,
+      sha256: queued.stored.sha256,
+      name: queued.name,
       passes: Math.max(1, Number(passes.value) || 1),
       attended: attended.input.checked,
       requestId: requestId(),
@@ -103,8 +104,8 @@ export function newJobCard({ store, actions, key }) {
     const answer = await actions.run({ jobCall: { host, enqueue: wanted } });
     enqueue.disabled = false;
     if (!answer) return;
-    notice(t.queued(file.name, answer.job?.enqueue?.job?.place ?? 1), "ok");
-    clear();
+    notice(t.queued(queued.name, answer.job?.enqueue?.job?.place ?? 1), "ok");
+    if (file === queued) clear();
   }
 
   input.addEventListener("change", () => take(input.files[0]));

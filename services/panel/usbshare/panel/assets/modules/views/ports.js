@@ -81,6 +81,11 @@ function tcpPortOf(port) {
   return OVER_TCP.includes(port.kind) ? Number(/:(\d+)$/.exec(port.place ?? "")?.[1] ?? 0) : 0;
 }
 
+/** Where programs find it, without the scheme of a URL, which each program writes in its own way. */
+function addressIn(place) {
+  return (place ?? "").replace(/^[a-z0-9]+:\/\//, "");
+}
+
 function drawGuide(guide, port) {
   const drawn = `${port.kind} ${port.place}`;
   setHidden(guide, !port.place);
@@ -90,7 +95,7 @@ function drawGuide(guide, port) {
   replace(
     guide,
     h("summary", {}, t.where),
-    h("dl", { class: "guide" }, steps.map(([program, text]) => [h("dt", { class: "strong" }, program), h("dd", {}, text(port.place))])),
+    h("dl", { class: "guide" }, steps.map(([program, text]) => [h("dt", { class: "strong" }, program), h("dd", {}, text(addressIn(port.place)))])),
   );
 }
 
