@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import tty
@@ -55,3 +56,14 @@ class Program:
         data = os.read(self._descriptor, 4096)
         assert data, "hung up"
         self._received += data
+
+
+def rosette(feed: int = 3000) -> bytes:
+    """Return a program that burns a figure of 1200 segments, weaker and stronger."""
+    lines = ["G21", "G90", "G0 X200 Y120", "M4 S300", f"F{feed}"]
+    for step in range(1, 1201):
+        angle = step * math.tau / 1200
+        radius = 50 + 30 * math.cos(angle * 12)
+        x, y = 120 + radius * math.cos(angle), 120 + radius * math.sin(angle)
+        lines.append(f"G1 X{x:.3f} Y{y:.3f} S{300 + step % 300}")
+    return "\n".join([*lines, "M5", "M2", ""]).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,24 +11,12 @@ from pathlib import Path
 
 from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
+from fakes.gcode_program import rosette
 from fakes.panel_page import PHONE, WIDE, panel_page
 from fakes.processes import Process, completed, environment, free_port, running
 
 KEPT = Path(__file__).parents[3] / "build" / "panel"
 LONG_MS = 60_000
-
-
-def rosette() -> bytes:
-    """Return a program that burns a figure of 1200 segments, weaker and stronger."""
-    lines = ["G21", "G90", "G0 X200 Y120", "M4 S300", "F3000"]
-    for step in range(1, 1201):
-        angle = step * math.tau / 1200
-        radius = 50 + 30 * math.cos(angle * 12)
-        x, y = 120 + radius * math.cos(angle), 120 + radius * math.sin(angle)
-        lines.append(f"G1 X{x:.3f} Y{y:.3f} S{300 + step % 300}")
-    return "\n".join([*lines, "M5", "M2", ""]).encode()
-
-
 FILE = FilePayload(name="coaster.nc", mimeType="text/plain", buffer=rosette())
 # From the open page to a machine that is re-armed after an emergency stop, and a virtual port.
 MOST_CLICKS = 20
