@@ -66,6 +66,26 @@ async def test_a_port_lives_on_without_its_page_and_ends_by_a_click(tmp_path: Pa
             assert "no local port" in again["failure"]["text"]
 
 
+async def test_a_second_panel_leaves_the_ports_of_the_first_alone(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop:
+        number = free_port()
+        port = await started(shop, kind="LOCAL_PORT_KIND_TCP", tcpPort=number)
+        first, process = shop.url, panel_again(shop)
+        try:
+            shop.url = await _address(process)
+            async with shop.ready_page() as page:
+                assert not page.ports
+                wish = {"machine": LASER, "kind": "LOCAL_PORT_KIND_TCP"}
+                refused = await page.ask(startLocalPort=wish)
+                assert "another panel" in refused["failure"]["text"]
+        finally:
+            process.stop()
+        shop.url = first
+        assert b"ok" in await say(number, b"G21\n")
+        async with shop.ready_page() as page:
+            assert "failure" not in await page.ask(stopLocalPort={"id": port["id"]})
+
+
 async def test_a_kept_port_outlives_the_panel_and_is_found_again(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop:
         number = free_port()

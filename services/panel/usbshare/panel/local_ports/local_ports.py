@@ -9,12 +9,20 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from usbshare.base.errors import InvalidArgumentError, NotFoundError, UsbshareError
+from usbshare.base.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    NotFoundError,
+    UsbshareError,
+    WrongStateError,
+)
+from usbshare.base.file_lock import file_lock
 from usbshare.base.os_errors import in_words
+from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.panel.board import LOCAL_PORTS, Board
@@ -27,6 +35,7 @@ log = logging.getLogger(__name__)
 MOST_PORTS = 32
 LOOK_S = 0.25
 READY_S = 20.0
+OWNER = "panel.lock"
 END_S = 8.0
 _FIRST_COM = 10
 
@@ -63,9 +72,20 @@ class LocalPorts:
         self._changed = asyncio.Event()
         self._changing = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
+        self._owns = ExitStack()
+        self._owner = ""
 
     async def start(self) -> None:
-        """Take over what still runs, and start again what is kept."""
+        """Take over what still runs, and start again what is kept; only one panel of a user does.
+
+        Another one goes without local ports.
+        """
+        try:
+            await in_thread(self._own)
+        except (ConfigError, OSError) as error:
+            self._owner = f"another panel of this user has the local ports ({error})"
+            log.info("%s", self._owner)
+            return
         for wish in (await in_thread(notes.load, self._folder))[:MOST_PORTS]:
             process = BridgeProcess(self._folder, wish.id, self._launcher)
             if not await in_thread(process.find) and wish.is_kept:
@@ -80,6 +100,12 @@ class LocalPorts:
     async def close(self) -> None:
         """End those that are not kept; where the system does not let the others live, all."""
         await cancel_all(self._looking)
+        try:
+            await self._end_all()
+        finally:
+            self._owns.close()
+
+    async def _end_all(self) -> None:
         ending = [
             process
             for wish, process in self._ports.values()
@@ -91,6 +117,8 @@ class LocalPorts:
 
     async def add(self, wish: Wish) -> PortView:
         """Start a local port; returns it once programs can open it, raises why they cannot."""
+        if self._owner:
+            raise WrongStateError(f"{self._owner}: start it there")
         async with self._changing:
             if len(self._ports) >= MOST_PORTS:
                 raise InvalidArgumentError(f"there are {MOST_PORTS} local ports: end one first")
@@ -123,6 +151,11 @@ class LocalPorts:
             self._ports[id_] = (replace(wish, is_kept=is_kept), process)
             await self._note()
         self._show(id_)
+
+    def _own(self) -> None:
+        """Be the only panel that has the folder; blocks."""
+        make_private(self._folder)
+        self._owns.enter_context(file_lock(self._folder / OWNER, timeout_s=0.0))
 
     def _completed(self, wish: Wish) -> Wish:
         where = wish.where

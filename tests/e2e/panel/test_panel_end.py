@@ -1,0 +1,35 @@
+"""The panel ends as it should: pages are told, control is given back, nothing is held by it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import aiohttp
+
+from fakes.panel import LASER, panel_host
+from usbshare.client.serial.client import SerialClient
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
+
+
+async def test_a_panel_that_ends_gives_control_back_and_holds_nothing(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        jog = {"machine": LASER, "lease": 1, "x": 1, "feed": 600}
+        await page.ask(jog=jog)
+        await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OURS")
+        shop.panel.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            while (await page.socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+        assert page.socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
+        assert await asyncio.to_thread(shop.panel.wait) == 0
+        assert "Traceback" not in shop.panel.output
+        bundle = ClientBundle.load(Path(shop.host.environment["USBSHARE_HOME"]) / "client.pem")
+        client = SerialClient(Target("127.0.0.1", shop.host.serial_port), bundle)
+        try:
+            port = await client.get_port("laser")
+        finally:
+            await client.close()
+        assert (port.holder, port.hold, port.latched) == ("", None, False)
