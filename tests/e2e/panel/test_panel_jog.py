@@ -169,6 +169,23 @@ async def test_a_feed_beyond_the_machines_own_makes_no_longer_pieces(shop: Panel
         assert all(float(each) <= rate / 60 * 0.05 + 0.001 for each in pieces)
 
 
+@pytest.mark.parametrize("action", ["STOP_ACTION_HOLD", "STOP_ACTION_EMERGENCY_STOP"])
+async def test_a_stop_ends_it_though_the_finger_holds(shop: PanelHost, action: str) -> None:
+    async with shop.ready_page() as page:
+        await still_at(page)
+        finger = Finger(page)
+        await finger.press()
+        number = await page.send(stop={"machine": LASER, "action": action})
+        await page.until(lambda: number in page.answers)
+        assert "stop" in page.answers[number]
+        await page.until(lambda: ended(page, finger.lease))
+        stopped = time.monotonic()
+        await asyncio.sleep(0.3)  # the finger still holds
+        finger.let_go()
+        sent = [at for at, data in shop.host.receptions() if b"$J=" in data and at > stopped]
+        assert not sent
+
+
 async def test_a_silent_page_stops_it(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         finger = Finger(page)

@@ -97,6 +97,8 @@ class Jog:
 
     async def _move(self) -> None:
         unsubscribe = self.control.on_report(self._reported)
+        # GRBL takes a hold while it jogs for a cancel, is idle then, and would take the next piece.
+        no_longer = self.control.on_held(self.end)
         try:
             while not self.lease.expire(self._clock()):
                 if self._asked_for != self.direction:
@@ -106,6 +108,7 @@ class Jog:
                 await self._until_news()
         finally:
             unsubscribe()
+            no_longer()
 
     def _send_what_may_go(self) -> None:
         if self._reply is not None and self._reply.done():

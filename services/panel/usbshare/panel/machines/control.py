@@ -85,6 +85,7 @@ class Control:
         self._used_at = 0.0
         self._has_report = asyncio.Event()
         self._listeners: list[Callable[[MachineReport], None]] = []
+        self._held_listeners: list[Callable[[str], None]] = []
         self._keeping: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._clock = asyncio.get_running_loop().time
@@ -103,6 +104,11 @@ class Control:
         """Call back at each report, until what is returned is called."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def on_held(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with what is held or latched, as soon as it is, until the result is called."""
+        self._held_listeners.append(listener)
+        return lambda: self._held_listeners.remove(listener)
 
     async def take(self, *, from_holder: bool = False, is_kept: bool = True) -> None:
         """Have control, taking it from its holder if that is meant; raises why it cannot be."""
@@ -136,12 +142,14 @@ class Control:
         """
         async with self._turn:
             await self.take(is_kept=False)
-            reply = Reply("ok", (), 0.0)
+            reply: Reply | None = None
             for lines in pieces:
+                if reply is not None:
+                    self._require_not_held()
                 reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
                 if not reply.is_ok:
                     break
-            return reply
+            return reply or Reply("ok", (), 0.0)
 
     def realtime(self, data: bytes) -> None:
         """Write real-time bytes ahead of all; raises SessionLostError."""
@@ -209,6 +217,9 @@ class Control:
         if port_condition.is_other(before, port) and before is not None:
             _, text = port_condition.news(port)
             self._console.add(Origin.NEWS, text)
+        if port.hold is not None or port.latched:
+            for listener in list(self._held_listeners):
+                listener(port_condition.sentences(port))
 
     def session_asked(self, who: str) -> None:
         """Pass on that somebody asks for control."""
@@ -336,6 +347,12 @@ class Control:
         keeping, self._keeping = self._keeping, None
         if keeping is not None and keeping is not asyncio.current_task():
             keeping.cancel()
+
+    def _require_not_held(self) -> None:
+        """Raise WrongStateError where a hold must not be followed by more lines."""
+        port = self._require_port()
+        if port.hold is not None and port.hold.cause != "alarm":
+            raise WrongStateError(port_condition.sentences(port))
 
     def _require_session(self) -> Session:
         if self._session is None:
