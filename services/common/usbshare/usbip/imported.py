@@ -26,7 +26,7 @@ from usbshare.usbip.messages import (
     UnlinkReply,
 )
 from usbshare.usbip.parsers import ReplyParser
-from usbshare.usbip.streams import ByteReader, ByteWriter, closed, read_some
+from usbshare.usbip.streams import ByteReader, ByteWriter, closed, read_some, silent_s
 
 CONTROL_TIMEOUT_S = 5.0
 _SEQNUMS = 0x7FFF_FFFF  # the kernel's are signed when it prints them
@@ -66,6 +66,11 @@ class ImportedDevice:
         """Begin to read answers."""
         name = f"usbip {self.exported.busid}"
         self._reading = asyncio.create_task(self._read(), name=name)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the other computer has acknowledged nothing; 0 if that is unknown."""
+        return silent_s(self._writer)
 
     def when_lost(self, call: Callable[[UsbipError], None]) -> None:
         """Have it called once when the device or the connection goes, unless it is closed here."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import Protocol
+import struct
+import sys
+from typing import Protocol, cast
 
 from usbshare.usbip.errors import UsbipNetworkError
 
@@ -16,9 +18,12 @@ _KEEPALIVE = {
     "TCP_KEEPIDLE": 1,
     "TCP_KEEPALIVE": 1,  # TCP_KEEPIDLE of macOS
     "TCP_KEEPINTVL": 1,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 4000,
 }
+# Where the kernel says when it last heard of the other side, see `silent_s`: a connection that it
+# ends itself has nobody left to tell the server, once the link is back, that the device is free.
+_TELLS_SILENCE = sys.platform == "linux"
+_MOST_PROBES = 127 if _TELLS_SILENCE else 3
+_LAST_ACK_RECV = struct.Struct("=56xI")  # tcpi_last_ack_recv of struct tcp_info, in ms
 
 
 class ByteReader(Protocol):
@@ -47,24 +52,41 @@ class ByteWriter(Protocol):
 
 def send_at_once(writer: ByteWriter) -> None:
     """Have small messages leave at once (TCP_NODELAY): 44 ms become 0.1 ms."""
-    if not isinstance(writer, asyncio.StreamWriter):
-        return
-    sock = writer.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+    if (sock := _tcp_socket(writer)) is not None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def notice_dead_peer(writer: ByteWriter) -> None:
-    """Have a computer that vanished noticed within some 4 s, also while nothing is sent."""
-    if not isinstance(writer, asyncio.StreamWriter):
-        return
-    sock = writer.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    """Have the other side asked each second whether it is there, also while nothing is sent.
+
+    See `silent_s`; where there is no such answer, a connection that is silent for 4 s breaks.
+    """
+    sock = _tcp_socket(writer)
+    if sock is None:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
+    for name, value in {**_KEEPALIVE, "TCP_KEEPCNT": _MOST_PROBES}.items():
         if (option := getattr(socket, name, None)) is not None:  # not all of every system
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def silent_s(writer: ByteWriter) -> float:
+    """Return for how long the other side's computer has acknowledged nothing; 0 if unknown."""
+    sock = _tcp_socket(writer) if _TELLS_SILENCE else None
+    if sock is None:
+        return 0.0
+    try:
+        answer = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK_RECV.size)
+        return float(_LAST_ACK_RECV.unpack(answer)[0]) / 1000
+    except (OSError, struct.error):  # it is closed, or a kernel of another kind
+        return 0.0
+
+
+def _tcp_socket(writer: ByteWriter) -> socket.socket | None:
+    sock = writer.get_extra_info("socket") if isinstance(writer, asyncio.StreamWriter) else None
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    return cast(socket.socket, sock)
 
 
 async def read_some(reader: ByteReader) -> bytes:

@@ -22,6 +22,7 @@ NOTIFICATION_READS = 2
 MOST_WRITES = 16
 ANSWER_TIMEOUT_S = 3.0
 LOOK_EVERY_S = 1.0
+MOST_SILENT_S = 4.0
 _EMPTY_READ_REST_S = 0.002
 _MOST_ERRORS_IN_A_ROW = 10
 _HIGHEST_INTERVAL = 16
@@ -58,6 +59,7 @@ class AcmPort:
         self._answers = 0
         self._answers_before = -1
         self._looking: asyncio.TimerHandle | None = None
+        self._listening: asyncio.TimerHandle | None = None
         self._is_starved = False
         self._held: deque[bytes] = deque()
         self._is_paused = False
@@ -75,6 +77,7 @@ class AcmPort:
     def start(self) -> None:
         """Begin to read."""
         self._device.when_lost(self._lost)
+        self._listen_again()
         self._read_more()
         if (endpoint := self._function.notifications) is not None:
             for _ in range(NOTIFICATION_READS):
@@ -145,8 +148,9 @@ class AcmPort:
     def end(self) -> None:
         """Expect nothing any more."""
         self._has_failed = True
-        if self._looking is not None:
-            self._looking.cancel()
+        for timer in (self._looking, self._listening):
+            if timer is not None:
+                timer.cancel()
 
     def _written(self, reply: SubmitReply) -> None:
         if reply.status == GONE:
@@ -268,6 +272,16 @@ class AcmPort:
                 self._fail(str(error))
                 return
         self._look_later()
+
+    def _listen(self) -> None:
+        """Give up a link on which nothing is heard, not even that bytes arrive."""
+        if self._device.silent_s > MOST_SILENT_S:
+            self._fail(f"nothing was heard of the server for {MOST_SILENT_S:g} s")
+        else:
+            self._listen_again()
+
+    def _listen_again(self) -> None:
+        self._listening = self._loop.call_later(LOOK_EVERY_S, self._listen)
 
     def _ask_status(self) -> None:
         setup = SetupPacket(0x80, Request.GET_STATUS, 0, 0, 2)
