@@ -454,7 +454,8 @@ async def test_a_snapshot_is_as_asked(served: Served) -> None:
     assert (frame.width_px, frame.height_px, frame.quality) == (80, 60, 30)
 
 
-async def test_a_snapshot_is_fresh(served: Served) -> None:
+async def test_a_snapshot_is_fresh(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_module, "SILENT_S", TIMEOUT_S)
     served.camera.still = None
     watch = await served.opened()
     served.camera.give(jpeg_of(shade=10))

@@ -126,8 +126,9 @@ async def test_allowing_and_denying_a_camera_acts_on_its_pictures(host: Host) ->
     allow(host.policy, parse_selector("046d:0825"))
     await until(lambda: camera.state is CameraState.LIVE)
     deny(host.policy, parse_selector("046d:0825"))
-    await until(lambda: camera.state is CameraState.LOST)
-    assert camera.reason.startswith("quarantined")
+    # On a busy machine it may also be lost for another reason, for a moment.
+    await until(lambda: camera.reason.startswith("quarantined"))
+    assert camera.state is CameraState.LOST
 
 
 async def test_a_policy_with_a_mistake_lets_no_device_in(host: Host) -> None:

@@ -66,9 +66,13 @@ def _name(arguments: Sequence[str]) -> str:
     return next((_ACTIONS[each] for each in arguments if each in _ACTIONS), "emergency stop")
 
 
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+
+
 def _on_signals(handler: Callable[[int, object], NoReturn] | signal.Handlers) -> None:
     """Set what asks this process to end; what is ignored (`nohup`) stays ignored."""
-    for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
+    for number in _numbers():
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
@@ -106,17 +110,21 @@ def _run_apart(attempt: Callable[[], None], name: str, heard: bytearray) -> int:
     pipes = _pipes()
     # A launcher may have it ignored, which is inherited: a child's exit could then not be observed.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Nobody would end the child for a signal that comes before it is known here.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
     try:
         child = os.fork()
     except OSError:  # no more processes for this user: then here
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for end in (end for pipe in pipes for end in pipe):
             os.close(end)
         return _code_of(attempt)
     if child == 0:
-        _be_the_child(attempt, pipes)
-    for _, writing in pipes:
-        os.close(writing)
+        _be_the_child(attempt, pipes, mask)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for _, writing in pipes:
+            os.close(writing)
         _relay_all(dict(zip((reading for reading, _ in pipes), (1, 2), strict=False)), name, heard)
         return _exit_code(os.waitpid(child, 0)[1])
     except _Interrupted:
@@ -137,10 +145,13 @@ def _pipes() -> list[tuple[int, int]]:
     return made
 
 
-def _be_the_child(attempt: Callable[[], None], pipes: list[tuple[int, int]]) -> NoReturn:
+def _be_the_child(
+    attempt: Callable[[], None], pipes: list[tuple[int, int]], mask: set[int | signal.Signals]
+) -> NoReturn:
     code = UNCONFIRMED_EXIT
     try:
         _on_signals(signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for descriptor, (reading, writing) in enumerate(pipes, 1):
             os.close(reading)
             os.dup2(writing, descriptor)

@@ -23,9 +23,9 @@ def attempt():
 SUFFIX = "\nguarded_stop(sys.argv[1:], attempt)\n"
 
 
-def script(body: str) -> list[str]:
+def script(body: str, before: str = "") -> list[str]:
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return [sys.executable, "-c", PREFIX + lines + SUFFIX]
+    return [sys.executable, "-c", PREFIX.replace("def ", f"{before}def ", 1) + lines + SUFFIX]
 
 
 def ended(body: str, *arguments: str) -> tuple[int, str, list[str]]:
@@ -111,6 +111,30 @@ def test_a_signal_ends_the_attempt_with_the_words(tmp_path: Path, number: signal
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert errors.splitlines()[-1] == WORDS
+    wait_until(lambda: is_gone(int(begun.read_text())))
+
+
+def test_a_signal_that_comes_with_the_fork_leaves_no_child_behind(tmp_path: Path) -> None:
+    begun = tmp_path / "pid"
+    # The parent has its signal before it has returned from the fork.
+    early = (
+        "fork = os.fork\n"
+        "def os_fork():\n"
+        "    child = fork()\n"
+        "    if child:\n"
+        f"        open({str(begun)!r}, 'w').write(str(child))\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return child\n"
+        "os.fork = os_fork\n"
+    )
+    done = subprocess.run(
+        script("time.sleep(90)", before=early),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (128 + signal.SIGTERM, WORDS)
     wait_until(lambda: is_gone(int(begun.read_text())))
 
 
