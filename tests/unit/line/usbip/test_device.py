@@ -50,6 +50,7 @@ from usbshare.usbip.descriptors import (
     EndpointDescriptor,
     InterfaceDescriptor,
 )
+from usbshare.usbip.imported import ImportedDevice
 
 
 class Listener:
@@ -327,6 +328,20 @@ async def test_a_server_that_falls_silent_is_noticed_by_what_it_does_not_take(
         fake.is_frozen = True
         await until(lambda: len(listener.lost) == 1)
         assert "the server is silent; 21 bytes" in listener.lost[0]
+
+
+async def test_a_link_on_which_nothing_is_heard_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acm_port, "LOOK_EVERY_S", 0.02)
+    silence_s = [3.9]
+    monkeypatch.setattr(ImportedDevice, "silent_s", property(lambda _: silence_s[0]))
+    async with opened(FakeAcmDevice(acm_model())) as (_, listener, __):
+        await asyncio.sleep(0.1)  # several looks
+        assert listener.lost == []
+        silence_s[0] = 4.1
+        await until(lambda: len(listener.lost) == 1)
+        assert "nothing was heard of the server for 4 s" in listener.lost[0]
 
 
 async def test_a_request_without_an_answer_is_a_lost_device(
