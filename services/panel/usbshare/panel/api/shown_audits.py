@@ -28,7 +28,7 @@ NEWEST = 200
 LOOK_S = 5.0
 # To ask again changes nothing about these.
 _FINAL = (PermissionDeniedError, NotSupportedError, InvalidArgumentError)
-_REFUSED = frozenset({"refused", "enrolment refused"})
+_REFUSED = "refused"
 _Filter = tuple[str, str]
 
 
@@ -116,18 +116,26 @@ def _tell_state(page: Page, shown: _Shown, reason: str = "") -> None:
 
 def _tell_entry(page: Page, shown: _Shown, entry: access_pb2.AuditEntry, site: str) -> None:
     """Tell a page; identities of the own site are shown by their names, others in full."""
+    is_refused = entry.event.endswith(_REFUSED)
+    what = _what_was_refused(entry) if is_refused else entry.event
     message = pb.AuditEntry(
         number=next(shown.numbers),
         time=entry.time,
         who=entry.who.removeprefix(site),
-        what=entry.event,
+        what=what,
         resource=entry.port,
-        is_refused=entry.event in _REFUSED,
+        is_refused=is_refused,
         text=_more(entry, site),
     )
     around = text(pb.AuditEntries(host=shown.host, filter=shown.part)).removesuffix("}")
     before = f'{{"audit":{around},"entries":['
     page.outbox.line(("audit", shown.host), before, text(message), "]}}")
+
+
+def _what_was_refused(entry: access_pb2.AuditEntry) -> str:
+    """Return `Stop` of a call that was refused, `enrolment` of `enrolment refused`."""
+    method = next((each.value for each in entry.details if each.name == "method"), "")
+    return entry.event.removesuffix(_REFUSED).strip() or method or entry.event
 
 
 def _more(entry: access_pb2.AuditEntry, site: str) -> str:

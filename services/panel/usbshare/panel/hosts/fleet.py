@@ -322,12 +322,23 @@ def _is_at(entry: Entry, target: Target) -> bool:
 
 
 def _without_doubles(entries: list[Entry], by_address: Collection[Target]) -> list[Entry]:
-    """Leave out what only a person named by its address, where discovery knows it too."""
+    """Leave out what only a person named by its address, where it is known otherwise.
+
+    Discovery comes before the configuration, and that before a mere address.
+    """
     alone = {Source.STATIC}
     found = [entry for entry in entries if set(entry.sources) != alone]
+    static = [entry for entry in entries if set(entry.sources) == alone]
+    found += [each for each in static if not _is_double(each, found, by_address)]
+    mere = {each.name or str(each) for each in by_address}
+    configured = [each for each in found if each.instance.name not in mere]
+    return [
+        entry
+        for entry in entries
+        if entry in configured or (entry in found and not _is_double(entry, configured, by_address))
+    ]
 
-    def is_double(entry: Entry) -> bool:
-        mine = [target for target in by_address if _is_at(entry, target)]
-        return any(_is_at(other, target) for other in found for target in mine)
 
-    return [entry for entry in entries if set(entry.sources) != alone or not is_double(entry)]
+def _is_double(entry: Entry, known: Iterable[Entry], by_address: Collection[Target]) -> bool:
+    mine = [target for target in by_address if _is_at(entry, target)]
+    return any(_is_at(other, target) for other in known for target in mine)

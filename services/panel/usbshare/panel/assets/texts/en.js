@@ -575,6 +575,7 @@ export const texts = {
       [86400, "1 day"],
     ],
     make: "Make the invitation",
+    chooseRole: "Choose what it may do",
     roleMay: (grants) => (grants.length ? `It may: ${grants.join("; and ")}.` : "It may nothing."),
     revokeTrouble: (name, why) => `${name} is revoked, but whether an invitation for it is open is unknown: ${why}`,
     madeMay: (rights, fingerprint) => `It may then: ${rights}. Fingerprint of this host's authority, the same on both ends: ${fingerprint}`,

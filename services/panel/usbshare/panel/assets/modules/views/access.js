@@ -173,11 +173,12 @@ function invitationRow(withdraw) {
 function inviteDialog(actions, host, { roles = [], knownRoles = [] }, made) {
   return dialog(t.invite, (close) => {
     const name = h("input", { class: "input", required: true, autocapitalize: "none", spellcheck: false, autocomplete: "off", maxLength: 63 });
-    const role = h("select", { class: "input" }, roles.map((each) => h("option", { value: each }, each)));
+    const choose = h("option", { value: "" }, t.chooseRole); // none is a harmless default
+    const role = h("select", { class: "input", required: true }, choose, roles.map((each) => h("option", { value: each }, each)));
     const lifetime = h("select", { class: "input" }, t.lifetimes.map(([seconds, text]) => h("option", { value: seconds }, text)));
     const may = h("p", { class: "muted", role: "status" });
     const error = h("p", { class: "error-text", role: "alert" });
-    const explain = () => setText(may, t.roleMay(knownRoles.find((each) => each.name === role.value)?.grants ?? []));
+    const explain = () => setText(may, role.value && t.roleMay(knownRoles.find((each) => each.name === role.value)?.grants ?? []));
     role.addEventListener("change", explain);
     explain();
     const make = button(t.make, null, { kind: "primary", type: "submit" });
