@@ -114,7 +114,10 @@ class Fleet:
         """Return a host whose services are asked; raises why they are not."""
         host = self.get(key)
         if not host.is_followed:
-            raise ConnectionRefusedByPeerError(f"host {key!r} is not of this computer's site")
+            why = "is not known to be of this computer's site"
+            if self.bundle is None and not self._in_plaintext:
+                why = "lets in nobody without a certificate: enrol this computer first"
+            raise ConnectionRefusedByPeerError(f"host {key!r} {why}")
         return host
 
     async def use(self, bundle: ClientBundle | None) -> None:
