@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,14 +62,21 @@ async def test_without_a_discovery_service_it_is_the_usual_port(site: Site) -> N
 
 
 async def test_a_discovery_service_that_says_nothing_is_not_waited_for(site: Site) -> None:
-    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+    left = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(4096):
+                pass
+        writer.close()
+        left.set()
 
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with asyncio.timeout(30):
         found = await job_place(SERIAL, ClientBundle.load(site.client_bundle), port)
-    server.close()
+        server.close()
+        await left.wait()
     assert found.port == 50055
 
 
