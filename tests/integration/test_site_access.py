@@ -336,6 +336,35 @@ async def test_changes_are_limited_and_reading_goes_on(host: GuardedHost) -> Non
     await stub.ListInvitations(pb.ListInvitationsRequest(), timeout=TIMEOUT_S)
 
 
+async def test_a_reader_that_does_not_read_loses_a_counted_part_and_delays_no_stop(
+    host: GuardedHost,
+) -> None:
+    audit = host.guards["serial-svc"].audit
+    call = access(host, "boss").WatchAudit(pb.WatchAuditRequest())
+    first = await call.read()
+    last = max(each.number for each in first.entries if each.log == "serial-svc")
+    serial: Any = SerialServiceStub(host.channel("serial", "worker"))
+    stop = serial_pb2.StopRequest(port_id="laser", action=serial_pb2.STOP_ACTION_HOLD)
+    for number in range(4000):
+        audit.note(f"event {number}", who=f"somebody {number}", padding="x" * 900)
+        if number % 500 == 0:
+            await serial.Stop(stop, timeout=TIMEOUT_S)
+    audit.note("the end", who="the end")
+    found = lost = newest = 0
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            reply = await call.read()
+            lost += reply.lost
+            entries = [each for each in reply.entries if each.log == "serial-svc"]
+            found += len(entries)
+            newest = max([newest, *(each.number for each in entries)])
+            if any(each.event == "the end" for each in entries):
+                break
+    assert lost > 0
+    assert found + lost == newest - last
+    call.cancel()
+
+
 async def test_every_service_lists_and_revokes_but_only_serial_svc_invites(
     host: GuardedHost,
 ) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from usbshare.authorization import policy as policy_module
-from usbshare.authorization.policy import TEMPLATE, Decision, Policy, load_policy
+from usbshare.authorization.policy import TEMPLATE, Decision, Policy, load_policy, parse_policy
 from usbshare.authorization.policy_file import edit_policy
 from usbshare.authorization.rights import SERVICE, Resource, ResourceKind, Right
 from usbshare.base.errors import ConfigError
 
 SITE = "0123456789ab"
+WHOLE = Resource(ResourceKind.SITE)
 NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)
 LASER, MILL = Resource(ResourceKind.PORT, "laser"), Resource(ResourceKind.PORT, "mill")
 BED = Resource(ResourceKind.CAMERA, "bed")
@@ -250,3 +251,50 @@ def test_a_policy_may_begin_with_the_mark_of_windows_editors(tmp_path: Path) -> 
     path = tmp_path / "policy.toml"
     path.write_text("\ufeff" + TEMPLATE, encoding="utf-8")
     assert load_policy(path).groups["admins"] == ["operator"]
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "beyond"),
+    [
+        ('rights = ["admin"]', 'rights = ["view"]', set()),
+        ('rights = ["admin"]', 'rights = ["control"]', {Right.CONTROL}),
+        ('rights = ["control"]\nports = ["laser"]', 'rights = ["view"]', {Right.VIEW, Right.STOP}),
+        ('rights = ["control"]', 'rights = ["control"]\nports = ["l*"]', set()),
+        (
+            'rights = ["control"]\nports = ["l*"]',
+            'rights = ["stop"]\nports = ["l*"]\ncameras = []',
+            set(),
+        ),
+        ('rights = ["view"]\nhours = ["Mon-Sun 00:00-24:00"]', 'rights = ["stop"]', {Right.STOP}),
+        ('rights = ["view"]\nuntil = 2999-01-01', 'rights = ["stop"]', {Right.STOP}),
+        ('rights = ["view"]', 'rights = ["stop"]\nusb = ["press"]', {Right.STOP}),
+    ],
+)
+def test_what_one_has_beyond_another(
+    tmp_path: Path, own: str, given: str, beyond: set[Right]
+) -> None:
+    text = f'[[grants]]\nwho = ["inviter"]\n{own}\n[[grants]]\nwho = ["new"]\n{given}\n'
+    policy = parse_policy(tmp_path / "policy.toml", text)
+    new, inviter = "usbshare://site/new", "usbshare://site/inviter"
+    assert policy.exceeds(new, inviter, "site", datetime(2026, 6, 1, 12, tzinfo=UTC)) == beyond
+
+
+def test_what_both_have_of_one_grant_for_a_time_is_not_beyond(tmp_path: Path) -> None:
+    text = '[[grants]]\nwho = ["new", "inviter"]\nrights = ["view"]\nuntil = 2999-01-01\n'
+    policy = parse_policy(tmp_path / "policy.toml", text)
+    new, inviter = "usbshare://site/new", "usbshare://site/inviter"
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert policy.exceeds(new, inviter, "site", now) == frozenset()
+
+
+def test_a_site_is_administered_by_one_grant_on_everything(tmp_path: Path) -> None:
+    def administers(more: str) -> bool:
+        text = f'[[grants]]\nwho = ["x"]\nrights = ["admin"]\n{more}'
+        policy = parse_policy(tmp_path / "policy.toml", text)
+        now = datetime(2026, 6, 1, tzinfo=UTC)
+        return policy.decide("usbshare://site/x", "site", Right.ADMIN, WHOLE, now).allowed
+
+    assert administers("")
+    assert administers('ports = ["laser", "*"]')
+    assert not administers('ports = ["laser"]')
+    assert not administers("cameras = []")
