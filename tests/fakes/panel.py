@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -169,6 +170,11 @@ async def panel_host(
                 yield PanelHost(host, process, url, http)
         finally:
             process.stop()
+
+
+def made_now(jog: dict[str, Any]) -> dict[str, Any]:
+    """Return a message of a jog that was made now: a panel here has the same monotonic clock."""
+    return {**jog, "madeAt": f"{time.monotonic():.6f}s"}
 
 
 def _named(name: str | dict[str, str]) -> Any:

@@ -22,10 +22,12 @@ _DEADLINE_S = 30.0
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(*flags: str) -> AsyncIterator[Browser]:
     """Run a browser without a window."""
     async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=EXECUTABLE, args=["--no-sandbox"])
+        browser = await driver.chromium.launch(
+            executable_path=EXECUTABLE, args=["--no-sandbox", *flags]
+        )
         try:
             yield browser
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fakes.panel import LASER, Page, PanelHost, panel_host
+from fakes.panel import LASER, Page, PanelHost, made_now, panel_host
 from fakes.processes import free_port, running
 
 BOX = {"minXMm": 1, "minYMm": 2, "maxXMm": 6, "maxYMm": 5}
@@ -171,7 +171,7 @@ async def test_what_somebody_else_holds_is_not_taken_but_asked_for(shop: PanelHo
             for asked in (
                 {"home": {"machine": LASER}},
                 {"jogStep": {"machine": LASER, "xMm": 1, "feed": 100}},
-                {"jog": {"machine": LASER, "lease": 1, "x": 1, "feed": 100}},
+                {"jog": made_now({"machine": LASER, "lease": 1, "x": 1, "feed": 100})},
             ):
                 answer = await page.ask(**asked)
                 assert answer["failure"]["isHeldByOther"], answer

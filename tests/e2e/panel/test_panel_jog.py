@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fakes.panel import LASER, Page, PanelHost, panel_host
+from fakes.panel import LASER, Page, PanelHost, made_now, panel_host
 from fakes.waiting import until
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.client import SerialClient
@@ -77,14 +77,14 @@ class Finger:
         self.is_held = True
         self.lease += 1
         self.began = time.monotonic()
-        await self.page.tell(id=1000 + self.lease, jog={**self.way, "lease": self.lease})
+        await self.page.tell(id=1000 + self.lease, jog=made_now({**self.way, "lease": self.lease}))
         self._holding = asyncio.create_task(self._hold())
 
     async def _hold(self) -> None:
         while self.is_held and not self.page.socket.closed:
             await asyncio.sleep(RENEW_S)
             with suppress(ConnectionError):
-                await self.page.tell(jog={**self.way, "lease": self.lease})
+                await self.page.tell(jog=made_now({**self.way, "lease": self.lease}))
 
     @property
     def _has_ended(self) -> bool:
@@ -139,8 +139,8 @@ async def test_released_it_stops_and_the_page_says_so(shop: PanelHost) -> None:
             assert await until_cancelled(shop, finger.began) <= released + CANCEL_S
             await page.until(lambda: ended(page, finger.lease))
             await still_at(page)
-        await page.tell(jog={**JOG, "lease": finger.lease})  # a renewal that comes late
-        again = await page.ask(jog={**JOG, "lease": finger.lease})
+        await page.tell(jog=made_now({**JOG, "lease": finger.lease}))  # a renewal that comes late
+        again = await page.ask(jog=made_now({**JOG, "lease": finger.lease}))
         assert "press again" in again["failure"]["text"]
         assert await still_at(page) == await still_at(page)
 

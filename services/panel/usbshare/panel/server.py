@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from aiohttp import hdrs, web
 
 from usbshare.base.addresses import parse_address
+from usbshare.panel.connections import Connections
 from usbshare.panel.guard import HEADERS, Asked, Guard
 from usbshare.panel.socket import Sockets
+
+log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "assets"
 # Spelled out: a Windows registry may say something else, and then browsers refuse a module.
@@ -33,6 +39,7 @@ COOKIE_S = 30 * 24 * 3600
 PAGES = frozenset({"/", "/index.html"})
 END_S = 0.5
 IDLE_S = 60.0
+_LONGEST_NAME = 200
 _BEARER = "bearer "
 _NAME = re.compile(r"[\w./-]{1,200}", re.ASCII)
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
@@ -56,6 +63,8 @@ class PanelServer:
         self._assets = assets.resolve()
         self._cookie = COOKIE
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._connections = Connections()
 
     async def start(self, listening: socket.socket) -> None:
         """Serve at a listening socket, which is closed at the end."""
@@ -66,13 +75,23 @@ class PanelServer:
         self._extend(app)
         app.router.add_get("/{path:.*}", self._file)
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=END_S, keepalive_timeout=IDLE_S
+            app,
+            access_log=None,
+            logger=_quiet(),
+            shutdown_timeout=END_S,
+            keepalive_timeout=IDLE_S,
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
+        if (server := self._runner.server) is None:
+            raise RuntimeError("aiohttp has set up no server")
+        self._listener = await asyncio.get_running_loop().create_server(
+            partial(self._connections.protocol, server), sock=listening
+        )
 
     async def close(self) -> None:
         """Hang up on all pages."""
+        if self._listener is not None:
+            self._listener.close()
         await self._sockets.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -81,10 +100,12 @@ class PanelServer:
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if why := self._guard.why_refused(self._asked(request)):
             response: web.StreamResponse = web.Response(status=403, text=f"{why}\n")
+            response.force_close()
         elif "token" in request.query and request.path in PAGES and request.method in _READING:
             response = self._without_token(request)
         else:
-            response = await _carried_out(request, handler)
+            with self._connections.serving(request.protocol):
+                response = await _carried_out(request, handler)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -126,12 +147,18 @@ class PanelServer:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["path"] or "index.html"
-        path = (self._assets / name).resolve() if _NAME.fullmatch(name) else self._assets
-        kind = TYPES.get(path.suffix)
-        if kind is None or not path.is_relative_to(self._assets) or not path.is_file():
-            raise web.HTTPNotFound(text=f"the panel has no page {name!r}\n")
+        path = self._asset(name)
+        kind = None if path is None else TYPES.get(path.suffix)
+        if path is None or kind is None:
+            raise web.HTTPNotFound(text=f"the panel has no page {name[:_LONGEST_NAME]!r}\n")
         headers = {hdrs.CONTENT_TYPE: kind, hdrs.CACHE_CONTROL: "no-cache"}
         return web.FileResponse(path, headers=headers)
+
+    def _asset(self, name: str) -> Path | None:
+        if not _NAME.fullmatch(name):
+            return None
+        path = (self._assets / name).resolve()
+        return path if path.is_relative_to(self._assets) and path.is_file() else None
 
 
 async def _carried_out(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -139,6 +166,20 @@ async def _carried_out(request: web.Request, handler: _Handler) -> web.StreamRes
         return await handler(request)
     except web.HTTPException as error:
         return error
+    except web.RequestPayloadError:
+        return web.Response(status=400, text="the body of the request is not what its head says\n")
+    except ConnectionError:
+        raise  # the page is gone
+    except Exception:
+        log.exception("could not answer %s %.200s", request.method, request.path)
+        return web.Response(status=500, text="the panel has failed: its log says how\n")
+
+
+def _quiet() -> logging.Logger:
+    """Return a logger for aiohttp, which reports each request that is none with a traceback."""
+    quiet = logging.getLogger(f"{__name__}.aiohttp")
+    quiet.setLevel(logging.CRITICAL)
+    return quiet
 
 
 def _is_local(request: web.Request) -> bool:

@@ -1024,17 +1024,23 @@ class Alive(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TIME_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The gateway's clock."""
+
+    @property
+    def clock(self) -> google.protobuf.duration_pb2.Duration:
+        """Its monotonic clock, which is never set: what Jog.made_at is told by."""
 
     def __init__(
         self,
         *,
         time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        clock: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["time", b"time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["clock", b"clock", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["clock", b"clock", "time", b"time"]) -> None: ...
 
 Global___Alive: typing_extensions.TypeAlias = Alive
 
@@ -1890,6 +1896,7 @@ class Jog(google.protobuf.message.Message):
     Y_FIELD_NUMBER: builtins.int
     Z_FIELD_NUMBER: builtins.int
     FEED_FIELD_NUMBER: builtins.int
+    MADE_AT_FIELD_NUMBER: builtins.int
     lease: builtins.int
     """The page's number for this press of the finger, from 1 on; higher than that of each press before."""
     x: builtins.float
@@ -1904,6 +1911,12 @@ class Jog(google.protobuf.message.Message):
     def machine(self) -> Global___MachineKey:
         """Which machine."""
 
+    @property
+    def made_at(self) -> google.protobuf.duration_pb2.Duration:
+        """When the page made this message, by the gateway's clock (Alive.clock). What is older than
+        140 ms moves nothing: a message that a network held back says nothing of the finger now.
+        """
+
     def __init__(
         self,
         *,
@@ -1913,9 +1926,10 @@ class Jog(google.protobuf.message.Message):
         y: builtins.float = ...,
         z: builtins.float = ...,
         feed: builtins.float = ...,
+        made_at: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["machine", b"machine"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["feed", b"feed", "lease", b"lease", "machine", b"machine", "x", b"x", "y", b"y", "z", b"z"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["machine", b"machine", "made_at", b"made_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["feed", b"feed", "lease", b"lease", "machine", b"machine", "made_at", b"made_at", "x", b"x", "y", b"y", "z", b"z"]) -> None: ...
 
 Global___Jog: typing_extensions.TypeAlias = Jog
 

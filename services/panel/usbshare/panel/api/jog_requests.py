@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from usbshare.base.errors import NotSupportedError, WrongStateError
+from usbshare.base.errors import InvalidArgumentError, NotSupportedError, WrongStateError
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.json_text import text
 from usbshare.panel.api.machine_requests import key_of
@@ -30,15 +30,19 @@ def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str,
     async def jog(page: Page, asked: pb.Jog, request_id: int) -> pb.Answer:
         control = controls.of(key_of(asked.machine))
         direction = Direction(asked.x, asked.y, asked.z, asked.feed)
+        made_at = _made_at(asked)
         running = jogs.of(control)
         if running is not None and running.lease.is_of(page, asked.lease):
-            running.renew(direction)
+            running.renew(direction, made_at)
             return pb.Answer()
         if not request_id or asked.lease <= latest.get(page, 0):
             raise WrongStateError("that jog has ended: press again")
         if page not in latest:
             page.on_closed(partial(jogs.end, page, None, "the page is gone"))
         latest[page] = asked.lease
+        lease = Lease(page, asked.lease)
+        if not lease.begin(asyncio.get_running_loop().time(), made_at):
+            raise WrongStateError(f"{lease.why_ended}: press again")
         profile = controls.machine(control.key).port.port.profile
         if not Abilities(profile).can_jog:
             raise NotSupportedError(
@@ -47,7 +51,7 @@ def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str,
         await jogs.jog(
             Jog(
                 control,
-                Lease(page, asked.lease, asyncio.get_running_loop().time()),
+                lease,
                 direction,
                 partial(acting.realtime, control.key, JOG_CANCEL),
             )
@@ -59,6 +63,12 @@ def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str,
         return pb.Answer()
 
     return {"jog": jog, "end_jog": end_jog}
+
+
+def _made_at(asked: pb.Jog) -> float:
+    if not asked.HasField("made_at"):
+        raise InvalidArgumentError("jog.madeAt is missing: give the time by Alive.clock")
+    return asked.made_at.seconds + asked.made_at.nanos * 1e-9
 
 
 def tell_ended(jog: Jog) -> None:

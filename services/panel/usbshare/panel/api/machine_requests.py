@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -65,7 +66,8 @@ def acting_handlers(acting: Acting, client_name: str) -> Mapping[str, Handler]:
         return pb.Answer(request_control=serial_pb2.RequestControlResponse(told=is_told))
 
     async def ping(page: Page, asked: pb.Ping, request_id: int) -> pb.Answer:
-        return pb.Answer(alive=pb.Alive(time=timestamp(datetime.now(UTC))))
+        clock = duration(asyncio.get_running_loop().time())
+        return pb.Answer(alive=pb.Alive(time=timestamp(datetime.now(UTC)), clock=clock))
 
     return {
         "stop": stop,

@@ -53,7 +53,12 @@ class PageRequests:
         action = request.WhichOneof("action") or ""
         is_urgent = _is_urgent(request)
         handler = self._handlers.get(action)
-        if handler is None:
+        if not action:
+            nothing = InvalidArgumentError(
+                "the request names no action that this panel knows: is the panel older?"
+            )
+            self._answer(page, request.id, _failed(nothing), began, urgent=is_urgent)
+        elif handler is None:
             unknown = errors.NotSupportedError(f"this panel cannot do {action!r}: is it older?")
             self._answer(page, request.id, _failed(unknown), began, urgent=is_urgent)
         elif self._is_full(page, is_urgent=is_urgent):

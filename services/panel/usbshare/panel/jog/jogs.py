@@ -52,9 +52,9 @@ class Jog:
         self._path = Path(self.direction)
         self.first_piece: asyncio.Future[None] = loop.create_future()
 
-    def renew(self, direction: Direction) -> None:
-        """Go on, perhaps elsewhere; WrongStateError where the jog is over."""
-        if not self.lease.renew(self._clock()):
+    def renew(self, direction: Direction, made_at: float) -> None:
+        """Go on, perhaps elsewhere, as was said then; WrongStateError where the jog is over."""
+        if not self.lease.renew(self._clock(), made_at):
             raise WrongStateError(f"the jog has ended: {self.lease.why_ended}")
         self.direction = direction
 
@@ -71,6 +71,7 @@ class Jog:
         control = self.control
         try:
             await control.take(is_kept=False)
+            control.require_released()
             if control.exchange.is_waiting:
                 raise WrongStateError("the machine has not replied to the line before")
             await self._begin_at_rest()
@@ -101,6 +102,7 @@ class Jog:
         no_longer = self.control.on_held(self.end)
         try:
             while not self.lease.expire(self._clock()):
+                self.control.require_released()
                 if self._asked_for != self.direction:
                     await self._turn()
                 self._send_what_may_go()
@@ -189,7 +191,9 @@ class Jogs:
 
     async def jog(self, jog: Jog) -> None:
         """Begin a jog; returns once the machine has taken its first piece. Raises why not."""
-        if self.of(jog.control) is not None:
+        if (other := self.of(jog.control)) is not None:
+            if other.lease.is_over:
+                raise WrongStateError("the machine still comes to rest: press again")
             raise WrongStateError("another page jogs this machine")
         task = asyncio.create_task(jog.run(), name=f"jog of {jog.control.key}")
         self._running[jog.control] = (jog, task)

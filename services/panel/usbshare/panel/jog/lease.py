@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
-# After the last renewal; pages renew every 50 ms.
+# After the last renewal; pages renew every 40 ms.
 LEASE_S = 0.1
+# After it was made: a renewal that the network held back says nothing of the finger now.
+AGE_S = 0.14
 
 
 @dataclass(slots=True)
@@ -14,7 +17,7 @@ class Lease:
 
     page: object
     number: int
-    renewed_at: float
+    renewed_at: float = -inf
     why_ended: str = ""
 
     @property
@@ -26,12 +29,19 @@ class Lease:
         """Return whether that press of that page is meant."""
         return self.page is page and self.number == number
 
-    def renew(self, now: float) -> bool:
-        """Go on; False where it is over, which nothing undoes."""
+    def begin(self, now: float, made_at: float) -> bool:
+        """Begin with a press that was made then; False where that was too long ago."""
+        self.renewed_at = _counts_from(now, made_at)
+        if self.expire(now):
+            self.why_ended = f"the press came {max(0.0, now - made_at) * 1000:.0f} ms late"
+        return not self.is_over
+
+    def renew(self, now: float, made_at: float) -> bool:
+        """Go on, as was said then; False where it is over, which nothing undoes."""
         if self.expire(now):
             return False
-        self.renewed_at = now
-        return True
+        self.renewed_at = max(self.renewed_at, _counts_from(now, made_at))
+        return not self.expire(now)
 
     def expire(self, now: float) -> bool:
         """End where nothing was heard for the time of a lease; returns whether it is over."""
@@ -46,3 +56,7 @@ class Lease:
     def left_s(self, now: float) -> float:
         """Return how long it lasts without another renewal."""
         return 0.0 if self.is_over else max(0.0, self.renewed_at + LEASE_S - now)
+
+
+def _counts_from(now: float, made_at: float) -> float:
+    return min(now, made_at + AGE_S - LEASE_S)

@@ -144,8 +144,6 @@ class Control:
             await self.take(is_kept=False)
             reply: Reply | None = None
             for lines in pieces:
-                if reply is not None:
-                    self._require_not_held()
                 reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
                 if not reply.is_ok:
                     break
@@ -192,10 +190,22 @@ class Control:
             raise SessionLostError("the session ended")
         return self.report
 
-    def require_released(self) -> None:
+    def require_unlatched(self) -> None:
         """Raise PortLatchedError where the port refuses programs."""
-        if self._require_port().latched:
-            raise PortLatchedError(port_condition.sentences(self._require_port()))
+        port = self._require_port()
+        if port.latched:
+            raise PortLatchedError(port_condition.sentences(port))
+
+    def require_released(self) -> None:
+        """Raise where the machine must not be given anything to do: latched, or held.
+
+        A held machine would keep a line, and carry it out once somebody lets it go on. In alarm it
+        refuses what it must, and needs lines to get out of it.
+        """
+        self.require_unlatched()
+        port = self._require_port()
+        if port.hold is not None and port.hold.cause != "alarm":
+            raise WrongStateError(port_condition.sentences(port))
 
     def doing(self, activity: str) -> None:
         """Show what is being done, empty for nothing."""
@@ -312,7 +322,9 @@ class Control:
     async def _send_piece(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
         reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
         if any(_CHANGES_SETTING.match(line) for line in lines):
-            await self._read_settings()
+            self.settings = {}  # GRBL resets after $RST, and then answers nothing
+            with suppress(UsbshareError):
+                await self._read_settings()
             self._owner.control_changed(self)
         return reply
 
@@ -347,12 +359,6 @@ class Control:
         keeping, self._keeping = self._keeping, None
         if keeping is not None and keeping is not asyncio.current_task():
             keeping.cancel()
-
-    def _require_not_held(self) -> None:
-        """Raise WrongStateError where a hold must not be followed by more lines."""
-        port = self._require_port()
-        if port.hold is not None and port.hold.cause != "alarm":
-            raise WrongStateError(port_condition.sentences(port))
 
     def _require_session(self) -> Session:
         if self._session is None:

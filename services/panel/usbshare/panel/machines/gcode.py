@@ -22,6 +22,8 @@ DARK = ("M5S0", "G0")
 # Bytes of overrides: 100 %, and up and down by 10 and by 1 (grbl/config.h).
 _FEED = (0x90, 0x91, 0x92, 0x93, 0x94)
 _SPINDLE = (0x99, 0x9A, 0x9B, 0x9C, 0x9D)
+# The limits of pulses and lit frames are of what the beam has, not of what the program says.
+SPINDLE_AS_PROGRAMMED = bytes((_SPINDLE[0],))
 _RAPIDS = {100: 0x95, 50: 0x96, 25: 0x97}
 _LEAST_PERCENT, _MOST_PERCENT = 10, 200
 

@@ -24,9 +24,11 @@ HOME_S = 300.0
 LINE_S = 30.0
 HELD_S = 3.0
 FRAME_S = 600.0
+FRAMING, PULSING = "framing", "pulsing the laser"
 LONGEST_LINE = 200
 _MODES = re.compile(r"\[GC:([^\]]*)\]")
 _ALONE = frozenset("?!~")
+_RESUME = "~"
 
 
 async def console_line(control: Control, text: str) -> Reply:
@@ -34,10 +36,20 @@ async def console_line(control: Control, text: str) -> Reply:
     line = text.strip()
     if not line or len(line) > LONGEST_LINE or not line.isprintable():
         raise InvalidArgumentError(f"a line has 1 to {LONGEST_LINE} printable characters")
-    if line in _ALONE:
-        await control.take(is_kept=False)
+    await control.take(is_kept=False)
+    if control.port is None:
+        raise SessionLostError("control was lost")
+    profile = control.port.profile
+    if line in _ALONE and profile.has_realtime(line.encode()):
+        if line == _RESUME:
+            control.require_unlatched()
         control.realtime(line.encode())
         return Reply("", (), 0.0)
+    if profile.realtime and (found := next(filter(_is_no_text, line), "")):
+        raise InvalidArgumentError(
+            f"{found!r} in a line holds a real-time command to this firmware: leave it out"
+            + (", or send it alone" if found in _ALONE else "")
+        )
     return await control.send(line)
 
 
@@ -87,7 +99,9 @@ async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: fl
     else:
         lines = gcode.dark_frame(box, feed)
     await _until_idle(control)
-    with _doing(control, "framing"):
+    with _doing(control, FRAMING):
+        if percent:
+            control.realtime(gcode.SPINDLE_AS_PROGRAMMED)
         # One at a time: all together are more than the firmware's buffer holds.
         reply = await control.send_each([[line] for line in lines], wait_s=FRAME_S)
         if percent and not reply.is_ok:
@@ -104,7 +118,8 @@ async def pulse(control: Control, percent: float, seconds: float) -> None:
     lines = gcode.pulse(percent, seconds, _max_spindle(abilities))
     lines = (*lines, *gcode.restored(await _modes(control)))
     await _until_idle(control)
-    with _doing(control, "pulsing the laser"):
+    with _doing(control, PULSING):
+        control.realtime(gcode.SPINDLE_AS_PROGRAMMED)
         _require_ok(await control.send(*lines, wait_s=LINE_S))
 
 
@@ -112,7 +127,10 @@ async def set_overrides(
     control: Control, feed: int | None, rapids: int | None, spindle: int | None
 ) -> None:
     """Change overrides to percentages."""
-    await _jogging(control)
+    await _abilities(control)
+    control.require_unlatched()
+    if spindle is not None and control.activity in (FRAMING, PULSING):
+        raise WrongStateError(f"the power stays as it is while {control.activity}")
     report = control.report or await control.fresh_report()
     if report.overrides is None:
         now = (100, 100, 100)
@@ -139,11 +157,16 @@ async def cancel(control: Control) -> None:
 
 
 async def _jogging(control: Control) -> Abilities:
-    """Have control of a machine that can do all this; returns what it can."""
+    """Have control of a machine that can do all this, now; returns what it can."""
+    abilities = await _abilities(control)
+    control.require_released()
+    return abilities
+
+
+async def _abilities(control: Control) -> Abilities:
     await control.take(is_kept=False)
     if control.port is None:
         raise SessionLostError("control was lost")
-    control.require_released()
     abilities = Abilities(control.port.profile, control.settings)
     if not abilities.can_jog:
         raise NotSupportedError(
@@ -166,6 +189,11 @@ async def _modes(control: Control) -> Sequence[str]:
     if found is None:
         raise DeviceError("the machine does not say which modes are in force ($G)")
     return found[1].split()
+
+
+def _is_no_text(letter: str) -> bool:
+    """Return whether a letter is none to a firmware with real-time bytes, such as all from 0x80."""
+    return letter in _ALONE or not letter.isascii()
 
 
 def _max_spindle(abilities: Abilities) -> float:

@@ -30,19 +30,20 @@ export class JogLease {
     this.end();
     lastLease += 1;
     const jog = { machine, lease: lastLease, ...direction, feed };
+    const made = () => ({ jog: { ...jog, madeAt: this.#socket.gatewayClock() } });
     this.#jog = jog;
-    this.#timer = setInterval(() => this.#renew(jog), RENEW_MS);
+    this.#timer = setInterval(() => this.#renew(made()), RENEW_MS);
     this.#onChange(true);
     try {
-      await this.#socket.request({ jog });
+      await this.#socket.request(made());
     } catch (failure) {
       if (this.#jog === jog) this.end();
       throw failure;
     }
   }
 
-  #renew(jog) {
-    if (!this.#socket.tell({ jog })) this.end();
+  #renew(request) {
+    if (!this.#socket.tell(request)) this.end();
   }
 
   /** Ends it, if there is one. */

@@ -1,6 +1,8 @@
 // What time it is at the gateway, by this page's clock, which is never set. The quickest answer is trusted most.
 
-const KEPT = 12;
+import { RemoteClock } from "./remote_clock.js";
+
+const MOST_UNANSWERED = 12;
 const FIRST_PINGS = 5;
 const FIRST_MS = 100;
 const LATER_MS = 2000;
@@ -9,7 +11,7 @@ const LATER_MS = 2000;
 export class GatewayClock {
   #send;
   #sent = new Map();
-  #looks = [];
+  #clock = new RemoteClock();
   #next = 1;
   #timer = 0;
 
@@ -25,7 +27,7 @@ export class GatewayClock {
   stop() {
     clearTimeout(this.#timer);
     this.#sent.clear();
-    this.#looks = [];
+    this.#clock = new RemoteClock();
     this.#next = 1;
   }
 
@@ -33,31 +35,23 @@ export class GatewayClock {
     const sent = this.#sent.get(id);
     if (sent === undefined) return;
     this.#sent.delete(id);
-    const now = performance.now();
-    const error = (now - sent) / 2;
-    this.#looks.push({ offset: at - (now - error), error });
-    if (this.#looks.length > KEPT) this.#looks.shift();
+    this.#clock.told(at, sent, performance.now());
   }
 
   /** The shortest round trip of late, ms; null before the first answer. */
   get roundTripMs() {
-    return this.#looks.length ? 2 * this.#best.error : null;
+    return this.#clock.error === null ? null : 2 * this.#clock.error;
   }
 
   /** How long a message took that was sent at `sentMs` of the gateway's clock and arrived at `arrivedMs` of ours. */
   wayMs(sentMs, arrivedMs) {
-    if (!this.#looks.length) return 0;
-    const { offset, error } = this.#best;
-    return Math.max(error, arrivedMs + offset - sentMs);
-  }
-
-  get #best() {
-    return this.#looks.reduce((best, look) => (look.error < best.error ? look : best));
+    if (this.#clock.error === null) return 0;
+    return Math.max(this.#clock.error, arrivedMs + this.#clock.offset - sentMs);
   }
 
   #ping() {
     const id = this.#next++;
-    if (this.#sent.size >= KEPT) this.#sent.clear(); // nobody answers
+    if (this.#sent.size >= MOST_UNANSWERED) this.#sent.clear(); // nobody answers
     this.#sent.set(id, performance.now());
     this.#send({ ping: id });
     this.#timer = setTimeout(() => this.#ping(), id < FIRST_PINGS ? FIRST_MS : LATER_MS);

@@ -2,12 +2,15 @@
 
 import { texts } from "../texts/en.js";
 import { people } from "./format.js";
+import { RemoteClock } from "./remote_clock.js";
 
 export const State = { CONNECTING: "connecting", OPEN: "open", LOST: "lost" };
 
 const RETRY_MS = [100, 250, 500, 1000, 2000];
 const ANSWER_TIMEOUT_MS = 15_000;
 const PING_MS = 1000;
+const FIRST_PINGS = 5;
+const FIRST_PING_MS = 100;
 const SILENCE_MS = 3000; // a connection that is half open says nothing, and the browser does not notice
 
 /** What a request came to when it failed; `needsSecondFactor` if the host wants a code first. */
@@ -31,6 +34,8 @@ export class Socket {
   #retry = 0;
   #pinger = 0;
   #heardAt = 0;
+  #pings = 0;
+  #clock = new RemoteClock();
 
   constructor(url, onEvent, onState) {
     this.#url = url;
@@ -81,6 +86,12 @@ export class Socket {
     return true;
   }
 
+  /** Returns what the gateway's monotonic clock shows now, as JSON has a Duration; undefined before that is known. */
+  gatewayClock() {
+    const now = this.#clock.now(performance.now());
+    return now === null ? undefined : `${(now / 1000).toFixed(4)}s`;
+  }
+
   /** Waits for the connection, at most `withinMs`; resolves to whether it is there. */
   async whenOpen(withinMs) {
     const until = performance.now() + withinMs;
@@ -104,16 +115,30 @@ export class Socket {
     if (socket !== this.#socket) return;
     this.#attempts = 0;
     this.#heardAt = performance.now();
-    clearInterval(this.#pinger);
-    this.#pinger = setInterval(() => this.#ping(), PING_MS);
+    this.#clock = new RemoteClock();
+    this.#pings = 0;
+    clearTimeout(this.#pinger);
+    this.#ping();
     this.#onState(State.OPEN);
   }
 
   #ping() {
     // A hidden page's timers run rarely: silence then proves nothing.
     if (document.hidden) this.#heardAt = performance.now();
-    if (performance.now() - this.#heardAt > SILENCE_MS) this.#abandon();
-    else this.request({ ping: {} }, { timeoutMs: SILENCE_MS }).catch(() => {});
+    if (performance.now() - this.#heardAt > SILENCE_MS) {
+      this.#abandon();
+      return;
+    }
+    this.#pings += 1;
+    this.#pinger = setTimeout(() => this.#ping(), this.#pings < FIRST_PINGS ? FIRST_PING_MS : PING_MS);
+    this.#setClock().catch(() => {});
+  }
+
+  async #setClock() {
+    const sentAt = performance.now();
+    const clock = this.#clock;
+    const { alive } = await this.request({ ping: {} }, { timeoutMs: SILENCE_MS });
+    if (alive?.clock) clock.told(parseFloat(alive.clock) * 1000, sentAt, performance.now());
   }
 
   #abandon() {
@@ -142,7 +167,7 @@ export class Socket {
   #closed(socket) {
     if (socket !== this.#socket) return;
     this.#socket = null;
-    clearInterval(this.#pinger);
+    clearTimeout(this.#pinger);
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer);
       reject(new Failure({ text: texts.socket.lostMeanwhile, layer: "LAYER_GATEWAY" }));
