@@ -108,12 +108,12 @@ def pieces(shop: PanelHost) -> int:
 async def hold_arrow(page: Page, shop: PanelHost, name: str = "X minus") -> None:
     """Press an arrow until the machine moves; a busy computer may be late with a renewal."""
     await page.get_by_role("radio", name="While held").check()
-    box = await button(page, name).bounding_box()
-    assert box is not None
     before = pieces(shop)
     async with asyncio.timeout(60):
         while pieces(shop) < before + 3:
             await page.mouse.up()
+            box = await button(page, name).bounding_box()  # taking control moves it
+            assert box is not None
             await page.mouse.move(box["x"] + 20, box["y"] + 20)
             await page.mouse.down()
             while await page.locator("[data-moving]").count() and pieces(shop) < before + 3:

@@ -171,9 +171,9 @@ async def test_what_somebody_else_holds_is_not_taken_but_asked_for(shop: PanelHo
             for asked in (
                 {"home": {"machine": LASER}},
                 {"jogStep": {"machine": LASER, "xMm": 1, "feed": 100}},
-                {"jog": made_now({"machine": LASER, "lease": 1, "x": 1, "feed": 100})},
+                {"jog": {"machine": LASER, "lease": 1, "x": 1, "feed": 100}},
             ):
-                answer = await page.ask(**asked)
+                answer = await page.ask(**{name: made_now(each) for name, each in asked.items()})
                 assert answer["failure"]["isHeldByOther"], answer
                 assert "held by" in answer["failure"]["text"]
             await page.ask(show={"consoles": [LASER]})
