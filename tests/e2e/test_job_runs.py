@@ -514,7 +514,7 @@ async def test_a_job_is_held_when_its_submitter_loses_the_right(tmp_path: Path) 
         request = pb.ResumeRequest(job_id=job.job_id, hold_number=held.hold_number)
         code, said = await refusal(jobs.Resume(request, timeout=TIMEOUT_S))
         assert code is grpc.StatusCode.FAILED_PRECONDITION
-        assert "is of anna, who may not run it any more" in said
+        assert "belongs to anna, who may no longer run it" in said
         (folder / "policy.toml").write_text(POLICY)
         async with asyncio.timeout(TIMEOUT_S):
             while (await resumed(jobs, request)) is None:  # noqa: ASYNC110  # nothing tells

@@ -13,7 +13,7 @@ from fakes.panel_snapshots import KEY, TIME, ms, workshop
 from fakes.waiting import until
 from usbshare.page.v1 import page_pb2
 
-BENCH = page_pb2.Identity(name="bench-4", role="operator", rights="look, stop, control")
+BENCH = page_pb2.Identity(name="bench-4", role="operator", rights="view, stop, control")
 
 
 def report(**changes: object) -> Callable[[page_pb2.Request], page_pb2.Answer]:
@@ -31,7 +31,7 @@ async def test_who_may_what_is_read(browser: Browser) -> None:
     async with fake_gateway(workshop()) as fake:
         fake.answers["get_access"] = report()
         async with panel_page(browser, f"{fake.url}#/access") as page:
-            await expect(page.get_by_text("look, stop, control (with a code)")).to_be_visible()
+            await expect(page.get_by_text("view, stop, control (with a code)")).to_be_visible()
             await expect(page.get_by_role("cell", name="bench-4", exact=True)).to_be_visible()
             await expect(page.get_by_text("tablet as viewer")).to_be_visible()
 
@@ -137,7 +137,7 @@ async def test_the_doctor_says_what_to_do(browser: Browser) -> None:
             doctor=page_pb2.DoctorReport(checks=checks)
         )
         await page.get_by_role("button", name="Run the checks").click()
-        await expect(page.get_by_text("1 of 2 checks found something.")).to_be_visible()
+        await expect(page.get_by_text("1 of 2 checks found a problem.")).to_be_visible()
         await expect(page.get_by_text("switch on time synchronisation")).to_be_visible()
         assert fake.requests("run_doctor")[0][1].run_doctor.host == "laser-host"
         await page.get_by_label("Only this computer").check()

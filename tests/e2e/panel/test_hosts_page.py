@@ -77,7 +77,7 @@ async def test_a_computer_is_let_in_by_an_invitation(browser: Browser) -> None:
         await page.get_by_role("button", name="Let this computer in").click()
         await expect(page.locator("#notices")).to_contain_text("/bench-3 (operator)")
         await fake.send(gateway_changed=gateway())
-        await expect(page.get_by_text("This computer is not let in yet")).to_be_hidden()
+        await expect(page.get_by_text("This computer has not been let in yet")).to_be_hidden()
 
 
 async def test_a_certificate_is_replaced_only_if_the_person_agrees(browser: Browser) -> None:

@@ -95,9 +95,9 @@ async def test_a_file_is_looked_at_and_queued_and_nothing_starts(browser: Browse
             "coaster.nc",
         )
         await page.get_by_label("Passes").fill("3")
-        await page.get_by_label("Hold it when nobody watches").check()
+        await page.get_by_label("Hold it when nobody is watching").check()
         await page.get_by_role("button", name="Add to the queue").click()
-        await expect(page.locator("#notices")).to_contain_text("coaster.nc waits at place 1")
+        await expect(page.locator("#notices")).to_contain_text("coaster.nc is at place 1")
         (call,) = service.named("enqueue")
         assert (call.enqueue.passes, call.enqueue.attended) == (3, True)
         assert call.enqueue.request_id
@@ -260,5 +260,5 @@ async def test_another_file_may_be_wanted_before_the_first_is_queued(browser: Br
               named("Another file").click();
             }"""
         )
-        await expect(page.locator("#notices")).to_contain_text("coaster.nc waits at place")
+        await expect(page.locator("#notices")).to_contain_text("coaster.nc is at place")
         await expect(page.locator(".drop")).to_be_visible()

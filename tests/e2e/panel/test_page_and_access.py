@@ -102,9 +102,7 @@ async def test_a_fresh_computer_invites_and_revokes_another(
     ):
         await is_let_in(page, await shop.invitation("desk", "admin"), "desk")
         await page.get_by_role("navigation").get_by_role("link", name="Access and log").click()
-        await expect(page.get_by_text("look, stop, control, administer")).to_be_visible(
-            timeout=LONG_MS
-        )
+        await expect(page.get_by_text("view, stop, control, admin")).to_be_visible(timeout=LONG_MS)
         twice = page.locator("option").filter(has_text="127.0.0.1")
         await expect(twice).to_have_count(0)
         own = page.get_by_role("row", name=re.compile("^desk"))
@@ -197,7 +195,7 @@ async def test_an_operator_reads_its_own_rights_and_why_no_more(
     ):
         await is_let_in(page, await shop.invitation("bench", "operator"), "bench")
         await page.goto(f"{url}#/access")
-        await expect(page.get_by_text("look, stop, control", exact=True)).to_be_visible(
+        await expect(page.get_by_text("view, stop, control", exact=True)).to_be_visible(
             timeout=LONG_MS
         )
         refusal = page.get_by_text(re.compile("bench may not administer the site"))

@@ -54,7 +54,7 @@ async def started(page: Page) -> Locator:
     await expect(dialog.get_by_role("alert")).to_be_hidden()
     await expect(dialog).to_have_count(0, timeout=LONG_MS)
     now = page.get_by_role("region", name="Now")
-    await expect(now).to_contain_text("runs", timeout=LONG_MS)
+    await expect(now).to_contain_text("running", timeout=LONG_MS)
     return now
 
 
@@ -77,9 +77,9 @@ async def test_a_job_is_queued_started_held_resumed_and_cancelled(
         await expect(resume).to_be_visible(timeout=LONG_MS)
         await kept(page, "job-held")
         await resume.click()
-        await expect(now).to_contain_text("runs", timeout=LONG_MS)
+        await expect(now).to_contain_text("running", timeout=LONG_MS)
         await page.reload()
-        await expect(now).to_contain_text("runs", timeout=LONG_MS)
+        await expect(now).to_contain_text("running", timeout=LONG_MS)
         await now.get_by_role("button", name="Cancel the job").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Cancel the job").click()

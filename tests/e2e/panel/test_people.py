@@ -58,7 +58,7 @@ def busy_workshop() -> page_pb2.Snapshot:
 
 def answering(gateway: FakeGateway) -> FakeGateway:
     """Give the gateway something to say about access."""
-    identity = page_pb2.Identity(name="bench-3", role="operator", rights="look, stop, control")
+    identity = page_pb2.Identity(name="bench-3", role="operator", rights="view, stop, control")
     invitation = page_pb2.OpenInvitation(name="tablet", role="viewer")
     access = page_pb2.AccessReport(
         identities=[identity], invitations=[invitation], roles=["operator", "viewer"]

@@ -34,6 +34,7 @@ PICTURES = {
     "panel-phone",
     "panel-jobs",
     "panel-ports",
+    "panel-access",
 }
 COLOURS = 128
 LONG_MS = 60_000
@@ -171,6 +172,15 @@ async def test_virtual_ports(browser: Browser, shop: PanelHost) -> None:
         await keep(page, "panel-ports")
         await page.get_by_role("button", name="Stop", exact=True).click()
         await expect(page.get_by_text("No virtual port yet")).to_be_visible(timeout=LONG_MS)
+
+
+async def test_who_may_do_what(browser: Browser, shop: PanelHost) -> None:
+    async with shown(browser, shop, f"access/{HOST}") as page:
+        identities = page.get_by_role("region", name="Computers of this site")
+        await expect(identities).to_contain_text("operator", timeout=LONG_MS)
+        log = page.get_by_role("region", name="Audit log")
+        await expect(log.get_by_role("row").nth(1)).to_be_visible(timeout=LONG_MS)
+        await keep(page, "panel-access")
 
 
 async def test_a_held_job(browser: Browser, shop: PanelHost) -> None:

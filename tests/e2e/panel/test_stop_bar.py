@@ -53,7 +53,7 @@ async def test_hold_acts_when_it_is_pressed_and_shows_the_measured_time(browser:
         await until(lambda: actions(gateway) == [("laser", HOLD)])
         await page.mouse.up()
         answer = page.locator(ANSWER)
-        await expect(answer).to_contain_text("HOLD of Laser-Workshop / laser: answered in ")
+        await expect(answer).to_contain_text("HOLD for Laser-Workshop / laser: answered in ")
         await expect(answer).to_contain_text(" ms; written to the machine after 1.4 ms")
         assert actions(gateway) == [("laser", HOLD)]
 
@@ -235,7 +235,7 @@ async def test_a_machine_that_is_gone_is_not_replaced_by_another(browser: Browse
         bar = page.locator("#stop-bar")
         await expect(bar).to_contain_text("The panel does not know this machine now.")
         await page.locator("#hold").click()
-        await expect(bar).to_contain_text("HOLD of Laser-Workshop / laser FAILED")
+        await expect(bar).to_contain_text("HOLD for Laser-Workshop / laser FAILED")
         assert actions(gateway) == [("laser", HOLD)]
         await gateway.send(machine_changed=machine())
         await expect(bar.locator("option:checked")).to_have_text("Stops Laser-Workshop / laser")

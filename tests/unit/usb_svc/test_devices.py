@@ -68,7 +68,7 @@ def test_what_could_harm_the_host_is_lent_only_if_it_is_listed(
     (device,) = list_devices(usb.sys)
     assert what in refusal(device, None)
     assert refusal(device, [parse_selector("046d:c31c")]) == ""
-    assert "not among [usb] devices" in refusal(device, [])
+    assert "not listed in [usb] devices" in refusal(device, [])
 
 
 def test_an_adapter_of_a_vendors_own_class_is_known_by_its_network(usb: UsbSysfs) -> None:

@@ -311,7 +311,7 @@ class Runner:
         except TimeoutError as error:
             job = self._spool.jobs.get(active.job.job_id)
             raise WrongStateError(
-                f"job {job.job_id} was let go on, but is {job.state.value}: {job.reason}"
+                f"job {job.job_id} was resumed, but is {job.state.value}: {job.reason}"
             ) from error
 
     def _require_active(self, job_id: int) -> Active:
@@ -328,8 +328,8 @@ class Runner:
             self._gate.require(submitter, Right.CONTROL, port)
         except UsbshareError as error:
             raise WrongStateError(
-                f"job {job.job_id} is of {self._short(submitter.name)}, who may not run it any "
-                f"more: {error}"
+                f"job {job.job_id} belongs to {self._short(submitter.name)}, who may no "
+                f"longer run it: {error}"
             ) from error
 
     def _submitter(self, job: Job) -> Identity:

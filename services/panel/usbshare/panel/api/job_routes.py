@@ -50,7 +50,7 @@ class JobRoutes:
         if HEADER not in request.headers:
             return _failed(InvalidArgumentError(f"the header {HEADER} is missing"))
         if self._uploads >= MOST_UPLOADS:
-            return _failed(LimitError(f"{MOST_UPLOADS} files are on their way already"))
+            return _failed(LimitError(f"{MOST_UPLOADS} files are being sent already"))
         self._uploads += 1
         try:
             stored = await self._sent(request)
@@ -120,7 +120,7 @@ def _digest(told: str) -> bytes:
     try:
         return bytes.fromhex(told) if len(told) == 64 else base64.b64decode(told, validate=True)
     except (ValueError, binascii.Error) as error:
-        raise InvalidArgumentError("sha256 is no SHA-256 in Base64") from error
+        raise InvalidArgumentError("sha256 must be a SHA-256 in Base64") from error
 
 
 def _number(told: str) -> int:

@@ -99,5 +99,5 @@ def _where(kind: PortKind, asked: pb.StartLocalPort) -> str:
             raise InvalidArgumentError(f"tcpPort is 0 to {_MOST_PORT}, not {asked.tcp_port}")
         return f"127.0.0.1:{asked.tcp_port}"
     if asked.name and not asked.name.isprintable():
-        raise InvalidArgumentError("name has letters that cannot be printed")
+        raise InvalidArgumentError("name has characters that cannot be printed")
     return asked.name

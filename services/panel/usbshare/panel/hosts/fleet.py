@@ -107,7 +107,7 @@ class Fleet:
     def get(self, key: str) -> Host:
         """Return a host; NotFoundError where there is none of that key."""
         if (host := self._hosts.get(key)) is None:
-            raise NotFoundError(f"no host {key!r} is known any more")
+            raise NotFoundError(f"host {key!r} is no longer known")
         return host
 
     def followed(self, key: str) -> Host:
@@ -282,7 +282,7 @@ class Fleet:
     def _host_at(self, target: Target) -> Host:
         found = (host for host in self._hosts.values() if _is_at(host.entry, target))
         if (host := next(found, None)) is None:
-            raise NotFoundError(f"{target} is not known any more")
+            raise NotFoundError(f"{target} is no longer known")
         return host
 
     def _show(self, host: Host) -> None:

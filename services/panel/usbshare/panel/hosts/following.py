@@ -61,7 +61,7 @@ async def follow(
 async def proven(targets: Sequence[Target], bundle: ClientBundle | None) -> Target:
     """Return where the service proved to be; ConnectionRefusedByPeerError says why nowhere."""
     if not targets:
-        raise ConnectionRefusedByPeerError("nobody says at which address it is")
+        raise ConnectionRefusedByPeerError("its address is not known")
     found = await first_proven(targets, bundle)
     if found is None:
         why = await why_unreachable(targets[0], bundle, LOOK_S)

@@ -27,7 +27,7 @@ def load(folder: Path) -> list[Target]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        log.warning("the hosts that were added are not known: %s: %s", path, error)
+        log.warning("the hosts that were added cannot be read: %s: %s", path, error)
         return []
     found = []
     for each in told if isinstance(told, list) else []:

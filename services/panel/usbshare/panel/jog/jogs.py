@@ -73,7 +73,7 @@ class Jog:
             await control.take(is_kept=False)
             control.require_released()
             if control.exchange.is_waiting:
-                raise WrongStateError("the machine has not replied to the line before")
+                raise WrongStateError("the machine has not replied to the previous line")
             await self._begin_at_rest()
             with suppress(SessionLostError):
                 await self._move()
@@ -193,8 +193,8 @@ class Jogs:
         """Begin a jog; returns once the machine has taken its first piece. Raises why not."""
         if (other := self.of(jog.control)) is not None:
             if other.lease.is_over:
-                raise WrongStateError("the machine still comes to rest: press again")
-            raise WrongStateError("another page jogs this machine")
+                raise WrongStateError("the machine is still coming to rest: press again")
+            raise WrongStateError("another page is jogging this machine")
         task = asyncio.create_task(jog.run(), name=f"jog of {jog.control.key}")
         self._running[jog.control] = (jog, task)
         task.add_done_callback(lambda done: self._over(jog, done))
@@ -220,7 +220,7 @@ class Jogs:
     async def close(self) -> None:
         """End all, and wait until the machines are at rest."""
         for jog, _ in list(self._running.values()):
-            jog.end("the panel ends")
+            jog.end("the panel is stopping")
         tasks = [task for _, task in self._running.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=IDLE_S)

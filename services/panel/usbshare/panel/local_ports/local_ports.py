@@ -206,11 +206,11 @@ class LocalPorts:
         try:
             await in_thread(notes.save, self._folder, wishes)
         except OSError as error:
-            log.warning("the local ports cannot be noted for the next start: %s", in_words(error))
+            log.warning("the local ports cannot be saved for the next start: %s", in_words(error))
 
     def _get(self, id_: str) -> tuple[Wish, BridgeProcess]:
         if (found := self._ports.get(id_)) is None:
-            raise NotFoundError(f"there is no local port {id_!r} any more")
+            raise NotFoundError(f"local port {id_!r} no longer exists")
         return found
 
     def _view(self, id_: str) -> PortView:

@@ -27,7 +27,7 @@ def load(folder: Path) -> list[Wish]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        log.warning("the local ports of last time are not known: %s: %s", path, error)
+        log.warning("the local ports of the last run cannot be read: %s: %s", path, error)
         return []
     found = []
     for each in told if isinstance(told, list) else []:

@@ -64,7 +64,7 @@ class Exchange:
     def begin(self, lines: int, *, shows: bool) -> asyncio.Future[Reply]:
         """Expect the replies to so many lines; WrongStateError while others have none yet."""
         if self._pending is not None:
-            raise WrongStateError("the machine has not replied to the line before")
+            raise WrongStateError("the machine has not replied to the previous line")
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         done.add_done_callback(_take_away)
         self._pending = _Pending(self._clock(), lines, shows, done)

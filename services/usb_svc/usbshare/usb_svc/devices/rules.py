@@ -18,14 +18,14 @@ _RNDIS = (
     InterfaceClass(_WIRELESS, 0x01, 0x03),
     InterfaceClass(_MISCELLANEOUS, 0x04, 0x01),
 )
-_LIST_IT = "list it under [usb] devices to lend it all the same"
+_LIST_IT = "list it under [usb] devices to lend it anyway"
 
 
 def refusal(device: HostDevice, listed: Sequence[DeviceSelector] | None) -> str:
     """Return why the host does not lend a device; empty if it does. `listed`: the only ones."""
     if listed is not None:
         is_listed = any(fits(each, device.usb) for each in listed)
-        return "" if is_listed else "it is not among [usb] devices of this host"
+        return "" if is_listed else "it is not listed in [usb] devices of this host"
     if any(each.class_ == _HID for each in device.interfaces):
         return f"it is a keyboard or another input device: {_LIST_IT}"
     if device.has_network or any(_is_network(each) for each in device.interfaces):
