@@ -184,14 +184,14 @@ async def runs_a_job(walk: Walk) -> None:
     await walk.button("Start …")
     await walk.button("Start now")
     now = page.get_by_role("region", name="Now")
-    await expect(now).to_contain_text("running", timeout=LONG_MS)
+    await expect(now).to_contain_text("running ·", timeout=LONG_MS)
     await expect(now).to_contain_text(re.compile(r"[1-9]\d* executed"), timeout=LONG_MS)
     await walk.button("HOLD")
     await expect(page.locator("#stop-bar [role=status]")).to_contain_text("answered in")
     await expect(now).to_contain_text("held", timeout=LONG_MS)
     await walk.look("held")
     await walk.click(now.get_by_role("button", name="Resume", exact=True))
-    await expect(now).to_contain_text("running", timeout=LONG_MS)
+    await expect(now).to_contain_text("running ·", timeout=LONG_MS)
 
 
 async def stops_and_re_arms(walk: Walk) -> None:

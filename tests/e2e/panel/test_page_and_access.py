@@ -257,7 +257,7 @@ async def test_the_doctor_finds_a_real_fault_and_says_what_to_do(
         fault = page.locator(".check-item").filter(has_text="private key")
         await expect(fault).to_contain_text("chmod 600", timeout=LONG_MS)
         await expect(fault.locator(".remedy")).to_be_visible()
-        await expect(page.get_by_text(re.compile(r"of \d+ checks found something"))).to_be_visible(
+        await expect(page.get_by_text(re.compile(r"of \d+ checks found a problem"))).to_be_visible(
             timeout=LONG_MS
         )
         await look(page, "doctor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,7 +55,7 @@ async def started(page: Page) -> Locator:
     await expect(dialog.get_by_role("alert")).to_be_hidden()
     await expect(dialog).to_have_count(0, timeout=LONG_MS)
     now = page.get_by_role("region", name="Now")
-    await expect(now).to_contain_text("running", timeout=LONG_MS)
+    await expect(now).to_contain_text("running ·", timeout=LONG_MS)
     return now
 
 
@@ -72,14 +73,15 @@ async def test_a_job_is_queued_started_held_resumed_and_cancelled(
         assert b"G1" not in (shop.host.received() if shop.host.record.exists() else b"")
         now = await started(page)
         await expect(now.get_by_role("img", name="Preview")).to_be_visible()
+        await expect(now).to_contain_text(re.compile(r"[1-9]\d* executed"), timeout=LONG_MS)
         await now.get_by_role("button", name="Hold", exact=True).click()
         resume = now.get_by_role("button", name="Resume", exact=True)
         await expect(resume).to_be_visible(timeout=LONG_MS)
         await kept(page, "job-held")
         await resume.click()
-        await expect(now).to_contain_text("running", timeout=LONG_MS)
+        await expect(now).to_contain_text("running ·", timeout=LONG_MS)
         await page.reload()
-        await expect(now).to_contain_text("running", timeout=LONG_MS)
+        await expect(now).to_contain_text("running ·", timeout=LONG_MS)
         await now.get_by_role("button", name="Cancel the job").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Cancel the job").click()

@@ -318,7 +318,9 @@ class Runner:
         job = self._spool.jobs.get(job_id)
         active = self._active.get(job.port_id)
         if active is None or active.job.job_id != job_id:
-            raise WrongStateError(f"job {job_id} is {job.state.value}: it does not run")
+            is_between = job.state is JobState.RUNNING
+            why = "it begins or ends, try again in a moment" if is_between else "it does not run"
+            raise WrongStateError(f"job {job_id} is {job.state.value}: {why}")
         return active
 
     def _require_right_of_submitter(self, job: Job) -> None:
