@@ -16,6 +16,7 @@ NAMES = (
     "wifi_job",
     "stop",
     "camera",
+    "panel_jog",
     "panel_pictures",
     "serial_beside_video",
     "serial_on_a_full_link",

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,14 +150,22 @@ class PanelHost:
 
 @asynccontextmanager
 async def panel_host(
-    home: Path, arguments: Sequence[str] = (), more: str = "", ports: str = ""
+    home: Path,
+    arguments: Sequence[str] = (),
+    more: str = "",
+    ports: str = "",
+    through: Callable[[int], Awaitable[int]] | None = None,
 ) -> AsyncIterator[PanelHost]:
-    """Run a host and a panel that knows it as `shop`."""
+    """Run a host and a panel that knows it as `shop`.
+
+    `through` gets the serial service's TCP port and returns the one that the panel shall use.
+    """
     async with job_host(home, ports=ports) as host:
         pc = home / "panel.toml"
+        serial_port = await through(host.serial_port) if through else host.serial_port
         pc.write_text(
             "[discovery]\nmdns = false\nbeacon = false\n"
-            f'[hosts.{HOST}]\naddress = "127.0.0.1"\nserial = {host.serial_port}\n'
+            f'[hosts.{HOST}]\naddress = "127.0.0.1"\nserial = {serial_port}\n'
             f"job = {host.job_port}\n{more}"
         )
         words = ["usbshare-bridge", "--config", str(pc), "panel", "--json"]
