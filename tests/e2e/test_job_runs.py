@@ -181,6 +181,33 @@ async def test_a_start_does_not_wait_for_the_analysis_of_somebody_elses_file(
         assert (await in_state(jobs, job)).state == pb.JOB_STATE_FINISHED
 
 
+@pytest.mark.parametrize("by", ["hold", "cancel"])
+async def test_a_start_is_called_off_while_it_waits_for_the_analysis(
+    tmp_path: Path, by: str
+) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        large = b"".join(b"G1 X%d Y%d F6000\n" % (each % 99, each % 98) for each in range(250_000))
+        job = await enqueued(jobs, large)
+        starting = asyncio.create_task(refusal(start(jobs, job)))
+        watch = jobs.Analyse(pb.AnalyseRequest(sha256=sha256(large).digest()), timeout=TIMEOUT_S)
+        while not (await read(watch)).lines_done:
+            pass
+        if by == "hold":
+            request = pb.HoldRequest(job_id=job.job_id, reason="smoke")
+            after = (await jobs.Hold(request, timeout=TIMEOUT_S)).job
+            assert after.state == pb.JOB_STATE_QUEUED
+        else:
+            cancel = pb.CancelRequest(job_id=job.job_id, reason="smoke")
+            after = (await jobs.Cancel(cancel, timeout=TIMEOUT_S)).job
+            assert after.state == pb.JOB_STATE_CANCELLED
+        code, said = await starting
+        assert code.name == "FAILED_PRECONDITION"
+        assert f"job {job.job_id} does not start: " in said
+        assert "by operator: smoke" in said
+        watch.cancel()
+
+
 async def test_a_held_job_is_cancelled(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         jobs = host.jobs()

@@ -3,7 +3,7 @@
 import sys
 
 from usbshare.base.standard_streams import ensure_standard_streams
-from usbshare.bridge.stop.arguments import is_stop
+from usbshare.bridge.stop.arguments import asks_for_help, is_stop
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         _tell_version()
         return
-    if is_stop(sys.argv[1:]):
+    if is_stop(sys.argv[1:]) and not asks_for_help(sys.argv[1:]):
         from usbshare.bridge.stop.guard import guarded_stop  # noqa: PLC0415 - only a stop needs it
 
         guarded_stop(sys.argv[1:], _stop)

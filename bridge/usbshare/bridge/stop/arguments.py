@@ -57,6 +57,12 @@ def is_stop(arguments: Sequence[str]) -> bool:
     return position is not None and arguments[position] == COMMAND
 
 
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Return whether nothing but help is asked for; in doubt it is a stop."""
+    may_be_value = len(arguments) > 1 and arguments[-2].startswith("-")
+    return not may_be_value and arguments[-1:] in (["--help"], ["-h"])
+
+
 def read_stop(arguments: Sequence[str], environment: Mapping[str, str]) -> StopWish | None:
     """Return what a plain command line asks for, None where it is anything else."""
     position = _position(arguments)

@@ -16,6 +16,7 @@ from usbshare.bridge.stop.arguments import (
     BEFORE_UNUSED,
     FLAGS,
     StopWish,
+    asks_for_help,
     is_stop,
     read_stop,
 )
@@ -114,3 +115,19 @@ def test_other_commands_are_no_stop(line: str) -> None:
 )
 def test_the_environment_counts(environment: Mapping[str, str], wish: StopWish | None) -> None:
     assert read_stop(["stop"], environment) == wish
+
+
+@pytest.mark.parametrize(
+    ("line", "is_help"),
+    [
+        ("stop --help", True),
+        ("stop -h", True),
+        ("stop --target laser --help", True),
+        ("stop --reason --help", False),
+        ("stop --help --reason", False),
+        ("stop", False),
+        ("", False),
+    ],
+)
+def test_only_what_is_surely_help_is_no_stop(line: str, is_help: bool) -> None:
+    assert asks_for_help(line.split()) is is_help

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from usbshare.audit.recorder import Audit
@@ -31,6 +31,7 @@ from usbshare.job_svc.run.program import Program, beginning
 from usbshare.job_svc.run.serial_link import SerialLink
 from usbshare.job_svc.run.spool import Spool
 from usbshare.job_svc.run.start_checks import require_no_errors, require_ready
+from usbshare.job_svc.run.starting import Starting
 from usbshare.job_svc.storage.job import Job, JobState, Progress
 from usbshare.rpc.identity import Identity
 from usbshare.trust.names import short_name
@@ -84,15 +85,17 @@ class Runner:
         self._attended_s = attended_s
         self._clock = clock
         self._active: dict[str, Active] = {}
-        self._starting: set[str] = set()
+        self._starting = Starting()
         self._is_closing = False
 
     async def start(
         self, job_id: int, starter: Identity, *, auto_advance: bool, despite_errors: bool
     ) -> Job:
         """Start a queued job; returns once its session is open. WrongStateError says why not."""
+        if self._is_closing:
+            raise WrongStateError("the job service is stopping")
         job = self._spool.jobs.require_startable(job_id)
-        async with self._turn_to_start(job):
+        async with self._starting.turn(job_id, job.port_id) as start:
             self._require_right_of_submitter(job)
             path = await self._spool.files.path(job.file.sha256)
             require_ready(await self._link.get_port(job.port_id))
@@ -103,6 +106,9 @@ class Runner:
             try:
                 await self._spool.require_kept(job_id)
                 active = await self._opened(started, program, starter, duration_s)
+                if start.called_off:
+                    await active.exits.aclose()
+                    start.require_wanted()
             except BaseException:
                 self._spool.jobs.not_started(job_id)
                 raise
@@ -112,11 +118,13 @@ class Runner:
         return self._spool.jobs.get(job_id)
 
     async def hold(self, job_id: int, who: Identity, reason: str) -> Job:
-        """Hold a running job's machine."""
-        active = self._require_active(job_id)
-        await self._hold(active, f"held by {self._short(who.name)}" + _because(reason))
-        self._note("job held", active.job, who.name, who.address, reason=reason)
-        return self._spool.jobs.get(job_id)
+        """Hold a running job's machine; one that is being started goes back to the queue."""
+        why = f"held by {self._short(who.name)}" + _because(reason)
+        if not await self._call_off(job_id, why):
+            await self._hold(self._require_active(job_id), why)
+        job = self._spool.jobs.get(job_id)
+        self._note("job held", job, who.name, who.address, reason=reason)
+        return job
 
     async def resume(self, job_id: int, hold_number: int, who: Identity) -> Job:
         """Let a held job go on, from now on by this person's right."""
@@ -135,8 +143,10 @@ class Runner:
 
     async def hand_over(self, job_id: int, who: Identity, reason: str) -> Job:
         """End a job and give its port up; its machine is held at once, and reset at rest."""
-        active = self._require_active(job_id)
         why = f"handed over by {self._short(who.name)}" + _because(reason)
+        if await self._call_off(job_id, why):
+            return self._spool.jobs.get(job_id)
+        active = self._require_active(job_id)
         active.run.end(JobState.INTERRUPTED, why, resets=True)
         if active.task is not None:
             await asyncio.wait((active.task,), timeout=END_TIMEOUT_S)
@@ -145,19 +155,18 @@ class Runner:
 
     async def cancel(self, job_id: int, who: Identity, reason: str) -> Job:
         """End a job for good; the machine of one that runs is held at once, and reset at rest."""
-        job = self._spool.jobs.get(job_id)
         why = f"cancelled by {self._short(who.name)}" + _because(reason)
+        await self._call_off(job_id, why)
+        job = self._spool.jobs.get(job_id)
         active = self._active.get(job.port_id)
         if active is not None and active.job.job_id == job_id:
             active.run.end(JobState.CANCELLED, why, resets=True)
             if active.task is not None:
                 await asyncio.wait((active.task,), timeout=END_TIMEOUT_S)
-        elif job.state is JobState.QUEUED and job.port_id not in self._starting:
+        elif job.state is JobState.QUEUED:
             self._spool.jobs.end(job_id, JobState.CANCELLED, why)
-        elif job.state.has_ended:
-            raise WrongStateError(f"job {job_id} is {job.state.value} already")
         else:
-            raise WrongStateError(f"job {job_id} is being started: cancel it again in a moment")
+            raise WrongStateError(f"job {job_id} is {job.state.value} already")
         self._note("job cancelled", job, who.name, who.address, reason=reason)
         return self._spool.jobs.get(job_id)
 
@@ -171,17 +180,9 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks, timeout=END_TIMEOUT_S)
 
-    @asynccontextmanager
-    async def _turn_to_start(self, job: Job) -> AsyncIterator[None]:
-        if self._is_closing:
-            raise WrongStateError("the job service is stopping")
-        if job.port_id in self._starting:
-            raise WrongStateError(f"another job is being started on port {job.port_id!r}")
-        self._starting.add(job.port_id)
-        try:
-            yield
-        finally:
-            self._starting.discard(job.port_id)
+    async def _call_off(self, job_id: int, why: str) -> bool:
+        port_id = self._spool.jobs.get(job_id).port_id
+        return await self._starting.call_off(job_id, port_id, why, END_TIMEOUT_S)
 
     async def _opened(
         self, job: Job, program: Program, starter: Identity, duration_s: float | None

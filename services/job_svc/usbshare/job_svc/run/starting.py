@@ -1,0 +1,63 @@
+"""Jobs that are being started: one a port, each of which can be called off until it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from usbshare.base.errors import WrongStateError
+
+
+@dataclass(slots=True)
+class _Start:
+    job_id: int
+    scope: asyncio.Timeout
+    called_off: str = ""
+    has_ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def require_wanted(self) -> None:
+        if self.called_off:
+            raise WrongStateError(f"job {self.job_id} does not start: {self.called_off}")
+
+
+class Starting:
+    """Gives the turns to start a job."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, _Start] = {}
+
+    @asynccontextmanager
+    async def turn(self, job_id: int, port_id: str) -> AsyncIterator[_Start]:
+        """Hold the port's turn to start; WrongStateError where it is taken, or is called off."""
+        if port_id in self._starts:
+            raise WrongStateError(f"another job is being started on port {port_id!r}")
+        start = self._starts[port_id] = _Start(job_id, asyncio.timeout(None))
+        try:
+            async with start.scope:
+                yield start
+        except TimeoutError:
+            start.require_wanted()
+            raise
+        finally:
+            del self._starts[port_id]
+            start.has_ended.set()
+
+    async def call_off(self, job_id: int, port_id: str, why: str, timeout_s: float) -> bool:
+        """End the start of a job before anything moves; returns whether it was being started.
+
+        Raises WrongStateError where the start does not end in time; it ends all the same.
+        """
+        start = self._starts.get(port_id)
+        if start is None or start.job_id != job_id:
+            return False
+        start.called_off = start.called_off or why
+        if not start.scope.expired():
+            start.scope.reschedule(asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await start.has_ended.wait()
+        except TimeoutError as error:
+            raise WrongStateError(f"the start of job {job_id} is being called off") from error
+        return True
