@@ -64,6 +64,7 @@ from usbshare.trust.site import Site
 from usbshare.usb.v1.usb_pb2_grpc import add_UsbServiceServicer_to_server
 from usbshare.usb_svc.api.servicer import UsbServicer
 from usbshare.usb_svc.export.lending import Lending
+from usbshare.usb_svc.export.loan_notes import LoanNotes
 
 USB_SERIALS = ("A5", "A6")
 USB_LINK_TIMEOUT_S = 1.0
@@ -224,7 +225,8 @@ async def _serve_usb(host: GuardedHost, stack: AsyncExitStack) -> None:
     for number, serial in enumerate(USB_SERIALS, 1):
         usb.plug_in(f"1-{number}", "0403", "6001", serial=serial)
     host.usb = FakeUsbipHost(usb)
-    lending = Lending(usb.places, host.usb, None, lambda: guard.rulebook.policy)
+    notes = LoanNotes(host.site.folder / "usb-loans", usb.places.proc)
+    lending = Lending(usb.places, host.usb, notes, None, lambda: guard.rulebook.policy)
     stack.callback(lending.close)
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])

@@ -47,6 +47,7 @@ class UsbSysfs:
         texts = {
             "idVendor": vid,
             "idProduct": pid,
+            "bcdDevice": "0600",
             "serial": serial,
             "product": "A thing",
             "manufacturer": "Maker",
@@ -68,6 +69,17 @@ class UsbSysfs:
         (self.sys / "bus/usb/devices" / busid).symlink_to(folder)
         (folder / "driver").symlink_to(self.sys / "bus/usb/drivers/usb")
         return folder
+
+    def driven_by(self, busid: str, driver: str) -> None:
+        """Have another driver take a device, empty for none; it may have been unplugged."""
+        link = self.sys / "bus/usb/devices" / busid / "driver"
+        if link.is_symlink():
+            (link.resolve() / busid).unlink(missing_ok=True)
+            link.unlink()
+        if driver and link.parent.exists():
+            folder = self.sys / "bus/usb/drivers" / driver
+            link.symlink_to(folder)
+            (folder / busid).symlink_to(link.parent.resolve())
 
     def node(self, folder: Path, name: str, interface: int = 0) -> None:
         """Give an interface of a device a node, such as ttyUSB0."""
@@ -93,6 +105,7 @@ class FakeUsbipHost(UsbipHost):
 
     def __init__(self, sysfs: UsbSysfs) -> None:
         super().__init__(sysfs.sys)
+        self._sysfs = sysfs
         self.written: list[str] = []
         self.devices: dict[str, socket.socket] = {}
         self.refuses = ""
@@ -102,6 +115,10 @@ class FakeUsbipHost(UsbipHost):
             raise self._refused(file, text, OSError(19, "No such device"))
         self.written.append(f"{file.name} {text}")
         busid = file.parent.name
+        if file.name in {"bind", "unbind"}:
+            self._sysfs.driven_by(text, "usbip-host" if file.name == "bind" else "")
+        elif file.name == "rebind" and not self._folder(text, "driver").is_symlink():
+            self._sysfs.driven_by(text, "usb")  # device_attach leaves what has a driver
         if file.name == "bind":
             self._folder(text, "usbip_status").write_text("1\n")
         elif file.name == "usbip_sockfd" and text != "-1":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError, NotFoundError, PortHeldError, WrongStateError
 from usbshare.usb_svc.export import usbip_host
 from usbshare.usb_svc.export.lending import Lending, State
+from usbshare.usb_svc.export.loan_notes import LoanNotes
 
 ADAPTER = "0403:6001:A5"
 LENT = ["match_busid add 1-1", "unbind 1-1", "bind 1-1"]
@@ -25,7 +27,14 @@ class Rig:
         self.adapter = self.usb.plug_in("1-1", "0403", "6001", serial="A5")
         self.kernel = FakeUsbipHost(self.usb)
         self.policy = Policy()
-        self.lending = Lending(self.usb.places, self.kernel, None, lambda: self.policy)
+        self.state = folder / "state"
+        self.lending = self.started()
+
+    def started(self) -> Lending:
+        """Return what a service has that starts now."""
+        notes = LoanNotes(self.state, self.usb.places.proc)
+        notes.load()
+        return Lending(self.usb.places, self.kernel, notes, None, lambda: self.policy)
 
     def states(self) -> dict[str, State]:
         return {each.id: each.state for each in self.lending.devices}
@@ -146,12 +155,109 @@ async def test_news_come_of_every_change(rig: Rig) -> None:
     assert "1a86:7523@0000:00:14.0/3" in rig.states()
 
 
+@asynccontextmanager
+async def started_after_a_kill(rig: Rig) -> AsyncIterator[Lending]:
+    """Yield a service that starts after another was killed, which had lent the adapter."""
+    boot = rig.usb.places.proc / "sys/kernel/random/boot_id"
+    boot.parent.mkdir(parents=True)
+    boot.write_text("a\n")
+    async with rig.lending.lend(ADAPTER, "bench-3"):
+        lending = rig.started()
+        left = {each: each.read_bytes() for each in rig.state.iterdir()}
+    for path, content in left.items():
+        path.write_bytes(content)
+    rig.usb.driven_by("1-1", "usbip-host")
+    rig.kernel.written.clear()
+    yield lending
+    lending.close()
+
+
 async def test_what_a_killed_service_had_lent_is_freed(rig: Rig) -> None:
-    left = rig.usb.sys / "bus/usb/drivers/usbip-host/1-1"
-    left.mkdir()
-    (left / "usbip_status").write_text("1\n")
+    async with started_after_a_kill(rig) as lending:
+        await lending.take_back_left_over()
+        assert rig.kernel.written == TAKEN_BACK
+        assert list(rig.state.iterdir()) == []
+        await lending.look()
+        assert [each.state for each in lending.devices] == [State.AVAILABLE]
+
+
+async def test_what_an_administrator_bound_by_hand_stays_bound_and_is_not_lent(rig: Rig) -> None:
+    rig.usb.driven_by("1-1", "usbip-host")
     await rig.lending.take_back_left_over()
-    assert rig.kernel.written == TAKEN_BACK
+    with pytest.raises(PortHeldError, match="held by usbip-host, bound by hand: `sudo usbip unb"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    assert rig.kernel.written == []
+
+
+async def test_what_is_bound_by_hand_at_the_last_moment_stays_bound(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bound() -> None:
+        rig.usb.driven_by("1-1", "usbip-host")
+
+    monkeypatch.setattr(rig.lending, "look", bound)
+    with pytest.raises(DeviceError, match="already bound to usbip-host"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    assert rig.kernel.written == []
+
+
+@pytest.mark.parametrize("name", ["idVendor", "idProduct", "bcdDevice", "serial"])
+async def test_another_device_at_the_place_of_a_lent_one_stays_bound(rig: Rig, name: str) -> None:
+    async with started_after_a_kill(rig) as lending:
+        (rig.adapter / name).write_text("1234\n")
+        await lending.take_back_left_over()
+        assert rig.kernel.written == []
+        assert list(rig.state.iterdir()) == []
+
+
+async def test_a_lent_device_that_was_unplugged_meanwhile_is_not_bound_at_its_return(
+    rig: Rig,
+) -> None:
+    async with started_after_a_kill(rig) as lending:
+        (rig.usb.sys / "bus/usb/devices/1-1").unlink()
+        await lending.take_back_left_over()
+        assert rig.kernel.written == ["match_busid del 1-1"]
+
+
+async def test_a_loan_of_before_a_boot_frees_nothing(rig: Rig) -> None:
+    async with started_after_a_kill(rig):
+        (rig.usb.places.proc / "sys/kernel/random/boot_id").write_text("b\n")
+        lending = rig.started()
+        await lending.take_back_left_over()
+        lending.close()
+        assert rig.kernel.written == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"boot": "a", "busid": 3}'])
+async def test_a_note_that_cannot_be_understood_frees_nothing(rig: Rig, text: str) -> None:
+    async with started_after_a_kill(rig):
+        (note,) = rig.state.iterdir()
+        note.write_text(text)
+        lending = rig.started()
+        await lending.take_back_left_over()
+        lending.close()
+        assert rig.kernel.written == []
+
+
+async def test_what_cannot_be_noted_is_not_taken_from_its_driver(rig: Rig) -> None:
+    rig.state.write_text("a file in place of the folder")
+    with pytest.raises(DeviceError, match="1-1 is not lent, as that cannot be noted"):
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pass
+    assert rig.kernel.written == []
+    assert rig.states() == {ADAPTER: State.AVAILABLE}
+
+
+async def test_what_could_not_be_taken_back_is_taken_back_at_the_next_loan(rig: Rig) -> None:
+    async with rig.lending.lend(ADAPTER, "bench-3"):
+        rig.kernel.refuses = "unbind"
+    assert len(list(rig.state.iterdir())) == 1
+    rig.kernel.refuses = ""
+    rig.kernel.written.clear()
+    async with rig.lending.lend(ADAPTER, "bench-3"):
+        assert rig.kernel.written[:4] == TAKEN_BACK
 
 
 async def test_a_kernel_without_the_driver_is_told_with_the_remedy(rig: Rig) -> None:

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from usbshare.authorization.rights import ResourceKind
+from usbshare.base.paths import state_folder
 from usbshare.line.usb.device import parse_selector
 from usbshare.service import harness
 from usbshare.service.harness import Host, Parts
 from usbshare.usb.v1.usb_pb2_grpc import add_UsbServiceServicer_to_server
 from usbshare.usb_svc.api.servicer import SERVICE_NAME, UsbServicer
 from usbshare.usb_svc.export.lending import Lending
+from usbshare.usb_svc.export.loan_notes import LoanNotes
 from usbshare.usb_svc.export.usbip_host import UsbipHost
 from usbshare.usb_svc.settings import PROGRAM, Places, Settings
 
@@ -28,7 +30,9 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
     listed = None if table.devices is None else [parse_selector(each) for each in table.devices]
     host.bind()  # one service at a time has the devices
     places = Places.of_system()
-    lending = Lending(places, UsbipHost(places.sys), listed, lambda: guard.rulebook.policy)
+    notes = LoanNotes(state_folder() / PROGRAM.name, places.proc)
+    await harness.load_in_time(notes.load, notes.nobody_knows)
+    lending = Lending(places, UsbipHost(places.sys), notes, listed, lambda: guard.rulebook.policy)
     await lending.take_back_left_over()
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])

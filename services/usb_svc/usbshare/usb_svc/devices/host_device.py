@@ -12,7 +12,8 @@ from usbshare.usbip.messages import InterfaceClass, Speed
 class HostDevice:
     """What a device says of itself, and where it is; `busid` is the kernel's name of its socket.
 
-    `has_network` says whether a driver has made a network interface of it.
+    `has_network` says whether a driver has made a network interface of it, `release` is its own
+    version (bcdDevice), `driver` what has the device as a whole.
     """
 
     busid: str
@@ -28,6 +29,8 @@ class HostDevice:
     interfaces: tuple[InterfaceClass, ...] = ()
     socket: str = ""
     has_network: bool = False
+    release: int = 0
+    driver: str = ""
 
     @property
     def usb(self) -> UsbDevice:

@@ -39,6 +39,12 @@ def folder_of(busid: str, sys: Path = SYS) -> Path:
     return sys / _DEVICES / busid
 
 
+def driver_of(folder: Path) -> str:
+    """Return which driver has the device that a folder of sysfs describes, empty if none has."""
+    driver = folder / "driver"
+    return driver.resolve().name if driver.exists() else ""
+
+
 def _read(folder: Path) -> HostDevice | None:
     real = folder.resolve()
     class_code = _number(folder / "bDeviceClass", 16)
@@ -60,6 +66,8 @@ def _read(folder: Path) -> HostDevice | None:
         interfaces=tuple(_interface(each) for each in interfaces),
         socket=where if "/" in where else "",
         has_network=any((each / "net").exists() for each in interfaces),
+        release=_number(folder / "bcdDevice", 16),
+        driver=driver_of(folder),
     )
 
 

@@ -23,7 +23,8 @@ from usbshare.usb_svc.devices.host_device import HostDevice, ids_of
 from usbshare.usb_svc.devices.rules import refusal
 from usbshare.usb_svc.devices.sysfs import folder_of, list_devices
 from usbshare.usb_svc.devices.users import Users
-from usbshare.usb_svc.export.usbip_host import UsbipHost
+from usbshare.usb_svc.export.loan_notes import LentDevice, LoanNotes
+from usbshare.usb_svc.export.usbip_host import HOST, UsbipHost, unbind_remedy
 from usbshare.usb_svc.settings import Places
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Lending:
         self,
         places: Places,
         host: UsbipHost,
+        notes: LoanNotes,
         listed: Sequence[DeviceSelector] | None,
         policy: Callable[[], DevicePolicy],
     ) -> None:
@@ -74,6 +76,7 @@ class Lending:
         self._listed = listed
         self._policy = policy
         self._host = host
+        self._notes = notes
         self._thread = OwnThread("usbip-host")
         self._found: dict[str, tuple[HostDevice, State, str]] = {}
         self._holders: dict[str, tuple[HostDevice, str]] = {}
@@ -105,16 +108,8 @@ class Lending:
         await self._changed.wait()
 
     async def take_back_left_over(self) -> None:
-        """Free what a service that was killed had lent."""
-
-        def free() -> list[str]:
-            left = self._host.lent()
-            for busid in left:
-                self._host.take_back(busid)
-            return left
-
-        for busid in await self._thread.run(free):
-            _log.warning("freed %s, which was lent when the service was killed", busid)
+        """Free what a service that was killed had lent, and nothing that others bound."""
+        await self._thread.run(self._free_left_over)
 
     @asynccontextmanager
     async def lend(self, device_id: str, holder: str) -> AsyncIterator[Loan]:
@@ -130,14 +125,14 @@ class Lending:
         self._news()
         ours, kernels = socket.socketpair()
         ours.setblocking(False)
-        lent = self._thread.submit(self._host.lend, offered.device.busid, kernels.fileno())
+        lent = self._thread.submit(self._give, offered.device, kernels.fileno())
         lent.add_done_callback(lambda _: kernels.close())
         try:
             await lent
             yield Loan(self._offered(device_id, offered.device, State.ATTACHED, ""), ours)
         finally:
             ours.close()
-            taken = self._thread.submit(self._host.take_back, offered.device.busid)
+            taken = self._thread.submit(self._take_back, offered.device)
             taken.add_done_callback(lambda done: self._freed(device_id, done))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TAKE_BACK_S):
@@ -169,7 +164,35 @@ class Lending:
         devices, users = ids_of(list_devices(self._places.sys)), Users(self._places.proc)
         return {each: (device, *self._judged(device, users)) for each, device in devices.items()}
 
+    def _give(self, device: HostDevice, descriptor: int) -> None:
+        self._take_back(device)  # where that failed after the last loan
+        if not self._host.has(device.busid):
+            self._notes.write(device)
+        self._host.lend(device.busid, descriptor)
+
+    def _take_back(self, device: HostDevice) -> None:
+        """Give back what this service bound; the note stays until that is done."""
+        if not self._notes.has(device):
+            return
+        self._host.take_back(device.busid)
+        if not self._host.has(device.busid):
+            self._notes.remove(device.busid)
+
+    def _free_left_over(self) -> None:
+        there = {LentDevice.of(each): each for each in list_devices(self._places.sys)}
+        for lent in self._notes.noted:
+            device = there.get(lent)
+            if device is not None and device.driver == HOST:
+                self._take_back(device)
+                _log.warning("freed %s, which was lent when the service was killed", lent.busid)
+            else:
+                if not self._host.has(lent.busid):  # else another device is there, bound by others
+                    self._host.forget(lent.busid)
+                self._notes.remove(lent.busid)
+
     def _judged(self, device: HostDevice, users: Users) -> tuple[State, str]:
+        if device.driver == HOST and not self._notes.has(device):
+            return State.IN_USE, f"{HOST}, bound by hand: {unbind_remedy(device.busid)}"
         if not is_allowed(self._policy(), device.usb):
             return State.REFUSED, "it is not among the [[allowed_devices]] of this host's policy"
         if why := refusal(device, self._listed):

@@ -11,14 +11,19 @@ import time
 from pathlib import Path
 
 from usbshare.base.errors import DeviceError
-from usbshare.usb_svc.devices.sysfs import SYS, folder_of
+from usbshare.usb_svc.devices.sysfs import SYS, driver_of, folder_of
 
 _DRIVERS = "bus/usb/drivers"
-_HOST = "usbip-host"
+HOST = "usbip-host"
 _AVAILABLE, _CLOSE = "1", "-1"
 READY_S = 5.0
 _LOOK_S = 0.02
 REMEDY = "run `sudo modprobe usbip-host`"
+
+
+def unbind_remedy(busid: str) -> str:
+    """Return how an administrator gives back what they bound by hand."""
+    return f"`sudo usbip unbind -b {busid}` frees it"
 
 
 class UsbipHost:
@@ -26,7 +31,7 @@ class UsbipHost:
 
     def __init__(self, sys: Path = SYS) -> None:
         self._sys = sys
-        self._driver = sys / _DRIVERS / _HOST
+        self._driver = sys / _DRIVERS / HOST
 
     def require(self) -> None:
         """Raise DeviceError where the kernel has no such driver."""
@@ -34,8 +39,13 @@ class UsbipHost:
             raise DeviceError(f"this kernel's USB/IP host driver is not loaded: {REMEDY}")
 
     def lend(self, busid: str, descriptor: int) -> None:
-        """Take a device from its driver and give it to the other end of a stream socket."""
+        """Take a device from its driver and give it to the other end of a stream socket.
+
+        One that usbip-host has already is somebody else's, and stays as it is.
+        """
         self.require()
+        if self.has(busid):
+            raise DeviceError(f"{busid} is already bound to {HOST}: {unbind_remedy(busid)}")
         try:
             self._bind(busid)
             self._wait_until_ready(busid)
@@ -57,16 +67,17 @@ class UsbipHost:
             with contextlib.suppress(DeviceError):
                 self._write(file, text)
 
-    def lent(self) -> list[str]:
-        """Return the bus ids of devices that the driver has."""
-        devices = self._driver.glob("*-*")
-        return sorted(each.name for each in devices if (each / "usbip_status").exists())
+    def forget(self, busid: str) -> None:
+        """End that the driver takes what is plugged in at a place, whose device it lost."""
+        with contextlib.suppress(DeviceError):
+            self._write(self._driver / "match_busid", f"del {busid}")
+
+    def has(self, busid: str) -> bool:
+        """Return whether the driver has a device."""
+        return driver_of(folder_of(busid, self._sys)) == HOST
 
     def _bind(self, busid: str) -> None:
-        driver = folder_of(busid, self._sys) / "driver"
-        name = driver.resolve().name if driver.exists() else ""
-        if name == _HOST:
-            return
+        name = driver_of(folder_of(busid, self._sys))
         self._write(self._driver / "match_busid", f"add {busid}")
         if name:
             self._write(self._sys / _DRIVERS / name / "unbind", busid)
