@@ -166,7 +166,7 @@ def test_two_bridges_may_not_offer_one_name(home: Path, target: str) -> None:
         ("[service]\nmetrics = 'a b'\n", "service.metrics: 'a b': "),
         ("[tls]\nnames = ['a b']\n", "tls.names.0: 'a b': neither a DNS name nor"),
         ("[ports.a]\nsource = 'usb:zz'\n", "ports.a.source: 'usb:zz': "),
-        ("[ports.a]\nsource = 'foo://x'\n", "scheme foo:// is not one of sim, socket"),
+        ("[ports.a]\nsource = 'foo://x'\n", "scheme foo:// is not one of sim, usbip, socket"),
     ],
 )
 def test_a_bad_configuration_is_reported_by_file_key_and_accepted_values(

@@ -23,10 +23,12 @@ from fakes.processes import (
 # What changes this computer, is there only as a part, or is run by other tests with all it needs.
 NOT_HERE = re.compile(
     r"install-(service|usb-helper)|--usb-port|bridge usb |enroll|completion|--wait"
-    r"|pki (revoke|totp)|--save"
+    r"|pki (revoke|totp)|--save|panel --open"
 )
 # These run until they are ended; each says when it has what it is for.
-SERVES = re.compile(r"--vcom|^(/\S+/)?(usbshare-)?bridge$|camera |-svc( --listen \S+)?$|--follow")
+SERVES = re.compile(
+    r"--vcom|--tcp|^(/\S+/)?(usbshare-)?bridge$|bridge panel|camera |-svc( --listen \S+)?$|--follow"
+)
 READY = r"ready|capturing|holds the port|is held by|match|observing|\d\d:\d\d:\d\d|not there"
 WRONG = re.compile(r"--config bad\.toml")
 
@@ -48,7 +50,7 @@ class Host:
                 words[n] = where
             elif n and words[n - 1] == "--port":
                 words[n] = "laser"
-            elif n and words[n - 1] == "--listen":
+            elif n and words[n - 1] in {"--listen", "--tcp"}:
                 words[n] = "127.0.0.1:0"
         return words
 
@@ -72,6 +74,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 # Nothing of a test listens beyond this computer.
 LISTEN = {f"USBSHARE_{each}LISTEN": "127.0.0.1:0" for each in ("", "CAMERA_", "DISCOVERY_", "JOB_")}
+LISTEN["USBSHARE_PANEL"] = "127.0.0.1:0"
 
 COMMANDS = [each for each in documented() if each.is_ours and not NOT_HERE.search(each.text)]
 SERVING = [

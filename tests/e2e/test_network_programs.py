@@ -159,7 +159,7 @@ def test_exactly_one_kind_of_port_is_asked_for(tmp_path: Path) -> None:
     bridge = ["bridge", "--target", "nowhere"]
     code, output = run([*bridge, "--vcom", "COM10", "--tcp", "127.0.0.1:0"], tmp_path)
     assert code == 2
-    assert "Give exactly one of '--vcom', '--tcp' and '--rfc2217'." in output
+    assert "Give exactly one of '--vcom', '--usb-port', '--tcp' and '--rfc2217'." in output
     code, output = run(bridge, tmp_path)
     assert code == 2
     assert "Missing option '--vcom'" in output

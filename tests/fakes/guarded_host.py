@@ -225,6 +225,7 @@ async def _serve_usb(host: GuardedHost, stack: AsyncExitStack) -> None:
     for number, serial in enumerate(USB_SERIALS, 1):
         usb.plug_in(f"1-{number}", "0403", "6001", serial=serial)
     host.usb = FakeUsbipHost(usb)
+    stack.callback(host.usb.close)
     notes = LoanNotes(host.site.folder / "usb-loans", usb.places.proc)
     lending = Lending(usb.places, host.usb, notes, None, lambda: guard.rulebook.policy)
     stack.callback(lending.close)

@@ -126,5 +126,10 @@ class FakeUsbipHost(UsbipHost):
         elif file.name == "usbip_sockfd" and (device := self.devices.pop(busid, None)) is not None:
             device.close()
 
+    def close(self) -> None:
+        """Let go of what is still lent."""
+        while self.devices:
+            self.devices.popitem()[1].close()
+
     def _folder(self, busid: str, name: str) -> Path:
         return self._sys / "bus/usb/devices" / busid / name

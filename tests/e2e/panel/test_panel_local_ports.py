@@ -63,7 +63,7 @@ async def test_a_port_lives_on_without_its_page_and_ends_by_a_click(tmp_path: Pa
             await page.until(lambda: port["id"] not in page.ports)
             await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")
             again = await page.ask(stopLocalPort={"id": port["id"]})
-            assert "no local port" in again["failure"]["text"]
+            assert "no longer exists" in again["failure"]["text"]
 
 
 async def test_a_second_panel_leaves_the_ports_of_the_first_alone(tmp_path: Path) -> None:
