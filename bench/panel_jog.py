@@ -148,7 +148,10 @@ async def _jog_once(shop: Shop, way: Way) -> bool:
     finally:
         if way.act is _freeze_browser:
             os.killpg(shop.group, signal.SIGCONT)
-        shop.outer.heal()
+        if way.act is _freeze_panel:
+            shop.running.panel.process.send_signal(signal.SIGCONT)
+        for network in (shop.outer, shop.inner):
+            network.heal()
     if not way.is_cancelled:
         return False
     with suppress(Error):
