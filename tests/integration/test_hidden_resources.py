@@ -19,6 +19,7 @@ from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.job.v1 import job_pb2 as job
 from usbshare.serial.v1 import serial_pb2 as serial
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
+from usbshare.usb.v1 import usb_pb2 as usb
 
 HOLD = serial.STOP_ACTION_HOLD
 POLICY = """
@@ -118,11 +119,16 @@ def names_one(method: Any) -> bool:
     """Return whether a request, or what opens a stream, names a port or a camera."""
     request = method.input_type.fields_by_name
     opening = request["open"].message_type.fields_by_name if "open" in request else {}
-    return bool({"port_id", "camera_id", "job_id"} & {*request, *opening})
+    return bool({"port_id", "camera_id", "job_id", "device_id"} & {*request, *opening})
 
 
 def test_every_rpc_that_names_a_port_or_camera_is_tried_here() -> None:
-    protos = {"serial": serial.DESCRIPTOR, "camera": camera.DESCRIPTOR, "job": job.DESCRIPTOR}
+    protos = {
+        "serial": serial.DESCRIPTOR,
+        "camera": camera.DESCRIPTOR,
+        "job": job.DESCRIPTOR,
+        "usb": usb.DESCRIPTOR,
+    }
     named = {
         (name, method.name)
         for name, proto in protos.items()
@@ -134,7 +140,7 @@ def test_every_rpc_that_names_a_port_or_camera_is_tried_here() -> None:
 
 
 NAMING = [case for case in CASES if case.kind]
-HIDDEN = {"port": "mill", "camera": "door", "job": "2"}
+HIDDEN = {"port": "mill", "camera": "door", "job": "2", "device": "0403:6001:A6"}
 
 
 @pytest.mark.parametrize("who", ["some", "one"])

@@ -39,7 +39,7 @@ NOTHING = '[[grants]]\nwho = ["nobody"]\nrights = ["view"]\n'
 ANNOUNCEMENT = discovery.AnnounceRequest(
     endpoints=[discovery.Endpoint(kind=discovery.KIND_SERIAL, port=50051)]
 )
-OURS = {"port": "laser", "camera": "bed", "job": "1", "": ""}
+OURS = {"port": "laser", "camera": "bed", "job": "1", "device": "0403:6001:A5", "": ""}
 
 
 @dataclass(frozen=True)
