@@ -241,7 +241,7 @@ ROUTES = (
             Station("camera-svc", "camera_svc/viewers/fanout.py:captured"),
             Station("camera-svc", "camera_svc/viewers/viewer.py:offer"),
             Station("camera-svc", "camera_svc/api/view_stream.py:take"),
-            Station("bridge", "client/camera/latest_frame.py:put"),
+            Station("bridge", "client/camera/view.py:put"),
             Station("bridge", "bridge/camera/web.py:_timing"),
         ),
         _picture,

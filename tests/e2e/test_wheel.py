@@ -58,8 +58,9 @@ def test_a_missing_extra_is_one_line_with_the_command_that_brings_it(
     code, version = said([commands / program, "--version"], tmp_path)
     assert (code, bool(re.fullmatch(rf"{program} \d\S+", version))) == (0, True)
     code, output = said([commands / program, "--help"], tmp_path)
-    if needed == extra or (needed == "serial" and extra in {"camera", "discovery", "job"}):
-        assert code == 0, output  # which bring all that serial-svc needs
+    same = {"serial", "usb"}
+    if needed == extra or (needed in same and extra in {*same, "camera", "discovery", "job"}):
+        assert code == 0, output  # which bring all that serial-svc and usb-svc need
         return
     assert code == 1
     assert len(output.splitlines()) == 1

@@ -25,10 +25,9 @@ from usbshare.client.backoff import Backoff
 from usbshare.client.camera import convert
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.camera.kept_view import ViewChoice
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Format, RemoteCamera, View
 from usbshare.client.camera.stream_stats import Measures
-from usbshare.client.camera.view import Viewing
+from usbshare.client.camera.view import Newest, Viewing
 from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target
 from usbshare.trust.site import Site

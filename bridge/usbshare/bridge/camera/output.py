@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from usbshare.base.errors import UsbshareError
-from usbshare.client.camera.latest_frame import Newest
+from usbshare.client.camera.view import Newest
 
 
 class OutputError(UsbshareError):

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
 from usbshare.client.camera.stream_stats import Measures
-from usbshare.client.camera.view import Viewing
+from usbshare.client.camera.view import Newest, Viewing
 from usbshare.client.serial.latency import LatencySummary
 
 

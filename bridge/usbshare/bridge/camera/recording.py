@@ -9,8 +9,8 @@ from pathlib import Path
 from usbshare.base.threads import OwnThread
 from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.video_file import VideoFile, create
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
+from usbshare.client.camera.view import Newest
 
 CLOSE_TIMEOUT_S = 5.0
 

@@ -23,11 +23,10 @@ from usbshare.bridge.forwarding.slowness import Slowness
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.camera.kept_view import ViewChoice
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import RemoteCamera
 from usbshare.client.camera.placeholder import StandIn
 from usbshare.client.camera.stream_stats import Measures
-from usbshare.client.camera.view import Viewing
+from usbshare.client.camera.view import Newest, Viewing
 from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle

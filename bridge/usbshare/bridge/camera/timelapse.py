@@ -12,8 +12,8 @@ from pathlib import Path
 
 from usbshare.base.threads import in_thread
 from usbshare.bridge.camera.output import OutputError
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
+from usbshare.client.camera.view import Newest
 
 log = logging.getLogger(__name__)
 

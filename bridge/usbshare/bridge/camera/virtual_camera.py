@@ -14,8 +14,8 @@ from PIL import Image
 from usbshare.base.extras import what_installs
 from usbshare.base.threads import OwnThread
 from usbshare.bridge.camera.output import OutputError
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
+from usbshare.client.camera.view import Newest
 
 log = logging.getLogger(__name__)
 

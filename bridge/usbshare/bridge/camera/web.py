@@ -15,8 +15,8 @@ from aiohttp import HttpVersion11, hdrs, web
 from usbshare.base.http_access import Access
 from usbshare.bridge.camera.overview import iso_time
 from usbshare.client.camera import multipart
-from usbshare.client.camera.latest_frame import Newest, Picture
 from usbshare.client.camera.stream_stats import Measures
+from usbshare.client.camera.view import Newest, Picture
 
 # Addresses are relative and keep the query, which may carry the token.
 PAGE = """<!doctype html>

@@ -18,8 +18,8 @@ from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.recording import Recording
 from usbshare.bridge.camera.timelapse import Timelapse, file_name
 from usbshare.bridge.camera.video_file import MatroskaFile, MjpegFile, create, require_known_ending
-from usbshare.client.camera.latest_frame import Newest, Picture
 from usbshare.client.camera.messages import Frame
+from usbshare.client.camera.view import Newest, Picture
 
 cv2 = pytest.importorskip("cv2")
 

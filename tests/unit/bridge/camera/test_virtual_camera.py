@@ -16,8 +16,8 @@ from PIL import Image
 from fakes.waiting import until
 from usbshare.bridge.camera.output import OutputError
 from usbshare.bridge.camera.virtual_camera import VirtualCamera, opener
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
+from usbshare.client.camera.view import Newest
 
 pytest.importorskip("numpy")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usbshare.client.camera.latest_frame import Picture
+from usbshare.client.camera.view import Picture
 
 BOUNDARY = "usbshare-picture"
 CONTENT_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"

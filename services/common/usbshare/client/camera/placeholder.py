@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from PIL import Image, ImageDraw, ImageFont
 
 from usbshare.base.threads import in_thread
-from usbshare.client.camera.latest_frame import Newest, Picture
 from usbshare.client.camera.messages import Frame
-from usbshare.client.camera.view import Viewing, ViewState
+from usbshare.client.camera.view import Newest, Picture, Viewing, ViewState
 
 _SMALLEST, _LARGEST = (320, 240), (3840, 2160)
 _DARK, _AMBER, _BRIGHT = (32, 32, 32), (255, 190, 60), (235, 235, 235)

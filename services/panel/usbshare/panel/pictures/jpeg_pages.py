@@ -21,11 +21,10 @@ from usbshare.base.watched_task import run_until
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera import multipart
 from usbshare.client.camera.kept_view import ViewChoice
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame, RemoteCamera, View
 from usbshare.client.camera.placeholder import StandIn
 from usbshare.client.camera.stream_stats import Measures
-from usbshare.client.camera.view import Viewing
+from usbshare.client.camera.view import Newest, Viewing
 from usbshare.client.connection_limiter import Turns
 from usbshare.panel.pictures.cameras import CameraServices
 from usbshare.panel.pictures.wish import PictureWish, picture_wish

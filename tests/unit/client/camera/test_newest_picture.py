@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from usbshare.client.camera.latest_frame import Newest
 from usbshare.client.camera.messages import Frame
+from usbshare.client.camera.view import Newest
 
 
 def frame(sequence: int, *, is_placeholder: bool = False) -> Frame:
