@@ -33,6 +33,7 @@ def test_the_shipped_unit_is_the_one_source(shipped: Shipped) -> None:
     beside = ROOT / "services" / area / f"{shipped.name}.service"
     if shipped.kind == SYSTEM:
         assert beside.read_text(encoding="utf-8") == shipped.unit
+        assert beside.is_symlink()  # a copy would be left behind by the next change
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda each: each.name)
