@@ -47,6 +47,64 @@ def received(shop: PanelHost, since: int = 0) -> bytes:
     return shop.host.received().replace(b"?", b"")[since:]
 
 
+def place_of(laser: dict[str, Any]) -> list[float]:
+    """Return where a machine says that it is."""
+    place: list[float] = laser.get("report", {}).get("workPosition", [0.0, 0.0, 0.0])
+    return place
+
+
+def state_of(laser: dict[str, Any]) -> str:
+    """Return what a machine says that it is doing."""
+    state: str = laser.get("report", {}).get("state", "")
+    return state
+
+
+@pytest.mark.parametrize("by", ["jogStep", "jog"])
+async def test_what_a_program_left_on_does_not_burn_along_a_jog(shop: PanelHost, by: str) -> None:
+    async with shop.ready_page() as page:
+        for text in ("$32=1", "M4S300"):
+            assert "failure" not in await page.ask(sendLine={"machine": LASER, "text": text})
+        if by == "jogStep":
+            assert "failure" not in await page.ask(jogStep=STEP)
+        else:
+            await page.ask(jog=made_now(JOG))
+        await page.until_laser(lambda laser: place_of(laser)[0] > 0)
+        await page.until_laser(lambda laser: state_of(laser) == "Idle")
+        assert {power for _, power in beams(shop)} <= {0.0}
+
+
+async def test_a_lit_frame_needs_laser_mode(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await page.ask(sendLine={"machine": LASER, "text": "$32=0"})
+        lit = {"machine": LASER, "box": BOX, "feed": 1000, "powerPercent": 5}
+        assert "$32=0" in (await page.ask(frame=lit))["failure"]["text"]
+        assert b"M4" not in received(shop)
+
+
+async def test_a_cancel_that_ends_nothing_says_so(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await page.ask(releaseControl={"machine": LASER})
+        answer = await page.ask(cancelMotion={"machine": LASER})
+        assert "press HOLD" in answer["failure"]["text"]
+
+
+async def test_a_cancelled_frame_goes_no_further(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        box = {"minXMm": 0, "minYMm": 0, "maxXMm": 50, "maxYMm": 50}
+        asked = {"machine": LASER, "box": box, "feed": 1000}
+        await page.tell(id=900, frame=asked)
+        await page.until_laser(lambda laser: place_of(laser)[0] > 1)
+        assert "failure" not in await page.ask(cancelMotion={"machine": LASER})
+        await page.until(lambda: 900 in page.answers)
+        assert "failure" in page.answers[900]
+        await page.until_laser(lambda laser: state_of(laser) == "Idle")
+        had = len(received(shop))
+        await quiet(page)
+        assert b"$J" not in received(shop, had)
+        report = await page.until_laser(lambda laser: state_of(laser) == "Idle")
+        assert place_of(report)[1] < 50
+
+
 async def quiet(page: Page) -> None:
     """Read what comes, for a moment in which something wrong would happen."""
     began = time.monotonic()

@@ -120,11 +120,11 @@ class Runner:
     async def hold(self, job_id: int, who: Identity, reason: str) -> Job:
         """Hold a running job's machine; one that is being started goes back to the queue."""
         why = f"held by {self._short(who.name)}" + _because(reason)
-        if not await self._call_off(job_id, why):
-            await self._hold(self._require_active(job_id), why)
-        job = self._spool.jobs.get(job_id)
-        self._note("job held", job, who.name, who.address, reason=reason)
-        return job
+        if not await self._call_off(job_id, why, who):
+            active = self._require_active(job_id)
+            await self._hold(active, why)
+            self._note("job held", active.job, who.name, who.address, reason=reason)
+        return self._spool.jobs.get(job_id)
 
     async def resume(self, job_id: int, hold_number: int, who: Identity) -> Job:
         """Let a held job go on, from now on by this person's right."""
@@ -144,7 +144,7 @@ class Runner:
     async def hand_over(self, job_id: int, who: Identity, reason: str) -> Job:
         """End a job and give its port up; its machine is held at once, and reset at rest."""
         why = f"handed over by {self._short(who.name)}" + _because(reason)
-        if await self._call_off(job_id, why):
+        if await self._call_off(job_id, why, who):
             return self._spool.jobs.get(job_id)
         active = self._require_active(job_id)
         active.run.end(JobState.INTERRUPTED, why, resets=True)
@@ -156,7 +156,7 @@ class Runner:
     async def cancel(self, job_id: int, who: Identity, reason: str) -> Job:
         """End a job for good; the machine of one that runs is held at once, and reset at rest."""
         why = f"cancelled by {self._short(who.name)}" + _because(reason)
-        await self._call_off(job_id, why)
+        await self._call_off(job_id, why, who)
         job = self._spool.jobs.get(job_id)
         active = self._active.get(job.port_id)
         if active is not None and active.job.job_id == job_id:
@@ -180,9 +180,13 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks, timeout=END_TIMEOUT_S)
 
-    async def _call_off(self, job_id: int, why: str) -> bool:
-        port_id = self._spool.jobs.get(job_id).port_id
-        return await self._starting.call_off(job_id, port_id, why, END_TIMEOUT_S)
+    async def _call_off(self, job_id: int, why: str, who: Identity) -> bool:
+        """End the start of a job before anything moves; returns whether it was being started."""
+        job = self._spool.jobs.get(job_id)
+        if not await self._starting.call_off(job_id, job.port_id, why, END_TIMEOUT_S):
+            return False
+        self._note("job start called off", job, who.name, who.address, reason=why)
+        return True
 
     async def _opened(
         self, job: Job, program: Program, starter: Identity, duration_s: float | None
@@ -319,9 +323,7 @@ class Runner:
         job = self._spool.jobs.get(job_id)
         active = self._active.get(job.port_id)
         if active is None or active.job.job_id != job_id:
-            is_between = job.state is JobState.RUNNING
-            why = "it begins or ends, try again in a moment" if is_between else "it does not run"
-            raise WrongStateError(f"job {job_id} is {job.state.value}: {why}")
+            raise WrongStateError(f"job {job_id} is {job.state.value}: it does not run")
         return active
 
     def _require_right_of_submitter(self, job: Job) -> None:

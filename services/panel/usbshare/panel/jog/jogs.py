@@ -13,7 +13,7 @@ from usbshare.panel.jog.lease import Lease
 from usbshare.panel.jog.path import Direction, Path
 from usbshare.panel.machines.control import Control
 from usbshare.panel.machines.exchange import Reply
-from usbshare.panel.machines.gcode import JOG_CANCEL
+from usbshare.panel.machines.gcode import BEAM_OFF, JOG_CANCEL
 from usbshare.panel.machines.rest import until_idle
 
 # A report that is late is asked for again.
@@ -44,6 +44,7 @@ class Jog:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _reply: asyncio.Future[Reply] | None = None
     _asked_at: float = 0.0
+    _has_begun: bool = False
 
     def __post_init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -74,7 +75,9 @@ class Jog:
             control.require_released()
             if control.exchange.is_waiting:
                 raise WrongStateError("the machine has not replied to the previous line")
+            self._has_begun = True
             await self._begin_at_rest()
+            await self._beam_off()
             with suppress(SessionLostError):
                 await self._move()
         except BaseException as error:
@@ -85,7 +88,8 @@ class Jog:
         finally:
             if not self.first_piece.done():
                 self.first_piece.cancel()
-            await self._rest()
+            if self._has_begun:
+                await self._rest()
 
     async def _begin_at_rest(self) -> None:
         """Note where the jog begins; what is left of the one before would count as its motion."""
@@ -96,6 +100,12 @@ class Jog:
         if self.control.report is not None:
             self._reported(self.control.report)
 
+    async def _beam_off(self) -> None:
+        """Switch off what a program left on: it would burn along the jog."""
+        reply = await self.control.send(BEAM_OFF, shows=False, wait_s=IDLE_S)
+        if not reply.is_ok:
+            raise WrongStateError(f"the beam cannot be switched off: {reply.text}")
+
     async def _move(self) -> None:
         unsubscribe = self.control.on_report(self._reported)
         # GRBL takes a hold while it jogs for a cancel, is idle then, and would take the next piece.
@@ -105,6 +115,7 @@ class Jog:
                 self.control.require_released()
                 if self._asked_for != self.direction:
                     await self._turn()
+                    continue  # it took its time: the lease may be over
                 self._send_what_may_go()
                 self._ask()
                 await self._until_news()
@@ -161,7 +172,8 @@ class Jog:
                 await self._news.wait()
 
     def _cancel_now(self) -> None:
-        self.control.discard()
+        if self._reply is not None and not self._reply.done():
+            self.control.discard()
         with suppress(SessionLostError):
             self.control.realtime(JOG_CANCEL)
 

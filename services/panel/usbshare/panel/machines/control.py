@@ -42,7 +42,7 @@ SETTINGS_S = 3.0
 BOOT_S = 4.0
 _HAS_SETTINGS = frozenset({"grbl", "grblhal", "grbl09"})
 _SETTING = re.compile(r"\$(\d{1,5})=(-?\d+(?:\.\d+)?)")
-_CHANGES_SETTING = re.compile(r"\s*\$(\d+\s*=|RST=)", re.IGNORECASE)
+_CHANGES_SETTING = re.compile(r"\$(\d+=|RST=)", re.IGNORECASE)
 
 Place = tuple[Target, ClientBundle | None]
 
@@ -143,7 +143,10 @@ class Control:
         async with self._turn:
             await self.take(is_kept=False)
             reply: Reply | None = None
+            calls_off = self.exchange.calls_off
             for lines in pieces:
+                if self.exchange.calls_off != calls_off:
+                    raise WrongStateError("it was cancelled")
                 reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
                 if not reply.is_ok:
                     break
@@ -259,6 +262,7 @@ class Control:
         session = Session(place, choice, self)
         self.exchange.reset()
         self.report = None
+        self.settings = {}  # another program may have changed them
         self.is_opening = True
         self._owner.control_changed(self)
         try:
@@ -279,7 +283,7 @@ class Control:
         """Wait until the machine answers, which opening its port may have reset, and ask it."""
         if self._require_port().profile.reports_state:
             await self.fresh_report(BOOT_S)
-        if not self.settings and not self._require_port().latched:
+        if not self._require_port().latched:
             await self._read_settings()
 
     async def _read_settings(self) -> None:
@@ -321,7 +325,7 @@ class Control:
 
     async def _send_piece(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
         reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
-        if any(_CHANGES_SETTING.match(line) for line in lines):
+        if any(_CHANGES_SETTING.match("".join(line.split())) for line in lines):
             self.settings = {}  # GRBL resets after $RST, and then answers nothing
             with suppress(UsbshareError):
                 await self._read_settings()

@@ -41,7 +41,10 @@ class _Pending:
 
 
 class Exchange:
-    """One piece of lines at a time; `reported` and `failed` get reports, errors and alarms."""
+    """One piece of lines at a time; `reported` and `failed` get reports, errors and alarms.
+
+    `calls_off` counts how often what was being done was called off.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Exchange:
         self._failed = failed
         self._conversation = Conversation()
         self._pending: _Pending | None = None
+        self.calls_off = 0
         self._clock = asyncio.get_running_loop().time
 
     @property
@@ -69,6 +73,15 @@ class Exchange:
         done.add_done_callback(_take_away)
         self._pending = _Pending(self._clock(), lines, shows, done)
         return done
+
+    def call_off(self) -> None:
+        """Have whoever sends several pieces send no more of them."""
+        self.calls_off += 1
+
+    async def until_replied(self) -> None:
+        """Return once no line waits for its reply."""
+        if self._pending is not None:
+            await asyncio.wait((self._pending.done,))
 
     def give_up(self, error: UsbshareError) -> None:
         """Expect no reply any more."""

@@ -1,7 +1,9 @@
 """The lines of G-code that a panel sends for what a person asks; GRBL 1.1 and its relatives. Pure.
 
-Jogs ($J) change no modal state and can be cancelled: gnea/grbl doc/markdown/jogging.md. The beam is
-on only in G1 to G3, and with M4 only while moving: doc/markdown/laser_mode.md.
+Jogs ($J) change no modal state and can be cancelled: gnea/grbl doc/markdown/jogging.md. They run
+with the spindle or beam as a program left it (gcode.c: "planner data to current spindle"), so it is
+switched off before. Else it is on only in G1 to G3, and with M4 only while moving:
+doc/markdown/laser_mode.md.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ MOST_FEED = 100_000.0
 LEAST_PULSE_S = 0.01
 AXES = "XYZ"
 JOG_CANCEL = b"\x85"
-DARK = ("M5S0", "G0")
+BEAM_OFF = "M5S0"
+DARK = (BEAM_OFF, "G0")
 # Bytes of overrides: 100 %, and up and down by 10 and by 1 (grbl/config.h).
 _FEED = (0x90, 0x91, 0x92, 0x93, 0x94)
 _SPINDLE = (0x99, 0x9A, 0x9B, 0x9C, 0x9D)
@@ -71,7 +74,7 @@ def dark_frame(box: Rectangle, feed: float) -> tuple[str, ...]:
     """Return the way around a box with the beam off."""
     speed = _feed(feed)
     jogs = (f"$J=G21G90X{_place(x)}Y{_place(y)}F{speed}" for x, y in _checked(box).corners)
-    return ("M5S0", *jogs)
+    return (BEAM_OFF, *jogs)
 
 
 def lit_frame(box: Rectangle, feed: float, percent: float, max_spindle: float) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from usbshare.base.errors import (
     InvalidArgumentError,
     NotSupportedError,
     SessionLostError,
+    UsbshareError,
     WrongStateError,
 )
 from usbshare.line.profiles import GRBL_RESET
@@ -24,7 +26,7 @@ HOME_S = 300.0
 LINE_S = 30.0
 HELD_S = 3.0
 FRAME_S = 600.0
-FRAMING, PULSING = "framing", "pulsing the laser"
+HOMING, FRAMING, PULSING = "homing", "framing", "pulsing the laser"
 LONGEST_LINE = 200
 _MODES = re.compile(r"\[GC:([^\]]*)\]")
 _ALONE = frozenset("?!~")
@@ -57,7 +59,7 @@ async def step(control: Control, x_mm: float, y_mm: float, z_mm: float, feed: fl
     """Move by a distance; returns once the machine has taken it."""
     line = gcode.relative_jog(x_mm, y_mm, z_mm, feed)
     await _jogging(control)
-    _require_ok(await control.send(line, wait_s=LINE_S))
+    _require_ok(await control.send(gcode.BEAM_OFF, line, wait_s=LINE_S))
 
 
 async def home(control: Control) -> None:
@@ -65,7 +67,7 @@ async def home(control: Control) -> None:
     abilities = await _jogging(control)
     if not abilities.can_home:
         raise NotSupportedError("homing is switched off at this machine ($22=0)")
-    with _doing(control, "homing"):
+    with _doing(control, HOMING):
         _require_ok(await control.send("$H", wait_s=HOME_S))
 
 
@@ -87,34 +89,42 @@ async def go_to_zero(control: Control, axes: str, feed: float) -> None:
     line = gcode.jog_to_zero(axes, feed)
     await _jogging(control)
     await _until_idle(control)
-    _require_ok(await control.send("M5S0", line, wait_s=LINE_S))
+    _require_ok(await control.send(gcode.BEAM_OFF, line, wait_s=LINE_S))
 
 
 async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: float) -> None:
     """Move around a box and return when that is done; with the beam off unless `percent` is set."""
     abilities = await _jogging(control)
     if percent:
+        _require_laser_mode(abilities)
         lines = gcode.lit_frame(box, feed, percent, _max_spindle(abilities))
         lines = (*lines, *gcode.restored(await _modes(control)))
     else:
         lines = gcode.dark_frame(box, feed)
     await _until_idle(control)
+    calls_off = control.exchange.calls_off
     with _doing(control, FRAMING):
         if percent:
             control.realtime(gcode.SPINDLE_AS_PROGRAMMED)
-        # One at a time: all together are more than the firmware's buffer holds.
-        reply = await control.send_each([[line] for line in lines], wait_s=FRAME_S)
-        if percent and not reply.is_ok:
-            await control.send(*gcode.DARK, wait_s=LINE_S)
-        _require_ok(reply)
-        await until_idle(control, FRAME_S)
+        try:
+            # One at a time: all together are more than the firmware's buffer holds.
+            _require_ok(await control.send_each([[line] for line in lines], wait_s=FRAME_S))
+            await until_idle(control, FRAME_S)
+            if (
+                control.exchange.calls_off != calls_off
+            ):  # the machine had all of it, and has dropped it
+                raise WrongStateError("it was cancelled")
+        except UsbshareError:
+            if percent:
+                with suppress(UsbshareError):  # a held machine takes nothing; a jog begins with it
+                    await control.send(*gcode.DARK, wait_s=LINE_S)
+            raise
 
 
 async def pulse(control: Control, percent: float, seconds: float) -> None:
     """Turn the laser on for a moment; returns when it is off again."""
     abilities = await _jogging(control)
-    if not abilities.can_pulse:
-        raise NotSupportedError("laser mode is off at this machine ($32=0): a spindle would start")
+    _require_laser_mode(abilities)
     lines = gcode.pulse(percent, seconds, _max_spindle(abilities))
     lines = (*lines, *gcode.restored(await _modes(control)))
     await _until_idle(control)
@@ -140,18 +150,29 @@ async def set_overrides(
 
 
 async def cancel(control: Control) -> None:
-    """End what moves: a jog at once; anything else is held, and then reset with the beam off."""
+    """End what moves: a jog at once; anything else is held, and then reset with the beam off.
+
+    Raises SessionLostError where the panel has no control, so that nothing was ended.
+    """
     if not control.is_connected:
-        return
+        raise SessionLostError("the panel has no control of this machine: press HOLD")
     control.realtime(gcode.JOG_CANCEL)
-    if control.activity in ("", "homing") and not control.exchange.is_waiting:
+    control.exchange.call_off()
+    control.discard()
+    if control.activity in ("", HOMING) and not control.exchange.is_waiting:
         return
     state = "" if control.report is None else control.report.state
     if state == "Jog":
+        # A line that was under way comes after the cancel, and would still be carried out.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HELD_S):
+                await control.exchange.until_replied()
+        control.realtime(gcode.JOG_CANCEL)
         return
-    control.realtime(b"!")
-    with suppress(WrongStateError, DeviceError, SessionLostError):
-        await until_held(control, HELD_S)
+    if control.activity != HOMING:  # a machine that homes ignores a hold, and reports nothing
+        control.realtime(b"!")
+        with suppress(WrongStateError, DeviceError, SessionLostError):
+            await until_held(control, HELD_S)
     with suppress(SessionLostError):
         control.realtime(bytes((GRBL_RESET,)))
 
@@ -194,6 +215,11 @@ async def _modes(control: Control) -> Sequence[str]:
 def _is_no_text(letter: str) -> bool:
     """Return whether a letter is none to a firmware with real-time bytes, such as all from 0x80."""
     return letter in _ALONE or not letter.isascii()
+
+
+def _require_laser_mode(abilities: Abilities) -> None:
+    if not abilities.can_pulse:
+        raise NotSupportedError("laser mode is off at this machine ($32=0): a spindle would start")
 
 
 def _max_spindle(abilities: Abilities) -> float:

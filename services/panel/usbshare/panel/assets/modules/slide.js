@@ -73,8 +73,8 @@ export function pressAndSlide(button, knob, fire, hint) {
   });
 
   for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    button.addEventListener(name, () => {
-      if (!start) return;
+    button.addEventListener(name, (event) => {
+      if (!start || event.pointerId !== start.pointer) return;
       endSlide();
       hint("slide");
     });

@@ -109,6 +109,10 @@ export class Socket {
     socket.addEventListener("open", () => this.#opened(socket));
     socket.addEventListener("message", (message) => this.#received(socket, message.data));
     socket.addEventListener("close", () => this.#closed(socket));
+    clearTimeout(this.#pinger);
+    this.#pinger = setTimeout(() => {
+      if (socket === this.#socket && socket.readyState === WebSocket.CONNECTING) this.#abandon();
+    }, SILENCE_MS);
   }
 
   #opened(socket) {
