@@ -101,7 +101,10 @@ class UsbSysfs:
 
 
 class FakeUsbipHost(UsbipHost):
-    """Notes what is written; `devices` are the ends of what was lent, by bus id."""
+    """Notes what is written; `devices` are the ends of what was lent, by bus id.
+
+    A device in `slow` is not ready after it was bound until its reset ends, as the kernel's is.
+    """
 
     def __init__(self, sysfs: UsbSysfs) -> None:
         super().__init__(sysfs.sys)
@@ -109,6 +112,16 @@ class FakeUsbipHost(UsbipHost):
         self.written: list[str] = []
         self.devices: dict[str, socket.socket] = {}
         self.refuses = ""
+        self.slow: set[str] = set()
+
+    def resets(self, busid: str) -> bool:
+        """Return whether a slow device was bound and is not ready."""
+        status = self._folder(busid, "usbip_status")
+        return status.exists() and status.read_text() == "3\n"
+
+    def end_reset(self, busid: str) -> None:
+        """Have a slow device ready."""
+        self._folder(busid, "usbip_status").write_text("1\n")
 
     def _write(self, file: Path, text: str) -> None:
         if self.refuses and file.name == self.refuses:
@@ -120,7 +133,7 @@ class FakeUsbipHost(UsbipHost):
         elif file.name == "rebind" and not self._folder(text, "driver").is_symlink():
             self._sysfs.driven_by(text, "usb")  # device_attach leaves what has a driver
         if file.name == "bind":
-            self._folder(text, "usbip_status").write_text("1\n")
+            self._folder(text, "usbip_status").write_text("3\n" if text in self.slow else "1\n")
         elif file.name == "usbip_sockfd" and text != "-1":
             self.devices[busid] = socket.socket(fileno=os.dup(int(text)))
         elif file.name == "usbip_sockfd" and (device := self.devices.pop(busid, None)) is not None:

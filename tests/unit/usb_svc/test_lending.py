@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from fakes.usb_sysfs import FakeUsbipHost, UsbSysfs
+from fakes.waiting import until
 from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError, NotFoundError, PortHeldError, WrongStateError
 from usbshare.usb_svc.export import usbip_host
 from usbshare.usb_svc.export.lending import Lending, State
 from usbshare.usb_svc.export.loan_notes import LoanNotes
 
-ADAPTER = "0403:6001:A5"
+ADAPTER, OTHER = "0403:6001:A5", "0403:6001:A6"
 LENT = ["match_busid add 1-1", "unbind 1-1", "bind 1-1"]
 TAKEN_BACK = ["usbip_sockfd -1", "unbind 1-1", "match_busid del 1-1", "rebind 1-1"]
 
@@ -144,6 +147,82 @@ async def test_a_client_that_is_cancelled_leaves_nothing_behind(rig: Rig) -> Non
     await asyncio.gather(task, return_exceptions=True)
     assert rig.kernel.written[-4:] == TAKEN_BACK
     assert rig.states() == {ADAPTER: State.AVAILABLE}
+
+
+async def test_a_client_that_is_cancelled_during_the_reset_takes_no_socket_from_the_kernel(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def have() -> None:
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            pytest.fail("lent to a client that has gone")
+
+    made: list[tuple[int, int]] = []
+    pair = socket.socketpair
+
+    def noted() -> tuple[socket.socket, socket.socket]:
+        ends = pair()
+        made.append((ends[1].fileno(), os.fstat(ends[1].fileno()).st_ino))
+        return ends
+
+    monkeypatch.setattr(socket, "socketpair", noted)
+    rig.kernel.slow.add("1-1")
+    task = asyncio.create_task(have())
+    await until(lambda: rig.kernel.resets("1-1"))
+    task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ((number, inode),) = made
+    others = [socket.socket() for _ in range(8)]  # one of them would get a number that is free
+    given: list[int] = []
+    write = rig.kernel._write
+
+    def seen(file: Path, text: str) -> None:
+        if text == str(number):
+            given.append(os.fstat(number).st_ino)
+        write(file, text)
+
+    monkeypatch.setattr(rig.kernel, "_write", seen)
+    rig.kernel.end_reset("1-1")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for each in others:
+        each.close()
+    assert given == [inode]
+    assert rig.kernel.written[-4:] == TAKEN_BACK
+    assert rig.states() == {ADAPTER: State.AVAILABLE}
+    assert list(rig.state.iterdir()) == []
+
+
+@asynccontextmanager
+async def waiting_for_the_thread(rig: Rig) -> AsyncIterator[asyncio.Task[None]]:
+    """Yield who asked for the adapter while the reset of another device goes on, until it ends."""
+
+    async def have(device_id: str) -> None:
+        async with rig.lending.lend(device_id, "bench-3"):
+            pass
+
+    rig.usb.plug_in("1-2", "0403", "6001", serial=OTHER.rpartition(":")[2])
+    rig.kernel.slow.add("1-2")
+    await rig.lending.look()
+    other = asyncio.create_task(have(OTHER))
+    waiting = asyncio.create_task(have(ADAPTER))
+    await until(lambda: rig.kernel.resets("1-2"))
+    await until(lambda: rig.states() == dict.fromkeys((ADAPTER, OTHER), State.ATTACHED))
+    yield waiting
+    rig.kernel.end_reset("1-2")
+    await other
+    await asyncio.wait({waiting})
+    assert not any("1-1" in each for each in rig.kernel.written)
+
+
+async def test_a_client_that_is_cancelled_before_its_turn_costs_its_device_no_reset(
+    rig: Rig,
+) -> None:
+    async with waiting_for_the_thread(rig) as waiting:
+        waiting.cancel()
+        await asyncio.sleep(0)
+    assert waiting.cancelled()
+    assert rig.states() == dict.fromkeys((ADAPTER, OTHER), State.AVAILABLE)
 
 
 async def test_news_come_of_every_change(rig: Rig) -> None:

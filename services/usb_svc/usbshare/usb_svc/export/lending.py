@@ -121,14 +121,14 @@ class Lending:
         self._require_free(device_id)
         await self.look()
         offered = self._require_free(device_id)
-        self._holders[device_id] = (offered.device, holder)
-        self._news()
         ours, kernels = socket.socketpair()
         ours.setblocking(False)
-        lent = self._thread.submit(self._give, offered.device, kernels.fileno())
-        lent.add_done_callback(lambda _: kernels.close())
+        self._holders[device_id] = (offered.device, holder)
+        self._news()
+        lent = self._thread.submit(self._give, offered.device, ours, kernels)
+        lent.add_done_callback(lambda done: _given(done, kernels))
         try:
-            await lent
+            await asyncio.shield(lent)  # else a cancelled client closes what the thread still uses
             yield Loan(self._offered(device_id, offered.device, State.ATTACHED, ""), ours)
         finally:
             ours.close()
@@ -164,11 +164,13 @@ class Lending:
         devices, users = ids_of(list_devices(self._places.sys)), Users(self._places.proc)
         return {each: (device, *self._judged(device, users)) for each, device in devices.items()}
 
-    def _give(self, device: HostDevice, descriptor: int) -> None:
+    def _give(self, device: HostDevice, ours: socket.socket, kernels: socket.socket) -> None:
+        if ours.fileno() < 0:
+            return  # the client went while this waited for the thread
         self._take_back(device)  # where that failed after the last loan
         if not self._host.has(device.busid):
             self._notes.write(device)
-        self._host.lend(device.busid, descriptor)
+        self._host.lend(device.busid, kernels.fileno())
 
     def _take_back(self, device: HostDevice) -> None:
         """Give back what this service bound; the note stays until that is done."""
@@ -210,3 +212,10 @@ class Lending:
     def _news(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _given(done: asyncio.Future[None], kernels: socket.socket) -> None:
+    """Close what the kernel has its own reference to; an error of a client that went is no news."""
+    kernels.close()
+    if not done.cancelled():
+        done.exception()
