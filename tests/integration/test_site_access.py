@@ -207,6 +207,17 @@ async def test_nobody_gives_more_than_they_have(host: GuardedHost) -> None:
     assert list(found.roles[-1].grants) == ["view on ports laser; cameras *"]
 
 
+async def test_nobody_gives_away_what_needs_a_code_of_them_without_one(host: GuardedHost) -> None:
+    own = '[[grants]]\nwho = ["careful"]\nrights = '
+    host.write_policy(f'{POLICY}{own}["admin"]\n{own}["control"]\nconfirm = "totp"')
+    await _until_administrator(access(host, "careful"))
+    text = await refused(
+        invite(host, "careful", "x", "operator"), grpc.StatusCode.PERMISSION_DENIED
+    )
+    assert "x as operators could do what careful may not (control with fewer codes)" in text
+    assert (await invite(host, "careful", "x", "viewer")).rights == "view, stop"
+
+
 async def test_a_name_that_a_grant_names_is_not_given_away(host: GuardedHost) -> None:
     text = await refused(
         invite(host, "keeper", "laser-admin", "viewer"), grpc.StatusCode.PERMISSION_DENIED

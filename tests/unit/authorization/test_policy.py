@@ -253,6 +253,9 @@ def test_a_policy_may_begin_with_the_mark_of_windows_editors(tmp_path: Path) -> 
     assert load_policy(path).groups["admins"] == ["operator"]
 
 
+CODE = 'confirm = "totp"'
+
+
 @pytest.mark.parametrize(
     ("own", "given", "beyond"),
     [
@@ -268,6 +271,26 @@ def test_a_policy_may_begin_with_the_mark_of_windows_editors(tmp_path: Path) -> 
         ('rights = ["view"]\nhours = ["Mon-Sun 00:00-24:00"]', 'rights = ["stop"]', {Right.STOP}),
         ('rights = ["view"]\nuntil = 2999-01-01', 'rights = ["stop"]', {Right.STOP}),
         ('rights = ["view"]', 'rights = ["stop"]\nusb = ["press"]', {Right.STOP}),
+        (f'rights = ["control"]\n{CODE}', 'rights = ["control"]', {Right.CONTROL}),
+        (f'rights = ["admin"]\n{CODE}', 'rights = ["admin"]', {Right.ADMIN}),
+        (f'rights = ["control"]\n{CODE}', f'rights = ["control"]\n{CODE}', set()),
+        (
+            f'rights = ["control"]\n{CODE}',
+            f'rights = ["control"]\n{CODE}\nconfirm_for = "9h"',
+            {Right.CONTROL},
+        ),
+        (
+            f'rights = ["control"]\n{CODE}',
+            f'rights = ["control"]\n{CODE}\nconfirm_for = "7h"',
+            set(),
+        ),
+        ('rights = ["control"]', f'rights = ["control"]\n{CODE}', set()),
+        (f'rights = ["control"]\n{CODE}', 'rights = ["view"]', set()),
+        (
+            f'rights = ["control"]\n{CODE}\n[[grants]]\nwho = ["inviter"]\nrights = ["admin"]',
+            'rights = ["control"]\nports = ["laser"]',
+            {Right.CONTROL},
+        ),
     ],
 )
 def test_what_one_has_beyond_another(

@@ -125,11 +125,20 @@ class _Grant:
         closes = end_of_window(self.windows, now)
         return closes is not None, _first(closes, self.ends)
 
-    def includes(self, right: Right, kind: ResourceKind, pattern: str) -> bool:
-        """Return whether it gives the right for good on all that a pattern can mean."""
+    def includes(self, right: Right, kind: ResourceKind, pattern: str, other: _Grant) -> bool:
+        """Return whether it gives the right for good on all that a pattern can mean.
+
+        And that for no more codes of a second factor than another grant asks for.
+        """
         is_for_good = self.ends is None and not self.windows
         held = self.patterns(kind)
-        return is_for_good and right in self.rights and (EVERYTHING in held or pattern in held)
+        covers = EVERYTHING in held or pattern in held
+        is_given = is_for_good and right in self.rights and covers
+        return is_given and (right not in CONFIRMED or self._is_as_easy_as(other))
+
+    def _is_as_easy_as(self, other: _Grant) -> bool:
+        own, others = self.confirm_for_s, other.confirm_for_s
+        return own is None or (others is not None and own >= others)
 
     def patterns(self, kind: ResourceKind) -> tuple[str, ...]:
         """Return the patterns of what it is for, of one kind or of all."""
@@ -193,7 +202,8 @@ class Policy(Table):
     def exceeds(self, name: str, other: str, site: str, now: datetime) -> frozenset[Right]:
         """Return the rights that one identity has somewhere where the other has not.
 
-        What the other has only for a time counts only for a grant that both share.
+        What the other has only for a time counts only for a grant that both share. A right that
+        needs no code, or needs one less often, is more than the same right with codes.
         """
         own = [each for each in self._grants if each.is_for(other, _short(other, site))]
         own = [each for each in own if each.counts(now)[0]]
@@ -272,7 +282,7 @@ def _beyond(given: _Grant, own: list[_Grant]) -> frozenset[Right]:
         right
         for right in given.rights
         if any(
-            not any(each is given or each.includes(right, kind, pattern) for each in own)
+            not any(each is given or each.includes(right, kind, pattern, given) for each in own)
             for kind in (ResourceKind.PORT, ResourceKind.CAMERA, ResourceKind.DEVICE)
             for pattern in given.patterns(kind)
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from usbshare.audit.recorder import Audit
 from usbshare.authorization.policy import POLICY_FILE, Policy, load_policy
 from usbshare.authorization.policy_tables import GrantTable
-from usbshare.authorization.rights import SITE, Right
+from usbshare.authorization.rights import SERVICE, SITE, Right
 from usbshare.base.addresses import split_host_port
 from usbshare.base.errors import (
     ConfigError,
@@ -227,12 +227,18 @@ class SiteAdministration:
             )
         member = as_member(policy, name, record.role if record else "", group)
         if beyond := member.exceeds(uri, caller.name, self._site.id, now):
-            missing = ", ".join(right.value for right in Right if right in beyond)
+            missing = ", ".join(
+                self._beyond_in_words(policy, caller, right) for right in Right if right in beyond
+            )
             raise PermissionDeniedError(
                 f"{name} as {group} could do what {short_name(caller.name)} may not ({missing}): "
                 "nobody gives more than they have"
             )
         return group, rights_in_words(member, uri, self._site.id, now)
+
+    def _beyond_in_words(self, policy: Policy, caller: Identity, right: Right) -> str:
+        own = policy.decide(caller.name, self._site.id, right, SERVICE, self._now())
+        return right.value if own.confirm_for_s is None else f"{right.value} with fewer codes"
 
     def _require_revocable(self, caller: Identity, name: str) -> str:
         uri = identity_uri(self._site.id, name)
