@@ -66,6 +66,7 @@ class UsbSysfs:
             names = ("bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol")
             for name, code in zip(names, interface, strict=True):
                 (part / name).write_text(f"{code:02x}\n")
+        (folder / "uevent").write_text(f"MAJOR=189\nDEVNAME={self.own_node(folder)[5:]}\n")
         (self.sys / "bus/usb/devices" / busid).symlink_to(folder)
         (folder / "driver").symlink_to(self.sys / "bus/usb/drivers/usb")
         return folder
@@ -80,6 +81,17 @@ class UsbSysfs:
             folder = self.sys / "bus/usb/drivers" / driver
             link.symlink_to(folder)
             (folder / busid).symlink_to(link.parent.resolve())
+
+    def own_node(self, folder: Path) -> str:
+        """Return the node of a device as a whole."""
+        numbers = (int((folder / name).read_text()) for name in ("busnum", "devnum"))
+        return "/dev/bus/usb/" + "/".join(f"{each:03d}" for each in numbers)
+
+    def claim(self, folder: Path, interface: int = 0) -> None:
+        """Have a program use an interface through libusb."""
+        driver = self.sys / "bus/usb/drivers/usbfs"
+        driver.mkdir(exist_ok=True)
+        (folder / f"{folder.name}:1.{interface}" / "driver").symlink_to(driver)
 
     def node(self, folder: Path, name: str, interface: int = 0) -> None:
         """Give an interface of a device a node, such as ttyUSB0."""

@@ -110,3 +110,17 @@ def test_a_mounted_file_system_uses_the_device(usb: UsbSysfs) -> None:
     usb.node(folder, "sda1")
     usb.mount("/dev/sda1", "/media/my\\040disk")
     assert Users(usb.places.proc).of(folder) == "the file system at /media/my disk"
+
+
+def test_a_program_that_claimed_an_interface_through_libusb_uses_the_device(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "1d50", "6018", [ADAPTER, ADAPTER])
+    usb.program(77, usb.own_node(folder), "/usr/bin/openocd")
+    assert Users(usb.places.proc).of(folder) == ""  # it lists what there is
+    usb.claim(folder, interface=1)
+    assert Users(usb.places.proc).of(folder) == "openocd (process 77)"
+
+
+def test_a_claimed_interface_whose_program_cannot_be_seen_is_in_use(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "1d50", "6018")
+    usb.claim(folder)
+    assert Users(usb.places.proc).of(folder) == "a program"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from usbshare.usb_svc.devices.sysfs import driver_of
+
 PROC = Path("/proc")
 _SERVICES = {
     "serial_svc": "serial-svc",
@@ -15,6 +17,8 @@ _SERVICES = {
     "camera-svc": "camera-svc",
 }
 _DEV = "/dev/"
+_CLAIMED = "usbfs"  # drivers/usb/core/devio.c, claimintf
+_UNKNOWN = "a program"
 _MOST_DEPTH = 12
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
@@ -38,7 +42,17 @@ class Users:
                 return f"the file system at {self._mounts[node]}"
             if node in self._programs:
                 return _name(self._programs[node])
-        return ""
+        return self._of_libusb(folder)
+
+    def _of_libusb(self, folder: Path) -> str:
+        """Return who has claimed an interface, as libusb does: the kernel then shows no node of it.
+
+        Who has only opened the device's own node, to list what there is, does not use it.
+        """
+        if not any(driver_of(each) == _CLAIMED for each in folder.glob(f"{folder.name}:*")):
+            return ""
+        holders = (self._programs.get(f"{_DEV}{name}") for name in _node(folder))
+        return next((_name(each) for each in holders if each is not None), _UNKNOWN)
 
 
 def _nodes(folder: Path, depth: int = 0) -> Iterator[str]:
@@ -92,7 +106,7 @@ def _name(process: Path) -> str:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
         command = (process / "comm").read_text(errors="replace").strip()
     except OSError:
-        return "a program"
+        return _UNKNOWN
     for word in words[:4]:
         for part, service in _SERVICES.items():
             if part in word:
