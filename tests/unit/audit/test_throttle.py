@@ -96,6 +96,26 @@ def test_what_the_host_itself_does_is_never_merged() -> None:
     assert all(throttle.taken(own) == [own] for _ in range(10 * MOST_A_WINDOW))
 
 
+@pytest.mark.parametrize("event", ["invited", "invitation withdrawn", "revoked"])
+def test_a_change_of_who_is_let_in_is_never_merged_and_takes_nothing_of_the_share(
+    event: str,
+) -> None:
+    throttle = AuditThrottle(FakeClock(), bytes_a_day=20_000)
+    changes = [entry(event, BOB, identity=f"usbshare://s/pc{n}") for n in range(1000)]
+    assert all(throttle.taken(change) == [change] for change in changes)
+    stops = [entry("stop", BOB, port="laser", n=n) for n in range(MOST_A_WINDOW)]
+    assert [throttle.taken(stop) for stop in stops] == [[stop] for stop in stops]
+
+
+@pytest.mark.parametrize("event", ["invited", "invitation withdrawn", "revoked"])
+def test_a_change_of_who_is_let_in_is_written_though_the_share_is_used_up(event: str) -> None:
+    throttle = AuditThrottle(FakeClock(), bytes_a_day=20_000)
+    for number in range(1000):
+        throttle.taken(entry("refused", BOB, method=f"m{number}", why="x" * 100))
+    changes = [entry(event, BOB, identity=f"usbshare://s/pc{n}") for n in range(3)]
+    assert all(throttle.taken(change) == [change] for change in changes)
+
+
 def test_a_caller_without_a_certificate_gains_nothing_by_other_addresses() -> None:
     throttle = AuditThrottle(FakeClock())
     written = 0

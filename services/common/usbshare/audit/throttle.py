@@ -2,7 +2,7 @@
 
 Of equal events some a minute are written whole. A day has room for so many bytes of one identity;
 beyond that one of each kind in ten minutes is. No event is lost: the counts add up. What the host
-itself does, without a caller, is never merged.
+itself does, without a caller, is never merged, nor is a change of who is let in.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _TELLING = ("port", "camera", "action", "method")
 _TELLING_OF_REFUSED = ("method",)
 # What an administrator has asked for is not the identity's to pay.
 _FREE = frozenset({"contents"})
+# Each says whom a caller let in or shut out: by many of its own it must not hide one. The RPCs that
+# make them bound how many there are.
+_ALWAYS_WRITTEN = frozenset({"invited", "invitation withdrawn", "revoked"})
 _ENVELOPE_BYTES = 250
 
 Entry = dict[str, object]
@@ -57,7 +60,8 @@ class AuditThrottle:
 
     def taken(self, entry: Entry) -> list[Entry]:
         """Return what to write now that this entry has come: it, or nothing, and what is over."""
-        if not (whose := _whose(entry)):
+        whose = _whose(entry)
+        if not whose or entry["event"] in _ALWAYS_WRITTEN:
             return [entry]
         with self._lock:
             now = self._clock()
