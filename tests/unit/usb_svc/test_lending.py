@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -225,6 +225,46 @@ async def test_a_client_that_is_cancelled_before_its_turn_costs_its_device_no_re
     assert rig.states() == dict.fromkeys((ADAPTER, OTHER), State.AVAILABLE)
 
 
+def opened_by_a_program(rig: Rig) -> None:
+    rig.usb.node(rig.adapter, "ttyUSB0")
+    rig.usb.program(77, "/dev/ttyUSB0", "python3", "-m", "usbshare.serial_svc")
+
+
+def unplugged(rig: Rig) -> None:
+    (rig.usb.sys / "bus/usb/devices/1-1").unlink()
+
+
+def another_in_its_place(rig: Rig) -> None:
+    (rig.adapter / "idProduct").write_text("6010\n")
+
+
+def plugged_in_again(rig: Rig) -> None:
+    (rig.adapter / "devnum").write_text("99\n")
+
+
+def forbidden(rig: Rig) -> None:
+    rig.policy = Policy.model_validate({"devices": "listed"})
+
+
+@pytest.mark.parametrize(
+    ("happen", "error", "text"),
+    [
+        (opened_by_a_program, PortHeldError, "held by serial-svc"),
+        (unplugged, DeviceError, f"'{ADAPTER}' was unplugged"),
+        (another_in_its_place, DeviceError, f"'{ADAPTER}' was unplugged"),
+        (plugged_in_again, DeviceError, f"'{ADAPTER}' was unplugged"),
+        (forbidden, WrongStateError, "allowed_devices"),
+    ],
+)
+async def test_what_changed_while_another_device_was_reset_is_not_lent(
+    rig: Rig, happen: Callable[[Rig], None], error: type[Exception], text: str
+) -> None:
+    async with waiting_for_the_thread(rig) as waiting:
+        happen(rig)
+    with pytest.raises(error, match=text):
+        await waiting
+
+
 async def test_news_come_of_every_change(rig: Rig) -> None:
     waiting = asyncio.create_task(rig.lending.news())
     await asyncio.sleep(0)
@@ -276,9 +316,11 @@ async def test_what_is_bound_by_hand_at_the_last_moment_stays_bound(
         rig.usb.driven_by("1-1", "usbip-host")
 
     monkeypatch.setattr(rig.lending, "look", bound)
-    with pytest.raises(DeviceError, match="already bound to usbip-host"):
+    with pytest.raises(PortHeldError, match="held by usbip-host, bound by hand"):
         async with rig.lending.lend(ADAPTER, "bench-3"):
             pass
+    with pytest.raises(DeviceError, match="already bound to usbip-host"):
+        rig.kernel.lend("1-1", 0)
     assert rig.kernel.written == []
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 
 from usbshare.authorization.devices import DevicePolicy, is_allowed
 from usbshare.base.errors import (
+    DeviceAbsentError,
     NotFoundError,
     PortHeldError,
     WrongStateError,
@@ -125,7 +126,7 @@ class Lending:
         ours.setblocking(False)
         self._holders[device_id] = (offered.device, holder)
         self._news()
-        lent = self._thread.submit(self._give, offered.device, ours, kernels)
+        lent = self._thread.submit(self._give, offered, ours, kernels)
         lent.add_done_callback(lambda done: _given(done, kernels))
         try:
             await asyncio.shield(lent)  # else a cancelled client closes what the thread still uses
@@ -148,10 +149,7 @@ class Lending:
             raise NotFoundError(f"there is no USB device '{device_id}' here")
         if offered.state is State.ATTACHED:
             raise PortHeldError(f"USB device '{device_id}' is attached by {offered.holder}")
-        if offered.state is State.IN_USE:
-            raise PortHeldError(f"USB device '{device_id}' is held by {offered.reason}")
-        if offered.state is State.REFUSED:
-            raise WrongStateError(f"USB device '{device_id}' is not lent: {offered.reason}")
+        _require_lendable(device_id, offered.state, offered.reason)
         return offered
 
     def _offered(
@@ -161,16 +159,30 @@ class Lending:
         return OfferedDevice(device_id, device, state, reason or holder, holder)
 
     def _read(self) -> dict[str, tuple[HostDevice, State, str]]:
-        devices, users = ids_of(list_devices(self._places.sys)), Users(self._places.proc)
+        devices, users = ids_of(self._all()), Users(self._places.proc)
         return {each: (device, *self._judged(device, users)) for each, device in devices.items()}
 
-    def _give(self, device: HostDevice, ours: socket.socket, kernels: socket.socket) -> None:
+    def _all(self) -> tuple[HostDevice, ...]:
+        return list_devices(self._places.sys)
+
+    def _give(self, offered: OfferedDevice, ours: socket.socket, kernels: socket.socket) -> None:
         if ours.fileno() < 0:
             return  # the client went while this waited for the thread
+        device = offered.device
         self._take_back(device)  # where that failed after the last loan
+        self._require_unchanged(offered)
         if not self._host.has(device.busid):
             self._notes.write(device)
         self._host.lend(device.busid, kernels.fileno())
+
+    def _require_unchanged(self, offered: OfferedDevice) -> None:
+        """Raise if the device went or was taken while others' resets kept the thread."""
+        seen = offered.device
+        device = next((each for each in self._all() if each.busid == seen.busid), None)
+        # One that was plugged in again has another number, which the client was not told.
+        if device is None or not _is_same(device, seen):
+            raise DeviceAbsentError(f"USB device '{offered.id}' was unplugged")
+        _require_lendable(offered.id, *self._judged(device, Users(self._places.proc)))
 
     def _take_back(self, device: HostDevice) -> None:
         """Give back what this service bound; the note stays until that is done."""
@@ -181,7 +193,7 @@ class Lending:
             self._notes.remove(device.busid)
 
     def _free_left_over(self) -> None:
-        there = {LentDevice.of(each): each for each in list_devices(self._places.sys)}
+        there = {LentDevice.of(each): each for each in self._all()}
         for lent in self._notes.noted:
             device = there.get(lent)
             if device is not None and device.driver == HOST:
@@ -212,6 +224,17 @@ class Lending:
     def _news(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _is_same(device: HostDevice, seen: HostDevice) -> bool:
+    return device.devnum == seen.devnum and LentDevice.of(device) == LentDevice.of(seen)
+
+
+def _require_lendable(device_id: str, state: State, reason: str) -> None:
+    if state is State.IN_USE:
+        raise PortHeldError(f"USB device '{device_id}' is held by {reason}")
+    if state is State.REFUSED:
+        raise WrongStateError(f"USB device '{device_id}' is not lent: {reason}")
 
 
 def _given(done: asyncio.Future[None], kernels: socket.socket) -> None:
