@@ -319,6 +319,26 @@ async def test_changes_need_the_second_factor_where_the_policy_asks(host: Guarde
     assert (await invite(host, "boss", "laptop", "viewer")).invitation
 
 
+async def test_who_is_let_in_needs_the_audit_log_where_it_is_required(
+    host: GuardedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await invite(host, "boss", "early", "viewer")
+    audit = host.guards["serial-svc"].audit
+    monkeypatch.setattr(type(audit), "trouble", property(lambda _: "no space left on device"))
+    assert (await invite(host, "boss", "warned", "viewer")).invitation
+    host.write_policy(f'audit = "required"\n{POLICY.replace("boss", "chief")}')
+    await _until_administrator(access(host, "chief"))
+
+    text = await refused(invite(host, "chief", "x", "viewer"), grpc.StatusCode.FAILED_PRECONDITION)
+    assert "cannot let anybody in while the audit log cannot be written (no space left" in text
+    stub = access(host, "chief")
+    reply = await stub.ListInvitations(pb.ListInvitationsRequest(), timeout=TIMEOUT_S)
+    assert [each.name for each in reply.invitations] == ["early", "warned"]
+    request = pb.WithdrawInvitationRequest(name="early")
+    assert (await stub.WithdrawInvitation(request, timeout=TIMEOUT_S)).withdrawn == 1
+    assert (await revoke(host, "chief", "warned")).identity.endswith("/warned")
+
+
 async def test_the_audit_log_is_filtered_bounded_and_ends_with_the_right(
     host: GuardedHost,
 ) -> None:

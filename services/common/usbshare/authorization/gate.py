@@ -177,6 +177,14 @@ class Gate:
             until = min((t for t in (until, decision.until) if t is not None), default=None)
         return until
 
+    def require_audit_to_let_in(self) -> None:
+        """Raise AuditUnavailableError where an invitation needs the audit log; see the policy."""
+        if trouble := self._trouble_that_counts():
+            raise AuditUnavailableError(
+                f"cannot let anybody in while the audit log cannot be written ({trouble}); to "
+                "revoke and to withdraw an invitation is possible"
+            )
+
     def require_valid(self, caller: Identity) -> None:
         """Raise PermissionDeniedError if the caller's certificate is revoked or has expired."""
         name = short_name(caller.name, self._rulebook.site_id)
@@ -250,15 +258,17 @@ class Gate:
             )
 
     def _require_audit(self, right: Right, resource: Resource) -> None:
-        if right is not Right.CONTROL or self._rulebook.policy.audit != "required":
-            return
-        if trouble := self._audit.trouble:
+        if right is Right.CONTROL and (trouble := self._trouble_that_counts()):
             raise _refusal(
                 AuditUnavailableError,
                 resource,
                 f"cannot control {resource} while the audit log cannot be written ({trouble}); "
                 "a stop is always possible",
             )
+
+    def _trouble_that_counts(self) -> str:
+        """Return why the audit log cannot be written where the policy requires that it can."""
+        return self._audit.trouble if self._rulebook.policy.audit == "required" else ""
 
     def _require_confirmation(self, caller: Identity, right: Right, resource: Resource) -> None:
         decision = self._decide(caller.name, right, resource)

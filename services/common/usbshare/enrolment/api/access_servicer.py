@@ -93,6 +93,7 @@ class SiteAccessServicer(AccessServicer):
         caller, site = self._changing(context)
         if site.place is None:
             raise NotSupportedError("only the serial service makes invitations")
+        self._gate.require_audit_to_let_in()
         place = site.place()
         work = partial(
             site.administration.invite,
