@@ -241,8 +241,10 @@ async def test_an_invitation_is_withdrawn(host: GuardedHost, tmp_path: Path) -> 
 async def test_an_administrator_cannot_be_tricked(host: GuardedHost, tmp_path: Path) -> None:
     wrong = grpc.StatusCode.FAILED_PRECONDITION
     assert "the identity that asks" in await refused(revoke(host, "boss", "boss"), wrong)
-    for own in ("host", "job-svc"):
+    for own in ("host", "job-svc", "operator", host.site.operator_uri):
         assert "the host's own identity" in await refused(revoke(host, "boss", own), wrong)
+    known = read_identities(registry_path(host.site.folder))
+    assert not known[host.site.operator_uri].is_revoked
     made = await invite(host, "boss", "laptop", "viewer")
     assert "is open" in await refused(invite(host, "boss", "laptop", "admin"), wrong)
     await enrolled(host, made, tmp_path)
@@ -255,20 +257,22 @@ async def test_an_administrator_cannot_be_tricked(host: GuardedHost, tmp_path: P
 
 
 async def test_the_last_administrator_stays(host: GuardedHost) -> None:
+    uri = f"usbshare://{host.site.id}/chief"
+    note_issued(registry_path(host.site.folder), uri, host.bundle("chief").certificate)
     host.write_policy(
-        '[[grants]]\nwho = ["operator"]\nrights = ["admin"]\n'
+        '[[grants]]\nwho = ["chief"]\nrights = ["admin"]\n'
         '[[grants]]\nwho = ["boss"]\nrights = ["admin"]\nuntil = 2999-01-01\n'
     )
 
     async def last() -> bool:
         try:
-            await revoke(host, "boss", "operator")
+            await revoke(host, "boss", "chief")
         except grpc.aio.AioRpcError as error:
             return "is the last that may administer this site" in (error.details() or "")
         return False
 
     assert await last()
-    assert not read_identities(registry_path(host.site.folder))[host.site.operator_uri].is_revoked
+    assert not read_identities(registry_path(host.site.folder))[uri].is_revoked
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ class SiteAdministration:
     def _require_revocable(self, caller: Identity, name: str) -> str:
         uri = identity_uri(self._site.id, name)
         records = read_identities(self._registry)
-        if uri in (self._site.host_uri, self._site.job_uri):
+        if uri in (self._site.host_uri, self._site.job_uri, self._site.operator_uri):
             raise WrongStateError(
                 f"{name} is the host's own identity: it can be revoked only there, with "
                 f"`serial-svc pki revoke {name}`"
