@@ -81,6 +81,14 @@ class UsbSysfs:
             folder = self.sys / "bus/usb/drivers" / driver
             link.symlink_to(folder)
             (folder / busid).symlink_to(link.parent.resolve())
+        self._configure(link.parent.resolve(), busid, driver == "usb")
+
+    def _configure(self, folder: Path, busid: str, is_configured: bool) -> None:
+        """Show or hide its interfaces: usb_generic_driver_disconnect unconfigures a device."""
+        shown, hidden = f"{busid}:", "unconfigured:"
+        before, after = (hidden, shown) if is_configured else (shown, hidden)
+        for part in folder.glob(f"{before}*"):
+            part.rename(folder / part.name.replace(before, after))
 
     def own_node(self, folder: Path) -> str:
         """Return the node of a device as a whole."""

@@ -59,6 +59,9 @@ def test_twins_with_one_serial_number_are_told_apart(usb: UsbSysfs) -> None:
         ([(2, 0x0D, 0)], "network adapter"),
         ([(0xE0, 1, 1)], "network adapter"),
         ([(0xEF, 4, 1)], "network adapter"),
+        ([(8, 6, 0x50)], "disk"),
+        ([(2, 2, 1), (10, 0, 0), (8, 6, 0x62)], "disk"),
+        ([], "cannot be seen"),
     ],
 )
 def test_what_could_harm_the_host_is_lent_only_if_it_is_listed(
@@ -78,7 +81,29 @@ def test_an_adapter_of_a_vendors_own_class_is_known_by_its_network(usb: UsbSysfs
     assert "network adapter" in refusal(device, None)
 
 
-@pytest.mark.parametrize("interface", [(2, 2, 0), (0xFF, 0, 0), (8, 6, 0x50), (14, 1, 0)])
+def test_a_card_reader_of_a_vendors_own_class_is_known_by_its_disk(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "0bda", "0138")
+    (folder / "1-1:1.0/host6/target6:0:0").mkdir(parents=True)
+    (device,) = list_devices(usb.sys)
+    assert "disk" in refusal(device, None)
+
+
+@pytest.mark.parametrize("name", ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"])
+@pytest.mark.parametrize("text", [None, "", "?"])
+def test_what_cannot_be_read_is_lent_only_if_it_is_listed(
+    usb: UsbSysfs, name: str, text: str | None
+) -> None:
+    folder = usb.plug_in("1-1", "0403", "6001", [ADAPTER, ADAPTER])
+    file = folder / "1-1:1.1" / name
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    (device,) = list_devices(usb.sys)
+    assert "what it is cannot be seen" in refusal(device, None)
+    assert refusal(device, [parse_selector("0403:6001")]) == ""
+
+
+@pytest.mark.parametrize("interface", [(2, 2, 0), (0xFF, 0, 0), (7, 1, 2), (14, 1, 0)])
 def test_everything_else_is_lent(usb: UsbSysfs, interface: tuple[int, int, int]) -> None:
     usb.plug_in("1-1", "0403", "6001", [interface])
     (device,) = list_devices(usb.sys)

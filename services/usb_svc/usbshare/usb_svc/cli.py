@@ -13,7 +13,7 @@ HELP = """
 Lend this host's USB devices to clients of its site, over mTLS.
 
 A client has the whole device, as if it were plugged in there; what this host uses itself, input
-devices and network adapters are not lent. It needs root and the kernel's usbip-host.
+devices, network adapters and disks are not lent. It needs root and the kernel's usbip-host.
 """
 
 

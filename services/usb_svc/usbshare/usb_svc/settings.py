@@ -46,8 +46,9 @@ class Places:
 class ServiceTable(ListenTable):
     """`[usb]`: where the service listens, and what it lends.
 
-    `devices`: the only ones that are lent, such as "0403:6001"; absent: all but input devices and
-    network adapters. `link_timeout_s`: how long a client may be silent.
+    `devices`: the only ones that are lent, such as "0403:6001"; absent: all but input devices,
+    network adapters, disks and what cannot be seen. `link_timeout_s`: how long a client
+    may be silent.
     """
 
     listen: Address = PROGRAM.address

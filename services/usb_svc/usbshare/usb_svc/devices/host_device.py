@@ -12,8 +12,9 @@ from usbshare.usbip.messages import InterfaceClass, Speed
 class HostDevice:
     """What a device says of itself, and where it is; `busid` is the kernel's name of its socket.
 
-    `has_network` says whether a driver has made a network interface of it, `release` is its own
-    version (bcdDevice), `driver` what has the device as a whole.
+    `has_network` and `has_disk` say whether a driver has made a network interface or a SCSI host
+    of it, `release` is its own version (bcdDevice), `driver` what has the device as a whole.
+    `interfaces` is empty while usbip-host has it; one that cannot be read has class 0.
     """
 
     busid: str
@@ -29,6 +30,7 @@ class HostDevice:
     interfaces: tuple[InterfaceClass, ...] = ()
     socket: str = ""
     has_network: bool = False
+    has_disk: bool = False
     release: int = 0
     driver: str = ""
 

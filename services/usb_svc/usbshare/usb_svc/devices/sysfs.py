@@ -66,6 +66,7 @@ def _read(folder: Path) -> HostDevice | None:
         interfaces=tuple(_interface(each) for each in interfaces),
         socket=where if "/" in where else "",
         has_network=any((each / "net").exists() for each in interfaces),
+        has_disk=any(any(each.glob("host[0-9]*")) for each in interfaces),
         release=_number(folder / "bcdDevice", 16),
         driver=driver_of(folder),
     )
@@ -73,7 +74,10 @@ def _read(folder: Path) -> HostDevice | None:
 
 def _interface(folder: Path) -> InterfaceClass:
     names = ("bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol")
-    return InterfaceClass(*(_number(folder / name, 16) for name in names))
+    try:
+        return InterfaceClass(*(int(_text(folder / name), 16) for name in names))
+    except ValueError:
+        return InterfaceClass(0, 0, 0)
 
 
 def _number(path: Path, base: int = 10) -> int:

@@ -205,11 +205,13 @@ class Lending:
                 self._notes.remove(lent.busid)
 
     def _judged(self, device: HostDevice, users: Users) -> tuple[State, str]:
-        if device.driver == HOST and not self._notes.has(device):
+        is_bound = device.driver == HOST
+        if is_bound and not self._notes.has(device):
             return State.IN_USE, f"{HOST}, bound by hand: {unbind_remedy(device.busid)}"
         if not is_allowed(self._policy(), device.usb):
             return State.REFUSED, "it is not among the [[allowed_devices]] of this host's policy"
-        if why := refusal(device, self._listed):
+        # What this service bound has no interfaces; it was judged, and is again before a loan.
+        if not is_bound and (why := refusal(device, self._listed)):
             return State.REFUSED, why
         if user := users.of(folder_of(device.busid, self._places.sys).resolve()):
             return State.IN_USE, user
