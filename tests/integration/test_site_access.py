@@ -24,7 +24,9 @@ from usbshare.authorization.second_factor import SecondFactors
 from usbshare.base.errors import UsbshareError
 from usbshare.base.service_settings import TlsTable
 from usbshare.bridge.enrolment.certificate_request import enrol, require_place
+from usbshare.enrolment import administration
 from usbshare.enrolment.api.access_servicer import CHANGES_A_MINUTE
+from usbshare.enrolment.invitation_maker import uncertified
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2
@@ -290,6 +292,8 @@ async def test_the_last_administrator_stays(host: GuardedHost) -> None:
             "lifetime is",
         ),
         (pb.InviteRequest(name="x", role="viewer", addresses=["no spaces"]), "neither a DNS name"),
+        (pb.InviteRequest(name="x" * 10_000, role="viewer"), "name, role: at most 63 characters"),
+        (pb.InviteRequest(name="x", role="v" * 10_000), "name, role: at most 63 characters"),
     ],
 )
 async def test_bad_invitations_say_what_is_wrong(
@@ -341,6 +345,31 @@ async def test_who_is_let_in_needs_the_audit_log_where_it_is_required(
     request = pb.WithdrawInvitationRequest(name="early")
     assert (await stub.WithdrawInvitation(request, timeout=TIMEOUT_S)).withdrawn == 1
     assert (await revoke(host, "chief", "warned")).identity.endswith("/warned")
+
+
+@pytest.mark.parametrize("damage", ["missing", "bad PEM"])
+async def test_an_invitation_arrives_though_nobody_can_check_whether_it_can_be_used(
+    host: GuardedHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    certificate = host.site.server_certificate
+    intact = certificate.read_bytes()
+
+    def damaged(*args: Any) -> Any:
+        if damage == "missing":
+            certificate.unlink()
+        else:
+            certificate.write_bytes(b"no certificate")
+        try:
+            return uncertified(*args)
+        finally:
+            certificate.write_bytes(intact)
+
+    monkeypatch.setattr(administration, "uncertified", damaged)
+    made = await invite(host, "boss", "laptop", "viewer")
+    assert [text.split(":")[0] for text in made.warnings] == [
+        "cannot check whether the invitation can be used"
+    ]
+    assert (await enrolled(host, made, tmp_path)).certificate
 
 
 async def test_the_audit_log_is_filtered_bounded_and_ends_with_the_right(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from usbshare.audit.recorder import Audit
@@ -22,6 +23,7 @@ from usbshare.base.errors import (
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
+    UsbshareError,
     WrongStateError,
 )
 from usbshare.base.file_lock import file_lock
@@ -52,6 +54,7 @@ LONGEST = timedelta(days=7)
 USUAL_LIFETIME = timedelta(minutes=10)
 MOST_ADDRESSES = 8
 LONGEST_REASON = 200
+MOST_NAME_LETTERS = 63
 # The listener is a process, which begins once there is an invitation.
 ANSWER_S = 8.0
 _POLL_S = 0.1
@@ -166,6 +169,8 @@ class SiteAdministration:
             )
         where = checked_addresses(addresses) or own_addresses(place.enrolment, place.interfaces)
         port = split_host_port(place.enrolment, ENROLMENT_PORT)[1]
+        with _files_in_words():  # all that can fail comes before the invitation
+            own = certificates.short_fingerprint(authority(self._site).public_key())
         now = self._now()
         with self._changing(caller):
             group, rights = self._require_invitable(caller, name, role)
@@ -179,14 +184,18 @@ class SiteAdministration:
             role=group,
             expires=invitation.expires.isoformat(),
         )
-        with _files_in_words():
-            own = certificates.short_fingerprint(authority(self._site).public_key())
         return MadeInvitation(invitation, rights, own)
 
     def warnings(self, invitation: Invitation, place: InvitationPlace) -> tuple[str, ...]:
-        """Return what keeps an invitation from being used; waits a while for what listens."""
-        with _files_in_words():
-            return self._warnings(place.enrolment, invitation.addresses)
+        """Return what keeps an invitation from being used; waits a while for what listens.
+
+        What cannot be checked is a warning too: the invitation is made, and its string must arrive.
+        """
+        checks = (
+            partial(self._wrong_addresses, invitation.addresses),
+            partial(self._wrong_listener, place.enrolment),
+        )
+        return tuple(warning for check in checks for warning in _checked(check))
 
     def withdraw(self, caller: Identity, name: str) -> int:
         """Make the open invitations for a name worthless; NotFoundError where there is none."""
@@ -213,6 +222,8 @@ class SiteAdministration:
     def _require_invitable(self, caller: Identity, name: str, role: str) -> tuple[str, str]:
         """Return the group and what it may do, in words."""
         policy, now = self._policy(), self._now()
+        if max(len(name), len(role)) > MOST_NAME_LETTERS:  # both are repeated in refusals
+            raise InvalidArgumentError(f"name, role: at most {MOST_NAME_LETTERS} characters")
         require_usable_name(policy, name)
         group = role_of(policy, role)
         uri = identity_uri(self._site.id, name)
@@ -300,22 +311,24 @@ class SiteAdministration:
         grants = tuple(_in_words(each) for each in policy.grants if name in each.who)
         return RoleOffer(name, grants, not beyond)
 
-    def _warnings(self, listen: str, addresses: Sequence[str]) -> tuple[str, ...]:
-        found = [
+    def _wrong_addresses(self, addresses: Sequence[str]) -> list[str]:
+        return [
             f"the host's certificate is not for {each}: add it to `[tls] names`, then restart "
             "the services"
             for each in uncertified(self._site, addresses)
         ]
+
+    def _wrong_listener(self, listen: str) -> list[str]:
         answer = wait_for_answer(
             self._site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(_POLL_S)
         )
         if answer is Answer.NOBODY:
-            found.append(f"nothing of this host answers at {listen} yet: see its services' logs")
-        elif answer is Answer.ANOTHER:
-            found.append(
+            return [f"nothing of this host answers at {listen} yet: see its services' logs"]
+        if answer is Answer.ANOTHER:
+            return [
                 f"another program listens at {listen}: end it, or choose another `[tls] enrolment`"
-            )
-        return tuple(found)
+            ]
+        return []
 
     def _note(self, caller: Identity, event: str, **fields: object) -> None:
         note: Callable[..., None] = self._audit.note
@@ -344,8 +357,16 @@ def _counts(record: IdentityRecord, now: datetime) -> bool:
     return not record.is_revoked and (record.expires is None or now < record.expires)
 
 
+def _checked(check: Callable[[], list[str]]) -> list[str]:
+    try:
+        return check()
+    except (UsbshareError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        return [f"cannot check whether the invitation can be used: {why}"]
+
+
 def _shown(name: str) -> str:
-    return repr(name[:63])
+    return repr(name[:MOST_NAME_LETTERS])
 
 
 def _in_words(grant: GrantTable) -> str:
