@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.silence import Silence
 from usbshare.base.threads import begin
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.usb.client import AttachStream, UsbClient
 from usbshare.client.usb.messages import Opened
 from usbshare.usbip.errors import UsbipDeviceError, UsbipNetworkError
-from usbshare.usbip.vhci.attach import Plugged, PlugPlaces, plug_in
+from usbshare.usbip.vhci.attach import Plugged, PlugPlaces, VhciError, plug_in
 
-READ_BYTES = 64 * 1024
+# A piece is heard when all of it has come: over 10 KB/s this one takes 1.6 s.
+READ_BYTES = 16 * 1024
 BEATS_A_TIMEOUT = 4
+# The host resets devices one after another, each for 5 s at most.
+OPEN_S = 30.0
+TAKES_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,94 @@ async def attach(
     """Attach a device until one side ends it, and raise why: UsbshareError."""
     stream = client.attach()
     try:
-        opened = await stream.open(device_id, client_name)
-        plugged = await _plugged_in(opened, places)
-        try:
-            attached(Attached(opened, plugged.port))
-            await _pass_on(stream, plugged, opened)
-        finally:
-            plugged.end.close()
-            plugged.close_helper()
+        opened = await _opened(stream, device_id, client_name)
+        await _Attachment(stream, opened, places, attached).run()
     finally:
         stream.cancel()
+
+
+async def _opened(stream: AttachStream, device_id: str, client_name: str) -> Opened:
+    try:
+        async with asyncio.timeout(OPEN_S):
+            return await stream.open(device_id, client_name)
+    except TimeoutError as error:
+        raise UsbipNetworkError(f"the host gave no answer within {OPEN_S:g} s") from error
+
+
+class _Attachment:
+    """A device that is ours: signs of life go both ways from the first moment to the last."""
+
+    def __init__(
+        self,
+        stream: AttachStream,
+        opened: Opened,
+        places: PlugPlaces,
+        attached: Callable[[Attached], None],
+    ) -> None:
+        self._stream = stream
+        self._opened = opened
+        self._places = places
+        self._attached = attached
+        self._silence = Silence(opened.link_timeout_s)
+        self._plugged: asyncio.Future[Plugged] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Plug it in and pass on what is said, until one side ends it; raises why."""
+        work = [
+            asyncio.create_task(each, name=name)
+            for name, each in (
+                ("to the kernel", self._to_kernel()),
+                ("from the kernel", self._from_kernel()),
+                ("signs of life", self._beat()),
+                ("host is alive", self._watch_host()),
+            )
+        ]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for each in sorted(done, key=_is_unforeseen):
+                each.result()
+        finally:
+            await cancel_all(*work)
+            if self._plugged.done():
+                _unplug(self._plugged.result())
+
+    async def _to_kernel(self) -> None:
+        while (received := await self._stream.receive()) is not None:
+            self._silence.heard()
+            if isinstance(received, bytes):
+                with self._silence.busy():
+                    await self._give(received)
+        raise UsbipNetworkError("the host ended the attachment")
+
+    async def _give(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(TAKES_S):
+                await loop.sock_sendall((await asyncio.shield(self._plugged)).end, data)
+        except TimeoutError as error:
+            raise VhciError(f"this computer's kernel took nothing for {TAKES_S:g} s") from error
+        except OSError as error:
+            raise self._detached_here() from error
+
+    async def _from_kernel(self) -> None:
+        plugged = await _plugged_in(self._opened, self._places)
+        self._plugged.set_result(plugged)
+        self._attached(Attached(self._opened, plugged.port))
+        while data := await _received(plugged):
+            await self._stream.send(data)
+        raise self._detached_here()
+
+    async def _beat(self) -> None:
+        for number in itertools.count(1):
+            await self._stream.beat(number)
+            await asyncio.sleep(self._opened.link_timeout_s / BEATS_A_TIMEOUT)
+
+    async def _watch_host(self) -> None:
+        silent_s = await self._silence.too_long()
+        raise UsbipNetworkError(f"the host has been silent for {silent_s:.1f} s")
+
+    def _detached_here(self) -> DetachedHereError:
+        return DetachedHereError(f"'{self._opened.device.id}' was detached on this computer")
 
 
 async def _plugged_in(opened: Opened, places: PlugPlaces) -> Plugged:
@@ -63,75 +145,22 @@ async def _plugged_in(opened: Opened, places: PlugPlaces) -> Plugged:
         raise
 
 
+def _is_unforeseen(ended: asyncio.Task[None]) -> bool:
+    return not isinstance(ended.exception(), UsbshareError)
+
+
 def _unplug_unclaimed(plugging: asyncio.Future[Plugged]) -> None:
     if not plugging.cancelled() and plugging.exception() is None:
-        plugging.result().end.close()
-        plugging.result().close_helper()
+        _unplug(plugging.result())
 
 
-async def _pass_on(stream: AttachStream, plugged: Plugged, opened: Opened) -> None:
-    link = _Link(stream, opened.link_timeout_s)
-    work = [
-        asyncio.create_task(each, name=name)
-        for name, each in (
-            ("to the kernel", _to_kernel(stream, plugged, link)),
-            ("from the kernel", _from_kernel(stream, plugged, opened)),
-            ("signs of life", link.keep()),
-        )
-    ]
+def _unplug(plugged: Plugged) -> None:
+    plugged.end.close()
+    plugged.close_helper()
+
+
+async def _received(plugged: Plugged) -> bytes:
     try:
-        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-        failures = [each.exception() for each in done]
-        raise next((each for each in failures if isinstance(each, UsbshareError)), failures[0]) or (
-            UsbipNetworkError("the host ended the attachment")
-        )
-    finally:
-        await cancel_all(*work)
-
-
-async def _to_kernel(stream: AttachStream, plugged: Plugged, link: _Link) -> None:
-    loop = asyncio.get_running_loop()
-    while (received := await stream.receive()) is not None:
-        link.heard()
-        if isinstance(received, bytes):
-            try:
-                await loop.sock_sendall(plugged.end, received)
-            except OSError as error:
-                raise DetachedHereError("the device was detached on this computer") from error
-    raise UsbipNetworkError("the host ended the attachment")
-
-
-async def _from_kernel(stream: AttachStream, plugged: Plugged, opened: Opened) -> None:
-    loop = asyncio.get_running_loop()
-    while data := await _received(loop, plugged):
-        await stream.send(data)
-    raise DetachedHereError(f"'{opened.device.id}' was detached on this computer")
-
-
-async def _received(loop: asyncio.AbstractEventLoop, plugged: Plugged) -> bytes:
-    try:
-        return await loop.sock_recv(plugged.end, READ_BYTES)
+        return await asyncio.get_running_loop().sock_recv(plugged.end, READ_BYTES)
     except OSError:
         return b""
-
-
-class _Link:
-    """Shows that we live, and notices a host that does not."""
-
-    def __init__(self, stream: AttachStream, timeout_s: float) -> None:
-        self._stream = stream
-        self._timeout_s = timeout_s
-        self._heard_at = time.monotonic()
-
-    def heard(self) -> None:
-        """Note that something came."""
-        self._heard_at = time.monotonic()
-
-    async def keep(self) -> None:
-        """Send signs of life; raises UsbipNetworkError when none is answered for a while."""
-        for number in itertools.count(1):
-            await self._stream.beat(number)
-            await asyncio.sleep(self._timeout_s / BEATS_A_TIMEOUT)
-            silent_s = time.monotonic() - self._heard_at
-            if silent_s > self._timeout_s:
-                raise UsbipNetworkError(f"the host has been silent for {silent_s:.1f} s")

@@ -260,7 +260,7 @@ class AttachRequest(google.protobuf.message.Message):
 
     @property
     def beat(self) -> Global___Beat:
-        """Shows that the client is alive; answered at once."""
+        """Shows that the client is alive; the newest is answered at once."""
 
     def __init__(
         self,
@@ -332,7 +332,7 @@ class AttachResponse(google.protobuf.message.Message):
 
     @property
     def beat(self) -> Global___Beat:
-        """The answer to a sign of life."""
+        """The answer to the newest sign of life; sent again while the device takes nothing."""
 
     def __init__(
         self,

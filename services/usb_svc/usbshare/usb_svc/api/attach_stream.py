@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,15 +11,21 @@ import grpc
 
 from usbshare.base.errors import (
     DeviceAbsentError,
+    DeviceError,
     DrainingError,
     InvalidArgumentError,
     SessionLostError,
 )
+from usbshare.base.silence import Silence
 from usbshare.base.watched_task import cancel_all
 from usbshare.usb.v1 import usb_pb2 as pb
 from usbshare.usb_svc.export.lending import Loan
 
 MOST_BYTES = 64 * 1024
+# A piece is heard when all of it has come: over 10 KB/s this one takes 1.6 s.
+READ_BYTES = 16 * 1024
+TAKES_S = 10.0
+BEATS_A_TIMEOUT = 4
 
 
 class AttachStream:
@@ -38,7 +44,9 @@ class AttachStream:
         self._write = write
         self._writing = asyncio.Lock()
         self._link_timeout_s = link_timeout_s
-        self._heard_at = time.monotonic()
+        self._silence = Silence(link_timeout_s)
+        self._beat = pb.Beat()
+        self._beaten = asyncio.Event()
 
     async def serve(self, ending: asyncio.Event) -> None:
         """Pass on until the client ends it; raises why where something else does."""
@@ -47,6 +55,7 @@ class AttachStream:
             for name, each in (
                 ("from client", self._from_client()),
                 ("from device", self._from_device()),
+                ("signs of life", self._answer_beats()),
                 ("client is alive", self._watch_client()),
                 ("service ends", self._until(ending)),
             )
@@ -59,37 +68,65 @@ class AttachStream:
             await cancel_all(*work)
 
     async def _from_client(self) -> None:
-        loop = asyncio.get_running_loop()
         while (request := await self._read()) is not grpc.aio.EOF:
-            self._heard_at = time.monotonic()
+            self._silence.heard()
             kind = request.WhichOneof("message")
             if kind == "data":
-                if not 0 < len(request.data) <= MOST_BYTES:
-                    size = len(request.data)
-                    raise InvalidArgumentError(f"data has {size} bytes, not 1 to {MOST_BYTES}")
-                await loop.sock_sendall(self._loan.end, request.data)
-                self.passed_bytes += len(request.data)
+                await self._give(request.data)
             elif kind == "beat":
-                await self._send(pb.AttachResponse(beat=request.beat))
+                self._beat = request.beat
+                self._beaten.set()
             else:
                 raise InvalidArgumentError(f"`{kind}` is allowed only as the first message")
+
+    async def _give(self, data: bytes) -> None:
+        if not 0 < len(data) <= MOST_BYTES:
+            raise InvalidArgumentError(f"data has {len(data)} bytes, not 1 to {MOST_BYTES}")
+        with self._silence.busy():  # beats wait behind it
+            try:
+                async with asyncio.timeout(TAKES_S):
+                    await asyncio.get_running_loop().sock_sendall(self._loan.end, data)
+            except TimeoutError as error:
+                device_id = self._loan.device.id
+                raise DeviceError(
+                    f"USB device '{device_id}' took nothing for {TAKES_S:g} s"
+                ) from error
+            except OSError as error:
+                raise self._unplugged() from error
+        self.passed_bytes += len(data)
+
+    async def _answer_beats(self) -> None:
+        """Answer the newest: what is read must not wait for what a slow link takes.
+
+        While nothing is read, as the device takes nothing, the last one is answered again: the
+        service lives.
+        """
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._link_timeout_s / BEATS_A_TIMEOUT):
+                    await self._beaten.wait()
+            if self._beaten.is_set() or self._silence.is_busy:
+                self._beaten.clear()
+                await self._send(pb.AttachResponse(beat=self._beat))
 
     async def _from_device(self) -> None:
         loop = asyncio.get_running_loop()
         while data := await self._received(loop):
             self.passed_bytes += len(data)
             await self._send(pb.AttachResponse(data=data))
-        raise DeviceAbsentError(f"USB device '{self._loan.device.id}' was unplugged")
+        raise self._unplugged()
+
+    def _unplugged(self) -> DeviceAbsentError:
+        return DeviceAbsentError(f"USB device '{self._loan.device.id}' was unplugged")
 
     async def _received(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
-            return await loop.sock_recv(self._loan.end, MOST_BYTES)
+            return await loop.sock_recv(self._loan.end, READ_BYTES)
         except OSError:
             return b""
 
     async def _watch_client(self) -> None:
-        while (left_s := self._heard_at + self._link_timeout_s - time.monotonic()) > 0:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(left_s)
+        await self._silence.too_long()
         raise SessionLostError(f"the client was silent for {self._link_timeout_s:g} s")
 
     async def _until(self, ending: asyncio.Event) -> None:
