@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fakes.job_rig import open_port, until
+import pytest
+
+from fakes.console import piped
+from fakes.job_rig import FrontEnd, open_port, rig, until
 from fakes.machine import Machine, simulated_machine
 from fakes.processes import Process, run, running, serial_service, without_waiting
 
@@ -155,3 +158,21 @@ def test_a_damaged_note_latches(tmp_path: Path) -> None:
             code, line = stop(tmp_path, target, "--rearm")
             assert code == 0, line
             assert "serial-svc at" in line
+
+
+JOG_CANCEL = b"\x85"
+
+
+@pytest.mark.parametrize("front_end", ["vcom", "tcp", "rfc2217"])
+def test_no_resume_reaches_a_latched_machine(tmp_path: Path, front_end: FrontEnd) -> None:
+    with rig(tmp_path, front_end=front_end) as made:
+        assert stop(tmp_path, made.service_target)[0] == 0
+        made.program().write(b"~" + JOG_CANCEL)  # a stop, which passes
+        until(lambda: JOG_CANCEL in made.machine.received(), "what the program wrote after it")
+        options = ["--target", made.service_target, "--port", "laser"]
+        console = piped(["bridge", "console", *options], tmp_path, "~\nresume\n")
+        assert console.stdout.count("latched by a stop; re-arm it first") == 2, console
+        code, line = stop(tmp_path, made.service_target, "--resume")
+        assert code == 1
+        assert "latched by a stop; re-arm it first" in line
+        assert b"~" not in made.machine.received()

@@ -152,6 +152,14 @@ class Profile:
         units = self.pieces(realtime, 1)
         return b"".join(unit for unit in units if self.is_emergency(unit))
 
+    def stops_and_polls_in(self, realtime: bytes) -> bytes:
+        """Return what lets no machine go on, and switches nothing, among what `split` took out."""
+        return b"".join(
+            unit
+            for unit in self.pieces(realtime, 1)
+            if self.is_emergency(unit) or self._polls(unit)
+        )
+
     def resets(self, realtime: bytes) -> bool:
         """Return whether a reset is among what `split` took out."""
         if self.urgent_lines:
@@ -193,6 +201,9 @@ class Profile:
 
     def _priority(self, unit: int | bytes) -> Priority | None:
         return self.realtime.get(unit) if isinstance(unit, int) else self.urgent_lines.get(unit)
+
+    def _polls(self, data: bytes) -> bool:
+        return all(self._priority(unit) is Priority.LOW for unit in self._units(data))
 
     def _split_lines(self, pattern: re.Pattern[bytes], data: bytes, at_line_start: bool) -> Split:
         begin = 0 if at_line_start else data.find(b"\n") + 1 or len(data)

@@ -74,6 +74,7 @@ async def test_a_resume_undoes_nothing_that_came_after_it_was_decided(
     with pytest.raises(PortLatchedError, match=r"stopped or held again since.*Look at the machine"):
         await resume(bench, decided)
     assert bench.written.count(RESUME) == was_held
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     assert (await resume(bench, seen(bench))).sent == RESUME
 
 

@@ -94,11 +94,14 @@ async def test_a_lost_job_cannot_be_resumed(bench: Bench) -> None:
     bob = await bench.open("bob")
     bob.session.realtime.in_stream(RESUME)
     bench.port.stops.realtime.write(b"?" + RESUME, "ann")
-    with pytest.raises(PortLatchedError, match="job was lost"):
+    with pytest.raises(PortLatchedError, match="has lost a job"):
         await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     assert RESUME not in bench.written
     bench.device.say(RESTS[0])
     await until(lambda: after_door(bench) == RESET)
+    bob.session.realtime.in_stream(RESUME)  # it is still latched
+    assert after_door(bench) == RESET
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
     bob.session.realtime.in_stream(RESUME)  # nothing is left to go on
     assert after_door(bench) == RESET + RESUME
 

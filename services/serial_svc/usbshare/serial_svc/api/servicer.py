@@ -163,7 +163,7 @@ class SerialServicer(SerialServiceServicer):
         port = self._known.get(request.port_id, caller)
         self._require_realtime(caller, port, request)
         realtime = port.stops.realtime
-        await realtime.ready_for(request.data)
+        await realtime.ready_for(request.data, request.epoch)
         own = port.roster.own_control(request.session_id, caller.name)
         if own is not None and request.first_number:
             own.realtime.overtake(request.data, request.first_number, request.epoch)

@@ -119,12 +119,9 @@ class LostJob:
             self._rested.set()
 
     def refuse_resume(self) -> None:
-        """Raise PortLatchedError while the machine would go on with the lost job."""
-        if self._must_reset:
-            raise PortLatchedError(
-                f"port '{self._line.id}': its job was lost and cannot continue; the machine is "
-                "being reset"
-            )
+        """Raise PortLatchedError while programs are refused: no machine continues before that."""
+        if self.refuses:
+            raise PortLatchedError(self.why_refused())
 
     def was_reset(self, epoch: int) -> None:
         """Note that the program in control has reset the machine: it starts over.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from usbshare.base.errors import InvalidArgumentError, PortLatchedError
@@ -10,7 +11,9 @@ from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.stop.audit import StopAudit
 from usbshare.serial_svc.stop.fence import Fence, Programs
 from usbshare.serial_svc.stop.lost_job import LostJob
-from usbshare.serial_svc.stop.machine import Machine, resume_bytes
+from usbshare.serial_svc.stop.machine import Machine
+
+log = logging.getLogger(__name__)
 
 
 class ProgramQueue(Protocol):
@@ -21,7 +24,10 @@ class ProgramQueue(Protocol):
 
 
 class Realtime:
-    """Writes urgent bytes now, status polls when no command waits."""
+    """Writes urgent bytes now, status polls when no command waits.
+
+    While the port refuses programs, stops and polls are all that it writes, from whomever.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,7 @@ class Realtime:
         self._fence = fence
         self._programs = programs
         self._audit = audit
+        self._logged_epoch = 0
 
     def write(
         self,
@@ -50,8 +57,8 @@ class Realtime:
         """Write bytes. A reset among them voids what the program `own` queued.
 
         Without `own`, or in an epoch that has ended, a reset hits what other programs began: it
-        voids what all of them queued and ends the epoch in force. Bytes that would resume a lost
-        job are left out.
+        voids what all of them queued and ends the epoch in force. What the port refuses is left
+        out.
 
         Raises InvalidArgumentError for other bytes, DeviceError when the device takes none.
         """
@@ -63,7 +70,8 @@ class Realtime:
         resets = profile.resets(data)
         if resets and self._line.latch.is_over(epoch):
             own = None
-        written = self._write(profile, data, resets=resets)
+        written = self._without_refused(profile, data, who)
+        self._write(profile, written, resets=resets)
         if resets:  # the byte first
             self._was_reset(own)
         self._machine.sent(written)
@@ -72,18 +80,22 @@ class Realtime:
             self.end_epoch()  # what any program was doing cannot be gone on with
         elif resets:
             self._lost_job.was_reset(epoch)
-        self._audit.realtime(who, address, profile, data)
+        self._audit.realtime(who, address, profile, written)
 
     def end_epoch(self) -> None:
         """Void what was sent so far, wherever it is, and notify everyone."""
         self._fence.end_epoch()
         self._line.changed()
 
-    async def ready_for(self, data: bytes) -> None:
-        """Open the device; raises DeviceError, PortLatchedError for what resumes a lost job."""
-        await self._line.ensure_open()
-        if resume_bytes(self._line.profile) == data:
-            self._lost_job.refuse_resume()
+    async def ready_for(self, data: bytes, epoch: int) -> None:
+        """Open the device for bytes of an epoch.
+
+        Raises DeviceError, PortLatchedError if the port refuses all of the bytes.
+        """
+        line = self._line
+        await line.ensure_open()
+        if not line.latch.is_over(epoch) and not self._allowed(line.profile, data):
+            raise PortLatchedError(self._lost_job.why_refused())
 
     def still_meant(self, data: bytes, epoch: int) -> bytes:
         """Return what is carried out of bytes of an epoch: once it is over, stops."""
@@ -111,11 +123,22 @@ class Realtime:
         self._lost_job.superseded()
         self._programs.release()
 
-    def _write(self, profile: Profile, data: bytes, *, resets: bool) -> bytes:
-        """Write what may be written, and return it."""
+    def _allowed(self, profile: Profile, data: bytes) -> bytes:
+        """Return what may be written of real-time bytes; other bytes are not looked at."""
+        if not self._lost_job.refuses or not profile.is_realtime(data):
+            return data
+        return profile.stops_and_polls_in(data)
+
+    def _without_refused(self, profile: Profile, data: bytes, who: str) -> bytes:
+        allowed, epoch = self._allowed(profile, data), self._line.latch.epoch
+        if allowed != data and epoch != self._logged_epoch:
+            self._logged_epoch = epoch
+            why = self._lost_job.why_refused()
+            log.warning("of %r by %s only %r is written: %s", data, who, allowed, why)
+        return allowed
+
+    def _write(self, profile: Profile, data: bytes, *, resets: bool) -> None:
         line = self._line
-        if self._lost_job.must_reset and (resume := resume_bytes(profile)):
-            data = data.replace(resume, b"")
         if resets:
             line.writer.discard()
         if profile.urgent_lines and data:
@@ -123,7 +146,6 @@ class Realtime:
             line.writer.urgent(b"\n" + data if ends_line else data)
         else:
             self._write_bytes(profile, data)
-        return data
 
     def _write_bytes(self, profile: Profile, data: bytes) -> None:
         """Let polls wait that no urgent byte follows; all others keep their order."""
