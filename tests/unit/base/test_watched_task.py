@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from usbshare.base.watched_task import run_until
+from usbshare.base.watched_task import cancel_all, run_until
 
 
 class Work:
@@ -61,3 +61,32 @@ async def test_a_cancelled_caller_leaves_nothing_running() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert work.is_cancelled
+
+
+async def test_all_that_is_cancelled_has_ended_however_it_did() -> None:
+    work, broken = Work(), asyncio.create_task(end(ValueError("broken")))
+    running = asyncio.create_task(work.run())
+    await work.begun.wait()
+    await cancel_all(running, None, broken)
+    assert running.cancelled()
+    assert broken.done()
+
+
+async def test_who_is_cancelled_while_waiting_for_the_end_is_cancelled() -> None:
+    is_ending = asyncio.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ending.set()
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(slow())
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(cancel_all(running))
+    await is_ending.wait()
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert running.cancelled()

@@ -12,6 +12,7 @@ from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.http_access import Access
 from usbshare.base.http_address import HttpAddress
 from usbshare.base.threads import begin
+from usbshare.base.waits import first_of
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.output import Output, OutputError
@@ -137,14 +138,10 @@ class Watching:
 
     async def _stands(self, viewing: asyncio.Task[None], stop: asyncio.Task[bool]) -> bool:
         """Wait for the first stream; False when the end came before it."""
-        stands = asyncio.create_task(self._viewing.stands.wait(), name="stands")
-        try:
-            await asyncio.wait((viewing, stands, stop), return_when=asyncio.FIRST_COMPLETED)
-            if viewing.done():
-                viewing.result()
-            return not stop.done()
-        finally:
-            stands.cancel()
+        await first_of(viewing, self._viewing.stands, stop)
+        if viewing.done():
+            viewing.result()
+        return not stop.done()
 
     def _start_outputs(self) -> None:
         for output in self._wish.outputs:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.logs import warn_on_stderr
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.console.commands import command_table
 from usbshare.bridge.console.completion import ConsoleCompleter, Known
@@ -48,14 +50,11 @@ async def run_console(choice: ConsoleChoice) -> int:
     # What is open is closed here, not by the task that may be cancelled: a goodbye must be said.
     async with AsyncExitStack() as stack:
         serving = asyncio.create_task(_serve(choice, stack), name="console")
-        stopping = asyncio.create_task(ended.wait(), name="console signals")
         try:
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await first_of(serving, ended)
             return serving.result() if serving.done() else 0
         finally:
-            for task in (serving, stopping):
-                task.cancel()
-            await asyncio.gather(serving, stopping, return_exceptions=True)
+            await cancel_all(serving)
 
 
 async def _serve(choice: ConsoleChoice, stack: AsyncExitStack) -> int:

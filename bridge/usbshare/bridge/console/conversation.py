@@ -8,6 +8,7 @@ from collections import deque
 from typing import Protocol
 
 from usbshare.base.errors import PermissionDeniedError, UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.console.host import Host
 from usbshare.bridge.console.language import MachineLine, Realtime, Spoken, meaning
 from usbshare.bridge.console.lines import Kind, Line, problem
@@ -126,10 +127,7 @@ class Conversation:
         """End: what waits is void, and the port is released."""
         self._host.audience.part(self)
         self._waiting.clear()
-        tasks = (self._worker, *self._at_once)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(self._worker, *self._at_once)
         # Not cancelled where it takes long: a session must not be left half closed.
         releasing = asyncio.create_task(self._host.release(self), name="console release")
         await asyncio.wait((releasing,), timeout=RELEASE_S)

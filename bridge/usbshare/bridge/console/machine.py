@@ -15,6 +15,8 @@ from usbshare.base.errors import (
     PortLatchedError,
     UsbshareError,
 )
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.console.audience import Audience
 from usbshare.bridge.console.language import REPORT
 from usbshare.bridge.console.lines import Kind, Line, Tell
@@ -210,9 +212,7 @@ class Machine:
         """End the session."""
         self._is_closed = True
         self.void("the console ends")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(*self._tasks)
         # A release that has begun says goodbye to the end: else the host takes the link for lost.
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S), self._changing:
@@ -354,7 +354,7 @@ class Machine:
             waits_for_ok = speaks and not pending.is_alarmed
             try:
                 async with asyncio.timeout(ANSWER_S if waits_for_ok else QUIET_S):
-                    await _first(line.done, line.heard)
+                    await first_of(line.done, line.heard)
             except TimeoutError:
                 if waits_for_ok:
                     line.why = f"no answer within {ANSWER_S:g} s"
@@ -386,13 +386,3 @@ class Machine:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # who waits for it is told; nobody may wait any more
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Return when one of them is set."""
-    tasks = [asyncio.create_task(each.wait()) for each in events]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

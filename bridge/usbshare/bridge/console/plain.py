@@ -9,6 +9,8 @@ from typing import TextIO
 
 from usbshare.base.line_writer import LineWriter
 from usbshare.base.threads import in_thread
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.console.conversation import MOST_READ_AHEAD, Conversation
 from usbshare.bridge.console.language import MOST_LINE_BYTES
 from usbshare.bridge.console.lines import Line
@@ -55,15 +57,12 @@ class PlainFace:
     async def serve(self, conversation: Conversation) -> None:
         """Take lines until the stream ends and all is answered, or until `quit`."""
         reading = asyncio.create_task(self._read(conversation), name="console stdin")
-        ended = asyncio.create_task(self._ended.wait(), name="console end")
         try:
-            await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
+            await first_of(reading, self._ended)
             if reading.done():
                 reading.result()
         finally:
-            for task in (reading, ended):
-                task.cancel()
-            await asyncio.gather(reading, ended, return_exceptions=True)
+            await cancel_all(reading)
             await in_thread(self._lines.flush, 1.0)
             await in_thread(self._errors.flush, 1.0)
 

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any, Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.forwarding.virtual_com_port import BridgeChoice, Forwarding
 from usbshare.bridge.local_ports.shared import SharedPort
 from usbshare.bridge.tables.status_line import Status
@@ -62,13 +64,7 @@ class Session:
 
     async def until_ready(self) -> None:
         """Wait until it is established; raises why it is not."""
-        ready = asyncio.create_task(self._ready.wait(), name="console ready")
-        try:
-            await asyncio.wait(
-                (ready, self._running), timeout=READY_S, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            ready.cancel()
+        await first_of(self._ready, self._running, timeout_s=READY_S)
         if self._running.done():
             self._running.result()
         if not self._ready.is_set():
@@ -84,8 +80,7 @@ class Session:
         else:
             self._running.cancel()
         await asyncio.wait((self._running,), timeout=6.0)
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
+        await cancel_all(self._running)
 
     # What the shared port tells.
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from usbshare.base.errors import ConfigError
+from usbshare.base.waits import set_within
 from usbshare.bridge.console.conversation import MOST_READ_AHEAD, Conversation, Face
 from usbshare.bridge.console.language import MOST_LINE_BYTES, REALTIME
 from usbshare.bridge.console.lines import Kind, Line
@@ -128,10 +129,7 @@ class _Talk:
     async def room(self) -> None:
         """Read on, and wait until the program has read, or hang it up."""
         if self._untold:
-            try:
-                async with asyncio.timeout(UNREAD_S):
-                    await self._writable.wait()
-            except TimeoutError:
+            if not await set_within(self._writable, UNREAD_S):
                 self._connection.abort()
                 return
             count, self._untold = self._untold, 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from usbshare.base.errors import DeviceAbsentError, NotFoundError
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
+from usbshare.base.waits import first_of
 from usbshare.bridge.buffered.buffer_size import BufferSize
 from usbshare.bridge.buffered.buffering import Buffering
 from usbshare.bridge.forwarding.certificate_change import renewing
@@ -211,11 +212,7 @@ async def _run(link: Link, relay: Relay, reporter: Reporter) -> None:
 
 async def _stands(running: asyncio.Task[None], relay: Relay) -> bool:
     """Wait for the first session; False when the end came before it."""
-    connected = asyncio.create_task(relay.connected.wait(), name="connected")
-    try:
-        await asyncio.wait((running, connected), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        connected.cancel()
+    await first_of(running, relay.connected)
     if running.done():
         running.result()
     return not running.done()

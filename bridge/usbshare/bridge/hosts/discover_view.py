@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.live_table import LiveTable
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.polling import Looks, look_at
 from usbshare.bridge.tables.hosts import (
@@ -140,8 +141,7 @@ async def _until_quiet(catalogue: Catalogue, least_s: float, most_s: float) -> N
     quiet_at, end = clock() + least_s, clock() + most_s
     try:
         while (wait_s := min(quiet_at, end) - clock()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), wait_s)
+            if await set_within(changed, wait_s):
                 changed.clear()
                 quiet_at = max(quiet_at, clock() + QUIET_S)
     finally:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from usbshare.base.event_loop import on_stop_signals
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.status_view import Place
 from usbshare.client.latency.fields import objects
@@ -54,7 +54,6 @@ async def follow(
                     task.result()
             if found:
                 show([found[number] for number in sorted(found)])
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), interval_s)
+            await set_within(stopped, interval_s)
     finally:
         await cancel_all(*tasks)

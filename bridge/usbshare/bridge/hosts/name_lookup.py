@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from usbshare.base.addresses import dns_form, parse_address
 from usbshare.base.errors import InvalidArgumentError, NotFoundError
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.rpc.channel import DEFAULT_PORT, Target, parse_target
 from usbshare.rpc.tls import ClientBundle
@@ -210,8 +211,7 @@ async def _settled(
             wait_s = (min(since + settle_s(), end) if found else end) - clock()
             if wait_s <= 0:
                 return found
-            with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), wait_s)
+            await set_within(changed, wait_s)
             changed.clear()
     finally:
         unsubscribe()

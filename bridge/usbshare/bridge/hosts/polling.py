@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.tables.hosts import Look
 from usbshare.client.serial.client import SerialClient
@@ -51,8 +51,7 @@ class Looks:
             while True:
                 has_news.clear()
                 self._begin()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(has_news.wait(), INTERVAL_S / 5)
+                await set_within(has_news, INTERVAL_S / 5)
         finally:
             unsubscribe_news()
             unsubscribe()

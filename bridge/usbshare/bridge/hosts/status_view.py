@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.inventory import Inventory, KnownHost
 from usbshare.bridge.hosts.match_filter import PORT
 from usbshare.client.serial.client import SerialClient
@@ -67,5 +68,4 @@ async def follow(
     try:
         await followed.show(show)
     finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        await cancel_all(looking)

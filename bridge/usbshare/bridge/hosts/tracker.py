@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
 
 from usbshare.base.threads import in_thread
+from usbshare.base.waits import set_within
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.host_selection import at_address, choose
 from usbshare.hosts.identity_proof import first_proven
@@ -101,8 +102,7 @@ class HostTracker:
             while True:
                 changed.clear()
                 await self._look(catalogue.entries())
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), LOOK_AGAIN_S)
+                await set_within(changed, LOOK_AGAIN_S)
         finally:
             unsubscribe()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from usbshare.analysis.capture import Capture, Ending
 from usbshare.base.errors import DeviceError, UsbshareError
 from usbshare.base.event_loop import on_stop_signals
+from usbshare.base.waits import set_within
 from usbshare.bridge.local_ports.virtual_port import VirtualPort
 from usbshare.line.settings import LineSettings
 
@@ -60,11 +61,8 @@ class _Listener:
             return Ending.INTERRUPTED
         if not self._capture.has_ended:
             return Ending.CLOSED
-        try:
-            async with asyncio.timeout(LINGER_S):
-                await self._has_left.wait()
-        except TimeoutError:
-            pass  # it keeps the port open; what it was to read it has read
+        # A program may keep the port open; what it was to read it has read.
+        await set_within(self._has_left, LINGER_S)
         return Ending.PROGRAM_END
 
     def interrupt(self) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, DrainingError, SessionLostError
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.messages import RemoteJob
@@ -62,20 +64,14 @@ async def _until_ended(
             if latest[0].has_ended:
                 return latest[0]
             has_news.clear()
-            waiting = asyncio.create_task(has_news.wait(), name="news")
-            await asyncio.wait(
-                (waiting, listening), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            is_silent = not waiting.done()
-            waiting.cancel()
+            await first_of(has_news, listening, timeout_s=LOOK_S)
             if listening.done():
                 listening.result()
                 return None
-            if is_silent:
+            if not has_news.is_set():
                 latest[0] = await client.get(job.id)
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await cancel_all(listening)
 
 
 async def follow_queue(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, DeviceError, DrainingError
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.messages import SendRealtime
 
@@ -77,9 +79,7 @@ class Delivery:
                     next_at = loop.time() + pause_s
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
         finally:
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
+            await cancel_all(*calls)
             calls.clear()  # an exception leads to this frame, which would keep its call alive
             ended.clear()
 
@@ -93,9 +93,9 @@ class Delivery:
     async def _until_news(self, calls: set[asyncio.Task[None]], wait_s: float) -> None:
         news = asyncio.create_task(self._dialer.news(wait_s))
         try:
-            await asyncio.wait((*calls, news), return_when=asyncio.FIRST_COMPLETED)
+            await first_of(*calls, news)
         finally:
-            news.cancel()
+            await cancel_all(news)
 
     def _is_delivered(self, ended: list[asyncio.Task[None]]) -> bool:
         """Return whether one of the calls delivered it; raises what no other attempt can fix."""

@@ -28,6 +28,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from usbshare.base.waits import set_within
+
 log = logging.getLogger(__name__)
 
 Work = Callable[[], object]
@@ -104,10 +106,8 @@ class Background:
             watcher = (key, tell)
             self._watchers.append(watcher)
         try:
-            async with asyncio.timeout(timeout_s):
-                await done.wait()
-        except TimeoutError:
-            return False
+            if not await set_within(done, timeout_s):
+                return False
         finally:
             with self._news:
                 if watcher in self._watchers:

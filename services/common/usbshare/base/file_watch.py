@@ -8,6 +8,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from usbshare.base.waits import set_within
+
 LOOK_S = 0.5
 
 _Stamp = tuple[int, int, int, int]
@@ -59,10 +61,7 @@ class FileFollower:
 
     async def changed(self, timeout_s: float) -> bool:
         """Wait until a file changes, or has changed since the last call; False at the timeout."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-        except TimeoutError:
+        if not await set_within(self._changed, timeout_s):
             return False
         self._changed.clear()
         return True

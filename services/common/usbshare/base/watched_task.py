@@ -32,7 +32,7 @@ async def run_until(stopped: asyncio.Event, **work: Coroutine[Any, Any, object])
         await cancel_all(*tasks)
 
 
-async def cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
+async def cancel_all(*tasks: asyncio.Future[Any] | None) -> None:
     """Cancel them and wait until they have ended, however they did."""
     living = [task for task in tasks if task is not None]
     for task in living:

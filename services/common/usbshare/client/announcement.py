@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.errors import ConfigError
+from usbshare.base.waits import set_within
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.hosts.instance import Endpoint
@@ -94,9 +95,7 @@ class Announcing:
         self._trouble = ""
         if response.name != name:
             _log.info("announced as %r by the discovery service at %s", response.name, self.target)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RENEW_S):
-                await self._news.wait()
+        await set_within(self._news, RENEW_S)
         return response.name
 
     def _request(self) -> pb.AnnounceRequest:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceCounters, SourceStats
@@ -144,9 +145,7 @@ class Finder:
             while True:
                 changed.clear()
                 self.catalogue.expire()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._until_expiry_s()):
-                        await changed.wait()
+                await set_within(changed, self._until_expiry_s())
                 await asyncio.sleep(SHORTEST_PAUSE_S)
         finally:
             unsubscribe()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from usbshare.base.watched_task import cancel_all
 from usbshare.usbip.errors import (
     GONE,
     UNLINKED,
@@ -175,8 +176,7 @@ class ImportedDevice:
         self._on_lost = None
         self._lose(UsbipNetworkError("the connection was closed here"))
         if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await cancel_all(self._reading)
         await closed(self._writer)
 
     def _next(self) -> int:

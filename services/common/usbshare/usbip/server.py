@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from usbshare.base.watched_task import cancel_all
 from usbshare.usbip.errors import (
     STALLED,
     UNLINKED,
@@ -182,10 +183,7 @@ class _Connection:
             await reading
         finally:
             self._is_ending = True
-            tasks = [reading, *(each.task for each in self._endpoints.values() if each.task)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(reading, *(each.task for each in self._endpoints.values()))
             self._failed.cancel()
 
     async def _read(self, reader: ByteReader, parser: RequestParser) -> None:

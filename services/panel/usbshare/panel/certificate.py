@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from usbshare.base.errors import ConfigError
 from usbshare.base.threads import in_thread
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.panel.own_computer import OwnComputer
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -52,15 +54,12 @@ class Certificate:
                 name="keep certificate",
             )
             self._anew.clear()
-            anew = asyncio.create_task(self._anew.wait(), name="new certificate")
             try:
-                await asyncio.wait((keeping, anew), return_when=asyncio.FIRST_COMPLETED)
+                await first_of(keeping, self._anew)
                 if keeping.done():
                     keeping.result()
             finally:
-                keeping.cancel()
-                anew.cancel()
-                await asyncio.gather(keeping, anew, return_exceptions=True)
+                await cancel_all(keeping)
 
     async def look(self) -> None:
         """Read the file, and have what is new in it used: this computer was enrolled."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from usbshare.base.errors import DeviceError, InvalidArgumentError
+from usbshare.base.waits import set_within
 from usbshare.line.settings import Completion, DeviceListener, Done, LineSettings, ModemLines
 from usbshare.sim.controller import Controller
 from usbshare.sim.firmware import make_controller
@@ -137,10 +138,7 @@ class SimDevice:
         if not self.unsent_bytes():
             return Completion.OK
         self._empty.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._empty.wait()
-        except TimeoutError:
+        if not await set_within(self._empty, timeout_s):
             return Completion.TIMEOUT
         self._check_open()
         return Completion.OK

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from usbshare.base.errors import DeviceError, UsbshareError
+from usbshare.base.waits import set_within
 from usbshare.camera_svc.capture.frame_source import Captured, Opened, Source, SourceMaker
 from usbshare.camera_svc.picture.frame import Raw, Stamp
 from usbshare.camera_svc.picture.jpeg import BadPictureError, check_size, complete, outline_of
@@ -123,10 +124,7 @@ class CaptureThread:
         if self._thread is None:
             return
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._has_ended.wait()
-        except TimeoutError:
-            pass
+            await set_within(self._has_ended, timeout_s)
         finally:
             self._leave_behind(self._thread)
 

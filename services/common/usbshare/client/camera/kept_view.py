@@ -15,6 +15,8 @@ from usbshare.base.errors import (
     PermissionDeniedError,
     UsbshareError,
 )
+from usbshare.base.waits import set_within
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import LOOK_TIMEOUT_S, CameraClient, WatchStream
 from usbshare.client.camera.host_clock import HostClock
@@ -199,9 +201,8 @@ class KeptView:
                 await self._take_one(stream)
         finally:
             self._sink.closed()
-            looking.cancel()
             stream.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await cancel_all(looking)
 
     async def _take_one(self, stream: WatchStream) -> None:
         receiving = asyncio.ensure_future(stream.receive())
@@ -220,9 +221,7 @@ class KeptView:
                 raise ViewLostError(f"no picture arrived for {silence_s:g} s")
 
     async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._backoff.next_s()):
-                await self._woken.wait()
+        await set_within(self._woken, self._backoff.next_s())
         self._woken.clear()
 
     async def _look_at_host(self, client: CameraClient) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, DrainingError, SessionLostError
 from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.jobs.client import JobClient, UploadStream
 from usbshare.client.jobs.messages import JobOrder, RemoteFile, RemoteJob
@@ -104,9 +105,7 @@ class Uploader:
             raise SessionLostError(f"{self._client.target} ended the upload") from error
         finally:
             stream.cancel()
-            if sending is not None:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+            await cancel_all(sending)
 
     async def _answer_or_failure(
         self, stream: UploadStream, sending: asyncio.Task[None] | None
@@ -122,8 +121,7 @@ class Uploader:
                 sending.result()
             return await answer
         finally:
-            answer.cancel()
-            await asyncio.gather(answer, return_exceptions=True)
+            await cancel_all(answer)
 
     async def _answer(self, stream: UploadStream) -> RemoteFile | None:
         try:

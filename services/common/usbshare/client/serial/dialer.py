@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
+from usbshare.base.waits import set_within
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.rpc.status import error_from_rpc
@@ -101,9 +102,7 @@ class Dialer:
     async def news(self, wait_s: float) -> None:
         """Return when a connection has been made, at `hurry`, or after that time."""
         self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._news.wait()
+        await set_within(self._news, wait_s)
 
     async def _dial(self, client: SerialClient) -> None:
         self._began = started = self._clock()
@@ -128,6 +127,5 @@ class Dialer:
 
 
 async def _give_up(attempt: asyncio.Task[None], client: SerialClient) -> None:
-    attempt.cancel()
-    await asyncio.gather(attempt, return_exceptions=True)
+    await cancel_all(attempt)
     await client.close()

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from usbshare.base.errors import SessionLostError
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.serial.dialer import Connections
 from usbshare.client.serial.line_upstream import Line, LineUpstream
@@ -265,9 +266,7 @@ class LineStream:
         await self._news.wait()
 
     async def _stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await cancel_all(self._running)
 
 
 def _answer(line: Line, event: ResultEvent) -> LineAnswer:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import grpc
 
 from usbshare.base import errors
+from usbshare.base.waits import first_of, set_within
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient, SessionStream, is_refusal, short_reason
 from usbshare.client.serial.dialer import Connections
@@ -177,16 +178,13 @@ class Link:
     async def _until_ended(self) -> None:
         """Run a session; one that is not yet established at the end is abandoned."""
         session = asyncio.create_task(self._session(), name="session")
-        ending = asyncio.create_task(self._ending.wait(), name="ending")
         try:
-            await asyncio.wait((session, ending), return_when=asyncio.FIRST_COMPLETED)
+            await first_of(session, self._ending)
             if session.done() or self.is_connected:
                 await session
         finally:
-            ending.cancel()
-            session.cancel()
-            await asyncio.gather(session, ending, return_exceptions=True)
-            del session, ending  # as in `_converse`
+            await cancel_all(session)
+            del session  # as in `_converse`
 
     async def _session(self) -> None:
         # While a session may come back there is no time to look closer at what is in its way.
@@ -309,9 +307,7 @@ class Link:
             self._pump = None
             pump.close()
             stream.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(*tasks)
             del tasks, receive  # their exceptions lead here, which would keep the call alive
 
     async def _take_along(self, receive: asyncio.Task[None]) -> SessionStream:
@@ -402,6 +398,5 @@ class Link:
             return
         wait_s = self._backoff.next_s()
         self._listener.link_waiting(wait_s, reason)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), wait_s)
+        await set_within(self._woken, wait_s)
         self._woken.clear()

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from usbshare.base.errors import ConnectionRefusedByPeerError
+from usbshare.base.watched_task import cancel_all
 from usbshare.rpc.status import error_from_rpc
 
 # Who cannot be reached for another reason than silence is known sooner.
@@ -48,9 +49,7 @@ class Attempts:
                 if reply is not None:
                     return reply
         finally:
-            for each in self._running:
-                each.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await cancel_all(*self._running)
 
     @property
     def _end(self) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from usbshare.base.event_loop import on_stop_signals
+from usbshare.base.waits import set_within
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.fields import objects
 from usbshare.client.status.host_jobs import HostJobs
@@ -47,13 +49,9 @@ class Followed:
                 for _, task in self._watches:
                     if task.done():
                         task.result()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped.wait(), self._interval_s)
+                await set_within(self._stopped, self._interval_s)
         finally:
-            tasks = [task for _, task in self._watches]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(*(task for _, task in self._watches))
 
     def _stop(self) -> None:
         self._stopped.set()

@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.latency import Latency
@@ -161,10 +162,7 @@ class HostWatch:
                     await self._has_news.wait()
 
     async def _leave(self, port_ids: list[str]) -> None:
-        tasks = [self._followed.pop(port_id) for port_id in port_ids]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*(self._followed.pop(port_id) for port_id in port_ids))
         for port_id in port_ids:
             self._machines.pop(port_id, None)
 

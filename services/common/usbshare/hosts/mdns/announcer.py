@@ -16,6 +16,7 @@ from zeroconf import (
     current_time_millis,
 )
 
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.hosts.instance import Instance, Kind
 from usbshare.hosts.mdns.names import SERVICE_TYPE, candidates, full_name, subtype
@@ -164,7 +165,7 @@ class Announcer(RecordUpdateListener):
             await asyncio.sleep(random.uniform(0, _FIRST_DELAY_S))  # noqa: S311 - no secret
             for _ in range(_PROBES):
                 self._send_probe(name, port)
-                if await _is_set_within(self._taken, _PROBE_PAUSE_S):
+                if await set_within(self._taken, _PROBE_PAUSE_S):
                     return False
             return True
         finally:
@@ -278,12 +279,3 @@ def _data(record: DNSService) -> bytes:
     labels = record.server.lower().rstrip(".").encode().split(b".")
     target = b"".join(bytes((min(255, len(label)),)) + label for label in labels) + b"\0"
     return struct.pack("!HHH", record.priority, record.weight, record.port) + target
-
-
-async def _is_set_within(event: asyncio.Event, pause_s: float) -> bool:
-    try:
-        async with asyncio.timeout(pause_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

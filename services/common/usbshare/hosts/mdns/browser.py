@@ -19,6 +19,7 @@ from zeroconf import (
 )
 from zeroconf.asyncio import AsyncServiceInfo
 
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceCounters
@@ -223,15 +224,11 @@ class Browser(RecordUpdateListener):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + pause_s
         while (left_s := deadline - loop.time()) > 0:
-            try:
-                async with asyncio.timeout(min(left_s, _LOOK_FOR_MISSING_S)):
-                    await self._again.wait()
-            except TimeoutError:
-                if self._missing() - missing:
-                    return True
-                continue
-            self._again.clear()
-            return True
+            if await set_within(self._again, min(left_s, _LOOK_FOR_MISSING_S)):
+                self._again.clear()
+                return True
+            if self._missing() - missing:
+                return True
         return False
 
     def _missing(self) -> frozenset[str]:

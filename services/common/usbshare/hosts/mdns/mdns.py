@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from zeroconf.asyncio import AsyncZeroconf
 
 from usbshare.base.threads import in_thread
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.counters import SourceCounters
@@ -122,7 +123,7 @@ class MdnsNode:
             _log.debug("mDNS: its sockets took too long to close")
 
     async def _follow(self, responder: Responder, announcer: Announcer, browser: Browser) -> None:
-        while not await self._is_closing_within(_LOOK_S):
+        while not await set_within(self._closing, _LOOK_S):
             try:
                 found = await in_thread(interfaces_up, self._chosen)
                 if found == self._interfaces:
@@ -138,14 +139,6 @@ class MdnsNode:
             announcer.set_addresses(_addresses(found))
             announcer.announce_again()
             browser.ask_again()
-
-    async def _is_closing_within(self, pause_s: float) -> bool:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._closing.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 def _senders(interfaces: Sequence[Interface]) -> list[str | int]:

@@ -12,6 +12,7 @@ from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError, NotFoundError
+from usbshare.base.waits import first_of
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.job.v1.job_pb2_grpc import JobServiceServicer
 from usbshare.job_svc.api import convert, convert_analysis
@@ -109,12 +110,11 @@ class JobServicer(JobServiceServicer):
         """Stream the jobs that the caller may see, and their changes."""
         watch = Watch(self._spool.jobs.all, self._seen_by(request.port_id, context))
         self._spool.watches.add(watch)
-        ending = asyncio.create_task(self._ending.wait(), name="until the service stops")
         try:
             while not self._ending.is_set():
                 taking = asyncio.create_task(watch.take(), name="watch jobs")
                 try:
-                    await asyncio.wait((taking, ending), return_when=asyncio.FIRST_COMPLETED)
+                    await first_of(taking, self._ending)
                 finally:
                     if not taking.done():
                         taking.cancel()
@@ -124,7 +124,6 @@ class JobServicer(JobServiceServicer):
                     await asyncio.sleep(WATCH_PAUSE_S)
         finally:
             self._spool.watches.remove(watch)
-            ending.cancel()
 
     async def ListHistory(
         self, request: pb.ListHistoryRequest, context: Context

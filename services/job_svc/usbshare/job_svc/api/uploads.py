@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from usbshare.base.errors import InvalidArgumentError, SessionLostError
+from usbshare.base.watched_task import cancel_all
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.job_svc.api import convert
 from usbshare.job_svc.storage.file_thread import Files
@@ -56,8 +57,7 @@ async def _take_pieces(files: Files, upload: PartialFile, context: Context) -> S
                 await context.write(pb.UploadResponse(accepted_offset=size))
         return await files.finish(upload)
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await cancel_all(reading)
 
 
 async def _group(waiting: asyncio.Queue[bytes | None], reading: asyncio.Task[None]) -> list[bytes]:

@@ -15,6 +15,7 @@ from usbshare.analysis.worker_process import analyse_aside, preview_aside
 from usbshare.base.errors import DeviceError, LimitError, UsbshareError
 from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.messages import RemotePort
 from usbshare.job_svc.run.turns import Turns
 from usbshare.job_svc.run.unchecked import foreign_firmware, unchecked
@@ -105,10 +106,7 @@ class Analyses:
 
     async def close(self) -> None:
         """End what is going on."""
-        tasks = list(self._found.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*self._found.values())
 
     @contextmanager
     def _room_for_preview(self) -> Iterator[None]:

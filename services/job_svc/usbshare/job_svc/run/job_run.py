@@ -18,6 +18,7 @@ from typing import Protocol
 
 from usbshare.analysis.records import MachineFacts
 from usbshare.base.errors import SessionLostError, UsbshareError, WrongStateError
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.line_stream import LOST, LineAnswer
 from usbshare.client.serial.messages import AskedEvent, Event, Hold, RemotePort
 from usbshare.job_svc.run.machine_settings import ANSWERS, MachineSettings
@@ -174,10 +175,7 @@ class JobRun:
         try:
             yield
         finally:
-            tasks += [] if self._doubt is None else [self._doubt]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(*tasks, self._doubt)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do work; an error in it ends the job."""

@@ -18,6 +18,7 @@ from usbshare.base.errors import (
     UsbshareError,
     WrongStateError,
 )
+from usbshare.base.waits import set_within
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer
@@ -310,14 +311,11 @@ class Runner:
                     await self._hold_for(active, why)
 
     async def _until_it_goes_on(self, active: Active) -> None:
-        try:
-            async with asyncio.timeout(RESUME_TIMEOUT_S):
-                await active.goes_on.wait()
-        except TimeoutError as error:
+        if not await set_within(active.goes_on, RESUME_TIMEOUT_S):
             job = self._spool.jobs.get(active.job.job_id)
             raise WrongStateError(
                 f"job {job.job_id} was resumed, but is {job.state.value}: {job.reason}"
-            ) from error
+            )
 
     def _require_active(self, job_id: int) -> Active:
         job = self._spool.jobs.get(job_id)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from usbshare.base.errors import WrongStateError
+from usbshare.base.waits import set_within
 
 
 @dataclass(slots=True)
@@ -55,9 +56,6 @@ class Starting:
         start.called_off = start.called_off or why
         if not start.scope.expired():
             start.scope.reschedule(asyncio.get_running_loop().time())
-        try:
-            async with asyncio.timeout(timeout_s):
-                await start.has_ended.wait()
-        except TimeoutError as error:
-            raise WrongStateError(f"the start of job {job_id} is being called off") from error
+        if not await set_within(start.has_ended, timeout_s):
+            raise WrongStateError(f"the start of job {job_id} is being called off")
         return True

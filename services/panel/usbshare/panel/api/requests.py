@@ -10,6 +10,7 @@ from typing import Any
 
 from usbshare.base import errors
 from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.link_state import LinkLostError
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api import json_text
@@ -71,9 +72,7 @@ class PageRequests:
         """Let what is being done end, for a moment."""
         if self._running:
             await asyncio.wait(list(self._running), timeout=END_S)
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await cancel_all(*self._running)
 
     def _begin(
         self, page: Page, request: pb.Request, handler: Handler, began: float, *, is_urgent: bool

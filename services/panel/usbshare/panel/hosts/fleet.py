@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, InvalidArgumentError, NotFoundError
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind, Observation, Source
@@ -194,9 +195,7 @@ class Fleet:
                 self._settle()
                 await self._drop_gone()
                 self._on_change()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S):
-                        await self._changed.wait()
+                await set_within(self._changed, LOOK_S)
         finally:
             unsubscribe()
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from usbshare.base.errors import SessionLostError, UsbshareError, WrongStateError
+from usbshare.base.waits import set_within
 from usbshare.line.machine_report import MachineReport
 from usbshare.panel.jog.lease import Lease
 from usbshare.panel.jog.path import Direction, Path
@@ -167,9 +168,7 @@ class Jog:
     async def _until_news(self) -> None:
         self._news.clear()
         wait_s = min(self.lease.left_s(self._clock()), REPORT_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._news.wait()
+        await set_within(self._news, wait_s)
 
     def _cancel_now(self) -> None:
         if self._reply is not None and not self._reply.done():

@@ -15,6 +15,7 @@ from usbshare.base.errors import (
     UsbshareError,
     WrongStateError,
 )
+from usbshare.base.waits import set_within
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.link_state import LinkLostError, SessionChoice
 from usbshare.client.serial.messages import RemotePort
@@ -184,11 +185,8 @@ class Control:
         self._require_session()
         self._has_report.clear()
         self.realtime(_REPORT)
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._has_report.wait()
-        except TimeoutError as error:
-            raise DeviceError(f"the machine sent no report within {wait_s:g} s") from error
+        if not await set_within(self._has_report, wait_s):
+            raise DeviceError(f"the machine sent no report within {wait_s:g} s")
         if self.report is None:
             raise SessionLostError("the session ended")
         return self.report

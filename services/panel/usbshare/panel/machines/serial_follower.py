@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from typing import Protocol
 
 from usbshare.base.errors import UsbshareError
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.warm_stops import WarmStops
@@ -165,9 +166,7 @@ class SerialFollower:
             rights = await calls.rights()
             self._listener.round_trip_measured(time.monotonic() - start)
             self._listener.rights_seen(rights)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ROUND_TRIP_S):
-                    await self._ask_rights.wait()
+            await set_within(self._ask_rights, ROUND_TRIP_S)
             self._ask_rights.clear()
 
 

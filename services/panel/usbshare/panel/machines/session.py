@@ -8,6 +8,8 @@ import time
 from typing import Protocol
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, SessionLostError
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
@@ -82,11 +84,8 @@ class Session:
         """Open it; raises why it cannot be."""
         self._running = running = asyncio.create_task(self._link.run(), name="panel session")
         running.add_done_callback(self._ended)
-        opened = asyncio.create_task(self._opened.wait(), name="panel session opened")
         try:
-            await asyncio.wait(
-                (opened, running), timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            await first_of(self._opened, running, timeout_s=OPEN_S)
             if running.done():
                 running.result()
             if not self._opened.is_set():
@@ -95,8 +94,6 @@ class Session:
             self._is_closing = True
             await self._stop()
             raise
-        finally:
-            opened.cancel()
 
     def write(self, data: bytes) -> None:
         """Write bytes of a program, real-time bytes ahead of the rest; raises SessionLostError."""
@@ -176,6 +173,4 @@ class Session:
         self._fail(str(error) if error is not None else "the session has ended")
 
     async def _stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await cancel_all(self._running)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from usbshare.authorization.permit import Permit
 from usbshare.authorization.rights import Resource, ResourceKind, Right
 from usbshare.base.errors import InvalidArgumentError, SessionLostError, UsbshareError
 from usbshare.base.lateness import Lateness
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.convert_times import client_times
 from usbshare.rpc.first_message import first_message
@@ -241,8 +241,7 @@ async def _serve(
         if pump.ended.done():
             raise pump.ended.result()
         if reader.result():  # closed: the last events are sent; a lost client gets none
-            with suppress(TimeoutError):
-                await asyncio.wait_for(outbox.finished.wait(), GOODBYE_TIMEOUT_S)
+            await set_within(outbox.finished, GOODBYE_TIMEOUT_S)
     finally:
         pump.close()
         port.observer_turns.leave(pump)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from usbshare.base.errors import DeviceError, PortLatchedError
+from usbshare.base.waits import set_within
 from usbshare.line.profiles import GCODE, Profile
 from usbshare.serial_svc.line.latch import LatchCause
 from usbshare.serial_svc.line.line import Line
@@ -156,10 +157,7 @@ class LostJob:
         while self._must_reset and not self._rested.is_set() and self._clock() < deadline:
             if asks:
                 self._line.writer.polite(_STATUS)
-            try:
-                await asyncio.wait_for(self._rested.wait(), POLL_S)
-            except TimeoutError:
-                continue
+            await set_within(self._rested, POLL_S)
 
     def _reset(self) -> None:
         line, reset = self._line, _reset_of(self._profile) if self._profile else b""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from usbshare.base.errors import DeviceError, PortLatchedError, WrongStateError
+from usbshare.base.waits import set_within
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.stop.hold import SeenHold
 from usbshare.serial_svc.stop.machine import Machine, resume_bytes
@@ -76,10 +76,8 @@ class Resumes:
             self._line.writer.urgent(STATUS)
             while self._waits(request) and self._clock() < deadline:
                 request.news.clear()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(request.news.wait(), LOOK_S)
-                    continue
-                self._machine.requests.ask()
+                if not await set_within(request.news, LOOK_S):
+                    self._machine.requests.ask()
         finally:
             self._requests.remove(request)
         self._require_obeyed(request)

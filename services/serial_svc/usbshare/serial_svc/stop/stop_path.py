@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from usbshare.base.errors import (
@@ -15,6 +14,7 @@ from usbshare.base.errors import (
     PortLatchedError,
     WrongStateError,
 )
+from usbshare.base.waits import set_within
 from usbshare.line.profiles import StopAction, StopPlan
 from usbshare.line.settings import Completion
 from usbshare.serial_svc.line.line import Line
@@ -265,8 +265,7 @@ class StopPath:
                     f"port '{line.id}': the device accepts no bytes; the stop will be the first "
                     "that it gets"
                 )
-            with suppress(TimeoutError):
-                await asyncio.wait_for(line.progress.wait(), left_s)
+            await set_within(line.progress, left_s)
         if not line.is_open:
             raise DeviceError(f"port '{line.id}' has no device: {line.keeper.reason}")
 

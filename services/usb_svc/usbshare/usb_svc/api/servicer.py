@@ -12,6 +12,8 @@ import grpc
 from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
+from usbshare.base.waits import first_of
+from usbshare.base.watched_task import cancel_all
 from usbshare.rpc.first_message import first_message
 from usbshare.rpc.identity import Identity
 from usbshare.usb.v1 import usb_pb2 as pb
@@ -53,15 +55,13 @@ class UsbServicer(UsbServiceServicer):
         before: list[pb.Device] | None = None
         while not self._ending.is_set():
             news = asyncio.create_task(self._lending.news(), name="news of devices")
-            ending = asyncio.create_task(self._ending.wait(), name="until the service stops")
             try:
                 if (devices := self._visible(caller)) != before:
                     yield pb.WatchDevicesResponse(devices=devices)
                     before = devices
-                await asyncio.wait((news, ending), return_when=asyncio.FIRST_COMPLETED)
+                await first_of(news, self._ending)
             finally:
-                news.cancel()
-                ending.cancel()
+                await cancel_all(news)
 
     async def Attach(  # type: ignore[override]  # the stub knows only generators
         self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context
