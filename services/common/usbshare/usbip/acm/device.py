@@ -81,7 +81,7 @@ class AcmDevice:
         self._standard = StandardRequests(names)
         self._writes = Writes(room_when_empty, listener.acm_wrote, self._written)
         self._reads: deque[Submit] = deque()
-        self._is_starved = False
+        self._is_starved = self._is_paused = False
         self._notices = Notices()
         self._notice: Submit | None = None
         self._breaks: set[int] = set()
@@ -95,7 +95,7 @@ class AcmDevice:
     def give(self, data: bytes) -> int:
         """Give the program as many bytes as it asks for, return how many; less: `acm_readable`."""
         taken = 0
-        while self._reads and taken < len(data):
+        while self._reads and taken < len(data) and not self._is_paused:
             read = self._reads.popleft()
             piece = data[taken : taken + read.length]
             taken += len(piece)
@@ -143,6 +143,16 @@ class AcmDevice:
         if self._writes.remove(seqnum) and self.is_open:
             self._listener.acm_flushed()
 
+    def pause(self) -> None:
+        """Give the program nothing: it has not taken what it was given."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Give it more."""
+        self._is_paused = False
+        if self._reads:
+            self._end_starving()
+
     def unplugged(self) -> None:
         """Forget everything: the computer does not ask any more."""
         self._reads.clear()
@@ -157,6 +167,10 @@ class AcmDevice:
 
     def _read(self, asked: Submit) -> None:
         self._reads.append(asked)
+        if not self._is_paused:
+            self._end_starving()
+
+    def _end_starving(self) -> None:
         if self._is_starved:
             self._is_starved = False
             self._listener.acm_readable()
