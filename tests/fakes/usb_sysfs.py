@@ -66,7 +66,7 @@ class UsbSysfs:
             names = ("bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol")
             for name, code in zip(names, interface, strict=True):
                 (part / name).write_text(f"{code:02x}\n")
-        (folder / "uevent").write_text(f"MAJOR=189\nDEVNAME={self.own_node(folder)[5:]}\n")
+        (folder / "uevent").write_text(f"MAJOR=189\nMINOR=1\nDEVNAME={self.own_node(folder)[5:]}\n")
         (self.sys / "bus/usb/devices" / busid).symlink_to(folder)
         (folder / "driver").symlink_to(self.sys / "bus/usb/drivers/usb")
         return folder
@@ -101,11 +101,27 @@ class UsbSysfs:
         driver.mkdir(exist_ok=True)
         (folder / f"{folder.name}:1.{interface}" / "driver").symlink_to(driver)
 
-    def node(self, folder: Path, name: str, interface: int = 0) -> None:
+    def node(self, folder: Path, name: str, number: tuple[int, int] = (188, 0)) -> None:
         """Give an interface of a device a node, such as ttyUSB0."""
-        part = folder / f"{folder.name}:1.{interface}" / name
+        part = folder / f"{folder.name}:1.0" / name
         part.mkdir(parents=True)
-        (part / "uevent").write_text(f"MAJOR=188\nDEVNAME={name}\n")
+        major, minor = number
+        (part / "uevent").write_text(f"MAJOR={major}\nMINOR={minor}\nDEVNAME={name}\n")
+
+    def disk(self, folder: Path, name: str = "sdb", *partitions: str) -> Path:
+        """Give a device a disk, and partitions; returns the disk's folder."""
+        place = folder / f"{folder.name}:1.0/host6/target6:0:0/6:0:0:0/block" / name
+        for number, each in enumerate((name, *partitions)):
+            part = place if each == name else place / each
+            (part / "holders").mkdir(parents=True)
+            kind = "partition" if number else "disk"
+            uevent = f"MAJOR=8\nMINOR={16 + number}\nDEVNAME={each}\nDEVTYPE={kind}\n"
+            (part / "uevent").write_text(uevent)
+            if number:
+                (part / "partition").write_text(f"{number}\n")
+        if not (self.places.proc / "1").exists():
+            self.mounted()
+        return place
 
     def program(self, number: int, node: str, *words: str) -> None:
         """Have a program with a node open."""
@@ -115,9 +131,18 @@ class UsbSysfs:
         (process / "cmdline").write_bytes("\0".join(words).encode() + b"\0")
         (process / "comm").write_text(f"{Path(words[0]).name}\n")
 
-    def mount(self, node: str, place: str) -> None:
-        """Mount a file system."""
-        (self.places.proc / "mounts").write_text(f"{node} {place} ext4 rw 0 0\n")
+    def mounted(self, *lines: str, process: int = 1) -> None:
+        """Have a process in a mount namespace of its own: number, place and source of each."""
+        folder = self.places.proc / str(process)
+        (folder / "ns").mkdir(parents=True, exist_ok=True)
+        (folder / "ns/mnt").unlink(missing_ok=True)
+        (folder / "ns/mnt").symlink_to(f"mnt:[{4026531840 + process}]")
+        (folder / "mountinfo").write_text("".join(map(_mountinfo, lines)))
+
+
+def _mountinfo(line: str) -> str:
+    number, place, source = line.split()
+    return f"36 35 {number} / {place} rw,noatime master:1 - ext4 {source} rw\n"
 
 
 class FakeUsbipHost(UsbipHost):

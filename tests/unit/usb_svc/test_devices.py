@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -126,26 +127,32 @@ def test_the_program_that_has_a_node_open_uses_the_device(
     other = usb.plug_in("1-2", "0403", "6001")
     usb.node(other, "ttyUSB1")
     usb.program(77, "/dev/ttyUSB0", *words)
-    users = Users(usb.places.proc)
+    users = Users(usb.places.proc, usb.sys)
     assert (users.of(folder), users.of(other)) == (name, "")
 
 
-def test_a_mounted_file_system_uses_the_device(usb: UsbSysfs) -> None:
-    folder = usb.plug_in("1-1", "0781", "5583", [(8, 6, 0x50)])
-    usb.node(folder, "sda1")
-    usb.mount("/dev/sda1", "/media/my\\040disk")
-    assert Users(usb.places.proc).of(folder) == "the file system at /media/my disk"
+def test_a_container_knows_the_node_by_another_path(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "0403", "6001")
+    master, slave = os.openpty()
+    try:
+        number = os.fstat(slave).st_rdev
+        usb.node(folder, "ttyUSB0", (os.major(number), os.minor(number)))
+        usb.program(77, os.ttyname(slave), "python3", "-m", "usbshare.serial_svc")
+        assert Users(usb.places.proc, usb.sys).of(folder) == "serial-svc"
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def test_a_program_that_claimed_an_interface_through_libusb_uses_the_device(usb: UsbSysfs) -> None:
     folder = usb.plug_in("1-1", "1d50", "6018", [ADAPTER, ADAPTER])
     usb.program(77, usb.own_node(folder), "/usr/bin/openocd")
-    assert Users(usb.places.proc).of(folder) == ""  # it lists what there is
+    assert Users(usb.places.proc, usb.sys).of(folder) == ""  # it lists what there is
     usb.claim(folder, interface=1)
-    assert Users(usb.places.proc).of(folder) == "openocd (process 77)"
+    assert Users(usb.places.proc, usb.sys).of(folder) == "openocd (process 77)"
 
 
 def test_a_claimed_interface_whose_program_cannot_be_seen_is_in_use(usb: UsbSysfs) -> None:
     folder = usb.plug_in("1-1", "1d50", "6018")
     usb.claim(folder)
-    assert Users(usb.places.proc).of(folder) == "a program"
+    assert Users(usb.places.proc, usb.sys).of(folder) == "a program"

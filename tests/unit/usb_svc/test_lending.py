@@ -15,6 +15,7 @@ from fakes.usb_sysfs import FakeUsbipHost, UsbSysfs
 from fakes.waiting import until
 from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError, NotFoundError, PortHeldError, WrongStateError
+from usbshare.line.usb.device import DeviceSelector, parse_selector
 from usbshare.usb_svc.export import usbip_host
 from usbshare.usb_svc.export.lending import Lending, State
 from usbshare.usb_svc.export.loan_notes import LoanNotes
@@ -31,13 +32,14 @@ class Rig:
         self.kernel = FakeUsbipHost(self.usb)
         self.policy = Policy()
         self.state = folder / "state"
+        self.listed: list[DeviceSelector] | None = None
         self.lending = self.started()
 
     def started(self) -> Lending:
         """Return what a service has that starts now."""
         notes = LoanNotes(self.state, self.usb.places.proc)
         notes.load()
-        return Lending(self.usb.places, self.kernel, notes, None, lambda: self.policy)
+        return Lending(self.usb.places, self.kernel, notes, self.listed, lambda: self.policy)
 
     def states(self) -> dict[str, State]:
         return {each.id: each.state for each in self.lending.devices}
@@ -88,6 +90,21 @@ async def test_what_a_program_of_the_host_has_is_refused_with_its_name(rig: Rig)
             pass
     assert rig.kernel.written == []
     assert rig.states() == {ADAPTER: State.IN_USE}
+
+
+async def test_a_disk_that_the_kernel_claims_is_refused_though_no_file_shows_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.usb.disk(rig.adapter)
+    rig.listed = [parse_selector("0403:6001")]
+    lending = rig.started()
+    await lending.look()
+    monkeypatch.setattr("usbshare.usb_svc.devices.disks._is_claimed", lambda *_: True)
+    with pytest.raises(PortHeldError, match="held by the kernel"):
+        async with lending.lend(ADAPTER, "bench-3"):
+            pass
+    lending.close()
+    assert rig.kernel.written == []
 
 
 async def test_what_is_not_lent_is_refused_with_the_reason(rig: Rig) -> None:

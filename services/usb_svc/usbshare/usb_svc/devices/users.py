@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from usbshare.usb_svc.devices.sysfs import driver_of
+from usbshare.usb_svc.devices.disks import Disks
+from usbshare.usb_svc.devices.nodes import Node, interface_nodes, own_node
+from usbshare.usb_svc.devices.sysfs import SYS, driver_of
 
 PROC = Path("/proc")
 _SERVICES = {
@@ -17,31 +20,31 @@ _SERVICES = {
     "camera-svc": "camera-svc",
 }
 _DEV = "/dev/"
+_NOT_OF_USB = frozenset({"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"})
 _CLAIMED = "usbfs"  # drivers/usb/core/devio.c, claimintf
 _UNKNOWN = "a program"
-_MOST_DEPTH = 12
-_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+Number = tuple[str, int, int]
 
 
 class Users:
     """The programs and file systems of one moment, by the nodes that they use."""
 
-    def __init__(self, proc: Path = PROC) -> None:
+    def __init__(self, proc: Path = PROC, sys: Path = SYS) -> None:
         """Look; blocks."""
-        self._mounts = dict(_mounts(proc))
-        self._programs: dict[str, Path] = {}
+        self._disks = Disks(proc, sys)
+        self._programs: dict[str | Number, Path] = {}
         for process in sorted(proc.glob("[0-9]*"), key=lambda each: int(each.name)):
-            for path in _open_files(process):
-                if path.startswith(_DEV):
-                    self._programs.setdefault(path, process)
+            for node in _open_nodes(process):
+                self._programs.setdefault(node, process)
 
     def of(self, folder: Path) -> str:
         """Return who uses the device that a folder of sysfs describes, empty if nobody; blocks."""
-        for node in (f"{_DEV}{name}" for name in _nodes(folder)):
-            if node in self._mounts:
-                return f"the file system at {self._mounts[node]}"
-            if node in self._programs:
-                return _name(self._programs[node])
+        for node in interface_nodes(folder):
+            if (process := self._program(node)) is not None:
+                return _name(process)
+            if node.kind == "b" and (user := self._disks.user_of(node)):
+                return user
         return self._of_libusb(folder)
 
     def _of_libusb(self, folder: Path) -> str:
@@ -51,54 +54,50 @@ class Users:
         """
         if not any(driver_of(each) == _CLAIMED for each in folder.glob(f"{folder.name}:*")):
             return ""
-        holders = (self._programs.get(f"{_DEV}{name}") for name in _node(folder))
-        return next((_name(each) for each in holders if each is not None), _UNKNOWN)
+        node = own_node(folder)
+        process = None if node is None else self._program(node)
+        return _UNKNOWN if process is None else _name(process)
+
+    def _program(self, node: Node) -> Path | None:
+        by_number = self._programs.get((node.kind, *node.number))
+        return self._programs.get(node.path) or by_number
 
 
-def _nodes(folder: Path, depth: int = 0) -> Iterator[str]:
-    """Give the names of the nodes of its interfaces, not of the device as a whole."""
-    try:
-        below = [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]
-    except OSError:
-        return
-    for each in below:
-        if ":" not in each.name and depth == 0:
-            continue  # a hub's ports, and power
-        yield from _node(each)
-        if depth < _MOST_DEPTH:
-            yield from _nodes(each, depth + 1)
+def _open_nodes(process: Path) -> Iterator[str | Number]:
+    """Yield the nodes that a process has open, by path and by number.
 
-
-def _node(folder: Path) -> Iterator[str]:
-    try:
-        lines = (folder / "uevent").read_text(errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        if line.startswith("DEVNAME="):
-            yield line.partition("=")[2]
-
-
-def _open_files(process: Path) -> Iterator[str]:
+    A container may know a node by another path; its number is the kernel's.
+    """
     try:
         descriptors = list((process / "fd").iterdir())
     except OSError:  # it has ended
         return
     for each in descriptors:
         try:
-            yield os.readlink(each)
+            path = os.readlink(each)
         except OSError:
             continue
+        if path.startswith(_DEV):
+            yield path
+        if _may_be_node(path):
+            with suppress(OSError):
+                yield from _numbers(each.stat())
 
 
-def _mounts(proc: Path) -> Iterator[tuple[str, str]]:
-    try:
-        lines = (proc / "mounts").read_text(errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        source, place, *_ = line.split(" ")
-        yield source, _ESCAPED.sub(lambda found: chr(int(found[1], 8)), place)
+def _may_be_node(path: str) -> bool:
+    """Return whether a path is one of a `dev` folder: to ask any other file may take for ever.
+
+    Its file system may be one of a server that does not answer.
+    """
+    folder = os.path.dirname(path)
+    is_device = path.startswith(_DEV) or folder.rpartition("/")[2] == "dev"
+    return is_device and path not in _NOT_OF_USB
+
+
+def _numbers(found: os.stat_result) -> Iterator[Number]:
+    for kind, is_kind in (("c", stat.S_ISCHR), ("b", stat.S_ISBLK)):
+        if is_kind(found.st_mode):
+            yield kind, os.major(found.st_rdev), os.minor(found.st_rdev)
 
 
 def _name(process: Path) -> str:

@@ -20,7 +20,9 @@ from usbshare.base.errors import (
 )
 from usbshare.base.threads import OwnThread
 from usbshare.line.usb.device import DeviceSelector
+from usbshare.usb_svc.devices.disks import CLAIMED, is_claimed
 from usbshare.usb_svc.devices.host_device import HostDevice, ids_of
+from usbshare.usb_svc.devices.nodes import interface_nodes
 from usbshare.usb_svc.devices.rules import refusal
 from usbshare.usb_svc.devices.sysfs import folder_of, list_devices
 from usbshare.usb_svc.devices.users import Users
@@ -159,8 +161,11 @@ class Lending:
         return OfferedDevice(device_id, device, state, reason or holder, holder)
 
     def _read(self) -> dict[str, tuple[HostDevice, State, str]]:
-        devices, users = ids_of(self._all()), Users(self._places.proc)
+        devices, users = ids_of(self._all()), self._users()
         return {each: (device, *self._judged(device, users)) for each, device in devices.items()}
+
+    def _users(self) -> Users:
+        return Users(self._places.proc, self._places.sys)
 
     def _all(self) -> tuple[HostDevice, ...]:
         return list_devices(self._places.sys)
@@ -182,7 +187,10 @@ class Lending:
         # One that was plugged in again has another number, which the client was not told.
         if device is None or not _is_same(device, seen):
             raise DeviceAbsentError(f"USB device '{offered.id}' was unplugged")
-        _require_lendable(offered.id, *self._judged(device, Users(self._places.proc)))
+        _require_lendable(offered.id, *self._judged(device, self._users()))
+        folder = folder_of(device.busid, self._places.sys).resolve()
+        if is_claimed(interface_nodes(folder), self._places.proc):
+            _require_lendable(offered.id, State.IN_USE, CLAIMED)
 
     def _take_back(self, device: HostDevice) -> None:
         """Give back what this service bound; the note stays until that is done."""
