@@ -35,9 +35,11 @@ def invited(
     role: str = "operators",
     port: int = 50054,
     lasting: timedelta = TEN_MINUTES,
+    given_by: str = "",
 ) -> Invitation:
     now = utc_now()
-    return invite(site, name, role, ["127.0.0.1"], port, now, now + lasting)
+    end = now + lasting
+    return invite(site, name, role, ["127.0.0.1"], port, now, end, given_by=given_by)
 
 
 def request_pem() -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,18 @@ from usbshare.authorization.second_factor import SecondFactors
 from usbshare.base.errors import UsbshareError
 from usbshare.base.service_settings import TlsTable
 from usbshare.bridge.enrolment.certificate_request import enrol, require_place
-from usbshare.enrolment import administration
+from usbshare.enrolment import administration, invitation_maker
+from usbshare.enrolment.api import administration_messages
 from usbshare.enrolment.api.access_servicer import CHANGES_A_MINUTE
 from usbshare.enrolment.invitation_maker import uncertified
+from usbshare.enrolment.revocation import shut_out
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.serial.v1 import serial_pb2
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
 from usbshare.trust.identities import note_issued, read_identities, registry_path
 from usbshare.trust.invitation import Invitation
+from usbshare.trust.invitations import invitations_path, read_invitations
 
 TIMEOUT_S = 30.0
 POLICY = """
@@ -240,11 +245,52 @@ async def test_an_invitation_is_withdrawn(host: GuardedHost, tmp_path: Path) -> 
     assert "no invitation for 'laptop' is open" in await refused(again, grpc.StatusCode.NOT_FOUND)
 
 
+async def test_what_a_revoked_administrator_gave_is_withdrawn(
+    host: GuardedHost, tmp_path: Path
+) -> None:
+    keeper = f"usbshare://{host.site.id}/keeper"
+    note_issued(registry_path(host.site.folder), keeper, host.bundle("keeper").certificate)
+    given = await invite(host, "keeper", "laptop", "viewer")
+    await invite(host, "boss", "tablet", "viewer")
+    audit = access(host, "boss").WatchAudit(pb.WatchAuditRequest(text="laptop"))
+    assert (await revoke(host, "boss", "keeper")).withdrawn == 1
+    reply = await access(host, "boss").ListInvitations(
+        pb.ListInvitationsRequest(), timeout=TIMEOUT_S
+    )
+    assert [each.name for each in reply.invitations] == ["tablet"]
+    assert (await next_entries(audit, "invitation withdrawn")).who.endswith("/boss")
+    with pytest.raises(UsbshareError):
+        await enrolled(host, given, tmp_path)
+
+
+async def test_who_is_revoked_while_inviting_lets_nobody_in(
+    host: GuardedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"usbshare://{host.site.id}/boss"
+    note_issued(registry_path(host.site.folder), uri, host.bundle("boss").certificate)
+    make = invitation_maker.invite
+
+    def overtaken(*arguments: Any, **named: Any) -> Invitation:
+        shut_out(host.site.folder, uri, "stolen", datetime.now(UTC))  # as the command does
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(administration, "invite", overtaken)
+    text = await refused(
+        invite(host, "boss", "laptop", "viewer"), grpc.StatusCode.PERMISSION_DENIED
+    )
+    assert "boss is revoked" in text
+    given = read_invitations(invitations_path(host.site.folder))
+    assert [(each.name, each.withdrawn) for each in given] == [("laptop", True)]
+
+
 async def test_an_administrator_cannot_be_tricked(host: GuardedHost, tmp_path: Path) -> None:
     wrong = grpc.StatusCode.FAILED_PRECONDITION
     assert "the identity that asks" in await refused(revoke(host, "boss", "boss"), wrong)
-    for own in ("host", "job-svc", "operator", host.site.operator_uri):
-        assert "the host's own identity" in await refused(revoke(host, "boss", own), wrong)
+    for own in ("job-svc", "operator", host.site.operator_uri):
+        text = await refused(revoke(host, "boss", own), wrong)
+        assert f"`serial-svc pki revoke {own}`" in text
+    text = await refused(revoke(host, "boss", "host"), wrong)
+    assert f"stop them there, remove {host.site.host_bundle}" in text
     known = read_identities(registry_path(host.site.folder))
     assert not known[host.site.operator_uri].is_revoked
     made = await invite(host, "boss", "laptop", "viewer")
@@ -427,6 +473,25 @@ async def test_a_reader_that_does_not_read_loses_a_counted_part_and_delays_no_st
     assert lost > 0
     assert found + lost == newest - last
     call.cancel()
+
+
+async def test_lines_of_the_audit_log_are_packed_beside_the_event_loop(
+    host: GuardedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+    make = administration_messages._audit_entry
+
+    def noted(entry: dict[str, Any]) -> pb.AuditEntry:
+        threads.add(threading.current_thread().name)
+        return make(entry)
+
+    monkeypatch.setattr(administration_messages, "_audit_entry", noted)
+    host.guards["serial-svc"].audit.note("something", who="somebody")
+    call = access(host, "boss").WatchAudit(pb.WatchAuditRequest())
+    await next_entries(call, "something")
+    call.cancel()
+    assert threads
+    assert threading.current_thread().name not in threads
 
 
 async def test_every_service_lists_and_revokes_but_only_serial_svc_invites(

@@ -291,6 +291,24 @@ CODE = 'confirm = "totp"'
             'rights = ["control"]\nports = ["laser"]',
             {Right.CONTROL},
         ),
+        (
+            'rights = ["admin"]\ncameras = []\n[[grants]]\nwho = ["inviter"]\n'
+            'rights = ["admin"]\nports = []',
+            'rights = ["admin"]',
+            {Right.ADMIN},  # of the site, for which it takes one grant of both
+        ),
+        (
+            'rights = ["control"]\ncameras = []\n[[grants]]\nwho = ["inviter"]\n'
+            'rights = ["control"]\nports = []',
+            'rights = ["control"]',
+            set(),
+        ),
+        (
+            f'rights = ["admin"]\n{CODE}\n[[grants]]\nwho = ["inviter"]\nrights = ["admin"]\n'
+            'cameras = []\n[[grants]]\nwho = ["inviter"]\nrights = ["admin"]\nports = []',
+            'rights = ["admin"]',
+            {Right.ADMIN},
+        ),
     ],
 )
 def test_what_one_has_beyond_another(

@@ -1,12 +1,15 @@
-"""Where an invitation says that the host is."""
+"""Where an invitation says that the host is, and by whom its own certificate is signed."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from usbshare.base.errors import InvalidArgumentError
+from fakes.certificates import make_site
+from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.enrolment import invitation_maker
-from usbshare.enrolment.invitation_maker import checked_addresses, own_addresses
+from usbshare.enrolment.invitation_maker import authority, checked_addresses, own_addresses
 from usbshare.hosts.interfaces import Interface
 
 WIFI = Interface("wlan0", 2, ("192.0.2.7",), ("fd00::7", "fe80::7%wlan0"))
@@ -36,3 +39,13 @@ def test_an_address_that_is_listened_at_has_no_scope_elsewhere() -> None:
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="'a b' is neither"):
         checked_addresses(["a b"])
+
+
+def test_a_certificate_of_another_site_is_named_with_what_helps(tmp_path: Path) -> None:
+    site, other = make_site(tmp_path / "site"), make_site(tmp_path / "other")
+    site.server_certificate.write_bytes(other.server_certificate.read_bytes())
+    with pytest.raises(ConfigError, match=r"server\.crt is signed by no authority in .*: restart"):
+        authority(site)
+    site.server_certificate.write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match="is not a certificate"):
+        authority(site)

@@ -37,7 +37,7 @@ def test_open_invitations_of_the_name_count_no_more(site: Site) -> None:
     enroller = enroller_of(site)
     uri = enroller.enrol(invited(site).token, request_pem(), ADDRESS).uri
     token = invited(site).token
-    assert shut_out(site.folder, uri, "", utc_now()).withdrawn == 1
+    assert shut_out(site.folder, uri, "", utc_now()).withdrawn == ("office-pc",)
     with pytest.raises(PermissionDeniedError, match="withdrawn"):
         enroller.enrol(token, request_pem(), ADDRESS)
     assert is_revoked(site)
@@ -49,13 +49,13 @@ def test_an_identity_enrolled_during_the_withdrawal_is_revoked_too(
     uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
     token, withdraw = invited(site).token, invitations.withdraw
 
-    def overtaken(*arguments: object) -> int:
+    def overtaken(*arguments: object, **named: object) -> list[str]:
         enroller_of(site).enrol(token, request_pem(), ADDRESS)
         assert not is_revoked(site)
-        return withdraw(*arguments)  # type: ignore[arg-type]
+        return withdraw(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(invitations, "withdraw", overtaken)
-    assert shut_out(site.folder, uri, "", utc_now()).withdrawn == 0
+    assert shut_out(site.folder, uri, "", utc_now()).withdrawn == ()
     assert is_revoked(site)
 
 
@@ -83,6 +83,22 @@ def test_the_command_withdraws_what_is_open(site: Site) -> None:
     result = revoke_command()
     assert (result.exit_code, is_revoked(site)) == (0, True)
     assert "the invitation for that name is no longer valid" in result.output
+
+
+def test_what_a_revoked_administrator_gave_counts_no_more(site: Site) -> None:
+    uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
+    given = invited(site, "laptop", given_by=uri).token
+    others = invited(site, "tablet", given_by=f"{uri}-2").token
+    by_command = invited(site, "bench-pc").token
+    result = revoke_command()
+    assert (result.exit_code, is_revoked(site)) == (0, True)
+    assert "the invitations that it gave are no longer valid: laptop" in result.output
+    log = (site.folder / "state/audit/pki.jsonl").read_text()
+    assert f"usbshare://{site.id}/laptop" in log
+    with pytest.raises(PermissionDeniedError, match="withdrawn"):
+        enroller_of(site).enrol(given, request_pem(), ADDRESS)
+    for token in (others, by_command):
+        enroller_of(site).enrol(token, request_pem(), ADDRESS)
 
 
 def test_the_command_withdraws_an_invitation_for_an_unused_name(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -18,7 +19,7 @@ from usbshare.authorization.policy_tables import (
     LimitsTable,
     Who,
 )
-from usbshare.authorization.rights import Resource, ResourceKind, Right, implied
+from usbshare.authorization.rights import SITE, Resource, ResourceKind, Right, implied
 from usbshare.authorization.schedule import (
     Window,
     end_of,
@@ -39,7 +40,8 @@ TEMPLATE = """\
 
 devices = "any"             # "listed": only USB devices that [[allowed_devices]] names are offered
 jobs = "any"                # "granted": the host's own job-svc needs [[grants]] as well
-audit = "warn"              # "required": refuse control while the audit log cannot be written
+audit = "warn"              # "required": refuse control, and invitations from afar, while the
+                            # audit log cannot be written
 
 [groups]                    # names as `pki list` shows them, or whole identities
 admins = ["operator"]
@@ -131,10 +133,23 @@ class _Grant:
         And that for no more codes of a second factor than another grant asks for.
         """
         is_for_good = self.ends is None and not self.windows
-        held = self.patterns(kind)
-        covers = EVERYTHING in held or pattern in held
+        covers = self._covers_all(kind, pattern)
         is_given = is_for_good and right in self.rights and covers
         return is_given and (right not in CONFIRMED or self._is_as_easy_as(other))
+
+    def everything(self, right: Right) -> Iterator[tuple[ResourceKind, str]]:
+        """Yield all that it gives a right on: patterns by kind, and the site, which has none."""
+        for kind in (ResourceKind.PORT, ResourceKind.CAMERA, ResourceKind.DEVICE):
+            for pattern in self.patterns(kind):
+                yield kind, pattern
+        if right is Right.ADMIN and self.covers(SITE):  # nothing else counts there
+            yield ResourceKind.SITE, ""
+
+    def _covers_all(self, kind: ResourceKind, pattern: str) -> bool:
+        if kind is ResourceKind.SITE:
+            return self.covers(SITE)
+        held = self.patterns(kind)
+        return EVERYTHING in held or pattern in held
 
     def _is_as_easy_as(self, other: _Grant) -> bool:
         own, others = self.confirm_for_s, other.confirm_for_s
@@ -283,8 +298,7 @@ def _beyond(given: _Grant, own: list[_Grant]) -> frozenset[Right]:
         for right in given.rights
         if any(
             not any(each is given or each.includes(right, kind, pattern, given) for each in own)
-            for kind in (ResourceKind.PORT, ResourceKind.CAMERA, ResourceKind.DEVICE)
-            for pattern in given.patterns(kind)
+            for kind, pattern in given.everything(right)
         )
     )
 

@@ -174,9 +174,12 @@ class SiteAdministration:
         now = self._now()
         with self._changing(caller):
             group, rights = self._require_invitable(caller, name, role)
+            lasting = (now, now + lifetime)
             invitation = invite(
-                self._site, name, group, where, port, now, now + lifetime, place.serial_port
+                *(self._site, name, group, where, port, *lasting, place.serial_port),
+                given_by=caller.name,
             )
+            self._take_back_of_revoked(caller, name)
         self._note(
             caller,
             "invited",
@@ -200,7 +203,7 @@ class SiteAdministration:
     def withdraw(self, caller: Identity, name: str) -> int:
         """Make the open invitations for a name worthless; NotFoundError where there is none."""
         with self._changing(caller):
-            count = invitations.withdraw(self._invitations, name, self._now())
+            count = len(invitations.withdraw(self._invitations, name, self._now()))
         if not count:
             raise NotFoundError(f"no invitation for {_shown(name)} is open")
         uri = identity_uri(self._site.id, name)
@@ -215,6 +218,8 @@ class SiteAdministration:
             uri = self._require_revocable(caller, name)
             done = shut_out(self._site.folder, uri, reason, self._now())
         self._note(caller, "revoked", identity=uri, reason=reason)
+        for each in sorted({*done.withdrawn} - {short_name(uri)}):
+            self._note(caller, "invitation withdrawn", identity=identity_uri(self._site.id, each))
         return Revoked(uri, done)
 
     # What must hold for a change.
@@ -254,7 +259,12 @@ class SiteAdministration:
     def _require_revocable(self, caller: Identity, name: str) -> str:
         uri = identity_uri(self._site.id, name)
         records = read_identities(self._registry)
-        if uri in (self._site.host_uri, self._site.job_uri, self._site.operator_uri):
+        if uri == self._site.host_uri:
+            raise WrongStateError(
+                f"the services of the host share the identity '{name}': to replace its key, stop "
+                f"them there, remove {self._site.host_bundle}, and start them again"
+            )
+        if uri in (self._site.job_uri, self._site.operator_uri):
             raise WrongStateError(
                 f"{name} is the host's own identity: it can be revoked only there, with "
                 f"`serial-svc pki revoke {name}`"
@@ -292,10 +302,21 @@ class SiteAdministration:
     def _changing(self, caller: Identity) -> Iterator[None]:
         """Hold the site while it is changed: of two that revoke each other one is refused."""
         with _files_in_words(), file_lock(self._site.home / ".administration.lock"):
-            own = read_identities(self._registry).get(caller.name)
-            if own is not None and _was_revoked(caller, own):
-                raise PermissionDeniedError(f"{short_name(caller.name)} is revoked")
+            self._require_not_revoked(caller)
             yield
+
+    def _require_not_revoked(self, caller: Identity) -> None:
+        own = read_identities(self._registry).get(caller.name)
+        if own is not None and _was_revoked(caller, own):
+            raise PermissionDeniedError(f"{short_name(caller.name)} is revoked")
+
+    def _take_back_of_revoked(self, caller: Identity, name: str) -> None:
+        """Withdraw what a caller gave who was revoked at the same time, by a command."""
+        try:
+            self._require_not_revoked(caller)
+        except PermissionDeniedError:
+            invitations.withdraw(self._invitations, name, self._now())
+            raise
 
     # Helpers.
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from usbshare.base.addresses import dns_form, parse_address, split_host_port, without_scope
-from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.hosts.interfaces import interfaces_up
 from usbshare.trust import certificates, invitations
@@ -47,21 +47,35 @@ def invite(
     now: datetime,
     expires: datetime,
     service_port: int = USUAL_SERVICE_PORT,
+    given_by: str = "",
 ) -> Invitation:
-    """Make an invitation and remember the hash of its token; role and name must be good."""
+    """Make an invitation and remember the hash of its token; role and name must be good.
+
+    `given_by`: the identity that asks for it, empty for the host's own commands.
+    """
     token = secrets.token_bytes(TOKEN_BYTES)
     key = authority_sha256(site)
     made = Invitation(name, role, tuple(addresses), port, token, key, expires, service_port)
-    given = Given(token_hash(token), name, role, expires)
+    given = Given(token_hash(token), name, role, expires, given_by=given_by)
     invitations.add(invitations_path(site.folder), given, now)
     return made
 
 
 def authority(site: Site) -> x509.Certificate:
-    """Return the authority that has signed this host's own certificate."""
-    own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
-    trusted = x509.load_pem_x509_certificates(site.ca_certificate.read_bytes())
-    return next(each for each in trusted if certificates.is_issued_by(own, each))
+    """Return the authority that has signed this host's own certificate; ConfigError if none has."""
+    try:
+        own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
+        trusted = x509.load_pem_x509_certificates(site.ca_certificate.read_bytes())
+    except ValueError as error:
+        files = f"{site.server_certificate} or {site.ca_certificate}"
+        raise ConfigError(f"{files} is not a certificate: restart the services") from error
+    for each in trusted:
+        if certificates.is_issued_by(own, each):
+            return each
+    raise ConfigError(
+        f"{site.server_certificate} is signed by no authority in {site.ca_certificate}: restart "
+        "the services, which renews it"
+    )
 
 
 def authority_sha256(site: Site) -> bytes:

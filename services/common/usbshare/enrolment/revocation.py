@@ -1,4 +1,4 @@
-"""Shuts an identity out: its certificates count no more, nor do the invitations for its name."""
+"""Shuts an identity out: its certificates count no more, nor do invitations for it and from it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LATELY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class ShutOut:
-    """How many invitations were withdrawn; `trouble` is why they could not be, if so."""
+    """For which names invitations were withdrawn; `trouble` is why they could not be, if so."""
 
-    withdrawn: int
+    withdrawn: tuple[str, ...] = ()
     trouble: str = ""
 
 
@@ -31,13 +31,13 @@ def shut_out(folder: Path, uri: str, reason: str, now: datetime) -> ShutOut:
     registry, given = registry_path(folder), invitations_path(folder)
     revoked_at = identities.revoke(registry, uri, reason, now).revoked_at or now
     try:
-        withdrawn = invitations.withdraw(given, short_name(uri), now)
+        withdrawn = invitations.withdraw(given, short_name(uri), now, given_by=uri)
         if _is_used(given, short_name(uri), now - _LATELY):
             # What was issued since is dated a second after the revocation that it has seen.
             identities.revoke(registry, uri, reason, revoked_at + timedelta(seconds=1))
     except (ConfigError, OSError) as error:
-        return ShutOut(0, str(error))
-    return ShutOut(withdrawn)
+        return ShutOut(trouble=str(error))
+    return ShutOut(tuple(withdrawn))
 
 
 def _is_used(path: Path, name: str, since: datetime) -> bool:

@@ -23,7 +23,10 @@ _ASK = "ask the host's operator for a new one"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An invitation as the host remembers it; times are aware."""
+    """An invitation as the host remembers it; times are aware.
+
+    `given_by`: the identity that made it from afar, empty for one of the host's own commands.
+    """
 
     token_sha256: str
     name: str
@@ -32,6 +35,7 @@ class Given:
     used_at: datetime | None = None
     used_from: str = ""
     withdrawn: bool = False
+    given_by: str = ""
 
     def is_open(self, now: datetime) -> bool:
         """Return whether it can still be used."""
@@ -62,15 +66,22 @@ def add(path: Path, given: Given, now: datetime) -> None:
         invitations.append(given)
 
 
-def withdraw(path: Path, name: str, now: datetime) -> int:
-    """Make the open invitations for a name worthless; return how many there were."""
+def withdraw(path: Path, name: str, now: datetime, given_by: str = "") -> list[str]:
+    """Make the open invitations for a name worthless, and those that an identity gave.
+
+    Return the name of each.
+    """
     with _changing(path) as invitations:
-        is_hit = [each.name == name and each.is_open(now) for each in invitations]
+        is_hit = [
+            each.is_open(now) and (each.name == name or (each.given_by == given_by != ""))
+            for each in invitations
+        ]
+        hits = [each.name for each, hit in zip(invitations, is_hit, strict=True) if hit]
         invitations[:] = [
             replace(each, withdrawn=True) if hit else each
             for each, hit in zip(invitations, is_hit, strict=True)
         ]
-    return sum(is_hit)
+    return hits
 
 
 def find(path: Path, token: bytes, now: datetime) -> Given:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.audit.live import LiveLogs, News
@@ -36,7 +36,6 @@ from usbshare.enrolment.api import administration_messages as pack
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import seconds_of
 
-P = ParamSpec("P")
 CALLS_A_MINUTE = 60
 CHANGES_A_MINUTE = 20
 MINUTE_S = 60.0
@@ -44,6 +43,7 @@ MOST_READERS, MOST_READERS_OF_ONE = 24, 8
 USUAL_NEWEST, MOST_NEWEST = 100, 500
 MOST_FILTER_CHARS = 200
 POLL_S = 0.25
+_REST_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,12 @@ class SiteAccessServicer(AccessServicer):
     ) -> pb.ListIdentitiesResponse:
         """Return who is in the site, and the roles."""
         caller, site = self._asked(context)
-        members = await self._changes.run(site.administration.members)
-        roles = await self._changes.run(site.administration.roles, caller)
-        return pb.ListIdentitiesResponse(
-            identities=map(pack.site_identity, members), roles=map(pack.role, roles)
+        administration = site.administration
+        members = await self._changes.run(
+            lambda: [*map(pack.site_identity, administration.members())]
         )
+        roles = await self._changes.run(administration.roles, caller)
+        return pb.ListIdentitiesResponse(identities=members, roles=map(pack.role, roles))
 
     async def ListInvitations(
         self, request: pb.ListInvitationsRequest, context: Context
@@ -133,22 +134,23 @@ class SiteAccessServicer(AccessServicer):
         with self._reading(caller):
             logs = LiveLogs(site.audit_folder, selection)
             try:
-                for message in pack.audit_responses(await self._read(logs.newest, newest)):
+                for message in await self._read(partial(logs.newest, newest)):
                     yield message
                 while True:
                     await asyncio.sleep(POLL_S)
-                    news = await self._read(logs.news)
-                    if not (news.entries or news.lost):
-                        continue
-                    for message in pack.audit_responses(news):
-                        yield message
+                    for message in await self._read(logs.news):
+                        if message.entries or message.lost:
+                            yield message
             finally:
                 with suppress(RuntimeError):  # the service has ended meanwhile
                     self._reader.submit(logs.close)
 
-    async def _read(self, work: Callable[P, News], *args: P.args, **kwargs: P.kwargs) -> News:
+    async def _read(self, news: Callable[[], News]) -> list[pb.WatchAuditResponse]:
+        """Return what there is as messages, made in the thread: 500 lines take milliseconds."""
         try:
-            return await self._reader.run(work, *args, **kwargs)
+            return await self._reader.run(
+                lambda: [*pack.audit_responses(news(), lambda: time.sleep(_REST_S))]
+            )
         except OSError as error:
             raise WrongStateError(f"the audit log cannot be read: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from usbshare.access.v1 import access_pb2 as pb
@@ -16,6 +16,7 @@ from usbshare.trust.invitations import Given
 MOST_DETAILS = 24
 LONGEST_DETAIL = 1000
 MOST_MESSAGE_BYTES = 48 * 1024
+_REST_EVERY = 50
 _TOLD = frozenset({"time", "who", "address", "port", "camera", "event", "log"})
 _CHAIN = frozenset({"seq", "prev", "hash", "other_logs"})
 
@@ -66,14 +67,20 @@ def made_invitation(made: MadeInvitation, warnings: Sequence[str]) -> pb.InviteR
 def revoked(done: Revoked) -> pb.RevokeIdentityResponse:
     """Return what a revocation did."""
     return pb.RevokeIdentityResponse(
-        identity=done.identity, withdrawn=done.done.withdrawn, trouble=done.done.trouble
+        identity=done.identity, withdrawn=len(done.done.withdrawn), trouble=done.done.trouble
     )
 
 
-def audit_responses(news: News) -> Iterator[pb.WatchAuditResponse]:
-    """Yield lines of the logs, in messages that every client takes; at least one."""
+def audit_responses(news: News, rest: Callable[[], None]) -> Iterator[pb.WatchAuditResponse]:
+    """Yield lines of the logs, in messages that every client takes; at least one.
+
+    `rest` is called after each 50 lines: for a thread, which lets others run.
+    """
     message, size = pb.WatchAuditResponse(lost=news.lost), 0
-    for entry in map(_audit_entry, news.entries):
+    for number, each in enumerate(news.entries, 1):
+        entry = _audit_entry(each)
+        if number % _REST_EVERY == 0:
+            rest()
         if size and size + entry.ByteSize() > MOST_MESSAGE_BYTES:
             yield message
             message, size = pb.WatchAuditResponse(), 0

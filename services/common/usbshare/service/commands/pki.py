@@ -31,6 +31,7 @@ from usbshare.service.commands.pki_invite import invite
 from usbshare.service.folders_in_time import FoldersCommand
 from usbshare.trust.authority_rollover import DEFAULT_OVERLAP, finish, roll
 from usbshare.trust.identities import short_name
+from usbshare.trust.names import identity_uri
 
 
 def pki_group(service: str) -> click.Group:
@@ -77,9 +78,14 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
     done = shut_out(site.folder, uri, reason, datetime.now(UTC))
     with command_log() as log:
         log.note("revoked", who=administrator(), identity=uri, reason=reason)
+        for each in sorted({*done.withdrawn} - {short_name(uri)}):
+            given = identity_uri(site.id, each)
+            log.note("invitation withdrawn", who=administrator(), identity=given)
     tell(f"{short_name(uri)} is revoked: its streams end within a second, and it is refused")
-    if done.withdrawn:
+    if short_name(uri) in done.withdrawn:
         tell("the invitation for that name is no longer valid")
+    if others := sorted({*done.withdrawn} - {short_name(uri)}):
+        tell(f"the invitations that it gave are no longer valid: {', '.join(others)}")
     if uri == site.operator_uri:
         tell(f"to get a new one remove {site.client_bundle}, then restart the services")
     if uri == site.job_uri:
