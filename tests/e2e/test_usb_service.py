@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from fakes.processes import Process, run, running
+from fakes.processes import Process, free_port, run, running
 from fakes.usb_sysfs import UsbSysfs
+from usbshare.client.usb.place import usb_place
+from usbshare.rpc.channel import Target
+from usbshare.rpc.tls import ClientBundle
 
 DEADLINE_S = 60.0
 ADAPTER, KEYBOARD = "0403:6001:A5", "046d:c31c:K1"
@@ -121,3 +125,43 @@ def test_nothing_is_attached_here(host: Host) -> None:
     assert code == 0
     code, output = run(["bridge", "usb", "detach", ADAPTER], host.home)
     assert (code, "is not attached here; attached: none" in output) == (1, True)
+
+
+def test_usb_svc_is_announced_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    config = f'[discovery]\nlisten = "127.0.0.1:{port}"\ninterfaces = ["127.0.0.1"]\n'
+    with usb_host(tmp_path, monkeypatch, f"{config}mdns = false\nbeacon = false\n") as host:
+        file = str(tmp_path / "usbshare.toml")
+        with running(["discovery-svc", "--config", file], tmp_path) as discovery:
+            discovery.wait_for("discovery-svc ready at")
+            host.service.wait_for("announced as")
+            bundle = ClientBundle.load(tmp_path / "config/usbshare/client.pem")
+            serial = Target("127.0.0.1", free_port())
+            assert str(asyncio.run(usb_place(serial, bundle, port))) == host.target
+
+
+def test_hosts_that_are_known_are_found_without_a_target(host: Host) -> None:
+    port = host.target.rpartition(":")[2]
+    file = host.home / "bridge.toml"
+    file.write_text(
+        "[discovery]\nmdns = false\nbeacon = false\n[hosts.Workshop]\n"
+        f'address = "127.0.0.1"\nserial = 0\nusb = {port}\n'
+    )
+    bridge = ["bridge", "--config", str(file)]
+    code, output = run([*bridge, "usb", "list", "--json"], host.home)
+    found = {(each["host"], each["id"]) for each in json.loads(output)}
+    assert (code, found) == (0, {("Workshop", ADAPTER), ("Workshop", KEYBOARD)})
+    code, output = run([*bridge, "list"], host.home)
+    assert (code, "usb-svc at port" in output) == (0, True), output
+    code, output = run([*bridge, "usb", "list", "--target", "Workshop"], host.home)
+    assert (code, ADAPTER in output) == (0, True), output
+    host.service.stop()
+    code, output = run([*bridge, "usb", "list"], host.home)
+    assert (code, "network: " in output) == (1, True), output
+
+
+def test_without_any_usb_service_it_is_said_what_helps(host: Host) -> None:
+    file = host.home / "bridge.toml"
+    file.write_text("[discovery]\nmdns = false\nbeacon = false\n")
+    code, output = run(["bridge", "--config", str(file), "usb", "list"], host.home)
+    assert (code, "no host with a USB service is known" in output) == (0, True), output

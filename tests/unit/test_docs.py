@@ -175,7 +175,7 @@ def test_an_example_configuration_has_every_key(example: Path) -> None:
     found = {title: set(keys) for title, keys in uncommented(example).items()}
     expected = {title: set(model.model_fields) for title, model in tables(settings)}
     # These read where discovery-svc listens, and no more of its table.
-    if program in {"serial-svc", "camera-svc", "job-svc"}:
+    if program in {"serial-svc", "camera-svc", "job-svc", "usb-svc"}:
         expected.pop("discovery")
         found.pop("discovery", None)
     assert found == expected

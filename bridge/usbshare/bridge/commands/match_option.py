@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,17 @@ def match_option(command: _Command) -> _Command:
     )(command)
 
 
+def inventory_of_all(
+    wishes: Wanted, bundle: ClientBundle | None, timeout_s: float, kinds: Collection[str]
+) -> Inventory:
+    """Return what all known hosts have of these kinds."""
+    from usbshare.bridge.hosts import survey  # noqa: PLC0415 - `stop` needs none of it
+
+    settings, used = wishes.defaults.settings, _used_before(wishes)
+    with told_if_slow(f"looking for hosts, at most {timeout_s:g} s"):
+        return run(survey.survey_all(settings, used, bundle, timeout_s, kinds))
+
+
 def inventory_of(
     context: click.Context, wishes: Wanted, bundle: ClientBundle | None, timeout_s: float
 ) -> Inventory:
@@ -68,9 +79,7 @@ def inventory_of(
         camera_port = _camera_port(wishes, target.name)
         with told_if_slow(f"waiting for {target} to answer"):
             return run(survey.survey_one(target, bundle, timeout_s, camera_port))
-    settings, used = wishes.defaults.settings, _used_before(wishes)
-    with told_if_slow(f"looking for hosts, at most {timeout_s:g} s"):
-        inventory = run(survey.survey_all(settings, used, bundle, timeout_s))
+    inventory = inventory_of_all(wishes, bundle, timeout_s, survey.EVERYTHING)
     _warn_of_those_left_out(inventory, bundle)
     return inventory
 
@@ -146,6 +155,11 @@ def _warn_of_those_left_out(inventory: Inventory, bundle: ClientBundle | None) -
         reason = " ".join(failure.reason.split())
         is_named = failure.host.name in reason
         warn(reason if is_named else f"{failure.host.name}: {reason}")
+    warn_of_foreign(inventory, bundle)
+
+
+def warn_of_foreign(inventory: Inventory, bundle: ClientBundle | None) -> None:
+    """Name the hosts that were not asked, as they are of another site."""
     if inventory.foreign:
         why = (
             "of another site; needs its client.pem (--bundle)"

@@ -10,22 +10,24 @@ from math import ceil
 from types import TracebackType
 from typing import Self
 
-from usbshare.base.errors import UsbshareError
+from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.match_filter import (
     CAMERA,
     JOB,
     PORT,
+    USB,
     Criterion,
     Facts,
     facts_of,
     facts_of_camera,
-    facts_of_jobs,
+    facts_of_service,
     fits_all,
 )
 from usbshare.client.camera.messages import RemoteCamera
 from usbshare.client.jobs.messages import RemoteJob
 from usbshare.client.serial.messages import RemotePort
+from usbshare.client.usb.messages import RemoteDevice
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 
 MOST_AT_ONCE = 16
@@ -37,8 +39,8 @@ Place = tuple[str, int]  # a name or an address, and the port
 class KnownHost:
     """A host to ask: its name, and where its service may be, the best place first.
 
-    `kind`: for its ports, its cameras or its jobs, which are other services'. `is_guess`: nobody
-    said that it has any.
+    `kind`: for its ports, cameras, jobs or USB devices, each of which are another service's.
+    `is_guess`: nobody said that it has any.
     """
 
     name: str
@@ -118,10 +120,30 @@ class JobServiceItem:
     @property
     def facts(self) -> Facts:
         """What criteria look at."""
-        return facts_of_jobs(self.state, self.host.names)
+        return facts_of_service(JOB, self.state, self.host.names)
 
 
-AnyItem = Item | CameraItem | JobServiceItem
+@dataclass(frozen=True, slots=True)
+class UsbServiceItem:
+    """The USB service of a host, and how many of its devices are in which state."""
+
+    host: KnownHost
+    target: Target
+    counts: Mapping[str, int]
+    kind: str = USB
+
+    @property
+    def state(self) -> str:
+        """How many devices there are of each state: `2 available, 1 in use`, or `no device`."""
+        return ", ".join(f"{count} {state}" for state, count in self.counts.items()) or "no device"
+
+    @property
+    def facts(self) -> Facts:
+        """What criteria look at."""
+        return facts_of_service(USB, self.state, self.host.names)
+
+
+AnyItem = Item | CameraItem | JobServiceItem | UsbServiceItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +155,14 @@ class Answer:
     ports: tuple[RemotePort, ...] = ()
     cameras: tuple[RemoteCamera, ...] = ()
     jobs: tuple[RemoteJob, ...] = ()
+    devices: tuple[RemoteDevice, ...] = ()
 
     @property
     def ids(self) -> list[str]:
         """The ids of what it has."""
         jobs = (f"job {job.id}" for job in self.jobs)
-        return [*(port.id for port in self.ports), *(each.id for each in self.cameras), *jobs]
+        others = [*(each.id for each in self.cameras), *(each.id for each in self.devices)]
+        return [*(port.id for port in self.ports), *others, *jobs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +170,12 @@ class Failure:
     """A host that did not answer, and why."""
 
     host: KnownHost
-    reason: str
+    error: UsbshareError
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return str(self.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +212,16 @@ class Inventory:
         ]
         return sorted(found, key=lambda item: item.host.name.casefold())
 
+    @property
+    def usb_services(self) -> list[UsbServiceItem]:
+        """The USB service of each host that has one, by host."""
+        found = [
+            UsbServiceItem(each.host, each.target, Counter(one.state for one in each.devices))
+            for each in self.answers
+            if each.host.kind == USB
+        ]
+        return sorted(found, key=lambda item: item.host.name.casefold())
+
     def places_of(self, kind: str) -> dict[str, Target]:
         """Return where the hosts answered that have a service of that kind, by name."""
         return {each.host.name: each.target for each in self.answers if each.host.kind == kind}
@@ -193,9 +232,10 @@ class Inventory:
         return [item for item in self.items if fits_all(wanted, item.facts)]
 
     def all_matching(self, criteria: Iterable[Criterion]) -> list[AnyItem]:
-        """Return the ports, the cameras, then the job service, of each host, as criteria hold."""
+        """Return the ports, the cameras, then the other services, of each host that fit."""
         wanted = tuple(criteria)
-        everything: list[AnyItem] = [*self.items, *self.cameras, *self.job_services]
+        everything: list[AnyItem] = [*self.items, *self.cameras]
+        everything += [*self.job_services, *self.usb_services]
         found = [item for item in everything if fits_all(wanted, item.facts)]
         return sorted(found, key=lambda item: item.host.name.casefold())
 
@@ -262,10 +302,10 @@ class Survey:
         """Return whether that host, or one at the same place, is asked already."""
         return not self._places.isdisjoint(host.places)
 
-    def knows_name(self, name: str) -> bool:
-        """Return whether a host that is called so is asked for its ports already."""
+    def knows_name(self, name: str, kind: str = PORT) -> bool:
+        """Return whether a host that is called so is asked for its ports, or others, already."""
         folded = name.casefold()
-        others = (other for other in self._tasks if other.kind == PORT)
+        others = (other for other in self._tasks if other.kind == kind)
         return any(folded in map(str.casefold, other.names) for other in others)
 
     def begin(self, host: KnownHost) -> None:
@@ -289,7 +329,7 @@ class Survey:
     def _result(self, host: KnownHost, task: asyncio.Task[Answer | Failure]) -> Answer | Failure:
         if task.done():
             return task.result()
-        return Failure(host, f"{host} did not answer within {self.timeout_s:g} s")
+        return Failure(host, _silent(host, f"{self.timeout_s:g}"))
 
     async def _asked(self, host: KnownHost) -> Answer | Failure:
         async with self._slots:
@@ -299,9 +339,9 @@ class Survey:
                 async with asyncio.timeout(share_s):
                     return await self.ask(host, share_s)
             except TimeoutError:
-                return Failure(host, f"{host} did not answer within {share_s:.2g} s")
+                return Failure(host, _silent(host, f"{share_s:.2g}"))
             except UsbshareError as error:
-                return Failure(host, str(error))
+                return Failure(host, error)
             finally:
                 self._busy -= 1
 
@@ -310,3 +350,7 @@ class Survey:
         """How often the slots are needed, so that dead hosts leave time for those that wait."""
         without_slot = max(0, self._waiting - (MOST_AT_ONCE - self._busy))
         return 1 + ceil(without_slot / MOST_AT_ONCE)
+
+
+def _silent(host: KnownHost, seconds: str) -> UsbshareError:
+    return ConnectionRefusedByPeerError(f"{host} did not answer within {seconds} s")

@@ -1,4 +1,4 @@
-"""Choosing ports, cameras and job services by what is known of them: `vid=1a86`, `host=laser*`."""
+"""Choosing what hosts have by what is known of it: `vid=1a86`, `host=laser*`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usbshare.client.serial.messages import RemotePort
 # What is known of a port or a camera: each key of `KEYS` to the texts that a pattern may fit.
 Facts = Mapping[str, Sequence[str]]
 
-PORT, CAMERA, JOB = "port", "camera", "job"
+PORT, CAMERA, JOB, USB = "port", "camera", "job", "usb"
 KEYS = (
     "host",
     "kind",
@@ -103,10 +103,10 @@ def facts_of_camera(camera: RemoteCamera, host_names: Sequence[str]) -> Facts:
     }
 
 
-def facts_of_jobs(state: str, host_names: Sequence[str]) -> Facts:
-    """Return what is known of the job service of a host with those names and addresses."""
+def facts_of_service(kind: str, state: str, host_names: Sequence[str]) -> Facts:
+    """Return what is known of the job or USB service of a host with those names and addresses."""
     nothing: dict[str, Sequence[str]] = dict.fromkeys(KEYS, ("",))
-    return nothing | {"host": host_names, "kind": (JOB,), "id": (JOB,), "state": (state,)}
+    return nothing | {"host": host_names, "kind": (kind,), "id": (kind,), "state": (state,)}
 
 
 def _states(port: RemotePort) -> Sequence[str]:

@@ -22,12 +22,15 @@ from usbshare.bridge.hosts.inventory import (
     Survey,
     without_doubles,
 )
-from usbshare.bridge.hosts.match_filter import CAMERA, JOB
+from usbshare.bridge.hosts.match_filter import CAMERA, JOB, PORT, USB
 from usbshare.bridge.hosts.name_lookup import open_finder
 from usbshare.client.camera.client import CAMERA_PORT, CameraClient
 from usbshare.client.jobs.client import JOB_PORT, JobClient
 from usbshare.client.jobs.place import job_place
 from usbshare.client.serial.client import SerialClient
+from usbshare.client.usb.client import UsbClient
+from usbshare.client.usb.messages import USB_PORT
+from usbshare.client.usb.place import usb_place
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.host_selection import addresses_of
 from usbshare.hosts.identity_proof import first_proven
@@ -41,33 +44,40 @@ if TYPE_CHECKING:
     from usbshare.bridge.settings import Settings
     from usbshare.client.camera.messages import RemoteCamera
     from usbshare.client.jobs.messages import RemoteJob
+    from usbshare.client.usb.messages import RemoteDevice
 
 MDNS_LISTEN_S = 1.0
 BEACON_MARGIN_S = 0.5
 NEXT_ADDRESS_S = 0.25
 RESOLVE_S = 1.0
 _MOST_ADDRESSES = 4
-_ASKED = (Kind.SERIAL, Kind.CAMERA, Kind.JOB)
-# It is not known whether there is a camera service: a silent host is not waited for.
+_ASKED = {PORT: Kind.SERIAL, CAMERA: Kind.CAMERA, JOB: Kind.JOB, USB: Kind.USB}
+EVERYTHING = frozenset(_ASKED)
+# It is not known whether there is such a service: a silent host is not waited for.
 GUESS_S = 1.0
 
 
 async def survey_all(
-    settings: Settings, used_before: Iterable[Target], bundle: ClientBundle | None, timeout_s: float
+    settings: Settings,
+    used_before: Iterable[Target],
+    bundle: ClientBundle | None,
+    timeout_s: float,
+    kinds: Collection[str] = EVERYTHING,
 ) -> Inventory:
-    """Ask every host that is known or turns up, all within the time limit."""
+    """Ask every host that is known or turns up for what it has of these kinds, within the time."""
     async with Survey(partial(ask, bundle=bundle), timeout_s) as survey:
         async with open_finder(settings, bundle) as finder:
             listening = asyncio.timeout(min(timeout_s / 2, _listen_s(settings)))
             with suppress(TimeoutError):
                 async with listening:
-                    await _follow(finder.catalogue, survey, bundle)
-            foreign = _not_ours(finder.catalogue.entries(), bundle)
+                    await _follow(finder.catalogue, survey, bundle, kinds)
+            foreign = _not_ours(finder.catalogue.entries(), bundle, kinds)
+        asked = PORT if PORT in kinds else next(iter(kinds))
         for target in used_before:
-            if not survey.knows_name(target.name or target.host):
-                survey.begin(KnownHost.at(target))
-                survey.begin(_guessed(target))
-                survey.begin(_guessed_jobs(target))
+            if not survey.knows_name(target.name or target.host, asked):
+                for host in (KnownHost.at(target), *_guesses(target)):
+                    if host.kind in kinds:
+                        survey.begin(host)
         found = await survey.end()
     answers = without_doubles(found.answers, await _places(found.answers))
     return replace(found, answers=answers, foreign=foreign)
@@ -80,8 +90,10 @@ async def survey_one(
 
     `camera_port` is where its camera service is; 0 if unknown.
     """
-    others = (_guessed(target, camera_port), _guessed_jobs(target))
-    guesses = [asyncio.create_task(ask(each, timeout_s, bundle), name="guess") for each in others]
+    guesses = [
+        asyncio.create_task(ask(each, timeout_s, bundle), name="guess")
+        for each in _guesses(target, camera_port)
+    ]
     try:
         answers = [await ask(KnownHost.at(target), timeout_s, bundle)]
         for guess in guesses:
@@ -99,8 +111,8 @@ async def ask(host: KnownHost, timeout_s: float, bundle: ClientBundle | None) ->
     """
     if not host.is_guess:
         return await _ask(host, timeout_s, bundle)
-    if host.kind == JOB:
-        host = replace(host, targets=(await job_place(host.targets[0], bundle),))
+    if (place_of := _PLACES.get(host.kind)) is not None:
+        host = replace(host, targets=(await place_of(host.targets[0], bundle),))
     async with asyncio.timeout(GUESS_S):
         return await _ask(host, GUESS_S, bundle)
 
@@ -143,6 +155,8 @@ async def _ask_at(
         return Answer(host, target, cameras=await _cameras_of(target, bundle, left_s))
     if host.kind == JOB:
         return Answer(host, target, jobs=await _jobs_of(target, bundle, left_s))
+    if host.kind == USB:
+        return Answer(host, target, devices=await _devices_of(target, bundle, left_s))
     client = SerialClient(target, bundle)
     try:
         return Answer(host, target, tuple(await client.list_ports(left_s)))
@@ -170,20 +184,36 @@ async def _jobs_of(
         await client.close()
 
 
-def _guessed_jobs(target: Target) -> KnownHost:
-    """Return where the jobs may be of a host of which only the serial service is known."""
+async def _devices_of(
+    target: Target, bundle: ClientBundle | None, timeout_s: float
+) -> tuple[RemoteDevice, ...]:
+    client = UsbClient(target, bundle)
+    try:
+        return tuple(await client.list_devices(timeout_s))
+    finally:
+        await client.close()
+
+
+# Where a service is whose port nobody said.
+_PLACES = {JOB: job_place, USB: usb_place}
+
+
+def _guesses(target: Target, camera_port: int = 0) -> list[KnownHost]:
+    """Return where the others are of a host of which only the serial service is known."""
     host = KnownHost.at(target)
-    return replace(host, targets=(replace(target, port=JOB_PORT),), kind=JOB, is_guess=True)
+    ports = {CAMERA: camera_port or CAMERA_PORT, JOB: JOB_PORT, USB: USB_PORT}
+    return [
+        replace(host, targets=(replace(target, port=port),), kind=kind, is_guess=True)
+        for kind, port in ports.items()
+    ]
 
 
-def _guessed(target: Target, camera_port: int = 0) -> KnownHost:
-    """Return where the cameras are of a host of which only the serial service is known."""
-    host = KnownHost.at(target)
-    there = (replace(target, port=camera_port or CAMERA_PORT),)
-    return replace(host, targets=there, kind=CAMERA, is_guess=True)
-
-
-async def _follow(catalogue: Catalogue, survey: Survey, bundle: ClientBundle | None) -> None:
+async def _follow(
+    catalogue: Catalogue,
+    survey: Survey,
+    bundle: ClientBundle | None,
+    kinds: Collection[str] = EVERYTHING,
+) -> None:
     """Ask each host of ours as it becomes known; never returns."""
     changed = asyncio.Event()
     unsubscribe = catalogue.subscribe(changed.set)
@@ -193,30 +223,37 @@ async def _follow(catalogue: Catalogue, survey: Survey, bundle: ClientBundle | N
             changed.clear()
             for entry in catalogue.entries():
                 if not is_foreign(entry, sites):
-                    for host in _services_of(entry, bundle):
+                    for host in _services_of(entry, bundle, kinds):
                         survey.begin(host)
             await changed.wait()
     finally:
         unsubscribe()
 
 
-def _services_of(entry: Entry, bundle: ClientBundle | None) -> list[KnownHost]:
-    """Return the host once for each of ports, cameras and jobs, as far as it has them."""
+def _services_of(
+    entry: Entry, bundle: ClientBundle | None, kinds: Collection[str] = EVERYTHING
+) -> list[KnownHost]:
+    """Return the host once for each kind, as far as it has such a service."""
     aliases = (entry.instance.host,) if entry.instance.host else ()
-    ports = KnownHost(entry.instance.name, tuple(targets_of(entry, bundle)), aliases)
-    cameras = replace(ports, targets=tuple(targets_of(entry, bundle, Kind.CAMERA)), kind=CAMERA)
-    jobs = replace(ports, targets=tuple(targets_of(entry, bundle, Kind.JOB)), kind=JOB)
-    return [each for each in (ports, cameras, jobs) if each.targets]
+    found = (
+        KnownHost(entry.instance.name, tuple(targets_of(entry, bundle, kind)), aliases, name)
+        for name, kind in _ASKED.items()
+        if name in kinds
+    )
+    return [each for each in found if each.targets]
 
 
-def _not_ours(entries: Iterable[Entry], bundle: ClientBundle | None) -> tuple[str, ...]:
-    """Name the hosts that have ports, cameras or jobs, but none for us."""
+def _not_ours(
+    entries: Iterable[Entry], bundle: ClientBundle | None, kinds: Collection[str] = EVERYTHING
+) -> tuple[str, ...]:
+    """Name the hosts that have services of these kinds, but none for us."""
     sites = sites_of(bundle)
+    asked = [kind for name, kind in _ASKED.items() if name in kinds]
     return tuple(
         f"{entry.instance.name} ({join_host_port(*places[0])})"
         for entry in entries
-        if (places := next(filter(None, (addresses_of(entry, kind) for kind in _ASKED)), None))
-        and (is_foreign(entry, sites) or not _services_of(entry, bundle))
+        if (places := next(filter(None, (addresses_of(entry, kind) for kind in asked)), None))
+        and (is_foreign(entry, sites) or not _services_of(entry, bundle, kinds))
     )
 
 

@@ -6,7 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from usbshare.bridge.hosts.inventory import AnyItem, CameraItem, Item, JobServiceItem
+from usbshare.bridge.hosts.inventory import (
+    AnyItem,
+    CameraItem,
+    Item,
+    JobServiceItem,
+    UsbServiceItem,
+)
 from usbshare.bridge.stop import coverage
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
@@ -48,6 +54,8 @@ def _cells(item: AnyItem) -> Sequence[str]:
             return _camera_cells(item)
         case JobServiceItem():
             return ("-", item.state, "-", "-", "-", "-", f"job-svc at port {item.target.port}")
+        case UsbServiceItem():
+            return ("-", item.state, "-", "-", "-", "-", f"usb-svc at port {item.target.port}")
 
 
 def _port_cells(item: Item) -> Sequence[str]:
@@ -99,6 +107,8 @@ def _object(item: AnyItem) -> dict[str, Any]:
             return where | _camera_object(item)
         case JobServiceItem():
             return where | {"id": item.kind, "state": item.state, "jobs": dict(item.counts)}
+        case UsbServiceItem():
+            return where | {"id": item.kind, "state": item.state, "devices": dict(item.counts)}
 
 
 def _camera_object(item: CameraItem) -> dict[str, Any]:

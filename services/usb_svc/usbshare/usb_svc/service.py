@@ -8,6 +8,7 @@ from functools import partial
 
 from usbshare.authorization.rights import ResourceKind
 from usbshare.base.paths import state_folder
+from usbshare.hosts.instance import Kind
 from usbshare.line.usb.device import parse_selector
 from usbshare.service import harness
 from usbshare.service.harness import Host, Parts
@@ -42,7 +43,10 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
             service_name=SERVICE_NAME,
             add_to_server=partial(add_UsbServiceServicer_to_server, servicer),
             described=lambda: f"USB devices: {len(lending.devices)}",
-            tasks=lambda: {"follow_devices": lending.follow()},
+            tasks=lambda: {
+                "follow_devices": lending.follow(),
+                "announce": harness.announce(host.announcing(settings.discovery, Kind.USB)),
+            },
             close=servicer.close,
         )
     finally:

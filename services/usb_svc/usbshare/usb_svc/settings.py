@@ -12,6 +12,7 @@ from pydantic import Field
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
 from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.hosts.settings import DiscoveryTable
 from usbshare.line.usb.device import parse_selector
 from usbshare.service.program import Program
 
@@ -62,3 +63,4 @@ class Settings(Table):
     usb: ServiceTable = Field(default_factory=ServiceTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     audit: AuditTable = Field(default_factory=AuditTable)
+    discovery: DiscoveryTable = Field(default_factory=DiscoveryTable)

@@ -12,7 +12,7 @@ import pytest
 from fakes.remote import REMOTE
 from fakes.remote_jobs import JOB
 from fakes.waiting import until
-from usbshare.base.errors import ConnectionRefusedByPeerError, NotFoundError
+from usbshare.base.errors import ConnectionRefusedByPeerError, NotFoundError, UsbshareError
 from usbshare.bridge.hosts.inventory import (
     MOST_AT_ONCE,
     Answer,
@@ -25,9 +25,14 @@ from usbshare.bridge.hosts.match_filter import parse_criterion
 from usbshare.bridge.hosts.picking import NO_HOST, pick
 from usbshare.bridge.tables.ports import as_json, as_table
 from usbshare.client.camera.messages import CameraState, RemoteCamera
+from usbshare.client.usb.messages import RemoteDevice
 from usbshare.rpc.channel import Target
+from usbshare.usbip.messages import Speed
 
 LONG_S = 60.0
+DEVICE = RemoteDevice(
+    "0403:6001:A5", 0x0403, 0x6001, "A5", "FTDI", "UART", "1-1", Speed.FULL, "available", "", ""
+)
 
 
 def known(name: str, *addresses: str, port: int = 50051) -> KnownHost:
@@ -86,7 +91,9 @@ async def test_a_host_that_fails_leaves_the_others(network: Network) -> None:
         survey.begin(known("laser"))
         inventory = await survey.end()
     assert [item.port.id for item in inventory.items] == ["laser"]
-    assert inventory.failures == (Failure(known("gone"), "nothing listens at gone:50051"),)
+    (failure,) = inventory.failures
+    assert (failure.host, failure.reason) == (known("gone"), "nothing listens at gone:50051")
+    assert isinstance(failure.error, ConnectionRefusedByPeerError)
 
 
 async def test_a_silent_host_costs_no_more_than_the_time_limit(network: Network) -> None:
@@ -228,6 +235,19 @@ def test_the_job_service_is_listed_behind_the_ports_and_is_no_port() -> None:
     assert inventory.places_of("port") == {"laser": Target("laser", 50051)}
 
 
+def test_the_usb_service_is_listed_with_its_devices_by_state() -> None:
+    host = replace(known("laser", port=51056), kind="usb")
+    states = ("available", "in use", "available")
+    devices = tuple(replace(DEVICE, state=each) for each in states)
+    inventory = Inventory((Answer(host, host.targets[0], devices=devices),))
+    table = as_table(inventory.all_matching(()))
+    assert "usb   -   2 available, 1 in use" in table
+    assert "usb-svc at port 51056" in table
+    (listed,) = json.loads(as_json(inventory.all_matching([parse_criterion("kind=usb")])))
+    assert (listed["kind"], listed["devices"]) == ("usb", {"available": 2, "in use": 1})
+    assert inventory.items == []
+
+
 async def test_a_guess_that_fails_is_no_failure(network: Network) -> None:
     guess = replace(known("gone", port=50052), kind="camera", is_guess=True)
     async with Survey(network.ask, LONG_S) as survey:
@@ -271,7 +291,7 @@ def test_without_any_host_what_to_do_is_reported() -> None:
 
 
 def test_with_dead_hosts_only_no_multicast_is_blamed() -> None:
-    inventory = Inventory(failures=(Failure(known("laser"), "why"),))
+    inventory = Inventory(failures=(Failure(known("laser"), UsbshareError("why")),))
     with pytest.raises(NotFoundError) as refused:
         pick(inventory, [parse_criterion("id=a")], first=False)
     assert "multicast" not in str(refused.value)

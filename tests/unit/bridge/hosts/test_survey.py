@@ -90,10 +90,15 @@ async def test_hosts_are_asked_as_they_turn_up() -> None:
     assert asked.hosts[2].names == ("Mill", "mill.local", "127.0.0.2")
 
 
-async def test_a_host_is_asked_for_its_ports_its_cameras_and_its_jobs() -> None:
-    kinds = (Endpoint(Kind.SERIAL, 50051), Endpoint(Kind.CAMERA, 50052), Endpoint(Kind.JOB, 51055))
+async def test_a_host_is_asked_for_all_that_it_may_have() -> None:
+    kinds = (
+        *(Endpoint(Kind.SERIAL, 50051), Endpoint(Kind.CAMERA, 50052)),
+        *(Endpoint(Kind.JOB, 51055), Endpoint(Kind.USB, 51056)),
+    )
     found = Entry("1", Instance("Laser", ("127.0.0.1",), kinds, host="laser.local", tls=False))
-    ports, cameras, jobs = hosts_survey._services_of(found, None)
+    ports, cameras, jobs, devices = hosts_survey._services_of(found, None)
+    assert (devices.kind, devices.targets[0].port) == ("usb", 51056)
+    assert hosts_survey._services_of(found, None, {"usb"}) == [devices]
     assert (jobs.kind, jobs.targets[0].port) == ("job", 51055)
     assert (ports.kind, ports.targets[0].port) == ("port", 50051)
     assert (cameras.kind, cameras.targets[0].port) == ("camera", 50052)

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
-
-import grpc
-
-from usbshare.client.jobs.client import JOB_PORT
-from usbshare.discovery.v1 import discovery_pb2 as pb
-from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
-from usbshare.hosts import untrusted
-from usbshare.hosts.instance import USUAL_PORTS, Kind
-from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
-from usbshare.rpc.stream_writes import write
+from usbshare.client.announced_place import DISCOVERY_PORT, announced_place
+from usbshare.hosts.instance import Kind
+from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
-
-# A host may well have no discovery service, or a firewall that drops what is sent to it.
-ASK_S = 1.0
 
 
 async def job_place(
-    host: Target, bundle: ClientBundle | None, discovery_port: int = USUAL_PORTS[Kind.DISCOVERY]
+    host: Target, bundle: ClientBundle | None, discovery_port: int = DISCOVERY_PORT
 ) -> Target:
     """Return where the job service of a host is, of which any service is known; within 1 s."""
-    there = replace(host, port=discovery_port)
-    try:
-        async with asyncio.timeout(ASK_S):
-            port = await _announced_port(there, bundle)
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError, ValueError):
-        port = 0
-    return replace(host, port=port or JOB_PORT)
-
-
-async def _announced_port(discovery: Target, bundle: ClientBundle | None) -> int:
-    """Return the port of the job service that a discovery service's own host announces, else 0."""
-    async with open_channel(discovery, bundle, keepalive=QUIET_KEEPALIVE) as channel:
-        call = DiscoveryServiceStub(channel).Watch()
-        await write(call, pb.WatchRequest(filter=pb.Filter(kind=pb.KIND_JOB)))
-        response = await call.read()
-        call.cancel()
-    if not isinstance(response, pb.WatchResponse):
-        return 0
-    own = (each for each in response.snapshot.instances if pb.SOURCE_LOCAL in each.sources)
-    ports = (each.port for one in own for each in one.endpoints if each.kind == pb.KIND_JOB)
-    return untrusted.tcp_port(next(ports, 0))
+    return await announced_place(Kind.JOB, host, bundle, discovery_port)

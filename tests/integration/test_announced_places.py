@@ -1,9 +1,9 @@
-"""Where a host's job service is: as its discovery service announces, else at the usual port."""
+"""Where a host's job or USB service is: as its discovery service announces, else as usual."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from fakes.processes import Process, free_port
 from fakes.waiting import until
 from usbshare.client.jobs.place import job_place
 from usbshare.client.status.host_watch import look_once
+from usbshare.client.usb.place import usb_place
 from usbshare.discovery_svc.registrations import Offer
-from usbshare.hosts.instance import Endpoint, Kind
+from usbshare.hosts.instance import USUAL_PORTS, Endpoint, Kind
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust.site import Site
@@ -36,32 +37,54 @@ async def served(site: Site) -> AsyncIterator[Served]:
         yield made
 
 
-async def found_by(served: Served) -> Target:
+Place = Callable[..., Awaitable[Target]]
+
+
+@pytest.fixture(params=[(job_place, Kind.JOB), (usb_place, Kind.USB)], ids=["job", "usb"])
+def asked(request: pytest.FixtureRequest) -> tuple[Place, Kind]:
+    found: tuple[Place, Kind] = request.param
+    return found
+
+
+async def found_by(served: Served, place: Place) -> Target:
     bundle = ClientBundle.load(served.site.client_bundle)
-    return await job_place(SERIAL, bundle, served.target.port)
+    return await place(SERIAL, bundle, served.target.port)
 
 
-async def test_the_announced_port_is_taken(served: Served) -> None:
-    served.registrations.take("job-svc", Offer((Endpoint(Kind.JOB, 51055),)), 30.0)
-    await until(lambda: served.own.port_of(Kind.JOB) == 51055)
-    assert await found_by(served) == Target("127.0.0.1", 51055, name="laser")
+async def test_the_announced_port_is_taken(served: Served, asked: tuple[Place, Kind]) -> None:
+    place, kind = asked
+    served.registrations.take("a-svc", Offer((Endpoint(kind, 51055),)), 30.0)
+    await until(lambda: served.own.port_of(kind) == 51055)
+    assert await found_by(served, place) == Target("127.0.0.1", 51055, name="laser")
 
 
-async def test_another_hosts_jobs_are_not_this_ones(served: Served) -> None:
-    served.observe("mill", endpoints=(Endpoint(Kind.JOB, 51055),))
-    assert (await found_by(served)).port == 50055
+async def test_another_hosts_service_is_not_this_ones(
+    served: Served, asked: tuple[Place, Kind]
+) -> None:
+    place, kind = asked
+    served.observe("mill", endpoints=(Endpoint(kind, 51055),))
+    assert (await found_by(served, place)).port == USUAL_PORTS[kind]
 
 
-async def test_a_host_that_announces_none_has_it_at_the_usual_port(served: Served) -> None:
-    assert (await found_by(served)).port == 50055
+async def test_a_host_that_announces_none_has_it_at_the_usual_port(
+    served: Served, asked: tuple[Place, Kind]
+) -> None:
+    place, kind = asked
+    assert (await found_by(served, place)).port == USUAL_PORTS[kind]
 
 
-async def test_without_a_discovery_service_it_is_the_usual_port(site: Site) -> None:
+async def test_without_a_discovery_service_it_is_the_usual_port(
+    site: Site, asked: tuple[Place, Kind]
+) -> None:
+    place, kind = asked
     bundle = ClientBundle.load(site.client_bundle)
-    assert (await job_place(SERIAL, bundle, free_port())).port == 50055
+    assert (await place(SERIAL, bundle, free_port())).port == USUAL_PORTS[kind]
 
 
-async def test_a_discovery_service_that_says_nothing_is_not_waited_for(site: Site) -> None:
+async def test_a_discovery_service_that_says_nothing_is_not_waited_for(
+    site: Site, asked: tuple[Place, Kind]
+) -> None:
+    place, kind = asked
     left = asyncio.Event()
 
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,10 +97,10 @@ async def test_a_discovery_service_that_says_nothing_is_not_waited_for(site: Sit
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with asyncio.timeout(30):
-        found = await job_place(SERIAL, ClientBundle.load(site.client_bundle), port)
+        found = await place(SERIAL, ClientBundle.load(site.client_bundle), port)
         server.close()
         await left.wait()
-    assert found.port == 50055
+    assert found.port == USUAL_PORTS[kind]
 
 
 async def test_job_svc_is_announced_and_found(tmp_path: Path) -> None:
