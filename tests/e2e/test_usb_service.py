@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,3 +166,52 @@ def test_without_any_usb_service_it_is_said_what_helps(host: Host) -> None:
     file.write_text("[discovery]\nmdns = false\nbeacon = false\n")
     code, output = run(["bridge", "--config", str(file), "usb", "list"], host.home)
     assert (code, "no host with a USB service is known" in output) == (0, True), output
+
+
+def doctor(host: Host) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Return what usb-svc's doctor says, by check."""
+    config = str(host.home / "usbshare.toml")
+    words = ["usb-svc", "doctor", "--json", "--config", config, "--listen", host.target]
+    code, output = run(words, host.home)
+    checks = json.loads(output[output.index("{") :])["checks"]
+    return code, {each["check"]: (each["verdict"], each["measured"]) for each in checks}
+
+
+def test_the_doctor_of_a_host_that_lends(host: Host) -> None:
+    (host.usb.places.proc / "1/fd").mkdir(parents=True)
+    code, found = doctor(host)
+    assert (code, {verdict for verdict, _ in found.values()}) == (0, {"ok"}), found
+    assert found["usbip-host"][1] == "usbip-host is loaded"
+    assert found[f"device {ADAPTER}"][1] == "Maker A thing: can be lent"
+    assert "not lent, it is a keyboard" in found[f"device {KEYBOARD}"][1]
+    assert found["listen address"][1].endswith("the service is running and answers")
+    assert "host certificate" in found
+
+
+def test_the_doctor_says_what_keeps_a_device_from_being_lent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = '[usb]\ndevices = ["0403:6001", "1a86:7523"]\n'
+    with usb_host(tmp_path, monkeypatch, config) as host:
+        host.usb.program(77, "/dev/ttyUSB0", "python3", "-m", "usbshare.serial_svc")
+        driver = host.usb.sys / "bus/usb/drivers/usbip-host"
+        (driver / "match_busid").rename(driver / "gone")
+        code, found = doctor(host)
+        assert (code, found["usbip-host"][0], found["rights"][0]) == (1, "fail", "skip"), found
+        assert found[f"device {ADAPTER}"] == ("warn", "Maker A thing: held by serial-svc")
+        said = ("warn", "[usb] devices lists what is not plugged in: 1a86:7523")
+        assert found["USB devices"] == said
+        (driver / "gone").rename(driver / "match_busid")
+        code, found = doctor(host)
+        assert (code, found["rights"][0]) == (0, "warn")  # nobody may see process 1
+        assert "1/fd" in found["rights"][1]
+
+
+def test_metrics_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    config = f'[usb]\nmetrics = "127.0.0.1:{port}"\n'
+    with usb_host(tmp_path, monkeypatch, config):
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S)
+        text = answer.read().decode()
+    assert 'usbshare_usb_devices{state="available"} 1.0' in text
+    assert 'usbshare_usb_ended_total{cause="silence"} 0.0' in text

@@ -19,6 +19,10 @@ from usbshare.base.errors import (
     SessionLostError,
 )
 from usbshare.client.usb.client import AttachStream, UsbClient
+from usbshare.usb_svc.api.metrics import UsbCollector
+from usbshare.usb_svc.devices.host_device import HostDevice
+from usbshare.usb_svc.devices.judgement import State
+from usbshare.usb_svc.export.lending import OfferedDevice
 from usbshare.usbip.messages import Speed
 
 ADAPTER, OTHER = "0403:6001:A5", "0403:6001:A6"
@@ -158,3 +162,60 @@ async def test_attachments_are_in_the_audit_log(host: GuardedHost, client: UsbCl
     stream.cancel()
     await until(lambda: b"usb device freed" in log.read_bytes())
     assert ADAPTER.encode() in log.read_bytes()
+
+
+def counted(host: GuardedHost) -> dict[str, float]:
+    """Return what is scraped, by name and label."""
+    collector = UsbCollector(lambda: (), host.usb_tally)
+    samples = [sample for family in collector.collect() for sample in family.samples]
+    return {
+        " ".join([each.name.removeprefix("usbshare_usb_"), *each.labels.values()]): each.value
+        for each in samples
+    }
+
+
+async def test_what_attachments_come_to_is_counted(host: GuardedHost, client: UsbClient) -> None:
+    stream = client.attach()
+    await stream.open(ADAPTER, "test")
+    await stream.send(b"12345")
+    loop = asyncio.get_running_loop()
+    assert await loop.sock_recv(kernel(host), 64) == b"12345"
+    await loop.sock_sendall(kernel(host), b"123")
+    while await stream.receive() != b"123":
+        pass
+    async for second in client_of(host, "second"):
+        with pytest.raises(PortHeldError):
+            await second.attach().open(ADAPTER, "test")
+        with pytest.raises(PermissionDeniedError):
+            await second.attach().open(OTHER, "test")
+    stream.cancel()
+    await until(lambda: counted(host)["ended_total client"] == 1)
+    found = counted(host)
+    assert (found["attachments_total"], found["bytes_total client"]) == (1, 5)
+    assert (found["bytes_total device"], found["refusals_total held"]) == (3, 1)
+    assert found["refusals_total no right"] == 1
+
+
+async def test_silence_and_lost_rights_are_counted(host: GuardedHost, client: UsbClient) -> None:
+    stream = client.attach()
+    await stream.open(ADAPTER, "test")
+    with pytest.raises(SessionLostError):
+        await all_of(stream)
+    await until(lambda: counted(host)["ended_total silence"] == 1)
+    stream = client.attach()
+    await stream.open(ADAPTER, "test")
+    host.write_policy(POLICY.replace('"control", "second"', '"second"'))
+    with pytest.raises((PermissionDeniedError, SessionLostError)):
+        await all_of(stream)
+    await until(lambda: sum(host.usb_tally.endings.values()) == 2)
+    assert counted(host)["attachments_total"] == 2
+
+
+async def test_devices_are_counted_by_state(host: GuardedHost) -> None:
+    devices = [
+        OfferedDevice(str(number), HostDevice("1-1", 1, 2, 3, 4), state)
+        for number, state in enumerate((State.AVAILABLE, State.AVAILABLE, State.IN_USE))
+    ]
+    (family, *_) = UsbCollector(lambda: devices, host.usb_tally).collect()
+    found = {each.labels["state"]: each.value for each in family.samples}
+    assert found == {"available": 2, "attached": 0, "in use": 1, "refused": 0}

@@ -16,8 +16,9 @@ from fakes.waiting import until
 from usbshare.authorization.policy import Policy
 from usbshare.base.errors import DeviceError, NotFoundError, PortHeldError, WrongStateError
 from usbshare.line.usb.device import DeviceSelector, parse_selector
+from usbshare.usb_svc.devices.judgement import State
 from usbshare.usb_svc.export import usbip_host
-from usbshare.usb_svc.export.lending import Lending, State
+from usbshare.usb_svc.export.lending import Lending
 from usbshare.usb_svc.export.loan_notes import LoanNotes
 
 ADAPTER, OTHER = "0403:6001:A5", "0403:6001:A6"

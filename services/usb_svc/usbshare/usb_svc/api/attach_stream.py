@@ -20,6 +20,7 @@ from usbshare.base.silence import Silence
 from usbshare.base.watched_task import cancel_all
 from usbshare.usb.v1 import usb_pb2 as pb
 from usbshare.usb_svc.export.lending import Loan
+from usbshare.usb_svc.export.tally import Tally
 
 MOST_BYTES = 64 * 1024
 # A piece is heard when all of it has come: over 10 KB/s this one takes 1.6 s.
@@ -29,7 +30,7 @@ BEATS_A_TIMEOUT = 4
 
 
 class AttachStream:
-    """Passes bytes between a stream and the kernel; `passed_bytes` counts both ways."""
+    """Passes bytes between a stream and the kernel, and counts them."""
 
     def __init__(
         self,
@@ -37,7 +38,9 @@ class AttachStream:
         read: Callable[[], Awaitable[Any]],
         write: Callable[[pb.AttachResponse], Awaitable[None]],
         link_timeout_s: float,
+        tally: Tally,
     ) -> None:
+        self._tally = tally
         self.passed_bytes = 0
         self._loan = loan
         self._read = read
@@ -94,6 +97,7 @@ class AttachStream:
             except OSError as error:
                 raise self._unplugged() from error
         self.passed_bytes += len(data)
+        self._tally.from_clients_bytes += len(data)
 
     async def _answer_beats(self) -> None:
         """Answer the newest: what is read must not wait for what a slow link takes.
@@ -113,6 +117,7 @@ class AttachStream:
         loop = asyncio.get_running_loop()
         while data := await self._received(loop):
             self.passed_bytes += len(data)
+            self._tally.from_devices_bytes += len(data)
             await self._send(pb.AttachResponse(data=data))
         raise self._unplugged()
 

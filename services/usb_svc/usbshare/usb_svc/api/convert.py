@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from usbshare.usb.v1 import usb_pb2 as pb
-from usbshare.usb_svc.export.lending import OfferedDevice, State
+from usbshare.usb_svc.devices.judgement import State
+from usbshare.usb_svc.export.lending import OfferedDevice
 from usbshare.usbip.messages import Speed
 
 _SPEEDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -20,7 +21,8 @@ from usbshare.usb.v1 import usb_pb2 as pb
 from usbshare.usb.v1.usb_pb2_grpc import UsbServiceServicer
 from usbshare.usb_svc.api.attach_stream import AttachStream
 from usbshare.usb_svc.api.convert import device_message
-from usbshare.usb_svc.export.lending import Lending
+from usbshare.usb_svc.export.lending import Lending, Loan
+from usbshare.usb_svc.export.tally import Tally
 
 SERVICE_NAME = "usbshare.usb.v1.UsbService"
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -30,8 +32,11 @@ _MOST_NAME = 64
 class UsbServicer(UsbServiceServicer):
     """Maps RPCs to what is lent."""
 
-    def __init__(self, lending: Lending, gate: Gate, audit: Audit, link_timeout_s: float) -> None:
+    def __init__(
+        self, lending: Lending, gate: Gate, audit: Audit, link_timeout_s: float, tally: Tally
+    ) -> None:
         self._lending = lending
+        self._tally = tally
         self._gate = gate
         self._audit = audit
         self._link_timeout_s = link_timeout_s
@@ -68,33 +73,54 @@ class UsbServicer(UsbServiceServicer):
     ) -> None:
         """Lend a device for as long as the stream lasts."""
         asked = (await first_message(context, "open")).open
-        caller = self._gate.caller(context)
-        resource = Resource(ResourceKind.DEVICE, asked.device_id)
+        caller, is_attached = self._gate.caller(context), False
+        try:
+            async with self._lent(asked.device_id, caller) as loan:
+                is_attached = True
+                self._tally.attachments += 1
+                await self._serve(loan, asked, caller, context)
+        except BaseException as error:
+            if is_attached:
+                self._tally.ended(error)
+            elif isinstance(error, Exception):
+                self._tally.refused(error)
+            raise
+        self._tally.ended(None)
+
+    @asynccontextmanager
+    async def _lent(self, device_id: str, caller: Identity) -> AsyncIterator[Loan]:
+        resource = Resource(ResourceKind.DEVICE, device_id)
         self._gate.require(caller, Right.VIEW, resource)
         async with (
             self._gate.permit(caller, Right.CONTROL, resource, arms=True),
-            self._lending.lend(asked.device_id, caller.name) as loan,
+            self._lending.lend(device_id, caller.name) as loan,
         ):
-            opened = pb.DeviceOpened(
-                device=device_message(loan.device),
-                devid=loan.device.device.devid,
-                link_timeout_ms=round(self._link_timeout_s * 1000),
+            yield loan
+
+    async def _serve(
+        self, loan: Loan, asked: pb.OpenDevice, caller: Identity, context: Context
+    ) -> None:
+        opened = pb.DeviceOpened(
+            device=device_message(loan.device),
+            devid=loan.device.device.devid,
+            link_timeout_ms=round(self._link_timeout_s * 1000),
+        )
+        await context.write(pb.AttachResponse(opened=opened))
+        timeout_s = self._link_timeout_s
+        stream = AttachStream(loan, context.read, context.write, timeout_s, self._tally)
+        client, began_at = asked.client_name[:_MOST_NAME], time.monotonic()
+        self._note("usb device attached", caller, asked.device_id, client=client)
+        try:
+            await stream.serve(self._ending)
+        finally:
+            self._note(
+                "usb device freed",
+                caller,
+                asked.device_id,
+                client=client,
+                seconds=round(time.monotonic() - began_at, 3),
+                bytes=stream.passed_bytes,
             )
-            await context.write(pb.AttachResponse(opened=opened))
-            stream = AttachStream(loan, context.read, context.write, self._link_timeout_s)
-            client, began_at = asked.client_name[:_MOST_NAME], time.monotonic()
-            self._note("usb device attached", caller, asked.device_id, client=client)
-            try:
-                await stream.serve(self._ending)
-            finally:
-                self._note(
-                    "usb device freed",
-                    caller,
-                    asked.device_id,
-                    client=client,
-                    seconds=round(time.monotonic() - began_at, 3),
-                    bytes=stream.passed_bytes,
-                )
 
     def _visible(self, caller: Identity) -> list[pb.Device]:
         devices = {each.id: each for each in self._lending.devices}

@@ -9,9 +9,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import Enum
 
-from usbshare.authorization.devices import DevicePolicy, is_allowed
+from usbshare.authorization.devices import DevicePolicy
 from usbshare.base.errors import (
     DeviceAbsentError,
     NotFoundError,
@@ -22,27 +21,18 @@ from usbshare.base.threads import OwnThread
 from usbshare.line.usb.device import DeviceSelector
 from usbshare.usb_svc.devices.disks import CLAIMED, is_claimed
 from usbshare.usb_svc.devices.host_device import HostDevice, ids_of
+from usbshare.usb_svc.devices.judgement import HOST, HostRules, State, judge
 from usbshare.usb_svc.devices.nodes import interface_nodes
-from usbshare.usb_svc.devices.rules import refusal
 from usbshare.usb_svc.devices.sysfs import folder_of, list_devices
 from usbshare.usb_svc.devices.users import Users
 from usbshare.usb_svc.export.loan_notes import LentDevice, LoanNotes
-from usbshare.usb_svc.export.usbip_host import HOST, UsbipHost, unbind_remedy
+from usbshare.usb_svc.export.usbip_host import UsbipHost
 from usbshare.usb_svc.settings import Places
 
 _log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 TAKE_BACK_S = 10.0
-
-
-class State(Enum):
-    """Whether a device can be lent."""
-
-    AVAILABLE = "available"
-    ATTACHED = "attached"
-    IN_USE = "in use"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,17 +203,9 @@ class Lending:
                 self._notes.remove(lent.busid)
 
     def _judged(self, device: HostDevice, users: Users) -> tuple[State, str]:
-        is_bound = device.driver == HOST
-        if is_bound and not self._notes.has(device):
-            return State.IN_USE, f"{HOST}, bound by hand: {unbind_remedy(device.busid)}"
-        if not is_allowed(self._policy(), device.usb):
-            return State.REFUSED, "it is not among the [[allowed_devices]] of this host's policy"
-        # What this service bound has no interfaces; it was judged, and is again before a loan.
-        if not is_bound and (why := refusal(device, self._listed)):
-            return State.REFUSED, why
-        if user := users.of(folder_of(device.busid, self._places.sys).resolve()):
-            return State.IN_USE, user
-        return State.AVAILABLE, ""
+        rules = HostRules(self._policy(), self._listed)
+        is_ours = self._notes.has(device)
+        return judge(device, rules, users, self._places.sys, is_ours=is_ours)
 
     def _freed(self, device_id: str, done: asyncio.Future[None]) -> None:
         del self._holders[device_id]

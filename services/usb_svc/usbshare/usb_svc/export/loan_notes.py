@@ -108,13 +108,18 @@ class LoanNotes:
             return None
 
     def _path(self, busid: str) -> Path:
-        return self._folder / f"{_PREFIX}{busid}"
+        return note_path(self._folder, busid)
 
     def _boot_id(self) -> str:
         try:
             return (self._proc / _BOOT_ID).read_text().strip()
         except OSError:
             return ""
+
+
+def note_path(folder: Path, busid: str) -> Path:
+    """Return where a service whose state folder that is notes a device of a place."""
+    return folder / f"{_PREFIX}{busid}"
 
 
 def _lent_device(table: dict[str, Any]) -> LentDevice:

@@ -11,19 +11,20 @@ import time
 from pathlib import Path
 
 from usbshare.base.errors import DeviceError
+from usbshare.usb_svc.devices.judgement import HOST, unbind_remedy
 from usbshare.usb_svc.devices.sysfs import SYS, driver_of, folder_of
 
 _DRIVERS = "bus/usb/drivers"
-HOST = "usbip-host"
 _AVAILABLE, _CLOSE = "1", "-1"
 READY_S = 5.0
 _LOOK_S = 0.02
 REMEDY = "run `sudo modprobe usbip-host`"
 
 
-def unbind_remedy(busid: str) -> str:
-    """Return how an administrator gives back what they bound by hand."""
-    return f"`sudo usbip unbind -b {busid}` frees it"
+def control_files(sys: Path) -> list[Path]:
+    """Return the kernel's files that are written to lend any device."""
+    folder = sys / _DRIVERS / HOST
+    return [folder / name for name in ("match_busid", "bind", "unbind", "rebind")]
 
 
 class UsbipHost:

@@ -1,0 +1,52 @@
+"""The service's counters for Prometheus, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from usbshare.usb_svc.devices.judgement import State
+from usbshare.usb_svc.export.lending import OfferedDevice
+from usbshare.usb_svc.export.tally import Ending, Refusal, Tally
+
+
+class UsbCollector(Collector):
+    """Reads what there is at the moment of a scrape."""
+
+    def __init__(self, devices: Callable[[], Iterable[OfferedDevice]], tally: Tally) -> None:
+        self._devices = devices
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the devices by state, and what attachments came to."""
+        found = Counter(each.state for each in self._devices())
+        devices = GaugeMetricFamily(
+            "usbshare_usb_devices", "USB devices by state", labels=["state"]
+        )
+        for state in State:
+            devices.add_metric([state.value], found[state])
+        yield devices
+        tally = self._tally
+        yield CounterMetricFamily(
+            "usbshare_usb_attachments", "Devices lent to a client", value=tally.attachments
+        )
+        passed = {"client": tally.from_clients_bytes, "device": tally.from_devices_bytes}
+        yield _counter("bytes", "Bytes of USB/IP passed on, by who sent them", "from", passed)
+        yield _counter(
+            "refusals", "Devices not lent to who asked", "reason", _named(tally.refusals)
+        )
+        yield _counter("ended", "Attachments ended", "cause", _named(tally.endings))
+
+
+def _named(counts: Mapping[Refusal, int] | Mapping[Ending, int]) -> dict[str, int]:
+    return {each.value: count for each, count in counts.items()}
+
+
+def _counter(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    counter = CounterMetricFamily(f"usbshare_usb_{name}", text, labels=[label])
+    for each, value in values.items():
+        counter.add_metric([each], value)
+    return counter

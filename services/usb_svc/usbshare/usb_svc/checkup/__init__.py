@@ -1,0 +1,1 @@
+"""What `usb-svc doctor` looks at."""

@@ -1,0 +1,43 @@
+"""Whether the devices of this host can be lent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from usbshare.authorization.devices import fits
+from usbshare.base.checkup import Judgement, fine, warning
+from usbshare.line.usb.device import parse_selector
+from usbshare.usb_svc.devices.host_device import HostDevice
+from usbshare.usb_svc.devices.judgement import State
+
+_NONE = "plug one in: `lsusb` shows what the kernel sees"
+
+
+def judge_list(devices: Sequence[HostDevice], listed: Sequence[str] | None) -> Judgement:
+    """Check whether there are devices, and what `[usb] devices` lists."""
+    if not devices:
+        return warning("no USB device is plugged in", _NONE)
+    if listed is None:
+        return fine(f"{len(devices)} plugged in; [usb] devices lists none: the harmless are lent")
+    absent = [each for each in listed if not any(_is(each, device) for device in devices)]
+    if absent:
+        return warning(f"[usb] devices lists what is not plugged in: {', '.join(absent)}", _NONE)
+    return fine(f"{len(devices)} plugged in; [usb] devices lists {len(listed)}, all of them there")
+
+
+def judge_device(device: HostDevice, state: State, reason: str, *, is_lent: bool) -> Judgement:
+    """Say how it is with one: only what a person may want to change is a warning."""
+    name = " ".join(filter(None, (device.manufacturer, device.product))) or "(no name)"
+    if is_lent:
+        return fine(f"{name}: lent to a client")
+    if state is State.IN_USE:
+        what, _, remedy = reason.partition(": ")
+        end = remedy or "end that to lend it; what serial-svc or camera-svc offers is theirs"
+        return warning(f"{name}: held by {what}", end)
+    if state is State.REFUSED:
+        return fine(f"{name}: not lent, {reason}")
+    return fine(f"{name}: can be lent")
+
+
+def _is(selector: str, device: HostDevice) -> bool:
+    return fits(parse_selector(selector), device.usb)

@@ -1,0 +1,41 @@
+"""Whether this host's kernel lends devices, and this user may have it do so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from usbshare.base.checkup import Judgement, failure_of, fine, warning
+from usbshare.base.errors import DeviceError
+from usbshare.base.os_errors import in_words
+from usbshare.usb_svc.devices.judgement import HOST
+from usbshare.usb_svc.export.usbip_host import UsbipHost, control_files
+
+_AS_SERVICE = (
+    "the unit gives usb-svc that right (CAP_DAC_OVERRIDE, CAP_SYS_PTRACE): run the doctor as root, "
+    "and without the unit the service too"
+)
+
+
+def judge_driver(sys: Path) -> Judgement:
+    """Check whether the kernel's driver is loaded."""
+    try:
+        UsbipHost(sys).require()
+    except DeviceError as error:
+        return failure_of(error)
+    return fine(f"{HOST} is loaded")
+
+
+def judge_rights(sys: Path, proc: Path) -> Judgement:
+    """Check whether this user may take devices, and see who uses them; changes nothing."""
+    for file in control_files(sys):
+        try:
+            os.close(os.open(file, os.O_WRONLY | os.O_CLOEXEC))
+        except OSError as error:
+            return warning(f"this user may not write {file} ({in_words(error)})", _AS_SERVICE)
+    first = proc / "1/fd"
+    try:
+        list(first.iterdir())
+    except OSError as error:
+        return warning(f"this user may not see {first} ({in_words(error)})", _AS_SERVICE)
+    return fine("this user may take devices, and sees who uses one")
