@@ -30,7 +30,7 @@ from usbshare.bridge.local_ports.telnet import (
     escape,
     take_item,
 )
-from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
+from usbshare.line.settings import FlowControl, LineEvents, LineSettings, ModemLines, Parity
 
 SETTINGS = LineSettings()
 FREE = LoopbackAddress("127.0.0.1", 0)
@@ -690,6 +690,7 @@ def test_nothing_of_the_program_is_taken_at_a_limit_of_0() -> None:
 
 
 SET_CONTROL = 5
+SET_LINESTATE_MASK, NOTIFY_LINESTATE = 10, 106
 ASKED = [
     (4, 6),
     (5, 5),
@@ -722,6 +723,45 @@ async def test_a_break_is_passed_on_and_confirmed(telnet: Rfc2217Port, listener:
     await asyncio.to_thread(client.send_break, 0.01)
     assert listener.breaks == [True, False]
     await asyncio.to_thread(client.close)
+
+
+async def test_what_befalls_the_line_is_told_to_who_asks_for_it(
+    telnet: Rfc2217Port, listener: Listener
+) -> None:
+    reader, writer = pair = await program(telnet, listener)
+    telnet.show_events(LineEvents(overrun=True))  # nobody has asked for it yet: the mask is 0
+    async with asyncio.timeout(30):
+        writer.write(subnegotiation(SET_LINESTATE_MASK, b"\x12"))  # overruns and breaks
+        before = await reader.readuntil(subnegotiation(100 + SET_LINESTATE_MASK, b"\x12"))
+        assert subnegotiation(NOTIFY_LINESTATE, b"\x02") not in before
+        telnet.show_events(LineEvents(framing_error=True))
+        telnet.show_events(LineEvents(line_break=True, parity_error=True))
+        told = await reader.readuntil(subnegotiation(NOTIFY_LINESTATE, b"\x10"))
+        assert told.count(bytes([NOTIFY_LINESTATE])) == 1
+        writer.write(subnegotiation(SET_LINESTATE_MASK, b"\xff"))
+        await reader.readuntil(subnegotiation(100 + SET_LINESTATE_MASK, b"\xff"))
+        everything = LineEvents(True, True, True, True)
+        telnet.show_events(everything)
+        await reader.readuntil(subnegotiation(NOTIFY_LINESTATE, b"\x1e"))
+    await hang_up(pair)
+
+
+async def test_the_next_program_is_told_nothing_that_it_did_not_ask_for(
+    telnet: Rfc2217Port, listener: Listener
+) -> None:
+    for mask in (b"\x1e", b""):
+        reader, writer = pair = await program(telnet, listener)
+        if mask:
+            writer.write(subnegotiation(SET_LINESTATE_MASK, mask))
+            async with asyncio.timeout(30):
+                await reader.readuntil(subnegotiation(100 + SET_LINESTATE_MASK, mask))
+        telnet.show_events(LineEvents(line_break=True))
+        writer.write(subnegotiation(SET_CONTROL, b"\x04"))
+        async with asyncio.timeout(30):
+            told = await reader.readuntil(subnegotiation(100 + SET_CONTROL, b"\x06"))
+        assert (subnegotiation(NOTIFY_LINESTATE, b"\x10") in told) == bool(mask)
+        await hang_up(pair)
+        await until(lambda: listener.events[-1] == "closed")
 
 
 async def test_a_break_that_is_not_done_is_refused(telnet: Rfc2217Port, listener: Listener) -> None:

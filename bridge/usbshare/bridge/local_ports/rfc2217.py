@@ -7,7 +7,12 @@ import struct
 from enum import IntEnum
 from typing import Any, cast
 
-from serial.rfc2217 import M_NORMAL, SERVER_SET_CONTROL, PortManager
+from serial.rfc2217 import (
+    M_NORMAL,
+    SERVER_NOTIFY_LINESTATE,
+    SERVER_SET_CONTROL,
+    PortManager,
+)
 
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
 from usbshare.bridge.local_ports.program_connection import ProgramConnection
@@ -15,9 +20,11 @@ from usbshare.bridge.local_ports.rfc2217_line import Rfc2217Line
 from usbshare.bridge.local_ports.tcp import TcpPort
 from usbshare.bridge.local_ports.telnet import Command, TelnetError, escape, take_item
 from usbshare.bridge.local_ports.virtual_port import VirtualPortListener
-from usbshare.line.settings import FlowControl, LineSettings, ModemLines
+from usbshare.line.settings import FlowControl, LineEvents, LineSettings, ModemLines
 
 _HEAD = bytes([0xFF, 0xFA, 44, 5])  # IAC SB COM-PORT-OPTION SET-CONTROL
+_MASK_HEAD = bytes([0xFF, 0xFA, 44, 10])  # the same of SET-LINESTATE-MASK
+_SERVER_SET_LINESTATE_MASK = bytes([110])
 _LENGTH = len(_HEAD) + 3  # its value, IAC SE
 
 
@@ -38,6 +45,7 @@ class Control(IntEnum):
     OUTBOUND_DSR = 19
 
 
+_OVERRUN, _PARITY, _FRAMING, _BREAK = 2, 4, 8, 16  # of NOTIFY-LINESTATE
 _DTR_ON, _RTS_ON = 8, 11
 _OUTBOUND = {FlowControl.NONE: 1, FlowControl.XON_XOFF: 2, FlowControl.RTS_CTS: 3}
 _INBOUND = {FlowControl.NONE: 14, FlowControl.XON_XOFF: 15, FlowControl.RTS_CTS: 16}
@@ -51,6 +59,23 @@ def asked_control(raw: bytes) -> Control | None:
         return Control(raw[len(_HEAD)])
     except ValueError:
         return None
+
+
+def asked_mask(raw: bytes) -> int | None:
+    """Return which events of the line a telnet command asks for, None for all other commands."""
+    value = raw[len(_MASK_HEAD) : -2].replace(b"\xff\xff", b"\xff")
+    return value[0] if raw.startswith(_MASK_HEAD) and len(value) == 1 else None
+
+
+def state_of(events: LineEvents) -> int:
+    """Return what befell a line as NOTIFY-LINESTATE has it."""
+    bits = (
+        (events.overrun, _OVERRUN),
+        (events.parity_error, _PARITY),
+        (events.framing_error, _FRAMING),
+        (events.line_break, _BREAK),
+    )
+    return sum(bit for is_so, bit in bits if is_so)
 
 
 def control_in_force(control: Control, line: Rfc2217Line) -> int:
@@ -74,7 +99,7 @@ DEFAULT_PORT = 2217
 
 
 class Rfc2217Port(TcpPort):
-    """VirtualPort over RFC 2217: settings, DTR, RTS, breaks and flushes, and the lines back.
+    """VirtualPort over RFC 2217: settings, DTR, RTS, breaks and flushes; lines and events back.
 
     Requests keep their place among the bytes: while reading is paused they wait with them.
     """
@@ -85,6 +110,7 @@ class Rfc2217Port(TcpPort):
     def __init__(self, address: LoopbackAddress) -> None:
         super().__init__(address)
         self._manager: PortManager | None = None
+        self._mask = 0  # of events that the program wants
         self._line: Rfc2217Line
 
     async def start(self, listener: VirtualPortListener, settings: LineSettings) -> None:
@@ -102,9 +128,16 @@ class Rfc2217Port(TcpPort):
         if self._program is not None and self._manager is not None:
             self._manager.check_modem_lines()
 
+    def show_events(self, events: LineEvents) -> None:
+        """Tell the program what befell the device's line, if it has asked for that."""
+        told = state_of(events) & self._mask
+        if told and self._program is not None and self._manager is not None:
+            self._manager.rfc2217_send_subnegotiation(SERVER_NOTIFY_LINESTATE, bytes([told]))
+
     def _welcome(self, program: ProgramConnection) -> None:
         """Offer the options of telnet."""
         self._line.forget_program()
+        self._mask = 0
         # PortManager needs no more of a port and of a connection than these have.
         self._manager = PortManager(cast(Any, self._line), cast(Any, _Answers(program)))
 
@@ -130,6 +163,10 @@ class Rfc2217Port(TcpPort):
             return
         if (control := asked_control(command.raw)) is not None:
             self._control(control, self._manager)
+            return
+        if (mask := asked_mask(command.raw)) is not None:
+            self._mask = mask
+            self._manager.rfc2217_send_subnegotiation(_SERVER_SET_LINESTATE_MASK, bytes([mask]))
             return
         try:
             for _ in self._manager.filter(command.raw):

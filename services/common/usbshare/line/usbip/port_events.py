@@ -24,7 +24,8 @@ class PortEvents:
     def __init__(
         self, name: str, listener: DeviceListener, lines: ModemLines, failed: Callable[[str], None]
     ) -> None:
-        self.lines = lines
+        # Who knows nothing of before takes the first event for what was there.
+        self.lines = replace(lines, counts=LineCounts())
         self.failed = failed
         self.received = listener.data_received
         self.room = listener.writable
