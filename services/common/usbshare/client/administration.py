@@ -11,8 +11,9 @@ import grpc
 
 from usbshare.access.v1 import access_pb2 as pb
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
-from usbshare.base.errors import NotSupportedError
+from usbshare.base.errors import NotSupportedError, UsbshareError
 from usbshare.client.access import CALL_TIMEOUT_S, explained
+from usbshare.client.streamed_call import streamed
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.rpc.wire_time import duration
@@ -79,13 +80,9 @@ class AdministrationClient:
         """Yield the newest lines of the host's audit logs, then each new one."""
         start = time.monotonic()
         call = self._stub.WatchAudit(request)
-        try:
+        async with streamed(call, lambda error: self._explained(error, start)):
             while isinstance(reply := await call.read(), pb.WatchAuditResponse):
                 yield reply
-        except grpc.aio.AioRpcError as error:
-            raise await self._explained(error, start) from error
-        finally:
-            call.cancel()
 
     async def _call(self, work: Callable[[Any], Awaitable[T]]) -> T:
         start = time.monotonic()
@@ -94,7 +91,7 @@ class AdministrationClient:
         except grpc.aio.AioRpcError as error:
             raise await self._explained(error, start) from error
 
-    async def _explained(self, error: grpc.aio.AioRpcError, start: float) -> Exception:
+    async def _explained(self, error: grpc.aio.AioRpcError, start: float) -> UsbshareError:
         found = await explained(error, self.target, self._bundle, start)
         if isinstance(found, NotSupportedError) and "plaintext" not in str(found):
             return NotSupportedError(

@@ -14,6 +14,7 @@ from usbshare.base.errors import UsbshareError
 from usbshare.client.explanation import explain
 from usbshare.client.jobs import convert
 from usbshare.client.jobs.messages import JobOrder, JobView, RemoteFile, RemoteJob
+from usbshare.client.streamed_call import streamed
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.job.v1.job_pb2_grpc import JobServiceStub
 from usbshare.rpc.channel import Target, open_channel
@@ -156,13 +157,9 @@ class JobClient:
         With each: whether it has ended or is forgotten.
         """
         call = self._stub.WatchJobs(pb.WatchJobsRequest(port_id=port_id))
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.WatchJobsResponse):
                 yield convert.job(reply.job), reply.change == pb.JOB_CHANGE_REMOVED
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
 
     async def explain(self, error: grpc.aio.AioRpcError) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""

@@ -25,6 +25,7 @@ from usbshare.client.serial.messages import (
     ResetReport,
 )
 from usbshare.client.serial.stop_client import CALL_TIMEOUT_S, StopClient
+from usbshare.client.streamed_call import streamed
 from usbshare.line.credit import Credit
 from usbshare.rpc.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
 from usbshare.rpc.status import error_from_rpc, reason_of
@@ -227,24 +228,16 @@ class SerialClient(StopClient):
     ) -> AsyncGenerator[MachineStatus, None]:
         """Yield what a machine is doing, again and again; raises UsbshareError at the end."""
         call = self._stub.WatchMachine(watch_request(port_id, interval_s))
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.WatchMachineResponse):
                 yield machine_status(reply)
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
 
     async def clock(self, timeout_s: float = CALL_TIMEOUT_S) -> tuple[datetime, float]:
         """Return the service's time and how long the answer took, over a connection in use."""
         start = time.monotonic()
         call = self._stub.WatchStats(pb.WatchStatsRequest(), timeout=timeout_s)
-        try:
+        async with streamed(call, self.explain):
             reply = await call.read()
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
         if not isinstance(reply, pb.WatchStatsResponse):
             raise ConnectionRefusedByPeerError(
                 f"{self.target} does not report its time: it is stopping"
@@ -254,12 +247,8 @@ class SerialClient(StopClient):
     async def times(self, timeout_s: float = CALL_TIMEOUT_S) -> HostTimes:
         """Return where the time of round trips goes, as the service measures it."""
         call = self._stub.WatchStats(pb.WatchStatsRequest(), timeout=timeout_s)
-        try:
+        async with streamed(call, self.explain):
             reply = await call.read()
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
         if not isinstance(reply, pb.WatchStatsResponse):
             raise ConnectionRefusedByPeerError(f"{self.target} reports no times: it is stopping")
         return host_times(reply)

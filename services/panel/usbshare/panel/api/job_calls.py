@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
-import grpc
 from google.protobuf.message import Message
 
 from usbshare.base.errors import SessionLostError
 from usbshare.client.jobs.client import CALL_TIMEOUT_S, START_TIMEOUT_S, JobClient
+from usbshare.client.streamed_call import streamed
 from usbshare.job.v1 import job_pb2 as pb
 from usbshare.panel.seen import SeenJob
 
@@ -44,37 +44,25 @@ class JobCalls(JobClient):
     ) -> pb.Analysis:
         """Analyse a file; `progress` gets the lines that are done."""
         call = self._stub.Analyse(request)
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.AnalyseResponse):
                 if reply.HasField("analysis"):
                     return reply.analysis
                 progress(reply.lines_done)
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
         raise SessionLostError(f"{self.target} ended the analysis")
 
     async def preview(self, request: pb.GetPreviewRequest) -> AsyncGenerator[bytes, None]:
         """Yield the pieces of a preview."""
         call = self._stub.GetPreview(request)
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.GetPreviewResponse):
                 yield reply.data
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
 
     async def seen_jobs(self) -> AsyncGenerator[SeenJob, None]:
         """Yield the jobs that have not ended, then each that changes; raises UsbshareError."""
         call = self._stub.WatchJobs(pb.WatchJobsRequest())
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.WatchJobsResponse):
                 has_ended = reply.change == pb.JOB_CHANGE_REMOVED
                 job = reply.job
                 yield SeenJob(job.job_id, job.port_id, has_ended, job)
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()

@@ -12,6 +12,7 @@ from usbshare.client.access import as_who_am_i
 from usbshare.client.serial import convert
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.convert_machine import machine_status, watch_request
+from usbshare.client.streamed_call import streamed
 from usbshare.panel.seen import SeenMachine, SeenPort, SeenRights
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -38,26 +39,18 @@ class SerialCalls(SerialClient):
     async def port_changes(self) -> AsyncGenerator[tuple[SeenPort, bool], None]:
         """Yield every port, then each that changes, and whether it is gone."""
         call = self._stub.WatchPorts(pb.WatchPortsRequest())
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.WatchPortsResponse):
                 yield _seen(reply.port), reply.change == pb.PORT_CHANGE_REMOVED
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
 
     async def machine_reports(
         self, port_id: str, interval_s: float
     ) -> AsyncGenerator[SeenMachine, None]:
         """Yield what a machine is doing, at each interval; raises UsbshareError."""
         call = self._stub.WatchMachine(watch_request(port_id, interval_s))
-        try:
+        async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.WatchMachineResponse):
                 yield SeenMachine(machine_status(reply), reply)
-        except grpc.aio.AioRpcError as error:
-            raise await self.explain(error) from error
-        finally:
-            call.cancel()
 
     async def rights(self) -> SeenRights:
         """Return who we are there and what we may do."""
