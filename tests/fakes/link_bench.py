@@ -9,8 +9,8 @@ from typing import Any
 
 from fakes.remote import REMOTE
 from fakes.waiting import until
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.client.backoff import Backoff
 from usbshare.client.serial.link import Link
 from usbshare.client.serial.link_state import SessionChoice
 from usbshare.client.serial.messages import (

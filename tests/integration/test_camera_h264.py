@@ -16,12 +16,12 @@ from fakes.cameras import decoded
 from fakes.certificates import make_site
 from fakes.served_camera import Screen, ServedCamera, served_camera
 from fakes.waiting import until
+from usbshare.base.backoff import Backoff
 from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.camera.v1 import camera_pb2 as pb
 from usbshare.camera_svc.capture.frame_source import Wish
 from usbshare.camera_svc.capture.source_factory import source_maker
 from usbshare.camera_svc.sim.bed import read_stamp
-from usbshare.client.backoff import Backoff
 from usbshare.client.camera import convert
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.camera.kept_view import ViewChoice

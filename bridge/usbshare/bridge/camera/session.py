@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.http_access import Access
 from usbshare.base.http_address import HttpAddress
@@ -21,7 +22,6 @@ from usbshare.bridge.camera.web import Web
 from usbshare.bridge.forwarding.renewal import Renewing
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.forwarding.slowness import Slowness
-from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.camera.kept_view import ViewChoice
 from usbshare.client.camera.messages import RemoteCamera

@@ -12,10 +12,9 @@ from usbshare.bridge.console.lines import Line
 from usbshare.bridge.console.tcp import Begin
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
 from usbshare.bridge.local_ports.udp import (
-    MOST_UNSENT_BYTES,
     is_plain,
     listening_datagrams,
-    unsent_bytes,
+    send_datagram,
 )
 from usbshare.bridge.local_ports.udp_senders import (
     MOST_DATAGRAM_BYTES,
@@ -72,13 +71,8 @@ class ConsoleDatagrams(asyncio.DatagramProtocol):
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram, as far as the system takes it."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if unsent_bytes(transport) > MOST_UNSENT_BYTES:
+        if not send_datagram(self._transport, data, address):
             self.dropped += 1
-            return
-        transport.sendto(data, address)
 
     # What asyncio calls.
 

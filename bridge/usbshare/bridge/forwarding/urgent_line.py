@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.stop.delivery import Delivery
-from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.realtime_lane import Overtaking
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import DeviceAbsentError, NotFoundError
 from usbshare.base.event_loop import on_stop_signals, settle_garbage
 from usbshare.base.threads import begin
@@ -26,7 +27,6 @@ from usbshare.bridge.forwarding.urgent_line import UrgentLine
 from usbshare.bridge.hosts.name_lookup import open_finder
 from usbshare.bridge.hosts.tracker import HostTracker
 from usbshare.bridge.local_ports.virtual_port import VirtualPort
-from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from usbshare.analysis.records import Analysis, Box, Finding, Severity
+from usbshare.base.durations import in_words
 
 _AXES = "XYZ"
 
@@ -20,21 +21,11 @@ def as_object(analysis: Analysis, name: str) -> dict[str, Any]:
     return {"name": name, **analysis.as_json()}
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people read it: 12.3 s, 4 min 05 s, 2 h 07 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
 def _facts(analysis: Analysis, name: str) -> Iterator[str]:
     file = analysis.file
     yield f"{name}: {file.lines:,} lines, {file.size_bytes / 1000:,.1f} kB"
     basis = "the machine's own settings" if analysis.has_machine_settings else "GRBL's defaults"
-    yield _row("time", f"{duration(analysis.duration_s)}, by {basis}")
+    yield _row("time", f"{in_words(analysis.duration_s)}, by {basis}")
     yield _row("moves", _span(analysis.box) or "nothing")
     yield _row("burns", _span(analysis.burnt_box) or "nothing")
     if analysis.travel is not None:

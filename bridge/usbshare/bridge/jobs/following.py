@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, DrainingError, SessionLostError
 from usbshare.base.waits import first_of
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.messages import RemoteJob
 

@@ -39,9 +39,19 @@ def is_plain(data: bytes) -> bool:
     )
 
 
-def unsent_bytes(transport: asyncio.DatagramTransport) -> int:
-    """Return how much the system has not taken yet."""
-    return int(getattr(transport, "get_write_buffer_size", int)())
+def send_datagram(
+    transport: asyncio.DatagramTransport | None, data: bytes, address: Address
+) -> bool:
+    """Send a datagram; False if it is dropped, since the system takes no more.
+
+    On a transport that is closed, or not there yet, nothing is sent.
+    """
+    if transport is None or transport.is_closing():
+        return True
+    if int(getattr(transport, "get_write_buffer_size", int)()) > MOST_UNSENT_BYTES:
+        return False
+    transport.sendto(data, address)
+    return True
 
 
 async def listening_datagrams(
@@ -188,13 +198,8 @@ class UdpPort(asyncio.DatagramProtocol):
             self._is_passing = False
 
     def _send(self, data: bytes, address: Address) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if unsent_bytes(transport) > MOST_UNSENT_BYTES:
+        if not send_datagram(self._transport, data, address):
             self.dropped += 1
-            return
-        transport.sendto(data, address)
 
     def _expire(self) -> None:
         self._timer = None

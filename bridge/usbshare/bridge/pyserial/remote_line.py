@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.daemon_executor import DaemonExecutor
 from usbshare.base.errors import (
     DeviceError,
@@ -28,7 +29,6 @@ from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.pyserial.address import PortAddress
 from usbshare.bridge.pyserial.exchange import TELL_BYTES, Exchange, LineLostError, after
 from usbshare.bridge.pyserial.write_buffer import ToldUpstream, WrittenRuns
-from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.client import SerialClient

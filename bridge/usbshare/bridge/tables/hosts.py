@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from usbshare.base.durations import in_words
 from usbshare.base.terminal_text import cut, width
 from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
@@ -187,7 +188,7 @@ def _stats_row(each: SourceReport) -> tuple[str, ...]:
         f"{stats.received_packets_per_s:.1f}",
         str(stats.errors),
         str(each.active_instances),
-        _duration(stats.uptime_s),
+        in_words(stats.uptime_s),
     )
 
 
@@ -203,14 +204,6 @@ def _stats_object(each: SourceReport) -> Mapping[str, float]:
         "active_instances": each.active_instances,
         "uptime_s": round(stats.uptime_s, 1),
     }
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -8,12 +8,12 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import UsbshareError
 from usbshare.bridge.usb.attachment import Attached, DetachedHereError, attach
 from usbshare.bridge.usb.layers import layer_of, with_layer
 from usbshare.bridge.usb.records import OwnRecord, Record
 from usbshare.bridge.usb.survey import Found
-from usbshare.client.backoff import Backoff
 from usbshare.client.usb.client import UsbClient
 from usbshare.rpc.tls import ClientBundle
 from usbshare.usbip.vhci.attach import PlugPlaces

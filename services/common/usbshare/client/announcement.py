@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -11,6 +12,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from usbshare.base.addresses import parse_address, split_host_port
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConfigError
 from usbshare.base.waits import set_within
 from usbshare.discovery.v1 import discovery_pb2 as pb
@@ -53,16 +55,15 @@ class Announcing:
 
     async def run(self) -> None:
         """Register, again whenever the discovery service comes back, until cancelled."""
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(random.random, FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
                 if await self._attempt():
-                    pause_s = FIRST_PAUSE_S
+                    backoff.reset()
             except Exception as error:  # a job may be running here: it must not end for this
                 _log.debug("could not register", exc_info=True)
                 self._say(f"{type(error).__name__}: {error}")
-            await asyncio.sleep(pause_s)
-            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+            await asyncio.sleep(backoff.next_s())
 
     async def _attempt(self) -> bool:
         """Keep a registration for as long as it lasts; return whether there was one."""

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from fakes.remote_jobs import JOB
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, NotFoundError, UsbshareError
 from usbshare.bridge.jobs import following
 from usbshare.bridge.jobs.following import follow_job, follow_queue
-from usbshare.client.backoff import Backoff
 from usbshare.client.jobs.messages import RemoteJob
 
 RUNNING = replace(JOB, state="running", place=0)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from fakes.remote_jobs import UploadHost
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import (
     ConnectionRefusedByPeerError,
     InvalidArgumentError,
     PermissionDeniedError,
 )
-from usbshare.client.backoff import Backoff
 from usbshare.client.jobs import upload as module
 from usbshare.client.jobs.upload import PIECE_BYTES, Uploader
 

@@ -10,6 +10,7 @@ import pytest
 
 from fakes.link_bench import Bench, Stream
 from fakes.waiting import until
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import PermissionDeniedError, PortHeldError
 from usbshare.client.serial import link as link_module
 from usbshare.client.serial.link_state import LinkState
@@ -141,8 +142,7 @@ async def test_a_link_that_is_woken_tries_again_at_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bench.start()
-    monkeypatch.setattr("usbshare.client.backoff.FIRST_S", 3600)
-    monkeypatch.setattr("usbshare.client.backoff.LONGEST_S", 3600)
+    monkeypatch.setattr(Backoff, "next_s", lambda _: 3600.0)
     bench.service.refuses = PortHeldError("held")
     bench.service.streams[0].end()
     await until(lambda: len(bench.listener.waits) == 1)

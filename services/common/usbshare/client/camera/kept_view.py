@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import (
     ConnectionRefusedByPeerError,
     PermissionDeniedError,
@@ -17,7 +18,6 @@ from usbshare.base.errors import (
 )
 from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import LOOK_TIMEOUT_S, CameraClient, WatchStream
 from usbshare.client.camera.host_clock import HostClock
 from usbshare.client.camera.messages import (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.threads import in_thread
-from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import CameraClient, WatchStream
 from usbshare.client.camera.host_clock import HostClock
 from usbshare.client.camera.kept_view import KeptView, ViewChoice

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, DrainingError, SessionLostError
 from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.jobs.client import JobClient, UploadStream
 from usbshare.client.jobs.messages import JobOrder, RemoteFile, RemoteJob
 from usbshare.rpc.status import RpcError

@@ -7,9 +7,9 @@ import random
 import time
 from collections.abc import Callable
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import UsbshareError
 from usbshare.base.time_stats import TimeStats
-from usbshare.client.backoff import Backoff
 from usbshare.client.latency.budget import budget
 from usbshare.client.latency.records import HostLatency
 from usbshare.client.serial.client import SerialClient

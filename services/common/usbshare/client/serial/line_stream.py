@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import SessionLostError
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.serial.dialer import Connections
 from usbshare.client.serial.line_upstream import Line, LineUpstream
 from usbshare.client.serial.link import Link

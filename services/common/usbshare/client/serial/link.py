@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 
 from usbshare.base import errors
+from usbshare.base.backoff import Backoff
 from usbshare.base.waits import first_of, set_within
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient, SessionStream, is_refusal, short_reason
 from usbshare.client.serial.dialer import Connections
 from usbshare.client.serial.handover import Handover

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError
-from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.stop_client import STOP_TIMEOUT_S
 from usbshare.rpc.channel import STOP_KEEPALIVE, Target

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import UsbshareError
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.machine import MachineStatus

@@ -11,6 +11,7 @@ from itertools import islice
 import grpc
 
 from usbshare.base.addresses import is_dns_name, parse_address
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import UsbshareError
 from usbshare.base.terminal_safe_text import clean_name, clean_text
 from usbshare.discovery.v1 import discovery_pb2 as pb
@@ -47,14 +48,15 @@ class ViaSource:
 
     async def run(self) -> None:
         """Watch until cancelled; what prevents it is reported once."""
-        pause_s, told_at = FIRST_PAUSE_S, self._catalogue.clock()
+        backoff = Backoff(random.random, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        told_at = self._catalogue.clock()
         while True:
             if await self._attempt():
-                pause_s, told_at = FIRST_PAUSE_S, self._catalogue.clock()
+                backoff.reset()
+                told_at = self._catalogue.clock()
             elif self._catalogue.clock() - told_at > KEEP_S:
                 self._keep_only(set())
-            await asyncio.sleep(pause_s * (0.5 + random.random() / 2))  # noqa: S311  # spreads
-            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+            await asyncio.sleep(backoff.next_s())
 
     async def _attempt(self) -> bool:
         """Watch until the stream ends; return whether it reported anything."""

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from usbshare.access.v1 import access_pb2
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import (
     InvalidArgumentError,
     NotSupportedError,
@@ -17,7 +18,6 @@ from usbshare.base.errors import (
     UsbshareError,
 )
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.access_requests import administration_of, own_identity
 from usbshare.panel.api.json_text import text

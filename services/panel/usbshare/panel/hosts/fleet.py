@@ -181,9 +181,9 @@ class Fleet:
         self._on_change = changed
 
     @property
-    def added(self) -> list[str]:
-        """The addresses that people added."""
-        return list(self._added)
+    def added(self) -> list[Target]:
+        """Where the hosts are that people added."""
+        return list(self._added.values())
 
     # Helpers.
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.client.backoff import Backoff
 from usbshare.handshakes.unreachable import why_unreachable
 from usbshare.hosts.identity_proof import first_proven
 from usbshare.rpc.channel import Target

@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import UsbshareError
 from usbshare.base.watched_task import cancel_all, in_background
-from usbshare.client.backoff import Backoff
 from usbshare.client.latency.records import HostLatency, PortLatency
 from usbshare.client.latency.watch import LatencyWatch
 from usbshare.client.serial.client import SerialClient

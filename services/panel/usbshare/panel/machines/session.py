@@ -7,10 +7,10 @@ import random
 import time
 from typing import Protocol
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConnectionRefusedByPeerError, SessionLostError
 from usbshare.base.waits import first_of
 from usbshare.base.watched_task import cancel_all
-from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer

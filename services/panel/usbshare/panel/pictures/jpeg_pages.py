@@ -11,6 +11,7 @@ from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -18,7 +19,6 @@ from usbshare.base.errors import (
     UsbshareError,
 )
 from usbshare.base.watched_task import run_until
-from usbshare.client.backoff import Backoff
 from usbshare.client.camera import multipart
 from usbshare.client.camera.kept_view import ViewChoice
 from usbshare.client.camera.messages import Frame, RemoteCamera, View

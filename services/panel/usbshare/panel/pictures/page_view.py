@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import NotSupportedError, UsbshareError
-from usbshare.client.backoff import Backoff
 from usbshare.client.camera.client import CameraClient, WatchStream
 from usbshare.client.camera.kept_view import KeptView, OpenAgainError, ViewChoice
 from usbshare.client.camera.messages import (

@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from usbshare.base.backoff import Backoff
 from usbshare.base.errors import InvalidArgumentError, PermissionDeniedError, UsbshareError
 from usbshare.base.watched_task import run_until
-from usbshare.client.backoff import Backoff
 from usbshare.client.connection_limiter import Turns
 from usbshare.panel.pictures.cameras import CameraServices
 from usbshare.panel.pictures.outbox import Outbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from usbshare.client.backoff import FIRST_S, LONGEST_S, Backoff
+from usbshare.base.backoff import FIRST_S, LONGEST_S, Backoff
 
 
 def test_waits_double_up_to_the_longest_and_start_again_after_a_success() -> None:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from usbshare.panel.hosts import notes as host_notes
-from usbshare.panel.local_ports import notes as port_notes
+from usbshare.panel.kept_list import HOSTS, LOCAL_PORTS
 from usbshare.panel.local_ports.wish import BridgeNews, PortKind, PortState, Wish
 from usbshare.rpc.channel import Target
 
@@ -13,20 +12,20 @@ WISH = Wish("a1", "shop", "shop", "laser", PortKind.TCP, "127.0.0.1:23", True, T
 
 
 def test_what_was_noted_is_known_again(tmp_path: Path) -> None:
-    host_notes.save(tmp_path, ["laser:50051", "[fe80::1]:7"])
-    assert host_notes.load(tmp_path) == [Target("laser", 50051), Target("fe80::1", 7)]
-    port_notes.save(tmp_path, [WISH])
-    assert port_notes.load(tmp_path) == [WISH]
+    HOSTS.save(tmp_path, [Target("laser", 50051), Target("fe80::1", 7)])
+    assert HOSTS.load(tmp_path) == [Target("laser", 50051), Target("fe80::1", 7)]
+    LOCAL_PORTS.save(tmp_path, [WISH])
+    assert LOCAL_PORTS.load(tmp_path) == [WISH]
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"added": 5, "local_ports": [5, {"id": 1}]}', b"\xff\xfe"]
 )
 def test_a_file_that_is_damaged_costs_no_more_than_its_help(tmp_path: Path, content: bytes) -> None:
-    for name in (host_notes.FILE_NAME, port_notes.FILE_NAME):
+    for name in (HOSTS.file_name, LOCAL_PORTS.file_name):
         (tmp_path / name).write_bytes(content)
-    assert host_notes.load(tmp_path) == []
-    assert port_notes.load(tmp_path) == []
+    assert HOSTS.load(tmp_path) == []
+    assert LOCAL_PORTS.load(tmp_path) == []
 
 
 def test_what_a_bridge_prints_is_how_its_port_is() -> None:
