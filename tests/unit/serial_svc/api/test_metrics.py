@@ -11,7 +11,7 @@ from usbshare.base.lateness import Lateness
 from usbshare.line.profiles import GRBL, StopAction
 from usbshare.line.settings import LineSettings
 from usbshare.serial.v1 import serial_pb2 as pb
-from usbshare.serial_svc.api.convert import port_message
+from usbshare.serial_svc.api.convert_port import port_message
 from usbshare.serial_svc.api.metrics import PortCollector
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.ports.port import SerialPort

@@ -25,7 +25,7 @@ from usbshare.line.profiles import (
     StopPlan,
 )
 from usbshare.line.settings import LineSettings
-from usbshare.serial_svc.api.convert import port_message
+from usbshare.serial_svc.api.convert_port import port_message
 from usbshare.serial_svc.line.firmware import StopBytes
 from usbshare.serial_svc.line.port_config import LinkLossPolicy, PortConfig
 from usbshare.serial_svc.line.scheduler import Ordering

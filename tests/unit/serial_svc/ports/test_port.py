@@ -21,7 +21,7 @@ from usbshare.base.errors import (
 from usbshare.client.serial.convert import remote_port
 from usbshare.line.profiles import AUTO, GRBL, MARLIN, RAW, Priority, StopAction
 from usbshare.line.settings import LineSettings, ModemLines, SettingsChange
-from usbshare.serial_svc.api.convert import port_message
+from usbshare.serial_svc.api.convert_port import port_message
 from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.line.scheduler import CommandOutcome, Ordering

@@ -18,7 +18,7 @@ from usbshare.line.profiles import GRBL, GRBL09, MARLIN, RAW, SMOOTHIE, Profile
 from usbshare.line.stop_actions import StopAction
 from usbshare.serial_svc.line.scheduler import Band
 from usbshare.serial_svc.ports.audit import PortAudit
-from usbshare.serial_svc.sessions import line_delivery, line_firmware, missing_replies
+from usbshare.serial_svc.sessions import line_firmware, missing_replies, readiness
 from usbshare.serial_svc.sessions.client import LineChoice, Mode
 from usbshare.serial_svc.sessions.events import Data
 from usbshare.serial_svc.sessions.line_delivery import LineDelivery
@@ -529,7 +529,7 @@ async def test_a_reset_of_its_own_is_waited_for_before_new_lines(
 async def test_a_machine_that_does_not_greet_after_a_reset_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(line_delivery, "WELCOME_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(readiness, "WELCOME_TIMEOUT_S", 0.05)
     monkeypatch.setattr(missing_replies, "LOOK_S", 0.01)
     bench = LineBench()
     client = await bench.open_lines()

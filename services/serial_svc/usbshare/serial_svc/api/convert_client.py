@@ -5,7 +5,7 @@ from __future__ import annotations
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.rpc.identity import Identity
 from usbshare.serial.v1 import serial_pb2 as pb
-from usbshare.serial_svc.api import convert
+from usbshare.serial_svc.api import convert, convert_port
 from usbshare.serial_svc.line.scheduler import Ordering
 from usbshare.serial_svc.sessions.client import Client, Holder, LineChoice, Mode, new_session_id
 from usbshare.serial_svc.stop.audit import Pulse, ResetRecord
@@ -81,5 +81,5 @@ def pulse_of(request: pb.ResetRequest) -> Pulse | None:
 
 def control_response(holder: Holder | None, told: bool) -> pb.RequestControlResponse:
     """Return who has control, and whether it was notified."""
-    shown = None if holder is None else convert.holder_message(holder)
+    shown = None if holder is None else convert_port.holder_message(holder)
     return pb.RequestControlResponse(holder=shown, told=told)

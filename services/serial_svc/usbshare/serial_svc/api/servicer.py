@@ -24,7 +24,7 @@ from usbshare.rpc.pump import StreamPump
 from usbshare.rpc.wire_time import duration, optional_duration, seconds_of, timestamp
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceServicer
-from usbshare.serial_svc.api import convert
+from usbshare.serial_svc.api import convert, convert_events, convert_port
 from usbshare.serial_svc.api.convert_client import (
     client_of,
     control_response,
@@ -65,14 +65,14 @@ class SerialServicer(SerialServiceServicer):
         """List every port that the caller may view."""
         caller, found = self._gate.caller(context), self._registry.described()
         visible = set(self._gate.visible(caller, ResourceKind.PORT, [each.id for each in found]))
-        ports = [convert.port_message(each) for each in found if each.id in visible]
+        ports = [convert_port.port_message(each) for each in found if each.id in visible]
         return pb.ListPortsResponse(ports=ports)
 
     async def GetPort(self, request: pb.GetPortRequest, context: Context) -> pb.GetPortResponse:
         """Return one port."""
         start = time.monotonic()
         port = self._known.get(request.port_id, self._gate.caller(context))
-        reply = pb.GetPortResponse(port=convert.port_message(port.describe()))
+        reply = pb.GetPortResponse(port=convert_port.port_message(port.describe()))
         reply.host_time.CopyFrom(duration(time.monotonic() - start))
         return reply
 
@@ -84,7 +84,7 @@ class SerialServicer(SerialServiceServicer):
         async for change, port in self._registry.watch(
             lambda port_id: self._gate.may(caller, Right.VIEW, Resource(ResourceKind.PORT, port_id))
         ):
-            yield convert.watch_message(change, port)
+            yield convert_port.watch_message(change, port)
 
     async def Session(  # type: ignore[override]  # the stub knows only generators
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
@@ -221,7 +221,7 @@ async def _serve(
     context: Context,
 ) -> None:
     def write(event: SessionEvent | None) -> Coroutine[Any, Any, None]:
-        return context.write(convert.response(event, session.credit_due()))
+        return context.write(convert_events.response(event, session.credit_due()))
 
     outbox = session.outbox
     observes = session.client.mode is Mode.OBSERVE

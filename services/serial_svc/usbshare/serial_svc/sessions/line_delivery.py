@@ -5,7 +5,6 @@ It is the only one that matches an `ok` with the line that it answers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,16 +25,14 @@ from usbshare.serial_svc.sessions.events import CommandResult
 from usbshare.serial_svc.sessions.line_queue import Entry, LineQueue, Stray
 from usbshare.serial_svc.sessions.line_wire import wire_of
 from usbshare.serial_svc.sessions.missing_replies import MissingReplies
+from usbshare.serial_svc.sessions.readiness import Readiness
 from usbshare.serial_svc.stop.line_errors import LineErrors
 
 VOID = "a stop or a reset came before its reply"
 _NOTHING = "the firmware does not reply to an empty line"
-_RESETS_ITSELF = (b"[MSG:DISABLED]", b"[MSG:RESTORINGDEFAULTS]")
 MOST_RESENDS = 10
 # Makes a line of what was begun that GRBL rejects as a whole: no word begins with an asterisk.
 SPOILER = b"*\n"
-_AT_REST = re.compile(rb"<(?:Idle|Alarm|Check|Sleep)\b")
-WELCOME_TIMEOUT_S = 3.0
 
 
 class LineSource(Protocol):
@@ -71,9 +68,8 @@ class LineDelivery:
         self._alarm = ""
         self._awaits_ok = ""  # to a request to send a line again
         self._number: int | None = None
-        self._resets_itself = self._ends_wait_at_report = False
-        self._awaits_rest = self._spoils = False
-        self._welcome_until: float | None = None
+        self._readiness = Readiness(clock)
+        self._spoils = False
 
     def begin(self, rules: FlowRules, *, line_is_begun: bool = False) -> None:
         """Speak to this firmware.
@@ -84,11 +80,11 @@ class LineDelivery:
         self._rules = rules
         self._replies = ReplySplitter(rules.dialect, lambda: bool(self._queue.expected))
         firmware, is_grbl = self._line.firmware, rules.dialect is GRBL_DIALECT
-        self._awaits_rest = firmware.owes_replies and is_grbl
+        self._readiness.begin(owes_replies=firmware.owes_replies and is_grbl)
         self._queue.expect_strays(firmware.take_unanswered())
         self._spoils = is_grbl and line_is_begun
         self._missing.begin(reports=is_grbl)
-        if self._awaits_rest or self._ends_wait_at_report:
+        if self._readiness.awaits_rest or self._readiness.ends_at_report:
             self._missing.expect()
             self._missing.ask()
 
@@ -197,8 +193,7 @@ class LineDelivery:
     def device_opened(self) -> None:
         """Wait for a machine that opening its port may have reset."""
         self._number = None
-        self._await_welcome()
-        self._ends_wait_at_report = True
+        self._await_welcome(ends_at_report=True)
 
     # What the device says.
 
@@ -229,7 +224,7 @@ class LineDelivery:
         elif kind is Kind.BUSY:
             self._missing.busy(now)
         elif kind is Kind.MESSAGE:
-            self._resets_itself |= bare(text).startswith(_RESETS_ITSELF)
+            self._readiness.said(text)
         else:
             self._reported(kind, text, now)
         return b""
@@ -257,8 +252,7 @@ class LineDelivery:
         rejected = kind is Kind.ERROR or bool(entry.complaint)
         outcome = CommandOutcome.REJECTED if rejected else CommandOutcome.ANSWERED
         reply = entry.complaint or reply
-        if self._resets_itself:
-            self._resets_itself = False
+        if self._readiness.resets_itself():
             self._await_welcome()
         if rejected and not self._choice.continues and entry.wire != SPOILER:  # the byte first
             self._errors.rejected(f"the firmware replied '{reply}' to the line '{entry.text}'")
@@ -288,11 +282,10 @@ class LineDelivery:
             self._give(entry)
 
     def _greeted(self) -> None:
-        self._number, self._resets_itself = None, False
-        self._awaits_rest = self._spoils = False
+        self._number, self._spoils = None, False
         self._awaits_ok = ""
-        if self._welcome_until is not None:
-            self._end_wait()
+        if self._readiness.greeted():
+            self._queue.drop_strays()
             return
         queue = self._queue
         is_running = bool(queue.waiting or queue.given or queue.is_owed)
@@ -307,16 +300,13 @@ class LineDelivery:
         queue = self._queue
         is_running = bool(queue.waiting or queue.given or queue.is_owed)
         # A reset during motion raises one too: whoever asked for the reset knows.
-        if is_running and self._welcome_until is None:
+        if is_running and not self._readiness.awaits_welcome:
             head = self._queue.expected[0] if self._queue.expected else None
             at = f" with the line '{head.text}' unanswered" if isinstance(head, Entry) else ""
             self._errors.hold(f"the machine raised {self._alarm}{at}")
 
     def _reported(self, kind: Kind, text: bytes, now: float) -> None:
-        if self._ends_wait_at_report:
-            self._end_wait()
-        if self._awaits_rest and _AT_REST.match(text):
-            self._awaits_rest = False
+        if self._readiness.reported(text):
             self._queue.drop_strays()
         if not self._queue.expected and not self._queue.given and kind is Kind.REPORT:
             self._line.firmware.has_buffer(idle_buffer_bytes(text))
@@ -333,7 +323,7 @@ class LineDelivery:
         is_current = entry.command is None or entry.command.epoch == self._line.latch.epoch
         if self._source.is_held or not is_current or not self._line.is_open:
             return False
-        waits = self._welcome_until is not None or self._awaits_rest or bool(self._awaits_ok)
+        waits = self._readiness.waits or bool(self._awaits_ok)
         return not waits and not self._queue.has_strays and not self._queue.has_one_alone
 
     def _prepare(self, entry: Entry) -> tuple[CommandOutcome, str] | None:
@@ -382,19 +372,14 @@ class LineDelivery:
         alarm, self._alarm = self._alarm, ""
         return alarm
 
-    def _await_welcome(self) -> None:
-        self._ends_wait_at_report = False
-        self._welcome_until = self._clock() + WELCOME_TIMEOUT_S
+    def _await_welcome(self, *, ends_at_report: bool = False) -> None:
+        self._readiness.was_reset(ends_at_report=ends_at_report)
         self._missing.expect()
-
-    def _end_wait(self) -> None:
-        self._welcome_until, self._ends_wait_at_report = None, False
-        self._queue.drop_strays()
 
     def _look(self, now: float) -> bool:
         """Look at what is awaited for too long; returns whether anything is awaited."""
-        if self._welcome_until is not None and now >= self._welcome_until:
-            self._end_wait()
+        if self._readiness.gives_up(now):
+            self._queue.drop_strays()
             self.pump()
         if why := self._missing.why_lost(now):
             is_owed = self._queue.is_owed
@@ -402,7 +387,6 @@ class LineDelivery:
             if is_owed:
                 self._errors.hold(why)
             self.pump()
-        if self._awaits_rest:
+        if self._readiness.awaits_rest:
             self._missing.ask()
-        waits = self._welcome_until is not None or self._awaits_rest
-        return waits or bool(self._queue.expected)
+        return self._readiness.waits or bool(self._queue.expected)
