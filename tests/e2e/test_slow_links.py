@@ -104,19 +104,20 @@ def test_a_session_survives_a_round_trip_of_1_2_s_with_jitter(tmp_path: Path) ->
             assert network.accepted == 2, "a session and a connection for stops, nothing twice"
 
 
-@pytest.mark.quiet
 def test_a_program_that_fills_a_slow_link_does_not_lose_its_session(tmp_path: Path) -> None:
     # A line of 1.2 MB/s on a network of 16 KB/s: the service's credit alone would be 4 s of queue.
-    with exchange_rig(tmp_path) as made:
+    # What waits there counts, not how long it takes: a busy computer is slow by itself.
+    with exchange_rig(tmp_path, more_config="link_timeout_s = 60") as made:
         delay(made.network, 0.1)
         until(lambda: latencies_ms(made.events("status")), "the usual round trip is known")
-        made.network.up.bytes_per_s = 16_000.0
+        up = made.network.up
+        up.bytes_per_s, up.most_waiting_bytes = 16_000.0, 0
         there = OneWay(made.program, made.device, 150_000, seed=1)
         there.start()
         there.check()
         made.check_ends()
         assert made.events("lost") == []
-        assert max(latencies_ms(made.events("status"))) < 2000
+        assert 0 < up.most_waiting_bytes < 2 * up.bytes_per_s
 
 
 def latencies_ms(told: list[dict[str, Any]]) -> list[float]:

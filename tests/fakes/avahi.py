@@ -17,7 +17,7 @@ import pytest
 from fakes.namespaces import Namespace
 
 _SEARCHED = f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin"
-_NEEDED = ("avahi-daemon", "avahi-browse", "avahi-publish", "dbus-daemon")
+_NEEDED = ("avahi-daemon", "avahi-browse", "avahi-publish", "avahi-resolve", "dbus-daemon")
 DEADLINE_S = 30.0
 
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -46,7 +46,7 @@ publish-workstation=no
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A resolved service, as avahi-browse prints it."""
+    """A resolved service, as avahi-browse prints it; `address` is any one of its host."""
 
     name: str
     type: str
@@ -103,6 +103,18 @@ class Avahi:
 
         wait_until(is_there)
         return wanted[0]
+
+    def ipv4_of(self, host: str) -> str:
+        """Return a host's IPv4 address; where a service resolves, any address of it will do."""
+        done = subprocess.run(
+            self._namespace.command(["avahi-resolve", "-4", "-n", host]),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=DEADLINE_S,
+        )
+        return done.stdout.decode().split()[-1]
 
 
 def resolved(output: str) -> list[Found]:

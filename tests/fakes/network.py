@@ -32,6 +32,7 @@ class Way:
     """One direction; change everything but `passed_bytes` and `is_open` at any moment.
 
     `jitter_s` is the most that comes on top of the delay; as with TCP nothing overtakes.
+    `most_waiting_bytes` is the most that a connection has had on its way.
     """
 
     delay_s: float = 0.0
@@ -39,6 +40,7 @@ class Way:
     bytes_per_s: float | None = None
     largest_piece: int | None = None
     passed_bytes: int = 0
+    most_waiting_bytes: int = 0
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
 
     def clear(self) -> None:
@@ -256,6 +258,7 @@ class _Flow:
         self._waiting: asyncio.Queue[tuple[float, bytes | None]]
         self._waiting = asyncio.Queue(MOST_WAITING_READS)
         self._free_at = self._last_due = 0.0
+        self._waiting_bytes = 0
 
     async def run(self) -> None:
         """Pass everything on up to the end; a reset ends the connection."""
@@ -276,6 +279,9 @@ class _Flow:
             except OSError:
                 await self._waiting.put((self._due(), None))
                 return
+            self._waiting_bytes += len(data)
+            way = self._way
+            way.most_waiting_bytes = max(way.most_waiting_bytes, self._waiting_bytes)
             await self._waiting.put((self._due(), data))
 
     def _due(self) -> float:
@@ -305,6 +311,7 @@ class _Flow:
             await loop.sock_sendall(self._sink, piece)
             start += len(piece)
             way.passed_bytes += len(piece)
+            self._waiting_bytes -= len(piece)
             if way.bytes_per_s:
                 # What a late wake-up cost is made up for: the rate is the network's.
                 now = loop.time()
