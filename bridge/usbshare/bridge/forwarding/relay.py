@@ -7,11 +7,10 @@ import itertools
 from collections.abc import Callable
 
 from usbshare.bridge.buffered.buffering import Buffering
-from usbshare.bridge.forwarding import event_texts
+from usbshare.bridge.forwarding.relay_news import RelayNews
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.forwarding.urgent_line import UrgentLine
 from usbshare.bridge.local_ports.virtual_port import VirtualPort
-from usbshare.bridge.stop import coverage
 from usbshare.bridge.tables.status_line import Status
 from usbshare.client.latency.fields import measured
 from usbshare.client.serial import port_condition
@@ -59,7 +58,7 @@ class Relay:
         self.reconnections = -1
         self._port = port
         self._upstream = upstream
-        self._reporter = reporter
+        self._news = RelayNews(reporter)
         self._observe = observe
         self._buffering = buffering
         if buffering is not None:
@@ -72,7 +71,6 @@ class Relay:
         self._sent_bytes = 0
         self._received_bytes = 0
         self._received_offset = self._taken_offset = 0
-        self._lost_bytes = 0
         self._told_room = -1
         self._breaks: dict[int, Callable[[bool], None]] = {}
         self._break_is_on = False
@@ -91,7 +89,7 @@ class Relay:
             reconnections=max(0, self.reconnections),
             sent_bytes=self._sent_bytes,
             received_bytes=self._received_bytes,
-            lost_bytes=self._lost_bytes + self._upstream.dropped_realtime_bytes,
+            lost_bytes=self._news.lost_bytes + self._upstream.dropped_realtime_bytes,
             times=measured(self.link.times) if self.link else None,
             condition=port_condition.short(self.remote) if self.remote else "",
             **(port_condition.fields(self.remote) if self.remote else {}),
@@ -102,7 +100,7 @@ class Relay:
     def program_wrote(self, data: bytes) -> None:
         """Pass bytes on; while observing they are dropped and counted."""
         if self._observe:
-            self._lose(len(data), "the port is only observed: dropping the program's bytes")
+            self._news.lose(len(data), "the port is only observed: dropping the program's bytes")
             return
         self._sent_bytes += len(data)
         if self.link is not None and self.link.pass_through(data):
@@ -115,7 +113,7 @@ class Relay:
     def program_opened(self) -> None:
         """Report a program that came."""
         self._upstream.program_came()
-        self._reporter.event("opened", f"a program opened {self._port.path}", path=self._port.path)
+        self._news.opened(self._port.path)
 
     def program_closed(self) -> None:
         """Report a program that left; what was meant for it is void."""
@@ -126,8 +124,8 @@ class Relay:
         if self._buffering is not None:
             self._buffering.program_left()
         if self.link is not None and not self.link.keeps_program:
-            self._lost_bytes += self._upstream.discard()
-        self._reporter.event("closed", f"{self._port.path} was closed", path=self._port.path)
+            self._news.count_lost(self._upstream.discard())
+        self._news.closed(self._port.path)
 
     def program_configured(self, settings: LineSettings) -> None:
         """Pass settings on, after the bytes that the program wrote before them."""
@@ -171,11 +169,11 @@ class Relay:
 
     def port_renamed(self, said: str) -> None:
         """Report what happened to the virtual port's name."""
-        self._reporter.event("renamed", said, path=self._port.path)
+        self._news.renamed(self._port.path, said)
 
     def port_lost(self, reason: str) -> None:
         """Report that the virtual port is gone and end."""
-        self._reporter.event("port_lost", f"{self._port.path} is gone: {reason}")
+        self._news.port_lost(self._port.path, reason)
         if self.link is not None:
             self.link.close()
 
@@ -199,13 +197,8 @@ class Relay:
             self._wake()
         self.connected.set()
         self._tell_voided()
-        self._reporter.event(
-            "connected",
-            f"connected to port '{opened.port.id}' ({opened.port.description or 'no description'})",
-            port=opened.port.id,
-            session=opened.session_id,
-        )
-        self._tell_stop_bytes(before, opened.port)
+        self._news.connected(opened)
+        self._news.stop_bytes(before, opened.port)
         if loss is not None:
             self._tell_loss(loss, unread)
         is_hung_up = loss is not None and loss.program_bytes > 0
@@ -219,20 +212,7 @@ class Relay:
         if self.port_is_ready:
             self._show_lines(opened.lines)
         self._tell_voided()
-        text = f"session resumed after {resumed.away_s:.1f} s"
-        if resumed.resent_bytes:
-            text += f": {resumed.resent_bytes} bytes of the program are sent again"
-        waiting = self._upstream.waiting_bytes
-        if waiting:
-            text += f"; {waiting} bytes of the program are waiting here"
-        self._reporter.event(
-            "resumed",
-            text,
-            away_s=round(resumed.away_s, 3),
-            resent_bytes=resumed.resent_bytes,
-            waiting_bytes=waiting,
-            held=opened.port.held,
-        )
+        self._news.resumed(opened, resumed, self._upstream.waiting_bytes)
         was_held = self.remote is not None and self.remote.hold == opened.port.hold
         self._port_changed(opened.port)
         if opened.port.hold is not None and was_held:  # again: the person must know it now
@@ -278,14 +258,10 @@ class Relay:
             case GapEvent():
                 self._received_offset = event.next_offset
                 self._tell_taken()
-                self._lose(event.lost_bytes, "the program does not read what the device sends")
+                self._news.lose(event.lost_bytes, "the program does not read what the device sends")
                 self._port.show_events(LineEvents(overrun=True))
             case _:
-                self._tell_news(event)
-
-    def _tell_news(self, event: Event) -> None:
-        if (news := event_texts.of(event)) is not None:
-            self._reporter.event(news.name, news.text, **news.fields)
+                self._news.event(event)
 
     def link_sent(self) -> None:
         """Read more of what the program writes."""
@@ -302,10 +278,9 @@ class Relay:
         self._refuse_breaks()
         if is_refused:
             self._is_shut_out = True
-            self._reporter.event("shut_out", "the host has ended this session", reason=reason)
+            self._news.shut_out(reason)
             return
-        note = f"; nothing is lost if it is back within {window_s:g} s" if window_s else ""
-        self._reporter.event("lost", f"link lost: {reason}{note}", window_s=window_s)
+        self._news.link_lost(reason, window_s)
         if self.urgent_line is not None:  # whether its connection is alive is unknown
             self.urgent_line.move()
         self._send_stuck_stops()
@@ -317,30 +292,21 @@ class Relay:
 
     def link_waiting(self, wait_s: float, reason: str) -> None:
         """Report the next attempt."""
-        text = f"connecting again in {wait_s:.1f} s ({reason})"
-        self._reporter.event("waiting", text, wait_s=round(wait_s, 3), reason=reason)
+        self._news.waiting(wait_s, reason)
 
     def _tell_loss(self, loss: Loss, unread_bytes: int = 0) -> None:
         """Report what a session's end cost; a program must not continue after a gap."""
         missed = None if loss.device_bytes is None else loss.device_bytes + unread_bytes
-        self._lost_bytes += loss.program_bytes + (missed or 0)
+        self._news.count_lost(loss.program_bytes + (missed or 0))
         if missed == 0 and (self._observe or (self._is_shut_out and not loss.program_bytes)):
             return
-        unknown = "an unknown number of" if missed is None else missed
-        self._reporter.event(
-            "not_resumed",
-            f"the session could not be resumed ({loss.why}): {loss.program_bytes} bytes of the "
-            f"program are lost or in doubt, {unknown} bytes of the device were missed",
-            program_bytes=loss.program_bytes,
-            device_bytes=missed,
-            reason=loss.why,
-        )
+        self._news.not_resumed(loss, missed)
         if loss.program_bytes:
             self._hang_up(f"{loss.program_bytes} bytes of the program are lost or in doubt")
 
     def _tell_voided(self) -> None:
         if self._upstream.voided_bytes:
-            self._lose(
+            self._news.lose(
                 self._upstream.voided_bytes, "what the program wrote before a stop is discarded"
             )
 
@@ -378,10 +344,12 @@ class Relay:
         self._tell_taken()
         voided = self._upstream.void()
         if voided:
-            self._lose(voided, "what the program wrote before its port was hung up is discarded")
+            self._news.lose(
+                voided, "what the program wrote before its port was hung up is discarded"
+            )
         self._port.hang_up()
         self._limit_reading()
-        self._reporter.event("hung_up", f"{self._port.path} was hung up: {why}", reason=why)
+        self._news.hung_up(self._port.path, why)
 
     def _port_changed(self, port: RemotePort) -> None:
         before = self.remote
@@ -390,34 +358,19 @@ class Relay:
             self._buffering.port_is(port)
         voided = self._upstream.port_changed(epoch=port.epoch, profile=port.profile)
         if voided:
-            self._lose(voided, "what the program wrote before the stop or loss is discarded")
+            self._news.lose(voided, "what the program wrote before the stop or loss is discarded")
         has_hung_up = port_condition.is_lost_job(port) and self._upstream.untold_loss and not voided
         if before is not None and before.epoch != port.epoch and not has_hung_up:
             self._hang_up(port_condition.why_fenced(port))
-        self._tell_stop_bytes(before, port)
+        self._news.stop_bytes(before, port)
         self._tell_condition(before, port)
-        if before is None or (before.state, before.latched) == (port.state, port.latched):
-            return
-        latch = ", latched" if port.latched else ""
-        reason = f": {port.reason}" if port.reason else ""
-        self._reporter.event(
-            "port", f"port '{port.id}' is {port.state}{latch}{reason}", state=port.state
-        )
-
-    def _tell_stop_bytes(self, before: RemotePort | None, port: RemotePort) -> None:
-        """Warn once if the port carries G-code but a stop has no bytes of the firmware's own."""
-        told = coverage.sentence(before) if before is not None else ""
-        text = coverage.sentence(port)
-        if text and text != told:
-            self._reporter.event("stop_bytes", text, **coverage.fields(port))
+        self._news.port_changed(before, port)
 
     def _tell_condition(self, before: RemotePort | None, port: RemotePort) -> None:
-        """Report when something becomes held or latched, and when it no longer is."""
+        """Report what is held or latched; of a latch the service need not be told what was lost."""
         if port.latched:
             self._upstream.loss_is_known()
-        if port_condition.is_other(before, port):
-            name, text = port_condition.news(port)
-            self._reporter.event(name, text, **port_condition.fields(port))
+        self._news.condition(before, port)
 
     def _show_lines(self, lines: ModemLines) -> None:
         """Show the lines, and what has befallen the line since they were last shown."""
@@ -433,11 +386,6 @@ class Relay:
         if room != self._told_room and self.port_is_ready:
             self._told_room = room
             self._port.limit_reading(room)
-
-    def _lose(self, size: int, why: str) -> None:
-        if self._lost_bytes == 0:
-            self._reporter.event("losing", why)
-        self._lost_bytes += size
 
     def _wake(self) -> None:
         if self.link is not None:
