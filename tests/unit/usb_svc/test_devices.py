@@ -131,6 +131,26 @@ def test_the_program_that_has_a_node_open_uses_the_device(
     assert (users.of(folder), users.of(other)) == (name, "")
 
 
+def test_who_uses_a_device_is_unknown_where_open_files_cannot_be_seen(
+    usb: UsbSysfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = usb.plug_in("1-1", "0403", "6001")
+    usb.node(folder, "ttyUSB0")
+    usb.program(77, "/dev/null", "/usr/bin/cat")
+    plain = usb.plug_in("1-2", "0403", "6001")  # no program can have a node of it
+    hidden, iterdir = usb.places.proc / "77/fd", Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path == hidden:
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    users = Users(usb.places.proc, usb.sys)
+    assert users.of(folder) == f"an unknown user: {hidden} cannot be read"
+    assert users.of(plain) == ""
+
+
 def test_a_container_knows_the_node_by_another_path(usb: UsbSysfs) -> None:
     folder = usb.plug_in("1-1", "0403", "6001")
     master, slave = os.openpty()

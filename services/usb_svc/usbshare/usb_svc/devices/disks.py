@@ -53,8 +53,8 @@ class Disks:
         for process in _one_of_each_namespace(self._proc):
             try:
                 lines = (process / "mountinfo").read_text(errors="replace").splitlines()
-            except OSError as error:
-                if process.name == _FIRST:
+            except OSError as error:  # one that has ended has none
+                if process.name == _FIRST or isinstance(error, PermissionError):
                     self._unread = f"{process / 'mountinfo'} cannot be read ({in_words(error)})"
                 continue
             for number, source, place in _parsed(lines):
@@ -137,8 +137,10 @@ def _holder(folder: Path, sys: Path) -> str | None:
     """Return the disk that LVM, LUKS, RAID or a cache made of another one."""
     try:
         holder = next((folder / "holders").iterdir(), None)
-    except OSError:
+    except FileNotFoundError:  # no disk, or unplugged
         return None
+    except OSError as error:
+        return f"something that cannot be seen ({in_words(error)})"
     if holder is None:
         return None
     try:

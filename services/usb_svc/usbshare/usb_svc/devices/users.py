@@ -34,15 +34,21 @@ class Users:
         """Look; blocks."""
         self._disks = Disks(proc, sys)
         self._programs: dict[str | Number, Path] = {}
+        self._unseen = ""
         for process in sorted(proc.glob("[0-9]*"), key=lambda each: int(each.name)):
-            for node in _open_nodes(process):
-                self._programs.setdefault(node, process)
+            try:
+                for node in _open_nodes(process):
+                    self._programs.setdefault(node, process)
+            except PermissionError as error:
+                self._unseen = f"an unknown user: {error.filename} cannot be read"
 
     def of(self, folder: Path) -> str:
         """Return who uses the device that a folder of sysfs describes, empty if nobody; blocks."""
         for node in interface_nodes(folder):
             if (process := self._program(node)) is not None:
                 return _name(process)
+            if self._unseen:
+                return self._unseen
             if node.kind == "b" and (user := self._disks.user_of(node)):
                 return user
         return self._of_libusb(folder)
@@ -66,15 +72,20 @@ class Users:
 def _open_nodes(process: Path) -> Iterator[str | Number]:
     """Yield the nodes that a process has open, by path and by number.
 
-    A container may know a node by another path; its number is the kernel's.
+    A container may know a node by another path; its number is the kernel's. Raises PermissionError
+    where that cannot be seen.
     """
     try:
         descriptors = list((process / "fd").iterdir())
+    except PermissionError:
+        raise
     except OSError:  # it has ended
         return
     for each in descriptors:
         try:
             path = os.readlink(each)
+        except PermissionError:
+            raise
         except OSError:
             continue
         if path.startswith(_DEV):
