@@ -151,6 +151,20 @@ def test_who_uses_a_device_is_unknown_where_open_files_cannot_be_seen(
     assert users.of(plain) == ""
 
 
+def test_a_service_that_sees_only_its_container_knows_no_users(usb: UsbSysfs) -> None:
+    folder = usb.plug_in("1-1", "0403", "6001")
+    usb.node(folder, "ttyUSB0")
+    link = usb.places.proc / "self/ns/pid"
+    link.parent.mkdir(parents=True)
+    for target, user in (
+        ("pid:[4026531836]", ""),
+        ("pid:[4026532201]", "an unknown user: only the processes of a container are seen here"),
+    ):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        assert Users(usb.places.proc, usb.sys).of(folder) == user
+
+
 def test_a_container_knows_the_node_by_another_path(usb: UsbSysfs) -> None:
     folder = usb.plug_in("1-1", "0403", "6001")
     master, slave = os.openpty()

@@ -9,12 +9,15 @@ from usbshare.base.checkup import Judgement, failure_of, fine, warning
 from usbshare.base.errors import DeviceError
 from usbshare.base.os_errors import in_words
 from usbshare.usb_svc.devices.judgement import HOST
+from usbshare.usb_svc.devices.users import CONTAINED, sees_all
 from usbshare.usb_svc.export.usbip_host import UsbipHost, control_files
 
 _AS_SERVICE = (
     "the unit gives usb-svc that right (CAP_DAC_OVERRIDE, CAP_SYS_PTRACE): run the doctor as root, "
     "and without the unit the service too"
 )
+
+_AS_CONTAINER = "give the container the host's: `--pid=host`"
 
 
 def judge_driver(sys: Path) -> Judgement:
@@ -33,6 +36,8 @@ def judge_rights(sys: Path, proc: Path) -> Judgement:
             os.close(os.open(file, os.O_WRONLY | os.O_CLOEXEC))
         except OSError as error:
             return warning(f"this user may not write {file} ({in_words(error)})", _AS_SERVICE)
+    if not sees_all(proc):
+        return warning(f"{CONTAINED}, not the host's that may use a device", _AS_CONTAINER)
     first = proc / "1/fd"
     try:
         list(first.iterdir())

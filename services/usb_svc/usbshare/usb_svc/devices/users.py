@@ -23,6 +23,8 @@ _DEV = "/dev/"
 _NOT_OF_USB = frozenset({"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"})
 _CLAIMED = "usbfs"  # drivers/usb/core/devio.c, claimintf
 _UNKNOWN = "a program"
+_ALL = "pid:[4026531836]"  # PROC_PID_INIT_INO of the kernel: the namespace of all processes
+CONTAINED = "only the processes of a container are seen here"
 
 Number = tuple[str, int, int]
 
@@ -34,7 +36,7 @@ class Users:
         """Look; blocks."""
         self._disks = Disks(proc, sys)
         self._programs: dict[str | Number, Path] = {}
-        self._unseen = ""
+        self._unseen = "" if sees_all(proc) else f"an unknown user: {CONTAINED}"
         for process in sorted(proc.glob("[0-9]*"), key=lambda each: int(each.name)):
             try:
                 for node in _open_nodes(process):
@@ -67,6 +69,14 @@ class Users:
     def _program(self, node: Node) -> Path | None:
         by_number = self._programs.get((node.kind, *node.number))
         return self._programs.get(node.path) or by_number
+
+
+def sees_all(proc: Path) -> bool:
+    """Return whether the processes that are seen are all of this computer; blocks."""
+    try:
+        return os.readlink(proc / "self/ns/pid") == _ALL
+    except FileNotFoundError:  # a kernel without containers
+        return True
 
 
 def _open_nodes(process: Path) -> Iterator[str | Number]:
