@@ -135,7 +135,7 @@ async def test_the_spooler_list_is_that_of_the_hosts_jobs(tmp_path: Path) -> Non
     assert lines[0].startswith("JOB")
     assert lines[1].split()[0] == str(job.job_id)
     assert any("queued" in line for line in lines[4:])
-    assert lines[-1] == "'x' is no number of a job: `jobs` lists them"
+    assert lines[-1] == "'x' is not the number of a job: `jobs` lists them"
     assert "9999" in lines[-2]
 
 

@@ -112,7 +112,10 @@ async def test_hold_resume_and_cancel(tmp_path: Path) -> None:
         assert port.HasField("hold")
         wrong = pb.ResumeRequest(job_id=job.job_id, hold_number=7)
         code, said = await refusal(jobs.Resume(wrong, timeout=TIMEOUT_S))
-        assert (code.name, "look, then resume hold 1" in said) == ("FAILED_PRECONDITION", True)
+        assert (code.name, "check the machine, then resume hold 1" in said) == (
+            "FAILED_PRECONDITION",
+            True,
+        )
         right = pb.ResumeRequest(job_id=job.job_id, hold_number=1)
         assert (await jobs.Resume(right, timeout=TIMEOUT_S)).job.state == pb.JOB_STATE_RUNNING
         before = (await until_job(jobs, job.job_id, lambda _: True)).progress.acknowledged_lines

@@ -270,7 +270,7 @@ async def test_older_pictures_are_not_shown() -> None:
     [
         ("", "`host` is missing"),
         ("host=bench&width=-1", "`width` is a number from 0 to 16384"),
-        ("host=bench&width=1.5", "`width` is a whole number"),
+        ("host=bench&width=1.5", "`width` must be a whole number"),
         ("host=bench&width=nan", "`width`"),
         ("host=bench&fps=999", "`fps` is a number from 0 to 240"),
         ("host=bench&formats=av1", "known are h264, jpeg"),

@@ -196,9 +196,9 @@ async def test_others_see_and_change_nothing(host: GuardedHost, name: str) -> No
 async def test_nobody_gives_more_than_they_have(host: GuardedHost) -> None:
     denied = grpc.StatusCode.PERMISSION_DENIED
     text = await refused(invite(host, "keeper", "x", "operator"), denied)
-    assert (
-        text
-        == "x as operators could do what keeper may not (control): nobody gives more than they have"
+    assert text == (
+        "x as operators could do what keeper may not (control): "
+        "nobody can grant more than they have"
     )
     assert "control" in await refused(invite(host, "keeper", "x", "admin"), denied)
     assert (await invite(host, "keeper", "x", "viewer")).rights == "view, stop"
@@ -316,7 +316,9 @@ async def test_the_last_administrator_stays(host: GuardedHost) -> None:
         try:
             await revoke(host, "boss", "chief")
         except grpc.aio.AioRpcError as error:
-            return "is the last that may administer this site" in (error.details() or "")
+            return "is the last identity that may always administer this site" in (
+                error.details() or ""
+            )
         return False
 
     assert await last()
@@ -384,7 +386,7 @@ async def test_who_is_let_in_needs_the_audit_log_where_it_is_required(
     await _until_administrator(access(host, "chief"))
 
     text = await refused(invite(host, "chief", "x", "viewer"), grpc.StatusCode.FAILED_PRECONDITION)
-    assert "cannot let anybody in while the audit log cannot be written (no space left" in text
+    assert "cannot invite anybody while the audit log cannot be written (no space left" in text
     stub = access(host, "chief")
     reply = await stub.ListInvitations(pb.ListInvitationsRequest(), timeout=TIMEOUT_S)
     assert [each.name for each in reply.invitations] == ["early", "warned"]
@@ -442,7 +444,7 @@ async def test_changes_are_limited_and_reading_goes_on(host: GuardedHost) -> Non
         await refused(call, grpc.StatusCode.NOT_FOUND)
     call = stub.WithdrawInvitation(request, timeout=TIMEOUT_S)
     text = await refused(call, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    assert "may change who is let in 20 times a minute: wait" in text
+    assert "may change who is enrolled 20 times a minute: wait" in text
     await stub.ListInvitations(pb.ListInvitationsRequest(), timeout=TIMEOUT_S)
 
 

@@ -109,7 +109,7 @@ async def test_a_server_that_goes_loses_the_job_aloud_and_the_port_comes_back(
         await getattr(server, how)()
         await until(lambda: port.line.keeper.state is PortState.ABSENT)
         assert port.line.latch.epoch > epoch
-        assert "bytes were on their way" in port.line.keeper.reason
+        assert "bytes were in transit" in port.line.keeper.reason
         fake.takes.set()
         if how == "stop":
             await server.start()

@@ -200,7 +200,7 @@ async def test_a_frame_that_names_nothing_is_told_so(shop: PanelHost) -> None:
     async with shop.page() as page:
         await page.tell(id=1, newer={"x": 1})
         await page.until(lambda: 1 in page.answers)
-        assert "names no action" in page.answers[1]["failure"]["text"]
+        assert "does not know the action" in page.answers[1]["failure"]["text"]
 
 
 @pytest.mark.parametrize("what", [b"\x00\x01", b"x" * 100_000, "x" * 100_000])

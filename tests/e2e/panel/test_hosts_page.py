@@ -42,14 +42,14 @@ async def test_changes_are_shown_as_they_come(browser: Browser) -> None:
         await fake.send(host_changed=host(serial=lost))
         await expect(own).to_contain_text("No connection")
         await expect(own).to_contain_text("no answer for 3 s")
-        await expect(page.locator("#stop-bar")).to_contain_text("may not reach it")
+        await expect(page.locator("#stop-bar")).to_contain_text("may not reach this machine")
         await fake.send(
             machine_changed=machine(key=page_pb2.MachineKey(host="laser-host", port_id="mill"))
         )
         await expect(own.get_by_role("link")).to_have_count(2)
         await fake.send(host_removed="laser-host")
         await expect(own).to_have_count(0)
-        await expect(page.locator("#stop-bar")).to_contain_text("does not know this machine now")
+        await expect(page.locator("#stop-bar")).to_contain_text("no longer knows this machine")
 
 
 async def test_a_computer_is_let_in_by_an_invitation(browser: Browser) -> None:
@@ -67,17 +67,17 @@ async def test_a_computer_is_let_in_by_an_invitation(browser: Browser) -> None:
         )
         field = page.get_by_label("Invitation", exact=True)
         await field.fill("something else")
-        await page.get_by_role("button", name="Look at it").click()
+        await page.get_by_role("button", name="Check the invitation").click()
         await expect(page.get_by_text("this is no invitation")).to_be_visible()
         await field.fill(f"  {INVITATION}\n")
-        await page.get_by_role("button", name="Look at it").click()
+        await page.get_by_role("button", name="Check the invitation").click()
         as_the_host_prints_it = short_text(bytes.fromhex(SITE))
         await expect(page.get_by_text(as_the_host_prints_it)).to_be_visible()
         assert fake.requests("enrol") == []
-        await page.get_by_role("button", name="Let this computer in").click()
+        await page.get_by_role("button", name="Enrol this computer").click()
         await expect(page.locator("#notices")).to_contain_text("/bench-3 (operator)")
         await fake.send(gateway_changed=gateway())
-        await expect(page.get_by_text("This computer has not been let in yet")).to_be_hidden()
+        await expect(page.get_by_text("This computer is not enrolled yet")).to_be_hidden()
 
 
 async def test_a_certificate_is_replaced_only_if_the_person_agrees(browser: Browser) -> None:
@@ -87,10 +87,10 @@ async def test_a_certificate_is_replaced_only_if_the_person_agrees(browser: Brow
         )
         await page.get_by_text("Use an invitation to another site").click()
         await page.get_by_label("Invitation", exact=True).fill(INVITATION)
-        await page.get_by_role("button", name="Look at it").click()
-        use = page.get_by_role("button", name="Let this computer in")
+        await page.get_by_role("button", name="Check the invitation").click()
+        use = page.get_by_role("button", name="Enrol this computer")
         await expect(use).to_be_disabled()
-        await page.get_by_label("Replace what this computer has").check()
+        await page.get_by_label("Replace this computer's certificate").check()
         await use.click()
         await until(lambda: fake.requests("enrol"))
         assert fake.requests("enrol")[0][1].enrol.replaces
@@ -100,7 +100,7 @@ async def test_a_page_from_elsewhere_cannot_enrol_the_computer(browser: Browser)
     snapshot = stranger()
     snapshot.is_local_page = False
     async with fake_gateway(snapshot) as fake, panel_page(browser, fake.url) as page:
-        await expect(page.get_by_role("button", name="Look at it")).to_be_disabled()
+        await expect(page.get_by_role("button", name="Check the invitation")).to_be_disabled()
         await expect(page.get_by_text("open the panel there")).to_be_visible()
 
 

@@ -129,7 +129,7 @@ async def test_a_start_takes_a_second_look(browser: Browser) -> None:
         await expect(dialog).to_contain_text("Start coaster.nc?")
         await expect(dialog).to_contain_text("at X -400.0, Y -400.0 of the machine")
         assert service.named("start") == []
-        await dialog.get_by_label("Start the next one").check()
+        await dialog.get_by_label("Start the next job").check()
         await dialog.get_by_role("button", name="Start now").click()
         await until(lambda: service.named("start"))
         start = service.named("start")[0].start

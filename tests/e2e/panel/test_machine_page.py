@@ -169,7 +169,7 @@ async def test_a_code_moves_nothing_by_itself(browser: Browser, name: str) -> No
         button = page.get_by_role("button", name=name, exact=True)
         await button.click()
         await confirmed(page)
-        await expect(page.locator("#notices")).to_contain_text("do it again")
+        await expect(page.locator("#notices")).to_contain_text("repeat the action")
         assert sum(len(gateway.requests(each)) for each in actions) == 1
         await button.click()
         await until(lambda: sum(len(gateway.requests(each)) for each in actions) == 2)
@@ -211,7 +211,7 @@ async def test_control_changes_hands_only_by_a_click_that_says_so(browser: Brows
         )
         await page.get_by_role("button", name="Ask for control").click()
         await expect(page.locator("#notices")).to_contain_text("The holder was told")
-        await page.get_by_role("button", name="Take it from the holder").click()
+        await page.get_by_role("button", name="Take control from the holder").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog).to_contain_text("operator (LightBurn)")
         await expect(dialog).to_contain_text("its job is lost")

@@ -143,11 +143,11 @@ async def is_let_in(walk: Walk, text: str) -> None:
     """Paste an invitation, and use it."""
     page = walk.page
     await page.get_by_label("Invitation", exact=True).fill(text)
-    await walk.button("Look at it")
+    await walk.button("Check the invitation")
     await expect(page.get_by_text("office-pc", exact=True)).to_be_visible(timeout=LONG_MS)
     await walk.look("invitation")
-    await walk.button("Let this computer in")
-    await expect(page.locator("#notices")).to_contain_text("is let in as", timeout=LONG_MS)
+    await walk.button("Enrol this computer")
+    await expect(page.locator("#notices")).to_contain_text("is enrolled as", timeout=LONG_MS)
     await expect(laser(page)).to_be_visible(timeout=LONG_MS)
     await walk.look("hosts")
 

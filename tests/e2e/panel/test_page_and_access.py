@@ -78,10 +78,10 @@ async def panel_of(home: Path, shop: Shop) -> AsyncIterator[str]:
 async def is_let_in(page: Page, text: str, name: str) -> None:
     """Paste an invitation, and use it."""
     await page.get_by_label("Invitation", exact=True).fill(text)
-    await page.get_by_role("button", name="Look at it").click()
+    await page.get_by_role("button", name="Check the invitation").click()
     await expect(page.get_by_text(name, exact=True)).to_be_visible(timeout=LONG_MS)
-    await page.get_by_role("button", name="Let this computer in").click()
-    await expect(page.locator("#notices")).to_contain_text("is let in as", timeout=LONG_MS)
+    await page.get_by_role("button", name="Enrol this computer").click()
+    await expect(page.locator("#notices")).to_contain_text("is enrolled as", timeout=LONG_MS)
     await expect(page.get_by_role("link", name=re.compile("laser")).first).to_be_visible(
         timeout=LONG_MS
     )
@@ -154,7 +154,7 @@ async def invites(page: Page) -> str:
     await dialog.get_by_label("Name of the computer").fill("laptop")
     await dialog.get_by_role("button", name="Make the invitation").click()
     await expect(page.get_by_role("img", name="as a QR code")).to_be_visible(timeout=LONG_MS)
-    await expect(dialog).to_contain_text("It may then: view, stop.")
+    await expect(dialog).to_contain_text("Once enrolled, it may: view, stop.")
     await look(page, "invitation")
     text = await dialog.locator("code.place").inner_text()
     await dialog.get_by_role("button", name="Close").click()

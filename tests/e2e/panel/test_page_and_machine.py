@@ -96,7 +96,7 @@ async def test_home_a_step_zero_and_the_console(browser: Browser, tmp_path: Path
         await button(page, "Zero all here").click()
         await received(shop, b"G10L20P0")
         await expect(page.locator(".position").first).to_have_text("0.000")
-        await button(page, "Give control back").click()
+        await button(page, "Release control").click()
         await expect(button(page, "Take control")).to_be_enabled()
 
 
@@ -185,4 +185,4 @@ async def test_a_host_that_is_gone_is_said_where_the_stop_is(
 async def test_a_panel_that_ended_is_said(browser: Browser, tmp_path: Path) -> None:
     async with laser_page(browser, tmp_path) as (shop, page):
         shop.panel.stop()
-        await expect(page.locator(ANSWER)).to_contain_text("reach nothing")
+        await expect(page.locator(ANSWER)).to_contain_text("do not work")

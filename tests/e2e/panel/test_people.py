@@ -118,7 +118,7 @@ async def test_the_choice_of_light_and_dark_is_kept(browser: Browser) -> None:
         panel_page(browser, gateway.url, theme="dark") as page,
     ):
         assert await page.evaluate(theme) == "dark"
-        await page.get_by_role("button", name="Appearance: as the system").click()
+        await page.get_by_role("button", name="Appearance: follow the system").click()
         assert await page.evaluate(theme) == "light"
         await page.reload()
         assert await page.evaluate(theme) == "light"
@@ -158,7 +158,7 @@ async def test_a_lost_connection_is_said_and_what_is_old_looks_old(browser: Brow
         gateway.is_refusing = True
         await gateway.drop()
         line = page.locator("#lost")
-        await expect(line).to_contain_text("What is shown is from then")
+        await expect(line).to_contain_text("The page shows the state of that time")
         await expect(page.locator("html")).to_have_attribute("data-lost", "")
         results = await Axe().run(page)
         bad = [each for each in results.response["violations"] if each["impact"] in SERIOUS]

@@ -50,7 +50,7 @@ async def test_its_place_is_copied_and_explained(browser: Browser) -> None:
     snapshot = workshop(local_ports=[port()])
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
         await context_of(page).grant_permissions(["clipboard-read", "clipboard-write"])
-        await page.get_by_role("button", name="Copy where programs find it").click()
+        await page.get_by_role("button", name="Copy the name or address of the port").click()
         assert await page.evaluate("navigator.clipboard.readText()") == PLACE
         await page.get_by_text("Where to enter it").click()
         for program in ["LightBurn", "LaserGRBL", "OctoPrint"]:
@@ -80,7 +80,7 @@ async def test_it_is_copied_without_a_clipboard_too(browser: Browser) -> None:
         panel_page(browser, fake.url + address, before=before) as page,
     ):
         await page.evaluate(copied)
-        await page.get_by_role("button", name="Copy where programs find it").click()
+        await page.get_by_role("button", name="Copy the name or address of the port").click()
         await expect(page.get_by_text("Copied")).to_be_visible()
         assert await page.evaluate("window.copied") == PLACE
 
@@ -90,7 +90,7 @@ async def test_one_that_a_program_has_open_is_stopped_by_a_second_look(browser: 
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
         await page.get_by_role("button", name="Stop", exact=True).click()
         dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text("a job that it runs is lost")
+        await expect(dialog).to_contain_text("a job that it is running is lost")
         assert fake.requests("stop_local_port") == []
         await dialog.get_by_role("button", name="Stop").click()
         await until(lambda: fake.requests("stop_local_port"))
@@ -111,7 +111,7 @@ async def test_another_machine_can_be_chosen_where_one_has_its_port(browser: Bro
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
         start = page.get_by_role("button", name="Start", exact=True)
         await expect(start).to_be_disabled()
-        await expect(page.get_by_text("This machine has a virtual port already")).to_be_visible()
+        await expect(page.get_by_text("This machine already has a virtual port")).to_be_visible()
         await page.get_by_label("Machine", exact=True).select_option(label="Laser-Workshop / mill")
         await expect(start).to_be_enabled()
         await start.click()

@@ -1,4 +1,4 @@
-"""HOLD and EMERGENCY: on every page, by mouse, finger and keys; honest when they reach nothing."""
+"""HOLD and EMERGENCY: on every page, by mouse, finger and keys; honest when they do not work."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ async def test_a_slide_is_one_emergency(browser: Browser) -> None:
         gateway.answers["stop"] = stopped
         await expect(page.locator("#emergency")).to_be_enabled()
         await slide(page, 1.2)
-        await expect(page.locator(ANSWER)).to_contain_text("takes no programs until it is re-armed")
+        await expect(page.locator(ANSWER)).to_contain_text(
+            "accepts no programs until it is re-armed"
+        )
         assert actions(gateway) == [("laser", EMERGENCY)]
 
 
@@ -215,7 +217,7 @@ async def test_they_work_while_a_question_is_open(browser: Browser) -> None:
 async def test_which_machine_is_stopped_is_said_and_can_be_chosen(browser: Browser) -> None:
     snapshot = workshop(machine(), machine(MILL))
     async with fake_gateway(snapshot) as gateway, panel_page(browser, gateway.url) as page:
-        which = page.get_by_label("Which machine HOLD and EMERGENCY stop")
+        which = page.get_by_label("The machine that HOLD and EMERGENCY stop")
         await expect(which.locator("option:checked")).to_have_text("Stops Laser-Workshop / laser")
         await which.select_option(label="Stops Laser-Workshop / mill")
         await page.locator("#hold").click()
@@ -233,7 +235,7 @@ async def test_a_machine_that_is_gone_is_not_replaced_by_another(browser: Browse
         )
         await gateway.send(machine_removed=KEY)
         bar = page.locator("#stop-bar")
-        await expect(bar).to_contain_text("The panel does not know this machine now.")
+        await expect(bar).to_contain_text("The panel no longer knows this machine.")
         await page.locator("#hold").click()
         await expect(bar).to_contain_text("HOLD for Laser-Workshop / laser FAILED")
         assert actions(gateway) == [("laser", HOLD)]
@@ -293,7 +295,7 @@ async def test_a_stop_without_a_connection_is_never_kept_for_later(browser: Brow
         gateway.is_refusing = True
         await gateway.drop()
         answer = page.locator(ANSWER)
-        await expect(answer).to_contain_text("HOLD and EMERGENCY reach nothing")
+        await expect(answer).to_contain_text("HOLD and EMERGENCY do not work")
         await page.locator("#hold").click()
         await expect(answer).to_contain_text("NOT SENT")
         gateway.is_refusing = False
@@ -309,7 +311,7 @@ async def test_a_stop_during_a_short_gap_is_sent_once_it_is_over(browser: Browse
         await expect(page.locator("#hold")).to_be_enabled()
         gateway.is_refusing = True
         await gateway.drop()
-        await expect(page.locator(ANSWER)).to_contain_text("reach nothing")
+        await expect(page.locator(ANSWER)).to_contain_text("do not work")
         await page.locator("#hold").click()
         gateway.is_refusing = False
         await expect(page.locator(ANSWER)).to_contain_text("answered in")
@@ -321,4 +323,4 @@ async def test_a_gateway_that_has_frozen_is_noticed(browser: Browser) -> None:
         await expect(page.locator("#hold")).to_be_enabled()
         gateway.is_frozen = True
         gateway.is_refusing = True
-        await expect(page.locator(ANSWER)).to_contain_text("reach nothing")
+        await expect(page.locator(ANSWER)).to_contain_text("do not work")

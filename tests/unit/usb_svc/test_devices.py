@@ -62,7 +62,7 @@ def test_twins_with_one_serial_number_are_told_apart(usb: UsbSysfs) -> None:
         ([(0xEF, 4, 1)], "network adapter"),
         ([(8, 6, 0x50)], "disk"),
         ([(2, 2, 1), (10, 0, 0), (8, 6, 0x62)], "disk"),
-        ([], "cannot be seen"),
+        ([], "cannot be determined"),
     ],
 )
 def test_what_could_harm_the_host_is_lent_only_if_it_is_listed(
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_lent_only_if_it_is_listed(
     if text is not None:
         file.write_text(text)
     (device,) = list_devices(usb.sys)
-    assert "what it is cannot be seen" in refusal(device, None)
+    assert "its kind cannot be determined" in refusal(device, None)
     assert refusal(device, [parse_selector("0403:6001")]) == ""
 
 

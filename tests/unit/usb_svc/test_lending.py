@@ -382,7 +382,7 @@ async def test_a_note_that_cannot_be_understood_frees_nothing(rig: Rig, text: st
 
 async def test_what_cannot_be_noted_is_not_taken_from_its_driver(rig: Rig) -> None:
     rig.state.write_text("a file in place of the folder")
-    with pytest.raises(DeviceError, match="1-1 is not lent, as that cannot be noted"):
+    with pytest.raises(DeviceError, match="1-1 is not lent, because the loan cannot be recorded"):
         async with rig.lending.lend(ADAPTER, "bench-3"):
             pass
     assert rig.kernel.written == []

@@ -44,14 +44,16 @@ class _Places:
         return self.root / "etc/modules-load.d" / f"{NAME}.conf"
 
 
-@click.command("install-usb-helper", short_help="Let a user plug in --usb-port without root.")
+@click.command(
+    "install-usb-helper", short_help="Let one user plug in virtual USB devices without root."
+)
 @click.option(
     "--for-user",
     metavar="USER",
     envvar="SUDO_USER",
     default="",
     show_default=False,
-    help="Who may plug devices in; the user who called sudo unless given.",
+    help="The user who may plug in devices; by default the user who called sudo.",
 )
 @click.option("--remove", is_flag=True, help="Remove it again.")
 @click.option(
@@ -61,10 +63,10 @@ class _Places:
     hidden=True,
 )
 def install_usb_helper(for_user: str, remove: bool, root: Path) -> None:
-    """Install the service by which one user may plug in virtual USB devices; run it with sudo.
+    """Install the service that lets one user plug in virtual USB devices; run it with sudo.
 
-    That user can then plug in any device, a keyboard too, as somebody can who stands before the
-    computer. No other user can.
+    That user can then plug in any device, a keyboard too, like somebody in front of the computer.
+    No other user can.
     """
     if os.geteuid() != 0:
         raise UsbshareError("only root can install it: run it with `sudo`")
@@ -78,7 +80,7 @@ def install_usb_helper(for_user: str, remove: bool, root: Path) -> None:
 
 def _require_user(name: str) -> None:
     if not _USER.fullmatch(name):
-        raise ConfigError("say who may plug devices in: `--for-user USER`")
+        raise ConfigError("say who may plug in devices: `--for-user USER`")
     try:
         pwd.getpwnam(name)
     except KeyError as error:
@@ -107,7 +109,7 @@ def _install(places: _Places, user: str) -> None:
         _run("systemctl", "daemon-reload")
         _run("systemctl", "enable", f"{NAME}.socket")
         _run("systemctl", "restart", f"{NAME}.socket")
-    warn(f"user '{user}' can plug in USB ports now: {SOCKET_PATH}")
+    warn(f"user '{user}' can now plug in virtual USB devices: {SOCKET_PATH}")
 
 
 def _remove(places: _Places) -> None:

@@ -42,14 +42,15 @@ _LOCAL = ".local"
     default=PANEL.usual,
     envvar="USBSHARE_PANEL",
     show_envvar=True,
-    help="Where to serve the panel. Beyond this computer a token is needed.",
+    help="Address at which the panel listens. Other computers need a token.",
 )
 @click.option(
     "--token",
     metavar="TEXT",
     envvar="USBSHARE_PANEL_TOKEN",
     show_envvar=True,
-    help="What a page must know; by default a new one each time if other computers are served.",
+    help="Token that a page must present; by default a new one at each start if --listen serves "
+    "other computers.",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the panel in this computer's browser.")
 @json_option("Print the panel's address as a JSON line on stdout.")

@@ -67,7 +67,7 @@ def _stops(host: Host) -> list[Command]:
             by_person=True,
         ),
         Command(
-            *("confirm", "give a code of your authenticator app", confirm_code, "CODE"),
+            *("confirm", "give a code from your authenticator app", confirm_code, "CODE"),
             by_person=True,
         ),
     ]
@@ -90,7 +90,7 @@ def _views(host: Host) -> list[Command]:
     return [
         Command("devices", listed, devices, "[all]", "view", aliases=("device list", "device")),
         JobList(host).command(),
-        Command("status", "show how the port and its machine are", status, "", "view"),
+        Command("status", "show the state of the port and its machine", status, "", "view"),
         Command("use", "use another port of the host", use, "PORT", "view", When.IN_TURN),
     ]
 

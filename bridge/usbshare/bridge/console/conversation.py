@@ -208,7 +208,7 @@ class Conversation:
         if is_first:
             many = f"more than {self._face.most_waiting} lines wait"
             self.discard(turn.chosen_port, many)
-            self._fail(f"{many}: none is taken for {QUIET_S:g} s")
+            self._fail(f"{many}: no line is accepted for {QUIET_S:g} s")
             self._face.prompt()
 
     def _begin(self, turn: Turn) -> None:

@@ -39,7 +39,9 @@ class Endpoints:
         """Offer the asker's port at another local port."""
         kind, address = arguments[0].casefold(), arguments[1]
         if kind not in _MAKERS:
-            raise InvalidArgumentError(f"{kind!r} is no kind of endpoint: {', '.join(KINDS)} are")
+            raise InvalidArgumentError(
+                f"{kind!r} is not a kind of endpoint: {', '.join(KINDS)} are"
+            )
         if len(self.paths()) >= MOST_ENDPOINTS:
             raise InvalidArgumentError(f"there are {MOST_ENDPOINTS} endpoints: remove one first")
         port_id = asker.port_id

@@ -53,5 +53,5 @@ class JobList:
 
 def _job_id(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 63):
-        raise InvalidArgumentError(f"{text!r} is no number of a job: `jobs` lists them")
+        raise InvalidArgumentError(f"{text!r} is not the number of a job: `jobs` lists them")
     return int(text)

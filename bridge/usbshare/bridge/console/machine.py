@@ -93,9 +93,11 @@ class Machine:
 
     @property
     def remote(self) -> RemotePort:
-        """The port as it was told last; raises NotFoundError where that is unknown."""
+        """The port as the host last reported it; raises NotFoundError before the first report."""
         if self._session is None or self._session.remote is None:
-            raise NotFoundError(f"nothing is known of port '{self.port_id}': it is not connected")
+            raise NotFoundError(
+                f"the state of port '{self.port_id}' is unknown: it is not connected"
+            )
         return self._session.remote
 
     @property
@@ -364,7 +366,9 @@ class Machine:
 
     def _require_valid(self, ticket: _Ticket) -> None:
         if ticket.is_given_up or ticket.voids != self.voids:
-            raise DeviceError("the line was discarded: it had waited before a stop or a loss")
+            raise DeviceError(
+                "the line was discarded: it was waiting when a stop came or the link was lost"
+            )
 
     def _void_all(self, why: str) -> None:
         self.void(why)

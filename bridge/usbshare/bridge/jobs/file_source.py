@@ -50,7 +50,7 @@ class FileSource:
 
     def _changed(self) -> InvalidArgumentError:
         return InvalidArgumentError(
-            f"{self.name} changes while it is sent: submit it again once it is complete"
+            f"{self.name} changed during the upload: submit it again once it is complete"
         )
 
 

@@ -16,7 +16,7 @@ def keep_piped(pipe: IO[bytes], kept: IO[bytes], name: str, most_bytes: int) -> 
         size += len(data)
         if size > most_bytes:
             raise InvalidArgumentError(
-                f"more than {most_bytes // 10**6} MB came through {name}: write a file first"
+                f"more than {most_bytes // 10**6} MB came through {name}: save it to a file first"
             )
         kept.write(data)
     kept.flush()

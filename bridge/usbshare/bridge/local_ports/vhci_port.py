@@ -29,7 +29,7 @@ APPEAR_LOOK_S = 0.03
 # udev makes the stable names; where none runs there are none to wait for.
 NAME_TIMEOUT_S = 3.0
 AGAIN_S = 1.0
-_PULLED = "it was unplugged while the system looked at it"
+_PULLED = "it was unplugged while the system examined it"
 _UDEV = Path("/run/udev/control")
 
 
@@ -83,7 +83,9 @@ class VhciPort(UsbPort):
                 self._pull()
                 if not is_told:
                     is_told = True
-                    self._listener.port_renamed(f"the USB port is away: {error}; still trying")
+                    self._listener.port_renamed(
+                        f"the USB port was unplugged: {error}; still trying"
+                    )
             else:
                 break
             await asyncio.sleep(AGAIN_S)
@@ -131,7 +133,7 @@ class VhciPort(UsbPort):
         if self._plug is not plug:
             raise VhciError(_PULLED)
         raise VhciError(
-            f"the system made no serial port of the USB device within {APPEAR_TIMEOUT_S:g} s: "
+            f"the system created no serial port for the USB device within {APPEAR_TIMEOUT_S:g} s: "
             "run `sudo modprobe cdc-acm`"
         )
 
@@ -144,7 +146,7 @@ class VhciPort(UsbPort):
                 await in_thread(_put_on, self._tty, done)
             except (OSError, InvalidArgumentError) as error:
                 _log.warning(
-                    "cannot prepare %s (%s): until a program sets them, its settings are the "
+                    "cannot set up %s (%s): until a program sets its line settings, it has the "
                     "driver's, not those of the remote port",
                     *(self._tty, error),
                 )

@@ -23,7 +23,7 @@ def sentence(port: RemotePort) -> str:
     if port.stop_bytes == NONE:
         return (
             f"port '{port.id}' gets G-code with profile '{port.profile.name}': "
-            "A STOP HAS NO BYTES there; set the port's profile, or its [stop] table, on the host"
+            "A STOP SENDS NO BYTES there; set the port's profile, or its [stop] table, on the host"
         )
     return (
         f"the firmware of port '{port.id}' is not recognised: a stop sends 0x18 and M112, which "

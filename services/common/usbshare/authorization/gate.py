@@ -181,8 +181,8 @@ class Gate:
         """Raise AuditUnavailableError where an invitation needs the audit log; see the policy."""
         if trouble := self._trouble_that_counts():
             raise AuditUnavailableError(
-                f"cannot let anybody in while the audit log cannot be written ({trouble}); to "
-                "revoke and to withdraw an invitation is possible"
+                f"cannot invite anybody while the audit log cannot be written "
+                f"({trouble}); revoking identities and withdrawing invitations is possible"
             )
 
     def require_valid(self, caller: Identity) -> None:

@@ -95,6 +95,7 @@ class AdministrationClient:
         found = await explained(error, self.target, self._bundle, start)
         if isinstance(found, NotSupportedError) and "plaintext" not in str(found):
             return NotSupportedError(
-                f"{self.target} cannot be administered from afar: its usbshare is older"
+                f"{self.target} cannot be administered from another computer: "
+                "its usbshare is too old, update it there"
             )
         return found

@@ -248,7 +248,7 @@ class SiteAdministration:
             )
             raise PermissionDeniedError(
                 f"{name} as {group} could do what {short_name(caller.name)} may not ({missing}): "
-                "nobody gives more than they have"
+                "nobody can grant more than they have"
             )
         return group, rights_in_words(member, uri, self._site.id, now)
 
@@ -294,8 +294,8 @@ class SiteAdministration:
         others = any(administers(each) for each in living - {uri})
         if administers(uri) and not others:
             raise WrongStateError(
-                f"{short_name(uri)} is the last that may administer this site for good: give "
-                "another that right first"
+                f"{short_name(uri)} is the last identity that may always administer this site: "
+                "grant another that right first"
             )
 
     @contextmanager
@@ -344,7 +344,7 @@ class SiteAdministration:
             self._site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(_POLL_S)
         )
         if answer is Answer.NOBODY:
-            return [f"nothing of this host answers at {listen} yet: see its services' logs"]
+            return [f"no service of this host answers at {listen} yet: see its services' logs"]
         if answer is Answer.ANOTHER:
             return [
                 f"another program listens at {listen}: end it, or choose another `[tls] enrolment`"

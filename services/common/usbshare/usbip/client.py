@@ -23,8 +23,8 @@ from usbshare.usbip.streams import (
 PORT = 3240
 TIMEOUT_S = 5.0
 _WHY = {
-    Status.NOT_AVAILABLE: "is not exported, or is used by somebody else",
-    Status.BUSY: "is used by somebody else",
+    Status.NOT_AVAILABLE: "is not exported, or is in use",
+    Status.BUSY: "is in use",
     Status.DEVICE_ERROR: "has failed",
     Status.NO_DEVICE: "is not there",
 }
@@ -37,7 +37,7 @@ async def connect(host: str, port: int = PORT, timeout_s: float = TIMEOUT_S) -> 
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)
     except TimeoutError as error:
-        raise UsbipNetworkError(f"{host}:{port} does not answer in {timeout_s:g} s") from error
+        raise UsbipNetworkError(f"{host}:{port} did not answer within {timeout_s:g} s") from error
     except OSError as error:
         why = error.strerror or str(error)
         raise UsbipNetworkError(f"{host}:{port} cannot be reached: {why}") from error
@@ -88,15 +88,17 @@ class UsbipClient:
                 while (reply := take()) is None:
                     data = await read_some(self._reader)
                     if not data:
-                        raise UsbipNetworkError("the server hung up instead of an answer")
+                        raise UsbipNetworkError(
+                            "the server closed the connection without an answer"
+                        )
                     self._parser.feed(data)
         except TimeoutError as error:
-            raise UsbipNetworkError(f"the server gave no answer in {timeout_s:g} s") from error
+            raise UsbipNetworkError(f"the server did not answer within {timeout_s:g} s") from error
         return reply
 
 
 def _refusal(status: int) -> str:
     try:
-        return _WHY.get(Status(status), f"is refused with status {status}")
+        return _WHY.get(Status(status), f"was refused with status {status}")
     except ValueError:
-        return f"is refused with status {status}"
+        return f"was refused with status {status}"

@@ -208,7 +208,7 @@ def get_descriptor(kind: Kind, length: int, *, index: int = 0, language: int = 0
 def parse_device(data: bytes) -> DeviceDescriptor:
     """Read a device descriptor; raises UsbipProtocolError."""
     if len(data) < DEVICE_BYTES or data[1] != Kind.DEVICE:
-        raise UsbipProtocolError(f"device descriptor {data[:18].hex()} is none of 18 bytes")
+        raise UsbipProtocolError(f"device descriptor {data[:18].hex()} is not one of 18 bytes")
     _, _, usb, class_, subclass, protocol, packet, vid, pid, release, *rest = _DEVICE.unpack_from(
         data
     )
@@ -218,7 +218,7 @@ def parse_device(data: bytes) -> DeviceDescriptor:
 def configuration_length(head: bytes) -> int:
     """Return wTotalLength of the first bytes of a configuration; raises UsbipProtocolError."""
     if len(head) < HEAD_BYTES or head[1] != Kind.CONFIGURATION:
-        raise UsbipProtocolError(f"configuration descriptor {head[:9].hex()} is none of 9 bytes")
+        raise UsbipProtocolError(f"configuration descriptor {head[:9].hex()} is not one of 9 bytes")
     total = int.from_bytes(head[2:4], "little")
     if total < HEAD_BYTES:
         raise UsbipProtocolError(f"configuration descriptor: wTotalLength {total} is less than 9")
@@ -268,7 +268,7 @@ def encode_languages(*languages: int) -> bytes:
 def parse_string(data: bytes) -> str:
     """Read a string descriptor, which may hold anything; raises UsbipProtocolError."""
     if len(data) < 2 or data[1] != Kind.STRING or not 2 <= data[0] <= len(data):
-        raise UsbipProtocolError(f"string descriptor {data[:8].hex()} is none")
+        raise UsbipProtocolError(f"{data[:8].hex()} is not a string descriptor")
     return data[2 : data[0]].decode("utf-16-le", "replace").rstrip("\0")
 
 

@@ -174,7 +174,7 @@ class ImportedDevice:
     async def close(self) -> None:
         """Close the connection, which lets the server have the device back; no `when_lost`."""
         self._on_lost = None
-        self._lose(UsbipNetworkError("the connection was closed here"))
+        self._lose(UsbipNetworkError("this side closed the connection"))
         if self._reading is not None:
             await cancel_all(self._reading)
         await closed(self._writer)
@@ -202,7 +202,7 @@ class ImportedDevice:
         except UsbipError as failure:
             error = failure
         except Exception:
-            _log.exception("an answer of %s was not dealt with", self.exported.busid)
+            _log.exception("could not process an answer of %s", self.exported.busid)
             error = UsbipNetworkError("an answer was not dealt with")
         self._lose(error)
         self._writer.close()

@@ -173,7 +173,7 @@ class Gateway:
         """Return a new client of a host's cameras; raises NotFoundError."""
         place = self.fleet.get(host).camera.place
         if place is None:
-            raise NotFoundError(f"host {host!r} has no cameras, as far as is known")
+            raise NotFoundError(f"host {host!r} has no known cameras")
         return CameraClient(*place)
 
     # Helpers.
@@ -202,7 +202,7 @@ class Gateway:
         try:
             await in_thread(kept_list.HOSTS.save, self._choice.state_folder, self.fleet.added)
         except OSError as error:
-            log.warning("hosts that are added are not kept: %s", in_words(error))
+            log.warning("added hosts cannot be saved: %s", in_words(error))
 
     def _show_gateway(self) -> None:
         certificate = self._certificate
@@ -234,7 +234,7 @@ class Gateway:
     def _serial_client(self, host: str) -> SerialClient:
         place = self._place(host)
         if place is None:
-            raise NotFoundError(f"host {host!r} has no machines, as far as is known")
+            raise NotFoundError(f"host {host!r} has no known machines")
         return SerialClient(*place)
 
     def _control_asked(self, key: MachineKey, who: str) -> None:

@@ -167,12 +167,12 @@ async def _carried_out(request: web.Request, handler: _Handler) -> web.StreamRes
     except web.HTTPException as error:
         return error
     except web.RequestPayloadError:
-        return web.Response(status=400, text="the body of the request is not what its head says\n")
+        return web.Response(status=400, text="the body of the request does not match its headers\n")
     except ConnectionError:
         raise  # the page is gone
     except Exception:
         log.exception("could not answer %s %.200s", request.method, request.path)
-        return web.Response(status=500, text="the panel has failed: its log says how\n")
+        return web.Response(status=500, text="internal error of the panel: see its log\n")
 
 
 def _quiet() -> logging.Logger:

@@ -94,7 +94,7 @@ def _shade(power: float) -> Color:
 
 def _caption(path: ToolPath, title: str) -> str:
     if path.box is None:
-        return f"{title} moves nothing".strip()
+        return f"{title} contains no moves".strip()
     width, height = (path.box.high[axis] - path.box.low[axis] for axis in (0, 1))
     cut = " (the first moves only)" if path.is_cut else ""
     return f"{title} {width:.1f} x {height:.1f} mm{cut}".strip()

@@ -17,8 +17,9 @@ from usbshare.usb_svc.settings import PROGRAM, Settings
 HELP = """
 Lend this host's USB devices to clients of its site, over mTLS.
 
-A client has the whole device, as if it were plugged in there; what this host uses itself, input
-devices, network adapters and disks are not lent. It needs root and the kernel's usbip-host.
+One client at a time has the whole device, as if it were plugged in there. Devices that this host
+uses are not lent; input devices, network adapters and disks only if [usb] devices lists them. The
+service needs root and the kernel's usbip-host.
 """
 
 

@@ -173,7 +173,7 @@ async def test_too_many_lines_are_void_together_and_nothing_goes_behind_the_hole
     await rig.conversation.finish()
     assert len(rig.host.sent) <= 1
     assert len(rig.face.said) <= 3, "told once, not for each line"
-    assert f"more than {MOST_WAITING} lines wait: none is taken for 1 s" in rig.face.said
+    assert f"more than {MOST_WAITING} lines wait: no line is accepted for 1 s" in rig.face.said
 
 
 async def test_no_line_is_taken_while_the_link_is_down(rig: Rig) -> None:

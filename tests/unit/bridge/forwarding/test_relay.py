@@ -579,7 +579,7 @@ def test_a_program_is_told_once_that_a_stop_has_no_bytes_of_the_firmwares_own(be
     assert len(told) == 1
     assert "is not recognised: a stop sends 0x18 and M112" in told[0]
     bench.relay.link_event(PortEvent(replace(port, profile=RAW, stop_bytes="none")))
-    assert "A STOP HAS NO BYTES" in bench.reporter.events[-1][1]
+    assert "A STOP SENDS NO BYTES" in bench.reporter.events[-1][1]
 
 
 def test_a_program_whose_firmware_is_known_is_told_nothing_of_stops(bench: Bench) -> None:

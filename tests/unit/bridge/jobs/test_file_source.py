@@ -51,7 +51,7 @@ def cut(path: Path) -> None:
 def test_a_file_that_changes_is_refused_in_one_line(path: Path, change: object) -> None:
     source = open_source(str(path), io.BytesIO())
     change(path)  # type: ignore[operator]
-    with pytest.raises(InvalidArgumentError, match=r"^box.gcode changes while it is sent: submit"):
+    with pytest.raises(InvalidArgumentError, match=r"^box.gcode changed during the upload: submit"):
         source.read(0, 100)
     source.close()
 

@@ -363,7 +363,7 @@ async def test_a_user_who_may_not_plug_in_is_told_so(
 ) -> None:
     monkeypatch.setattr(Vhci, "may_attach", False)
     rig.kernel.places.helper.unlink()
-    with pytest.raises(VhciError, match="this user may not plug a virtual USB device in"):
+    with pytest.raises(VhciError, match="this user may not plug in a virtual USB device"):
         await rig.start()
 
 

@@ -35,7 +35,7 @@ class Source:
     def read(self, offset: int, size: int) -> bytes:
         self.reads += 1
         if self._changes_at is not None and offset >= self._changes_at:
-            raise InvalidArgumentError("box.gcode changes while it is sent")
+            raise InvalidArgumentError("box.gcode changed during the upload")
         return CONTENT[offset : offset + size]
 
 
@@ -108,7 +108,7 @@ async def test_a_refusal_is_not_tried_again() -> None:
 
 async def test_a_file_that_changes_meanwhile_ends_the_upload() -> None:
     upload = Upload(host := UploadHost(), Source(changes_at=10 * PIECE_BYTES))
-    with pytest.raises(InvalidArgumentError, match="changes while it is sent"):
+    with pytest.raises(InvalidArgumentError, match="changed during the upload"):
         await upload.uploader.send()
     assert len(host.content) == 10 * PIECE_BYTES
     assert host.attempts == 1

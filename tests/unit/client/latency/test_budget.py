@@ -53,7 +53,7 @@ def holder(**changed: TimeSummary) -> PortTimes:
         (PartKind.NETWORK, holder(network=times(90, 5)), "varies"),
         (PartKind.NETWORK, holder(network=times(45, 40)), "a round trip takes 40 ms"),
         (PartKind.HOST, replace(PORT_TIMES, send=times(200)), "answers wait up to 200 ms"),
-        (PartKind.PORT, replace(PORT_TIMES, write=times(300)), "takes bytes haltingly"),
+        (PartKind.PORT, replace(PORT_TIMES, write=times(300)), "accepts bytes irregularly"),
         (PartKind.FIRMWARE, replace(PORT_TIMES, answer=times(70)), "up to 70 ms to answer `?`"),
     ],
 )

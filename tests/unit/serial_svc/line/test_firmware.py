@@ -135,7 +135,7 @@ async def test_a_raw_port_is_left_alone_and_says_that_a_stop_has_no_bytes(
     session = await made.open()
     with caplog.at_level(logging.WARNING):
         await made.send(session, b"G1 X1\n")
-    assert any("HAS NO BYTES" in text for text in caplog.messages)
+    assert any("SENDS NO BYTES" in text for text in caplog.messages)
     described = made.port.describe()
     assert (described.profile, described.stop_bytes) == (RAW.name, StopBytes.NONE)
     assert described.sees_gcode

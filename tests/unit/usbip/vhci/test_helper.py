@@ -98,7 +98,9 @@ def test_a_device_is_plugged_in_and_unplugged_when_its_owner_goes(service: Servi
 
 def test_what_is_no_socket_of_this_computer_is_refused(service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp, open("/dev/null", "rb") as null:
-        assert b"error what came is not a stream" in service.ask(b"attach 1 2", tcp.fileno())
+        assert b"error what was received is not a stream" in service.ask(
+            b"attach 1 2", tcp.fileno()
+        )
         assert service.ask(b"attach 1 2", null.fileno()).startswith(b"error ")
     assert service.kernel.attached == []
 

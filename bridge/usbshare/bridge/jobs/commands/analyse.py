@@ -19,7 +19,7 @@ from usbshare.bridge.jobs.program_input import program_input
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @machine_options
 @click.option(
-    "--passes", type=click.IntRange(1, 1000), default=1, help="How often the file is to be run."
+    "--passes", type=click.IntRange(1, 1000), default=1, help="How many times the file is run."
 )
 @json_option("Print JSON.")
 @click.pass_context
@@ -35,7 +35,7 @@ def analyse(
     passes: int,
     as_json: bool,
 ) -> None:
-    """Check a FILE of G-code without moving anything: errors, reach, time, and rate.
+    """Check a FILE of G-code without moving anything: errors, travel, time and data rate.
 
     FILE may be - for standard input. With --target the machine is asked for its settings; without
     it no host is needed. The exit code is 1 if there are errors.

@@ -25,7 +25,7 @@ SETTINGS = click.option(
     "settings_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The machine's settings that the program is to see: what the machine answers to $$.",
+    help="File with the machine settings that the program sees: the machine's answer to $$.",
 )
 
 
@@ -36,7 +36,7 @@ SETTINGS = click.option(
     "--profile",
     type=click.Choice(["grbl"]),
     default="grbl",
-    help="The firmware that the program is to meet.",
+    help="The firmware to simulate.",
 )
 @SETTINGS
 @json_option("Print JSON: the file, and how the capture ended.")
@@ -93,7 +93,7 @@ def captured_source(context: click.Context, settings_file: Path | None) -> FileS
         taken = Capture(file, settings)
         ending = run(capture_from(port, taken, _tell_ready))
         if ending is Ending.INTERRUPTED or not taken.lines:
-            raise UsbshareError("the program sent no whole job, so none was submitted")
+            raise UsbshareError("the program sent no complete job, so none was submitted")
         file.flush()
         warn(f"captured {taken.lines:,} lines ({ending.value})")
         return FileSource(file, "captured job")

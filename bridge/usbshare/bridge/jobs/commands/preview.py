@@ -30,7 +30,7 @@ _OUTPUT = click.Path(dir_okay=False, allow_dash=True)
     "--from-line",
     type=click.IntRange(min=0),
     default=0,
-    help="Draw what is before this line as done.",
+    help="Draw the lines before this one as done.",
 )
 @click.pass_context
 def preview(

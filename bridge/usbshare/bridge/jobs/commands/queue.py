@@ -51,7 +51,7 @@ def delete(
     job_id: int,
     as_json: bool,
 ) -> None:
-    """Delete a job that is not running; its file goes with the last job that needs it."""
+    """Delete a job that is not running; its file is deleted with the last job that needs it."""
     host = job_host(context, target, bundle, insecure)
     host.call(lambda client: client.delete(job_id))
     if as_json:

@@ -79,7 +79,7 @@ def hold(
 @click.option(
     "--hold-number",
     type=click.IntRange(min=0),
-    help="The number of the hold that you saw, as `show --json` prints it; a later one stays.",
+    help="The number of the hold that you saw, as `show --json` prints it; a later hold stays.",
 )
 @code_option
 @json_option("Print JSON.")
@@ -145,9 +145,9 @@ def hand_over(
     reason: str,
     as_json: bool,
 ) -> None:
-    """End a running job and give its port up, for who asked for it.
+    """End a running job and release its port to whoever asked for it.
 
-    Its machine is held, and reset once it rests. `job submit --from-line` continues it later.
+    Its machine is held, and reset once it is at rest. `job submit --from-line` continues it later.
     """
     host = job_host(context, target, bundle, insecure)
     job = host.call(lambda client: client.hand_over(job_id, reason))

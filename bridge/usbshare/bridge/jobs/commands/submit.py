@@ -36,15 +36,17 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
 )
 @virtual_port_options
 @SETTINGS
-@click.option("--name", default="", metavar="TEXT", help="Name of the job; default: the file's.")
 @click.option(
-    "--passes", type=click.IntRange(1, 1000), default=1, help="How often the file is run."
+    "--name", default="", metavar="TEXT", help="Name of the job; by default the name of the file."
+)
+@click.option(
+    "--passes", type=click.IntRange(1, 1000), default=1, help="How many times the file is run."
 )
 @click.option(
     "--priority",
     type=click.IntRange(-100, 100),
     default=0,
-    help="The higher goes first in the queue.",
+    help="Jobs with a higher priority go first in the queue.",
 )
 @click.option(
     "--from-line",
@@ -52,13 +54,15 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
-    help="Begin with this line, after the modes before it were set.",
+    help="Begin with this line, after the modes of the lines before it are set.",
 )
 @click.option(
-    "--attended", is_flag=True, help="Hold it when no one who may stop it has watched for a while."
+    "--attended", is_flag=True, help="Hold the job when nobody who may stop it watches it."
 )
 @click.option("--start", is_flag=True, help="Start it at once, if the machine is free.")
-@click.option("--despite-errors", is_flag=True, help="With --start: even if errors were found.")
+@click.option(
+    "--despite-errors", is_flag=True, help="With --start: even if the analysis found errors."
+)
 @code_option
 @json_option("Print JSON.")
 @click.pass_context

@@ -24,8 +24,12 @@ from usbshare.bridge.usb.survey import choose
 @connection_options
 @click.argument("device", default="")
 @MATCH
-@click.option("--first", is_flag=True, help="Use the first that is free if several match.")
-@click.option("--keep", is_flag=True, help="Attach again after a loss, until `detach`.")
+@click.option("--first", is_flag=True, help="If several devices match, use the first free one.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Attach again after the link or the device was lost, until `detach`.",
+)
 @code_option
 @click.pass_context
 def attach(
@@ -42,7 +46,7 @@ def attach(
     """Plug DEVICE of a host into this computer, until Ctrl-C or `detach`.
 
     DEVICE is an id that `list` shows; it may be left out where only one device matches. Errors
-    name the layer that they are of: network, protocol, device or system.
+    name their layer: network, protocol, device or system.
     """
     found, trusted = surveyed(context, target, bundle, insecure)
     meant = choose(found.found, device, match, first=first)
@@ -60,7 +64,7 @@ def attach(
 def detach(device: str, everything: bool) -> None:
     """Unplug DEVICE, attached by this user, from this computer; --keep does not bring it back."""
     if bool(device) == everything:
-        raise click.UsageError("Give DEVICE or '--all': what to detach.")
+        raise click.UsageError("Give DEVICE or '--all'.")
     attached = records()
     meant = [each for each in attached if everything or each.device == device]
     if not meant and not everything:

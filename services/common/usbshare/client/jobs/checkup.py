@@ -30,7 +30,7 @@ async def judge_job_service(
         status = await health.status(JOB_SERVICE)
         seen = await client.look(timeout_s=LOOK_S)
     except PermissionDeniedError as error:
-        return fine(f"job-svc answers at {target}, but shows this identity nothing ({error})")
+        return fine(f"job-svc answers at {target}, but shows this identity no jobs ({error})")
     except UsbshareError as error:
         if is_expected:
             return warning(f"job-svc at {target} does not answer: {error}", _START)

@@ -77,8 +77,8 @@ def _port_warning(port: RemotePort, times: PortTimes | None) -> str:
         )
     if times is not None and _is_over(times.write, MOST_WRITE_S):
         return (
-            f"writing a command takes up to {_ms(times.write)}: the device takes bytes haltingly. "
-            "Check its cable and hub, and whether flow control stops it"
+            f"writing a command takes up to {_ms(times.write)}: the device accepts bytes "
+            "irregularly. Check its cable and hub, and whether flow control stops it"
         )
     if port.state == "open" and port.profile.speaks_gcode and port.settings.baud <= SLOW_BAUD:
         line_ms = 40 / port.settings.bytes_per_s * 1e3
@@ -94,7 +94,8 @@ def _firmware(port: RemotePort, times: PortTimes | None) -> Part:
     if _is_over(answer, MOST_ANSWER_S) and port.low_latency is not False:
         warning = (
             f"the firmware takes up to {_ms(answer)} to answer `?`; GRBL takes under 20 ms. "
-            "It is busy, or what is between delays: an SD card, Wi-Fi on the controller, a USB hub"
+            "It is busy, or something between host and firmware delays: an SD card, "
+            "Wi-Fi on the controller, a USB hub"
         )
     return Part(PartKind.FIRMWARE, answer, _HOST, warning)
 

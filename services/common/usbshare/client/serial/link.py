@@ -255,8 +255,8 @@ class Link:
     def _resume(self, stream: SessionStream, opened: OpenedEvent) -> Resumed:
         upstream, port = self._upstream, opened.port
         if not self._resumption.is_pending or not upstream.can_resume(opened.accepted_offset):
-            self._abandon("the service took up what is not ours")
-            raise LinkLostError("the service took up what is not ours")
+            self._abandon("the service resumed a session that is not ours")
+            raise LinkLostError("the service resumed a session that is not ours")
         accepted, resent = (opened.accepted_offset, opened.accepted_commands), 0
         epoch, age_s = port.epoch, self._clock() - self._beats.heard_at
         if not (self._handover.is_quiet and upstream.has_sent(accepted[0], epoch)):

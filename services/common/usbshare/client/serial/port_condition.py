@@ -29,9 +29,9 @@ _WHAT = {
     "waiting": "the link was lost, and the bytes written before wait",
     "stop": "a stop holds the machine",
     "program": "a program holds the machine",
-    "machine": "the machine says that it is held",
-    "alarm": "the machine says that it is in alarm",
-    "line error": "a streamed line went wrong, and the lines behind it wait:",
+    "machine": "the machine reports that it is held",
+    "alarm": "the machine reports that it is in alarm",
+    "line error": "a streamed line failed, and the lines behind it wait:",
 }
 _EXPLAINED = ("machine", "alarm", "line error")
 _LATCHED = {"job lost": "a job was lost, and programs are refused"}

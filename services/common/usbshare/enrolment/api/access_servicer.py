@@ -168,7 +168,7 @@ class SiteAccessServicer(AccessServicer):
         caller, site = self._asked(context)
         if not self._changed.admits(caller.name):
             times = f"{CHANGES_A_MINUTE} times a minute"
-            raise LimitError(f"'{caller.name}' may change who is let in {times}: wait")
+            raise LimitError(f"'{caller.name}' may change who is enrolled {times}: wait")
         return caller, site
 
     @contextmanager
@@ -176,7 +176,7 @@ class SiteAccessServicer(AccessServicer):
         if self._readers[caller.name] >= MOST_READERS_OF_ONE:
             raise LimitError(f"'{caller.name}' reads the audit log {MOST_READERS_OF_ONE} times")
         if self._readers.total() >= MOST_READERS:
-            raise LimitError(f"{MOST_READERS} others read the audit log already")
+            raise LimitError(f"{MOST_READERS} others are already reading the audit log")
         self._readers[caller.name] += 1
         try:
             yield

@@ -246,7 +246,7 @@ class AcmPort:
     def _clear_halt(self, endpoint: EndpointDescriptor, then: Callable[[], None]) -> None:
         self._errors += 1
         if self._errors > _MOST_ERRORS_IN_A_ROW:
-            self._fail(f"endpoint {endpoint.address:#04x} stalls again and again")
+            self._fail(f"endpoint {endpoint.address:#04x} stalls repeatedly")
             return
         try:
             cleared = self.request(SetupPacket(0x02, Request.CLEAR_FEATURE, 0, endpoint.address))
@@ -276,7 +276,7 @@ class AcmPort:
     def _listen(self) -> None:
         """Give up a link on which nothing is heard, not even that bytes arrive."""
         if self._device.silent_s > MOST_SILENT_S:
-            self._fail(f"nothing was heard of the server for {MOST_SILENT_S:g} s")
+            self._fail(f"the server has been silent for {MOST_SILENT_S:g} s")
         else:
             self._listen_again()
 
@@ -296,7 +296,7 @@ class AcmPort:
             return
         self.end()
         waiting = self._window.under_way_bytes
-        lost = f"; {waiting} bytes were on their way" if waiting else ""
+        lost = f"; {waiting} bytes were in transit" if waiting else ""
         self._listener.failed(f"{reason}{lost}")
 
 

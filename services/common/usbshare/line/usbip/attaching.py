@@ -203,7 +203,7 @@ def _candidates(source: UsbipSource, listed: Sequence[ExportedDevice]) -> list[E
     if not found:
         there = ", ".join(map(_named, listed[:MOST_TOLD])) or "none"
         raise DeviceAbsentError(
-            f"{source.server} exports no device {source.busid or source.ids}, or somebody uses it "
+            f"{source.server} exports no device {source.busid or source.ids}, or it is in use "
             f"(exported: {there})"
         )
     return found

@@ -197,7 +197,9 @@ class UsbipDevice:
         """Start or end a break condition; raises NotSupportedError where the device has none."""
         self._require_open()
         if self._attached and AcmCapability.SEND_BREAK not in self._attached.function.capabilities:
-            raise NotSupportedError(f"{self._source} can send no break: the device says so")
+            raise NotSupportedError(
+                f"{self._source} cannot send a break: the device does not support it"
+            )
         return self._request(send_break(self._interface, on=on))
 
     async def close(self) -> None:

@@ -127,17 +127,17 @@ def _by_helper(helper: socket.socket, kernels: socket.socket, devid: int, speed:
         answer = helper.recv(_MOST_ANSWER_BYTES).decode(errors="replace").strip()
     except OSError as error:
         helper.close()
-        raise VhciError(f"{SERVICE} gave no answer: {error.strerror or error}") from error
+        raise VhciError(f"{SERVICE} did not answer: {error.strerror or error}") from error
     word, _, rest = answer.partition(" ")
     if word == "port" and rest.isdecimal():
         return int(rest)
     helper.close()
-    raise VhciError(rest if word == "error" else f"{SERVICE} gave no answer")
+    raise VhciError(rest if word == "error" else f"{SERVICE} did not answer")
 
 
 def _not_allowed(path: Path, error: OSError) -> str:
     why = os.strerror(error.errno) if error.errno else str(error)
     return (
-        f"this user may not plug a virtual USB device in, and {SERVICE} is not to be had "
+        f"this user may not plug in a virtual USB device, and {SERVICE} is not available "
         f"({path}: {why.lower()}): install it as docs/bridge.md says, or run as root"
     )

@@ -170,7 +170,7 @@ def _received(connection: socket.socket) -> tuple[socket.socket, int, int]:
         devid, speed = _numbers(data)
         # Only a pair: what is at the other end of the network is not this user's own doing.
         if (device.family, device.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
-            raise ValueError("what came is not a stream socket of this computer")
+            raise ValueError("what was received is not a stream socket of this computer")
     except BaseException:
         device.close()
         raise

@@ -85,7 +85,7 @@ class JobServicer(JobServiceServicer):
         """Move a queued job."""
         caller = self._gate.caller(context)
         if request.place == 0:
-            raise InvalidArgumentError("place is 0; places are counted from 1 on")
+            raise InvalidArgumentError("place is 0; the first place is 1")
         queue = self._spool.jobs.reorder(request.job_id, request.place)
         job = self._spool.jobs.get(request.job_id)
         self._note_job("job moved", caller, job, place=self._spool.jobs.place(job))

@@ -13,7 +13,7 @@ from usbshare.job_svc.storage.database import DATABASE_FILE, SCHEMA_VERSION, Job
 from usbshare.job_svc.storage.files import KEPT_FREE_BYTES, MEGABYTE
 
 _LOOK_S = 5.0
-_AGAIN = "restart job-svc: it keeps this file aside and begins a new one; the files of jobs stay"
+_AGAIN = "restart job-svc: it keeps this file aside and creates a new one; the files of jobs stay"
 _UPDATE = "update usbshare on this host, or move that file away"
 _FREE = "free space on that disk, or delete jobs: `usbshare-bridge job delete`"
 
@@ -25,7 +25,7 @@ def judge_record(folder: Path) -> Judgement:
         names = " ".join(str(folder / each) for each in aside)
         return warning(
             f"damaged records were kept aside: {', '.join(aside)}",
-            f"look at them, then move them away: {names}",
+            f"examine them, then move them away: {names}",
         )
     if not path.exists():
         return fine("none yet: the first start of job-svc creates it")

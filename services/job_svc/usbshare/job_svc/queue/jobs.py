@@ -196,8 +196,8 @@ class Jobs:
         job = self._require(job_id, JobState.HELD)
         if hold_number != job.hold_number:
             raise WrongStateError(
-                f"job {job_id} was held again meanwhile ({job.reason or 'no reason given'}): look, "
-                f"then resume hold {job.hold_number}"
+                f"job {job_id} was held again meanwhile ({job.reason or 'no reason given'}): check "
+                f"the machine, then resume hold {job.hold_number}"
             )
         return job
 

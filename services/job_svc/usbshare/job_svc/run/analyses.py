@@ -111,7 +111,7 @@ class Analyses:
     @contextmanager
     def _room_for_preview(self) -> Iterator[None]:
         if self._previews >= MOST_PREVIEWS:
-            raise LimitError(f"{MOST_PREVIEWS} previews are drawn already: ask again later")
+            raise LimitError(f"{MOST_PREVIEWS} previews are already being drawn: try again later")
         self._previews += 1
         try:
             yield

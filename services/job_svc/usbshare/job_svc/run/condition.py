@@ -38,7 +38,7 @@ class Condition:
         if self.damaged:
             found.append(
                 f"the record of jobs was damaged and is kept aside as {', '.join(self.damaged)}: "
-                "queue and history began anew; look at it, then move it away"
+                "queue and history are new; examine it, then move it away"
             )
         if trouble := self.record_trouble():
             found.append(f"the record of jobs cannot be written: {trouble}")

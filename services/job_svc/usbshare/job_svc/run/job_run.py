@@ -190,7 +190,7 @@ class JobRun:
             self.end(JobState.FAILED, str(error), resets=True)
         except Exception as error:
             _log.exception("job %d", self._job.job_id)
-            what = f"an error of usbshare, see its log: {type(error).__name__}"
+            what = f"internal error of usbshare, see its log: {type(error).__name__}"
             self.end(JobState.FAILED, what, resets=True)
 
     async def _feed(self) -> None:

@@ -45,8 +45,8 @@ async def beginning(path: Path, first_line: int) -> tuple[bytes, ...]:
         lines = await preamble_aside(path, first_line, timeout_s=BEGINNING_TIMEOUT_S)
     except LimitError as error:
         raise LimitError(
-            f"what comes before line {first_line} is not known within {BEGINNING_TIMEOUT_S:g} s: "
-            "the file has too many lines before it"
+            f"what comes before line {first_line} could not be determined within "
+            f"{BEGINNING_TIMEOUT_S:g} s: the file has too many lines before it"
         ) from error
     return tuple(line.encode("ascii") for line in lines)
 

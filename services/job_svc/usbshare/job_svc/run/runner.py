@@ -133,7 +133,7 @@ class Runner:
         active = self._require_active(job_id)
         self._require_right_of_submitter(active.job)
         if (port := active.run.port) is None or active.run.link_trouble:
-            raise DeviceError(f"job {job_id} cannot go on yet: {active.run.link_trouble}")
+            raise DeviceError(f"job {job_id} cannot continue yet: {active.run.link_trouble}")
         self._watch_rights(active, who)
         active.goes_on.clear()
         seen = SeenHold(port.epoch, active.run.seen_hold)
@@ -242,7 +242,7 @@ class Runner:
         try:
             await active.exits.aclose()
         except Exception:  # the job has ended, whatever its session does
-            _log.exception("job %d: its session did not end well", active.job.job_id)
+            _log.exception("job %d: its session did not end cleanly", active.job.job_id)
 
     async def _bring_to_rest(self, active: Active) -> None:
         """Hold a machine and wait until it rests: a reset in motion loses its position."""

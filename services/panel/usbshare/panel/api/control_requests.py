@@ -34,7 +34,7 @@ def control_handlers(controls: Controls, jogs: Jogs) -> Mapping[str, Handler]:
         await control.take(from_holder=asked.from_holder)
 
     async def release(control: Control, asked: pb.ReleaseControl) -> None:
-        jogs.end_of(control, "control was given up")
+        jogs.end_of(control, "control was released")
         await control.release()
 
     async def answer(control: Control, asked: pb.AnswerControlRequest) -> None:

@@ -50,7 +50,7 @@ class JobRoutes:
         if HEADER not in request.headers:
             return _failed(InvalidArgumentError(f"the header {HEADER} is missing"))
         if self._uploads >= MOST_UPLOADS:
-            return _failed(LimitError(f"{MOST_UPLOADS} files are being sent already"))
+            return _failed(LimitError(f"{MOST_UPLOADS} files are already being sent"))
         self._uploads += 1
         try:
             stored = await self._sent(request)
@@ -104,7 +104,7 @@ def _preview_request(request: web.Request) -> tuple[job_pb2.GetPreviewRequest, s
     query = request.query
     form = _FORMATS.get(query.get("format", "png"))
     if form is None:
-        raise InvalidArgumentError("format is json or png")
+        raise InvalidArgumentError("format must be json or png")
     asked = job_pb2.GetPreviewRequest(
         sha256=_digest(query.get("sha256", "")),
         port_id=query.get("port", ""),

@@ -96,7 +96,7 @@ def _message(view: PortView) -> pb.LocalPort:
 def _where(kind: PortKind, asked: pb.StartLocalPort) -> str:
     if kind in _OVER_TCP:
         if asked.tcp_port > _MOST_PORT:
-            raise InvalidArgumentError(f"tcpPort is 0 to {_MOST_PORT}, not {asked.tcp_port}")
+            raise InvalidArgumentError(f"tcpPort must be 0 to {_MOST_PORT}, not {asked.tcp_port}")
         return f"127.0.0.1:{asked.tcp_port}"
     if asked.name and not asked.name.isprintable():
         raise InvalidArgumentError("name has characters that cannot be printed")

@@ -56,14 +56,16 @@ class PageRequests:
         handler = self._handlers.get(action)
         if not action:
             nothing = InvalidArgumentError(
-                "the request names no action that this panel knows: is the panel older?"
+                "this panel does not know the action of the request: reload the page"
             )
             self._answer(page, request.id, _failed(nothing), began, urgent=is_urgent)
         elif handler is None:
-            unknown = errors.NotSupportedError(f"this panel cannot do {action!r}: is it older?")
+            unknown = errors.NotSupportedError(
+                f"this panel does not support {action!r}: reload the page"
+            )
             self._answer(page, request.id, _failed(unknown), began, urgent=is_urgent)
         elif self._is_full(page, is_urgent=is_urgent):
-            limit = LimitError("too many requests of this page are not answered yet")
+            limit = LimitError("too many requests of this page are unanswered")
             self._refuse(page, request.id, _failed(limit), began)
         else:
             self._begin(page, request, handler, began, is_urgent=is_urgent)
@@ -107,7 +109,7 @@ class PageRequests:
             answer = _failed(error)
         except Exception:
             log.exception("could not carry out %s", action)
-            answer = _failed(UsbshareError("the panel has failed: its log says how"))
+            answer = _failed(UsbshareError("internal error of the panel: see its log"))
         self._answer(page, request.id, answer, began, urgent=is_urgent)
 
     @staticmethod

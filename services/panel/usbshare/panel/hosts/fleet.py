@@ -115,9 +115,9 @@ class Fleet:
         """Return a host whose services are asked; raises why they are not."""
         host = self.get(key)
         if not host.is_followed:
-            why = "is not known to be of this computer's site"
+            why = "is not known to belong to this computer's site"
             if self.bundle is None and not self._in_plaintext:
-                why = "lets in nobody without a certificate: enrol this computer first"
+                why = "accepts only computers that have a certificate: enrol this computer first"
             raise ConnectionRefusedByPeerError(f"host {key!r} {why}")
         return host
 
@@ -151,7 +151,7 @@ class Fleet:
         mine = [text for text, target in self._added.items() if _is_at(host.entry, target)]
         if not mine:
             raise InvalidArgumentError(
-                f"host {key!r} was not added here: discovery or the configuration names it"
+                f"host {key!r} cannot be removed here: discovery or the configuration names it"
             )
         for text in mine:
             del self._added[text]

@@ -51,4 +51,4 @@ async def spooled(name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[Spoo
                 await in_thread(kept.add, piece)
             yield kept
     except OSError as error:
-        raise UsbshareError(f"cannot keep the file on this computer: {in_words(error)}") from error
+        raise UsbshareError(f"cannot store the file on this computer: {in_words(error)}") from error

@@ -138,7 +138,7 @@ class Jog:
         if (error := reply.exception()) is not None:
             self.lease.end(str(error))
         elif not (told := reply.result()).is_ok:
-            self.lease.end(f"the machine refused it: {told.text}")
+            self.lease.end(f"the machine rejected the jog: {told.text}")
         elif not self.first_piece.done():
             self.first_piece.set_result(None)
 
@@ -204,7 +204,7 @@ class Jogs:
         """Begin a jog; returns once the machine has taken its first piece. Raises why not."""
         if (other := self.of(jog.control)) is not None:
             if other.lease.is_over:
-                raise WrongStateError("the machine is still coming to rest: press again")
+                raise WrongStateError("the machine has not stopped yet: press again")
             raise WrongStateError("another page is jogging this machine")
         task = asyncio.create_task(jog.run(), name=f"jog of {jog.control.key}")
         self._running[jog.control] = (jog, task)

@@ -33,7 +33,7 @@ class Lease:
         """Begin with a press that was made then; False where that was too long ago."""
         self.renewed_at = _counts_from(now, made_at)
         if self.expire(now):
-            self.why_ended = f"the press came {max(0.0, now - made_at) * 1000:.0f} ms late"
+            self.why_ended = f"the press arrived {max(0.0, now - made_at) * 1000:.0f} ms late"
         return not self.is_over
 
     def renew(self, now: float, made_at: float) -> bool:
@@ -46,7 +46,7 @@ class Lease:
     def expire(self, now: float) -> bool:
         """End where nothing was heard for the time of a lease; returns whether it is over."""
         if not self.is_over and now - self.renewed_at > LEASE_S:
-            self.end("the page was silent")
+            self.end("the page stopped renewing it")
         return self.is_over
 
     def end(self, why: str) -> None:

@@ -83,7 +83,7 @@ class LocalPorts:
         try:
             await in_thread(self._own)
         except (ConfigError, OSError) as error:
-            self._owner = f"another panel of this user has the local ports ({error})"
+            self._owner = f"another panel of this user runs the local ports ({error})"
             log.info("%s", self._owner)
             return
         for wish in (await in_thread(kept_list.LOCAL_PORTS.load, self._folder))[:MOST_PORTS]:

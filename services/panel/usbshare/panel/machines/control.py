@@ -123,7 +123,7 @@ class Control:
         """Give control up."""
         async with self._changing:
             self._is_kept = False
-            await self._leave("control was given up")
+            await self._leave("control was released")
 
     async def close(self) -> None:
         """End, with everything that is being done."""

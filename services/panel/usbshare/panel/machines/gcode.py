@@ -93,7 +93,7 @@ def pulse(percent: float, seconds: float, max_spindle: float) -> tuple[str, ...]
     """
     if not LEAST_PULSE_S <= seconds <= MOST_PULSE_S:
         raise InvalidArgumentError(
-            f"a pulse lasts {LEAST_PULSE_S:g} to {MOST_PULSE_S:g} s, not {seconds:g} s"
+            f"a pulse must last {LEAST_PULSE_S:g} to {MOST_PULSE_S:g} s, not {seconds:g} s"
         )
     power = _power(percent, max_spindle)
     return (
@@ -113,7 +113,7 @@ def override_bytes(
         told += _steps(now[0], feed, _FEED, "feed")
     if rapids is not None:
         if rapids not in _RAPIDS:
-            raise InvalidArgumentError(f"rapids can be at 25, 50 or 100 %, not {rapids}")
+            raise InvalidArgumentError(f"rapids must be at 25, 50 or 100 %, not {rapids}")
         told += bytes((_RAPIDS[rapids],))
     if spindle is not None:
         told += _steps(now[2], spindle, _SPINDLE, "spindle")
@@ -158,7 +158,7 @@ def _checked(box: Rectangle) -> Rectangle:
 def _power(percent: float, max_spindle: float) -> str:
     if not 0 < percent <= MOST_PULSE_PERCENT:
         raise InvalidArgumentError(
-            f"the power is more than 0 and at most {MOST_PULSE_PERCENT:g} %, not {percent:g} %"
+            f"the power must be more than 0 and at most {MOST_PULSE_PERCENT:g} %, not {percent:g} %"
         )
     return f"{max_spindle * percent / 100:.3f}".rstrip("0").rstrip(".")
 
@@ -166,7 +166,7 @@ def _power(percent: float, max_spindle: float) -> str:
 def _feed(feed: float) -> str:
     if not (isfinite(feed) and 0 < feed <= MOST_FEED):
         raise InvalidArgumentError(
-            f"the feed is more than 0 and at most {MOST_FEED:g} mm/min, not {feed:g}"
+            f"the feed must be more than 0 and at most {MOST_FEED:g} mm/min, not {feed:g}"
         )
     return f"{feed:.1f}".rstrip("0").rstrip(".")
 

@@ -165,9 +165,8 @@ class Machine:
     def _control_reason(state: ControlState, remote: RemotePort) -> str:
         if remote.state in ("absent", "failed"):
             why = f": {remote.reason}" if remote.reason else ""
-            return (
-                f"the device is {'not there' if remote.state == 'absent' else 'out of order'}{why}"
-            )
+            problem = "not plugged in" if remote.state == "absent" else "not usable"
+            return f"the device is {problem}{why}"
         return f"{remote.holder} has control" if state is ControlState.OTHER else ""
 
     def _next_step(self, remote: RemotePort) -> NextStep:

@@ -32,9 +32,7 @@ class Machines:
         """Return a machine; NotFoundError names those of its host."""
         if (machine := self.find(key)) is None:
             known = ", ".join(sorted(port for host, port in self._machines if host == key[0]))
-            raise NotFoundError(
-                f"host {key[0]!r} has no port {key[1]!r}: it has {known or 'none that is known'}"
-            )
+            raise NotFoundError(f"host {key[0]!r} has no port {key[1]!r}: it has {known or 'none'}")
         return machine
 
     def find(self, key: MachineKey) -> Machine | None:

@@ -37,7 +37,7 @@ async def console_line(control: Control, text: str) -> Reply:
     """Send a line that a person typed; a real-time character alone goes as such."""
     line = text.strip()
     if not line or len(line) > LONGEST_LINE or not line.isprintable():
-        raise InvalidArgumentError(f"a line has 1 to {LONGEST_LINE} printable characters")
+        raise InvalidArgumentError(f"a line must have 1 to {LONGEST_LINE} printable characters")
     await control.take(is_kept=False)
     if control.port is None:
         raise SessionLostError("control was lost")
@@ -49,7 +49,7 @@ async def console_line(control: Control, text: str) -> Reply:
         return Reply("", (), 0.0)
     if profile.realtime and (found := next(filter(_is_no_text, line), "")):
         raise InvalidArgumentError(
-            f"{found!r} in a line holds a real-time command to this firmware: leave it out"
+            f"{found!r} is a real-time command to this firmware, also within a line: leave it out"
             + (", or send it alone" if found in _ALONE else "")
         )
     return await control.send(line)
@@ -66,7 +66,7 @@ async def home(control: Control) -> None:
     """Look for the home switches; returns when they are found."""
     abilities = await _jogging(control)
     if not abilities.can_home:
-        raise NotSupportedError("homing is switched off at this machine ($22=0)")
+        raise NotSupportedError("homing is switched off on this machine ($22=0)")
     with _doing(control, HOMING):
         _require_ok(await control.send("$H", wait_s=HOME_S))
 
@@ -140,7 +140,7 @@ async def set_overrides(
     await _abilities(control)
     control.require_unlatched()
     if spindle is not None and control.activity in (FRAMING, PULSING):
-        raise WrongStateError(f"the power stays as it is while {control.activity}")
+        raise WrongStateError(f"the power cannot change while {control.activity}")
     report = control.report or await control.fresh_report()
     if report.overrides is None:
         now = (100, 100, 100)
@@ -155,7 +155,7 @@ async def cancel(control: Control) -> None:
     Raises SessionLostError where the panel has no control, so that nothing was ended.
     """
     if not control.is_connected:
-        raise SessionLostError("the panel has no control of this machine: press HOLD")
+        raise SessionLostError("the panel is not in control of this machine: press HOLD")
     control.realtime(gcode.JOG_CANCEL)
     control.exchange.call_off()
     control.discard()
@@ -208,7 +208,7 @@ async def _modes(control: Control) -> Sequence[str]:
     reply = await control.send("$G", shows=False, wait_s=LINE_S)
     found = next((each for line in reply.said if (each := _MODES.match(line))), None)
     if found is None:
-        raise DeviceError("the machine does not say which modes are in force ($G)")
+        raise DeviceError("the machine does not report which modes are in force ($G)")
     return found[1].split()
 
 
@@ -219,18 +219,18 @@ def _is_no_text(letter: str) -> bool:
 
 def _require_laser_mode(abilities: Abilities) -> None:
     if not abilities.can_pulse:
-        raise NotSupportedError("laser mode is off at this machine ($32=0): a spindle would start")
+        raise NotSupportedError("laser mode is off on this machine ($32=0): a spindle would start")
 
 
 def _max_spindle(abilities: Abilities) -> float:
     if not abilities.max_spindle:
-        raise NotSupportedError("the machine does not say what full power is ($30)")
+        raise NotSupportedError("the machine does not report what full power is ($30)")
     return abilities.max_spindle
 
 
 def _require_ok(reply: Reply) -> None:
     if not reply.is_ok:
-        raise DeviceError(f"the machine refused it: {firmware_texts.explained(reply.text)}")
+        raise DeviceError(f"the machine rejected the line: {firmware_texts.explained(reply.text)}")
 
 
 @contextmanager

@@ -27,10 +27,10 @@ class Permission:
 def permission(rights: Iterable[OwnRights] | None, kind: str, id_: str, right: str) -> Permission:
     """Return whether a right is there; `rights` None while nothing is known of them."""
     if rights is None:
-        return Permission(False, reason="the host has not yet said what this computer may do")
+        return Permission(False, reason="the host has not yet reported what this computer may do")
     own = next((each for each in rights if each.kind == kind and each.id == id_), None)
     if own is None or right not in own.rights:
         return Permission(False, reason=f"this computer may not {_NAMES[right]}: the host decides")
     if right in own.to_confirm:
-        return Permission(True, True, "a code of the second factor is needed first")
+        return Permission(True, True, "a code from the authenticator app is needed first")
     return Permission(True)

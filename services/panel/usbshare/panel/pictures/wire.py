@@ -93,7 +93,7 @@ def from_page(text: str) -> FromPage:
     try:
         message = json.loads(text)
     except ValueError as error:
-        raise InvalidArgumentError("a message of the video socket is JSON") from error
+        raise InvalidArgumentError("a message of the video socket must be JSON") from error
     match message:
         case {"acknowledge": sequence} if _is_count(sequence):
             return Acknowledged(sequence)
@@ -101,7 +101,9 @@ def from_page(text: str) -> FromPage:
             return Pinged(ping)
         case {"key_frame": True}:
             return KeyFrameWanted()
-    raise InvalidArgumentError("a message of the video socket is acknowledge, key_frame or ping")
+    raise InvalidArgumentError(
+        "a message of the video socket must be acknowledge, key_frame or ping"
+    )
 
 
 def _is_count(value: Any) -> bool:

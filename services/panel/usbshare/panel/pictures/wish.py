@@ -33,10 +33,10 @@ def picture_wish(query: Mapping[str, str]) -> PictureWish:
     if not host:
         raise InvalidArgumentError("`host` is missing: add ?host=… with the host's key")
     if max(len(host), len(camera)) > _MOST_NAME:
-        raise InvalidArgumentError(f"`host` and `camera` have at most {_MOST_NAME} characters")
+        raise InvalidArgumentError(f"`host` and `camera` may have at most {_MOST_NAME} characters")
     width = _number("width", query.get("width", "0"), MOST_WIDTH_PX)
     if not width.is_integer():
-        raise InvalidArgumentError(f"`width` is a whole number of pixels, not {width:g}")
+        raise InvalidArgumentError(f"`width` must be a whole number of pixels, not {width:g}")
     fps = _number("fps", query.get("fps", "0"), MOST_FPS)
     return PictureWish(host, camera, _takes_h264(query.get("formats", "")), int(width), fps)
 

@@ -114,7 +114,7 @@ class Firmware:
         name = f"port '{self._port_id}' gets G-code"
         if self.stop_bytes is StopBytes.NONE:
             return (
-                f"{name} and has profile '{self.profile.name}': a stop HAS NO BYTES there; "
+                f"{name} and has profile '{self.profile.name}': a stop SENDS NO BYTES there; "
                 f"set its profile, or [ports.{self._port_id}.stop]"
             )
         sent = self.profile.stop_plan(StopAction.EMERGENCY_STOP).data

@@ -29,7 +29,7 @@ def refusal(device: HostDevice, listed: Sequence[DeviceSelector] | None) -> str:
         return "" if is_listed else "it is not listed in [usb] devices of this host"
     classes = {each.class_ for each in device.interfaces}
     if not classes or _UNSEEN in classes:
-        return f"what it is cannot be seen: {_LIST_IT}"
+        return f"its kind cannot be determined: {_LIST_IT}"
     if _HID in classes:
         return f"it is a keyboard or another input device: {_LIST_IT}"
     if device.has_network or any(_is_network(each) for each in device.interfaces):

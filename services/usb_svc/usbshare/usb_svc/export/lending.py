@@ -210,7 +210,7 @@ class Lending:
     def _freed(self, device_id: str, done: asyncio.Future[None]) -> None:
         del self._holders[device_id]
         if not done.cancelled() and (error := done.exception()) is not None:
-            _log.error("'%s' could not be taken back: %s", device_id, error)
+            _log.error("USB device '%s' could not be returned to its driver: %s", device_id, error)
         self._news()
 
     def _news(self) -> None:

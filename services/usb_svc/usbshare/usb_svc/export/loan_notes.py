@@ -73,7 +73,7 @@ class LoanNotes:
 
     def nobody_knows(self, why: str) -> None:
         """Free nothing, as the notes cannot be read."""
-        _log.error("what was lent before is unknown, so nothing is freed: %s", why)
+        _log.error("it is unknown what was lent before, so nothing is freed: %s", why)
 
     def write(self, device: HostDevice) -> None:
         """Note a device that is about to be bound; raises DeviceError where that is impossible."""
@@ -84,7 +84,8 @@ class LoanNotes:
             write_private(self._path(device.busid), text.encode())
         except OSError as error:
             raise DeviceError(
-                f"{device.busid} is not lent, as that cannot be noted: {in_words(error)}"
+                f"{device.busid} is not lent, because the loan cannot be recorded: "
+                f"{in_words(error)}"
             ) from error
         self._noted[device.busid] = lent
 
@@ -94,7 +95,7 @@ class LoanNotes:
         try:
             self._path(busid).unlink(missing_ok=True)
         except OSError as error:
-            _log.error("cannot remove the note of a loan: %s", in_words(error))
+            _log.error("cannot remove the record of a loan: %s", in_words(error))
 
     def _read(self, path: Path) -> LentDevice | None:
         try:
@@ -129,5 +130,5 @@ def _lent_device(table: dict[str, Any]) -> LentDevice:
     busid, serial = (each if isinstance(each, str) else None for each in texts)
     vid, pid, release = (each if isinstance(each, int) else None for each in numbers)
     if busid is None or serial is None or vid is None or pid is None or release is None:
-        raise ValueError("it describes no device")
+        raise ValueError("it does not describe a device")
     return LentDevice(busid, vid, pid, release, serial)

@@ -157,5 +157,5 @@ def test_a_file_that_changes_is_one_line(
     client.upload_host.upload = changing  # type: ignore[method-assign]
     done = job("submit", str(path))
     assert isinstance(done.exception, InvalidArgumentError)
-    assert str(done.exception).startswith("box.gcode changes while it is sent")
+    assert str(done.exception).startswith("box.gcode changed during the upload")
     assert not client.calls

@@ -1,4 +1,4 @@
-// "This computer has not been let in yet": paste or scan an invitation, look at what it says, use it.
+// "This computer is not enrolled yet": paste or scan an invitation, look at what it says, use it.
 
 import { texts } from "../../texts/en.js";
 import { h, replace, setHidden, setText } from "../dom.js";
