@@ -18,8 +18,8 @@ from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.rpc.server import free_places
+from usbshare.trust.invitation_deadline import InvitationDeadline
 from usbshare.trust.invitations import invitations_path
-from usbshare.trust.open_invitations import OpenInvitations
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class ListenerProcess:
     def __init__(self, options: ListenerOptions, now: Callable[[], datetime]) -> None:
         self._options = options
         site = options.site
-        self._open = OpenInvitations(invitations_path(site.folder), now)
+        self._open = InvitationDeadline(invitations_path(site.folder), now)
         self._lock = site.home / LOCK_FILE
         self._turn: ExitStack | None = None
         self._process: Process | None = None

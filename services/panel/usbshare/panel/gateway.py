@@ -28,7 +28,6 @@ from usbshare.panel.api.job_requests import job_handlers
 from usbshare.panel.api.job_routes import JobRoutes
 from usbshare.panel.api.jog_requests import jog_handlers, tell_ended
 from usbshare.panel.api.local_port_requests import local_port_handlers, local_port_text
-from usbshare.panel.api.machine_requests import acting_handlers
 from usbshare.panel.api.own_requests import own_handlers
 from usbshare.panel.api.pack_gateway import GatewayView, gateway_text
 from usbshare.panel.api.pack_host import camera_text, host_text, job_text
@@ -38,6 +37,7 @@ from usbshare.panel.api.serial_calls import SerialCalls
 from usbshare.panel.api.show_requests import control_asked_text, show_handlers
 from usbshare.panel.api.shown_audits import ShownAudits
 from usbshare.panel.api.shown_latencies import ShownLatencies
+from usbshare.panel.api.stop_requests import acting_handlers
 from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.certificate import Certificate

@@ -17,8 +17,8 @@ from usbshare.enrolment.enroller import Enroller
 from usbshare.rpc.channel import QUIET_KEEPALIVE
 from usbshare.rpc.interceptors import StatusInterceptor
 from usbshare.rpc.server import free_places
+from usbshare.trust.invitation_deadline import InvitationDeadline
 from usbshare.trust.invitations import invitations_path
-from usbshare.trust.open_invitations import OpenInvitations
 from usbshare.trust.site import Site
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class EnrolmentListener:
         self._listen = listen
         self._enroller = enroller
         self._now = now
-        self._open_ones = OpenInvitations(invitations_path(site.folder), now)
+        self._open_ones = InvitationDeadline(invitations_path(site.folder), now)
         self._server: grpc.aio.Server | None = None
         self._trouble = ""
         self._pause_s = POLL_S

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from usbshare.page.v1 import page_pb2 as pb
-from usbshare.panel.api.machine_requests import key_of
 from usbshare.panel.api.requests import Handler
+from usbshare.panel.api.stop_requests import key_of
 from usbshare.panel.jog.jogs import Jogs
 from usbshare.panel.machines import firmware_texts, motion
 from usbshare.panel.machines.control import Control

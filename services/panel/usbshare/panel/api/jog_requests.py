@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from usbshare.base.errors import InvalidArgumentError, NotSupportedError, WrongStateError
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.json_text import text
-from usbshare.panel.api.machine_requests import key_of
 from usbshare.panel.api.pack_machine import machine_key
 from usbshare.panel.api.requests import Handler
+from usbshare.panel.api.stop_requests import key_of
 from usbshare.panel.jog.jogs import RELEASED, Jog, Jogs
 from usbshare.panel.jog.lease import Lease
 from usbshare.panel.jog.path import Direction

@@ -8,9 +8,9 @@ from usbshare.base.errors import InvalidArgumentError
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.host_requests import require_local
 from usbshare.panel.api.json_text import text
-from usbshare.panel.api.machine_requests import key_of
 from usbshare.panel.api.pack_machine import machine_key
 from usbshare.panel.api.requests import Handler
+from usbshare.panel.api.stop_requests import key_of
 from usbshare.panel.hosts.fleet import Fleet
 from usbshare.panel.local_ports.local_ports import LocalPorts, PortView
 from usbshare.panel.local_ports.wish import PortKind, PortState, Wish

@@ -8,11 +8,11 @@ from functools import partial
 
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.json_text import text
-from usbshare.panel.api.machine_requests import key_of
 from usbshare.panel.api.pack_machine import machine_key
 from usbshare.panel.api.requests import Handler
 from usbshare.panel.api.shown_audits import ShownAudits
 from usbshare.panel.api.shown_latencies import ShownLatencies
+from usbshare.panel.api.stop_requests import key_of
 from usbshare.panel.machines.console import ConsoleLine, Origin
 from usbshare.panel.machines.controls import Controls
 from usbshare.panel.machines.machine_view import MachineKey

@@ -1,4 +1,4 @@
-"""Requests that act on a machine at once: unpack, one call, pack."""
+"""Requests that act on a machine at once: stop, resume, re-arm, reset; unpack, one call, pack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the invitations of a site that are open now end, as its file says."""
+"""When the last open invitation of a site ends: so long the services listen for enrolment."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from usbshare.base.errors import ConfigError
 from usbshare.trust.invitations import read_invitations
 
 
-class OpenInvitations:
-    """Reads the file again once it is another; `now` returns the aware time."""
+class InvitationDeadline:
+    """Follows the file of invitations; `now` returns an aware time."""
 
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class OpenInvitations:
 
     @property
     def until(self) -> datetime | None:
-        """When the last one that is open now ends; None if none is."""
+        """When the last open invitation ends, an aware time; None if none is open."""
         now = self._now()
         return max((end for end in self._ends if now < end), default=None)
 
