@@ -33,7 +33,10 @@ class H264Decoder:
         self._codec: Any = None
 
     def decode(self, frame: Frame) -> Frame:
-        """Return the frame as JPEG; every frame of a stream must come, in order."""
+        """Return the frame as JPEG; needs every frame of a stream, in order.
+
+        CannotDecodeError if damaged.
+        """
         av = _library()
         try:
             if self._codec is None:

@@ -43,7 +43,7 @@ class Subject:
 
     @property
     def where(self) -> Target:
-        """The target; only for checks that need the name's resolution."""
+        """The target; only after the name was resolved, ConnectionRefusedByPeerError otherwise."""
         if self.target is None:
             raise ConnectionRefusedByPeerError("the target is unknown")
         return self.target

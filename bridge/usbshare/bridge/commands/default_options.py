@@ -52,7 +52,7 @@ class _UsbPortType(click.ParamType[str]):
 
 
 def buffer_size(context: click.Context) -> BufferSize | None:
-    """Return how far motion lines are answered ahead, None for not at all.
+    """Return the buffer for lines that are answered early, None for none; raises UsageError.
 
     It is a choice of the configuration or of one run: another run does not repeat it.
     """

@@ -36,7 +36,10 @@ class Endpoints:
         return [path for machine in self._host.machines() for path in machine.paths()]
 
     async def add(self, asker: Asker, arguments: Sequence[str]) -> Sequence[Line]:
-        """Offer the asker's port at another local port."""
+        """Offer the asker's port at another local port.
+
+        InvalidArgumentError if the kind is unknown.
+        """
         kind, address = arguments[0].casefold(), arguments[1]
         if kind not in _MAKERS:
             raise InvalidArgumentError(
@@ -59,7 +62,7 @@ class Endpoints:
         return [Line(row) for row in rows or ["no endpoints: `endpoint add tcp 127.0.0.1:8023`"]]
 
     async def remove(self, asker: Asker, arguments: Sequence[str]) -> Sequence[Line]:
-        """Close an endpoint, which is named as it is listed, or by its address alone."""
+        """Close the endpoint of that URL or address; NotFoundError names those there are."""
         del asker
         named = [path for path in self.paths() if arguments[0] in (path, path.partition("//")[2])]
         if not named:

@@ -151,7 +151,10 @@ class Machine:
             raise
 
     async def report(self, tell: Tell, ask: Callable[[], Awaitable[None]], wait_s: float) -> None:
-        """Have the machine's next report told; `ask` sends for it."""
+        """Pass the machine's next report to `tell`; `ask` requests the report.
+
+        DeviceError if none comes in time.
+        """
         told = asyncio.Event()
 
         def heard(line: Line) -> None:
@@ -169,7 +172,7 @@ class Machine:
             self._replies.forget(heard)
 
     async def add(self, port: VirtualPort) -> str:
-        """Offer the port to programs at a local port; returns its path."""
+        """Offer the port to programs at a local port; returns its path. Raises LinkLostError."""
         await self.control(port)
         session = self._session
         try:

@@ -45,7 +45,10 @@ def expected_authority(
 
 
 def shown_chain(target: Target, timeout_s: float) -> Sequence[x509.Certificate]:
-    """Return the certificates that the target shows to anybody, its own first."""
+    """Return the certificates that the target shows to anybody, its own first.
+
+    Raises NobodyThereError, ConnectionRefusedByPeerError. Blocks.
+    """
     deadline = time.monotonic() + timeout_s
     try:
         with socket.create_connection((target.host, target.port), timeout_s) as raw:

@@ -53,7 +53,10 @@ async def resolve(
 
 
 def configured(name: str, settings: Settings | None) -> Target | None:
-    """Return where the host of `[hosts]` is that has this name, None if none has."""
+    """Return the target of the host with this name in `[hosts]`, None if there is none.
+
+    NotFoundError if `[hosts]` says that the host has no serial ports.
+    """
     hosts = settings.hosts if settings is not None else {}
     folded = name.casefold()
     host = next((host for known, host in hosts.items() if known.casefold() == folded), None)

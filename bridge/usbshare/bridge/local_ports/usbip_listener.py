@@ -176,7 +176,7 @@ def default_usb_port() -> UsbipListenerPort:
 
 
 def no_usb_port() -> NoReturn:
-    """Say that this system has no driver for it."""
+    """Raise ConfigError: this system has no driver for a virtual USB port."""
     raise ConfigError(
         "a USB port needs Linux or Windows; '--vcom' offers a pty here, and '--rfc2217' a port "
         "with modem lines"

@@ -51,7 +51,7 @@ class PanelsComputer:
         return [*own, *self.given, *options]
 
     def load_certificate(self) -> ClientBundle:
-        """Return the certificate as it is in its file now; blocks."""
+        """Return the certificate that is in its file now; raises ConfigError. Blocks."""
         loaded = trust(self.wishes)
         if loaded is None:
             raise ConfigError("plaintext needs no certificate (--insecure)")

@@ -92,7 +92,10 @@ class Limits:
 
     @contextmanager
     def open_stream(self, who: str, address: str) -> Iterator[None]:
-        """Count a stream and its connection (`address` with port) until the end of the block."""
+        """Count a stream and its connection (`address:port`) during the block.
+
+        Raises LimitError.
+        """
         usage, table = self._usage(who), self._table()
         if usage.streams >= table.streams:
             raise LimitError(f"'{who}' already has {usage.streams} streams open, the maximum")

@@ -38,7 +38,10 @@ class Silence:
             self.heard()
 
     async def too_long(self) -> float:
-        """Wait until the other side has been silent for longer than the limit; return how long."""
+        """Wait until the other side has been silent for longer than the limit.
+
+        Return how many seconds.
+        """
         step_s = self._limit_s / _LOOKS
         while (silent_s := self._clock() - self._heard_at) < self._limit_s:
             began_at, wait_s = self._clock(), min(step_s, self._limit_s - silent_s)

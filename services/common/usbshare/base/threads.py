@@ -72,7 +72,10 @@ class OwnThread:
     def submit(
         self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
-        """Add work, even if its result is not awaited; dropped if that is cancelled before."""
+        """Queue work; it is dropped if its future is cancelled first.
+
+        RuntimeError after the end.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._news:

@@ -52,7 +52,7 @@ class TimeStats:
         self._due = float("-inf")
 
     def add(self, seconds: float, now: float) -> None:
-        """Count one time."""
+        """Count one duration, in seconds."""
         if now >= self._due:
             self._turn(now)
         if self.count == 0 or seconds < self.min_s:

@@ -91,7 +91,10 @@ async def confirm(target: Target, bundle: ClientBundle | None, code: str) -> dat
 async def explained(
     error: grpc.aio.AioRpcError, target: Target, bundle: ClientBundle | None, start: float
 ) -> UsbshareError:
-    """Return why a call failed that began at `start`; asks why where the host was not reached."""
+    """Return why a call failed that began at monotonic time `start`.
+
+    Probes a host that was not reached.
+    """
     found = error_from_rpc(error)
     if not isinstance(found, ConnectionRefusedByPeerError):
         return found

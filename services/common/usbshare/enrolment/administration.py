@@ -158,7 +158,7 @@ class SiteAdministration:
         addresses: Sequence[str],
         place: InvitationPlace,
     ) -> MadeInvitation:
-        """Make an invitation; see `warnings`."""
+        """Create an invitation; raises InvalidArgumentError, WrongStateError. See `warnings`."""
         if not SHORTEST <= lifetime <= LONGEST:
             raise InvalidArgumentError("lifetime: from a minute to 7 days")
         if len(addresses) > MOST_ADDRESSES:
@@ -211,7 +211,10 @@ class SiteAdministration:
         return count
 
     def revoke(self, caller: Identity, name: str, reason: str) -> Revoked:
-        """Shut an identity out."""
+        """Refuse an identity from now on.
+
+        InvalidArgumentError for one that may not be revoked here.
+        """
         if len(reason) > LONGEST_REASON or not reason.isprintable():
             raise InvalidArgumentError(f"reason: one line of at most {LONGEST_REASON} characters")
         with self._changing(caller):

@@ -99,7 +99,10 @@ class Catalogue:
         self._forget([at for at, each in self._records.items() if _expires_at(each) <= now])
 
     def next_expiry(self) -> float | None:
-        """Return when the next observation expires, None if none ever does."""
+        """Return when the next observation expires, in monotonic seconds.
+
+        None if none ever does.
+        """
         soonest = min((_expires_at(each) for each in self._records.values()), default=math.inf)
         return None if soonest == math.inf else soonest
 

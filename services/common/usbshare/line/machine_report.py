@@ -34,7 +34,10 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """One report, in the unit that the machine reports in; None, or empty: it does not say."""
+    """One report: lengths in the unit that the machine reports in, feed in that unit per minute.
+
+    `spindle` is the S value. What is None or empty, the report does not say.
+    """
 
     state: str = ""
     substate: int | None = None

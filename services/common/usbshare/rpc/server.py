@@ -61,7 +61,10 @@ def bind(
     credentials: grpc.ServerCredentials | None,
     default_port: int = DEFAULT_PORT,
 ) -> int:
-    """Listen at `host:port`, in plaintext (loopback only) without credentials; return the port."""
+    """Listen at `host:port`; plaintext, and only on loopback, without credentials.
+
+    Return the port.
+    """
     host, port = _listen_address(address, default_port)
     if host != (host := _without_ipv6(host)):
         _log.info("this computer has no IPv6: listening at %s instead of %s", host, address)

@@ -34,7 +34,9 @@ ENROL_ANEW = ENROL.replace("enroll`", "enroll --force`")
 
 
 def server_credentials(site: Site) -> grpc.ServerCredentials:
-    """Return credentials that demand a client certificate and follow the site's files.
+    """Return credentials that require a client certificate and follow the site's files.
+
+    Raises ConfigError.
 
     A disk that hangs holds up one handshake for some ms, and no other: what is in use stays.
     """
@@ -106,7 +108,7 @@ class ClientBundle:
 
 
 def ssl_context(bundle: ClientBundle) -> ssl.SSLContext:
-    """Return the same trust for the ssl module, which reads the bundle's file again."""
+    """Return the same trust for the ssl module, read from the bundle's file again; ConfigError."""
     context = ssl.create_default_context(cadata=bundle.authorities.decode("ascii"))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])

@@ -16,7 +16,7 @@ def duration(seconds: float) -> Duration:
 
 
 def optional_duration(seconds: float | None) -> Duration | None:
-    """Return a Duration, None if unknown."""
+    """Return a Duration of so many seconds, None if they are unknown."""
     return None if seconds is None else duration(seconds)
 
 

@@ -252,7 +252,7 @@ async def _site(program: Program, settings: GuardedSettings, insecure: bool) -> 
 
 
 async def own_site(names: Iterable[str], certificate_days: int = 90) -> Site:
-    """Return the site of this computer, made on first start; new certificates last that long."""
+    """Return the site of this computer, created on the first start; raises ConfigError."""
     making = in_thread(_own_site, names, timedelta(days=certificate_days))
     try:
         async with aloud(f"the certificates in {config_folder()}"):

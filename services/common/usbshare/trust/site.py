@@ -116,7 +116,7 @@ def ensure_site(
     now: datetime | None = None,
     life: timedelta = certificates.LEAF_LIFE,
 ) -> Site:
-    """Make what is missing, renew what is due, keep the rest; blocks while another process does."""
+    """Create what is missing, renew what is due; blocks while another process does. ConfigError."""
     try:
         make_folder(folder)
         make_private(folder / SITE_FOLDER)

@@ -70,7 +70,7 @@ class Registrations:
         return Offer(tuple(endpoints.values()), tuple(port_ids)[:MOST_PORT_IDS])
 
     def take(self, who: str, offer: Offer, ttl_s: float) -> Lease:
-        """Register an offer until it is ended or its time is over."""
+        """Register an offer until it is withdrawn or expires; raises LimitError."""
         _require_endpoints(offer)
         if len(self._leases) >= MOST_LEASES:
             raise LimitError(f"{MOST_LEASES} programs are already registered here")

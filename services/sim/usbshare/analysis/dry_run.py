@@ -41,7 +41,7 @@ class DryRun:
         return status
 
     def finish(self) -> float:
-        """Let what is queued be executed and return the time of the whole job."""
+        """Execute what is queued and return how many seconds the whole job takes."""
         self.machine.run_out()
         return self.machine.now_s
 

@@ -56,7 +56,7 @@ class UntimedMachine(Machine):
             self._pass_time(self.free_s)
 
     def delay(self, seconds: float) -> None:
-        """Let the resting machine wait."""
+        """Let the resting machine wait for so many seconds."""
         self.now_s = self.free_s = max(self.now_s, self.free_s) + seconds
 
     def live_on(self) -> None:

@@ -28,7 +28,10 @@ class Arc:
 def centre_by_radius(
     dx: float, dy: float, radius: float, *, clockwise: bool
 ) -> tuple[float, float]:
-    """Return the centre for the R form; a negative radius means the long way round."""
+    """Return the centre of the R form, in mm; a negative radius means the longer arc.
+
+    Raises GcodeError.
+    """
     discriminant = 4 * radius * radius - dx * dx - dy * dy
     if discriminant < 0:
         raise GcodeError(Status.ARC_RADIUS_ERROR)
@@ -41,7 +44,7 @@ def centre_by_radius(
 
 
 def check_centre(dx: float, dy: float, centre: tuple[float, float]) -> None:
-    """Raise GcodeError when start and end are not equally far from the centre."""
+    """Raise GcodeError if start and end (mm) are not equally far from the centre."""
     radius = math.hypot(*centre)
     error = abs(math.hypot(dx - centre[0], dy - centre[1]) - radius)
     if error > 0.5 or (error > 0.005 and error > 0.001 * radius):

@@ -11,7 +11,7 @@ from usbshare.sim.planner import Block, Planner, Vector
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A time of constant acceleration, starting at `speed`."""
+    """A phase of constant acceleration (mm/s²) that starts at `speed` (mm/s)."""
 
     duration_s: float
     speed: float
@@ -27,7 +27,7 @@ class Drive(Enum):
 
 
 def speed_profile(v0: float, length: float, nominal: float, v1: float, a: float) -> list[Phase]:
-    """Return the fastest phases over `length` from v0 to v1, or as near to v1 as can be."""
+    """Return the fastest phases over `length` mm from v0 to v1 mm/s, or close to v1."""
     phases = []
     if v0 > nominal:
         slowing = (v0 * v0 - nominal * nominal) / (2 * a)
@@ -48,7 +48,7 @@ def brake_profile(v0: float, length: float, a: float) -> list[Phase]:
 def travel_time(
     v0: float, length: float, nominal: float, v1: float, a: float
 ) -> tuple[float, float]:
-    """Return the time that `speed_profile` takes, and the speed at its end."""
+    """Return the seconds that `speed_profile` takes, and the speed at its end in mm/s."""
     if v0 > nominal:
         phases = speed_profile(v0, length, nominal, v1, a)
         last = phases[-1]

@@ -19,7 +19,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One line of `$$`."""
+    """One line of `$$`; the default is in GRBL's unit of that setting."""
 
     kind: Kind
     default: float

@@ -40,7 +40,7 @@ async def simulate_on_pty(
     record_path: Path | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Simulate a firmware behind a link to a new pty until stopped; `ready` gets one line."""
+    """Simulate a firmware on a new pty until stopped; `ready` gets one line. Raises ConfigError."""
     if firmware not in FIRMWARES:
         raise ConfigError(f"firmware '{firmware}' is unknown; choose {' or '.join(FIRMWARES)}")
     stopped = asyncio.Event()

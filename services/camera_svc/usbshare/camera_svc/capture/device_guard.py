@@ -33,7 +33,7 @@ class CameraGuard:
         self._own = OwnDevice(camera_id, known, service="camera-svc", kind="camera", fixed=device)
 
     def locate(self, source: str) -> str:
-        """Return the path to open: that of the camera's own device, else what the source says."""
+        """Return the path to open; DeviceError if the camera's own device is unplugged."""
         if self._device is None:
             return source
         for entry, device in _entries():

@@ -39,7 +39,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One thing to turn, in the driver's units; not automatic is a lock at `value`."""
+    """One control of a camera, values in the driver's units; not automatic: locked at `value`."""
 
     name: str
     minimum: float
@@ -51,7 +51,10 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class ControlChange:
-    """A change of one control; None stays, a value turns `automatic` off."""
+    """A change of one control, in the driver's units.
+
+    None changes nothing, a value ends `automatic`.
+    """
 
     name: str
     value: float | None = None

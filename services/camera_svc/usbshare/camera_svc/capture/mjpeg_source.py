@@ -37,7 +37,10 @@ class MjpegSource:
         self._pictures: Iterator[bytes] | None = None
 
     def open(self) -> Opened:
-        """Read a file whole, or a folder's names, and look at the first picture."""
+        """Read a whole file, or a folder's names, and check the first picture.
+
+        Raises DeviceError.
+        """
         try:
             pictures = _in_folder(self._path) if self._path.is_dir() else _in_file(self._path)
             first = next(pictures, b"")
@@ -48,7 +51,7 @@ class MjpegSource:
         return Opened((Mode(width, height, self._fps, PixelFormat.MJPEG),))
 
     def read(self) -> Captured:
-        """Return the next picture when it is due."""
+        """Return the next picture when it is due; raises DeviceError."""
         if self._pictures is None:
             raise DeviceError(f"'{self._path}' is not open")
         self._pace.wait()

@@ -130,7 +130,7 @@ class V4l2Source:
             raise
 
     def read(self) -> Captured:
-        """Return the next frame; OpenCV gives up after 10 s without one."""
+        """Return the next frame; DeviceError once OpenCV gave up, 10 s without one."""
         capture = self._require_open()
         has_one, frame = capture.read()
         if not has_one or frame is None:

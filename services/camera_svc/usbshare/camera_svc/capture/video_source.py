@@ -53,7 +53,7 @@ class VideoSource:
         self._format = PixelFormat.RAW
 
     def open(self) -> Opened:
-        """Open the file or connect; 5 s at most for a network that does not answer."""
+        """Open the file or connect; DeviceError, after 5 s where the network does not answer."""
         self._capture = capture = _capture(self._target)
         if not capture.isOpened():
             self.close()
@@ -66,7 +66,7 @@ class VideoSource:
         return Opened((mode,))
 
     def read(self) -> Captured:
-        """Return the next frame: of a recording when it is due, of a stream when it comes."""
+        """Return the next frame, of a recording when it is due; DeviceError if there is none."""
         if self._capture is None:
             raise DeviceError(f"'{self._target}' is not open")
         if self._pace is not None:

@@ -46,7 +46,10 @@ class H264Encoder:
         self._codec: Any = None
 
     def encode(self, planes: Pixels, *, force_key: bool) -> tuple[bytes, bool]:
-        """Return the access unit of I420 planes and whether it is a key frame."""
+        """Return the access unit of I420 planes, and whether it is a key frame.
+
+        Raises VideoEncoderError.
+        """
         av = _library()
         try:
             if self._codec is None:

@@ -80,7 +80,7 @@ class AccessServicer(AccessServiceServicer):
         return pb.ConfirmResponse(until_time=timestamp(until))
 
     async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
-        """Issue the caller's next certificate."""
+        """Issue the caller's next certificate; LimitError for too many."""
         caller = self._gate.caller(context)
         if not self._renewals.admits(caller.name):
             times = f"{RENEWALS_A_MINUTE} times a minute"

@@ -105,7 +105,7 @@ class CameraClient:
     async def host_report(
         self, camera_id: str, client_name: str, timeout_s: float = CALL_TIMEOUT_S
     ) -> HostReport:
-        """Return the host's time and its counters of us, over the connection in use."""
+        """Return the host's time and its counters of this client, over the connection in use."""
         start = time.monotonic()
         call = self._stub.WatchStats(pb.WatchStatsRequest(camera_id=camera_id), timeout=timeout_s)
         try:

@@ -233,7 +233,7 @@ class SerialClient(StopClient):
                 yield machine_status(reply)
 
     async def clock(self, timeout_s: float = CALL_TIMEOUT_S) -> tuple[datetime, float]:
-        """Return the service's time and how long the answer took, over a connection in use."""
+        """Return the service's time and the round trip in seconds, over a connection in use."""
         start = time.monotonic()
         call = self._stub.WatchStats(pb.WatchStatsRequest(), timeout=timeout_s)
         async with streamed(call, self.explain):
@@ -245,7 +245,7 @@ class SerialClient(StopClient):
         return reply.time.ToDatetime(UTC), time.monotonic() - start
 
     async def times(self, timeout_s: float = CALL_TIMEOUT_S) -> HostTimes:
-        """Return where the time of round trips goes, as the service measures it."""
+        """Return the parts of round trips, in seconds, as the service measures them."""
         call = self._stub.WatchStats(pb.WatchStatsRequest(), timeout=timeout_s)
         async with streamed(call, self.explain):
             reply = await call.read()

@@ -49,7 +49,7 @@ class Resumption:
         return bool(self._token) and self._window_s > 0
 
     def lost(self, now: float) -> float:
-        """Note that it is lost; returns for how long it can come back, 0 if it cannot."""
+        """Note that it is lost; returns for how many seconds it can be resumed, 0 if it cannot."""
         self._lost_at = now
         self.is_pending = self.can_resume
         return self._window_s if self.is_pending else 0.0

@@ -48,7 +48,7 @@ class AttachStream:
         self._writing = asyncio.Lock()
 
     async def open(self, device_id: str, client_name: str) -> Opened:
-        """Ask for the device."""
+        """Ask the host for the device; DeviceError says why it is refused."""
         asked = pb.OpenDevice(device_id=device_id, client_name=client_name)
         await self._send(pb.AttachRequest(open=asked))
         first = await self._read()

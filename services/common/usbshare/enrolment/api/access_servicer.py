@@ -90,7 +90,7 @@ class SiteAccessServicer(AccessServicer):
         return pb.ListInvitationsResponse(invitations=map(pack.open_invitation, found))
 
     async def Invite(self, request: pb.InviteRequest, context: Context) -> pb.InviteResponse:
-        """Make an invitation."""
+        """Create an invitation; NotSupportedError in every service but serial-svc."""
         caller, site = self._changing(context)
         if site.place is None:
             raise NotSupportedError("only the serial service makes invitations")

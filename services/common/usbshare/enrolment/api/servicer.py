@@ -51,7 +51,10 @@ class EnrolmentServicer(EnrolmentServiceServicer):
     async def enrol_in_time(
         self, requests: AsyncIterator[pb.EnrolRequest], context: _Context
     ) -> pb.EnrolResponse:
-        """Wait for the request, with a deadline, then exchange it."""
+        """Wait for the request, with a deadline, and answer it.
+
+        InvalidArgumentError if none came.
+        """
         network = network_of(_address(context.peer()))
         try:
             async with self._waiting_room.wait(network):

@@ -73,7 +73,7 @@ class MdnsNode:
         )
 
     async def announce(self, instance: Instance) -> str:
-        """Announce this host, or what is new of it; returns the name, `Name (2)` if it was taken.
+        """Announce this host, or its changes; returns the name, `Name (2)` if it was taken.
 
         A new name is claimed first, which takes 0.8 s. Its addresses are this computer's own.
         """

@@ -66,7 +66,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
     async def Watch(  # type: ignore[override]  # the stub knows only generators
         self, request_iterator: AsyncIterator[pb.WatchRequest], context: Context
     ) -> None:
-        """Stream what matches and its changes; one task reads filters, the other writes."""
+        """Stream the matching hosts and their changes; raises LimitError for too many streams."""
         first = await context.read()
         if first is grpc.aio.EOF:
             return

@@ -77,7 +77,7 @@ def watch_message(shown: Shown, job: Job, place: int) -> pb.WatchJobsResponse:
 
 
 def sha256_of(digest: bytes) -> str:
-    """Return a hash in hexadecimal digits."""
+    """Return a hash in hexadecimal digits; InvalidArgumentError unless it has 32 bytes."""
     if len(digest) != SHA256_BYTES:
         raise InvalidArgumentError(
             f"sha256 has {len(digest)} bytes; it must have {SHA256_BYTES}, the SHA-256 of the file"
@@ -97,7 +97,7 @@ def reason_of(text: str) -> str:
 
 
 def order(request: pb.EnqueueRequest, port_id: str, file: StoredFile, submitter: Person) -> Order:
-    """Return what makes a job."""
+    """Return what a client asks for as an order of a job; InvalidArgumentError names the field."""
     _require_bytes(request.request_id, "request_id", LONGEST_REQUEST_ID_BYTES)
     if abs(request.priority) > HIGHEST_PRIORITY:
         raise InvalidArgumentError(
@@ -121,14 +121,14 @@ def order(request: pb.EnqueueRequest, port_id: str, file: StoredFile, submitter:
 
 
 def passes_of(asked: int) -> int:
-    """Return how often a file is run."""
+    """Return how many times a file is run; raises InvalidArgumentError."""
     if asked > MOST_PASSES:
         raise InvalidArgumentError(f"passes is {asked}; 1 to {MOST_PASSES} are allowed")
     return asked or 1
 
 
 def page_size(asked: int) -> int:
-    """Return how many jobs of the history to list."""
+    """Return how many jobs of the history to list; raises InvalidArgumentError."""
     if asked > MOST_LISTED:
         raise InvalidArgumentError(f"page_size is {asked}; 1 to {MOST_LISTED} are allowed")
     return asked or LISTED

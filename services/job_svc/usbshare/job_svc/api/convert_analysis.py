@@ -27,7 +27,7 @@ class PreviewAsked(TypedDict):
 
 
 def preview_asked(request: pb.GetPreviewRequest) -> PreviewAsked:
-    """Return what a preview is to be."""
+    """Return the order of a preview, width in pixels; InvalidArgumentError names the field."""
     least, most = WIDTHS_PX
     if request.width_px and not least <= request.width_px <= most:
         raise InvalidArgumentError(f"width_px is {request.width_px}; {least} to {most} are allowed")

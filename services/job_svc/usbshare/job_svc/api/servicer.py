@@ -82,7 +82,7 @@ class JobServicer(JobServiceServicer):
         return pb.EnqueueResponse(job=self._message(job))
 
     async def Reorder(self, request: pb.ReorderRequest, context: Context) -> pb.ReorderResponse:
-        """Move a queued job."""
+        """Move a queued job to a place, counted from 1; raises InvalidArgumentError."""
         caller = self._gate.caller(context)
         if request.place == 0:
             raise InvalidArgumentError("place is 0; the first place is 1")
@@ -160,7 +160,7 @@ class JobServicer(JobServiceServicer):
         return pb.HoldResponse(job=self._message(job))
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
-        """Let a held job go on."""
+        """Resume a held job; InvalidArgumentError without the number of the hold."""
         if request.hold_number == 0:
             raise InvalidArgumentError("hold_number is 0: give Job.hold_number as you saw it")
         caller = self._gate.caller(context)

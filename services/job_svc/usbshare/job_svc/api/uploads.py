@@ -24,7 +24,7 @@ GROUP = 16
 
 
 async def take_file(files: Files, context: Context) -> StoredFile:
-    """Take one file from a stream of requests, and answer it; returns the file."""
+    """Store one file from a stream of requests, and answer it; raises InvalidArgumentError."""
     first = await _read(context, OPEN_TIMEOUT_S, "no `begin` message")
     if first is None or first.WhichOneof("message") != "begin":
         raise InvalidArgumentError("the first message of an upload must be `begin`")

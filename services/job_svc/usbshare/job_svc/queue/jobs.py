@@ -115,7 +115,7 @@ class Jobs:
         return 1 + queue.index(job.job_id) if job.job_id in queue else 0  # it may be forgotten
 
     def enqueue(self, order: Order) -> tuple[Job, bool]:
-        """Make a job, or return that of the same request; tells whether it is new."""
+        """Create a job, or return that of the same request, and whether it is new; LimitError."""
         if (known := self._same_request(order)) is not None:
             return known, False
         waiting = self.queued(order.port_id)
@@ -183,7 +183,7 @@ class Jobs:
         )
 
     def hold(self, job_id: int, reason: str) -> Job:
-        """Note that a job does not go on, or that it was held once more."""
+        """Note that a job is held, or was held again; WrongStateError if it does not run."""
         job = self.get(job_id)
         if not job.state.is_active:
             raise WrongStateError(f"job {job_id} is {job.state.value}: it cannot be held")
@@ -252,7 +252,7 @@ class Jobs:
         return self.queued(job.port_id)
 
     def delete(self, job_id: int) -> Job:
-        """Forget a job that does not run; returns it as it was."""
+        """Delete a job and return it; WrongStateError while it runs."""
         job = self.get(job_id)
         if job.state.is_active:
             raise WrongStateError(f"job {job_id} is {job.state.value}: cancel it, then delete it")

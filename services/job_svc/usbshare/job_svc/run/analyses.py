@@ -85,7 +85,7 @@ class Analyses:
     async def preview(
         self, sha256: str, port_id: str, title: str, *, as_json: bool, width_px: int, from_line: int
     ) -> AsyncIterator[Path]:
-        """Yield the path of a preview, which is gone after the block."""
+        """Yield the path of a preview's file, which exists during the block; raises DeviceError."""
         path = await self._files.path(sha256)
         with self._room_for_preview(), await in_thread(_scratch, self._folder) as output:
             async with self._turns.turn(object()):

@@ -43,7 +43,11 @@ class Ports:
         return sorted({*self._ports, *self._of_jobs()})
 
     def resolve(self, port_id: str, known: Callable[[Iterable[str]], list[str]]) -> str:
-        """Return the id of the port that is meant; empty means the only one that is `known`."""
+        """Return the id of a port; "" means the only `known` one.
+
+        InvalidArgumentError, NotFoundError,
+        or DeviceError while the ports of the host are unknown.
+        """
         if port_id in self._ports:
             return port_id
         ids = known(self._ports)

@@ -128,7 +128,10 @@ class Runner:
         return self._spool.jobs.get(job_id)
 
     async def resume(self, job_id: int, hold_number: int, who: Identity) -> Job:
-        """Let a held job go on, from now on by this person's right."""
+        """Resume a held job, from now on with this person's rights.
+
+        DeviceError if it cannot yet.
+        """
         self._spool.jobs.require_resumable(job_id, hold_number)
         active = self._require_active(job_id)
         self._require_right_of_submitter(active.job)
@@ -155,7 +158,10 @@ class Runner:
         return self._spool.jobs.get(job_id)
 
     async def cancel(self, job_id: int, who: Identity, reason: str) -> Job:
-        """End a job for good; the machine of one that runs is held at once, and reset at rest."""
+        """End a job for good; a running one's machine is held at once, and reset at rest.
+
+        Raises WrongStateError for a job that has ended.
+        """
         why = f"cancelled by {self._short(who.name)}" + _because(reason)
         await self._call_off(job_id, why, who)
         job = self._spool.jobs.get(job_id)

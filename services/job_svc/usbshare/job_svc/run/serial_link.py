@@ -43,7 +43,10 @@ class SerialLink:
             await in_thread(ensure_job_identity, self._site)
 
     async def trust(self) -> ClientBundle | None:
-        """Return the certificate of the moment, None over plaintext."""
+        """Return the certificate in use now, None over plaintext.
+
+        DeviceError if it is not valid.
+        """
         if self._site is None:
             return None
         try:

@@ -26,7 +26,10 @@ class Spool:
         self.notes = notes
 
     async def enqueue(self, order: Order) -> tuple[Job, bool]:
-        """Make a job, and return it once it is on the disk; tells whether it is new."""
+        """Create a job; return it once it is on the disk, and whether it is new.
+
+        Raises DeviceError.
+        """
         job, is_new = self.jobs.enqueue(order)
         if not await self.notes.kept(job.job_id, KEEP_TIMEOUT_S):
             if is_new and self.jobs.find(job.job_id) is job:

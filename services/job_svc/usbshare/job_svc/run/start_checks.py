@@ -23,7 +23,7 @@ def require_ready(port: RemotePort) -> None:
 
 
 async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> float | None:
-    """Return how long a job takes, None if unknown; WrongStateError where its file has errors.
+    """Return how many seconds a job takes, None if unknown; WrongStateError if its file has errors.
 
     `despite`: it is started all the same, and is not waited for.
     """

@@ -51,7 +51,7 @@ class Files:
         return await self._run(self._store.path, sha256)
 
     async def begin(self, sha256: str, size_bytes: int) -> PartialFile:
-        """Begin an upload, or take it up; `leave` it in any case."""
+        """Begin or continue an upload; end it with `leave` in any case. LimitError for too many."""
         if self._uploads >= MOST_UPLOADS:
             raise LimitError(f"{MOST_UPLOADS} uploads are already in progress: wait for one to end")
         self._uploads += 1

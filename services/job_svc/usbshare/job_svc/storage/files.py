@@ -226,7 +226,10 @@ class PartialFile:
             raise
 
     def write(self, pieces: Iterable[bytes]) -> int:
-        """Add pieces and have them on the disk; returns the new size."""
+        """Write pieces to the disk and return the new size in bytes.
+
+        InvalidArgumentError if there are more than the size of the file.
+        """
         for piece in pieces:
             if self.size + len(piece) > self.size_bytes:
                 raise InvalidArgumentError(

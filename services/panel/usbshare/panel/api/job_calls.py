@@ -42,7 +42,10 @@ class JobCalls(JobClient):
     async def analysis(
         self, request: pb.AnalyseRequest, progress: Callable[[int], None]
     ) -> pb.Analysis:
-        """Analyse a file; `progress` gets the lines that are done."""
+        """Analyse a file; `progress` gets the number of lines that are done.
+
+        Raises SessionLostError.
+        """
         call = self._stub.Analyse(request)
         async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.AnalyseResponse):

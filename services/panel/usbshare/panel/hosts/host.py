@@ -165,7 +165,7 @@ class Host:
         self._connected(Service.SERIAL, target)
 
     def round_trip_measured(self, seconds: float) -> None:
-        """Note a round trip."""
+        """Note a round trip, in seconds."""
         self._round_trips = [*self._round_trips[1 - ROUND_TRIPS :], seconds]
         self.show(self)
 

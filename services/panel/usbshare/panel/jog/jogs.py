@@ -55,7 +55,10 @@ class Jog:
         self.first_piece: asyncio.Future[None] = loop.create_future()
 
     def renew(self, direction: Direction, made_at: float) -> None:
-        """Go on, perhaps elsewhere, as was said then; WrongStateError where the jog is over."""
+        """Renew the lease, perhaps in a new direction; `made_at` is loop time.
+
+        WrongStateError after the end.
+        """
         if not self.lease.renew(self._clock(), made_at):
             raise WrongStateError(f"the jog has ended: {self.lease.why_ended}")
         self.direction = direction
@@ -69,7 +72,10 @@ class Jog:
         self._news.set()
 
     async def run(self) -> None:
-        """Move while the lease lasts; returns once the machine has no piece of it any more."""
+        """Move while the lease lasts; returns once the machine has no piece left.
+
+        Raises WrongStateError.
+        """
         control = self.control
         try:
             await control.take(is_kept=False)

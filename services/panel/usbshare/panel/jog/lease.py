@@ -13,7 +13,7 @@ AGE_S = 0.14
 
 @dataclass(slots=True)
 class Lease:
-    """A press of a finger on one page; `why_ended` is empty while it lasts."""
+    """One press on one page, times in loop seconds; `why_ended` is empty while it lasts."""
 
     page: object
     number: int
@@ -30,14 +30,17 @@ class Lease:
         return self.page is page and self.number == number
 
     def begin(self, now: float, made_at: float) -> bool:
-        """Begin with a press that was made then; False where that was too long ago."""
+        """Begin with a press made at that loop time; False if that was too long ago."""
         self.renewed_at = _counts_from(now, made_at)
         if self.expire(now):
             self.why_ended = f"the press arrived {max(0.0, now - made_at) * 1000:.0f} ms late"
         return not self.is_over
 
     def renew(self, now: float, made_at: float) -> bool:
-        """Go on, as was said then; False where it is over, which nothing undoes."""
+        """Renew with a message made at that loop time.
+
+        False if the lease is over, which is final.
+        """
         if self.expire(now):
             return False
         self.renewed_at = max(self.renewed_at, _counts_from(now, made_at))

@@ -137,9 +137,10 @@ class Control:
     async def send_each(
         self, pieces: Iterable[Sequence[str]], *, shows: bool = True, wait_s: float = REPLY_S
     ) -> Reply:
-        """Send pieces one after the other, each after the replies to the one before.
+        """Send pieces, each once the one before was replied to.
 
-        Returns the last reply; after one that is an error nothing more is sent.
+        WrongStateError if it was cancelled meanwhile. Returns the last reply; after an error
+        nothing more is sent.
         """
         async with self._turn:
             await self.take(is_kept=False)

@@ -49,7 +49,7 @@ class Rectangle:
 
 
 def relative_jog(x_mm: float, y_mm: float, z_mm: float, feed: float) -> str:
-    """Return a jog by a distance."""
+    """Return a jog by a distance in mm; InvalidArgumentError if it moves nothing."""
     words = "".join(
         f"{axis}{_millimetres(value, axis)}"
         for axis, value in zip(AXES, (x_mm, y_mm, z_mm), strict=True)
@@ -78,7 +78,10 @@ def dark_frame(box: Rectangle, feed: float) -> tuple[str, ...]:
 
 
 def lit_frame(box: Rectangle, feed: float, percent: float, max_spindle: float) -> tuple[str, ...]:
-    """Return the way around a box with the beam on while it moves; `restored` comes after it."""
+    """Return lines around a box, the beam on while it moves; `max_spindle` is $30.
+
+    Send `restored` after.
+    """
     power = _power(percent, max_spindle)
     first, *others = _checked(box).corners
     lines = [f"G21G90G1X{_place(first[0])}Y{_place(first[1])}F{_feed(feed)}M4S0"]
@@ -107,7 +110,10 @@ def pulse(percent: float, seconds: float, max_spindle: float) -> tuple[str, ...]
 def override_bytes(
     now: tuple[int, int, int], feed: int | None, rapids: int | None, spindle: int | None
 ) -> bytes:
-    """Return what changes overrides from what they are to a percentage; None leaves one."""
+    """Return the bytes that change overrides to percentages; None leaves one.
+
+    Raises InvalidArgumentError.
+    """
     told = b""
     if feed is not None:
         told += _steps(now[0], feed, _FEED, "feed")

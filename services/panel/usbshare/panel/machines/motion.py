@@ -34,7 +34,7 @@ _RESUME = "~"
 
 
 async def console_line(control: Control, text: str) -> Reply:
-    """Send a line that a person typed; a real-time character alone goes as such."""
+    """Send a line that a person typed; a single real-time character is sent as such."""
     line = text.strip()
     if not line or len(line) > LONGEST_LINE or not line.isprintable():
         raise InvalidArgumentError(f"a line must have 1 to {LONGEST_LINE} printable characters")
@@ -63,7 +63,7 @@ async def step(control: Control, x_mm: float, y_mm: float, z_mm: float, feed: fl
 
 
 async def home(control: Control) -> None:
-    """Look for the home switches; returns when they are found."""
+    """Home the machine; returns when that is done. NotSupportedError if homing is off."""
     abilities = await _jogging(control)
     if not abilities.can_home:
         raise NotSupportedError("homing is switched off on this machine ($22=0)")
@@ -122,7 +122,7 @@ async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: fl
 
 
 async def pulse(control: Control, percent: float, seconds: float) -> None:
-    """Turn the laser on for a moment; returns when it is off again."""
+    """Turn the laser on for so many seconds; returns when it is off again."""
     abilities = await _jogging(control)
     _require_laser_mode(abilities)
     lines = gcode.pulse(percent, seconds, _max_spindle(abilities))
@@ -136,7 +136,7 @@ async def pulse(control: Control, percent: float, seconds: float) -> None:
 async def set_overrides(
     control: Control, feed: int | None, rapids: int | None, spindle: int | None
 ) -> None:
-    """Change overrides to percentages."""
+    """Change overrides to percentages; WrongStateError for the power of a frame or pulse."""
     await _abilities(control)
     control.require_unlatched()
     if spindle is not None and control.activity in (FRAMING, PULSING):

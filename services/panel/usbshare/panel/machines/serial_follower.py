@@ -57,7 +57,7 @@ class SerialListener(Protocol):
         """Note that the service answers there."""
 
     def round_trip_measured(self, seconds: float) -> None:
-        """Note a round trip."""
+        """Note a round trip, in seconds."""
 
     def rights_seen(self, rights: SeenRights) -> None:
         """Note what we may do there."""

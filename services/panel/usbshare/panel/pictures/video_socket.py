@@ -63,7 +63,7 @@ class VideoSockets:
         self._stopped.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one view until the page goes."""
+        """Serve one view until the page closes; HTTP status 400 or 503 where it cannot."""
         try:
             wish = picture_wish(request.query)
         except InvalidArgumentError as error:

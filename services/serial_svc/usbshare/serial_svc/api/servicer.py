@@ -155,7 +155,7 @@ class SerialServicer(SerialServiceServicer):
     async def SendRealtime(
         self, request: pb.SendRealtimeRequest, context: Context
     ) -> pb.SendRealtimeResponse:
-        """Write real-time bytes ahead of every queue."""
+        """Write real-time bytes ahead of every queue; InvalidArgumentError unless 1 to 64 bytes."""
         start = time.monotonic()
         if not 1 <= len(request.data) <= 64:
             raise InvalidArgumentError(f"data has {len(request.data)} bytes; 1 to 64 are allowed")

@@ -70,7 +70,7 @@ class Pacer:
 
     @property
     def clear_at(self) -> float:
-        """When all that was written has left by line time."""
+        """Monotonic time at which all that was written has left the line; 0.0 if it has no rate."""
         return self._clear_at if self._window is None else 0.0
 
     def reset(self) -> None:

@@ -30,7 +30,7 @@ class Hearing:
         self._heard_at = 0.0
 
     def alive_at(self) -> float:
-        """Return when the client was last known to be heard and to hear as well."""
+        """Return the monotonic time at which both directions were last known to work."""
         return self.last_heard if self.last_at is None else min(self.last_heard, self.last_at)
 
     def heard(self, now: float) -> None:

@@ -57,7 +57,7 @@ class Entry:
         self.times_sent += 1
 
     def written(self, started_at: float | None, now: float) -> None:
-        """Note that it was written whole."""
+        """Note that all of it was written, from monotonic time `started_at` on."""
         self.started_at, self.written_at = started_at, now
 
     def dropped(self, started_at: float | None) -> None:

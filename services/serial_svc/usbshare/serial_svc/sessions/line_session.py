@@ -59,7 +59,10 @@ class LineSession(Session):
         self._ledger = Ledger(MOST_LINES)
 
     async def command(self, command: Command) -> None:
-        """Let a line wait for its turn; waits while too many do."""
+        """Queue a line; waits while the queue is full.
+
+        InvalidArgumentError for what is not a line.
+        """
         size = len(command.data)
         if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
             raise malformed(command, self._ledger.received_offset)

@@ -65,7 +65,10 @@ class LineOperations:
         return OperationResult(operation_id, OperationOutcome.OK)
 
     async def play(self, operation_id: int, steps: list[LineStep]) -> OperationResult:
-        """Play a timed sequence of line changes; a break that it left on is ended."""
+        """Carry out a timed sequence of line changes; ends a break that is left on.
+
+        Raises InvalidArgumentError.
+        """
         if len(steps) > MOST_STEPS or sum(step.delay_s for step in steps) > LONGEST_SEQUENCE_S:
             raise InvalidArgumentError(
                 f"line_sequence is longer than {MOST_STEPS} steps or {LONGEST_SEQUENCE_S:g} s"

@@ -151,7 +151,10 @@ class Session:
         times: ClientTimes | None = None,
         read_at: float | None = None,
     ) -> None:
-        """Answer a heartbeat that was read then; the round trip sizes the credit window."""
+        """Answer a heartbeat, read at that monotonic time.
+
+        The round trip sizes the credit window.
+        """
         self._round_trip_s = round_trip_s
         self.client_times = times or self.client_times
         self.hearing.beat(beat_id, heard_id, round_trip_s, self._clock())

@@ -181,7 +181,7 @@ class Holds:
                 self.machine_resumed(will_report=profile.reports_state)
 
     def reported(self, state: bytes, begun_at: float, *, at_rest: bool = False) -> None:
-        """Note what the machine says of itself, `Hold:0`, in a report that began then.
+        """Note the state that the machine reports, such as `Hold:0`; `begun_at` is monotonic.
 
         `at_rest`: it was known to rest before that.
         """

@@ -115,7 +115,7 @@ class LostJob:
         self._is_closing = True
 
     def reported(self, state: bytes, begun_at: float) -> None:
-        """Look at what the machine says of itself."""
+        """Note the state of a report that began at that monotonic time."""
         if state in _AT_REST and begun_at - self._begun_at >= CROSSING_S:
             self._rested.set()
 

@@ -49,7 +49,10 @@ class ReportRequests:
             self._look_later()
 
     def reported(self, state: bytes, begun_at: float) -> None:
-        """Take a report; one that crossed with the command says nothing."""
+        """Take a report that began at that monotonic time.
+
+        One from before the request does not count.
+        """
         is_later = begun_at - self._commanded_at >= SETTLED_S
         self._is_told = self._is_told or (is_later and state not in BRAKING)
 

@@ -84,7 +84,7 @@ class Resumes:
         return request.sent_again
 
     def reported(self, state: bytes, begun_at: float) -> None:
-        """Take what the machine says of itself, in a report that began then.
+        """Note the state that the machine reports, in a report that began at that monotonic time.
 
         The holds know it already. A report of before a resume says nothing about that.
         """

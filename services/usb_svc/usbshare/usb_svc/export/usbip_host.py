@@ -40,9 +40,9 @@ class UsbipHost:
             raise DeviceError(f"this kernel's USB/IP host driver is not loaded: {REMEDY}")
 
     def lend(self, busid: str, descriptor: int) -> None:
-        """Take a device from its driver and give it to the other end of a stream socket.
+        """Take a device from its driver and pass it to a stream socket's other end.
 
-        One that usbip-host has already is somebody else's, and stays as it is.
+        Raises DeviceError. A device that usbip-host already has is somebody else's: it stays bound.
         """
         self.require()
         if self.has(busid):
