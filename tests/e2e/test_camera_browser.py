@@ -158,7 +158,7 @@ def assert_fresh(stamp: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "stream"])
-async def test_the_living_picture_is_seen(path: str, tmp_path: Path) -> None:
+async def test_the_live_picture_is_shown(path: str, tmp_path: Path) -> None:
     async with (
         real_service(tmp_path) as port,
         bridge(port, tmp_path) as url,
@@ -173,7 +173,7 @@ async def test_the_living_picture_is_seen(path: str, tmp_path: Path) -> None:
         assert second[1] > first[1]
 
 
-async def test_a_snapshot_is_seen_and_a_later_one_is_newer(tmp_path: Path) -> None:
+async def test_a_snapshot_is_shown_and_a_later_one_is_newer(tmp_path: Path) -> None:
     async with (
         real_service(tmp_path) as port,
         bridge(port, tmp_path) as url,
@@ -187,7 +187,7 @@ async def test_a_snapshot_is_seen_and_a_later_one_is_newer(tmp_path: Path) -> No
             last = stamp[0]
 
 
-async def test_the_newest_picture_is_seen_before_the_next_one_comes(tmp_path: Path) -> None:
+async def test_the_newest_picture_is_shown_before_the_next_one_comes(tmp_path: Path) -> None:
     bed = Bed()
     async with (
         camera_service() as (fake, port),

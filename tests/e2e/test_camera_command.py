@@ -149,7 +149,7 @@ def test_beyond_this_computer_a_token_is_made(service: Service, tmp_path: Path) 
         (("--quality", "101"), 2, "--quality"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_an_error_is_reported_in_one_line(
     service: Service, tmp_path: Path, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     found, output = run(camera(service[1], *arguments), tmp_path)

@@ -104,7 +104,7 @@ async def until_stats(stub: Any, holds: Callable[[pb.CameraStats], object]) -> N
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("video*")), reason="there is a camera here")
-async def test_without_configuration_there_is_a_simulated_bed_and_that_is_said(
+async def test_without_configuration_a_simulated_bed_is_offered_and_the_log_says_so(
     tmp_path: Path,
 ) -> None:
     with camera_service(tmp_path) as (service, target):
@@ -235,7 +235,7 @@ def test_plaintext_is_for_this_computer_only(tmp_path: Path) -> None:
     assert "refused to listen" in output
 
 
-def test_it_is_announced_and_taken_back(tmp_path: Path) -> None:
+def test_it_is_announced_and_withdrawn_at_its_end(tmp_path: Path) -> None:
     host = Computer(tmp_path, free_port(socket.SOCK_DGRAM))
     config = str(host.config)
     with (

@@ -28,7 +28,7 @@ COMMANDS = (
 
 @pytest.mark.cold
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service(name: str, tmp_path: Path) -> None:
+def test_a_service_starts_in_a_new_interpreter(name: str, tmp_path: Path) -> None:
     with running([name, "--listen", "127.0.0.1:0"], tmp_path) as service:
         service.wait_for(f"{name} ready")
         assert isinstance(service.process, subprocess.Popen)
@@ -36,14 +36,14 @@ def test_a_service(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.cold
-def test_a_simulated_machine(tmp_path: Path) -> None:
+def test_a_simulated_machine_starts_in_a_new_interpreter(tmp_path: Path) -> None:
     with simulated("grbl", tmp_path) as (path, _):
         assert Path(path).exists()
 
 
 @pytest.mark.cold
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_a_command(words: list[str], tmp_path: Path) -> None:
+def test_a_command_prints_the_same_cold_and_warm(words: list[str], tmp_path: Path) -> None:
     cold = run(words, tmp_path)
     Nursery.is_used = True
     warm = run(words, tmp_path)
@@ -51,7 +51,7 @@ def test_a_command(words: list[str], tmp_path: Path) -> None:
     assert warm[0] == cold[0], f"{cold[1]}\n{warm[1]}"
 
 
-def test_others_start_warm(tmp_path: Path) -> None:
+def test_other_tests_start_programs_warm(tmp_path: Path) -> None:
     with running(["serial-svc", "--listen", "127.0.0.1:0"], tmp_path) as service:
         service.wait_for("ready")
         assert isinstance(service.process, WarmProcess)

@@ -55,7 +55,7 @@ def console(target: str, *more: str) -> list[str]:
 # Pipes.
 
 
-def test_a_pipe_is_answered_line_by_line_and_tells_by_its_exit_code(
+def test_a_pipe_is_answered_line_by_line_and_the_exit_code_tells_of_errors(
     home: Path, target: str
 ) -> None:
     typed = "device list\n$I\nG4 P0\nstatus\nrelease\nquit\n"
@@ -216,7 +216,7 @@ def test_socat_is_answered_to_the_end(home: Path, target: str) -> None:
     assert ended.stdout.count(b"ok\r\n") == 2
 
 
-def test_browsers_are_hung_up(home: Path, target: str) -> None:
+def test_connections_from_browsers_are_closed(home: Path, target: str) -> None:
     with listening(home, target) as (_, tcp, _udp):
         for request in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\nstop\r\n", b"POST /"):
             with closing(Program(tcp)) as program:
@@ -241,7 +241,7 @@ def _is_hung_up(program: socket.socket) -> bool:
     return True
 
 
-def test_a_program_too_many_is_refused_and_told(home: Path, target: str) -> None:
+def test_one_program_too_many_is_refused_with_a_reason(home: Path, target: str) -> None:
     with listening(home, target) as (_, tcp, _udp):
         programs = [Program(tcp) for _ in range(8)]
         for program in programs:
@@ -253,7 +253,7 @@ def test_a_program_too_many_is_refused_and_told(home: Path, target: str) -> None
             program.close()
 
 
-def test_one_who_does_not_read_holds_up_nobody(home: Path, target: str) -> None:
+def test_a_program_that_does_not_read_delays_no_other(home: Path, target: str) -> None:
     with (
         listening(home, target) as (_, tcp, _udp),
         closing(Program(tcp)) as deaf,
@@ -281,7 +281,7 @@ def test_a_port_is_free_again_once_the_last_who_used_it_has_left(home: Path, tar
         watcher.ask("status", "console     observing, link up")
 
 
-def test_the_answer_to_one_who_left_is_not_taken_for_anothers(home: Path, target: str) -> None:
+def test_an_answer_for_a_program_that_left_goes_to_no_other(home: Path, target: str) -> None:
     with (
         listening(home, target) as (_, tcp, _udp),
         closing(Program(tcp)) as other,
@@ -466,7 +466,9 @@ def prompt(home: Path, target: str) -> Iterator[Terminal]:
         yield shown
 
 
-def test_a_person_has_completion_history_and_a_way_back(home: Path, target: str) -> None:
+def test_a_person_at_a_terminal_has_completion_and_history_and_can_quit(
+    home: Path, target: str
+) -> None:
     with prompt(home, target) as shown:
         shown.type("stat\t\r")
         shown.wait_for(r"laser \(grbl\): Idle")
@@ -486,7 +488,7 @@ def test_a_person_has_completion_history_and_a_way_back(home: Path, target: str)
         assert shown.process.wait(DEADLINE_S) == 0
 
 
-def test_nobody_at_the_prompt_goes_on_by_themselves_after_the_host_was_away(
+def test_nothing_continues_by_itself_at_the_prompt_after_the_host_was_away(
     home: Path, served: tuple[Process, str], target: str
 ) -> None:
     service = served[0].process

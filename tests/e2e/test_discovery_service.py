@@ -68,7 +68,7 @@ def test_a_host_is_found_with_all_that_it_offers(host: Computer, watcher: Watche
 
 
 @pytest.mark.parametrize("off", ["mdns", "beacon"])
-def test_each_way_of_finding_does_without_the_other(
+def test_mdns_and_beacons_each_work_without_the_other(
     tmp_path: Path, beacon_port: int, off: str
 ) -> None:
     host, observer = (Computer(tmp_path, beacon_port, more=f"{off} = false") for _ in range(2))

@@ -101,7 +101,7 @@ def test_a_command_does_what_it_is_for_or_says_why_not(
 
 
 @pytest.mark.parametrize("each", SERVING, ids=str)
-def test_what_runs_until_it_is_ended_begins(each: Documented, host: Host) -> None:
+def test_a_command_that_runs_until_it_is_ended_starts(each: Documented, host: Host) -> None:
     words = host.words(each)
     process = Process(words, {**environment(host.home), **LISTEN})
     try:

@@ -104,7 +104,7 @@ def send(home: Path, target: str) -> tuple[int, str]:
     return run(["bridge", "send", "--target", target, "$I"], home)
 
 
-def test_a_new_computer_comes_in_works_and_is_shut_out(host: Path, pc: Path) -> None:
+def test_a_new_computer_enrols_works_and_is_revoked(host: Path, pc: Path) -> None:
     with serving(host) as (service, target):
         code, output = enroll(pc, invite(host))
         assert code == 0, output
@@ -263,7 +263,7 @@ def test_a_used_truncated_or_altered_string_admits_no_one(host: Path, pc: Path) 
         assert "invited" in audit
 
 
-def test_revoking_withdraws_what_was_not_used_yet(host: Path, pc: Path) -> None:
+def test_revoking_withdraws_unused_invitations(host: Path, pc: Path) -> None:
     with serving(host):
         string = invite(host)
         let_in(pc, string)
@@ -291,7 +291,7 @@ def test_an_invitation_without_a_service_says_what_is_missing(host: Path) -> Non
     assert "usbshare-bridge enroll" in text
 
 
-def test_what_cannot_be_is_said_in_one_line(host: Path) -> None:
+def test_an_impossible_request_is_refused_in_one_line(host: Path) -> None:
     pki(host, "invite", "--name", "first", "--role", "viewer")  # makes the site
     invite_as = ["invite", "--name"]
     for arguments, text in (

@@ -93,7 +93,7 @@ print(damage(pathlib.Path(sys.argv[1]), states), end="")
 """
 
 
-async def test_what_runs_goes_on_and_what_comes_is_refused_in_one_line(
+async def test_running_work_continues_and_new_work_is_refused_in_one_line(
     host: JobHost, disk: SmallDisk
 ) -> None:
     jobs = host.jobs()

@@ -71,7 +71,7 @@ def test_a_service_runs_and_ends_cleanly(tmp_path: Path, name: str, kind: str) -
 
 @pytest.mark.parametrize("kind", ["stdout full", "stderr full", "closed"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_no_program_says_a_traceback(tmp_path: Path, name: str, kind: str) -> None:
+def test_no_program_prints_a_traceback(tmp_path: Path, name: str, kind: str) -> None:
     command = shell(PROGRAMS[name], REDIRECTIONS[kind])
     done = subprocess.run(
         command,

@@ -35,7 +35,7 @@ def test_a_service_says_what_it_waits_for_and_continues_with_it(tmp_path: Path, 
         process.wait_for("ready at")
 
 
-def test_so_does_the_bridge(tmp_path: Path) -> None:
+def test_a_bridge_says_what_it_waits_for_and_continues_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "config"
     command = [*BRIDGE, str(tmp_path / "COM10")]
     with frozen_later(command, tmp_path, frozen_folder=folder) as process:
@@ -47,7 +47,7 @@ def test_so_does_the_bridge(tmp_path: Path) -> None:
         assert process.process.wait(60) == 2
 
 
-def test_the_bridge_does_without_what_was_used_last(tmp_path: Path) -> None:
+def test_a_bridge_works_without_the_values_used_last(tmp_path: Path) -> None:
     folder = tmp_path / ".local/state/usbshare"
     with frozen_later(["bridge", "list"], tmp_path, frozen_folder=folder) as process:
         process.wait_for("bridge: waiting for what was used last: no answer yet")

@@ -26,7 +26,7 @@ def verdict_of(found: dict[str, str], beginning: str) -> str:
     return verdict
 
 
-async def test_a_host_with_jobs_is_well(tmp_path: Path) -> None:
+async def test_a_host_with_a_job_service_passes(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         code, found = doctor(host, "job-svc")
         assert (code, set(found.values())) == (0, {"ok"}), found
@@ -41,7 +41,7 @@ async def test_a_host_with_jobs_is_well(tmp_path: Path) -> None:
         assert "not in use: nothing answers at 127.0.0.1:50055" in output
 
 
-async def test_what_is_missing_is_said_by_each_doctor(tmp_path: Path) -> None:
+async def test_each_doctor_reports_what_is_missing(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         assert host.job is not None
         assert host.serial is not None

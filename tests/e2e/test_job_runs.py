@@ -441,7 +441,7 @@ async def test_a_port_in_use_is_named_with_who_uses_it(tmp_path: Path) -> None:
         assert still.state == pb.JOB_STATE_QUEUED
 
 
-async def test_a_file_that_is_gone_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_missing_file_is_reported_at_the_start(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         jobs = host.jobs()
         job = await enqueued(jobs)

@@ -78,7 +78,7 @@ async def test_what_was_acknowledged_of_an_upload_is_there_after_a_kill(tmp_path
         (b"G1 X1\n" + b"X" * 3000 + b"\n", "line 2 has more than 1024 bytes"),
     ],
 )
-async def test_what_is_no_gcode_is_refused_in_one_line(
+async def test_a_file_that_is_not_gcode_is_refused_in_one_line(
     tmp_path: Path, content: bytes, text: str
 ) -> None:
     async with job_host(tmp_path) as host:

@@ -62,7 +62,7 @@ def with_json(place: str, command: Sequence[str]) -> list[str]:
 
 
 @BOTH
-def test_a_stop_and_its_re_arming(home: Path, target: str, place: str) -> None:
+def test_a_stop_and_a_re_arming_are_objects(home: Path, target: str, place: str) -> None:
     to = ["--target", target, "--port", "laser"]
     said = bridge(home, *with_json(place, ["stop", *to]))
     assert said.code == 0, said
@@ -88,7 +88,7 @@ def test_a_stop_and_its_re_arming(home: Path, target: str, place: str) -> None:
         (["--hold", "--door", "--target", "TARGET"], "Give at most one of"),
     ],
 )
-def test_a_stop_that_fails(
+def test_a_failed_stop_is_an_object(
     home: Path, target: str, place: str, options: list[str], why: str
 ) -> None:
     options = [target if each == "TARGET" else each for each in options]
@@ -102,7 +102,7 @@ def test_a_stop_that_fails(
 
 
 @BOTH
-def test_an_answer(home: Path, target: str, place: str) -> None:
+def test_an_answer_is_an_object(home: Path, target: str, place: str) -> None:
     said = bridge(home, *with_json(place, ["send", "--target", target, "$I"]))
     assert said.code == 0, said
     assert said.object["answer"].startswith("[VER:1.1")
@@ -110,7 +110,7 @@ def test_an_answer(home: Path, target: str, place: str) -> None:
 
 
 @BOTH
-def test_a_renewal(home: Path, target: str, place: str) -> None:
+def test_a_renewal_is_an_object(home: Path, target: str, place: str) -> None:
     said = bridge(home, *with_json(place, ["renew", "--target", target]))
     assert said.code == 0, said
     assert said.object["renewed"] is False
@@ -119,7 +119,7 @@ def test_a_renewal(home: Path, target: str, place: str) -> None:
 
 
 @BOTH
-def test_an_enrolment(home: Path, tmp_path: Path, target: str, place: str) -> None:
+def test_an_enrolment_is_an_object(home: Path, tmp_path: Path, target: str, place: str) -> None:
     options = ["--name", f"pc-{place}", "--role", "operator"]
     invited = completed(["serial-svc", "pki", "invite", *options], home)
     wait_for_listener(invited.stderr)
@@ -142,7 +142,7 @@ def test_an_enrolment(home: Path, tmp_path: Path, target: str, place: str) -> No
         (["list", "--bundle", "/none.pem", "--target", "a:1"], "/none.pem", 2),
     ],
 )
-def test_errors(
+def test_an_error_is_an_object(
     home: Path, target: str, place: str, command: list[str], why: str, code: int
 ) -> None:
     if command[0] == "renew":
@@ -154,7 +154,7 @@ def test_errors(
     assert why in said.errors
 
 
-def test_what_said_json_itself_says_it_also_for_the_group(home: Path, target: str) -> None:
+def test_json_may_stand_before_or_after_the_command(home: Path, target: str) -> None:
     for command in (["list"], ["whoami"]):
         before, behind = (
             bridge(home, *with_json(place, [*command, "--target", target]))
@@ -163,7 +163,7 @@ def test_what_said_json_itself_says_it_also_for_the_group(home: Path, target: st
         assert json.loads(before.output) == json.loads(behind.output)
 
 
-def test_the_bridge_itself(home: Path) -> None:
+def test_the_bridge_takes_the_option_too(home: Path) -> None:
     said = bridge(home, "--json", "--target", "127.0.0.1:1", "--vcom", str(home / "COM10"))
     assert said.code == 1
     assert "127.0.0.1:1" in json.loads(said.output.splitlines()[-1])["error"]

@@ -140,7 +140,7 @@ def test_a_host_that_says_nothing_is_left_out_in_time(workshop: Workshop) -> Non
     assert f"127.0.0.1:{port}" in line
 
 
-def test_only_dead_hosts_is_a_failure(workshop: Workshop, closed_port: int) -> None:
+def test_a_list_of_dead_hosts_only_is_a_failure(workshop: Workshop, closed_port: int) -> None:
     config = workshop.configuration("gone.toml", Gone=closed_port)
     code, output = workshop.bridge("--config", config, "list")
     assert code == 1

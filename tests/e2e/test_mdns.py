@@ -32,7 +32,9 @@ def client(wire: Wire) -> Iterator[Peer]:
         yield peer
 
 
-def test_each_finds_the_other_and_its_end(wire: Wire, host: Peer, client: Peer) -> None:
+def test_each_host_finds_the_other_and_notices_its_end(
+    wire: Wire, host: Peer, client: Peer
+) -> None:
     host.announce("Laser")
     client.announce("Mill")
     assert wire.host.address in client.wait_for("Laser")["addresses"]

@@ -88,7 +88,7 @@ def test_whoami_returns_identity_rights_and_end(tmp_path: Path, target: str) -> 
     assert found["confirmed_until"] is None
 
 
-def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path, target: str) -> None:
+def test_a_code_is_requested_once_and_then_counts(tmp_path: Path, target: str) -> None:
     send = ("send", "--target", target, "$I")
     for code_option in ((), ("--code", "000000")):
         code, output = bridge(tmp_path, *send, *code_option)
@@ -119,7 +119,7 @@ async def test_a_secret_that_is_replaced_has_confirmed_nothing(tmp_path: Path, t
     await until(lambda: "needs a code" in bridge(tmp_path, *send)[1])
 
 
-def test_a_second_factor_that_was_guessed_at_is_locked_until_an_administrator_opens_it(
+def test_a_second_factor_that_was_guessed_at_is_locked_until_an_administrator_unlocks_it(
     tmp_path: Path, target: str
 ) -> None:
     app = new_app(tmp_path)

@@ -7,6 +7,6 @@ from tools.routes import MOST_FILES, ROUTES, Route, follow
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_a_reader_can_follow_it(route: Route) -> None:
+def test_a_route_passes_few_files(route: Route) -> None:
     files = follow(route)
     assert 0 < len(files) <= MOST_FILES, "\n".join(files)

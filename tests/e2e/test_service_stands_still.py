@@ -93,7 +93,9 @@ async def heartbeats_are_answered(call: Any, count: int) -> None:
             count -= response.HasField("heartbeat")
 
 
-async def test_it_is_not_taken_for_lost(service: Service, stub: Any) -> None:
+async def test_a_client_is_not_taken_for_lost_after_its_service_stood_still(
+    service: Service, stub: Any
+) -> None:
     call = await opened(stub)
     async with beating(call):
         await heartbeats_are_answered(call, 2)
@@ -102,7 +104,9 @@ async def test_it_is_not_taken_for_lost(service: Service, stub: Any) -> None:
     call.cancel()
 
 
-async def test_nor_for_half_dead_by_its_own_identity(service: Service, stub: Any) -> None:
+async def test_a_session_is_not_taken_over_after_its_service_stood_still(
+    service: Service, stub: Any
+) -> None:
     call = await opened(stub)
     async with beating(call):
         await heartbeats_are_answered(call, 2)

@@ -99,7 +99,7 @@ def writing(program: Program, data: bytes) -> Iterator[None]:
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("last", [RESUME, b"(new)\n" + RESET + b"M4 S500\nG1 X1 F60\n" + RESUME])
-def test_what_is_written_last_in_the_sleep_lets_nothing_go_on(
+def test_the_last_bytes_written_during_sleep_continue_no_job(
     tmp_path: Path, front_end: FrontEnd, last: bytes
 ) -> None:
     many = b"".join(b"G1 X%d Y%d\n" % (200 + n % 90, n % 90) for n in range(1000))

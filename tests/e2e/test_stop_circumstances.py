@@ -111,7 +111,7 @@ def bundle_of(home: Path) -> str:
         'USBSHARE_PORT=laser exec "$@"',
     ],
 )
-def test_the_machine_is_stopped_all_the_same(home: Path, target: str, line: str) -> None:
+def test_the_machine_is_stopped_in_all_circumstances(home: Path, target: str, line: str) -> None:
     before = resets(home)
     done = shell(home, line, "--target", target, "--bundle", bundle_of(home))
     assert "not confirmed" not in said(done)
@@ -121,7 +121,9 @@ def test_the_machine_is_stopped_all_the_same(home: Path, target: str, line: str)
 
 @pytest.mark.parametrize("option", ["--hold", "--door", "--resume", "--rearm"])
 @pytest.mark.parametrize("line", ['exec "$@" <&- >&- 2>&-', 'exec "$@" >/dev/full'])
-def test_holds_resumes_and_re_arming_too(home: Path, target: str, line: str, option: str) -> None:
+def test_hold_resume_and_re_arm_work_in_all_circumstances(
+    home: Path, target: str, line: str, option: str
+) -> None:
     done = shell(home, line, "--target", target, option)
     assert (done.returncode, "not confirmed" in said(done)) == (0, False)
 
@@ -149,7 +151,9 @@ def test_an_unreadable_configuration_or_one_that_is_no_file_obstructs_no_stop(
 @pytest.mark.parametrize(
     "reason", ["two\nlines", "x" * 5000, "\udcff\udc80", "ä" * 150, "\x1b[2J", "\u200b"]
 )
-def test_no_reason_is_a_reason_to_refuse(home: Path, target: str, reason: str) -> None:
+def test_a_stop_with_any_text_of_a_reason_is_carried_out(
+    home: Path, target: str, reason: str
+) -> None:
     done = shell(home, 'exec "$@"', "--target", target, "--reason", reason)
     assert "sent 0x18" in said(done)
     assert done.returncode == 0
@@ -178,7 +182,7 @@ def test_no_reason_is_a_reason_to_refuse(home: Path, target: str, reason: str) -
         ('XDG_CONFIG_HOME=/nowhere exec "$@"', ["--target", "TARGET"]),
     ],
 )
-def test_what_is_not_confirmed_ends_in_the_words_and_not_in_0(
+def test_an_unconfirmed_stop_prints_the_last_resort_and_does_not_exit_with_0(
     home: Path, target: str, line: str, options: list[str]
 ) -> None:
     shadow = home / "shadow/grpc"
@@ -249,7 +253,7 @@ def test_a_stop_that_has_nothing_to_send_is_not_confirmed(host: tuple[Path, str]
     assert done.returncode == 1
 
 
-def test_it_imports_only_what_a_stop_needs(home: Path, target: str) -> None:
+def test_a_stop_imports_only_what_it_needs(home: Path, target: str) -> None:
     done = shell(
         home, 'exec "$@"', "--target", target, "--port", "laser", PYTHONPROFILEIMPORTTIME="1"
     )

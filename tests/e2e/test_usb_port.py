@@ -98,7 +98,7 @@ async def test_a_second_client_is_refused_and_a_stranger_hung_up(home: Path, tar
             assert b"[VER:1.1h" in await ask(driver, b"$I\n")
 
 
-async def test_a_stop_is_a_pulled_cable_and_the_port_can_be_had_again(
+async def test_a_stop_unplugs_the_port_and_the_port_can_be_opened_again(
     home: Path, target: str
 ) -> None:
     with offered(home, target) as (bridge, address):
@@ -114,7 +114,7 @@ async def test_a_stop_is_a_pulled_cable_and_the_port_can_be_had_again(
             assert b"[VER:1.1h" in await ask(again, b"$I\n")
 
 
-async def test_a_program_that_is_stuffed_is_still_stopped_by_its_own_reset(
+async def test_a_program_whose_buffers_are_full_is_still_stopped_by_its_own_reset(
     home: Path, target: str
 ) -> None:
     with offered(home, target) as (_, address):

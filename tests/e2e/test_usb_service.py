@@ -72,7 +72,7 @@ def test_devices_are_listed_with_what_can_be_done(host: Host) -> None:
     assert (code, ADAPTER in output, KEYBOARD in output) == (0, True, False)
 
 
-def test_what_is_not_lent_is_refused_with_the_layer_and_the_reason(host: Host) -> None:
+def test_a_device_that_is_not_lent_is_refused_with_layer_and_reason(host: Host) -> None:
     code, output = usb(host, "attach", KEYBOARD)
     assert code == 1
     assert f"device: USB device '{KEYBOARD}' is not lent: it is a keyboard" in output
@@ -82,7 +82,7 @@ def test_what_is_not_lent_is_refused_with_the_layer_and_the_reason(host: Host) -
     assert "Traceback" not in output
 
 
-def test_what_serial_svc_has_is_refused_with_its_name(host: Host) -> None:
+def test_a_device_that_serial_svc_uses_is_refused_with_its_name(host: Host) -> None:
     host.usb.program(77, "/dev/ttyUSB0", "python3", "-m", "usbshare.serial_svc")
     code, output = usb(host, "attach", ADAPTER)
     assert code == 1
@@ -119,7 +119,7 @@ def test_a_host_that_is_away_is_an_error_of_the_network(tmp_path: Path, host: Ho
     assert "network: " in output
 
 
-def test_nothing_is_attached_here(host: Host) -> None:
+def test_the_status_shows_that_nothing_is_attached(host: Host) -> None:
     code, output = run(["bridge", "usb", "status", "--json"], host.home)
     assert (code, json.loads(output)) == (0, [])
     code, output = run(["bridge", "usb", "detach", "--all"], host.home)

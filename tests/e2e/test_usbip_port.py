@@ -188,7 +188,9 @@ def test_a_service_that_is_killed_during_a_job_stops_the_machine_when_it_starts(
         service.wait_for(r"on port 'mill' by link-loss policy: sent b'\\x84'")
 
 
-def test_what_is_no_serial_port_is_said_with_its_reason(tmp_path: Path, server: Server) -> None:
+def test_a_device_without_a_serial_port_is_refused_with_the_reason(
+    tmp_path: Path, server: Server
+) -> None:
     config = tmp_path / "other.toml"
     source = f"usbip://127.0.0.1:{server.port}/1-2"
     config.write_text(f'[ports.keys]\nsource = "{source}"\n')

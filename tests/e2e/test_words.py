@@ -83,7 +83,7 @@ def test_what_grpc_says_of_a_lost_service_is_reported_in_words(
     assert not RAW.search(bridge.output), bridge.output
 
 
-def test_what_takes_longer_than_a_second_says_what_it_is_at(tmp_path: Path) -> None:
+def test_a_command_that_takes_longer_than_a_second_says_what_it_does(tmp_path: Path) -> None:
     with serial_service(tmp_path) as (service, target):
         where = ["--target", target]
         bridge_command = ["usbshare-bridge", *where, "--vcom", "COM10"]

@@ -49,7 +49,7 @@ def is_sane(report: MachineReport) -> bool:
 
 
 @given(streams, cuts, st.sampled_from([GRBL, GRBLHAL, MARLIN]))
-def test_a_report_is_sane_or_none(data: bytes, at: list[int], profile: Profile) -> None:
+def test_any_bytes_are_a_valid_report_or_none(data: bytes, at: list[int], profile: Profile) -> None:
     activity = Activity(lambda _: None, profile=lambda: profile)
     edges = sorted({0, len(data), *(cut for cut in at if cut < len(data))})
     for number, (start, end) in enumerate(pairwise(edges)):

@@ -132,7 +132,9 @@ async def test_strangers_packets_raise_nothing(
     assert all(each.instance.name.isprintable() for each in fuzzed.catalogue.entries())
 
 
-async def test_after_all_that_a_host_is_found(fuzzed: Fuzzed, raised: list[object]) -> None:
+async def test_a_host_is_still_found_after_hostile_packets(
+    fuzzed: Fuzzed, raised: list[object]
+) -> None:
     """The last one, and that is why it comes last."""
     counters, catalogue = SourceCounters(time.monotonic), Catalogue(time.monotonic)
     node = MdnsNode(catalogue, counters, DiscoveryTable(interfaces=["127.0.0.1"]))

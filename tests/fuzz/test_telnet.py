@@ -62,7 +62,7 @@ def test_how_it_was_cut_makes_no_difference(data: bytes, at: list[int], most: in
 
 
 @given(data=streams, most=st.integers(1, 64))
-def test_every_byte_is_a_programs_or_a_commands_or_waits(data: bytes, most: int) -> None:
+def test_every_byte_belongs_to_the_program_or_to_a_command_or_waits(data: bytes, most: int) -> None:
     program, commands, left = decoded([data], most)
     if left is not None:
         assert len(escape(program)) + sum(map(len, commands)) + len(left) == len(data)

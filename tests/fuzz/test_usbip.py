@@ -106,7 +106,7 @@ def test_answers_come_back_as_they_were(
 
 
 @given(data=rubbish, at=cuts)
-def test_a_server_is_told_or_refuses_and_never_holds_more_than_a_message(
+def test_a_server_accepts_or_refuses_and_never_buffers_more_than_a_message(
     data: bytes, at: list[int]
 ) -> None:
     for take in (RequestParser.operation, RequestParser.command):
@@ -115,7 +115,7 @@ def test_a_server_is_told_or_refuses_and_never_holds_more_than_a_message(
 
 
 @given(data=rubbish, at=cuts, asked=st.lists(submits(64), max_size=3))
-def test_a_client_is_told_or_refuses_and_never_holds_more_than_a_message(
+def test_a_client_accepts_or_refuses_and_never_buffers_more_than_a_message(
     data: bytes, at: list[int], asked: list[Submit]
 ) -> None:
     for take in (ReplyParser.devices, ReplyParser.imported, ReplyParser.reply):

@@ -58,7 +58,7 @@ async def test_the_announced_port_is_taken(served: Served, asked: tuple[Place, K
     assert await found_by(served, place) == Target("127.0.0.1", 51055, name="laser")
 
 
-async def test_another_hosts_service_is_not_this_ones(
+async def test_the_service_of_another_host_is_not_used(
     served: Served, asked: tuple[Place, Kind]
 ) -> None:
     place, kind = asked

@@ -258,7 +258,7 @@ async def test_without_any_interface_it_listens_and_says_that_it_hears_nothing(
     assert [each.levelname for each in caplog.records] == ["WARNING"]
 
 
-async def test_what_is_no_message_is_counted_and_that_is_all(
+async def test_a_datagram_that_is_not_a_message_is_only_counted(
     catalogue: Catalogue,
     listener: BeaconListener,
     other_tool: OtherTool,

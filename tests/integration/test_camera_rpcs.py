@@ -258,7 +258,7 @@ async def test_the_answer_to_opened_gives_the_round_trip(served: Served) -> None
     assert watcher.viewer.round_trip_s < TIMEOUT_S
 
 
-async def test_an_unknown_acknowledgement_is_nothing(served: Served) -> None:
+async def test_an_unknown_acknowledgement_is_ignored(served: Served) -> None:
     watch = await served.opened(window=1)
     frame = await watch.next("frame")
     await watch.acknowledge(frame.sequence + 1000)

@@ -154,7 +154,7 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
             thread.join()
 
 
-async def test_all_is_well_where_all_is_well(host: Host) -> None:
+async def test_a_healthy_host_passes_every_check(host: Host) -> None:
     found = await judged_at(host.target, host.site.client_bundle)
     assert {each.verdict for each in found.values()} == {Verdict.OK}, found
     assert list(found) == [

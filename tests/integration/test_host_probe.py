@@ -131,7 +131,7 @@ async def test_a_frozen_host_of_the_own_site_is_dead(
     assert not await probe.answers(host(site, serial=mute))
 
 
-async def test_a_foreign_host_is_only_knocked_at(probe: HostProbe, mute: int) -> None:
+async def test_a_foreign_host_is_only_connected_to(probe: HostProbe, mute: int) -> None:
     assert await probe.answers(host(None, serial=mute))
 
 
@@ -146,7 +146,7 @@ async def test_a_host_that_refuses_our_certificate_is_there(
         assert way.connections == seen + 1  # no second handshake in vain
 
 
-async def test_without_a_certificate_hosts_are_knocked_at(site: Site, mute: int) -> None:
+async def test_without_a_certificate_hosts_are_only_connected_to(site: Site, mute: int) -> None:
     assert await HostProbe(None).answers(host(site, serial=mute))
 
 

@@ -225,7 +225,7 @@ async def test_what_a_pty_cannot_carry_is_returned_unchanged(
     await port.close()
 
 
-async def test_settings_from_afar_are_shown_and_not_reported(
+async def test_settings_from_the_host_are_shown_and_not_reported(
     port: LinuxPty, listener: Listener
 ) -> None:
     port.apply_settings(replace(SETTINGS, baud=19200))
@@ -311,7 +311,9 @@ async def test_the_port_is_open_until_the_last_program_closes(
     await until(lambda: not listener.is_open)
 
 
-async def test_many_quick_opens_end_in_the_truth(port: LinuxPty, listener: Listener) -> None:
+async def test_the_state_is_right_after_many_quick_opens(
+    port: LinuxPty, listener: Listener
+) -> None:
     def storm() -> None:
         for _ in range(300):
             with program(port):

@@ -307,7 +307,9 @@ async def test_tls_to_a_plaintext_port_is_reported(bundle: ClientBundle) -> None
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
-async def test_another_program_is_told(bundle: ClientBundle, answer: bytes) -> None:
+async def test_a_program_other_than_usbshare_is_reported(
+    bundle: ClientBundle, answer: bytes
+) -> None:
     async with answering(answer) as port:
         assert "is not usbshare" in await refusal(port, bundle)
         assert "is not usbshare" in await refusal(port, None)

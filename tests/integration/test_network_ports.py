@@ -526,7 +526,7 @@ async def test_pyserial_exchanges_every_byte(telnet: Rfc2217Port, listener: List
     await asyncio.to_thread(client.close)
 
 
-async def test_what_is_already_so_or_impossible_is_not_passed_on(
+async def test_settings_that_change_nothing_or_are_impossible_are_not_passed_on(
     telnet: Rfc2217Port, listener: Listener
 ) -> None:
     client = await opened(telnet, baudrate=SETTINGS.baud)

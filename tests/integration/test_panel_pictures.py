@@ -146,7 +146,7 @@ async def test_a_frame_comes_as_it_is_and_is_acknowledged_when_the_page_is_done_
         await until(lambda: it.viewer.acknowledged == [0, 7])
 
 
-async def test_an_acknowledgement_of_nothing_that_was_sent_goes_no_further() -> None:
+async def test_an_unknown_acknowledgement_is_not_passed_on() -> None:
     async with rig() as it, it.watching() as page:
         await page.say(acknowledge=99)
         send(it.viewer, 1)
@@ -194,7 +194,7 @@ async def test_a_host_without_an_encoder_gives_jpeg() -> None:
         assert not frame.flags & H264
 
 
-async def test_a_placeholder_is_marked_and_the_reason_is_told() -> None:
+async def test_a_placeholder_is_marked_and_has_its_reason() -> None:
     async with rig() as it, it.watching() as page:
         it.viewer.camera_is(pb.CAMERA_STATE_LOST, "it was unplugged")
         it.viewer.send_frame(3, is_placeholder=True)
@@ -204,7 +204,7 @@ async def test_a_placeholder_is_marked_and_the_reason_is_told() -> None:
         assert (await page.news("live"))["camera"] == "bed"
 
 
-async def test_a_lost_stream_is_told_and_another_begun() -> None:
+async def test_a_lost_stream_is_reported_and_another_one_begun() -> None:
     async with rig() as it, it.watching() as page:
         first = it.viewer
         first.send_frame(1)
@@ -216,7 +216,7 @@ async def test_a_lost_stream_is_told_and_another_begun() -> None:
         await page.news("live")
 
 
-async def test_who_may_not_see_is_told_so_and_not_served() -> None:
+async def test_a_client_without_the_right_to_view_is_refused_with_a_reason() -> None:
     class Closed(FakeCameras):
         async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
             async for _ in request_iterator:
@@ -228,7 +228,7 @@ async def test_who_may_not_see_is_told_so_and_not_served() -> None:
         assert await page.close_code() == 4403
 
 
-async def test_an_unknown_host_is_told() -> None:
+async def test_an_unknown_host_is_refused_with_a_reason() -> None:
     async with rig() as it, it.page("host=nobody") as page:
         assert "nobody" in (await page.news("lost"))["reason"]
 
@@ -278,7 +278,9 @@ async def test_older_pictures_are_not_shown() -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["video", "stream", "snapshot.jpg"])
-async def test_a_wrong_wish_is_refused_with_what_is_wrong(path: str, query: str, says: str) -> None:
+async def test_a_wrong_request_is_refused_with_its_mistake(
+    path: str, query: str, says: str
+) -> None:
     async with rig() as it, it.http.get(f"{it.url}{path}?{query}") as reply:
         assert reply.status == 400
         assert says in await reply.text()
@@ -408,7 +410,7 @@ async def test_waiting_makes_a_picture_older() -> None:
     assert (age_ms, sent_ms) == (750.0, 5500.0)
 
 
-async def test_what_the_page_knows_is_not_told_again() -> None:
+async def test_unchanged_news_are_not_sent_again() -> None:
     outbox = Outbox(lambda: 0.0)
     outbox.tell(ViewNews("live"))
     assert "live" in str(await outbox.next())

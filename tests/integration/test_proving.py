@@ -82,7 +82,7 @@ async def test_a_clients_certificate_proves_no_host(
         assert await first_proven([Target("127.0.0.1", port)], bundle) is None
 
 
-async def test_what_says_nothing_is_not_waited_for(laser: int, bundle: ClientBundle) -> None:
+async def test_a_silent_host_is_not_waited_for(laser: int, bundle: ClientBundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         targets = [Target("127.0.0.1", port) for port in (silent.getsockname()[1], laser)]
         assert await first_proven(targets, bundle, timeout_s=60)

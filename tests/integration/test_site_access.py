@@ -129,7 +129,7 @@ async def next_entries(call: Any, event: str) -> pb.AuditEntry:
     raise AssertionError("the stream has ended")
 
 
-async def test_an_invitation_lets_one_in_until_it_is_revoked(
+async def test_an_invited_identity_has_access_until_it_is_revoked(
     host: GuardedHost, tmp_path: Path
 ) -> None:
     boss = access(host, "boss")
@@ -193,7 +193,7 @@ async def test_others_see_and_change_nothing(host: GuardedHost, name: str) -> No
     assert caught.value.code() is denied
 
 
-async def test_nobody_gives_more_than_they_have(host: GuardedHost) -> None:
+async def test_nobody_grants_more_than_they_have(host: GuardedHost) -> None:
     denied = grpc.StatusCode.PERMISSION_DENIED
     text = await refused(invite(host, "keeper", "x", "operator"), denied)
     assert text == (
@@ -214,7 +214,7 @@ async def test_nobody_gives_more_than_they_have(host: GuardedHost) -> None:
     assert list(found.roles[-1].grants) == ["view on ports laser; cameras *"]
 
 
-async def test_nobody_gives_away_what_needs_a_code_of_them_without_one(host: GuardedHost) -> None:
+async def test_nobody_grants_without_a_code_what_they_need_a_code_for(host: GuardedHost) -> None:
     own = '[[grants]]\nwho = ["careful"]\nrights = '
     host.write_policy(f'{POLICY}{own}["admin"]\n{own}["control"]\nconfirm = "totp"')
     await _until_administrator(access(host, "careful"))
@@ -225,7 +225,7 @@ async def test_nobody_gives_away_what_needs_a_code_of_them_without_one(host: Gua
     assert (await invite(host, "careful", "x", "viewer")).rights == "view, stop"
 
 
-async def test_a_name_that_a_grant_names_is_not_given_away(host: GuardedHost) -> None:
+async def test_a_name_with_a_grant_beyond_the_inviters_rights_is_refused(host: GuardedHost) -> None:
     text = await refused(
         invite(host, "keeper", "laser-admin", "viewer"), grpc.StatusCode.PERMISSION_DENIED
     )
@@ -375,7 +375,7 @@ async def test_changes_need_the_second_factor_where_the_policy_asks(host: Guarde
     assert (await invite(host, "boss", "laptop", "viewer")).invitation
 
 
-async def test_who_is_let_in_needs_the_audit_log_where_it_is_required(
+async def test_an_invitation_needs_the_audit_log_where_the_policy_requires_it(
     host: GuardedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await invite(host, "boss", "early", "viewer")

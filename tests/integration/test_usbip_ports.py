@@ -95,7 +95,7 @@ async def test_an_emergency_stop_overtakes_what_the_device_has_not_taken(
 
 
 @pytest.mark.parametrize("how", ["stop", "drop"])
-async def test_a_server_that_goes_loses_the_job_aloud_and_the_port_comes_back(
+async def test_a_lost_server_reports_the_lost_job_and_the_port_comes_back(
     registry: Registry, how: str
 ) -> None:
     fake = FakeAcmDevice(acm_model())

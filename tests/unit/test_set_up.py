@@ -71,7 +71,7 @@ def test_a_failed_check_ends_make_before_it_makes_anything(tmp_path: Path) -> No
     assert not (tmp_path / "environment").exists()
 
 
-def test_pip_is_a_counter(
+def test_pip_is_shown_as_a_counter(
     set_up: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,7 +91,7 @@ def test_pip_is_a_counter(
     ]
 
 
-def test_pips_own_words_come_when_it_fails(
+def test_the_output_of_pip_is_shown_when_it_fails(
     set_up: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -27,7 +27,7 @@ def report(**changes: object) -> Callable[[page_pb2.Request], page_pb2.Answer]:
     return lambda _: page_pb2.Answer(access=made)
 
 
-async def test_who_may_what_is_read(browser: Browser) -> None:
+async def test_the_page_shows_who_may_do_what(browser: Browser) -> None:
     async with fake_gateway(workshop()) as fake:
         fake.answers["get_access"] = report()
         async with panel_page(browser, f"{fake.url}#/access") as page:
@@ -36,7 +36,7 @@ async def test_who_may_what_is_read(browser: Browser) -> None:
             await expect(page.get_by_text("tablet as viewer")).to_be_visible()
 
 
-async def test_revoking_takes_a_second_look(browser: Browser) -> None:
+async def test_revoking_asks_for_confirmation(browser: Browser) -> None:
     async with fake_gateway(workshop()) as fake:
         fake.answers["get_access"] = report()
         async with panel_page(browser, f"{fake.url}#/access") as page:
@@ -52,7 +52,7 @@ async def test_revoking_takes_a_second_look(browser: Browser) -> None:
             assert fake.requests("revoke")[0][1].revoke.name == "bench-4"
 
 
-async def test_who_may_not_change_it_sees_why(browser: Browser) -> None:
+async def test_a_user_who_may_not_change_access_sees_why(browser: Browser) -> None:
     async with fake_gateway(workshop()) as fake:
         fake.answers["get_access"] = report(read_only_reason="bench-3 is no administrator")
         async with panel_page(browser, f"{fake.url}#/access") as page:
@@ -146,7 +146,7 @@ async def test_the_doctor_says_what_to_do(browser: Browser) -> None:
         assert fake.requests("run_doctor")[1][1].run_doctor.host == ""
 
 
-async def test_latency_is_shown_by_parts_with_a_warning_in_words(browser: Browser) -> None:
+async def test_latency_is_shown_by_parts_with_its_warning(browser: Browser) -> None:
     parts = [
         page_pb2.PartTimes(part=page_pb2.LATENCY_PART_NETWORK, latest=ms(1.2), p95=ms(2)),
         page_pb2.PartTimes(

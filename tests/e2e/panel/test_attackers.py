@@ -138,14 +138,14 @@ async def test_a_strange_request_gets_one_refusal(
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "0.0.0.0", "", "\xff"])
-async def test_a_name_of_elsewhere_gets_nothing(shop: PanelHost, host: str) -> None:
+async def test_a_foreign_host_name_gets_nothing(shop: PanelHost, host: str) -> None:
     request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     status, body = await raw(shop, request, own_host=False)
     assert status in (400, 403)
     assert b"<html" not in body
 
 
-async def test_a_body_that_is_not_what_its_head_says_is_refused(shop: PanelHost) -> None:
+async def test_a_body_that_contradicts_its_headers_is_refused(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         connected = "SERVICE_STATE_CONNECTED"
         await page.until(lambda: page.hosts[HOST].get("job", {}).get("state") == connected)
@@ -161,7 +161,7 @@ async def test_a_body_that_is_not_what_its_head_says_is_refused(shop: PanelHost)
     await lives(shop)
 
 
-async def test_every_answer_forbids_what_pages_do_not_need(shop: PanelHost) -> None:
+async def test_every_response_forbids_what_pages_do_not_need(shop: PanelHost) -> None:
     for path in ("/", "/sw.js", "/nothing.js", "/a%00b.js", "/upload", "/preview", "/socket"):
         async with shop.http.get(f"{shop.origin}{path}") as reply:
             policy = reply.headers["Content-Security-Policy"]
@@ -188,7 +188,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
-async def test_a_frame_that_is_no_request_fails_at_most(shop: PanelHost, frame: str) -> None:
+async def test_a_frame_that_is_not_a_request_fails_at_most(shop: PanelHost, frame: str) -> None:
     async with shop.ready_page() as page:
         await page.ask(ping={})
         await page.socket.send_str(frame)  # some have the number 1
@@ -196,7 +196,7 @@ async def test_a_frame_that_is_no_request_fails_at_most(shop: PanelHost, frame: 
     assert "Traceback" not in shop.panel.output
 
 
-async def test_a_frame_that_names_nothing_is_told_so(shop: PanelHost) -> None:
+async def test_a_request_without_an_action_is_refused_with_a_reason(shop: PanelHost) -> None:
     async with shop.page() as page:
         await page.tell(id=1, newer={"x": 1})
         await page.until(lambda: 1 in page.answers)
@@ -204,7 +204,7 @@ async def test_a_frame_that_names_nothing_is_told_so(shop: PanelHost) -> None:
 
 
 @pytest.mark.parametrize("what", [b"\x00\x01", b"x" * 100_000, "x" * 100_000])
-async def test_binary_and_huge_frames_end_the_socket(shop: PanelHost, what: bytes | str) -> None:
+async def test_binary_and_huge_frames_close_the_socket(shop: PanelHost, what: bytes | str) -> None:
     async with shop.page() as page:
         if isinstance(what, bytes):
             await page.socket.send_bytes(what)
@@ -234,7 +234,7 @@ async def test_a_thousand_connections_keep_no_page_out(shop: PanelHost) -> None:
         assert "alive" in await page.ask(ping={})
 
 
-async def test_who_never_ends_its_first_request_is_hung_up_on(shop: PanelHost) -> None:
+async def test_a_connection_that_never_completes_its_request_is_closed(shop: PanelHost) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(shop))
     writer.write(b"GET / HTTP/1.1\r\nX: ")
     async with asyncio.timeout(CLOSED_IN_S):
@@ -289,7 +289,7 @@ async def test_a_page_of_another_origin_gets_nothing(
     await lives(shop)
 
 
-async def test_a_name_that_resolves_here_is_no_name_of_ours(shop: PanelHost) -> None:
+async def test_a_foreign_name_that_resolves_to_this_computer_is_refused(shop: PanelHost) -> None:
     """DNS rebinding: the browser believes that it talks with the other site."""
     rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
     async with chromium(rules) as rebound:
@@ -310,7 +310,7 @@ async def shared(tmp_path: Path) -> AsyncIterator[PanelHost]:
         yield running
 
 
-async def test_without_the_token_there_is_nothing(shared: PanelHost, browser: Browser) -> None:
+async def test_without_the_token_nothing_is_served(shared: PanelHost, browser: Browser) -> None:
     origin = f"http://127.0.0.1:{port_of(shared)}"
     token = shared.url.partition("token=")[2]
     assert token

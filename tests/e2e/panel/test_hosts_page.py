@@ -20,7 +20,7 @@ def stranger() -> page_pb2.Snapshot:
     return page_pb2.Snapshot(gateway=bare, hosts=[foreign_host()], is_local_page=True)
 
 
-async def test_hosts_machines_and_what_is_preselected_are_shown(browser: Browser) -> None:
+async def test_hosts_machines_and_the_preselected_port_are_shown(browser: Browser) -> None:
     async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
         own = page.get_by_role("article").filter(has_text="Laser-Workshop")
         await expect(own).to_contain_text("Connected, 1.1 ms")
@@ -52,7 +52,7 @@ async def test_changes_are_shown_as_they_come(browser: Browser) -> None:
         await expect(page.locator("#stop-bar")).to_contain_text("no longer knows this machine")
 
 
-async def test_a_computer_is_let_in_by_an_invitation(browser: Browser) -> None:
+async def test_a_computer_enrols_with_an_invitation(browser: Browser) -> None:
     async with fake_gateway(stranger()) as fake, panel_page(browser, fake.url) as page:
         fake.answers["read_invitation"] = lambda request: page_pb2.Answer(
             invitation=page_pb2.Invitation(target="192.168.1.20:50052", site=SITE)
@@ -119,7 +119,7 @@ async def test_a_host_is_added_and_forgotten(browser: Browser) -> None:
         await until(lambda: fake.requests("forget_host"))
 
 
-async def test_names_are_text_whatever_is_in_them(browser: Browser) -> None:
+async def test_names_are_shown_as_text_whatever_they_contain(browser: Browser) -> None:
     evil = "<img src=x onerror=alert(1)>"
     snapshot = workshop(machine(), hosts=[page_pb2.Host(key="evil", name=evil)])
     async with fake_gateway(snapshot) as fake, panel_page(browser, fake.url) as page:

@@ -69,7 +69,7 @@ async def shown(
             yield gateway, page
 
 
-async def test_a_file_is_looked_at_and_queued_and_nothing_starts(browser: Browser) -> None:
+async def test_a_file_is_checked_and_queued_and_nothing_starts(browser: Browser) -> None:
     service = JobService()
     async with shown(browser, workshop(), service) as (gateway, page):
         gateway.preview = {
@@ -121,7 +121,7 @@ async def test_a_file_can_be_dropped(browser: Browser) -> None:
         assert gateway.uploads[0][0]["name"] == "dropped.nc"
 
 
-async def test_a_start_takes_a_second_look(browser: Browser) -> None:
+async def test_a_start_asks_for_confirmation(browser: Browser) -> None:
     service = JobService()
     async with shown(browser, workshop(jobs=[job()]), service) as (_, page):
         await page.get_by_role("button", name="Start …").click()
@@ -163,7 +163,7 @@ async def test_a_start_that_is_not_answered_yet_does_not_hide_the_job(browser: B
         await page.get_by_role("button", name="Hold", exact=True).click()
 
 
-async def test_errors_are_shown_and_started_only_if_somebody_says_so(browser: Browser) -> None:
+async def test_a_job_with_errors_starts_only_if_somebody_confirms_it(browser: Browser) -> None:
     error = job_pb2.Finding(line=9, severity=job_pb2.SEVERITY_ERROR, text="leaves the bed")
     wrong = job_pb2.Analysis(findings=[error], finding_count=1, error_count=1)
     service = JobService(wrong)
@@ -193,7 +193,7 @@ async def test_the_queue_is_reordered_and_a_job_deleted(browser: Browser) -> Non
         await until(lambda: service.named("delete"))
 
 
-async def test_what_runs_is_held_resumed_and_cancelled(browser: Browser) -> None:
+async def test_a_running_job_is_held_resumed_and_cancelled(browser: Browser) -> None:
     progress = job_pb2.Progress(
         sent_lines=50, acknowledged_lines=40, executed_lines=30, remaining=Duration(seconds=115)
     )
@@ -248,7 +248,7 @@ async def test_a_viewer_cannot_queue_and_sees_why(browser: Browser) -> None:
         await expect(page.get_by_role("button", name="Start …")).to_be_disabled()
 
 
-async def test_another_file_may_be_wanted_before_the_first_is_queued(browser: Browser) -> None:
+async def test_another_file_can_be_chosen_before_the_first_is_queued(browser: Browser) -> None:
     async with shown(browser, workshop(), JobService()) as (_, page):
         await page.set_input_files("#job-file", files=[FILE])
         await expect(page.get_by_role("button", name="Add to the queue")).to_be_visible()

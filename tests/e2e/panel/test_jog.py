@@ -119,7 +119,7 @@ async def lose_capture(page: Page) -> None:
 
 
 @pytest.mark.parametrize("release", [blur, hide, stray, leave, cancel_pointer, lose_capture])
-async def test_whatever_may_be_a_release_is_one(
+async def test_anything_that_may_be_a_release_counts_as_one(
     browser: Browser, release: Callable[[Page], Awaitable[None]]
 ) -> None:
     async with motion(browser) as (gateway, page):
@@ -140,7 +140,7 @@ async def test_a_finger_moves_and_its_release_ends_it(browser: Browser) -> None:
         await rests(gateway)
 
 
-async def test_a_touch_that_the_system_takes_away_ends_it(browser: Browser) -> None:
+async def test_a_touch_that_the_system_cancels_ends_the_jog(browser: Browser) -> None:
     async with motion(browser, PHONE) as (gateway, page):
         box = await arrow(page, "Y minus").bounding_box()
         assert box is not None
@@ -151,7 +151,7 @@ async def test_a_touch_that_the_system_takes_away_ends_it(browser: Browser) -> N
         await rests(gateway)
 
 
-async def test_a_reload_in_the_middle_begins_nothing_anew(browser: Browser) -> None:
+async def test_a_reload_during_a_jog_starts_no_new_one(browser: Browser) -> None:
     async with motion(browser) as (gateway, page):
         await press(page)
         await moves(gateway)
@@ -187,7 +187,7 @@ async def test_a_jog_that_the_gateway_ended_is_not_renewed(browser: Browser) -> 
         await expect(page.get_by_text("ALARM:1 Hard limit")).to_be_visible()
 
 
-async def test_a_pad_that_may_not_be_used_any_more_is_released(browser: Browser) -> None:
+async def test_a_pad_that_is_disabled_during_a_press_is_released(browser: Browser) -> None:
     async with motion(browser) as (gateway, page):
         await press(page)
         await moves(gateway)
@@ -257,7 +257,7 @@ async def test_a_key_that_stays_down_is_one_step(browser: Browser) -> None:
         assert len(gateway.requests("jog_step")) == 2
 
 
-async def test_a_code_does_not_begin_a_motion_by_itself(browser: Browser) -> None:
+async def test_a_confirmed_code_does_not_start_a_motion(browser: Browser) -> None:
     async with motion(browser) as (gateway, page):
         failure = page_pb2.Failure(text="a code is needed", needs_second_factor=True)
         gateway.answers["jog"] = lambda _: page_pb2.Answer(failure=failure)

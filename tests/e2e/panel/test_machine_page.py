@@ -58,7 +58,7 @@ async def test_it_shows_what_the_machine_reports(browser: Browser) -> None:
             await expect(page.get_by_text(text, exact=True)).to_be_visible()
 
 
-async def test_the_tab_says_what_the_machine_does(browser: Browser) -> None:
+async def test_the_title_of_the_tab_says_what_the_machine_does(browser: Browser) -> None:
     async with shown(browser, workshop()) as (gateway, page):
         await expect(page).to_have_title("Idle · laser · Machine · usbshare")
         await gateway.change(machine(report=report("Run")))
@@ -114,7 +114,7 @@ async def test_an_alarm_has_the_firmwares_words_and_one_button(
         await asked(gateway, action)
 
 
-async def test_a_code_is_asked_for_and_the_request_sent_again(browser: Browser) -> None:
+async def test_a_code_is_requested_and_then_the_request_is_sent_again(browser: Browser) -> None:
     async with shown(browser, workshop(latched())) as (gateway, page):
         codes: list[str] = []
 
@@ -149,7 +149,7 @@ async def confirmed(page: Page) -> None:
 
 
 @pytest.mark.parametrize("name", ["X plus", "Home", "Go to zero", "Resume"])
-async def test_a_code_moves_nothing_by_itself(browser: Browser, name: str) -> None:
+async def test_a_confirmed_code_moves_nothing_by_itself(browser: Browser, name: str) -> None:
     held = machine(condition="held", next_step=page_pb2.NEXT_STEP_RESUME)
     async with shown(browser, workshop(held)) as (gateway, page):
         codes: list[str] = []
@@ -185,7 +185,7 @@ async def test_without_the_code_nothing_is_sent_again(browser: Browser) -> None:
         assert len(gateway.requests("rearm")) == 1
 
 
-async def test_who_may_only_stop_sees_why_the_rest_is_off(browser: Browser) -> None:
+async def test_a_user_who_may_only_stop_sees_why_the_rest_is_disabled(browser: Browser) -> None:
     why = "the policy lets bench-3 look and stop, not control"
     viewer = machine(
         control=page_pb2.Permission(is_allowed=False, reason=why),
@@ -233,7 +233,7 @@ async def test_somebody_who_asks_for_control_is_answered(browser: Browser) -> No
         await expect(page.get_by_text("bench-4 asks for control")).to_be_hidden()
 
 
-async def test_zero_overrides_and_a_pulse_ask_for_what_they_say(browser: Browser) -> None:
+async def test_zero_overrides_and_pulse_send_what_their_buttons_say(browser: Browser) -> None:
     async with shown(browser, workshop()) as (gateway, page):
         await page.get_by_role("button", name="Set the work zero of Y here").click()
         assert (await asked(gateway, "set_zero")).set_zero.axes == "Y"
@@ -308,7 +308,7 @@ async def test_the_console_sends_shows_and_remembers(browser: Browser) -> None:
         await expect(log.get_by_text("<Idle|MPos:0,0,0>")).to_be_visible()
 
 
-async def test_a_machine_that_is_gone_is_said_to_be_gone(browser: Browser) -> None:
+async def test_a_machine_that_disappeared_is_shown_as_gone(browser: Browser) -> None:
     async with shown(browser, workshop()) as (gateway, page):
         await gateway.send(machine_removed=KEY)
         await expect(page.get_by_text("There is no machine laser")).to_be_visible()

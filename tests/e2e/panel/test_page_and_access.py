@@ -188,7 +188,7 @@ def who_am_i(home: Path, shop: Shop) -> str:
     return done.stdout + done.stderr
 
 
-async def test_an_operator_reads_its_own_rights_and_why_no_more(
+async def test_an_operator_sees_its_rights_and_why_it_has_no_more(
     browser: Browser, tmp_path: Path, shop: Shop
 ) -> None:
     async with (

@@ -109,7 +109,9 @@ async def test_a_job_is_framed_run_to_its_end_and_found_in_the_history(
         await expect(history).to_contain_text("finished", timeout=LONG_MS)
 
 
-async def test_what_is_no_gcode_is_refused_in_words(browser: Browser, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_gcode_is_refused_with_a_reason(
+    browser: Browser, tmp_path: Path
+) -> None:
     async with jobs_page(browser, tmp_path) as (_, page):
         wrong = FilePayload(name="photo.nc", mimeType="image/png", buffer=bytes(range(256)) * 8)
         await page.set_input_files("#job-file", files=[wrong])

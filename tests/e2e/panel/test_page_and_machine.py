@@ -170,9 +170,7 @@ async def test_a_jog_ends_when_the_browser_freezes(tmp_path: Path) -> None:
         assert pieces(shop) == count
 
 
-async def test_a_host_that_is_gone_is_said_where_the_stop_is(
-    browser: Browser, tmp_path: Path
-) -> None:
+async def test_the_stop_bar_says_that_a_host_is_gone(browser: Browser, tmp_path: Path) -> None:
     async with laser_page(browser, tmp_path) as (shop, page):
         assert shop.host.serial is not None
         shop.host.serial.stop(signal.SIGKILL)
@@ -182,7 +180,7 @@ async def test_a_host_that_is_gone_is_said_where_the_stop_is(
         await expect(page.locator(ANSWER)).to_contain_text("FAILED", timeout=30_000)
 
 
-async def test_a_panel_that_ended_is_said(browser: Browser, tmp_path: Path) -> None:
+async def test_the_page_says_that_the_panel_ended(browser: Browser, tmp_path: Path) -> None:
     async with laser_page(browser, tmp_path) as (shop, page):
         shop.panel.stop()
         await expect(page.locator(ANSWER)).to_contain_text("do not work")

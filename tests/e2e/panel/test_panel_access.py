@@ -32,13 +32,13 @@ async def refused(shop: PanelHost, path: str, headers: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     "path", ["/", "/socket", "/modules/main.js", "/video?host=shop", "/nowhere"]
 )
-async def test_without_the_token_there_is_nothing(shop: PanelHost, path: str) -> None:
+async def test_without_the_token_nothing_is_served(shop: PanelHost, path: str) -> None:
     assert "token" in await refused(shop, path, {})
     assert "token" in await refused(shop, path, {"Authorization": "Bearer wrong"})
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}])
-async def test_another_site_gets_nothing_even_with_the_token(
+async def test_another_site_is_refused_even_with_the_token(
     shop: PanelHost, headers: dict[str, str]
 ) -> None:
     text = await refused(shop, f"/?token={TOKEN}", headers)

@@ -53,7 +53,7 @@ async def test_a_line_is_answered_and_kept_for_a_page_that_comes_later(shop: Pan
         assert not any(text.startswith("<") for _, text in texts)
 
 
-async def test_the_machines_own_settings_say_what_it_can(shop: PanelHost) -> None:
+async def test_the_settings_of_a_machine_give_its_abilities(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await page.ask(takeControl={"machine": LASER})
         laser = await page.until_laser(lambda laser: laser["abilities"].get("travel"))
@@ -63,7 +63,7 @@ async def test_the_machines_own_settings_say_what_it_can(shop: PanelHost) -> Non
         await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")
 
 
-async def test_a_step_zero_and_the_way_back(shop: PanelHost) -> None:
+async def test_a_step_a_zero_and_the_move_back_to_zero(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         step = {"machine": LASER, "xMm": 3, "yMm": 1, "feed": 6000}
         assert "failure" not in await page.ask(jogStep=step)
@@ -159,7 +159,7 @@ async def said_by_another(number: int) -> None:
     writer.close()
 
 
-async def test_what_somebody_else_holds_is_not_taken_but_asked_for(shop: PanelHost) -> None:
+async def test_control_that_another_client_has_is_asked_for_and_not_taken(shop: PanelHost) -> None:
     target = f"127.0.0.1:{shop.host.serial_port}"
     command = ["usbshare-bridge", "--target", target, "--port", "laser", "--tcp"]
     number = free_port()

@@ -37,7 +37,7 @@ def new_app(shop: PanelHost) -> pyotp.TOTP:
     return app
 
 
-async def test_a_host_that_dies_is_said_and_comes_back_by_itself(tmp_path: Path) -> None:
+async def test_a_host_that_dies_is_reported_and_reconnected(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
         assert shop.host.serial is not None
         shop.host.serial.process.kill()
@@ -51,7 +51,7 @@ async def test_a_host_that_dies_is_said_and_comes_back_by_itself(tmp_path: Path)
         assert "stop" in await page.ask(stop=HOLD)
 
 
-async def test_who_may_only_watch_is_told_so_and_may_stop(tmp_path: Path) -> None:
+async def test_a_viewer_is_told_that_it_may_only_watch_and_stop(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
         await asyncio.to_thread(set_policy, shop, WATCHES_ONLY)
         await page.until_laser(lambda laser: not laser["control"].get("isAllowed"))
@@ -62,7 +62,7 @@ async def test_who_may_only_watch_is_told_so_and_may_stop(tmp_path: Path) -> Non
         assert "stop" in await page.ask(stop=HOLD)
 
 
-async def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path) -> None:
+async def test_a_code_is_requested_once_and_then_counts(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
         await asyncio.to_thread(set_policy, shop, WITH_CODE)
         app = await asyncio.to_thread(new_app, shop)
@@ -85,7 +85,7 @@ async def test_a_code_is_asked_for_and_counts_from_then_on(tmp_path: Path) -> No
         assert (await page.ask(sendLine=line))["line"]["reply"] == "ok"
 
 
-async def test_who_asks_for_control_is_told_of_and_gets_it_by_a_click(tmp_path: Path) -> None:
+async def test_a_request_for_control_is_shown_and_granted_by_a_click(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
         bundle = ClientBundle.load(Path(shop.host.environment["USBSHARE_HOME"]) / "client.pem")
         other = SerialClient(Target("127.0.0.1", shop.host.serial_port), bundle)

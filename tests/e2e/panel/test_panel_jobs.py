@@ -75,7 +75,9 @@ async def test_a_file_is_uploaded_analysed_and_drawn(shop: PanelHost, page: Page
         assert (await reply.json())["segments"]
 
 
-async def test_what_is_no_program_is_refused_in_words(shop: PanelHost, page: Page) -> None:
+async def test_a_file_that_is_not_gcode_is_refused_with_a_reason(
+    shop: PanelHost, page: Page
+) -> None:
     status, answer = await upload(shop, b"\x00\x01\x02 no program at all" * 100)
     assert status == 409
     assert answer["text"]

@@ -130,7 +130,7 @@ async def still_at(page: Page) -> float:
     return where
 
 
-async def test_released_it_stops_and_the_page_says_so(shop: PanelHost) -> None:
+async def test_a_released_jog_stops_and_the_page_says_so(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         finger = Finger(page)
         for _ in range(5):
@@ -146,7 +146,7 @@ async def test_released_it_stops_and_the_page_says_so(shop: PanelHost) -> None:
         assert await still_at(page) == await still_at(page)
 
 
-async def test_it_goes_on_while_it_is_held(shop: PanelHost) -> None:
+async def test_a_jog_continues_while_it_is_held(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         before = await still_at(page)
         finger = Finger(page)
@@ -171,7 +171,7 @@ async def test_a_feed_beyond_the_machines_own_makes_no_longer_pieces(shop: Panel
 
 
 @pytest.mark.parametrize("action", ["STOP_ACTION_HOLD", "STOP_ACTION_EMERGENCY_STOP"])
-async def test_a_stop_ends_it_though_the_finger_holds(shop: PanelHost, action: str) -> None:
+async def test_a_stop_ends_a_jog_though_the_button_is_held(shop: PanelHost, action: str) -> None:
     async with shop.ready_page() as page:
         finger, reason = Finger(page), "silent"
         while "silent" in reason:  # a busy machine let the lease run out before the stop came
@@ -203,7 +203,7 @@ async def released(page: Page) -> None:
         await page.until_laser(lambda laser: not laser["port"].get("hold"))
 
 
-async def test_a_silent_page_stops_it(shop: PanelHost) -> None:
+async def test_a_silent_page_ends_its_jog(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         finger = Finger(page)
         await finger.press()
@@ -213,7 +213,7 @@ async def test_a_silent_page_stops_it(shop: PanelHost) -> None:
         assert "silent" in ended(page, finger.lease)[0]["reason"]
 
 
-async def test_a_closed_page_stops_it(shop: PanelHost) -> None:
+async def test_a_closed_page_ends_its_jog(shop: PanelHost) -> None:
     async with shop.ready_page() as other:
         async with shop.ready_page() as page:
             finger = Finger(page)
@@ -224,7 +224,7 @@ async def test_a_closed_page_stops_it(shop: PanelHost) -> None:
         await still_at(other)
 
 
-async def test_another_direction_is_another_way_without_a_new_press(shop: PanelHost) -> None:
+async def test_a_jog_changes_direction_without_a_new_press(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await still_at(page)
         finger = Finger(page)
@@ -263,7 +263,7 @@ class Onlooker:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-async def test_where_the_panel_dies_no_more_than_a_piece_of_motion_is_left(
+async def test_when_the_panel_dies_at_most_a_piece_of_motion_is_left(
     shop: PanelHost, number: signal.Signals
 ) -> None:
     bundle = ClientBundle.load(Path(shop.host.environment["USBSHARE_HOME"]) / "client.pem")

@@ -21,7 +21,7 @@ def latencies(page: PanelPage) -> list[dict[str, Any]]:
     return [event["latency"] for event in page.events if "latency" in event]
 
 
-async def test_a_page_that_shows_a_machines_latency_gets_its_parts_until_it_does_not(
+async def test_a_page_gets_the_parts_of_a_latency_while_it_shows_them(
     shop: PanelHost,
 ) -> None:
     async with shop.ready_page() as page:
@@ -43,7 +43,7 @@ async def test_a_page_that_shows_a_machines_latency_gets_its_parts_until_it_does
         assert latencies(page)[0]["past"]
 
 
-async def test_a_machine_that_nobody_knows_is_refused_and_the_rest_goes_on(shop: PanelHost) -> None:
+async def test_an_unknown_machine_is_refused_and_others_are_served(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         nowhere = {"host": "nowhere", "portId": "laser"}
         answer = await page.ask(show={"latencies": [nowhere]})

@@ -81,7 +81,7 @@ async def enrolled(page: Page, **wish: Any) -> dict[str, Any]:
             await asyncio.sleep(0.3)
 
 
-async def test_a_fresh_computer_is_let_in_and_its_machine_is_there(
+async def test_a_fresh_computer_enrols_and_sees_its_machine(
     tmp_path: Path, host: tuple[Path, str]
 ) -> None:
     home, target = host
@@ -134,7 +134,7 @@ async def test_a_host_is_added_by_its_address_and_forgotten(
         assert "URL" in wrong["failure"]["text"]
 
 
-async def test_the_doctor_looks_at_a_host(tmp_path: Path) -> None:
+async def test_the_doctor_checks_a_host(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
         report = (await page.ask(runDoctor={"host": "shop"}))["doctor"]
         found = {each["name"]: each["result"] for each in report["checks"]}

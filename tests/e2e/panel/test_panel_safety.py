@@ -60,7 +60,7 @@ def state_of(laser: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("by", ["jogStep", "jog"])
-async def test_what_a_program_left_on_does_not_burn_along_a_jog(shop: PanelHost, by: str) -> None:
+async def test_a_beam_that_a_program_left_on_is_off_during_a_jog(shop: PanelHost, by: str) -> None:
     async with shop.ready_page() as page:
         for text in ("$32=1", "M4S300"):
             assert "failure" not in await page.ask(sendLine={"machine": LASER, "text": text})
@@ -165,7 +165,7 @@ async def test_a_latched_machine_is_given_nothing(shop: PanelHost) -> None:
 
 
 @pytest.mark.parametrize("text", ["(hi!)", "G0 X1 ~", "M117 ?", "Ä", "\u00c5", "caf\u00e9"])
-async def test_a_line_holds_no_real_time_command(shop: PanelHost, text: str) -> None:
+async def test_a_line_with_a_real_time_command_is_refused(shop: PanelHost, text: str) -> None:
     """As UTF-8, \u00c4 has a byte that opens GRBL's safety door (0x84)."""
     async with shop.ready_page() as page:
         await ready(page)
@@ -177,13 +177,13 @@ async def test_a_line_holds_no_real_time_command(shop: PanelHost, text: str) -> 
 
 
 @pytest.mark.parametrize("text", ["G0X1\nG0X2", "\x18", "G0\x85X1", "G1\u2028X5", "A" * 250, " "])
-async def test_a_line_is_one_line(shop: PanelHost, text: str) -> None:
+async def test_a_text_of_several_lines_is_refused(shop: PanelHost, text: str) -> None:
     async with shop.ready_page() as page:
         answer = await page.ask(sendLine={"machine": LASER, "text": text})
         assert "1 to 200 printable" in answer["failure"]["text"]
 
 
-async def test_settings_that_are_put_back_are_asked_for_again(shop: PanelHost) -> None:
+async def test_settings_are_read_again_after_a_line_that_restores_them(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await ready(page)
         before = len(received(shop))
@@ -230,7 +230,7 @@ async def test_a_pulse_ends_though_its_panel_dies(
         assert told[-1][0] - told[0][0] <= MOST_PULSE_S * 1.1
 
 
-async def test_a_page_that_goes_in_the_middle_of_a_pulse_changes_nothing(shop: PanelHost) -> None:
+async def test_a_page_that_closes_during_a_pulse_changes_nothing(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await ready(page)
         await page.send(pulse={"machine": LASER, "powerPercent": 5, "duration": "0.5s"})

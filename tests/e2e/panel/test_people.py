@@ -102,7 +102,7 @@ async def test_no_page_is_wider_than_the_screen(browser: Browser, width: int) ->
                 assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
-async def test_what_is_touched_is_large_enough(browser: Browser) -> None:
+async def test_touch_targets_are_large_enough(browser: Browser) -> None:
     async with fake_gateway(busy_workshop()) as gateway:
         answering(gateway)
         async with panel_page(browser, gateway.url, PHONE) as page:
@@ -127,7 +127,7 @@ async def test_the_choice_of_light_and_dark_is_kept(browser: Browser) -> None:
         assert await page.evaluate(theme) == "dark"
 
 
-async def test_what_is_announced_does_not_chatter(browser: Browser) -> None:
+async def test_announcements_to_screen_readers_do_not_repeat(browser: Browser) -> None:
     changes = """() => {
       window.announced = [];
       new MutationObserver((changes) => {
@@ -152,7 +152,7 @@ async def test_what_is_announced_does_not_chatter(browser: Browser) -> None:
         assert await page.evaluate("window.announced") == []
 
 
-async def test_a_lost_connection_is_said_and_what_is_old_looks_old(browser: Browser) -> None:
+async def test_a_lost_connection_is_shown_and_old_values_look_old(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         await expect(page.locator("#hold")).to_be_enabled()
         gateway.is_refusing = True
@@ -194,7 +194,7 @@ async def test_without_the_program_the_browser_says_what_to_do(browser: Browser)
         await expect(page.locator("#hold")).to_be_enabled()
 
 
-async def test_the_page_needs_nothing_from_elsewhere(browser: Browser) -> None:
+async def test_the_page_loads_nothing_from_other_hosts(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway:
         asked: list[str] = []
         async with panel_page(browser, gateway.url) as page:

@@ -112,7 +112,7 @@ async def viewers(target: Target, bundle: ClientBundle) -> int:
 
 
 @pytest.mark.parametrize(("before", "encoding"), [("", "h264"), (NO_WEBCODECS, "jpeg")])
-async def test_the_bed_is_seen_with_its_age(
+async def test_the_picture_is_shown_with_its_age(
     browser: Browser, service: Any, before: str, encoding: str, tmp_path: Path
 ) -> None:
     if encoding == "h264":
@@ -200,7 +200,7 @@ async def test_full_screen_and_back_by_keyboard(browser: Browser, service: Any) 
         await is_true(page, "!document.fullscreenElement")
 
 
-async def test_a_host_that_dies_is_said_and_its_picture_comes_back(
+async def test_a_host_that_dies_is_reported_and_its_picture_comes_back(
     browser: Browser, tmp_path: Path
 ) -> None:
     command = ["camera-svc", "--listen", "127.0.0.1:0"]

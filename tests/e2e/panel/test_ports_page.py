@@ -46,7 +46,7 @@ async def test_a_port_is_started_as_it_was_asked_for(browser: Browser) -> None:
         assert (start.tcp_port, start.is_buffered, start.is_kept) == (2323, True, True)
 
 
-async def test_its_place_is_copied_and_explained(browser: Browser) -> None:
+async def test_the_address_of_a_port_is_copied_and_explained(browser: Browser) -> None:
     snapshot = workshop(local_ports=[port()])
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
         await context_of(page).grant_permissions(["clipboard-read", "clipboard-write"])
@@ -58,7 +58,7 @@ async def test_its_place_is_copied_and_explained(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("kind", ["TCP", "RFC2217"])
-async def test_a_program_is_told_its_address_as_it_wants_it(browser: Browser, kind: str) -> None:
+async def test_each_program_gets_the_address_in_its_own_form(browser: Browser, kind: str) -> None:
     place = f"{kind.lower()}://127.0.0.1:2323"
     shown = port(kind=page_pb2.LocalPortKind.Value(f"LOCAL_PORT_KIND_{kind}"), place=place)
     snapshot = workshop(local_ports=[shown])
@@ -70,7 +70,7 @@ async def test_a_program_is_told_its_address_as_it_wants_it(browser: Browser, ki
         await expect(guide.get_by_text(f"{url}://127.0.0.1:2323").first).to_be_visible()
 
 
-async def test_it_is_copied_without_a_clipboard_too(browser: Browser) -> None:
+async def test_an_address_is_copied_without_the_clipboard_api_too(browser: Browser) -> None:
     before = "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
     copied = "document.addEventListener('copy', () => window.copied = `${getSelection()}`)"
     snapshot = workshop(local_ports=[port()])
@@ -85,7 +85,7 @@ async def test_it_is_copied_without_a_clipboard_too(browser: Browser) -> None:
         assert await page.evaluate("window.copied") == PLACE
 
 
-async def test_one_that_a_program_has_open_is_stopped_by_a_second_look(browser: Browser) -> None:
+async def test_stopping_a_port_in_use_asks_for_confirmation(browser: Browser) -> None:
     snapshot = workshop(local_ports=[port(is_open=True)])
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
         await page.get_by_role("button", name="Stop", exact=True).click()
@@ -96,7 +96,7 @@ async def test_one_that_a_program_has_open_is_stopped_by_a_second_look(browser: 
         await until(lambda: fake.requests("stop_local_port"))
 
 
-async def test_one_that_failed_says_why_and_is_started_again(browser: Browser) -> None:
+async def test_a_failed_port_says_why_and_can_be_started_again(browser: Browser) -> None:
     failed = port(state=page_pb2.LOCAL_PORT_STATE_FAILED, reason="held by bench-4")
     snapshot = workshop(local_ports=[failed])
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
@@ -119,7 +119,7 @@ async def test_another_machine_can_be_chosen_where_one_has_its_port(browser: Bro
         assert fake.requests("start_local_port")[0][1].start_local_port.machine == MILL
 
 
-async def test_a_page_from_elsewhere_starts_none(browser: Browser) -> None:
+async def test_a_page_on_another_computer_starts_no_port(browser: Browser) -> None:
     snapshot = workshop(local_ports=[port()])
     snapshot.is_local_page = False
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:

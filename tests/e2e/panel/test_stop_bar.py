@@ -58,7 +58,7 @@ async def test_hold_acts_when_it_is_pressed_and_shows_the_measured_time(browser:
         assert actions(gateway) == [("laser", HOLD)]
 
 
-async def test_a_tap_or_half_a_slide_is_no_emergency(browser: Browser) -> None:
+async def test_a_tap_or_half_a_slide_sends_no_emergency_stop(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         await expect(page.locator("#emergency")).to_be_enabled()
         await page.locator("#emergency").click()
@@ -70,7 +70,7 @@ async def test_a_tap_or_half_a_slide_is_no_emergency(browser: Browser) -> None:
         assert actions(gateway) == [("laser", HOLD)]
 
 
-async def test_a_slide_is_one_emergency(browser: Browser) -> None:
+async def test_a_full_slide_sends_one_emergency_stop(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         gateway.answers["stop"] = stopped
         await expect(page.locator("#emergency")).to_be_enabled()
@@ -99,7 +99,7 @@ async def test_a_finger_slides_on_a_phone(browser: Browser) -> None:
         await until(lambda: actions(gateway) == [("laser", EMERGENCY)])
 
 
-async def test_a_touch_that_the_system_takes_away_is_no_emergency(browser: Browser) -> None:
+async def test_a_touch_that_the_system_cancels_sends_no_emergency_stop(browser: Browser) -> None:
     async with (
         fake_gateway(workshop()) as gateway,
         panel_page(browser, gateway.url, PHONE) as page,
@@ -180,7 +180,7 @@ async def test_hold_and_emergency_are_first_in_the_order_of_tab(browser: Browser
 
 
 @pytest.mark.parametrize("size", [PHONE, (740, 360), (768, 1024), WIDE, (1600, 1000)])
-async def test_both_are_to_be_reached_on_every_page(
+async def test_both_buttons_can_be_reached_on_every_page(
     browser: Browser, size: tuple[int, int]
 ) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url, size) as page:
@@ -198,7 +198,7 @@ async def test_both_are_to_be_reached_on_every_page(
                 assert f"#{top}" == button, name
 
 
-async def test_they_work_while_a_question_is_open(browser: Browser) -> None:
+async def test_both_buttons_work_while_a_dialog_is_open(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         gateway.answers["stop"] = stopped
         gateway.answers["add_host"] = lambda _: page_pb2.Answer(
@@ -214,7 +214,7 @@ async def test_they_work_while_a_question_is_open(browser: Browser) -> None:
         await until(lambda: actions(gateway) == [("laser", HOLD), ("laser", EMERGENCY)])
 
 
-async def test_which_machine_is_stopped_is_said_and_can_be_chosen(browser: Browser) -> None:
+async def test_the_machine_to_stop_is_shown_and_can_be_chosen(browser: Browser) -> None:
     snapshot = workshop(machine(), machine(MILL))
     async with fake_gateway(snapshot) as gateway, panel_page(browser, gateway.url) as page:
         which = page.get_by_label("The machine that HOLD and EMERGENCY stop")
@@ -250,7 +250,7 @@ async def test_without_a_machine_there_is_nothing_to_stop(browser: Browser) -> N
         await expect(page.locator("#hold")).to_be_disabled()
 
 
-async def test_a_failure_is_said_with_what_to_do(browser: Browser) -> None:
+async def test_a_failure_is_shown_with_what_to_do(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         failure = page_pb2.Failure(
             text="laser:50051 cannot be reached.", layer=page_pb2.LAYER_NETWORK
@@ -282,7 +282,7 @@ async def test_an_answer_moves_nothing_that_may_be_under_a_finger(
         assert [await page.locator(each).bounding_box() for each in watched] == before
 
 
-async def test_an_answer_that_does_not_come_is_said(browser: Browser) -> None:
+async def test_a_missing_answer_is_shown(browser: Browser) -> None:
     async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
         gateway.answers["stop"] = lambda _: None
         await page.locator("#hold").click()

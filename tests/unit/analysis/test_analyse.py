@@ -27,7 +27,7 @@ def texts(analysis: Analysis) -> list[tuple[int, str, str]]:
     return [(each.line, each.code, each.text) for each in analysis.findings]
 
 
-def test_a_job_that_fits_has_its_time_its_boxes_and_nothing_to_say(job: Path) -> None:
+def test_a_job_that_fits_has_a_time_boxes_and_no_findings(job: Path) -> None:
     written(job, "G90 G21", "G0 X10 Y20", "M4 S500", "G1 X110 F6000", "Y70", "M5", "G0 X0 Y0")
     found = analyse(job, machine=MachineFacts(BED))
     assert found.file.sha256 == hashlib.sha256(job.read_bytes()).digest()
@@ -105,7 +105,7 @@ def test_every_kind_of_line_end_is_read(job: Path, begin: bytes, end: bytes, lin
         (b"G0 X1" + b" " * 2000, "line 1 has more than 1024 bytes"),
     ],
 )
-def test_what_is_no_program_is_refused(job: Path, content: bytes, reason: str) -> None:
+def test_a_file_that_is_not_gcode_is_refused(job: Path, content: bytes, reason: str) -> None:
     job.write_bytes(content)
     with pytest.raises(InvalidArgumentError) as refused:
         analyse(job)

@@ -32,7 +32,7 @@ def captured() -> Captured:
     return Captured()
 
 
-def test_a_program_meets_a_grbl(captured: Captured) -> None:
+def test_a_program_talks_to_a_simulated_grbl(captured: Captured) -> None:
     assert "Grbl 1.1h ['$' for help]" in captured.banner
     assert captured.say("?").startswith("<Idle|MPos:0.000,0.000,0.000")
     assert "[VER:1.1h" in captured.say("$I\n")
@@ -40,7 +40,7 @@ def test_a_program_meets_a_grbl(captured: Captured) -> None:
     assert captured.kept == b""
 
 
-def test_it_meets_the_settings_of_its_machine() -> None:
+def test_it_reads_the_settings_of_its_machine() -> None:
     assert "$30=255" in Captured({30: 255.0}).say("$$\n")
 
 
@@ -81,7 +81,7 @@ def test_a_reset_voids_what_came_before(captured: Captured) -> None:
 
 
 @pytest.mark.parametrize("end", ["M2", "M30", "m02", "G0 X0 M30"])
-def test_the_programs_end_is_the_end(captured: Captured, end: str) -> None:
+def test_m2_or_m30_ends_the_capture(captured: Captured, end: str) -> None:
     captured.say("G0 X1\nM20\n")
     assert captured.kept == b"G0 X1\n"
     captured.say(f"{end}\nG0 X9\n")

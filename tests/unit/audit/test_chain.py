@@ -45,7 +45,7 @@ def test_an_untouched_chain_has_no_fault() -> None:
     assert list(verify(lines, Tip()))[-1] == check(lines[-1])[1]
 
 
-def test_what_says_nothing_is_left_out_and_long_text_is_cut() -> None:
+def test_empty_fields_are_left_out_and_long_text_is_cut() -> None:
     line, _ = link(Tip(), {"event": "x", "who": "", "port": None, "count": 0, "why": "y" * 9999})
     assert json.loads(line).keys() == {"seq", "event", "count", "why", "prev", "hash"}
     assert len(json.loads(line)["why"]) == LONGEST_TEXT

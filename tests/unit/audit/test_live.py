@@ -157,7 +157,7 @@ def test_a_line_that_is_written_in_two_parts_comes_once(writer: Writer, reader: 
     assert events(logs.news()) == ["late"]
 
 
-def test_what_no_one_can_understand_is_left_out(writer: Writer, reader: Readers) -> None:
+def test_an_unreadable_line_is_left_out(writer: Writer, reader: Readers) -> None:
     writer.note("serial-svc", "good")
     current = LogFiles(writer.folder, "serial-svc").current
     with current.open("ab") as file:

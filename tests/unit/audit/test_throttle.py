@@ -97,7 +97,7 @@ def test_what_the_host_itself_does_is_never_merged() -> None:
 
 
 @pytest.mark.parametrize("event", ["invited", "invitation withdrawn", "revoked"])
-def test_a_change_of_who_is_let_in_is_never_merged_and_takes_nothing_of_the_share(
+def test_a_change_of_access_is_never_merged_and_takes_nothing_of_the_share(
     event: str,
 ) -> None:
     throttle = AuditThrottle(FakeClock(), bytes_a_day=20_000)
@@ -108,7 +108,7 @@ def test_a_change_of_who_is_let_in_is_never_merged_and_takes_nothing_of_the_shar
 
 
 @pytest.mark.parametrize("event", ["invited", "invitation withdrawn", "revoked"])
-def test_a_change_of_who_is_let_in_is_written_though_the_share_is_used_up(event: str) -> None:
+def test_a_change_of_access_is_written_though_the_share_is_used_up(event: str) -> None:
     throttle = AuditThrottle(FakeClock(), bytes_a_day=20_000)
     for number in range(1000):
         throttle.taken(entry("refused", BOB, method=f"m{number}", why="x" * 100))

@@ -94,7 +94,9 @@ def test_rights_include_others(tmp_path: Path, granted: str, held: str) -> None:
         (uri("guest", "another0site"), [uri("guest", "another0site")]),
     ],
 )
-def test_whom_a_grant_is_for(tmp_path: Path, who: str, matches: list[str]) -> None:
+def test_a_grant_is_for_names_groups_or_everybody_of_the_site(
+    tmp_path: Path, who: str, matches: list[str]
+) -> None:
     everybody = [uri("anna"), uri("pc"), uri("other"), uri("guest", "another0site")]
     text = f'''
         [groups]
@@ -228,7 +230,9 @@ GRANT = '[[grants]]\nwho = ["a"]\nrights = ["control"]\n'
         ("[limits]\nrequests_per_s = 0.3", "limits.requests_per_s"),
     ],
 )
-def test_what_is_wrong_in_itself_is_reported(tmp_path: Path, text: str, why: str) -> None:
+def test_a_policy_with_a_contradiction_is_reported_and_stays(
+    tmp_path: Path, text: str, why: str
+) -> None:
     assert why in mistakes(tmp_path, text)
     before = (tmp_path / "policy.toml").read_bytes()
     with pytest.raises(ConfigError):
@@ -311,7 +315,7 @@ CODE = 'confirm = "totp"'
         ),
     ],
 )
-def test_what_one_has_beyond_another(
+def test_rights_beyond_those_of_another_identity_are_found(
     tmp_path: Path, own: str, given: str, beyond: set[Right]
 ) -> None:
     text = f'[[grants]]\nwho = ["inviter"]\n{own}\n[[grants]]\nwho = ["new"]\n{given}\n'
@@ -320,7 +324,7 @@ def test_what_one_has_beyond_another(
     assert policy.exceeds(new, inviter, "site", datetime(2026, 6, 1, 12, tzinfo=UTC)) == beyond
 
 
-def test_what_both_have_of_one_grant_for_a_time_is_not_beyond(tmp_path: Path) -> None:
+def test_rights_of_one_shared_grant_are_not_beyond_another_identity(tmp_path: Path) -> None:
     text = '[[grants]]\nwho = ["new", "inviter"]\nrights = ["view"]\nuntil = 2999-01-01\n'
     policy = parse_policy(tmp_path / "policy.toml", text)
     new, inviter = "usbshare://site/new", "usbshare://site/inviter"

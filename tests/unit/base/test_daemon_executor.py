@@ -23,7 +23,7 @@ async def begin_and_leave(release: threading.Event) -> str:
     return "over"
 
 
-def test_a_loop_does_not_wait_for_what_it_has_given_up() -> None:
+def test_a_loop_does_not_wait_for_an_abandoned_call() -> None:
     release = threading.Event()
     try:
         assert run(begin_and_leave(release)) == "over"
@@ -31,7 +31,7 @@ def test_a_loop_does_not_wait_for_what_it_has_given_up() -> None:
         release.set()
 
 
-def test_a_process_does_not_wait_either() -> None:
+def test_a_process_does_not_wait_for_an_abandoned_call() -> None:
     script = (
         "import asyncio, os\n"
         "from usbshare.base.event_loop import run\n"

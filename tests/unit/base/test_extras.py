@@ -38,7 +38,7 @@ def test_every_extra_is_known() -> None:
     assert {"", *PROJECT["optional-dependencies"]} - NEEDS_NO_CHECK == set(MODULES)
 
 
-def test_nothing_is_lacking_here() -> None:
+def test_no_module_is_missing_here() -> None:
     assert not any(
         lacking(extra) for extra in ("", "serial", "camera", "discovery", "job", "bridge")
     )

@@ -29,7 +29,7 @@ def test_settings_that_hang_are_an_error_that_names_them(hangs: threading.Event)
         read_in_time(Path("/net/laser.toml"), hangs.wait, lambda _: None)
 
 
-def test_so_is_the_folder_if_no_file_was_named(
+def test_a_folder_that_hangs_is_an_error_that_names_it(
     hangs: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USBSHARE_HOME", "/net/usbshare")
@@ -46,7 +46,9 @@ def test_older_settings_that_hang_are_left_alone(
     assert said[-1] == "ignoring the older tool's settings: no answer within 0.05 s"
 
 
-def test_so_are_those_that_fail_in_any_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_settings_that_fail_in_any_way_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fails(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/root")
 

@@ -118,7 +118,7 @@ async def test_a_silent_host_that_does_not_answer_goes(rig: Rig, clock: FakeCloc
         await until(lambda: rig.names == ["mill"])
 
 
-async def test_only_hearsay_of_others_is_doubted(rig: Rig, clock: FakeClock) -> None:
+async def test_only_unverified_entries_of_others_are_probed(rig: Rig, clock: FakeClock) -> None:
     for source in Source:
         rig.observe(source.value, source)
     rig.observe("own", Source.LOCAL)

@@ -38,7 +38,7 @@ def read(
     return instance
 
 
-def test_what_is_announced_is_what_the_issue_names() -> None:
+def test_the_announced_keys_are_the_documented_ones() -> None:
     assert to_properties(_LASER) == {
         "txtvers": "1",
         "version": "0.1.0",
@@ -145,7 +145,7 @@ def test_a_record_of_64_kilobytes_is_read_no_further_than_1300_bytes() -> None:
         ("Laser", "laser.local.", ("10.0.0.1",), 70000),
     ],
 )
-def test_what_has_no_name_or_no_place_or_no_service_is_nothing(
+def test_a_record_without_name_place_or_service_is_ignored(
     name: str, host: str, addresses: tuple[str, ...], srv_port: int
 ) -> None:
     assert from_properties(name, host, addresses, srv_port, {}) is None

@@ -35,7 +35,7 @@ def test_a_stream_is_read_now_and_then() -> None:
         (b"x" * 4096, 0.001),  # more than a driver could keep meanwhile
     ],
 )
-def test_nothing_else_is_left_lying(piece: bytes, interval_s: float) -> None:
+def test_other_input_is_read_at_once(piece: bytes, interval_s: float) -> None:
     assert set(rests(ReadPace(), piece, interval_s)) == {0.0}
 
 

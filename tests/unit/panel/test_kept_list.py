@@ -21,14 +21,14 @@ def test_what_was_noted_is_known_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"added": 5, "local_ports": [5, {"id": 1}]}', b"\xff\xfe"]
 )
-def test_a_file_that_is_damaged_costs_no_more_than_its_help(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_as_an_empty_one(tmp_path: Path, content: bytes) -> None:
     for name in (HOSTS.file_name, LOCAL_PORTS.file_name):
         (tmp_path / name).write_bytes(content)
     assert HOSTS.load(tmp_path) == []
     assert LOCAL_PORTS.load(tmp_path) == []
 
 
-def test_what_a_bridge_prints_is_how_its_port_is() -> None:
+def test_the_output_of_a_bridge_gives_the_state_of_its_port() -> None:
     news = BridgeNews()
     news.heard(b'{"event": "ready", "text": "open it", "path": "/tmp/COM10"}')
     news.heard(b'{"event": "opened", "text": "", "path": "/tmp/COM10"}')
@@ -43,5 +43,5 @@ def test_what_a_bridge_prints_is_how_its_port_is() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"\xff", b"[]", b'{"event": 5}', b'{"event": "ready"}'])
-def test_what_nobody_should_print_does_no_harm(line: bytes) -> None:
+def test_unexpected_output_does_no_harm(line: bytes) -> None:
     BridgeNews().heard(line)

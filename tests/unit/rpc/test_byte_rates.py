@@ -66,7 +66,7 @@ def test_several_connections_of_one_address_share_what_it_may_send() -> None:
     assert {"a1", "a2", "a3"} in ended
 
 
-def test_a_client_back_at_once_has_nothing_left_to_send() -> None:
+def test_a_client_that_reconnects_at_once_has_no_new_allowance() -> None:
     wire = Wire()
     while not wire.pass_s(0.25, a1=10_000_000):
         continue

@@ -31,7 +31,7 @@ def system_error(number: int, path: str | None) -> OSError:
 
 
 @pytest.mark.parametrize(("error", "code"), [(ConfigError("bad"), 2), (UsbshareError("bad"), 1)])
-def test_our_errors_are_a_line(
+def test_an_error_of_ours_is_one_line(
     error: Exception,
     code: int,
     monkeypatch: pytest.MonkeyPatch,

@@ -44,7 +44,7 @@ def test_a_device_without_a_serial_number_is_known_by_its_socket(usb: UsbSysfs) 
     assert list(ids_of(list_devices(usb.sys))) == ["0403:6001:A5069", "1a86:7523@0000:00:14.0/2"]
 
 
-def test_twins_with_one_serial_number_are_told_apart(usb: UsbSysfs) -> None:
+def test_identical_devices_with_one_serial_number_are_distinguished(usb: UsbSysfs) -> None:
     usb.plug_in("1-1", "0403", "6001", serial="same")
     usb.plug_in("1-2", "0403", "6001", serial="same")
     assert list(ids_of(list_devices(usb.sys))) == ["0403:6001:same@1-1", "0403:6001:same@1-2"]

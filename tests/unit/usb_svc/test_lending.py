@@ -399,7 +399,7 @@ async def test_what_could_not_be_taken_back_is_taken_back_at_the_next_loan(rig: 
         assert rig.kernel.written[:4] == TAKEN_BACK
 
 
-async def test_a_kernel_without_the_driver_is_told_with_the_remedy(rig: Rig) -> None:
+async def test_a_kernel_without_the_driver_is_reported_with_the_remedy(rig: Rig) -> None:
     (rig.usb.sys / "bus/usb/drivers/usbip-host/match_busid").unlink()
     with pytest.raises(DeviceError, match="sudo modprobe usbip-host"):
         async with rig.lending.lend(ADAPTER, "bench-3"):

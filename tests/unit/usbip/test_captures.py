@@ -45,7 +45,7 @@ class Listener:
     def device_lost(self, reason: str) -> None: ...
 
 
-def test_every_capture_is_spoken_of_here() -> None:
+def test_every_capture_is_tested_here() -> None:
     assert capture_names() == sorted([*PORTS, *REFUSALS])
 
 
@@ -96,7 +96,7 @@ async def test_each_port_is_used_in_its_own_configuration(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_what_is_no_such_port_is_refused_aloud(name: str) -> None:
+async def test_a_device_without_such_a_port_is_refused_with_a_reason(name: str) -> None:
     async with usbip_server(FakeDevice(capture(name), "1-1")) as server:
         source = parse_source(f"usbip://127.0.0.1:{server.port}/1-1")
         with pytest.raises(DeviceError) as refused:

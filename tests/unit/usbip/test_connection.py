@@ -104,7 +104,7 @@ async def test_a_waiting_read_keeps_nothing_else_waiting() -> None:
         assert await asyncio.gather(*reads) == [b"1", b"2", b"3", b"4"]
 
 
-async def test_a_stall_is_told_as_one() -> None:
+async def test_a_stall_is_reported_as_a_stall() -> None:
     device = FakeAcmDevice(acm_model())
     async with pair(device) as (imported, _):
         with pytest.raises(TransferError, match="EPIPE") as told:
@@ -217,7 +217,7 @@ async def test_everything_unlinked_at_once_is_answered_once_each() -> None:
         ),
     ],
 )
-async def test_what_is_against_the_rules_ends_the_connection(
+async def test_a_breach_of_the_protocol_ends_the_connection(
     commands: list[Submit], named: str
 ) -> None:
     limits = Limits(in_flight=4, in_flight_bytes=100)
@@ -255,7 +255,7 @@ async def test_a_lost_connection_answers_everything_and_is_told_once() -> None:
     assert len(told) == 1
 
 
-async def test_a_device_that_somebody_has_is_refused() -> None:
+async def test_a_device_in_use_is_refused() -> None:
     device = FakeAcmDevice(acm_model())
     async with usbip_server(device) as server:
         held = await (await connect("127.0.0.1", server.port)).attach("1-1")
@@ -266,14 +266,14 @@ async def test_a_device_that_somebody_has_is_refused() -> None:
         await held.close()
 
 
-async def test_a_server_that_says_nothing_is_given_up() -> None:
+async def test_a_silent_server_is_given_up() -> None:
     ours, theirs = socket.socketpair()
     client = UsbipClient(*await asyncio.open_connection(sock=ours))
     with theirs, pytest.raises(UsbipNetworkError, match=r"did not answer within 0\.05 s"):
         await client.devices(timeout_s=0.05)
 
 
-async def test_a_server_that_hangs_up_is_told_of() -> None:
+async def test_a_server_that_closes_the_connection_is_reported() -> None:
     ours, theirs = socket.socketpair()
     client = UsbipClient(*await asyncio.open_connection(sock=ours))
     theirs.close()
@@ -281,7 +281,7 @@ async def test_a_server_that_hangs_up_is_told_of() -> None:
         await client.attach("1-1")
 
 
-async def test_a_port_where_nobody_listens_is_told_of() -> None:
+async def test_a_port_where_nobody_listens_is_reported() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -14,7 +14,7 @@ from usbshare.usbip.vhci.attach import PlugPlaces
 from usbshare.usbip.vhci.helper import Vhci
 
 
-def test_a_kernel_without_the_controller_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_kernel_without_the_controller_is_reported_with_the_remedy(tmp_path: Path) -> None:
     found = judge_usb_port("auto", PlugPlaces(tmp_path, tmp_path / "none"))
     assert found.verdict is Verdict.FAILURE
     assert "virtual USB controller" in found.measured

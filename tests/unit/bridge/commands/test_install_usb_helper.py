@@ -48,7 +48,7 @@ def test_it_is_removed_without_a_trace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "no such user", "x\nSocketMode=0666", "nobody-at-all"])
-def test_a_user_who_is_none_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_unknown_user_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"who may plug in devices|has no user"):
         install(tmp_path, "--for-user", name)
     assert list(tmp_path.iterdir()) == []

@@ -198,7 +198,7 @@ async def test_each_line_is_followed_by_one_prompt(rig: Rig) -> None:
     assert rig.face.prompts == 4
 
 
-async def test_a_stop_overtakes_however_many_lines_a_face_lets_wait(rig: Rig) -> None:
+async def test_a_stop_overtakes_any_number_of_waiting_lines(rig: Rig) -> None:
     rig.face.most_waiting = MOST_READ_AHEAD
     rig.type(*(f"G0 X{number}" for number in range(MOST_READ_AHEAD - 2)), "use mill", "stop")
     await until(lambda: rig.called == ["mill"])

@@ -39,7 +39,7 @@ def test_it_is_bounded(tmp_path: Path) -> None:
     assert lines[-2:] == [f"G0 X{5 * MOST_LINES - 1}", "help"]
 
 
-def test_a_file_that_cannot_be_is_history_of_today_only(tmp_path: Path) -> None:
+def test_without_a_file_the_history_lasts_for_one_session(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     typed(tmp_path / "file" / "console_history", "help")
     (tmp_path / "folder").mkdir()

@@ -27,7 +27,7 @@ class Heard:
         return [line.text for line in self.asker]
 
 
-def test_an_answer_is_the_askers_up_to_its_ok() -> None:
+def test_an_answer_goes_to_its_asker_up_to_its_ok() -> None:
     heard = Heard()
     heard.begin()
     heard.replies.feed(b"[VER:1.1h:]\r\n[OPT:V]\r")
@@ -45,7 +45,7 @@ def test_an_error_is_the_last_line_and_a_problem() -> None:
     assert heard.ends == [""]
 
 
-def test_an_ok_without_a_line_of_ours_is_nobodys() -> None:
+def test_an_ok_without_a_line_goes_to_nobody() -> None:
     heard = Heard()
     heard.replies.feed(b"ok\r\nok T:20.0\r\nerror:1\r\n")
     assert heard.everybody == []
@@ -73,13 +73,13 @@ def test_who_gave_up_waiting_gets_no_report() -> None:
     assert told == []
 
 
-def test_everybody_learns_of_another_state_but_not_of_each_poll_of_others() -> None:
+def test_everybody_sees_a_changed_state_but_not_the_polls_of_others() -> None:
     heard = Heard()
     heard.replies.feed(b"<Idle|A>\r\n<Idle|B>\r\n<Run|C>\r\n<Run|D>\r\n<Hold:0|E>\r\n")
     assert [line.text for line in heard.everybody] == ["<Idle|A>", "<Run|C>", "<Hold:0|E>"]
 
 
-def test_an_alarm_is_everybodys_and_its_line_may_have_no_ok() -> None:
+def test_an_alarm_goes_to_everybody_and_its_line_may_have_no_ok() -> None:
     heard = Heard()
     pending = heard.begin()
     heard.replies.feed(b"ALARM:1\r\n")
@@ -88,7 +88,7 @@ def test_an_alarm_is_everybodys_and_its_line_may_have_no_ok() -> None:
     assert heard.ends == []
 
 
-def test_a_welcome_ends_what_was_with_the_machine() -> None:
+def test_a_greeting_ends_the_lines_that_the_machine_had() -> None:
     heard = Heard()
     heard.begin()
     heard.replies.feed(b"\r\nGrbl 1.1h ['$' for help]\r\n")

@@ -37,7 +37,9 @@ TABLE = Table(
         ("endpoint add tcp 127.0.0.1:1", "endpoint add", ("tcp", "127.0.0.1:1")),
     ],
 )
-def test_the_longest_name_is_called(text: str, name: str, arguments: tuple[str, ...]) -> None:
+def test_the_longest_matching_name_is_called(
+    text: str, name: str, arguments: tuple[str, ...]
+) -> None:
     call = TABLE.call(text)
     assert call is not None
     assert (call.command.name, call.arguments) == (name, arguments)
@@ -49,7 +51,7 @@ def test_gcode_and_settings_go_to_the_machine(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["(a comment)", "; a comment", "%", "N1 G0", "/G1 X1"])
-def test_so_does_what_gcode_files_have_besides(text: str) -> None:
+def test_other_lines_of_gcode_files_go_to_the_machine(text: str) -> None:
     assert meaning(f"  {text}\r\n", TABLE) == MachineLine(text)
 
 
@@ -68,7 +70,7 @@ def test_an_empty_line_means_nothing() -> None:
     assert meaning(" \r\n", TABLE) is None
 
 
-def test_an_unknown_word_is_told_with_what_is_near() -> None:
+def test_an_unknown_word_is_refused_with_the_nearest_command() -> None:
     with pytest.raises(InvalidArgumentError, match=r"^'devises' is neither .*mean `devices`"):
         meaning("devises", TABLE)
     with pytest.raises(InvalidArgumentError, match=r"^'xyzzy' is neither a command nor G-code: "):

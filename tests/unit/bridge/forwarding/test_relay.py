@@ -392,7 +392,7 @@ def test_a_gap_is_reported_and_counted(bench: Bench) -> None:
     assert bench.port.events == [LineEvents(overrun=True)]
 
 
-def test_what_befell_the_line_is_shown_once(bench: Bench) -> None:
+def test_line_errors_are_shown_once(bench: Bench) -> None:
     for counts in (LineCounts(breaks=3), LineCounts(breaks=4), LineCounts(4, parity_errors=2)):
         bench.relay.link_event(LinesEvent(ModemLines(counts=counts)))
     assert bench.port.events == [LineEvents(line_break=True), LineEvents(parity_error=True)]
@@ -521,7 +521,7 @@ def stops(bench: Bench) -> UrgentLine:
     return cast("UrgentLine", line)
 
 
-async def test_a_stop_that_is_stuck_goes_another_way_and_the_program_waits_for_it(
+async def test_a_stuck_stop_takes_the_other_connection_and_the_program_waits_for_it(
     bench: Bench, stops: UrgentLine
 ) -> None:
     bench.relay.program_wrote(b"G1 X1\n!\x18")
@@ -533,7 +533,7 @@ async def test_a_stop_that_is_stuck_goes_another_way_and_the_program_waits_for_i
     assert [m.data for m in bench.sent() if isinstance(m, SendCommand)] == [b"$X\n"]
 
 
-async def test_a_stop_that_may_have_been_lost_with_the_link_goes_another_way(
+async def test_a_stop_that_may_have_been_lost_with_the_link_takes_the_other_connection(
     bench: Bench, stops: UrgentLine
 ) -> None:
     bench.link.wake = bench.sent
@@ -545,7 +545,7 @@ async def test_a_stop_that_may_have_been_lost_with_the_link_goes_another_way(
     assert stops.moves == 1, "nobody knows whether its connection lives"
 
 
-async def test_what_the_stream_takes_at_once_goes_no_other_way(
+async def test_bytes_that_the_stream_takes_at_once_use_no_other_connection(
     bench: Bench, stops: UrgentLine
 ) -> None:
     bench.link.wake = bench.sent
@@ -553,7 +553,9 @@ async def test_what_the_stream_takes_at_once_goes_no_other_way(
     assert stops.sent == []
 
 
-async def test_what_is_no_stop_goes_no_other_way(bench: Bench, stops: UrgentLine) -> None:
+async def test_bytes_that_stop_nothing_use_no_other_connection(
+    bench: Bench, stops: UrgentLine
+) -> None:
     bench.relay.program_wrote(b"~?")
     assert stops.sent == []
     assert bench.sent() == [SendRealtime(b"~?", 1, 1)]

@@ -125,7 +125,7 @@ def test_the_port_is_named_after_what_is_behind_it(rig: Rig, driver: CdcAcm) -> 
     assert rig.port.path == str(rig.kernel.dev / "ttyACM1")
 
 
-def test_no_modem_program_takes_it_for_a_modem(driver: CdcAcm) -> None:
+def test_the_port_does_not_call_itself_a_modem(driver: CdcAcm) -> None:
     assert driver.configuration.interfaces[0].protocol == 0
 
 
@@ -287,7 +287,7 @@ async def test_a_program_sees_the_lines_of_the_device(rig: Rig, opened: CdcAcm) 
     assert len(opened.states) == 2
 
 
-async def test_a_program_is_told_once_of_what_befell_the_line(rig: Rig, opened: CdcAcm) -> None:
+async def test_line_errors_are_reported_to_a_program_once(rig: Rig, opened: CdcAcm) -> None:
     await until(lambda: opened.states)
     before = opened.states[-1]
     rig.port.show_events(LineEvents(line_break=True, overrun=True))
@@ -299,9 +299,7 @@ async def test_a_program_is_told_once_of_what_befell_the_line(rig: Rig, opened: 
     assert opened.states[-1] == before
 
 
-async def test_a_hang_up_is_a_pulled_cable_and_the_port_comes_back(
-    rig: Rig, opened: CdcAcm
-) -> None:
+async def test_a_hang_up_unplugs_the_port_and_it_comes_back(rig: Rig, opened: CdcAcm) -> None:
     rig.listener.holds = True
     opened.write(b"G1 X1\n")
     await until(lambda: rig.listener.written)
@@ -330,7 +328,7 @@ async def test_a_port_that_the_system_unplugs_comes_back(rig: Rig, opened: CdcAc
     assert rig.listener.said[-1] == ("lines", True, True)
 
 
-async def test_a_port_that_cannot_come_back_is_told_once_and_still_tried(
+async def test_a_port_that_cannot_come_back_is_reported_once_and_tried_again(
     rig: Rig, opened: CdcAcm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("usbshare.bridge.local_ports.vhci_port.AGAIN_S", 0.01)
@@ -351,14 +349,14 @@ async def test_whoever_breaks_the_protocol_is_unplugged(rig: Rig, opened: CdcAcm
     assert await rig.kernel.driver(1)
 
 
-async def test_a_kernel_without_the_controller_is_told_with_the_remedy(tmp_path: Path) -> None:
+async def test_a_kernel_without_the_controller_is_reported_with_the_remedy(tmp_path: Path) -> None:
     port = VhciPort(PlugPlaces(tmp_path, tmp_path / "none"), tmp_path)
     with pytest.raises(VhciError, match="sudo modprobe vhci-hcd"):
         await port.start(Listener(port), SETTINGS)
     await port.close()
 
 
-async def test_a_user_who_may_not_plug_in_is_told_so(
+async def test_a_user_without_the_right_to_plug_in_is_refused_with_a_reason(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Vhci, "may_attach", False)

@@ -246,7 +246,7 @@ async def test_a_lost_link_holds_it_and_its_end_interrupts_it(tmp_path: Path) ->
         assert "did not come back within 30 s" in end.reason
 
 
-async def test_a_file_that_is_gone_ends_it_aloud(tmp_path: Path) -> None:
+async def test_a_missing_file_ends_the_job_with_a_reason(tmp_path: Path) -> None:
     async with scene(tmp_path, content=None) as job:
         end = await job.end()
         assert end.state is JobState.FAILED

@@ -50,7 +50,7 @@ async def begun_now(starting: Starting, job_id: int) -> None:
         pass
 
 
-async def test_one_called_off_in_its_last_step_knows_it() -> None:
+async def test_a_start_called_off_in_its_last_step_ends() -> None:
     starting, calls = Starting(), list[asyncio.Task[bool]]()
     async with starting.turn(7, "laser") as start:
         calls.append(asyncio.create_task(starting.call_off(7, "laser", "held by anna", LONG_S)))

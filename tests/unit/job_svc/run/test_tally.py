@@ -38,7 +38,7 @@ def test_what_waits_in_the_planner_is_not_executed_yet() -> None:
     assert counted.progress().executed_lines == 30
 
 
-def test_a_firmware_that_does_not_tell_is_thought_full() -> None:
+def test_a_planner_that_is_not_reported_counts_as_full() -> None:
     counted, _ = tally()
     for number in range(1, 31):
         counted.sent(step(number))

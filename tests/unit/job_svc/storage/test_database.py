@@ -34,7 +34,7 @@ def opened(folder: Path) -> tuple[JobDatabase, list[Job]]:
     return database, database.load()
 
 
-def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
+def test_saved_jobs_are_loaded_again(tmp_path: Path) -> None:
     database, jobs = opened(tmp_path)
     assert jobs == []
     database.save(JOB)
@@ -49,7 +49,7 @@ def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["no database", "empty table", "wrong record", "cut short"])
-def test_a_damaged_one_is_kept_aside_and_said(
+def test_a_damaged_database_is_kept_aside_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     database, _ = opened(tmp_path)
@@ -81,7 +81,7 @@ def damage(path: Path, how: str) -> None:
         connection.close()
 
 
-def test_one_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     database, _ = opened(tmp_path)
     database.close()
     with sqlite3.connect(tmp_path / DATABASE_FILE) as connection:

@@ -31,7 +31,7 @@ def answers(counts: Callable[[], bytes]) -> Callable[..., bytes]:
     return ioctl
 
 
-def test_what_befell_the_line_is_what_the_driver_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_errors_are_those_that_the_driver_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     # cts, dsr, rng, dcd, rx, tx, frame, overrun, parity, brk, buf_overrun, reserved[9]
     packed = struct.pack("20i", 1, 2, 3, 4, 1000, 2000, 5, 6, 7, 8, 9, *[0] * 9)
     monkeypatch.setattr(fcntl, "ioctl", answers(lambda: packed))

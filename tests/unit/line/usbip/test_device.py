@@ -304,7 +304,7 @@ async def test_a_write_that_was_taken_in_part_is_a_lost_device() -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "drop"])
-async def test_a_server_that_goes_is_told_with_what_was_on_its_way(how: str) -> None:
+async def test_a_lost_server_is_reported_with_the_bytes_in_transit(how: str) -> None:
     fake = FakeAcmDevice(acm_model())
     async with opened(fake) as (device, listener, server):
         fake.takes.clear()
@@ -408,7 +408,7 @@ async def test_identical_devices_are_refused_by_their_bus_ids() -> None:
         await device.close()
 
 
-async def test_a_serial_number_tells_twins_apart() -> None:
+async def test_a_serial_number_distinguishes_identical_devices() -> None:
     twins = [FakeAcmDevice(acm_model(f"A{n}"), f"1-1.{n}", 4 + n) for n in (1, 2)]
     async with usbip_server(*twins) as server:
         admission = Admission()
@@ -477,7 +477,7 @@ async def test_a_server_that_was_away_is_looked_at_anew() -> None:
         await device.close()
 
 
-async def test_twins_with_one_serial_number_are_refused() -> None:
+async def test_identical_devices_with_one_serial_number_are_refused() -> None:
     twins = [FakeAcmDevice(acm_model("0001"), f"1-1.{n}", 4 + n) for n in (1, 2)]
     async with usbip_server(*twins) as server:
         text = str(await refused(server, "2341:0043:0001"))
@@ -544,7 +544,7 @@ async def test_a_device_that_cannot_be_attached_says_so() -> None:
         assert "1-1 is not exported, or is in use" in str(error)
 
 
-async def test_flow_control_is_refused_aloud() -> None:
+async def test_flow_control_is_refused_with_a_reason() -> None:
     fake = FakeAcmDevice(acm_model())
     wanted = LineSettings(flow_control=FlowControl.RTS_CTS)
     async with usbip_server(fake) as server:

@@ -64,7 +64,7 @@ def test_a_press_that_comes_late_begins_nothing() -> None:
     assert not lease.renew(10.0, 10.0)
 
 
-def test_a_time_to_come_does_not_lengthen_it() -> None:
+def test_a_time_in_the_future_does_not_lengthen_it() -> None:
     lease = Lease(PAGE, 1)
     assert lease.begin(1.0, 1e9)
     assert lease.renew(1.01, 1e9)

@@ -73,7 +73,7 @@ def test_no_piece_is_longer_than_the_machine_covers_in_its_time() -> None:
     ("x", "y", "z", "feed"),
     [(0, 0, 0, 100), (1, 0, 0, 0), (1, 0, 0, -5), (nan, 0, 0, 100), (1, 0, 0, inf)],
 )
-def test_what_leads_nowhere_is_refused(x: float, y: float, z: float, feed: float) -> None:
+def test_a_jog_without_a_direction_is_refused(x: float, y: float, z: float, feed: float) -> None:
     with pytest.raises(InvalidArgumentError):
         Direction(x, y, z, feed)
 

@@ -68,7 +68,7 @@ async def test_the_stops_of_an_old_command_are_carried_out_and_nothing_else(
         (Untouched(b"M112\n"), b""),
     ],
 )
-async def test_so_are_those_of_firmware_whose_stops_are_lines(
+async def test_late_stops_of_firmware_whose_stops_are_lines_are_carried_out(
     data: bytes, carried_out: bytes
 ) -> None:
     bench = Bench(profile=MARLIN, link_timeout_s=60.0)
@@ -184,7 +184,7 @@ async def test_a_reset_of_the_epoch_in_force_makes_up_for_a_lost_job(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("epoch", [1, 3])
-async def test_one_of_another_epoch_is_carried_out_and_does_not(
+async def test_a_reset_of_another_epoch_is_carried_out_and_makes_up_for_nothing(
     bench: Bench, way: Send, epoch: int
 ) -> None:
     way(await after_a_lost_job(bench), RESET, epoch)
@@ -194,9 +194,7 @@ async def test_one_of_another_epoch_is_carried_out_and_does_not(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_one_from_a_client_that_sends_no_epoch_does_not_either(
-    bench: Bench, way: Send
-) -> None:
+async def test_a_reset_without_an_epoch_makes_up_for_nothing(bench: Bench, way: Send) -> None:
     way(await after_a_lost_job(bench), RESET, 0)
     assert bench.written == RESET
     assert bench.port.line.latch.is_set

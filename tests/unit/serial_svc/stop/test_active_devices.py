@@ -123,7 +123,7 @@ def test_what_was_acted_on_is_not_found_again(folder: Path, device: PhysicalDevi
     assert list(folder.iterdir()) == []
 
 
-def test_neither_is_that_of_a_device_that_has_moved(folder: Path) -> None:
+def test_a_note_of_a_moved_device_that_was_acted_on_is_not_found_again(folder: Path) -> None:
     at_work(folder, "laser", FTDI)
     with service(folder) as active:
         active.note("laser", GRBL, active=True, device=ELSEWHERE)

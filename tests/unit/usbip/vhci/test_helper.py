@@ -96,7 +96,7 @@ def test_a_device_is_plugged_in_and_unplugged_when_its_owner_goes(service: Servi
     plugged.end.close()
 
 
-def test_what_is_no_socket_of_this_computer_is_refused(service: Service) -> None:
+def test_a_descriptor_that_is_not_a_stream_socket_is_refused(service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp, open("/dev/null", "rb") as null:
         assert b"error what was received is not a stream" in service.ask(
             b"attach 1 2", tcp.fileno()
@@ -108,7 +108,7 @@ def test_what_is_no_socket_of_this_computer_is_refused(service: Service) -> None
 @pytest.mark.parametrize(
     "data", [b"detach 1 2", b"attach 1", b"attach x 2", b"attach 1 77", b"attach -1 2", b"\xff"]
 )
-def test_what_is_no_request_is_refused(service: Service, data: bytes) -> None:
+def test_a_malformed_request_is_refused(service: Service, data: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert service.ask(data, theirs.fileno()).startswith(b"error ")

@@ -66,7 +66,7 @@ def test_a_port_that_somebody_took_meanwhile_is_passed_over(tmp_path: Path) -> N
     assert kernel.attach(7, 99, Speed.FULL) == 16
 
 
-def test_a_full_controller_is_told(tmp_path: Path) -> None:
+def test_a_full_controller_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PlugError, match="all ports of the virtual USB controller are in use"):
         Kernel(tmp_path, FIRST.splitlines()[0]).attach(7, 99, Speed.FULL)
 
@@ -101,6 +101,6 @@ def test_a_serial_port_is_found_by_its_device(tmp_path: Path) -> None:
     assert kernel.ttys(0) == ["ttyACM3"]
 
 
-def test_a_kernel_without_it_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_kernel_without_the_controller_is_reported_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(PlugError, match="sudo modprobe vhci-hcd"):
         Vhci(tmp_path).ports()

@@ -1,4 +1,4 @@
-"""A log that is gone whole is missed by what the others say of it."""
+"""An audit log that is gone is detected by what the other logs record of it."""
 
 from __future__ import annotations
 
