@@ -17,7 +17,7 @@ MOST_OF_A_NAME = 64
 
 # Removed when nothing answers there. The configuration, this host and another discovery service
 # do so themselves.
-_HEARSAY = frozenset({Source.MDNS, Source.BEACON})
+_UNVERIFIED = frozenset({Source.MDNS, Source.BEACON})
 
 _At = tuple[Source, str]
 
@@ -118,7 +118,9 @@ class Catalogue:
         """Note that the host does not answer: its multicast entries are dropped."""
         host = self._hosts.get(entry_id)
         observations = [each.observation for each in host.records] if host else []
-        self._forget([(each.source, each.key) for each in observations if each.source in _HEARSAY])
+        self._forget(
+            [(each.source, each.key) for each in observations if each.source in _UNVERIFIED]
+        )
 
     def entries(self, filter: Filter | None = None) -> list[Entry]:  # noqa: A002
         """Return those that match, sorted by name."""

@@ -1,7 +1,8 @@
 """Gives each physical device an id: once, permanently, and to no other device ever.
 
-A short id is made of what a device says of itself, and a twin says the same. So the short one goes
-to a device that has no twin beside it when it is first seen, and only once it is noted whose it is.
+A short id is made of what a device reports of itself; an identical device reports the same. So a
+device gets its short id only if no identical one is plugged in when it is first seen, and only once
+that is recorded.
 A device that has an id keeps it, whatever is plugged in or pulled out beside it.
 """
 
@@ -25,7 +26,7 @@ _KEEP_TIMEOUT_S = 1.0
 class Wish:
     """The ids that a device may have.
 
-    `short` may be a twin's as well, and is empty if the device must not have one; `long` has its
+    `short` may be that of an identical device as well, and is empty if the device must not have one; `long` has its
     socket in it. `kept` is an id that it is known to have, whatever it would be called today.
     """
 
@@ -58,7 +59,7 @@ class DeviceNames:
         given = {device: name for device, name in before.items() if name}
         for device, wish in sorted(wanted.items(), key=lambda item: repr(item[0])):
             if device not in given:
-                # Twins may share one link, so that only one of them seems to have a short id.
+                # Identical devices may share one link, so that only one of them seems to have a short id.
                 is_alone = shorts[wish.short] == makes[device.without_socket] == 1
                 given[device] = self._new(wish, set(given.values()), deadline, is_alone=is_alone)
         self._given = given

@@ -44,7 +44,7 @@ class PhysicalDevice:
 
     @property
     def without_socket(self) -> PhysicalDevice:
-        """What the device says of itself, wherever it is: twins say the same."""
+        """What the device reports of itself in any socket; identical devices report the same."""
         return replace(self, socket="")
 
     @property

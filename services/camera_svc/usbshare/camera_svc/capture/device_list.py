@@ -82,7 +82,7 @@ class DeviceList:
 
     def _wish(self, node: _Node) -> Wish:
         maker, by_place = _maker(node), _named(node, node.by_path).id
-        # A link that twins share leads to one of them, now to this one and now to that.
+        # A link that identical devices share leads to one of them, which may change.
         has_own_number = bool(node.device and node.device.serial and node.by_id)
         by_number = _named(node, node.by_id).id if has_own_number else ""
         kept = self._known.name_of(maker)  # links may come later than the device

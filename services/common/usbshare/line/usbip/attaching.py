@@ -27,7 +27,7 @@ from usbshare.usbip.errors import UsbipDeviceError, UsbipError, UsbipNetworkErro
 from usbshare.usbip.imported import ImportedDevice
 from usbshare.usbip.messages import ExportedDevice
 
-MOST_TWINS = 16
+MOST_IDENTICAL = 16
 MOST_TOLD = 16
 
 
@@ -118,7 +118,7 @@ class Attacher:
         """Import the one with the serial number; others that were looked at are given back."""
         looked: dict[str, AttachedPort] = {}
         try:
-            listed = await self._the_one(candidates[: MOST_TWINS + 1], looked)
+            listed = await self._the_one(candidates[: MOST_IDENTICAL + 1], looked)
             chosen = looked.pop(listed.busid, None)
             return chosen or await self._look_at(listed)
         finally:
