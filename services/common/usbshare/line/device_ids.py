@@ -26,8 +26,9 @@ _KEEP_TIMEOUT_S = 1.0
 class Wish:
     """The ids that a device may have.
 
-    `short` may be that of an identical device as well, and is empty if the device must not have one; `long` has its
-    socket in it. `kept` is an id that it is known to have, whatever it would be called today.
+    `short` may be that of an identical device as well, and is empty if the device must not have
+    one; `long` has its socket in it. `kept` is an id that it is known to have, whatever it would
+    be called today.
     """
 
     device: PhysicalDevice
@@ -59,7 +60,7 @@ class DeviceNames:
         given = {device: name for device, name in before.items() if name}
         for device, wish in sorted(wanted.items(), key=lambda item: repr(item[0])):
             if device not in given:
-                # Identical devices may share one link, so that only one of them seems to have a short id.
+                # Of identical devices that share one link only one seems to have a short id.
                 is_alone = shorts[wish.short] == makes[device.without_socket] == 1
                 given[device] = self._new(wish, set(given.values()), deadline, is_alone=is_alone)
         self._given = given
