@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.json_schema import mistakes
 from fakes.processes import Process, free_port, run, running
 from fakes.usb_sysfs import UsbSysfs
 from usbshare.client.usb.place import usb_place
@@ -61,6 +62,7 @@ def usb(host: Host, *words: str) -> tuple[int, str]:
 def listed(host: Host) -> dict[str, tuple[str, str]]:
     code, output = usb(host, "list", "--json")
     assert code == 0, output
+    assert mistakes(json.loads(output), "usb_list") == []
     return {each["id"]: (each["state"], each["reason"]) for each in json.loads(output)}
 
 

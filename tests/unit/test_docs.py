@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
 
+from usbshare.base.config import Table, load_config
 from usbshare.bridge.cli import cli as bridge
 from usbshare.bridge.settings import Settings as BridgeSettings
 from usbshare.camera_svc.cli import cli as camera_svc
@@ -29,7 +30,7 @@ from usbshare.usb_svc.settings import Settings as UsbSettings
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
-EXAMPLES: dict[Path, tuple[str, type[BaseModel]]] = {
+EXAMPLES: dict[Path, tuple[str, type[Table]]] = {
     ROOT / "services" / "serial_svc" / "usbshare.example.toml": ("serial-svc", SerialSettings),
     ROOT / "services" / "discovery_svc" / "usbshare.example.toml": (
         "discovery-svc",
@@ -161,6 +162,14 @@ def uncommented(example: Path) -> dict[str, Any]:
     if controls := everything.get("cameras.ID", {}).get("controls"):
         everything["cameras.ID.controls"] = controls
     return everything
+
+
+@pytest.mark.parametrize("reader", EXAMPLES.values(), ids=lambda reader: reader[0])
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+def test_every_program_passes_over_the_tables_of_the_others(
+    example: Path, reader: tuple[str, type[Table]]
+) -> None:
+    load_config(example, reader[1])
 
 
 def test_an_example_configuration_is_correct(example: Path) -> None:

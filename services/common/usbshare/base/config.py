@@ -21,7 +21,7 @@ from usbshare.base.plain_file import read_plain
 # One file serves every process of a computer; each reads its own tables and passes over the rest.
 TABLES = frozenset(
     {"service", "tls", "audit", "queue", "limits", "ports", "camera", "cameras", "discovery"}
-    | {"hosts", "bridge", "job", "jobs", "files", "serial"}
+    | {"hosts", "bridge", "job", "jobs", "files", "serial", "usb"}
 )
 
 
