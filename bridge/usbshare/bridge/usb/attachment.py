@@ -1,4 +1,4 @@
-"""One device of a host, plugged into this computer's kernel for as long as both want it."""
+"""Plugs one device of a host into this computer's kernel, until either side ends it."""
 
 from __future__ import annotations
 

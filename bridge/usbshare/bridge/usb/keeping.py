@@ -1,4 +1,4 @@
-"""Keeps a device attached: again by itself after a loss, if that is asked for."""
+"""Keeps a device attached; attaches it again after a loss if the user asked for that."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Keeping:
     async def run(self, *, keeps: bool) -> None:
         """Attach until it ends; raises why: UsbshareError. With `keeps`, again and again.
 
-        What was never attached, and what a person detaches here, is not tried again.
+        A device that was never attached, or that a person detached here, is not tried again.
         """
         while True:
             try:

@@ -58,7 +58,7 @@ def own_record() -> Iterator[OwnRecord]:
 
 
 def records() -> list[Record]:
-    """Return the attachments whose processes live; forgets the others."""
+    """Return the attachments whose processes are alive; removes the records of others."""
     found = (_living(path) for path in sorted(_folder().glob("*.json")))
     return [each for each in found if each is not None]
 

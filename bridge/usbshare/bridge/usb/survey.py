@@ -31,7 +31,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the hosts have, and why those that did not answer did not."""
+    """The devices of the hosts that answered, and why the others did not."""
 
     found: Sequence[Found]
     failures: Mapping[str, UsbshareError]
@@ -56,7 +56,7 @@ async def survey(
 
 
 def choose(found: Sequence[Found], device_id: str, match: str, *, first: bool) -> Found:
-    """Return the one that is meant; NotFoundError says what there is instead."""
+    """Return the one device that matches; NotFoundError names those there are."""
     meant = [
         each
         for each in found

@@ -18,7 +18,7 @@ CALL_S = 10.0  # the first call connects
 
 
 class HealthClient:
-    """Asks one server how it is."""
+    """Asks one server for its health."""
 
     def __init__(self, target: Target, bundle: ClientBundle | None) -> None:
         self._target, self._bundle = target, bundle
@@ -41,7 +41,7 @@ class HealthClient:
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
     async def round_trip_s(self) -> float:
-        """Return how long one call takes; raises UsbshareError."""
+        """Return how many seconds one call takes; raises UsbshareError."""
         start = time.perf_counter()
         await self.status()
         return time.perf_counter() - start

@@ -136,7 +136,7 @@ def send_break(interface: int, *, on: bool) -> SetupPacket:
 
 
 def serial_state_notification(interface: int, state: SerialState) -> bytes:
-    """Return what a device sends when its lines change or something befell the line."""
+    """Return what a device sends when its lines change, or on a break or line error."""
     return SETUP.pack(_IN, Notification.SERIAL_STATE, 0, interface, 2) + struct.pack("<H", state)
 
 

@@ -54,7 +54,7 @@ async def read_configurations(
 async def read_text(device: ImportedDevice, index: int) -> str:
     """Return a text of the device in its first language, empty where it has none.
 
-    Raises UsbipError, but not for a device that stalls or talks rubbish.
+    Raises UsbipError, but not for a device that stalls or sends an invalid text.
     """
     if not index:
         return ""

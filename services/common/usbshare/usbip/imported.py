@@ -70,11 +70,11 @@ class ImportedDevice:
 
     @property
     def silent_s(self) -> float:
-        """For how long the other computer has acknowledged nothing; 0 if that is unknown."""
+        """For how many seconds the other computer has acknowledged nothing; 0 if unknown."""
         return silent_s(self._writer)
 
     def when_lost(self, call: Callable[[UsbipError], None]) -> None:
-        """Have it called once when the device or the connection goes, unless it is closed here."""
+        """Set a callback for the loss of the device or connection; not called after `close`."""
         self._on_lost = call
         if self._lost is not None:
             asyncio.get_running_loop().call_soon(call, self._lost)

@@ -1,4 +1,4 @@
-"""How much of the other side's saying is taken: checked before anything is allocated."""
+"""Bounds on what the other side sends, checked before anything is allocated."""
 
 from __future__ import annotations
 

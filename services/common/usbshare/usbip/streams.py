@@ -71,7 +71,7 @@ def notice_dead_peer(writer: ByteWriter) -> None:
 
 
 def silent_s(writer: ByteWriter) -> float:
-    """Return for how long the other side's computer has acknowledged nothing; 0 if unknown."""
+    """Return for how many seconds the other computer has acknowledged nothing; 0 if unknown."""
     sock = _tcp_socket(writer) if _TELLS_SILENCE else None
     if sock is None:
         return 0.0
@@ -109,7 +109,7 @@ async def drained(writer: ByteWriter, timeout_s: float = SEND_TIMEOUT_S) -> None
 
 
 async def closed(writer: ByteWriter) -> None:
-    """Close it; what the other side does not take within a second is given up."""
+    """Close it; what the other side does not accept within a second is dropped."""
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):

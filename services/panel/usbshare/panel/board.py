@@ -59,13 +59,13 @@ class Board:
             self.watched.clear()
 
     def put_gateway(self, text: str) -> None:
-        """Show how the gateway itself is."""
+        """Show the state of the gateway itself."""
         if text != self._gateway:
             self._gateway = text
             self._tell("gateway", f'{{"gatewayChanged":{text}}}')
 
     def put(self, sort: Sort, key: Key, text: str) -> None:
-        """Show the state of a thing; the same again is no news."""
+        """Show the state of a thing; an unchanged state is not sent again."""
         things = self._things[sort]
         if things.get(key) != text:
             things[key] = text
@@ -77,7 +77,7 @@ class Board:
             self._tell((sort, key), f'{{"{sort.removed}":{name}}}')
 
     def tell_all(self, key: Key, frame: str) -> None:
-        """Tell every page what is no thing's state; a later one of that key replaces it."""
+        """Send every page an event that is not a state; a later one of that key replaces it."""
         self._tell(key, frame)
 
     def _tell(self, key: object, frame: str) -> None:

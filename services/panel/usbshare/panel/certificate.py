@@ -1,4 +1,4 @@
-"""The certificate that the panel uses: loaded once it is there, renewed in time, adopted by all."""
+"""The certificate that the panel uses: loaded once it exists, renewed in time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Certificate:
                 await cancel_all(keeping)
 
     async def look(self) -> None:
-        """Read the file, and have what is new in it used: this computer was enrolled."""
+        """Read the file again and use its certificate: this computer was enrolled."""
         before = self.bundle
         await self.load()
         if self.bundle is not None and self.bundle != before:

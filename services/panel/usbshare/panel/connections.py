@@ -1,4 +1,4 @@
-"""Bounds the connections of the panel's server: who only holds one keeps nobody else out."""
+"""Bounds the connections of the panel's server, so that idle ones keep nobody out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel's HTTP server: its files, its socket, and nobody served whom the guard refuses."""
+"""The panel's HTTP server: files and socket, for requests that the guard allows."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PanelServer:
         )
 
     async def close(self) -> None:
-        """Hang up on all pages."""
+        """Close the connections of all pages."""
         if self._listener is not None:
             self._listener.close()
         await self._sockets.close()

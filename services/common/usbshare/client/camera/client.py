@@ -32,7 +32,7 @@ _Call = grpc.aio.StreamStreamCall[pb.WatchRequest, pb.WatchResponse]
 
 
 class WatchStream:
-    """One living view; its methods raise grpc.aio.AioRpcError, see `CameraClient.explain`."""
+    """One live view; its methods raise grpc.aio.AioRpcError, see `CameraClient.explain`."""
 
     def __init__(self, call: _Call) -> None:
         self._call = call
@@ -45,7 +45,7 @@ class WatchStream:
         return convert.event(response)
 
     async def acknowledge(self, sequence: int) -> None:
-        """Say that this frame has arrived; that the stream has ended, `receive` says."""
+        """Acknowledge a frame; if the stream has ended, `receive` raises."""
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
             await write(self._call, convert.acknowledge(sequence))
 

@@ -1,4 +1,4 @@
-"""What time it is on the host, by a clock of ours that is never set."""
+"""The host's time, measured by our monotonic clock."""
 
 from __future__ import annotations
 

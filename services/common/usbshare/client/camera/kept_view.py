@@ -61,7 +61,7 @@ class ViewSink(Protocol):
 
     @property
     def slowest_s(self) -> float:
-        """How long one frame may take by the rate that is asked for or given; 0 if unknown."""
+        """How many seconds one frame may take at the requested or actual rate; 0 if unknown."""
         ...
 
     @property
@@ -79,10 +79,10 @@ class ViewSink(Protocol):
         """Note what the host counts of us."""
 
     def closed(self) -> None:
-        """Note that the stream has ended, whyever."""
+        """Note that the stream has ended, for whatever reason."""
 
     def ended(self, reason: str) -> None:
-        """Note at once that there is no stream; to find out the whole reason takes a while."""
+        """Note at once that there is no stream; `lost` gives the reason later."""
 
     def lost(self, reason: str) -> None:
         """Note why there is none; it is tried again."""
@@ -115,7 +115,7 @@ class KeptView:
     async def run(self) -> None:
         """View until cancelled; raises the failures that are given up at, others are tried again.
 
-        By default those are the first attempt's, and that we may no longer.
+        By default those are failures of the first attempt, and refusals.
         """
         while True:
             try:

@@ -39,12 +39,12 @@ class UploadStream:
         self._call = call
 
     async def begin(self, name: str, size_bytes: int, sha256: str) -> None:
-        """Say what is about to come."""
+        """Announce the file that follows."""
         begin = pb.UploadBegin(name=name, size_bytes=size_bytes, sha256=bytes.fromhex(sha256))
         await self._write(pb.UploadRequest(begin=begin))
 
     async def send(self, offset: int, data: bytes) -> None:
-        """Send a piece; that the stream has ended, `accepted` says."""
+        """Send a piece; if the stream has ended, `accepted` raises."""
         await self._write(pb.UploadRequest(piece=pb.UploadPiece(offset=offset, data=data)))
 
     async def accepted(self) -> tuple[int, RemoteFile | None]:
@@ -99,13 +99,13 @@ class JobClient:
         return convert.job((await self._told(self._stub.Hold(request, timeout=CALL_TIMEOUT_S))).job)
 
     async def resume(self, job_id: int, hold_number: int) -> RemoteJob:
-        """Let a job go on after the hold that was seen."""
+        """Resume a job from the hold that was seen."""
         request = pb.ResumeRequest(job_id=job_id, hold_number=hold_number)
         reply = await self._told(self._stub.Resume(request, timeout=CALL_TIMEOUT_S))
         return convert.job(reply.job)
 
     async def hand_over(self, job_id: int, reason: str = "") -> RemoteJob:
-        """End a running job and give its port up."""
+        """End a running job and release its port."""
         request = pb.HandOverRequest(job_id=job_id, reason=reason)
         reply = await self._told(self._stub.HandOver(request, timeout=CALL_TIMEOUT_S))
         return convert.job(reply.job)

@@ -21,7 +21,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a job is, over all passes; `remaining_s` None where nobody can tell."""
+    """How far a job is, over all passes; `remaining_s` None if unknown."""
 
     lines: int = 0
     size_bytes: int = 0
@@ -37,7 +37,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """Who would like to have the port of a job, and when that was said last, in UTC."""
+    """Who asks for the port of a job, and when they last asked, in UTC."""
 
     who: str
     at: datetime
@@ -70,7 +70,7 @@ class RemoteJob:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it will be done any more."""
+        """Whether the job has ended."""
         return self.state in ENDED
 
 

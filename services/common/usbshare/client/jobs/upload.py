@@ -1,4 +1,4 @@
-"""Sends a file to a host, and goes on where the host has it after each cut."""
+"""Sends a file to a host; continues after an interruption where the host has it up to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CUTS = (ConnectionRefusedByPeerError, DrainingError, SessionLostError)
 
 
 async def enqueue_surely(client: JobClient, order: JobOrder) -> RemoteJob:
-    """Make a job, once, though its answer may be lost: the order needs a `request_id`."""
+    """Create a job exactly once, even if an answer is lost; the order needs a `request_id`."""
     backoff = Backoff(random.random)
     for _ in range(ENQUEUE_ATTEMPTS - 1):
         try:
@@ -68,8 +68,8 @@ class Uploader:
     async def send(self) -> RemoteFile:
         """Return the file once the host has it whole; raises UsbshareError that says why not.
 
-        A link that is cut is made again, as long as the file gets on: three minutes without
-        any progress end it. What the host has stays there.
+        Connects again after an interruption, as long as the upload progresses: three minutes
+        without any progress end it. What the host has stays there.
         """
         backoff, clock = Backoff(random.random), asyncio.get_running_loop().time
         moved_at, is_first = clock(), True

@@ -254,7 +254,10 @@ class SerialClient(StopClient):
         return host_times(reply)
 
     async def network_time_s(self, port_id: str, timeout_s: float = CALL_TIMEOUT_S) -> float | None:
-        """Return the time of one round trip without the service's own; None if it says none."""
+        """Return one round trip in seconds without the service's part.
+
+        None if it does not report that.
+        """
         start = time.monotonic()
         try:
             reply = await self._stub.GetPort(pb.GetPortRequest(port_id=port_id), timeout=timeout_s)
@@ -292,7 +295,7 @@ class SerialClient(StopClient):
 
 
 def short_reason(error: BaseException) -> str:
-    """Return why a stream ended, as far as its error says."""
+    """Return why a stream ended, in the words of its error."""
     if isinstance(error, grpc.aio.AioRpcError):
         return reason_of(error)
     return str(error) or "the stream ended"

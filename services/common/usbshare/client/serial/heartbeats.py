@@ -1,4 +1,4 @@
-"""The signs of life that a client asks for: who answers them how fast, and that somebody does."""
+"""The heartbeats of a client: their answers, round trips and deadline."""
 
 from __future__ import annotations
 

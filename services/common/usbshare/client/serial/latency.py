@@ -1,4 +1,4 @@
-"""Round trips of the last heartbeats."""
+"""Round trips of the last 100 heartbeats, in seconds."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class LineUpstream:
         del data, now
 
     def add_ordered(self, message: Goodbye) -> None:
-        """Say goodbye after the lines that wait."""
+        """Close the session after the lines that wait."""
         del message
         self._says_goodbye = True
 
@@ -190,7 +190,7 @@ class LineUpstream:
         self._lane.confirmed(number)
 
     def wants_answer(self) -> bool:
-        """Tell, once until an answer, whether only the network keeps back what waits."""
+        """Return, once until an answer, whether only the network keeps back what waits."""
         return bool(self._waiting) and self.window.asks(self._credit, self._sent_offset)
 
     def answered(self, operation_id: int) -> None:
@@ -203,7 +203,7 @@ class LineUpstream:
         return bool(self._waiting)
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long until `take` has something; None for until something comes."""
+        """Return how many seconds until `take` has something; None if it waits for an event."""
         del now
         if self._urgent or self._may_send() or (self._says_goodbye and not self._waiting):
             return 0.0

@@ -163,7 +163,10 @@ class Link:
     # The source of the pump.
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long until there is something to send."""
+        """Return how many seconds until there is something to send.
+
+        None if it waits for an event.
+        """
         return None if self._handover.is_quiet else self._upstream.wait_s(now)
 
     def take(self, now: float) -> Message:

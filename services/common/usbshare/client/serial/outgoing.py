@@ -77,7 +77,7 @@ class Outgoing(Protocol):
         """Note that the service has the real-time bytes that were sent up to that number."""
 
     def wants_answer(self) -> bool:
-        """Tell, once until an answer, whether only the network keeps back what waits."""
+        """Return, once until an answer, whether only the network keeps back what waits."""
         ...
 
     def answered(self, operation_id: int) -> None:
@@ -88,7 +88,7 @@ class Outgoing(Protocol):
         ...
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long until `take` has something; None for until something comes."""
+        """Return how many seconds until `take` has something; None if it waits for an event."""
         ...
 
     def take(self, now: float) -> Message:

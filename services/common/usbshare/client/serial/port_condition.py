@@ -56,7 +56,7 @@ def news(port: RemotePort) -> tuple[str, str]:
 
 
 def short(port: RemotePort) -> str:
-    """Return it in two or three words for a status line or a table; empty where all is well."""
+    """Return it in two or three words for a status line or table; "" if nothing is held."""
     parts = []
     if port.latch is not None:
         parts.append("job lost" if port.latch.cause == "job lost" else "latched")
@@ -69,7 +69,7 @@ def short(port: RemotePort) -> str:
 
 
 def sentences(port: RemotePort) -> str:
-    """Return all that is known about it, and what to do; empty where all is well."""
+    """Return all that is known about it, and what to do; "" if nothing is held."""
     told = []
     if port.latch is not None:
         told.append(_latch(port.latch))
@@ -90,7 +90,7 @@ def why_fenced(port: RemotePort) -> str:
 
 
 def fields(port: RemotePort) -> dict[str, Any]:
-    """Return it for JSON; None for what is not the case."""
+    """Return `held`, `latch` and `machine_state` for JSON; None for a part that there is not."""
     return {
         "held": None if port.hold is None else _hold_fields(port.hold),
         "latch": None if port.latch is None else _common(port.latch),

@@ -64,9 +64,9 @@ class Resumption:
         return self._token if self.is_pending else ""
 
     def away_s(self, now: float) -> float:
-        """Return for how long the session has been lost."""
+        """Return for how many seconds the session has been lost."""
         return now - self._lost_at
 
     def left_s(self, now: float) -> float:
-        """Return for how long it can still come back."""
+        """Return for how many seconds it can still be resumed."""
         return max(0.0, self._window_s - self.away_s(now)) if self.is_pending else 0.0

@@ -202,7 +202,7 @@ class StopClient:
             raise UsbshareError(f"{self.target} sent an invalid answer: {error}") from error
 
     async def only_port(self, timeout_s: float) -> str:
-        """Return the id of the service's port, empty where it has another number of them."""
+        """Return the id of the service's only port; "" if it has none or several."""
         # After the stop there is time for protobuf.
         from usbshare.serial.v1 import serial_pb2 as pb  # noqa: PLC0415
         from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub  # noqa: PLC0415

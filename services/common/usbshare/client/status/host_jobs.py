@@ -1,4 +1,4 @@
-"""The jobs of a host, if it has a job service: nobody said that it has one."""
+"""The jobs of a host, if it has a job service."""
 
 from __future__ import annotations
 

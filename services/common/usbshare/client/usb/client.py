@@ -63,7 +63,7 @@ class AttachStream:
         await self._send(pb.AttachRequest(data=data))
 
     async def beat(self, number: int) -> None:
-        """Show that we live."""
+        """Send a heartbeat with that number."""
         await self._send(pb.AttachRequest(beat=pb.Beat(id=number)))
 
     async def receive(self) -> bytes | int | None:

@@ -109,7 +109,7 @@ class AcmDevice:
         self._notify()
 
     def happened(self, events: SerialState) -> None:
-        """Tell the program what befell the line: a break, an overrun."""
+        """Tell the program of line events: a break, an overrun."""
         self._notices.happened(events)
         self._notify()
 

@@ -72,7 +72,7 @@ class Plug(asyncio.Protocol):
             self._write(reply.encode())
 
     def pull(self) -> None:
-        """Unplug the device: neither side hears of the other any more."""
+        """Unplug the device: no callback and no answer follows."""
         self._device = None
         self._sizes.clear()
         self._read_on()

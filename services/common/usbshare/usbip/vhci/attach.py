@@ -57,7 +57,10 @@ class Plugged:
             raise VhciError(str(error)) from error
 
     def close_helper(self) -> None:
-        """Let the helper go, which unplugs the device; the kernel does so when `end` is closed."""
+        """Disconnect the helper, which unplugs the device.
+
+        The kernel does so when `end` is closed.
+        """
         if self._helper is not None:
             self._helper.close()
             self._helper = None

@@ -1,4 +1,4 @@
-"""Jobs as protobuf says them, and requests as the service takes them."""
+"""Jobs as messages, and requests as values."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def name_of(text: str) -> str:
 
 
 def reason_of(text: str) -> str:
-    """Return a reason, fit to be shown: nothing is refused for its words."""
+    """Return a reason, fit to be shown; no text is refused."""
     return clean_text(text, LONGEST_REASON_BYTES)
 
 

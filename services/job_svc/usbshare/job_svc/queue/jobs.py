@@ -1,4 +1,4 @@
-"""Every job of the host, and what may become of it: pure, told of events, asked for order.
+"""Every job of the host and its state machine; pure.
 
 A job starts because somebody starts it, or because the one before it was started with
 `auto_advance` and is finished: a stop, an error, a fault and a restart of the service end that.
@@ -202,7 +202,7 @@ class Jobs:
         return job
 
     def resumed(self, job_id: int) -> Job:
-        """Note that a held job goes on."""
+        """Note that a held job continues."""
         return self._update(self._require(job_id, JobState.HELD), state=JobState.RUNNING, reason="")
 
     def progressed(self, job_id: int, progress: Progress) -> None:
@@ -212,7 +212,7 @@ class Jobs:
             self._put(Change.PROGRESS, job.changed(progress=progress))
 
     def asked_for(self, job_id: int, who: str) -> None:
-        """Note who would like to have the port of a running or held job."""
+        """Note who asks for the port of a running or held job."""
         job = self._jobs.get(job_id)
         if job is None or not job.state.is_active:
             return

@@ -1,4 +1,4 @@
-"""What files do on machines, found beside everything else, and kept for repeated requests."""
+"""Analyses of files on machines, in processes of their own; recent ones are kept."""
 
 from __future__ import annotations
 

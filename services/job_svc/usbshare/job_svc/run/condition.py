@@ -33,7 +33,7 @@ class Condition:
 
     @property
     def troubles(self) -> list[str]:
-        """What is wrong, a sentence each."""
+        """The problems, one sentence each."""
         found = []
         if self.damaged:
             found.append(

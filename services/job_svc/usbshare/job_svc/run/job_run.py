@@ -63,10 +63,10 @@ class Stream(Protocol):
 
 
 class Told(Protocol):
-    """Who is told what becomes of the job."""
+    """Receives what happens to the job."""
 
     def held(self, reason: str) -> None:
-        """Note that the job does not go on, or that it was held once more."""
+        """Note that the job is held, or was held again."""
 
     def goes_on(self) -> None:
         """Note that a held job runs again."""
@@ -117,7 +117,7 @@ class JobRun:
         self._doubt: asyncio.Task[None] | None = None
 
     def end(self, state: JobState, reason: str, *, resets: bool = False) -> None:
-        """Have the job end so, unless it has ended already."""
+        """End the job in this state, unless it has ended already."""
         if not self._end.done():
             self._end.set_result(End(state, reason, resets))
 
@@ -239,7 +239,7 @@ class JobRun:
             self._follow_hold(port)
 
     def line_answered(self, answer: LineAnswer) -> None:
-        """Count a line, or end the job with what became of it."""
+        """Count a line that the firmware replied to, or end the job if it was not accepted."""
         if self._machine.is_asking:
             self._machine.replied()
             return

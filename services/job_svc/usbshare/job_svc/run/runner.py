@@ -1,4 +1,4 @@
-"""Starts, holds, resumes and cancels jobs, one a port, and sees to what must hold them."""
+"""Starts, holds, resumes and cancels jobs, one for each port; holds those that lose their right."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Runner:
         return self._spool.jobs.get(job_id)
 
     async def hand_over(self, job_id: int, who: Identity, reason: str) -> Job:
-        """End a job and give its port up; its machine is held at once, and reset at rest."""
+        """End a job and release its port; its machine is held at once, and reset at rest."""
         why = f"handed over by {self._short(who.name)}" + _because(reason)
         if await self._call_off(job_id, why, who):
             return self._spool.jobs.get(job_id)

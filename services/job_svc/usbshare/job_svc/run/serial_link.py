@@ -1,4 +1,4 @@
-"""The way to this host's serial service, as the identity `job-svc`."""
+"""Connections to this host's serial service, as the identity `job-svc`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SerialLink:
                 return await client.stop(port_id, StopAction.HOLD, reason, STOP_TIMEOUT_S)
 
     async def resume(self, port_id: str, reason: str, seen: SeenHold) -> None:
-        """Let a machine go on that was held no more than was seen."""
+        """Resume a machine, unless it was held again after the hold that was seen."""
         async with self._acts.client() as client:
             await client.stop(port_id, StopAction.RESUME, reason, STOP_TIMEOUT_S, seen=seen)
 

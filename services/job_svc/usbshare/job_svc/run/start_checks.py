@@ -1,4 +1,4 @@
-"""What stands in the way of a start, each in one clear line."""
+"""What prevents the start of a job, in one line each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def require_ready(port: RemotePort) -> None:
 async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> float | None:
     """Return how many seconds a job takes, None if unknown; WrongStateError if its file has errors.
 
-    `despite`: it is started all the same, and is not waited for.
+    `despite`: errors do not prevent the start, and the analysis is not waited for.
     """
     task = analyses.of(job.file.sha256, job.port_id, job.passes)
     if despite and not task.done():

@@ -1,4 +1,4 @@
-"""Keeps the record of the jobs up to date without anybody waiting for the disk.
+"""Writes the record of the jobs in a thread, so that nothing waits for the disk.
 
 Of each job the newest state is written; progress alone only every now and then, so that a job that
 runs for hours costs a disk a write a second at most.

@@ -1,1 +1,1 @@
-"""Between the messages of page.proto and what they are about."""
+"""Translates messages of page.proto into calls, and states into messages."""

@@ -60,7 +60,7 @@ def access_handlers(fleet: Fleet) -> Mapping[str, Handler]:
 
 
 def administration_of(fleet: Fleet, host: str) -> AdministrationClient:
-    """Return what calls a host as its administrator; raises why there is nothing to call."""
+    """Return the client for a host's administration; raises UsbshareError if there is none."""
     if not host:
         raise InvalidArgumentError("host: the key of a host, see page.proto")
     place = fleet.followed(host).serial.place
@@ -70,7 +70,7 @@ def administration_of(fleet: Fleet, host: str) -> AdministrationClient:
 
 
 def own_identity(fleet: Fleet, host: str) -> str:
-    """Return who this computer is at a host; empty before that has said so."""
+    """Return this computer's identity at a host; "" until the host has reported it."""
     rights = fleet.followed(host).rights
     return "" if rights is None else rights.who.identity
 

@@ -12,7 +12,7 @@ CALL_TIMEOUT_S = 15.0
 
 
 class CameraCalls(CameraClient):
-    """A separate connection to one camera service; what it raises says why."""
+    """A separate connection to one camera service; errors are UsbshareErrors."""
 
     async def seen_cameras(self) -> list[SeenCamera]:
         """Return every camera."""

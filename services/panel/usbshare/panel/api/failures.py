@@ -1,4 +1,4 @@
-"""Why something was not done, as page.proto has it."""
+"""Errors as messages of page.proto."""
 
 from __future__ import annotations
 

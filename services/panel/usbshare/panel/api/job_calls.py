@@ -26,7 +26,7 @@ FORWARDED = {
 
 
 class JobCalls(JobClient):
-    """A separate connection to one job service; what it raises says why."""
+    """A separate connection to one job service; errors are UsbshareErrors."""
 
     async def connect(self) -> None:
         """Connect, or raise why that fails."""

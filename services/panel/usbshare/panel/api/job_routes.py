@@ -1,4 +1,4 @@
-"""Files to hosts and previews of them, over HTTP: neither may stand before a stop on the socket."""
+"""Uploads and previews over HTTP, so that neither delays a stop on the socket."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ CALL_TIMEOUT_S = 15.0
 
 
 class SerialCalls(SerialClient):
-    """A separate connection to one serial service; what it raises says why."""
+    """A separate connection to one serial service; errors are UsbshareErrors."""
 
     def __init__(self, target: Target, bundle: ClientBundle | None) -> None:
         super().__init__(target, bundle)
@@ -53,7 +53,7 @@ class SerialCalls(SerialClient):
                 yield SeenMachine(machine_status(reply), reply)
 
     async def rights(self) -> SeenRights:
-        """Return who we are there and what we may do."""
+        """Return our identity and rights there."""
         request = access_pb2.WhoAmIRequest()
         try:
             reply = await self._access.WhoAmI(request, timeout=CALL_TIMEOUT_S)

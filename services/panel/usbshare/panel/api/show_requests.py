@@ -1,4 +1,4 @@
-"""What one page shows beyond the states that all are shown: consoles, and round trips."""
+"""Requests for what only one page shows: consoles, round trips, audit logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts' audit logs each page shows, filtered at the host, and what it is told of them."""
+"""The hosts' audit logs that each page shows, filtered at the host."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ShownAudits:
             page.outbox.forget_stream(("audit", host))
 
     async def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop following all logs."""
         tasks = [task for each in self._tasks.values() for task in each.values()]
         self._tasks.clear()
         await cancel_all(*tasks)

@@ -1,4 +1,4 @@
-"""Which machines' round trips each page shows, and what it is told of them."""
+"""The machines whose round trips each page shows."""
 
 from __future__ import annotations
 

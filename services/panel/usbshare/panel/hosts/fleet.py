@@ -106,13 +106,13 @@ class Fleet:
         return iter(list(self._hosts.values()))
 
     def get(self, key: str) -> Host:
-        """Return a host; NotFoundError where there is none of that key."""
+        """Return the host with that key; raises NotFoundError."""
         if (host := self._hosts.get(key)) is None:
             raise NotFoundError(f"host {key!r} is no longer known")
         return host
 
     def followed(self, key: str) -> Host:
-        """Return a host whose services are asked; raises why they are not."""
+        """Return a host whose services are followed; ConnectionRefusedByPeerError says why not."""
         host = self.get(key)
         if not host.is_followed:
             why = "is not known to belong to this computer's site"
@@ -130,7 +130,7 @@ class Fleet:
         self._changed.set()
 
     def name(self, target: Target) -> None:
-        """Follow a host without its being found, until the panel ends."""
+        """Follow a host that discovery need not find, until the panel ends."""
         if target not in self._named:
             self._named.append(target)
             self._observe(target)
@@ -146,7 +146,7 @@ class Fleet:
         return self._host_at(target)
 
     def forget(self, key: str) -> None:
-        """Follow a host that a person added no longer; InvalidArgumentError for another."""
+        """Remove a host that a person added; InvalidArgumentError for any other host."""
         host = self.get(key)
         mine = [text for text, target in self._added.items() if _is_at(host.entry, target)]
         if not mine:
@@ -165,7 +165,7 @@ class Fleet:
         return host.view(self._catalogue.clock())
 
     def find(self, text: str) -> Host | None:
-        """Return the host that a person calls so, by name or address; None if none is."""
+        """Return the host with that name or address; None if there is none."""
         folded = text.casefold()
         for host in self._hosts.values():
             instance = host.entry.instance

@@ -19,7 +19,7 @@ LOOK_S = 5.0
 
 
 class ServiceState(Enum):
-    """How the connection to a service is."""
+    """The state of the connection to a service."""
 
     NONE = "none"
     NOT_ASKED = "not asked"
@@ -59,7 +59,10 @@ async def follow(
 
 
 async def proven(targets: Sequence[Target], bundle: ClientBundle | None) -> Target:
-    """Return where the service proved to be; ConnectionRefusedByPeerError says why nowhere."""
+    """Return the first target whose service proves its identity.
+
+    ConnectionRefusedByPeerError if none.
+    """
     if not targets:
         raise ConnectionRefusedByPeerError("its address is not known")
     found = await first_proven(targets, bundle)

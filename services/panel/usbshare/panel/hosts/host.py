@@ -48,7 +48,7 @@ class Relation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """Everything that pages show of a host; `age_s`: since it was last heard of."""
+    """Everything that pages show of a host; `age_s`: seconds since it was last seen."""
 
     key: str
     entry: Entry
@@ -132,7 +132,7 @@ class Host:
         self.start(bundle)
 
     async def stop(self) -> None:
-        """Follow them no longer; what is known of its machines, cameras and jobs goes."""
+        """Stop following them; removes its machines, cameras and jobs from the pages."""
         tasks, self._tasks = self._tasks, []
         await cancel_all(*tasks)
         self._services = dict.fromkeys(Service, ServiceView(ServiceState.NOT_ASKED))

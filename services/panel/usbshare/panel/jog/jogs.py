@@ -207,7 +207,10 @@ class Jogs:
         return None if found is None else found[0]
 
     async def jog(self, jog: Jog) -> None:
-        """Begin a jog; returns once the machine has taken its first piece. Raises why not."""
+        """Begin a jog; returns once the machine has accepted its first piece.
+
+        Raises UsbshareError.
+        """
         if (other := self.of(jog.control)) is not None:
             if other.lease.is_over:
                 raise WrongStateError("the machine has not stopped yet: press again")

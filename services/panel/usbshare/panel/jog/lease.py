@@ -1,4 +1,4 @@
-"""Whether a jog goes on: for as long as the page that began it says so. Pure."""
+"""Whether a jog continues: as long as the page that began it renews it. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Lease:
         return not self.expire(now)
 
     def expire(self, now: float) -> bool:
-        """End where nothing was heard for the time of a lease; returns whether it is over."""
+        """End if no renewal came for the time of a lease; returns whether it is over."""
         if not self.is_over and now - self.renewed_at > LEASE_S:
             self.end("the page stopped renewing it")
         return self.is_over
@@ -57,7 +57,7 @@ class Lease:
         self.why_ended = self.why_ended or why
 
     def left_s(self, now: float) -> float:
-        """Return how long it lasts without another renewal."""
+        """Return how many seconds it lasts without another renewal."""
         return 0.0 if self.is_over else max(0.0, self.renewed_at + LEASE_S - now)
 
 

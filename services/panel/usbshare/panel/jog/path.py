@@ -60,7 +60,7 @@ class Direction:
 
     @property
     def piece_mm(self) -> float:
-        """The length of a piece."""
+        """The length of a piece in millimetres."""
         return max(LEAST_PIECE_MM, self.feed / 60 * PIECE_S)
 
 
@@ -75,7 +75,7 @@ class Path:
 
     @property
     def may_send(self) -> bool:
-        """Whether the machine is in the last piece that it has, as far as it says."""
+        """Whether the machine reports that it is in the last piece that it has."""
         piece = self.direction.piece_mm
         if not self.sent_mm:
             return True

@@ -70,7 +70,7 @@ class Latencies:
         self._took[viewer, key] = took
 
     def hide(self, viewer: Hashable, key: MachineKey) -> None:
-        """Call back no more; a host that nobody looks at is not asked."""
+        """Stop the callbacks; a host is asked only while a page shows one of its machines."""
         self._took.pop((viewer, key), None)
         followed = self._hosts.get(key[0])
         if followed is None:
@@ -86,7 +86,7 @@ class Latencies:
         return [record for record in self._kept.get(key, ()) if record.unix_s >= since]
 
     async def close(self) -> None:
-        """Ask nobody any more."""
+        """Stop asking."""
         tasks = [each.task for each in self._hosts.values()]
         self._hosts.clear()
         self._took.clear()

@@ -35,7 +35,7 @@ class Launcher(Protocol):
 
     @property
     def outlives(self) -> bool:
-        """Whether they do."""
+        """Whether processes that it starts outlive us."""
         ...
 
     def start(self, command: Sequence[str], log: Path, lock: Path) -> Running:
@@ -67,12 +67,15 @@ class BridgeProcess:
         self._running = self._launcher.start(command, self._log, self._lock)
 
     def find(self) -> bool:
-        """Take over one that still runs, with what it has said; returns whether there is one."""
+        """Take over a bridge that still runs, with its output so far.
+
+        Returns whether there is one.
+        """
         self._running = self._launcher.find(self._lock)
         return self._running is not None
 
     def look(self) -> bool:
-        """Read what it said since; returns whether it runs. Blocks as long as the disk does."""
+        """Read its new output; returns whether it runs. Blocks for the disk."""
         with self._looking:
             is_alive = self._running is not None and self._running.is_alive
             self._read()

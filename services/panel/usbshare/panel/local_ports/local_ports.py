@@ -116,7 +116,7 @@ class LocalPorts:
             await self._note()
 
     async def add(self, wish: Wish) -> PortView:
-        """Start a local port; returns it once programs can open it, raises why they cannot."""
+        """Start a local port; returns it once programs can open it. Raises UsbshareError."""
         if self._owner:
             raise WrongStateError(f"{self._owner}: start it there")
         async with self._changing:

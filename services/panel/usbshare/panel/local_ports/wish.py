@@ -1,4 +1,4 @@
-"""What a local port is to be, and how it is. Pure."""
+"""The settings of a local port, and its state. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PortKind(Enum):
 
 
 class PortState(Enum):
-    """How a local port is."""
+    """The state of a local port."""
 
     STARTING = "starting"
     READY = "ready"
@@ -53,7 +53,7 @@ class Wish:
 
     @classmethod
     def of_json(cls, told: dict[str, Any]) -> Wish:
-        """Read it from a file; raises InvalidArgumentError for what is none."""
+        """Read it from a file's JSON; raises InvalidArgumentError."""
         try:
             kind = PortKind(told["kind"])
             return cls(
@@ -73,7 +73,7 @@ class Wish:
 
 @dataclass(slots=True)
 class BridgeNews:
-    """What a bridge process has said of itself, read line by line from its JSON events."""
+    """The state of a bridge process, read line by line from its JSON events."""
 
     state: PortState = PortState.STARTING
     reason: str = ""

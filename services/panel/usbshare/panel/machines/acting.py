@@ -1,4 +1,4 @@
-"""What acts on a machine at once, over the connection that is kept open for that."""
+"""Stops and other calls that act on a machine at once, over a connection kept open for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ways(Protocol):
         ...
 
     def look_at_rights(self) -> None:
-        """Ask at once what we may do."""
+        """Ask the host for our rights now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Acting:
     async def stop(
         self, key: MachineKey, action: StopAction, reason: str, seen: SeenHold | None = None
     ) -> StopReport:
-        """Stop a machine, or let it go on from the hold that was seen; raises UsbshareError."""
+        """Stop a machine, or resume it from the hold that was seen; raises UsbshareError."""
         ways = self.way(key[0])
         try:
             async with self._stops(ways, key[0]).client() as client:
@@ -66,7 +66,7 @@ class Acting:
             await client.send_realtime(key[1], data, session_id, REALTIME_S)
 
     async def request_control(self, key: MachineKey, name: str) -> bool:
-        """Ask the holder of a port for control; returns whether it was told now."""
+        """Ask the holder of a port for control; returns whether the holder was notified now."""
         ways = self.way(key[0])
         async with self._stops(ways, key[0]).client() as client:
             return await client.request_control(key[1], name)

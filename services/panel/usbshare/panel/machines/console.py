@@ -13,7 +13,7 @@ LONGEST_TEXT = 1000
 
 
 class Origin(Enum):
-    """Whence a line comes."""
+    """Where a line comes from."""
 
     SENT = "sent"
     MACHINE = "machine"
@@ -61,5 +61,5 @@ class Console:
                 show(line)
 
     def hide(self, who: object) -> None:
-        """Show it there no longer."""
+        """Stop showing it there."""
         self._shown.pop(who, None)

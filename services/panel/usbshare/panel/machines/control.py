@@ -1,4 +1,4 @@
-"""The gateway's control of one machine: a session on demand, one line at a time, given up idle."""
+"""The gateway's control of one machine: a session on demand, released when idle."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Control:
         return lambda: self._held_listeners.remove(listener)
 
     async def take(self, *, from_holder: bool = False, is_kept: bool = True) -> None:
-        """Have control, taking it from its holder if that is meant; raises why it cannot be."""
+        """Take control, from its holder if `from_holder`; raises UsbshareError."""
         async with self._changing:
             self._used_at = self._clock()
             if self._session is None:
@@ -120,7 +120,7 @@ class Control:
             self._is_kept = self._is_kept or is_kept
 
     async def release(self) -> None:
-        """Give control up."""
+        """Release control."""
         async with self._changing:
             self._is_kept = False
             await self._leave("control was released")
@@ -182,7 +182,7 @@ class Control:
             self.exchange.give_up(WrongStateError("the line was not sent"))
 
     async def fresh_report(self, wait_s: float = 2.0) -> MachineReport:
-        """Ask for a report, and return it; DeviceError where none comes."""
+        """Request a report and return it; DeviceError if none comes within `wait_s`."""
         self._require_session()
         self._has_report.clear()
         self.realtime(_REPORT)
@@ -239,7 +239,7 @@ class Control:
         self._owner.control_asked(self, who)
 
     def session_ended(self, reason: str) -> None:
-        """Give up what was under way: whether it was carried out, nobody knows."""
+        """Fail the lines without a reply: it is unknown whether they were carried out."""
         self._console.add(Origin.FAILURE, f"control was lost: {reason}")
         session, self._session = self._session, None
         self._is_kept = False

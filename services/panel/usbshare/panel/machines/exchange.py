@@ -1,4 +1,4 @@
-"""The lines that are with a machine, and what it says: whose each of its lines is."""
+"""The lines that were sent to a machine, matched with its replies."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Exchange:
         return done
 
     def call_off(self) -> None:
-        """Have whoever sends several pieces send no more of them."""
+        """Make a sender of several pieces send no more of them."""
         self.calls_off += 1
 
     async def until_replied(self) -> None:
@@ -94,7 +94,7 @@ class Exchange:
         self._conversation.reset()
 
     def feed(self, data: bytes, profile: Profile) -> None:
-        """Take what the machine says."""
+        """Process bytes from the machine."""
         for heard in self._conversation.feed(data, profile):
             self._heard(heard)
 

@@ -35,7 +35,7 @@ class ControlState(Enum):
 
 
 class NextStep(Enum):
-    """What lets a held or latched machine go on."""
+    """What lets a held or latched machine continue."""
 
     NONE = "none"
     RESUME = "resume"
@@ -80,18 +80,18 @@ class Abilities:
 
     @property
     def max_spindle(self) -> float | None:
-        """The S of full power."""
+        """The S value of full power ($30)."""
         return self.settings.get(MAX_SPINDLE)
 
     @property
     def max_feed(self) -> float | None:
-        """The fastest that both X and Y go, a minute."""
+        """The fastest feed that both X and Y reach, in mm/min."""
         rates = [self.settings[each] for each in MAX_RATES if each in self.settings]
         return min(rates) if rates else None
 
     @property
     def travel_mm(self) -> tuple[float, ...]:
-        """How far X, Y and Z go; empty if that is unknown."""
+        """The travel of X, Y and Z in mm; empty if unknown."""
         found = tuple(self.settings[each] for each in TRAVELS if each in self.settings)
         return found if len(found) == len(TRAVELS) else ()
 

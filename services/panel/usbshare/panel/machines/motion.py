@@ -1,4 +1,4 @@
-"""What a person has a machine do: each ends by itself, and says clearly why it was not done."""
+"""Motions that a person requests; each ends by itself, or raises UsbshareError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What machines say that somebody else controls, for their consoles, while a page shows them."""
+"""Observes machines that another client controls, while a page shows their console."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Observers:
         self._tasks: dict[MachineKey, asyncio.Task[None]] = {}
 
     def look(self, key: MachineKey) -> None:
-        """Begin, or end, as the console of a machine is shown or not any more."""
+        """Begin or end observing, as the console of a machine is shown or hidden."""
         is_shown = self._controls.console(key).is_shown
         if is_shown and key not in self._tasks:
             self._tasks[key] = in_background(self._observe(key), f"observe {key}")
@@ -44,7 +44,7 @@ class Observers:
             task.cancel()
 
     async def close(self) -> None:
-        """Observe nothing any more."""
+        """End all observing."""
         await cancel_all(*self._tasks.values())
 
     async def _observe(self, key: MachineKey) -> None:

@@ -77,7 +77,7 @@ class Session:
 
     @property
     def round_trip_s(self) -> float:
-        """How long an answer of the service takes; 0 before it is known."""
+        """The round trip to the service in seconds; 0 before it is known."""
         return self._link.latency.typical_s
 
     async def open(self) -> None:
@@ -107,7 +107,7 @@ class Session:
         return self._upstream.discard()
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Close the session cleanly."""
         self._is_closing = True
         if self._running is not None and not self._running.done():
             self._link.close()

@@ -1,4 +1,4 @@
-"""What the pictures need to know of hosts."""
+"""What pictures need of hosts: clients of their camera services."""
 
 from __future__ import annotations
 

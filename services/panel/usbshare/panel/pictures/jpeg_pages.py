@@ -73,7 +73,7 @@ class JpegPages:
         return web.Response(body=frame.data, content_type="image/jpeg", headers=_timing(frame))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send pictures as `multipart/x-mixed-replace` until the program goes."""
+        """Send pictures as `multipart/x-mixed-replace` until the program disconnects."""
         if self.streams >= MOST_STREAMS:
             text = f"{MOST_STREAMS} programs are already watching\n"
             return web.Response(status=503, text=text)

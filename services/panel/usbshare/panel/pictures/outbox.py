@@ -34,7 +34,7 @@ class Outbox:
         self._filled = asyncio.Event()
 
     def tell(self, news: ViewNews) -> None:
-        """Let the page know how the view is; what it knows already is not sent again."""
+        """Send the page the state of the view; an unchanged state is not sent again."""
         self._news = news if news != self._told else None
         self._filled.set()
 

@@ -85,7 +85,7 @@ class PageView:
 
     @property
     def slowest_s(self) -> float:
-        """How long one frame may take, by the rate that is asked for or given."""
+        """How many seconds one frame may take, at the requested or actual rate."""
         rates = [rate for rate in (self._wish.fps, self._given_fps) if rate > 0]
         return 1 / min(rates) if rates else 0.0
 

@@ -1,4 +1,4 @@
-"""One device on one stream: USB/IP both ways, and whether the client lives."""
+"""One device on one stream: USB/IP in both directions, and heartbeats."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ class AttachStream:
         self._beaten = asyncio.Event()
 
     async def serve(self, ending: asyncio.Event) -> None:
-        """Pass on until the client ends it; raises why where something else does."""
+        """Forward bytes until the client ends the stream.
+
+        Raises UsbshareError for any other end.
+        """
         work = [
             asyncio.create_task(each, name=name)
             for name, each in (

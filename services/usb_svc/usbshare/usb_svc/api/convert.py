@@ -23,7 +23,7 @@ _STATES = {
 
 
 def device_message(offered: OfferedDevice) -> pb.Device:
-    """Return a device as it is told."""
+    """Return a device as a message."""
     device = offered.device
     return pb.Device(
         id=offered.id,

@@ -1,4 +1,4 @@
-"""Which program of the host uses a device: binding it to another driver would pull it away."""
+"""Which program of the host uses a device, and would lose it if it were lent."""
 
 from __future__ import annotations
 

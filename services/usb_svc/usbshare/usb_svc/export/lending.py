@@ -1,4 +1,4 @@
-"""Who has which device: one client at a time, and the host's own programs before any."""
+"""Lends each device to one client at a time, unless a program of the host uses it."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ class Lending:
 
     @property
     def devices(self) -> list[OfferedDevice]:
-        """What there is, as last seen, sorted by id; a device that is lent stays listed."""
+        """The devices as last seen, sorted by id; a device that is lent stays listed."""
         found = dict(self._found)
         for device_id, (device, _) in self._holders.items():
             found[device_id] = (device, State.ATTACHED, "")
         return [self._offered(each, *found[each]) for each in sorted(found)]
 
     async def look(self) -> None:
-        """See what there is."""
+        """Read the list of devices again."""
         found = await self._thread.run(self._read)
         if found != self._found:
             self._found = found
@@ -132,7 +132,7 @@ class Lending:
                     await asyncio.shield(taken)
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """End the thread."""
         self._thread.close()
 
     def _require_free(self, device_id: str) -> OfferedDevice:

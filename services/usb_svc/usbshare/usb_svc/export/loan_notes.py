@@ -53,7 +53,7 @@ class LoanNotes:
 
     @property
     def noted(self) -> list[LentDevice]:
-        """What this service bound and did not give back, by bus id."""
+        """The devices that this service bound and has not given back, by bus id."""
         return [self._noted[busid] for busid in sorted(self._noted)]
 
     def has(self, device: HostDevice) -> bool:
@@ -72,7 +72,7 @@ class LoanNotes:
                 self._noted[device.busid] = device
 
     def nobody_knows(self, why: str) -> None:
-        """Free nothing, as the notes cannot be read."""
+        """Free no device, because the notes cannot be read."""
         _log.error("it is unknown what was lent before, so nothing is freed: %s", why)
 
     def write(self, device: HostDevice) -> None:

@@ -56,7 +56,7 @@ class UsbipHost:
             raise
 
     def take_back(self, busid: str) -> None:
-        """End that, and give the device back to its own driver; nothing is wrong if it has gone."""
+        """End the loan and give the device back to its own driver, if it is still plugged in."""
         folder = folder_of(busid, self._sys)
         with contextlib.suppress(DeviceError):
             self._write(folder / "usbip_sockfd", _CLOSE)
@@ -69,7 +69,7 @@ class UsbipHost:
                 self._write(file, text)
 
     def forget(self, busid: str) -> None:
-        """End that the driver takes what is plugged in at a place, whose device it lost."""
+        """Make the driver no longer claim what is plugged in where it lost a device."""
         with contextlib.suppress(DeviceError):
             self._write(self._driver / "match_busid", f"del {busid}")
 
