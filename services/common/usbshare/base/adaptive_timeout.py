@@ -24,10 +24,10 @@ class Patience:
 
     @property
     def left_s(self) -> float:
-        """How long there is left to wait; 0 when it is over."""
+        """How many seconds there are left to wait; 0 at the deadline."""
         return max(0.0, self._until - asyncio.get_running_loop().time())
 
     def answered(self, took_s: float) -> None:
-        """Note that something has answered, after so long."""
+        """Note that something has answered, after that many seconds."""
         now = asyncio.get_running_loop().time()
         self._until = max(self._until, now + max(self._then_s, ROUND_TRIPS * took_s))

@@ -1,4 +1,4 @@
-"""Items that wait for a thread: bounded, and never in the way of those who add to them."""
+"""Items that wait for a thread; bounded, and adding never blocks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Backlog(Generic[T]):
             return [item for _, item in self._items]
 
     def taken(self, count: int) -> None:
-        """Let go of the oldest."""
+        """Remove the oldest item."""
         with self._news:
             for _ in range(count):
                 self._items.popleft()

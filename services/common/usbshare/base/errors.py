@@ -28,7 +28,7 @@ class WrongStateError(UsbshareError):
 
 
 class LimitError(UsbshareError):
-    """A limit is reached that waiting would not cure."""
+    """A limit is reached that waiting does not resolve."""
 
 
 class DeviceError(UsbshareError):

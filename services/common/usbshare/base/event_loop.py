@@ -1,4 +1,4 @@
-"""Runs an event loop the way latency wants it."""
+"""Runs an event loop with low latency."""
 
 from __future__ import annotations
 

@@ -36,12 +36,12 @@ class FileWatch:
         return follower
 
     def unfollow(self, follower: FileFollower) -> None:
-        """Look at its files no more."""
+        """Stop watching the files of a follower."""
         with contextlib.suppress(ValueError):
             self._followers.remove(follower)
 
     def close(self) -> None:
-        """Look no more; a look at a disk that hangs is not waited for."""
+        """Stop watching; does not wait for a disk that hangs."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""How late this process runs when it is due: what waits for it waits as long."""
+"""How late the event loop runs when it is due; everything that it serves waits as long."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class Lateness:
             self.stats.add(max(0.0, now - due_at), now)
 
     def summary(self) -> TimeSummary:
-        """Return how late it was."""
+        """Return the distribution of how late it was, in seconds."""
         return self.stats.summary(self._clock())

@@ -30,7 +30,7 @@ class LiveTable:
         self._drawn, self._lines = drawn, len(shown)
 
     def leave(self) -> None:
-        """Draw below what was drawn from now on: something else was printed since."""
+        """Draw the next text below: something else was printed meanwhile."""
         self._drawn, self._lines = "", 0
 
 

@@ -1,4 +1,4 @@
-"""Reads small notes of the state folder, whatever lies in their place."""
+"""Reads small files of the state folder; anything but a plain file is an error."""
 
 from __future__ import annotations
 

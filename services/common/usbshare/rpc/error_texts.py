@@ -60,7 +60,7 @@ _BY_CODE = {
 
 
 def in_words(code: grpc.StatusCode, details: str) -> str:
-    """Return what a status that no service of ours made means."""
+    """Return the meaning of a status that gRPC itself made."""
     if code not in _BY_CODE:  # gRPC itself makes no others: what is there, somebody wrote
         return details or code.value[1]
     text = details.lower()

@@ -63,11 +63,11 @@ class FloodGuard:
         self._said: dict[str, float] = {}
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._closed.set()
         self._thread.join(JOIN_TIMEOUT_S)
 

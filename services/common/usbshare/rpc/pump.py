@@ -24,7 +24,7 @@ class Source(Protocol[T_co]):
     """What is to be written, in order."""
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long until `take` has a message; 0 for now, None for until there is news."""
+        """Return how many seconds until `take` has a message; None if it waits for an event."""
 
     def take(self, now: float) -> T_co:
         """Return the next message; called only when `wait_s` said 0."""
@@ -101,7 +101,7 @@ class StreamPump(Generic[T]):
         return True
 
     def close(self) -> None:
-        """Write nothing any more; a write under way is left to end with its stream."""
+        """Write nothing more; a write under way ends with its stream."""
         self._is_closed = True
         self._stop_timer()
 

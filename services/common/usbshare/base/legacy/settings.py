@@ -150,6 +150,6 @@ def _is_port(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value from a file as one may print it."""
+    """Return a value from a file, safe to print."""
     text = value if isinstance(value, str) and value.isprintable() else ascii(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

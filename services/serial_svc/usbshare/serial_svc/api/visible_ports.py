@@ -19,12 +19,12 @@ class KnownPorts:
         self._gate = gate
 
     def get(self, port_id: str, caller: Identity) -> SerialPort:
-        """Return the port that is meant; texts name no port that the caller may not know of."""
+        """Return the port with that id; errors name no port that the caller may not view."""
         known = partial(self._gate.known_to, caller, ResourceKind.PORT)
         return self._registry.get(port_id, known)
 
     def to_view(self, port_id: str, caller: Identity) -> SerialPort:
-        """Return the same; whether there is such a port is for those who may view it."""
+        """Return the same, after a check that the caller may view a port of that id."""
         if port_id:
             self._gate.require(caller, Right.VIEW, Resource(ResourceKind.PORT, port_id))
         return self.get(port_id, caller)

@@ -102,7 +102,7 @@ class Board(Generic[_Message]):
             self._watchers -= 1
 
     def least_interval_s(self, ports: int) -> float:
-        """Return how often who watches so many ports gets them: the rarer, the more watch."""
+        """Return the shortest interval in seconds for one who watches that many ports."""
         return self._watchers * ports / MOST_MESSAGES_PER_S
 
     def of(self, port: SerialPort) -> _Message:

@@ -20,7 +20,7 @@ def may_use(path: Path) -> bool:
 
 
 def judge_rights(path: Path, may: Callable[[Path], bool] = may_use) -> Judgement:
-    """Check whether this user may use the device, and how that user may be let."""
+    """Check whether this user may use the device; the remedy says how to allow it."""
     found, user = path.stat(), getpass.getuser()
     group = _group_name(found.st_gid)
     mode = stat.filemode(found.st_mode)

@@ -75,7 +75,7 @@ class Admission:
     # Events of sessions.
 
     def stream_lost(self, session: Session) -> None:
-        """Let a session in control wait for its client, and end any other."""
+        """Keep a session in control for its client to resume; end any other."""
         if session is not self._roster.control:
             session.end("the stream ended")
         elif self._line.config.resume_window_s == 0:

@@ -72,7 +72,7 @@ class LineDelivery:
         self._spoils = False
 
     def begin(self, rules: FlowRules, *, line_is_begun: bool = False) -> None:
-        """Speak to this firmware.
+        """Begin to deliver lines to this firmware.
 
         What it has not answered to a session before may still come: GRBL says when it rests. With
         `line_is_begun` it holds the beginning of a line, which must not be carried out.
@@ -89,7 +89,7 @@ class LineDelivery:
             self._missing.ask()
 
     def end(self) -> None:
-        """Deliver no more."""
+        """Stop delivering."""
         self._missing.rest()
         self._line.firmware.left_unanswered(len(self._queue.expected))
 
@@ -123,7 +123,7 @@ class LineDelivery:
         self.pump()
 
     def refuse(self, command: Command, outcome: CommandOutcome, why: str) -> None:
-        """Take a line that will not be written, to be told in its turn."""
+        """Queue a line that will not be written; its result comes in its turn."""
         self._queue.add_finished(Entry(command, self._clock()), outcome, why)
 
     def done(self, queued: Queued, outcome: CommandOutcome, now: float, why: str) -> None:

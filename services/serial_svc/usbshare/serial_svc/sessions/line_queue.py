@@ -117,7 +117,7 @@ class LineQueue:
         self.waiting_bytes += _size(entry)
 
     def add_finished(self, entry: Entry, outcome: CommandOutcome, why: str) -> None:
-        """Take a line that will not be written, to be told in its turn."""
+        """Queue a line that will not be written; its result comes in its turn."""
         self._untold.append(entry)
         self.finish(entry, outcome, message=why)
 
@@ -220,7 +220,7 @@ class LineQueue:
         reply: str = "",
         written_bytes: int = 0,
     ) -> None:
-        """Note what became of a line, and tell what is to be told now."""
+        """Note the result of a line, and report all results that are next in order."""
         now, written_at = self._clock(), entry.written_at
         command, started_at = entry.command, entry.started_at
         begun_at = now if started_at is None else started_at

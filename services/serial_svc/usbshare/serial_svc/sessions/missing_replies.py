@@ -1,4 +1,4 @@
-"""Notices replies that will not come: line noise ate them, and the machine has nothing to do.
+"""Notices lost replies: the machine is idle and has not replied to a line.
 
 GRBL says so in its reports, Marlin and its kin by `wait` where they are built to. Others say `busy`
 while they work (Marlin's host keepalive), or nothing: these are waited for as long as a line may

@@ -98,7 +98,7 @@ class Outbox(ABC):
         self._kick()
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long until `take` has something; 0 for now, None for until something comes."""
+        """Return how many seconds until `take` has something; None if it waits for an event."""
         if self._events or self._poked or self._overrun:
             return 0
         if self._has_data():

@@ -78,7 +78,7 @@ class SessionRoster:
         return had_it
 
     def add(self, session: Session, watch: LinkWatch | None) -> None:
-        """Let a session take part; that in control has a watch."""
+        """Add a session; the one in control is watched."""
         self.watch = watch or self.watch
         self._sessions[session.client.session_id] = session
         self.observers += session.client.mode is Mode.OBSERVE
@@ -89,7 +89,7 @@ class SessionRoster:
         return self.watch if session is self.control else None
 
     def remove(self, session: Session) -> bool:
-        """Let a session go, and its watch; False if it was gone."""
+        """Remove a session and its watch; False if there was no such session."""
         if self._sessions.pop(session.client.session_id, None) is None:
             return False
         if session is self.control:

@@ -53,7 +53,7 @@ class SessionOwner(Protocol):
     """Receives the loss of a session's stream and its end."""
 
     def stream_lost(self, session: Session) -> None:
-        """Decide what becomes of a session that has no stream any more."""
+        """Decide what happens to a session that has lost its stream."""
 
     def session_failed(self, session: Session, why: str) -> None:
         """Note that its client broke the rules; the session is about to end."""

@@ -1,4 +1,4 @@
-"""Why a port's machine, or what waits for it, does not go on."""
+"""Why a port's machine, or what waits for it, does not continue."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Holds:
 
     @property
     def current(self) -> Hold | None:
-        """What holds the port."""
+        """The current hold of the port; None if there is none."""
         if self._session is None and self._machine is not None and self._is_unconfirmed:
             reason = "; ".join(filter(None, (self._machine.reason, UNCONFIRMED)))
             return replace(self._machine, reason=reason)

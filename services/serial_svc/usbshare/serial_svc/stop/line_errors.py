@@ -1,4 +1,4 @@
-"""What is done when the firmware rejects a line, raises an alarm or loses count of what it got."""
+"""Holds the rest when the firmware rejects a line, raises an alarm or loses a reply."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _ACTIONS = {
 
 
 def policy_of(configured: LinkLossPolicy | None, profile: Profile) -> LinkLossPolicy:
-    """Return the policy in force: as configured, else door where the firmware has one.
+    """Return the policy in force: as configured, else door if the firmware has one.
 
     Nothing is sent to an unknown device to which no G-code was sent.
     """

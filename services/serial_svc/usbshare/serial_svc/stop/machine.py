@@ -96,7 +96,7 @@ class Machine:
         self._on_work()
 
     def lost(self) -> bool:
-        """Note that it is gone; True if it may have been in the midst of something."""
+        """Note that the device was lost; True if the machine may have been running a job."""
         was_busy = self.is_at_work or self.holds.is_machine_held
         self.holds.forget_machine()
         self.activity.reports.forget()
