@@ -1,4 +1,4 @@
-"""The gate: who calls, what they may do now, and for as long as they may."""
+"""The gate: who calls, what they may do now, and until when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a caller waits after wrong codes: longer each time, and then for a person."""
+"""How long a caller waits after wrong codes: longer each time, then until it is unlocked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Guesses:
 
     @property
     def is_locked(self) -> bool:
-        """Whether only an administrator opens it."""
+        """Whether it is locked until an administrator unlocks it."""
         return self.wrong >= MOST_WRONG
 
     def left(self, now: datetime) -> timedelta:

@@ -46,7 +46,7 @@ class Permits:
         self._permits[permit] = None
 
     def remove(self, permit: Permit) -> None:
-        """Let go of one whose body has ended."""
+        """Remove a permit whose body has ended."""
         self._permits.pop(permit, None)
 
 
@@ -64,7 +64,7 @@ class Permit:
 
     @property
     def task(self) -> asyncio.Task[object]:
-        """Whose body it is."""
+        """The task that runs the body."""
         if self._task is None:
             raise RuntimeError("the permit is not in use")
         return self._task

@@ -187,7 +187,7 @@ class Policy(Table):
         return self
 
     def model_post_init(self, context: Any) -> None:
-        """Work out what is asked for at each call."""
+        """Precompute what each call needs."""
         self._grants = tuple(_worked_out(grant, self.groups) for grant in self.grants)
 
     def decide(
@@ -244,7 +244,7 @@ def load_policy(path: Path) -> Policy:
 
 
 def read_policy(path: Path) -> tuple[Policy, bytes | None]:
-    """Return the policy, and the bytes that it was read from, None without a file; as above."""
+    """Return the policy and the bytes it was read from, None without a file; raises as above."""
     try:
         found = read_plain(path)
         text = found.decode("utf-8-sig")

@@ -76,5 +76,5 @@ class Followed(Generic[T]):
         return found
 
     def close(self) -> None:
-        """Look no more; one that hangs is not waited for."""
+        """Stop looking; does not wait for a look that hangs."""
         self._thread.close()

@@ -115,7 +115,7 @@ class SecondFactors:
         return None if found is None else self._clock() - found.at
 
     def forget(self, identity: str) -> None:
-        """Let nothing count any more that the identity has confirmed."""
+        """Forget all confirmations of the identity."""
         self._confirmed.pop(identity, None)
 
     async def follow(self, watch: FileWatch) -> None:

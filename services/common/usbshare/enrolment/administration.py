@@ -1,4 +1,4 @@
-"""Who is in a site, changed from afar by an administrator: the same as the `pki` commands do.
+"""What an administrator of a site does over the network; the same as the `pki` commands do.
 
 Blocks for the site's files: it is used in a thread. Every change is noted with who made it.
 """
@@ -101,7 +101,7 @@ class MadeInvitation:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Whose certificates count no more, and what became of the invitations for the name."""
+    """What a revocation did to certificates and invitations."""
 
     identity: str
     done: ShutOut
@@ -201,7 +201,7 @@ class SiteAdministration:
         return tuple(warning for check in checks for warning in _checked(check))
 
     def withdraw(self, caller: Identity, name: str) -> int:
-        """Make the open invitations for a name worthless; NotFoundError where there is none."""
+        """Withdraw the open invitations for a name; NotFoundError if there is none."""
         with self._changing(caller):
             count = len(invitations.withdraw(self._invitations, name, self._now()))
         if not count:

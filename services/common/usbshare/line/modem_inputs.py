@@ -8,7 +8,7 @@ POLL_S = 0.05
 
 
 def inputs_of(lines: ModemLines) -> tuple[bool | LineCounts | None, ...]:
-    """Return CTS, DSR, RI and CD, and what befell the line."""
+    """Return CTS, DSR, RI and CD, and the line events."""
     return lines.cts, lines.dsr, lines.ri, lines.cd, lines.counts
 
 

@@ -1,6 +1,6 @@
 """Finds out what firmware is behind a port, from what it says: banners, identities, reports.
 
-Each pattern names the source of its words in the table of tests/unit/common/test_recognition.py.
+Each pattern names the source of its words in the table of tests/unit/line/test_recognition.py.
 """
 
 from __future__ import annotations

@@ -74,7 +74,10 @@ class SettingsChange:
 
 @dataclass(frozen=True, slots=True)
 class LineEvents:
-    """What befell a line since it was last told; `overrun`: bytes of the device were lost."""
+    """Breaks and errors on a line since the last report.
+
+    `overrun`: bytes of the device were lost.
+    """
 
     line_break: bool = False
     framing_error: bool = False
@@ -89,7 +92,7 @@ class LineEvents:
 
 @dataclass(frozen=True, slots=True)
 class LineCounts:
-    """How often something befell a line since its device was opened, or before."""
+    """Counts of breaks and errors on a line, since its device was opened or before."""
 
     breaks: int = 0
     framing_errors: int = 0
@@ -108,7 +111,7 @@ class LineCounts:
 
 @dataclass(frozen=True, slots=True)
 class ModemLines:
-    """Modem lines as read, and what befell the line; None if the device cannot report them."""
+    """Modem lines as read, and line events; None if the device cannot report them."""
 
     cts: bool | None = None
     dsr: bool | None = None

@@ -46,7 +46,7 @@ def _set_defaults() -> None:
 
 
 def trace_handshakes() -> None:
-    """Let gRPC say why handshakes fail, on stderr, which `handshake_log` reads.
+    """Make gRPC report on stderr why handshakes fail; `handshakes.reporting` reads that.
 
     For processes that serve; call after
     `prepare_grpc_to_serve` and before grpc is imported. What the user

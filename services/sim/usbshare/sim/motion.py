@@ -39,7 +39,7 @@ def speed_profile(v0: float, length: float, nominal: float, v1: float, a: float)
 
 
 def brake_profile(v0: float, length: float, a: float) -> list[Phase]:
-    """Return one phase of full deceleration, to a standstill or to the end of `length`."""
+    """Return one phase of deceleration `a` (mm/s²) from v0 mm/s to rest, or for `length` mm."""
     end_sqr = v0 * v0 - 2 * a * length
     end = math.sqrt(end_sqr) if end_sqr > 0 else 0.0
     return [Phase((v0 - end) / a, v0, -a)]

@@ -31,7 +31,7 @@ _LOGIN = re.compile(r"//[^/?#]*@")
 
 
 class CameraState(Enum):
-    """How a camera is."""
+    """The state of a camera."""
 
     CLOSED = "closed"
     OPENING = "opening"
@@ -63,7 +63,7 @@ class Capture(Protocol):
         """Begin."""
 
     async def stop(self) -> None:
-        """End; nothing more is heard of it."""
+        """End; the listener is not called any more."""
 
 
 MakeCapture = Callable[["Camera"], Capture]
@@ -108,7 +108,7 @@ class Camera:
 
     @property
     def fps(self) -> float:
-        """How often it delivers."""
+        """How many frames a second it delivers."""
         return self.modes[0].fps if self.modes and self.modes[0].fps else 30.0
 
     # Viewers.
@@ -188,7 +188,7 @@ class Camera:
             task.add_done_callback(self._locking.discard)
 
     def captured(self, raw: Raw) -> None:
-        """Take a good frame."""
+        """Pass a good frame on to the viewers."""
         self.last_good = raw
         self._cancel("retry", "placeholder", "hanging")
         self._after("silent", SILENT_S, self._silent)

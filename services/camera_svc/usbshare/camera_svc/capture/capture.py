@@ -25,7 +25,7 @@ _AFTER_BAD_S = 0.01
 
 
 class CaptureListener(Protocol):
-    """Hears of one capture, on the event loop, until its `stop` returned."""
+    """Receives the events of one capture, on the event loop, until its `stop` returned."""
 
     def opened(self, opened: Opened, source: Source) -> None:
         """Take note of what the source is; there is no frame yet."""
@@ -51,7 +51,7 @@ class CaptureCounters:
 
 
 class Abandoned:
-    """The capture threads of one camera that were left to themselves in a driver that hangs."""
+    """The capture threads of one camera that hang in its driver."""
 
     def __init__(self, most: int = 2) -> None:
         self._most = most

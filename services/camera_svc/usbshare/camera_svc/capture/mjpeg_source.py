@@ -61,7 +61,7 @@ class MjpegSource:
             raise DeviceError(f"'{self._path}' cannot be read: {error}") from error
 
     def controls(self) -> tuple[Control, ...]:
-        """Return none: a recording has nothing to turn."""
+        """Return none: a recording has no controls."""
         return ()
 
     def set_control(self, change: ControlChange) -> None:

@@ -189,7 +189,7 @@ class Registry:
     def get(
         self, camera_id: str, known: Callable[[Iterable[str]], list[str]] = sorted
     ) -> OfferedCamera:
-        """Return a camera; an empty id means the only one of those `known` to the caller."""
+        """Return a camera; "" means the only `known` one. InvalidArgumentError, NotFoundError."""
         if camera := self._cameras.get(camera_id):
             return camera
         ids = known(self._cameras)

@@ -81,7 +81,7 @@ class VideoSource:
         return Captured(pixels=cast(Pixels, frame))
 
     def controls(self) -> tuple[Control, ...]:
-        """Return none: FFmpeg knows of nothing to turn."""
+        """Return none: FFmpeg has no controls."""
         return ()
 
     def set_control(self, change: ControlChange) -> None:

@@ -86,7 +86,7 @@ class Adaptation:
         return True
 
     def forget_rate(self) -> None:
-        """Know no more what the link carries: what comes next is of another kind."""
+        """Forget the measured rate: what comes next is of another kind."""
         self._deliveries.clear()
 
     def _bytes_per_s(self) -> float | None:

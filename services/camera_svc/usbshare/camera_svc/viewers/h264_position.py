@@ -1,4 +1,4 @@
-"""How one viewer follows a stream of H.264: where it is in it, and how often it lost its way."""
+"""How one viewer follows a stream of H.264: its position, and how often it missed pictures."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Streams:
             stream.key_at = self.clock()
 
     def forget(self, recipe: Recipe) -> None:
-        """Give its place free."""
+        """Remove the stream of a recipe."""
         self._streams.pop(recipe, None)
 
     def without(self, used: Iterable[Recipe]) -> list[Recipe]:

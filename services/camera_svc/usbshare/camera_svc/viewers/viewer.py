@@ -117,7 +117,7 @@ class Viewer:
         return self._dropped_since
 
     def adjust(self, view: View) -> None:
-        """Want something else from now on."""
+        """Replace the view that is wanted."""
         self.view = view
         self._next_at = -math.inf
 

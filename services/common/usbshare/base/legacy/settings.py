@@ -1,4 +1,4 @@
-"""What the settings files of the older tool mean here; pure, files are `older_import`'s."""
+"""What the settings files of the older tool mean here; pure, `import_settings` reads the files."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class SiteAccessServicer(AccessServicer):
     async def WithdrawInvitation(
         self, request: pb.WithdrawInvitationRequest, context: Context
     ) -> pb.WithdrawInvitationResponse:
-        """Make the invitations for a name worthless."""
+        """Withdraw the open invitations for a name."""
         caller, site = self._changing(context)
         work = partial(site.administration.withdraw, caller, request.name)
         return pb.WithdrawInvitationResponse(withdrawn=await self._changes.run(work))
@@ -120,7 +120,7 @@ class SiteAccessServicer(AccessServicer):
     async def RevokeIdentity(
         self, request: pb.RevokeIdentityRequest, context: Context
     ) -> pb.RevokeIdentityResponse:
-        """Shut an identity out."""
+        """Refuse an identity from now on."""
         caller, site = self._changing(context)
         work = partial(site.administration.revoke, caller, request.name, request.reason)
         return pack.revoked(await self._changes.run(work))

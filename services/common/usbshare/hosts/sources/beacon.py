@@ -28,7 +28,7 @@ LOOK_AT_INTERFACES_S = 5.0
 
 
 class BeaconListener:
-    """Puts what it hears on the chosen interfaces into the catalogue."""
+    """Puts beacons received on the chosen interfaces into the catalogue."""
 
     def __init__(
         self, catalogue: Catalogue, counters: SourceCounters, settings: DiscoveryTable
@@ -55,7 +55,7 @@ class BeaconListener:
         self._tasks = [asyncio.create_task(self._follow(), name="beacon-listener")]
 
     async def close(self) -> None:
-        """Hear nothing more; what was heard expires."""
+        """Stop listening; what was received expires."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -138,7 +138,7 @@ class BeaconPublisher:
         self._send()
 
     async def close(self) -> None:
-        """Withdraw the announcement and be silent."""
+        """Withdraw the announcement and stop sending."""
         self._send(gone=True)
         if self._socket is not None:
             self._socket.close()

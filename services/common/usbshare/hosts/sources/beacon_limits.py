@@ -1,4 +1,4 @@
-"""Whose beacons were heard of late: what a flood may take up of time and of memory."""
+"""Bounds on the time and memory that received beacons take."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_A_SENDER = Rate(MOST_OF_A_SENDER / WINDOW_S, MOST_OF_A_SENDER)
 
 
 class FloodGate:
-    """Says which messages are worth to be read; of constant size."""
+    """Decides which messages are read; of constant size."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._share = FairShare[str](_OF_A_SENDER, _OF_ALL, clock, MOST_IN_WINDOW)

@@ -26,7 +26,7 @@ _ORDER = (Kind.DISCOVERY, Kind.SERIAL, Kind.CAMERA, Kind.JOB, Kind.USB)
 class HostProbe:
     """Looks at one host again and again, over a connection that it keeps where the host allows.
 
-    A host of the own site is asked for its health, others are only knocked at.
+    A host of the own site is asked for its health; others are only connected to.
     """
 
     def __init__(self, bundle: ClientBundle | None) -> None:
@@ -36,7 +36,7 @@ class HostProbe:
         self._is_refused = False
 
     async def answers(self, instance: Instance, attempts: int = 2) -> bool:
-        """Return whether the host is there; the second attempt looks wider.
+        """Return whether the host answers; the second attempt tries all of its services.
 
         Each takes up to 2 s, or eight round trips of a host that takes a connection.
         """
@@ -46,7 +46,7 @@ class HostProbe:
         return attempts > 1 and await self._attempt(instance, endpoints)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._kept is not None:
             _, channel = self._kept
             self._kept = None

@@ -1,4 +1,4 @@
-"""The USB serial devices plugged in here, where it shows that one came, and which is meant."""
+"""The USB serial devices plugged in here, and how a name selects one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def parse_usb_name(name: str) -> UsbName:
 
 
 def usb_name_of(device: PhysicalDevice) -> str:
-    """Return the name that means this device and no twin of it; see `parse_usb_name`."""
+    """Return the name that means this device and no identical one; see `parse_usb_name`."""
     number = f":{device.serial}" if device.serial else ""
     socket = f"@{device.socket}" if device.socket else ""
     interface = f"#{device.interface}" if device.interface != "0" else ""

@@ -41,7 +41,7 @@ class AcmPortListener(Protocol):
         """Note that the device has taken bytes."""
 
     def notified(self, state: SerialState) -> None:
-        """Note the lines of the device, and what befell the line."""
+        """Note the modem lines of the device, and line events."""
 
     def failed(self, reason: str) -> None:
         """Note, once, that nothing more will come of the port."""

@@ -1,4 +1,4 @@
-"""What an open port tells: bytes, room, lines, what befell the line, and its end."""
+"""The events of an open port: bytes, room, modem lines, line events, and its end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PortEvents:
         await self._progress.wait()
 
     def notified(self, state: SerialState) -> None:
-        """Pass on the lines and what befell the line, which is also logged."""
+        """Pass on the modem lines and line events; events are logged too."""
         known = replace(
             self.lines,
             cd=SerialState.DCD in state,

@@ -93,7 +93,7 @@ async def go_to_zero(control: Control, axes: str, feed: float) -> None:
 
 
 async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: float) -> None:
-    """Move around a box and return when that is done; with the beam off unless `percent` is set."""
+    """Move around a box and return at its end; the beam is off unless `percent` is set."""
     abilities = await _jogging(control)
     if percent:
         _require_laser_mode(abilities)

@@ -2,7 +2,7 @@
 
 Both belong to the machine, not to the object that serves it: a port that is unplugged, renamed or
 served by the next process gets the same latch again, and so does a port that turns out, when it is
-opened, to have the same physical device; see `latch_notes`.
+opened, to have the same physical device; see `latch_file`.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Registry:
         return port
 
     def get(self, port_id: str, known: Callable[[Iterable[str]], list[str]] = sorted) -> SerialPort:
-        """Return a port; an empty id means the only one of those that are `known` to the caller."""
+        """Return a port; "" means the only `known` one. InvalidArgumentError, NotFoundError."""
         if port := self._ports.get(port_id):
             return port
         ids = known(self._ports)
