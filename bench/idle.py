@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.ours import PortTable, python_module, start_bridge, start_service
+from bench.panel_stage import processor_s
 from bench.report import result, table
 from bench.stage import Actor, BenchError, Stage
 
@@ -62,10 +63,10 @@ def _until_closed(service: Actor) -> None:
 
 def _cost(actor: Actor) -> Cost:
     time.sleep(SETTLE_S)
-    before, cpu_before, start = _switches(actor.pid), _cpu_s(actor.pid), time.monotonic()
+    before, cpu_before, start = _switches(actor.pid), processor_s(actor.pid), time.monotonic()
     time.sleep(MEASURE_S)
     passed_s = time.monotonic() - start
-    after, cpu_s = _switches(actor.pid), _cpu_s(actor.pid) - cpu_before
+    after, cpu_s = _switches(actor.pid), processor_s(actor.pid) - cpu_before
     threads = {
         name: (count - before.get(name, 0)) / passed_s
         for name, count in after.items()
@@ -81,12 +82,6 @@ def _switches(pid: int) -> dict[str, int]:
         fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
         found[f"{fields['Name'].strip()}-{task.name}"] = int(fields["voluntary_ctxt_switches"])
     return found
-
-
-def _cpu_s(pid: int) -> float:
-    """Return the time on a processor of all threads, exactly."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def _print(alone: Cost, held: Cost) -> None:

@@ -10,9 +10,11 @@ from bench.stage import SCRIPTS, BenchError, Stage, free_port
 COMMAND_TIMEOUT_S = 120.0
 
 
-def start_job(stage: Stage, service: Service, port_id: str, program: bytes) -> None:
+def start_job(
+    stage: Stage, service: Service, port_id: str, program: bytes, target: str = ""
+) -> None:
     """Run job-svc, and start a program on a port; returns once it runs."""
-    target = f"127.0.0.1:{free_port()}"
+    target = target or f"127.0.0.1:{free_port()}"
     config, file = stage.folder / "job.toml", stage.folder / "spooled.nc"
     config.write_text(f'[serial]\ntarget = "{service.target}"\n')
     file.write_bytes(program)

@@ -1,4 +1,7 @@
-"""A headless Chromium that a test looks through, over its DevTools protocol."""
+"""A headless Chromium that a test looks through, over its DevTools protocol.
+
+A driver such as playwright is told of each message of a page's sockets; this one of nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import aiohttp
@@ -31,7 +35,8 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-_DEADLINE_S = 30.0
+_DEADLINE_S = 60.0
+_LOOK_S = 0.02
 _MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -49,9 +54,24 @@ class Page:
         await self.do("Page.navigate", url=url)
 
     async def evaluate(self, script: str) -> Any:
-        """Return the value of an expression."""
-        reply = await self.do("Runtime.evaluate", expression=script, returnByValue=True)
+        """Return the value of an expression, of a promise once it is kept."""
+        reply = await self.do(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in reply, reply
         return reply["result"].get("value")
+
+    async def until(self, script: str) -> Any:
+        """Return the value of an expression once it is true."""
+        async with asyncio.timeout(_DEADLINE_S):
+            while not (value := await self.evaluate(script)):  # noqa: ASYNC110 - the page tells nobody
+                await asyncio.sleep(_LOOK_S)
+        return value
+
+    async def mouse(self, kind: str, x: float, y: float) -> None:
+        """Press (`mousePressed`) or release (`mouseReleased`) the left button at a point."""
+        at = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        await self.do("Input.dispatchMouseEvent", type=kind, **at)
 
     async def screenshot(self) -> bytes:
         """Return what is to be seen, as PNG."""
@@ -69,11 +89,41 @@ class Page:
         return reply["result"]
 
 
+class Browser:
+    """A browser that runs."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self._session = session
+        self._address = address
+        self._sockets = AsyncExitStack()
+
+    async def new_window(self) -> Page:
+        """Return the tab of a new window: each window is to be seen, as a tab alone is not."""
+        async with self._session.ws_connect(self._address) as socket:
+            made = await Page(socket).do("Target.createTarget", url="about:blank", newWindow=True)
+        place = self._address.partition("/devtools/")[0]
+        connecting = self._session.ws_connect(
+            f"{place}/devtools/page/{made['targetId']}", max_msg_size=_MOST_BYTES
+        )
+        return Page(await self._sockets.enter_async_context(connecting))
+
+    async def close(self) -> None:
+        """Leave the tabs."""
+        await self._sockets.aclose()
+
+
 @asynccontextmanager
 async def chromium(home: Path) -> AsyncIterator[Page]:
     """Run a browser with an empty profile; yields its tab."""
+    async with chromium_windows(home) as browser:
+        yield await browser.new_window()
+
+
+@asynccontextmanager
+async def chromium_windows(home: Path) -> AsyncIterator[Browser]:
+    """Run a browser with an empty profile."""
     assert EXECUTABLE is not None
-    profile = home / "chromium"
+    profile = Path(mkdtemp(prefix="chromium-", dir=home))
     process = subprocess.Popen(  # noqa: ASYNC220 - its group is ended below
         [EXECUTABLE, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
         env={**os.environ, "HOME": str(home)},
@@ -82,20 +132,17 @@ async def chromium(home: Path) -> AsyncIterator[Page]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    told = profile / "DevToolsActivePort"
     try:
+        await until(lambda: told.exists() and told.read_text().count("\n") == 1)
+        port, path = told.read_text().splitlines()
         async with aiohttp.ClientSession() as session:
-            address = await _tab_address(session, profile / "DevToolsActivePort")
-            async with session.ws_connect(address, max_msg_size=_MOST_BYTES) as socket:
-                yield Page(socket)
+            browser = Browser(session, f"ws://127.0.0.1:{port}{path}")
+            try:
+                yield browser
+            finally:
+                await browser.close()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(_DEADLINE_S)
-
-
-async def _tab_address(session: aiohttp.ClientSession, told: Path) -> str:
-    await until(lambda: told.exists() and "\n" in told.read_text())
-    port = int(told.read_text().splitlines()[0])  # noqa: ASYNC240 - one line
-    async with session.get(f"http://127.0.0.1:{port}/json/list") as reply:
-        tabs = await reply.json()
-    return next(str(tab["webSocketDebuggerUrl"]) for tab in tabs if tab["type"] == "page")

@@ -32,7 +32,7 @@ class Picture {
   #isConnected = false;
   #isMounted = true;
   #timer = 0;
-  #shown = null; // {frame, ageMs, drawnMs}
+  #shown = null; // {frame, arrivedAgeMs, ageMs, drawnMs}
   #frames = 0;
   #bytes = 0;
 
@@ -71,7 +71,7 @@ class Picture {
     this.#parts.figure.remove();
   }
 
-  /** What is shown now, for those who measure. `ageMs` is of the moment when it was drawn. */
+  /** What is shown now, for those who measure. `ageMs` is of the moment when it was drawn, `arrivedAgeMs` when it came. */
   get stats() {
     const shown = this.#shown;
     return {
@@ -82,6 +82,7 @@ class Picture {
       sequence: shown?.frame.sequence ?? null,
       format: shown ? (shown.frame.isH264 ? "h264" : "jpeg") : null,
       ageMs: shown?.ageMs ?? null,
+      arrivedAgeMs: shown?.arrivedAgeMs ?? null,
       capturedUnixMs: shown?.frame.capturedUnixMs ?? null,
       drawnUnixMs: shown ? performance.timeOrigin + shown.drawnMs : null,
     };
@@ -143,7 +144,8 @@ class Picture {
     context.drawImage(image, 0, 0, width, height);
     const now = performance.now();
     const wayMs = this.#clock.wayMs(frame.sentMs, frame.arrivedMs);
-    this.#shown = { frame, ageMs: frame.ageSentMs + wayMs + now - frame.arrivedMs, drawnMs: now };
+    const arrivedAgeMs = frame.ageSentMs + wayMs;
+    this.#shown = { frame, arrivedAgeMs, ageMs: arrivedAgeMs + now - frame.arrivedMs, drawnMs: now };
     if (!this.#frames++) this.#tell();
   }
 
