@@ -15,9 +15,10 @@ from bench.stage import REPOSITORY, SCRIPTS, Actor, Stage, free_port
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from fakes.chromium import Browser, Page, chromium_windows
+from fakes.job_host import receptions
 from fakes.network import Network, running_network
 
-__all__ = ["Browser", "Network", "Page", "chromium_windows", "running_network"]
+__all__ = ["Browser", "Network", "Page", "chromium_windows", "receptions", "running_network"]
 
 SOURCE = "sim://bed?width=1280&height=720&fps=30"
 CLOCK_MS = "performance.timeOrigin + performance.now()"

@@ -7,15 +7,14 @@ moment of the pointer's event in the page; the byte's is in the simulated machin
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.panel_stage import CLOCK_MS, Browser, Page, Panel
+from bench.panel_stage import CLOCK_MS, Browser, Page, Panel, receptions
 from bench.report import quantile, result, table
 from bench.stage import BenchError
 
@@ -140,16 +139,8 @@ async def _when(record: Path, seen_bytes: int, byte: bytes, timeout_s: float) ->
     """Return when the machine got a byte, on the monotonic clock."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        for at, data in _receptions(record, seen_bytes):
+        for at, data in receptions(record, seen_bytes):
             if byte in data:
                 return at
         await asyncio.sleep(LOOK_S)
     return None
-
-
-def _receptions(record: Path, seen_bytes: int) -> Iterator[tuple[float, bytes]]:
-    with record.open("rb") as file:
-        file.seek(seen_bytes)
-        for line in file:
-            if line.endswith(b"\n") and "rx" in (event := json.loads(line)):
-                yield event["t"], bytes.fromhex(event["rx"])

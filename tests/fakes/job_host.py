@@ -87,8 +87,18 @@ class JobHost:
 
     def receptions(self) -> list[tuple[float, bytes]]:
         """Return when which bytes came to the machine, on the monotonic clock."""
-        events = map(json.loads, self.record.read_text().splitlines())
-        return [(each["t"], bytes.fromhex(each["rx"])) for each in events if "rx" in each]
+        return receptions(self.record)
+
+
+def receptions(record: Path, start: int = 0) -> list[tuple[float, bytes]]:
+    """Return when which bytes came to a simulated machine, on the monotonic clock.
+
+    `start` is where in its record to begin: between two lines.
+    """
+    with record.open("rb") as file:
+        file.seek(start)
+        events = [json.loads(line) for line in file if line.endswith(b"\n")]
+    return [(each["t"], bytes.fromhex(each["rx"])) for each in events if "rx" in each]
 
 
 @asynccontextmanager
