@@ -187,9 +187,8 @@ async def _jog_alone(shop: Shop, way: Way) -> None:
 
 async def _jog_together(shop: Shop, way: Way) -> None:
     """Jog all machines, and end them by one act."""
-    pages = [await _open(shop, each) for each in range(MACHINES)]
-    for machine, page in enumerate(pages):
-        await _press(shop, machine, page)
+    pages = await asyncio.gather(*(_open(shop, each) for each in range(MACHINES)))
+    await asyncio.gather(*(_press(shop, each, page) for each, page in enumerate(pages)))
     moving = [each for each in range(MACHINES) if _is_moving(shop, each, time.monotonic())]
     ended = await way.act(shop, pages[0])
     await asyncio.sleep(UNCANCELLED_S)
