@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -14,9 +15,10 @@ from shutil import which
 
 import pytest
 
-from fakes.console import Terminal, piped, terminal
+from fakes.console import Terminal, piped, terminal, until
 from fakes.job_host import enqueued, job_host
 from fakes.processes import DEADLINE_S, Process, free_port, run, running, serial_service
+from fakes.serial_device import Acknowledging, SerialDevice, silent
 from usbshare.base.threads import in_thread
 
 PORTS = """
@@ -508,3 +510,30 @@ def test_nothing_continues_by_itself_at_the_prompt_after_the_host_was_away(
         shown.wait_for_all("emergency stop on port 'laser': sent 0x18", "session resumed")
         shown.ask("rearm", "takes programs again")
         shown.ask("$X", "ok")
+
+
+def test_a_machine_that_was_unplugged_boots_before_it_gets_a_line(tmp_path: Path) -> None:
+    link, boots_s = tmp_path / "tty-laser", 1.0
+    (tmp_path / "laser.toml").write_text(f'[ports.laser]\nsource = "{link}"\nprofile = "grbl"\n')
+
+    def boot() -> None:
+        device.answer = Acknowledging()
+        device.say(b"\r\nGrbl 1.1h ['$' for help]\r\n")
+
+    with (
+        SerialDevice(link, Acknowledging()) as device,
+        serial_service(tmp_path, "--config", str(tmp_path / "laser.toml")) as (service, target),
+        prompt(tmp_path, target) as shown,
+    ):
+        shown.ask("G4 P0", "ok")
+        notes = tmp_path / ".local/state/usbshare/serial-svc"
+        until(lambda: not [*notes.glob("active-*/port-*")], "the machine is known to rest")
+        device.unplug()
+        shown.wait_for("is gone")
+        device.answer = silent  # what comes while it boots is lost
+        device.plug_in()
+        until(lambda: service.output.count("port 'laser' opened") == 2, "it is open again")
+        booting = threading.Timer(boots_s, boot)
+        booting.start()
+        shown.ask("G4 P1", "ok")
+        booting.join()

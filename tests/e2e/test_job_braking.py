@@ -117,12 +117,13 @@ async def braking(faulty: FaultyHost, brake: Brake) -> tuple[pb.Job, float]:
     await until(lambda: b"S201" in received(faulty, since), TIMEOUT_S)
     moves_at = time.monotonic()
     await until(lambda: time.monotonic() > moves_at + BRAKING_S)
-    await brake(faulty, job)
+    begun = asyncio.ensure_future(brake(faulty, job))
     deadline = time.monotonic() + TIMEOUT_S
     while (port := await faulty.port()).machine_state not in BRAKING:
         if time.monotonic() > deadline:
             raise AssertionError(f"{port} is not braking by {brake}")
         await asyncio.sleep(0.02)
+    await begun
     return job, since
 
 

@@ -324,6 +324,15 @@ async def test_a_connection_that_is_lent_is_used_to_the_end(
     await until(lambda: not client.is_connected)
 
 
+async def test_a_connection_that_is_lent_ends_with_the_line(line: UrgentLine) -> None:
+    with line.lent() as client:
+        assert client is not None
+        line.move()
+        await until(lambda: line.is_ready and line.client is not client)
+        await line.close()
+        assert not client.is_connected
+
+
 async def test_a_call_that_its_own_task_gives_up_is_cancelled(host: Host, service: Service) -> None:
     client = host.client()
     service.answers.clear()

@@ -33,7 +33,7 @@ from usbshare.line.profiles import RAW
 # Silence after which an answer counts as complete that ends with no `ok`.
 QUIET_S = 1.0
 CLOSE_S = 8.0
-# A machine of which nothing was heard yet may be booting, since its port was opened.
+# A machine of which nothing was heard since its port was opened, or it was reset, may be booting.
 GREETING_S, GREETING_REST_S = 3.0, 0.25
 # Homing a large machine takes minutes; so does a line behind a full planner.
 ANSWER_S = 3600.0
@@ -239,6 +239,7 @@ class Machine:
     def session_hung_up(self, session: Session) -> None:
         """Void what was written: a stop, a reset or a loss has ended it."""
         if session is self._session:
+            self._has_spoken.clear()  # it boots after a reset, and after it was unplugged
             remote = session.remote
             why = "it was hung up" if remote is None else port_condition.why_fenced(remote)
             self._void_all(why)

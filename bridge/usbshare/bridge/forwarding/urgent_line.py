@@ -159,11 +159,13 @@ class UrgentLine:
         returned = [returned for lent, returned in self._lent if lent is client]
 
         async def leave(sending: set[asyncio.Task[bool]]) -> None:
-            if sending:
-                await asyncio.wait(sending, timeout=DELIVERY_S)
-            for each in returned:
-                await each.wait()
-            await client.close()
+            try:
+                if sending:
+                    await asyncio.wait(sending, timeout=DELIVERY_S)
+                for each in returned:
+                    await each.wait()
+            finally:  # also where the line is closed before that
+                await client.close()
 
         leaving = asyncio.create_task(leave(set(self._sending)), name="urgent line leaves")
         self._leaving.add(leaving)
