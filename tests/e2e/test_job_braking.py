@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -96,17 +97,25 @@ async def test_a_machine_that_brakes_stays_where_it_comes_to_rest(
             job, since = await braking(faulty, brake)
             if is_resumed:  # its service waits for the rest, to write it again
                 resuming = asyncio.ensure_future(resume(faulty, await faulty.port()))
-                await until(lambda at=since: RESUME in received(faulty, at))
+                await until(partial(has_resume, faulty, since))
             await begin(faulty)
             fault_at = time.monotonic()
             if number % 2:  # what it is back for has come to rest by then
-                await until(lambda at=fault_at: time.monotonic() > at + BRAKING_S + 1)
+                await until(partial(has_passed, fault_at + BRAKING_S + 1))
             back_at = time.monotonic()
             await end(faulty)
             if is_resumed:
                 await resuming
             await comes_to_rest(faulty, job, back_at)
             await faulty.make_ready()
+
+
+def has_resume(faulty: FaultyHost, since: float) -> bool:
+    return RESUME in received(faulty, since)
+
+
+def has_passed(at: float) -> bool:
+    return time.monotonic() > at
 
 
 async def braking(faulty: FaultyHost, brake: Brake) -> tuple[pb.Job, float]:

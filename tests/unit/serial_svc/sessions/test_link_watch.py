@@ -28,7 +28,7 @@ from usbshare.serial_svc.line.port_config import LinkLossPolicy
 from usbshare.serial_svc.line.scheduler import CommandOutcome
 from usbshare.serial_svc.sessions import admission
 from usbshare.serial_svc.sessions.client import Resumption
-from usbshare.serial_svc.stop import activity
+from usbshare.serial_svc.stop import activity, report_requests
 from usbshare.serial_svc.stop.hold import HoldCause
 
 
@@ -462,3 +462,49 @@ async def test_a_stopping_service_stops_the_machine_at_work(bench: Bench) -> Non
     await client.send(b"G1 X1\n")
     await bench.port.close()
     assert bench.commands == b"G1 X1\n" + DOOR
+
+
+@pytest.fixture
+async def lasting() -> AsyncIterator[Bench]:
+    made = Bench(ReportingDevice(FAST), link_timeout_s=60.0)
+    yield made
+    await made.port.close()
+
+
+@pytest.mark.parametrize("is_obeyed", [True, False], ids=["continues", "brakes"])
+async def test_a_session_that_ends_right_after_its_resume_has_lost_only_what_stays_held(
+    lasting: Bench, is_obeyed: bool
+) -> None:
+    device = lasting.device
+    assert isinstance(device, ReportingDevice)
+    device.brakes = not is_obeyed
+    client = await lasting.open()
+    await client.send(b"G1 X10\n")
+    client.session.realtime.in_stream(b"!~")  # which it ignores while it brakes
+    device.rest()
+    await client.session.close()
+    assert device.state == (b"Run" if is_obeyed else b"Hold:0")
+    assert lasting.port.line.latch.is_set is not is_obeyed
+    assert lasting.port.stops.lost_job.must_reset is not is_obeyed
+
+
+async def test_one_whose_machine_says_nothing_after_its_resume_has_lost_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(report_requests, "LIMIT_S", 0.2)
+    bench = Bench(link_timeout_s=60.0)
+    client = await bench.open()
+    await client.send(b"G1 X10\n")
+    client.session.realtime.in_stream(b"!~")
+    await client.session.close()
+    assert bench.port.line.latch.is_set
+    await bench.port.close()
+
+
+async def test_one_that_ends_after_a_hold_waits_for_nothing(lasting: Bench) -> None:
+    client = await lasting.open()
+    await client.send(b"G1 X10\n")
+    client.session.realtime.in_stream(b"~!")
+    await client.session.close()
+    assert lasting.port.stops.machine.requests.is_pending
+    assert lasting.port.line.latch.is_set

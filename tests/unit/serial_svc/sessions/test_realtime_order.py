@@ -208,6 +208,7 @@ def test_every_stop_arrives_once_in_order_and_nothing_that_continues_overtakes_i
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_requests, "LOOK_S", 3600.0)  # questions of the host's own
+        patch.setattr(report_requests, "LIMIT_S", 0.0)
         ways = asyncio.run(play(steps, seed))
     got, wrote = ways.got, bytes(ways.written)
     stops = Priority.EMERGENCY
@@ -230,6 +231,7 @@ def test_a_reset_voids_exactly_what_its_program_wrote_before_it(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_requests, "LOOK_S", 3600.0)  # questions of the host's own
+        patch.setattr(report_requests, "LIMIT_S", 0.0)
         ways = asyncio.run(play(steps, seed))
     pieces = ways.got.split(b"\x18")
     assert are_resets_kept(steps, ways.resets, len(pieces) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -41,6 +42,7 @@ from usbshare.serial_svc.sessions.observer_outbox import ObserverOutbox, Tail
 from usbshare.serial_svc.sessions.operation_queue import OperationQueue
 from usbshare.serial_svc.sessions.outbox import Outbox
 from usbshare.serial_svc.sessions.own_realtime import OwnRealtime
+from usbshare.serial_svc.stop import report_requests
 from usbshare.serial_svc.stop.fence import FENCED
 from usbshare.serial_svc.stop.stops import Stops
 
@@ -97,6 +99,7 @@ class Session:
         )
         self._line = line
         self._lost_job = stops.lost_job
+        self._machine = stops.machine
         self._owner = owner
         self._clock = clock
         self._sending = audit.sending(client)
@@ -162,9 +165,15 @@ class Session:
         self.outbox.put(HeartbeatReply(beat_id, self.realtime.number, read_at))
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """End cleanly: after the queued commands, or after the timeout without them."""
+        """End cleanly: after the queued commands, or after the timeout without them.
+
+        After a resume, once the machine has said whether it continues.
+        """
         if self.controlled:
-            await self._idle(timeout_s)
+            await self._idle(lambda: self.is_held or self._has_left(), timeout_s)
+            if self._machine.awaits_resume:
+                limit_s = report_requests.LIMIT_S
+                await self._idle(lambda: not self._machine.awaits_resume, limit_s)
         self._end(said_goodbye=True)
         self.outbox.close()
 
@@ -381,11 +390,9 @@ class Session:
         while not (self._ended or condition()):
             await self._line.progress.wait()
 
-    async def _idle(self, timeout_s: float) -> None:
-        try:
-            await asyncio.wait_for(self._until(lambda: self.is_held or self._has_left()), timeout_s)
-        except TimeoutError:
-            return
+    async def _idle(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._until(condition), timeout_s)
 
     def _has_left(self) -> bool:
         return not self._held and self._line.scheduler.waiting_of(self) == (0, 0)

@@ -57,8 +57,8 @@ class Holds:
     A lost session's hold ends by a person alone. Any other is the machine's: what it reports of
     itself counts, unless the report crossed with what was sent. So a resume does not end it where
     the machine reports its state: it may have ignored it. `began_at_rest`: the machine held itself
-    with nothing left to do, as when its lid is opened after a job. `on_command` is called after
-    each command to hold or to continue.
+    with nothing left to do, as when its lid is opened after a job. `was_resumed`: what is held was
+    commanded to continue. `on_command` is called after each command to hold or to continue.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Holds:
         self.number = 0
         self.machine_state = ""
         self.began_at_rest = False
+        self.was_resumed = False
         self._clock = clock
         self._utc = utc
         self._on_change = on_change
@@ -126,6 +127,7 @@ class Holds:
     def machine_held(self, cause: HoldCause, who: str, reason: str = "") -> None:
         """Note that the machine was commanded to hold."""
         self._changed_at = self._clock()
+        self.was_resumed = False
         self.number += 1
         if self._machine is None or self._machine.cause is HoldCause.MACHINE:
             self.began_at_rest = False
@@ -139,6 +141,7 @@ class Holds:
             self._changed_at = self._clock()
             self._change(None)
         elif self._machine is not None:
+            self.was_resumed = True
             self._on_command()
 
     def machine_unconfirmed(self) -> None:
@@ -158,7 +161,7 @@ class Holds:
         had = self.current
         self._changed_at = self._clock()
         self._session = self._machine = None
-        self._is_unconfirmed = False
+        self._is_unconfirmed = self.was_resumed = False
         if had is not None:
             self._on_change()
 
@@ -208,5 +211,5 @@ class Holds:
 
     def _change(self, held: Hold | None) -> None:
         if held is not self._machine:
-            self._machine, self._is_unconfirmed = held, False
+            self._machine, self._is_unconfirmed, self.was_resumed = held, False, False
             self._on_change()

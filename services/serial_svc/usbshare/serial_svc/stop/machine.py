@@ -45,6 +45,11 @@ class Machine:
         """Whether the machine may be running a job, as far as the program in control knows."""
         return self.activity.is_active or not self.rest.is_known
 
+    @property
+    def awaits_resume(self) -> bool:
+        """Whether it was told to continue, and may still report that it does."""
+        return self.holds.was_resumed and self.requests.is_pending
+
     def heard(self, data: bytes, now: float) -> None:
         """Take what the device says."""
         waits = self._line.scheduler.commands or self._programs.awaits_replies
@@ -115,9 +120,12 @@ class Machine:
         self.holds.machine_unconfirmed()
 
     def _reported(self, state: bytes, begun_at: float) -> None:
+        awaited = self.awaits_resume
         self._line.answers.reported(begun_at)
         self.requests.reported(state, begun_at)
         self.holds.reported(state, begun_at, at_rest=self.rest.is_known)
+        if awaited and not self.awaits_resume:
+            self._line.write_progressed()
         self._on_report(state, begun_at)
 
 

@@ -48,6 +48,11 @@ class ReportRequests:
             self._commanded_at, self._is_told = self._clock(), False
             self._look_later()
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the machine may still tell what the last command did."""
+        return not self._is_told and self._clock() - self._commanded_at < LIMIT_S
+
     def reported(self, state: bytes, begun_at: float) -> None:
         """Take a report that began at that monotonic time.
 
