@@ -25,13 +25,13 @@ class Controller:
 
     def __init__(self) -> None:
         self.baudrate, self.bytesize, self.parity, self.stopbits = 115200, 8, "N", 1
-        self.xonxoff = self.rtscts = self.break_condition = False
+        self.xonxoff = self.rtscts = False
         self.cts = self.dsr = self.cd = True
         self.ri = False
         self.changes: list[tuple[str, bool]] = []
         self.clients = 0
         self.received = bytearray()
-        self._lines = {"dtr": False, "rts": False}
+        self._lines = {"dtr": False, "rts": False, "break": False}
         self._answers = bytearray()
 
     @property
@@ -46,7 +46,7 @@ class Controller:
     @dtr.setter
     def dtr(self, value: bool) -> None:
         if self._change("dtr", value) and value:
-            self._answers += BANNER
+            self.reset()
 
     @property
     def rts(self) -> bool:
@@ -55,6 +55,22 @@ class Controller:
     @rts.setter
     def rts(self, value: bool) -> None:
         self._change("rts", value)
+
+    @property
+    def break_condition(self) -> bool:
+        return self._lines["break"]
+
+    @break_condition.setter
+    def break_condition(self, value: bool) -> None:
+        self._change("break", value)
+
+    def reset(self) -> None:
+        """Do what the board does when DTR rises."""
+        self.answer(BANNER)
+
+    def answer(self, data: bytes) -> None:
+        """Send this to the client with what comes next."""
+        self._answers += data
 
     def reset_input_buffer(self) -> None:
         """Forget what has not been sent to the client."""

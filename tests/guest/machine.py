@@ -7,14 +7,17 @@ seconds, so what takes long is started and then looked at.
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 import tomllib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +25,15 @@ REPOSITORY = Path(__file__).parents[2]
 _PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PORTIONS: list[str] = _PROJECT["tool"]["hatch"]["build"]["dev-mode-dirs"]
 _SKIPPED = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".mypy_cache", ".ruff_cache")
-PROGRAMS = ("serial-svc", "camera-svc", "discovery-svc", "job-svc")
+PROGRAMS = ("serial-svc", "camera-svc", "discovery-svc", "job-svc", "usb-svc")
 BRIDGE = "usbshare-bridge"
 _COMMAND_S = 60
 _POLL_S = 3.0
 START_S = 240.0
+_UNPACK_S = 1800.0
+# What no service and no test in a guest imports, and takes much room.
+_TOOLS = re.compile(r"\./(playwright|mypy|ruff|buf)[^/]*(/|$)|.*editable")
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Guest:
@@ -50,21 +57,17 @@ class Guest:
         subprocess.run([self._tool, "boot", *filter(None, [init])], check=True, stdout=sys.stderr)
 
     def install(self, folder: str) -> None:
-        """Make an environment there whose programs are those of a wheel of this repository.
-
-        What they depend on stays in the shared folder: copied into the machine it takes an hour.
-        """
+        """Make an environment there whose programs are those of a wheel of this repository."""
         wheels = self._share / "wheel"
         shutil.rmtree(wheels, ignore_errors=True)
         build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(wheels)]
         subprocess.run([sys.executable, "-m", *build, str(REPOSITORY)], check=True)
-        for table in (self._share / "site").glob("*editable*usbshare*"):
-            table.unlink()
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        packages = f"{folder}/lib/{version}/site-packages"
+        packages = f"{folder}/lib/{PYTHON}/site-packages"
         self.run(f"python3 -m venv --without-pip {folder}")
-        self.run(f"echo /host/site > {packages}/host.pth")
-        self.run(f"python3 -m zipfile -e /host/wheel/*.whl {packages}")
+        self.unpack("site", packages)
+        with zipfile.ZipFile(next(wheels.glob("*.whl"))) as archive:
+            archive.extractall(wheels / "content")
+        self.unpack("wheel/content", packages)
         for program in (*PROGRAMS, BRIDGE):
             module = "bridge" if program == BRIDGE else program.replace("-", "_")
             start = f"from usbshare.{module}.__main__ import main; main()"
@@ -72,6 +75,24 @@ class Guest:
             self.run(
                 f"printf '{script}' > {folder}/bin/{program}; chmod 755 {folder}/bin/{program}"
             )
+
+    def unpack(self, folder: str, to: str, left_out: re.Pattern[str] = _TOOLS) -> None:
+        """Copy a folder of the shared one to the machine's own disk.
+
+        One large file passes the shared folder at once, many small ones take minutes, and so does
+        each import over it. Bytecode goes along: the user of a unit can keep none.
+        """
+
+        def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+            return None if left_out.match(member.name) else member
+
+        compileall.compile_dir(self._share / folder, quiet=2)
+        name = folder.replace("/", "-") + ".tar"
+        with tarfile.open(self._share / name, "w") as archive:
+            archive.add(self._share / folder, ".", filter=wanted)
+        done = f"/tmp/{name}.log"
+        self.begin(f"sh -c 'mkdir -p {to} && tar -C {to} -xf /host/{name}; echo ended $?'", done)
+        assert self.wait_for(f"cat {done}", r"ended (\d+)", _UNPACK_S)[1] == "0"
 
     def stop(self) -> None:
         """End it."""

@@ -10,15 +10,13 @@ import os
 import re
 import shlex
 import sys
-import tarfile
-from pathlib import Path
 
-from guest.machine import PORTIONS, Guest
+from guest.machine import PORTIONS, PYTHON, Guest
 
 LOG, SITE, SOURCE, VENV = "/tmp/vm.log", "/root/site", "/root/src", "/root/venv"
 LONGEST_S = 4 * 3600.0
 # What no test here imports, and takes most of the room.
-_LEFT_OUT = re.compile(r"\./(cv2|numpy|av|playwright|mypy|ruff|opencv|buf)[^/]*(/|$)")
+_LEFT_OUT = re.compile(r"\./(cv2|numpy|av|playwright|mypy|ruff|opencv|buf)[^/]*(/|$)|.*editable")
 _PROGRAMS = {
     "serial-svc": "serial_svc",
     "usb-svc": "usb_svc",
@@ -32,7 +30,7 @@ def main(arguments: list[str]) -> int:
     guest = Guest()
     guest.boot()
     try:
-        _install(guest, Path(os.environ["USBSHARE_GUEST_SHARE"]))
+        _install(guest)
         cycles = os.environ.get("USBSHARE_CYCLES", "2")
         words = shlex.join(["-p", "no:cacheprovider", "--cold", "-m", "vm", "tests/vm", *arguments])
         script = f"{VENV}/bin/python -m pytest {words} && {VENV}/bin/python -m bench usb_port"
@@ -45,28 +43,18 @@ def main(arguments: list[str]) -> int:
         guest.stop()
 
 
-def _install(guest: Guest, share: Path) -> None:
-    # One large file passes the shared folder at once, many small ones take minutes.
-    with tarfile.open(share / "site.tar", "w") as archive:
-        archive.add(share / "site", ".", filter=_wanted)
-    with tarfile.open(share / "src.tar", "w") as archive:
-        for part in (*PORTIONS, "bench", "tests", "pyproject.toml"):
-            archive.add(share / "src" / part, part, filter=_wanted)
-    guest.run(f"mkdir -p {SITE} {SOURCE}; tar -C {SITE} -xf /host/site.tar")
-    guest.run(f"tar -C {SOURCE} -xf /host/src.tar")
-    guest.run(f"python3 -m venv --without-pip {VENV}")
+def _install(guest: Guest) -> None:
+    guest.unpack("site", SITE, _LEFT_OUT)
+    for part in (*PORTIONS, "bench", "tests"):
+        guest.unpack(f"src/{part}", f"{SOURCE}/{part}", _LEFT_OUT)
+    guest.run(f"cp /host/src/pyproject.toml {SOURCE}; python3 -m venv --without-pip {VENV}")
     paths = guest.run("echo $PYTHONPATH").strip().replace("/host/", "/root/")
     lines = "\\n".join([*paths.split(":"), f"{SOURCE}/tests"])
-    guest.run(f"printf '{lines}\\n' > {VENV}/lib/python3*/site-packages/here.pth")
+    guest.run(f"printf '{lines}\\n' > {VENV}/lib/{PYTHON}/site-packages/here.pth")
     for program, module in _PROGRAMS.items():
         start = f"import sys; from usbshare.{module}.__main__ import main; sys.exit(main())"
         path = f"{VENV}/bin/{program}"
         guest.run(f"printf '#!{VENV}/bin/python\\n{start}\\n' > {path}; chmod 755 {path}")
-
-
-def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    is_left_out = _LEFT_OUT.match(member.name) or "__pycache__" in member.name
-    return None if is_left_out or "editable" in member.name else member
 
 
 if __name__ == "__main__":

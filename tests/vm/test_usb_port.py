@@ -7,14 +7,11 @@ says how often each fault is tried.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,9 +19,20 @@ import serial
 from serial.tools import list_ports
 
 from fakes.network import Network, running_network
-from fakes.processes import Process, environment, free_port, running
+from fakes.processes import Process, environment, free_port
 from fakes.rfc2217_controller import Controller, rfc2217_controller
 from usbshare.usbip.vhci.helper import Vhci
+from vm.real_kernel import (
+    DEADLINE_S,
+    POLL_S,
+    READY,
+    Shared,
+    ask,
+    open_when_there,
+    shared,
+    until,
+    used_ports,
+)
 
 pytestmark = [
     pytest.mark.vm,
@@ -33,92 +41,6 @@ pytestmark = [
 ]
 
 CYCLES = int(os.environ.get("USBSHARE_CYCLES", "2"))
-DEADLINE_S = 240.0  # a virtual machine without KVM takes its time
-POLL_S = 0.05
-READY = r"ready: open (/dev/\S+)$"
-# What the kernel says when something of its own is wrong.
-TROUBLE = re.compile(r"WARNING:|BUG:|Oops|Call Trace|blocked for more than|list_del|use-after")
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(POLL_S)
-
-
-def used_ports() -> int:
-    return sum(not each.is_free for each in Vhci().ports())
-
-
-def troubles() -> list[str]:
-    said = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
-    return [line for line in said.splitlines() if TROUBLE.search(line)]
-
-
-@pytest.fixture(autouse=True)
-def _the_kernel_is_well() -> Iterator[None]:
-    before = troubles()
-    assert used_ports() == 0
-    yield
-    until(lambda: used_ports() == 0, "every port is free again")
-    assert troubles() == before
-
-
-def open_when_there(
-    path: str, baudrate: int = 115200, bytesize: int = 8, parity: str = "N", stopbits: float = 1
-) -> serial.Serial:
-    """Open a port once it is there and can be: a pulled one is gone for a moment."""
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            return serial.Serial(
-                *(path, baudrate, bytesize, parity, stopbits),
-                timeout=DEADLINE_S,
-                write_timeout=DEADLINE_S,
-            )
-        except (OSError, serial.SerialException):
-            assert time.monotonic() < end, f"{path} cannot be opened"
-            time.sleep(POLL_S)
-
-
-def ask(port: serial.Serial, line: bytes = b"$I\n") -> bytes:
-    port.write(line)
-    answer = b""
-    while not answer.endswith(b"ok\r\n"):
-        got = port.readline()
-        assert got, f"no end of the answer: {answer!r}"
-        answer += got
-    return answer
-
-
-@dataclass(slots=True)
-class Shared:
-    """A service with a port, the network before it, and where a bridge connects."""
-
-    home: Path
-    service: Process
-    network: Network
-
-    @property
-    def arguments(self) -> list[str]:
-        return ["bridge", "--target", self.network.target, "--usb-port"]
-
-    @contextmanager
-    def bridge(self) -> Iterator[tuple[Process, str]]:
-        with running(self.arguments, self.home) as bridge:
-            yield bridge, bridge.wait_for(READY, DEADLINE_S)[1]
-
-
-@contextmanager
-def shared(home: Path, source: str) -> Iterator[Shared]:
-    config = home / "usbshare.toml"
-    config.write_text(f'[ports.laser]\nsource = "{source}"\nprofile = "grbl"\n')
-    words = ["serial-svc", "--listen", "127.0.0.1:0", "--config", str(config)]
-    with running(words, home) as service:
-        target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)", DEADLINE_S)[1]
-        with running_network(target) as network:
-            yield Shared(home, service, network)
 
 
 @pytest.fixture
