@@ -20,6 +20,10 @@ pytestmark = [
 
 HOME = "/var/lib/usbshare"
 START_S = 1200.0
+GADGET = "0525:a4a7"  # g_serial with use_acm=1
+IMPORTED = "find /sys/devices/platform/vhci_hcd.0 -name 'ttyACM*' 2>/dev/null"
+OWN = "find /sys/devices/platform/dummy_hcd.0 -name 'ttyACM*' 2>/dev/null"
+LASER = '[ports.laser]\\nsource = "sim://grbl"\\nprofile = "grbl"\\n'
 # Each start of a unit has another one.
 RUN_ID = "systemctl show -p InvocationID --value {}"
 
@@ -118,6 +122,55 @@ def test_a_service_that_hangs_is_started_again(guest: Guest) -> None:
     guest.wait_for("journalctl --no-pager -u serial-svc", "Watchdog timeout", START_S)
     guest.until(lambda: guest.run(RUN_ID.format("serial-svc")) != before, START_S)
     is_active(guest, "serial-svc")
+
+
+def as_pc(guest: Guest) -> str:
+    """Give a folder the host's own certificate; return the bridge's command with it."""
+    guest.run(f"install -d -m 700 /root/pc; install -m 600 {HOME}/client.pem /root/pc/client.pem")
+    return f"env USBSHARE_HOME=/root/pc /opt/usbshare/bin/{BRIDGE}"
+
+
+def test_a_unit_lends_a_device_and_has_it_back(guest: Guest) -> None:
+    guest.run("modprobe usbip-host; modprobe vhci-hcd; modprobe g_serial use_acm=1")
+    start(guest, "usb-svc")
+    bridge = as_pc(guest)
+    guest.begin(f"{bridge} usb list --target 127.0.0.1", "/tmp/list.log")
+    guest.wait_for("cat /tmp/list.log", f"{GADGET}.* available")
+    guest.begin(f"{bridge} usb attach --target 127.0.0.1 --match {GADGET}", "/tmp/attach.log")
+    guest.wait_for("cat /tmp/attach.log", f"attached {GADGET}")
+    guest.wait_for(IMPORTED, r"^/sys/\S+/ttyACM\d+\n$")
+    guest.begin(f"{bridge} usb detach --all", "/tmp/detach.log")
+    guest.wait_for(f"{IMPORTED}; echo; {OWN}", r"^\s*/sys/\S+/ttyACM\d+\n$")
+
+
+def test_a_unit_sees_a_disk_that_is_mounted_below_home(guest: Guest) -> None:
+    """ProtectHome hides what is there from the service's own list of file systems."""
+    guest.run("mkdir -p /home/me/disk; mount -t tmpfs a-disk /home/me/disk")
+    try:
+        guest.run("systemctl restart --no-block usb-svc")
+        is_active(guest, "usb-svc")
+        assert "a-disk" in guest.run("cat /proc/1/mounts")
+        user = (
+            "from usbshare.usb_svc.devices.users import PROC, _mounts; print(dict(_mounts(PROC)))"
+        )
+        enter = "nsenter -m -t $(systemctl show -p MainPID --value usb-svc)"
+        guest.wait_for(f'{enter} /opt/usbshare/bin/python -c "{user}"', "'a-disk': '/home/me/disk'")
+    finally:
+        guest.run("umount /home/me/disk")
+
+
+def test_a_job_runs_through_two_units(guest: Guest) -> None:
+    guest.run(f"printf '{LASER}' | install -o usbshare -m 600 /dev/stdin {HOME}/usbshare.toml")
+    for program in ("serial-svc", "job-svc"):
+        guest.run(f"systemctl restart --no-block {program}")
+        is_active(guest, program)
+    bridge = as_pc(guest)
+    guest.run("printf 'G21 G90\\nG1 X10 F6000\\nG1 X0\\nM2\\n' > /root/pc/square.nc")
+    job = f"{bridge} job submit /root/pc/square.nc --target 127.0.0.1 --port laser --start"
+    guest.begin(job, "/tmp/submit.log")
+    number = guest.wait_for("cat /tmp/submit.log", r"job (\d+)")[1]
+    guest.begin(f"{bridge} job watch {number} --target 127.0.0.1", "/tmp/watch.log")
+    guest.wait_for("cat /tmp/watch.log", "finished")
 
 
 def start(guest: Guest, program: str) -> None:
