@@ -34,7 +34,7 @@ SERVICES = ("serial-svc", "camera-svc", "discovery-svc", "job-svc", "usb-svc")
 NAMES = BRIDGES + SERVICES
 # Read by interpreters and libraries when they start: the nursery's own stay in force.
 READ_EARLY = ("PYTHON", "LD_PRELOAD", "LC_", "LANG", "MALLOC", "OPENSSL", "SSL_")
-START_S = 120.0
+START_S = 600.0  # a virtual machine without KVM takes minutes
 # A module, a function of it, and what it is given.
 Call = tuple[str, ...]
 

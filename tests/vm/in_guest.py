@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     try:
         _install(guest)
         cycles = os.environ.get("USBSHARE_CYCLES", "2")
-        words = shlex.join(["-p", "no:cacheprovider", "--cold", "-m", "vm", "tests/vm", *arguments])
+        words = shlex.join(["-p", "no:cacheprovider", "-m", "vm", "tests/vm", *arguments])
         script = f"{VENV}/bin/python -m pytest {words} && {VENV}/bin/python -m bench usb_port"
         whole = f"cd {SOURCE}; export USBSHARE_CYCLES={cycles} BENCH_READY_S=240; {script}"
         guest.begin(f"sh -c {shlex.quote(f'{whole}; echo ended with $?')}", LOG)

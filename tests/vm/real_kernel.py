@@ -18,6 +18,8 @@ from usbshare.usbip.vhci.helper import Vhci
 
 DEADLINE_S = 240.0  # a virtual machine without KVM takes its time
 POLL_S = 0.05
+# The settings of a usb-svc: a busy virtual machine is silent for longer than a broken link.
+USB_HOST = "[usb]\nlink_timeout_s = 20\n"
 READY = r"ready: open (/dev/\S+)$"
 # What the kernel says when something of its own is wrong.
 TROUBLE = re.compile(r"WARNING:|BUG:|Oops|Call Trace|blocked for more than|list_del|use-after")

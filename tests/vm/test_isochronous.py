@@ -17,7 +17,7 @@ import pytest
 
 from fakes.processes import run, running
 from usbshare.usbip.vhci.helper import Vhci
-from vm.real_kernel import DEADLINE_S, until
+from vm.real_kernel import DEADLINE_S, USB_HOST, until
 
 CARD = "46f4:0002"
 SECONDS = 2
@@ -52,7 +52,7 @@ pytestmark = [
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     config = tmp_path / "usbshare.toml"
-    config.write_text("[usb]\nlink_timeout_s = 20\n")  # a slow machine is silent for long
+    config.write_text(USB_HOST)
     words = ["usb-svc", "--listen", "127.0.0.1:0", "--config", str(config)]
     with running(words, tmp_path) as service:
         yield tmp_path, service.wait_for(r"ready at (127\.0\.0\.1:\d+)", DEADLINE_S)[1]

@@ -11,9 +11,8 @@ import select
 import signal
 import subprocess
 import termios
-import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pytest
 
 from fakes.processes import Process, run, running
 from usbshare.usbip.vhci.helper import Vhci
+from vm.real_kernel import DEADLINE_S, USB_HOST, until
 
 GADGET = Path("/dev/ttyGS0")
 HOST_DRIVER = Path("/sys/bus/usb/drivers/usbip-host")
@@ -31,14 +31,6 @@ pytestmark = [
         not (Vhci().may_attach and HOST_DRIVER.exists()), reason="no vhci_hcd or usbip-host"
     ),
 ]
-DEADLINE_S = 240.0
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +45,7 @@ def _gadget() -> Iterator[None]:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[tuple[Path, Process, str]]:
     config = tmp_path / "usbshare.toml"
-    config.write_text("[usb]\nlink_timeout_s = 20\n")  # a slow machine is silent for long
+    config.write_text(USB_HOST)
     words = ["usb-svc", "--listen", "127.0.0.1:0", "--config", str(config)]
     with running(words, tmp_path) as service:
         target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)", DEADLINE_S)[1]
