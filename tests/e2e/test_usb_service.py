@@ -156,6 +156,8 @@ def test_hosts_that_are_known_are_found_without_a_target(host: Host) -> None:
     assert (code, found) == (0, {("Workshop", ADAPTER), ("Workshop", KEYBOARD)})
     code, output = run([*bridge, "list"], host.home)
     assert (code, "usb-svc at port" in output) == (0, True), output
+    code, output = run([*bridge, "list", "--json"], host.home)
+    assert (code, mistakes(json.loads(output), "list")) == (0, []), output
     code, output = run([*bridge, "usb", "list", "--target", "Workshop"], host.home)
     assert (code, ADAPTER in output) == (0, True), output
     host.service.stop()
@@ -175,7 +177,9 @@ def doctor(host: Host) -> tuple[int, dict[str, tuple[str, str]]]:
     config = str(host.home / "usbshare.toml")
     words = ["usb-svc", "doctor", "--json", "--config", config, "--listen", host.target]
     code, output = run(words, host.home)
-    checks = json.loads(output[output.index("{") :])["checks"]
+    said = json.loads(output[output.index("{") :])
+    assert mistakes(said, "doctor") == []
+    checks = said["checks"]
     return code, {each["check"]: (each["verdict"], each["measured"]) for each in checks}
 
 
