@@ -32,6 +32,7 @@ def kill_while_it_works(home: Path, machine: Machine, options: list[str]) -> Non
             client.wait_for('"ready"')
             Job(home / "COM10", JOB).start()
             until(lambda: burns(machine), "the beam to be on")
+            until(lambda: list((home / NOTES).iterdir()), "the note that it works")
             service.process.kill()
             client.wait_for('"lost"')
 
