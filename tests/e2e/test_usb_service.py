@@ -205,7 +205,7 @@ def test_the_doctor_says_what_keeps_a_device_from_being_lent(
         code, found = doctor(host)
         assert (code, found["usbip-host"][0], found["rights"][0]) == (1, "fail", "skip"), found
         assert found[f"device {ADAPTER}"] == ("warn", "Maker A thing: held by serial-svc")
-        said = ("warn", "[usb] devices lists what is not plugged in: 1a86:7523")
+        said = ("warn", "[usb] devices lists devices that are not plugged in: 1a86:7523")
         assert found["USB devices"] == said
         (driver / "gone").rename(driver / "match_busid")
         code, found = doctor(host)

@@ -92,7 +92,7 @@ def test_what_a_revoked_administrator_gave_counts_no_more(site: Site) -> None:
     by_command = invited(site, "bench-pc").token
     result = revoke_command()
     assert (result.exit_code, is_revoked(site)) == (0, True)
-    assert "the invitations that it gave are no longer valid: laptop" in result.output
+    assert "the invitations that it made are no longer valid: laptop" in result.output
     log = (site.folder / "state/audit/pki.jsonl").read_text()
     assert f"usbshare://{site.id}/laptop" in log
     with pytest.raises(PermissionDeniedError, match="withdrawn"):

@@ -57,7 +57,7 @@ async def _opened(stream: AttachStream, device_id: str, client_name: str) -> Ope
         async with asyncio.timeout(OPEN_S):
             return await stream.open(device_id, client_name)
     except TimeoutError as error:
-        raise UsbipNetworkError(f"the host gave no answer within {OPEN_S:g} s") from error
+        raise UsbipNetworkError(f"the host did not answer within {OPEN_S:g} s") from error
 
 
 class _Attachment:
@@ -111,7 +111,7 @@ class _Attachment:
             async with asyncio.timeout(TAKES_S):
                 await loop.sock_sendall((await asyncio.shield(self._plugged)).end, data)
         except TimeoutError as error:
-            raise VhciError(f"this computer's kernel took nothing for {TAKES_S:g} s") from error
+            raise VhciError(f"this computer's kernel accepted no data for {TAKES_S:g} s") from error
         except OSError as error:
             raise self._detached_here() from error
 

@@ -150,5 +150,5 @@ async def test_who_takes_nothing_for_long_has_lost_the_port(
     monkeypatch.setattr(plug_module, "TAKES_S", 0.05)
     asking = asyncio.create_task(ask_without_end(rig))
     await until(lambda: bool(rig.ended))
-    assert rig.ended == ["it took nothing for 0.05 s"]
+    assert rig.ended == ["it accepted no data for 0.05 s"]
     await asyncio.gather(asking, return_exceptions=True)

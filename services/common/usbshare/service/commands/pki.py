@@ -85,7 +85,7 @@ def revoke(context: click.Context, name: str, reason: str) -> None:
     if short_name(uri) in done.withdrawn:
         tell("the invitation for that name is no longer valid")
     if others := sorted({*done.withdrawn} - {short_name(uri)}):
-        tell(f"the invitations that it gave are no longer valid: {', '.join(others)}")
+        tell(f"the invitations that it made are no longer valid: {', '.join(others)}")
     if uri == site.operator_uri:
         tell(f"to get a new one remove {site.client_bundle}, then restart the services")
     if uri == site.job_uri:

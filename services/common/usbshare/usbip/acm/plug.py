@@ -164,8 +164,8 @@ class Plug(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def _takes_nothing(self) -> None:
-        _log.warning("the other side took none of its answers for %g s", TAKES_S)
-        self._break(f"it took nothing for {TAKES_S:g} s")
+        _log.warning("the other side accepted no answers for %g s", TAKES_S)
+        self._break(f"it accepted no data for {TAKES_S:g} s")
 
     def _break(self, reason: str) -> None:
         if self._transport is not None:

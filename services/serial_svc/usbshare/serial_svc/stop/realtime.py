@@ -134,7 +134,7 @@ class Realtime:
         if allowed != data and epoch != self._logged_epoch:
             self._logged_epoch = epoch
             why = self._lost_job.why_refused()
-            log.warning("of %r by %s only %r is written: %s", data, who, allowed, why)
+            log.warning("of %r from %s only %r was written: %s", data, who, allowed, why)
         return allowed
 
     def _write(self, profile: Profile, data: bytes, *, resets: bool) -> None:

@@ -95,7 +95,7 @@ class AttachStream:
             except TimeoutError as error:
                 device_id = self._loan.device.id
                 raise DeviceError(
-                    f"USB device '{device_id}' took nothing for {TAKES_S:g} s"
+                    f"USB device '{device_id}' accepted no data for {TAKES_S:g} s"
                 ) from error
             except OSError as error:
                 raise self._unplugged() from error

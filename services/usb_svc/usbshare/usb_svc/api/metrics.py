@@ -34,9 +34,9 @@ class UsbCollector(Collector):
             "usbshare_usb_attachments", "Devices lent to a client", value=tally.attachments
         )
         passed = {"client": tally.from_clients_bytes, "device": tally.from_devices_bytes}
-        yield _counter("bytes", "Bytes of USB/IP passed on, by who sent them", "from", passed)
+        yield _counter("bytes", "Bytes of USB/IP forwarded, by sender", "from", passed)
         yield _counter(
-            "refusals", "Devices not lent to who asked", "reason", _named(tally.refusals)
+            "refusals", "Refused requests for a device", "reason", _named(tally.refusals)
         )
         yield _counter("ended", "Attachments ended", "cause", _named(tally.endings))
 

@@ -18,21 +18,28 @@ def judge_list(devices: Sequence[HostDevice], listed: Sequence[str] | None) -> J
     if not devices:
         return warning("no USB device is plugged in", _NONE)
     if listed is None:
-        return fine(f"{len(devices)} plugged in; [usb] devices lists none: the harmless are lent")
+        return fine(f"{len(devices)} plugged in; [usb] devices is unset: harmless ones are lent")
     absent = [each for each in listed if not any(_is(each, device) for device in devices)]
     if absent:
-        return warning(f"[usb] devices lists what is not plugged in: {', '.join(absent)}", _NONE)
-    return fine(f"{len(devices)} plugged in; [usb] devices lists {len(listed)}, all of them there")
+        return warning(
+            f"[usb] devices lists devices that are not plugged in: {', '.join(absent)}", _NONE
+        )
+    return fine(
+        f"{len(devices)} plugged in; [usb] devices lists {len(listed)}, and all are plugged in"
+    )
 
 
 def judge_device(device: HostDevice, state: State, reason: str, *, is_lent: bool) -> Judgement:
-    """Say how it is with one: only what a person may want to change is a warning."""
+    """Judge one device: only what a person may want to change is a warning."""
     name = " ".join(filter(None, (device.manufacturer, device.product))) or "(no name)"
     if is_lent:
         return fine(f"{name}: lent to a client")
     if state is State.IN_USE:
         what, _, remedy = reason.partition(": ")
-        end = remedy or "end that to lend it; what serial-svc or camera-svc offers is theirs"
+        end = (
+            remedy
+            or "end that program to lend the device; serial-svc and camera-svc keep what they offer"
+        )
         return warning(f"{name}: held by {what}", end)
     if state is State.REFUSED:
         return fine(f"{name}: not lent, {reason}")

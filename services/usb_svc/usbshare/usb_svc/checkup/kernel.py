@@ -13,11 +13,11 @@ from usbshare.usb_svc.devices.users import CONTAINED, sees_all
 from usbshare.usb_svc.export.usbip_host import UsbipHost, control_files
 
 _AS_SERVICE = (
-    "the unit gives usb-svc that right (CAP_DAC_OVERRIDE, CAP_SYS_PTRACE): run the doctor as root, "
-    "and without the unit the service too"
+    "usb-svc's unit gives it that right (CAP_DAC_OVERRIDE, CAP_SYS_PTRACE); run the doctor as "
+    "root, and the service too if it runs without the unit"
 )
 
-_AS_CONTAINER = "give the container the host's: `--pid=host`"
+_AS_CONTAINER = "start the container with the host's processes: `--pid=host`"
 
 
 def judge_driver(sys: Path) -> Judgement:
@@ -37,10 +37,10 @@ def judge_rights(sys: Path, proc: Path) -> Judgement:
         except OSError as error:
             return warning(f"this user may not write {file} ({in_words(error)})", _AS_SERVICE)
     if not sees_all(proc):
-        return warning(f"{CONTAINED}, not the host's that may use a device", _AS_CONTAINER)
+        return warning(f"{CONTAINED}, not those of the host, which may use a device", _AS_CONTAINER)
     first = proc / "1/fd"
     try:
         list(first.iterdir())
     except OSError as error:
         return warning(f"this user may not see {first} ({in_words(error)})", _AS_SERVICE)
-    return fine("this user may take devices, and sees who uses one")
+    return fine("this user may take devices and sees which programs use them")
