@@ -284,7 +284,7 @@ async def test_a_session_that_is_lost_for_good_says_which_lines_are_in_doubt(
     assert len(rig.told.losses) == 1
 
 
-async def test_a_session_that_is_lost_while_nothing_is_unanswered_is_told_too(
+async def test_a_session_that_is_lost_while_nothing_is_unanswered_is_reported_too(
     tmp_path: Path,
 ) -> None:
     async with line_rig(tmp_path, resume_window_s=1) as rig, rig.stream() as stream:

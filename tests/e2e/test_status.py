@@ -84,7 +84,7 @@ def test_the_holder_is_shown_with_its_round_trip(home: Path, target: str) -> Non
     assert '"holder_round_trip_ms": null' in status.wait_for(r'"id": "laser".*')[0]
 
 
-def test_without_a_target_every_known_host_is_shown_and_who_is_silent_is_told(
+def test_without_a_target_every_known_host_is_shown_and_silent_ones_are_reported(
     home: Path, target: str
 ) -> None:
     config = home / "hosts.toml"

@@ -161,7 +161,7 @@ def test_a_hold_and_a_resume_need_no_session_and_do_not_latch(tmp_path: Path, ta
         (["--port", "nope"], 1, "bridge: no port 'nope' here; available: laser"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_the_last_resort(
+def test_the_reason_is_printed_before_the_last_resort(
     tmp_path: Path, target: str, options: list[str], code: int, said: str
 ) -> None:
     found, output = stop(tmp_path, target, *options)

@@ -354,7 +354,7 @@ async def test_a_service_ends_while_a_driver_hangs(
 
 
 @pytest.mark.parametrize("error", [ValueError("bus error"), MemoryError(), DeviceError("EIO")])
-async def test_whatever_a_driver_raises_is_said_once_and_tried_again(
+async def test_any_error_of_a_driver_is_reported_once_and_retried(
     served: ServedCamera,
     camera: FakeCamera,
     error: Exception,

@@ -116,7 +116,7 @@ async def test_a_later_viewer_can_decode_from_its_first_frame_on(served: ServedC
             decoder.decode(frame)
 
 
-async def test_the_format_can_change_on_the_living_stream(served: ServedCamera) -> None:
+async def test_the_format_can_change_on_a_live_stream(served: ServedCamera) -> None:
     call = served.stub.Watch()
     await call.write(pb.WatchRequest(open=pb.Open(view=JPEG)))
     async with asyncio.timeout(30):

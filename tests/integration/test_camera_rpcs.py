@@ -266,14 +266,14 @@ async def test_an_unknown_acknowledgement_is_ignored(served: Served) -> None:
     assert (await watch.frame()).sequence > frame.sequence
 
 
-async def test_the_view_changes_on_the_living_stream(served: Served) -> None:
+async def test_the_view_changes_on_a_live_stream(served: Served) -> None:
     watch = await served.opened(view=pb.View(fps=0.01))
     assert (await watch.frame()).width_px == 320
     await watch.send(adjust=pb.Adjust(view=pb.View(width_px=160)))
     assert (await watch.frame()).width_px == 160
 
 
-async def test_controls_change_on_the_living_stream(served: Served) -> None:
+async def test_controls_change_on_a_live_stream(served: Served) -> None:
     watch = await served.opened()
     await watch.frame()
     change = pb.ControlChange(name="exposure", value=500)

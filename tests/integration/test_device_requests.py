@@ -396,7 +396,7 @@ async def test_a_stop_goes_out_while_an_adapter_takes_its_time_with_modem_lines(
     await until(lambda: not own_threads())
 
 
-async def test_what_is_no_serial_device_is_refused(tmp_path: Path) -> None:
+async def test_a_path_that_is_not_a_serial_device_is_refused(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("")
     for path in (str(plain), "/dev/null"):

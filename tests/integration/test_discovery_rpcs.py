@@ -125,7 +125,7 @@ async def test_nothing_is_reported_before_a_filter_is_set(served: Served) -> Non
     assert [each.name for each in response.snapshot.instances] == ["Laser"]
 
 
-async def test_the_filter_of_a_living_watch_is_changed(served: Served) -> None:
+async def test_the_filter_of_a_running_watch_is_changed(served: Served) -> None:
     call, names = await watching(served, kind=pb.KIND_CAMERA)
     assert names == []
     served.observe("Laser")
@@ -138,7 +138,7 @@ async def test_the_filter_of_a_living_watch_is_changed(served: Served) -> None:
     assert [each.name for each in snapshot.instances] == ["Laser", "Lathe"]
 
 
-async def test_a_wrong_filter_ends_a_living_watch(served: Served) -> None:
+async def test_a_wrong_filter_ends_a_running_watch(served: Served) -> None:
     call, _ = await watching(served)
     await call.write(pb.WatchRequest(filter=pb.Filter(kind=9)))  # type: ignore[arg-type]
     code, text = await failure(call.read())

@@ -398,7 +398,7 @@ async def test_a_renewed_certificate_is_as_good_and_so_is_the_one_before(
         assert await list_ports(channel) == ["laser"]
 
 
-async def test_a_client_that_asks_for_another_name_is_told(host: Host) -> None:
+async def test_a_client_that_asks_for_another_name_is_reported(host: Host) -> None:
     since = len(host.service.lines)
     async with a_good_client_at_work(host):
         wrong = replace(host.target, tls_name="mill.example")

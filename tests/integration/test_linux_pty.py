@@ -720,7 +720,7 @@ async def test_a_killed_bridges_link_is_replaced_though_its_pty_number_is_in_use
     os.close(slave)
 
 
-async def test_a_living_bridges_name_is_refused(port: LinuxPty, listener: Listener) -> None:
+async def test_the_name_of_a_running_bridge_is_refused(port: LinuxPty, listener: Listener) -> None:
     with pytest.raises(
         ConfigError, match=rf"another program of usbshare \(process {os.getpid()}\) offers"
     ):

@@ -148,7 +148,7 @@ def test_verify_misses_a_log_of_which_only_the_head_is_left(folder: Path) -> Non
     assert "camera-svc: all lines are missing, 1 to 1" in result.output
 
 
-def test_where_there_is_no_log_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_log_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     for arguments in (["verify"], ["show"], ["verify", "--file", str(tmp_path / "no.jsonl")]):
         result = audit(*arguments)

@@ -99,7 +99,7 @@ def test_a_selector_is_read(text: str, selector: DeviceSelector) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "*", "*:*", "laser", "@", "12345:1", ":X1", "1a86:"])
-def test_what_names_no_device_is_refused_with_what_would(text: str) -> None:
+def test_a_selector_without_a_device_is_refused_with_a_valid_one(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="VID:PID:SERIAL"):
         parse_selector(text)
 

@@ -209,7 +209,7 @@ async def test_an_outer_permit_ends_too_when_the_inner_refusal_is_put_up_with(
         await task
 
 
-async def test_other_tasks_are_told_each_for_itself(rights: Rights) -> None:
+async def test_each_other_task_is_notified(rights: Rights) -> None:
     tasks = [in_permit(rights) for _ in range(5)]
     await until(lambda: len(rights.permits) == 5)
     rights.withdraw()

@@ -89,7 +89,7 @@ def test_a_code_counts_once_on_all_services_of_the_host(
 
 
 @pytest.mark.parametrize("code", ["", "abc", "12345", "1234567", "٣٤٥٦٧٨"])
-def test_what_is_no_code_is_wrong(factors: SecondFactors, code: str) -> None:
+def test_a_text_that_is_not_a_code_is_wrong(factors: SecondFactors, code: str) -> None:
     factors.make(ANNA)
     with pytest.raises(PermissionDeniedError, match="wrong"):
         factors.check(ANNA, code, NOW)

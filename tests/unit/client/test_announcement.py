@@ -15,7 +15,7 @@ from usbshare.rpc.channel import Target
 from usbshare.trust.site import Site
 
 
-async def test_whatever_goes_wrong_is_said_once_and_tried_again(
+async def test_any_failure_is_reported_once_and_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempts = 0

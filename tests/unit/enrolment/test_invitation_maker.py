@@ -36,7 +36,7 @@ def test_an_address_that_is_listened_at_has_no_scope_elsewhere() -> None:
     assert checked_addresses(["fe80::1%eth0", "laser.local"]) == ["fe80::1", "laser.local"]
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="'a b' is neither"):
         checked_addresses(["a b"])
 

@@ -91,7 +91,7 @@ def test_a_bad_policy_stays_as_it_is(path: Path) -> None:
     assert path.read_text() == "nonsense = 1\n"
 
 
-def test_a_second_factor_that_is_needed_is_said(path: Path) -> None:
+def test_a_needed_second_factor_is_reported(path: Path) -> None:
     path.write_text('[[grants]]\nwho = ["*"]\nrights = ["control", "admin"]\nconfirm = "totp"\n')
     words = rights_in_words(load_policy(path), f"usbshare://{SITE}/a", SITE, NOW)
     assert words == "view, stop, control with a second factor, admin with a second factor"

@@ -135,7 +135,7 @@ def test_temperatures_are_no_position() -> None:
 @pytest.mark.parametrize(
     "report", [b"", b"<>", b"<|MPos:0>", b"ok", b"<" + b"x" * 5000 + b" ", b"<Idle MPos:1>"]
 )
-def test_what_is_no_report_says_nothing(report: bytes) -> None:
+def test_bytes_that_are_not_a_report_say_nothing(report: bytes) -> None:
     assert parse_report(report) is None
 
 

@@ -42,7 +42,7 @@ def test_a_folder_is_no_bundle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nx\n"])
-def test_what_is_not_pem_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_text_that_is_not_pem_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "client.pem"
     path.write_bytes(content)
     assert "is not a client bundle" in refusal(path)

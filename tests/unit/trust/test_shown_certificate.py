@@ -104,7 +104,7 @@ def test_an_authority_does_not_call(forge: Forge) -> None:
 @pytest.mark.parametrize(
     "pem", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_what_is_no_certificate_is_reported(pem: bytes) -> None:
+def test_an_invalid_certificate_is_reported(pem: bytes) -> None:
     shown = read_shown(pem)
     assert shown.problem.startswith("cannot be read")
     assert shown.end < datetime.now(UTC)

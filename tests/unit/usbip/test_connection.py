@@ -237,7 +237,7 @@ async def test_an_isochronous_transfer_is_refused_packet_by_packet() -> None:
     assert [each.status for each in reply.packets] == [STALLED, STALLED]
 
 
-async def test_a_lost_connection_answers_everything_and_is_told_once() -> None:
+async def test_a_lost_connection_answers_everything_and_is_reported_once() -> None:
     device = FakeAcmDevice(acm_model())
     told: list[UsbipError] = []
     replies: list[SubmitReply] = []

@@ -143,7 +143,7 @@ def test_a_string_that_is_too_long_is_refused() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x03", b"\x01\x03", b"\x09\x03a", b"\x04\x02a\0"])
-def test_what_is_no_string_is_refused(raw: bytes) -> None:
+def test_an_invalid_string_descriptor_is_refused(raw: bytes) -> None:
     with pytest.raises(UsbipProtocolError):
         parse_string(raw)
 

@@ -24,7 +24,7 @@ def test_times(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1s", "10d", "s", "1s2", "nan", "inf", "50ms"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="not a time"):
         IntervalType().convert(text, None, None)
 
@@ -46,7 +46,7 @@ def test_addresses(text: str, host: str, port: int, is_loopback: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a b", "127.0.0.1:x", "127.0.0.1:70000", "no.such.invalid"])
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         HttpAddressType().convert(text, None, None)
 

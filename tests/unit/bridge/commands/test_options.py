@@ -173,7 +173,7 @@ def test_a_port_that_was_used_elsewhere_is_not_taken(ask: Ask, used: None) -> No
 
 
 @pytest.mark.parametrize("text", ["", "laser:abc", "laser:0", "http://laser", "a b:1"])
-def test_what_is_no_target_is_bad_usage(
+def test_an_invalid_target_is_bad_usage(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.undo()
@@ -182,7 +182,7 @@ def test_what_is_no_target_is_bad_usage(
     assert "Invalid value for '--target'" in done.output
 
 
-def test_what_is_no_target_in_the_configuration_is_its_mistake(
+def test_an_invalid_target_in_the_configuration_is_its_mistake(
     ask: Ask, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "usbshare.toml").write_text('[bridge]\ntarget = "laser:abc"\n')

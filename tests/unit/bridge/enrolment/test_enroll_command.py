@@ -36,7 +36,7 @@ def enroll(*arguments: str, typed: str = "") -> Result:
 
 
 @pytest.mark.parametrize("text", [WHOLE[:-1], "nonsense", ""])
-def test_what_is_no_invitation_is_bad_usage(text: str) -> None:
+def test_an_invalid_invitation_is_bad_usage(text: str) -> None:
     for result in (enroll(text), enroll("-", typed=text)):
         assert result.exit_code == 2
         assert "this is not a complete invitation" in result.output

@@ -98,7 +98,7 @@ def test_every_key_is_a_fact() -> None:
 
 
 @pytest.mark.parametrize("text", ["vendor=1a86", "1a86", "", "=1a86", "hos t=x"])
-def test_what_is_no_criterion_is_refused_with_the_keys(text: str) -> None:
+def test_an_unknown_criterion_is_refused_with_the_keys(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as refused:
         parse_criterion(text)
     assert repr(text) in str(refused.value)

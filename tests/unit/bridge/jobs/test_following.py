@@ -90,7 +90,7 @@ async def test_a_link_that_is_lost_ends_no_watching() -> None:
     assert shown.states[-1] == "finished"
 
 
-async def test_an_end_that_no_watch_told_of_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_that_no_watch_reported_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LOOK_S", 0.01)
     shown = Shown()
     await shown.follow(Host([RUNNING, RUNNING, FINISHED], []))
@@ -98,12 +98,12 @@ async def test_an_end_that_no_watch_told_of_is_found(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("error", [GONE, NotFoundError("there is no job 17 here")])
-async def test_what_fails_at_first_is_told_at_once(error: UsbshareError) -> None:
+async def test_a_first_failure_is_reported_at_once(error: UsbshareError) -> None:
     with pytest.raises(type(error)):
         await Shown().follow(Host([error]))
 
 
-async def test_a_job_that_is_forgotten_meanwhile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_that_is_deleted_meanwhile_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LOOK_S", 0.01)
     with pytest.raises(NotFoundError):
         await Shown().follow(Host([JOB, NotFoundError("there is no job 17 here")]))

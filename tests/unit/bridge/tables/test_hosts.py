@@ -145,7 +145,7 @@ def test_in_plaintext_only_those_are_asked_that_speak_it() -> None:
     assert not is_asked(entry(instance()), (), in_plaintext=True)
 
 
-def test_a_living_table_draws_over_what_it_drew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_table_draws_over_its_last_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((20, 5)))
     stream = io.StringIO()
     table = LiveTable(stream)
@@ -155,7 +155,7 @@ def test_a_living_table_draws_over_what_it_drew(monkeypatch: pytest.MonkeyPatch)
     assert stream.getvalue() == "one\ntwo\n\x1b[2A\r\x1b[Jthree\n"
 
 
-def test_a_living_table_fits_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_table_fits_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((10, 5)))
     stream = io.StringIO()
     LiveTable(stream).draw("\n".join(["x" * 30] * 9))

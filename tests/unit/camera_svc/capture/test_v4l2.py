@@ -180,7 +180,7 @@ def test_a_held_camera_names_its_holder(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("kind", [METADATA, CODEC | 1])
-def test_what_is_no_camera_is_not_opened(node: Path, kind: int) -> None:
+def test_a_node_that_is_not_a_camera_is_not_opened(node: Path, kind: int) -> None:
     rig = Rig(node, FakeDriver(kind=kind), [], Wish())
     with pytest.raises(DeviceError, match="delivers no pictures"):
         rig.source.open()

@@ -65,7 +65,7 @@ def test_an_8k_picture_is_one() -> None:
         (NOISY[:2] + GARBAGE, "where a marker must be"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, says: str) -> None:
+def test_bytes_that_are_not_a_picture_are_refused_with_the_reason(data: bytes, says: str) -> None:
     with pytest.raises(BadPictureError, match=says):
         check_jpeg(data)
 

@@ -55,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "next_s", lambda _: 0.0)
 
 
-async def test_a_file_is_sent_in_pieces_and_its_progress_is_told() -> None:
+async def test_a_file_is_sent_in_pieces_and_its_progress_is_reported() -> None:
     upload = Upload(host := UploadHost())
     found = await upload.uploader.send()
     assert host.content == CONTENT
@@ -82,7 +82,7 @@ async def test_what_the_host_has_already_is_not_sent_again() -> None:
     assert upload.source.reads == 0
 
 
-async def test_a_host_that_cannot_be_reached_at_first_is_told_at_once() -> None:
+async def test_a_host_that_cannot_be_reached_at_first_is_reported_at_once() -> None:
     upload = Upload(host := UploadHost(deque([0] * 100)))
     with pytest.raises(ConnectionRefusedByPeerError):
         await upload.uploader.send()

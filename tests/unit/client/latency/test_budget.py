@@ -57,7 +57,7 @@ def holder(**changed: TimeSummary) -> PortTimes:
         (PartKind.FIRMWARE, replace(PORT_TIMES, answer=times(70)), "up to 70 ms to answer `?`"),
     ],
 )
-def test_a_part_out_of_its_range_is_told_with_what_to_do(
+def test_a_part_out_of_its_range_is_reported_with_what_to_do(
     kind: PartKind, measured: PortTimes, says: str
 ) -> None:
     found = warned(budget(PORT, measured, HOST, None))
@@ -65,14 +65,14 @@ def test_a_part_out_of_its_range_is_told_with_what_to_do(
     assert says in found[kind]
 
 
-def test_an_overloaded_host_is_told_and_the_network_is_not_blamed_for_it() -> None:
+def test_an_overloaded_host_is_reported_and_the_network_is_not_blamed() -> None:
     host = HostTimes((), times(120))
     found = warned(budget(PORT, holder(network=times(150, 1)), host, None))
     assert list(found) == [PartKind.HOST]
     assert "the host is overloaded: its service ran up to 120 ms late" in found[PartKind.HOST]
 
 
-def test_an_adapters_timer_is_told_with_the_command_that_sets_it() -> None:
+def test_an_adapters_timer_is_reported_with_the_command_that_sets_it() -> None:
     port = replace(PORT, low_latency=False, device="/dev/ttyUSB3")
     slow = replace(PORT_TIMES, answer=times(70))
     found = warned(budget(port, slow, HOST, None))
@@ -81,7 +81,7 @@ def test_an_adapters_timer_is_told_with_the_command_that_sets_it() -> None:
     assert "/sys/class/tty/ttyUSB3/device/latency_timer" in found[PartKind.PORT]
 
 
-def test_a_slow_line_is_told_where_g_code_goes_over_it() -> None:
+def test_a_slow_line_is_reported_where_g_code_goes_over_it() -> None:
     slow = replace(PORT, settings=LineSettings(baud=9600))
     assert "at 9600 baud" in warned(budget(slow, PORT_TIMES, HOST, None))[PartKind.PORT]
     closed = replace(slow, state="closed")

@@ -125,7 +125,7 @@ def test_a_line_keeps_the_epoch_in_which_it_was_added() -> None:
     assert [each.epoch for each in commands] == [1, 2]
 
 
-def test_a_session_that_is_lost_for_good_leaves_each_line_to_be_told() -> None:
+def test_a_session_that_is_lost_for_good_leaves_each_line_to_be_reported() -> None:
     up = upstream(Credit(3, 100, 0))
     up.add(b"G0\n")
     up.add(b"G1\n")

@@ -101,7 +101,7 @@ async def test_a_first_attempt_that_fails_raises_why(bench: Bench) -> None:
         (lambda stream: stream.say(ClosedEvent()), "closed the session"),
     ],
 )
-async def test_a_lost_session_is_told_and_opened_again(
+async def test_a_lost_session_is_reported_and_opened_again(
     bench: Bench, how: Callable[[Stream], None], says: str
 ) -> None:
     await bench.start()

@@ -90,6 +90,6 @@ def test_a_report_is_read_as_protobuf_reads_it(
 
 
 @given(st.binary(max_size=60))
-def test_what_is_no_message_is_an_error_and_nothing_else(message: bytes) -> None:
+def test_invalid_bytes_are_an_error_and_nothing_else(message: bytes) -> None:
     with suppress(ValueError, OverflowError):
         assert stop_report(message, 0.0).round_trip_s == 0.0

@@ -195,7 +195,7 @@ def test_a_value_of_another_type_is_as_if_it_were_not_there(key: str, value: obj
     ],
     ids=lambda data: ascii(data[:20]),
 )
-def test_what_is_no_message_is_an_error_that_quotes_nothing_of_it(data: bytes) -> None:
+def test_an_invalid_message_is_an_error_that_quotes_nothing_of_it(data: bytes) -> None:
     with pytest.raises(BeaconError) as caught:
         decode(data, "192.168.1.9")
     assert str(caught.value).isprintable()

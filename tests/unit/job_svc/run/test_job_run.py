@@ -176,7 +176,7 @@ async def test_an_alarm_that_the_port_knows_from_before_does_not_end_it(tmp_path
         assert (await job.end()).state is JobState.FAILED
 
 
-async def test_a_stop_by_anybody_is_told_by_name_though_its_lines_are_void_first(
+async def test_a_stop_by_anybody_is_reported_by_name_though_its_lines_are_void_first(
     tmp_path: Path,
 ) -> None:
     async with scene(tmp_path) as job:
@@ -224,7 +224,7 @@ async def test_it_follows_its_port_whoever_holds_and_resumes(tmp_path: Path) -> 
         assert job.story.resumptions == 1
 
 
-async def test_our_own_hold_is_told_once_in_our_words(tmp_path: Path) -> None:
+async def test_our_own_hold_is_reported_once_in_our_words(tmp_path: Path) -> None:
     own = replace(HOLD, who="usbshare://site/job-svc", reason="")
     async with scene(tmp_path) as job:
         job.run.will_be_held("held by anna")

@@ -91,7 +91,7 @@ def test_a_file_that_changed_on_the_way_is_refused_and_begun_again(tmp_path: Pat
         (b"G1 X1\n" + b"G1 X1" * 300, "line 2 has more than 1024 bytes"),
     ],
 )
-def test_what_is_no_gcode_is_refused_with_the_place(
+def test_a_file_that_is_not_gcode_is_refused_with_the_place(
     tmp_path: Path, content: bytes, why: str
 ) -> None:
     for size in (1, 7, len(content)):

@@ -40,7 +40,7 @@ def test_a_link_leads_to_the_same_device(tree: UsbTree, node: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "/nowhere", "/etc/hostname", "COM3", "a\0b"])
-def test_what_is_no_usb_device_is_none(tree: UsbTree, path: str) -> None:
+def test_a_node_without_a_usb_device_has_none(tree: UsbTree, path: str) -> None:
     assert usb_device_behind(path, tree.sys) is None
 
 

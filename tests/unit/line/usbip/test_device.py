@@ -524,7 +524,7 @@ async def test_a_device_without_a_serial_port_is_refused_with_its_classes() -> N
         assert "1-1 (046d:c31c) has no CDC-ACM serial port (classes of its interfaces: 03)" in text
 
 
-async def test_what_is_not_there_is_absent_not_failed() -> None:
+async def test_a_missing_device_is_absent_and_not_failed() -> None:
     async with usbip_server(FakeAcmDevice(acm_model())) as server:
         error = await refused(server, "1-9")
         assert isinstance(error, DeviceAbsentError)

@@ -39,7 +39,7 @@ def test_a_source_is_read(text: str, source: UsbipSource) -> None:
         ("usbip://pi4/1-1#256", "interface 256 is not 0 to 255"),
     ],
 )
-def test_what_names_no_device_is_refused(text: str, named: str) -> None:
+def test_a_source_without_a_device_is_refused(text: str, named: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse_source(text)
     assert named in str(refused.value)

@@ -118,7 +118,7 @@ async def test_as_soon_as_gcode_is_sent_the_bytes_of_a_stop_are_reported(
     "data",
     [b"\x01\x01\xfe" + bytes(130), b"G", b"\xc0\x00\x08$\x00G1 X1", b"Get ready\n", b"M\nG\n", b""],
 )
-async def test_what_is_no_gcode_is_not_reported_and_a_lost_link_sends_it_nothing(
+async def test_bytes_that_are_not_gcode_are_not_reported_and_a_lost_link_sends_nothing(
     unknown: Bench, data: bytes
 ) -> None:
     session = await unknown.open()

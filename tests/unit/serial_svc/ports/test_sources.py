@@ -74,6 +74,6 @@ async def test_usb_ids_are_looked_up_when_the_device_is_opened(
         ("usbip://pi4:99999/1-1", "99999"),
     ],
 )
-def test_what_names_no_device_is_refused(source: str, why: str) -> None:
+def test_a_source_without_a_device_is_refused(source: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         check_source(source)

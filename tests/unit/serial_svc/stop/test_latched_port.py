@@ -90,7 +90,9 @@ async def test_a_stop_before_a_resume_is_written_without_it(cause: LatchCause) -
 
 @pytest.mark.parametrize("profile", [GRBL, GRBLHAL, MARLIN], ids=lambda profile: profile.name)
 @pytest.mark.parametrize("cause", CAUSES)
-async def test_those_who_wait_for_an_answer_are_told(profile: Profile, cause: LatchCause) -> None:
+async def test_callers_that_wait_for_an_answer_are_notified(
+    profile: Profile, cause: LatchCause
+) -> None:
     bench = Bench(profile=profile, link_timeout_s=60.0)
     await bench.open()
     latch(bench, cause)

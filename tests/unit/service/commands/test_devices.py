@@ -134,7 +134,7 @@ def test_a_list_that_is_empty_again_leaves_the_file_as_it_was(policy: Path) -> N
         (("allow", "laser"), InvalidArgumentError, "is not a device"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_changes_nothing(
+def test_an_impossible_change_is_reported_and_changes_nothing(
     policy: Path, arguments: tuple[str, ...], error: type[Exception], says: str
 ) -> None:
     done = run(*arguments)

@@ -110,7 +110,7 @@ def test_a_folder_without_any_log_is_missed_where_services_have_run(
     assert "all logs and their head files are missing" in output
 
 
-def test_what_is_no_sighting_says_nothing(folder: Path, verify: Verify) -> None:
+def test_an_invalid_record_of_another_log_is_ignored(folder: Path, verify: Verify) -> None:
     with AuditLog(folder, "pki") as audit:
         audit.note("a", other_logs={"../x": f"1:{'0' * 64}", "y": "no", "z": 7})
         audit.note("b", other_logs=["x"])

@@ -80,7 +80,7 @@ def owner() -> Owner:
         SetupPacket(0xC0, 0x20, 0, 0, 4),
     ],
 )
-def test_what_is_not_there_is_refused(owner: Owner, setup: SetupPacket) -> None:
+def test_an_unknown_request_is_refused(owner: Owner, setup: SetupPacket) -> None:
     assert owner.ask(setup).status == STALLED
 
 
@@ -105,7 +105,7 @@ def test_an_answer_is_never_longer_than_what_is_asked_for(owner: Owner) -> None:
     assert (reply.actual_length, len(reply.data)) == (8, 8)
 
 
-def test_an_event_is_told_once_and_then_that_it_is_over(owner: Owner) -> None:
+def test_an_event_is_reported_once_and_then_its_end(owner: Owner) -> None:
     owner.device.show(SerialState.DCD)
     owner.device.happened(SerialState.BREAK | SerialState.OVERRUN)
     owner.wait_for(NOTICES, 1)
@@ -119,7 +119,7 @@ def test_an_event_is_told_once_and_then_that_it_is_over(owner: Owner) -> None:
     assert [each.seqnum for each in owner.replies] == [1, 2]
 
 
-def test_what_happens_while_nobody_asks_is_told_later(owner: Owner) -> None:
+def test_events_while_nobody_asks_are_reported_later(owner: Owner) -> None:
     owner.device.show(SerialState.DCD)
     owner.device.show(SerialState(0))
     owner.wait_for(NOTICES, 1)
