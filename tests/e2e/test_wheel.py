@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from zipfile import ZipFile
@@ -104,7 +106,7 @@ def test_a_host_and_a_pc_work_from_the_wheel(installed: Install, tmp_path: Path)
         service.stop()
 
 
-@pytest.mark.parametrize("extra", ["camera", "discovery", "job"])
+@pytest.mark.parametrize("extra", ["camera", "discovery", "job", "usb"])
 def test_a_service_serves_from_the_wheel(extra: str, installed: Install, tmp_path: Path) -> None:
     command = [str(installed(extra) / f"{extra}-svc"), "--listen", "127.0.0.1:0"]
     service = Process(command, environment(tmp_path))
@@ -112,6 +114,19 @@ def test_a_service_serves_from_the_wheel(extra: str, installed: Install, tmp_pat
         service.wait_for(rf"{extra}-svc ready at")
     finally:
         assert service.stop() == 0
+
+
+def test_the_panel_shows_its_page_from_the_wheel(installed: Install, tmp_path: Path) -> None:
+    config = tmp_path / "pc.toml"
+    config.write_text("[discovery]\nmdns = false\nbeacon = false\n")
+    command = [str(installed("bridge") / "usbshare-bridge"), "--config", str(config), "panel"]
+    panel = Process([*command, "--listen", "127.0.0.1:0", "--json"], environment(tmp_path))
+    try:
+        url = json.loads(panel.wait_for('"ready"').string)["url"]
+        with urllib.request.urlopen(url, timeout=60) as page:
+            assert b"<html" in page.read()
+    finally:
+        assert panel.stop() == 0
 
 
 def test_the_doctor_of_the_job_service_needs_no_more_than_its_extra(
