@@ -106,6 +106,9 @@ class Stream:
         self._service = service
         self._events: asyncio.Queue[tuple[Event, Credit | None] | None] = asyncio.Queue()
 
+    def took(self, offset: int) -> None:
+        self.taken_offset = offset
+
     def say(self, event: Event, credit: Credit | None = None) -> None:
         self._events.put_nowait((event, credit))
 

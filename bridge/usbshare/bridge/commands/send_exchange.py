@@ -163,6 +163,6 @@ class _Events:
         while True:
             event, _ = await self._stream.receive()
             if isinstance(event, DataEvent):
-                self._stream.taken_offset = event.offset + len(event.data)
+                self._stream.took(event.offset + len(event.data))
             if event is not None and not isinstance(event, HeartbeatEvent):
                 return event

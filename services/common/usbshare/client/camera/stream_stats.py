@@ -46,6 +46,10 @@ class Measures:
         self._stream = ServiceDrops()
         self._started_at: float | None = None
 
+    def lost(self) -> None:
+        """Count a stream that was lost: another takes its place."""
+        self.reconnections += 1
+
     def arrived(self, frame: Frame, age_s: float, now: float) -> None:
         """Count a frame that is shown; a placeholder only for its bytes."""
         if self._started_at is None:

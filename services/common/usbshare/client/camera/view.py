@@ -204,7 +204,7 @@ class Viewing:
 
     def lost(self, reason: str) -> None:
         """Count a loss and tell of it."""
-        self._measures.reconnections += 1
+        self._measures.lost()
         self._listener.view_lost(reason)
 
     async def _as_jpeg(self, frame: Frame) -> Frame:

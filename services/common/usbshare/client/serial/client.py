@@ -63,6 +63,10 @@ class SessionStream:
         self.taken_offset = 0
         self._call: _Call | _EndedCall = call
 
+    def took(self, offset: int) -> None:
+        """Note that the user has all bytes of the device before that offset."""
+        self.taken_offset = offset
+
     def write(self, message: Message) -> Coroutine[Any, Any, None]:
         """Return the writing of a message, which raises whatever gRPC does."""
         return write(self._call, convert.request(message, self.taken_offset))

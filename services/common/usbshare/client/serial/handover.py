@@ -72,6 +72,10 @@ class Handover:
         if message is self._last:
             self.is_quiet = True
 
+    def leaves(self) -> None:
+        """Note that the session goes over now; what the old stream still brings comes first."""
+        self.has_left = True
+
     def left_for(self, old: SerialClient) -> SerialClient:
         """Note that the session has arrived; returns its connection; `old` is closed."""
         client = self.client

@@ -73,7 +73,6 @@ class Link:
         self._clock = clock
         self._pump: StreamPump[Message] | None = None
         self._resumption = Resumption()
-        self._giving_up: asyncio.TimerHandle | None = None
         self._has_stood = self._tries_at_once = False
         self._stood_at = 0.0
         self._timeout_s = LINK_TIMEOUT_S
@@ -98,7 +97,7 @@ class Link:
                     await self._wait(str(error))
             self._abandon("the bridge is shutting down")
         finally:
-            self._stop_giving_up()
+            self._resumption.end()
         self.state = LinkState.ENDED
 
     def close(self) -> None:
@@ -123,7 +122,7 @@ class Link:
         """Note that the program has every device byte before `offset`."""
         stream = self._stream
         if stream is not None:
-            stream.taken_offset = offset
+            stream.took(offset)
         if offset - self._acknowledged_offset >= ACKNOWLEDGE_BYTES:
             self._acknowledged_offset = offset
             self._upstream.add_urgent(Acknowledge())
@@ -238,7 +237,6 @@ class Link:
         news = self._resume(stream, opened) if opened.resumed else self._begin(stream, opened)
         if credit is not None:
             self._upstream.credit(credit)
-        self._stop_giving_up()
         self._choice = self._choice.of(opened.port.id)
         self._resumption.stands(opened)
         self._timeout_s = opened.link_timeout_s or LINK_TIMEOUT_S
@@ -265,7 +263,7 @@ class Link:
         if not (self._handover.is_quiet and upstream.has_sent(accepted[0], epoch)):
             resent = upstream.resume(*accepted, epoch=epoch, profile=port.profile, age_s=age_s)
         if self._stream is not None:
-            stream.taken_offset = self._stream.taken_offset
+            stream.took(self._stream.taken_offset)
         return Resumed(self._resumption.away_s(self._clock()), resent)
 
     def _begin(self, stream: SessionStream, opened: OpenedEvent) -> Loss | None:
@@ -277,7 +275,8 @@ class Link:
             loss = Loss(dropped, missed if missed >= 0 else None, why)
         self._upstream.begin(epoch=opened.port.epoch, profile=opened.port.profile)
         self._received_offset = opened.data_offset
-        self._acknowledged_offset = stream.taken_offset = opened.data_offset
+        self._acknowledged_offset = opened.data_offset
+        stream.took(opened.data_offset)
         return loss
 
     async def _converse(self, stream: SessionStream) -> SessionStream | None:
@@ -319,7 +318,7 @@ class Link:
             self._pump.close()
             self._pump = None
         self._resumption.lost(self._clock())
-        self._handover.has_left = True
+        self._handover.leaves()
         try:
             moved = await self._open(self._handover.client, receive)
         except errors.UsbshareError as error:
@@ -375,25 +374,18 @@ class Link:
         self._upstream.lose_link()
         self._listener.link_lost(reason, window_s, is_refused=is_refused)
         if window_s:
-            why = f"it did not come back within {window_s:g} s"
-            self._giving_up = asyncio.get_running_loop().call_later(window_s, self._abandon, why)
+            self._resumption.expires(window_s, self._abandon)
         else:
             self._tell_abandoned(reason)
 
     def _abandon(self, why: str) -> None:
         """Give up a session that could still have come back, if there is one."""
-        self._stop_giving_up()
         if self._resumption.is_pending:
             self._resumption.give_up()
             self._tell_abandoned(why)
 
     def _tell_abandoned(self, why: str) -> None:
         self._listener.link_abandoned(Loss(self._upstream.lose(), 0, why))
-
-    def _stop_giving_up(self) -> None:
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-            self._giving_up = None
 
     async def _wait(self, reason: str) -> None:
         at_once, self._tries_at_once = self._tries_at_once, False

@@ -14,6 +14,10 @@ class LineStart:
         self.is_here = True
         self.skips = False
 
+    def is_another(self) -> None:
+        """Expect the start of a line: what comes is another program; what is void stays so."""
+        self.is_here = True
+
     def passed(self, data: bytes) -> None:
         """Note bytes that go on to the device."""
         self.is_here = data[-1:] == b"\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from usbshare.client.serial.messages import OpenedEvent
@@ -36,10 +38,11 @@ class Resumption:
         self._token = ""
         self._window_s = 0.0
         self._lost_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def stands(self, opened: OpenedEvent) -> None:
         """Note that a session is established, a new one or the one that was lost."""
-        self.is_pending = False
+        self.give_up()
         self._token = opened.resume_token
         self._window_s = opened.resume_window_s
 
@@ -54,9 +57,21 @@ class Resumption:
         self.is_pending = self.can_resume
         return self._window_s if self.is_pending else 0.0
 
+    def expires(self, window_s: float, expired: Callable[[str], None]) -> None:
+        """Call back, with the reason, once it could not come back in that time."""
+        why = f"it did not come back within {window_s:g} s"
+        self._timer = asyncio.get_running_loop().call_later(window_s, expired, why)
+
     def give_up(self) -> None:
         """Let the next session be a new one."""
         self.is_pending = False
+        self.end()
+
+    def end(self) -> None:
+        """Call back no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     @property
     def token(self) -> str:

@@ -168,7 +168,7 @@ class Upstream:
             return 0
         self._epoch = epoch
         self._in_flight.void()
-        self._line.is_here = True  # what comes now is another program, or its beginning
+        self._line.is_another()
         return self.discard()
 
     def lose(self) -> int:

@@ -133,6 +133,10 @@ class JobRun:
             self.seen_hold = number
             self._hold_for(reason)
 
+    def count_rest_anew(self) -> None:
+        """Count the reports of a machine at rest from now on."""
+        self.resting_reports = 0
+
     async def require_idle(self, stream: Stream) -> None:
         """Ask the machine how it is before anything is sent; WrongStateError unless it is idle."""
         if not self._has_reports:

@@ -62,6 +62,15 @@ class Active:
     watches: list[asyncio.Task[None]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
+    def runs_in(self, task: asyncio.Task[None]) -> None:
+        """Note what runs it."""
+        self.task = task
+
+    def needs_rights_of(self, starter: Identity, watches: list[asyncio.Task[None]]) -> None:
+        """Note whose job it is now, and what watches their rights in place of what did before."""
+        _cancel(self.watches)
+        self.starter, self.watches = starter, watches
+
 
 class Runner:
     """Runs jobs of the spool on the machines of the serial service."""
@@ -114,7 +123,7 @@ class Runner:
                 self._spool.jobs.not_started(job_id)
                 raise
         self._active[job.port_id] = active
-        active.task = asyncio.create_task(self._serve(active), name=f"job {job_id}")
+        active.runs_in(asyncio.create_task(self._serve(active), name=f"job {job_id}"))
         self._note("job started", started, starter.name, starter.address)
         return self._spool.jobs.get(job_id)
 
@@ -254,7 +263,7 @@ class Runner:
         """Hold a machine and wait until it rests: a reset in motion loses its position."""
         await self._link.hold(active.job.port_id, f"job {active.job.job_id} ended")
         run = active.run
-        run.resting_reports = 0
+        run.count_rest_anew()
         with suppress(TimeoutError):
             async with asyncio.timeout(REST_TIMEOUT_S):
                 while run.resting_reports < REST_REPORTS:
@@ -287,13 +296,12 @@ class Runner:
 
     def _watch_rights(self, active: Active, starter: Identity) -> None:
         """Hold the job as soon as its starter or its submitter may not control the port."""
-        _cancel(active.watches)
-        active.starter = starter
         submitter = self._submitter(active.job)
-        active.watches = [
+        watches = [
             asyncio.create_task(self._watch_right(active, each), name="watch a job's right")
             for each in {starter.name: starter, submitter.name: submitter}.values()
         ]
+        active.needs_rights_of(starter, watches)
 
     async def _watch_right(self, active: Active, identity: Identity) -> None:
         port = Resource(ResourceKind.PORT, active.job.port_id)

@@ -100,7 +100,7 @@ class AttachStream:
             except OSError as error:
                 raise self._unplugged() from error
         self.passed_bytes += len(data)
-        self._tally.from_clients_bytes += len(data)
+        self._tally.from_client(len(data))
 
     async def _answer_beats(self) -> None:
         """Answer the newest: what is read must not wait for what a slow link takes.
@@ -120,7 +120,7 @@ class AttachStream:
         loop = asyncio.get_running_loop()
         while data := await self._received(loop):
             self.passed_bytes += len(data)
-            self._tally.from_devices_bytes += len(data)
+            self._tally.from_device(len(data))
             await self._send(pb.AttachResponse(data=data))
         raise self._unplugged()
 

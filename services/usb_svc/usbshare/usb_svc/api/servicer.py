@@ -77,7 +77,7 @@ class UsbServicer(UsbServiceServicer):
         try:
             async with self._lent(asked.device_id, caller) as loan:
                 is_attached = True
-                self._tally.attachments += 1
+                self._tally.attached()
                 await self._serve(loan, asked, caller, context)
         except BaseException as error:
             if is_attached:

@@ -65,6 +65,18 @@ class Tally:
         self.refusals = dict.fromkeys(Refusal, 0)
         self.endings = dict.fromkeys(Ending, 0)
 
+    def attached(self) -> None:
+        """Count a device that is lent."""
+        self.attachments += 1
+
+    def from_client(self, size: int) -> None:
+        """Count bytes of a client."""
+        self.from_clients_bytes += size
+
+    def from_device(self, size: int) -> None:
+        """Count bytes of a device."""
+        self.from_devices_bytes += size
+
     def refused(self, error: Exception) -> None:
         """Count a device that was not lent."""
         self.refusals[_kind(error, _REFUSALS, Refusal.FAILED)] += 1
