@@ -104,7 +104,7 @@ def test_a_job_and_a_stop_are_reported_afterwards_with_who_it_was(
     assert "it was changed: its hash does not match" in output
 
 
-def test_what_happens_is_shown_as_it_happens(tmp_path: Path, configuration: Path) -> None:
+def test_events_are_shown_as_they_happen(tmp_path: Path, configuration: Path) -> None:
     with serial_service(tmp_path, "--config", str(configuration)) as (_, target):
         with running(["serial-svc", "audit", "show", "--follow"], tmp_path) as follower:
             follower.wait_for("service started")

@@ -52,7 +52,7 @@ def decoded(parts: list[bytes], most: int) -> tuple[bytes, list[bytes], bytes | 
 
 
 @given(data=st.binary(max_size=300), at=cuts, most=st.integers(1, 64))
-def test_what_is_escaped_comes_back(data: bytes, at: list[int], most: int) -> None:
+def test_escaped_bytes_come_back(data: bytes, at: list[int], most: int) -> None:
     assert decoded(pieces(escape(data), at), most) == (data, [], b"")
 
 

@@ -91,7 +91,7 @@ async def test_a_mostly_still_bed_needs_a_fraction_of_the_bytes(
     assert factor >= LEAST_FACTOR
 
 
-async def test_what_is_decoded_is_the_frame_that_it_says(served: ServedCamera) -> None:
+async def test_a_decoded_picture_is_the_frame_that_its_number_says(served: ServedCamera) -> None:
     screen = await watched(served, H264)
     await until(lambda: len(screen.frames) >= 60)
     await screen.end()

@@ -205,7 +205,7 @@ async def test_every_frame_and_the_opening_are_acknowledged() -> None:
         await until(lambda: it.viewer.acknowledged == [0, 1, 2, 5])
 
 
-async def test_what_is_asked_reaches_the_service() -> None:
+async def test_requested_options_reach_the_service() -> None:
     async with watched(view=View(640, 12.5, 70), camera_id="bed") as it:
         asked = it.viewer.open
         assert asked.camera_id == "bed"

@@ -56,7 +56,7 @@ async def failure(call: Any) -> tuple[grpc.StatusCode, str]:
 # ListInstances
 
 
-async def test_what_matches_is_listed_by_name(served: Served) -> None:
+async def test_matching_instances_are_listed_by_name(served: Served) -> None:
     served.observe("Laser", site=served.site.fingerprint)
     served.observe("camera", endpoints=(Endpoint(Kind.CAMERA, 50052),))
     assert await listed(served) == ["camera", "Laser", "Mill", "own"]

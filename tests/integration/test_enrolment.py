@@ -343,7 +343,7 @@ async def test_nothing_is_sent_to_a_client_of_the_site_that_plays_the_host(
         assert between.received == b""
 
 
-async def test_what_speaks_no_tls_is_reported(site: Site, bundle: Path) -> None:
+async def test_a_program_without_tls_is_reported(site: Site, bundle: Path) -> None:
     async with serving(None) as port:
         text = await refusal(invited(site, port=port), bundle, ConnectionRefusedByPeerError)
     assert "is not usbshare" in text

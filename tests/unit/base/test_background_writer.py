@@ -55,7 +55,7 @@ def background() -> Iterator[Background]:
     background.close(PATIENCE_S)
 
 
-async def test_what_is_put_is_written(background: Background, disk: Disk) -> None:
+async def test_a_note_that_is_put_is_written(background: Background, disk: Disk) -> None:
     background.put("a", lambda: disk.write("1"))
     assert await background.kept("a", PATIENCE_S)
     assert disk.written == ["1"]

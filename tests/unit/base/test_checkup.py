@@ -89,7 +89,7 @@ async def test_a_check_that_hangs_is_given_up() -> None:
     assert "no answer within 0.01 s" in check.judgement.measured
 
 
-async def test_what_others_say_cannot_steer_the_terminal() -> None:
+async def test_texts_of_others_cannot_act_on_the_terminal() -> None:
     hostile = answer(failure("held by \x1b[2J\u202eme\nand you", "\x07ring"))
     (check,) = await made(Step("port", hostile))
     assert check.judgement.measured == "held by \ufffd[2J\ufffdme; and you"

@@ -107,7 +107,7 @@ def test_a_folder_is_one_error(tmp_path: Path) -> None:
         load_config(tmp_path, Whole)
 
 
-def test_what_is_dumped_can_be_read(path: Path) -> None:
+def test_a_dumped_configuration_can_be_read(path: Path) -> None:
     settings = Whole(bridge=Inner(size=3), hosts={"a b": Inner(size=4)})
     path.write_text(dumps_config(settings))
     assert load_config(path, Whole) == settings

@@ -16,13 +16,13 @@ from usbshare.base.deadline import Watched, in_time
 LONG_S = 60.0
 
 
-def test_what_is_quick_is_not_reported() -> None:
+def test_quick_work_is_not_reported() -> None:
     said: list[str] = []
     assert in_time("the disk", lambda: 7, said.append, LONG_S) == 7
     assert said == []
 
 
-def test_what_it_raises_is_raised() -> None:
+def test_an_error_of_the_work_is_raised() -> None:
     def fails() -> None:
         raise TimeoutError("of its own")
 
@@ -32,7 +32,7 @@ def test_what_it_raises_is_raised() -> None:
     assert said == []
 
 
-def test_what_takes_long_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_work_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ALOUD_AFTER_S", 0.0)
     said: list[str] = []
     goes_on = threading.Event()
@@ -45,7 +45,7 @@ def test_what_takes_long_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert said == ["waiting for the disk: no answer yet; giving up in 60 s"]
 
 
-def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_past_its_deadline_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ALOUD_AFTER_S", 0.0)
     goes_on = threading.Event()
     with pytest.raises(TimeoutError):
@@ -53,7 +53,9 @@ def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     goes_on.set()
 
 
-def test_what_moves_is_neither_reported_nor_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_progresses_is_neither_reported_nor_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, said, goes_on = [0.0], list[str](), threading.Event()
     watched = Watched("the disk", said.append, 0.5)
 

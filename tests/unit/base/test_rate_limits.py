@@ -18,13 +18,13 @@ def test_a_bucket_is_a_burst_and_then_so_much_a_second() -> None:
     assert [bucket.take_if_left(1, 10, 1000.2) for _ in range(3)] == [True, True, False]
 
 
-def test_what_is_not_used_does_not_pile_up() -> None:
+def test_an_unused_rate_does_not_accumulate() -> None:
     bucket = Bucket(0.5, 1000.0)
     assert not bucket.take_if_left(6, 10, 4600.0)
     assert bucket.take_if_left(5, 10, 4600.0)
 
 
-def test_what_is_not_left_is_not_taken() -> None:
+def test_more_than_is_left_is_not_taken() -> None:
     bucket = Bucket(0.5, 0.0)
     assert not any(bucket.take_if_left(6, 10, 0.0) for _ in range(100))
     assert bucket.take_if_left(5, 10, 0.0)
@@ -37,7 +37,7 @@ def test_a_caller_that_takes_more_waits_for_the_difference() -> None:
     assert bucket.take(8, 8, 1.0) == 1.0
 
 
-def test_what_is_given_back_was_never_taken() -> None:
+def test_tokens_given_back_count_as_never_taken() -> None:
     bucket = Bucket(2.0, 0.0)
     bucket.take(24, 8, 0.0)
     bucket.give_back(24, 8)

@@ -37,7 +37,7 @@ STARTS = [
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("closed", CLOSED, ids=str)
-def test_what_was_closed_is_open_and_what_was_open_stays(
+def test_closed_streams_are_opened_and_open_ones_stay(
     tmp_path: Path, closed: tuple[int, ...]
 ) -> None:
     report = tmp_path / "report"

@@ -48,7 +48,7 @@ def test_any_bound_is_kept(text: str, most_bytes: int) -> None:
 
 
 @given(hostile)
-def test_what_is_clean_stays_as_it_is(text: str) -> None:
+def test_clean_text_stays_as_it_is(text: str) -> None:
     once = clean_name(text)
     assert clean_name(once) == once
 

@@ -49,7 +49,7 @@ async def test_errors_reach_the_waiting_caller() -> None:
     own.close()
 
 
-async def test_what_has_begun_is_done_though_its_caller_is_cancelled_at_once() -> None:
+async def test_begun_work_is_done_though_its_caller_is_cancelled_at_once() -> None:
     done = threading.Event()
     begin(done.set).cancel()
     assert await in_thread(done.wait, PATIENCE_S)

@@ -16,7 +16,7 @@ def test_the_first_of_each_key_is_let_through_at_once() -> None:
     assert [throttle.admits(key) for key in "aabab"] == [True, False, True, False, False]
 
 
-def test_what_was_left_out_is_reported_once() -> None:
+def test_left_out_events_are_reported_once() -> None:
     clock = FakeClock()
     throttle = Throttle[str](1.0, clock)
     for _ in range(5):

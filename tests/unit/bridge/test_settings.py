@@ -60,7 +60,7 @@ def test_the_configuration_goes_before_the_last_use(computer: Computer) -> None:
     assert said.virtual_port == ("rfc2217", "127.0.0.1:2217")
 
 
-def test_what_the_configuration_leaves_out_is_as_last_time(computer: Computer) -> None:
+def test_values_missing_in_the_configuration_are_those_used_last(computer: Computer) -> None:
     repeated = computer.has('[bridge]\nvcom = "COM3"\n', USED)
     assert repeated.target == "192.0.2.1:50051"
     assert repeated.repeats_target
@@ -147,7 +147,7 @@ def test_saving_makes_the_users_file_where_there_is_none(computer: Computer) -> 
     assert load_settings(computer.config).bridge.target == "a"
 
 
-def test_what_is_said_goes_over_the_table() -> None:
+def test_options_take_precedence_over_the_table() -> None:
     table = BridgeTable(target="a", vcom="COM1", port="x")
     assert table.with_said({"tcp": "127.0.0.1:23", "target": "b"}) == BridgeTable(
         target="b", tcp="127.0.0.1:23", port="x"

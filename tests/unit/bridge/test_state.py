@@ -40,7 +40,7 @@ def names(kept: Kept) -> list[str]:
     return sorted(path.name for path in kept.path.parent.iterdir())
 
 
-def test_what_is_saved_is_loaded(kept: Kept) -> None:
+def test_saved_values_are_loaded(kept: Kept) -> None:
     kept.file.save(USED)
     assert kept.file.load() == USED
     assert kept.warnings == []

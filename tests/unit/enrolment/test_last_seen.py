@@ -42,7 +42,7 @@ def test_the_newest_sighting_of_all_services_counts(tmp_path: Path) -> None:
     assert last_seen(tmp_path) == {"usbshare://s/a": Sighting(later, "serial-svc:1")}
 
 
-async def test_what_was_seen_is_written_at_the_end_and_known_after(tmp_path: Path) -> None:
+async def test_sightings_are_written_at_the_end_and_known_afterwards(tmp_path: Path) -> None:
     for name in ("a", "b"):
         seen = seen_by(tmp_path, "serial-svc")
         keeping = asyncio.create_task(seen.keep(), name="keep")
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     seen.write()
 
 
-def test_what_makes_no_sense_is_passed_over(tmp_path: Path) -> None:
+def test_an_invalid_sighting_is_ignored(tmp_path: Path) -> None:
     folder = tmp_path / "seen"
     folder.mkdir()
     for number, text in enumerate(DAMAGED):

@@ -61,5 +61,5 @@ def test_a_caller_that_leaves_is_no_attempt(what: str) -> None:
         ("INTERNAL: something new", "(INTERNAL: something new)"),
     ],
 )
-def test_what_is_not_known_is_quoted(why: str, detail: str) -> None:
+def test_an_unknown_reason_is_quoted(why: str, detail: str) -> None:
     assert detail in reason_of(why).text

@@ -84,11 +84,11 @@ def test_failures_of_two_peers_keep_their_reasons() -> None:
         b"\xff\xfe\0\n",
     ],
 )
-def test_what_others_write_is_left_alone(line: bytes) -> None:
+def test_other_output_is_left_alone(line: bytes) -> None:
     assert read(line) == [Foreign(line)]
 
 
-def test_what_others_write_after_a_record_is_left_alone() -> None:
+def test_other_output_after_a_record_is_left_alone() -> None:
     assert read(failed(b"ipv4:192.0.2.7:1") + b"mine\n\n")[1:] == [
         Foreign(b"mine\n"),
         Foreign(b"\n"),

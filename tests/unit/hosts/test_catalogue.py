@@ -105,7 +105,7 @@ def test_two_discovery_services_report_one_host(catalogue: Catalogue) -> None:
     assert the_one(catalogue).instance.addresses == ("10.0.0.1", "10.1.0.1")
 
 
-def test_what_is_configured_says_where_and_what_is_announced_says_the_rest(
+def test_a_configured_host_gives_the_address_and_an_announcement_the_rest(
     catalogue: Catalogue,
 ) -> None:
     catalogue.observe(told(Source.STATIC, host("laser", "10.0.0.1", port=9000)))
@@ -188,7 +188,7 @@ def test_what_expired_is_dropped(catalogue: Catalogue, clock: FakeClock) -> None
     assert catalogue.next_expiry() is None
 
 
-def test_what_is_reported_again_lasts_longer(catalogue: Catalogue, clock: FakeClock) -> None:
+def test_an_entry_reported_again_lasts_longer(catalogue: Catalogue, clock: FakeClock) -> None:
     for _ in range(5):
         expires_at = clock() + 30
         catalogue.observe(told(Source.BEACON, host("Laser", "10.0.0.1"), expires_at=expires_at))
@@ -309,7 +309,7 @@ def test_more_than_64_of_one_name_are_refused(catalogue: Catalogue) -> None:
     assert not catalogue.observe(told(Source.MDNS, host("LASER", "10.0.1.1"), "one more"))
 
 
-def test_what_was_refused_leaves_nothing_behind(catalogue: Catalogue) -> None:
+def test_a_refused_entry_leaves_nothing_behind(catalogue: Catalogue) -> None:
     for each in range(MOST_OF_A_SOURCE):
         catalogue.observe(told(Source.MDNS, host(f"host {each}", "10.0.0.1")))
     for each in range(5000):

@@ -123,7 +123,7 @@ def test_no_more_than_64_port_ids_are_read() -> None:
     assert len(read({b"ports": told}).port_ids) == 64
 
 
-def test_what_is_longer_than_a_pair_can_be_is_not_read() -> None:
+def test_an_overlong_pair_is_not_read() -> None:
     assert read({b"version": b"1" * 256}).version == ""
 
 

@@ -11,7 +11,7 @@ from usbshare.rpc.channel import Target
 WISH = Wish("a1", "shop", "shop", "laser", PortKind.TCP, "127.0.0.1:23", True, True, 5.0)
 
 
-def test_what_was_noted_is_known_again(tmp_path: Path) -> None:
+def test_saved_entries_are_loaded_again(tmp_path: Path) -> None:
     HOSTS.save(tmp_path, [Target("laser", 50051), Target("fe80::1", 7)])
     assert HOSTS.load(tmp_path) == [Target("laser", 50051), Target("fe80::1", 7)]
     LOCAL_PORTS.save(tmp_path, [WISH])

@@ -81,14 +81,14 @@ def failed(code: grpc.StatusCode, details: str, *named: tuple[str, str]) -> AioR
 
 
 @pytest.mark.parametrize(("code", "details", "words"), RAW)
-def test_what_grpc_says_is_reported_in_words(
+def test_texts_of_grpc_are_reported_in_words(
     code: grpc.StatusCode, details: str, words: str
 ) -> None:
     assert reason_of(failed(code, details)) == words
     assert str(error_from_rpc(failed(code, details))) == words
 
 
-def test_what_our_service_says_passes_as_it_is() -> None:
+def test_texts_of_our_services_pass_unchanged() -> None:
     text = "the certificate of transport is revoked"
     error = failed(CODE.PERMISSION_DENIED, text, (NAME_KEY, "PermissionDeniedError"))
     assert str(error_from_rpc(error)) == text

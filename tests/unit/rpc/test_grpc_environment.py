@@ -59,7 +59,7 @@ def test_a_grpc_that_does_not_know_it_is_left_alone(
     assert "GRPC_EXPERIMENTS" not in environment
 
 
-def test_what_the_user_has_set_stays(environment: dict[str, str]) -> None:
+def test_settings_of_the_user_stay(environment: dict[str, str]) -> None:
     environment.update(GRPC_EXPERIMENTS="", GRPC_VERBOSITY="DEBUG")
     prepare_grpc()
     assert environment["GRPC_EXPERIMENTS"] == ""

@@ -25,7 +25,7 @@ EXAMPLE = Invitation(
 LINES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40)
 
 
-def test_what_was_encoded_is_decoded() -> None:
+def test_an_encoded_invitation_is_decoded() -> None:
     assert Invitation.decode(EXAMPLE.encode()) == EXAMPLE
 
 

@@ -67,7 +67,7 @@ def test_a_request_must_be_signed_by_its_own_key() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n", "ä" * 9])
-def test_what_is_no_request_is_refused(text: str) -> None:
+def test_an_invalid_signing_request_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="certificate_request cannot be read"):
         requested_key(text)
 

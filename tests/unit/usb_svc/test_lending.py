@@ -108,7 +108,7 @@ async def test_a_disk_that_the_kernel_claims_is_refused_though_no_file_shows_it(
     assert rig.kernel.written == []
 
 
-async def test_what_is_not_lent_is_refused_with_the_reason(rig: Rig) -> None:
+async def test_a_device_that_is_not_lent_is_refused_with_the_reason(rig: Rig) -> None:
     rig.usb.plug_in("1-2", "046d", "c31c", [(3, 1, 1)])
     await rig.lending.look()
     with pytest.raises(WrongStateError, match="keyboard"):
@@ -131,7 +131,7 @@ async def test_the_policys_list_of_devices_holds_here_too(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("file", ["bind", "usbip_sockfd"])
-async def test_what_the_kernel_refuses_is_given_back(rig: Rig, file: str) -> None:
+async def test_a_device_that_the_kernel_refuses_is_given_back(rig: Rig, file: str) -> None:
     rig.kernel.refuses = file
     with pytest.raises(DeviceError, match="no such device"):
         async with rig.lending.lend(ADAPTER, "bench-3"):
@@ -327,7 +327,7 @@ async def test_what_an_administrator_bound_by_hand_stays_bound_and_is_not_lent(r
     assert rig.kernel.written == []
 
 
-async def test_what_is_bound_by_hand_at_the_last_moment_stays_bound(
+async def test_a_device_bound_by_hand_at_the_last_moment_stays_bound(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def bound() -> None:

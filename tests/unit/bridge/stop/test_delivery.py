@@ -111,7 +111,7 @@ async def test_without_a_connection_one_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("failure", [DeviceError("no device"), ConnectionRefusedByPeerError("cut")])
-async def test_what_may_pass_is_tried_again(failure: Exception) -> None:
+async def test_a_temporary_failure_is_tried_again(failure: Exception) -> None:
     line = Connection(failures=[failure, failure])
     await insist(Dialer(line), line)
     assert line.requests == [b"!"] * 3

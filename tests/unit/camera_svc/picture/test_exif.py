@@ -62,7 +62,7 @@ def test_both_ways_show_the_same(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("data", [jpeg(None), jpeg(1), jpeg(0), jpeg(9)])
-def test_what_is_not_turned_passes_as_it_is(data: bytes) -> None:
+def test_a_picture_that_is_not_rotated_passes_unchanged(data: bytes) -> None:
     counters = EncodeCounters()
     picture = Encoder(counters).make(Raw(1, Stamp(0, 0), 64, 32, jpeg=data), AS_IT_IS)
     assert picture.data == data

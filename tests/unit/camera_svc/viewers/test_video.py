@@ -79,7 +79,7 @@ def test_a_short_stall_beside_others_costs_no_key_frame(bench: VideoBench) -> No
     assert [picture.sequence for picture in slow.seen] == list(range(1, bench.sequence + 1))
 
 
-def test_what_waited_too_long_is_never_sent(bench: VideoBench) -> None:
+def test_a_picture_that_waited_too_long_is_never_sent(bench: VideoBench) -> None:
     fast, slow = bench.eyes(), bench.eyes()
     bench.run(1, fast, slow)
     slow.viewer.take()

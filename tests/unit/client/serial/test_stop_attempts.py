@@ -100,7 +100,7 @@ def test_a_refusal_after_a_silence_is_tried_again_every_second() -> None:
 
 
 @pytest.mark.parametrize("answer", [NO_DEVICE, FORBIDDEN])
-def test_what_the_service_answers_is_final_however_late(answer: Outcome) -> None:
+def test_an_answer_of_the_service_is_final_however_late(answer: Outcome) -> None:
     service = Service([(30.0, b"late"), (10.0, answer)])
     with pytest.raises(AioRpcError) as caught:
         service.reply()
@@ -109,7 +109,7 @@ def test_what_the_service_answers_is_final_however_late(answer: Outcome) -> None
 
 
 @pytest.mark.parametrize("outcome", [LOST, TIME_IS_UP])
-def test_what_must_not_come_twice_is_tried_once(outcome: Outcome) -> None:
+def test_a_stop_that_must_not_come_twice_is_tried_once(outcome: Outcome) -> None:
     service = Service([(20.0, outcome)])
     with pytest.raises(AioRpcError):
         service.reply(may_repeat=False)

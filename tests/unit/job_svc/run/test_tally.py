@@ -71,7 +71,7 @@ def test_the_time_held_does_not_count() -> None:
     assert counted.progress().elapsed_s == 7.0
 
 
-def test_what_remains_follows_what_is_executed() -> None:
+def test_the_remaining_time_follows_the_executed_lines() -> None:
     counted, _ = tally(lines=10, duration_s=60.0)
     assert counted.progress().remaining_s == 60.0
     for number in range(1, 6):

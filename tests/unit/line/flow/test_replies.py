@@ -130,7 +130,7 @@ def test_what_cannot_become_a_reply_does_not_wait_for_its_end() -> None:
         (b"ALARM:1", Kind.ALARM),
     ],
 )
-def test_what_grbl_and_its_kin_say(line: bytes, kind: Kind | None) -> None:
+def test_replies_of_grbl_and_its_relatives(line: bytes, kind: Kind | None) -> None:
     assert GRBL_DIALECT.kind_of(line) is kind
 
 
@@ -149,5 +149,5 @@ def test_what_grbl_and_its_kin_say(line: bytes, kind: Kind | None) -> None:
         (b"echo:busy: processing", Kind.BUSY),
     ],
 )
-def test_what_marlin_and_its_kin_say(line: bytes, kind: Kind | None) -> None:
+def test_replies_of_marlin_and_its_relatives(line: bytes, kind: Kind | None) -> None:
     assert MARLIN_DIALECT.kind_of(line) is kind

@@ -24,14 +24,14 @@ def test_a_client_that_has_all_gets_nothing() -> None:
     assert replay(b"ab", b"cd").take_from(4) == []
 
 
-def test_what_was_acknowledged_cannot_be_asked_for() -> None:
+def test_acknowledged_bytes_cannot_be_asked_for() -> None:
     made = replay(b"ab", b"cd", b"ef")
     made.acknowledged(2)
     assert made.take_from(1) is None
     assert made.take_from(2) == [(2, b"cd"), (4, b"ef")]
 
 
-def test_what_was_never_sent_cannot_be_asked_for() -> None:
+def test_bytes_never_sent_cannot_be_asked_for() -> None:
     assert replay(b"ab").take_from(3) is None
 
 
