@@ -166,7 +166,7 @@ def test_a_server_that_freezes_is_noticed_by_what_it_does_not_take(
         server.freeze()
         program.sendall(b"?\n")
         assert is_hung_up(program)
-    host.service.wait_for(r"lost its device: usbip://.*the server is silent; \d bytes were on")
+    host.service.wait_for(r"its device: usbip:.*the server is silent; \d bytes were in transit")
     server.start()
     host.service.wait_for(r"reset the machine of a lost job")
     host.rearm()
