@@ -215,3 +215,18 @@ def test_what_is_unused_is_removed_after_a_day(tmp_path: Path) -> None:
     assert later.find(kept) is not None
     assert later.find(unused) is None
     assert later.used_bytes == len(PROGRAM)
+
+
+def test_a_file_that_would_be_refused_is_known_before_it_comes(tmp_path: Path) -> None:
+    files = store(tmp_path, max_bytes=1000)
+    kept = keep(files, PROGRAM[:600])
+    files.require_room(900, set())  # what no job needs makes room
+    assert files.find(kept) is not None
+    with pytest.raises(LimitError, match="files take 600 bytes of 1,000 bytes"):
+        files.require_room(500, {kept})
+    with pytest.raises(LimitError, match="per file"):
+        files.require_room(1_000_001, set())
+    scarce = FileStore(tmp_path / "other", 10**9, 10**9, lambda _: KEPT_FREE_BYTES + 100)
+    scarce.load()
+    with pytest.raises(LimitError, match="stay free"):
+        scarce.require_room(101, set())

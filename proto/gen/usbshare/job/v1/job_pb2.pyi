@@ -221,7 +221,9 @@ class UploadBegin(google.protobuf.message.Message):
     size_bytes: builtins.int
     """Its size."""
     sha256: builtins.bytes
-    """SHA-256 of its bytes, 32 bytes."""
+    """SHA-256 of its bytes, 32 bytes. Empty asks only whether a file of that size would be refused: the stream
+    ends after its first response. Hosts that do not know that refuse it with INVALID_ARGUMENT.
+    """
     def __init__(
         self,
         *,

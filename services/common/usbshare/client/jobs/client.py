@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import grpc
 
-from usbshare.base.errors import UsbshareError
+from usbshare.base.errors import SessionLostError, UsbshareError
 from usbshare.client.explanation import explain
 from usbshare.client.jobs import convert
 from usbshare.client.jobs.messages import JobOrder, JobView, RemoteFile, RemoteJob
@@ -76,6 +76,26 @@ class JobClient:
     def upload(self) -> UploadStream:
         """Begin to send a file."""
         return UploadStream(self._stub.Upload())
+
+    async def require_room(self, name: str, size_bytes: int) -> None:
+        """Raise LimitError that says why the host would refuse a file of that size.
+
+        Hosts that do not know the question refuse none.
+        """
+        stream = self.upload()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await stream.begin(name, size_bytes, "")
+                await stream.accepted()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise await self.explain(error) from error
+        except EOFError as error:
+            raise SessionLostError(f"{self.target} ended the upload") from error
+        except TimeoutError as error:
+            raise SessionLostError(f"{self.target} does not answer") from error
+        finally:
+            stream.cancel()
 
     async def enqueue(self, order: JobOrder) -> RemoteJob:
         """Make a job of a file that the host has."""

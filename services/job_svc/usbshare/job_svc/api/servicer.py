@@ -67,6 +67,8 @@ class JobServicer(JobServiceServicer):
         """Take a file, or the rest of it."""
         caller = self._gate.caller(context)
         file = await take_file(self._spool.files, context)
+        if file is None:
+            return
         self._note("file uploaded", caller, sha256=file.sha256, bytes=file.size_bytes)
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:

@@ -23,13 +23,20 @@ SILENT_S = 60.0
 GROUP = 16
 
 
-async def take_file(files: Files, context: Context) -> StoredFile:
-    """Store one file from a stream of requests, and answer it; raises InvalidArgumentError."""
+async def take_file(files: Files, context: Context) -> StoredFile | None:
+    """Store one file from a stream of requests, and answer it; raises InvalidArgumentError.
+
+    None where the client asked only whether there is room.
+    """
     first = await _read(context, OPEN_TIMEOUT_S, "no `begin` message")
     if first is None or first.WhichOneof("message") != "begin":
         raise InvalidArgumentError("the first message of an upload must be `begin`")
     begin = first.begin
     convert.name_of(begin.name)
+    if not begin.sha256:
+        await files.require_room(begin.size_bytes)
+        await context.write(pb.UploadResponse())
+        return None
     sha256 = convert.sha256_of(begin.sha256)
     if (stored := await files.find(sha256)) is not None:
         await context.write(_complete(stored))

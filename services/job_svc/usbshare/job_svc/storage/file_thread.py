@@ -61,6 +61,10 @@ class Files:
             self._uploads -= 1
             raise
 
+    async def require_room(self, size_bytes: int) -> None:
+        """Raise LimitError where a file of that size would be refused."""
+        await self._run(self._store.require_room, size_bytes, set(self._needed()))
+
     async def write(self, upload: PartialFile, pieces: Sequence[bytes]) -> int:
         """Have pieces on the disk; returns how much of the file is."""
         return await self._run(self._store.write, upload, pieces)

@@ -104,6 +104,16 @@ class FileStore:
         self._uploads[sha256], self._parts[sha256] = upload, upload.size
         return upload
 
+    def require_room(self, size_bytes: int, needed: Collection[str]) -> None:
+        """Raise LimitError where `begin` would for a file of that size; changes nothing."""
+        self._require_size(size_bytes)
+        wholes = sum(each.size_bytes for sha, each in self._whole.items() if sha not in needed)
+        parts = sum(size for sha, size in self._parts.items() if sha not in self._uploads)
+        removable = wholes + parts
+        free = self._free_bytes(self._folder) + removable
+        if why := self._why_no_room(size_bytes, self.used_bytes - removable, free):
+            raise LimitError(why)
+
     def is_open(self, upload: PartialFile) -> bool:
         """Return whether an upload goes on; another of the same file ends it."""
         return self._uploads.get(upload.sha256) is upload
@@ -174,22 +184,25 @@ class FileStore:
     def _make_room(self, sha256: str, size: int, have: int, needed: Collection[str]) -> None:
         def lacking() -> str:
             used = self.used_bytes - self._parts.get(sha256, 0)
-            if used + size > self._max_bytes:
-                return (
-                    f"no room for {_in_words(size)}: files take {_in_words(used)} of "
-                    f"{_in_words(self._max_bytes)} ([files] max_bytes); delete jobs"
-                )
-            if (free := self._free_bytes(self._folder)) < size - have + KEPT_FREE_BYTES:
-                return (
-                    f"no room for {_in_words(size)}: the host's disk has {_in_words(free)} free, "
-                    f"of which {_in_words(KEPT_FREE_BYTES)} stay free; delete jobs or free space"
-                )
-            return ""
+            return self._why_no_room(size, used, self._free_bytes(self._folder) + have)
 
         if lacking():
             self._make_room_by(sha256, needed)
         if why := lacking():
             raise LimitError(why)
+
+    def _why_no_room(self, size: int, used: int, free: int) -> str:
+        if used + size > self._max_bytes:
+            return (
+                f"no room for {_in_words(size)}: files take {_in_words(used)} of "
+                f"{_in_words(self._max_bytes)} ([files] max_bytes); delete jobs"
+            )
+        if free < size + KEPT_FREE_BYTES:
+            return (
+                f"no room for {_in_words(size)}: the host's disk has {_in_words(free)} free, "
+                f"of which {_in_words(KEPT_FREE_BYTES)} stay free; delete jobs or free space"
+            )
+        return ""
 
     def _make_room_by(self, sha256: str, needed: Collection[str]) -> None:
         for each in [each for each in self._whole if each not in needed]:

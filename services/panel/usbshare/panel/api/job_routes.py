@@ -20,11 +20,12 @@ from usbshare.panel.api.job_requests import calls_of
 from usbshare.panel.api.json_text import text
 from usbshare.panel.board import Board
 from usbshare.panel.hosts.fleet import Fleet
-from usbshare.panel.jobs.spooled_file import spooled
+from usbshare.panel.jobs.spooled_file import short_name, spooled
 
 # A page of another site cannot send it without asking first, which is refused.
 HEADER = "X-Usbshare"
 PIECE_BYTES = 64 * 1024
+TOLD_BYTES = 1024 * 1024
 MOST_UPLOADS = 4
 MOST_UINT32 = 2**32 - 1
 _FORMATS = {
@@ -66,14 +67,23 @@ class JobRoutes:
     async def _sent(self, request: web.Request) -> RemoteFile:
         host, name = request.query.get("host", ""), request.query.get("name", "program")
         place = calls_of(self._fleet, host)  # or why there is no job service
-        tell = self._progress(_number(request.query.get("progress", "0")))
+        size = request.content_length
+        if size is None:
+            raise InvalidArgumentError("the header Content-Length is missing")
+        told = self._progress(_number(request.query.get("progress", "0")))
+
+        def tell(done: int) -> None:
+            """Count each byte twice: here, and at the host."""
+            if request.transport is None or request.transport.is_closing():
+                raise UsbshareError("the page has cancelled it")
+            told(done, 2 * size)
+
         # A connection of its own, so that no answer about a job waits for pieces of a file.
         calls = JobCalls(place.target, self._fleet.bundle)
         try:
-            async with spooled(name, _pieces(request)) as kept:
-                uploader = Uploader(
-                    calls, kept, lambda done: tell(done, kept.size_bytes), lambda _: None
-                )
+            await calls.require_room(short_name(name), size)  # before it comes
+            async with spooled(name, size, _pieces(request, tell)) as kept:
+                uploader = Uploader(calls, kept, lambda done: tell(size + done), lambda _: None)
                 return await uploader.send()
         finally:
             await calls.close()
@@ -129,9 +139,17 @@ def _number(told: str) -> int:
     return int(told)
 
 
-async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
-    async for piece in request.content.iter_chunked(PIECE_BYTES):
-        yield piece
+async def _pieces(request: web.Request, tell: Callable[[int], None]) -> AsyncIterator[bytes]:
+    done = told = 0
+    try:
+        async for piece in request.content.iter_chunked(PIECE_BYTES):
+            yield piece
+            done += len(piece)
+            if done - told >= TOLD_BYTES:
+                told = done
+                tell(done)
+    except ConnectionError as error:
+        raise UsbshareError("the page has cancelled it") from error
 
 
 def _failed(error: UsbshareError) -> web.Response:

@@ -432,6 +432,8 @@ export const texts = {
     dropHow: "It is checked against the machine first. Nothing moves.",
     sending: "Sending the file",
     sendingFile: (name, size) => `Sending ${name} (${size}) …`,
+    cancel: "Cancel",
+    cancelled: (name) => `Sending ${name} was cancelled.`,
     analysing: (name) => `Checking ${name} against the machine …`,
     passes: "Passes",
     passesHint: "How many times it runs",

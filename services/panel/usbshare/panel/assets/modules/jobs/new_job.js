@@ -20,6 +20,7 @@ export function newJobCard({ store, actions, key }) {
   const drop = h("label", { class: "drop", htmlFor: "job-file" }, h("span", { class: "strong" }, t.drop), h("span", { class: "muted small" }, t.dropHow));
   const bar = progressBar(t.sending);
   const said = h("p", { class: "small", role: "status" });
+  const cancel = button(t.cancel, () => sending?.abort());
   const picture = preview();
   const result = h("div", { class: "stack" });
   const passes = h("input", { class: "input", type: "number", min: 1, max: 1000, value: 1, inputMode: "numeric" });
@@ -29,10 +30,11 @@ export function newJobCard({ store, actions, key }) {
   const form = h("div", { class: "stack" }, h("div", { class: "pair" }, field(t.passes, passes, t.passesHint), attended), h("div", { class: "row" }, enqueue, other));
   const reason = reasonLine("new-job-reason");
   const guard = guarded([input, enqueue], reason);
-  const element = cardWith(t.title, null, reason, input, drop, bar, said, picture, result, form);
+  const element = cardWith(t.title, null, reason, input, drop, bar, said, cancel, picture, result, form);
   let file = null; // {name, stored, analysis}
   let waitsFor = 0; // the number under which progress comes
   let busy = false;
+  let sending = null; // what ends it
   let shownBed = "";
 
   show();
@@ -40,6 +42,7 @@ export function newJobCard({ store, actions, key }) {
   function show() {
     setHidden(drop, Boolean(file) || busy);
     setHidden(bar, !busy);
+    setHidden(cancel, !sending);
     setHidden(picture, !file?.analysis);
     setHidden(result, !file);
     setHidden(form, !file?.analysis);
@@ -57,16 +60,20 @@ export function newJobCard({ store, actions, key }) {
     busy = true;
     file = null;
     bar.update(0);
+    const ours = (sending = new AbortController());
     show();
     try {
       setText(said, t.sendingFile(chosen.name, bytes(chosen.size)));
       waitsFor = progressNumber();
-      const stored = await upload(host, portId, chosen, waitsFor);
+      const stored = await upload(host, portId, chosen, waitsFor, ours.signal);
+      sending = null;
+      show();
       await look(chosen.name, stored);
     } catch (failure) {
-      setText(said, failure.message);
+      setText(said, ours.signal.aborted ? t.cancelled(chosen.name) : failure.message);
       input.value = "";
     } finally {
+      sending = null;
       busy = false;
       show();
     }
@@ -151,7 +158,11 @@ export function newJobCard({ store, actions, key }) {
     }
   }
 
-  return { element, update, again };
+  function end() {
+    sending?.abort();
+  }
+
+  return { element, update, again, end };
 }
 
 function analysisFacts(name, analysis) {

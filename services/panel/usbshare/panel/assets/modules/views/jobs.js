@@ -37,7 +37,7 @@ export function jobsView(context) {
   const body = h("div", { class: "jobs-grid" }, known, h("div", { class: "stack jobs-new" }, file.element));
   const element = h("div", { class: "stack" }, head, none, body);
 
-  const end = store.watch((state) => {
+  const unwatch = store.watch((state) => {
     const machine = state.machines.get(key);
     const service = state.hosts.get(host)?.job;
     const isThere = Boolean(machine && service?.state && service.state !== "SERVICE_STATE_UNSPECIFIED");
@@ -59,5 +59,11 @@ export function jobsView(context) {
     queue.update(machine, state);
     history.update(machine, state);
   });
-  return { element, end };
+  return {
+    element,
+    end() {
+      unwatch();
+      file.end();
+    },
+  };
 }
