@@ -70,7 +70,8 @@ class Realtime:
         resets = profile.resets(data)
         if resets and self._line.latch.is_over(epoch):
             own = None
-        written = self._without_refused(profile, data, who)
+        written = self._allowed(profile, data)
+        why_refused = self._lost_job.why_refused() if written != data else ""
         self._write(profile, written, resets=resets)
         if resets:  # the byte first
             self._was_reset(own)
@@ -81,6 +82,8 @@ class Realtime:
         elif resets:
             self._lost_job.was_reset(epoch)
         self._audit.realtime(who, address, profile, written)
+        if why_refused:
+            self._log_refused(f"of {data!r} from {who} only {written!r} was written: {why_refused}")
 
     def end_epoch(self) -> None:
         """Void what was sent so far, wherever it is, and notify everyone."""
@@ -129,13 +132,11 @@ class Realtime:
             return data
         return profile.stops_and_polls_in(data)
 
-    def _without_refused(self, profile: Profile, data: bytes, who: str) -> bytes:
-        allowed, epoch = self._allowed(profile, data), self._line.latch.epoch
-        if allowed != data and epoch != self._logged_epoch:
+    def _log_refused(self, text: str) -> None:
+        """Log that bytes were left out, once an epoch."""
+        if (epoch := self._line.latch.epoch) != self._logged_epoch:
             self._logged_epoch = epoch
-            why = self._lost_job.why_refused()
-            log.warning("of %r from %s only %r was written: %s", data, who, allowed, why)
-        return allowed
+            log.warning("port '%s': %s", self._line.id, text)
 
     def _write(self, profile: Profile, data: bytes, *, resets: bool) -> None:
         line = self._line
