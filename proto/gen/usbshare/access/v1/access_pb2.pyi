@@ -680,7 +680,7 @@ class RevokeIdentityResponse(google.protobuf.message.Message):
     identity: builtins.str
     """The identity."""
     withdrawn: builtins.int
-    """How many invitations were withdrawn."""
+    """How many invitations were withdrawn: for that name, and those that the identity gave."""
     trouble: builtins.str
     """Why it is not known whether an invitation is open for that name, which would let it in again; empty
     where all is well.
