@@ -84,8 +84,7 @@ async def follow_queue(
     backoff, is_first = Backoff(random.random), True
     while True:
         try:
-            await _show_changes(client, port_id, show)
-            backoff.reset()
+            await _show_changes(client, port_id, show, backoff.reset)
         except _CUTS as error:
             if is_first:
                 raise
@@ -95,9 +94,13 @@ async def follow_queue(
 
 
 async def _show_changes(
-    client: JobClient, port_id: str, show: Callable[[Sequence[RemoteJob]], None]
+    client: JobClient,
+    port_id: str,
+    show: Callable[[Sequence[RemoteJob]], None],
+    on_answer: Callable[[], None],
 ) -> None:
     jobs = {job.id: job for job in await client.list_jobs(port_id)}
+    on_answer()
     show(_in_order(jobs.values()))
     async with aclosing(client.watch(port_id)) as changes:
         async for each, is_gone in changes:

@@ -15,6 +15,7 @@ from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import connection_options, port_option
 from usbshare.bridge.jobs.commands.host import JobHost, job_host
 from usbshare.bridge.jobs.following import follow_job, follow_queue
+from usbshare.bridge.jobs.link_notices import LinkNotices
 from usbshare.bridge.jobs.progress import JobDisplay, Lines, display_on, job_line
 from usbshare.bridge.tables.jobs import queue_table
 from usbshare.client.jobs.messages import FINISHED, RemoteJob
@@ -46,12 +47,17 @@ def watch(
         _watch_queue(host, port, as_json=as_json)
         return
     bar_or_lines = display_on(sys.stdout, click.echo)
-    show = _print_job if as_json else JobDisplay(bar_or_lines).show
-    cut = _cut_teller(bar_or_lines.leave)
+    show_it = _print_job if as_json else JobDisplay(bar_or_lines).show
+    link = LinkNotices(warn, bar_or_lines.leave)
+
+    def show(job: RemoteJob) -> None:
+        link.heard(job)
+        show_it(job)
+
     try:
-        job = host.follow(lambda client: follow_job(client, job_id, show, cut))
+        job = host.follow(lambda client: follow_job(client, job_id, show, link.lost))
     except KeyboardInterrupt:
-        warn(f"job {job_id} is no longer watched here; it continues")
+        warn(f"job {job_id} is no longer watched here, which ends nothing")
         context.exit(1)
     context.exit(0 if job.state == FINISHED else 1)
 
@@ -63,10 +69,15 @@ def _watch_queue(host: JobHost, port: str, *, as_json: bool) -> None:
     def draw(jobs: Sequence[RemoteJob]) -> None:
         table.draw(f"{queue_table(jobs)}\n{_count(jobs)}; Ctrl-C ends")
 
-    show = draw if is_table else _changes_shown(as_json=as_json)
-    cut = _cut_teller(table.leave)
+    show_them = draw if is_table else _changes_shown(as_json=as_json)
+    link = LinkNotices(warn, table.leave)
+
+    def show(jobs: Sequence[RemoteJob]) -> None:
+        link.heard(*jobs)
+        show_them(jobs)
+
     with suppress(KeyboardInterrupt):  # that is how it ends
-        host.follow(lambda client: follow_queue(client, port, show, cut))
+        host.follow(lambda client: follow_queue(client, port, show, link.lost))
 
 
 def _changes_shown(*, as_json: bool) -> Callable[[Sequence[RemoteJob]], None]:
@@ -99,16 +110,3 @@ def _count(jobs: Sequence[RemoteJob]) -> str:
 
 def _print_job(job: RemoteJob) -> None:
     print_object(fields(job))
-
-
-def _cut_teller(leave: Callable[[], None]) -> Callable[[str], None]:
-    """Return what tells of a lost link, each reason once; `leave` is called before."""
-    told: set[str] = set()
-
-    def tell(why: str) -> None:
-        if why not in told:
-            told.add(why)
-            leave()
-            warn(f"the link is lost; the job continues on the host without it: {why}")
-
-    return tell
