@@ -21,20 +21,14 @@ from usbshare.client.serial.messages import (
     Message,
     ResultEvent,
     SendCommand,
-    SendRealtime,
     Waiting,
 )
-from usbshare.client.serial.outgoing_messages import OrderedMessages, UrgentMessages, WholeLine
+from usbshare.client.serial.outgoing_messages import OrderedMessages, WholeLine
 from usbshare.client.serial.program_line import LineStart
 from usbshare.client.serial.program_waits import ProgramWaits
-from usbshare.client.serial.realtime_lane import (
-    Overtaking,
-    RealtimeLane,
-    Unit,
-    in_messages,
-    units_of,
-)
+from usbshare.client.serial.realtime_lane import Overtaking
 from usbshare.client.serial.send_window import SendWindow
+from usbshare.client.serial.urgent_queue import UrgentQueue
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import RAW, Profile
 from usbshare.line.program_runs import ProgramRuns, Untouched
@@ -45,24 +39,19 @@ READ_AHEAD_BYTES = 4096
 class Upstream:
     """Orders one program's bytes and requests for one session after another.
 
-    `voided_bytes` is what the last `begin` or `resume` dropped because a stop had ended its epoch;
-    `dropped_realtime_bytes` counts all those that came at the wrong time to be sent.
+    `voided_bytes` is what the last `begin` or `resume` dropped because a stop had ended its epoch.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.dropped_realtime_bytes = 0
         self.window = SendWindow()
         self.results = 0
-        self._urgent = UrgentMessages()
+        self._urgent = UrgentQueue()
         self._ordered = OrderedMessages()
-        self._realtime_bytes = 0
         self._line = LineStart()
         self._is_down = False
         self._emergencies = 0
         self._backlog = Backlog(clock)
         self._comes_late = self._emergencies_are_late = self._must_tell = False
-        self._lane = RealtimeLane()
-        self._reset_number = 0
         self._in_flight = InFlight()
         self._runs = ProgramRuns(clock)
         self._waits = ProgramWaits(clock)
@@ -77,11 +66,7 @@ class Upstream:
 
         What the program wrote in another epoch is void.
         """
-        self.dropped_realtime_bytes += self._realtime_bytes
-        self._realtime_bytes = 0
-        self._urgent.clear()
-        self._lane.begin()
-        self._reset_number = 0
+        self._urgent.begin()
         self._in_flight.clear()
         self._credit = Credit(0, 0, 0)
         self._void_offset: int | None = None
@@ -97,9 +82,7 @@ class Upstream:
         """
         self._is_down = True
         self._emergencies_are_late = self._emergencies > 0
-        self._keep_realtime(self._profile.is_emergency)
-        self._put_realtime([*self._lane.lost(self._profile), *self._urgent.realtime(self._profile)])
-        self._urgent.drop_signs_of_life()
+        self._urgent.lose_link(self._profile)
         self._ordered.drop_breaks()
 
     def can_resume(self, accepted_offset: int) -> bool:
@@ -127,8 +110,7 @@ class Upstream:
         """
         again = self._in_flight.beyond(accepted_offset)
         self._in_flight.clear()
-        self._keep_realtime(lambda _: False)
-        self._lane.lost(self._profile)
+        self._urgent.resume(self._profile)
         size = self._put_back(again, profile)
         is_void = epoch != self._epoch
         was_down = self._is_down
@@ -142,6 +124,11 @@ class Upstream:
         return 0 if is_void else size
 
     @property
+    def dropped_realtime_bytes(self) -> int:
+        """Real-time bytes that came at the wrong time to be sent."""
+        return self._urgent.dropped_bytes
+
+    @property
     def waited(self) -> TimeStats:
         """How long the program's bytes had waited when they were sent."""
         return self._waits.stats
@@ -149,7 +136,7 @@ class Upstream:
     @property
     def room(self) -> int:
         """How many more bytes of the program may be read now."""
-        return max(0, READ_AHEAD_BYTES - self._ordered.program_bytes - self._realtime_bytes)
+        return max(0, READ_AHEAD_BYTES - self._ordered.program_bytes - self._urgent.realtime_bytes)
 
     @property
     def waiting_bytes(self) -> int:
@@ -253,27 +240,23 @@ class Upstream:
         What stands before them goes along. If there are any, what the program writes later waits
         until `emergency_done`.
         """
-        waiting = self._urgent.realtime(self._profile)
-        stops = [self._profile.is_emergency(unit.data) for unit in waiting]
-        if True not in stops:
-            return None
-        last = len(stops) - stops[::-1].index(True)
-        self._put_realtime(waiting[last:])
-        self._emergencies += 1
-        self._emergencies_are_late |= self._is_down or self._comes_late
-        return self._lane.overtake(waiting[:last], self._profile)
+        stops = self._urgent.take_emergency(self._profile)
+        if stops is not None:
+            self._emergencies += 1
+            self._emergencies_are_late |= self._is_down or self._comes_late
+        return stops
 
     def emergency_done(self, delivered_number: int = 0) -> None:
         """Let the program's bytes go on after a `take_emergency` that returned something."""
         self._emergencies -= 1
-        self._lane.confirmed(delivered_number)
+        self._urgent.confirmed(delivered_number)
         if self._emergencies_are_late and not self._emergencies:
             self._emergencies_are_late = False
             self._tell_waiting()
 
     def realtime_confirmed(self, number: int) -> None:
         """Note that the service has the real-time bytes that were sent up to that number."""
-        self._lane.confirmed(number)
+        self._urgent.confirmed(number)
 
     def result(self, event: ResultEvent) -> None:
         """Take no note of what became of a command: credit tells what is consumed."""
@@ -310,7 +293,7 @@ class Upstream:
 
     def wait_s(self, now: float) -> float | None:
         """Return how long until `take` has something; 0 for now, None for until something comes."""
-        if self._urgent.next(realtime=not self._emergencies) is not None:
+        if self._urgent.has_next(realtime=not self._emergencies):
             return 0.0
         if not self._ordered or self._emergencies:
             return None
@@ -324,12 +307,8 @@ class Upstream:
 
     def take(self, now: float) -> Message:
         """Return the next message; only when `wait_s` said 0."""
-        if (index := self._urgent.next(realtime=not self._emergencies)) is not None:
-            message = self._urgent[index]
-            del self._urgent[index]
-            if isinstance(message, SendRealtime):
-                self._realtime_bytes -= len(message.data)
-                self._lane.sent(units_of(message, self._profile))
+        message = self._urgent.take(self._profile, realtime=not self._emergencies)
+        if message is not None:
             return message
         head = self._ordered[0]
         if not isinstance(head, bytearray):
@@ -361,42 +340,23 @@ class Upstream:
             data = item
             if profile is not self._profile and not isinstance(item, Untouched | WholeLine):
                 data = ProgramRuns().split(profile, item).program
-            self.dropped_realtime_bytes += len(item) - len(data)
+            self._urgent.dropped(len(item) - len(data))
             if data:
                 self._ordered.add_first(data)
             size += len(data)
         return size
 
     def _add_realtime(self, realtime: bytes) -> None:
-        profile = self._profile
-        units = self._lane.number(profile.pieces(realtime, 1), self._epoch)
-        resets = [unit.number for unit in units if profile.resets(unit.data)]
-        self._reset_number = max(resets, default=self._reset_number)
+        is_late = self._is_down or self._comes_late
+        resets = self._urgent.add(realtime, self._epoch, self._profile, is_late=is_late)
         if self._comes_late and resets:
             self._must_tell = True
-        if self._is_down or self._comes_late:
-            came, units = units, [unit for unit in units if profile.is_emergency(unit.data)]
-            self.dropped_realtime_bytes += _size(came) - _size(units)
-        self._realtime_bytes += _size(units)
-        self._urgent.extend(in_messages(units))
 
     def _tell_waiting(self) -> None:
         """Let what waits need a person, though a reset of the time away has let it go."""
         self._must_tell = False
         if self._ordered.program_bytes and not self._is_down:
             self._urgent.append(Waiting(self._ordered.program_bytes, self._backlog.age_s))
-
-    def _put_realtime(self, units: list[Unit]) -> None:
-        """Let these alone wait of the real-time bytes."""
-        self._urgent.put_realtime(units)
-        self._realtime_bytes = _size(units)
-
-    def _keep_realtime(self, is_kept: Callable[[bytes], bool]) -> None:
-        """Drop and count all real-time bytes that wait but those."""
-        waiting = self._urgent.realtime(self._profile)
-        kept = [unit for unit in waiting if is_kept(unit.data)]
-        self.dropped_realtime_bytes += _size(waiting) - _size(kept)
-        self._put_realtime(kept)
 
     def _program_wait_s(self, run: bytearray, allowed: int, now: float) -> float | None:
         """Return how long to gather more of a run of which so many bytes may go."""
@@ -419,9 +379,5 @@ class Upstream:
         self._sent_commands += 1
         self._gatherer.sent(self._sent_offset, now)
         self._in_flight.append((self._sent_offset, data))
-        after_reset = self._reset_number
+        after_reset = self._urgent.reset_number
         return SendCommand(self._sent_commands, offset, data, self._epoch, None, after_reset)
-
-
-def _size(units: list[Unit]) -> int:
-    return sum(len(unit.data) for unit in units)
