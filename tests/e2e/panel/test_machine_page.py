@@ -226,11 +226,11 @@ async def test_somebody_who_asks_for_control_is_answered(browser: Browser) -> No
         await gateway.send(
             control_asked=page_pb2.ControlAsked(machine=KEY, who="bench-4", time=TIME)
         )
-        await expect(page.get_by_text("bench-4 asks for control")).to_be_visible()
+        await expect(page.get_by_text("bench-4 asks for control of this machine")).to_be_visible()
         await page.get_by_role("button", name="Hand over").click()
         answer = (await asked(gateway, "answer_control_request")).answer_control_request
         assert answer.hands_over
-        await expect(page.get_by_text("bench-4 asks for control")).to_be_hidden()
+        await expect(page.get_by_text("bench-4 asks for control of this machine")).to_be_hidden()
 
 
 async def test_zero_overrides_and_pulse_send_what_their_buttons_say(browser: Browser) -> None:

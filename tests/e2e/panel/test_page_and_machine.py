@@ -92,6 +92,7 @@ async def test_home_a_step_zero_and_the_console(browser: Browser, tmp_path: Path
         await state_is(page, "Idle")
         await button(page, "X minus").click()
         await received(shop, b"$J=")
+        await expect(page.locator(".position").first).to_have_text("-409.000")
         await state_is(page, "Idle")
         await button(page, "Zero all here").click()
         await received(shop, b"G10L20P0")

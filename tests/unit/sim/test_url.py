@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.sim.firmware import make_controller
+from usbshare.sim.record import Record
 from usbshare.sim.url import SimUrl, parse_sim_url
 
 
@@ -35,3 +37,24 @@ def test_a_wrong_url_is_named_with_what_would_be_right(url: str, hint: str) -> N
         parse_sim_url(url)
     assert f"'{url}'" in str(caught.value)
     assert hint in str(caught.value)
+
+
+def test_a_machine_with_home_switches_begins_in_alarm() -> None:
+    assert parse_sim_url("sim://grbl?homing=1") == SimUrl("grbl", homing=True)
+    controller = make_controller("grbl", Record(), homing=True)
+    controller.receive(b"$$\n?", 1.0)
+    said = controller.advance(2.0)
+    assert b"$22=1\r\n" in said
+    assert b"<Alarm|" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sim://marlin?homing=1", "homing is an option of sim://grbl"),
+        ("sim://grbl?homing=yes", "homing must be one of"),
+    ],
+)
+def test_home_switches_are_grbls_and_there_or_not(url: str, reason: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=reason):
+        parse_sim_url(url)

@@ -77,6 +77,8 @@ def run_bridge(context: click.Context, wishes: Wanted, said: Said) -> None:
         try:
             run_confirmed(run, join, where, trust, said.code)
         except PortHeldError as error:
+            if not said.wait and said.as_json:  # what a program shows has no options
+                raise
             if not said.wait:
                 raise PortHeldError(f"{error}. {_HELD_ADVICE}") from error
             run(asking.ask(where, trust, port_id))

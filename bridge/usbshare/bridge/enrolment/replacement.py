@@ -20,18 +20,29 @@ from usbshare.trust.invitation import Invitation
 ASK_TIMEOUT_S = 8.0
 
 
+class CertificateKeptError(ConfigError):
+    """A certificate lies there that is worth something; `what` says whose, and until when."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"there is already a certificate at {path} ({what}): keep it with --bundle FILE, or "
+            "replace it with --force"
+        )
+        self.what = what
+
+
 def require_replaceable(path: Path, invitation: Invitation) -> str:
     """Return why what lies at `path` is worth nothing any more, empty if nothing lies there.
 
-    ConfigError if it is worth something beside the invitation: it is kept. A host of the same site
-    may be asked whether it has revoked it.
+    CertificateKeptError if it is worth something beside the invitation. A host of the same site may
+    be asked whether it has revoked it.
     """
     if not path.exists():
         return ""
     try:
         bundle = certificates.load_bundle(path.read_bytes())
     except (OSError, ValueError):
-        raise _kept(path, "unreadable") from None
+        raise CertificateKeptError(path, "a file that is no certificate") from None
     end = bundle.certificate.not_valid_after_utc
     names = ", ".join(certificates.uris(bundle.certificate)) or "without an identity"
     if end < datetime.now(UTC):
@@ -41,14 +52,7 @@ def require_replaceable(path: Path, invitation: Invitation) -> str:
             return f"{names} gets a new one"
         if run(_is_revoked(path, invitation)):
             return f"{names} is revoked"
-    raise _kept(path, f"{names}, valid until {end:%Y-%m-%d}")
-
-
-def _kept(path: Path, what: str) -> ConfigError:
-    return ConfigError(
-        f"there is already a certificate at {path} ({what}): keep it with --bundle FILE, or "
-        "replace it with --force"
-    )
+    raise CertificateKeptError(path, f"{names}, valid until {end:%Y-%m-%d}")
 
 
 def _is_of_site(bundle: Bundle, invitation: Invitation) -> bool:

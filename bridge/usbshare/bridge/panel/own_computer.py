@@ -18,7 +18,7 @@ from usbshare.bridge.checkup.steps import steps
 from usbshare.bridge.commands.options import Wanted, trust
 from usbshare.bridge.enrolment.certificate_request import enrol, places, require_place
 from usbshare.bridge.enrolment.first_steps import first_steps
-from usbshare.bridge.enrolment.replacement import require_replaceable
+from usbshare.bridge.enrolment.replacement import CertificateKeptError, require_replaceable
 from usbshare.bridge.forwarding.renewal import Renewing
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.local_ports.usb_address import AUTO_PORT
@@ -69,8 +69,8 @@ class PanelsComputer:
         replaced = ""
         try:
             replaced = await in_thread(require_replaceable, self._path, invitation)
-        except ConfigError as error:
-            replaced = str(error)
+        except CertificateKeptError as error:
+            replaced = error.what
         return InvitationView(
             invitation.name,
             invitation.role,

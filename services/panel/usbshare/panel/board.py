@@ -39,11 +39,6 @@ class Board:
         self._things: dict[Sort, dict[Key, str]] = {sort: {} for sort in _SORTS}
         self._pages: set[Outbox] = set()
 
-    @property
-    def pages(self) -> int:
-        """How many pages there are."""
-        return len(self._pages)
-
     def open(self, *, is_local: bool) -> Outbox:
         """Return the outbox of a new page, with the snapshot in it."""
         outbox = Outbox()

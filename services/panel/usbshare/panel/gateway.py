@@ -149,9 +149,16 @@ class Gateway:
             stack.push_async_callback(self._audits.close)
             stack.push_async_callback(self._requests.close)
             stack.push_async_callback(self._server.close)
+            stack.push_async_callback(self._end_motion)
             await self._server.start(listening)
             ready()
             await stopping.wait()
+
+    async def _end_motion(self) -> None:
+        """End what moves before anything else; pages are told of it."""
+        self._requests.end()
+        await self._jogs.close()
+        await self.controls.close()
 
     # What follows a host's services.
 
@@ -186,7 +193,7 @@ class Gateway:
         return {
             **acting_handlers(self._acting, self._choice.client_name),
             **host_handlers(self.fleet, self._save_hosts),
-            **control_handlers(self.controls, self._jogs),
+            **control_handlers(self.controls, self._jogs, self._acting),
             **jog_handlers(self.controls, self._jogs, self._acting),
             **show_handlers(
                 self.controls, self._observers, ShownLatencies(self._latencies), self._audits

@@ -20,7 +20,7 @@ _WRITABLE_BYTES = DRIVER_BUFFER_BYTES // 4
 def sim_device(url: str, *, clock: Clock | None = None) -> SimDevice:
     """Return the device of a `sim://` URL; raises InvalidArgumentError."""
     parsed = parse_sim_url(url)
-    controller = make_controller(parsed.firmware, Record(parsed.record))
+    controller = make_controller(parsed.firmware, Record(parsed.record), homing=parsed.homing)
     return SimDevice(controller, name=url, reset_on_dtr=parsed.reset_on_dtr, clock=clock)
 
 

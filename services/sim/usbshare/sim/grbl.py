@@ -26,6 +26,9 @@ class Attention(Enum):
     NONE = "none"
 
 
+_HOMING = 22
+
+
 class GrblController:
     """Receives bytes, moves, burns and answers; see `Controller` for the contract of time.
 
@@ -33,9 +36,10 @@ class GrblController:
     motion act around it, as on the real machine.
     """
 
-    def __init__(self, record: Record | None = None) -> None:
+    def __init__(self, record: Record | None = None, *, homing: bool = False) -> None:
         self.record = record if record is not None else Record()
         self.machine = Machine(self.record)
+        self.machine.settings.store(_HOMING, homing)
         self._rx = ReceiveBuffer()
         self._reader = LineReader(self._rx)
         self._program = Program(self.machine, self._delay)

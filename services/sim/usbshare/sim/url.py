@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.firmware import FIRMWARES
 
-_KEYS = ("record", "reset_on_dtr")
+_KEYS = ("record", "reset_on_dtr", "homing")
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -20,6 +20,7 @@ class SimUrl:
     firmware: str
     record: Path | None = None
     reset_on_dtr: bool = False
+    homing: bool = False
 
 
 def parse_sim_url(url: str) -> SimUrl:
@@ -34,8 +35,13 @@ def parse_sim_url(url: str) -> SimUrl:
         raise _wrong(url, "it must be " + " or ".join(f"sim://{name}" for name in FIRMWARES))
     options = _options(url, parts.query)
     record = options.get("record")
+    if "homing" in options and parts.netloc != "grbl":
+        raise _wrong(url, "homing is an option of sim://grbl")
     return SimUrl(
-        parts.netloc, Path(record) if record else None, _flag(url, options.get("reset_on_dtr", "0"))
+        parts.netloc,
+        Path(record) if record else None,
+        _flag(url, options, "reset_on_dtr"),
+        _flag(url, options, "homing"),
     )
 
 
@@ -49,9 +55,10 @@ def _options(url: str, query: str) -> dict[str, str]:
     return options
 
 
-def _flag(url: str, text: str) -> bool:
+def _flag(url: str, options: dict[str, str], name: str) -> bool:
+    text = options.get(name, "0")
     if text not in _FLAGS:
-        raise _wrong(url, f"reset_on_dtr must be one of {', '.join(_FLAGS)}")
+        raise _wrong(url, f"{name} must be one of {', '.join(_FLAGS)}")
     return _FLAGS[text]
 
 

@@ -446,7 +446,7 @@ class Request(google.protobuf.message.Message):
 
     @property
     def release_control(self) -> Global___ReleaseControl:
-        """Ends the gateway's control session."""
+        """Ends what the gateway moves, and its control session."""
 
     @property
     def request_control(self) -> Global___RequestControl:
@@ -502,7 +502,7 @@ class Request(google.protobuf.message.Message):
 
     @property
     def cancel_motion(self) -> Global___CancelMotion:
-        """Ends the motion that the gateway began (jog, step, frame): jog cancel, and nothing more is sent."""
+        """Ends the motion that the gateway began: a jog by a jog cancel, anything else by a hold and then a reset."""
 
     @property
     def job_call(self) -> Global___JobCall:
@@ -1669,7 +1669,7 @@ Global___TakeControl: typing_extensions.TypeAlias = TakeControl
 
 @typing.final
 class ReleaseControl(google.protobuf.message.Message):
-    """Ends the gateway's control session."""
+    """Ends the gateway's control session. What the gateway moves is ended before, as with CancelMotion."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1718,7 +1718,7 @@ class AnswerControlRequest(google.protobuf.message.Message):
     MACHINE_FIELD_NUMBER: builtins.int
     HANDS_OVER_FIELD_NUMBER: builtins.int
     hands_over: builtins.bool
-    """Hand it over: the gateway ends its session. Otherwise nothing happens."""
+    """Hand it over, as with ReleaseControl. Otherwise nothing happens."""
     @property
     def machine(self) -> Global___MachineKey:
         """Which machine."""
@@ -1833,10 +1833,16 @@ class SendLine(google.protobuf.message.Message):
 
     MACHINE_FIELD_NUMBER: builtins.int
     TEXT_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    HOLD_NUMBER_FIELD_NUMBER: builtins.int
     text: builtins.str
     """The line, at most 200 characters, without a line end. Real-time characters (`?`, `!`, `~`) alone are
-    sent as such.
+    sent as such; `~` resumes, as `Stop` with RESUME does.
     """
+    epoch: builtins.int
+    """With `~`: `Port.epoch` as the person saw it."""
+    hold_number: builtins.int
+    """With `~`: `Port.hold_number` as the person saw it."""
     @property
     def machine(self) -> Global___MachineKey:
         """Which machine."""
@@ -1846,9 +1852,11 @@ class SendLine(google.protobuf.message.Message):
         *,
         machine: Global___MachineKey | None = ...,
         text: builtins.str = ...,
+        epoch: builtins.int = ...,
+        hold_number: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["machine", b"machine"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["machine", b"machine", "text", b"text"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "hold_number", b"hold_number", "machine", b"machine", "text", b"text"]) -> None: ...
 
 Global___SendLine: typing_extensions.TypeAlias = SendLine
 
@@ -2353,6 +2361,7 @@ class JobCall(google.protobuf.message.Message):
     REORDER_FIELD_NUMBER: builtins.int
     LIST_HISTORY_FIELD_NUMBER: builtins.int
     DELETE_FIELD_NUMBER: builtins.int
+    HAND_OVER_FIELD_NUMBER: builtins.int
     host: builtins.str
     """The host's key."""
     @property
@@ -2391,6 +2400,10 @@ class JobCall(google.protobuf.message.Message):
     def delete(self) -> usbshare.job.v1.job_pb2.DeleteJobRequest:
         """Deletes a job."""
 
+    @property
+    def hand_over(self) -> usbshare.job.v1.job_pb2.HandOverRequest:
+        """Ends a job as interrupted, for somebody who asks for control of its port."""
+
     def __init__(
         self,
         *,
@@ -2404,10 +2417,11 @@ class JobCall(google.protobuf.message.Message):
         reorder: usbshare.job.v1.job_pb2.ReorderRequest | None = ...,
         list_history: usbshare.job.v1.job_pb2.ListHistoryRequest | None = ...,
         delete: usbshare.job.v1.job_pb2.DeleteJobRequest | None = ...,
+        hand_over: usbshare.job.v1.job_pb2.HandOverRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["analyse", b"analyse", "call", b"call", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hold", b"hold", "list_history", b"list_history", "reorder", b"reorder", "resume", b"resume", "start", b"start"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["analyse", b"analyse", "call", b"call", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hold", b"hold", "host", b"host", "list_history", b"list_history", "reorder", b"reorder", "resume", b"resume", "start", b"start"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["call", b"call"]) -> typing.Literal["analyse", "enqueue", "start", "hold", "resume", "cancel", "reorder", "list_history", "delete"] | None: ...
+    def HasField(self, field_name: typing.Literal["analyse", b"analyse", "call", b"call", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hand_over", b"hand_over", "hold", b"hold", "list_history", b"list_history", "reorder", b"reorder", "resume", b"resume", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["analyse", b"analyse", "call", b"call", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hand_over", b"hand_over", "hold", b"hold", "host", b"host", "list_history", b"list_history", "reorder", b"reorder", "resume", b"resume", "start", b"start"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["call", b"call"]) -> typing.Literal["analyse", "enqueue", "start", "hold", "resume", "cancel", "reorder", "list_history", "delete", "hand_over"] | None: ...
 
 Global___JobCall: typing_extensions.TypeAlias = JobCall
 
@@ -2426,6 +2440,7 @@ class JobReply(google.protobuf.message.Message):
     REORDER_FIELD_NUMBER: builtins.int
     LIST_HISTORY_FIELD_NUMBER: builtins.int
     DELETE_FIELD_NUMBER: builtins.int
+    HAND_OVER_FIELD_NUMBER: builtins.int
     @property
     def analyse(self) -> usbshare.job.v1.job_pb2.Analysis:
         """The analysis."""
@@ -2462,6 +2477,10 @@ class JobReply(google.protobuf.message.Message):
     def delete(self) -> usbshare.job.v1.job_pb2.DeleteJobResponse:
         """It is deleted."""
 
+    @property
+    def hand_over(self) -> usbshare.job.v1.job_pb2.HandOverResponse:
+        """The job."""
+
     def __init__(
         self,
         *,
@@ -2474,10 +2493,11 @@ class JobReply(google.protobuf.message.Message):
         reorder: usbshare.job.v1.job_pb2.ReorderResponse | None = ...,
         list_history: usbshare.job.v1.job_pb2.ListHistoryResponse | None = ...,
         delete: usbshare.job.v1.job_pb2.DeleteJobResponse | None = ...,
+        hand_over: usbshare.job.v1.job_pb2.HandOverResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["analyse", b"analyse", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hold", b"hold", "list_history", b"list_history", "reorder", b"reorder", "reply", b"reply", "resume", b"resume", "start", b"start"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["analyse", b"analyse", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hold", b"hold", "list_history", b"list_history", "reorder", b"reorder", "reply", b"reply", "resume", b"resume", "start", b"start"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["reply", b"reply"]) -> typing.Literal["analyse", "enqueue", "start", "hold", "resume", "cancel", "reorder", "list_history", "delete"] | None: ...
+    def HasField(self, field_name: typing.Literal["analyse", b"analyse", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hand_over", b"hand_over", "hold", b"hold", "list_history", b"list_history", "reorder", b"reorder", "reply", b"reply", "resume", b"resume", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["analyse", b"analyse", "cancel", b"cancel", "delete", b"delete", "enqueue", b"enqueue", "hand_over", b"hand_over", "hold", b"hold", "list_history", b"list_history", "reorder", b"reorder", "reply", b"reply", "resume", b"resume", "start", b"start"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["reply", b"reply"]) -> typing.Literal["analyse", "enqueue", "start", "hold", "resume", "cancel", "reorder", "list_history", "delete", "hand_over"] | None: ...
 
 Global___JobReply: typing_extensions.TypeAlias = JobReply
 

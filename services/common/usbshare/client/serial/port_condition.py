@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from usbshare.client.serial.messages import Hold, RemoteLatch, RemotePort
@@ -70,20 +71,25 @@ def short(port: RemotePort) -> str:
 
 def sentences(port: RemotePort) -> str:
     """Return all that is known about it, and what to do; "" if nothing is held."""
+    return described(port, _NEXT)
+
+
+def described(port: RemotePort, what_to_do: Mapping[str, str]) -> str:
+    """Return all that is known about it, with what to do for each way to release it."""
     told = []
     if port.latch is not None:
-        told.append(_latch(port.latch))
+        told.append(_latch(port.latch, what_to_do))
     elif port.latched:  # by a service that does not say more
-        told.append(f"an emergency stop has latched the port; {_REARM}")
+        told.append(f"an emergency stop has latched the port; {what_to_do['rearm']}")
     if port.hold is not None:
-        told.append(_hold(port.hold))
+        told.append(_hold(port.hold, what_to_do))
     return "; ".join(told)
 
 
-def why_fenced(port: RemotePort) -> str:
+def why_fenced(port: RemotePort, what_to_do: Mapping[str, str] = _NEXT) -> str:
     """Return why the port took what its program was doing away from it."""
     if port.latched:
-        return sentences(port)
+        return described(port, what_to_do)
     if port.state != "open":
         return f"the device is gone{(': ' + port.reason if port.reason else '')}"
     return "a stop, a reset or a lost session has ended its program's work"
@@ -98,22 +104,22 @@ def fields(port: RemotePort) -> dict[str, Any]:
     }
 
 
-def _hold(hold: Hold) -> str:
+def _hold(hold: Hold, what_to_do: Mapping[str, str]) -> str:
     what = _WHAT.get(hold.cause, f"the machine is held ({hold.cause})")
     reason = (
         f" {hold.reason}"
-        if hold.cause in ("machine", "alarm", "line error") and hold.reason
+        if hold.cause in ("machine", "alarm", "line error") and hold.reason not in ("", "Alarm")
         else ""
     )
-    return f"{what}{reason} {_since(hold)}{_waiting(hold)}: {_next(hold)}"
+    return f"{what}{reason} {_since(hold)}{_waiting(hold)}: {_next(hold, what_to_do)}"
 
 
-def _latch(latch: RemoteLatch) -> str:
+def _latch(latch: RemoteLatch, what_to_do: Mapping[str, str]) -> str:
     if latch.cause == "emergency stop":
-        return f"an emergency stop by {latch} has latched the port; {_next(latch)}"
+        return f"an emergency stop by {latch} has latched the port; {_next(latch, what_to_do)}"
     what = _LATCHED.get(latch.cause, f"programs are refused ({latch.cause})")
     reason = f": {latch.reason}" if latch.reason else ""
-    return f"{what} {_since(latch)}{reason}; {_next(latch)}"
+    return f"{what} {_since(latch)}{reason}; {_next(latch, what_to_do)}"
 
 
 def _waiting(hold: Hold) -> str:
@@ -129,8 +135,8 @@ def _since(told: Hold | RemoteLatch) -> str:
     return f"since {told.at.astimezone():%H:%M:%S}{by}"
 
 
-def _next(told: Hold | RemoteLatch) -> str:
-    return _NEXT.get(told.release, "a newer usbshare-bridge may know what continues it")
+def _next(told: Hold | RemoteLatch, what_to_do: Mapping[str, str]) -> str:
+    return what_to_do.get(told.release, "a newer usbshare-bridge may know what continues it")
 
 
 def _hold_fields(hold: Hold) -> dict[str, Any]:
@@ -145,5 +151,5 @@ def _common(told: Hold | RemoteLatch) -> dict[str, Any]:
         "since": told.at.isoformat(),
         "reason": told.reason,
         "continues": told.release,
-        "hint": _next(told),
+        "hint": _next(told, _NEXT),
     }

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
+from usbshare.client.serial.stop_report import SeenHold
+from usbshare.line.stop_actions import StopAction
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.requests import Handler
-from usbshare.panel.api.stop_requests import key_of
+from usbshare.panel.api.stop_requests import REASON, key_of
 from usbshare.panel.jog.jogs import Jogs
-from usbshare.panel.machines import firmware_texts, motion
-from usbshare.panel.machines.control import Control
+from usbshare.panel.machines import ending, firmware_texts, motion
+from usbshare.panel.machines.acting import Acting
+from usbshare.panel.machines.control import GIVEN_UP, Control
 from usbshare.panel.machines.controls import Controls
 from usbshare.panel.machines.gcode import Rectangle
 from usbshare.panel.socket import Page
 from usbshare.rpc.wire_time import duration
 
 Act = Callable[[Control, Any], Awaitable[None]]
-_NONE_LEFT = "the panel was told to hand over"
+_HANDED_OVER = "control was handed over"
 
 
-def control_handlers(controls: Controls, jogs: Jogs) -> Mapping[str, Handler]:
+def control_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str, Handler]:
     """Return the handlers of what needs control."""
 
     def handled(act: Act) -> Handler:
@@ -34,20 +38,22 @@ def control_handlers(controls: Controls, jogs: Jogs) -> Mapping[str, Handler]:
         await control.take(from_holder=asked.from_holder)
 
     async def release(control: Control, asked: pb.ReleaseControl) -> None:
-        jogs.end_of(control, "control was released")
-        await control.release()
+        jogs.end_of(control, GIVEN_UP)
+        await ending.give_up(control)
 
     async def answer(control: Control, asked: pb.AnswerControlRequest) -> None:
         if asked.hands_over:
-            jogs.end_of(control, _NONE_LEFT)
-            await control.release()
+            jogs.end_of(control, _HANDED_OVER)
+            await ending.give_up(control, _HANDED_OVER)
 
     async def cancel(control: Control, asked: pb.CancelMotion) -> None:
         jogs.end_of(control, "cancelled")
-        await motion.cancel(control)
+        await ending.cancel(control)
 
     async def send_line(page: Page, asked: pb.SendLine, request_id: int) -> pb.Answer:
-        reply = await motion.console_line(controls.of(key_of(asked.machine)), asked.text)
+        key, seen = key_of(asked.machine), SeenHold(asked.epoch, asked.hold_number)
+        resume = partial(acting.stop, key, StopAction.RESUME, REASON, seen)
+        reply = await motion.console_line(controls.of(key), asked.text, resume)
         return pb.Answer(
             line=pb.LineAnswer(
                 reply=reply.text,

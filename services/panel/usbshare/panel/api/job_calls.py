@@ -22,6 +22,7 @@ FORWARDED = {
     "reorder": ("Reorder", CALL_TIMEOUT_S),
     "list_history": ("ListHistory", CALL_TIMEOUT_S),
     "delete": ("DeleteJob", CALL_TIMEOUT_S),
+    "hand_over": ("HandOver", CALL_TIMEOUT_S),
 }
 
 

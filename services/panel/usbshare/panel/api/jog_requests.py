@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from usbshare.base.errors import InvalidArgumentError, NotSupportedError, WrongStateError
+from usbshare.base.errors import InvalidArgumentError, WrongStateError
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.json_text import text
 from usbshare.panel.api.pack_machine import machine_key
@@ -19,7 +19,6 @@ from usbshare.panel.jog.path import Direction
 from usbshare.panel.machines.acting import Acting
 from usbshare.panel.machines.controls import Controls
 from usbshare.panel.machines.gcode import JOG_CANCEL
-from usbshare.panel.machines.machine_view import Abilities
 from usbshare.panel.socket import Page
 
 
@@ -43,11 +42,6 @@ def jog_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str,
         lease = Lease(page, asked.lease)
         if not lease.begin(asyncio.get_running_loop().time(), made_at):
             raise WrongStateError(f"{lease.why_ended}: press again")
-        profile = controls.machine(control.key).port.port.profile
-        if not Abilities(profile).can_jog:
-            raise NotSupportedError(
-                f"the firmware ({profile.name}) has no jogs that can be cancelled: use steps"
-            )
         await jogs.jog(
             Jog(
                 control,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from usbshare.base import errors
-from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError
+from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError, WrongStateError
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.link_state import LinkLostError
 from usbshare.page.v1 import page_pb2 as pb
@@ -26,7 +26,7 @@ MOST_URGENT = 64
 END_S = 2.0
 # These and their answers overtake everything, and so do calls that stop a job.
 URGENT = frozenset({"stop", "end_jog", "cancel_motion"})
-_JOB_STOPS = frozenset({"hold", "cancel"})
+_JOB_STOPS = frozenset({"hold", "cancel", "hand_over"})
 
 # Gets the page, the request's own message, and its number; returns the answer.
 Handler = Callable[[Page, Any, int], Awaitable[pb.Answer]]
@@ -42,6 +42,7 @@ class PageRequests:
         self._handlers = handlers
         self._running: dict[asyncio.Task[None], tuple[Page, bool]] = {}
         self._counts: dict[tuple[int, bool], int] = {}
+        self._is_ending = False
 
     def received(self, page: Page, frame: str) -> None:
         """Begin a request; never blocks."""
@@ -49,32 +50,41 @@ class PageRequests:
         try:
             request = json_text.request(frame)
         except InvalidArgumentError as error:
-            self._answer(page, json_text.request_id(frame), _failed(error), began, urgent=False)
+            self._reject(page, json_text.request_id(frame), error, began)
             return
-        action = request.WhichOneof("action") or ""
         is_urgent = _is_urgent(request)
-        handler = self._handlers.get(action)
-        if not action:
-            nothing = InvalidArgumentError(
-                "this panel does not know the action of the request: reload the page"
-            )
-            self._answer(page, request.id, _failed(nothing), began, urgent=is_urgent)
-        elif handler is None:
-            unknown = errors.NotSupportedError(
-                f"this panel does not support {action!r}: reload the page"
-            )
-            self._answer(page, request.id, _failed(unknown), began, urgent=is_urgent)
-        elif self._is_full(page, is_urgent=is_urgent):
-            limit = LimitError("too many requests of this page are unanswered")
-            self._refuse(page, request.id, _failed(limit), began)
+        try:
+            handler = self._handler_of(page, request, is_urgent=is_urgent)
+        except UsbshareError as error:
+            self._reject(page, request.id, error, began)
         else:
             self._begin(page, request, handler, began, is_urgent=is_urgent)
+
+    def end(self) -> None:
+        """Begin nothing any more but what stops."""
+        self._is_ending = True
 
     async def close(self) -> None:
         """Let what is being done end, for a moment."""
         if self._running:
             await asyncio.wait(list(self._running), timeout=END_S)
         await cancel_all(*self._running)
+
+    def _handler_of(self, page: Page, request: pb.Request, *, is_urgent: bool) -> Handler:
+        action = request.WhichOneof("action") or ""
+        if not action:
+            raise InvalidArgumentError(
+                "this panel does not know the action of the request: reload the page"
+            )
+        if (handler := self._handlers.get(action)) is None:
+            raise errors.NotSupportedError(
+                f"this panel does not support {action!r}: reload the page"
+            )
+        if self._is_ending and not is_urgent:
+            raise WrongStateError("the panel is stopping")
+        if self._is_full(page, is_urgent=is_urgent):
+            raise LimitError("too many requests of this page are unanswered")
+        return handler
 
     def _begin(
         self, page: Page, request: pb.Request, handler: Handler, began: float, *, is_urgent: bool
@@ -122,9 +132,12 @@ class PageRequests:
         answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
         page.outbox.answer(json_text.text(pb.Event(answer=answer)), is_urgent=urgent)
 
-    @staticmethod
-    def _refuse(page: Page, request_id: int, answer: pb.Answer, began: float) -> None:
-        """Answer one request too many; the latest such answer replaces those before it."""
+    def _reject(self, page: Page, request_id: int, error: UsbshareError, began: float) -> None:
+        """Answer a request that is not begun; of too many only the latest such answer is kept."""
+        if not self._is_full(page, is_urgent=False):
+            self._answer(page, request_id, _failed(error), began, urgent=False)
+            return
+        answer = _failed(error)
         answer.request_id = request_id
         answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
         page.outbox.state("too many", json_text.text(pb.Event(answer=answer)))

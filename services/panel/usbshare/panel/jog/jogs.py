@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,10 +13,14 @@ from usbshare.base.waits import set_within
 from usbshare.line.machine_report import MachineReport
 from usbshare.panel.jog.lease import Lease
 from usbshare.panel.jog.path import Direction, Path
+from usbshare.panel.machines import condition
 from usbshare.panel.machines.control import Control
 from usbshare.panel.machines.exchange import Reply
 from usbshare.panel.machines.gcode import BEAM_OFF, JOG_CANCEL
+from usbshare.panel.machines.machine_view import require_jogs
 from usbshare.panel.machines.rest import until_idle
+
+log = logging.getLogger(__name__)
 
 # A report that is late is asked for again.
 REPORT_S = 0.1
@@ -26,6 +31,7 @@ _MM_PER_INCH = 25.4
 _IN_INCHES, _MAX_RATES = 13, (110, 111, 112)
 _REPORT = b"?"
 RELEASED = "released"
+_FAILED = "the jog has failed: the panel's log says how"
 
 Cancel = Callable[[], Awaitable[None]]
 
@@ -76,10 +82,15 @@ class Jog:
 
         Raises WrongStateError.
         """
+        with self.control.use.going_on():
+            await self._run()
+
+    async def _run(self) -> None:
         control = self.control
         try:
             await control.take(is_kept=False)
-            control.require_released()
+            require_jogs(control.its_port, control.settings)
+            condition.require_released(control.its_port)
             if control.exchange.is_waiting:
                 raise WrongStateError("the machine has not replied to the previous line")
             self._has_begun = True
@@ -88,7 +99,7 @@ class Jog:
             with suppress(SessionLostError):
                 await self._move()
         except BaseException as error:
-            self.lease.end(str(error) or "the jog has failed")
+            self.lease.end(str(error) if isinstance(error, UsbshareError) else _FAILED)
             if not self.first_piece.done() and isinstance(error, UsbshareError):
                 self.first_piece.set_exception(error)
             raise
@@ -114,12 +125,12 @@ class Jog:
             raise WrongStateError(f"the beam cannot be switched off: {reply.text}")
 
     async def _move(self) -> None:
-        unsubscribe = self.control.on_report(self._reported)
+        unsubscribe = self.control.reports.subscribe(self._reported)
         # GRBL takes a hold while it jogs for a cancel, is idle then, and would take the next piece.
-        no_longer = self.control.on_held(self.end)
+        no_longer = self.control.holds.subscribe(self.end)
         try:
             while not self.lease.expire(self._clock()):
-                self.control.require_released()
+                condition.require_released(self.control.its_port)
                 if self._asked_for != self.direction:
                     await self._turn()
                     continue  # it took its time: the lease may be over
@@ -247,6 +258,7 @@ class Jogs:
 
     def _over(self, jog: Jog, done: asyncio.Task[None]) -> None:
         self._running.pop(jog.control, None)
-        if not done.cancelled():
-            done.exception()
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not isinstance(error, UsbshareError):
+            log.error("the jog of %s/%s has failed", *jog.control.key, exc_info=error)
         self._ended(jog)

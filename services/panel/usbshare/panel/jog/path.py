@@ -1,7 +1,10 @@
 """The pieces of a jog: as short as the time for which a machine may move alone. Pure.
 
-Two pieces are with the machine at most, so that it does not brake between them: the next is sent
-once its reports say that it is in the last. Whatever dies, it then moves no further than these two.
+All pieces together that a machine has are as long as `ALONE_S` at the jog's feed. Whatever dies, it
+moves no further than these. Each report of where it is makes room for the next piece, which joins
+those before: a machine that is fed so brakes only where it could not stop within what it has. Of
+what its acceleration `a` allows within the distance `d` it reaches `a * (sqrt(t**2 + 2*d/a) - t)`,
+where `t` is how old what we know is when the next piece arrives, and never more than the feed.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from math import hypot, isfinite
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.panel.machines.gcode import relative_jog
 
-# Both together are the 100 ms for which a machine may move with nobody to stop it.
-PIECE_S = 0.05
+# For how long a machine may move with nobody to stop it.
+ALONE_S = 0.1
+# Shorter pieces would fill GRBL's planner of 15 before they fill that time.
+LEAST_PIECE_S = 0.0125
 LEAST_PIECE_MM = 0.005
 # What a machine that does not say how fast it goes can be expected to reach, millimetres a minute.
 UNKNOWN_FEED = 1000.0
@@ -59,9 +64,14 @@ class Direction:
         return self if self.feed <= most else replace(self, feed=most)
 
     @property
-    def piece_mm(self) -> float:
-        """The length of a piece in millimetres."""
-        return max(LEAST_PIECE_MM, self.feed / 60 * PIECE_S)
+    def alone_mm(self) -> float:
+        """How far a machine may move alone."""
+        return max(2 * LEAST_PIECE_MM, self.feed / 60 * ALONE_S)
+
+    @property
+    def least_piece_mm(self) -> float:
+        """The length of the shortest piece."""
+        return max(LEAST_PIECE_MM, self.feed / 60 * LEAST_PIECE_S)
 
 
 @dataclass(slots=True)
@@ -75,18 +85,23 @@ class Path:
 
     @property
     def may_send(self) -> bool:
-        """Whether the machine reports that it is in the last piece that it has."""
-        piece = self.direction.piece_mm
-        if not self.sent_mm:
-            return True
-        return bool(self._begin) and self.sent_mm - self.done_mm <= piece + _ROUNDED_MM
+        """Whether there is room for a piece, as far as the machine says where it is."""
+        return self._room_mm >= self.direction.least_piece_mm
 
     def next_piece(self) -> str:
-        """Return the next piece as a line."""
-        piece = self.direction.piece_mm
+        """Return the next piece, which takes all the room, as a line."""
+        piece = min(self._room_mm, self.direction.alone_mm)
         self.sent_mm += piece
         x, y, z = (part * piece for part in self.direction.unit)
         return relative_jog(x, y, z, self.direction.feed)
+
+    @property
+    def _room_mm(self) -> float:
+        if not self.sent_mm:
+            return self.direction.alone_mm
+        if not self._begin:
+            return 0.0
+        return self.direction.alone_mm + _ROUNDED_MM - (self.sent_mm - self.done_mm)
 
     def reported(self, position: Sequence[float]) -> None:
         """Note where the machine is, millimetres; the first is where the jog began."""

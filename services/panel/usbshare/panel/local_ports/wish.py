@@ -71,6 +71,10 @@ class Wish:
             raise InvalidArgumentError(f"no local port: {error}") from error
 
 
+# A bridge says what to type.
+_HELD = "its machine is held or stopped: the machine's page says why, and lets it go on"
+
+
 @dataclass(slots=True)
 class BridgeNews:
     """The state of a bridge process, read line by line from its JSON events."""
@@ -114,7 +118,9 @@ class BridgeNews:
                 self.is_open = False
             case "connected" | "resumed":
                 self.reason = ""
-            case "lost" | "waiting" | "shut_out" | "refused" | "hung_up" | "held":
+            case "held":
+                self.reason = _HELD
+            case "lost" | "waiting" | "shut_out" | "refused" | "hung_up":
                 self.reason = _text(told.get("text", ""))
             case "released":
                 self.reason = ""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from usbshare.base.errors import (
     DeviceError,
-    PortLatchedError,
     SessionLostError,
     UsbshareError,
     WrongStateError,
@@ -20,30 +18,28 @@ from usbshare.client.serial import port_condition
 from usbshare.client.serial.link_state import LinkLostError, SessionChoice
 from usbshare.client.serial.messages import RemotePort
 from usbshare.line.machine_report import MachineReport
-from usbshare.panel.machines import firmware_texts
+from usbshare.panel.machines import condition, firmware_texts, machine_settings
 from usbshare.panel.machines.console import Console, Origin
 from usbshare.panel.machines.exchange import Exchange, Reply
+from usbshare.panel.machines.listeners import Listeners
 from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.machines.session import Session
+from usbshare.panel.machines.use import Use
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 
-# How long control is kept that nobody uses, of a machine at rest.
-IDLE_S = 20.0
 POLL_S = 0.25
+GIVEN_UP = "control was released"
 # A line behind a full planner, or homing of a large machine, takes minutes.
 REPLY_S = 600.0
 _AT_REST = frozenset({"", "Idle", "Alarm", "Sleep", "Check"})
 _WELL = frozenset({"Run", "Jog", "Home"})
 _REPORT = b"?"
-# Firmware that answers `$$` with `$110=500.000`, a line for each setting.
-SETTINGS = "$$"
 SETTINGS_S = 3.0
 # An Arduino that is reset by opening its port is in its boot loader for that long.
 BOOT_S = 4.0
-_HAS_SETTINGS = frozenset({"grbl", "grblhal", "grbl09"})
-_SETTING = re.compile(r"\$(\d{1,5})=(-?\d+(?:\.\d+)?)")
-_CHANGES_SETTING = re.compile(r"\$(\d+=|RST=)", re.IGNORECASE)
+# What is being done, in words for people.
+HOMING, FRAMING, PULSING = "homing", "framing", "pulsing the laser"
 
 Place = tuple[Target, ClientBundle | None]
 
@@ -63,7 +59,10 @@ class ControlOwner(Protocol):
 
 
 class Control:
-    """Used from one event loop. `report` is the machine's last, while there is a session."""
+    """Used from one event loop. `report` is the machine's last, while there is a session.
+
+    `reports` tells each as it comes, `holds` what is held or latched as soon as it is.
+    """
 
     def __init__(
         self, key: MachineKey, owner: ControlOwner, console: Console, client_name: str
@@ -73,20 +72,20 @@ class Control:
         self.report: MachineReport | None = None
         self.settings: dict[int, float] = {}
         self.firmware_message = ""
+        self._failed_epoch = 0
         self.activity = ""
         self.is_opening = False
         self._owner = owner
-        self._console = console
+        self.console = console
         self._client_name = client_name
         self._session: Session | None = None
-        self._is_kept = False
+        self.use = Use()
         self.exchange = Exchange(console, self._reported, self._failed)
         self._changing = asyncio.Lock()
         self._turn = asyncio.Lock()
-        self._used_at = 0.0
         self._has_report = asyncio.Event()
-        self._listeners: list[Callable[[MachineReport], None]] = []
-        self._held_listeners: list[Callable[[str], None]] = []
+        self.reports = Listeners[MachineReport]()
+        self.holds = Listeners[str]()
         self._keeping: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._clock = asyncio.get_running_loop().time
@@ -101,34 +100,42 @@ class Control:
         """Whether what is written goes out at once."""
         return self._session is not None and self._session.is_connected
 
-    def on_report(self, listener: Callable[[MachineReport], None]) -> Callable[[], None]:
-        """Call back at each report, until what is returned is called."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    @property
+    def round_trip_s(self) -> float:
+        """How long an answer of the service takes; 0 where that is not known."""
+        return 0.0 if self._session is None else self._session.round_trip_s
 
-    def on_held(self, listener: Callable[[str], None]) -> Callable[[], None]:
-        """Call back with what is held or latched, as soon as it is, until the result is called."""
-        self._held_listeners.append(listener)
-        return lambda: self._held_listeners.remove(listener)
+    @property
+    def its_port(self) -> RemotePort:
+        """The port as the session knows it; raises SessionLostError."""
+        if self.port is None:
+            raise SessionLostError("there is no session")
+        return self.port
 
     async def take(self, *, from_holder: bool = False, is_kept: bool = True) -> None:
-        """Take control, from its holder if `from_holder`; raises UsbshareError."""
+        """Take control, from its holder if `from_holder`; raises UsbshareError.
+
+        WrongStateError while control is being released.
+        """
         async with self._changing:
-            self._used_at = self._clock()
+            if self.use.is_ending:
+                raise WrongStateError("control is being released")
+            self.use.used(self._clock())
             if self._session is None:
                 await self._open(from_holder=from_holder)
-            self._is_kept = self._is_kept or is_kept
+            self.use.is_kept |= is_kept
 
-    async def release(self) -> None:
-        """Release control."""
+    async def release(self, why: str = GIVEN_UP) -> None:
+        """Release control; what moves by it is ended before, see `ending`."""
         async with self._changing:
-            self._is_kept = False
-            await self._leave("control was released")
-
-    async def close(self) -> None:
-        """End, with everything that is being done."""
-        await self.release()
+            self.use.is_kept = False
+            await self._leave(why)
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def release_unused(self) -> None:
+        """Give control up at once where nobody wants to keep it, and nothing is being done."""
+        if not self._is_busy and not self.use.is_wanted and not self.use.is_ending:
+            await self.release()
 
     async def send(self, *lines: str, shows: bool = True, wait_s: float = REPLY_S) -> Reply:
         """Send lines, all at once, and wait until each has its reply; raises UsbshareError."""
@@ -142,23 +149,29 @@ class Control:
         WrongStateError if it was cancelled meanwhile. Returns the last reply; after an error
         nothing more is sent.
         """
+        calls_off = self.exchange.calls_off
         async with self._turn:
+            self.exchange.require_meant(calls_off)
             await self.take(is_kept=False)
             reply: Reply | None = None
-            calls_off = self.exchange.calls_off
             for lines in pieces:
-                if self.exchange.calls_off != calls_off:
-                    raise WrongStateError("it was cancelled")
+                self.exchange.require_meant(calls_off)
                 reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
                 if not reply.is_ok:
                     break
             return reply or Reply("ok", (), 0.0)
 
+    async def send_on(self, *lines: str, wait_s: float = REPLY_S) -> Reply:
+        """As `send`, in the session that there is; SessionLostError where there is none."""
+        async with self._turn:
+            self._require_session()
+            return await self._send_piece(lines, shows=True, wait_s=wait_s)
+
     def realtime(self, data: bytes) -> None:
         """Write real-time bytes ahead of all; raises SessionLostError."""
         if self._session is None:
             raise SessionLostError("there is no session")
-        self._used_at = self._clock()
+        self.use.used(self._clock())
         self._session.write(data)
 
     def write_lines(self, *lines: str, shows: bool = False) -> asyncio.Future[Reply]:
@@ -167,7 +180,7 @@ class Control:
         Without waiting for a turn: for whoever must know when it went.
         """
         session = self._require_session()
-        self._used_at = self._clock()
+        self.use.used(self._clock())
         done = self.exchange.begin(len(lines), shows=shows)
         try:
             session.write("".join(f"{line}\n" for line in lines).encode())
@@ -192,22 +205,12 @@ class Control:
             raise SessionLostError("the session ended")
         return self.report
 
-    def require_unlatched(self) -> None:
-        """Raise PortLatchedError where the port refuses programs."""
-        port = self._require_port()
-        if port.latched:
-            raise PortLatchedError(port_condition.sentences(port))
-
-    def require_released(self) -> None:
-        """Raise where the machine must not be given anything to do: latched, or held.
-
-        A held machine would keep a line, and carry it out once somebody lets it go on. In alarm it
-        refuses what it must, and needs lines to get out of it.
-        """
-        self.require_unlatched()
-        port = self._require_port()
-        if port.hold is not None and port.hold.cause != "alarm":
-            raise WrongStateError(port_condition.sentences(port))
+    def port_seen(self, port: RemotePort) -> None:
+        """Forget what firmware said that was reset, or is another machine's."""
+        if port.state != "open":
+            self.settings = {}
+        if self.firmware_message and port.epoch != self._failed_epoch:
+            self._failed("")
 
     def doing(self, activity: str) -> None:
         """Show what is being done, empty for nothing."""
@@ -218,31 +221,29 @@ class Control:
 
     def session_said(self, data: bytes) -> None:
         """Take what the machine says."""
-        self.exchange.feed(data, self._require_port().profile)
+        self.exchange.feed(data, self.its_port.profile)
 
     def session_port(self, port: RemotePort) -> None:
         """Note the port; what a stop or a reset ended has no reply any more."""
         before, self.port = self.port, port
         if before is not None and before.epoch != port.epoch:
             self.exchange.reset()
-            self.exchange.give_up(WrongStateError(port_condition.why_fenced(port)))
+            self.exchange.give_up(WrongStateError(condition.why_fenced(port)))
         if port_condition.is_other(before, port) and before is not None:
-            _, text = port_condition.news(port)
-            self._console.add(Origin.NEWS, text)
+            self.console.add(Origin.NEWS, condition.news(port))
         if port.hold is not None or port.latched:
-            for listener in list(self._held_listeners):
-                listener(port_condition.sentences(port))
+            self.holds.tell(condition.described(port))
 
     def session_asked(self, who: str) -> None:
         """Pass on that somebody asks for control."""
-        self._console.add(Origin.NEWS, f"{who} asks for control")
+        self.console.add(Origin.NEWS, f"{who} asks for control")
         self._owner.control_asked(self, who)
 
     def session_ended(self, reason: str) -> None:
         """Fail the lines without a reply: it is unknown whether they were carried out."""
-        self._console.add(Origin.FAILURE, f"control was lost: {reason}")
+        self.console.add(Origin.FAILURE, f"control was lost: {reason}")
         session, self._session = self._session, None
-        self._is_kept = False
+        self.use.is_kept = False
         self.exchange.give_up(SessionLostError(f"control was lost: {reason}"))
         self._end_keeping()
         if session is not None:
@@ -272,7 +273,7 @@ class Control:
         finally:
             self.is_opening = False
             self._owner.control_changed(self)
-        self._console.add(Origin.NEWS, "the panel has control")
+        self.console.add(Origin.NEWS, "the panel has control")
         self._keeping = asyncio.create_task(self._keep(session), name=f"control of {self.key}")
         with suppress(UsbshareError):
             await self._get_to_know()
@@ -280,18 +281,18 @@ class Control:
 
     async def _get_to_know(self) -> None:
         """Wait until the machine answers, which opening its port may have reset, and ask it."""
-        if self._require_port().profile.reports_state:
+        if self.its_port.profile.reports_state:
             await self.fresh_report(BOOT_S)
-        if not self._require_port().latched:
+        if not self.its_port.latched:
             await self._read_settings()
 
     async def _read_settings(self) -> None:
         """Ask the machine for its settings; what does not answer so has none."""
-        if self._require_port().profile.name not in _HAS_SETTINGS:
+        if not machine_settings.has_settings(self.its_port.profile):
             return
-        reply = await self._exchange((SETTINGS,), shows=False, wait_s=SETTINGS_S)
-        found = (_SETTING.match(line) for line in reply.said)
-        self.settings = {int(each[1]): float(each[2]) for each in found if each}
+        ask = (machine_settings.ASK,)
+        reply = await self._exchange(ask, shows=False, wait_s=SETTINGS_S)
+        self.settings = machine_settings.told(reply.said)
 
     async def _leave(self, why: str) -> None:
         session, self._session = self._session, None
@@ -300,7 +301,7 @@ class Control:
         self.exchange.give_up(WrongStateError(why))
         self._end_keeping()
         await session.close()
-        self._console.add(Origin.NEWS, why)
+        self.console.add(Origin.NEWS, why)
         self._owner.control_changed(self)
 
     async def _keep(self, session: Session) -> None:
@@ -317,14 +318,20 @@ class Control:
                 return
 
     def _is_idle(self) -> bool:
+        return not self._is_busy and self.use.is_idle(self._clock())
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.exchange.is_waiting or self._turn.locked() or not self._is_at_rest
+
+    @property
+    def _is_at_rest(self) -> bool:
         state = "" if self.report is None else self.report.state
-        is_used = self._is_kept or self.exchange.is_waiting or self._turn.locked()
-        is_at_rest = state in _AT_REST and not self.activity
-        return not is_used and is_at_rest and self._clock() - self._used_at >= IDLE_S
+        return state in _AT_REST and not self.activity
 
     async def _send_piece(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
         reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
-        if any(_CHANGES_SETTING.match("".join(line.split())) for line in lines):
+        if machine_settings.are_changed_by(lines):
             self.settings = {}  # GRBL resets after $RST, and then answers nothing
             with suppress(UsbshareError):
                 await self._read_settings()
@@ -332,10 +339,10 @@ class Control:
         return reply
 
     async def _exchange(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
-        self.require_released()
+        condition.require_released(self.its_port)
         if shows:
             for line in lines:
-                self._console.add(Origin.SENT, line)
+                self.console.add(Origin.SENT, line)
         done = self.write_lines(*lines, shows=shows)
         try:
             async with asyncio.timeout(wait_s):
@@ -343,7 +350,7 @@ class Control:
         except TimeoutError as error:
             raise DeviceError(f"the machine did not reply within {wait_s:g} s") from error
         if shows:
-            self._console.add(Origin.MACHINE, reply.text)
+            self.console.add(Origin.MACHINE, reply.text)
         return reply
 
     def _reported(self, report: MachineReport) -> None:
@@ -351,10 +358,10 @@ class Control:
         self._has_report.set()
         if self.firmware_message and report.state in _WELL:
             self._failed("")
-        for listener in list(self._listeners):
-            listener(report)
+        self.reports.tell(report)
 
     def _failed(self, text: str) -> None:
+        self._failed_epoch = 0 if self.port is None else self.port.epoch
         self.firmware_message = firmware_texts.explained(text)
         self._owner.control_changed(self)
 
@@ -367,8 +374,3 @@ class Control:
         if self._session is None:
             raise SessionLostError("there is no session")
         return self._session
-
-    def _require_port(self) -> RemotePort:
-        if self.port is None:
-            raise SessionLostError("there is no session")
-        return self.port

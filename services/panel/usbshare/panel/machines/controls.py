@@ -8,6 +8,7 @@ from collections.abc import Callable
 from usbshare.base.errors import ConnectionRefusedByPeerError
 from usbshare.panel.machines.console import Console
 from usbshare.panel.machines.control import Control, Place
+from usbshare.panel.machines.ending import give_up
 from usbshare.panel.machines.machine_view import Machine, MachineKey
 from usbshare.panel.machines.machines import Machines
 
@@ -60,8 +61,9 @@ class Controls:
         return self._machines.get(key)
 
     async def close(self) -> None:
-        """Give up all control."""
-        await asyncio.gather(*(each.close() for each in self._controls.values()))
+        """End what moves, and give up all control."""
+        why = "the panel is stopping"
+        await asyncio.gather(*(give_up(each, why) for each in self._controls.values()))
 
     # What control asks and tells.
 
@@ -87,8 +89,7 @@ class Controls:
         control = self._controls.get(machine.key)
         if control is None:
             return
-        if machine.port.port.state != "open":
-            control.settings = {}  # what is plugged in next may be another machine
+        control.port_seen(machine.port.port)
         if machine.own_session != control.session_id:
             self.control_changed(control)
 

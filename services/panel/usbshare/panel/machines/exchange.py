@@ -75,8 +75,13 @@ class Exchange:
         return done
 
     def call_off(self) -> None:
-        """Make a sender of several pieces send no more of them."""
+        """Have whoever waits for a turn, or sends several pieces, send no more."""
         self.calls_off += 1
+
+    def require_meant(self, calls_off: int) -> None:
+        """Raise WrongStateError where what began at that count was called off since."""
+        if self.calls_off != calls_off:
+            raise WrongStateError("it was cancelled")
 
     async def until_replied(self) -> None:
         """Return once no line waits for its reply."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from usbshare.base.errors import NotSupportedError
 from usbshare.client.access import OwnRights
-from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
 from usbshare.line.profiles import GRBL, GRBLHAL, Profile
 from usbshare.line.stop_actions import StopAction
+from usbshare.panel.machines import condition
 from usbshare.panel.machines.permissions import Permission, permission
 from usbshare.panel.seen import SeenMachine, SeenPort
 
@@ -20,6 +22,9 @@ MAX_RATES, TRAVELS = (110, 111), (130, 131, 132)
 JOGGING = frozenset({GRBL.name, GRBLHAL.name})
 MOST_PULSE_S = 1.0
 MOST_PULSE_PERCENT = 10.0
+
+# After a hard or soft limit GRBL takes nothing but a reset (protocol.c, "Reset to continue").
+_NEEDS_RESET = re.compile(r"ALARM:[12]\b", re.IGNORECASE)
 
 MachineKey = tuple[str, str]  # the host's key, and the port's id
 
@@ -96,6 +101,17 @@ class Abilities:
         return found if len(found) == len(TRAVELS) else ()
 
 
+def require_jogs(port: RemotePort, settings: dict[int, float]) -> Abilities:
+    """Return what a machine can; NotSupportedError where it has no jogs that can be cancelled."""
+    abilities = Abilities(port.profile, settings)
+    if not abilities.can_jog:
+        raise NotSupportedError(
+            f"the firmware of port '{port.id}' ({port.profile.name}) has no jogs that can be "
+            "cancelled: use the console"
+        )
+    return abilities
+
+
 @dataclass(frozen=True, slots=True)
 class MachineView:
     """Everything that pages show of a machine."""
@@ -142,7 +158,7 @@ class Machine:
             permission(known, "port", id_, "admin"),
             state,
             self._control_reason(state, remote),
-            port_condition.sentences(remote),
+            condition.described(remote),
             self._next_step(remote),
             Abilities(remote.profile, self.settings),
             self.firmware_message,
@@ -177,6 +193,8 @@ class Machine:
         if remote.hold.release == "resume":
             return NextStep.RESUME
         if remote.hold.cause == "alarm":
-            is_homing = self.settings.get(HOMING, 0) != 0
+            if any(map(_NEEDS_RESET.match, (self.firmware_message, remote.hold.reason))):
+                return NextStep.RESET
+            is_homing = self.settings.get(HOMING, 1) != 0  # what begins in alarm has switches
             return NextStep.HOME if is_homing else NextStep.UNLOCK
         return NextStep.AT_MACHINE

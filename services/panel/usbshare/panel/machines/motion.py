@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from usbshare.base.errors import (
     DeviceError,
     InvalidArgumentError,
     NotSupportedError,
-    SessionLostError,
     UsbshareError,
     WrongStateError,
 )
-from usbshare.line.profiles import GRBL_RESET
-from usbshare.panel.machines import firmware_texts, gcode
-from usbshare.panel.machines.control import Control
+from usbshare.panel.machines import condition, firmware_texts, gcode
+from usbshare.panel.machines.control import FRAMING, HOMING, PULSING, Control
 from usbshare.panel.machines.exchange import Reply
-from usbshare.panel.machines.machine_view import Abilities
-from usbshare.panel.machines.rest import until_held, until_idle
+from usbshare.panel.machines.machine_view import Abilities, require_jogs
+from usbshare.panel.machines.rest import until_idle
 
 HOME_S = 300.0
 LINE_S = 30.0
-HELD_S = 3.0
 FRAME_S = 600.0
-HOMING, FRAMING, PULSING = "homing", "framing", "pulsing the laser"
 LONGEST_LINE = 200
 _MODES = re.compile(r"\[GC:([^\]]*)\]")
 _ALONE = frozenset("?!~")
 _RESUME = "~"
 
+Resume = Callable[[], Awaitable[object]]
 
-async def console_line(control: Control, text: str) -> Reply:
-    """Send a line that a person typed; a single real-time character is sent as such."""
+
+async def console_line(control: Control, text: str, resume: Resume) -> Reply:
+    """Send a line that a person typed; a real-time character alone goes as such.
+
+    `~` is a person's resume, which `resume` carries out: it names the hold that was seen.
+    """
     line = text.strip()
     if not line or len(line) > LONGEST_LINE or not line.isprintable():
         raise InvalidArgumentError(f"a line must have 1 to {LONGEST_LINE} printable characters")
     await control.take(is_kept=False)
-    if control.port is None:
-        raise SessionLostError("control was lost")
-    profile = control.port.profile
+    profile = control.its_port.profile
     if line in _ALONE and profile.has_realtime(line.encode()):
         if line == _RESUME:
-            control.require_unlatched()
-        control.realtime(line.encode())
+            condition.require_unlatched(control.its_port)
+            await resume()
+        else:
+            control.realtime(line.encode())
         return Reply("", (), 0.0)
     if profile.realtime and (found := next(filter(_is_no_text, line), "")):
         raise InvalidArgumentError(
@@ -93,7 +93,15 @@ async def go_to_zero(control: Control, axes: str, feed: float) -> None:
 
 
 async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: float) -> None:
-    """Move around a box and return at its end; the beam is off unless `percent` is set."""
+    """Move around a box with the beam off unless `percent` is set; then control is not needed.
+
+    Returns when that is done.
+    """
+    await _frame(control, box, feed, percent)
+    await control.release_unused()
+
+
+async def _frame(control: Control, box: gcode.Rectangle, feed: float, percent: float) -> None:
     abilities = await _jogging(control)
     if percent:
         _require_laser_mode(abilities)
@@ -102,22 +110,15 @@ async def frame(control: Control, box: gcode.Rectangle, feed: float, percent: fl
     else:
         lines = gcode.dark_frame(box, feed)
     await _until_idle(control)
-    calls_off = control.exchange.calls_off
     with _doing(control, FRAMING):
         if percent:
             control.realtime(gcode.SPINDLE_AS_PROGRAMMED)
         try:
-            # One at a time: all together are more than the firmware's buffer holds.
-            _require_ok(await control.send_each([[line] for line in lines], wait_s=FRAME_S))
-            await until_idle(control, FRAME_S)
-            if (
-                control.exchange.calls_off != calls_off
-            ):  # the machine had all of it, and has dropped it
-                raise WrongStateError("it was cancelled")
+            await _along(control, lines)
         except UsbshareError:
             if percent:
                 with suppress(UsbshareError):  # a held machine takes nothing; a jog begins with it
-                    await control.send(*gcode.DARK, wait_s=LINE_S)
+                    await control.send_on(*gcode.DARK, wait_s=LINE_S)
             raise
 
 
@@ -138,7 +139,7 @@ async def set_overrides(
 ) -> None:
     """Change overrides to percentages; WrongStateError for the power of a frame or pulse."""
     await _abilities(control)
-    control.require_unlatched()
+    condition.require_unlatched(control.its_port)
     if spindle is not None and control.activity in (FRAMING, PULSING):
         raise WrongStateError(f"the power cannot change while {control.activity}")
     report = control.report or await control.fresh_report()
@@ -149,56 +150,32 @@ async def set_overrides(
     control.realtime(gcode.override_bytes(now, feed, rapids, spindle))
 
 
-async def cancel(control: Control) -> None:
-    """End what moves: a jog at once; anything else is held, and then reset with the beam off.
-
-    Raises SessionLostError where the panel has no control, so that nothing was ended.
-    """
-    if not control.is_connected:
-        raise SessionLostError("the panel is not in control of this machine: press HOLD")
-    control.realtime(gcode.JOG_CANCEL)
-    control.exchange.call_off()
-    control.discard()
-    if control.activity in ("", HOMING) and not control.exchange.is_waiting:
-        return
-    state = "" if control.report is None else control.report.state
-    if state == "Jog":
-        # A line that was under way comes after the cancel, and would still be carried out.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HELD_S):
-                await control.exchange.until_replied()
-        control.realtime(gcode.JOG_CANCEL)
-        return
-    if control.activity != HOMING:  # a machine that homes ignores a hold, and reports nothing
-        control.realtime(b"!")
-        with suppress(WrongStateError, DeviceError, SessionLostError):
-            await until_held(control, HELD_S)
-    with suppress(SessionLostError):
-        control.realtime(bytes((GRBL_RESET,)))
-
-
 async def _jogging(control: Control) -> Abilities:
     """Have control of a machine that can do all this, now; returns what it can."""
     abilities = await _abilities(control)
-    control.require_released()
+    condition.require_released(control.its_port)
     return abilities
 
 
 async def _abilities(control: Control) -> Abilities:
+    calls_off = control.exchange.calls_off
     await control.take(is_kept=False)
-    if control.port is None:
-        raise SessionLostError("control was lost")
-    abilities = Abilities(control.port.profile, control.settings)
-    if not abilities.can_jog:
-        raise NotSupportedError(
-            f"the firmware of port '{control.port.id}' ({control.port.profile.name}) has no jogs "
-            "that can be cancelled: use the console"
-        )
-    return abilities
+    control.exchange.require_meant(calls_off)
+    return require_jogs(control.its_port, control.settings)
+
+
+async def _along(control: Control, lines: Sequence[str]) -> None:
+    calls_off = control.exchange.calls_off
+    # One at a time: all together are more than the firmware's buffer holds.
+    _require_ok(await control.send_each([[line] for line in lines], wait_s=FRAME_S))
+    await until_idle(control, FRAME_S)
+    control.exchange.require_meant(calls_off)  # the machine had all of it, and has dropped it
 
 
 async def _until_idle(control: Control) -> None:
+    calls_off = control.exchange.calls_off
     report = await control.fresh_report()
+    control.exchange.require_meant(calls_off)
     if report.state != "Idle":
         raise WrongStateError(f"the machine is not idle: it reports {report.state}")
 

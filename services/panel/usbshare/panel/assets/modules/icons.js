@@ -14,6 +14,7 @@ const PATHS = {
   right: "M5 12h14M13 6l6 6-6 6",
   left: "M19 12H5M11 6l-6 6 6 6",
   up: "M12 19V5M6 11l6-6 6 6",
+  fold: "M6 9l6 6 6-6",
   down: "M12 5v14M6 13l6 6 6-6",
   slide: "M6 6l6 6-6 6M13 6l6 6-6 6",
   home: "M4 11l8-7 8 7M6 9.5V20h12V9.5M10 20v-6h4v6",

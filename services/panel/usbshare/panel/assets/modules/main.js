@@ -4,8 +4,11 @@ import { texts } from "../texts/en.js";
 import { Actions } from "./actions.js";
 import { connectionLine } from "./connection.js";
 import { h, replace, setAria } from "./dom.js";
+import { keepFocus } from "./focus.js";
+import { people } from "./format.js";
 import { icon } from "./icons.js";
 import { stateOf } from "./machine_state.js";
+import { notice } from "./notices.js";
 import { address, go, watch } from "./router.js";
 import { Socket, State } from "./socket.js";
 import { apply, emptyState, keyOf, machineName, sortedMachines } from "./state.js";
@@ -47,6 +50,11 @@ function onEvent(event) {
     apply(state, event);
     if (event.snapshot || event.machineChanged || event.machineRemoved) keepTarget(state);
   });
+  if (event.controlAsked) tellAsked(event.controlAsked);
+}
+
+function tellAsked({ machine, who }) {
+  notice(texts.control.askedSee(people(who), machineName(store.state, keyOf(machine))));
 }
 
 function onConnection(connection) {
@@ -204,6 +212,7 @@ stopBar(document.getElementById("stop-bar"), {
   choose,
 });
 onlyOncePerPress();
+keepFocus(document.getElementById("main"));
 connectionLine(document.getElementById("lost"), store, () => socket.retryNow());
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address behind # names the page

@@ -15,13 +15,21 @@ export function whyNotControl(machine) {
 
 /** Disables controls while there is a reason, and says it once beside them. */
 export function guarded(controls, reasonElement) {
+  const disable = guardedBeside(controls, reasonElement.id);
+  return (reason, needsCode = false) => {
+    disable(reason, needsCode);
+    setText(reasonElement.lastChild, reason || (needsCode ? texts.rights.needsCode : ""));
+    setHidden(reasonElement, !reason && !needsCode);
+  };
+}
+
+/** Disables controls while there is a reason, which the line of that id says. */
+export function guardedBeside(controls, reasonId) {
   return (reason, needsCode = false) => {
     for (const control of controls) {
       if (control.disabled !== Boolean(reason)) control.disabled = Boolean(reason);
-      setAttribute(control, "aria-describedby", reason || needsCode ? reasonElement.id : null);
+      setAttribute(control, "aria-describedby", reason || needsCode ? reasonId : null);
     }
-    setText(reasonElement.lastChild, reason || (needsCode ? texts.rights.needsCode : ""));
-    setHidden(reasonElement, !reason && !needsCode);
   };
 }
 

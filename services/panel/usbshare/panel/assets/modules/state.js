@@ -101,10 +101,6 @@ export function apply(state, event) {
   for (const [name, value] of Object.entries(event)) CHANGES[name]?.(state, value);
 }
 
-function timed(latency) {
-  return { ...latency, atMs: Date.parse(latency.time) };
-}
-
 function received(machine) {
   return { ...machine, receivedAt: performance.now() };
 }

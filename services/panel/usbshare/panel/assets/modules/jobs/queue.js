@@ -5,7 +5,7 @@ import { confirm, dialog } from "../dialogs.js";
 import { h, keyed, setHidden, setText } from "../dom.js";
 import { count, nameOf, people, seconds, span } from "../format.js";
 import { notice } from "../notices.js";
-import { boxSides } from "../machine/frame.js";
+import { boxSides, FEED, frameDialog } from "../machine/frame.js";
 import { guarded, reasonLine } from "../rights.js";
 import { jobsOf, machineKey } from "../state.js";
 import { button, card, check, empty, facts } from "../views/parts.js";
@@ -25,11 +25,15 @@ export function queueCard({ actions, key, store }) {
     const name = h("p", { class: "strong" });
     const about = h("p", { class: "small muted" });
     const start = button(t.start, () => startDialog(item.job), { kind: "primary", name: "play" });
+    const frame = button(t.frame, () => frameDialog(actions, store, key, FEED, item.job.jobId));
     const up = button("", () => call("reorder", { jobId: item.job.jobId, place: item.job.place - 1 }), { name: "up" });
     const down = button("", () => call("reorder", { jobId: item.job.jobId, place: item.job.place + 1 }), { name: "down" });
     const remove = button("", removeJob, { name: "close" });
-    const item = h("li", { class: "queue-item" }, h("div", {}, name, about), h("div", { class: "row" }, start, up, down, remove));
-    item.buttons = [start, up, down, remove];
+    const item = h("li", { class: "queue-item" }, h("div", {}, name, about), h("div", { class: "row" }, start, frame, up, down, remove));
+    item.buttons = [start, frame, up, down, remove];
+    item.up = up;
+    item.down = down;
+    item.frame = frame;
 
     async function removeJob() {
       if (await confirm(t.removeTitle, t.removeSure(item.job.name), t.remove, { isDanger: true })) call("delete", { jobId: item.job.jobId });
@@ -40,6 +44,7 @@ export function queueCard({ actions, key, store }) {
       setText(name, t.placed(job.place ?? 0, job.name));
       const parts = [t.passesOf(job.passes || 1), t.fileLines(count(job.file?.lines)), t.by(nameOf(job.submitter)), job.attended ? t.isAttended : "", people(job.stateReason)];
       setText(about, parts.filter(Boolean).join(" · "));
+      frame.setAttribute("aria-label", t.frameOf(job.name));
       up.setAttribute("aria-label", t.up(job.name));
       down.setAttribute("aria-label", t.down(job.name));
       remove.setAttribute("aria-label", t.removeOf(job.name));
@@ -55,8 +60,9 @@ export function queueCard({ actions, key, store }) {
     const why = machine.control?.isAllowed ? "" : machine.control?.reason || texts.rights.noControl;
     guarded(rows.flatMap((each) => each.buttons), reason)(jobs.length ? why : "", machine.control?.needsCode && jobs.length > 0);
     rows.forEach((each, index) => {
-      each.buttons[1].disabled ||= index === 0;
-      each.buttons[2].disabled ||= index === rows.length - 1;
+      each.up.disabled ||= index === 0;
+      each.down.disabled ||= index === rows.length - 1;
+      each.frame.disabled ||= !machine.abilities?.canJog;
     });
   }
   return { element, update };

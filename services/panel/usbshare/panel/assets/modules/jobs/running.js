@@ -80,16 +80,24 @@ export function jobControls(actions, host, current) {
       call("cancel", { jobId: job.jobId, reason: texts.stop.reason });
     }
   }, { kind: "danger" });
-  const element = h("div", { class: "row" }, hold, resume, cancel);
+  const handOver = button(t.handOver, async () => {
+    const job = current();
+    const who = people(job.controlRequests?.at(-1)?.who);
+    if (await confirm(t.handOverTitle, t.handOverSure(job.name, who), t.handOverYes, { isDanger: true })) {
+      call("handOver", { jobId: job.jobId, reason: texts.stop.reason });
+    }
+  });
+  const element = h("div", { class: "row" }, hold, resume, handOver, cancel);
   element.update = (job, machine) => {
     const isRunning = job.state === "JOB_STATE_RUNNING";
     const isHeld = job.state === "JOB_STATE_HELD";
     setHidden(hold, !isRunning);
     setHidden(resume, !isHeld);
     setHidden(cancel, !isRunning && !isHeld);
+    setHidden(handOver, !job.controlRequests?.length);
     const mayStop = machine?.stop?.isAllowed ?? false;
     hold.disabled = cancel.disabled = !mayStop;
-    resume.disabled = !machine?.control?.isAllowed;
+    resume.disabled = handOver.disabled = !machine?.control?.isAllowed;
     resume.title = resume.disabled ? machine?.control?.reason || texts.rights.noControl : "";
     hold.title = hold.disabled ? machine?.stop?.reason || texts.rights.noStop : "";
   };

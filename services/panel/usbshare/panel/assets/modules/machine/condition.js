@@ -3,7 +3,6 @@
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
 import { bytes, clock, nameOf, people } from "../format.js";
-import { machineKey } from "../state.js";
 import { button, note } from "../views/parts.js";
 
 const t = texts.condition;
@@ -21,15 +20,7 @@ export function conditionNotes({ actions, key }) {
   const held = note("warn", title, text, alarm, h("div", { class: "row" }, go, reason), what);
   held.setAttribute("role", "status");
 
-  const askedText = h("p", {});
-  const asked = note(
-    "",
-    h("strong", {}, t.asked),
-    askedText,
-    h("div", { class: "row" }, button(t.handOver, () => answer(true), { kind: "primary" }), button(t.keep, () => answer(false))),
-  );
-  asked.setAttribute("role", "status");
-  const element = h("div", { class: "stack" }, held, asked);
+  const element = h("div", { class: "stack" }, held);
 
   async function onGo() {
     go.disabled = true;
@@ -37,12 +28,7 @@ export function conditionNotes({ actions, key }) {
     go.disabled = false;
   }
 
-  function answer(handsOver) {
-    actions.run({ answerControlRequest: { machine: machineKey(key), handsOver } });
-    actions.store.update((state) => state.asked.delete(key));
-  }
-
-  function update(machine, state) {
+  function update(machine) {
     const step = machine.nextStep;
     const isHeld = Boolean(machine.condition || machine.firmwareMessage);
     setHidden(held, !isHeld);
@@ -61,10 +47,7 @@ export function conditionNotes({ actions, key }) {
     setText(reason, needsControl && label ? machine.control?.reason || texts.rights.noControl : "");
     setText(what, t.whatItDoes[step] ?? "");
     setHidden(what, !t.whatItDoes[step]);
-    const who = state.asked.get(key);
-    setHidden(asked, !who);
-    setHidden(element, !isHeld && !who);
-    if (who) setText(askedText, t.askedBy(who.who, clock(who.time)));
+    setHidden(element, !isHeld);
   }
 
   return { element, update };

@@ -10,6 +10,7 @@ import { button, cardWith, check } from "../views/parts.js";
 const t = texts.console;
 const MOST = 1000;
 const MOST_HISTORY = 100;
+const RESUME = "~";
 const QUICK = ["?", "$$", "$#", "$G", "$I"];
 
 export function consoleCard({ actions, key, store }) {
@@ -36,6 +37,7 @@ export function consoleCard({ actions, key, store }) {
   const element = cardWith(t.title, reports, box, reason, form, h("div", { class: "row" }, quick), said);
   const history = keptHistory(key);
   let place = history.length;
+  let draft = ""; // typed and not sent
   let shownUpTo = -1;
 
   form.addEventListener("submit", (event) => {
@@ -44,26 +46,34 @@ export function consoleCard({ actions, key, store }) {
     if (!text) return;
     history.add(text);
     place = history.length;
-    input.value = "";
+    input.value = draft = "";
     sendLine(text);
   });
   input.addEventListener("keydown", (event) => {
     const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!by || !history.length) return;
     event.preventDefault();
+    if (place === history.length) draft = input.value;
     place = Math.min(history.length, Math.max(0, place + by));
-    input.value = history.at(place) ?? "";
+    input.value = history.at(place) ?? draft;
   });
   reports.input.addEventListener("change", () => list.classList.toggle("with-reports", reports.input.checked));
 
   async function sendLine(text) {
     setText(said, t.sent(text));
     try {
-      const { line } = await actions.request({ sendLine: { machine, text } }, { timeoutMs: 180_000 });
+      const { line } = await actions.request({ sendLine: { machine, text, ...seenHold(text) } }, { timeoutMs: 180_000 });
       setText(said, line?.reply ? t.replied(text, line.reply, line.meaning ?? "") : t.written(text));
     } catch (failure) {
       setText(said, t.failed(text, failure.message));
     }
+  }
+
+  /** What a resume is for: the hold that the person sees now. */
+  function seenHold(text) {
+    if (text !== RESUME) return {};
+    const { epoch = "0", holdNumber = "0" } = store.state.machines.get(key)?.port ?? {};
+    return { epoch, holdNumber };
   }
 
   function update(current, state) {

@@ -3,11 +3,11 @@
 import { texts } from "../../texts/en.js";
 import { confirm } from "../dialogs.js";
 import { h, setHidden, setText } from "../dom.js";
-import { clock } from "../format.js";
+import { clock, people } from "../format.js";
 import { holderOf } from "../machine_state.js";
 import { notice } from "../notices.js";
 import { machineKey } from "../state.js";
-import { button, card } from "../views/parts.js";
+import { button, card, note } from "../views/parts.js";
 
 const t = texts.control;
 
@@ -26,9 +26,28 @@ export function controlCard({ actions, key }) {
       actions.run({ takeControl: { machine, fromHolder: true } });
     }
   }, { kind: "danger" });
-  const element = card(t.title, who, rights, h("div", { class: "row" }, take, release, ask, seize));
+  const askedText = h("p", {});
+  const asked = note(
+    "",
+    h("strong", {}, t.asked),
+    askedText,
+    h("div", { class: "row" }, button(t.handOver, () => answer(true), { kind: "primary" }), button(t.keep, () => answer(false))),
+  );
+  const element = card(t.title, asked, who, rights, h("div", { class: "row" }, take, release, ask, seize));
 
-  function update(current) {
+  function answer(handsOver) {
+    actions.run({ answerControlRequest: { machine, handsOver } });
+    actions.store.update((state) => state.asked.delete(key));
+  }
+
+  /** Shows who asks; not above the jog pad, which it would move under the finger. */
+  function showAsked(request) {
+    setHidden(asked, !request);
+    if (request) setText(askedText, t.askedBy(people(request.who), clock(request.time)));
+  }
+
+  function update(current, all) {
+    showAsked(current.controlState === "CONTROL_STATE_OURS" ? all.asked.get(key) : null);
     const state = current.controlState;
     const holder = holderOf(current);
     const since = current.port?.holder?.openTime;

@@ -10,10 +10,13 @@ import { button, choice, field } from "../views/parts.js";
 const t = texts.frame;
 const LONG_MS = 180_000;
 
-/** Asks for job, box and power, and frames it. */
-export function frameDialog(actions, store, key, feed) {
+export const FEED = 1500;
+
+/** Asks for job, box and power, and frames it; `jobId` is chosen at first. */
+export function frameDialog(actions, store, key, feed, jobId = "") {
   const jobs = jobsOf(store.state, key);
   const jobSelect = h("select", { class: "input" }, jobs.map((job) => h("option", { value: job.jobId }, job.name)));
+  if (jobId) jobSelect.value = jobId;
   return dialog(t.title, (close) => {
     const framed = frameForm(actions, store, key, feed, () => {
       const job = jobs.find((each) => each.jobId === jobSelect.value);
@@ -25,7 +28,7 @@ export function frameDialog(actions, store, key, feed) {
       h("p", {}, t.what),
       field(t.job, jobSelect),
       framed.element,
-      h("div", { class: "actions" }, button(texts.close, () => close(null)), framed.go),
+      h("div", { class: "actions" }, button(texts.close, () => close(null)), framed.stop, framed.go),
     ];
   });
 }
@@ -44,6 +47,9 @@ function frameForm(actions, store, key, feed, sha256) {
     show();
   });
   const go = button(t.go, frame, { kind: "primary" });
+  // The jog pad's is behind the dialog.
+  const stop = button(texts.motion.stop, () => actions.run({ cancelMotion: { machine: { host, portId } } }), { kind: "danger", label: texts.motion.cancel });
+  stop.disabled = true;
 
   async function look() {
     analysis = null;
@@ -62,11 +68,13 @@ function frameForm(actions, store, key, feed, sha256) {
 
   async function frame() {
     go.disabled = true;
+    stop.disabled = false;
     await actions.run({ frame: { machine: { host, portId }, box: analysis[which], feed, powerPercent: Number(power.value) || 0 } }, { timeoutMs: LONG_MS });
     go.disabled = false;
+    stop.disabled = true;
   }
 
-  return { element: h("div", { class: "stack" }, boxes, boxText, powerField), go, look };
+  return { element: h("div", { class: "stack" }, boxes, boxText, powerField), go, stop, look };
 }
 
 /** The sides of a box as text. */

@@ -6,13 +6,12 @@ import { JogLease } from "../jog_lease.js";
 import { guarded, reasonLine, whyNotControl } from "../rights.js";
 import { jobsOf, machineKey } from "../state.js";
 import { button, cardWith, choice, field } from "../views/parts.js";
-import { frameDialog } from "./frame.js";
+import { FEED, frameDialog } from "./frame.js";
 import { jogPad } from "./jog_pad.js";
 
 const t = texts.motion;
 const HELD = "held";
 const STEPS = [["0.1", "0.1"], ["1", "1"], ["10", "10"], ["50", "50"], [HELD, t.held]];
-const FEED = 1500;
 const LONG_MS = 180_000;
 
 export function motionCard({ actions, key, socket, store }) {
@@ -68,23 +67,21 @@ export function motionCard({ actions, key, socket, store }) {
   const frame = button(t.frame, () => frameDialog(actions, store, key, feed()));
   const unlock = button(t.unlock, () => actions.run({ unlock: { machine } }));
   const reason = reasonLine("motion-reason");
-  const guardJog = guarded([...pad.controls, ...sizes.querySelectorAll("input"), feedInput, goToZero], reason);
-  const guardRest = guarded([home, unlock, frame], reason);
+  const guard = guarded([...pad.controls, ...sizes.querySelectorAll("input"), feedInput, home, unlock, goToZero, frame], reason);
   const activity = h("p", { class: "small strong", role: "status" });
   const element = cardWith(
     t.title,
     activity,
-    reason,
     h("div", { class: "motion" }, pad, h("div", { class: "stack" }, h("div", { class: "field" }, h("span", { class: "label", aria: { hidden: "true" } }, t.stepOf), sizes), field(t.feed, feedInput), said)),
     h("div", { class: "row motion-actions" }, home, unlock, goToZero, frame),
+    reason, // at the end: the pad must not move when it comes or goes
   );
 
   function update(current, state) {
     const why = whyNotControl(current);
     const abilities = current.abilities ?? {};
     if (why) lease.end(); // its release might not be seen any more
-    guardRest(why, current.control?.needsCode);
-    guardJog(why || (current.abilities && !abilities.canJog ? t.cannotJog : ""), current.control?.needsCode);
+    guard(why || whyNotJog(current), current.control?.needsCode);
     pad.middle.disabled = !current.control?.isAllowed;
     home.disabled ||= !abilities.canHome;
     frame.disabled ||= !jobsOf(state, key).length;
@@ -98,6 +95,11 @@ export function motionCard({ actions, key, socket, store }) {
       if (ended.reason) setText(said, ended.reason);
     }
     if (!state.connection.isOpen) lease.end();
+  }
+
+  function whyNotJog(current) {
+    if (!current.abilities || current.abilities.canJog) return "";
+    return current.port?.state === "PORT_STATE_AVAILABLE" ? t.notOpened : t.cannotJog;
   }
 
   const onLost = store.watch((state) => {

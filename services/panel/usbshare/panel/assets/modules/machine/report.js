@@ -3,9 +3,9 @@
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
 import { count, durationMs, millimetres, milliseconds } from "../format.js";
-import { guarded, reasonLine, whyNotControl } from "../rights.js";
+import { guardedBeside, whyNotControl } from "../rights.js";
 import { machineKey } from "../state.js";
-import { button, cardWith, facts } from "../views/parts.js";
+import { button, card, cardWith, facts } from "../views/parts.js";
 
 const t = texts.report;
 const AXES = ["X", "Y", "Z", "A", "B", "C"];
@@ -23,8 +23,7 @@ export function reportCard({ actions, key, store }) {
     h("tbody", {}, rows.map((row) => row.element)),
   );
   const allZero = button(t.zeroAll, () => zero("XYZ"));
-  const reason = reasonLine("report-reason");
-  const guard = guarded([...rows.map((row) => row.zero), allZero], reason);
+  const guard = guardedBeside([...rows.map((row) => row.zero), allZero], "motion-reason");
   const details = facts([
     ["feed", t.feed],
     ["spindle", t.spindle],
@@ -35,7 +34,8 @@ export function reportCard({ actions, key, store }) {
     ["accessories", t.accessories],
     ["line", t.line],
   ]);
-  const element = cardWith(t.title, age, state, table, h("div", { class: "row spread" }, reason, allZero), details);
+  const element = cardWith(t.title, age, state, table, h("div", { class: "row end" }, allZero));
+  const more = card(t.details, details); // below the jog pad, which must not move when they come
 
   function zero(axes) {
     actions.run({ setZero: { machine: machineKey(key), axes } });
@@ -71,12 +71,11 @@ export function reportCard({ actions, key, store }) {
       accessories: report.accessories ? accessoryNames(report.accessories) : null,
       line: report.line ? String(report.line) : null,
     });
-    const why = whyNotControl(machine);
-    guard(why, machine.control?.needsCode);
+    guard(whyNotControl(machine), machine.control?.needsCode);
     showAge();
   }
 
-  return { element, update, end: () => clearInterval(timer) };
+  return { element, more, update, end: () => clearInterval(timer) };
 }
 
 function axisRow(axis, onZero) {

@@ -12,6 +12,7 @@ import { button, card, cardWith, copyButton, empty, field, note, pageHead, pill,
 const t = texts.access;
 // Events of the audit log after which the lists are others.
 const CHANGES = new Set(["enrolled", "invited", "invitation withdrawn", "revoked", "policy changed"]);
+const SERVICES = new Set(["job-svc"]);
 const SETTLE_MS = 1000; // the host needs a moment for its policy
 const INVITE_MS = 40_000; // the host waits for what listens for it
 
@@ -147,7 +148,7 @@ function identityRow(revoke) {
   const element = h("tr", {}, cells, h("td", { data: { heading: "" } }, state, remove));
   element.update = (who) => {
     element.who = who;
-    const values = [who.name, who.role, who.rights, clock(who.certificateEndTime), who.lastSeenTime ? clock(who.lastSeenTime) : t.never];
+    const values = [who.name, who.role, mayOf(who), clock(who.certificateEndTime), who.lastSeenTime ? clock(who.lastSeenTime) : t.never];
     cells.forEach((cell, index) => setText(cell.firstChild, values[index] ?? ""));
     const [word, tone] = who.isRevoked ? [t.revoked, "danger"] : who.hasAlarm ? [t.alarm, "danger"] : who.isOwn ? [t.own, ""] : ["", ""];
     setPill(state, who.state === "expired" ? t.expired : word, who.state === "expired" ? "warn" : tone);
@@ -157,6 +158,11 @@ function identityRow(revoke) {
   };
   element.setReadOnly = (isReadOnly) => setHidden(remove, isReadOnly || Boolean(element.who?.isRevoked || element.who?.isOwn));
   return element;
+}
+
+/** What somebody may do; a service of the host acts for those who use it. */
+function mayOf(who) {
+  return who.rights === "nothing" && SERVICES.has(who.name) ? t.ofServices : who.rights;
 }
 
 function invitationRow(withdraw) {

@@ -51,7 +51,7 @@ export function machineView(context) {
       "div",
       { class: "machine-grid" },
       h("div", { class: "stack machine-see" }, picture.element, job.element, console.element),
-      h("div", { class: "stack machine-state" }, report.element, motion.element),
+      h("div", { class: "stack machine-state" }, report.element, motion.element, report.more),
       h("div", { class: "stack machine-rest" }, overrides.element, laser.element, control.element),
     ),
   );

@@ -27,7 +27,7 @@ export function cardWith(title, right, ...children) {
 export function button(text, onclick, { kind = "", name = "", label = null, type = "button" } = {}) {
   const label_ = text ? h("span", {}, text) : null;
   const classes = ["button", kind, text ? "" : "icon-only"].filter(Boolean).join(" ");
-  return h("button", { class: classes, type, onclick, aria: { label } }, name && icon(name), label_);
+  return h("button", { class: classes, type, onclick, title: label, aria: { label } }, name && icon(name), label_);
 }
 
 export function pill(text = "", tone = "") {
