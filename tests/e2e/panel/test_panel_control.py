@@ -113,7 +113,8 @@ async def test_a_pulse_is_one_piece_that_ends_by_itself(shop: PanelHost) -> None
         assert "M3S30\nG4P0.200\nM5S0\n" in program(shop)
         for wrong in ({"powerPercent": 11}, {"duration": "1.5s"}, {"powerPercent": 0}):
             answer = await page.ask(pulse={**pulse, **wrong})
-            assert "at most" in answer["failure"]["text"] or "lasts" in answer["failure"]["text"]
+            text = answer["failure"]["text"]
+            assert "at most" in text or "must last" in text
 
 
 async def test_overrides_are_real_time_bytes(shop: PanelHost) -> None:

@@ -43,10 +43,10 @@ def silent() -> page_pb2.Machine:
     return made
 
 
-def ours(**changes: object) -> page_pb2.Machine:
+def ours(activity: str = "") -> page_pb2.Machine:
     """Return the laser under this panel's control, with everything that it reports."""
     busy = report("Jog", feed=3000, spindle=100, pins="XY", accessories="SF", line=12)
-    return machine(control_state=page_pb2.CONTROL_STATE_OURS, report=busy, **changes)
+    return machine(control_state=page_pb2.CONTROL_STATE_OURS, report=busy, activity=activity)
 
 
 def others() -> page_pb2.Machine:
