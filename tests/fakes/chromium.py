@@ -23,6 +23,7 @@ import aiohttp
 from fakes.waiting import until
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
+XVFB = shutil.which("Xvfb")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -89,6 +90,31 @@ class Page:
         return reply["result"]
 
 
+@asynccontextmanager
+async def x_display() -> AsyncIterator[str]:
+    """Run an X server without a screen; yields its display."""
+    assert XVFB is not None
+    reader, writer = os.pipe()
+    process = subprocess.Popen(  # noqa: ASYNC220 - ended below
+        [XVFB, "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(writer,),
+    )
+    os.close(writer)
+    try:
+        with os.fdopen(reader, encoding="ascii") as told:
+            yield f":{(await asyncio.to_thread(told.readline)).strip()}"
+    finally:
+        process.terminate()
+        process.wait(_DEADLINE_S)
+
+
+def _flags(display: str) -> list[str]:
+    return [each for each in FLAGS if not (display and each == "--headless")]
+
+
 class Browser:
     """A browser that runs."""
 
@@ -99,8 +125,17 @@ class Browser:
 
     async def new_window(self) -> Page:
         """Return the tab of a new window: each window is to be seen, as a tab alone is not."""
+        return await self._new(is_window=True)
+
+    async def new_tab(self) -> Page:
+        """Return a new tab in front of those of the latest window."""
+        return await self._new(is_window=False)
+
+    async def _new(self, *, is_window: bool) -> Page:
         async with self._session.ws_connect(self._address) as socket:
-            made = await Page(socket).do("Target.createTarget", url="about:blank", newWindow=True)
+            made = await Page(socket).do(
+                "Target.createTarget", url="about:blank", newWindow=is_window
+            )
         place = self._address.partition("/devtools/")[0]
         connecting = self._session.ws_connect(
             f"{place}/devtools/page/{made['targetId']}", max_msg_size=_MOST_BYTES
@@ -108,7 +143,7 @@ class Browser:
         return Page(await self._sockets.enter_async_context(connecting))
 
     async def close(self) -> None:
-        """Leave the tabs."""
+        """Leave all tabs to the browser."""
         await self._sockets.aclose()
 
 
@@ -120,13 +155,13 @@ async def chromium(home: Path) -> AsyncIterator[Page]:
 
 
 @asynccontextmanager
-async def chromium_windows(home: Path) -> AsyncIterator[Browser]:
-    """Run a browser with an empty profile."""
+async def chromium_windows(home: Path, display: str = "") -> AsyncIterator[Browser]:
+    """Run a browser with an empty profile, on an X display if one is given."""
     assert EXECUTABLE is not None
     profile = Path(mkdtemp(prefix="chromium-", dir=home))
     process = subprocess.Popen(  # noqa: ASYNC220 - its group is ended below
-        [EXECUTABLE, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-        env={**os.environ, "HOME": str(home)},
+        [EXECUTABLE, *_flags(display), f"--user-data-dir={profile}", "about:blank"],
+        env={**os.environ, "HOME": str(home), "DISPLAY": display},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
