@@ -11,7 +11,7 @@ import { stateOf } from "./machine_state.js";
 import { notice } from "./notices.js";
 import { address, go, watch } from "./router.js";
 import { Socket, State } from "./socket.js";
-import { apply, emptyState, keyOf, machineName, sortedMachines } from "./state.js";
+import { apply, emptyState, keyOf, machineName, sortedMachines, whyUnseen } from "./state.js";
 import { stopBar } from "./stop_bar.js";
 import { Store } from "./store.js";
 import { accessView } from "./views/access.js";
@@ -108,8 +108,8 @@ function stoppable(state) {
 }
 
 function problemOf(state, machine) {
-  const host = state.hosts.get(machine.key.host);
-  if (host?.serial?.state === "SERVICE_STATE_LOST") return host.serial.reason || texts.hosts.lost;
+  const unseen = whyUnseen(state, machine.key.host);
+  if (unseen) return unseen;
   if (machine.stop && !machine.stop.isAllowed) return machine.stop.reason || texts.rights.noStop;
   return "";
 }

@@ -1,5 +1,7 @@
 // The state of the page, and how the gateway's events change it.
 
+import { texts } from "../texts/en.js";
+
 const MOST_CONSOLE_LINES = 1000;
 const MOST_AUDIT_ENTRIES = 500;
 const LATENCY_KEPT_MS = 5 * 60 * 1000;
@@ -108,6 +110,12 @@ function received(machine) {
 /** The host's name for people. */
 export function hostName(state, key) {
   return state.hosts.get(key)?.name || key;
+}
+
+/** Why nothing is seen of a host's machines; empty where nothing hinders that. */
+export function whyUnseen(state, key) {
+  const { serial } = state.hosts.get(key) ?? {};
+  return serial?.state === "SERVICE_STATE_LOST" ? serial.reason || texts.hosts.lost : "";
 }
 
 /** The machine's name for people, with its host's. */

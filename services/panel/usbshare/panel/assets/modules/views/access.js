@@ -6,6 +6,7 @@ import { h, keyed, replace, s, setHidden, setText } from "../dom.js";
 import { clock } from "../format.js";
 import { notice } from "../notices.js";
 import { auditCard } from "./audit.js";
+import { whyUnseen } from "../state.js";
 import { hostSelect } from "./host_select.js";
 import { button, card, cardWith, copyButton, empty, field, note, pageHead, pill, setPill } from "./parts.js";
 
@@ -113,7 +114,7 @@ export function accessView(context) {
         log.follow();
       }
     }
-    drawMine(state.hosts.get(host), identity, grants);
+    drawMine(state.hosts.get(host), whyUnseen(state, host), identity, grants);
     log.update(state);
     followChanges(state.audits.get(host));
   });
@@ -126,9 +127,9 @@ export function accessView(context) {
   };
 }
 
-function drawMine(host, identity, grants) {
+function drawMine(host, why, identity, grants) {
   const me = host?.whoAmI;
-  setText(identity, me ? t.youAre(me.identity, me.confirmedUntilTime ? clock(me.confirmedUntilTime) : "") : t.notAnswered);
+  setText(identity, me ? t.youAre(me.identity, me.confirmedUntilTime ? clock(me.confirmedUntilTime) : "") : why || t.notAnswered);
   keyed(grants, me?.grants ?? [], (grant) => `${grant.kind} ${grant.id}`, () => {
     const element = h("li", {}, h("span", { class: "strong" }), h("span", {}));
     element.update = (grant) => {

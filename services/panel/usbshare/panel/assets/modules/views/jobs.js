@@ -7,7 +7,7 @@ import { newJobCard } from "../jobs/new_job.js";
 import { queueCard } from "../jobs/queue.js";
 import { jobControls, jobPreview, jobProgress } from "../jobs/running.js";
 import { go } from "../router.js";
-import { currentJob, hostName, machineKey } from "../state.js";
+import { currentJob, hostName, machineKey, whyUnseen } from "../state.js";
 import { card, empty, machineSelect } from "./parts.js";
 
 const t = texts.jobs;
@@ -31,11 +31,13 @@ export function jobsView(context) {
   const queue = queueCard(context);
   const history = historyCard(context, (job) => file.again(job));
   const none = empty(t.noService, h("p", {}, t.noServiceHow));
+  const why = h("p", {});
+  const unseen = empty(t.unseen, why);
   running.classList.add("running");
   history.element.classList.add("history");
   const known = h("div", { class: "stack jobs-known" }, running, queue.element, history.element);
   const body = h("div", { class: "jobs-grid" }, known, h("div", { class: "stack jobs-new" }, file.element));
-  const element = h("div", { class: "stack" }, head, none, body);
+  const element = h("div", { class: "stack" }, head, none, unseen, body);
 
   const unwatch = store.watch((state) => {
     const machine = state.machines.get(key);
@@ -44,7 +46,9 @@ export function jobsView(context) {
     setText(about, portId ? `${hostName(state, host)} / ${portId}` : "");
     select.update(state, key);
     setHidden(select, state.machines.size < 2);
-    setHidden(none, isThere || !state.isLoaded);
+    setText(why, machine ? "" : whyUnseen(state, host));
+    setHidden(unseen, isThere || !state.isLoaded || !why.textContent);
+    setHidden(none, isThere || !state.isLoaded || Boolean(why.textContent));
     setHidden(body, !isThere);
     if (!isThere) return;
     const job = currentJob(state, key);

@@ -4,7 +4,7 @@ import { texts } from "../../texts/en.js";
 import { h, keyed, replace, s, setHidden, setText } from "../dom.js";
 import { durationMs, milliseconds } from "../format.js";
 import { go } from "../router.js";
-import { machineKey } from "../state.js";
+import { machineKey, whyUnseen } from "../state.js";
 import { card, empty, machineSelect, note, pageHead } from "./parts.js";
 
 const t = texts.latency;
@@ -27,7 +27,8 @@ export function latencyView({ store, key, tellShown }) {
   );
   const total = h("p", { class: "firmware-state" });
   const plot = h("div", { class: "plot" });
-  const none = empty(t.none, h("p", {}, t.noneHow));
+  const how = h("p", {});
+  const none = empty(t.none, how);
   const shown = h("div", { class: "latency-grid" }, card(t.now, total, table), card(t.minutes, plot));
   const element = h("div", { class: "stack" }, pageHead(t.title, t.lead, select), warnings, none, shown);
 
@@ -37,6 +38,7 @@ export function latencyView({ store, key, tellShown }) {
     const samples = state.latencies.get(key) ?? [];
     const latest = samples.at(-1);
     setHidden(none, Boolean(latest));
+    setText(how, (!state.machines.has(key) && whyUnseen(state, machineKey(key).host)) || t.noneHow);
     setHidden(shown, !latest);
     if (!latest) return;
     const parts = latest.parts ?? [];
@@ -70,12 +72,12 @@ function partRow() {
 
 /** The parts on top of one another, over time. */
 function drawPlot(samples) {
-  const nowMs = samples.at(-1).atMs; // by the gateway's clock, as all of them
+  const now = samples.at(-1).receivedAt;
   const stacks = samples.map((sample) => {
     const times = new Map((sample.parts ?? []).map((part) => [part.part, durationMs(part.latest) ?? 0]));
     let sum = 0;
     const tops = PARTS.map((part) => (sum += times.get(part) ?? 0));
-    return { x: WIDTH - ((nowMs - sample.atMs) / SHOWN_MS) * WIDTH, tops };
+    return { x: WIDTH - ((now - sample.receivedAt) / SHOWN_MS) * WIDTH, tops };
   });
   const most = niceAbove(Math.max(1, ...stacks.map((stack) => stack.tops.at(-1))));
   const y = (ms) => HEIGHT - (ms / most) * HEIGHT;

@@ -12,7 +12,7 @@ import { motionCard } from "../machine/motion.js";
 import { overridesCard } from "../machine/overrides.js";
 import { pictureCard } from "../machine/picture_place.js";
 import { reportCard } from "../machine/report.js";
-import { hostName, machineKey } from "../state.js";
+import { hostName, machineKey, whyUnseen } from "../state.js";
 import { empty, machineSelect, pill, setPill } from "./parts.js";
 import { go } from "../router.js";
 
@@ -80,11 +80,13 @@ export function machineView(context) {
 }
 
 function replaceMissing(parent, all, machine, which) {
-  const kind = machine || !all.isLoaded ? "" : which.portId ? "gone" : "none";
+  const why = whyUnseen(all, which.host);
+  const kind = machine || !all.isLoaded ? "" : why ? "unseen" : which.portId ? "gone" : "none";
   if (parent.dataset.kind === kind) return;
   parent.dataset.kind = kind;
   replace(
     parent,
+    kind === "unseen" && empty(t.unseen(hostName(all, which.host)), h("p", {}, why), h("a", { href: "#/hosts" }, t.toHosts)),
     kind === "gone" && empty(t.gone(which.portId, hostName(all, which.host)), h("a", { href: "#/hosts" }, t.toHosts)),
     kind === "none" && empty(t.noneYet, h("a", { href: "#/hosts" }, t.toHosts)),
   );
