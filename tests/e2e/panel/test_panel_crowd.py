@@ -83,7 +83,7 @@ async def nothing_is_left(process: Process, before: Footprint) -> None:
 async def observers(shop: PanelHost) -> int:
     """Return how many streams watch the laser, as its service counts."""
     reply = await shop.host.machines().ListPorts(serial_pb2.ListPortsRequest(), timeout=TIMEOUT_S)
-    return next(each.observers for each in reply.ports if each.id == "laser")
+    return int(next(each.observers for each in reply.ports if each.id == "laser"))
 
 
 async def stay(shop: PanelHost, seconds: int) -> None:
