@@ -202,6 +202,8 @@ async def test_a_job_is_started_held_resumed_watched_and_cancelled(
     code, said, errors = await job("submit", str(path), "--start")
     assert code == 0, errors
     assert "job 1 (run.gcode) on port 'laser' runs: `usbshare-bridge job watch 1" in said
+    code, _, errors = await job("resume", "1")
+    assert (code, errors) == (1, "bridge: job 1 is running, not held\n")
     _, said, _ = await job("hold", "1", "--reason", "smoke")
     assert "job 1 (run.gcode) on port 'laser' is held: `usbshare-bridge job resume 1" in said
     held = json.loads((await job("show", "1", "--json"))[1])

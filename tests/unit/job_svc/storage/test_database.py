@@ -48,6 +48,36 @@ def test_saved_jobs_are_loaded_again(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("how", ["replaced", "replaced by an older one", "removed"])
+def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    path, other = tmp_path / DATABASE_FILE, tmp_path / "other"
+    database, _ = opened(tmp_path)
+    database.save(JOB)
+    match how:
+        case "removed":
+            for each in tmp_path.glob(f"{DATABASE_FILE}*"):
+                each.unlink()
+        case "replaced":
+            other.write_text("mine")
+            other.rename(path)
+        case _:
+            older, _ = opened(other)
+            older.close()
+            (other / DATABASE_FILE).rename(path)
+    for number in (8, 9):
+        database.save(JOB.changed(job_id=number))
+    database.delete(8)
+    again, jobs = opened(tmp_path)
+    assert [job.job_id for job in jobs] == [7, 9]
+    assert caplog.text.count("was replaced or removed while job-svc ran") == 1
+    assert len(database.kept_aside()) == (how != "removed")
+    database.close()
+    again.close()
+    assert [job.job_id for job in opened(tmp_path)[1]] == [7, 9]
+
+
 @pytest.mark.parametrize("how", ["no database", "empty table", "wrong record", "cut short"])
 def test_a_damaged_database_is_kept_aside_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str

@@ -163,8 +163,6 @@ class JobServicer(JobServiceServicer):
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
         """Resume a held job; InvalidArgumentError without the number of the hold."""
-        if request.hold_number == 0:
-            raise InvalidArgumentError("hold_number is 0: give Job.hold_number as you saw it")
         caller = self._gate.caller(context)
         job = await self._runner.resume(request.job_id, request.hold_number, caller)
         return pb.ResumeResponse(job=self._message(job))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from usbshare.base.errors import LimitError, NotFoundError, WrongStateError
+from usbshare.base.errors import InvalidArgumentError, LimitError, NotFoundError, WrongStateError
 from usbshare.job_svc.storage.job import (
     ControlRequest,
     Job,
@@ -192,8 +192,13 @@ class Jobs:
         )
 
     def require_resumable(self, job_id: int, hold_number: int) -> Job:
-        """Return the job if that hold is its last one; WrongStateError otherwise."""
+        """Return the job if that hold is its last one; WrongStateError otherwise.
+
+        InvalidArgumentError where no hold is named.
+        """
         job = self._require(job_id, JobState.HELD)
+        if hold_number == 0:
+            raise InvalidArgumentError("hold_number is 0: give Job.hold_number as you saw it")
         if hold_number != job.hold_number:
             raise WrongStateError(
                 f"job {job_id} was held again meanwhile ({job.reason or 'no reason given'}): check "

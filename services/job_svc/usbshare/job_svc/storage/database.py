@@ -36,7 +36,7 @@ _utc_now = partial(datetime.now, UTC)
 class JobDatabase:
     """Loads, saves and deletes jobs; every method blocks and raises OSError where the disk fails.
 
-    A damaged database is put aside at `load`.
+    A damaged database is put aside at `load`, and so is what somebody puts in its place later.
     """
 
     def __init__(self, folder: Path, now: Callable[[], datetime] = _utc_now) -> None:
@@ -44,6 +44,7 @@ class JobDatabase:
         self._path = folder / DATABASE_FILE
         self._now = now
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
         self._last_number = 0
 
     def load(self) -> list[Job]:
@@ -100,6 +101,8 @@ class JobDatabase:
     def _in_use(self) -> sqlite3.Connection:
         if self._connection is None:
             raise OSError(errno.EBADF, "the record of the jobs is not open", str(self._path))
+        if self._file_there() != self._file:
+            self._put_back(self._connection)
         return self._connection
 
     def _open(self) -> list[Job]:
@@ -117,8 +120,34 @@ class JobDatabase:
             connection.close()
             raise
         self._path.chmod(0o600)
-        self._connection = connection
+        self._connection, self._file = connection, self._file_there()
         return jobs
+
+    def _file_there(self) -> tuple[int, int]:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return found.st_dev, found.st_ino
+
+    def _put_back(self, connection: sqlite3.Connection) -> None:
+        """Write all anew, since somebody replaced or removed the file: what is saved would go."""
+        copied = self._path.with_name(f"{DATABASE_FILE}.copy")
+        copied.unlink(missing_ok=True)
+        copy = sqlite3.connect(copied)
+        try:
+            connection.backup(copy)
+        finally:
+            copy.close()
+        aside = self._move_aside()
+        connection.close()  # removes its journal by name: before there is another of that name
+        copied.replace(self._path)
+        self._open()
+        _log.error(
+            "%s was replaced or removed while job-svc ran: written anew, with all jobs; what was "
+            "in its place is kept as %s",
+            *(self._path, aside),
+        )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -135,18 +164,21 @@ class JobDatabase:
                 connection.executescript(_SCHEMA)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def _keep_aside(self, error: Exception) -> None:
+    def _move_aside(self) -> Path:
         stamp = f"{self._now():%Y%m%d-%H%M%S}"
         aside = self._path.with_name(f"{DATABASE_FILE}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
             part = self._path.with_name(DATABASE_FILE + suffix)
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
+        return aside
+
+    def _keep_aside(self, error: Exception) -> None:
         _log.error(
             "the record of the jobs is damaged (%s): kept as %s; creating a new one. Queue and "
             "history are empty, the files of the jobs are still here",
             error,
-            aside,
+            self._move_aside(),
         )
 
     def _noted_number(self) -> int:
