@@ -2,7 +2,8 @@
 the history, the database and the files are true and whole.
 
 A handful of cases runs always; `pytest -m slow` runs two hundred, on services that go on from one
-case to the next unless a case kills them. There the limits of time are those that are promised.
+case to the next unless a case kills them. There the limits of time are those that are promised. It
+prints a summary: run it in one process on an idle computer, where it takes some ten minutes.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Run:
         self.job = self.waiting = pb.Job()
         self.seen: list[tuple[float, int]] = []
         self.struck: list[tuple[float, Fault]] = []
+        self.late_s: float | None = None
 
     @property
     def kinds(self) -> set[Fault]:
@@ -229,6 +231,7 @@ class Run:
         machine = self.faulty.machine
         off_at = [e["t"] for e in machine.entries() if "beam" in e and self.began < e["t"]]
         late = max(off_at, default=0.0) - min(self.faulty.off_by)
+        self.late_s = late
         print(f"beam last changed {late * 1000:.0f} ms after the host could act")
         assert machine.beam_on_between(limit, now) == 0, self.story()
         assert machine.beam_on_between(now - 0.001, now) == 0, self.story()
@@ -296,6 +299,18 @@ class Lasting:
         self._folder = folder
         self._exits = AsyncExitStack()
         self._faulty: FaultyHost | None = None
+        self.failed: list[int] = []
+        self.passed = 0
+        self.late_s: list[float] = []
+
+    def summary(self) -> str:
+        """Return how many cases passed, and how late the beam went off at most."""
+        latest = f"{max(self.late_s) * 1000:.0f} ms" if self.late_s else "never"
+        return (
+            f"{self.passed + len(self.failed)} cases of random faults: {self.passed} passed, "
+            f"{len(self.failed)} failed {self.failed}; the beam last changed {latest} after the "
+            f"host could act ({ACTS_S * 1000:.0f} ms are promised)"
+        )
 
     async def host(self) -> FaultyHost:
         if self._faulty is None:
@@ -309,21 +324,31 @@ class Lasting:
 
 
 @pytest.fixture(scope="module")
-async def lasting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lasting]:
+async def lasting(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> AsyncIterator[Lasting]:
     made = Lasting(tmp_path_factory)
     yield made
     await made.end()
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{made.summary()}")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_random_faults_during_jobs(
     lasting: Lasting, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Nursery, "is_used", True)  # how services start is not what is tried
     faulty = await lasting.host()
+    run = Run(faulty, case(seed), 0.0)
     try:
-        await Run(faulty, case(seed), 0.0).run()
+        await run.run()
     except BaseException:
+        lasting.failed.append(seed)
         await lasting.end()
         raise
+    finally:
+        lasting.late_s += [] if run.late_s is None else [run.late_s]
+    lasting.passed += 1
