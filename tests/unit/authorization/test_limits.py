@@ -12,7 +12,12 @@ import grpc
 import pytest
 
 from usbshare.authorization import limits as limits_module
-from usbshare.authorization.api.interceptor import PacedContext, paced_requests
+from usbshare.authorization.api.interceptor import (
+    COUNT_EVERY_S,
+    MOST_UNCOUNTED_BYTES,
+    PacedContext,
+    paced_requests,
+)
 from usbshare.authorization.limits import FORGOTTEN_AFTER_S, Limits
 from usbshare.base.errors import LimitError
 
@@ -236,6 +241,29 @@ async def test_a_paced_context_waits_before_it_reads_on(limits: Limits, clock: C
     assert clock.slept == [pytest.approx(0.5)]
     assert await context.read() is grpc.aio.EOF
     assert context.peer() == "ipv4:192.0.2.7:1"
+
+
+async def test_what_comes_close_together_is_counted_together_and_wholly(
+    limits: Limits, clock: Clock
+) -> None:
+    counted: list[tuple[int, int]] = []
+
+    def pace(requests: int, size: int) -> float:
+        counted.append((requests, size))
+        return 0.0
+
+    sizes = [1] * 10 + [MOST_UNCOUNTED_BYTES] + [3] * 5
+    messages = Context(*[Message(size) for size in sizes])
+    context: Any = PacedContext(cast("Any", messages), pace, clock)
+    while await context.read() is not grpc.aio.EOF:
+        clock.now += COUNT_EVERY_S / 4
+    assert 1 < len(counted) < len(sizes)
+    assert max(size for _, size in counted) < MOST_UNCOUNTED_BYTES + 10
+    context.settle()
+    assert (sum(each for each, _ in counted), sum(size for _, size in counted)) == (
+        len(sizes),
+        sum(sizes),
+    )
 
 
 async def test_paced_requests_wait_too(limits: Limits, clock: Clock) -> None:

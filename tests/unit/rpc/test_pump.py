@@ -76,7 +76,7 @@ async def test_an_offer_is_taken_only_while_nothing_is_written() -> None:
     assert pump.offer("a")
     assert not pump.offer("b")
     stream.gate.set()
-    await until(lambda: not pump.is_busy)
+    await until(lambda: pump.writing is None)
     assert pump.offer("c")
     assert stream.begun == ["a", "c"]
 
@@ -116,7 +116,7 @@ async def test_a_closed_pump_writes_nothing_more() -> None:
     pump.kick()
     pump.close()
     stream.gate.set()
-    await until(lambda: not pump.is_busy)
+    await until(lambda: pump.writing is None)
     assert stream.begun == ["a"]
 
 

@@ -1,6 +1,6 @@
 """What one session sent in one go, a job or a command: counted and hashed, not kept.
 
-`add` is called for every command: it must cost next to nothing.
+`add` is called for a few commands at a time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Burst:
         self._last = b""
         self._contents: list[bytes] | None = [] if keeps_contents else None
 
-    def add(self, data: bytes, now: float) -> None:
-        """Note bytes that came; they may be cut anywhere."""
+    def add(self, data: bytes, now: float, commands: int = 1, since: float | None = None) -> None:
+        """Note bytes that came in so many commands, the first `since` then; cut anywhere."""
         if not self.commands:
-            self.began_at = now
-        self.commands += 1
+            self.began_at = now if since is None else since
+        self.commands += commands
         self.bytes += len(data)
         self.last_at = now
         self._newlines += data.count(b"\n")
@@ -39,7 +39,7 @@ class Burst:
         if self._last[-1:] not in _LINE_END:
             self._last = _end_of(self._last + data)
         elif data.strip():
-            self._last = data
+            self._last = _end_of(data)
         if self._first[-1:] != b"\n":
             self._begin(data)
         if self._contents is not None:

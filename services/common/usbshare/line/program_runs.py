@@ -50,6 +50,8 @@ class ProgramRuns:
         self, clock: Callable[[], float] = time.monotonic, *, takes_lines: bool = True
     ) -> None:
         self._takes_lines = takes_lines
+        self._profile: Profile | None = None
+        self._notable = b""
         self.is_binary = False
         self._clock = clock
         self._last_at = 0.0
@@ -59,15 +61,19 @@ class ProgramRuns:
 
     def must_look(self, profile: Profile, data: bytes) -> bool:
         """Return whether these bytes are for `runs`; if not, they may pass, see `passed`."""
-        if isinstance(data, Untouched) or not self._takes_out(profile):
+        if profile is not self._profile:
+            self._profile, self._notable = profile, self._notable_of(profile)
+        if not self._notable or type(data) is Untouched:
             return False
-        if self.is_binary or self._awaited or profile.has_urgent(data):
+        if self.is_binary or self._awaited:
             return True
-        return len(data.translate(None, _SUSPECT)) != len(data)
+        if len(data.translate(None, self._notable)) != len(data):
+            return True
+        return bool(profile.urgent_lines) and profile.has_urgent(data)
 
     def passed(self, data: bytes) -> None:
         """Note bytes that need not be looked at; a comment may begin in them."""
-        self._line = _last_line(self._line, data)
+        self._line = b"" if data.endswith(b"\n") else _last_line(self._line, data)
 
     def split(self, profile: Profile, data: bytes, at_line_start: bool = True) -> Split:
         """Take out of a program's bytes what overtakes it, and leave data untouched."""
@@ -99,6 +105,10 @@ class ProgramRuns:
                 continue
             text, data = self._text_of(profile, data)
             yield from self._parts_of(profile, text)
+
+    def _notable_of(self, profile: Profile) -> bytes:
+        """Return the bytes that are urgent or no G-code, none if nothing is taken out."""
+        return bytes(profile.realtime) + _SUSPECT if self._takes_out(profile) else b""
 
     def _takes_out(self, profile: Profile) -> bool:
         return bool(profile.realtime or (self._takes_lines and profile.urgent_lines))

@@ -34,7 +34,8 @@ class Source(Protocol[T_co]):
 class StreamPump(Generic[T]):
     """Writes what a source has due, each message after the one before it has been taken.
 
-    Used from the event loop only. `ended` is the exception that ended it, once there is one.
+    Used from the event loop only. `ended` is the exception that ended it, once there is one;
+    `writing` is the write that is under way, with which `offer` would take no message.
     With `queue_up`, which is to kick it when its turn comes, it writes only then.
     """
 
@@ -50,36 +51,31 @@ class StreamPump(Generic[T]):
         self._write = write
         self._clock = clock
         self._queue_up = queue_up
-        self._writing: Coroutine[Any, Any, object] | None = None
+        self.writing: Coroutine[Any, Any, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._is_closed = False
         self._messages_left = 0
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a message is being written, so that `offer` would take none."""
-        return self._writing is not None
-
     def nudge(self) -> None:
         """Write what is due, now or when its turn comes; call it whenever the source has news."""
         if self._queue_up is None:
             self.kick()
-        elif self._writing is None and not self._is_closed:
+        elif self.writing is None and not self._is_closed:
             self._queue_up(self)
 
     def kick(self) -> None:
         """Write what is due now."""
-        if self._writing is not None or self._is_closed:
+        if self.writing is not None or self._is_closed:
             return
         try:
-            while self._writing is None:
+            while self.writing is None:
                 now = self._clock()
                 if (wait_s := self._source.wait_s(now)) != 0:
                     if wait_s is not None:
                         self._look_at(now + wait_s, wait_s)
                     return
-                self._writing = self._write(self._source.take(now))
+                self.writing = self._write(self._source.take(now))
                 self._step()
         except (Exception, asyncio.CancelledError) as error:  # the stream's own, not the caller's
             self._end(error)
@@ -91,10 +87,10 @@ class StreamPump(Generic[T]):
 
     def offer(self, message: T) -> bool:
         """Write a message that is not in the source, if none is being written; else False."""
-        if self._writing is not None or self._is_closed or self._queue_up is not None:
+        if self.writing is not None or self._is_closed or self._queue_up is not None:
             return False
         try:
-            self._writing = self._write(message)
+            self.writing = self._write(message)
             self._step()
         except Exception as error:
             self._end(error)
@@ -107,14 +103,14 @@ class StreamPump(Generic[T]):
 
     def _step(self) -> None:
         """Run the write up to its next wait, or to its end."""
-        if self._writing is None:
+        if self.writing is None:
             return
         try:
-            awaited = self._writing.send(None)
+            awaited = self.writing.send(None)
         except StopIteration:
-            self._writing = None
+            self.writing = None
         except BaseException:
-            self._writing = None
+            self.writing = None
             raise
         else:
             # The protocol between a coroutine and its runner, see asyncio.Future.__await__.

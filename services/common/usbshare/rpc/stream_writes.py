@@ -18,10 +18,12 @@ async def write(call: Any, message: Message) -> None:
     Core", when the server ended the call a moment before (grpc/aio/_call.py, `_write`).
     """
     try:
-        await call.wait_for_connection()
-        if call.done():
+        if not call._metadata_sent.is_set():
+            await call.wait_for_connection()
+        stream = call._cython_call
+        if stream.done():
             raise asyncio.InvalidStateError(_ENDED)
-        await call._cython_call.send_serialized_message(message.SerializeToString())
+        await stream.send_serialized_message(message.SerializeToString())
     except grpc.aio.InternalError as error:
         await _raise_status(call, error)
     except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,18 +40,29 @@ from usbshare.rpc.interceptors import (
 
 # Counts what was read (messages, bytes); returns for how many seconds to read nothing more.
 Pace = Callable[[int, int], float]
+# What is read of a stream within this time is counted together, if it is no more than this.
+COUNT_EVERY_S = 0.005
+MOST_UNCOUNTED_BYTES = 16 * 1024
 
 
 class PacedContext:
     """A servicer's context; `read` waits before it reads on, not before it returns what it read.
 
-    What the client sends meanwhile fills HTTP/2's window, and then waits at the client.
+    What the client sends meanwhile fills HTTP/2's window, and then waits at the client. Requests
+    that come close together are counted together, the last ones by `settle`.
     """
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], pace: Pace) -> None:
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, Any],
+        pace: Pace,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._context = context
         self._pace = pace
-        self._last: Any = grpc.aio.EOF
+        self._clock = clock
+        self._requests = self._bytes = 0
+        self._count_at = float("-inf")
         self._read = context.read
         self.write = context.write
 
@@ -60,11 +72,25 @@ class PacedContext:
     async def read(self) -> Any:
         """Return the next request, or EOF."""
         # Counted once it has been handled: what it asks for does not wait for that.
-        last = self._last
-        if last is not grpc.aio.EOF and (wait_s := self._pace(1, last.ByteSize())):
-            await asyncio.sleep(wait_s)
-        self._last = request = await self._read()
+        if self._requests:
+            now = self._clock()
+            if now >= self._count_at or self._bytes >= MOST_UNCOUNTED_BYTES:
+                self._count_at = now + COUNT_EVERY_S
+                if wait_s := self.settle():
+                    await asyncio.sleep(wait_s)
+        request = await self._read()
+        if request is not grpc.aio.EOF:
+            self._requests += 1
+            self._bytes += request.ByteSize()
         return request
+
+    def settle(self) -> float:
+        """Count what was read and is not counted; return for how many seconds to read no more."""
+        if not self._requests:
+            return 0.0
+        requests, size_bytes = self._requests, self._bytes
+        self._requests = self._bytes = 0
+        return self._pace(requests, size_bytes)
 
 
 async def paced_requests(requests: AsyncIterator[Any], pace: Pace) -> AsyncIterator[Any]:
@@ -163,11 +189,16 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 return
             with self._limits.open_stream(caller.name, caller.address):
                 rpc.has_begun = True
+                if rpc.named_by is not None:
+                    await run_stream(rpc.behaviour, request, context)
+                    return
                 pace = partial(self._limits.pace, caller.name)
-                if rpc.named_by is None:
-                    request = paced_requests(request, pace)
-                    context = cast("Context", PacedContext(context, pace))
-                await run_stream(rpc.behaviour, request, context)
+                paced = PacedContext(context, pace)
+                try:
+                    requests = paced_requests(request, pace)
+                    await run_stream(rpc.behaviour, requests, cast("Context", paced))
+                finally:
+                    paced.settle()
 
     async def _admit(self, rpc: _Rpc, context: Context) -> Requirement:
         """Identify the caller, within its limits, and what that needs.

@@ -29,6 +29,7 @@ from usbshare.client.streamed_call import streamed
 from usbshare.line.credit import Credit
 from usbshare.rpc.channel import ATTEMPT_S, KEEPALIVE, Target, Trust, until_connected
 from usbshare.rpc.status import error_from_rpc, reason_of
+from usbshare.rpc.stream_reads import StreamReader
 from usbshare.rpc.stream_writes import write
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import SerialServiceStub
@@ -62,6 +63,7 @@ class SessionStream:
     def __init__(self, call: _Call) -> None:
         self.taken_offset = 0
         self._call: _Call | _EndedCall = call
+        self._reader = StreamReader(call, pb.SessionResponse.FromString)
 
     def took(self, offset: int) -> None:
         """Note that the user has all bytes of the device before that offset."""
@@ -80,8 +82,8 @@ class SessionStream:
 
     async def receive(self) -> tuple[Event | None, Credit | None]:
         """Return the next event, credit or both; raises EOFError at the end of the stream."""
-        response = await self._call.read()
-        if not isinstance(response, pb.SessionResponse):
+        response = await self._reader.read()
+        if response is None:
             raise EOFError
         return convert.event(response), convert.credit(response)
 
@@ -89,7 +91,8 @@ class SessionStream:
         """End the stream at once, without closing the session."""
         self._call.cancel()
         # A reference to a call holds its connection: gRPC closes it only with the last of them.
-        self._call = _EndedCall()
+        self._call = ended = _EndedCall()
+        self._reader = StreamReader(ended, pb.SessionResponse.FromString)
 
 
 class SerialClient(StopClient):

@@ -83,7 +83,7 @@ def _mode(*, observe: bool, takes: bool) -> pb.SessionMode.ValueType:
 
 def request(message: m.Message, taken_offset: int) -> pb.SessionRequest:
     """Return a message of the session, with how much of the device's bytes was taken."""
-    if isinstance(message, m.SendCommand):  # what goes most, and must not wait
+    if type(message) is m.SendCommand:  # what goes most, and must not wait
         packed = _command(message)
     else:
         packed = _MESSAGES[type(message)](message)
@@ -197,12 +197,13 @@ def _seconds(message: Duration) -> float:
 def _command(message: m.SendCommand) -> pb.SessionRequest:
     packed = pb.SessionRequest()
     command = packed.command
-    command.id, command.offset, command.data, command.epoch = message[:4]
-    if message.priority is not None:
-        command.priority = _PRIORITIES[message.priority]
-    if message.after_reset:
-        command.after_reset = message.after_reset
-    if isinstance(message.data, Untouched):
+    command.id, command.offset, data, command.epoch, priority, after_reset = message
+    command.data = data
+    if priority is not None:
+        command.priority = _PRIORITIES[priority]
+    if after_reset:
+        command.after_reset = after_reset
+    if type(data) is Untouched:
         command.untouched = True
     return packed
 

@@ -136,7 +136,7 @@ class Link:
     def pass_through(self, data: bytes) -> bool:
         """Send the program's bytes past `upstream` if they may go at once; else False."""
         pump = self._pump
-        if pump is None or pump.is_busy or self._handover.is_quiet:
+        if pump is None or pump.writing is not None or self._handover.is_quiet:
             return False
         message = self._upstream.pass_through(data, self._clock())
         if message is None:

@@ -16,16 +16,13 @@ class ProgramWaits:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.stats = TimeStats()
+        self.passed = self.stats.add_none  # notes at a moment bytes that waited for nothing
         self._clock = clock
         self._waiting: deque[list[float]] = deque()  # size and since when, of what came at once
 
     def came(self, size: int) -> None:
         """Note bytes that wait from now on."""
         self._waiting.append([size, self._clock()])
-
-    def passed(self, now: float) -> None:
-        """Note bytes that waited for nothing."""
-        self.stats.add_none(now)
 
     def left(self, size: int, now: float) -> None:
         """Note bytes that are sent, the oldest first."""

@@ -33,8 +33,9 @@ class SendWindow:
 
     def room_bytes(self, credit: Credit, sent_offset: int) -> int:
         """Return how many bytes the service and the network have room for."""
-        limit_offset = min(credit.limit_offset, credit.consumed_offset + self.limit_bytes)
-        return limit_offset - sent_offset
+        limit_offset, _, consumed_offset = credit
+        window_offset = consumed_offset + self.limit_bytes
+        return (limit_offset if limit_offset < window_offset else window_offset) - sent_offset
 
     def asks(self, credit: Credit, sent_offset: int) -> bool:
         """Return, once until an answer, whether only the network has no room.

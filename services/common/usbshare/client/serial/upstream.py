@@ -34,6 +34,7 @@ from usbshare.line.profiles import RAW, Profile
 from usbshare.line.program_runs import ProgramRuns, Untouched
 
 READ_AHEAD_BYTES = 4096
+_new_tuple = tuple.__new__  # what a NamedTuple's own does, a Python call less
 
 
 class Upstream:
@@ -212,7 +213,9 @@ class Upstream:
             return None
         if len(data) > self._allowed() or self._backlog.is_unread:
             return None
-        if not self._gatherer.is_due(data) or self._runs.must_look(self._profile, data):
+        if not (data.endswith(b"\n") or self._gatherer.is_due(data)):
+            return None
+        if self._runs.must_look(self._profile, data):
             return None
         self._runs.passed(data)
         self._line.passed(data)
@@ -380,4 +383,5 @@ class Upstream:
         self._gatherer.sent(self._sent_offset, now)
         self._in_flight.append((self._sent_offset, data))
         after_reset = self._urgent.reset_number
-        return SendCommand(self._sent_commands, offset, data, self._epoch, None, after_reset)
+        fields = (self._sent_commands, offset, data, self._epoch, None, after_reset)
+        return _new_tuple(SendCommand, fields)

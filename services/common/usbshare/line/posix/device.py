@@ -125,7 +125,8 @@ class PosixDevice:
             taken = 0
         except OSError as error:
             self._fail(error)
-        self._unsent.wrote(taken)
+        if not self._is_pty:  # nothing of what it was given is ever unsent
+            self._unsent.wrote(taken)
         if taken < len(data):
             self._loop.add_writer(self._descriptor, self._on_writable)
         return taken

@@ -302,10 +302,11 @@ def _heard(session: Session, port: SerialPort, request: pb.SessionRequest) -> st
     """Note that the client lives and what it has; returns what it sends."""
     session.hearing.heard(time.monotonic())
     if request.HasField("received_offset"):
-        session.outbox.acknowledged(request.received_offset)
-        if session is port.roster.control:
-            offset = session.outbox.line_offset(request.received_offset)
-            port.stops.machine.acknowledged(offset)
+        offset = request.received_offset
+        session.outbox.acknowledged(offset)
+        machine = port.stops.machine
+        if machine.rest.awaited_offset is not None and session is port.roster.control:
+            machine.acknowledged(session.outbox.line_offset(offset))
     return request.WhichOneof("message")
 
 

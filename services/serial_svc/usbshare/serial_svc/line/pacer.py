@@ -96,12 +96,15 @@ class Pacer:
             return wanted
         return free if free >= min(wanted, self._line_lead_bytes // 2) else 0
 
-    def written(self, size: int, now: float) -> None:
-        """Note bytes handed to the driver."""
-        self._clear_at = max(self._clear_at, now) + size / self._rate
+    def written(self, size: int, now: float) -> float:
+        """Note bytes handed to the driver; returns `clear_at`."""
+        clear_at = self._clear_at
+        self._clear_at = clear_at = (clear_at if clear_at > now else now) + size / self._rate
         self._stalls = self._last_unsent = 0  # an equal count later is of other bytes
-        if self._window is not None:
-            self._window.written(size, now)
+        if self._window is None:
+            return clear_at
+        self._window.written(size, now)
+        return 0.0
 
     def wait_s(self, now: float, unsent: int) -> float:
         """Return how long until half of the lead is free; longer each time the line is stopped."""

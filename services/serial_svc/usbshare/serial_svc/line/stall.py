@@ -9,8 +9,9 @@ from collections.abc import Callable
 class Stall:
     """Calls `on_stalled` once a device has been stalled for `timeout_s`; 0: never.
 
-    A device stands still by refusing bytes, or by letting what its driver keeps lie there. A
-    timer that runs is left to run and looks again, so that to note progress costs nothing.
+    A device stands still by refusing bytes, or by letting what its driver keeps lie there, `since`
+    then; None: it does not. A timer that runs is left to run and looks again, so that to note
+    progress costs nothing.
     """
 
     def __init__(
@@ -19,7 +20,7 @@ class Stall:
         self._timeout_s = timeout_s
         self._clock = clock
         self._on_stalled = on_stalled
-        self._since: float | None = None
+        self.since: float | None = None
         self._unsent: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -31,12 +32,12 @@ class Stall:
     def took(self) -> None:
         """Note that it took bytes; what a driver keeps takes some from a dead device too."""
         if self._unsent is None:
-            self._since = None
+            self.since = None
 
     def waits(self, unsent: int, now: float) -> None:
         """Note that bytes wait for those that the driver keeps."""
         if self._unsent is not None and unsent < self._unsent:
-            self._since = None
+            self.since = None
         self._unsent = unsent
         self._begin(now)
 
@@ -47,7 +48,7 @@ class Stall:
 
     def rests(self) -> None:
         """Note that nothing waits to be written."""
-        self._since = self._unsent = None
+        self.since = self._unsent = None
 
     def end(self) -> None:
         """Watch no more."""
@@ -57,8 +58,8 @@ class Stall:
             self._timer = None
 
     def _begin(self, now: float) -> None:
-        if self._since is None:
-            self._since = now
+        if self.since is None:
+            self.since = now
         if self._timer is None and self._timeout_s > 0:
             self._look_in(self._timeout_s)
 
@@ -67,11 +68,11 @@ class Stall:
 
     def _look(self) -> None:
         self._timer = None
-        if self._since is None:
+        if self.since is None:
             return
-        left_s = self._since + self._timeout_s - self._clock()
+        left_s = self.since + self._timeout_s - self._clock()
         if left_s > 0:
             self._look_in(left_s)
         else:
-            self._since = None
+            self.since = None
             self._on_stalled()

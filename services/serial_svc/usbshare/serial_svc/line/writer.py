@@ -139,7 +139,12 @@ class PortWriter:
         if self._urgent or self._polite:
             return 0
         now = self._clock()
-        if self._pacer.allowance(now, self._unsent(device), size) < size:
+        try:
+            unsent = device.unsent_bytes()
+        except DeviceError as error:
+            self._failed(error)
+            return 0
+        if self._pacer.allowance(now, unsent, size) < size:
             return 0
         taken = self._hand_over(device, data, now)
         self._on_program(data[:taken], now)
@@ -249,8 +254,7 @@ class PortWriter:
         try:
             return device.unsent_bytes()
         except DeviceError as error:
-            self._blocked = True
-            self._listener.device_lost(str(error))
+            self._failed(error)
             return sys.maxsize
 
     def _hand_over(self, device: Device, data: bytes, now: float) -> int:
@@ -258,20 +262,23 @@ class PortWriter:
         try:
             taken = device.write(data)
         except DeviceError as error:
-            self._blocked = True
-            self._listener.device_lost(str(error))
+            self._failed(error)
             return 0
         self._blocked = taken < len(data)
-        if taken:
+        if taken and self._stall.since is not None:
             self._stall.took()
         if self._blocked and _must_take(device):
             self._stall.refused(now)
-        self._pacer.written(taken, now)
+        clear_at = self._pacer.written(taken, now)
         self._counters.wrote(taken)
-        if taken and (clear_at := self._pacer.clear_at):
+        if taken and clear_at:
             self._counters.drain_time.add(clear_at - now, now)
         self._last_byte = data[taken - 1 : taken] or self._last_byte
         return taken
+
+    def _failed(self, error: DeviceError) -> None:
+        self._blocked = True
+        self._listener.device_lost(str(error))
 
     def _note_wait(self, unsent: int, now: float) -> None:
         device = self._device

@@ -37,6 +37,11 @@ class SessionAudit(Protocol):
         """Note other settings of the line."""
 
 
+# So much is counted together, since this is done for each line of a program.
+MOST_UNCOUNTED = 64
+COUNT_EVERY_S = 1.0
+
+
 class Sending:
     """The bursts of one session; each is reported once it is over."""
 
@@ -50,16 +55,30 @@ class Sending:
         self._clock = clock
         self._tell = tell
         self._keeps_contents = keeps_contents
+        self._most_uncounted = 1 if keeps_contents else MOST_UNCOUNTED
         self._burst: Burst | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._uncounted: list[bytes] = []
+        self._since = self._last_at = 0.0
 
     def sent(self, data: bytes) -> None:
         """Note bytes that the client sent as a command."""
-        burst = self._burst
-        if burst is None:
-            burst = self._burst = Burst(keeps_contents=self._keeps_contents)
+        now, uncounted = self._clock(), self._uncounted
+        if self._burst is None:
+            self._burst = Burst(keeps_contents=self._keeps_contents)
             self._look_in(QUIET_S)
-        burst.add(data, self._clock())
+        if now - self._since >= COUNT_EVERY_S or len(uncounted) >= self._most_uncounted:
+            self._count(self._burst)
+            self._since = now
+        uncounted.append(data)
+        self._last_at = now
+
+    def _count(self, burst: Burst) -> None:
+        if not self._uncounted:
+            return
+        data, commands = b"".join(self._uncounted), len(self._uncounted)
+        self._uncounted.clear()
+        burst.add(data, self._last_at, commands, self._since)
         if burst.is_long():
             self._burst = Burst(keeps_contents=self._keeps_contents)
             self._tell(burst, goes_on=True)
@@ -69,6 +88,8 @@ class Sending:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._burst is not None:
+            self._count(self._burst)
         burst, self._burst = self._burst, None
         if burst is not None and burst.commands:
             self._tell(burst, goes_on=False)
@@ -77,6 +98,8 @@ class Sending:
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
 
     def _look(self) -> None:
+        if self._burst is not None:
+            self._count(self._burst)
         burst, now = self._burst, self._clock()
         if burst is None or burst.is_over(now):
             self.end()

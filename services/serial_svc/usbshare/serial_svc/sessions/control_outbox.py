@@ -78,6 +78,15 @@ class ControlOutbox(Outbox):
         else:
             self._queue_data(offset, data, now)
 
+    def acknowledged(self, offset: int) -> None:
+        """Keep nothing any more of what the client has; see `Outbox.acknowledged`."""
+        if self._acknowledged is None or offset > self._acknowledged:
+            self._acknowledged = offset
+            self._gatherer.acknowledged(offset)
+            self._replay.acknowledged(offset)
+        if self._data:
+            self._kick()
+
     def discard_data(self) -> None:
         """Throw away device bytes that have not been sent."""
         self._data.clear()
@@ -89,7 +98,7 @@ class ControlOutbox(Outbox):
             return False
         if self._acknowledged is not None and end - self._acknowledged > MOST_UNACKNOWLEDGED_BYTES:
             return False
-        return self._gatherer.is_due(data)
+        return data.endswith(b"\n") or self._gatherer.is_due(data)
 
     def _queue_data(self, offset: int, data: bytes, now: float) -> None:
         if self._data_bytes + len(data) > MOST_DATA_BYTES:
@@ -109,10 +118,6 @@ class ControlOutbox(Outbox):
 
     def _has_data(self) -> bool:
         return bool(self._data)
-
-    def _took(self, offset: int) -> None:
-        self._gatherer.acknowledged(offset)
-        self._replay.acknowledged(offset)
 
     def _data_wait_s(self, now: float) -> float | None:
         first = self._data[0]

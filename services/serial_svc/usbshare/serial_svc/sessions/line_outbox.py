@@ -86,6 +86,11 @@ class LineOutbox(ControlOutbox):
         del read_offset
         return self._end_offset
 
+    def acknowledged(self, offset: int) -> None:
+        """Keep no marks either of what the client has."""
+        super().acknowledged(offset)
+        self.line_offset(offset)
+
     def line_offset(self, offset: int) -> int:
         """Return up to where in the port's stream the client has what is before an offset."""
         while self._marks and self._marks[0][0] <= offset:

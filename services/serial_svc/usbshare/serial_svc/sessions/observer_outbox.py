@@ -75,9 +75,6 @@ class ObserverOutbox(Outbox):
     def _has_data(self) -> bool:
         return self._sent_offset < self._tail.end_offset
 
-    def _took(self, offset: int) -> None:
-        """Nothing is kept that the client has taken."""
-
     def _data_wait_s(self, now: float) -> float | None:
         waiting = self._tail.end_offset - self._sent_offset
         return None if self._is_behind(min(waiting, LARGEST_OBSERVED_BYTES)) else 0

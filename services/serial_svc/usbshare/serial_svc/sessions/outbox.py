@@ -88,7 +88,6 @@ class Outbox(ABC):
         """Note that the client has taken every device byte before `offset`."""
         if self._acknowledged is None or offset > self._acknowledged:
             self._acknowledged = offset
-            self._took(offset)
         if self._has_data():
             self._kick()
 
@@ -136,10 +135,6 @@ class Outbox(ABC):
     @abstractmethod
     def _take_data(self, now: float) -> SessionEvent:
         """Return the next device bytes, or how many are lost before them."""
-
-    @abstractmethod
-    def _took(self, offset: int) -> None:
-        """Note that the client has taken more."""
 
     def _may_send_data(self, now: float, *, gathers: bool) -> bool:
         """Return whether device bytes go now; a message that is sent anyway takes them along."""

@@ -67,7 +67,7 @@ class OwnRealtime:
 
     def must_take_out(self, data: bytes) -> bool:
         """Return whether a command is for `take_out`; data of an upload passes as it is."""
-        return self._runs.must_look(self._line.profile, data)
+        return self._runs.must_look(self._line.firmware.profile, data)
 
     def take_out(self, command: Command) -> Command:
         """Write what overtakes a command, and return the rest.

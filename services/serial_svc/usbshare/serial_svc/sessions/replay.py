@@ -28,8 +28,14 @@ class Replay:
     def acknowledged(self, offset: int) -> None:
         """Forget what the client has."""
         chunks = self._chunks
-        while chunks and chunks[0][0] + len(chunks[0][1]) <= offset:
-            self._forget()
+        while chunks:
+            begin, data = chunks[0]
+            end = begin + len(data)
+            if end > offset:
+                return
+            chunks.popleft()
+            self._size -= end - begin
+            self._forgotten_to = end
 
     def take_from(self, offset: int) -> list[tuple[int, bytes]] | None:
         """Return what a client that has all before `offset` lacks, and forget everything.

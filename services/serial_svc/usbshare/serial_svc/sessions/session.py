@@ -123,23 +123,23 @@ class Session:
 
     async def command(self, command: Command) -> None:
         """Write or queue a command, waiting while the queue is full; refusals are sent in band."""
-        size = len(command.data)
-        if not 1 <= size <= LARGEST_COMMAND_BYTES or command.offset != self._ledger.received_offset:
-            raise malformed(command, self._ledger.received_offset)
-        self._ledger.receive(size)
+        _, _, epoch, offset, data, after_reset = command
+        size, ledger = len(data), self._ledger
+        if not 1 <= size <= LARGEST_COMMAND_BYTES or offset != ledger.received_offset:
+            raise malformed(command, ledger.received_offset)
+        ledger.receive(size)
         if self.controlled:
-            self._sending.sent(command.data)
-            self._line.firmware.wrote(command.data)
-        after_reset = command.after_reset
+            self._sending.sent(data)
+            self._line.firmware.wrote(data)
         if after_reset != self.realtime.reset_number and self.realtime.is_void(after_reset):
             self._refuse(command, CommandOutcome.FLUSHED, RESET)
             self.progressed()
             return
         taken = 0
-        if self.client.only_failures and self.controlled and not self._must_queue(command.data):
-            taken = self._write_through(command)
+        if self.client.only_failures and self.controlled:
+            taken = self._write_through(data, epoch)
         if taken == size:
-            if self._ledger.is_due(0, 0):
+            if ledger.is_due(0, 0):
                 self.outbox.poke()
         elif taken:
             self._submit(command, taken)
@@ -317,19 +317,17 @@ class Session:
         times = line.counters.send_time
         return ControlOutbox(line.hold_back.release, line.read_offset, times)
 
-    def _write_through(self, command: Command) -> int:
+    def _write_through(self, data: bytes, epoch: int) -> int:
         """Write a program's bytes past the empty queue; returns how many the device took.
 
         0 where they must be queued, taken apart or refused instead.
         """
-        line, data = self._line, command.data
-        if self._lost_job.refuses or command.epoch != line.latch.epoch:
+        line = self._line
+        if self._held.items or self.is_held or self._ended:
             return 0
-        return 0 if line.profile.has_realtime(data) else line.writer.write_through(data)
-
-    def _must_queue(self, data: bytes) -> bool:
-        waits = bool(self._held.items) or self.is_held or self._ended
-        return waits or self.realtime.must_take_out(data)
+        if epoch != line.latch.epoch or self._lost_job.refuses or self.realtime.must_take_out(data):
+            return 0
+        return line.writer.write_through(data)
 
     async def _queue(self, command: Command) -> None:
         if not self.controlled:

@@ -58,22 +58,26 @@ class Activity:
 
     def wrote(self, data: bytes, now: float) -> None:
         """Note program bytes that were handed to the device."""
-        self._queries.wrote(data, may_ask=self._profile().name != RAW.name)
-        self._wrote(now)
+        queries = self._queries
+        if queries.is_work:
+            queries.works_on(data)
+        else:
+            queries.wrote(data, may_ask=self._profile().name != RAW.name)
+        self._written_at = now
+        if not self.is_active:
+            self._change(active=True)
 
     def works(self, now: float) -> None:
         """Treat the machine as running a job, whatever it was given."""
         self._queries.works()
-        self._wrote(now)
-
-    def _wrote(self, now: float) -> None:
         self._written_at = now
         if not self.is_active:
             self._change(active=True)
 
     def heard(self, data: bytes, now: float, *, nothing_waits: bool) -> None:
         """Look for answers, and for GRBL's reports, however they are split, also while idle."""
-        all_answered = self._queries.all_answered_by(data)
+        queries = self._queries
+        all_answered = not queries.is_work and queries.all_answered_by(data)
         profile = self._profile()
         if profile.reports_state:
             self._look_for_reports(data, now, nothing_waits)

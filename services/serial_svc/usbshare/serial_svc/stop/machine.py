@@ -31,7 +31,7 @@ class Machine:
         on_report: Callable[[bytes, float], None],
     ) -> None:
         self.rest = KnownRest()
-        self.activity = Activity(self._works, self._reported, lambda: line.profile)
+        self.activity = Activity(self._works, self._reported, lambda: line.firmware.profile)
         self.requests = ReportRequests(line, self.activity.reports, clock, self._is_silent)
         self.holds = Holds(clock, line.changed, on_command=self.requests.begin)
         self._line = line
@@ -52,8 +52,8 @@ class Machine:
 
     def heard(self, data: bytes, now: float) -> None:
         """Take what the device says."""
-        waits = self._line.scheduler.commands or self._programs.awaits_replies
-        self.activity.heard(data, now, nothing_waits=not waits)
+        nothing_waits = not (self._line.scheduler.commands or self._programs.awaits_replies)
+        self.activity.heard(data, now, nothing_waits=nothing_waits)
 
     def acknowledged(self, offset: int) -> None:
         """Note that the program in control has every device byte before `offset`."""
@@ -134,11 +134,12 @@ class KnownRest:
 
     A machine that says that it is idle may only be starved: its answers did not reach the program,
     or the program's next lines did not reach it. It rests only if the program has that very report,
-    and wrote nothing after it. `is_known` until program bytes are written.
+    and wrote nothing after it. `is_known` until program bytes are written. `awaited_offset`: it is
+    known once the program has all bytes before that; None if nothing of that kind is awaited.
     """
 
     def __init__(self) -> None:
-        self._idle_offset: int | None = None
+        self.awaited_offset: int | None = None
         self._known_at: float | None = -inf
 
     @property
@@ -148,23 +149,23 @@ class KnownRest:
 
     def works(self) -> None:
         """Note that the machine was given something to do, or says that it works."""
-        self._idle_offset = self._known_at = None
+        self.awaited_offset = self._known_at = None
 
     def idles(self, offset: int) -> None:
         """Note that the machine said that it is idle, in bytes that end before `offset`."""
-        if self._idle_offset is None:
-            self._idle_offset = offset
+        if self.awaited_offset is None and self._known_at is None:
+            self.awaited_offset = offset
 
     def acknowledged(self, offset: int, now: float) -> bool:
         """Note that the program has every device byte before `offset`; True if it rests by that."""
-        if self._known_at is not None or self._idle_offset is None or offset < self._idle_offset:
+        if self.awaited_offset is None or offset < self.awaited_offset:
             return False
-        self._known_at = now
+        self.awaited_offset, self._known_at = None, now
         return True
 
     def stopped(self) -> None:
         """Note that nothing is left to do: the program was discarded, or closed its session."""
-        self._known_at = -inf
+        self.awaited_offset, self._known_at = None, -inf
 
     def was_known(self, moment: float) -> bool:
         """Return whether the program had known it for REST_S at that moment, and left it at that.

@@ -50,6 +50,11 @@ class Queries:
             else:
                 self._awaited.append(answer)
 
+    def works_on(self, data: bytes) -> None:
+        """Note program bytes to a machine that works: no line matters but one that is begun."""
+        end = data.rfind(b"\n") + 1
+        self._line = (data[end:] if end else self._line + data)[-LONGEST_LINE_BYTES:]
+
     def works(self) -> None:
         """Note that the machine has more to do than to answer."""
         self.is_work = True
