@@ -13,7 +13,7 @@ from fakes.waiting import until
 from usbshare.base.errors import ConnectionRefusedByPeerError
 from usbshare.client.latency.records import PartKind
 from usbshare.client.serial.client import SerialClient
-from usbshare.panel.api.pack_latency import latency_text
+from usbshare.panel.api.shown_latencies import latency_text
 from usbshare.panel.latency import latencies as module
 from usbshare.panel.latency.latencies import KEPT, Latencies, Record
 from usbshare.rpc.channel import Target, parse_target

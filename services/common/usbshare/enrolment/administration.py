@@ -5,12 +5,10 @@ Blocks for the site's files: it is used in a thread. Every change is noted with 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from usbshare.audit.recorder import Audit
@@ -23,20 +21,17 @@ from usbshare.base.errors import (
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
-    UsbshareError,
     WrongStateError,
 )
 from usbshare.base.file_lock import file_lock
 from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.enrolment.identity_report import Entry, roll_call
+from usbshare.enrolment.invitation_check import InvitationPlace, warnings
 from usbshare.enrolment.invitation_maker import (
-    Answer,
     authority,
     checked_addresses,
     invite,
     own_addresses,
-    uncertified,
-    wait_for_answer,
 )
 from usbshare.enrolment.membership import as_member, require_usable_name, rights_in_words, role_of
 from usbshare.enrolment.revocation import ShutOut, shut_out
@@ -55,21 +50,6 @@ USUAL_LIFETIME = timedelta(minutes=10)
 MOST_ADDRESSES = 8
 LONGEST_REASON = 200
 MOST_NAME_LETTERS = 63
-# The listener is a process, which begins once there is an invitation.
-ANSWER_S = 8.0
-_POLL_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class InvitationPlace:
-    """What an invitation says of the host: where to enrol, and where its serial service is.
-
-    `interfaces`: whose addresses it names; empty for all.
-    """
-
-    enrolment: str
-    serial_port: int
-    interfaces: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +174,7 @@ class SiteAdministration:
 
         What cannot be checked is a warning too: the invitation is made, and its string must arrive.
         """
-        checks = (
-            partial(self._wrong_addresses, invitation.addresses),
-            partial(self._wrong_listener, place.enrolment),
-        )
-        return tuple(warning for check in checks for warning in _checked(check))
+        return warnings(self._site, invitation, place)
 
     def withdraw(self, caller: Identity, name: str) -> int:
         """Withdraw the open invitations for a name; NotFoundError if there is none."""
@@ -335,25 +311,6 @@ class SiteAdministration:
         grants = tuple(_in_words(each) for each in policy.grants if name in each.who)
         return RoleOffer(name, grants, not beyond)
 
-    def _wrong_addresses(self, addresses: Sequence[str]) -> list[str]:
-        return [
-            f"the host's certificate is not for {each}: add it to `[tls] names`, then restart "
-            "the services"
-            for each in uncertified(self._site, addresses)
-        ]
-
-    def _wrong_listener(self, listen: str) -> list[str]:
-        answer = wait_for_answer(
-            self._site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(_POLL_S)
-        )
-        if answer is Answer.NOBODY:
-            return [f"no service of this host answers at {listen} yet: see its services' logs"]
-        if answer is Answer.ANOTHER:
-            return [
-                f"another program listens at {listen}: end it, or choose another `[tls] enrolment`"
-            ]
-        return []
-
     def _note(self, caller: Identity, event: str, **fields: object) -> None:
         note: Callable[..., None] = self._audit.note
         note(event, who=caller.name, address=caller.address, **fields)
@@ -379,14 +336,6 @@ def _was_revoked(caller: Identity, record: IdentityRecord) -> bool:
 def _counts(record: IdentityRecord, now: datetime) -> bool:
     """Return whether the newest certificate of an identity is valid."""
     return not record.is_revoked and (record.expires is None or now < record.expires)
-
-
-def _checked(check: Callable[[], list[str]]) -> list[str]:
-    try:
-        return check()
-    except (UsbshareError, OSError, ValueError) as error:
-        why = " ".join(str(error).split())
-        return [f"cannot check whether the invitation can be used: {why}"]
 
 
 def _shown(name: str) -> str:

@@ -29,10 +29,10 @@ from usbshare.enrolment.administration import (
     LONGEST,
     SHORTEST,
     USUAL_LIFETIME,
-    InvitationPlace,
     SiteAdministration,
 )
 from usbshare.enrolment.api import administration_messages as pack
+from usbshare.enrolment.invitation_check import InvitationPlace
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import seconds_of
 

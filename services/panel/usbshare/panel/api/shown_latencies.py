@@ -1,14 +1,27 @@
-"""The machines whose round trips each page shows."""
+"""The machines whose round trips each page shows, and the parts of these as page.proto has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
-from usbshare.panel.api.pack_latency import latency_text
+from usbshare.client.latency.records import Part, PartKind
+from usbshare.page.v1 import page_pb2 as pb
+from usbshare.panel.api.json_text import text
+from usbshare.panel.api.pack_machine import machine_key
 from usbshare.panel.latency.latencies import Latencies, Record
 from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.socket import Page
+from usbshare.rpc.wire_time import duration, timestamp_of
+
+_KINDS = {
+    PartKind.PROGRAM: pb.LATENCY_PART_PROGRAM,
+    PartKind.BRIDGE: pb.LATENCY_PART_BRIDGE,
+    PartKind.NETWORK: pb.LATENCY_PART_NETWORK,
+    PartKind.HOST: pb.LATENCY_PART_HOST,
+    PartKind.PORT: pb.LATENCY_PART_PORT,
+    PartKind.FIRMWARE: pb.LATENCY_PART_FIRMWARE,
+}
 
 
 class ShownLatencies:
@@ -39,3 +52,36 @@ class ShownLatencies:
 
 def _tell(page: Page, record: Record) -> None:
     page.outbox.state(("latency", *record.key), latency_text(record))
+
+
+def latency_text(record: Record, past: Sequence[Record] = ()) -> str:
+    """Return the event of a record, with earlier ones of the same machine."""
+    message = pb.Latency(
+        machine=machine_key(record.key),
+        time=timestamp_of(record.unix_s),
+        parts=[_part(part) for part in record.latency.parts],
+        past=[_past(each) for each in past],
+    )
+    return text(pb.Event(latency=message))
+
+
+def _past(record: Record) -> pb.Latency:
+    parts = [
+        pb.PartTimes(part=_KINDS[part.kind], latest=duration(part.times.last_s))
+        for part in record.latency.parts
+        if part.times is not None and part.times.count
+    ]
+    return pb.Latency(time=timestamp_of(record.unix_s), parts=parts)
+
+
+def _part(part: Part) -> pb.PartTimes:
+    message = pb.PartTimes(part=_KINDS[part.kind], warning=part.warning)
+    times = part.times
+    if times is None or not times.count:
+        return message
+    message.latest.CopyFrom(duration(times.last_s))
+    message.longest.CopyFrom(duration(times.max_s))
+    if times.recent_count:
+        message.median.CopyFrom(duration(times.p50_s))
+        message.p95.CopyFrom(duration(times.p95_s))
+    return message

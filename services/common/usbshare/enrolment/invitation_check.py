@@ -1,0 +1,66 @@
+"""What keeps an invitation from being used: addresses without a certificate, nothing that listens.
+
+Blocks: it waits a while for what listens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from usbshare.base.errors import UsbshareError
+from usbshare.enrolment.invitation_maker import Answer, uncertified, wait_for_answer
+from usbshare.trust.invitation import Invitation
+from usbshare.trust.site import Site
+
+# The listener is a process, which begins once there is an invitation.
+ANSWER_S = 8.0
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationPlace:
+    """What an invitation says of the host: where to enrol, and where its serial service is.
+
+    `interfaces`: whose addresses it names; empty for all.
+    """
+
+    enrolment: str
+    serial_port: int
+    interfaces: Sequence[str] = ()
+
+
+def warnings(site: Site, invitation: Invitation, place: InvitationPlace) -> tuple[str, ...]:
+    """Return what keeps an invitation from being used, one line each; what is unknown, too."""
+    checks = (
+        partial(_wrong_addresses, site, invitation.addresses),
+        partial(_wrong_listener, site, place.enrolment),
+    )
+    return tuple(warning for check in checks for warning in _checked(check))
+
+
+def _wrong_addresses(site: Site, addresses: Sequence[str]) -> list[str]:
+    return [
+        f"the host's certificate is not for {each}: add it to `[tls] names`, then restart "
+        "the services"
+        for each in uncertified(site, addresses)
+    ]
+
+
+def _wrong_listener(site: Site, listen: str) -> list[str]:
+    answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(_POLL_S))
+    if answer is Answer.NOBODY:
+        return [f"no service of this host answers at {listen} yet: see its services' logs"]
+    if answer is Answer.ANOTHER:
+        return [f"another program listens at {listen}: end it, or choose another `[tls] enrolment`"]
+    return []
+
+
+def _checked(check: Callable[[], list[str]]) -> list[str]:
+    try:
+        return check()
+    except (UsbshareError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        return [f"cannot check whether the invitation can be used: {why}"]
