@@ -139,7 +139,7 @@ class JobDatabase:
             connection.backup(copy)
         finally:
             copy.close()
-        aside = self._move_aside()
+        aside = self._move_aside("replaced")
         connection.close()  # removes its journal by name: before there is another of that name
         copied.replace(self._path)
         self._open()
@@ -164,9 +164,9 @@ class JobDatabase:
                 connection.executescript(_SCHEMA)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def _move_aside(self) -> Path:
+    def _move_aside(self, why: str) -> Path:
         stamp = f"{self._now():%Y%m%d-%H%M%S}"
-        aside = self._path.with_name(f"{DATABASE_FILE}.damaged-{stamp}")
+        aside = self._path.with_name(f"{DATABASE_FILE}.{why}-{stamp}")
         for suffix in ("", "-wal", "-shm"):
             part = self._path.with_name(DATABASE_FILE + suffix)
             if part.exists():
@@ -178,7 +178,7 @@ class JobDatabase:
             "the record of the jobs is damaged (%s): kept as %s; creating a new one. Queue and "
             "history are empty, the files of the jobs are still here",
             error,
-            self._move_aside(),
+            self._move_aside("damaged"),
         )
 
     def _noted_number(self) -> int:
