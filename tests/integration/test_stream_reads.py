@@ -10,6 +10,8 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from usbshare.client.serial.client import SessionStream
+from usbshare.client.serial.messages import SendCommand
 from usbshare.rpc.stream_reads import StreamReader
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial.v1.serial_pb2_grpc import (
@@ -44,15 +46,20 @@ class Telling:
 
 
 @asynccontextmanager
-async def reading(servicer: Telling) -> AsyncIterator[StreamReader[pb.SessionResponse]]:
+async def called(servicer: Telling) -> AsyncIterator[Any]:
     server = grpc.aio.server()
     add_SerialServiceServicer_to_server(cast(Any, servicer), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = SerialServiceStub(channel).Session()
-        yield StreamReader(call, pb.SessionResponse.FromString)
+        yield SerialServiceStub(channel).Session()
     await server.stop(None)
+
+
+@asynccontextmanager
+async def reading(servicer: Telling) -> AsyncIterator[StreamReader[pb.SessionResponse]]:
+    async with called(servicer) as call:
+        yield StreamReader(call, pb.SessionResponse.FromString)
 
 
 async def read_all(reader: StreamReader[pb.SessionResponse]) -> list[int]:
@@ -89,3 +96,14 @@ async def test_a_reader_that_is_cancelled_ends_its_call() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await servicer.was_cancelled.wait()
+
+
+async def test_what_was_cancelled_takes_and_gives_nothing_more() -> None:
+    async with asyncio.timeout(30), called(Telling(None)) as call:
+        stream = SessionStream(call)
+        await stream.receive()
+        stream.cancel()
+        with pytest.raises(EOFError):
+            await stream.send(SendCommand(1, 0, b"G1 X1\n", 0))
+        with pytest.raises(EOFError):
+            await stream.receive()

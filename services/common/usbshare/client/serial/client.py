@@ -71,7 +71,9 @@ class SessionStream:
 
     def write(self, message: Message) -> Coroutine[Any, Any, None]:
         """Return the writing of a message, which raises whatever gRPC does."""
-        return write(self._call, convert.request(message, self.taken_offset))
+        packed = convert.request(message, self.taken_offset)
+        call = self._call
+        return call.write(packed) if isinstance(call, _EndedCall) else write(call, packed)
 
     async def send(self, message: Message) -> None:
         """Send a message; raises EOFError when the stream has ended, `receive` says why."""
