@@ -4,28 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from usbshare.panel.kept_list import HOSTS, LOCAL_PORTS
-from usbshare.panel.local_ports.wish import BridgeNews, PortKind, PortState, Wish
+from usbshare.panel.hosts.fleet import ADDED_HOSTS
+from usbshare.panel.local_ports.wish import KEPT_WISHES, BridgeNews, PortKind, PortState, Wish
 from usbshare.rpc.channel import Target
 
 WISH = Wish("a1", "shop", "shop", "laser", PortKind.TCP, "127.0.0.1:23", True, True, 5.0)
 
 
 def test_saved_entries_are_loaded_again(tmp_path: Path) -> None:
-    HOSTS.save(tmp_path, [Target("laser", 50051), Target("fe80::1", 7)])
-    assert HOSTS.load(tmp_path) == [Target("laser", 50051), Target("fe80::1", 7)]
-    LOCAL_PORTS.save(tmp_path, [WISH])
-    assert LOCAL_PORTS.load(tmp_path) == [WISH]
+    ADDED_HOSTS.save(tmp_path, [Target("laser", 50051), Target("fe80::1", 7)])
+    assert ADDED_HOSTS.load(tmp_path) == [Target("laser", 50051), Target("fe80::1", 7)]
+    KEPT_WISHES.save(tmp_path, [WISH])
+    assert KEPT_WISHES.load(tmp_path) == [WISH]
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"added": 5, "local_ports": [5, {"id": 1}]}', b"\xff\xfe"]
 )
 def test_a_damaged_file_is_as_an_empty_one(tmp_path: Path, content: bytes) -> None:
-    for name in (HOSTS.file_name, LOCAL_PORTS.file_name):
+    for name in (ADDED_HOSTS.file_name, KEPT_WISHES.file_name):
         (tmp_path / name).write_bytes(content)
-    assert HOSTS.load(tmp_path) == []
-    assert LOCAL_PORTS.load(tmp_path) == []
+    assert ADDED_HOSTS.load(tmp_path) == []
+    assert KEPT_WISHES.load(tmp_path) == []
 
 
 def test_the_output_of_a_bridge_gives_the_state_of_its_port() -> None:

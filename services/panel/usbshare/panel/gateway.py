@@ -18,7 +18,6 @@ from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.client.camera.client import CameraClient
 from usbshare.client.serial.client import SerialClient
-from usbshare.panel import kept_list
 from usbshare.panel.api.access_requests import access_handlers
 from usbshare.panel.api.camera_calls import CameraCalls
 from usbshare.panel.api.control_requests import control_handlers
@@ -42,7 +41,7 @@ from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.certificate import Certificate
 from usbshare.panel.guard import Guard
-from usbshare.panel.hosts.fleet import Fleet, OpenFinder
+from usbshare.panel.hosts.fleet import ADDED_HOSTS, Fleet, OpenFinder
 from usbshare.panel.hosts.host import Host
 from usbshare.panel.jobs.job_follower import JobFollower
 from usbshare.panel.jog.jogs import Jogs
@@ -128,7 +127,7 @@ class Gateway:
         """Serve at a listening socket until it is stopped; calls `ready` once pages are served."""
         choice, certificate = self._choice, self._certificate
         self._usual = await in_thread(choice.own.usual)
-        added = await in_thread(kept_list.HOSTS.load, choice.state_folder)
+        added = await in_thread(ADDED_HOSTS.load, choice.state_folder)
         if not choice.in_plaintext:
             await certificate.load()
         self._show_gateway()
@@ -207,7 +206,7 @@ class Gateway:
     async def _save_hosts(self) -> None:
         """Note the hosts that were added, for the next start; without room there are none then."""
         try:
-            await in_thread(kept_list.HOSTS.save, self._choice.state_folder, self.fleet.added)
+            await in_thread(ADDED_HOSTS.save, self._choice.state_folder, self.fleet.added)
         except OSError as error:
             log.warning("added hosts cannot be saved: %s", in_words(error))
 

@@ -1,4 +1,4 @@
-"""Lists of the panel in files that outlive it: hosts that were added, local ports."""
+"""Lists of the panel in files that outlive it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any, Generic, TypeVar
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.paths import make_private, write_private
 from usbshare.base.plain_file import read_object
-from usbshare.panel.local_ports.wish import Wish
-from usbshare.rpc.channel import Target, parse_target
 
 _log = logging.getLogger(__name__)
 
@@ -54,25 +52,3 @@ class KeptList(Generic[T]):
         make_private(folder)
         content = json.dumps({self.key: [self.as_json(each) for each in items]}, indent=2)
         write_private(folder / self.file_name, content.encode() + b"\n")
-
-
-def _wish(told: Any) -> Wish:
-    return Wish.of_json(told if isinstance(told, dict) else {})
-
-
-HOSTS: KeptList[Target] = KeptList(
-    "panel-hosts.json",
-    "added",
-    "the hosts that were added",
-    64 * 1024,
-    lambda told: parse_target(str(told)),
-    str,
-)
-LOCAL_PORTS: KeptList[Wish] = KeptList(
-    "ports.json",
-    "local_ports",
-    "the local ports of the last run",
-    256 * 1024,
-    _wish,
-    Wish.as_json,
-)

@@ -13,7 +13,7 @@ from usbshare.job.v1 import job_pb2
 from usbshare.page.v1 import page_pb2 as pb
 from usbshare.panel.api.json_text import text
 from usbshare.panel.api.pack_machine import permission_message
-from usbshare.panel.hosts.following import ServiceState, ServiceView
+from usbshare.panel.following import ServiceState, ServiceView
 from usbshare.panel.hosts.host import HostView, Relation
 from usbshare.panel.machines.permissions import Permission
 from usbshare.panel.seen import SeenCamera, SeenJob

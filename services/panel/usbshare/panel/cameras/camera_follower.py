@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from usbshare.panel.board import CAMERAS, Board
-from usbshare.panel.hosts.following import proven
+from usbshare.panel.following import proven
 from usbshare.panel.seen import SeenCamera
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle

@@ -17,6 +17,7 @@ from usbshare.hosts.liveness import Liveness
 from usbshare.hosts.targets import is_asked, sites_of
 from usbshare.panel.board import HOSTS, Board
 from usbshare.panel.hosts.host import Followers, Host, HostView, Relation
+from usbshare.panel.kept_list import KeptList
 from usbshare.panel.machines.machines import Machines
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
@@ -46,6 +47,15 @@ class Found(Protocol):
 
 
 OpenFinder = Callable[[ClientBundle | None], AbstractAsyncContextManager[Found]]
+
+ADDED_HOSTS: KeptList[Target] = KeptList(
+    "panel-hosts.json",
+    "added",
+    "the hosts that were added",
+    64 * 1024,
+    lambda told: parse_target(str(told)),
+    str,
+)
 
 
 class Fleet:

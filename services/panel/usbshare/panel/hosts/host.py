@@ -14,7 +14,7 @@ from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.instance import USUAL_PORTS, Entry, Kind
 from usbshare.hosts.targets import targets_of
 from usbshare.panel.cameras.camera_follower import CameraFollower
-from usbshare.panel.hosts.following import ServiceState, ServiceView, follow
+from usbshare.panel.following import ServiceState, ServiceView, follow
 from usbshare.panel.jobs.job_follower import JobFollower
 from usbshare.panel.machines.machines import Machines
 from usbshare.panel.machines.serial_follower import SerialFollower

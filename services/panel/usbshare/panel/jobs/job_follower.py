@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from usbshare.panel.board import JOBS, Board
-from usbshare.panel.hosts.following import proven
+from usbshare.panel.following import proven
 from usbshare.panel.seen import SeenJob
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle

@@ -25,10 +25,9 @@ from usbshare.base.os_errors import in_words
 from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all, in_background
-from usbshare.panel import kept_list
 from usbshare.panel.board import LOCAL_PORTS, Board
 from usbshare.panel.local_ports.bridge_process import BridgeProcess, Launcher
-from usbshare.panel.local_ports.wish import PortKind, PortState, Wish
+from usbshare.panel.local_ports.wish import KEPT_WISHES, PortKind, PortState, Wish
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class LocalPorts:
             self._owner = f"another panel of this user runs the local ports ({error})"
             log.info("%s", self._owner)
             return
-        for wish in (await in_thread(kept_list.LOCAL_PORTS.load, self._folder))[:MOST_PORTS]:
+        for wish in (await in_thread(KEPT_WISHES.load, self._folder))[:MOST_PORTS]:
             process = BridgeProcess(self._folder, wish.id, self._launcher)
             if not await in_thread(process.find) and wish.is_kept:
                 await self._launch(process, wish, waits=True)
@@ -204,7 +203,7 @@ class LocalPorts:
     async def _note(self) -> None:
         wishes = [wish for wish, _ in self._ports.values()]
         try:
-            await in_thread(kept_list.LOCAL_PORTS.save, self._folder, wishes)
+            await in_thread(KEPT_WISHES.save, self._folder, wishes)
         except OSError as error:
             log.warning("the local ports cannot be saved for the next start: %s", in_words(error))
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.panel.kept_list import KeptList
 
 LONGEST_TEXT = 300
 
@@ -128,3 +129,17 @@ class BridgeNews:
 
 def _text(told: object) -> str:
     return str(told).strip()[:LONGEST_TEXT]
+
+
+def _wish(told: Any) -> Wish:
+    return Wish.of_json(told if isinstance(told, dict) else {})
+
+
+KEPT_WISHES: KeptList[Wish] = KeptList(
+    "ports.json",
+    "local_ports",
+    "the local ports of the last run",
+    256 * 1024,
+    _wish,
+    Wish.as_json,
+)

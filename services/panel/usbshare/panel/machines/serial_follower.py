@@ -13,7 +13,7 @@ from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.warm_stops import WarmStops
-from usbshare.panel.hosts.following import proven
+from usbshare.panel.following import proven
 from usbshare.panel.machines.machines import Machines
 from usbshare.panel.seen import SeenMachine, SeenPort, SeenRights
 from usbshare.rpc.channel import Target
