@@ -18,8 +18,10 @@ from usbshare.usbip.vhci.helper import Vhci
 
 DEADLINE_S = 240.0  # a virtual machine without KVM takes its time
 POLL_S = 0.05
-# The settings of a usb-svc: a busy virtual machine is silent for longer than a broken link.
-USB_HOST = "[usb]\nlink_timeout_s = 20\n"
+# A busy virtual machine is silent for longer than a broken link; what was written before a lost
+# link waits for a person, who is not there.
+_PATIENCE = "link_timeout_s = 20"
+USB_HOST = f"[usb]\n{_PATIENCE}\n"
 READY = r"ready: open (/dev/\S+)$"
 # What the kernel says when something of its own is wrong.
 TROUBLE = re.compile(r"WARNING:|BUG:|Oops|Call Trace|blocked for more than|list_del|use-after")
@@ -96,7 +98,8 @@ class Shared:
 def shared(home: Path, source: str, profile: str = "grbl") -> Iterator[Shared]:
     """Run a service with this port, and a network before it."""
     config = home / "usbshare.toml"
-    config.write_text(f'[ports.laser]\nsource = "{source}"\nprofile = "{profile}"\n')
+    port = f'source = "{source}"\nprofile = "{profile}"\n{_PATIENCE}\n'
+    config.write_text(f"[ports.laser]\n{port}")
     words = ["serial-svc", "--listen", "127.0.0.1:0", "--config", str(config)]
     with running(words, home) as service:
         target = service.wait_for(r"ready at (127\.0\.0\.1:\d+)", DEADLINE_S)[1]
