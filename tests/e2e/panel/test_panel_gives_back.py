@@ -125,6 +125,20 @@ async def test_what_the_panel_moves_ends_before_control_is_given_back(
             await page.until_laser(lambda laser: state_of(laser) in ("Idle", "Alarm"))
 
 
+async def test_a_held_frame_is_over_once_control_is_released(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await begin(shop, page, LIT)
+        await page.ask(stop={"machine": LASER, "action": "STOP_ACTION_HOLD"})
+        held = (await page.until_laser(lambda laser: laser["port"].get("hold")))["port"]
+        await give_back(shop, page, "release")
+        port = await port_of(shop)
+        assert (port.hold is None or port.hold.cause == "alarm", port.latch) == (True, None)
+        resume = {"machine": LASER, "action": "STOP_ACTION_RESUME", **_seen(held)}
+        await page.ask(stop=resume)
+        assert beam(shop) == 0
+        await page.until_laser(lambda laser: state_of(laser) in ("Idle", "Alarm"))
+
+
 async def test_the_hosts_log_says_that_it_was_reset(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await begin(shop, page, LIT)

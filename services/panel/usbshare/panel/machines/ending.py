@@ -17,13 +17,14 @@ from usbshare.panel.machines.console import Origin
 from usbshare.panel.machines.control import GIVEN_UP, HOMING, PULSING, Control
 from usbshare.panel.machines.gcode import JOG_CANCEL
 from usbshare.panel.machines.machine_view import Abilities
-from usbshare.panel.machines.rest import until_held, until_reset
+from usbshare.panel.machines.rest import report_of_now, until_held, until_reset
 
 HELD_S = 3.0
 CANCELLED = "it was cancelled"
 # A machine that homes ignores a hold and reports nothing; one that pulses stands still.
 _NOT_HELD = frozenset({HOMING, PULSING})
-_MOVES = frozenset({"Run", "Home"})
+# What is held goes on with a resume, by whomever.
+_UNDER_WAY = frozenset({"Run", "Home", "Hold", "Door"})
 _HOLD, _RESET = b"!", bytes((GRBL_RESET,))
 
 
@@ -42,7 +43,7 @@ async def cancel(control: Control, why: str = CANCELLED) -> None:
     control.realtime(JOG_CANCEL)
     state = "" if control.report is None else control.report.state
     is_asked = bool(control.activity) or control.exchange.is_waiting
-    if not is_asked and state not in _MOVES:
+    if not is_asked and not await _is_under_way(control):
         return
     control.console.add(Origin.NEWS, f"{control.activity or 'motion'} was ended: {why}")
     if state == "Jog":
@@ -65,6 +66,14 @@ async def give_up(control: Control, why: str = GIVEN_UP) -> None:
             await cancel(control, why)
             await _until_done(control)
         await control.release(why)
+
+
+async def _is_under_way(control: Control) -> bool:
+    """Return whether the machine does something now, or says nothing."""
+    try:
+        return (await report_of_now(control)).state in _UNDER_WAY
+    except DeviceError:
+        return True
 
 
 async def _until_done(control: Control) -> None:

@@ -27,6 +27,15 @@ async def until_idle(control: Control, wait_s: float) -> None:
         await asyncio.sleep(LOOK_S)
 
 
+async def report_of_now(control: Control) -> MachineReport:
+    """Return a report of after what was written now; DeviceError where none comes.
+
+    One that began before that has come by then.
+    """
+    await asyncio.sleep(control.round_trip_s + CROSSING_S)
+    return await control.fresh_report()
+
+
 async def until_held(control: Control, wait_s: float) -> None:
     """Wait until a hold has brought the machine to rest; WrongStateError where it does not."""
     await _until(control, wait_s, lambda report: report.state in _AT_REST and not report.substate)
@@ -38,14 +47,12 @@ async def until_reset(control: Control, wait_s: float) -> None:
 
 
 async def _until(control: Control, wait_s: float, holds: Callable[[MachineReport], bool]) -> None:
-    """Wait until the machine reports something after what was written now.
-
-    A report that began before that has come by then.
-    """
+    """Wait until the machine reports something after what was written now."""
     clock = asyncio.get_running_loop().time
     end = clock() + wait_s
-    await asyncio.sleep(control.round_trip_s + CROSSING_S)
-    while not holds(report := await control.fresh_report()):
+    report = await report_of_now(control)
+    while not holds(report):
         if clock() >= end:
             raise WrongStateError(f"the machine is not at rest: it reports {report.state}")
         await asyncio.sleep(LOOK_S)
+        report = await control.fresh_report()
