@@ -122,7 +122,7 @@ def upload(words: list[str], device: Optiboot) -> subprocess.CompletedProcess[st
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )
-        assert device.resets == resets + 1
+        assert device.resets > resets  # it resets again where the loader did not answer in time
         if done.returncode == 0:
             assert device.sketches == sketches + 1
             break
