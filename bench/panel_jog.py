@@ -44,6 +44,8 @@ HISTORY_S = 10.0
 CANCEL_TIMEOUT_S = 5.0
 # What comes after that would be noticed so long.
 CANCELLED_S, UNCANCELLED_S = 0.4, 1.5
+# To look into the records keeps the networks waiting, which are of this process.
+UNDISTURBED_S = 0.1
 CANCEL = b"\x85"
 PIECE = re.compile(rb"\$J=G21G91X-?([\d.]+)F([\d.]+)")
 CLOCK_MS = "performance.timeOrigin + performance.now()"
@@ -189,11 +191,12 @@ async def _jog_together(shop: Shop, way: Way) -> None:
     """Jog all machines, and end them by one act."""
     pages = await asyncio.gather(*(_open(shop, each) for each in range(MACHINES)))
     await asyncio.gather(*(_press(shop, each, page) for each, page in enumerate(pages)))
-    moving = [each for each in range(MACHINES) if _is_moving(shop, each, time.monotonic())]
+    await asyncio.sleep(UNDISTURBED_S)
     ended = await way.act(shop, pages[0])
     await asyncio.sleep(UNCANCELLED_S)
-    for machine in moving:
-        _note(shop, way, machine, ended)
+    for machine in range(MACHINES):
+        if _is_moving(shop, machine, ended):
+            _note(shop, way, machine, ended)
     shop.running.panel.process.send_signal(signal.SIGCONT)
     for network in (shop.outer, shop.inner):
         network.heal()
@@ -236,7 +239,7 @@ async def _press(shop: Shop, machine: int, page: Page) -> None:
 
 def _is_moving(shop: Shop, machine: int, moment: float) -> bool:
     received = b"".join(data for at, data in shop.since(machine, 0.0) if at < moment)
-    return CANCEL not in received[received.rindex(b"$J=") :]
+    return received.rfind(b"$J=") > received.rfind(CANCEL)
 
 
 async def _until_cancelled(shop: Shop, ended: float) -> None:
