@@ -361,6 +361,8 @@ def test_a_lost_link_ends_the_stream(tmp_path: Path) -> None:
         with pytest.raises(serial.SerialException, match="is lost"):
             assert port.in_waiting
         port.close()
+    for thread in ours():  # the last attempt to connect again
+        thread.join(LOOK_UP_S)
     assert not ours()
 
 
