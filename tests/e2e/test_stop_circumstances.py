@@ -119,7 +119,7 @@ def test_the_machine_is_stopped_in_all_circumstances(home: Path, target: str, li
     assert resets(home) == before + 1
 
 
-@pytest.mark.parametrize("option", ["--hold", "--door", "--resume", "--rearm"])
+@pytest.mark.parametrize("option", ["--hold", "--door", "--rearm", "--resume"])
 @pytest.mark.parametrize("line", ['exec "$@" <&- >&- 2>&-', 'exec "$@" >/dev/full'])
 def test_hold_resume_and_re_arm_work_in_all_circumstances(
     home: Path, target: str, line: str, option: str
