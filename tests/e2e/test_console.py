@@ -309,6 +309,9 @@ def test_a_stop_overtakes_all_that_a_program_wrote_before_it(home: Path, target:
     assert run(["bridge", "stop", "--rearm", "--target", target, "--port", "laser"], home)[0] == 0
 
 
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="the tests were started by nohup"
+)
 def test_a_hangup_ends_the_console_and_frees_what_it_holds(home: Path, target: str) -> None:
     with running(console(target, "--listen", "127.0.0.1:0"), home) as process:
         tcp = process.wait_for(r"listening at tcp://127\.0\.0\.1:(\d+)")

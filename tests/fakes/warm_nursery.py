@@ -228,7 +228,6 @@ def become(request: dict[str, Any], streams: list[int]) -> list[str]:
         os.dup2(stream, number)
         os.close(stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests: nohup ignores it
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
