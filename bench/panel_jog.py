@@ -134,7 +134,11 @@ async def _measure(ways: Sequence[Way]) -> None:
 
 
 def _tell(way: Way, began: float) -> None:
-    print(f"{way.name}: {len(way.motions_ms)} jogs, {time.monotonic() - began:.0f} s", flush=True)
+    """Tell of a way at once: nothing of it is lost where the rest is interrupted."""
+    release = f"released within {max(way.releases_ms):.0f} ms, " if way.is_cancelled else ""
+    motion = f"{max(way.motions_ms):.0f} ms of motion at most"
+    took = f"{len(way.motions_ms)} jogs in {time.monotonic() - began:.0f} s"
+    print(f"{way.name}: {took}: {release}{motion}", flush=True)
 
 
 @asynccontextmanager
