@@ -8,7 +8,7 @@ from math import inf
 # After the last renewal; pages renew every 40 ms.
 LEASE_S = 0.1
 # After it was made: a renewal that the network held back says nothing of the finger now.
-AGE_S = 0.14
+AGE_S = 0.12
 
 
 @dataclass(slots=True)
