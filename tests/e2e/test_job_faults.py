@@ -143,6 +143,7 @@ class Run:
         async with asyncio.timeout(TIMEOUT_S):
             while self.received.count(b"\n") < lines:
                 job = await until_job(jobs, self.job.job_id, lambda _: True)
+                assert not job.state_reason, f"it stopped before its fault came: {job.state_reason}"
                 self.seen.append((time.monotonic(), job.progress.acknowledged_lines))
 
     async def strike(self) -> None:
