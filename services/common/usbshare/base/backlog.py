@@ -79,7 +79,7 @@ class Backlog(Generic[T]):
             return [item for _, item in self._items]
 
     def taken(self, count: int) -> None:
-        """Remove the oldest item."""
+        """Remove that many of the oldest items."""
         with self._news:
             for _ in range(count):
                 self._items.popleft()

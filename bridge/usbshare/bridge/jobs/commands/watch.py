@@ -57,7 +57,7 @@ def watch(
     try:
         job = host.follow(lambda client: follow_job(client, job_id, show, link.lost))
     except KeyboardInterrupt:
-        warn(f"job {job_id} is no longer watched here, which ends nothing")
+        warn(f"job {job_id} is no longer watched here; this does not stop it")
         context.exit(1)
     context.exit(0 if job.state == FINISHED else 1)
 

@@ -1,4 +1,4 @@
-"""Sends a file to a host; continues after an interruption where the host has it up to."""
+"""Sends a file to a host; after an interruption it sends only what the host lacks."""
 
 from __future__ import annotations
 
