@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.network_port import (
-    FREE,
     LARGE,
     SET_CONTROL,
     SETTINGS,
@@ -37,29 +35,6 @@ from usbshare.bridge.local_ports.telnet import (
     take_item,
 )
 from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture(params=[TcpPort, Rfc2217Port])
-async def port(request: pytest.FixtureRequest, listener: Listener) -> AsyncIterator[TcpPort]:
-    made: TcpPort = request.param(FREE)
-    listener.port = made
-    await made.start(listener, SETTINGS)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def telnet(listener: Listener) -> AsyncIterator[Rfc2217Port]:
-    made = Rfc2217Port(FREE)
-    listener.port = made
-    await made.start(listener, SETTINGS)
-    yield made
-    await made.close()
 
 
 @pytest.mark.parametrize("data", [b"G", b"PO", b"G1 X1\n", b"\x16", b"\x18", b"POSY\n"])

@@ -12,7 +12,7 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,6 @@ from usbshare.line.threaded.device import ThreadedDevice
 from usbshare.line.threaded.serial_url import set_port_break
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
-
-
-@pytest.fixture
-def far() -> Iterator[Far]:
-    far = Far()
-    yield far
-    far.release_slave()
-    far.hang_up()
-
-
-@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
-def make(request: pytest.FixtureRequest) -> Callable[[str, LineSettings], Device]:
-    maker: Callable[[str, LineSettings], Device] = request.param
-    return maker
 
 
 async def test_configure_returns_what_took_effect(

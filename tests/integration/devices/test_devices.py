@@ -9,13 +9,12 @@ import os
 import struct
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fakes.real_devices import (
-    MAKERS,
     SETTINGS,
     Far,
     Listener,
@@ -34,20 +33,6 @@ from usbshare.line.settings import (
 from usbshare.line.threaded.device import ThreadedDevice
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
-
-
-@pytest.fixture
-def far() -> Iterator[Far]:
-    far = Far()
-    yield far
-    far.release_slave()
-    far.hang_up()
-
-
-@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
-def make(request: pytest.FixtureRequest) -> Callable[[str, LineSettings], Device]:
-    maker: Callable[[str, LineSettings], Device] = request.param
-    return maker
 
 
 async def write_all(device: Device, listener: Listener, data: bytes) -> None:

@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 import serial
 
-from fakes.ordinary_user import is_root, without_capability
 from fakes.waiting import until
 from usbshare.line.settings import LineSettings, Parity
 
 if TYPE_CHECKING or sys.platform == "linux":
     from usbshare.bridge.local_ports.linux_pty import LinuxPty
-    from usbshare.bridge.local_ports.macos_pty import MacosPty
     from usbshare.bridge.local_ports.pty import PtyPort
 from fakes.linux_port import SETTINGS, Listener, is_taken, program, read_until, run
 
@@ -33,42 +31,6 @@ T = TypeVar("T")
 
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual port")
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture(autouse=True)
-def _private_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setattr("usbshare.line.name_link.runtime_folder", lambda: runtime)
-
-
-@pytest.fixture(autouse=True, params=["root", "ordinary user"])
-def _user(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have each test run as the user who may everything, and as one who may not."""
-    if request.param == "root" and not is_root():
-        pytest.skip("the tests do not run as root")
-    with (
-        without_capability() if is_root() and request.param != "root" else contextlib.nullcontext()
-    ):
-        yield
-
-
-@pytest.fixture(params=["LinuxPty", "MacosPty"])
-def any_kind(request: pytest.FixtureRequest) -> type[PtyPort]:
-    return {"LinuxPty": LinuxPty, "MacosPty": MacosPty}[request.param]
-
-
-@pytest.fixture
-async def port(listener: Listener, tmp_path: Path) -> AsyncIterator[LinuxPty]:
-    port = LinuxPty(str(tmp_path / "COM10"))
-    await port.start(listener, SETTINGS)
-    yield port
-    await port.close()
 
 
 async def test_every_byte_arrives_unchanged_both_ways(

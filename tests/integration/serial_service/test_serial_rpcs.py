@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import Any
 
 import grpc
 import pytest
@@ -14,11 +13,6 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from fakes.waiting import until
-from usbshare.serial.v1 import serial_pb2 as pb
-
-if TYPE_CHECKING:  # only the type stubs know it
-    pass
 from fakes.served_port import (
     TIMEOUT_S,
     Call,
@@ -29,19 +23,14 @@ from fakes.served_port import (
     opened,
     opening,
     said,
-    serving,
 )
+from fakes.waiting import until
+from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api import watches
 from usbshare.serial_svc.api.servicer import SERVICE_NAME
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.sessions.events import QueueState
 from usbshare.serial_svc.sessions.queue_state import QueueNews
-
-
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(tmp_path) as made:
-        yield made
 
 
 async def test_ports_are_listed_with_all_there_is_to_know(served: Served) -> None:

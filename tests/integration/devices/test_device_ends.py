@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import pytest
 
 from fakes.real_devices import (
     DEADLINE_S,
-    MAKERS,
     SETTINGS,
     Far,
     Listener,
@@ -38,20 +37,6 @@ from usbshare.line.settings import (
 from usbshare.line.threaded.device import ThreadedDevice
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")
-
-
-@pytest.fixture
-def far() -> Iterator[Far]:
-    far = Far()
-    yield far
-    far.release_slave()
-    far.hang_up()
-
-
-@pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)
-def make(request: pytest.FixtureRequest) -> Callable[[str, LineSettings], Device]:
-    maker: Callable[[str, LineSettings], Device] = request.param
-    return maker
 
 
 async def test_a_device_that_is_closed_while_it_rests_reads_again_when_it_is_opened(

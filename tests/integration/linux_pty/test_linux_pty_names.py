@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fakes.ordinary_user import is_root, without_capability
 from usbshare.base.errors import ConfigError
 from usbshare.bridge.local_ports.port_makers import virtual_port_for
 from usbshare.line.settings import ModemLines
@@ -22,37 +20,6 @@ if TYPE_CHECKING or sys.platform == "linux":
 from fakes.linux_port import SETTINGS, Listener, is_taken
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual port")
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture(autouse=True)
-def _private_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setattr("usbshare.line.name_link.runtime_folder", lambda: runtime)
-
-
-@pytest.fixture(autouse=True, params=["root", "ordinary user"])
-def _user(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have each test run as the user who may everything, and as one who may not."""
-    if request.param == "root" and not is_root():
-        pytest.skip("the tests do not run as root")
-    with (
-        without_capability() if is_root() and request.param != "root" else contextlib.nullcontext()
-    ):
-        yield
-
-
-@pytest.fixture
-async def port(listener: Listener, tmp_path: Path) -> AsyncIterator[LinuxPty]:
-    port = LinuxPty(str(tmp_path / "COM10"))
-    await port.start(listener, SETTINGS)
-    yield port
-    await port.close()
 
 
 async def test_a_plain_name_is_in_the_runtime_folder_and_the_pty_is_private(

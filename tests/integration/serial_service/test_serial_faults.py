@@ -5,23 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from fakes.waiting import until
-from usbshare.line.settings import Completion, LineSettings
-from usbshare.rpc import first_message
-from usbshare.rpc.tls import ClientBundle, ssl_context
-from usbshare.serial.v1 import serial_pb2 as pb
-
-if TYPE_CHECKING:  # only the type stubs know it
-    pass
 from fakes.served_port import (
     TIMEOUT_S,
     Call,
@@ -32,18 +23,16 @@ from fakes.served_port import (
     opened,
     opening,
     said,
-    serving,
 )
+from fakes.waiting import until
+from usbshare.line.settings import Completion, LineSettings
+from usbshare.rpc import first_message
+from usbshare.rpc.tls import ClientBundle, ssl_context
+from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api.servicer import SERVICE_NAME
 from usbshare.serial_svc.line.port_config import PortConfig, QueueLimits
 from usbshare.serial_svc.sessions import operations
 from usbshare.sim.device import SimDevice
-
-
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(tmp_path) as made:
-        yield made
 
 
 async def test_a_close_that_its_device_delays_does_not_affect_heartbeats_and_stops(

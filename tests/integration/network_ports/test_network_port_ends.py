@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-
-import pytest
 
 from fakes.network_port import (
-    FREE,
     LARGE,
     SETTINGS,
     Listener,
@@ -20,34 +16,10 @@ from fakes.network_port import (
 )
 from fakes.waiting import until
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
-from usbshare.bridge.local_ports.rfc2217 import Rfc2217Port
 from usbshare.bridge.local_ports.tcp import TcpPort
 from usbshare.bridge.local_ports.telnet import (
     escape,
 )
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture(params=[TcpPort, Rfc2217Port])
-async def port(request: pytest.FixtureRequest, listener: Listener) -> AsyncIterator[TcpPort]:
-    made: TcpPort = request.param(FREE)
-    listener.port = made
-    await made.start(listener, SETTINGS)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def tcp(listener: Listener) -> AsyncIterator[TcpPort]:
-    made = TcpPort(FREE)
-    listener.port = made
-    await made.start(listener, SETTINGS)
-    yield made
-    await made.close()
 
 
 async def test_what_is_not_read_is_discarded(port: TcpPort, listener: Listener) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -29,29 +28,6 @@ from usbshare.bridge.local_ports.telnet import (
     escape,
 )
 from usbshare.line.settings import LineEvents
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture(params=[TcpPort, Rfc2217Port])
-async def port(request: pytest.FixtureRequest, listener: Listener) -> AsyncIterator[TcpPort]:
-    made: TcpPort = request.param(FREE)
-    listener.port = made
-    await made.start(listener, SETTINGS)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def telnet(listener: Listener) -> AsyncIterator[Rfc2217Port]:
-    made = Rfc2217Port(FREE)
-    listener.port = made
-    await made.start(listener, SETTINGS)
-    yield made
-    await made.close()
 
 
 async def test_the_path_shows_the_real_port(port: TcpPort) -> None:
