@@ -275,7 +275,7 @@ async def test_a_slow_adapter_delays_only_its_own_requests(
     await closing
     with contextlib.suppress(DeviceError, asyncio.CancelledError):
         await asyncio.gather(setting, changing)
-    assert not own_threads()
+    await until(lambda: not own_threads())
 
 
 async def test_what_is_written_while_settings_change_goes_out_afterwards(far: Far) -> None:
