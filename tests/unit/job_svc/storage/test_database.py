@@ -48,7 +48,7 @@ def test_saved_jobs_are_loaded_again(tmp_path: Path) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("how", ["replaced", "replaced by an older one", "removed"])
+@pytest.mark.parametrize("how", ["replaced", "replaced by an older one", "removed", "alone"])
 def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
@@ -59,6 +59,8 @@ def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
         case "removed":
             for each in tmp_path.glob(f"{DATABASE_FILE}*"):
                 each.unlink()
+        case "alone":
+            path.unlink()
         case "replaced":
             other.write_text("mine")
             other.rename(path)
@@ -73,7 +75,8 @@ def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
     assert [job.job_id for job in jobs] == [7, 9]
     assert caplog.text.count("was replaced or removed while job-svc ran") == 1
     aside = [path for path in tmp_path.glob("*.replaced-*") if path.name[-1].isdigit()]
-    assert len(aside) == (how != "removed")
+    is_kept = how.startswith("replaced")
+    assert (len(aside), f"kept as {tmp_path}" in caplog.text) == (is_kept, is_kept)
     assert database.kept_aside() == []
     database.close()
     again.close()

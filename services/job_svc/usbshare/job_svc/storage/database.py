@@ -144,9 +144,9 @@ class JobDatabase:
         copied.replace(self._path)
         self._open()
         _log.error(
-            "%s was replaced or removed while job-svc ran: written anew, with all jobs; what was "
-            "in its place is kept as %s",
-            *(self._path, aside),
+            "%s was replaced or removed while job-svc ran: written anew, with all jobs%s",
+            self._path,
+            f"; what was in its place is kept as {aside}" if aside.exists() else "",
         )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
