@@ -17,6 +17,7 @@ from usbshare.serial_svc.line.scheduler import Band
 from usbshare.serial_svc.sessions import line_firmware, missing_replies
 from usbshare.serial_svc.sessions.client import LineChoice, Mode
 from usbshare.serial_svc.sessions.events import Data
+from usbshare.serial_svc.sessions.line_delivery import SPOILER
 
 
 async def test_no_more_is_written_than_the_buffer_holds() -> None:
@@ -199,6 +200,26 @@ async def test_firmware_that_is_not_known_yet_is_asked(monkeypatch: pytest.Monke
     bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
     assert bench.written == LINE
     assert not results(client)
+
+
+async def test_a_question_ends_no_line_that_a_program_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(line_firmware, "ASK_AFTER_S", 0.0)
+    bench = LineBench(None)
+    program = await bench.open()
+    await program.send(b"G1 X100")  # and is gone: to end the line would carry it out
+    await program.session.close()
+    bench.device.written.clear()
+    opening = asyncio.create_task(bench.open_lines(greets=False))
+    await until(lambda: bool(bench.written))
+    assert bench.written == b"?"
+    bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
+    client = await asyncio.wait_for(opening, 30)
+    bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
+    await sent(client, LINE)
+    assert bench.commands.startswith(SPOILER)
+    await bench.port.close()
 
 
 async def test_checksums_are_for_marlin() -> None:

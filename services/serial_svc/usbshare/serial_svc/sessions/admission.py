@@ -112,8 +112,8 @@ class Admission:
         try:
             await line.ensure_open()
             if client.lines is not None and session.lines is not None:
-                rules = await flow_rules(line, client.lines, self._clock)
                 is_begun = self._stops.machine.activity.line_is_begun
+                rules = await flow_rules(line, client.lines, self._clock, line_is_begun=is_begun)
                 session.lines.begin(rules, line_is_begun=is_begun)
             opened = replace(self._opened(session), not_resumed_reason=why_not_resumed)
             session.outbox.put(opened)

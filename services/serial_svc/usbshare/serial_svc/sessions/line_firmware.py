@@ -12,8 +12,8 @@ from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.sessions.client import LineChoice
 
 RECOGNITION_S = 3.0
-# GRBL answers it with a report; to any other firmware it is an unknown command.
-_QUESTION = b"?\n"
+# GRBL answers it with a report; to any other firmware it is an unknown command, once it is a line.
+_QUESTION, _LINE_END = b"?", b"\n"
 ASK_AFTER_S = (
     1.5  # a boot loader has ended by then, and a machine that was reset has sent its banner
 )
@@ -21,8 +21,12 @@ _LOOK_S = 0.05
 _UNKNOWN = (AUTO.name, GCODE.name)
 
 
-async def flow_rules(line: Line, choice: LineChoice, clock: Callable[[], float]) -> FlowRules:
+async def flow_rules(
+    line: Line, choice: LineChoice, clock: Callable[[], float], *, line_is_begun: bool = False
+) -> FlowRules:
     """Return how the firmware takes lines, once it has made itself known.
+
+    With `line_is_begun` it holds the beginning of a line, which must not be carried out.
 
     Raises ProfileError naming the profile where it is not known to reply to each line, or takes no
     checksums though they are chosen.
@@ -32,8 +36,9 @@ async def flow_rules(line: Line, choice: LineChoice, clock: Callable[[], float])
         await asyncio.sleep(_LOOK_S)
         if not has_asked and clock() - begun_at >= ASK_AFTER_S:
             has_asked = True
-            line.firmware.wrote(_QUESTION)  # GRBL owes an `ok` to its line end then
-            line.writer.polite(_QUESTION)
+            question = _QUESTION if line_is_begun else _QUESTION + _LINE_END
+            line.firmware.wrote(question)  # GRBL owes an `ok` to its line end then
+            line.writer.polite(question)
     rules, name = rules_of(line.profile), line.profile.name
     if rules is None:
         hint = "; set the port's profile" if name in _UNKNOWN else ""
