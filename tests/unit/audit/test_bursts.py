@@ -52,6 +52,14 @@ def test_other_line_ends_and_blank_lines_do_not_matter() -> None:
         assert (fields["first_sha256"], fields["last_sha256"]) == (sha256(b"G0X1"), sha256(b"M5"))
 
 
+def test_blank_lines_hide_no_line_however_many_come_at_once() -> None:
+    blank = b"\r\n" * 5000
+    for chunks in ([blank, b"G0\nM5\n", blank], [blank + b"G0\nM5\n" + blank], [b"G0\nM5" + blank]):
+        fields = burst_of(*chunks).fields()
+        assert (fields["first_sha256"], fields["last_sha256"]) == (sha256(b"G0"), sha256(b"M5"))
+        assert fields["lines"] == b"".join(chunks).count(b"\n")
+
+
 def test_a_line_that_is_not_ended_is_a_line() -> None:
     fields = burst_of(b"G0X1\n", b"M", b"5").fields()
     assert (fields["lines"], fields["last_sha256"]) == (2, sha256(b"M5"))

@@ -73,14 +73,18 @@ class Burst:
 
     def _begin(self, data: bytes) -> None:
         """Keep the first line until it is whole; a newline at the end says that it is."""
-        first = (self._first + data)[:_LONGEST_LINE]
+        first = (self._first + data).lstrip(_LINE_END)[:_LONGEST_LINE]
         lines = _lines_of(first)
         is_whole = len(first) == _LONGEST_LINE or len(lines) > 1 or first[-1:] in _LINE_END
         self._first = lines[0] + b"\n" if lines and is_whole else b"".join(lines)
 
 
 def _end_of(data: bytes) -> bytes:
-    return data if len(data) <= 2 * _LONGEST_LINE else data[-_LONGEST_LINE:]
+    """Return what the last line can be found in: many blank lines may follow it."""
+    if len(data) <= 2 * _LONGEST_LINE:
+        return data
+    line = data.rstrip(_LINE_END)
+    return data[: len(line) + 1][-_LONGEST_LINE:]
 
 
 def _lines_of(data: bytes) -> list[bytes]:
