@@ -6,12 +6,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from fakes.line_bench import LineBench, results
+from fakes.line_replies import LINE, sent
 from fakes.port_bench import Bench, Client1
 from usbshare.base.errors import PortLatchedError
+from usbshare.line.flow.windows import rules_of
 from usbshare.line.profiles import BY_NAME, GRBL, GRBLHAL, MARLIN, Priority, Profile, StopAction
 from usbshare.serial_svc.line.latch import LatchCause
 
 WITH_URGENT = [each for each in BY_NAME.values() if each.realtime or each.urgent_lines]
+WITH_RULES = [each for each in BY_NAME.values() if rules_of(each) is not None]
 CAUSES = list(LatchCause)
 
 
@@ -61,6 +65,44 @@ async def test_nothing_that_moves_the_machine_is_written(
     latch(bench, cause)
     if data := moving(profile):
         await way(bench, client, data, bench.port.line.latch.epoch)
+    assert bench.commands == b""
+    await bench.port.close()
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("profile", WITH_RULES, ids=lambda profile: profile.name)
+async def test_no_line_of_a_session_that_streams_lines_is_written(
+    profile: Profile, cause: LatchCause
+) -> None:
+    bench = LineBench(profile)
+    client = await bench.open_lines()
+    await sent(client, *[LINE] * 20)
+    had = bench.commands
+    latch(bench, cause)  # while lines wait
+    bench.device.say(b"ok\n" * 20)
+    assert bench.commands == had
+    bench.port.stops.realtime.end_epoch()
+    await client.send(LINE, bench.port.line.latch.epoch)
+    assert bench.commands == had
+    assert results(client)[-1] == ("refused", "")
+    await bench.port.close()
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("profile", WITH_RULES, ids=lambda profile: profile.name)
+async def test_a_session_that_streams_lines_opens_and_writes_polls_only(
+    profile: Profile, cause: LatchCause
+) -> None:
+    bench = LineBench(profile)
+    program = await bench.open()
+    await program.send(b"G1 X100")  # and is gone
+    await program.session.close()
+    bench.device.written.clear()
+    latch(bench, cause)
+    client = await bench.open_lines()
+    epoch = bench.port.line.latch.epoch
+    await client.send(LINE, epoch)
+    bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
     assert bench.commands == b""
     await bench.port.close()
 
