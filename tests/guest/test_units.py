@@ -24,6 +24,12 @@ GADGET = "0525:a4a7"  # g_serial with use_acm=1
 IMPORTED = "find /sys/devices/platform/vhci_hcd.0 -name 'ttyACM*' 2>/dev/null"
 OWN = "find /sys/devices/platform/dummy_hcd.0 -name 'ttyACM*' 2>/dev/null"
 LASER = '[ports.laser]\\nsource = "sim://grbl"\\nprofile = "grbl"\\n'
+USER_OF_A_DISK = (
+    "from pathlib import Path; from usbshare.usb_svc.devices.disks import Disks; "
+    "from usbshare.usb_svc.devices.nodes import Node; "
+    'disk = Node("a-disk", "b", (-1, -1), Path("/nonexistent")); '
+    'print(Disks(Path("/proc"), Path("/sys")).user_of(disk))'
+)
 # Each start of a unit has another one.
 RUN_ID = "systemctl show -p InvocationID --value {}"
 
@@ -150,11 +156,9 @@ def test_a_unit_sees_a_disk_that_is_mounted_below_home(guest: Guest) -> None:
         guest.run("systemctl restart --no-block usb-svc")
         is_active(guest, "usb-svc")
         assert "a-disk" in guest.run("cat /proc/1/mounts")
-        user = (
-            "from usbshare.usb_svc.devices.users import PROC, _mounts; print(dict(_mounts(PROC)))"
-        )
         enter = "nsenter -m -t $(systemctl show -p MainPID --value usb-svc)"
-        guest.wait_for(f'{enter} /opt/usbshare/bin/python -c "{user}"', "'a-disk': '/home/me/disk'")
+        wanted = "the file system at /home/me/disk"
+        guest.wait_for(f"{enter} /opt/usbshare/bin/python -c '{USER_OF_A_DISK}'", wanted)
     finally:
         guest.run("umount /home/me/disk")
 
