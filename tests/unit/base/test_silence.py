@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -15,6 +16,7 @@ class Time:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         self.stalls = 0.0
+        self.then: Callable[[], None] = lambda: None
         monkeypatch.setattr(asyncio, "sleep", self.sleep)
 
     def clock(self) -> float:
@@ -22,7 +24,9 @@ class Time:
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds + self.stalls
-        self.stalls = 0.0
+        if self.stalls:
+            self.stalls = 0.0
+            self.then()
 
 
 @pytest.fixture
@@ -48,6 +52,15 @@ async def test_a_loop_that_stood_still_heard_nothing_by_its_own_fault(time: Time
     time.stalls = 30.0
     await link.too_long()
     assert time.now == pytest.approx(132.0)
+
+
+async def test_what_is_heard_after_the_loop_stood_still_gives_no_more_than_the_limit(
+    time: Time,
+) -> None:
+    link = Silence(2.0, time.clock)
+    time.stalls, time.then = 30.0, link.heard
+    await link.too_long()
+    assert time.now == pytest.approx(132.5)
 
 
 async def test_while_nothing_is_read_nobody_is_silent(time: Time) -> None:

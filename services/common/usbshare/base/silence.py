@@ -50,5 +50,6 @@ class Silence:
             if self.is_busy:
                 self.heard()
             elif late_s > step_s:
-                self._heard_at += late_s
+                # What came meanwhile may have been heard just now.
+                self._heard_at = min(self._heard_at + late_s, self._clock())
         return silent_s
