@@ -30,6 +30,7 @@ class UsbSysfs:
         for name in ("match_busid", "bind", "unbind", "rebind"):
             (host / name).touch()
         self.places.proc.mkdir()
+        self.mounted()
 
     def plug_in(
         self,
@@ -119,8 +120,6 @@ class UsbSysfs:
             (part / "uevent").write_text(uevent)
             if number:
                 (part / "partition").write_text(f"{number}\n")
-        if not (self.places.proc / "1").exists():
-            self.mounted()
         return place
 
     def program(self, number: int, node: str, *words: str) -> None:

@@ -165,6 +165,16 @@ def test_a_service_that_sees_only_its_container_knows_no_users(usb: UsbSysfs) ->
         assert Users(usb.places.proc, usb.sys).of(folder) == user
 
 
+def test_a_service_from_which_processes_are_hidden_knows_no_users(usb: UsbSysfs) -> None:
+    """As with hidepid=2 of procfs and without CAP_SYS_PTRACE (proc(5))."""
+    folder = usb.plug_in("1-1", "0403", "6001")
+    usb.node(folder, "ttyUSB0")
+    first = usb.places.proc / "1"
+    first.rename(usb.places.proc / "hidden")
+    expected = f"an unknown user: {first} is not seen"
+    assert Users(usb.places.proc, usb.sys).of(folder) == expected
+
+
 def test_a_container_knows_the_node_by_another_path(usb: UsbSysfs) -> None:
     folder = usb.plug_in("1-1", "0403", "6001")
     master, slave = os.openpty()

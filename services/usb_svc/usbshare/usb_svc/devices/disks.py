@@ -14,7 +14,7 @@ from usbshare.base.os_errors import in_words
 from usbshare.usb_svc.devices.nodes import Node
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
-_FIRST = "1"  # its mounts are the host's own
+FIRST = "1"  # the process whose mounts are the host's own
 CLAIMED = "the kernel, which has it mounted or made another disk of it"
 
 
@@ -54,7 +54,7 @@ class Disks:
             try:
                 lines = (process / "mountinfo").read_text(errors="replace").splitlines()
             except OSError as error:  # one that has ended has none
-                if process.name == _FIRST or isinstance(error, PermissionError):
+                if process.name == FIRST or isinstance(error, PermissionError):
                     self._unread = f"{process / 'mountinfo'} cannot be read ({in_words(error)})"
                 continue
             for number, source, place in _parsed(lines):
@@ -99,7 +99,7 @@ def is_claimed(nodes: Iterable[Node], proc: Path) -> bool:
 
 
 def _is_claimed(node: Node, proc: Path) -> bool:
-    path = proc / _FIRST / "root" / node.path.lstrip("/")
+    path = proc / FIRST / "root" / node.path.lstrip("/")
     flags = os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags)

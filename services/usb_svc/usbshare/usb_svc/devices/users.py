@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from usbshare.usb_svc.devices.disks import Disks
+from usbshare.usb_svc.devices.disks import FIRST, Disks
 from usbshare.usb_svc.devices.nodes import Node, interface_nodes, own_node
 from usbshare.usb_svc.devices.sysfs import SYS, driver_of
 
@@ -36,8 +36,9 @@ class Users:
         """Look; blocks."""
         self._disks = Disks(proc, sys)
         self._programs: dict[str | Number, Path] = {}
-        self._unseen = "" if sees_all(proc) else f"an unknown user: {CONTAINED}"
-        for process in sorted(proc.glob("[0-9]*"), key=lambda each: int(each.name)):
+        processes = sorted(proc.glob("[0-9]*"), key=lambda each: int(each.name))
+        self._unseen = _unseen(proc, processes)
+        for process in processes:
             try:
                 for node in _open_nodes(process):
                     self._programs.setdefault(node, process)
@@ -77,6 +78,15 @@ def sees_all(proc: Path) -> bool:
         return os.readlink(proc / "self/ns/pid") == _ALL
     except FileNotFoundError:  # a kernel without containers
         return True
+
+
+def _unseen(proc: Path, processes: Sequence[Path]) -> str:
+    """Return the user that a device may have although it is not seen, empty if all are seen."""
+    if not sees_all(proc):
+        return f"an unknown user: {CONTAINED}"
+    first = proc / FIRST
+    # procfs with hidepid=2 leaves out the processes of others (proc(5)).
+    return "" if first in processes else f"an unknown user: {first} is not seen"
 
 
 def _open_nodes(process: Path) -> Iterator[str | Number]:
