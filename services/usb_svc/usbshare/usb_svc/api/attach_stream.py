@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from usbshare.base.errors import (
     SessionLostError,
 )
 from usbshare.base.silence import Silence
+from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.usb.v1 import usb_pb2 as pb
 from usbshare.usb_svc.export.lending import Loan
@@ -109,10 +109,8 @@ class AttachStream:
         service lives.
         """
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._link_timeout_s / BEATS_A_TIMEOUT):
-                    await self._beaten.wait()
-            if self._beaten.is_set() or self._silence.is_busy:
+            is_asked = await set_within(self._beaten, self._link_timeout_s / BEATS_A_TIMEOUT)
+            if is_asked or self._silence.is_busy:
                 self._beaten.clear()
                 await self._send(pb.AttachResponse(beat=self._beat))
 
