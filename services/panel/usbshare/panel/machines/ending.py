@@ -46,9 +46,11 @@ async def cancel(control: Control, why: str = CANCELLED) -> None:
     if not is_asked and not await _is_under_way(control):
         return
     control.console.add(Origin.NEWS, f"{control.activity or 'motion'} was ended: {why}")
-    if state == "Jog":
+    if is_asked and state == "Jog" and control.activity not in _NOT_HELD:
         await _cancel_again(control)
-        return
+        # The report may be older than what came after that jog.
+        if not await _is_under_way(control):
+            return
     if control.activity not in _NOT_HELD:
         control.realtime(_HOLD)
         with suppress(WrongStateError, DeviceError, SessionLostError):
