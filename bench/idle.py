@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.ours import PortTable, python_module, start_bridge, start_service
-from bench.panel_stage import processor_s
 from bench.report import result, table
-from bench.stage import Actor, BenchError, Stage
+from bench.stage import Actor, BenchError, Stage, processor_s
 
 SETTLE_S = 30.0  # threads of gRPC look for work less and less often
 MEASURE_S = float(os.environ.get("BENCH_IDLE_S", "20"))

@@ -15,14 +15,13 @@ from bench.panel_stage import (
     Browser,
     Panel,
     chromium_windows,
-    processor_s,
     running_network,
     start_camera,
     start_panel,
 )
 from bench.report import result, table
 from bench.spooled import start_job
-from bench.stage import Stage, free_port
+from bench.stage import Stage, free_port, processor_s
 
 SETTLE_S, IDLE_S = 4.0, 8.0
 # Runs for half an hour: longer than all stops take.

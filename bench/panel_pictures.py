@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from bench.panel_stage import Browser, Network, Panel, descendants, processor_s
+from bench.panel_stage import Browser, Network, Panel, descendants
 from bench.report import quantile, result, table
-from bench.stage import Actor, BenchError
+from bench.stage import Actor, BenchError, processor_s
 
 ENCODINGS = ("h264", "jpeg")
 FIRSTS = 5

@@ -55,12 +55,6 @@ def start_panel(stage: Stage, hosts: Mapping[str, Mapping[str, str]]) -> Panel:
     return Panel(actor, json.loads(line)["url"])
 
 
-def processor_s(pid: int) -> float:
-    """Return the time on a processor of all threads that a process has, exactly."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-
 def descendants(name: str) -> list[int]:
     """Return the processes of that name that this one and its children have started."""
     parents: dict[int, int] = {}
