@@ -21,13 +21,10 @@ export function auditCard({ store, tellShown }, hostKey) {
   );
   const said = h("p", { class: "muted", role: "status" });
   let most = MOST_SHOWN;
-  const older = button("", () => {
+  const older = button(t.older(MOST_SHOWN), () => {
     most += MOST_SHOWN;
     update(store.state);
-  }, { label: null });
-  const olderText = h("span", {});
-  older.append(olderText);
-  older.classList.remove("icon-only");
+  });
   const element = card(t.title, field(t.filter, input, t.filterHint), said, table, h("div", { class: "row" }, older));
   let timer = 0;
 
@@ -50,7 +47,7 @@ export function auditCard({ store, tellShown }, hostKey) {
     const all = log?.entries ?? [];
     const entries = all.slice(-most).reverse();
     const left = Math.min(MOST_SHOWN, all.length - entries.length);
-    setText(olderText, t.older(left));
+    setText(older.lastChild, t.older(left));
     setHidden(older, !left);
     keyed(body, entries, (entry) => entry.number, row);
     setHidden(table, !entries.length);
