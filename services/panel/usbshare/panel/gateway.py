@@ -156,8 +156,8 @@ class Gateway:
     async def _end_motion(self) -> None:
         """End what moves before anything else; pages are told of it."""
         self._requests.end()
-        await self._jogs.close()
-        await self.controls.close()
+        # At once: a jog whose host is gone takes its time.
+        await asyncio.gather(self._jogs.close(), self.controls.close())
 
     # What follows a host's services.
 
