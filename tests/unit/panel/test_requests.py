@@ -45,9 +45,10 @@ async def test_a_panel_that_ends_begins_nothing_but_stops() -> None:
     requests, mute = PageRequests({"home": handled, "stop": handled}), page()
     requests.end()
     requests.received(mute, '{"id": 1, "home": {}}')
-    requests.received(mute, '{"id": 2, "stop": {}}')
+    requests.received(mute, '{"id": 2, "stop": {"action": "STOP_ACTION_HOLD"}}')
+    requests.received(mute, '{"id": 3, "stop": {"action": "STOP_ACTION_RESUME"}}')
     await requests.close()
     assert done == ["Stop"]
-    answers = [json.loads(await mute.outbox.next())["answer"] for _ in range(2)]
-    failed = next(each for each in answers if each["requestId"] == 1)
-    assert failed["failure"]["text"] == "the panel is stopping"
+    answers = [json.loads(await mute.outbox.next())["answer"] for _ in range(3)]
+    failed = {each["requestId"]: each["failure"]["text"] for each in answers if "failure" in each}
+    assert failed == dict.fromkeys((1, 3), "the panel is stopping")

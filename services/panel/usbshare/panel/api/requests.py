@@ -17,6 +17,7 @@ from usbshare.panel.api import json_text
 from usbshare.panel.api.failures import failure
 from usbshare.panel.socket import Page
 from usbshare.rpc.wire_time import duration
+from usbshare.serial.v1 import serial_pb2
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class PageRequests:
             raise errors.NotSupportedError(
                 f"this panel does not support {action!r}: reload the page"
             )
-        if self._is_ending and not is_urgent:
+        if self._is_ending and not _stops(request):
             raise WrongStateError("the panel is stopping")
         if self._is_full(page, is_urgent=is_urgent):
             raise LimitError("too many requests of this page are unanswered")
@@ -148,6 +149,11 @@ def _is_urgent(request: pb.Request) -> bool:
     return action in URGENT or (
         action == "job_call" and request.job_call.WhichOneof("call") in _JOB_STOPS
     )
+
+
+def _stops(request: pb.Request) -> bool:
+    """Return whether a request ends motion: a resume is as urgent, and lets a machine move."""
+    return _is_urgent(request) and request.stop.action != serial_pb2.STOP_ACTION_RESUME
 
 
 def _failed(error: UsbshareError | LinkLostError) -> pb.Answer:
