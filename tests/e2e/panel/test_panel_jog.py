@@ -25,6 +25,7 @@ from usbshare.rpc.tls import ClientBundle
 FEED = 6000.0
 JOG = {"machine": LASER, "x": 1, "feed": FEED}
 RENEW_S = 0.04
+STILL_HELD = 8  # renewals after a stop
 LATE = "stopped renewing"
 # On a machine that is busy with other tests too; bench/panel measures the 0.15 s that are promised.
 CANCEL_S = 1.0
@@ -46,6 +47,7 @@ class Finger:
     lease: int = 0
     began: float = 0.0
     is_held: bool = True
+    said: int = 0
     way: dict[str, Any] = field(default_factory=lambda: dict(JOG))
     _holding: asyncio.Task[None] | None = None
 
@@ -86,6 +88,7 @@ class Finger:
             await asyncio.sleep(RENEW_S)
             with suppress(ConnectionError):
                 await self.page.tell(jog=made_now({**self.way, "lease": self.lease}))
+                self.said += 1
 
     @property
     def _has_ended(self) -> bool:
@@ -116,11 +119,8 @@ async def until_cancelled(shop: PanelHost, since: float) -> float:
 
     On a busy machine that may be before it is released: a page that is late was silent.
     """
-    async with asyncio.timeout(10):
-        while True:
-            if found := cancels(shop, since):
-                return found[0]
-            await asyncio.sleep(0.01)
+    await until(lambda: cancels(shop, since))
+    return cancels(shop, since)[0]
 
 
 async def still_at(page: Page) -> float:
@@ -183,8 +183,8 @@ async def test_a_stop_ends_a_jog_though_the_button_is_held(shop: PanelHost, acti
             await page.until(lambda number=number: number in page.answers)  # type: ignore[misc]
             await page.until(lambda: ended(page, finger.lease))
             reason = ended(page, finger.lease)[0]["reason"]
-        stopped = time.monotonic()
-        await asyncio.sleep(0.3)  # the finger still holds
+        stopped, said = time.monotonic(), finger.said
+        await until(lambda: finger.said >= said + STILL_HELD)
         finger.let_go()
         assert "stop" in reason
         sent = [at for at, data in shop.host.receptions() if b"$J=" in data and at > stopped]
@@ -242,7 +242,7 @@ class Onlooker:
     """Another client of the host, which hears what the machine says and asks it where it is."""
 
     client: SerialClient
-    reports: list[float] = field(default_factory=list)
+    reports: list[tuple[str, float]] = field(default_factory=list)
 
     async def listen(self) -> None:
         """Hear the machine until cancelled."""
@@ -252,15 +252,23 @@ class Onlooker:
             event, _ = await stream.receive()
             if isinstance(event, DataEvent):
                 *lines, said = (said + event.data.decode("latin-1")).split("\n")
-                found = (re.match(r"<.*MPos:(-?[\d.]+),", line) for line in lines)
-                self.reports += [float(each[1]) for each in found if each]
+                found = (re.match(r"<(\w+).*MPos:(-?[\d.]+),", line) for line in lines)
+                self.reports += [(each[1], float(each[2])) for each in found if each]
 
-    async def where(self) -> float:
-        """Return where the machine says that it is now, past whoever controls it."""
+    async def look(self) -> tuple[str, float]:
+        """Return what the machine says that it does now, and where, past whoever controls it."""
         known = len(self.reports)
         await self.client.send_realtime("laser", b"?")
         await until(lambda: len(self.reports) > known)
         return self.reports[-1]
+
+    async def at_rest(self) -> float:
+        """Return where the machine came to rest."""
+        async with asyncio.timeout(10):
+            while True:
+                state, where = await self.look()
+                if state != "Jog":
+                    return where
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -278,9 +286,8 @@ async def test_when_the_panel_dies_at_most_a_piece_of_motion_is_left(
             await finger.keep(lambda: page.laser["report"]["machinePosition"][0] > 20)
             shop.panel.process.send_signal(number)
             died = finger.let_go()
-            at_death = await onlooker.where()
-            await asyncio.sleep(1.0)  # longer than the machine may move
-            assert await onlooker.where() - at_death <= MOST_MM
+            _, at_death = await onlooker.look()
+            assert await onlooker.at_rest() - at_death <= MOST_MM
             sent = [at for at, data in shop.host.receptions() if b"$J=" in data]
             assert len([at for at in sent if at > died]) <= 1, (died, sent[-4:])
         finally:
