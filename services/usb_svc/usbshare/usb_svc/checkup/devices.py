@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from usbshare.authorization.devices import fits
 from usbshare.base.checkup import Judgement, fine, warning
 from usbshare.line.usb.device import parse_selector
+from usbshare.usb_svc.devices.disks import UNKNOWN_USER
 from usbshare.usb_svc.devices.host_device import HostDevice
-from usbshare.usb_svc.devices.judgement import State
+from usbshare.usb_svc.devices.judgement import BY_HAND, HOST, State, unbind_remedy
 
 _NONE = "plug one in: `lsusb` shows what the kernel sees"
+_SEE = "give the service the right to see who uses it: the check `rights` names what it lacks"
+_END = (
+    "end the program, or unmount the disk, to lend the device; serial-svc and camera-svc keep what "
+    "they offer"
+)
 
 
 def judge_list(devices: Sequence[HostDevice], listed: Sequence[str] | None) -> Judgement:
@@ -35,12 +41,11 @@ def judge_device(device: HostDevice, state: State, reason: str, *, is_lent: bool
     if is_lent:
         return fine(f"{name}: lent to a client")
     if state is State.IN_USE:
-        what, _, remedy = reason.partition(": ")
-        end = (
-            remedy
-            or "end that program to lend the device; serial-svc and camera-svc keep what they offer"
+        if device.driver == HOST:
+            return warning(f"{name}: held by {BY_HAND}", unbind_remedy(device.busid))
+        return warning(
+            f"{name}: held by {reason}", _SEE if reason.startswith(UNKNOWN_USER) else _END
         )
-        return warning(f"{name}: held by {what}", end)
     if state is State.REFUSED:
         return fine(f"{name}: not lent, {reason}")
     return fine(f"{name}: can be lent")

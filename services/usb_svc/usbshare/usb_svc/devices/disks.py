@@ -15,6 +15,7 @@ from usbshare.usb_svc.devices.nodes import Node
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 FIRST = "1"  # the process whose mounts are the host's own
+UNKNOWN_USER = "an unknown user"
 CLAIMED = "the kernel, which has it mounted or made another disk of it"
 
 
@@ -44,7 +45,7 @@ class Disks:
             return "a file system (btrfs)"
         if (loop := self._loops.get(node.path)) is not None:
             return f"{loop}, a disk that is made of it"
-        return f"an unknown user: {self._unread}" if self._unread else ""
+        return f"{UNKNOWN_USER}: {self._unread}" if self._unread else ""
 
     @cached_property
     def _mounts(self) -> dict[tuple[int, int] | str, str]:

@@ -15,6 +15,7 @@ from usbshare.usb_svc.devices.sysfs import folder_of
 from usbshare.usb_svc.devices.users import Users
 
 HOST = "usbip-host"
+BY_HAND = f"{HOST}, bound by hand"
 
 
 class State(Enum):
@@ -45,7 +46,7 @@ def judge(
     """Return how it is with a device, and why; `is_ours`: this service bound it. Blocks."""
     is_bound = device.driver == HOST
     if is_bound and not is_ours:
-        return State.IN_USE, f"{HOST}, bound by hand: {unbind_remedy(device.busid)}"
+        return State.IN_USE, f"{BY_HAND}: {unbind_remedy(device.busid)}"
     if not is_allowed(rules.policy, device.usb):
         return State.REFUSED, "it is not among the [[allowed_devices]] of this host's policy"
     # What this service bound has no interfaces; it was judged, and is again before a loan.

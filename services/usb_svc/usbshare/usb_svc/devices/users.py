@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from usbshare.usb_svc.devices.disks import FIRST, Disks
+from usbshare.usb_svc.devices.disks import FIRST, UNKNOWN_USER, Disks
 from usbshare.usb_svc.devices.nodes import Node, interface_nodes, own_node
 from usbshare.usb_svc.devices.sysfs import SYS, driver_of
 
@@ -43,7 +43,7 @@ class Users:
                 for node in _open_nodes(process):
                     self._programs.setdefault(node, process)
             except PermissionError as error:
-                self._unseen = f"an unknown user: {error.filename} cannot be read"
+                self._unseen = f"{UNKNOWN_USER}: {error.filename} cannot be read"
 
     def of(self, folder: Path) -> str:
         """Return who uses the device that a folder of sysfs describes, empty if nobody; blocks."""
@@ -83,10 +83,10 @@ def sees_all(proc: Path) -> bool:
 def _unseen(proc: Path, processes: Sequence[Path]) -> str:
     """Return the user that a device may have although it is not seen, empty if all are seen."""
     if not sees_all(proc):
-        return f"an unknown user: {CONTAINED}"
+        return f"{UNKNOWN_USER}: {CONTAINED}"
     first = proc / FIRST
     # procfs with hidepid=2 leaves out the processes of others (proc(5)).
-    return "" if first in processes else f"an unknown user: {first} is not seen"
+    return "" if first in processes else f"{UNKNOWN_USER}: {first} is not seen"
 
 
 def _open_nodes(process: Path) -> Iterator[str | Number]:
