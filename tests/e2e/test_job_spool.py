@@ -89,7 +89,9 @@ async def test_a_file_that_is_not_gcode_is_refused_in_one_line(
         assert stored(host.folder) == []
 
 
-async def test_a_file_that_is_too_large_or_empty_or_has_no_hash_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_is_too_large_or_empty_or_has_a_wrong_hash_is_refused(
+    tmp_path: Path,
+) -> None:
     async with job_host(tmp_path) as host:
 
         async def begin(**values: object) -> tuple[grpc.StatusCode, str]:
@@ -104,6 +106,22 @@ async def test_a_file_that_is_too_large_or_empty_or_has_no_hash_is_refused(tmp_p
         assert (await begin(size_bytes=0))[0] is grpc.StatusCode.INVALID_ARGUMENT
         assert (await begin(sha256=b"abc"))[1].startswith("sha256 has 3 bytes; it must have 32")
         assert (await begin(name="x" * 201))[1] == "name has 201 bytes; at most 200 are allowed"
+
+
+async def test_a_host_says_whether_it_has_room_before_a_file_comes(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        call = host.jobs().Upload(timeout=TIMEOUT_S)
+        begin = pb.UploadBegin(name="x", size_bytes=len(PROGRAM))
+        await call.write(pb.UploadRequest(begin=begin))
+        assert await read(call) == pb.UploadResponse()
+        assert await call.read() is grpc.aio.EOF
+        call = host.jobs().Upload(timeout=TIMEOUT_S)
+        begin.size_bytes = 2_000_000_000
+        await call.write(pb.UploadRequest(begin=begin))
+        code, said = await refusal(read(call))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "this host accepts at most 256.0 MB per file" in said
+        assert stored(host.folder) == []
 
 
 async def test_a_queue_survives_a_kill_as_it_was(tmp_path: Path) -> None:
