@@ -13,6 +13,7 @@ import pytest
 import serial
 
 from fakes.processes import Process, run, running, serial_service
+from fakes.socket_program import ask
 
 DEADLINE_S = 60.0
 
@@ -45,17 +46,6 @@ def program(where: str) -> Iterator[socket.socket]:
     host, _, port = where.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as connected:
         yield connected
-
-
-def ask(connected: socket.socket, line: bytes) -> bytes:
-    """Send a line and return what comes up to ok."""
-    connected.sendall(line)
-    answer = bytearray()
-    while not answer.endswith(b"ok\r\n"):
-        got = connected.recv(4096)
-        assert got, f"hung up after {bytes(answer)!r}"
-        answer += got
-    return bytes(answer)
 
 
 def ask_port(port: serial.SerialBase, line: bytes) -> list[bytes]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fakes.processes import Process, run, running, serial_service
+from fakes.socket_program import ask
 
 DEADLINE_S = 60.0
 
@@ -48,17 +49,6 @@ def program(tmp_path: Path) -> Iterator[tuple[socket.socket, Process, Process]]:
         socket.create_connection(("127.0.0.1", int(tcp[1])), timeout=DEADLINE_S) as connected,
     ):
         yield connected, far_service, near_service
-
-
-def ask(connected: socket.socket, line: bytes) -> bytes:
-    """Send a line and return what comes up to ok."""
-    connected.sendall(line)
-    answer = bytearray()
-    while not answer.endswith(b"ok\r\n"):
-        got = connected.recv(4096)
-        assert got, f"hung up after {bytes(answer)!r}"
-        answer += got
-    return bytes(answer)
 
 
 def test_a_machine_is_used_through_both_ends(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fakes.processes import Process, environment, free_port, run, running, serial_service
+from fakes.socket_program import ask
 
 TESTS = Path(__file__).parents[1]
 DEADLINE_S = 60.0
@@ -93,17 +94,6 @@ def hosting(home: Path, server: Server, listen: str = "127.0.0.1:0") -> Iterator
 def host(tmp_path: Path, server: Server) -> Iterator[Host]:
     with hosting(tmp_path, server) as made:
         yield made
-
-
-def ask(connected: socket.socket, line: bytes) -> bytes:
-    """Send a line and return what comes up to ok."""
-    connected.sendall(line)
-    answer = bytearray()
-    while not answer.endswith(b"ok\r\n"):
-        got = connected.recv(4096)
-        assert got, f"hung up after {bytes(answer)!r}"
-        answer += got
-    return bytes(answer)
 
 
 def has_started(connected: socket.socket) -> bool:
