@@ -150,7 +150,6 @@ async def comes_to_rest(faulty: FaultyHost, job: pb.Job, back_at: float) -> None
                 raise AssertionError("a job was resumed")
             await asyncio.sleep(0.05)
     ended = await until_job(jobs, job.job_id, lambda job: job.state == pb.JOB_STATE_INTERRUPTED)
-    print(ended.state_reason)
     assert ended.state_reason
     assert (await faulty.port()).latch.cause == serial.LATCH_CAUSE_JOB_LOST
     came = received(faulty, back_at)

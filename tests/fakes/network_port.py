@@ -13,19 +13,13 @@ from fakes.waiting import until
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
 from usbshare.bridge.local_ports.rfc2217 import Rfc2217Port
 from usbshare.bridge.local_ports.tcp import TcpPort
-from usbshare.bridge.local_ports.telnet import (
-    escape,
-)
+from usbshare.bridge.local_ports.telnet import escape
 from usbshare.line.settings import LineSettings
 
 SETTINGS = LineSettings()
-
-
 FREE = LoopbackAddress("127.0.0.1", 0)
-
-
 LARGE = bytes(range(256)) * 4096
-
+SET_CONTROL = 5
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -126,6 +120,3 @@ def pieces(data: bytes, sizes: Sequence[int]) -> list[bytes]:
         found.append(data[at : at + size])
         at += size
     return found
-
-
-SET_CONTROL = 5

@@ -9,11 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 
 from usbshare.line.posix.device import PosixDevice
-from usbshare.line.settings import (
-    Device,
-    LineSettings,
-    ModemLines,
-)
+from usbshare.line.settings import Device, LineSettings, ModemLines
 from usbshare.line.threaded.device import ThreadedDevice
 
 SETTINGS = LineSettings()

@@ -11,11 +11,7 @@ from usbshare.base.time_stats import TimeStats
 from usbshare.bridge.forwarding.relay import Relay
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.link_times import LinkTimes
-from usbshare.client.serial.messages import (
-    Message,
-    OpenedEvent,
-    RemotePort,
-)
+from usbshare.client.serial.messages import Message, OpenedEvent, RemotePort
 from usbshare.client.serial.realtime_lane import Overtaking
 from usbshare.client.serial.resumption import Loss, Resumed
 from usbshare.client.serial.upstream import Upstream

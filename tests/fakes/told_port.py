@@ -10,10 +10,7 @@ from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.line.scheduler import CommandOutcome, Ordering
 from usbshare.serial_svc.ports.port import SerialPort
 from usbshare.serial_svc.sessions.client import Client, Command, Mode
-from usbshare.serial_svc.sessions.events import (
-    CommandResult,
-    SessionEvent,
-)
+from usbshare.serial_svc.sessions.events import CommandResult, SessionEvent
 from usbshare.serial_svc.sessions.session import Session
 
 FAST = LineSettings(baud=12_000_000)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from usbshare.client.serial.messages import (
-    Lost,
-    Message,
-    Waiting,
-)
+from usbshare.client.serial.messages import Lost, Message, Waiting
 from usbshare.client.serial.upstream import Upstream
 from usbshare.line.credit import Credit
 from usbshare.line.profiles import GRBL, RAW
 
 NOW = 100.0
-
-
 PLENTY = Credit(limit_offset=1 << 20, limit_commands=1000, consumed_offset=0)
 
 

@@ -10,13 +10,8 @@ import pytest
 from fakes.usbip_device import FakeAcmDevice
 from fakes.usbip_server import FakeServer, usbip_server
 from fakes.waiting import until
-from usbshare.base.errors import (
-    DeviceError,
-)
-from usbshare.line.settings import (
-    LineSettings,
-    ModemLines,
-)
+from usbshare.base.errors import DeviceError
+from usbshare.line.settings import LineSettings, ModemLines
 from usbshare.line.usbip.device import UsbipDevice
 from usbshare.line.usbip.source import parse_source
 

@@ -21,11 +21,7 @@ from PIL import Image
 from fakes.camera_service import TINY_JPEG, FakeCameras, FakeViewer, camera_service, frame
 from fakes.certificates import make_site
 from fakes.waiting import until
-from usbshare.base.errors import (
-    ConnectionRefusedByPeerError,
-    DeviceError,
-    NotFoundError,
-)
+from usbshare.base.errors import ConnectionRefusedByPeerError, DeviceError, NotFoundError
 from usbshare.base.http_access import Access
 from usbshare.base.http_address import HttpAddress
 from usbshare.bridge.camera import web

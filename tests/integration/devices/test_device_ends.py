@@ -16,24 +16,13 @@ from typing import Any
 
 import pytest
 
-from fakes.real_devices import (
-    DEADLINE_S,
-    SETTINGS,
-    Far,
-    Listener,
-    fill,
-    opened,
-    own_threads,
-)
+from fakes.real_devices import DEADLINE_S, SETTINGS, Far, Listener, fill, opened, own_threads
 from fakes.waiting import until
 from usbshare.base.errors import DeviceError
 from usbshare.line.posix import open_port
 from usbshare.line.posix.device import PosixDevice
 from usbshare.line.read_pace import REST_S, ReadPace
-from usbshare.line.settings import (
-    Device,
-    LineSettings,
-)
+from usbshare.line.settings import Device, LineSettings
 from usbshare.line.threaded.device import ThreadedDevice
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")

@@ -14,22 +14,12 @@ from typing import Any
 
 import pytest
 
-from fakes.real_devices import (
-    SETTINGS,
-    Far,
-    Listener,
-    fill,
-    opened,
-)
+from fakes.real_devices import SETTINGS, Far, Listener, fill, opened
 from fakes.waiting import until
 from usbshare.line.posix.device import PosixDevice
 from usbshare.line.posix.linux_tty import LinuxTty
 from usbshare.line.read_pace import REST_S, ReadPace
-from usbshare.line.settings import (
-    Completion,
-    Device,
-    LineSettings,
-)
+from usbshare.line.settings import Completion, Device, LineSettings
 from usbshare.line.threaded.device import ThreadedDevice
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs ptys")

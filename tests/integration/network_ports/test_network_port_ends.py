@@ -5,21 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from fakes.network_port import (
-    LARGE,
-    SETTINGS,
-    Listener,
-    address,
-    connect,
-    hang_up,
-    program,
-)
+from fakes.network_port import LARGE, SETTINGS, Listener, address, connect, hang_up, program
 from fakes.waiting import until
 from usbshare.bridge.local_ports.loopback_address import LoopbackAddress
 from usbshare.bridge.local_ports.tcp import TcpPort
-from usbshare.bridge.local_ports.telnet import (
-    escape,
-)
+from usbshare.bridge.local_ports.telnet import escape
 
 
 async def test_what_is_not_read_is_discarded(port: TcpPort, listener: Listener) -> None:

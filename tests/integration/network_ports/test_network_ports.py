@@ -24,9 +24,7 @@ from usbshare.bridge.local_ports.loopback_address import LoopbackAddress, loopba
 from usbshare.bridge.local_ports.program_connection import WRITE_BYTES
 from usbshare.bridge.local_ports.rfc2217 import Rfc2217Port
 from usbshare.bridge.local_ports.tcp import TcpPort
-from usbshare.bridge.local_ports.telnet import (
-    escape,
-)
+from usbshare.bridge.local_ports.telnet import escape
 from usbshare.line.settings import LineEvents
 
 

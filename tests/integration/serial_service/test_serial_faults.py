@@ -13,17 +13,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from fakes.served_port import (
-    TIMEOUT_S,
-    Call,
-    Served,
-    command,
-    event,
-    fails,
-    opened,
-    opening,
-    said,
-)
+from fakes.served_port import TIMEOUT_S, Call, Served, command, event, fails, opened, opening, said
 from fakes.waiting import until
 from usbshare.line.settings import Completion, LineSettings
 from usbshare.rpc import first_message

@@ -13,17 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from fakes.served_port import (
-    TIMEOUT_S,
-    Call,
-    Served,
-    command,
-    event,
-    fails,
-    opened,
-    opening,
-    said,
-)
+from fakes.served_port import TIMEOUT_S, Call, Served, command, event, fails, opened, opening, said
 from fakes.waiting import until
 from usbshare.serial.v1 import serial_pb2 as pb
 from usbshare.serial_svc.api import watches
