@@ -1,4 +1,4 @@
-"""A sound card that usb-svc lends: its isochronous transfers pass, in time, on a real kernel.
+"""A sound card that usb-svc lends plays on a real kernel, by isochronous transfers.
 
 Run by `tests/vm/run`. The card is QEMU's (`-device usb-audio`): dummy_hcd, behind which the
 kernel's own gadgets are, has no isochronous transfers.
