@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakes.console import piped
-from fakes.job_rig import FrontEnd, open_port, rig, until
+from fakes.job_rig import FrontEnd, hears, open_port, rig, until
 from fakes.machine import Machine, simulated_machine
 from fakes.processes import Process, run, running, serial_service, without_waiting
 
@@ -41,9 +41,9 @@ def kill(service: Process) -> None:
 
 
 @contextmanager
-def program(home: Path, target: str) -> Iterator[tuple[Process, int]]:
+def program(home: Path, target: str, *flags: str) -> Iterator[tuple[Process, int]]:
     """Run a bridge with a program on its port."""
-    command = ["bridge", "--target", target, "--vcom", str(home / "COM10"), "--json"]
+    command = ["bridge", "--target", target, "--vcom", str(home / "COM10"), "--json", *flags]
     with running(command, home) as bridge:
         bridge.wait_for('"ready"')
         port = open_port(home / "COM10")
@@ -57,6 +57,16 @@ def refuses_programs(home: Path, machine: Machine, target: str) -> bool:
         os.write(port, b"G1 X10 F1000\n")
         until(lambda: '"refused"' in bridge.output, "the program's bytes are refused")
     return b"G1 X10" not in machine.received()[len(before) :]
+
+
+def refuses_buffered_lines(home: Path, machine: Machine, target: str) -> bool:
+    """Return whether nothing of them reaches the machine; the program is told in its own words."""
+    before = machine.received()
+    with program(home, target, "--buffered") as (_, port):
+        os.write(port, b"~G1 X10 F1000\n")
+        is_told = hears(port, b"is latched by a stop")
+    sent = machine.received()[len(before) :]
+    return is_told and not (b"G1" in sent or b"~" in sent)
 
 
 def until_noted(home: Path, text: str) -> None:
@@ -79,6 +89,7 @@ def test_a_stop_outlives_a_killed_service(tmp_path: Path) -> None:
         with serial_service(tmp_path, *options) as (service, target):
             service.wait_for(r"port 'laser' is latched by a stop: usbshare://\S+ at .* \(smoke\)")
             assert refuses_programs(tmp_path, machine, target)
+            assert refuses_buffered_lines(tmp_path, machine, target)
             code, line = stop(tmp_path, target, "--rearm", "--epoch", epoch)
             assert code == 0, line
             code, output = run(["bridge", "send", "--target", target, "$X"], tmp_path)
