@@ -158,7 +158,8 @@ class Control:
                 self.exchange.require_meant(calls_off)
                 reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
                 if not reply.is_ok:
-                    break
+                    return reply
+            self.exchange.require_meant(calls_off)
             return reply or Reply("ok", (), 0.0)
 
     async def send_on(self, *lines: str, wait_s: float = REPLY_S) -> Reply:

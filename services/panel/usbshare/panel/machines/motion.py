@@ -38,7 +38,7 @@ async def console_line(control: Control, text: str, resume: Resume) -> Reply:
     line = text.strip()
     if not line or len(line) > LONGEST_LINE or not line.isprintable():
         raise InvalidArgumentError(f"a line must have 1 to {LONGEST_LINE} printable characters")
-    await control.take(is_kept=False)
+    await _take(control)
     profile = control.its_port.profile
     if line in _ALONE and profile.has_realtime(line.encode()):
         if line == _RESUME:
@@ -158,10 +158,15 @@ async def _jogging(control: Control) -> Abilities:
 
 
 async def _abilities(control: Control) -> Abilities:
+    await _take(control)
+    return require_jogs(control.its_port, control.settings)
+
+
+async def _take(control: Control) -> None:
+    """Have control; raises WrongStateError where it was cancelled while the port was opened."""
     calls_off = control.exchange.calls_off
     await control.take(is_kept=False)
     control.exchange.require_meant(calls_off)
-    return require_jogs(control.its_port, control.settings)
 
 
 async def _along(control: Control, lines: Sequence[str]) -> None:
