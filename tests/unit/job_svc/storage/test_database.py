@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 from datetime import UTC, datetime
@@ -81,6 +82,31 @@ def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
     database.close()
     again.close()
     assert [job.job_id for job in opened(tmp_path)[1]] == [7, 9]
+
+
+@pytest.mark.parametrize("step", [(Path, "rename"), (Path, "replace"), (JobDatabase, "_open")])
+def test_a_database_that_cannot_be_written_anew_at_once_is_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: tuple[type, str]
+) -> None:
+    database, _ = opened(tmp_path)
+    database.save(JOB)
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / "other").rename(tmp_path / DATABASE_FILE)
+    with monkeypatch.context() as failing:
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        failing.setattr(*step, fail)
+        with pytest.raises(OSError, match="no space left"):
+            database.save(JOB)
+    database.save(JOB.changed(job_id=8))
+    database.save(JOB.changed(job_id=9))
+    again, jobs = opened(tmp_path)
+    assert [job.job_id for job in jobs] == [7, 8, 9]
+    database.close()
+    again.close()
+    assert [job.job_id for job in opened(tmp_path)[1]] == [7, 8, 9]
 
 
 @pytest.mark.parametrize("how", ["no database", "empty table", "wrong record", "cut short"])

@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -132,17 +132,19 @@ class JobDatabase:
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
         """Write all anew, since somebody replaced or removed the file: what is saved would go."""
+        jobs = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.backup(jobs)
         copied = self._path.with_name(f"{DATABASE_FILE}.copy")
         copied.unlink(missing_ok=True)
-        copy = sqlite3.connect(copied)
-        try:
-            connection.backup(copy)
-        finally:
-            copy.close()
+        with closing(sqlite3.connect(copied)) as copy:
+            jobs.backup(copy)
         aside = self._move_aside("replaced")
         connection.close()  # removes its journal by name: before there is another of that name
+        # Should it fail below, it is tried again from these, whatever file is there.
+        self._connection, self._file = jobs, (-1, -1)
         copied.replace(self._path)
         self._open()
+        jobs.close()
         _log.error(
             "%s was replaced or removed while job-svc ran: written anew, with all jobs%s",
             self._path,
