@@ -165,6 +165,24 @@ def test_hosts_that_are_known_are_found_without_a_target(host: Host) -> None:
     assert (code, "network: " in output) == (1, True), output
 
 
+def test_a_host_that_is_away_does_not_hide_that_another_has_nothing(host: Host) -> None:
+    for device in (host.usb.sys / "bus/usb/devices").iterdir():
+        device.unlink()
+    until(lambda: listed(host) == {})
+    port = host.target.rpartition(":")[2]
+    file = host.home / "bridge.toml"
+    file.write_text(
+        "[discovery]\nmdns = false\nbeacon = false\n"
+        + "".join(
+            f'[hosts.{name}]\naddress = "127.0.0.1"\nserial = 0\nusb = {place}\n'
+            for name, place in (("Workshop", port), ("Attic", free_port()))
+        )
+    )
+    code, output = run(["bridge", "--config", str(file), "usb", "list"], host.home)
+    assert (code, "Attic is left out: network: " in output) == (0, True), output
+    assert "HOST  ID  STATE  NAME  WHY" in output
+
+
 def test_without_any_usb_service_it_is_said_what_helps(host: Host) -> None:
     file = host.home / "bridge.toml"
     file.write_text("[discovery]\nmdns = false\nbeacon = false\n")

@@ -1,6 +1,7 @@
 """The USB devices of a host in a folder, as Linux shows them, and a kernel's usbip-host.
 
-Source: Documentation/ABI/testing/sysfs-bus-usb, drivers/usb/usbip/stub_dev.c of Linux 6.1.
+Source: Documentation/ABI/testing/sysfs-bus-usb; drivers/usb/usbip/stub_dev.c and stub_main.c,
+drivers/base/bus.c of Linux 6.1.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from usbshare.usb_svc.devices.sysfs import driver_of
 from usbshare.usb_svc.export.usbip_host import UsbipHost
 from usbshare.usb_svc.settings import Places
 
@@ -29,6 +31,7 @@ class UsbSysfs:
         (self.sys / "bus/usb/drivers/usb").mkdir()
         for name in ("match_busid", "bind", "unbind", "rebind"):
             (host / name).touch()
+        (self.sys / "bus/usb/drivers_probe").touch()
         self.places.proc.mkdir()
         self.mounted()
 
@@ -148,6 +151,7 @@ class FakeUsbipHost(UsbipHost):
     """Notes what is written; `devices` are the ends of what was lent, by bus id.
 
     A device in `slow` is not ready after it was bound until its reset ends, as the kernel's is.
+    `oopses` are the writes by which the real one follows a pointer to a device that is gone.
     """
 
     def __init__(self, sysfs: UsbSysfs) -> None:
@@ -157,6 +161,8 @@ class FakeUsbipHost(UsbipHost):
         self.devices: dict[str, socket.socket] = {}
         self.refuses = ""
         self.slow: set[str] = set()
+        self.oopses: list[str] = []
+        self._had: dict[str, str] = {}
 
     def resets(self, busid: str) -> bool:
         """Return whether a slow device was bound and is not ready."""
@@ -167,26 +173,47 @@ class FakeUsbipHost(UsbipHost):
         """Have a slow device ready."""
         self._folder(busid, "usbip_status").write_text("1\n")
 
+    def bind(self, busid: str) -> None:
+        """Take a device from its driver, as an administrator does."""
+        self._sysfs.driven_by(busid, "usbip-host")
+        self._had[busid] = self._number(busid)
+
     def _write(self, file: Path, text: str) -> None:
-        if self.refuses and file.name == self.refuses:
+        if file.name == self.refuses or not self._is_there(file, text):
             raise self._refused(file, text, OSError(19, "No such device"))
         self.written.append(f"{file.name} {text}")
         busid = file.parent.name
-        if file.name in {"bind", "unbind"}:
-            self._sysfs.driven_by(text, "usbip-host" if file.name == "bind" else "")
-        elif file.name == "rebind" and not self._folder(text, "driver").is_symlink():
-            self._sysfs.driven_by(text, "usb")  # device_attach leaves what has a driver
         if file.name == "bind":
+            self.bind(text)
             self._folder(text, "usbip_status").write_text("3\n" if text in self.slow else "1\n")
+        elif file.name == "unbind":
+            self._sysfs.driven_by(text, "")
+        elif file.name == "rebind" and self._had.pop(text) != self._number(text):
+            self.oopses.append(f"{file.name} {text}")
+        elif file.name in {"rebind", "drivers_probe"} and not driver_of(self._folder(text)):
+            self._sysfs.driven_by(text, "usb")  # device_attach leaves what has a driver
         elif file.name == "usbip_sockfd" and text != "-1":
             self.devices[busid] = socket.socket(fileno=os.dup(int(text)))
         elif file.name == "usbip_sockfd" and (device := self.devices.pop(busid, None)) is not None:
             device.close()
+
+    def _is_there(self, file: Path, text: str) -> bool:
+        """Return whether the kernel has what is written of."""
+        if file.name == "unbind":
+            return driver_of(self._folder(text)) == file.parent.name
+        if file.name == "rebind":
+            return text in self._had
+        return file.parent.exists()
 
     def close(self) -> None:
         """Let go of what is still lent."""
         while self.devices:
             self.devices.popitem()[1].close()
 
-    def _folder(self, busid: str, name: str) -> Path:
+    def _number(self, busid: str) -> str:
+        """Return what the kernel counts a device by each time it is plugged in; empty if gone."""
+        file = self._folder(busid, "devnum")
+        return file.read_text() if file.exists() else ""
+
+    def _folder(self, busid: str, name: str = "") -> Path:
         return self._sys / "bus/usb/devices" / busid / name

@@ -211,3 +211,15 @@ async def test_a_program_that_takes_nothing_for_a_while_is_no_silent_host(
             received += len(await loop.sock_recv(kernel.end, 1 << 16))
         await sending
     assert not running.task.done()
+
+
+async def test_a_client_that_is_stopped_twice_unplugs_the_device(
+    kernel: Kernel, running: Attachment
+) -> None:
+    kernel.may_plug.set()
+    await until(lambda: bool(running.attached))
+    running.task.cancel()
+    await asyncio.sleep(0)
+    running.task.cancel()
+    await asyncio.gather(running.task, return_exceptions=True)
+    assert kernel.is_unplugged()

@@ -13,15 +13,12 @@ from usbshare.base.threads import begin
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.usb.client import AttachStream, UsbClient
 from usbshare.client.usb.messages import Opened
+from usbshare.usbip.attachment import BEATS_A_TIMEOUT, READ_BYTES, TAKES_S
 from usbshare.usbip.errors import UsbipDeviceError, UsbipNetworkError
 from usbshare.usbip.vhci.attach import Plugged, PlugPlaces, VhciError, plug_in
 
-# A piece is heard when all of it has come: over 10 KB/s this one takes 1.6 s.
-READ_BYTES = 16 * 1024
-BEATS_A_TIMEOUT = 4
 # The host resets devices one after another, each for 5 s at most.
 OPEN_S = 30.0
-TAKES_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +90,11 @@ class _Attachment:
             for each in sorted(done, key=_is_unforeseen):
                 each.result()
         finally:
-            await cancel_all(*work)
-            if self._plugged.done():
-                _unplug(self._plugged.result())
+            try:
+                await cancel_all(*work)
+            finally:  # also where this is cancelled twice
+                if self._plugged.done():
+                    _unplug(self._plugged.result())
 
     async def _to_kernel(self) -> None:
         while (received := await self._stream.receive()) is not None:

@@ -31,10 +31,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The devices of the hosts that answered, and why the others did not."""
+    """The devices of the hosts that answered, how many did, and why the others did not."""
 
     found: Sequence[Found]
     failures: Mapping[str, UsbshareError]
+    answered: int
 
 
 async def survey(
@@ -52,7 +53,7 @@ async def survey(
             raise answer
         else:
             found += [Found(host, target, each) for each in answer]
-    return Survey(found, failures)
+    return Survey(found, failures, len(hosts) - len(failures))
 
 
 def choose(found: Sequence[Found], device_id: str, match: str, *, first: bool) -> Found:

@@ -56,7 +56,7 @@ def surveyed(
     wishes = wanted(context, target, bundle, insecure)
     trusted = trust(wishes)
     found = _of_one(context, wishes, trusted) if wishes.is_asked else _of_all(wishes, trusted)
-    if len(found.failures) == 1 and not found.found:
+    if len(found.failures) == 1 and not found.answered:
         (error,) = found.failures.values()
         raise UsbshareError(with_layer(error)) from error
     for host, error in found.failures.items():
@@ -93,4 +93,5 @@ def _of_all(wishes: Wanted, bundle: ClientBundle | None) -> Survey:
             for device in each.devices
         ],
         {each.host.name: each.error for each in inventory.failures},
+        len(inventory.answers),
     )

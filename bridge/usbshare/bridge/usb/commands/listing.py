@@ -42,7 +42,7 @@ def list_devices(
         click.echo(json.dumps([_object(each) for each in shown], indent=2, ensure_ascii=False))
     else:
         click.echo(_table(_DEVICES, map(_row, shown)))
-    context.exit(1 if found.failures and not found.found else 0)
+    context.exit(1 if found.failures and not found.answered else 0)
 
 
 @click.command()

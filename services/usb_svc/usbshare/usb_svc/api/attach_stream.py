@@ -21,12 +21,9 @@ from usbshare.base.watched_task import cancel_all
 from usbshare.usb.v1 import usb_pb2 as pb
 from usbshare.usb_svc.export.lending import Loan
 from usbshare.usb_svc.export.tally import Tally
+from usbshare.usbip.attachment import BEATS_A_TIMEOUT, READ_BYTES, TAKES_S
 
 MOST_BYTES = 64 * 1024
-# A piece is heard when all of it has come: over 10 KB/s this one takes 1.6 s.
-READ_BYTES = 16 * 1024
-TAKES_S = 10.0
-BEATS_A_TIMEOUT = 4
 
 
 class AttachStream:

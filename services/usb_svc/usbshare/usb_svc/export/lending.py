@@ -194,12 +194,11 @@ class Lending:
         there = {LentDevice.of(each): each for each in self._all()}
         for lent in self._notes.noted:
             device = there.get(lent)
-            if device is not None and device.driver == HOST:
+            # Without a driver: the service was killed when it had taken the device from its own.
+            if device is not None and device.driver in (HOST, ""):
                 self._take_back(device)
                 _log.warning("freed %s, which was lent when the service was killed", lent.busid)
-            else:
-                if not self._host.has(lent.busid):  # else another device is there, bound by others
-                    self._host.forget(lent.busid)
+            else:  # unplugged, or another device is there, bound by others
                 self._notes.remove(lent.busid)
 
     def _judged(self, device: HostDevice, users: Users) -> tuple[State, str]:

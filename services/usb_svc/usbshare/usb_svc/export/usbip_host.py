@@ -1,6 +1,8 @@
 """The kernel's usbip-host: gives a device to whoever is at the other end of a socket.
 
 Source: drivers/usb/usbip/stub_main.c and stub_dev.c of Linux; tools/usb/usbip/src does the same.
+usbip-host keeps a pointer to the device that it had last, freed or not, and `rebind` follows it:
+it must be written only for a device that usbip-host has just been unbound from.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from usbshare.usb_svc.devices.judgement import HOST, unbind_remedy
 from usbshare.usb_svc.devices.sysfs import SYS, driver_of, folder_of
 
 _DRIVERS = "bus/usb/drivers"
+_PROBE = "bus/usb/drivers_probe"
 _AVAILABLE, _CLOSE = "1", "-1"
 READY_S = 5.0
 _LOOK_S = 0.02
@@ -24,7 +27,8 @@ REMEDY = "run `sudo modprobe usbip-host`"
 def control_files(sys: Path) -> list[Path]:
     """Return the kernel's files that are written to lend any device."""
     folder = sys / _DRIVERS / HOST
-    return [folder / name for name in ("match_busid", "bind", "unbind", "rebind")]
+    names = ("match_busid", "bind", "unbind", "rebind")
+    return [*(folder / name for name in names), sys / _PROBE]
 
 
 class UsbipHost:
@@ -60,18 +64,12 @@ class UsbipHost:
         folder = folder_of(busid, self._sys)
         with contextlib.suppress(DeviceError):
             self._write(folder / "usbip_sockfd", _CLOSE)
-        for file, text in (
-            (self._driver / "unbind", busid),
-            (self._driver / "match_busid", f"del {busid}"),
-            (self._driver / "rebind", busid),
-        ):
-            with contextlib.suppress(DeviceError):
-                self._write(file, text)
-
-    def forget(self, busid: str) -> None:
-        """Make the driver no longer claim what is plugged in where it lost a device."""
         with contextlib.suppress(DeviceError):
-            self._write(self._driver / "match_busid", f"del {busid}")
+            self._write(self._driver / "unbind", busid)  # fails where it is not bound
+            self._write(self._driver / "rebind", busid)
+        if folder.exists() and not driver_of(folder):
+            with contextlib.suppress(DeviceError):
+                self._write(self._sys / _PROBE, busid)
 
     def has(self, busid: str) -> bool:
         """Return whether the driver has a device."""
