@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from usbshare.base.usual_ports import CAMERA_PORT
 from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import (
     Wanted,
@@ -16,7 +17,6 @@ from usbshare.bridge.commands.options import (
     trust,
     wanted,
 )
-from usbshare.client.camera.client import CAMERA_PORT
 from usbshare.rpc.channel import DEFAULT_PORT, Target
 from usbshare.rpc.tls import ClientBundle
 

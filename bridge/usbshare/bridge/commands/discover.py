@@ -10,6 +10,7 @@ import click
 from usbshare.base.addresses import dns_form
 from usbshare.base.errors import ConfigError, InvalidArgumentError
 from usbshare.base.event_loop import run
+from usbshare.base.usual_ports import DISCOVERY_PORT
 from usbshare.bridge.commands.json_option import json_option
 from usbshare.bridge.commands.notices import told_run, warn
 from usbshare.bridge.commands.options import Wanted, trust, wanted
@@ -24,7 +25,6 @@ from usbshare.bridge.tables import hosts
 from usbshare.client.discovery_stats import remote_stats, reset_remote_stats, why_not
 from usbshare.hosts.filter import Filter
 from usbshare.hosts.instance import Kind
-from usbshare.hosts.settings import DISCOVERY_PORT
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from usbshare.base.addresses import join_host_port, parse_address
 from usbshare.base.errors import UsbshareError
 from usbshare.base.threads import in_thread
+from usbshare.base.usual_ports import CAMERA_PORT, JOB_PORT, USB_PORT
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.inventory import (
     Answer,
@@ -24,12 +25,11 @@ from usbshare.bridge.hosts.inventory import (
 )
 from usbshare.bridge.hosts.match_filter import CAMERA, JOB, PORT, USB
 from usbshare.bridge.hosts.name_lookup import open_finder
-from usbshare.client.camera.client import CAMERA_PORT, CameraClient
-from usbshare.client.jobs.client import JOB_PORT, JobClient
+from usbshare.client.camera.client import CameraClient
+from usbshare.client.jobs.client import JobClient
 from usbshare.client.jobs.place import job_place
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.usb.client import UsbClient
-from usbshare.client.usb.messages import USB_PORT
 from usbshare.client.usb.place import usb_place
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.host_selection import addresses_of

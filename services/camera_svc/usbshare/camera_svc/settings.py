@@ -9,6 +9,7 @@ from pydantic import Field
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
 from usbshare.base.service_settings import Address, ListenTable, TlsTable, valid_ids
+from usbshare.base.usual_ports import CAMERA_PORT
 from usbshare.camera_svc.capture.camera import CameraConfig
 from usbshare.camera_svc.capture.frame_source import ControlChange, PixelFormat, Wish
 from usbshare.camera_svc.capture.source_factory import check_source
@@ -20,7 +21,7 @@ PROGRAM = Program(
     package="usbshare.camera_svc",
     section="camera",
     listen_variable="USBSHARE_CAMERA_LISTEN",
-    port=50052,
+    port=CAMERA_PORT,
     metrics_port=9465,
     does="watch the cameras",
     ends="streams",

@@ -11,8 +11,8 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
 from usbshare.base.errors import ConfigError
 from usbshare.base.host_names import clean_names
+from usbshare.base.usual_ports import ENROLMENT_PORT
 
-ENROLMENT_PORT = 50054
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 

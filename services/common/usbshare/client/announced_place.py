@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import grpc
 
+from usbshare.base.usual_ports import DISCOVERY_PORT
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.hosts import untrusted
@@ -16,7 +17,6 @@ from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 
-DISCOVERY_PORT = USUAL_PORTS[Kind.DISCOVERY]
 # A host may well have no discovery service, or a firewall that drops what is sent to it.
 ASK_S = 1.0
 

@@ -14,12 +14,13 @@ from google.protobuf.duration_pb2 import Duration
 from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.backoff import Backoff
 from usbshare.base.errors import ConfigError
+from usbshare.base.usual_ports import DISCOVERY_PORT
 from usbshare.base.waits import set_within
 from usbshare.discovery.v1 import discovery_pb2 as pb
 from usbshare.discovery.v1.discovery_pb2_grpc import DiscoveryServiceStub
 from usbshare.hosts.instance import Endpoint
 from usbshare.hosts.reachability import is_reachable
-from usbshare.hosts.settings import DISCOVERY_PORT, DiscoveryTable
+from usbshare.hosts.settings import DiscoveryTable
 from usbshare.hosts.via.kind_codes import CODE_OF_KIND
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, open_channel
 from usbshare.rpc.status import error_from_rpc

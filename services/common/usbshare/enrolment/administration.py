@@ -24,7 +24,7 @@ from usbshare.base.errors import (
     WrongStateError,
 )
 from usbshare.base.file_lock import file_lock
-from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.base.usual_ports import ENROLMENT_PORT
 from usbshare.enrolment.identity_report import Entry, roll_call
 from usbshare.enrolment.invitation_check import InvitationPlace, warnings
 from usbshare.enrolment.invitation_maker import (

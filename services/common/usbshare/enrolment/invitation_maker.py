@@ -14,12 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from usbshare.base.addresses import dns_form, parse_address, split_host_port, without_scope
 from usbshare.base.errors import ConfigError, InvalidArgumentError
-from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.base.usual_ports import ENROLMENT_PORT, SERIAL_PORT
 from usbshare.hosts.interfaces import interfaces_up
 from usbshare.trust import certificates, invitations
 from usbshare.trust.invitation import (
     TOKEN_BYTES,
-    USUAL_SERVICE_PORT,
     Invitation,
     token_hash,
 )
@@ -46,7 +45,7 @@ def invite(
     port: int,
     now: datetime,
     expires: datetime,
-    service_port: int = USUAL_SERVICE_PORT,
+    service_port: int = SERIAL_PORT,
     given_by: str = "",
 ) -> Invitation:
     """Make an invitation and remember the hash of its token; role and name must be good.

@@ -14,8 +14,8 @@ from datetime import datetime
 from usbshare.base.errors import ConfigError
 from usbshare.base.file_lock import file_lock
 from usbshare.base.file_watch import FileWatch
-from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
+from usbshare.base.usual_ports import ENROLMENT_PORT
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.rpc.server import free_places
 from usbshare.trust.invitation_deadline import InvitationDeadline

@@ -13,7 +13,7 @@ from usbshare.audit.log import AuditLog, audit_folder
 from usbshare.base.addresses import split_host_port
 from usbshare.base.event_loop import on_stop_signals
 from usbshare.base.logs import set_up_logging
-from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.base.usual_ports import ENROLMENT_PORT
 from usbshare.base.watched_task import run_until
 from usbshare.enrolment.api.listener import LONGEST_REQUEST_BYTES, EnrolmentListener
 from usbshare.enrolment.api.servicer import MOST_AT_ONCE

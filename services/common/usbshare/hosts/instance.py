@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from usbshare.base import usual_ports
+
 
 class Kind(Enum):
     """What a service offers; the value is its key in TXT records and JSON."""
@@ -28,11 +30,11 @@ class Source(Enum):
 
 # Where each listens unless its operator chose another port.
 USUAL_PORTS = {
-    Kind.SERIAL: 50051,
-    Kind.CAMERA: 50052,
-    Kind.DISCOVERY: 50053,
-    Kind.JOB: 50055,
-    Kind.USB: 50056,
+    Kind.SERIAL: usual_ports.SERIAL_PORT,
+    Kind.CAMERA: usual_ports.CAMERA_PORT,
+    Kind.DISCOVERY: usual_ports.DISCOVERY_PORT,
+    Kind.JOB: usual_ports.JOB_PORT,
+    Kind.USB: usual_ports.USB_PORT,
 }
 
 

@@ -13,10 +13,10 @@ from usbshare.base.addresses import dns_form, parse_address
 from usbshare.base.config import Table
 from usbshare.base.service_settings import Address, ListenTable
 from usbshare.base.terminal_safe_text import clean_name
-from usbshare.hosts.instance import USUAL_PORTS, Endpoint, Instance, Kind
+from usbshare.base.usual_ports import DISCOVERY_PORT, SERIAL_PORT
+from usbshare.hosts.instance import Endpoint, Instance, Kind
 
 INTERFACES_VARIABLE = "USBSHARE_DISCOVERY_INTERFACES"
-DISCOVERY_PORT = USUAL_PORTS[Kind.DISCOVERY]
 
 
 def _friendly_name(text: str) -> str:
@@ -73,7 +73,7 @@ class HostTable(Table):
     """`[hosts.<name>]`: a host known without multicast; port 0 means that it lacks that service."""
 
     address: HostAddress
-    serial: int = Field(default=50051, ge=0, le=65535)
+    serial: int = Field(default=SERIAL_PORT, ge=0, le=65535)
     camera: int = Field(default=0, ge=0, le=65535)
     discovery: int = Field(default=0, ge=0, le=65535)
     job: int = Field(default=0, ge=0, le=65535)

@@ -11,8 +11,9 @@ import grpc
 
 from usbshare.base.addresses import join_host_port, split_host_port
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.usual_ports import SERIAL_PORT
 
-DEFAULT_PORT = 50051
+DEFAULT_PORT = SERIAL_PORT
 _EXAMPLE = f"laser:{DEFAULT_PORT}"
 
 # How long nothing may come back before a connection counts as dead. This bounds silence, not

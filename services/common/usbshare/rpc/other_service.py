@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from usbshare.base import usual_ports
 from usbshare.base.errors import ConnectionRefusedByPeerError
 from usbshare.rpc.channel import QUIET_KEEPALIVE, Target, Trust, open_channel
 
@@ -19,11 +20,11 @@ JOB_SERVICE = "usbshare.job.v1.JobService"
 USB_SERVICE = "usbshare.usb.v1.UsbService"
 # Each with its port unless its operator chose another.
 _SERVICES = {
-    SERIAL_SERVICE: ("serial-svc", 50051),
-    CAMERA_SERVICE: ("camera-svc", 50052),
-    DISCOVERY_SERVICE: ("discovery-svc", 50053),
-    JOB_SERVICE: ("job-svc", 50055),
-    USB_SERVICE: ("usb-svc", 50056),
+    SERIAL_SERVICE: ("serial-svc", usual_ports.SERIAL_PORT),
+    CAMERA_SERVICE: ("camera-svc", usual_ports.CAMERA_PORT),
+    DISCOVERY_SERVICE: ("discovery-svc", usual_ports.DISCOVERY_PORT),
+    JOB_SERVICE: ("job-svc", usual_ports.JOB_PORT),
+    USB_SERVICE: ("usb-svc", usual_ports.USB_PORT),
 }
 
 

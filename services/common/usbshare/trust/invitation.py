@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from usbshare.base.errors import InvalidArgumentError
+from usbshare.base.usual_ports import SERIAL_PORT
 
 PREFIX = "usbshare1."
 TOKEN_BYTES = 16
@@ -20,7 +21,6 @@ LONGEST_TEXT = 255
 _BYTE_ORDER_MARK = "\ufeff"  # at the beginning of what some editors save
 _HASH_BYTES = 32
 _CHECK_BYTES = 4
-USUAL_SERVICE_PORT = 50051
 # Token, SHA-256 of the authority's key, end in seconds since 1970, port; then lines of text: name,
 # role, `:PORT` of the serial service where that is not the usual one, addresses.
 _HEAD = struct.Struct(f">{TOKEN_BYTES}s{_HASH_BYTES}sQH")
@@ -40,7 +40,7 @@ class Invitation:
     token: bytes
     authority_sha256: bytes
     expires: datetime
-    service_port: int = USUAL_SERVICE_PORT
+    service_port: int = SERIAL_PORT
 
     def __repr__(self) -> str:
         return f"Invitation({self.name!r}, {self.role!r}, {self.addresses!r}, {self.port})"
@@ -49,7 +49,7 @@ class Invitation:
         """Return it as a string of letters, digits, `-`, `_` and one dot."""
         end = int(self.expires.timestamp())
         head = _HEAD.pack(self.token, self.authority_sha256, end, self.port)
-        is_usual = self.service_port == USUAL_SERVICE_PORT
+        is_usual = self.service_port == SERIAL_PORT
         service = [] if is_usual else [f":{self.service_port}"]
         content = head + "\n".join((self.name, self.role, *service, *self.addresses)).encode()
         text = base64.urlsafe_b64encode(content + _checksum(content))
@@ -86,7 +86,7 @@ def token_hash(token: bytes) -> str:
 def _service_port(lines: list[str]) -> int:
     """Take the serial service's port out of the lines, if it is there; ValueError if it is bad."""
     if not (lines and re.fullmatch(r":[0-9]{1,5}", lines[0])):
-        return USUAL_SERVICE_PORT
+        return SERIAL_PORT
     if not 0 < (port := int(lines.pop(0)[1:])) < 65536:
         raise ValueError("no port")
     return port

@@ -7,7 +7,8 @@ from pydantic import Field
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table
 from usbshare.base.service_settings import TlsTable
-from usbshare.hosts.settings import DISCOVERY_PORT, DiscoveryTable, Hosts
+from usbshare.base.usual_ports import DISCOVERY_PORT
+from usbshare.hosts.settings import DiscoveryTable, Hosts
 from usbshare.service.program import Program
 
 PROGRAM = Program(

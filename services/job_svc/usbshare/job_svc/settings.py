@@ -11,6 +11,7 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.base.usual_ports import JOB_PORT, SERIAL_PORT
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.service.program import Program
 
@@ -19,13 +20,12 @@ PROGRAM = Program(
     package="usbshare.job_svc",
     section="job",
     listen_variable="USBSHARE_JOB_LISTEN",
-    port=50055,
+    port=JOB_PORT,
     metrics_port=9467,
     does="run programs on the machines",
     ends="jobs and watches",
 )
 MEGABYTE = 1_000_000
-SERIAL_PORT = 50051
 
 
 def _require_target(text: str) -> None:

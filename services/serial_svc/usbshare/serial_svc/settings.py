@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
 from usbshare.base.service_settings import Address, ListenTable, TlsTable, valid_ids
+from usbshare.base.usual_ports import SERIAL_PORT
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.line.profiles import BY_NAME, Profile, StopAction, StopPlan
 from usbshare.line.settings import HIGHEST_BAUD, FlowControl, LineSettings, Parity
@@ -34,7 +35,7 @@ PROGRAM = Program(
     package="usbshare.serial_svc",
     section="service",
     listen_variable="USBSHARE_LISTEN",
-    port=50051,
+    port=SERIAL_PORT,
     metrics_port=9464,
     does="use the ports",
     ends="sessions",

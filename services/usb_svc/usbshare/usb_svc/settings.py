@@ -12,6 +12,7 @@ from pydantic import Field
 from usbshare.audit.settings import AuditTable
 from usbshare.base.config import Table, checked
 from usbshare.base.service_settings import Address, ListenTable, TlsTable
+from usbshare.base.usual_ports import USB_PORT
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.line.usb.device import parse_selector
 from usbshare.service.program import Program
@@ -21,7 +22,7 @@ PROGRAM = Program(
     package="usbshare.usb_svc",
     section="usb",
     listen_variable="USBSHARE_USB_LISTEN",
-    port=50056,
+    port=USB_PORT,
     metrics_port=9468,
     does="attach the USB devices",
     ends="attachments",

@@ -10,10 +10,10 @@ from typing import Any
 from usbshare.base.addresses import join_host_port, split_host_port
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.base.terminal_safe_text import clean_name
+from usbshare.base.usual_ports import SERIAL_PORT as DEFAULT_PORT
 
 Key = tuple[str, ...]
 
-DEFAULT_PORT = 50051
 _MOST_SHOWN = 60
 _SERIAL_DEVICE = re.compile(r"COM\d{1,3}|/dev/[A-Za-z0-9._/:+-]{1,200}")
 _ALWAYS_TLS = "every connection is encrypted and both sides prove who they are"

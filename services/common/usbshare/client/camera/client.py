@@ -20,7 +20,6 @@ from usbshare.rpc.status import error_from_rpc
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 
-CAMERA_PORT = 50052
 CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
 LOOK_TIMEOUT_S = 5.0
 REASON_TIMEOUT_S = 0.5

@@ -21,7 +21,6 @@ from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.stream_writes import write
 from usbshare.rpc.tls import ClientBundle
 
-JOB_PORT = 50055
 CALL_TIMEOUT_S = 15.0  # the first call of a connection makes it
 LOOK_TIMEOUT_S = 5.0
 # A start waits for the analysis of the file, and for the machine.

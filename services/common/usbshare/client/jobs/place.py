@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from usbshare.client.announced_place import DISCOVERY_PORT, announced_place
+from usbshare.base.usual_ports import DISCOVERY_PORT
+from usbshare.client.announced_place import announced_place
 from usbshare.hosts.instance import Kind
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle

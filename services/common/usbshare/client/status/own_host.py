@@ -11,7 +11,7 @@ from usbshare.base.addresses import parse_address, split_host_port
 from usbshare.base.config import Table, checked
 from usbshare.base.errors import ConnectionRefusedByPeerError
 from usbshare.base.paths import config_folder
-from usbshare.client.jobs.client import JOB_PORT
+from usbshare.base.usual_ports import JOB_PORT
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.follow import STATUS, Followed
 from usbshare.client.status.host_jobs import HostJobs

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from usbshare.usbip.messages import Speed
 
-USB_PORT = 50056
 AVAILABLE = "available"
 
 

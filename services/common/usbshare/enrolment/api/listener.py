@@ -10,8 +10,8 @@ from datetime import datetime
 import grpc
 
 from usbshare.base.errors import ConfigError
-from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
+from usbshare.base.usual_ports import ENROLMENT_PORT
 from usbshare.enrolment.api.servicer import EnrolmentServicer, add_to_server
 from usbshare.enrolment.enroller import Enroller
 from usbshare.rpc.channel import QUIET_KEEPALIVE

@@ -19,6 +19,7 @@ from usbshare.base.errors import ConfigError, NotFoundError
 from usbshare.base.host_names import host_names
 from usbshare.base.paths import HOME_VARIABLE, SITE_FOLDER, config_folder, find_config
 from usbshare.base.service_settings import TlsTable
+from usbshare.base.usual_ports import SERIAL_PORT
 from usbshare.hosts.settings import DiscoveryTable
 from usbshare.service.autostart.command_line import program_path
 from usbshare.trust.authorities import CERTIFICATES_FILE, load_authorities
@@ -38,7 +39,7 @@ class ServiceTable(Table):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    listen: Annotated[str, checked(lambda text: split_host_port(text, 0))] = "[::]:50051"
+    listen: Annotated[str, checked(lambda text: split_host_port(text, 0))] = f"[::]:{SERIAL_PORT}"
 
 
 class PkiSettings(Table):

@@ -12,7 +12,7 @@ import click
 from usbshare.authorization.policy import POLICY_FILE, load_policy
 from usbshare.base.addresses import split_host_port
 from usbshare.base.errors import ConfigError
-from usbshare.base.service_settings import ENROLMENT_PORT
+from usbshare.base.usual_ports import ENROLMENT_PORT, SERIAL_PORT
 from usbshare.enrolment.invitation_maker import (
     Answer,
     authority,
@@ -36,7 +36,7 @@ from usbshare.service.commands.local_site import (
 from usbshare.service.folders_in_time import Folders
 from usbshare.trust import certificates
 from usbshare.trust.identities import IdentityRecord, read_identities, registry_path
-from usbshare.trust.invitation import USUAL_SERVICE_PORT, Invitation, token_hash
+from usbshare.trust.invitation import Invitation, token_hash
 from usbshare.trust.invitations import Given, invitations_path, read_invitations
 from usbshare.trust.names import identity_uri
 from usbshare.trust.site import Site
@@ -126,8 +126,8 @@ def _service_port(context: click.Context, settings: PkiSettings) -> int:
     """Return where serial-svc is, as `serial-svc --listen`, USBSHARE_LISTEN or the file say."""
     root = context.find_root()
     said = root.params.get("listen") if str(context.obj) == "serial-svc" else None
-    port = split_host_port(said or settings.service.listen, USUAL_SERVICE_PORT)[1]
-    return port or USUAL_SERVICE_PORT
+    port = split_host_port(said or settings.service.listen, SERIAL_PORT)[1]
+    return port or SERIAL_PORT
 
 
 def _checked_role(site: Site, name: str, role: str, tell: Callable[[str], None]) -> str:

@@ -12,10 +12,9 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.checkup import Judgement, Step, fine, warning
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import config_folder
-from usbshare.base.service_settings import ENROLMENT_PORT
 from usbshare.base.threads import in_thread
+from usbshare.base.usual_ports import CAMERA_PORT, ENROLMENT_PORT, JOB_PORT
 from usbshare.client.jobs.checkup import judge_job_service
-from usbshare.client.jobs.client import JOB_PORT
 from usbshare.client.status.own_host import JobSettings
 from usbshare.line.device_id_file import KnownDevices, devices_folder
 from usbshare.line.device_ids import DeviceNames
@@ -40,7 +39,6 @@ if sys.platform == "win32":
 else:
     from usbshare.serial_svc.checkup.firewall_linux import judge_firewall
 
-CAMERA_PORT = 50052
 MDNS_PORT = 5353
 
 
