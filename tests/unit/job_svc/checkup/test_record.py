@@ -12,7 +12,7 @@ import pytest
 from usbshare.base.checkup import Verdict
 from usbshare.job_svc.checkup.record import judge_record, judge_room
 from usbshare.job_svc.settings import FilesTable
-from usbshare.job_svc.storage.database import DATABASE_FILE, SCHEMA_VERSION, JobDatabase
+from usbshare.job_svc.storage.database import COPY_FILE, DATABASE_FILE, SCHEMA_VERSION, JobDatabase
 from usbshare.job_svc.storage.files import KEPT_FREE_BYTES
 from usbshare.job_svc.storage.job import Job, Person, StoredFile
 
@@ -49,6 +49,13 @@ def test_a_record_that_was_kept_aside_is_a_warning_until_it_is_moved_away(tmp_pa
     found = judge_record(tmp_path)
     assert found.verdict is Verdict.WARNING
     assert found.measured.endswith("kept aside: jobs.sqlite.damaged-20260501-120000")
+
+
+def test_a_record_that_waits_to_be_put_back_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / COPY_FILE).touch()
+    found = judge_record(tmp_path)
+    assert found.verdict is Verdict.WARNING
+    assert found.remedy.startswith("restart job-svc")
 
 
 def test_a_record_of_a_newer_version_fails(tmp_path: Path) -> None:

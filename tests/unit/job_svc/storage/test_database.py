@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,39 +52,134 @@ def test_saved_jobs_are_loaded_again(tmp_path: Path) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("how", ["replaced", "replaced by an older one", "removed", "alone"])
-def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
-) -> None:
-    path, other = tmp_path / DATABASE_FILE, tmp_path / "other"
-    database, _ = opened(tmp_path)
-    database.save(JOB)
+HOWS = ["replaced", "replaced by an older one", "removed", "alone"]
+
+
+def replace(folder: Path, how: str) -> None:
+    """Do to a database in use what a person may do; the older one has job 3."""
+    path = folder / DATABASE_FILE
     match how:
         case "removed":
-            for each in tmp_path.glob(f"{DATABASE_FILE}*"):
+            for each in folder.glob(f"{DATABASE_FILE}*"):
                 each.unlink()
         case "alone":
             path.unlink()
         case "replaced":
-            other.write_text("mine")
-            other.rename(path)
+            (folder / "other").write_text("mine")
+            (folder / "other").rename(path)
         case _:
-            older, _ = opened(other)
+            older, _ = opened(folder / "older")
+            older.save(JOB.changed(job_id=3))
             older.close()
-            (other / DATABASE_FILE).rename(path)
+            (folder / "older" / DATABASE_FILE).rename(path)
+
+
+def asides(folder: Path) -> list[Path]:
+    found = folder.glob(f"{DATABASE_FILE}.replaced-*")
+    return sorted(path for path in found if not path.name.endswith(("-wal", "-shm")))
+
+
+def numbers_in(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return [number for (number,) in database.execute("SELECT job_id FROM jobs")]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    database, _ = opened(tmp_path)
+    database.save(JOB)
+    replace(tmp_path, how)
     for number in (8, 9):
         database.save(JOB.changed(job_id=number))
     database.delete(8)
     again, jobs = opened(tmp_path)
     assert [job.job_id for job in jobs] == [7, 9]
     assert caplog.text.count("was replaced or removed while job-svc ran") == 1
-    aside = [path for path in tmp_path.glob("*.replaced-*") if path.name[-1].isdigit()]
     is_kept = how.startswith("replaced")
-    assert (len(aside), f"kept as {tmp_path}" in caplog.text) == (is_kept, is_kept)
+    assert (len(asides(tmp_path)), f"kept as {tmp_path}" in caplog.text) == (is_kept, is_kept)
     assert database.kept_aside() == []
     database.close()
     again.close()
     assert [job.job_id for job in opened(tmp_path)[1]] == [7, 9]
+
+
+def test_what_was_in_its_place_is_kept_whole_however_often_in_a_second(tmp_path: Path) -> None:
+    database, _ = opened(tmp_path)
+    database.save(JOB)
+    for how in ("replaced by an older one", "replaced", "replaced by an older one"):
+        replace(tmp_path, how)
+        database.save(JOB)
+    stamp = f"{DATABASE_FILE}.replaced-20260501-120000"
+    first, second, third = asides(tmp_path)
+    assert [each.name for each in (first, second, third)] == [stamp, f"{stamp}-2", f"{stamp}-3"]
+    assert (numbers_in(first), second.read_text(), numbers_in(third)) == ([3], "mine", [3])
+    database.close()
+
+
+def test_damaged_ones_of_one_second_are_all_kept_aside(tmp_path: Path) -> None:
+    for content in ("first", "second"):
+        (tmp_path / DATABASE_FILE).write_text(content)
+        opened(tmp_path)[0].close()
+    found = JobDatabase(tmp_path).kept_aside()
+    assert [(tmp_path / each).read_text() for each in found] == ["first", "second"]
+
+
+# A process for each step from the moment when the copy is whole; the last one is not killed.
+_KILLED_AT_EACH_STEP = """
+import os, signal, sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from test_database import JOB, opened, replace
+from usbshare.job_svc.storage.database import COPY_FILE
+
+STEPS = {"rename", "replace", "unlink", "close", "connect", "execute", "executescript", "chmod"}
+has_copy, number = False, 0
+
+def step(frame, event, called):
+    global has_copy, left
+    has_copy = has_copy or os.path.exists(copy)
+    if has_copy and event == "c_call" and called.__name__ in STEPS:
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+while True:
+    number += 1
+    folder = Path(sys.argv[2], str(number))
+    if not (killed := os.fork()):
+        database, _ = opened(folder)
+        database.save(JOB)
+        replace(folder, sys.argv[3])
+        left, copy = number, folder / COPY_FILE
+        sys.setprofile(step)
+        database.save(JOB.changed(job_id=8))
+        os._exit(0)
+    if os.waitpid(killed, 0)[1] == 0:
+        break
+"""
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_kill_at_any_step_of_writing_it_anew_loses_no_job(tmp_path: Path, how: str) -> None:
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", _KILLED_AT_EACH_STEP, here, tmp_path, how], check=True)
+    folders = sorted(tmp_path.iterdir(), key=lambda folder: int(folder.name))
+    assert len(folders) > 3
+    for folder in folders:
+        database, jobs = opened(folder)
+        assert [job.job_id for job in jobs if job.job_id < 8] == [7], folder.name
+        if how == "replaced by an older one":
+            assert [numbers_in(each) for each in asides(folder)] == [[3]], folder.name
+        database.save(JOB.changed(job_id=9))
+        database.close()
+        database, jobs = opened(folder)
+        assert [job.job_id for job in jobs if job.job_id != 8] == [7, 9], folder.name
+        assert database.kept_aside() == []
+        database.close()
 
 
 @pytest.mark.parametrize("step", [(Path, "rename"), (Path, "replace"), (JobDatabase, "_open")])

@@ -192,13 +192,25 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_others(tmp_path: Path) -> Non
     files.begin(HASH, 100, set())
 
 
+def test_a_full_spool_refuses_no_file_that_it_may_have_already(tmp_path: Path) -> None:
+    files = store(tmp_path, max_bytes=len(PROGRAM))
+    upload = files.begin(HASH, len(PROGRAM), set())
+    files.require_room(len(PROGRAM), set())  # it may be the one that is coming
+    arrive(files, upload, [PROGRAM])
+    files.require_room(len(PROGRAM), {HASH})
+    with pytest.raises(LimitError, match="no room"):
+        files.require_room(len(PROGRAM) - 1, {HASH})
+
+
 def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
     files = store(tmp_path)
     keep(files, PROGRAM)
     files.path(HASH).unlink()
+    assert files.find(HASH) is None  # so that it is taken once more
+    keep(files, PROGRAM)
+    files.path(HASH).unlink()
     with pytest.raises(NotFoundError, match="is not on this host: upload it again"):
         files.path(HASH)
-    assert files.find(HASH) is None
 
 
 def test_what_is_unused_is_removed_after_a_day(tmp_path: Path) -> None:

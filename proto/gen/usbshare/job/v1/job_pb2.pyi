@@ -221,8 +221,9 @@ class UploadBegin(google.protobuf.message.Message):
     size_bytes: builtins.int
     """Its size."""
     sha256: builtins.bytes
-    """SHA-256 of its bytes, 32 bytes. Empty asks only whether a file of that size would be refused: the stream
-    ends after its first response. Hosts that do not know that refuse it with INVALID_ARGUMENT.
+    """SHA-256 of its bytes, 32 bytes. Empty asks only whether a file of that size would be refused, which it
+    never is if the host has one of just that size, since it may be the same: the stream ends after its first
+    response. Hosts that do not know that refuse it with INVALID_ARGUMENT.
     """
     def __init__(
         self,

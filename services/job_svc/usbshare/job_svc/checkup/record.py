@@ -9,11 +9,17 @@ from pathlib import Path
 
 from usbshare.base.checkup import Judgement, failure, fine, warning
 from usbshare.job_svc.settings import FilesTable
-from usbshare.job_svc.storage.database import DATABASE_FILE, SCHEMA_VERSION, JobDatabase
+from usbshare.job_svc.storage.database import (
+    COPY_FILE,
+    DATABASE_FILE,
+    SCHEMA_VERSION,
+    JobDatabase,
+)
 from usbshare.job_svc.storage.files import KEPT_FREE_BYTES, MEGABYTE
 
 _LOOK_S = 5.0
 _AGAIN = "restart job-svc: it keeps this file aside and creates a new one; the files of jobs stay"
+_PUT_BACK = f"restart job-svc: it puts its own back, with all jobs, from {COPY_FILE}"
 _UPDATE = "update usbshare on this host, or move that file away"
 _FREE = "free space on that disk, or delete jobs: `usbshare-bridge job delete`"
 
@@ -27,6 +33,8 @@ def judge_record(folder: Path) -> Judgement:
             f"damaged records were kept aside: {', '.join(aside)}",
             f"examine them, then move them away: {names}",
         )
+    if (folder / COPY_FILE).exists():
+        return warning(f"{path} was replaced or removed while job-svc ran", _PUT_BACK)
     if not path.exists():
         return fine("none yet: the first start of job-svc creates it")
     try:

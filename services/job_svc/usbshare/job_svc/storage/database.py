@@ -12,9 +12,10 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from usbshare.base.errors import ConfigError
@@ -26,11 +27,16 @@ _log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 DATABASE_FILE, NUMBER_FILE = "jobs.sqlite", "last-number"
+# All jobs, until they are in the place that somebody put another file in.
+COPY_FILE = f"{DATABASE_FILE}.copy"
 BUSY_TIMEOUT_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (job_id INTEGER PRIMARY KEY, record TEXT NOT NULL);
 """
 _utc_now = partial(datetime.now, UTC)
+_FileId = tuple[int, int]
+_PARTS = ("", "-wal", "-shm")
+_NONE_OF_OURS: dict[str, _FileId] = dict.fromkeys(_PARTS, (-1, -1))
 
 
 class JobDatabase:
@@ -42,9 +48,10 @@ class JobDatabase:
     def __init__(self, folder: Path, now: Callable[[], datetime] = _utc_now) -> None:
         self._folder = folder
         self._path = folder / DATABASE_FILE
+        self._copy = folder / COPY_FILE
         self._now = now
         self._connection: sqlite3.Connection | None = None
-        self._file = (0, 0)
+        self._ours = _NONE_OF_OURS
         self._last_number = 0
 
     def load(self) -> list[Job]:
@@ -55,6 +62,9 @@ class JobDatabase:
         with self._as_os_error():
             make_private(self._folder)
             self._last_number = self._noted_number()
+            if self._copy.exists():  # job-svc was killed before it was in its place
+                self._make_way()
+                self._place_copy()
             try:
                 jobs = self._open()
             except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
@@ -68,7 +78,7 @@ class JobDatabase:
     def kept_aside(self) -> list[str]:
         """Return the names of the damaged databases that lie in the folder, the oldest first."""
         found = self._folder.glob(f"{DATABASE_FILE}.damaged-*")
-        return sorted(each.name for each in found if not each.name.endswith(("-wal", "-shm")))
+        return sorted(each.name for each in found if not each.name.endswith(_PARTS[1:]))
 
     @property
     def last_number(self) -> int:
@@ -101,7 +111,7 @@ class JobDatabase:
     def _in_use(self) -> sqlite3.Connection:
         if self._connection is None:
             raise OSError(errno.EBADF, "the record of the jobs is not open", str(self._path))
-        if self._file_there() != self._file:
+        if _id_of(self._path) != self._ours[""]:
             self._put_back(self._connection)
         return self._connection
 
@@ -120,35 +130,32 @@ class JobDatabase:
             connection.close()
             raise
         self._path.chmod(0o600)
-        self._connection, self._file = connection, self._file_there()
+        self._connection = connection
+        self._ours = {part: _id_of(self._part(part)) for part in _PARTS}
         return jobs
-
-    def _file_there(self) -> tuple[int, int]:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return (0, 0)
-        return found.st_dev, found.st_ino
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
         """Write all anew, since somebody replaced or removed the file: what is saved would go."""
         jobs = sqlite3.connect(":memory:", check_same_thread=False)
         connection.backup(jobs)
-        copied = self._path.with_name(f"{DATABASE_FILE}.copy")
-        copied.unlink(missing_ok=True)
-        with closing(sqlite3.connect(copied)) as copy:
-            jobs.backup(copy)
-        aside = self._move_aside("replaced")
+        self._make_way()
         connection.close()  # removes its journal by name: before there is another of that name
         # Should it fail below, it is tried again from these, whatever file is there.
-        self._connection, self._file = jobs, (-1, -1)
-        copied.replace(self._path)
+        self._connection, self._ours = jobs, _NONE_OF_OURS
+        write_private(self._copy, jobs.serialize())
+        self._place_copy()
         self._open()
         jobs.close()
+
+    def _make_way(self) -> None:
+        aside = self._move_aside("replaced")
+        if aside.exists():
+            _log.error("what was put in the place of %s is kept as %s", self._path, aside)
+
+    def _place_copy(self) -> None:
+        self._copy.replace(self._path)
         _log.error(
-            "%s was replaced or removed while job-svc ran: written anew, with all jobs%s",
-            self._path,
-            f"; what was in its place is kept as {aside}" if aside.exists() else "",
+            "%s was replaced or removed while job-svc ran: written anew, with all jobs", self._path
         )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -167,13 +174,24 @@ class JobDatabase:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _move_aside(self, why: str) -> Path:
-        stamp = f"{self._now():%Y%m%d-%H%M%S}"
-        aside = self._path.with_name(f"{DATABASE_FILE}.{why}-{stamp}")
-        for suffix in ("", "-wal", "-shm"):
-            part = self._path.with_name(DATABASE_FILE + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
+        """Move what is there, unless the open connection uses it, to names that are free."""
+        aside = self._free_name(f"{why}-{self._now():%Y%m%d-%H%M%S}")
+        for part in _PARTS:
+            path = self._part(part)
+            if path.exists() and _id_of(path) != self._ours[part]:
+                path.rename(self._part(part, of=aside.name))
         return aside
+
+    def _free_name(self, why: str) -> Path:
+        """Return a name that none before it has, also of the same second."""
+        wanted = f"{DATABASE_FILE}.{why}"
+        names = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
+        return self._folder / next(
+            name for name in names if not any(self._part(part, of=name).exists() for part in _PARTS)
+        )
+
+    def _part(self, part: str, of: str = DATABASE_FILE) -> Path:
+        return self._folder / (of + part)
 
     def _keep_aside(self, error: Exception) -> None:
         _log.error(
@@ -202,6 +220,14 @@ class JobDatabase:
             yield
         except sqlite3.Error as error:
             raise OSError(errno.EIO, str(error), str(self._path)) from error
+
+
+def _id_of(path: Path) -> _FileId:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return found.st_dev, found.st_ino
 
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:

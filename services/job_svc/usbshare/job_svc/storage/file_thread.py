@@ -62,7 +62,7 @@ class Files:
             raise
 
     async def require_room(self, size_bytes: int) -> None:
-        """Raise LimitError where a file of that size would be refused."""
+        """Raise LimitError where every file of that size would be refused."""
         await self._run(self._store.require_room, size_bytes, set(self._needed()))
 
     async def write(self, upload: PartialFile, pieces: Sequence[bytes]) -> int:

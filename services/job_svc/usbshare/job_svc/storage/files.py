@@ -71,15 +71,17 @@ class FileStore:
 
     def find(self, sha256: str) -> StoredFile | None:
         """Return a whole file, None if it is not here."""
-        return self._whole.get(sha256)
+        found = self._whole.get(sha256)
+        if found is not None and not self._whole_path(found).is_file():
+            del self._whole[sha256]
+            return None
+        return found
 
     def path(self, sha256: str) -> Path:
         """Return where a whole file is; NotFoundError where it is gone."""
-        found = self._whole.get(sha256)
-        if found is None or not (path := self._whole_path(found)).is_file():
-            self._whole.pop(sha256, None)
+        if (found := self.find(sha256)) is None:
             raise NotFoundError(f"the file {sha256[:12]}… is not on this host: upload it again")
-        return path
+        return self._whole_path(found)
 
     def begin(self, sha256: str, size_bytes: int, needed: Collection[str]) -> PartialFile:
         """Begin or take up an upload; one of the same file that is open ends.
@@ -105,14 +107,23 @@ class FileStore:
         return upload
 
     def require_room(self, size_bytes: int, needed: Collection[str]) -> None:
-        """Raise LimitError where `begin` would for a file of that size; changes nothing."""
+        """Raise LimitError where every file of that size is refused; changes nothing.
+
+        One that is here already is never refused: it may be the one that is asked about.
+        """
         self._require_size(size_bytes)
+        if any(each.size_bytes == size_bytes for each in self._here()):
+            return
         wholes = sum(each.size_bytes for sha, each in self._whole.items() if sha not in needed)
         parts = sum(size for sha, size in self._parts.items() if sha not in self._uploads)
         removable = wholes + parts
         free = self._free_bytes(self._folder) + removable
         if why := self._why_no_room(size_bytes, self.used_bytes - removable, free):
             raise LimitError(why)
+
+    def _here(self) -> Iterator[StoredFile | PartialFile]:
+        yield from self._whole.values()
+        yield from self._uploads.values()
 
     def is_open(self, upload: PartialFile) -> bool:
         """Return whether an upload goes on; another of the same file ends it."""
