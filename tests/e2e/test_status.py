@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -131,6 +132,25 @@ def test_a_host_that_goes_and_comes_back_is_shown_so(tmp_path: Path) -> None:
         status.lines.clear()
         with serve():
             status.wait_for('"id": "demo"')
+
+
+@pytest.mark.parametrize("more", [[], ["--latency"]])
+def test_a_host_that_falls_silent_is_shown_so_before_why_it_failed_is_known(
+    tmp_path: Path, more: list[str]
+) -> None:
+    with serial_service(tmp_path) as (service, address):
+        watch = ["usbshare-bridge", "status", *more, "--target", address, "--watch", "--json"]
+        with running([*watch, "--interval", "0.1"], tmp_path) as status:
+            status.wait_for('"silent_since": null, "id": "demo"')
+            service.process.send_signal(signal.SIGSTOP)
+            try:
+                status.wait_for('"error": ')
+            finally:
+                service.process.send_signal(signal.SIGCONT)
+            silent = '"silent_since": "20'
+            told = [line for line in status.lines if silent in line]
+            assert '"id": "demo"' in told[0]
+            assert '"error": ' in told[-1]
 
 
 def test_latency_shows_all_six_parts_while_a_program_asks(home: Path, target: str) -> None:

@@ -109,7 +109,48 @@ async def test_a_job_that_is_deleted_meanwhile_is_reported(monkeypatch: pytest.M
         await Shown().follow(Host([JOB, NotFoundError("there is no job 17 here")]))
 
 
-async def test_a_queue_is_shown_at_each_change() -> None:
+class SilentHost(Host):
+    """Answers `get` once, and then only when it may."""
+
+    def __init__(self, job: RemoteJob) -> None:
+        super().__init__([job])
+        self.may_answer = asyncio.Event()
+        self._asked = 0
+
+    async def get(self, job_id: int) -> RemoteJob:
+        self._asked += 1
+        if self._asked > 1:
+            await self.may_answer.wait()
+        return await super().get(job_id)
+
+
+@pytest.mark.parametrize("is_queue", [False, True])
+async def test_a_host_that_falls_silent_is_told_of_while_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, is_queue: bool
+) -> None:
+    monkeypatch.setattr(following, "LOOK_S", 0.01)
+    silent: Any = SilentHost(RUNNING)
+    is_back, cuts = asyncio.Event(), list[str]()
+
+    def show(_: object) -> None:
+        if cuts:
+            is_back.set()
+
+    def cut(why: str) -> None:
+        cuts.append(why)
+        silent.may_answer.set()
+
+    follow = follow_queue(silent, "", show, cut) if is_queue else follow_job(silent, 17, show, cut)
+    following_it = asyncio.ensure_future(follow)
+    async with asyncio.timeout(30):
+        await is_back.wait()
+    following_it.cancel()
+    await asyncio.gather(following_it, return_exceptions=True)
+    assert cuts == ["nothing heard for 2 s"]
+
+
+async def test_a_queue_is_shown_at_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "LOOK_S", 60.0)
     host: Any = Host([JOB], [JOB, replace(JOB, id=18, place=2), replace(FINISHED, id=18)])
     shown: list[list[int]] = []
     enough = asyncio.Event()

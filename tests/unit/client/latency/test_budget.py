@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from fakes.json_schema import mistakes
 from fakes.remote import REMOTE
 from usbshare.base.time_stats import TimeSummary
 from usbshare.client.latency.budget import budget
@@ -129,5 +131,16 @@ def test_json_has_numbers_only_of_what_was_measured() -> None:
     assert parts["firmware"]["times"] is parts["network"]["times"] is None
     assert parts["port"]["times"] == {"p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0, "max_ms": 1.0}
     assert list(objects(HostLatency("b", "b:1", failure="x"))) == [
-        {"host": "b", "target": "b:1", "error": "x"}
+        {"host": "b", "target": "b:1", "silent_since": None, "error": "x"}
     ]
+
+
+def test_a_host_that_is_silent_is_shown_as_it_was() -> None:
+    host = HostLatency("b", "b:1", silent_since=datetime(2026, 5, 1, 12, tzinfo=UTC))
+    since = "2026-05-01 12:00:00 UTC"
+    assert page([host]).startswith(f"b (b:1): nothing heard since {since}; as it was then:")
+    gone = replace(host, failure="gone")
+    assert page([gone]) == f"b (b:1): gone; last heard {since}"
+    (line,) = objects(gone)
+    assert line["silent_since"] == "2026-05-01T12:00:00+00:00"
+    assert mistakes(line, "status_latency_line") == []

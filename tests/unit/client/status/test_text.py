@@ -131,5 +131,19 @@ def test_json_is_as_the_schema_says_with_much_and_with_little_known() -> None:
     assert mistakes(found, "status") == []
     assert [each["machine"] is None for each in found] == [False, True, True]
     gone = next(objects(HostStatus("gone", "gone:1", failure="why")))
-    assert gone == {"host": "gone", "target": "gone:1", "error": "why"}
+    assert gone == {"host": "gone", "target": "gone:1", "silent_since": None, "error": "why"}
     assert mistakes(gone, "status_line") == []
+
+
+def test_a_host_that_is_silent_is_shown_as_it_was_and_since_when() -> None:
+    silent_since = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    host = HostStatus("h", "h:1", (PortStatus(PORT, MACHINE),), LINK, silent_since=silent_since)
+    lines = page([host]).splitlines()
+    assert lines[0] == "h:1: nothing heard since 2026-05-01 12:00:00 UTC; as it was then:"
+    assert "laser (grbl): Hold:0" in lines[1]
+    gone = HostStatus("h", "h:1", failure="gone", silent_since=silent_since)
+    assert page([gone]) == "h:1: gone; last heard 2026-05-01 12:00:00 UTC"
+    for each in (host, gone):
+        (line,) = objects(each)
+        assert line["silent_since"] == "2026-05-01T12:00:00+00:00"
+        assert mistakes(line, "status_line") == []

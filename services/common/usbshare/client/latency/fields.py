@@ -12,7 +12,8 @@ from usbshare.client.serial.link_times import LinkTimes
 
 def objects(host: HostLatency) -> Iterator[dict[str, Any]]:
     """Yield an object a port, or one that says why the host did not answer."""
-    where = {"host": host.name, "target": host.target}
+    since = None if host.silent_since is None else host.silent_since.isoformat()
+    where = {"host": host.name, "target": host.target, "silent_since": since}
     if host.failure:
         yield where | {"error": host.failure}
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from usbshare.base.time_stats import TimeSummary
@@ -48,9 +49,13 @@ class PortLatency:
 
 @dataclass(frozen=True, slots=True)
 class HostLatency:
-    """The machines of one host; `failure` says why it did not answer."""
+    """The machines of one host; `failure` says why it did not answer.
+
+    `silent_since`: when it was heard last (UTC) if it does not answer now.
+    """
 
     name: str
     target: str
     ports: tuple[PortLatency, ...] = ()
     failure: str = ""
+    silent_since: datetime | None = None

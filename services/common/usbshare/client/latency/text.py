@@ -9,6 +9,7 @@ from usbshare.base.terminal_safe_text import clean_text
 from usbshare.base.time_stats import TimeSummary
 from usbshare.client.latency.budget import OURS
 from usbshare.client.latency.records import HostLatency, Part, PartKind, PortLatency
+from usbshare.client.silence import last_heard, silent
 
 NAMES = {
     PartKind.PROGRAM: "program to bridge",
@@ -32,9 +33,9 @@ def page(hosts: Iterable[HostLatency]) -> str:
 def _host(host: HostLatency) -> Iterator[str]:
     name = host.name if host.name == host.target else f"{host.name} ({host.target})"
     if host.failure:
-        yield _clean(f"{name}: {host.failure}")
+        yield _clean(f"{name}: {host.failure}{last_heard(host.silent_since)}")
         return
-    yield _clean(name)
+    yield _clean(name + silent(host.silent_since))
     if not host.ports:
         yield "  no ports"
     for each in host.ports:

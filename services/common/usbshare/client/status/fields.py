@@ -16,7 +16,8 @@ from usbshare.line.machine_report import MachineReport
 
 def objects(host: HostStatus) -> Iterator[dict[str, Any]]:
     """Yield an object a port, or one that says why the host did not answer."""
-    where = {"host": host.name, "target": host.target}
+    since = None if host.silent_since is None else host.silent_since.isoformat()
+    where = {"host": host.name, "target": host.target, "silent_since": since}
     if host.failure:
         yield where | {"error": host.failure}
         return

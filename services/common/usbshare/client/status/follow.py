@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from usbshare.base.event_loop import on_stop_signals
-from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.status.fields import objects
@@ -40,7 +39,7 @@ class Followed:
             self._watches.append((watch, task))
 
     async def show(self, show: Show) -> None:
-        """Show them at each interval until SIGINT or SIGTERM."""
+        """Show them at each interval, and when one falls silent, until SIGINT or SIGTERM."""
         on_stop_signals(self._stop)
         try:
             await self._first()
@@ -49,9 +48,22 @@ class Followed:
                 for _, task in self._watches:
                     if task.done():
                         task.result()
-                await set_within(self._stopped, self._interval_s)
+                await self._until_due()
         finally:
             await cancel_all(*(task for _, task in self._watches))
+
+    async def _until_due(self) -> None:
+        """Return after the interval, or as soon as a host has fallen silent."""
+        before = self._silent()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval_s):
+                while not self._stopped.is_set() and self._silent() <= before:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _silent(self) -> set[HostWatch]:
+        found = (watch for watch, _ in self._watches)
+        return {each for each in found if each.status and each.status.silent_since}
 
     def _stop(self) -> None:
         self._stopped.set()

@@ -16,6 +16,7 @@ from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.latency import Latency
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
+from usbshare.client.silence import Silence
 from usbshare.client.status.host_jobs import HostJobs, troubles_of, with_jobs
 from usbshare.client.status.records import HostStatus, PortStatus
 from usbshare.rpc.channel import Target
@@ -87,7 +88,10 @@ async def _first_of(client: SerialClient, port: RemotePort) -> MachineStatus | N
 
 
 class HostWatch:
-    """Follows one host; `status` is as it answered last. `on_change` is called at each answer."""
+    """Follows one host; `status` is as it answered last, and says so while it is silent.
+
+    `on_change` is called at each answer, and when it falls silent.
+    """
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class HostWatch:
         self._interval_s = interval_s
         self._on_change = on_change
         self._latency = Latency()
+        self._silence = Silence()
         self._is_connected = False
         self._has_news = asyncio.Event()
         self._machines: dict[str, MachineStatus] = {}
@@ -117,12 +122,11 @@ class HostWatch:
             while True:
                 wait_s = self._interval_s
                 try:
-                    self.status = await self._look()
+                    self.status = await self._silence.told(self._look(), self._is_silent)
                     backoff.reset()
                 except UsbshareError as error:
                     self._is_connected = False
-                    target = str(self._client.target)
-                    self.status = HostStatus(self._name, target, failure=str(error))
+                    self.status = self._failed(str(error))
                     wait_s = max(wait_s, backoff.next_s())
                 self._on_change()
                 await asyncio.sleep(wait_s)
@@ -131,12 +135,24 @@ class HostWatch:
             await self._client.close()
             await self._jobs.close()
 
+    def _is_silent(self) -> None:
+        if self.status is None:
+            self.status = self._failed("no answer yet")
+        elif not self.status.failure:
+            self.status = replace(self.status, silent_since=self._silence.since)
+        self._on_change()
+
+    def _failed(self, why: str) -> HostStatus:
+        target, since = str(self._client.target), self._silence.since
+        return HostStatus(self._name, target, failure=why, silent_since=since)
+
     async def _look(self) -> HostStatus:
         if not self._is_connected:
             await self._follow(_open_ones(await self._client.list_ports()))
             await self._until_all_reported()
             self._is_connected = True
         ports = await _timed(self._client, self._latency)
+        self._silence.heard()
         await self._follow(_open_ones(ports))
         jobs = await self._jobs.look()
         shown = (with_jobs(PortStatus(port, self._machines.get(port.id)), jobs) for port in ports)
@@ -171,6 +187,7 @@ class HostWatch:
             async with aclosing(self._client.watch_machine(port_id, self._interval_s)) as watched:
                 async for status in watched:
                     self._machines[port_id] = status
+                    self._silence.heard()
                     self._has_news.set()
         except UsbshareError:  # the next look says why, if it is more than this port
             return

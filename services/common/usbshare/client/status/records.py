@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from usbshare.client.jobs.messages import RemoteJob
 from usbshare.client.serial.latency import LatencySummary
@@ -26,7 +27,8 @@ class PortStatus:
 class HostStatus:
     """A host's ports and how far away it is; `failure` says why it did not answer.
 
-    `job_troubles`: what is wrong with its job service, for people.
+    `job_troubles`: what is wrong with its job service, for people. `silent_since`: when it was
+    heard last (UTC) if it does not answer now; what is told of its ports is of then.
     """
 
     name: str
@@ -35,3 +37,4 @@ class HostStatus:
     link: LatencySummary | None = None
     failure: str = ""
     job_troubles: tuple[str, ...] = ()
+    silent_since: datetime | None = None

@@ -8,8 +8,10 @@ from usbshare.base.terminal_safe_text import clean_text
 from usbshare.client.jobs.messages import QUEUED, RemoteJob
 from usbshare.client.jobs.shown import asked_by, percent, time_text
 from usbshare.client.serial import port_condition
+from usbshare.client.serial.latency import LatencySummary
 from usbshare.client.serial.machine import MachineStatus
 from usbshare.client.serial.messages import RemotePort
+from usbshare.client.silence import last_heard, silent
 from usbshare.client.status.records import HostStatus, PortStatus
 from usbshare.line.machine_report import MachineReport, Numbers
 
@@ -30,18 +32,9 @@ def _host(host: HostStatus) -> Iterator[str]:
     is_same = host.name in {host.target, host.target.rpartition(":")[0]}
     name = host.target if is_same else f"{host.name} ({host.target})"
     if host.failure:
-        yield _clean(f"{name}: {host.failure}")
+        yield _clean(f"{name}: {host.failure}{last_heard(host.silent_since)}")
         return
-    link = host.link
-    trip = (
-        ""
-        if link is None
-        else (
-            f"round trip {link.now_ms:.1f} ms (min {link.min_ms:.1f}, mean {link.mean_ms:.1f}, "
-            f"max {link.max_ms:.1f})"
-        )
-    )
-    yield _clean(", ".join(filter(None, (name, trip))))
+    yield _clean(name + (silent(host.silent_since) or _link(host.link)))
     for trouble in host.job_troubles:
         yield "  " + _clean(f"job-svc: {trouble}")
     if not host.ports:
@@ -50,6 +43,15 @@ def _host(host: HostStatus) -> Iterator[str]:
         yield "  " + _clean(_headline(each))
         for label, text in _details(each):
             yield " " * _INDENT + label.ljust(_LABEL) + _clean(text)
+
+
+def _link(link: LatencySummary | None) -> str:
+    if link is None:
+        return ""
+    return (
+        f", round trip {link.now_ms:.1f} ms (min {link.min_ms:.1f}, mean {link.mean_ms:.1f}, "
+        f"max {link.max_ms:.1f})"
+    )
 
 
 def _headline(status: PortStatus) -> str:

@@ -37,6 +37,10 @@ def judge_record(folder: Path) -> Judgement:
         return warning(f"{path} was replaced or removed while job-svc ran", _PUT_BACK)
     if not path.exists():
         return fine("none yet: the first start of job-svc creates it")
+    return _judge_database(path)
+
+
+def _judge_database(path: Path) -> Judgement:
     try:
         version, count = _looked(path)
     except PermissionError:
