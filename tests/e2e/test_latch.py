@@ -62,9 +62,10 @@ def refuses_programs(home: Path, machine: Machine, target: str) -> bool:
 def refuses_buffered_lines(home: Path, machine: Machine, target: str) -> bool:
     """Return whether nothing of them reaches the machine; the program is told in its own words."""
     before = machine.received()
-    with program(home, target, "--buffered") as (_, port):
+    with program(home, target, "--buffered") as (bridge, port):
         os.write(port, b"~G1 X10 F1000\n")
         is_told = hears(port, b"is latched by a stop")
+        bridge.wait_for('"event": "refused", .*lines were refused: .* is latched by a stop')
     sent = machine.received()[len(before) :]
     return is_told and not (b"G1" in sent or b"~" in sent)
 

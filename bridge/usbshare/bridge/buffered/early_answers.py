@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from textwrap import shorten
 
 from usbshare.bridge.buffered.line_kinds import may_answer_early
 
@@ -107,7 +108,7 @@ class EarlyAnswers:
         `reply` is the firmware's without its line end, or why the host refused the line.
         """
         if outcome is Outcome.REFUSED and not self._muted:
-            self._give(b"[MSG:%s]\r\n" % reply.replace(b"]", b")")[:LONGEST_MESSAGE])
+            self._give(b"[MSG:%s]\r\n" % _message(reply))
             outcome, reply = Outcome.REJECTED, REFUSED
         is_muted = self._muted > 0
         self._muted -= is_muted
@@ -179,3 +180,9 @@ class EarlyAnswers:
             self._owes_one_less = False
         else:
             self._give(answer)
+
+
+def _message(reason: bytes) -> bytes:
+    """Return what fits in GRBL's brackets of a reason, whole words of ASCII."""
+    text = reason.decode(errors="replace").replace("]", ")")
+    return shorten(text, LONGEST_MESSAGE, placeholder=" ...").encode("ascii", errors="replace")

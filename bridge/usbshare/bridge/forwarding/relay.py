@@ -245,6 +245,7 @@ class Relay:
         match event:
             case ResultEvent() if self._buffering is not None:
                 self._buffering.upstream.result(event)
+                self._news.line_done(event)
                 self._wake()
                 self._limit_reading()
             case QueueEvent():

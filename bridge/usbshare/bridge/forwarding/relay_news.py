@@ -22,6 +22,7 @@ class RelayNews:
     def __init__(self, reporter: Reporter) -> None:
         self.lost_bytes = 0
         self._reporter = reporter
+        self._why_not_done = ""
 
     # The virtual port.
 
@@ -115,6 +116,14 @@ class RelayNews:
                 self._reporter.event("refused", f"bytes were {event.outcome}: {event.message}")
             case OperationEvent() if event.outcome not in ("ok", "assumed success"):
                 self._reporter.event("not_done", f"the port said {event.outcome}: {event.message}")
+
+    def line_done(self, event: ResultEvent) -> None:
+        """Report lines that never reached the firmware, those in a row with one reason once."""
+        is_told = event.outcome in ("refused", "fenced", "failed")
+        why = f"lines were {event.outcome}: {event.message}" if is_told else ""
+        if why and why != self._why_not_done:
+            self._reporter.event("refused", why)
+        self._why_not_done = why
 
     # The remote port.
 

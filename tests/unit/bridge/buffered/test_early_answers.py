@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.bridge.buffered.early_answers import EarlyAnswers, Outcome
+from usbshare.bridge.buffered.early_answers import LONGEST_MESSAGE, EarlyAnswers, Outcome
 
 
 class Program:
@@ -83,6 +83,19 @@ def test_a_late_error_names_its_line_and_holds_the_rest() -> None:
     program.sent()
     program.answers.done(Outcome.ANSWERED, b"ok")
     assert program.given == b"ok\r\n"
+
+
+def test_a_line_that_the_host_refuses_is_rejected_with_the_reason_in_whole_words() -> None:
+    program = Program()
+    program.answers.program_wrote(b"$H\n")
+    program.sent()
+    reason = "port 'laser' [the \u201cbig\u201d one] " + "is latched " * 20
+    program.answers.done(Outcome.REFUSED, reason.encode())
+    message, answer, _ = program.given.split(b"\r\n")
+    assert answer == b"error:9"
+    assert len(message) <= LONGEST_MESSAGE + len(b"[MSG:]")
+    assert message.startswith(b"[MSG:port 'laser' [the ?big? one) is latched is")
+    assert message.endswith(b"is latched ...]")
 
 
 def test_an_alarm_in_a_line_that_waits_for_its_answer_is_that_answer() -> None:
