@@ -278,8 +278,8 @@ ROUTES = (
     Route(
         "a certificate renewed on the PC",
         (
-            Station("bridge", "client/renewal.py:call_renew"),
-            Station("serial-svc", "trust/renewal.py:renew"),
+            Station("bridge", "client/renewal_calls.py:call_renew"),
+            Station("serial-svc", "trust/site_renewal.py:renew"),
             Station("bridge", "bridge/forwarding/bundle_file.py:write"),
         ),
         _renewal,

@@ -65,7 +65,7 @@ from usbshare.usb.v1.usb_pb2_grpc import add_UsbServiceServicer_to_server
 from usbshare.usb_svc.api.servicer import UsbServicer
 from usbshare.usb_svc.export.lending import Lending
 from usbshare.usb_svc.export.loan_notes import LoanNotes
-from usbshare.usb_svc.export.tally import Tally
+from usbshare.usb_svc.export.totals import Totals
 
 USB_SERIALS = ("A5", "A6")
 USB_LINK_TIMEOUT_S = 1.0
@@ -84,7 +84,7 @@ class GuardedHost:
     channels: dict[tuple[str, str], grpc.aio.Channel] = field(default_factory=dict)
     bundles: dict[str, ClientBundle] = field(default_factory=dict)
     usb: FakeUsbipHost = field(init=False)
-    usb_tally: Tally = field(default_factory=Tally)
+    usb_totals: Totals = field(default_factory=Totals)
     tls: TlsTable = NO_ENROLMENT
 
     def bundle(self, name: str) -> ClientBundle:
@@ -233,7 +233,7 @@ async def _serve_usb(host: GuardedHost, stack: AsyncExitStack) -> None:
     stack.callback(lending.close)
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])
-    servicer = UsbServicer(lending, guard.gate, guard.audit, USB_LINK_TIMEOUT_S, host.usb_tally)
+    servicer = UsbServicer(lending, guard.gate, guard.audit, USB_LINK_TIMEOUT_S, host.usb_totals)
     stack.push_async_callback(servicer.close)
     server = make_server(guard.interceptors)
     add_UsbServiceServicer_to_server(servicer, server)

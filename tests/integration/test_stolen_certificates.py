@@ -18,7 +18,7 @@ from usbshare.access.v1 import access_pb2 as access
 from usbshare.access.v1.access_pb2_grpc import AccessServiceStub
 from usbshare.base.errors import PermissionDeniedError
 from usbshare.base.paths import write_private
-from usbshare.bridge.forwarding.renewal import renew
+from usbshare.bridge.enrolment.automatic_renewal import renew
 from usbshare.enrolment.identity_report import roll_call
 from usbshare.rpc.channel import open_channel
 from usbshare.rpc.tls import ClientBundle

@@ -166,7 +166,7 @@ async def test_attachments_are_in_the_audit_log(host: GuardedHost, client: UsbCl
 
 def counted(host: GuardedHost) -> dict[str, float]:
     """Return what is scraped, by name and label."""
-    collector = UsbCollector(lambda: (), host.usb_tally)
+    collector = UsbCollector(lambda: (), host.usb_totals)
     samples = [sample for family in collector.collect() for sample in family.samples]
     return {
         " ".join([each.name.removeprefix("usbshare_usb_"), *each.labels.values()]): each.value
@@ -207,7 +207,7 @@ async def test_silence_and_lost_rights_are_counted(host: GuardedHost, client: Us
     host.write_policy(POLICY.replace('"control", "second"', '"second"'))
     with pytest.raises((PermissionDeniedError, SessionLostError)):
         await all_of(stream)
-    await until(lambda: sum(host.usb_tally.endings.values()) == 2)
+    await until(lambda: sum(host.usb_totals.endings.values()) == 2)
     assert counted(host)["attachments_total"] == 2
 
 
@@ -216,6 +216,6 @@ async def test_devices_are_counted_by_state(host: GuardedHost) -> None:
         OfferedDevice(str(number), HostDevice("1-1", 1, 2, 3, 4), state)
         for number, state in enumerate((State.AVAILABLE, State.AVAILABLE, State.IN_USE))
     ]
-    (family, *_) = UsbCollector(lambda: devices, host.usb_tally).collect()
+    (family, *_) = UsbCollector(lambda: devices, host.usb_totals).collect()
     found = {each.labels["state"]: each.value for each in family.samples}
     assert found == {"available": 2, "attached": 0, "in use": 1, "refused": 0}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from usbshare.base.addresses import split_host_port
+from usbshare.base.config_search import find_config
 from usbshare.base.deadline import in_time
 from usbshare.base.errors import ConfigError, InvalidArgumentError
-from usbshare.base.paths import find_config
 from usbshare.bridge.state import KINDS, LastUsed, Warn, bridge_state
 from usbshare.rpc.channel import Target, parse_target
 

@@ -14,8 +14,8 @@ from fakes.linux_port import SETTINGS, Listener
 from fakes.ordinary_user import is_root, without_capability
 
 if TYPE_CHECKING or sys.platform == "linux":
-    from usbshare.bridge.local_ports.linux_pty import LinuxPty
-    from usbshare.bridge.local_ports.macos_pty import MacosPty
+    from usbshare.bridge.local_ports.linux_pty_hangup import LinuxPty
+    from usbshare.bridge.local_ports.macos_pty_hangup import MacosPty
     from usbshare.bridge.local_ports.pty import PtyPort
 
 

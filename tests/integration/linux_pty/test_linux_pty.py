@@ -18,7 +18,7 @@ from fakes.waiting import until
 from usbshare.line.settings import FlowControl
 
 if TYPE_CHECKING or sys.platform == "linux":
-    from usbshare.bridge.local_ports.linux_pty import LinuxPty
+    from usbshare.bridge.local_ports.linux_pty_hangup import LinuxPty
     from usbshare.bridge.local_ports.pty import PtyPort
 from fakes.linux_port import SETTINGS, Listener, program, read_until, run
 

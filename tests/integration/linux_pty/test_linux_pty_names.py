@@ -16,7 +16,7 @@ from usbshare.bridge.local_ports.port_makers import virtual_port_for
 from usbshare.line.settings import ModemLines
 
 if TYPE_CHECKING or sys.platform == "linux":
-    from usbshare.bridge.local_ports.linux_pty import LinuxPty
+    from usbshare.bridge.local_ports.linux_pty_hangup import LinuxPty
 from fakes.linux_port import SETTINGS, Listener, is_taken
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual port")

@@ -19,7 +19,7 @@ from usbshare.bridge.camera.h264 import H264Decoder
 from usbshare.bridge.camera.output import Output, OutputError
 from usbshare.bridge.camera.overview import Overview
 from usbshare.bridge.camera.web import Web
-from usbshare.bridge.forwarding.renewal import Renewing
+from usbshare.bridge.enrolment.automatic_renewal import Renewing
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.forwarding.slowness import Slowness
 from usbshare.client.camera.client import CameraClient

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from usbshare.base.config_search import find_config
 from usbshare.base.deadline import in_time
 from usbshare.base.errors import ConfigError
-from usbshare.base.paths import find_config
 from usbshare.bridge.hosts.seen_hosts import seen_hosts
 from usbshare.bridge.state import LastUsed, bridge_state
 

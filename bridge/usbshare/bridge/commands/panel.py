@@ -28,7 +28,7 @@ from usbshare.bridge.panel.own_computer import PanelsComputer
 from usbshare.enrolment.qr_code import print_qr_code
 from usbshare.hosts.interfaces import interfaces_up
 from usbshare.panel.gateway import Gateway, PanelChoice
-from usbshare.panel.guard import Guard
+from usbshare.panel.request_guard import Guard
 from usbshare.rpc.channel import Target, parse_target
 
 _LOCAL = ".local"

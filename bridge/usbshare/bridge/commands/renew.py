@@ -11,7 +11,7 @@ from usbshare.base.event_loop import run
 from usbshare.bridge.commands.json_option import json_option, print_object
 from usbshare.bridge.commands.notices import told_if_slow
 from usbshare.bridge.commands.options import connection, connection_options
-from usbshare.bridge.forwarding.renewal import renew as renew_bundle
+from usbshare.bridge.enrolment.automatic_renewal import renew as renew_bundle
 from usbshare.trust import lifetime
 
 

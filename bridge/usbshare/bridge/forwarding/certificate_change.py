@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from usbshare.base.watched_task import cancel_all
+from usbshare.bridge.enrolment.automatic_renewal import Renewing
 from usbshare.bridge.forwarding.relay import Relay
-from usbshare.bridge.forwarding.renewal import Renewing
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.bridge.hosts.tracker import HostTracker
 from usbshare.client.connection_limiter import Turns

@@ -17,10 +17,10 @@ if sys.platform == "win32":
     from usbshare.bridge.local_ports.com0com import Com0comPort as SystemPort
     from usbshare.bridge.local_ports.usbip_listener import default_usb_port
 elif sys.platform == "darwin":
-    from usbshare.bridge.local_ports.macos_pty import MacosPty as SystemPort
+    from usbshare.bridge.local_ports.macos_pty_hangup import MacosPty as SystemPort
     from usbshare.bridge.local_ports.usbip_listener import no_usb_port as default_usb_port
 else:
-    from usbshare.bridge.local_ports.linux_pty import LinuxPty as SystemPort
+    from usbshare.bridge.local_ports.linux_pty_hangup import LinuxPty as SystemPort
     from usbshare.bridge.local_ports.vhci_port import default_usb_port
 
 

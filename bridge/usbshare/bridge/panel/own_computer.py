@@ -16,10 +16,10 @@ from usbshare.bridge.buffered.buffer_size import AUTO
 from usbshare.bridge.checkup.context import Subject
 from usbshare.bridge.checkup.steps import steps
 from usbshare.bridge.commands.options import Wanted, trust
+from usbshare.bridge.enrolment.automatic_renewal import Renewing
 from usbshare.bridge.enrolment.certificate_request import enrol, places, require_place
 from usbshare.bridge.enrolment.first_steps import first_steps
 from usbshare.bridge.enrolment.replacement import CertificateKeptError, require_replaceable
-from usbshare.bridge.forwarding.renewal import Renewing
 from usbshare.bridge.forwarding.virtual_com_port import client_name
 from usbshare.bridge.local_ports.usb_address import AUTO_PORT
 from usbshare.client.connection_limiter import Turns

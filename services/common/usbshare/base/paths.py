@@ -10,7 +10,6 @@ from pathlib import Path
 from usbshare.base.errors import ConfigError
 
 HOME_VARIABLE = "USBSHARE_HOME"
-CONFIG_VARIABLE = "USBSHARE_CONFIG"
 SETTINGS_FILE = "usbshare.toml"
 CLIENT_BUNDLE_FILE = "client.pem"
 SITE_FOLDER = "site"
@@ -30,57 +29,6 @@ def config_folder() -> Path:
 def settings_path() -> Path:
     """Return where the settings are unless a flag says otherwise."""
     return config_folder() / SETTINGS_FILE
-
-
-def find_config(asked: Path | None) -> Path | None:
-    """Return the first of --config, USBSHARE_CONFIG, ./usbshare.toml, the user's folder.
-
-    A file that was asked for by name must exist, and what exists be a plain file: ConfigError
-    otherwise.
-    """
-    named = asked or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
-    if named is not None:
-        if not _is_plain_file(named):
-            raise ConfigError(f"configuration file {named} does not exist")
-        return named
-    here = Path(SETTINGS_FILE)
-    if _is_in_sight(here) and _is_plain_file(here):
-        _require_trusted(here)
-        return here
-    return path if _is_plain_file(path := settings_path()) else None
-
-
-def _is_in_sight(here: Path) -> bool:
-    """Return whether this folder may be looked into: `sudo -u` stays in the caller's own home."""
-    try:
-        here.exists()
-    except PermissionError:
-        return False
-    return True
-
-
-def _require_trusted(here: Path) -> None:
-    """Raise ConfigError if others may have put the file there: it was not asked for by name."""
-    if not _has_modes():
-        return
-    for path in (here, here.absolute().parent):
-        found = path.stat()
-        is_ours = found.st_uid in {0, _own_uid()}
-        by_group = bool(found.st_mode & 0o020) and (_own_uid() == 0 or found.st_gid != os.getegid())
-        if not is_ours or by_group or found.st_mode & 0o002:
-            raise ConfigError(
-                f"other users can write to {path.absolute()}, so ./{SETTINGS_FILE} is ignored: "
-                f"use --config {SETTINGS_FILE} if it is yours, or go to another folder"
-            )
-
-
-def _is_plain_file(path: Path) -> bool:
-    if path.is_file() or not path.exists():
-        return path.is_file()
-    raise ConfigError(
-        f"configuration file {path} is not a regular file: put one there, or name another with "
-        "--config"
-    )
 
 
 def client_bundle_path() -> Path:
@@ -186,7 +134,7 @@ def _set_mode(path: Path, mode: int) -> None:
 
 def is_open_to_others(path: Path) -> bool:
     """Return whether group or others have any right to the path; False where there are no modes."""
-    return _has_modes() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    return has_modes() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
 def _user_runtime_path() -> Path:
@@ -213,7 +161,7 @@ def _fallback_folder() -> Path:
 def _fallback_path() -> Path:
     import tempfile  # noqa: PLC0415 - a stop does not wait for it
 
-    return Path(tempfile.gettempdir()) / f"usbshare-{_own_uid()}"
+    return Path(tempfile.gettempdir()) / f"usbshare-{own_uid()}"
 
 
 def _is_own_folder(folder: Path) -> bool:
@@ -221,7 +169,7 @@ def _is_own_folder(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == _own_uid()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == own_uid()
 
 
 def _private_folder(folder: Path) -> Path:
@@ -241,16 +189,17 @@ def _make_with_parents(folder: Path) -> None:
 def _require_own(folder: Path) -> None:
     # In a shared /tmp anyone may have been there first, with a folder or a link of that name.
     found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != _own_uid():
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != own_uid():
         raise ConfigError(f"{folder} belongs to another user: remove it, or set TMPDIR")
-    if folder.parent.stat().st_uid not in {0, _own_uid()}:
+    if folder.parent.stat().st_uid not in {0, own_uid()}:
         raise ConfigError(f"{folder.parent} belongs to another user: set TMPDIR to another folder")
 
 
-def _own_uid() -> int:
+def own_uid() -> int:
+    """Return the effective user's number; 0 where users have none."""
     return int(os.geteuid()) if hasattr(os, "geteuid") else 0
 
 
-def _has_modes() -> bool:
-    # Windows has neither user numbers nor modes; st_uid is 0 there and a profile is private anyway.
+def has_modes() -> bool:
+    """Return whether files have owners and modes: not on Windows, where a profile is private."""
     return hasattr(os, "geteuid")

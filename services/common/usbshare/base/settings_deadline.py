@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from usbshare.base.config_search import CONFIG_VARIABLE
 from usbshare.base.deadline import in_time
 from usbshare.base.errors import ConfigError
 from usbshare.base.legacy.import_settings import Side, import_older_settings
-from usbshare.base.paths import CONFIG_VARIABLE, config_folder
+from usbshare.base.paths import config_folder
 
 T = TypeVar("T")
 Tell = Callable[[str], None]

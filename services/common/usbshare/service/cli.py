@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import click
 
 from usbshare.base.config import Table, TableT, dumps_config, load_config
+from usbshare.base.config_search import find_config
 from usbshare.base.errors import ConfigError, UsbshareError
 from usbshare.base.open_files import allow_most_open_files
 from usbshare.base.os_errors import in_words
-from usbshare.base.paths import find_config
 from usbshare.base.settings_deadline import asked_path, read_in_time
 from usbshare.line.stale_links import remove_stale_links
 from usbshare.rpc.grpc_environment import trace_handshakes

@@ -42,8 +42,8 @@ from usbshare.handshakes.reporting import handshake_log
 from usbshare.rpc.flood_guard import flood_guard
 from usbshare.rpc.identity import Identity
 from usbshare.service.metrics import CertificateCollector, RulesCollector
-from usbshare.trust.renewal import Renewed, keep_current, renew
 from usbshare.trust.site import Site
+from usbshare.trust.site_renewal import Renewed, keep_current, renew
 
 LOAD_TIMEOUT_S = 20.0
 AUDIT_CLOSE_TIMEOUT_S = 2.0

@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from usbshare.authorization.rulebook import Rulebook
 from usbshare.base.addresses import split_host_port
 from usbshare.base.logs import lost_log_lines
-from usbshare.trust.renewal import own_certificates
 from usbshare.trust.site import Site
+from usbshare.trust.site_renewal import own_certificates
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from usbshare.base.errors import ConfigError
 from usbshare.base.threads import in_thread
 from usbshare.rpc.tls import ClientBundle
-from usbshare.trust.renewal import serving_fingerprint
 from usbshare.trust.site import Site
+from usbshare.trust.site_renewal import serving_fingerprint
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,6 @@ from usbshare.panel.api.stop_requests import acting_handlers
 from usbshare.panel.board import Board
 from usbshare.panel.cameras.camera_follower import CameraFollower
 from usbshare.panel.certificate import Certificate
-from usbshare.panel.guard import Guard
 from usbshare.panel.hosts.fleet import ADDED_HOSTS, Fleet, OpenFinder
 from usbshare.panel.hosts.host import Host
 from usbshare.panel.jobs.job_follower import JobFollower
@@ -58,6 +57,7 @@ from usbshare.panel.machines.permissions import Permission
 from usbshare.panel.machines.serial_follower import SerialFollower
 from usbshare.panel.own_computer import EnrolledView, OwnComputer, Usual
 from usbshare.panel.pictures.routes import add_pictures
+from usbshare.panel.request_guard import Guard
 from usbshare.panel.seen import SeenCamera
 from usbshare.panel.server import PanelServer
 from usbshare.panel.socket import Sockets

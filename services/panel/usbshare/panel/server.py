@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from usbshare.base.addresses import parse_address
 from usbshare.panel.connections import Connections
-from usbshare.panel.guard import HEADERS, Asked, Guard
+from usbshare.panel.request_guard import HEADERS, Asked, Guard
 from usbshare.panel.socket import Sockets
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from usbshare.usb_svc.api.metrics import UsbCollector
 from usbshare.usb_svc.api.servicer import SERVICE_NAME, UsbServicer
 from usbshare.usb_svc.export.lending import Lending
 from usbshare.usb_svc.export.loan_notes import LoanNotes
-from usbshare.usb_svc.export.tally import Tally
+from usbshare.usb_svc.export.totals import Totals
 from usbshare.usb_svc.export.usbip_host import UsbipHost
 from usbshare.usb_svc.settings import PROGRAM, Places, Settings
 
@@ -39,14 +39,14 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
     await lending.take_back_left_over()
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])
-    tally = Tally()
-    servicer = UsbServicer(lending, guard.gate, guard.audit, table.link_timeout_s, tally)
+    totals = Totals()
+    servicer = UsbServicer(lending, guard.gate, guard.audit, table.link_timeout_s, totals)
     try:
         yield Parts(
             service_name=SERVICE_NAME,
             add_to_server=partial(add_UsbServiceServicer_to_server, servicer),
             described=lambda: f"USB devices: {len(lending.devices)}",
-            collectors=[UsbCollector(lambda: lending.devices, tally)],
+            collectors=[UsbCollector(lambda: lending.devices, totals)],
             tasks=lambda: {
                 "follow_devices": lending.follow(),
                 "announce": harness.announce(host.announcing(settings.discovery, Kind.USB)),

@@ -8,7 +8,7 @@ import pytest
 from usbshare.base.errors import ConfigError
 from usbshare.base.http_address import PANEL, HttpAddress, http_address
 from usbshare.bridge.commands.panel import _address, _guard, _urls
-from usbshare.panel.guard import Asked
+from usbshare.panel.request_guard import Asked
 
 LOCAL = http_address(PANEL.usual, PANEL)
 ANY = HttpAddress("0.0.0.0", 8080, PANEL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from usbshare.line.flow.character_counting import build_buffer_bytes, idle_buffer_bytes, rules_of
 from usbshare.line.flow.gcode_line import (
     bare,
     dwell_s,
@@ -12,7 +13,6 @@ from usbshare.line.flow.gcode_line import (
     marlin_dwell_s,
 )
 from usbshare.line.flow.numbered_lines import FIRST, answered_number, asked_number, numbered
-from usbshare.line.flow.windows import build_buffer_bytes, idle_buffer_bytes, rules_of
 from usbshare.line.profiles import AUTO, GCODE, GRBL, GRBL09, MARLIN, RAW, SMOOTHIE
 
 

@@ -10,7 +10,7 @@ from fakes.line_bench import LineBench, results
 from fakes.line_replies import LINE, sent
 from fakes.port_bench import Bench, Client1
 from usbshare.base.errors import PortLatchedError
-from usbshare.line.flow.windows import rules_of
+from usbshare.line.flow.character_counting import rules_of
 from usbshare.line.profiles import BY_NAME, GRBL, GRBLHAL, MARLIN, Priority, Profile, StopAction
 from usbshare.serial_svc.line.latch import LatchCause
 

@@ -19,7 +19,7 @@ from usbshare.base.threads import OwnThread
 from usbshare.base.throttle import Throttle
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import timestamp
-from usbshare.trust.renewal import Renewed
+from usbshare.trust.site_renewal import Renewed
 from usbshare.trust.successors import in_hex
 
 Context = grpc.aio.ServicerContext[Any, Any]

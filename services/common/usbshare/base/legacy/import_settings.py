@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from usbshare.base.config_search import find_config
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import (
     HOME_VARIABLE,
-    find_config,
     make_private,
     settings_path,
     state_folder,

@@ -19,13 +19,13 @@ from usbshare.base.errors import (
 from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.camera.client import LOOK_TIMEOUT_S, CameraClient, WatchStream
-from usbshare.client.camera.host_clock import HostClock
 from usbshare.client.camera.messages import (
     Event,
     HostReport,
     OpenedEvent,
     View,
 )
+from usbshare.client.camera.picture_age import HostClock
 from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.status import RpcError, error_from_rpc, reason_of
 

@@ -11,7 +11,6 @@ from typing import Protocol
 from usbshare.base.backoff import Backoff
 from usbshare.base.threads import in_thread
 from usbshare.client.camera.client import CameraClient, WatchStream
-from usbshare.client.camera.host_clock import HostClock
 from usbshare.client.camera.kept_view import KeptView, ViewChoice
 from usbshare.client.camera.messages import (
     CameraEvent,
@@ -23,6 +22,7 @@ from usbshare.client.camera.messages import (
     OpenedEvent,
     RemoteCamera,
 )
+from usbshare.client.camera.picture_age import HostClock
 from usbshare.client.camera.stream_stats import Measures
 from usbshare.client.connection_limiter import Turns
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from usbshare.base.checkup import Judgement, Step, failure, fine
 from usbshare.base.config import Table, load_config
+from usbshare.base.config_search import find_config
 from usbshare.base.errors import ConfigError
 from usbshare.base.host_names import host_names
-from usbshare.base.paths import find_config
 from usbshare.base.threads import in_thread
 from usbshare.service.checkup import host
 from usbshare.trust.authorities import KEY_FILE, NEXT_KEY_FILE

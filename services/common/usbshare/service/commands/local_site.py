@@ -15,9 +15,10 @@ from pydantic import ConfigDict, Field
 from usbshare.audit.log import AuditLog, audit_folder
 from usbshare.base.addresses import split_host_port
 from usbshare.base.config import Table, checked, load_config
+from usbshare.base.config_search import find_config
 from usbshare.base.errors import ConfigError, NotFoundError
 from usbshare.base.host_names import host_names
-from usbshare.base.paths import HOME_VARIABLE, SITE_FOLDER, config_folder, find_config
+from usbshare.base.paths import HOME_VARIABLE, SITE_FOLDER, config_folder
 from usbshare.base.service_settings import TlsTable
 from usbshare.base.usual_ports import SERIAL_PORT
 from usbshare.hosts.settings import DiscoveryTable

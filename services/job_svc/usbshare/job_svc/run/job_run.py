@@ -23,7 +23,7 @@ from usbshare.client.serial.line_stream import LOST, LineAnswer
 from usbshare.client.serial.messages import AskedEvent, Event, Hold, RemotePort
 from usbshare.job_svc.run.machine_settings import ANSWERS, MachineSettings
 from usbshare.job_svc.run.program import Program
-from usbshare.job_svc.run.tally import Tally
+from usbshare.job_svc.run.progress import JobProgress
 from usbshare.job_svc.storage.job import Job, JobState, Progress
 from usbshare.line.machine_report import MachineReport, parse_report
 
@@ -107,7 +107,7 @@ class JobRun:
         self._program = program
         self._told = told
         self._machine = MachineSettings()
-        self._tally = Tally(job.progress, clock, duration_s)
+        self._progress = JobProgress(job.progress, clock, duration_s)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._stream: Stream
         self._hold = self._own_reason = ""
@@ -165,8 +165,8 @@ class JobRun:
         async with self._beside():
             end = await self._end
         if end.state is JobState.FINISHED:
-            self._tally.finished()
-        self._told.progressed(self._tally.progress())
+            self._progress.finished()
+        self._told.progressed(self._progress.progress())
         return end
 
     @asynccontextmanager
@@ -201,11 +201,11 @@ class JobRun:
         async for group in self._program.steps():
             for step in group:
                 await self._stream.send(step.code + b"\n")
-                self._tally.sent(step)
+                self._progress.sent(step)
         if not self._has_reports:
             await self._stream.send(WAIT_FOR_MOVES + b"\n")
-            self._tally.sent_last(WAIT_FOR_MOVES)
-        self._tally.has_all()
+            self._progress.sent_last(WAIT_FOR_MOVES)
+        self._progress.has_all()
         self._look_for_the_end()
 
     async def _poll(self) -> None:
@@ -221,7 +221,7 @@ class JobRun:
 
     async def _tell(self) -> None:
         while True:
-            self._told.progressed(self._tally.progress())
+            self._told.progressed(self._progress.progress())
             await asyncio.sleep(TELL_S)
 
     # What the stream tells: a `LineListener`.
@@ -250,10 +250,10 @@ class JobRun:
         if self._end.done() or self._doubt is not None:
             return
         self._idle_reports = 0
-        step = self._tally.next_unanswered
+        step = self._progress.next_unanswered
         if answer.is_ok:
             if step is not None:
-                self._tally.answered()
+                self._progress.answered()
             self._look_for_the_end()
         elif answer.outcome == LOST:
             self._is_lost(answer.message)
@@ -303,10 +303,10 @@ class JobRun:
         is_resting = self.machine_state in RESTING
         self.resting_reports = self.resting_reports + 1 if is_resting else 0
         self._machine.reported(report)
-        self._tally.reported(report)
+        self._progress.reported(report)
         if report.state == "Alarm":
             self.end(JobState.FAILED, "the machine reports an alarm")
-        is_idle = report.state in {"Idle", "Sleep", "Check"} and self._tally.is_acknowledged
+        is_idle = report.state in {"Idle", "Sleep", "Check"} and self._progress.is_acknowledged
         self._idle_reports = self._idle_reports + 1 if is_idle else 0
         if self._idle_reports >= IDLE_REPORTS:
             self.end(JobState.FINISHED, "")
@@ -318,7 +318,7 @@ class JobRun:
 
     def _look_for_the_end(self) -> None:
         """End a job whose firmware has replied that its last move is done."""
-        if self._tally.is_acknowledged and not self._has_reports:
+        if self._progress.is_acknowledged and not self._has_reports:
             self.end(JobState.FINISHED, "")
 
     def _is_lost(self, reason: str) -> None:
@@ -336,7 +336,7 @@ class JobRun:
         if port.hold is None:
             if self._hold and port.hold_number >= self.seen_hold:
                 self._hold = ""
-                self._tally.is_held(False)
+                self._progress.is_held(False)
                 self._told.goes_on()
             return
         if port.hold_number != self.seen_hold or not self._hold:
@@ -352,7 +352,7 @@ class JobRun:
 
     def _hold_for(self, reason: str) -> None:
         self._hold = reason
-        self._tally.is_held(True)
+        self._progress.is_held(True)
         self._told.held(reason)
 
 

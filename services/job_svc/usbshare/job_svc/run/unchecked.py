@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from usbshare.analysis.records import Analysis, Finding, Severity
 from usbshare.client.serial.messages import RemotePort
+from usbshare.line.flow.character_counting import rules_of
 from usbshare.line.flow.replies import GRBL_DIALECT
-from usbshare.line.flow.windows import rules_of
 
 
 def foreign_firmware(port: RemotePort | None) -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from usbshare.line.flow.gcode_line import bare, goes_alone
-from usbshare.line.flow.numbered_lines import FIRST, answered_number, asked_number, numbered
-from usbshare.line.flow.replies import GRBL_DIALECT, Kind, ReplySplitter, Said
-from usbshare.line.flow.windows import (
+from usbshare.line.flow.character_counting import (
     FlowRules,
     build_buffer_bytes,
     idle_buffer_bytes,
     rules_of,
 )
+from usbshare.line.flow.gcode_line import bare, goes_alone
+from usbshare.line.flow.numbered_lines import FIRST, answered_number, asked_number, numbered
+from usbshare.line.flow.replies import GRBL_DIALECT, Kind, ReplySplitter, Said
 from usbshare.line.profiles import Priority
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.line.scheduler import CommandOutcome, Queued

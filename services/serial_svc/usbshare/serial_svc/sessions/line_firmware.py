@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from usbshare.base.errors import ProfileError
-from usbshare.line.flow.windows import FlowRules, rules_of
+from usbshare.line.flow.character_counting import FlowRules, rules_of
 from usbshare.line.profiles import AUTO, GCODE
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.sessions.client import LineChoice

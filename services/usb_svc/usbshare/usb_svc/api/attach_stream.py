@@ -20,7 +20,7 @@ from usbshare.base.waits import set_within
 from usbshare.base.watched_task import cancel_all
 from usbshare.usb.v1 import usb_pb2 as pb
 from usbshare.usb_svc.export.lending import Loan
-from usbshare.usb_svc.export.tally import Tally
+from usbshare.usb_svc.export.totals import Totals
 from usbshare.usbip.attachment import BEATS_A_TIMEOUT, READ_BYTES, TAKES_S
 
 MOST_BYTES = 64 * 1024
@@ -35,9 +35,9 @@ class AttachStream:
         read: Callable[[], Awaitable[Any]],
         write: Callable[[pb.AttachResponse], Awaitable[None]],
         link_timeout_s: float,
-        tally: Tally,
+        totals: Totals,
     ) -> None:
-        self._tally = tally
+        self._totals = totals
         self.passed_bytes = 0
         self._loan = loan
         self._read = read
@@ -97,7 +97,7 @@ class AttachStream:
             except OSError as error:
                 raise self._unplugged() from error
         self.passed_bytes += len(data)
-        self._tally.from_client(len(data))
+        self._totals.from_client(len(data))
 
     async def _answer_beats(self) -> None:
         """Answer the newest: what is read must not wait for what a slow link takes.
@@ -115,7 +115,7 @@ class AttachStream:
         loop = asyncio.get_running_loop()
         while data := await self._received(loop):
             self.passed_bytes += len(data)
-            self._tally.from_device(len(data))
+            self._totals.from_device(len(data))
             await self._send(pb.AttachResponse(data=data))
         raise self._unplugged()
 

@@ -10,15 +10,15 @@ from prometheus_client.registry import Collector
 
 from usbshare.usb_svc.devices.judgement import State
 from usbshare.usb_svc.export.lending import OfferedDevice
-from usbshare.usb_svc.export.tally import Ending, Refusal, Tally
+from usbshare.usb_svc.export.totals import Ending, Refusal, Totals
 
 
 class UsbCollector(Collector):
     """Reads what there is at the moment of a scrape."""
 
-    def __init__(self, devices: Callable[[], Iterable[OfferedDevice]], tally: Tally) -> None:
+    def __init__(self, devices: Callable[[], Iterable[OfferedDevice]], totals: Totals) -> None:
         self._devices = devices
-        self._tally = tally
+        self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
         """Yield the devices by state, and what attachments came to."""
@@ -29,16 +29,16 @@ class UsbCollector(Collector):
         for state in State:
             devices.add_metric([state.value], found[state])
         yield devices
-        tally = self._tally
+        totals = self._totals
         yield CounterMetricFamily(
-            "usbshare_usb_attachments", "Devices lent to a client", value=tally.attachments
+            "usbshare_usb_attachments", "Devices lent to a client", value=totals.attachments
         )
-        passed = {"client": tally.from_clients_bytes, "device": tally.from_devices_bytes}
+        passed = {"client": totals.from_clients_bytes, "device": totals.from_devices_bytes}
         yield _counter("bytes", "Bytes of USB/IP forwarded, by sender", "from", passed)
         yield _counter(
-            "refusals", "Refused requests for a device", "reason", _named(tally.refusals)
+            "refusals", "Refused requests for a device", "reason", _named(totals.refusals)
         )
-        yield _counter("ended", "Attachments ended", "cause", _named(tally.endings))
+        yield _counter("ended", "Attachments ended", "cause", _named(totals.endings))
 
 
 def _named(counts: Mapping[Refusal, int] | Mapping[Ending, int]) -> dict[str, int]:

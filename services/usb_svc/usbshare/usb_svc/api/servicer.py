@@ -22,7 +22,7 @@ from usbshare.usb.v1.usb_pb2_grpc import UsbServiceServicer
 from usbshare.usb_svc.api.attach_stream import AttachStream
 from usbshare.usb_svc.api.convert import device_message
 from usbshare.usb_svc.export.lending import Lending, Loan
-from usbshare.usb_svc.export.tally import Tally
+from usbshare.usb_svc.export.totals import Totals
 
 SERVICE_NAME = "usbshare.usb.v1.UsbService"
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,10 +33,10 @@ class UsbServicer(UsbServiceServicer):
     """Maps RPCs to what is lent."""
 
     def __init__(
-        self, lending: Lending, gate: Gate, audit: Audit, link_timeout_s: float, tally: Tally
+        self, lending: Lending, gate: Gate, audit: Audit, link_timeout_s: float, totals: Totals
     ) -> None:
         self._lending = lending
-        self._tally = tally
+        self._totals = totals
         self._gate = gate
         self._audit = audit
         self._link_timeout_s = link_timeout_s
@@ -77,15 +77,15 @@ class UsbServicer(UsbServiceServicer):
         try:
             async with self._lent(asked.device_id, caller) as loan:
                 is_attached = True
-                self._tally.attached()
+                self._totals.attached()
                 await self._serve(loan, asked, caller, context)
         except BaseException as error:
             if is_attached:
-                self._tally.ended(error)
+                self._totals.ended(error)
             elif isinstance(error, Exception):
-                self._tally.refused(error)
+                self._totals.refused(error)
             raise
-        self._tally.ended(None)
+        self._totals.ended(None)
 
     @asynccontextmanager
     async def _lent(self, device_id: str, caller: Identity) -> AsyncIterator[Loan]:
@@ -107,7 +107,7 @@ class UsbServicer(UsbServiceServicer):
         )
         await context.write(pb.AttachResponse(opened=opened))
         timeout_s = self._link_timeout_s
-        stream = AttachStream(loan, context.read, context.write, timeout_s, self._tally)
+        stream = AttachStream(loan, context.read, context.write, timeout_s, self._totals)
         client, began_at = asked.client_name[:_MOST_NAME], time.monotonic()
         self._note("usb device attached", caller, asked.device_id, client=client)
         try:

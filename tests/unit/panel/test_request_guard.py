@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from usbshare.panel.guard import HEADERS, Asked, Guard
+from usbshare.panel.request_guard import HEADERS, Asked, Guard
 
 LOCAL = Guard()
 TOKEN = "a-token-of-this-test"

@@ -26,7 +26,7 @@ from usbshare.base.host_names import HostNames
 from usbshare.base.paths import write_private
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.tls import ClientBundle
-from usbshare.trust import authority_rollover, certificates, identities, renewal, successors
+from usbshare.trust import authority_rollover, certificates, identities, site_renewal, successors
 from usbshare.trust.authorities import load_authorities
 from usbshare.trust.signing_requests import new_request
 from usbshare.trust.site import Site, ensure_site
@@ -52,14 +52,14 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
-    monkeypatch.setattr(renewal, "LOOK_S", 0.01)
-    monkeypatch.setattr(renewal, "host_names", lambda _: HOST)
+    monkeypatch.setattr(site_renewal, "LOOK_S", 0.01)
+    monkeypatch.setattr(site_renewal, "host_names", lambda _: HOST)
     return Calendar()
 
 
 @asynccontextmanager
 async def kept(site: Site, calendar: Calendar) -> AsyncIterator[None]:
-    task = asyncio.create_task(renewal.keep_current(site, now=calendar.now))
+    task = asyncio.create_task(site_renewal.keep_current(site, now=calendar.now))
     try:
         yield
         assert not task.done()
@@ -89,9 +89,9 @@ async def test_a_change_of_authority_is_followed_at_once(site: Site, calendar: C
     async with kept(site, calendar):
         done = authority_rollover.roll(site.folder)
         await until(lambda: len(ClientBundle.load(site.client_bundle).sites) == 2)
-        assert renewal.serving_fingerprint(site) == done.old_fingerprint
+        assert site_renewal.serving_fingerprint(site) == done.old_fingerprint
         calendar.ahead = timedelta(days=91)
-        await until(lambda: renewal.serving_fingerprint(site) == done.new_fingerprint)
+        await until(lambda: site_renewal.serving_fingerprint(site) == done.new_fingerprint)
 
 
 async def test_a_site_that_is_damaged_meanwhile_is_reported_once_and_ends_nothing(
@@ -120,7 +120,7 @@ def test_a_certificate_that_is_late_is_reported_once_a_day(
     site: Site, calendar: Calendar, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock()
-    keeper = renewal._Keeper(site, (), clock, calendar.now)
+    keeper = site_renewal._Keeper(site, (), clock, calendar.now)
     (site.home / "ca.key").write_text("damaged")
 
     def told_after(days: int) -> int:
@@ -185,8 +185,8 @@ def caller(
     return Identity(f"usbshare://{site.id}/{name}", "192.0.2.7:40000", issued, end, serial)
 
 
-def renewed(site: Site, who: Identity, now: datetime = NOW) -> renewal.Renewed:
-    return renewal.renew(site, who, new_request(certificates.new_key(), "x"), now)
+def renewed(site: Site, who: Identity, now: datetime = NOW) -> site_renewal.Renewed:
+    return site_renewal.renew(site, who, new_request(certificates.new_key(), "x"), now)
 
 
 def registry(site: Site) -> Path:
@@ -195,7 +195,7 @@ def registry(site: Site) -> Path:
 
 def test_a_client_gets_a_certificate_for_its_own_identity(site: Site) -> None:
     key = certificates.new_key()
-    got = renewal.renew(site, caller(site), new_request(key, "somebody-else"))
+    got = site_renewal.renew(site, caller(site), new_request(key, "somebody-else"))
     issued = x509.load_pem_x509_certificate(got.certificate_pem.encode())
     assert certificates.uris(issued) == [caller(site).name]
     assert certificates.is_pair(issued, key)
@@ -220,20 +220,20 @@ def test_while_an_authority_changes_clients_get_the_new_one_and_trust_both(site:
 def test_a_caller_from_another_site_gets_none(site: Site, name: str) -> None:
     request = new_request(certificates.new_key(), "x")
     with pytest.raises(PermissionDeniedError, match="of this site"):
-        renewal.renew(site, Identity(name, "192.0.2.7:1"), request)
+        site_renewal.renew(site, Identity(name, "192.0.2.7:1"), request)
 
 
 def test_the_services_own_certificate_is_renewed_from_its_files_only(site: Site) -> None:
     before = site.host_bundle.read_bytes()
     request = new_request(certificates.new_key(), "host")
     with pytest.raises(PermissionDeniedError, match="from its files"):
-        renewal.renew(site, caller(site, "host"), request)
+        site_renewal.renew(site, caller(site, "host"), request)
     assert site.host_bundle.read_bytes() == before
 
 
 def test_an_invalid_request_is_refused(site: Site) -> None:
     with pytest.raises(InvalidArgumentError, match="certificate_request"):
-        renewal.renew(site, caller(site), "nonsense")
+        site_renewal.renew(site, caller(site), "nonsense")
 
 
 @pytest.mark.parametrize(("days_ago", "is_due"), [(0, False), (57, False), (60, True), (89, True)])

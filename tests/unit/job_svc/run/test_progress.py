@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usbshare.job_svc.run.program import Step
-from usbshare.job_svc.run.tally import Tally
+from usbshare.job_svc.run.progress import JobProgress
 from usbshare.job_svc.storage.job import Progress
 from usbshare.line.machine_report import MachineReport
 
@@ -15,20 +15,20 @@ def step(number: int, moves: bool = True) -> Step:
     return Step(b"G1X1", number, 1, number, number * 10, moves)
 
 
-def tally(lines: int = 100, duration_s: float | None = None) -> tuple[Tally, list[float]]:
+def counting(lines: int = 100, duration_s: float | None = None) -> tuple[JobProgress, list[float]]:
     now = [0.0]
     total = Progress(lines=lines, size_bytes=lines * 10)
-    return Tally(total, lambda: now[0], duration_s), now
+    return JobProgress(total, lambda: now[0], duration_s), now
 
 
 def test_what_waits_in_the_planner_is_not_executed_yet() -> None:
-    counted, _ = tally()
+    counted, _ = counting()
     for number in range(1, 31):
         counted.sent(step(number))
         counted.answered()
     counted.reported(MachineReport("Run", free_blocks=15))
     assert counted.progress().executed_lines == 29  # one is under way
-    counted, _ = tally()
+    counted, _ = counting()
     for number in range(1, 31):
         counted.sent(step(number))
         counted.answered()
@@ -39,7 +39,7 @@ def test_what_waits_in_the_planner_is_not_executed_yet() -> None:
 
 
 def test_a_planner_that_is_not_reported_counts_as_full() -> None:
-    counted, _ = tally()
+    counted, _ = counting()
     for number in range(1, 31):
         counted.sent(step(number))
         counted.answered()
@@ -48,7 +48,7 @@ def test_a_planner_that_is_not_reported_counts_as_full() -> None:
 
 
 def test_blank_lines_at_the_end_count_once_all_is_acknowledged() -> None:
-    counted, _ = tally(lines=7)
+    counted, _ = counting(lines=7)
     counted.sent(step(5))
     counted.has_all()
     assert counted.next_unanswered is not None
@@ -61,7 +61,7 @@ def test_blank_lines_at_the_end_count_once_all_is_acknowledged() -> None:
 
 
 def test_the_time_held_does_not_count() -> None:
-    counted, now = tally()
+    counted, now = counting()
     now[0] = 5.0
     counted.is_held(True)
     now[0] = 105.0
@@ -72,7 +72,7 @@ def test_the_time_held_does_not_count() -> None:
 
 
 def test_the_remaining_time_follows_the_executed_lines() -> None:
-    counted, _ = tally(lines=10, duration_s=60.0)
+    counted, _ = counting(lines=10, duration_s=60.0)
     assert counted.progress().remaining_s == 60.0
     for number in range(1, 6):
         counted.sent(step(number))
@@ -95,7 +95,7 @@ EVENTS = st.lists(
 
 @given(EVENTS)
 def test_never_more_executed_than_acknowledged_and_never_back(events: list[str | int]) -> None:
-    counted, _ = tally(lines=500)
+    counted, _ = counting(lines=500)
     number, executed = 0, 0
     for event in events:
         if event in ("sent", "blank"):

@@ -18,7 +18,7 @@ BLOCKS = 16
 MOST_BLOCKS = 1024
 
 
-class Tally:
+class JobProgress:
     """Counts one job; `clock` is monotonic."""
 
     def __init__(

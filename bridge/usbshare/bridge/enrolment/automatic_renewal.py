@@ -22,7 +22,7 @@ from usbshare.base.threads import begin, in_thread
 from usbshare.bridge.forwarding import bundle_file
 from usbshare.bridge.forwarding.report import Reporter
 from usbshare.client.connection_limiter import GaveWayError, Turns
-from usbshare.client.renewal import call_renew, call_who_am_i
+from usbshare.client.renewal_calls import call_renew, call_who_am_i
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import certificates, lifetime

@@ -55,7 +55,7 @@ _ENDINGS: tuple[tuple[type[BaseException], Ending], ...] = (
 )
 
 
-class Tally:
+class Totals:
     """Counts; the bytes are those of USB/IP, from clients and from devices."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usbshare.client.camera.host_clock import HostClock
+from usbshare.client.camera.picture_age import HostClock
 
 OFFSET_S = 1_700_000_000.0
 

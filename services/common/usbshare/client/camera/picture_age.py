@@ -1,4 +1,4 @@
-"""The host's time, measured by our monotonic clock."""
+"""The age of a picture: by the host's clock, which our monotonic clock measures."""
 
 from __future__ import annotations
 

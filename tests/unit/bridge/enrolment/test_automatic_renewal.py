@@ -16,8 +16,8 @@ from cryptography import x509
 from fakes.certificates import CLIENT, Issued, issue, write_bundle
 from fakes.waiting import until
 from usbshare.base.errors import ConfigError, ConnectionRefusedByPeerError, UsbshareError
-from usbshare.bridge.forwarding import renewal
-from usbshare.bridge.forwarding.renewal import Renewing, obtain
+from usbshare.bridge.enrolment import automatic_renewal
+from usbshare.bridge.enrolment.automatic_renewal import Renewing, obtain
 from usbshare.client.connection_limiter import Turns
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
@@ -92,10 +92,10 @@ class Adopter:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     made = Host()
-    monkeypatch.setattr(renewal, "call_renew", made.renew)
-    monkeypatch.setattr(renewal, "call_who_am_i", made.who_am_i)
-    monkeypatch.setattr(renewal, "LOOK_S", 0.01)
-    monkeypatch.setattr(renewal, "SPREAD_S", 0.0)
+    monkeypatch.setattr(automatic_renewal, "call_renew", made.renew)
+    monkeypatch.setattr(automatic_renewal, "call_who_am_i", made.who_am_i)
+    monkeypatch.setattr(automatic_renewal, "LOOK_S", 0.01)
+    monkeypatch.setattr(automatic_renewal, "SPREAD_S", 0.0)
     return made
 
 
@@ -202,7 +202,7 @@ async def test_a_session_that_cannot_move_now_is_asked_again(host: Host, path: P
 async def test_a_failure_is_reported_once_and_tried_again(
     host: Host, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "RETRY", timedelta(0))
+    monkeypatch.setattr(automatic_renewal, "RETRY", timedelta(0))
     host.refuses = ConnectionRefusedByPeerError("the host is away")
     told, before = Told(), ClientBundle.load(path)
     async with renewed_by(path, Adopter(), told):
