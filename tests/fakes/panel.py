@@ -155,18 +155,21 @@ async def panel_host(
     more: str = "",
     ports: str = "",
     through: Callable[[int], Awaitable[int]] | None = None,
+    jobs_through: Callable[[int], Awaitable[int]] | None = None,
 ) -> AsyncIterator[PanelHost]:
     """Run a host and a panel that knows it as `shop`.
 
-    `through` gets the serial service's TCP port and returns the one that the panel shall use.
+    `through` gets the serial service's TCP port and returns the one that the panel shall use,
+    `jobs_through` the job service's.
     """
     async with job_host(home, ports=ports) as host:
         pc = home / "panel.toml"
         serial_port = await through(host.serial_port) if through else host.serial_port
+        job_port = await jobs_through(host.job_port) if jobs_through else host.job_port
         pc.write_text(
             "[discovery]\nmdns = false\nbeacon = false\n"
             f'[hosts.{HOST}]\naddress = "127.0.0.1"\nserial = {serial_port}\n'
-            f"job = {host.job_port}\n{more}"
+            f"job = {job_port}\n{more}"
         )
         words = ["usbshare-bridge", "--config", str(pc), "panel", "--json"]
         if "--listen" not in arguments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from fakes.clock import FakeClock
 from usbshare.base.errors import ConnectionRefusedByPeerError, InvalidArgumentError, NotFoundError
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Endpoint, Instance, Kind, Observation, Source
+from usbshare.hosts.places import Place
 from usbshare.panel.api.camera_calls import CameraCalls
 from usbshare.panel.api.job_calls import JobCalls
 from usbshare.panel.api.serial_calls import SerialCalls
@@ -49,6 +50,16 @@ class Network:
 
     def start_liveness(self) -> None:
         """Prove nothing."""
+
+    places: dict[str, Place] = field(default_factory=dict)
+
+    async def look(self, targets: Sequence[Target], _: ClientBundle | None) -> Place:
+        """Return what is to be seen at the first of these targets."""
+        return self.places.get(targets[0].host, Place())
+
+    def configures(self, name: str, address: str) -> None:
+        instance = Instance(name, (address,), (Endpoint(Kind.SERIAL, 50051),))
+        self.catalogue.observe(Observation(Source.STATIC, name, instance))
 
     def sees(self, name: str, *, site: str = "", address: str = NOWHERE, port: int = 50051) -> None:
         instance = Instance(name, (address,), (Endpoint(Kind.SERIAL, port),), site=site)
@@ -119,8 +130,15 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         views[view.key] = view
         return f'"{view.key} {view.relation.value}"'
 
-    fleet = Fleet(board, machines, Followers(board, machines), pack, in_plaintext=False)
     network = Network(Catalogue(clock))
+    fleet = Fleet(
+        board,
+        machines,
+        Followers(board, machines),
+        pack,
+        in_plaintext=False,
+        look=network.look,
+    )
 
     @asynccontextmanager
     async def finder(_: ClientBundle | None) -> AsyncIterator[Network]:
@@ -185,17 +203,99 @@ async def test_one_that_answered_once_goes_after_a_while(rig: Rig) -> None:
 
 
 async def test_an_address_that_discovery_knows_too_is_one_host(rig: Rig) -> None:
-    added = rig.fleet.add(f"{NOWHERE}:50051")
+    key = f"{NOWHERE}:50051"
+    added = rig.fleet.add(key)
+    added.was_connected = True
     assert added.is_added
-    assert await rig.settled() == {f"{NOWHERE}:50051"}
+    assert await rig.settled() == {key}
     rig.network.sees("laser", site=rig.site)
     await asyncio.sleep(0.05)
-    assert await rig.settled() == {"laser"}
-    assert rig.fleet.get("laser").is_added
-    rig.fleet.forget("laser")
+    assert await rig.settled() == {key}
+    assert rig.fleet.get(key) is added  # what it is doing goes on
+    assert rig.views[key].entry.instance.name == "laser"
+    assert added.is_added
+    rig.fleet.forget(key)
     assert rig.fleet.added == []
+    await asyncio.sleep(0.05)
+    assert await rig.settled() == {key}
     with pytest.raises(InvalidArgumentError, match="cannot be removed here"):
-        rig.fleet.forget("laser")
+        rig.fleet.forget(key)
+
+
+LASER, MILL = "1" * 64, "2" * 64
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_name_is_one_host_with_what_discovery_finds_at_its_address(
+    rig: Rig, *, is_first: bool
+) -> None:
+    rig.network.places["laser"] = Place(frozenset({NOWHERE}))
+    if is_first:
+        rig.network.sees("Workshop", site=rig.site)
+        await rig.settled()
+    rig.fleet.add("laser:50051")
+    if not is_first:
+        await rig.settled()
+        rig.network.sees("Workshop", site=rig.site)
+    await asyncio.sleep(0.05)
+    (key,) = await rig.settled()
+    instance = rig.fleet.get(key).entry.instance
+    assert (instance.name, instance.addresses) == ("Workshop", ("laser", NOWHERE))
+    assert rig.fleet.get(key).entry.sources == {Source.STATIC, Source.MDNS}
+    assert rig.fleet.find("laser:50051") is rig.fleet.find("workshop")
+
+
+async def test_a_certificate_joins_what_no_address_does(rig: Rig) -> None:
+    rig.network.sees("Workshop", site=rig.site)
+    rig.fleet.add("tunnel:50051")
+    await asyncio.sleep(0.05)
+    assert len(await rig.settled()) == 2
+    rig.fleet.get("tunnel:50051").was_connected = True
+    rig.network.places = {"tunnel": Place(certificate=LASER), NOWHERE: Place(certificate=LASER)}
+    rig.network.sees("Other", site=rig.site, address="192.0.2.9")  # so that it looks again
+    await asyncio.sleep(0.05)
+    assert len(await rig.settled()) == 2
+    assert rig.fleet.find("workshop") is rig.fleet.find("tunnel:50051")
+
+
+async def test_two_certificates_are_two_hosts_whatever_addresses_they_tell(rig: Rig) -> None:
+    rig.network.places = {
+        "laser": Place(frozenset({NOWHERE}), LASER),
+        NOWHERE: Place(frozenset({NOWHERE}), MILL),
+    }
+    rig.fleet.add("laser:50051")
+    rig.network.sees("Mill", site=rig.site)
+    await asyncio.sleep(0.05)
+    assert len(await rig.settled()) == 2
+
+
+async def test_what_the_configuration_calls_a_host_is_its_name(rig: Rig) -> None:
+    rig.network.configures("shop", "laser.example")
+    rig.network.places["laser.example"] = Place(frozenset({NOWHERE}))
+    rig.network.sees("Workshop", site=rig.site)
+    await asyncio.sleep(0.05)
+    (key,) = await rig.settled()
+    assert rig.fleet.get(key).entry.instance.name == "shop"
+
+
+async def test_nobody_takes_a_host_away_that_a_person_named(rig: Rig) -> None:
+    """A beacon of another site may announce the address of ours."""
+    rig.fleet.add(f"{NOWHERE}:50051")
+    await rig.settled()
+    rig.network.sees("Workshop", site=FOREIGN)
+    await asyncio.sleep(0.05)
+    assert len(await rig.settled()) == 2
+    assert rig.fleet.followed(f"{NOWHERE}:50051")
+
+
+async def test_hosts_that_discovery_finds_are_never_one(rig: Rig) -> None:
+    rig.network.places[NOWHERE] = Place(certificate=LASER)
+    rig.network.sees("Laser", site=rig.site)
+    rig.network.sees("Copy", site=rig.site)
+    rig.network.sees("Camera", site=rig.site, port=50061)
+    rig.fleet.add("other:50051")
+    await asyncio.sleep(0.05)
+    assert await rig.settled() == {"Laser", "Copy", "Camera", "other:50051"}
 
 
 async def test_a_flood_of_strangers_is_bounded_and_takes_no_place_of_ours(rig: Rig) -> None:

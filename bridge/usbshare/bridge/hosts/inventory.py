@@ -32,7 +32,7 @@ from usbshare.rpc.channel import DEFAULT_PORT, Target
 
 MOST_AT_ONCE = 16
 
-Place = tuple[str, int]  # a name or an address, and the port
+Place = tuple[str, int]  # a name, an address or a certificate, and the port
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from usbshare.base.addresses import join_host_port, parse_address
 from usbshare.base.errors import UsbshareError
-from usbshare.base.threads import in_thread
 from usbshare.base.usual_ports import CAMERA_PORT, JOB_PORT, USB_PORT
 from usbshare.base.watched_task import cancel_all
 from usbshare.bridge.hosts.inventory import (
@@ -35,7 +33,7 @@ from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.host_selection import addresses_of
 from usbshare.hosts.identity_proof import first_proven
 from usbshare.hosts.instance import Entry, Kind, Source
-from usbshare.hosts.interfaces import interfaces_up
+from usbshare.hosts.places import place_of
 from usbshare.hosts.targets import sites_of, targets_of
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
 MDNS_LISTEN_S = 1.0
 BEACON_MARGIN_S = 0.5
 NEXT_ADDRESS_S = 0.25
-RESOLVE_S = 1.0
 _MOST_ADDRESSES = 4
 _ASKED = {PORT: Kind.SERIAL, CAMERA: Kind.CAMERA, JOB: Kind.JOB, USB: Kind.USB}
 EVERYTHING = frozenset(_ASKED)
@@ -79,7 +76,7 @@ async def survey_all(
                     if host.kind in kinds:
                         survey.begin(host)
         found = await survey.end()
-    answers = without_doubles(found.answers, await _places(found.answers))
+    answers = without_doubles(found.answers, await _places(found.answers, bundle))
     return replace(found, answers=answers, foreign=foreign)
 
 
@@ -264,33 +261,16 @@ def _listen_s(settings: Settings) -> float:
     return max(MDNS_LISTEN_S, settings.discovery.beacon_interval_s + BEACON_MARGIN_S)
 
 
-async def _places(answers: Iterable[Answer]) -> dict[KnownHost, frozenset[Place]]:
-    """Return where each host is after all names are resolved."""
+async def _places(
+    answers: Iterable[Answer], bundle: ClientBundle | None
+) -> dict[KnownHost, frozenset[Place]]:
+    """Return where each host is, by addresses and certificate."""
     known = list(answers)
     if len(known) < 2:
         return {}
-    found = await asyncio.gather(*(_resolved(each.target) for each in known))
-    return {each.host: each.host.places | places for each, places in zip(known, found, strict=True)}
-
-
-async def _resolved(target: Target) -> frozenset[Place]:
-    addresses = [target.host]
-    if parse_address(target.host.partition("%")[0]) is None:
-        addresses = await _looked_up(target.host)
-    if any(map(_is_loopback, addresses)):
-        addresses += [address for each in interfaces_up() for address in (*each.ipv4, *each.ipv6)]
-    return frozenset((address, target.port) for address in addresses)
-
-
-async def _looked_up(name: str) -> list[str]:
-    try:
-        async with asyncio.timeout(RESOLVE_S):
-            found = await in_thread(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError):
-        return []
-    return [str(each[4][0]) for each in found]
-
-
-def _is_loopback(text: str) -> bool:
-    address = parse_address(text)
-    return address is not None and address.is_loopback
+    found = await asyncio.gather(*(place_of([each.target], bundle) for each in known))
+    return {
+        each.host: each.host.places
+        | {(text, each.target.port) for text in (*place.addresses, place.certificate) if text}
+        for each, place in zip(known, found, strict=True)
+    }

@@ -81,3 +81,7 @@ class UnreadableError(ConfigError):
 
 class ConnectionRefusedByPeerError(UsbshareError):
     """The other side cannot be reached or refuses this side; the text says why and what to do."""
+
+
+class PeerRefusesError(ConnectionRefusedByPeerError):
+    """The other side answers, but one of the two does not accept the other."""

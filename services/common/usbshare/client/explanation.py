@@ -14,7 +14,7 @@ async def explain(
     target: Target,
     trust: Trust | None,
     service: str,
-    look_closer: Callable[[], Awaitable[str | None]],
+    look_closer: Callable[[], Awaitable[ConnectionRefusedByPeerError | None]],
 ) -> UsbshareError:
     """Return the domain error of a failed call to `service`, a full gRPC service name.
 
@@ -28,4 +28,4 @@ async def explain(
     explained = error_from_rpc(error)
     if not isinstance(explained, ConnectionRefusedByPeerError):
         return explained
-    return ConnectionRefusedByPeerError(await look_closer() or f"{target}: {explained}")
+    return await look_closer() or ConnectionRefusedByPeerError(f"{target}: {explained}")

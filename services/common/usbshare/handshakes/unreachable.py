@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from usbshare.base.errors import ConfigError
+from usbshare.base.errors import (
+    ConfigError,
+    ConnectionRefusedByPeerError,
+    PeerRefusesError,
+)
 from usbshare.base.threads import in_thread
 from usbshare.handshakes.probe import Finding, Probe, probe
 from usbshare.rpc.channel import Target
@@ -39,6 +43,14 @@ _TEXTS = {
     Finding.NOT_GRPC: "the program at {target} is not usbshare: check the port, "
     "and behind a tunnel whether the service runs",
 }
+_REFUSALS = frozenset(
+    {
+        Finding.SERVER_UNTRUSTED,
+        Finding.CLIENT_UNTRUSTED,
+        Finding.PLAINTEXT_THERE,
+        Finding.TLS_THERE,
+    }
+)
 # Parts of the alerts that other servers send; gRPC's own closes without one.
 _ALERTS = {
     "UNKNOWN_CA": f"it belongs to another site: {ENROL_ANEW}",
@@ -53,15 +65,29 @@ async def why_unreachable(
     target: Target, bundle: ClientBundle | None, timeout_s: float = 5.0
 ) -> str | None:
     """Return in one line why the target does not serve us and what to do; None if it does."""
+    error = await unreachable(target, bundle, timeout_s)
+    return None if error is None else str(error)
+
+
+async def unreachable(
+    target: Target, bundle: ClientBundle | None, timeout_s: float = 5.0
+) -> ConnectionRefusedByPeerError | None:
+    """Return the error of a target that does not serve us, None if it does.
+
+    PeerRefusesError if it answers.
+    """
     try:
         async with asyncio.timeout(timeout_s):  # `wait_for` of Python 3.11 may lose a cancellation
             # The probe ends before us, so that its more exact answer is the one that is heard.
             result = await in_thread(probe, target, bundle, timeout_s * 0.8)
     except TimeoutError:
-        return _TEXTS[Finding.NO_CONNECTION].format(target=target)
+        return ConnectionRefusedByPeerError(_TEXTS[Finding.NO_CONNECTION].format(target=target))
     except ConfigError as error:
-        return str(error)
-    return explain(result, target, bundle)
+        return ConnectionRefusedByPeerError(str(error))
+    if (why := explain(result, target, bundle)) is None:
+        return None
+    refuses = result.finding in _REFUSALS
+    return PeerRefusesError(why) if refuses else ConnectionRefusedByPeerError(why)
 
 
 def explain(result: Probe, target: Target, bundle: ClientBundle | None) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from usbshare.base.adaptive_timeout import Patience
@@ -21,6 +22,14 @@ HEAD_START_S = 0.1  # RFC 8305, 5: what is better goes first
 _ANYBODYS_NAMES = frozenset({"localhost"})
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Where a host answered, and the SHA-256 of its certificate, empty in plaintext."""
+
+    target: Target
+    certificate: str = ""
+
+
 async def first_proven(
     targets: Sequence[Target], bundle: ClientBundle | None, timeout_s: float = REACH_S
 ) -> Target | None:
@@ -29,6 +38,14 @@ async def first_proven(
     A target's `tls_name` must be in the certificate; where it has none, it gets one from there, so
     that later connections are to the same host. Without a bundle, an open port is all there is.
     """
+    proof = await first_proof(targets, bundle, timeout_s)
+    return None if proof is None else proof.target
+
+
+async def first_proof(
+    targets: Sequence[Target], bundle: ClientBundle | None, timeout_s: float = REACH_S
+) -> Proof | None:
+    """As `first_proven`, with the certificate."""
     patience = Patience(timeout_s, THEN * timeout_s)
     trying = [
         asyncio.create_task(
@@ -52,7 +69,7 @@ async def first_proven(
 
 async def _prove(
     target: Target, bundle: ClientBundle | None, wait_s: float, patience: Patience
-) -> Target:
+) -> Proof:
     """Return the target with the name in its certificate; raises OSError."""
     await asyncio.sleep(wait_s)
     loop = asyncio.get_running_loop()
@@ -61,15 +78,17 @@ async def _prove(
     patience.answered(loop.time() - started)
     try:
         if bundle is None:
-            return target
+            return Proof(target)
         context = ssl_context(bundle)
         # Any host that our authority calls a server: what to call it, nobody but itself has said.
         context.check_hostname = bool(target.tls_name)
         await writer.start_tls(context, server_hostname=target.certified_name)
         certificate = writer.get_extra_info("peercert")
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
     finally:
         writer.transport.abort()
-    return target if target.tls_name else replace(target, tls_name=_name_in(certificate))
+    proven = target if target.tls_name else replace(target, tls_name=_name_in(certificate))
+    return Proof(proven, hashlib.sha256(shown).hexdigest())
 
 
 def _name_in(certificate: dict[str, Any] | None) -> str:

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from usbshare.base.backoff import Backoff
-from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
-from usbshare.handshakes.unreachable import why_unreachable
+from usbshare.base.errors import (
+    ConnectionRefusedByPeerError,
+    DrainingError,
+    PeerRefusesError,
+    SessionLostError,
+    UsbshareError,
+)
+from usbshare.handshakes.unreachable import unreachable
 from usbshare.hosts.identity_proof import first_proven
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -26,6 +32,7 @@ class ServiceState(Enum):
     CONNECTING = "connecting"
     CONNECTED = "connected"
     LOST = "lost"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +46,19 @@ class ServiceView:
 
 async def follow(
     once: Callable[[], Awaitable[None]],
-    lost: Callable[[str], None],
+    ended: Callable[[ServiceState, str], None],
     least_s: float = 0.0,
 ) -> None:
-    """Run `once` again and again; `lost` is told why it ended. Never returns."""
+    """Run `once` again and again; `ended` is told how and why it ended. Never returns."""
     backoff = Backoff(random.random)
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         try:
             await once()
-            reason = "the service ended the stream"
+            ended(ServiceState.LOST, "the service ended the stream")
         except UsbshareError as error:
-            reason = str(error)
-        lost(reason)
+            ended(_state_after(error), str(error))
         if loop.time() - began > LOOK_S:  # it stood for a while
             backoff.reset()
         await asyncio.sleep(max(least_s, backoff.next_s()))
@@ -67,6 +73,13 @@ async def proven(targets: Sequence[Target], bundle: ClientBundle | None) -> Targ
         raise ConnectionRefusedByPeerError("its address is not known")
     found = await first_proven(targets, bundle)
     if found is None:
-        why = await why_unreachable(targets[0], bundle, LOOK_S)
-        raise ConnectionRefusedByPeerError(why or f"{targets[0]} did not answer")
+        why = await unreachable(targets[0], bundle, LOOK_S)
+        raise why or ConnectionRefusedByPeerError(f"{targets[0]} did not answer")
     return found
+
+
+def _state_after(error: UsbshareError) -> ServiceState:
+    if isinstance(error, PeerRefusesError):
+        return ServiceState.REFUSED
+    is_gone = isinstance(error, (ConnectionRefusedByPeerError, SessionLostError, DrainingError))
+    return ServiceState.LOST if is_gone else ServiceState.REFUSED

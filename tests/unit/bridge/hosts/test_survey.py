@@ -139,10 +139,10 @@ def answer(name: str, host: str, *ids: str) -> Answer:
 
 async def test_a_host_under_a_name_and_under_its_address_is_listed_once() -> None:
     answers = [answer("laser", "localhost", "a"), answer("Laser-Workshop", "127.0.0.1", "a")]
-    found = without_doubles(answers, await hosts_survey._places(answers))
+    found = without_doubles(answers, await hosts_survey._places(answers, None))
     assert [each.host.name for each in found] == ["laser"]
 
 
 async def test_two_services_at_one_place_with_other_ports_are_both_listed() -> None:
     answers = [answer("laser", "localhost", "a"), answer("mill", "127.0.0.1", "b")]
-    assert without_doubles(answers, await hosts_survey._places(answers)) == tuple(answers)
+    assert without_doubles(answers, await hosts_survey._places(answers, None)) == tuple(answers)

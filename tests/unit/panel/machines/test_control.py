@@ -11,7 +11,7 @@ from usbshare.base.errors import WrongStateError
 from usbshare.line.profiles import GRBL
 from usbshare.panel.machines import motion
 from usbshare.panel.machines.console import Console
-from usbshare.panel.machines.control import Control
+from usbshare.panel.machines.control import FRAMING, HOMING, Control
 
 
 class Opening(Control):
@@ -58,3 +58,33 @@ async def test_what_is_cancelled_before_its_reply_is_not_said_to_be_done() -> No
     control.session_said(b"[GC:G0 G54]\r\nok\r\n")
     with pytest.raises(WrongStateError, match="cancelled"):
         await asked
+
+
+@pytest.mark.parametrize("line", ["$H", " $ h ", "$HX"])
+async def test_a_line_that_homes_is_homing_until_its_reply(line: str) -> None:
+    """GRBL reports nothing meanwhile, and its last report may say that it jogs."""
+    control = Opening()
+    control.opens.set()
+    homing = asyncio.create_task(motion.console_line(control, line, resumed))
+    await until(lambda: control.written)
+    assert control.activity == HOMING
+    control.session_said(b"ok\r\n")
+    await homing
+    assert control.activity == ""
+
+
+async def test_what_waits_for_its_turn_is_not_being_done_yet() -> None:
+    control = Opening()
+    control.opens.set()
+    with control.doing(FRAMING):
+        frame = asyncio.create_task(control.send("G1 X1"))
+        await until(lambda: control.written)
+        homing = asyncio.create_task(motion.console_line(control, "$H", resumed))
+        await asyncio.sleep(0)
+        assert control.activity == FRAMING
+        control.session_said(b"ok\r\n")
+        await frame
+        await until(lambda: len(control.written) == 2)
+    assert control.activity == HOMING
+    control.session_said(b"ok\r\n")
+    await homing

@@ -1,41 +1,47 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from usbshare.client.serial.messages import Hold
 from usbshare.line.profiles import GRBL
 from usbshare.panel.machines.machine_view import HOMING, Machine, NextStep
 from usbshare.panel.seen import SeenPort
 
 
-def in_alarm(message: str = "", reason: str = "Alarm") -> Machine:
-    """Return a machine whose firmware has said that of its alarm."""
-    hold = SimpleNamespace(cause="alarm", release="machine", reason=reason)
+def in_alarm(reason: str = "Alarm") -> Machine:
+    """Return a machine of whose alarm its host has heard that."""
+    hold = Hold("alarm", "the machine", datetime(2026, 1, 1, tzinfo=UTC), "machine", reason=reason)
     port: Any = SimpleNamespace(
         id="laser", latched=False, latch=None, hold=hold, profile=GRBL, state="open", holder=""
     )
     seen = SeenPort(cast(Any, port), "", None)
-    return Machine(("shop", "laser"), seen, firmware_message=message)
+    return Machine(("shop", "laser"), seen)
 
 
 @pytest.mark.parametrize(
-    ("message", "reason", "step"),
+    ("reason", "step"),
     [
-        ("ALARM:1: a hard limit", "Alarm", NextStep.RESET),
-        ("ALARM:2: a soft limit", "Alarm", NextStep.RESET),
-        ("", "Alarm:1", NextStep.RESET),  # as grblHAL reports it
-        ("ALARM:3: a reset while it moved", "Alarm", NextStep.HOME),
-        ("ALARM:10: something", "Alarm", NextStep.HOME),
-        ("", "Alarm", NextStep.HOME),
+        ("ALARM:1", NextStep.RESET),
+        ("ALARM:2; the machine was asked and has not reported its state", NextStep.RESET),
+        ("Alarm:1", NextStep.RESET),  # as grblHAL reports it
+        ("ALARM:1 (reset since)", NextStep.HOME),
+        ("ALARM:3", NextStep.HOME),
+        ("ALARM:10", NextStep.HOME),
+        ("Alarm", NextStep.HOME),
     ],
 )
-def test_an_alarm_that_takes_nothing_but_a_reset_offers_one(
-    message: str, reason: str, step: NextStep
-) -> None:
-    machine = in_alarm(message, reason)
+def test_an_alarm_that_takes_nothing_but_a_reset_offers_one(reason: str, step: NextStep) -> None:
+    machine = in_alarm(reason)
     assert machine._next_step(machine.port.port) is step
+
+
+def test_an_alarm_is_explained_to_a_panel_that_did_not_hear_it() -> None:
+    assert in_alarm("ALARM:2").view(()).firmware_message.startswith("ALARM:2: the move would leave")
+    assert in_alarm("Alarm").view(()).firmware_message == ""
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from usbshare.panel.machines.use import IDLE_S, Use
+from usbshare.panel.machines.use import IDLE_S, RESTED_S, Use
 
 
 def test_control_that_nobody_uses_is_idle_after_a_while() -> None:
@@ -25,3 +25,17 @@ def test_nobody_takes_what_is_being_given_up() -> None:
     with use.ending():
         assert use.is_ending
     assert not use.is_ending
+
+
+def test_a_machine_that_reports_that_it_rests_is_given_back_soon() -> None:
+    use = Use()
+    use.used(10.0)
+    use.reported(11.0, at_rest=False)
+    use.reported(12.0, at_rest=True)
+    use.reported(12.5, at_rest=True)
+    soon = 12.0 + RESTED_S
+    assert (use.is_idle(soon - 0.1), use.is_idle(soon)) == (False, True)
+    use.used(soon)
+    assert not use.is_idle(soon + RESTED_S)  # that report was of before
+    use.reported(soon + 0.5, at_rest=True)
+    assert use.is_idle(soon + 0.5 + RESTED_S)

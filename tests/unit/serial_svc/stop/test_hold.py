@@ -137,3 +137,38 @@ def test_a_reset_ends_all_and_a_device_that_is_gone_says_nothing(bench: Bench) -
     assert bench.cause is None
     bench.holds.forget_machine()
     assert bench.holds.machine_state == ""
+
+
+def reason_of(bench: Bench) -> str:
+    hold = bench.holds.current
+    return "" if hold is None else hold.reason
+
+
+def test_an_alarm_is_kept_in_the_firmwares_words_until_it_is_over(bench: Bench) -> None:
+    bench.says(b"Run")
+    bench.holds.alarmed("ALARM:2")
+    number = bench.holds.number
+    bench.says(b"Run", after_s=0)  # it crossed with the alarm
+    assert (bench.cause, reason_of(bench)) == (HoldCause.ALARM, "ALARM:2")
+    bench.says(b"Alarm")
+    assert (bench.holds.number, reason_of(bench)) == (number, "ALARM:2")
+    bench.says(b"Idle")
+    assert bench.cause is None
+
+
+@pytest.mark.parametrize(
+    ("words", "then"), [("ALARM:1", "ALARM:1 (reset since)"), ("ALARM:3", "ALARM:3")]
+)
+def test_a_greeting_says_that_the_reset_an_alarm_waits_for_was_done(
+    bench: Bench, words: str, then: str
+) -> None:
+    bench.holds.alarmed(words)
+    bench.holds.greeted()
+    assert reason_of(bench) == then
+    bench.says(b"Alarm")
+    assert reason_of(bench) == then
+
+
+def test_a_greeting_alone_holds_nothing(bench: Bench) -> None:
+    bench.holds.greeted()
+    assert bench.cause is None

@@ -108,6 +108,10 @@ class _ServiceStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """Connected."""
     SERVICE_STATE_LOST: _ServiceState.ValueType  # 4
     """Lost or unreachable; tried again by itself."""
+    SERVICE_STATE_REFUSED: _ServiceState.ValueType  # 5
+    """It answers, but refuses this computer or is not trusted by it: another site, a revoked or expired
+    certificate, a wrong clock, no rights. Tried again by itself.
+    """
 
 class ServiceState(_ServiceState, metaclass=_ServiceStateEnumTypeWrapper):
     """How the connection to a service of a host is."""
@@ -122,6 +126,10 @@ SERVICE_STATE_CONNECTED: ServiceState.ValueType  # 3
 """Connected."""
 SERVICE_STATE_LOST: ServiceState.ValueType  # 4
 """Lost or unreachable; tried again by itself."""
+SERVICE_STATE_REFUSED: ServiceState.ValueType  # 5
+"""It answers, but refuses this computer or is not trusted by it: another site, a revoked or expired
+certificate, a wrong clock, no rights. Tried again by itself.
+"""
 Global___ServiceState: typing_extensions.TypeAlias = ServiceState
 
 class _ControlState:

@@ -962,7 +962,7 @@ class Hold(google.protobuf.message.Message):
     waiting_bytes: builtins.int
     """Command bytes that are waiting, as far as the host and the returned client know."""
     reason: builtins.str
-    """More about it, for people."""
+    """More about it, for people; of an alarm the firmware's own words, such as `ALARM:1`."""
     @property
     def begin_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Since when."""

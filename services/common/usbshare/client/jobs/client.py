@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import grpc
 
-from usbshare.base.errors import SessionLostError, UsbshareError
+from usbshare.base.errors import ConnectionRefusedByPeerError, SessionLostError, UsbshareError
 from usbshare.client.explanation import explain
 from usbshare.client.jobs import convert
 from usbshare.client.jobs.messages import JobOrder, JobView, RemoteFile, RemoteJob
@@ -182,7 +182,7 @@ class JobClient:
 
     async def explain(self, error: grpc.aio.AioRpcError) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
-        look = partial(self._why_unreachable, LOOK_TIMEOUT_S)
+        look = partial(self._unreachable, LOOK_TIMEOUT_S)
         return await explain(error, self.target, self._bundle, OUR_SERVICE, look)
 
     async def close(self) -> None:
@@ -195,7 +195,7 @@ class JobClient:
         except grpc.aio.AioRpcError as error:
             raise await self.explain(error) from error
 
-    async def _why_unreachable(self, timeout_s: float) -> str | None:
-        from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - half of TLS
+    async def _unreachable(self, timeout_s: float) -> ConnectionRefusedByPeerError | None:
+        from usbshare.handshakes.unreachable import unreachable  # noqa: PLC0415 - half of TLS
 
-        return await why_unreachable(self.target, self._bundle, timeout_s)
+        return await unreachable(self.target, self._bundle, timeout_s)

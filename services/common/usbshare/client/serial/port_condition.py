@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from usbshare.client.serial.messages import Hold, RemoteLatch, RemotePort
+from usbshare.line.alarm_texts import explained_alarm
 
 _HELD_BY = {
     "link loss": "link lost",
@@ -34,7 +35,6 @@ _WHAT = {
     "alarm": "the machine reports that it is in alarm",
     "line error": "a streamed line failed, and the lines behind it wait:",
 }
-_EXPLAINED = ("machine", "alarm", "line error")
 _LATCHED = {"job lost": "a job was lost, and programs are refused"}
 
 
@@ -67,6 +67,12 @@ def short(port: RemotePort) -> str:
         by = _HELD_BY.get(port.hold.cause, port.hold.cause)
         parts.append(by if port.hold.cause == "alarm" else f"held: {by}")
     return ", ".join(parts)
+
+
+def alarm_of(hold: Hold | None) -> str:
+    """Return the firmware's words for an alarm, such as `ALARM:1`; empty where it told none."""
+    is_told = hold is not None and hold.cause == "alarm" and hold.reason != "Alarm"
+    return hold.reason if hold is not None and is_told else ""
 
 
 def sentences(port: RemotePort) -> str:
@@ -106,12 +112,14 @@ def fields(port: RemotePort) -> dict[str, Any]:
 
 def _hold(hold: Hold, what_to_do: Mapping[str, str]) -> str:
     what = _WHAT.get(hold.cause, f"the machine is held ({hold.cause})")
-    reason = (
-        f" {hold.reason}"
-        if hold.cause in ("machine", "alarm", "line error") and hold.reason not in ("", "Alarm")
-        else ""
-    )
-    return f"{what}{reason} {_since(hold)}{_waiting(hold)}: {_next(hold, what_to_do)}"
+    return f"{what}{_reason(hold)} {_since(hold)}{_waiting(hold)}: {_next(hold, what_to_do)}"
+
+
+def _reason(hold: Hold) -> str:
+    if alarm := alarm_of(hold):
+        return f" ({explained_alarm(alarm)})"
+    is_told = hold.cause in ("machine", "line error") and hold.reason
+    return f" {hold.reason}" if is_told else ""
 
 
 def _latch(latch: RemoteLatch, what_to_do: Mapping[str, str]) -> str:

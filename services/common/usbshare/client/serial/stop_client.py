@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from usbshare.base.errors import UsbshareError
+from usbshare.base.errors import ConnectionRefusedByPeerError, UsbshareError
 from usbshare.client.explanation import explain
 from usbshare.client.serial.stop_attempts import Attempts
 from usbshare.client.serial.stop_report import SeenHold, StopReport
@@ -218,19 +218,23 @@ class StopClient:
         self, error: grpc.aio.AioRpcError, timeout_s: float = LOOK_TIMEOUT_S
     ) -> UsbshareError:
         """Return why an RPC failed; looks closer where gRPC only says that it did."""
-        look = partial(self.why_unreachable, timeout_s)
+        look = partial(self._unreachable, timeout_s)
         return await explain(error, self.target, self._trust, OUR_SERVICE, look)
 
     async def why_unreachable(self, timeout_s: float = LOOK_TIMEOUT_S) -> str | None:
         """Return why the service cannot be reached, over a separate connection; None if it can."""
-        from usbshare.handshakes.unreachable import why_unreachable  # noqa: PLC0415 - half of TLS
-
-        return await why_unreachable(self.target, self._bundle(), timeout_s)
+        error = await self._unreachable(timeout_s)
+        return None if error is None else str(error)
 
     async def close(self) -> None:
         """Close the connection."""
         for each in (self._channel, *self._others):
             await each.close()
+
+    async def _unreachable(self, timeout_s: float) -> ConnectionRefusedByPeerError | None:
+        from usbshare.handshakes.unreachable import unreachable  # noqa: PLC0415 - half of TLS
+
+        return await unreachable(self.target, self._bundle(), timeout_s)
 
     def _channels(self) -> Iterator[grpc.aio.Channel]:
         """Yield our connection, then others, which nothing ends for being slow."""

@@ -12,6 +12,7 @@ _LAYERS: dict[type[Exception], pb.Layer.ValueType] = {
     errors.NotFoundError: pb.LAYER_REQUEST,
     errors.ConfigError: pb.LAYER_GATEWAY,
     errors.ConnectionRefusedByPeerError: pb.LAYER_NETWORK,
+    errors.PeerRefusesError: pb.LAYER_HOST,
     errors.SessionLostError: pb.LAYER_NETWORK,
     errors.DeviceError: pb.LAYER_MACHINE,
     errors.DeviceAbsentError: pb.LAYER_MACHINE,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from usbshare.base.errors import InvalidArgumentError, LimitError, UsbshareError
+from usbshare.base.watched_task import cancel_all
 from usbshare.client.jobs.messages import RemoteFile
 from usbshare.client.jobs.upload import Uploader
 from usbshare.job.v1 import job_pb2
@@ -28,10 +31,16 @@ PIECE_BYTES = 64 * 1024
 TOLD_BYTES = 1024 * 1024
 MOST_UPLOADS = 4
 MOST_UINT32 = 2**32 - 1
+# How soon an upload ends whose page has cancelled it, though its host takes nothing.
+LOOK_S = 0.25
+_CANCELLED = "the page has cancelled it"
 _FORMATS = {
     "json": (job_pb2.PREVIEW_FORMAT_JSON, "application/json"),
     "png": (job_pb2.PREVIEW_FORMAT_PNG, "image/png"),
 }
+
+
+T = TypeVar("T")
 
 
 class JobRoutes:
@@ -54,7 +63,7 @@ class JobRoutes:
             return _failed(LimitError(f"{MOST_UPLOADS} files are already being sent"))
         self._uploads += 1
         try:
-            stored = await self._sent(request)
+            stored = await _while_connected(request, self._sent(request))
         except UsbshareError as error:
             return _failed(error)
         finally:
@@ -74,8 +83,6 @@ class JobRoutes:
 
         def tell(done: int) -> None:
             """Count each byte twice: here, and at the host."""
-            if request.transport is None or request.transport.is_closing():
-                raise UsbshareError("the page has cancelled it")
             told(done, 2 * size)
 
         # A connection of its own, so that no answer about a job waits for pieces of a file.
@@ -108,6 +115,18 @@ class JobRoutes:
         except UsbshareError as error:
             return _failed(error)
         return web.Response(body=bytes(data), content_type=kind)
+
+
+async def _while_connected(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return what the work returns; raises UsbshareError once the page has gone."""
+    working = asyncio.create_task(work, name="upload")
+    try:
+        while not (await asyncio.wait((working,), timeout=LOOK_S))[0]:
+            if request.transport is None or request.transport.is_closing():
+                raise UsbshareError(_CANCELLED)
+        return working.result()
+    finally:
+        await cancel_all(working)
 
 
 def _preview_request(request: web.Request) -> tuple[job_pb2.GetPreviewRequest, str]:
@@ -149,7 +168,7 @@ async def _pieces(request: web.Request, tell: Callable[[int], None]) -> AsyncIte
                 told = done
                 tell(done)
     except ConnectionError as error:
-        raise UsbshareError("the page has cancelled it") from error
+        raise UsbshareError(_CANCELLED) from error
 
 
 def _failed(error: UsbshareError) -> web.Response:

@@ -127,21 +127,22 @@ class PageRequests:
     def _answer(
         page: Page, request_id: int, answer: pb.Answer, began: float, *, urgent: bool
     ) -> None:
-        if not request_id:
-            return
-        answer.request_id = request_id
-        answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
-        page.outbox.answer(json_text.text(pb.Event(answer=answer)), is_urgent=urgent)
+        if request_id:
+            page.outbox.answer(_frame(request_id, answer, began), is_urgent=urgent)
 
     def _reject(self, page: Page, request_id: int, error: UsbshareError, began: float) -> None:
         """Answer a request that is not begun; of too many only the latest such answer is kept."""
-        if not self._is_full(page, is_urgent=False):
-            self._answer(page, request_id, _failed(error), began, urgent=False)
-            return
         answer = _failed(error)
-        answer.request_id = request_id
-        answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
-        page.outbox.state("too many", json_text.text(pb.Event(answer=answer)))
+        if self._is_full(page, is_urgent=False):
+            page.outbox.state("too many", _frame(request_id, answer, began))
+        else:
+            self._answer(page, request_id, answer, began, urgent=False)
+
+
+def _frame(request_id: int, answer: pb.Answer, began: float) -> str:
+    answer.request_id = request_id
+    answer.gateway_time.CopyFrom(duration(time.monotonic() - began))
+    return json_text.text(pb.Event(answer=answer))
 
 
 def _is_urgent(request: pb.Request) -> bool:

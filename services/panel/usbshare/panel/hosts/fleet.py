@@ -14,9 +14,11 @@ from usbshare.base.watched_task import cancel_all
 from usbshare.hosts.catalogue import Catalogue
 from usbshare.hosts.instance import Endpoint, Entry, Instance, Kind, Observation, Source
 from usbshare.hosts.liveness import Liveness
+from usbshare.hosts.places import place_of
 from usbshare.hosts.targets import is_asked, sites_of
 from usbshare.panel.board import HOSTS, Board
 from usbshare.panel.hosts.host import Followers, Host, HostView, Relation
+from usbshare.panel.hosts.joining import Joined, Joining, Look
 from usbshare.panel.kept_list import KeptList
 from usbshare.panel.machines.machines import Machines
 from usbshare.rpc.channel import Target, parse_target
@@ -72,6 +74,7 @@ class Fleet:
         pack: Pack,
         *,
         in_plaintext: bool,
+        look: Look = place_of,
     ) -> None:
         self.bundle: ClientBundle | None = None
         self._board = board
@@ -86,6 +89,7 @@ class Fleet:
         self._added: dict[str, Target] = {}
         self._found: Found | None = None
         self._changed = asyncio.Event()
+        self._joining = Joining(self._changed.set, look)
         self._on_change: Callable[[], None] = lambda: None
 
     @asynccontextmanager
@@ -106,10 +110,11 @@ class Fleet:
                 self._observe(target)
             found.start_liveness()
             running = asyncio.create_task(self._run(found.catalogue), name="fleet")
+            joining = asyncio.create_task(self._joining.run(), name="join hosts")
             try:
                 yield
             finally:
-                await cancel_all(running)
+                await cancel_all(running, joining)
                 await asyncio.gather(*(host.stop() for host in self._hosts.values()))
 
     def __iter__(self) -> Iterator[Host]:
@@ -221,14 +226,15 @@ class Fleet:
     def _settle(self) -> None:
         """Follow what is new, and note what has changed."""
         catalogue = self._catalogue
-        by_address = {*self._named, *self._added.values()}
-        entries = _without_doubles(catalogue.entries(), by_address)
-        living = {entry.id for entry in entries}
+        unnamed = {each.name or str(each) for each in (*self._named, *self._added.values())}
+        hosts = self._joining.joined(catalogue.entries(), unnamed, self.bundle)
+        living = {id_ for each in hosts for id_ in each.ids}
         self._keys = {id_: key for id_, key in self._keys.items() if id_ in living}
-        sites = sites_of(self.bundle)
-        for entry in entries:
-            if (key := self._key_of(entry)) is not None:
-                self._note(key, entry, sites)
+        sites, noted = sites_of(self.bundle), set[str]()
+        for each in hosts:
+            if (key := self._key_of(each, noted)) is not None:
+                noted.add(key)
+                self._note(key, each.entry, sites)
         now = catalogue.clock()
         for key in self._hosts.keys() - set(self._keys.values()):
             self._gone_at.setdefault(key, now)
@@ -261,19 +267,32 @@ class Fleet:
             await host.stop()
             self._board.remove(HOSTS, (key,), json.dumps(key, ensure_ascii=False))
 
-    def _key_of(self, entry: Entry) -> str | None:
-        """Return the key of an entry, the one it had before where it comes back; None: no room."""
-        if (known := self._keys.get(entry.id)) is not None:
-            return known
+    def _key_of(self, joined: Joined, noted: Collection[str]) -> str | None:
+        """Return the key of a host, the one it had before where it comes back; None: no room.
+
+        `noted` are the keys of others.
+        """
+        had = {self._keys.pop(id_) for id_ in joined.ids if id_ in self._keys}
+        known = [key for key in self._hosts if key in had and key not in noted]
+        key = max(known, key=self._in_use, default=None) or self._free_key(joined.entry)
+        if key is not None:
+            self._keys.update(dict.fromkeys(joined.ids, key))
+        for other in known:
+            if other != key:  # it was shown as two until now
+                self._hosts[other].was_connected = False
+        return key
+
+    def _in_use(self, key: str) -> tuple[bool, bool]:
+        is_controlled = any(machine.own_session for machine in self._machines.of(key))
+        return is_controlled, self._hosts[key].is_connected
+
+    def _free_key(self, entry: Entry) -> str | None:
         taken = set(self._keys.values())
         free = [key for key in self._hosts if key not in taken]
         base = _base_key(entry, sites_of(self.bundle))
         again = next((key for key in free if _is_of(key, base)), None)
-        if again is None:
-            if not self._has_room(entry):
-                return None
+        if again is None and self._has_room(entry):
             again = next(key for key in _numbered(base) if key not in self._hosts)
-        self._keys[entry.id] = again
         return again
 
     def _has_room(self, entry: Entry) -> bool:
@@ -331,26 +350,3 @@ def _is_of(key: str, base: str) -> bool:
 def _is_at(entry: Entry, target: Target) -> bool:
     port = entry.instance.port_of(Kind.SERIAL)
     return port == target.port and target.host in (*entry.instance.addresses, entry.instance.host)
-
-
-def _without_doubles(entries: list[Entry], by_address: Collection[Target]) -> list[Entry]:
-    """Leave out what only a person named by its address, where it is known otherwise.
-
-    Discovery comes before the configuration, and that before a mere address.
-    """
-    alone = {Source.STATIC}
-    found = [entry for entry in entries if set(entry.sources) != alone]
-    static = [entry for entry in entries if set(entry.sources) == alone]
-    found += [each for each in static if not _is_double(each, found, by_address)]
-    mere = {each.name or str(each) for each in by_address}
-    configured = [each for each in found if each.instance.name not in mere]
-    return [
-        entry
-        for entry in entries
-        if entry in configured or (entry in found and not _is_double(entry, configured, by_address))
-    ]
-
-
-def _is_double(entry: Entry, known: Iterable[Entry], by_address: Collection[Target]) -> bool:
-    mine = [target for target in by_address if _is_at(entry, target)]
-    return any(_is_at(other, target) for other in known for target in mine)

@@ -121,7 +121,7 @@ class Host:
         )
         self._services = {Service.SERIAL: ServiceView(ServiceState.CONNECTING)}
         for service, once, least_s in work:
-            following = follow(once, partial(self._lost, service), least_s)
+            following = follow(once, partial(self._ended, service), least_s)
             name = f"{service.value} service of {self.key}"
             self._tasks.append(asyncio.create_task(following, name=name))
 
@@ -206,11 +206,11 @@ class Host:
             self._services[service] = view
             self.show(self)
 
-    def _lost(self, service: Service, reason: str) -> None:
+    def _ended(self, service: Service, state: ServiceState, reason: str) -> None:
         before = self._service(service)
         if before.state is ServiceState.NONE and not self._is_told(service):
             return  # nobody said that there is one
-        self._services[service] = ServiceView(ServiceState.LOST, reason, before.target)
+        self._services[service] = ServiceView(state, reason, before.target)
         if service is Service.CAMERA:
             self.camera.clear()
         elif service is Service.JOB:

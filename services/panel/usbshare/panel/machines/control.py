@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from usbshare.base.errors import (
@@ -34,6 +34,7 @@ GIVEN_UP = "control was released"
 REPLY_S = 600.0
 _AT_REST = frozenset({"", "Idle", "Alarm", "Sleep", "Check"})
 _WELL = frozenset({"Run", "Jog", "Home"})
+_ALARM = "ALARM:"
 _REPORT = b"?"
 SETTINGS_S = 3.0
 # An Arduino that is reset by opening its port is in its boot loader for that long.
@@ -74,6 +75,7 @@ class Control:
         self.firmware_message = ""
         self._failed_epoch = 0
         self.activity = ""
+        self._activities: list[str] = []
         self.is_opening = False
         self._owner = owner
         self.console = console
@@ -137,14 +139,21 @@ class Control:
         if not self._is_busy and not self.use.is_wanted and not self.use.is_ending:
             await self.release()
 
-    async def send(self, *lines: str, shows: bool = True, wait_s: float = REPLY_S) -> Reply:
+    async def send(
+        self, *lines: str, shows: bool = True, wait_s: float = REPLY_S, doing: str = ""
+    ) -> Reply:
         """Send lines, all at once, and wait until each has its reply; raises UsbshareError."""
-        return await self.send_each([lines], shows=shows, wait_s=wait_s)
+        return await self.send_each([lines], shows=shows, wait_s=wait_s, doing=doing)
 
     async def send_each(
-        self, pieces: Iterable[Sequence[str]], *, shows: bool = True, wait_s: float = REPLY_S
+        self,
+        pieces: Iterable[Sequence[str]],
+        *,
+        shows: bool = True,
+        wait_s: float = REPLY_S,
+        doing: str = "",
     ) -> Reply:
-        """Send pieces, each once the one before was replied to.
+        """Send pieces, each once the one before was replied to; `doing` is shown meanwhile.
 
         WrongStateError if it was cancelled meanwhile. Returns the last reply; after an error
         nothing more is sent.
@@ -152,15 +161,8 @@ class Control:
         calls_off = self.exchange.calls_off
         async with self._turn:
             self.exchange.require_meant(calls_off)
-            await self.take(is_kept=False)
-            reply: Reply | None = None
-            for lines in pieces:
-                self.exchange.require_meant(calls_off)
-                reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
-                if not reply.is_ok:
-                    return reply
-            self.exchange.require_meant(calls_off)
-            return reply or Reply("ok", (), 0.0)
+            with self.doing(doing):
+                return await self._send_pieces(pieces, calls_off, shows=shows, wait_s=wait_s)
 
     async def send_on(self, *lines: str, wait_s: float = REPLY_S) -> Reply:
         """As `send`, in the session that there is; SessionLostError where there is none."""
@@ -213,10 +215,19 @@ class Control:
         if self.firmware_message and port.epoch != self._failed_epoch:
             self._failed("")
 
-    def doing(self, activity: str) -> None:
-        """Show what is being done, empty for nothing."""
-        self.activity = activity
-        self._owner.control_changed(self)
+    @contextmanager
+    def doing(self, activity: str) -> Iterator[None]:
+        """Show what is being done until this ends; empty for nothing."""
+        if not activity:
+            yield
+            return
+        self._activities.append(activity)
+        self._show_activity()
+        try:
+            yield
+        finally:
+            self._activities.remove(activity)
+            self._show_activity()
 
     # What the session tells.
 
@@ -318,6 +329,10 @@ class Control:
                     await self.release()
                 return
 
+    def _show_activity(self) -> None:
+        self.activity = self._activities[-1] if self._activities else ""
+        self._owner.control_changed(self)
+
     def _is_idle(self) -> bool:
         return not self._is_busy and self.use.is_idle(self._clock())
 
@@ -329,6 +344,19 @@ class Control:
     def _is_at_rest(self) -> bool:
         state = "" if self.report is None else self.report.state
         return state in _AT_REST and not self.activity
+
+    async def _send_pieces(
+        self, pieces: Iterable[Sequence[str]], calls_off: int, *, shows: bool, wait_s: float
+    ) -> Reply:
+        await self.take(is_kept=False)
+        reply: Reply | None = None
+        for lines in pieces:
+            self.exchange.require_meant(calls_off)
+            reply = await self._send_piece(lines, shows=shows, wait_s=wait_s)
+            if not reply.is_ok:
+                return reply
+        self.exchange.require_meant(calls_off)
+        return reply or Reply("ok", (), 0.0)
 
     async def _send_piece(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
         reply = await self._exchange(lines, shows=shows, wait_s=wait_s)
@@ -356,8 +384,10 @@ class Control:
 
     def _reported(self, report: MachineReport) -> None:
         self.report = report
+        self.use.reported(self._clock(), at_rest=report.state in _AT_REST)
         self._has_report.set()
-        if self.firmware_message and report.state in _WELL:
+        is_unlocked = report.state == "Idle" and self.firmware_message.startswith(_ALARM)
+        if self.firmware_message and (report.state in _WELL or is_unlocked):
             self._failed("")
         self.reports.tell(report)
 

@@ -8,6 +8,7 @@ doc/markdown/laser_mode.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -22,6 +23,9 @@ AXES = "XYZ"
 JOG_CANCEL = b"\x85"
 BEAM_OFF = "M5S0"
 DARK = (BEAM_OFF, "G0")
+HOME = "$H"
+# grblHAL homes single axes too; both ignore spaces and case (protocol.c).
+_HOMES = re.compile(r"\$H[A-Z]*", re.IGNORECASE)
 # Bytes of overrides: 100 %, and up and down by 10 and by 1 (grbl/config.h).
 _FEED = (0x90, 0x91, 0x92, 0x93, 0x94)
 _SPINDLE = (0x99, 0x9A, 0x9B, 0x9C, 0x9D)
@@ -46,6 +50,11 @@ class Rectangle:
         first = (self.min_x, self.min_y)
         right, left = (self.max_x, self.min_y), (self.min_x, self.max_y)
         return (first, right, (self.max_x, self.max_y), left, first)
+
+
+def is_homing(line: str) -> bool:
+    """Return whether a line homes the machine."""
+    return _HOMES.fullmatch("".join(line.split())) is not None
 
 
 def relative_jog(x_mm: float, y_mm: float, z_mm: float, feed: float) -> str:

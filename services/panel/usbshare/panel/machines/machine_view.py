@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
 from usbshare.base.errors import NotSupportedError
 from usbshare.client.access import OwnRights
+from usbshare.client.serial import port_condition
 from usbshare.client.serial.messages import RemotePort
+from usbshare.line.alarm_texts import needs_reset
 from usbshare.line.profiles import GRBL, GRBLHAL, Profile
 from usbshare.line.stop_actions import StopAction
-from usbshare.panel.machines import condition
+from usbshare.panel.machines import condition, firmware_texts
 from usbshare.panel.machines.permissions import Permission, permission
 from usbshare.panel.seen import SeenMachine, SeenPort
 
@@ -22,9 +23,6 @@ MAX_RATES, TRAVELS = (110, 111), (130, 131, 132)
 JOGGING = frozenset({GRBL.name, GRBLHAL.name})
 MOST_PULSE_S = 1.0
 MOST_PULSE_PERCENT = 10.0
-
-# After a hard or soft limit GRBL takes nothing but a reset (protocol.c, "Reset to continue").
-_NEEDS_RESET = re.compile(r"ALARM:[12]\b", re.IGNORECASE)
 
 MachineKey = tuple[str, str]  # the host's key, and the port's id
 
@@ -161,7 +159,7 @@ class Machine:
             condition.described(remote),
             self._next_step(remote),
             Abilities(remote.profile, self.settings),
-            self.firmware_message,
+            self._firmware_message(remote),
             self.activity,
         )
 
@@ -169,6 +167,11 @@ class Machine:
     def is_own(self) -> bool:
         """Whether the gateway controls it."""
         return bool(self.own_session) and self.own_session == self.port.holder_session
+
+    def _firmware_message(self, remote: RemotePort) -> str:
+        """Return what the firmware said was wrong: an alarm, by whomever it was heard."""
+        alarm = port_condition.alarm_of(remote.hold)
+        return firmware_texts.explained(alarm) if alarm else self.firmware_message
 
     def _control_state(self) -> ControlState:
         if self.is_opening:
@@ -193,7 +196,7 @@ class Machine:
         if remote.hold.release == "resume":
             return NextStep.RESUME
         if remote.hold.cause == "alarm":
-            if any(map(_NEEDS_RESET.match, (self.firmware_message, remote.hold.reason))):
+            if needs_reset(remote.hold.reason):
                 return NextStep.RESET
             is_homing = self.settings.get(HOMING, 1) != 0  # what begins in alarm has switches
             return NextStep.HOME if is_homing else NextStep.UNLOCK

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from usbshare.base.errors import (
     DeviceError,
@@ -52,7 +52,7 @@ async def console_line(control: Control, text: str, resume: Resume) -> Reply:
             f"{found!r} is a real-time command to this firmware, also within a line: leave it out"
             + (", or send it alone" if found in _ALONE else "")
         )
-    return await control.send(line)
+    return await control.send(line, doing=HOMING if gcode.is_homing(line) else "")
 
 
 async def step(control: Control, x_mm: float, y_mm: float, z_mm: float, feed: float) -> None:
@@ -67,8 +67,7 @@ async def home(control: Control) -> None:
     abilities = await _jogging(control)
     if not abilities.can_home:
         raise NotSupportedError("homing is switched off on this machine ($22=0)")
-    with _doing(control, HOMING):
-        _require_ok(await control.send("$H", wait_s=HOME_S))
+    _require_ok(await control.send(gcode.HOME, wait_s=HOME_S, doing=HOMING))
 
 
 async def unlock(control: Control) -> None:
@@ -110,7 +109,7 @@ async def _frame(control: Control, box: gcode.Rectangle, feed: float, percent: f
     else:
         lines = gcode.dark_frame(box, feed)
     await _until_idle(control)
-    with _doing(control, FRAMING):
+    with control.doing(FRAMING):
         if percent:
             control.realtime(gcode.SPINDLE_AS_PROGRAMMED)
         try:
@@ -129,7 +128,7 @@ async def pulse(control: Control, percent: float, seconds: float) -> None:
     lines = gcode.pulse(percent, seconds, _max_spindle(abilities))
     lines = (*lines, *gcode.restored(await _modes(control)))
     await _until_idle(control)
-    with _doing(control, PULSING):
+    with control.doing(PULSING):
         control.realtime(gcode.SPINDLE_AS_PROGRAMMED)
         _require_ok(await control.send(*lines, wait_s=LINE_S))
 
@@ -213,12 +212,3 @@ def _max_spindle(abilities: Abilities) -> float:
 def _require_ok(reply: Reply) -> None:
     if not reply.is_ok:
         raise DeviceError(f"the machine rejected the line: {firmware_texts.explained(reply.text)}")
-
-
-@contextmanager
-def _doing(control: Control, what: str) -> Iterator[None]:
-    control.doing(what)
-    try:
-        yield
-    finally:
-        control.doing("")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from math import inf
 
+from usbshare.line.alarm_texts import after_reset, needs_reset
 from usbshare.line.profiles import Profile, StopAction
 from usbshare.serial_svc.stop.activity import SETTLED_S
 
@@ -182,6 +183,24 @@ class Holds:
                 self.machine_held(HoldCause.PROGRAM, who)
             elif resume is not None and resume.data == unit:
                 self.machine_resumed(will_report=profile.reports_state)
+
+    def alarmed(self, words: str) -> None:
+        """Note an alarm that the machine told of, such as `ALARM:1`.
+
+        After a hard limit GRBL reports nothing more until it is reset.
+        """
+        self._changed_at = self._clock()
+        held = self._machine
+        if held is None or held.cause is not HoldCause.ALARM:
+            self.number += 1
+            held = Hold(HoldCause.ALARM, MACHINE, self._utc())
+        self._change(replace(held, reason=words))
+
+    def greeted(self) -> None:
+        """Note that the machine was reset; what it reports then says how it is."""
+        held = self._machine
+        if held is not None and held.cause is HoldCause.ALARM and needs_reset(held.reason):
+            self._change(replace(held, reason=after_reset(held.reason)))
 
     def reported(self, state: bytes, begun_at: float, *, at_rest: bool = False) -> None:
         """Note the state that the machine reports, such as `Hold:0`; `begun_at` is monotonic.

@@ -8,6 +8,7 @@ from math import inf
 from usbshare.line.profiles import Profile, StopAction
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.stop.activity import Activity
+from usbshare.serial_svc.stop.alarms import Alarms
 from usbshare.serial_svc.stop.fence import Programs
 from usbshare.serial_svc.stop.hold import Holds
 from usbshare.serial_svc.stop.report_requests import ReportRequests
@@ -34,6 +35,7 @@ class Machine:
         self.activity = Activity(self._works, self._reported, lambda: line.firmware.profile)
         self.requests = ReportRequests(line, self.activity.reports, clock, self._is_silent)
         self.holds = Holds(clock, line.changed, on_command=self.requests.begin)
+        self._alarms = Alarms()
         self._line = line
         self._programs = programs
         self._clock = clock
@@ -52,6 +54,12 @@ class Machine:
 
     def heard(self, data: bytes, now: float) -> None:
         """Take what the device says."""
+        if self._line.profile.reports_state:
+            for words in self._alarms.feed(data):
+                if words:
+                    self.holds.alarmed(words)
+                else:
+                    self.holds.greeted()
         nothing_waits = not (self._line.scheduler.commands or self._programs.awaits_replies)
         self.activity.heard(data, now, nothing_waits=nothing_waits)
 

@@ -21,12 +21,16 @@ export function stateOf(machine) {
   if (port.state === "PORT_STATE_ABSENT") return { text: t.absent, tone: "warn" };
   if (port.state === "PORT_STATE_FAILED") return { text: t.failed, tone: "danger" };
   if (port.latched) return { text: t.latched, tone: "danger" };
+  if (isAlarmed(machine)) return { text: t.alarm, tone: "danger" };
   const firmware = machine?.report?.state || port.machineState?.split(":")[0] || "";
   if (port.hold || port.held) return { text: firmware && TONES[firmware] !== "ok" ? firmware : t.held, tone: TONES[firmware] === "danger" ? "danger" : "warn" };
   if (firmware) return { text: firmware, tone: TONES[firmware] ?? "" };
   if (port.state === "PORT_STATE_AVAILABLE") return { text: t.available, tone: "" };
   return { text: t.unknown, tone: "" };
 }
+
+/** Whether the machine is in alarm; after some alarms its firmware reports nothing more until it is reset. */
+export const isAlarmed = (machine) => machine?.report?.state === "Alarm" || machine?.port?.hold?.cause === "HOLD_CAUSE_ALARM";
 
 /** Who holds the port, for people; empty if nobody does. */
 export function holderOf(machine) {

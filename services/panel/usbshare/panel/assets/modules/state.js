@@ -115,6 +115,7 @@ export function hostName(state, key) {
 /** Why nothing is seen of a host's machines; empty where nothing hinders that. */
 export function whyUnseen(state, key) {
   const { serial } = state.hosts.get(key) ?? {};
+  if (serial?.state === "SERVICE_STATE_REFUSED") return serial.reason || texts.hosts.refused;
   return serial?.state === "SERVICE_STATE_LOST" ? serial.reason || texts.hosts.lost : "";
 }
 

@@ -2,6 +2,7 @@
 
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
+import { isAlarmed } from "../machine_state.js";
 import { bytes, clock, nameOf, people } from "../format.js";
 import { button, note } from "../views/parts.js";
 
@@ -32,7 +33,7 @@ export function conditionNotes({ actions, key }) {
     const step = machine.nextStep;
     const isHeld = Boolean(machine.condition || machine.firmwareMessage);
     setHidden(held, !isHeld);
-    setAttribute(held, "data-tone", machine.port?.latched || machine.report?.state === "Alarm" ? "danger" : "warn");
+    setAttribute(held, "data-tone", machine.port?.latched || isAlarmed(machine) ? "danger" : "warn");
     setText(title, titleOf(machine));
     setText(text, whyOf(machine));
     setHidden(text, !machine.condition);
@@ -61,14 +62,14 @@ function whyOf(machine) {
   if (!what || !cause) return people(machine.condition);
   const waiting = Number(hold?.waitingBytes ?? 0);
   return [
-    t.because(cause, nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", people(what.reason)),
+    t.because(cause, nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", isAlarmed(machine) ? "" : people(what.reason)),
     waiting ? t.waiting(bytes(waiting)) : "",
   ].filter(Boolean).join(" ");
 }
 
 function titleOf(machine) {
   if (machine.port?.latched) return t.latched;
-  if (machine.report?.state === "Alarm") return t.alarm;
+  if (isAlarmed(machine)) return t.alarm;
   if (machine.condition) return t.held;
   return t.message;
 }

@@ -3,6 +3,7 @@
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
 import { count, durationMs, millimetres, milliseconds } from "../format.js";
+import { isAlarmed } from "../machine_state.js";
 import { guardedBeside, whyNotControl } from "../rights.js";
 import { machineKey } from "../state.js";
 import { button, card, cardWith, facts } from "../views/parts.js";
@@ -55,8 +56,8 @@ export function reportCard({ actions, key, store }) {
 
   function update(machine) {
     const report = machine.report ?? {};
-    setText(state, report.state ? t.state(report.state, report.substate) : machine.port?.machineState || t.silent);
-    setAttribute(state, "data-state", report.state ?? "");
+    setText(state, stateText(machine));
+    setAttribute(state, "data-state", isAlarmed(machine) ? "Alarm" : report.state ?? "");
     const work = report.workPosition ?? [];
     const own = report.machinePosition ?? [];
     const axes = Math.max(work.length, own.length) || 3;
@@ -89,6 +90,12 @@ function axisRow(axis, onZero) {
     setText(own, ownValue == null ? texts.none : millimetres(ownValue));
   }
   return { element, zero, update };
+}
+
+function stateText(machine) {
+  const { state, substate } = machine.report ?? {};
+  if (isAlarmed(machine) && state !== "Alarm") return texts.state.alarm;
+  return state ? t.state(state, substate) : machine.port?.machineState || t.silent;
 }
 
 function spindleOf(value, most) {

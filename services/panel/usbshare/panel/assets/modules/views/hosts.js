@@ -141,6 +141,8 @@ function connectionOf(host) {
       return [t.connecting, "busy"];
     case "SERVICE_STATE_LOST":
       return [t.lost, "danger"];
+    case "SERVICE_STATE_REFUSED":
+      return [t.refused, "danger"];
     default:
       return [t.notAsked, ""];
   }
