@@ -16,7 +16,6 @@ from fakes.processes import (
     run,
     running,
     serial_service,
-    without_waiting,
 )
 
 ISSUED = tuple[int, str]
@@ -77,7 +76,7 @@ def test_a_usb_device_that_is_not_plugged_in_is_named(home: Path, target: str) -
 def test_a_name_that_does_not_resolve_is_reported(home: Path, target: str) -> None:
     _, output = fails(home, *bridge_to("nope.invalid:50051"))
     assert "nope.invalid" in output
-    assert len(without_waiting(output).splitlines()) == 1
+    assert len(output.splitlines()) == 1
 
 
 def test_a_port_where_nothing_listens_is_reported(home: Path, target: str) -> None:
@@ -85,7 +84,7 @@ def test_a_port_where_nothing_listens_is_reported(home: Path, target: str) -> No
         free = probe.getsockname()[1]
     _, output = fails(home, *bridge_to(f"127.0.0.1:{free}"))
     assert f"127.0.0.1:{free}" in output
-    assert len(without_waiting(output).splitlines()) == 1
+    assert len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", ["laser:abc", "laser:0", "http://laser", ""])
@@ -104,7 +103,7 @@ def test_a_missing_target_is_bad_usage(tmp_path: Path) -> None:
 def test_a_missing_certificate_says_which_file_to_copy(tmp_path: Path, target: str) -> None:
     _, output = fails(tmp_path, *bridge_to(target))
     assert "client.pem" in output
-    assert len(without_waiting(output).splitlines()) == 1
+    assert len(output.splitlines()) == 1
 
 
 def test_a_certificate_of_another_site_is_reported(tmp_path: Path, target: str) -> None:
@@ -113,7 +112,7 @@ def test_a_certificate_of_another_site_is_reported(tmp_path: Path, target: str) 
     _, output = fails(tmp_path, *bridge_to(target))
     assert target in output
     assert "client.pem" in output
-    assert len(without_waiting(output).splitlines()) == 1
+    assert len(output.splitlines()) == 1
 
 
 def test_an_expired_certificate_is_reported_with_its_date(tmp_path: Path, target: str) -> None:
@@ -122,7 +121,7 @@ def test_an_expired_certificate_is_reported_with_its_date(tmp_path: Path, target
     bundle = write_bundle(tmp_path / "old.pem", client, authority)
     _, output = fails(tmp_path, *bridge_to(target), "--bundle", str(bundle))
     assert "expired" in output
-    assert len(without_waiting(output).splitlines()) == 1
+    assert len(output.splitlines()) == 1
 
 
 def test_plaintext_to_a_tls_port_is_reported(home: Path, target: str) -> None:

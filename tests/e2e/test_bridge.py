@@ -18,6 +18,7 @@ import serial
 
 from fakes.job_rig import until
 from fakes.processes import (
+    SEND,
     Process,
     environment,
     free_port,
@@ -25,7 +26,6 @@ from fakes.processes import (
     running,
     serial_service,
     simulated,
-    without_waiting,
 )
 
 DEADLINE_S = 60.0
@@ -96,7 +96,7 @@ def test_the_list_shows_the_port_and_who_holds_it(tmp_path: Path, target: str) -
 
 
 def test_send_prints_the_answer(tmp_path: Path, target: str) -> None:
-    command = ["bridge", "send", "--target", target, "--priority", "high", "$I"]
+    command = ["bridge", *SEND, "--target", target, "--priority", "high", "$I"]
     code, output = run(command, tmp_path)
     assert code == 0
     assert "[VER:1.1h" in output
@@ -262,15 +262,15 @@ def test_a_simulated_machine_on_a_pty_can_be_shared(tmp_path: Path) -> None:
         config = tmp_path / "usbshare.toml"
         config.write_text(f'[ports.laser]\nsource = "{device}"\nprofile = "grbl"\n')
         with serial_service(tmp_path, "--config", str(config)) as (_, target):
-            code, output = run(["bridge", "send", "--target", target, "G1 X1 F600 S10"], tmp_path)
-            assert (code, without_waiting(output).splitlines()[0]) == (0, "ok")
+            code, output = run(["bridge", *SEND, "--target", target, "G1 X1 F600 S10"], tmp_path)
+            assert (code, output.splitlines()[0]) == (0, "ok")
         received = [json.loads(line) for line in record.read_text().splitlines()]
         sent = b"".join(bytes.fromhex(entry["rx"]) for entry in received if "rx" in entry)
         assert sent.endswith(b"G1 X1 F600 S10\n")
 
 
 def test_send_takes_realtime_bytes_and_silence_for_an_answer(tmp_path: Path, target: str) -> None:
-    send = ["bridge", "send", "--target", target]
+    send = ["bridge", *SEND, "--target", target]
     assert run([*send, "$I"], tmp_path)[0] == 0
     code, output = run([*send, "?"], tmp_path)
     assert code == 0

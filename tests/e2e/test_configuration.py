@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.processes import SCRIPTS, Process, environment, run, running, serial_service
+from fakes.processes import SCRIPTS, SEND, Process, environment, run, running, serial_service
 
 STATE = Path(".local/state/usbshare/bridge.json")
 TWO_PORTS = '[ports.laser]\nsource = "sim://grbl"\n[ports.mill]\nsource = "sim://grbl"\n'
@@ -114,7 +114,7 @@ def test_a_mistyped_target_is_not_saved(home: Path) -> None:
 
 def test_send_and_stop_go_where_the_last_bridge_was(home: Path, target: str) -> None:
     once(home, "--target", target, "--port", "mill", "--vcom", "COM10")
-    code, output = run(["bridge", "send", "$I"], home)
+    code, output = run(["bridge", *SEND, "$I"], home)
     assert code == 0
     assert f"as last time: --target {target}" in output
     assert "[VER:1.1h" in output

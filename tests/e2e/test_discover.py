@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import SCRIPTS, Process, environment, free_port, run, running, without_waiting
+from fakes.processes import SCRIPTS, Process, environment, free_port, run, running
 
 DEADLINE_S = 60.0
 
@@ -119,7 +119,7 @@ def test_a_host_is_shown_with_its_services_and_who_holds_its_port(
         with running(bridge, workshop.home) as holding:
             holding.wait_for("ready: open")
             _, output = host.run_bridge("discover", "--once", "--name", name)
-            heading, row = without_waiting(output).splitlines()
+            heading, row = output.splitlines()
             assert heading.split() == [
                 *("NAME", "ADDRESS", "SERVICES", "TLS", "SITE", "RTT", "PORTS", "SOURCES")
             ]
@@ -141,7 +141,7 @@ def test_an_unknown_name_is_one_error_with_the_candidates(workshop: Workshop, na
     with workshop.host(name) as host:
         code, output = host.run_bridge("list", "--target", f"{name} x")
         assert code == 1
-        (output,) = without_waiting(output).splitlines()
+        (output,) = output.splitlines()
         assert f"no host is called '{name} x': found: " in output
         assert f"{name} at 127.0.0.1:" in output
 
@@ -152,7 +152,7 @@ def test_an_ambiguous_name_is_one_error_with_the_candidates(workshop: Workshop, 
         patient = host.patient(beacon_interval_s=2.5)
         code, output = patient.run_bridge("list", "--target", name)
         assert code == 1
-        (output,) = without_waiting(output).splitlines()
+        (output,) = output.splitlines()
         assert f"2 hosts are called '{name}': {name} at 127.0.0.1:" in output
         assert "give its address" in output
 
@@ -230,7 +230,7 @@ def test_counters_are_shown_and_reset(workshop: Workshop, name: str) -> None:
     with workshop.host(name) as host:
         code, output = host.run_bridge("discover", "--stats", "--timeout", "1")
         assert code == 0, output
-        heading, *rows = without_waiting(output).splitlines()
+        heading, *rows = output.splitlines()
         assert heading.startswith("SOURCE  SENT")
         assert {row.split()[0] for row in rows} == {"mdns", "beacon"}
         via = ["discover", "--via", host.discovery_target, "--json"]

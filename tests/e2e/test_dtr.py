@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from fakes.processes import Process, environment, run, running, serial_service
+from fakes.processes import SEND, Process, environment, run, running, serial_service
 from fakes.rfc2217_controller import Controller, rfc2217_controller
 
 DEADLINE_S = 60.0
@@ -38,7 +38,7 @@ def share(home: Path, controller: Controller, url: str, lines: str) -> Iterator[
     config = home / "usbshare.toml"
     config.write_text(f'[ports.laser]\nsource = "{url}"\nprofile = "grbl"\n{lines}')
     with serial_service(home, "--config", str(config)) as (service, target):
-        code, output = run(["bridge", "send", "--target", target, "$I"], home)
+        code, output = run(["bridge", *SEND, "--target", target, "$I"], home)
         assert (code, "[VER:1.1h" in output) == (0, True), output
         try:
             yield Shared(service, controller, home, target)

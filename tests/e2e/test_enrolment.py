@@ -17,6 +17,7 @@ from fakes.namespaces import Namespace, Wire, ip_command, joined_namespaces
 from fakes.processes import (
     DEADLINE_S,
     SCRIPTS,
+    SEND,
     Process,
     completed,
     environment,
@@ -101,7 +102,7 @@ def listed(home: Path) -> dict[str, dict[str, str]]:
 
 
 def send(home: Path, target: str) -> tuple[int, str]:
-    return run(["bridge", "send", "--target", target, "$I"], home)
+    return run(["bridge", *SEND, "--target", target, "$I"], home)
 
 
 def test_a_new_computer_enrols_works_and_is_revoked(host: Path, pc: Path) -> None:
@@ -347,7 +348,7 @@ def test_between_two_computers_with_every_default(
         assert code == 0, output
         assert f"usbshare-bridge --target {wire.host.address} --vcom COM10" in output
         service.wait_for("policy of .* is in force")
-        code, output = run([*bridge, "send", "--target", wire.host.address, "$I"], pc)
+        code, output = run([*bridge, *SEND, "--target", wire.host.address, "$I"], pc)
         assert code == 0, output
         assert "VER:1.1h" in output
     finally:
@@ -381,7 +382,7 @@ def test_between_two_computers_that_have_link_local_addresses_only(
         command = re.search(r"^next +usbshare-bridge (.+)$", output, flags=re.MULTILINE)
         assert command is not None
         assert "%wire" in command[1]
-        code, output = run([*bridge, "send", *command[1].split()[:2], "$I"], pc)
+        code, output = run([*bridge, *SEND, *command[1].split()[:2], "$I"], pc)
         assert code == 0, output
         assert "VER:1.1h" in output
     finally:

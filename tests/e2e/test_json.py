@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fakes.processes import completed, serial_service, wait_for_listener, without_waiting
+from fakes.processes import SEND, completed, serial_service, wait_for_listener, without_waiting
 
 BOTH = pytest.mark.parametrize("place", ["before", "behind"])
 
@@ -103,7 +103,7 @@ def test_a_failed_stop_is_an_object(
 
 @BOTH
 def test_an_answer_is_an_object(home: Path, target: str, place: str) -> None:
-    said = bridge(home, *with_json(place, ["send", "--target", target, "$I"]))
+    said = bridge(home, *with_json(place, [*SEND, "--target", target, "$I"]))
     assert said.code == 0, said
     assert said.object["answer"].startswith("[VER:1.1")
     assert said.object["written_ms"] >= 0

@@ -13,7 +13,7 @@ import pytest
 from fakes.console import piped
 from fakes.job_rig import FrontEnd, hears, open_port, rig, until
 from fakes.machine import Machine, simulated_machine
-from fakes.processes import Process, run, running, serial_service, without_waiting
+from fakes.processes import Process, run, running, serial_service
 
 NOTES = Path(".local/state/usbshare/serial-svc/latches")
 
@@ -25,8 +25,7 @@ def configuration(home: Path, source: Path, name: str = "laser") -> list[str]:
 
 
 def stop(home: Path, target: str, *flags: str) -> tuple[int, str]:
-    code, output = run(["bridge", "stop", "--target", target, *flags], home)
-    return code, without_waiting(output)
+    return run(["bridge", "stop", "--target", target, *flags], home)
 
 
 def epoch_in(line: str) -> str:

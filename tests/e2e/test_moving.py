@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fakes.documented import ROOT
-from fakes.processes import SCRIPTS, Process, environment, run, wait_for_listener
+from fakes.processes import SCRIPTS, SEND, Process, environment, run, wait_for_listener
 
 PAGE = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
 FILES = ("rm", "mkdir", "cp", "chmod")
@@ -100,7 +100,7 @@ def test_a_host_moves_to_systemd_and_no_pc_notices(host: Path, tmp_path: Path) -
         assert "latched" in output
         code, output = run(["usbshare-bridge", "stop", "--rearm"], pc)
         assert code == 0, output
-        code, output = run(["usbshare-bridge", "send", "$I"], pc)
+        code, output = run(["usbshare-bridge", *SEND, "$I"], pc)
         assert code == 0, output
         assert "VER:" in output
 

@@ -13,7 +13,7 @@ import pytest
 import serial
 
 from fakes.esp32_board import FIRMWARE, Esp32Board
-from fakes.processes import SCRIPTS, environment, run, running, serial_service, simulated
+from fakes.processes import SCRIPTS, SEND, environment, run, running, serial_service, simulated
 from fakes.rfc2217_controller import rfc2217_server
 from fakes.waiting import until
 
@@ -51,7 +51,7 @@ def audited(home: Path, event: str) -> list[dict[str, object]]:
 
 async def test_a_killed_marlin_runs_again(tmp_path: Path, target: str) -> None:
     where = ["--target", target, "--port", "demo"]
-    assert "ok" in bridge(tmp_path, "send", *where, "M105")[1]
+    assert "ok" in bridge(tmp_path, *SEND, *where, "M105")[1]
     code, output = bridge(tmp_path, "stop", *where)
     assert code == 0, output
     assert bridge(tmp_path, "stop", "--rearm", *where)[0] == 0
@@ -59,7 +59,7 @@ async def test_a_killed_marlin_runs_again(tmp_path: Path, target: str) -> None:
     code, output = bridge(tmp_path, "reset", *where, "--reason", "after M112")
     assert code == 0, output
     assert "port 'demo' was reset: DTR was pulsed" in output
-    assert "ok" in bridge(tmp_path, "send", *where, "M105")[1]
+    assert "ok" in bridge(tmp_path, *SEND, *where, "M105")[1]
     await until(lambda: audited(tmp_path, "reset"))
     (noted,) = audited(tmp_path, "reset")
     assert noted["pulsed_dtr"] is True
@@ -74,7 +74,7 @@ def test_a_board_with_an_esp32_is_reset_by_rts(tmp_path: Path, lines: str) -> No
         config.write_text(f'[ports.demo]\nsource = "{url}"\nprofile = "grbl"\n{lines}', "ascii")
         with serial_service(tmp_path, "--config", str(config)) as (_, target):
             where = ["--target", target]
-            assert "[VER:" in bridge(tmp_path, "send", *where, "$I")[1]
+            assert "[VER:" in bridge(tmp_path, *SEND, *where, "$I")[1]
             opened = board.levels
             assert board.boots == []
             code, output = bridge(tmp_path, "reset", *where, "--rts", "--json")

@@ -15,7 +15,7 @@ import pyotp
 import pytest
 
 from fakes.console import piped, terminal
-from fakes.processes import DEADLINE_S, SCRIPTS, environment, run, serial_service
+from fakes.processes import DEADLINE_S, SCRIPTS, SEND, environment, run, serial_service
 from fakes.waiting import until
 from usbshare.authorization.lockout import MOST_WRONG
 
@@ -89,7 +89,7 @@ def test_whoami_returns_identity_rights_and_end(tmp_path: Path, target: str) -> 
 
 
 def test_a_code_is_requested_once_and_then_counts(tmp_path: Path, target: str) -> None:
-    send = ("send", "--target", target, "$I")
+    send = (*SEND, "--target", target, "$I")
     for code_option in ((), ("--code", "000000")):
         code, output = bridge(tmp_path, *send, *code_option)
         assert code == 1
@@ -111,7 +111,7 @@ def test_a_code_is_requested_once_and_then_counts(tmp_path: Path, target: str) -
 
 
 async def test_a_secret_that_is_replaced_has_confirmed_nothing(tmp_path: Path, target: str) -> None:
-    send = ("send", "--target", target, "$I")
+    send = (*SEND, "--target", target, "$I")
     digits = new_code(tmp_path)  # the service looks at its files once a second
     await until(lambda: bridge(tmp_path, *send, "--code", digits)[0] == 0)
     code, output = run(["serial-svc", "pki", "totp", "operator", "--replace"], tmp_path)
@@ -123,7 +123,7 @@ def test_a_second_factor_that_was_guessed_at_is_locked_until_an_administrator_un
     tmp_path: Path, target: str
 ) -> None:
     app = new_app(tmp_path)
-    send = ("send", "--target", target, "$I")
+    send = (*SEND, "--target", target, "$I")
     until_said(tmp_path, send, "needs a code")
     guess = (*send, "--code", NEVER_RIGHT)
     for left in range(MOST_WRONG - 1, 0, -1):

@@ -11,7 +11,7 @@ import serial
 from fakes.cable import Cable
 from fakes.job_rig import Job, until
 from fakes.machine import Machine, simulated_machine
-from fakes.processes import Process, run, running, serial_service
+from fakes.processes import SEND, Process, run, running, serial_service
 
 DOOR, RESET = b"\x84", b"\x18"
 # One line keeps the machine busy for minutes, so that the service's death does not stop it.
@@ -61,7 +61,7 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
                 lambda: machine.received().partition(DOOR)[2].strip(b"?") == RESET,
                 "the machine is reset",
             )
-            command = ["bridge", "send", "--target", target]
+            command = ["bridge", *SEND, "--target", target]
             code, output = run([*command, "G1 X9 F60"], tmp_path)
             assert code != 0
             assert "has lost a job" in output

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import serial
 
-from fakes.processes import completed, free_port, run, running, serial_service
+from fakes.processes import SEND, completed, free_port, run, running, serial_service
 from usbshare.client.latency.records import PartKind
 
 PORTS = """
@@ -47,7 +47,7 @@ def found(home: Path, target: str) -> dict[str, dict[str, Any]]:
 def test_a_machine_is_shown_from_before_its_first_use_to_its_hold(home: Path, target: str) -> None:
     first = found(home, target)["laser"]
     assert (first["state"], first["machine"]) == ("available", None)
-    code, said = run(["usbshare-bridge", "send", "--target", target, "--port", "laser", "$I"], home)
+    code, said = run(["usbshare-bridge", *SEND, "--target", target, "--port", "laser", "$I"], home)
     assert code == 0, said
     machine = found(home, target)["laser"]["machine"]
     assert (machine["state"], machine["work_position"]) == ("Idle", [0.0, 0.0, 0.0])
@@ -63,7 +63,7 @@ def test_a_machine_is_shown_from_before_its_first_use_to_its_hold(home: Path, ta
 
 
 def test_marlin_is_shown_where_m114_found_it(home: Path, target: str) -> None:
-    run(["usbshare-bridge", "send", "--target", target, "--port", "printer", "M114"], home)
+    run(["usbshare-bridge", *SEND, "--target", target, "--port", "printer", "M114"], home)
     machine = found(home, target)["printer"]["machine"]
     assert (machine["state"], machine["work_position"]) == ("", [0.0, 0.0, 0.0])
 

@@ -13,7 +13,7 @@ import pytest
 import serial
 
 from fakes.job_rig import unlock
-from fakes.processes import run, running, serial_service, without_waiting
+from fakes.processes import run, running, serial_service
 
 DEADLINE_S = 60.0
 TIMES = r"round trip \d+\.\d ms, written after \d+\.\d ms, drained"
@@ -35,8 +35,7 @@ def target(tmp_path: Path, record: Path) -> Iterator[str]:
 
 
 def stop(home: Path, target: str, *options: str) -> tuple[int, str]:
-    code, output = run(["bridge", "stop", "--target", target, *options], home)
-    return code, without_waiting(output)
+    return run(["bridge", "stop", "--target", target, *options], home)
 
 
 def opened(home: Path) -> serial.Serial:
