@@ -37,7 +37,7 @@ class LineBench(Bench):
             Mode.CONTROL,
             lines=choice or LineChoice(),
         )
-        made = Client1(await self.port.open_session(client))
+        made = Client1(await self.port.open_session(client), self.port.config.link_timeout_s)
         if greets:
             self.device.say(self._greeting)
         self.device.written.clear()

@@ -208,6 +208,7 @@ async def test_of_old_real_time_bytes_only_the_stops_are_carried_out(
     client = await after_a_stop(bench)
     way(client, b"!~\x84?\x91", 1)
     assert bench.written == b"!\x84"
+    client.cut()
     client = await after_a_stop(bench)
     way(client, b"~", 1)
     assert bench.written == b""

@@ -146,7 +146,6 @@ async def test_rearm_can_wait_until_programs_are_accepted(bench: Bench) -> None:
 async def test_a_program_that_resets_the_machine_starts_again(bench: Bench) -> None:
     await given_up(bench)
     bob = await bench.open("bob")
-    bob.session.hearing.last_heard = time.monotonic() + 600
     resetting = bench.port.stops.lost_job._resetting
     assert resetting is not None
     bob.session.realtime.in_stream(RESET, epoch=bench.port.line.latch.epoch)
@@ -318,7 +317,6 @@ async def test_a_device_that_is_lost_at_work_is_held_and_reset_when_it_is_back(
     bench: Bench,
 ) -> None:
     client = await bench.open()
-    client.session.hearing.last_heard = time.monotonic() + 600
     await client.send(b"G1 X1\n")
     bench.device.vanish()
     assert cause(bench) is LatchCause.JOB_LOST
@@ -333,8 +331,7 @@ async def test_a_device_that_is_lost_at_work_is_held_and_reset_when_it_is_back(
 async def test_a_device_that_is_lost_at_rest_loses_no_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = await rested(bench, monkeypatch)
-    client.session.hearing.last_heard = time.monotonic() + 600
+    await rested(bench, monkeypatch)
     bench.device.vanish()
     await until(lambda: bench.port.line.is_open)
     assert cause(bench) is None
