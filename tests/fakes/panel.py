@@ -183,6 +183,18 @@ async def panel_host(
             process.stop()
 
 
+def state_of(laser: dict[str, Any]) -> str:
+    """Return what a machine says that it is doing, empty while it says nothing."""
+    state: str = laser.get("report", {}).get("state", "")
+    return state
+
+
+def place_of(laser: dict[str, Any], position: str = "workPosition") -> list[float]:
+    """Return where a machine says that it is; at its zero while it says nothing."""
+    place: list[float] = laser.get("report", {}).get(position, [0.0, 0.0, 0.0])
+    return place
+
+
 def made_now(jog: dict[str, Any]) -> dict[str, Any]:
     """Return a message of a jog that was made now: a panel here has the same monotonic clock."""
     return {**jog, "madeAt": f"{time.monotonic():.6f}s"}

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fakes.panel import LASER, Page, PanelHost, made_now, panel_host
+from fakes.panel import LASER, Page, PanelHost, panel_host, place_of, state_of
+from fakes.panel_jog import Finger
 from fakes.processes import free_port, running
 
 BOX = {"minXMm": 1, "minYMm": 2, "maxXMm": 6, "maxYMm": 5}
@@ -67,23 +68,18 @@ async def test_a_step_a_zero_and_the_move_back_to_zero(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         step = {"machine": LASER, "xMm": 3, "yMm": 1, "feed": 6000}
         assert "failure" not in await page.ask(jogStep=step)
-        await page.until_laser(lambda laser: laser["report"]["workPosition"][:2] == [3.0, 1.0])
-        await page.until_laser(lambda laser: laser["report"]["state"] == "Idle")
+        await page.until_laser(lambda laser: place_of(laser)[:2] == [3.0, 1.0])
+        await page.until_laser(lambda laser: state_of(laser) == "Idle")
         assert "failure" not in await page.ask(setZero={"machine": LASER, "axes": "XY"})
-        await page.until_laser(lambda laser: laser["report"]["workPosition"][:2] == [0.0, 0.0])
+        await page.until_laser(lambda laser: state_of(laser) and place_of(laser)[:2] == [0.0, 0.0])
         await page.ask(jogStep={**step, "xMm": -3, "yMm": -1})
         await page.until_laser(
-            lambda laser: (
-                laser["report"]["state"] == "Idle" and laser["report"]["workPosition"][0] == -3.0
-            )
+            lambda laser: state_of(laser) == "Idle" and place_of(laser)[0] == -3.0
         )
         zero = {"machine": LASER, "axes": "XY", "feed": 6000}
         assert "failure" not in await page.ask(goToZero=zero)
         await page.until_laser(
-            lambda laser: (
-                laser["report"]["state"] == "Idle"
-                and laser["report"]["workPosition"][:2] == [0.0, 0.0]
-            )
+            lambda laser: state_of(laser) == "Idle" and place_of(laser)[:2] == [0.0, 0.0]
         )
 
 
@@ -121,7 +117,7 @@ async def test_overrides_are_real_time_bytes(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await page.ask(setOverrides={"machine": LASER, "feedPercent": 123, "rapidsPercent": 50})
         laser = await page.until_laser(
-            lambda laser: laser["report"].get("overrides", {}).get("feedPercent") == 123
+            lambda laser: laser.get("report", {}).get("overrides", {}).get("feedPercent") == 123
         )
         assert laser["report"]["overrides"]["rapidsPercent"] == 50
         await page.ask(setOverrides={"machine": LASER, "feedPercent": 100, "rapidsPercent": 100})
@@ -169,14 +165,11 @@ async def test_control_that_another_client_has_is_asked_for_and_not_taken(shop: 
         with running([*command, f"127.0.0.1:{number}"], shop.host.home) as bridge:
             bridge.wait_for("ready")
             await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OTHER")
-            for asked in (
-                {"home": {"machine": LASER}},
-                {"jogStep": {"machine": LASER, "xMm": 1, "feed": 100}},
-                {"jog": {"machine": LASER, "lease": 1, "x": 1, "feed": 100}},
-            ):
-                answer = await page.ask(**{name: made_now(each) for name, each in asked.items()})
-                assert answer["failure"]["isHeldByOther"], answer
-                assert "held by" in answer["failure"]["text"]
+            home = await page.ask(home={"machine": LASER})
+            step = await page.ask(jogStep={"machine": LASER, "xMm": 1, "feed": 100})
+            for failure in (home["failure"], step["failure"], await Finger(page).refusal()):
+                assert failure["isHeldByOther"], failure
+                assert "held by" in failure["text"]
             await page.ask(show={"consoles": [LASER]})
             await page.until_laser(lambda laser: laser["port"].get("observers"))
             await said_by_another(number)

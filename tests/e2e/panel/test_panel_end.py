@@ -8,7 +8,8 @@ from pathlib import Path
 
 import aiohttp
 
-from fakes.panel import LASER, made_now, panel_host
+from fakes.panel import panel_host
+from fakes.panel_jog import Finger
 from usbshare.client.serial.client import SerialClient
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
@@ -16,9 +17,9 @@ from usbshare.rpc.tls import ClientBundle
 
 async def test_a_panel_that_ends_gives_control_back_and_holds_nothing(tmp_path: Path) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
-        jog = {"machine": LASER, "lease": 1, "x": 1, "feed": 600}
-        await page.ask(jog=made_now(jog))
-        await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OURS")
+        finger = Finger(page)
+        await finger.press()
+        await finger.keep(lambda: page.laser["controlState"] == "CONTROL_STATE_OURS")
         shop.panel.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             while (await page.socket.receive()).type is aiohttp.WSMsgType.TEXT:

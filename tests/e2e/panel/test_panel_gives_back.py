@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fakes.job_host import PROGRAM, enqueued
-from fakes.panel import LASER, Page, PanelHost, panel_host
+from fakes.panel import LASER, Page, PanelHost, panel_host, state_of
 from fakes.waiting import until
 from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.messages import RemotePort
@@ -50,12 +50,6 @@ def events(shop: PanelHost) -> list[dict[str, Any]]:
 def beam(shop: PanelHost) -> float:
     """Return the power of the beam now."""
     return float(next((each["beam"] for each in reversed(events(shop)) if "beam" in each), 0.0))
-
-
-def state_of(laser: dict[str, Any]) -> str:
-    """Return what a machine says that it is doing."""
-    state: str = laser.get("report", {}).get("state", "")
-    return state
 
 
 async def port_of(shop: PanelHost) -> RemotePort:

@@ -6,15 +6,14 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fakes.panel import LASER, Page, PanelHost, made_now, panel_host
+from fakes.panel import LASER, Page, PanelHost, made_now, panel_host, place_of, state_of
+from fakes.panel_jog import FEED, JOG, LATE, Finger, ended
 from fakes.waiting import until
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.client import SerialClient
@@ -22,11 +21,7 @@ from usbshare.client.serial.messages import DataEvent
 from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 
-FEED = 6000.0
-JOG = {"machine": LASER, "x": 1, "feed": FEED}
-RENEW_S = 0.04
 STILL_HELD = 8  # renewals after a stop
-LATE = "stopped renewing"
 # On a machine that is busy with other tests too; bench/panel measures the 0.15 s that are promised.
 CANCEL_S = 1.0
 # 100 ms of motion at this feed, which is what may be left where nobody can cancel it.
@@ -37,76 +32,6 @@ MOST_MM = FEED / 60 * 0.1
 async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PanelHost]:
     async with panel_host(tmp_path_factory.mktemp("shop")) as running:
         yield running
-
-
-@dataclass
-class Finger:
-    """Holds a jog as a page does, and presses again where a busy machine let its lease run out."""
-
-    page: Page
-    lease: int = 0
-    began: float = 0.0
-    is_held: bool = True
-    said: int = 0
-    way: dict[str, Any] = field(default_factory=lambda: dict(JOG))
-    _holding: asyncio.Task[None] | None = None
-
-    async def press(self) -> None:
-        """Return once the machine moves."""
-        self.is_held = True
-        while True:
-            await self._begin()
-            await self.page.until(lambda: self._has_ended or self._state == "Jog")
-            if not self._has_ended:
-                return
-
-    async def keep(self, holds: Callable[[], Any]) -> None:
-        """Hold until something is so."""
-        while True:
-            await self.page.until(lambda: self._has_ended or holds())
-            if holds():
-                return
-            await self.press()
-
-    def let_go(self) -> float:
-        """Say nothing any more; returns when."""
-        self.is_held = False
-        if self._holding is not None:
-            self._holding.cancel()
-        return time.monotonic()
-
-    async def _begin(self) -> None:
-        self.let_go()
-        self.is_held = True
-        self.lease += 1
-        self.began = time.monotonic()
-        await self.page.tell(id=1000 + self.lease, jog=made_now({**self.way, "lease": self.lease}))
-        self._holding = asyncio.create_task(self._hold())
-
-    async def _hold(self) -> None:
-        while self.is_held and not self.page.socket.closed:
-            await asyncio.sleep(RENEW_S)
-            with suppress(ConnectionError):
-                await self.page.tell(jog=made_now({**self.way, "lease": self.lease}))
-                self.said += 1
-
-    @property
-    def _has_ended(self) -> bool:
-        failed = self.page.answers.get(1000 + self.lease, {}).get("failure")
-        may_press_again = failed and (LATE in failed["text"] or "again" in failed["text"])
-        assert not failed or may_press_again, failed
-        return bool(failed) or bool(ended(self.page, self.lease))
-
-    @property
-    def _state(self) -> str:
-        state: str = self.page.laser.get("report", {}).get("state", "")
-        return state
-
-
-def ended(page: Page, lease: int) -> list[dict[str, Any]]:
-    """Return what a page was told of the end of a jog."""
-    told = [each["jogEnded"] for each in page.events if "jogEnded" in each]
-    return [each for each in told if each["lease"] == lease]
 
 
 def cancels(shop: PanelHost, since: float) -> list[float]:
@@ -126,9 +51,8 @@ async def until_cancelled(shop: PanelHost, since: float) -> float:
 async def still_at(page: Page) -> float:
     """Return where the machine came to rest."""
     await page.ask(takeControl={"machine": LASER})  # which opens its port
-    await page.until_laser(lambda laser: laser.get("report", {}).get("state") == "Idle")
-    where: float = page.laser["report"]["machinePosition"][0]
-    return where
+    laser = await page.until_laser(lambda laser: state_of(laser) == "Idle")
+    return place_of(laser, "machinePosition")[0]
 
 
 async def test_a_released_jog_stops_and_the_page_says_so(shop: PanelHost) -> None:
@@ -152,7 +76,7 @@ async def test_a_jog_continues_while_it_is_held(shop: PanelHost) -> None:
         before = await still_at(page)
         finger = Finger(page)
         await finger.press()
-        await finger.keep(lambda: page.laser["report"]["machinePosition"][0] - before > 40)
+        await finger.keep(lambda: place_of(page.laser, "machinePosition")[0] - before > 40)
         finger.let_go()
         await page.ask(endJog={"machine": LASER, "lease": finger.lease})
         await still_at(page)
@@ -231,7 +155,7 @@ async def test_a_jog_changes_direction_without_a_new_press(shop: PanelHost) -> N
         finger = Finger(page)
         await finger.press()
         finger.way.update(x=0, y=1)
-        await finger.keep(lambda: page.laser["report"]["machinePosition"][1] > 5)
+        await finger.keep(lambda: place_of(page.laser, "machinePosition")[1] > 5)
         finger.let_go()
         await page.ask(endJog={"machine": LASER, "lease": finger.lease})
         await still_at(page)
@@ -283,7 +207,7 @@ async def test_when_the_panel_dies_at_most_a_piece_of_motion_is_left(
         try:
             finger = Finger(page)
             await finger.press()
-            await finger.keep(lambda: page.laser["report"]["machinePosition"][0] > 20)
+            await finger.keep(lambda: place_of(page.laser, "machinePosition")[0] > 20)
             shop.panel.process.send_signal(number)
             died = finger.let_go()
             _, at_death = await onlooker.look()

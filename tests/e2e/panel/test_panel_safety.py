@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from fakes.job_host import PROGRAM, enqueued
-from fakes.panel import LASER, Page, PanelHost, made_now, panel_host
+from fakes.panel import LASER, Page, PanelHost, panel_host, place_of, state_of
+from fakes.panel_jog import JOG, Finger
 from fakes.waiting import until
+from usbshare.base.watched_task import cancel_all
 
-JOG = {"machine": LASER, "lease": 1, "x": 1, "feed": 6000}
 STEP = {"machine": LASER, "xMm": 5, "feed": 1000}
 BOX = {"minXMm": 0, "minYMm": 0, "maxXMm": 5, "maxYMm": 5}
 MOVES: dict[str, dict[str, Any]] = {
@@ -47,18 +48,6 @@ def received(shop: PanelHost, since: int = 0) -> bytes:
     return shop.host.received().replace(b"?", b"")[since:]
 
 
-def place_of(laser: dict[str, Any]) -> list[float]:
-    """Return where a machine says that it is."""
-    place: list[float] = laser.get("report", {}).get("workPosition", [0.0, 0.0, 0.0])
-    return place
-
-
-def state_of(laser: dict[str, Any]) -> str:
-    """Return what a machine says that it is doing."""
-    state: str = laser.get("report", {}).get("state", "")
-    return state
-
-
 @pytest.mark.parametrize("by", ["jogStep", "jog"])
 async def test_a_beam_that_a_program_left_on_is_off_during_a_jog(shop: PanelHost, by: str) -> None:
     async with shop.ready_page() as page:
@@ -67,7 +56,10 @@ async def test_a_beam_that_a_program_left_on_is_off_during_a_jog(shop: PanelHost
         if by == "jogStep":
             assert "failure" not in await page.ask(jogStep=STEP)
         else:
-            await page.ask(jog=made_now(JOG))
+            finger = Finger(page)
+            await finger.press()
+            await finger.keep(lambda: place_of(page.laser)[0] > 0)
+            finger.let_go()
         await page.until_laser(lambda laser: place_of(laser)[0] > 0)
         await page.until_laser(lambda laser: state_of(laser) == "Idle")
         assert {power for _, power in beams(shop)} <= {0.0}
@@ -136,8 +128,7 @@ async def test_a_held_machine_is_given_nothing_that_a_resume_would_carry_out(
         for name, move in MOVES.items():
             answer = await page.ask(**{name: move})
             assert "holds the machine" in answer["failure"]["text"], name
-        answer = await page.ask(jog=made_now(JOG))
-        assert "holds the machine" in answer["failure"]["text"]
+        assert "holds the machine" in (await Finger(page).refusal())["text"]
         overrides = {"machine": LASER, "feedPercent": 90}
         assert "failure" not in await page.ask(setOverrides=overrides)
         seen = {"epoch": held["port"]["epoch"], "holdNumber": held["port"]["holdNumber"]}
@@ -154,9 +145,10 @@ async def test_a_latched_machine_is_given_nothing(shop: PanelHost) -> None:
         latched = await page.until_laser(lambda laser: laser["port"].get("latched"))
         before = len(received(shop))
         resume = {"machine": LASER, "text": "~"}
-        for name, move in {**MOVES, "jog": JOG, "sendLine": resume}.items():
-            answer = await page.ask(**{name: made_now(move) if name == "jog" else move})
+        for name, move in {**MOVES, "sendLine": resume}.items():
+            answer = await page.ask(**{name: move})
             assert "latched" in answer["failure"]["text"], name
+        assert "latched" in (await Finger(page).refusal())["text"]
         epoch = latched["port"]["latch"]["epoch"]
         await page.ask(rearm={"machine": LASER, "epoch": epoch})
         await quiet(page)
@@ -222,11 +214,10 @@ async def test_a_pulse_ends_though_its_panel_dies(
         await asyncio.sleep(after_s)
         shop.panel.process.send_signal(number)
         await asyncio.sleep(MOST_PULSE_S * 1.5)
+        await until(lambda: not beams(shop) or beams(shop)[-1][1] == 0.0)
     if number is signal.SIGSTOP:
         shop.panel.process.send_signal(signal.SIGCONT)
-    told = beams(shop)
-    assert not told or told[-1][1] == 0.0
-    if told:
+    if told := beams(shop):
         assert told[-1][0] - told[0][0] <= MOST_PULSE_S * 1.1
 
 
@@ -244,10 +235,14 @@ async def test_two_pages_do_not_jog_at_once(shop: PanelHost) -> None:
     async with shop.ready_page() as page, shop.ready_page() as other:
         await page.ask(takeControl={"machine": LASER})
         await other.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OURS")
-        presses = [asyncio.create_task(each.ask(jog=made_now(JOG))) for each in (page, other)]
-        answers = await asyncio.gather(*presses)
-        failures = [each["failure"]["text"] for each in answers if "failure" in each]
-        assert any("another page is jogging" in each for each in failures), failures
+        fingers = (Finger(page), Finger(other))
+        presses = [asyncio.create_task(each.refusal()) for each in fingers]
+        refused, jogging = await asyncio.wait(presses, return_when=asyncio.FIRST_COMPLETED)
+        for finger in fingers:
+            finger.let_go()
+        await cancel_all(*jogging)
+        for each in refused:
+            assert "another page is jogging" in (await each)["text"]
 
 
 async def test_no_jog_while_a_job_runs(shop: PanelHost) -> None:
@@ -258,9 +253,10 @@ async def test_no_jog_while_a_job_runs(shop: PanelHost) -> None:
         await page.until(lambda: page.jobs[str(job.job_id)]["state"] == "JOB_STATE_RUNNING")
         await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OTHER")
         before = received(shop).count(b"$J")
-        for name, move in {**MOVES, "jog": JOG}.items():
-            answer = await page.ask(**{name: made_now(move) if name == "jog" else move})
+        for name, move in MOVES.items():
+            answer = await page.ask(**{name: move})
             assert answer["failure"]["isHeldByOther"], (name, answer)
+        assert (await Finger(page).refusal())["isHeldByOther"]
         assert received(shop).count(b"$J") == before
     # A page that goes, or comes again, changes nothing of a job.
     async with shop.ready_page() as again:
@@ -274,8 +270,8 @@ async def test_a_limit_of_the_machine_ends_a_jog(shop: PanelHost) -> None:
         await ready(page)
         for line in ("$22=1", "$130=100", "$20=1"):
             await page.ask(sendLine={"machine": LASER, "text": line})
-        answer = await page.ask(jog=made_now({**JOG, "x": 1}))  # home is at the upper end
-        assert "error:15" in answer["failure"]["text"]
+        # Home is at the upper end.
+        assert "error:15" in (await Finger(page).refusal())["text"]
 
 
 async def test_a_burst_after_a_stall_moves_nothing(shop: PanelHost) -> None:
