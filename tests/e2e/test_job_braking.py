@@ -30,7 +30,7 @@ BRAKING_S = 2.5
 PROGRAM = b"$120=20\n$121=20\nG90 G21\nM4 S300\n" + b"".join(
     b"G1 X%d F3000 S%d\n" % (each % 2 * 300, 200 + each) for each in range(1, 60)
 )
-BRAKING = ("Hold:1", "Door:2")
+BRAKES_BY = (b"!", b"\x84")
 RESUME = b"~"
 
 
@@ -127,11 +127,7 @@ async def braking(faulty: FaultyHost, brake: Brake) -> tuple[pb.Job, float]:
     moves_at = time.monotonic()
     await until(lambda: time.monotonic() > moves_at + BRAKING_S)
     begun = asyncio.ensure_future(brake(faulty, job))
-    deadline = time.monotonic() + TIMEOUT_S
-    while (port := await faulty.port()).machine_state not in BRAKING:
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{port} is not braking by {brake}")
-        await asyncio.sleep(0.02)
+    await until(lambda: any(each in received(faulty, since) for each in BRAKES_BY), TIMEOUT_S)
     await begun
     return job, since
 
