@@ -62,7 +62,7 @@ async def test_silence_ends_the_stream_of_the_controller_and_of_no_observer(serv
     call, hello = await opened(served)
     error = await fails(call)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert "the session is lost: no message received for 2." in (error.details() or "")
+    assert "the session is lost: no message received for " in (error.details() or "")
     again, taken_up = await opened(
         served, resume_token=hello.resume_token, resume_offset=hello.data_offset
     )
