@@ -118,6 +118,11 @@ async def job_host(
     try:
         host.start_job()
         yield host
+    except BaseException as error:
+        for process in (host.serial, host.job):
+            if process is not None:
+                error.add_note(process.output)
+        raise
     finally:
         await asyncio.gather(*(each.close() for each in host.channels))
         for process in (host.job, host.serial):
