@@ -123,6 +123,24 @@ async def test_overrides_are_real_time_bytes(shop: PanelHost) -> None:
         await page.ask(setOverrides={"machine": LASER, "feedPercent": 100, "rapidsPercent": 100})
 
 
+@pytest.mark.parametrize(("field", "full"), [("feedPercent", 0x90), ("spindlePercent", 0x99)])
+async def test_an_override_goes_down_that_is_asked_to(
+    shop: PanelHost, field: str, full: int
+) -> None:
+    """From wherever it is, which GRBL says in few of its reports only."""
+    steps = {full + 1: 10, full + 2: -10, full + 3: 1, full + 4: -1}
+    async with shop.ready_page() as page:
+        reached = []
+        for percent in (150, 140, 60, 70, 100):
+            asked = {"machine": LASER, field: percent}
+            assert "failure" not in await page.ask(setOverrides=asked)
+            now = 100
+            for byte in shop.host.received():
+                now = 100 if byte == full else now + steps.get(byte, 0)
+            reached.append(now)
+        assert reached == [150, 140, 60, 70, 100]
+
+
 async def test_homing_is_answered_once_it_is_done(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         await said(page, "$22=1")

@@ -21,6 +21,7 @@ from usbshare.line.machine_report import MachineReport
 from usbshare.panel.machines import condition, firmware_texts, machine_settings
 from usbshare.panel.machines.console import Console, Origin
 from usbshare.panel.machines.exchange import Exchange, Reply
+from usbshare.panel.machines.known_overrides import KnownOverrides
 from usbshare.panel.machines.listeners import Listeners
 from usbshare.panel.machines.machine_view import MachineKey
 from usbshare.panel.machines.session import Session
@@ -71,6 +72,7 @@ class Control:
         self.key = key
         self.port: RemotePort | None = None
         self.report: MachineReport | None = None
+        self.overrides = KnownOverrides()
         self.settings: dict[int, float] = {}
         self.firmware_message = ""
         self._failed_epoch = 0
@@ -175,6 +177,8 @@ class Control:
         if self._session is None:
             raise SessionLostError("there is no session")
         self.use.used(self._clock())
+        if data != _REPORT:
+            self.overrides.forget()
         self._session.write(data)
 
     def write_lines(self, *lines: str, shows: bool = False) -> asyncio.Future[Reply]:
@@ -185,6 +189,7 @@ class Control:
         session = self._require_session()
         self.use.used(self._clock())
         done = self.exchange.begin(len(lines), shows=shows)
+        self.overrides.forget()  # the end of a program resets them
         try:
             session.write("".join(f"{line}\n" for line in lines).encode())
         except UsbshareError as error:
@@ -239,6 +244,7 @@ class Control:
         """Note the port; what a stop or a reset ended has no reply any more."""
         before, self.port = self.port, port
         if before is not None and before.epoch != port.epoch:
+            self.overrides.forget()
             self.exchange.reset()
             self.exchange.give_up(WrongStateError(condition.why_fenced(port)))
         if port_condition.is_other(before, port) and before is not None:
@@ -274,6 +280,7 @@ class Control:
         session = Session(place, choice, self)
         self.exchange.reset()
         self.report = None
+        self.overrides.forget()
         self.settings = {}  # another program may have changed them
         self.is_opening = True
         self._owner.control_changed(self)
@@ -385,6 +392,7 @@ class Control:
     def _reported(self, report: MachineReport) -> None:
         self.report = report
         self.use.reported(self._clock(), at_rest=report.state in _AT_REST)
+        self.overrides.reported(report)
         self._has_report.set()
         is_unlocked = report.state == "Idle" and self.firmware_message.startswith(_ALARM)
         if self.firmware_message and (report.state in _WELL or is_unlocked):

@@ -56,5 +56,5 @@ def dialect_of(profile: Profile) -> Dialect:
 def _heard(line: bytes, dialect: Dialect) -> Heard:
     bare = line.strip(b"\r\t ")
     kind = dialect.kind_of(bare) if bare else None
-    report = parse_report(bare) if kind is Kind.REPORT else None
+    report = parse_report(bare, bare, bare) if kind is Kind.REPORT else None
     return Heard(clean_text(bare.decode("utf-8", "replace"), LONGEST_LINE_BYTES), kind, report)

@@ -119,7 +119,7 @@ def pulse(percent: float, seconds: float, max_spindle: float) -> tuple[str, ...]
 def override_bytes(
     now: tuple[int, int, int], feed: int | None, rapids: int | None, spindle: int | None
 ) -> bytes:
-    """Return the bytes that change overrides to percentages; None leaves one.
+    """Return the bytes that change overrides from `now` to percentages; None leaves one.
 
     Raises InvalidArgumentError.
     """
@@ -129,7 +129,7 @@ def override_bytes(
     if rapids is not None:
         if rapids not in _RAPIDS:
             raise InvalidArgumentError(f"rapids must be at 25, 50 or 100 %, not {rapids}")
-        told += bytes((_RAPIDS[rapids],))
+        told += bytes((_RAPIDS[rapids],)) if rapids != now[1] else b""
     if spindle is not None:
         told += _steps(now[2], spindle, _SPINDLE, "spindle")
     return told
@@ -157,6 +157,8 @@ def _steps(now: int, wanted: int, codes: Sequence[int], what: str) -> bytes:
         raise InvalidArgumentError(
             f"{what} can be at {_LEAST_PERCENT} to {_MOST_PERCENT} %, not {wanted}"
         )
+    if wanted == now:
+        return b""
     if wanted == 100:
         return bytes((codes[0],))
     tens, ones = divmod(abs(wanted - now), 10)

@@ -13,7 +13,8 @@ from usbshare.base.errors import (
     UsbshareError,
     WrongStateError,
 )
-from usbshare.panel.machines import condition, firmware_texts, gcode
+from usbshare.line.typed_line import ALONE, require_no_realtime
+from usbshare.panel.machines import condition, firmware_texts, gcode, overrides
 from usbshare.panel.machines.control import FRAMING, HOMING, PULSING, Control
 from usbshare.panel.machines.exchange import Reply
 from usbshare.panel.machines.machine_view import Abilities, require_jogs
@@ -24,7 +25,6 @@ LINE_S = 30.0
 FRAME_S = 600.0
 LONGEST_LINE = 200
 _MODES = re.compile(r"\[GC:([^\]]*)\]")
-_ALONE = frozenset("?!~")
 _RESUME = "~"
 
 Resume = Callable[[], Awaitable[object]]
@@ -40,18 +40,14 @@ async def console_line(control: Control, text: str, resume: Resume) -> Reply:
         raise InvalidArgumentError(f"a line must have 1 to {LONGEST_LINE} printable characters")
     await _take(control)
     profile = control.its_port.profile
-    if line in _ALONE and profile.has_realtime(line.encode()):
+    if line in ALONE and profile.has_realtime(line.encode()):
         if line == _RESUME:
             condition.require_unlatched(control.its_port)
             await resume()
         else:
             control.realtime(line.encode())
         return Reply("", (), 0.0)
-    if profile.realtime and (found := next(filter(_is_no_text, line), "")):
-        raise InvalidArgumentError(
-            f"{found!r} is a real-time command to this firmware, also within a line: leave it out"
-            + (", or send it alone" if found in _ALONE else "")
-        )
+    require_no_realtime(profile, line)
     return await control.send(line, doing=HOMING if gcode.is_homing(line) else "")
 
 
@@ -136,17 +132,9 @@ async def pulse(control: Control, percent: float, seconds: float) -> None:
 async def set_overrides(
     control: Control, feed: int | None, rapids: int | None, spindle: int | None
 ) -> None:
-    """Change overrides to percentages; WrongStateError for the power of a frame or pulse."""
+    """Change overrides to percentages; returns once the machine reports them."""
     await _abilities(control)
-    condition.require_unlatched(control.its_port)
-    if spindle is not None and control.activity in (FRAMING, PULSING):
-        raise WrongStateError(f"the power cannot change while {control.activity}")
-    report = control.report or await control.fresh_report()
-    if report.overrides is None:
-        now = (100, 100, 100)
-    else:
-        now = (report.overrides.feed, report.overrides.rapids, report.overrides.spindle)
-    control.realtime(gcode.override_bytes(now, feed, rapids, spindle))
+    await overrides.bring_to(control, feed, rapids, spindle)
 
 
 async def _jogging(control: Control) -> Abilities:
@@ -191,11 +179,6 @@ async def _modes(control: Control) -> Sequence[str]:
     if found is None:
         raise DeviceError("the machine does not report which modes are in force ($G)")
     return found[1].split()
-
-
-def _is_no_text(letter: str) -> bool:
-    """Return whether a letter is none to a firmware with real-time bytes, such as all from 0x80."""
-    return letter in _ALONE or not letter.isascii()
 
 
 def _require_laser_mode(abilities: Abilities) -> None:

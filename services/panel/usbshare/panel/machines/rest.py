@@ -32,8 +32,13 @@ async def report_of_now(control: Control) -> MachineReport:
 
     One that began before that has come by then.
     """
-    await asyncio.sleep(control.round_trip_s + CROSSING_S)
+    await crossed(control)
     return await control.fresh_report()
+
+
+async def crossed(control: Control) -> None:
+    """Wait until what was written now is at the machine, and what it said before is here."""
+    await asyncio.sleep(control.round_trip_s + CROSSING_S)
 
 
 async def until_held(control: Control, wait_s: float) -> None:
