@@ -89,6 +89,24 @@ def test_mistakes_are_one_line_each_in_their_turn(home: Path, target: str) -> No
     ]
 
 
+@pytest.mark.parametrize("line", ["G0 X1 ~", "G4 P0 (stop!)", "send $I?"])
+def test_a_line_holds_nothing_that_the_firmware_obeys_ahead_of_it(
+    home: Path, target: str, line: str
+) -> None:
+    ended = piped(console(target), home, f"{line}\nG4 P0\nrelease\n")
+    refused, answered, *_ = ended.stdout.splitlines()
+    assert "is a real-time command to this firmware, also within a line: leave it out" in refused
+    assert answered == "ok"  # nothing of the line has come to the machine
+    assert "Hold" not in ended.stderr
+
+
+@pytest.mark.parametrize("line", ["G0 X1 ~", "G0 X1 (Ä)"])
+def test_send_passes_none_either(home: Path, target: str, line: str) -> None:
+    code, output = run(["bridge", "send", "--target", target, "--port", "laser", line], home)
+    assert code == 1
+    assert "is a real-time command to this firmware" in output
+
+
 def test_another_port_of_the_host_has_its_own_firmware(home: Path, target: str) -> None:
     ended = piped(console(target), home, "use printer\nM115\n~\n")
     assert "using port 'printer'\n" in ended.stdout

@@ -24,6 +24,7 @@ from usbshare.client.serial.messages import (
     SendRealtime,
 )
 from usbshare.line.profiles import Priority
+from usbshare.line.typed_line import require_no_realtime
 from usbshare.rpc.status import RpcError
 
 COMMAND_ID = 1
@@ -58,7 +59,8 @@ async def send_command(
 ) -> Answer:
     """Send a line (no line end) and return the answer: to its last line, or to a silence.
 
-    Raises DeviceError when the command was not written, PortHeldError when the port is in use.
+    Raises DeviceError when the command was not written, PortHeldError when the port is in use,
+    InvalidArgumentError where the firmware would obey a byte of the line at once.
     """
     stream = await client.open_session(port_id, independent=True, name=name)
     try:
@@ -98,6 +100,7 @@ def _message(line: bytes, priority: Priority | None, port: RemotePort) -> Messag
     """Return a line as a command, or bytes that the firmware takes in real time as they are."""
     if port.profile.realtime and port.profile.is_realtime(line):
         return SendRealtime(line, port.epoch)
+    require_no_realtime(port.profile, line.decode(errors="replace"))
     return SendCommand(COMMAND_ID, 0, line + b"\n", port.epoch, priority)
 
 

@@ -29,6 +29,7 @@ from usbshare.client.serial import port_condition
 from usbshare.client.serial.link_state import LinkLostError
 from usbshare.client.serial.messages import RemotePort
 from usbshare.line.profiles import RAW
+from usbshare.line.typed_line import require_no_realtime
 
 # Silence after which an answer counts as complete that ends with no `ok`.
 QUIET_S = 1.0
@@ -328,6 +329,7 @@ class Machine:
             raise LinkLostError(f"the link to port '{self.port_id}' is down: the line is not sent")
         if self.remote.latched:
             raise PortLatchedError(port_condition.sentences(self.remote))
+        require_no_realtime(self.remote.profile, text)
         session.port.begin_line()
         self._resting.sent()
         line = self._line = _Line(asyncio.Event(), asyncio.Event())
