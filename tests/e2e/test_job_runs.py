@@ -244,6 +244,31 @@ async def test_a_stop_by_somebody_else_ends_it_and_nothing_follows(tmp_path: Pat
         assert "port 'laser' is latched since" in said
 
 
+@pytest.mark.parametrize("by", ["Reset", "SendRealtime"])
+async def test_nothing_of_a_job_follows_a_reset_by_somebody_else(tmp_path: Path, by: str) -> None:
+    """It is in other modes then, and whoever reset it may be at the machine."""
+    async with job_host(tmp_path) as host:
+        jobs, machines = host.jobs(), host.machines()
+        job = await started(jobs)
+        if by == "Reset":
+            await machines.Reset(serial.ResetRequest(port_id="laser"), timeout=TIMEOUT_S)
+        else:
+            request = serial.SendRealtimeRequest(port_id="laser", data=b"\x18")
+            await machines.SendRealtime(request, timeout=TIMEOUT_S)
+        ended = await in_state(jobs, job)
+        assert ended.state == pb.JOB_STATE_FAILED  # by the reset, or the alarm that it raises
+        await until_free(host)
+        _, _, after = host.received().partition(b"\x18")
+        assert b"G1 X" not in after
+
+
+async def until_free(host: JobHost) -> None:
+    """Return once nobody has control of the port."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await port_of(host)).HasField("holder"):  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.02)
+
+
 async def test_a_hold_and_a_resume_by_somebody_else_are_followed(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         jobs, machines = host.jobs(), host.machines()
@@ -253,14 +278,7 @@ async def test_a_hold_and_a_resume_by_somebody_else_are_followed(tmp_path: Path)
         held = await in_state(jobs, job, pb.JOB_STATE_HELD)
         assert held.state_reason.startswith("stop by usbshare://")
         assert held.state_reason.endswith("/operator: look")
-        port = await port_of(host)
-        resume = serial.StopRequest(
-            port_id="laser",
-            action=serial.STOP_ACTION_RESUME,
-            epoch=port.epoch,
-            hold_number=port.hold_number,
-        )
-        await machines.Stop(resume, timeout=TIMEOUT_S)
+        await resume_machine(host)
         await in_state(jobs, job, pb.JOB_STATE_RUNNING)
 
 
@@ -545,10 +563,27 @@ async def test_a_job_is_held_when_its_submitter_loses_the_right(tmp_path: Path) 
         code, said = await refusal(jobs.Resume(request, timeout=TIMEOUT_S))
         assert code is grpc.StatusCode.FAILED_PRECONDITION
         assert "belongs to anna, who may no longer run it" in said
+        await resume_machine(host)  # beside job-svc
+        again = lambda job: job.hold_number > held.hold_number  # noqa: E731
+        held = await until_job(jobs, job.job_id, again)
+        assert held.state_reason.startswith("anna may not control port 'laser'")
+        request = pb.ResumeRequest(job_id=job.job_id, hold_number=held.hold_number)
         (folder / "policy.toml").write_text(POLICY)
         async with asyncio.timeout(TIMEOUT_S):
             while (await resumed(jobs, request)) is None:  # noqa: ASYNC110  # nothing tells
                 await asyncio.sleep(0.1)
+
+
+async def resume_machine(host: JobHost) -> None:
+    """Resume the machine from the hold that is seen, as `stop --resume` does."""
+    port = await port_of(host)
+    resume = serial.StopRequest(
+        port_id="laser",
+        action=serial.STOP_ACTION_RESUME,
+        epoch=port.epoch,
+        hold_number=port.hold_number,
+    )
+    await host.machines().Stop(resume, timeout=TIMEOUT_S)
 
 
 async def resumed(jobs: Any, request: pb.ResumeRequest) -> pb.Job | None:

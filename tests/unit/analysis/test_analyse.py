@@ -142,7 +142,7 @@ def test_where_the_work_zero_is_known_leaving_the_travel_is_an_error(job: Path) 
 
 def test_a_line_that_cannot_feed_the_machine_is_named_and_counted_in(job: Path) -> None:
     dots = [f"G1 X{n * 0.1:.3f} S{n % 10}" for n in range(2000)]
-    written(job, "G21", "M4", "G1 F12000", *dots)
+    written(job, "G21", "M4", "G1 F12000", *dots, "M5")
     free = analyse(job)
     fed = analyse(job, line_bytes_per_s=1152.0)
     assert free.findings == ()
@@ -184,3 +184,21 @@ def test_an_analysis_goes_through_json_unchanged(job: Path) -> None:
     machine = MachineFacts(BED, work_offset=(-1.0, -2.0, -3.0))
     found = analyse(written(job, "G0 X1", "Q", "M4 S1", "G1 X2 F100"), machine=machine)
     assert Analysis.from_json(json.loads(json.dumps(found.as_json()))) == found
+
+
+def test_a_program_that_leaves_the_beam_on_is_told_of(job: Path) -> None:
+    found = analyse(written(job, "M3 S500", "G1 X9 F900"))
+    what = "the program ends with the beam or spindle on; a job turns it off after it (M5)"
+    assert texts(found) == [(0, "", what)]
+    assert analyse(written(job, "M3 S500", "G1 X9 F900", "M2")).findings == ()
+
+
+def test_a_laser_program_for_a_machine_without_laser_mode_is_told_of(job: Path) -> None:
+    written(job, "G1 F900", "M4 S0", "G1 X9 S500", "X10 S100", "M5")
+    (found,) = analyse(job, machine=MachineFacts({32: 0.0})).findings
+    assert (found.line, found.severity) == (3, Severity.WARNING)
+    assert "laser mode is off ($32=0): the beam burns on rapid moves too" in found.text
+    assert analyse(job, machine=MachineFacts({32: 1.0})).findings == ()
+    assert analyse(job).findings == ()  # nothing is known of the machine
+    milling = written(job, "M3 S9000", "G1 X9 F900", "G0 X0", "M5")
+    assert analyse(milling, machine=MachineFacts({32: 0.0})).findings == ()

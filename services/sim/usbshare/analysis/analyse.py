@@ -17,7 +17,7 @@ from usbshare.analysis.supply import Supply
 from usbshare.analysis.travel import Travel
 from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.base.errors import InvalidArgumentError
-from usbshare.sim.modal import ORIGIN
+from usbshare.sim.modal import ORIGIN, Spindle
 from usbshare.sim.receive import LINE_CHARACTERS, clean_line
 from usbshare.sim.status import Status
 from usbshare.sim.status_texts import status_text
@@ -30,6 +30,13 @@ _SHOWN_CHARACTERS = 60
 _PAUSE = re.compile(r"M0*0(?![\d.])")
 _END = re.compile(r"M0*(?:2|30)(?![\d.])")
 _STORES = re.compile(r"\$(?:\d+=|N\d|I=|RST)")
+# Power that changes as the machine moves is a laser's.
+_POWER_OF_MOVE = re.compile(r"(?=.*[XYZ])(?=.*S)")
+_LASER_MODE = 32
+_NO_LASER_MODE = (
+    "changes the power along its moves, as for a laser, but laser mode is off ($32=0): the beam "
+    "burns on rapid moves too, and where the machine stands"
+)
 
 # Called with the number of lines looked at; what it raises ends the analysis.
 Progress = Callable[[int], None]
@@ -110,6 +117,7 @@ class _Reader:
         self.travel = Travel(machine)
         self.extent = Extent(self.travel.in_machine_coordinates())
         settings = machine.settings if machine is not None else {}
+        self._laser_mode_is_off = settings.get(_LASER_MODE) == 0
         self.machine = UntimedMachine(settings, self.travel.zero, self.extent.add)
         self._dry_run = DryRun(self.machine, supply)
 
@@ -139,6 +147,10 @@ class _Reader:
             self.findings.warn(0, "a pass ends in G91, and the next one begins with it")
         if passes > 1 and parser.g92 != ORIGIN:
             self.findings.warn(0, "a pass leaves an offset (G92), so the next one is shifted")
+        if parser.modal.spindle is not Spindle.OFF:
+            self.findings.warn(
+                0, "the program ends with the beam or spindle on; a job turns it off after it (M5)"
+            )
 
     def _take(self, number: int, code: bytes) -> None:
         text = clean_line(code).decode("ascii")
@@ -152,6 +164,9 @@ class _Reader:
             self.findings.fail(number, shown, f"error:{int(status)}")
             return
         self._accepted += 1
+        if self._laser_mode_is_off and _POWER_OF_MOVE.match(text):
+            self._laser_mode_is_off = False  # once is enough
+            self.findings.warn(number, _NO_LASER_MODE)
         if "M" in text or text[0] == "$":
             self._remark(number, text)
         if self._end_line and self._end_line != number:

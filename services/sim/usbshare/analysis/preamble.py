@@ -14,6 +14,7 @@ from usbshare.sim.modal import ORIGIN, Flow, MotionMode
 from usbshare.sim.planner import Vector
 from usbshare.sim.receive import clean_line
 from usbshare.sim.status import GcodeError, State, Status
+from usbshare.sim.status_texts import status_text
 from usbshare.sim.words import AxisCommand, Line, parse_words
 
 # A second run begins elsewhere, with other coordinate systems: what it finds equal does not depend
@@ -44,9 +45,12 @@ def preamble(path: Path, line: int) -> list[str]:
                 return rebuilder.lines()
             return [*rebuilder.lines(), *rebuilder.motion()]
         if each.code:
-            text = _text(each)
-            if here.run(text) is not there.run(text):
+            status = here.run(_text(each))
+            if there.run(_text(each)) is not status:
                 raise _refused(line, f"line {reached} depends on where the machine was before")
+            if status is not Status.OK:
+                error = f"error:{int(status)}, {status_text(status)}"
+                raise _refused(line, f"what line {reached} does is unknown: {error}")
     raise InvalidArgumentError(f"the file has {reached} lines; it cannot begin with line {line}")
 
 

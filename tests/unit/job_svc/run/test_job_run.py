@@ -143,6 +143,21 @@ async def test_each_pass_sends_the_program_again(tmp_path: Path) -> None:
         assert job.stream.lines[:4] == job.stream.lines[4:]
 
 
+async def test_nothing_is_sent_after_the_epoch_of_its_machine_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of the port: what came now would be of another epoch, in other modes."""
+    monkeypatch.setattr(module, "WHY_S", 0.05)
+    async with scene(tmp_path) as job:
+        await until(lambda: len(job.stream.lines) == 2)
+        job.run.port_changed(replace(OPEN, epoch=OPEN.epoch + 1))
+        job.stream.answered = 2  # as fenced lines are
+        end = await job.end()
+        assert (end.state, end.resets) == (JobState.FAILED, False)
+        assert end.reason == "the machine was reset: what was sent is void"
+        assert len(job.stream.lines) == 2
+
+
 async def test_a_rejected_line_ends_it_by_name_and_resets_the_machine(tmp_path: Path) -> None:
     async with scene(tmp_path) as job:
         await until(lambda: len(job.stream.lines) == 2)

@@ -6,10 +6,15 @@ import asyncio
 
 import pytest
 
+from usbshare.analysis.dry_run import DryRun
+from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.base.errors import WrongStateError
 from usbshare.job_svc.run import machine_settings as module
 from usbshare.job_svc.run.machine_settings import MachineSettings
 from usbshare.line.machine_report import MachineReport
+from usbshare.sim.modal import Modal
+from usbshare.sim.receive import clean_line
+from usbshare.sim.status import Status
 
 
 class Asked:
@@ -47,3 +52,23 @@ async def test_a_machine_that_does_not_reply_gets_no_program(
     monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.01)
     with pytest.raises(WrongStateError, match="does not answer `\\$\\$`"):
         await MachineSettings().ask(Asked())
+
+
+async def test_a_machine_is_brought_to_the_modes_in_which_programs_are_analysed() -> None:
+    left_over = DryRun(UntimedMachine({32: 0}))
+    for line in ("G1 F9", "G91 G20 G93 G18 G55", "M3 S900"):
+        assert left_over.run(line.replace(" ", ""), 0) is Status.OK
+    machine, asked = MachineSettings(), Asked()
+    setting = asyncio.create_task(machine.set_modes(asked))
+    await asyncio.sleep(0)
+    moves = left_over.machine.planner.position
+    assert left_over.run(clean_line(asked.lines[0]).decode(), 0) is Status.OK
+    machine.replied()
+    await setting
+    assert left_over.machine.parser.modal == Modal(coordinates=1)  # that is the operator's choice
+    assert left_over.machine.planner.position == moves
+    refused = asyncio.create_task(machine.set_modes(asked))
+    await asyncio.sleep(0)
+    machine.replied("error:9")
+    with pytest.raises(WrongStateError, match="error:9"):
+        await refused

@@ -64,3 +64,22 @@ async def test_a_time_limit_of_the_start_itself_stays_one() -> None:
     with pytest.raises(TimeoutError):
         async with Starting().turn(7, "laser"):
             raise TimeoutError
+
+
+async def test_all_starts_are_called_off_at_once() -> None:
+    starting = Starting()
+    tasks = [await begun(starting, 7)]
+    other = asyncio.Event()
+
+    async def start() -> None:
+        async with starting.turn(8, "mill"):
+            other.set()
+            await asyncio.get_running_loop().create_future()
+
+    tasks.append(asyncio.create_task(start()))
+    await other.wait()
+    await starting.call_off_all("the service stops", LONG_S)
+    for task in tasks:
+        with pytest.raises(WrongStateError, match="does not start: the service stops"):
+            await task
+    await starting.call_off_all("the service stops", LONG_S)

@@ -25,6 +25,7 @@ from usbshare.job_svc.run.ports import Ports
 from usbshare.job_svc.run.program import require_beginning
 from usbshare.job_svc.run.runner import Runner
 from usbshare.job_svc.run.spool import Spool
+from usbshare.job_svc.run.unchecked import require_first_line
 from usbshare.job_svc.storage.job import Job, Person, StoredFile
 from usbshare.rpc.identity import Identity
 
@@ -75,6 +76,7 @@ class JobServicer(JobServiceServicer):
         """Make a job of a file; nothing starts."""
         caller = self._gate.caller(context)
         port_id, sha256, file = await self._meant(request, context)
+        require_first_line(self._ports.get(port_id), request.first_line)
         await require_beginning(await self._spool.files.path(sha256), request.first_line)
         submitter = Person(caller.name, caller.issued, caller.serial)
         job, is_new = await self._spool.enqueue(convert.order(request, port_id, file, submitter))

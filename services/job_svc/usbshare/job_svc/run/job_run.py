@@ -26,6 +26,7 @@ from usbshare.job_svc.run.program import Program
 from usbshare.job_svc.run.progress import JobProgress
 from usbshare.job_svc.storage.job import Job, JobState, Progress
 from usbshare.line.machine_report import MachineReport, parse_report
+from usbshare.line.stop_actions import StopAction
 
 _log = logging.getLogger(__name__)
 POLL, POLL_S = b"?", 0.2
@@ -43,6 +44,7 @@ RESTING = frozenset({"Idle", "Hold:0", "Door:0", "Door:1", "Alarm", "Sleep"})
 WAIT_FOR_MOVES = b"M400"
 READY_TIMEOUT_S = 2.0
 OWN_NAME = "/job-svc"
+_VOID = "what was sent is void"
 
 
 class Stream(Protocol):
@@ -103,7 +105,7 @@ class JobRun:
         self.link_trouble = ""
         self.machine_state = ""
         self.resting_reports = 0
-        self._job = job
+        self.job = job
         self._program = program
         self._told = told
         self._machine = MachineSettings()
@@ -115,6 +117,7 @@ class JobRun:
         self._first_epoch = 0
         self._idle_reports = 0
         self._doubt: asyncio.Task[None] | None = None
+        self._feeding: asyncio.Task[None] | None = None
 
     def end(self, state: JobState, reason: str, *, resets: bool = False) -> None:
         """End the job in this state, unless it has ended already."""
@@ -152,12 +155,21 @@ class JobRun:
             told = f"reports {self.machine_state}" if self.machine_state else "reports nothing"
             raise WrongStateError(f"the machine {told}, not Idle: home, unlock or reset it first")
 
-    async def ask_settings(self, stream: Stream) -> MachineFacts | None:
-        """Ask the machine for its settings, before anything else is sent; None: it has none."""
+    async def prepare(self, stream: Stream) -> MachineFacts | None:
+        """Set the machine's modes before anything else is sent, and return its settings.
+
+        None: it has none.
+        """
         if self.port is None or self.port.profile.name not in ANSWERS:
             return None
         await self._machine.ask(stream)
+        await self._machine.set_modes(stream)
         return self._machine.facts
+
+    def stop(self, stream: Stream) -> None:
+        """Stop the machine by the session itself; without a link its host acts."""
+        if self.port is not None:
+            stream.realtime(self.port.profile.stop_plan(StopAction.EMERGENCY_STOP).data)
 
     async def run(self, stream: Stream) -> End:
         """Stream to the end on a stream that is open, and stays so; returns how it ended."""
@@ -171,8 +183,9 @@ class JobRun:
 
     @asynccontextmanager
     async def _beside(self) -> AsyncIterator[None]:
+        self._feeding = asyncio.create_task(self._guarded(self._feed), name="feed a job")
         tasks = [
-            asyncio.create_task(self._guarded(self._feed), name="feed a job"),
+            self._feeding,
             asyncio.create_task(self._guarded(self._poll), name="poll a job's machine"),
             asyncio.create_task(self._guarded(self._tell), name="tell a job's progress"),
         ]
@@ -193,7 +206,7 @@ class JobRun:
         except UsbshareError as error:
             self.end(JobState.FAILED, str(error), resets=True)
         except Exception as error:
-            _log.exception("job %d", self._job.job_id)
+            _log.exception("job %d", self.job.job_id)
             what = f"internal error of usbshare, see its log: {type(error).__name__}"
             self.end(JobState.FAILED, what, resets=True)
 
@@ -239,13 +252,15 @@ class JobRun:
             self.end(JobState.FAILED if is_stop else JobState.INTERRUPTED, _latched(port))
         elif self.machine_state and port.machine_state.startswith("Alarm"):  # since we asked
             self.end(JobState.FAILED, f"the machine reports {port.machine_state}")
+        elif port.epoch != self._first_epoch:
+            self._doubts(_VOID)
         else:
             self._follow_hold(port)
 
     def line_answered(self, answer: LineAnswer) -> None:
         """Count a line that the firmware replied to, or end the job if it was not accepted."""
         if self._machine.is_asking:
-            self._machine.replied()
+            self._machine.replied("" if answer.is_ok else answer.reply or answer.message)
             return
         if self._end.done() or self._doubt is not None:
             return
@@ -267,8 +282,7 @@ class JobRun:
                 resets=not is_alarm,
             )
         else:
-            why = answer.message or f"its lines were {answer.outcome}"
-            self._doubt = asyncio.create_task(self._find_out(why), name="why a job ended")
+            self._doubts(answer.message or f"its lines were {answer.outcome}")
 
     def device_said(self, data: bytes) -> None:
         """Find the status reports among what the machine says."""
@@ -288,7 +302,7 @@ class JobRun:
     def session_event(self, event: Event) -> None:
         """Tell who asks for the port; the job keeps it until a person hands it over."""
         if isinstance(event, AskedEvent):
-            number, port_id = self._job.job_id, self._job.port_id
+            number, port_id = self.job.job_id, self.job.port_id
             _log.info("job %d: %s asks for port '%s'", number, event.who, port_id)
             self._told.asked_for(event.who)
 
@@ -324,6 +338,13 @@ class JobRun:
     def _is_lost(self, reason: str) -> None:
         """End the job: what was sent and not acknowledged is unknown."""
         self.end(JobState.INTERRUPTED, f"the session with serial-svc ended: {reason}")
+
+    def _doubts(self, why: str) -> None:
+        """Send nothing more: what comes now would be of a new epoch, in other modes."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+        if self._doubt is None:
+            self._doubt = asyncio.create_task(self._find_out(why), name="why a job ended")
 
     async def _find_out(self, otherwise: str) -> None:
         """Give the port a moment to tell of a latch or a lost device, which end the job too."""

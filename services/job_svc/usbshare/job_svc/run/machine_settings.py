@@ -1,4 +1,4 @@
-"""What a machine says of itself before a job begins: its `$$` and its work offset."""
+"""What a machine is asked before a job begins, its `$$` and its work offset; and its modes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from usbshare.base.errors import WrongStateError
 from usbshare.line.machine_report import MachineReport
 
 ASK = b"$$\n"
+# What the analysis of a program takes for granted: another program may have left something else.
+MODES = b"G0 G17 G21 G90 G94 M5\n"
 ANSWER_TIMEOUT_S = 5.0
 # Firmware that answers `$$` with `$110=500.000`, a line for each setting.
 ANSWERS = frozenset({"grbl", "grblhal", "grbl09"})
@@ -31,7 +33,7 @@ class MachineSettings:
     def __init__(self) -> None:
         self._settings: dict[int, float] = {}
         self._offset: tuple[float, ...] = ()
-        self._answered: asyncio.Future[None] | None = None
+        self._answered: asyncio.Future[str] | None = None
 
     @property
     def is_asking(self) -> bool:
@@ -49,18 +51,20 @@ class MachineSettings:
 
     async def ask(self, sender: Sender) -> None:
         """Ask; WrongStateError where no reply comes, since it could be taken for another's."""
-        self._answered = asyncio.get_running_loop().create_future()
-        await sender.send(ASK)
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._answered
-        except TimeoutError as error:
-            raise WrongStateError("the machine does not answer `$$`: reset it first") from error
+        await self._sent(sender, ASK)
 
-    def replied(self) -> None:
-        """Note the reply to our question."""
+    async def set_modes(self, sender: Sender) -> None:
+        """Bring the machine to the modes in which programs are analysed; nothing moves by it.
+
+        WrongStateError where it does not take them.
+        """
+        if trouble := await self._sent(sender, MODES):
+            raise WrongStateError(f"the machine does not take `{_shown(MODES)}`: {trouble}")
+
+    def replied(self, trouble: str = "") -> None:
+        """Note the reply to our question; `trouble` is one that is no `ok`."""
         if self._answered is not None and not self._answered.done():
-            self._answered.set_result(None)
+            self._answered.set_result(trouble)
 
     def said(self, line: bytes) -> None:
         """Take a line that is no reply."""
@@ -70,3 +74,17 @@ class MachineSettings:
     def reported(self, report: MachineReport) -> None:
         """Take the work offset of a status report that has one."""
         self._offset = report.work_offset or self._offset
+
+    async def _sent(self, sender: Sender, line: bytes) -> str:
+        self._answered = asyncio.get_running_loop().create_future()
+        await sender.send(line)
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self._answered
+        except TimeoutError as error:
+            why = f"the machine does not answer `{_shown(line)}`: reset it first"
+            raise WrongStateError(why) from error
+
+
+def _shown(line: bytes) -> str:
+    return line.decode("ascii").strip()

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 
 from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
@@ -24,16 +23,23 @@ from usbshare.client.serial.client import SerialClient
 from usbshare.client.serial.dialer import Dialer
 from usbshare.client.serial.line_stream import LineStream
 from usbshare.client.serial.link_state import SessionChoice
-from usbshare.client.serial.messages import LineOptions
+from usbshare.client.serial.messages import LineOptions, RemotePort
 from usbshare.client.serial.stop_report import SeenHold
+from usbshare.job_svc.run.active import Active, Told
 from usbshare.job_svc.run.analyses import Analyses
-from usbshare.job_svc.run.job_run import POLL, End, JobRun
+from usbshare.job_svc.run.job_run import End, JobRun
+from usbshare.job_svc.run.motion_end import end_motion
 from usbshare.job_svc.run.program import Program, beginning
 from usbshare.job_svc.run.serial_link import SerialLink
 from usbshare.job_svc.run.spool import Spool
-from usbshare.job_svc.run.start_checks import require_no_errors, require_ready
+from usbshare.job_svc.run.start_checks import (
+    require_no_errors,
+    require_ready,
+    require_untouched,
+)
 from usbshare.job_svc.run.starting import Starting
-from usbshare.job_svc.storage.job import Job, JobState, Progress
+from usbshare.job_svc.run.unchecked import require_first_line
+from usbshare.job_svc.storage.job import Job, JobState
 from usbshare.rpc.identity import Identity
 from usbshare.trust.names import short_name
 
@@ -43,33 +49,7 @@ RESUME_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 10.0
 LOOK_S = 0.5
 OPEN_TIMEOUT_S = 20.0
-REST_TIMEOUT_S, REST_LOOK_S = 3.0, 0.05
-# The first may have been under way when the machine was held.
-REST_REPORTS = 3
 STOPPED = "the job service was stopped"
-
-
-@dataclass
-class Active:
-    """A job that has its machine: its run, its stream, and whose rights it needs."""
-
-    job: Job
-    run: JobRun
-    stream: LineStream
-    exits: AsyncExitStack
-    starter: Identity
-    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
-    watches: list[asyncio.Task[None]] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-
-    def runs_in(self, task: asyncio.Task[None]) -> None:
-        """Note what runs it."""
-        self.task = task
-
-    def needs_rights_of(self, starter: Identity, watches: list[asyncio.Task[None]]) -> None:
-        """Note whose job it is now, and what watches their rights in place of what did before."""
-        _cancel(self.watches)
-        self.starter, self.watches = starter, watches
 
 
 class Runner:
@@ -99,26 +79,41 @@ class Runner:
         self._is_closing = False
 
     async def start(
-        self, job_id: int, starter: Identity, *, auto_advance: bool, despite_errors: bool
+        self,
+        job_id: int,
+        starter: Identity,
+        *,
+        auto_advance: bool,
+        despite_errors: bool,
+        follows: RemotePort | None = None,
     ) -> Job:
-        """Start a queued job; returns once its session is open. WrongStateError says why not."""
+        """Start a queued job; returns once its session is open. WrongStateError says why not.
+
+        `follows`: the port as the job left it after which this one starts by itself.
+        """
         if self._is_closing:
             raise WrongStateError("the job service is stopping")
         job = self._spool.jobs.require_startable(job_id)
         async with self._starting.turn(job_id, job.port_id) as start:
             self._require_right_of_submitter(job)
             path = await self._spool.files.path(job.file.sha256)
-            require_ready(await self._link.get_port(job.port_id))
+            port = await self._link.get_port(job.port_id)
+            require_ready(port)
+            if follows is not None:
+                require_untouched(follows, port)
             duration_s = await require_no_errors(self._analyses, job, despite=despite_errors)
             before = await beginning(path, job.first_line)
             program = Program(path, job.passes, job.first_line, before)
             started = self._spool.jobs.start(job_id, starter.name, auto_advance=auto_advance)
             try:
                 await self._spool.require_kept(job_id)
-                active = await self._opened(started, program, starter, duration_s)
-                if start.called_off:
-                    await active.exits.aclose()
+                active = await self._opened(started, program, starter, duration_s, port)
+                try:
                     start.require_wanted()
+                    self._require_as_asked(active, port)
+                except BaseException:
+                    await active.exits.aclose()
+                    raise
             except BaseException:
                 self._spool.jobs.not_started(job_id)
                 raise
@@ -187,8 +182,9 @@ class Runner:
         return self._spool.jobs.get(job_id)
 
     async def close(self) -> None:
-        """Bring every machine to rest, and end: what runs is interrupted."""
+        """Bring every machine to rest, and end: what runs is interrupted, what starts does not."""
         self._is_closing = True
+        await self._starting.call_off_all(STOPPED, END_TIMEOUT_S)
         running = list(self._active.values())
         for active in running:
             active.run.end(JobState.INTERRUPTED, STOPPED, resets=True)
@@ -204,10 +200,24 @@ class Runner:
         self._note("job start called off", job, who.name, who.address, reason=why)
         return True
 
+    def _require_as_asked(self, active: Active, port: RemotePort) -> None:
+        """Raise where what was asked for may not begin any more: starting takes a while."""
+        job = active.job
+        require_untouched(port, active.run.port)
+        require_first_line(active.run.port, job.first_line)
+        self._require_right_of_submitter(job)
+        resource = Resource(ResourceKind.PORT, job.port_id)
+        self._gate.require(active.starter, Right.CONTROL, resource)
+
     async def _opened(
-        self, job: Job, program: Program, starter: Identity, duration_s: float | None
+        self,
+        job: Job,
+        program: Program,
+        starter: Identity,
+        duration_s: float | None,
+        port: RemotePort,
     ) -> Active:
-        told = _Told(self._spool, job.job_id)
+        told = Told(self._spool, job.job_id, self._goes_on)
         run = JobRun(job, program, told, duration_s)
         name = f"job {job.job_id} of {self._short(job.submitter.name)}"
         name = name.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
@@ -219,14 +229,16 @@ class Runner:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await exits.enter_async_context(stream)
                 await run.require_idle(stream)
-                if (facts := await run.ask_settings(stream)) is not None:
+                require_untouched(port, run.port)
+                if (facts := await run.prepare(stream)) is not None:
                     self._analyses.machine_told(job.port_id, facts)
         except BaseException as error:
             await exits.aclose()
             if isinstance(error, TimeoutError | ConnectionRefusedByPeerError):
                 raise DeviceError(f"serial-svc: {str(error) or 'no answer'}") from error
             raise
-        told.active = active = Active(job, run, stream, exits, starter)
+        active = Active(job, run, stream, exits, starter)
+        told.of(active)
         return active
 
     async def _serve(self, active: Active) -> None:
@@ -238,43 +250,34 @@ class Runner:
             end = await active.run.run(active.stream)
         finally:
             attending.cancel()
-            _cancel(active.watches)
+            active.watch_no_longer()
         await self._leave(active, end)
         del self._active[active.job.port_id]
         ended = self._spool.jobs.end(job_id, end.state, end.reason)
         self._note(f"job {end.state.value}", ended, active.starter.name, "", reason=end.reason)
         _log.info("job %d on '%s': %s %s", job_id, ended.port_id, end.state.value, end.reason)
-        await self._start_next(ended, active.starter)
+        await self._start_next(ended, active)
 
     async def _leave(self, active: Active, end: End) -> None:
         """End the session; the machine of a job that failed does not go on with what it has."""
         if end.resets:
-            try:
-                await self._bring_to_rest(active)
-                await self._link.reset(active.job.port_id, f"job {active.job.job_id} ended")
-            except UsbshareError as error:
-                _log.error("job %d: its machine cannot be reset: %s", active.job.job_id, error)
+            await end_motion(self._link, active.run, active.stream)
         try:
             await active.exits.aclose()
         except Exception:  # the job has ended, whatever its session does
             _log.exception("job %d: its session did not end cleanly", active.job.job_id)
 
-    async def _bring_to_rest(self, active: Active) -> None:
-        """Hold a machine and wait until it rests: a reset in motion loses its position."""
-        await self._link.hold(active.job.port_id, f"job {active.job.job_id} ended")
-        run = active.run
-        run.count_rest_anew()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REST_TIMEOUT_S):
-                while run.resting_reports < REST_REPORTS:
-                    active.stream.realtime(POLL)
-                    await asyncio.sleep(REST_LOOK_S)
-
-    async def _start_next(self, ended: Job, starter: Identity) -> None:
+    async def _start_next(self, ended: Job, active: Active) -> None:
         if self._is_closing or (following := self._spool.jobs.after(ended)) is None:
             return
         try:
-            await self.start(following.job_id, starter, auto_advance=True, despite_errors=False)
+            await self.start(
+                following.job_id,
+                active.starter,
+                auto_advance=True,
+                despite_errors=False,
+                follows=active.run.port,
+            )
         except UsbshareError as error:
             _log.warning("job %d does not start by itself: %s", following.job_id, error)
 
@@ -310,6 +313,11 @@ class Runner:
                 await asyncio.get_running_loop().create_future()
         except UsbshareError as error:
             await self._hold_for(active, str(error))
+
+    def _goes_on(self, active: Active) -> None:
+        """Look at the rights of a job that somebody resumed: they may have ended meanwhile."""
+        if active.task is not None and not active.task.done():
+            self._watch_rights(active, active.starter)
 
     async def _attend(self, active: Active) -> None:
         """Hold an attended job while nobody has watched for too long."""
@@ -362,36 +370,5 @@ class Runner:
         )
 
 
-class _Told:
-    """Takes what a run tells to the spool."""
-
-    def __init__(self, spool: Spool, job_id: int) -> None:
-        self._spool = spool
-        self._job_id = job_id
-        self.active: Active | None = None
-
-    def held(self, reason: str) -> None:
-        self._spool.jobs.hold(self._job_id, reason)
-
-    def goes_on(self) -> None:
-        if self._spool.jobs.get(self._job_id).state is JobState.HELD:
-            self._spool.jobs.resumed(self._job_id)
-        if self.active is not None:
-            self.active.goes_on.set()
-
-    def progressed(self, progress: Progress) -> None:
-        self._spool.jobs.progressed(self._job_id, progress)
-
-    def asked_for(self, who: str) -> None:
-        self._spool.jobs.asked_for(self._job_id, who)
-
-
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
-
-
-def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    current = asyncio.current_task()
-    for task in tasks:
-        if task is not current:
-            task.cancel()

@@ -22,6 +22,19 @@ def require_ready(port: RemotePort) -> None:
         raise WrongStateError(f"port {port.id!r} {why}")
 
 
+def require_untouched(before: RemotePort, now: RemotePort | None) -> None:
+    """Raise WrongStateError where somebody stopped, held or reset the machine since `before`.
+
+    Whoever did that must see a job start, also where the port was re-armed or resumed since.
+    """
+    seen = (before.epoch, before.hold_number)
+    if now is None or (now.epoch, now.hold_number) != seen:
+        raise WrongStateError(
+            f"port {before.id!r} was stopped, held or reset before the job began: check the "
+            "machine, then start the job again"
+        )
+
+
 async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> float | None:
     """Return how many seconds a job takes, None if unknown; WrongStateError if its file has errors.
 

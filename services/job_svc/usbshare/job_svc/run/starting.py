@@ -18,6 +18,12 @@ class _Start:
     called_off: str = ""
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def call_off(self, why: str) -> None:
+        """Give it up; the first reason stays."""
+        self.called_off = self.called_off or why
+        if not self.scope.expired():
+            self.scope.reschedule(asyncio.get_running_loop().time())
+
     def require_wanted(self) -> None:
         if self.called_off:
             raise WrongStateError(f"job {self.job_id} does not start: {self.called_off}")
@@ -53,9 +59,14 @@ class Starting:
         start = self._starts.get(port_id)
         if start is None or start.job_id != job_id:
             return False
-        start.called_off = start.called_off or why
-        if not start.scope.expired():
-            start.scope.reschedule(asyncio.get_running_loop().time())
+        start.call_off(why)
         if not await set_within(start.has_ended, timeout_s):
             raise WrongStateError(f"the start of job {job_id} is being called off")
         return True
+
+    async def call_off_all(self, why: str, timeout_s: float) -> None:
+        """End every start before anything moves; returns once they have ended, or in time."""
+        starts = list(self._starts.values())
+        for start in starts:
+            start.call_off(why)
+        await asyncio.gather(*(set_within(start.has_ended, timeout_s) for start in starts))

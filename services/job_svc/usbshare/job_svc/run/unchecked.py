@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from usbshare.analysis.records import Analysis, Finding, Severity
+from usbshare.base.errors import InvalidArgumentError
 from usbshare.client.serial.messages import RemotePort
 from usbshare.line.flow.character_counting import rules_of
 from usbshare.line.flow.replies import GRBL_DIALECT
@@ -20,6 +21,15 @@ def foreign_firmware(port: RemotePort | None) -> str:
     if port is None or rules is None or rules.dialect is GRBL_DIALECT:
         return ""
     return port.profile.name
+
+
+def require_first_line(port: RemotePort | None, first_line: int) -> None:
+    """Raise InvalidArgumentError where a job cannot begin within its file on a port's firmware."""
+    if first_line > 1 and (firmware := foreign_firmware(port)):
+        raise InvalidArgumentError(
+            f"a job for {firmware} cannot begin with line {first_line}: where the machine is and "
+            "in which modes is known of programs for GRBL only"
+        )
 
 
 def unchecked(analysis: Analysis, firmware: str) -> Analysis:
