@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.unplugging import unplugged_while_listed
 from fakes.usb_sysfs import UsbSysfs
 from usbshare.line.usb.device import parse_selector
 from usbshare.usb_svc.devices.host_device import ids_of
@@ -200,3 +201,15 @@ def test_a_claimed_interface_whose_program_cannot_be_seen_is_in_use(usb: UsbSysf
     folder = usb.plug_in("1-1", "1d50", "6018")
     usb.claim(folder)
     assert Users(usb.places.proc, usb.sys).of(folder) == "a program"
+
+
+@pytest.mark.parametrize("part", ["1-1:", "host"])
+def test_a_device_that_is_unplugged_while_it_is_listed_hides_no_other(
+    usb: UsbSysfs, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    going = usb.plug_in("1-1", "0403", "6001", serial="A5")
+    usb.plug_in("1-2", "0403", "6001", [], serial="A6")
+    users = Users(usb.places.proc, usb.sys)
+    unplugged_while_listed(monkeypatch, part)
+    assert [each.busid for each in list_devices(usb.sys)] == ["1-2"]
+    assert users.of(going) == ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.unplugging import unplugged_while_listed
 from fakes.waiting import until
 from usbshare.camera_svc.capture.device_list import CameraFound, DeviceList, watch_cameras
 
@@ -177,3 +178,13 @@ async def test_a_camera_that_comes_or_goes_is_reported(computer: Computer) -> No
     await until(lambda: reports[-1] == ())
     watching.cancel()
     await asyncio.wait([watching])
+
+
+def test_links_that_go_with_the_last_camera_cost_no_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computer = Computer(tmp_path)
+    computer.plug_in(0, by_id="usb-046d_HD_Webcam-video-index0")
+    unplugged_while_listed(monkeypatch, "by-id")
+    look = DeviceList(computer.probe, computer.sys, computer.dev).look
+    assert [each.path for each in look()] == [str(computer.dev / "video0")]

@@ -13,6 +13,7 @@ import pytest
 
 from fakes.remote import REMOTE
 from fakes.waiting import until
+from usbshare.base.errors import WrongStateError
 from usbshare.client.serial.line_stream import LineAnswer
 from usbshare.client.serial.messages import Hold, RemoteLatch, RemotePort
 from usbshare.job_svc.run import job_run as module
@@ -115,6 +116,20 @@ async def scene(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_machine_that_reports_nothing_is_not_to_be_homed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READY_TIMEOUT_S", 0.05)
+    stream, run = FakeStream(), JobRun(JOB, Program(tmp_path / "x.gcode"), Story())
+    run.port_changed(OPEN)
+    with pytest.raises(WrongStateError, match=r"within 0\.05 s: check that it is switched on"):
+        await run.require_idle(stream)
+    assert stream.polls > 0
+    run.machine_reported(MachineReport("Alarm"))
+    with pytest.raises(WrongStateError, match="cannot begin: the machine reports an alarm"):
+        await run.require_idle(stream)
 
 
 async def test_it_is_finished_when_all_is_acknowledged_and_the_machine_rests(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from serial.tools import list_ports
 
+from fakes.unplugging import unplugged_while_listed
 from usbshare.base.errors import ConfigError, DeviceError
 from usbshare.line.usb import serial_devices
 from usbshare.line.usb.serial_devices import (
@@ -82,6 +83,25 @@ def test_only_usb_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     monkeypatch.setattr(list_ports, "comports", lambda: ports)
     assert [device.path for device in list_serial_devices()] == ["/dev/ttyUSB0", "/dev/ttyUSB1"]
+
+
+def test_a_device_that_is_unplugged_while_it_is_listed_costs_no_other_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """pyserial's SysFS makes a number of an id that it could not read: None."""
+    asked = 0
+
+    def comports() -> list[ListedPort]:
+        nonlocal asked
+        asked += 1
+        gone = None if asked == 1 else "1a86"
+        return [ListedPort("/dev/ttyUSB1", int(gone, 16), 0x7523)]  # type: ignore[arg-type]
+
+    (tmp_path / "by-id").mkdir()
+    monkeypatch.setattr(list_ports, "comports", comports)
+    monkeypatch.setattr(serial_devices, "_BY_ID", tmp_path / "by-id")
+    unplugged_while_listed(monkeypatch, "by-id")
+    assert [each.path for each in list_serial_devices()] == ["/dev/ttyUSB1"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links as Linux makes them")

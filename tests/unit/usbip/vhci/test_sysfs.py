@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.unplugging import unplugged_while_listed
 from usbshare.usbip.messages import Speed
 from usbshare.usbip.vhci.helper import PlugError, Vhci
 
@@ -99,6 +100,14 @@ def test_a_serial_port_is_found_by_its_device(tmp_path: Path) -> None:
     assert kernel.ttys(0) == kernel.ttys(1) == []
     (tmp_path / "bus/usb/devices/4-1:1.0/tty/ttyACM3").mkdir(parents=True)
     assert kernel.ttys(0) == ["ttyACM3"]
+
+
+def test_a_device_that_is_unplugged_while_it_is_looked_at_has_no_serial_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(tmp_path, FIRST)
+    unplugged_while_listed(monkeypatch, "4-1:")
+    assert kernel.ttys(0) == []
 
 
 def test_a_kernel_without_the_controller_is_reported_with_the_remedy(tmp_path: Path) -> None:

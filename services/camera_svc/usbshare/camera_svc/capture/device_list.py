@@ -172,7 +172,10 @@ def _usb(node: _Node) -> UsbDevice | None:
 
 def _links(folder: Path) -> dict[Path, Path]:
     """Return the first link to each node: newer udevs make two."""
-    links = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+    try:
+        links = sorted(folder.iterdir(), reverse=True)
+    except OSError:  # udev removes the folder with the last link
+        links = []
     return {link.resolve(): link for link in links}
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
 from usbshare.base.errors import ConfigError, DeviceAbsentError, DeviceError
 from usbshare.line.physical_device import PhysicalDevice, physical_device_at
@@ -15,6 +17,7 @@ from usbshare.line.physical_device import PhysicalDevice, physical_device_at
 _NODES = Path("/dev")
 _BY_ID, _BY_PATH = Path("/dev/serial/by-id"), Path("/dev/serial/by-path")
 _TTYS = Path("/sys/class/tty")
+_LOOKS = 5
 _SOCKET = r"[0-9a-z:._-]+/(?:ss)?[0-9.]+|[0-9]+-[0-9.]+"
 _NAME = re.compile(
     rf"usb:([0-9a-f]{{1,4}}):([0-9a-f]{{1,4}})(?::(.+?))?(?:@({_SOCKET}))?(?:#([0-9.]+))?",
@@ -122,7 +125,7 @@ def list_serial_devices() -> list[SerialDeviceFound]:
             location=port.location,
             physical=physical_device_at(port.device),
         )
-        for port in sorted(list_ports.comports())
+        for port in sorted(_ports())
         if port.vid is not None
     ]
 
@@ -151,7 +154,17 @@ def _listed(devices: Sequence[SerialDeviceFound]) -> str:
     return ", ".join(f"{device.ids} at {device.path}" for device in devices)
 
 
+def _ports() -> list[ListPortInfo]:
+    """Return what pyserial lists, which fails at a device that is unplugged meanwhile."""
+    for _ in range(_LOOKS - 1):
+        with suppress(TypeError, OSError):  # it takes ids that it cannot read for numbers
+            return list(list_ports.comports())
+    return list(list_ports.comports())
+
+
 def _by_id_links() -> dict[str, str]:
-    if not _BY_ID.is_dir():
+    try:
+        links = sorted(_BY_ID.iterdir())
+    except OSError:  # udev removes the folder with the last link
         return {}
-    return {str(link.resolve()): str(link) for link in sorted(_BY_ID.iterdir())}
+    return {str(link.resolve()): str(link) for link in links}

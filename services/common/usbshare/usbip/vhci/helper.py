@@ -115,7 +115,10 @@ class Vhci:
         if port is None or port.busid in ("", "0-0"):
             return []
         found = (self._sysfs / "bus/usb/devices").glob(f"{port.busid}:*/tty/*")
-        return sorted(each.name for each in found)
+        try:
+            return sorted(each.name for each in found)
+        except OSError:  # it was unplugged this moment
+            return []
 
     def _read(self) -> Iterator[VhciPort]:
         # `status` has the ports of the first controller, `status.1` those of the next, and so on.

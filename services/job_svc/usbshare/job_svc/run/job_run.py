@@ -42,7 +42,8 @@ GONE = frozenset({"absent", "failed"})
 RESTING = frozenset({"Idle", "Hold:0", "Door:0", "Door:1", "Alarm", "Sleep"})
 # What makes a firmware without status reports reply once its last move is done.
 WAIT_FOR_MOVES = b"M400"
-READY_TIMEOUT_S = 2.0
+# A busy host takes seconds for the first answer.
+READY_TIMEOUT_S = 10.0
 OWN_NAME = "/job-svc"
 _VOID = "what was sent is void"
 
@@ -151,9 +152,16 @@ class JobRun:
                     await asyncio.sleep(TELL_S)
         if self._end.done():
             raise WrongStateError(f"the job cannot begin: {self._end.result().reason}")
+        if not self.machine_state:
+            raise WrongStateError(
+                f"the machine has not reported its state within {READY_TIMEOUT_S:g} s: "
+                "check that it is switched on and connected"
+            )
         if self.machine_state != "Idle":
-            told = f"reports {self.machine_state}" if self.machine_state else "reports nothing"
-            raise WrongStateError(f"the machine {told}, not Idle: home, unlock or reset it first")
+            raise WrongStateError(
+                f"the machine reports {self.machine_state}, not Idle: "
+                "home, unlock or reset it first"
+            )
 
     async def prepare(self, stream: Stream) -> MachineFacts | None:
         """Set the machine's modes before anything else is sent, and return its settings.

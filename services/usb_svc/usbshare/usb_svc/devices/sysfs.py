@@ -30,7 +30,7 @@ def list_devices(sys: Path = SYS) -> tuple[HostDevice, ...]:
         folders = sorted((sys / _DEVICES).iterdir())
     except OSError:
         return ()
-    found = (_read(folder) for folder in folders if (folder / "idVendor").exists())
+    found = (_read_if_there(folder) for folder in folders if (folder / "idVendor").exists())
     return tuple(each for each in found if each is not None)
 
 
@@ -43,6 +43,13 @@ def driver_of(folder: Path) -> str:
     """Return which driver has the device that a folder of sysfs describes, empty if none has."""
     driver = folder / "driver"
     return driver.resolve().name if driver.exists() else ""
+
+
+def _read_if_there(folder: Path) -> HostDevice | None:
+    try:
+        return _read(folder)
+    except OSError:  # it was unplugged this moment
+        return None
 
 
 def _read(folder: Path) -> HostDevice | None:

@@ -61,7 +61,11 @@ class Users:
 
         Who has only opened the device's own node, to list what there is, does not use it.
         """
-        if not any(driver_of(each) == _CLAIMED for each in folder.glob(f"{folder.name}:*")):
+        try:
+            parts = list(folder.glob(f"{folder.name}:*"))
+        except OSError:  # it was unplugged this moment
+            return ""
+        if not any(driver_of(each) == _CLAIMED for each in parts):
             return ""
         node = own_node(folder)
         process = None if node is None else self._program(node)
