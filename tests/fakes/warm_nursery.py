@@ -178,15 +178,12 @@ class Children:
         news.send(str(pid).encode())
 
     def tell_end(self, end: int) -> None:
-        """Send its exit code and what it used to the requester."""
+        """Send its exit code to the requester."""
         pid, news = self._running.pop(end)
         os.close(end)
-        _, status, usage = os.wait4(pid, 0)
-        used_s = usage.ru_utime + usage.ru_stime
+        _, status = os.waitpid(pid, 0)
         with news, suppress(OSError):  # the requester no longer waits
-            news.send(
-                json.dumps({"code": os.waitstatus_to_exitcode(status), "cpu_s": used_s}).encode()
-            )
+            news.send(str(os.waitstatus_to_exitcode(status)).encode())
 
     def forget(self) -> None:
         """Close what belongs to the parent."""
