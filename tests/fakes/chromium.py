@@ -1,6 +1,7 @@
 """A headless Chromium that a test looks through, over its DevTools protocol.
 
-A driver such as playwright is told of each message of a page's sockets; this one of nothing.
+The headless shell is the same engine without the windows of a browser, which cost twice what a page
+does. A driver such as playwright is told of each message of a page's sockets; this one of nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import aiohttp
 
 from fakes.waiting import until
 
-EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
+WITH_WINDOWS = shutil.which("chromium") or shutil.which("chromium-browser")
+EXECUTABLE = shutil.which("chromium-headless-shell") or WITH_WINDOWS
 XVFB = shutil.which("Xvfb")
 FLAGS = (
     "--headless",
@@ -150,17 +152,23 @@ class Browser:
 @asynccontextmanager
 async def chromium(home: Path) -> AsyncIterator[Page]:
     """Run a browser with an empty profile; yields its tab."""
-    async with chromium_windows(home) as browser:
+    async with _running(EXECUTABLE, home) as browser:
         yield await browser.new_window()
 
 
 @asynccontextmanager
 async def chromium_windows(home: Path, display: str = "") -> AsyncIterator[Browser]:
-    """Run a browser with an empty profile, on an X display if one is given."""
-    assert EXECUTABLE is not None
+    """Run a browser of people with an empty profile, on an X display if one is given."""
+    async with _running(WITH_WINDOWS, home, display) as browser:
+        yield browser
+
+
+@asynccontextmanager
+async def _running(executable: str | None, home: Path, display: str = "") -> AsyncIterator[Browser]:
+    assert executable is not None
     profile = Path(mkdtemp(prefix="chromium-", dir=home))
     process = subprocess.Popen(  # noqa: ASYNC220 - its group is ended below
-        [EXECUTABLE, *_flags(display), f"--user-data-dir={profile}", "about:blank"],
+        [executable, *_flags(display), f"--user-data-dir={profile}", "about:blank"],
         env={**os.environ, "HOME": str(home), "DISPLAY": display},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from fakes.chromium import EXECUTABLE, XVFB, chromium_windows, x_display
+from fakes.chromium import WITH_WINDOWS, XVFB, chromium_windows, x_display
 from fakes.network import Network
 from fakes.panel import HOST, PanelHost, panel_host
 from fakes.processes import camera_service
 
 pytestmark = pytest.mark.skipif(
-    EXECUTABLE is None or XVFB is None, reason="chromium or Xvfb is not installed"
+    WITH_WINDOWS is None or XVFB is None, reason="chromium or Xvfb is not installed"
 )
 LOOK_S = 2.0
 # A picture of the simulated bed as JPEG; as H.264 a second of it has more.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,23 +12,19 @@ from typing import Any
 import pytest
 
 pytest.importorskip("cv2")
-pytest.importorskip("aiohttp")
-playwright = pytest.importorskip("playwright.async_api")
 
-from playwright.async_api import Browser, Page  # noqa: E402
+from playwright.async_api import Browser, Page
 
-from fakes.cameras import FakeCamera, decoded, noisy_jpeg  # noqa: E402
-from fakes.certificates import make_site  # noqa: E402
-from fakes.panel_pictures import Hosts, picture_server  # noqa: E402
-from fakes.processes import Process, camera_service, environment  # noqa: E402
-from fakes.served_camera import ServedCamera, served_camera  # noqa: E402
-from fakes.video_decoders import BROKEN_DECODER, HOLDING_DECODER, SLOW_DECODER  # noqa: E402
-from usbshare.camera_svc.sim.bed import read_stamp  # noqa: E402
-from usbshare.rpc.channel import Target, parse_target  # noqa: E402
-from usbshare.rpc.tls import ClientBundle  # noqa: E402
+from fakes.cameras import FakeCamera, decoded, noisy_jpeg
+from fakes.certificates import make_site
+from fakes.panel_pictures import Hosts, picture_server
+from fakes.processes import Process, camera_service, environment
+from fakes.served_camera import ServedCamera, served_camera
+from fakes.video_decoders import BROKEN_DECODER, HOLDING_DECODER, SLOW_DECODER
+from usbshare.camera_svc.sim.bed import read_stamp
+from usbshare.rpc.channel import Target, parse_target
+from usbshare.rpc.tls import ClientBundle
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 DEADLINE_MS = 60000
 MOST_WRONG_MS = 500  # half of the quickest round trip on a machine that does much else
 STATS = "picture.stats"
@@ -38,14 +33,6 @@ HIDE = """isHidden => {
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
 NO_WEBCODECS = "delete window.VideoDecoder"
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with playwright.async_playwright() as driver:
-        made = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        await made.close()
 
 
 @pytest.fixture(scope="module")
