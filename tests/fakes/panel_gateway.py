@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from aiohttp import WSMsgType, web
 from google.protobuf import json_format
 
+from fakes.processes import free_port
 from usbshare.page.v1 import page_pb2
 
 POLICY = (
@@ -49,10 +51,9 @@ class FakeGateway:
         self.url = ""
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
-        self._port = 0
 
     async def start(self) -> None:
-        """Listen, at the same port as before if there was one."""
+        """Listen where all gateways of this process do: browsers keep the files of an origin."""
         app = web.Application(middlewares=[_with_policy], client_max_size=1 << 24)
         app.router.add_get("/socket", self._serve)
         app.router.add_post("/upload", self._upload)
@@ -61,9 +62,8 @@ class FakeGateway:
         app.router.add_static("/", _ASSETS)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}/"
+        await web.TCPSite(self._runner, "127.0.0.1", _port()).start()
+        self.url = f"http://127.0.0.1:{_port()}/"
 
     async def stop(self) -> None:
         """End, as a program that was ended."""
@@ -148,10 +148,6 @@ class FakeGateway:
         return web.json_response(self.preview)
 
 
-def _alive(_: page_pb2.Request) -> page_pb2.Answer:
-    return page_pb2.Answer(alive=page_pb2.Alive())
-
-
 def _done(_: page_pb2.Request) -> page_pb2.Answer:
     return page_pb2.Answer()
 
@@ -168,6 +164,11 @@ async def fake_gateway(snapshot: page_pb2.Snapshot | None = None) -> AsyncIterat
     assert gateway.errors == []
 
 
+@cache
+def _port() -> int:
+    return free_port()
+
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -176,5 +177,6 @@ async def _with_policy(request: web.Request, handler: _Handler) -> web.StreamRes
     response = await handler(request)
     if not response.prepared:
         response.headers["Content-Security-Policy"] = POLICY
-        response.headers["Cache-Control"] = "no-cache"
+        is_file = isinstance(response, web.FileResponse) and request.path not in ("/", "/sw.js")
+        response.headers["Cache-Control"] = "max-age=3600" if is_file else "no-cache"
     return response

@@ -1,4 +1,8 @@
-"""The panel's page in a real Chromium: as a mouse, a finger and a keyboard use it."""
+"""The panel's page in a real Chromium: as a mouse, a finger and a keyboard use it.
+
+Loading the page's many files costs most of what a test of it costs, so pages share what the browser
+keeps of them. Each has a tab of its own, and begins without anything that another one has stored.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,26 @@ DEADLINE_MS = 20_000
 WIDE = (1280, 900)
 PHONE = (360, 740)
 _DEADLINE_S = 30.0
+_WITHOUT_TOUCH, _WITH_TOUCH = 0, 1
+# A tab has a session of its own.
+_FORGET = """
+if (location.protocol.startsWith("http") && !sessionStorage.getItem("has begun")) {
+  localStorage.clear();
+  sessionStorage.setItem("has begun", "yes");
+}
+"""
 
 
 @asynccontextmanager
 async def chromium(*flags: str) -> AsyncIterator[Browser]:
-    """Run a browser without a window."""
+    """Run a browser without a window, whose pages share one context, or one with a touch screen."""
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(
             executable_path=EXECUTABLE, args=["--no-sandbox", *flags]
         )
         try:
+            for has_touch in (False, True):
+                await browser.new_context(has_touch=has_touch, service_workers="block")
             yield browser
         finally:
             await browser.close()
@@ -67,14 +81,14 @@ async def panel_page(
     *,
     theme: str = "light",
     before: str = "",
+    context: BrowserContext | None = None,
 ) -> AsyncIterator[Page]:
     """Show the panel; `before` runs before its own scripts. An error of a script fails the test."""
-    context = await browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if theme == "dark" else "light",
-        has_touch=size[0] < 600,
-    )
+    context = context or browser.contexts[_WITH_TOUCH if size[0] < 600 else _WITHOUT_TOUCH]
     page = await context.new_page()
+    await page.set_viewport_size({"width": size[0], "height": size[1]})
+    await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    await page.add_init_script(_FORGET)
     page.set_default_timeout(DEADLINE_MS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -85,8 +99,20 @@ async def panel_page(
         await page.goto(url)
         yield page
     finally:
-        await context.close()
+        await page.close()
+        await context.clear_permissions()
     assert errors == [], errors
+
+
+@asynccontextmanager
+async def page_with_worker(browser: Browser, url: str) -> AsyncIterator[Page]:
+    """Show the panel where its service worker runs, and what it keeps is kept from other pages."""
+    context = await browser.new_context()
+    try:
+        async with panel_page(browser, url, context=context) as page:
+            yield page
+    finally:
+        await context.close()
 
 
 def _note_violation(errors: list[str], text: str) -> None:

@@ -1,4 +1,4 @@
-"""One browser for all tests of the panel's page in a module."""
+"""One browser for all tests of the panel's page in a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fakes.chromium import EXECUTABLE
 from fakes.panel_page import chromium
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     if EXECUTABLE is None:
         pytest.skip("chromium is not installed")

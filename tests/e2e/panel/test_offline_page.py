@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.async_api import Browser, expect
 
 from fakes.panel import HOST, panel_host
-from fakes.panel_page import panel_page
+from fakes.panel_page import page_with_worker
 
 LONG_MS = 60_000
 KEPT = {
@@ -32,7 +32,7 @@ async def test_it_keeps_the_offline_page_alone_and_shows_it_once_the_panel_is_ki
 ) -> None:
     async with (
         panel_host(tmp_path) as shop,
-        panel_page(browser, f"{shop.origin}/#/machine/{HOST}/laser") as page,
+        page_with_worker(browser, f"{shop.origin}/#/machine/{HOST}/laser") as page,
     ):
         await expect(page.locator("#hold")).to_be_enabled(timeout=LONG_MS)
         scope, paths = await page.evaluate(CACHED)

@@ -9,7 +9,7 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import Browser, Page, expect
 
 from fakes.panel_gateway import FakeGateway, fake_gateway
-from fakes.panel_page import PHONE, WIDE, panel_page
+from fakes.panel_page import PHONE, WIDE, page_with_worker, panel_page
 from fakes.panel_snapshots import KEY, job, machine, report, workshop
 from usbshare.job.v1 import job_pb2
 from usbshare.page.v1 import page_pb2
@@ -180,7 +180,7 @@ async def test_the_keyboard_skips_to_the_page_behind_the_stop_bar(browser: Brows
 
 
 async def test_without_the_program_the_browser_says_what_to_do(browser: Browser) -> None:
-    async with fake_gateway(workshop()) as gateway, panel_page(browser, gateway.url) as page:
+    async with fake_gateway(workshop()) as gateway, page_with_worker(browser, gateway.url) as page:
         await page.evaluate("navigator.serviceWorker.ready.then(() => null)")
         await page.reload()
         await gateway.stop()
