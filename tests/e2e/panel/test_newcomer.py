@@ -13,7 +13,14 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
 from fakes.gcode_program import rosette
 from fakes.panel_page import PHONE, WIDE, panel_page
-from fakes.processes import Process, completed, environment, free_port, running
+from fakes.processes import (
+    Process,
+    completed,
+    environment,
+    free_port,
+    running,
+    wait_for_listener,
+)
 
 KEPT = Path(__file__).parents[3] / "build" / "panel"
 LONG_MS = 60_000
@@ -114,6 +121,7 @@ async def invitation(home: Path) -> str:
     words = ["serial-svc", "pki", "invite", "--name", "office-pc", "--role", "operator"]
     done = await asyncio.to_thread(completed, words, home)
     assert done.returncode == 0, done.stderr
+    await asyncio.to_thread(wait_for_listener, done.stderr)
     return done.stdout.strip()
 
 

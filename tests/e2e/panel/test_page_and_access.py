@@ -15,7 +15,14 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from fakes.panel_page import PHONE, WIDE, panel_page
-from fakes.processes import Process, completed, environment, free_port, running
+from fakes.processes import (
+    Process,
+    completed,
+    environment,
+    free_port,
+    running,
+    wait_for_listener,
+)
 
 KEPT = Path(__file__).parents[3] / "build" / "panel"
 LONG_MS = 60_000
@@ -33,6 +40,7 @@ class Shop:
         words = ["serial-svc", "pki", "invite", "--name", name, "--role", role]
         done = await asyncio.to_thread(completed, words, self.home)
         assert done.returncode == 0, done.stderr
+        await asyncio.to_thread(wait_for_listener, done.stderr)
         return done.stdout.strip()
 
 
