@@ -1,4 +1,8 @@
-"""Follows the job service of one host: the jobs that wait, run or are held."""
+"""Follows the job service of one host: the jobs that wait, run or are held.
+
+Only while there is a page: whoever watches the jobs of a port counts as the person that an attended
+job needs, and a panel that nobody looks at is none.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +67,23 @@ class JobFollower:
             await calls.connect()
             self.place, self.calls = (target, bundle), calls
             self._connected(target)
-            self.clear()
-            async with aclosing(calls.seen_jobs()) as jobs:
-                async for job in jobs:
-                    self._show(job)
+            while await self._followed(calls):
+                pass
         finally:
             self.calls = None
             await calls.close()
+
+    async def _followed(self, calls: Calls) -> bool:
+        """Show jobs until there are no pages; returns whether the service still tells of them."""
+        await self._board.watched.wait()
+        self.clear()
+        async with aclosing(calls.seen_jobs()) as jobs:
+            async for job in jobs:  # one that runs is told of ten times a second
+                if not self._board.watched.is_set():
+                    self.clear()
+                    return True
+                self._show(job)
+        return False
 
     def clear(self) -> None:
         """Take all jobs away."""
