@@ -100,6 +100,15 @@ def test_a_line_holds_nothing_that_the_firmware_obeys_ahead_of_it(
     assert "Hold" not in ended.stderr
 
 
+def test_a_resume_byte_names_the_hold_that_is_seen(home: Path, target: str) -> None:
+    code, output = run(["bridge", "stop", "--hold", "--target", target, "--port", "laser"], home)
+    assert code == 0, output
+    ended = piped(console(target), home, "~\n")
+    assert ended.stdout.startswith("resume on port 'laser': sent ~;"), ended
+    ended = piped(console(target), home, "~\n")  # nothing is held: the machine may do with it
+    assert ended.stdout == "sent ~ to port 'laser'\n", ended
+
+
 @pytest.mark.parametrize("line", ["G0 X1 ~", "G0 X1 (Ä)"])
 def test_send_passes_none_either(home: Path, target: str, line: str) -> None:
     code, output = run(["bridge", "send", "--target", target, "--port", "laser", line], home)

@@ -167,9 +167,7 @@ class Host:
             if data == RESET:
                 self.void(port_id, "a reset")
             await self.stops.realtime(port_id, data, 0)
-        else:
-            await self._ask(await self.use(port_id), data, tell)
-        if data == REPORT:
+        elif await self._asked(await self.use(port_id), data, tell):
             return
         shown = "0x18" if data == RESET else data.decode()
         tell(Line(f"sent {shown} to port '{port_id}'", Kind.OK))
@@ -184,8 +182,11 @@ class Host:
         for machine in self.machines():
             await machine.release(user)
 
-    async def _ask(self, machine: Machine, data: bytes, tell: Tell) -> None:
-        """Send what only counts in the epoch that was seen, and tell the report it asks for."""
+    async def _asked(self, machine: Machine, data: bytes, tell: Tell) -> bool:
+        """Send what only counts in the epoch that was seen; returns whether its answer was told.
+
+        A resume of what is seen to be held names that hold: it undoes no later one.
+        """
         seen = machine.remote
         if not seen.profile.is_realtime(data):
             raise NotSupportedError(
@@ -194,8 +195,12 @@ class Host:
         if data == REPORT:
             ask = partial(self.stops.realtime, seen.id, data, seen.epoch)
             await machine.report(tell, ask, REPORT_S)
+        elif seen.hold is not None and seen.hold.release == "resume":
+            tell(await self.stops.resume(seen, "console"))
         else:
             await self.stops.realtime(seen.id, data, seen.epoch)
+            return False
+        return True
 
     def _bridge_choice(self, port_id: str, *, observe: bool) -> BridgeChoice:
         target, bundle = self.place
