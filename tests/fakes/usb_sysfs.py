@@ -6,6 +6,7 @@ drivers/base/bus.c of Linux 6.1.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -151,7 +152,8 @@ class FakeUsbipHost(UsbipHost):
     """Notes what is written; `devices` are the ends of what was lent, by bus id.
 
     A device in `slow` is not ready after it was bound until its reset ends, as the kernel's is.
-    `oopses` are the writes by which the real one follows a pointer to a device that is gone.
+    `oopses` are the writes by which the real one uses a device that is freed: one that is gone, or
+    one whose connection has not ended, or is ended a second time.
     """
 
     def __init__(self, sysfs: UsbSysfs) -> None:
@@ -187,15 +189,29 @@ class FakeUsbipHost(UsbipHost):
             self.bind(text)
             self._folder(text, "usbip_status").write_text("3\n" if text in self.slow else "1\n")
         elif file.name == "unbind":
+            if text in self.devices:
+                self.oopses.append(f"{file.name} {text}")
             self._sysfs.driven_by(text, "")
         elif file.name == "rebind" and self._had.pop(text) != self._number(text):
             self.oopses.append(f"{file.name} {text}")
         elif file.name in {"rebind", "drivers_probe"} and not driver_of(self._folder(text)):
             self._sysfs.driven_by(text, "usb")  # device_attach leaves what has a driver
-        elif file.name == "usbip_sockfd" and text != "-1":
+        elif (file.name, text) == ("usbip_sockfd", "-1"):
+            self.oopses.append(f"{file.name} {text}")
+        elif file.name == "usbip_sockfd":
             self.devices[busid] = socket.socket(fileno=os.dup(int(text)))
-        elif file.name == "usbip_sockfd" and (device := self.devices.pop(busid, None)) is not None:
-            device.close()
+
+    def _status(self, busid: str) -> str:
+        """Notice, as the kernel's thread does, that the other end of the socket is closed."""
+        if (device := self.devices.get(busid)) is None:
+            return super()._status(busid)
+        device.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while device.recv(1 << 16):
+                pass
+            self.devices.pop(busid).close()
+            return super()._status(busid)
+        return "2"
 
     def _is_there(self, file: Path, text: str) -> bool:
         """Return whether the kernel has what is written of."""

@@ -2,7 +2,9 @@
 
 Source: drivers/usb/usbip/stub_main.c and stub_dev.c of Linux; tools/usb/usbip/src does the same.
 usbip-host keeps a pointer to the device that it had last, freed or not, and `rebind` follows it:
-it must be written only for a device that usbip-host has just been unbound from.
+it must be written only for a device that usbip-host has just been unbound from. What ends a
+connection is queued (usbip_event.c): a device that is unbound while two such events wait is freed
+before the second one is handled. So the end of its socket is the only one here, and is waited for.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from usbshare.usb_svc.devices.sysfs import SYS, driver_of, folder_of
 
 _DRIVERS = "bus/usb/drivers"
 _PROBE = "bus/usb/drivers_probe"
-_AVAILABLE, _CLOSE = "1", "-1"
+_AVAILABLE, _USED, _CLOSE = "1", "2", "-1"
 READY_S = 5.0
 _LOOK_S = 0.02
 REMEDY = "run `sudo modprobe usbip-host`"
@@ -60,10 +62,10 @@ class UsbipHost:
             raise
 
     def take_back(self, busid: str) -> None:
-        """End the loan and give the device back to its own driver, if it is still plugged in."""
+        """Give a device back to its own driver, if it is still plugged in; its socket is closed."""
         folder = folder_of(busid, self._sys)
         with contextlib.suppress(DeviceError):
-            self._write(folder / "usbip_sockfd", _CLOSE)
+            self._wait_until_reset(busid)
         with contextlib.suppress(DeviceError):
             self._write(self._driver / "unbind", busid)  # fails where it is not bound
             self._write(self._driver / "rebind", busid)
@@ -83,17 +85,27 @@ class UsbipHost:
         self._write(self._driver / "bind", busid)
 
     def _wait_until_ready(self, busid: str) -> None:
-        """Wait until the driver has reset the device."""
-        file, end = folder_of(busid, self._sys) / "usbip_status", time.monotonic() + READY_S
-        while True:
-            try:
-                if file.read_text().strip() == _AVAILABLE:
-                    return
-            except OSError as error:
-                raise DeviceError(f"{busid} has been unplugged") from error
+        """Wait until the driver has taken the device."""
+        end = time.monotonic() + READY_S
+        while self._status(busid) != _AVAILABLE:
             if time.monotonic() >= end:
                 raise DeviceError(f"{busid} is not ready within {READY_S:g} s after its reset")
             time.sleep(_LOOK_S)
+
+    def _wait_until_reset(self, busid: str) -> None:
+        """Wait until the kernel has noticed that the socket is closed; else tell it so."""
+        end = time.monotonic() + READY_S
+        while self._status(busid) == _USED:
+            if time.monotonic() >= end:
+                self._write(folder_of(busid, self._sys) / "usbip_sockfd", _CLOSE)
+                break
+            time.sleep(_LOOK_S)
+
+    def _status(self, busid: str) -> str:
+        try:
+            return (folder_of(busid, self._sys) / "usbip_status").read_text().strip()
+        except OSError as error:
+            raise DeviceError(f"{busid} has been unplugged") from error
 
     def _write(self, file: Path, text: str) -> None:
         try:
