@@ -229,6 +229,22 @@ def test_what_is_unused_is_removed_after_a_day(tmp_path: Path) -> None:
     assert later.used_bytes == len(PROGRAM)
 
 
+def test_a_clock_that_is_set_ages_nothing_that_came_since_the_start(tmp_path: Path) -> None:
+    passed_s = 0.0
+    files = FileStore(tmp_path, 10**7, 10**6, now=lambda: 10**11, clock=lambda: passed_s)
+    files.load()
+    keep(files, PROGRAM)
+    begun = files.begin("0" * 64, 10, set())
+    files.write(begun, [b"G1 X1\n"])
+    files.leave(begun)
+    files.remove_unused(set())
+    assert files.find(HASH) is not None
+    assert files.used_bytes == len(PROGRAM) + 6
+    passed_s = 24 * 3600.0
+    files.remove_unused(set())
+    assert files.used_bytes == 0
+
+
 def test_a_file_that_would_be_refused_is_known_before_it_comes(tmp_path: Path) -> None:
     files = store(tmp_path, max_bytes=1000)
     kept = keep(files, PROGRAM[:600])

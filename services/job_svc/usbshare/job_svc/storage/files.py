@@ -42,12 +42,15 @@ class FileStore:
         max_file_bytes: int,
         free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._max_file_bytes = max_file_bytes
         self._free_bytes = free_bytes
         self._now = now
+        self._clock = clock
+        self._touched: dict[str, float] = {}  # in this run: a clock that is set ages none of them
         self._whole: dict[str, StoredFile] = {}
         self._parts: dict[str, int] = {}
         self._uploads: dict[str, PartialFile] = {}
@@ -144,6 +147,7 @@ class FileStore:
             raise
         del self._parts[upload.sha256]
         self._whole[stored.sha256] = stored
+        self._touched[stored.sha256] = self._clock()
         return stored
 
     def write(self, upload: PartialFile, pieces: Iterable[bytes]) -> int:
@@ -163,6 +167,7 @@ class FileStore:
         if self._uploads.get(upload.sha256) is upload:
             del self._uploads[upload.sha256]
             self._parts[upload.sha256] = upload.leave()
+            self._touched[upload.sha256] = self._clock()
 
     def remove(self, sha256: str) -> None:
         """Delete a whole file, if it is here."""
@@ -171,13 +176,21 @@ class FileStore:
 
     def remove_unused(self, needed: Collection[str], older_than_s: float = UNUSED_S) -> None:
         """Delete what no job needs and nobody touched for that long."""
-        latest = self._now() - older_than_s
         for sha256, stored in list(self._whole.items()):
-            if sha256 not in needed and _modified(self._whole_path(stored)) <= latest:
+            if sha256 not in needed and self._age_s(self._whole_path(stored)) >= older_than_s:
                 self.remove(sha256)
         for sha256 in [each for each in self._parts if each not in self._uploads]:
-            if _modified(self._part_path(sha256)) <= latest:
+            if self._age_s(self._part_path(sha256)) >= older_than_s:
                 self._drop_part(sha256)
+        self._touched = {
+            sha256: at
+            for sha256, at in self._touched.items()
+            if sha256 in self._whole or sha256 in self._parts
+        }
+
+    def _age_s(self, path: Path) -> float:
+        touched_at = self._touched.get(path.name[: hashlib.sha256().digest_size * 2])
+        return self._now() - _modified(path) if touched_at is None else self._clock() - touched_at
 
     def _require_open(self, upload: PartialFile) -> None:
         if not self.is_open(upload):
