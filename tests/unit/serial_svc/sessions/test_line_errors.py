@@ -179,6 +179,20 @@ async def test_firmware_that_never_says_that_it_is_busy_is_not_waited_for_for_ev
     assert "was lost on its line, or it hangs" in missing.why_lost(now + lost_after_s + 11)
 
 
+async def test_a_reply_to_a_void_line_is_not_waited_for_for_ever_by_what_speaks_meanwhile() -> None:
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, b"G28\n")
+    await client.session.close(0.0)
+    client = await bench.open_lines(greets=False)
+    missing, now = lines_of(client)._missing, bench.port.line._clock()
+    limit_s = missing_replies.NO_REPLY_S
+    for second in range(int(limit_s)):
+        missing.alive(now + second)  # as with M155
+    assert not missing.why_lost(now + limit_s - 1)
+    assert "has not replied" in missing.why_lost(now + limit_s + 1)
+
+
 async def test_a_reply_that_is_given_up_holds_the_rest_and_is_not_guessed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from fakes.line_bench import GREETING, LineBench, results
 from fakes.line_replies import LINE, lines_of, sent
 from fakes.waiting import until
-from usbshare.base.errors import InvalidArgumentError, ProfileError
+from usbshare.base.errors import InvalidArgumentError, ProfileError, WrongStateError
 from usbshare.line.profiles import GRBL, GRBL09, MARLIN, RAW, SMOOTHIE, Profile
+from usbshare.line.stop_actions import StopAction
 from usbshare.serial_svc.line.scheduler import Band
 from usbshare.serial_svc.sessions import line_firmware, missing_replies
 from usbshare.serial_svc.sessions.client import LineChoice, Mode
@@ -219,6 +220,58 @@ async def test_a_question_ends_no_line_that_a_program_has_begun(
     bench.device.say(b"<Idle|MPos:0,0,0|FS:0,0>\r\n")
     await sent(client, LINE)
     assert bench.commands.startswith(SPOILER)
+    await bench.port.close()
+
+
+async def test_marlin_that_holds_the_beginning_of_a_line_gets_none_before_it_is_reset() -> None:
+    bench = LineBench(MARLIN)
+    program = await bench.open()
+    await program.send(b"G1 X100")
+    await program.session.close()
+    with pytest.raises(WrongStateError, match="a program left a line unfinished"):
+        await bench.open_lines()
+    await bench.port.stops.machine_reset.reset("ann", "", "", None)
+    client = await bench.open_lines()
+    await client.send(b"M5\n", epoch=bench.port.line.latch.epoch)
+    assert bench.written == b"M5\n"
+
+
+async def test_a_line_of_marlin_that_a_stop_has_ended_prevents_nothing() -> None:
+    bench = LineBench(MARLIN)
+    program = await bench.open()
+    await program.send(b"G1 X100")
+    await bench.port.stops.path.stop(StopAction.HOLD, "bob")
+    assert bench.written.startswith(b"G1 X100\nM410\n")
+    await program.session.close()
+    bench.port.stops.path.rearm("bob", bench.port.line.latch.epoch)
+    await bench.open_lines()
+
+
+async def test_replies_that_came_after_their_session_are_not_waited_for() -> None:
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, b"G1 X1\n")
+    await client.session.close(0.0)
+    bench.device.say(b"ok\n T:20.0 /0.0\n")
+    client = await bench.open_lines(greets=False)
+    await sent(client, b"G1 X2\n")
+    assert bench.written == b"G1 X2\n"
+    bench.device.say(b"ok\n")
+    assert results(client) == [("answered", "ok")]
+
+
+async def test_a_machine_that_stays_silent_owes_no_reply_to_a_session_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(missing_replies, "LOOK_S", 0.01)
+    monkeypatch.setattr(missing_replies, "SILENT_S", 0.05)
+    bench = LineBench(MARLIN)
+    client = await bench.open_lines()
+    await sent(client, b"G1 X1\n")
+    await client.session.close(0.0)
+    client = await bench.open_lines(greets=False)
+    await sent(client, b"G1 X2\n")
+    await until(lambda: bench.written == b"G1 X2\n")
     await bench.port.close()
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from enum import Enum
 
+from usbshare.line.flow.replies import Kind, ReplySplitter, Said
 from usbshare.line.gcode_text import has_gcode
 from usbshare.line.profiles import AUTO, GCODE, Profile, StopAction
 from usbshare.line.recognition import Recogniser
@@ -37,6 +38,7 @@ class Firmware:
         self.sees_gcode = False
         self.buffer_bytes = self._unanswered = 0
         self.owes_replies = False
+        self._late_replies: ReplySplitter | None = None
         self.profile: Profile = configured or AUTO
         self._stops_are_known = self.stop_bytes is StopBytes.OWN
         self._port_id = port_id
@@ -53,7 +55,9 @@ class Firmware:
         return StopBytes.OWN if plan is not None and plan.data else StopBytes.NONE
 
     def heard(self, data: bytes) -> None:
-        """Take what the device says."""
+        """Take what the device says; replies to lines of a session that has ended count."""
+        if self._unanswered and self._late_replies is not None:
+            self._answered_late(self._late_replies, data)
         if self._recogniser is not None and (profile := self._recogniser.feed(data)) is not None:
             self._is_now(profile)
 
@@ -80,9 +84,10 @@ class Firmware:
         """Note the size of its receive buffer; None says nothing."""
         self.buffer_bytes = size or self.buffer_bytes
 
-    def left_unanswered(self, lines: int) -> None:
+    def left_unanswered(self, lines: int, replies: ReplySplitter) -> None:
         """Note to how many lines of a session that has ended replies may still come."""
         self._unanswered, self.owes_replies = lines, lines > 0
+        self._late_replies = replies
 
     def take_unanswered(self) -> int:
         """Return how many those are, for whoever sees to the replies from now on."""
@@ -97,6 +102,11 @@ class Firmware:
         if not self._is_configured:
             self._take(AUTO)
             self._recogniser = Recogniser()
+
+    def _answered_late(self, replies: ReplySplitter, data: bytes) -> None:
+        for part in replies.feed(data):
+            if isinstance(part, Said) and part.kind in (Kind.OK, Kind.ERROR) and self._unanswered:
+                self._unanswered -= 1
 
     def _take(self, profile: Profile) -> None:
         self.profile = profile

@@ -85,6 +85,10 @@ class PortWriter:
         """Return whether the device has not taken all urgent bytes."""
         return bool(self._urgent)
 
+    def line_is_void(self) -> None:
+        """Note that the device was reset: it holds no beginning of a line."""
+        self._last_byte = b"\n"
+
     def attach(self, device: Device) -> None:
         """Write to this device from now on."""
         self._device = device

@@ -84,14 +84,15 @@ class LineDelivery:
         self._queue.expect_strays(firmware.take_unanswered())
         self._spoils = is_grbl and line_is_begun
         self._missing.begin(reports=is_grbl)
-        if self._readiness.awaits_rest or self._readiness.ends_at_report:
+        readiness, queue = self._readiness, self._queue
+        if readiness.awaits_rest or readiness.ends_at_report or queue.has_strays:
             self._missing.expect()
             self._missing.ask()
 
     def end(self) -> None:
         """Stop delivering."""
         self._missing.rest()
-        self._line.firmware.left_unanswered(len(self._queue.expected))
+        self._line.firmware.left_unanswered(len(self._queue.expected), self._replies)
 
     @property
     def buffer_bytes(self) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from usbshare.base.errors import ProfileError
+from usbshare.base.errors import ProfileError, WrongStateError
 from usbshare.line.flow.character_counting import FlowRules, rules_of
+from usbshare.line.flow.replies import MARLIN_DIALECT
 from usbshare.line.profiles import AUTO, GCODE
 from usbshare.serial_svc.line.line import Line
 from usbshare.serial_svc.sessions.client import LineChoice
@@ -18,6 +19,12 @@ ASK_AFTER_S = (
     1.5  # a boot loader has ended by then, and a machine that was reset has sent its banner
 )
 _LOOK_S = 0.05
+# Whatever follows, Marlin carries it out once it ends: it looks at a `*` only behind a line number
+# (MarlinFirmware/Marlin Marlin/src/gcode/queue.cpp, get_serial_commands, and parser.cpp, parse).
+_BEGUN = (
+    "port '{}': a program left a line unfinished, which the firmware would carry out, or take the "
+    "next one for a part of: reset the machine (`usbshare-bridge reset`), then try again"
+)
 _UNKNOWN = (AUTO.name, GCODE.name)
 
 
@@ -28,8 +35,8 @@ async def flow_rules(
 
     With `line_is_begun` it holds the beginning of a line, which must not be carried out.
 
-    Raises ProfileError naming the profile where it is not known to reply to each line, or takes no
-    checksums though they are chosen.
+    Raises WrongStateError where nothing voids that, ProfileError naming the profile where it is not
+    known to reply to each line, or takes no checksums though they are chosen.
     """
     begun_at, has_asked = clock(), False
     while line.profile.name in _UNKNOWN and clock() - begun_at < RECOGNITION_S:
@@ -48,4 +55,6 @@ async def flow_rules(
         )
     if choice.checksums and not rules.numbers:
         raise ProfileError(f"port '{line.id}' has profile '{name}', which takes no checksums")
+    if line_is_begun and line.writer.line_is_open and rules.dialect is MARLIN_DIALECT:
+        raise WrongStateError(_BEGUN.format(line.id))
     return rules

@@ -107,7 +107,7 @@ class MissingReplies:
         rests_s = sum(rest_s(each.wire) for each in lines)
         oldest = f", the oldest of them '{lines[0].text}'" if lines else ""
         if self._idle_since is None:
-            found = self._why_given_up(now - rests_s) if lines and not self._asks else ""
+            found = "" if self._asks else self._why_given_up(now - rests_s)
             return found and f"{found}{oldest}: a reply was lost on its line, or it hangs"
         if now - self._idle_since < LOST_S + rests_s:
             return ""

@@ -74,6 +74,7 @@ class MachineReset:
             await asyncio.sleep(PULSE_S)
         finally:
             await end()
+        line.writer.line_is_void()
 
     def _void(self) -> int:
         """Void what was sent so far, wherever it is; returns how many commands were here."""
