@@ -187,4 +187,4 @@ def test_an_observer_has_nothing_to_buffer(tmp_path: Path) -> None:
         ["bridge", "--target", "nowhere", "--vcom", "X", "--observe", "--buffered"], tmp_path
     )
     assert code == 2
-    assert "'--observe' sends nothing that '--buffered' could answer" in output
+    assert "Give '--observe' or '--buffered', not both" in output

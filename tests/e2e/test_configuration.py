@@ -125,7 +125,7 @@ def test_send_and_stop_go_where_the_last_bridge_was(home: Path, target: str) -> 
     assert code == 0
     assert "port 'laser' is not latched" in output
     code, output = run(["bridge", "stop", "--rearm"], home)
-    assert "port 'mill' takes programs again" in output
+    assert "port 'mill' accepts programs again" in output
 
 
 def test_a_stop_on_the_only_port_ignores_the_id_it_had(home: Path, target: str) -> None:

@@ -84,7 +84,7 @@ def test_mistakes_are_one_line_each_in_their_turn(home: Path, target: str) -> No
         "'hlep' is neither a command nor G-code (did you mean `help`?): `help` lists the commands",
         "the host has no port 'nothing': it has laser, printer",
         "the line is not plain text: only printable ASCII is sent",
-        "`rearm` is for a person at the prompt, not for programs",
+        "`rearm` is only for a person at the prompt",
         "usage: `endpoint add KIND HOST:PORT`",
     ]
 
@@ -164,7 +164,7 @@ async def test_the_spooler_list_is_that_of_the_hosts_jobs(tmp_path: Path) -> Non
     assert lines[0].startswith("JOB")
     assert lines[1].split()[0] == str(job.job_id)
     assert any("queued" in line for line in lines[4:])
-    assert lines[-1] == "'x' is not the number of a job: `jobs` lists them"
+    assert lines[-1] == "'x' is not a job number: `jobs` lists them"
     assert "9999" in lines[-2]
 
 
@@ -470,7 +470,7 @@ def test_endpoints_offer_the_port_to_one_program_at_a_time(home: Path, target: s
         with closing(Program(paths["tcp"])) as program:
             program.socket.sendall(b"$I\n")
             assert "[VER:1.1h" in program.until(b"ok\r\n")
-            assert "uses the port" in person.ask("G0 X1", "at any time")
+            assert "is using the port" in person.ask("G0 X1", "at any time")
             second = Program(paths["rfc2217"])
             assert _is_hung_up(second.socket)
             second.close()
@@ -507,7 +507,7 @@ def test_a_person_at_a_terminal_has_completion_and_history_and_can_quit(
         shown.ask("$I", "ok")
         shown.ask("stop", "latched until `rearm`")
         shown.ask("G0 X1", "emergency stop by")
-        shown.ask("rearm", "takes programs again")
+        shown.ask("rearm", "accepts programs again")
         shown.ask("$X", "ok")
         shown.type("\x03")
         shown.wait_for("to end: `quit` or Ctrl-D")
@@ -538,7 +538,7 @@ def test_nothing_continues_by_itself_at_the_prompt_after_the_host_was_away(
             service.send_signal(signal.SIGCONT)
         # A connection each.
         shown.wait_for_all("emergency stop on port 'laser': sent 0x18", "session resumed")
-        shown.ask("rearm", "takes programs again")
+        shown.ask("rearm", "accepts programs again")
         shown.ask("$X", "ok")
 
 

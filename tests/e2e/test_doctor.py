@@ -96,7 +96,7 @@ def test_a_name_taken_by_a_bridge_to_another_host_fails(tmp_path: Path) -> None:
             code, output = run(["bridge", "doctor", "--target", target, *vcom], tmp_path)
     assert code == 1
     (line,) = lines_of(output, "FAIL")
-    assert "another program of usbshare (process" in line
+    assert "another usbshare program (process" in line
 
 
 def test_a_latched_port_fails_until_it_is_rearmed(tmp_path: Path) -> None:

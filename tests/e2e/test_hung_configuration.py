@@ -50,8 +50,8 @@ def test_a_bridge_says_what_it_waits_for_and_continues_with_it(tmp_path: Path) -
 def test_a_bridge_works_without_the_values_used_last(tmp_path: Path) -> None:
     folder = tmp_path / ".local/state/usbshare"
     with frozen_later(["bridge", "list"], tmp_path, frozen_folder=folder) as process:
-        process.wait_for("bridge: waiting for what was used last: no answer yet")
-        process.wait_for("bridge: what was used last is unknown: no answer within 5 s")
+        process.wait_for("bridge: waiting for the options used last: no answer yet")
+        process.wait_for("bridge: cannot read the options used last: no answer within 5 s")
         assert not process.faults
         assert process.process.wait(60) == 2
 

@@ -33,7 +33,7 @@ async def test_a_host_with_a_job_service_passes(tmp_path: Path) -> None:
         told = f"127.0.0.1:{host.serial_port} answers; ports: laser"
         assert [each for each in found if each.endswith(told)], found
         code, found = doctor(host, "serial-svc")
-        told = f"job-svc at 127.0.0.1:{host.job_port} serves; no job waits"
+        told = f"job-svc at 127.0.0.1:{host.job_port} serves; no job is waiting"
         assert [each for each in found if told in each], found
         bridge = ["bridge", "doctor", "--target", f"127.0.0.1:{host.serial_port}"]
         code, output = run(bridge, host.home)

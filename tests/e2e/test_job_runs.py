@@ -162,7 +162,7 @@ async def test_who_asks_for_the_port_of_a_job_is_shown_and_may_be_given_it(tmp_p
         code, said = await refusal(jobs.HandOver(give, timeout=TIMEOUT_S))
         assert (code.name, said) == (
             "FAILED_PRECONDITION",
-            f"job {job.job_id} is interrupted: it does not run",
+            f"job {job.job_id} is interrupted: it is not running",
         )
 
 

@@ -307,7 +307,7 @@ async def test_a_session_that_is_lost_while_nothing_is_unanswered_is_reported_to
         ({"delivery": 9}, "INVALID_ARGUMENT", "open.delivery is 9"),
         ({"on_line_error": 9}, "INVALID_ARGUMENT", "open.on_line_error is 9"),
         ({"delivery": 0, "checksums": True}, "INVALID_ARGUMENT", "require delivery"),
-        ({"checksums": True}, "FAILED_PRECONDITION", "'grbl', which takes no checksums"),
+        ({"checksums": True}, "FAILED_PRECONDITION", "'grbl', which does not accept checksums"),
         ({"port_id": "bare"}, "FAILED_PRECONDITION", "profile 'raw', which is not known to reply"),
     ],
 )

@@ -157,7 +157,7 @@ def test_a_stop_needs_no_code_and_a_rearm_does(tmp_path: Path, target: str) -> N
     rearm = ("stop", "--rearm", "--target", target, "--code", new)
     code, output = bridge(tmp_path, *rearm)
     assert code == 0, output
-    assert "takes programs again" in output
+    assert "accepts programs again" in output
 
 
 def test_a_person_at_a_terminal_is_prompted(tmp_path: Path, target: str) -> None:
@@ -196,4 +196,4 @@ def test_a_code_that_is_given_in_the_console_lets_lines_through(
     # Programs may not: whoever can connect to a console is not known to be that person.
     ended = piped(words, tmp_path, f"confirm {code}\n")
     assert ended.returncode == 1
-    assert "`confirm` is for a person at the prompt, not for programs" in ended.stdout
+    assert "`confirm` is only for a person at the prompt" in ended.stdout

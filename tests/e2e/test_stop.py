@@ -84,7 +84,7 @@ def test_an_emergency_stop_hangs_up_the_program_of_another_and_latches_until_re_
         code, output = stop(tmp_path, target, "--rearm")
         assert code == 0, output
         assert re.fullmatch(
-            r"port 'laser' takes programs again \(epoch \d+\); it was stopped by "
+            r"port 'laser' accepts programs again \(epoch \d+\); it was stopped by "
             r"usbshare://\S+ at [\d-]+ [\d:]+ UTC \(smoke\)",
             output,
         )

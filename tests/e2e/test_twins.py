@@ -90,7 +90,7 @@ def test_a_configured_port_refuses_an_identical_device_until_a_person_allows_it(
 def test_what_was_never_known_cannot_be_forgotten(tmp_path: Path) -> None:
     code, output = run(["serial-svc", "devices", "forget", "laser"], tmp_path)
     assert code == 1
-    assert "those with one: none" in output
+    assert "remembered for: none" in output
 
 
 @pytest.mark.parametrize("configured", [True, False])

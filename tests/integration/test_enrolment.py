@@ -218,7 +218,7 @@ async def test_after_a_few_wrong_tokens_one_must_wait(site: Site, bundle: Path) 
 
 async def test_no_open_invitation_is_reported_as_such(site: Site, bundle: Path) -> None:
     text = await refusal(invited(site, port=free_port()), bundle, ConnectionRefusedByPeerError)
-    assert "no invitation is open there" in text
+    assert "this host has no open invitation" in text
 
 
 async def test_one_address_that_answers_is_enough(site: Site, bundle: Path) -> None:

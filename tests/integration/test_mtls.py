@@ -219,7 +219,7 @@ async def test_a_damaged_renewal_keeps_the_certificate_in_use(
     async with serving(site) as port:
         site.server_certificate.write_bytes(b"half written")
         assert await check(port, bundle)
-    assert "kept the server certificate in use" in caplog.text
+    assert "keeping the previous server certificate" in caplog.text
 
 
 async def test_an_expired_server_certificate_is_reported(tmp_path: Path, ca: Issued) -> None:

@@ -120,9 +120,7 @@ class _Commands(LazyGroup):
     is_flag=True,
     help="Print JSON on stdout: events as lines, or a subcommand's result; errors too.",
 )
-@click.option(
-    "--no-status", is_flag=True, help="With --json: print events only, not how things are."
-)
+@click.option("--no-status", is_flag=True, help="With --json: print only events, no status lines.")
 @click.version_option(package_name="usbshare", message="usbshare-bridge %(version)s")
 @click.pass_context
 def cli(
@@ -156,9 +154,7 @@ def cli(
     wishes = remember_group_options(context, config, target, bundle, insecure)
     check_match(context)
     if take and observe:
-        raise click.UsageError(
-            "'--take' takes control and '--observe' does without it: give only one of them."
-        )
+        raise click.UsageError("Give '--take' or '--observe', not both.")
     if not (check_config or dump_config or context.invoked_subcommand == "stop"):
         import_older_in_time(Side.CLIENT, config, warn)
         _remove_stale_links()

@@ -156,11 +156,11 @@ class Defaults:
 
     def _read_last(self) -> LastUsed:
         """Return what was used last, nothing where that does not answer in time."""
-        state, what = bridge_state(self._warn), "what was used last"
+        state, what = bridge_state(self._warn), "the options used last"
         try:
             return in_time(what, state.load, self._warn, LAST_TIMEOUT_S)
         except TimeoutError:
-            self._warn(f"{what} is unknown: no answer within {LAST_TIMEOUT_S:g} s")
+            self._warn(f"cannot read {what}: no answer within {LAST_TIMEOUT_S:g} s")
             return LastUsed()
 
 

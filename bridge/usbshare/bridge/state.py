@@ -74,7 +74,7 @@ class StateFile:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            self._warn(f"what was used last is unknown: {self._path}: {error.strerror}")
+            self._warn(f"cannot read the options used last: {self._path}: {error.strerror}")
         except ValueError as error:
             self._keep_aside(str(error))
         return {}
@@ -86,7 +86,7 @@ class StateFile:
         )
         aside = next((path for path in candidates if not path.exists()), None)
         kept = f"it is kept as {aside}" if aside else "it will be replaced"
-        self._warn(f"what was used last is unknown: {self._path} is damaged ({why}); {kept}")
+        self._warn(f"cannot read the options used last: {self._path} is damaged ({why}); {kept}")
         try:
             if aside:
                 self._path.rename(aside)

@@ -210,7 +210,7 @@ async def test_control_changes_hands_only_by_a_click_that_says_so(browser: Brows
             request_control=serial_pb2.RequestControlResponse(told=True)
         )
         await page.get_by_role("button", name="Ask for control").click()
-        await expect(page.locator("#notices")).to_contain_text("The holder was told")
+        await expect(page.locator("#notices")).to_contain_text("The holder has been told")
         await page.get_by_role("button", name="Take control from the holder").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog).to_contain_text("operator (LightBurn)")

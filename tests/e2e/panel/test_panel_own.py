@@ -78,7 +78,7 @@ async def enrolled(page: Page, **wish: Any) -> dict[str, Any]:
             if "enrolled" in answer:
                 found: dict[str, Any] = answer["enrolled"]
                 return found
-            assert "no invitation is open" in answer["failure"]["text"], answer
+            assert "has no open invitation" in answer["failure"]["text"], answer
             await asyncio.sleep(0.3)
 
 

@@ -163,7 +163,7 @@ async def test_a_lost_connection_is_shown_and_old_values_look_old(browser: Brows
         gateway.is_refusing = True
         await gateway.drop()
         line = page.locator("#lost")
-        await expect(line).to_contain_text("The page shows the state of that time")
+        await expect(line).to_contain_text("The page shows the state as of that time")
         await expect(page.locator("html")).to_have_attribute("data-lost", "")
         results = await Axe().run(page)
         bad = [each for each in results.response["violations"] if each["impact"] in SERIOUS]

@@ -149,7 +149,7 @@ async def test_a_service_of_the_host_is_said_to_be_one(browser: Browser) -> None
             )
         )
         await page.reload()
-        await expect(page.get_by_text("a service of this host")).to_have_count(1)
+        await expect(page.get_by_text("a service of the host")).to_have_count(1)
         await expect(page.get_by_role("cell", name="nothing", exact=True)).to_have_count(1)
 
 

@@ -76,7 +76,7 @@ async def test_a_dangling_link_to_a_pty_is_replaced(listener: Listener, tmp_path
 
 async def test_the_name_of_a_running_bridge_is_refused(port: LinuxPty, listener: Listener) -> None:
     with pytest.raises(
-        ConfigError, match=rf"another program of usbshare \(process {os.getpid()}\) offers"
+        ConfigError, match=rf"another usbshare program \(process {os.getpid()}\) offers"
     ):
         await LinuxPty(port.path).start(Listener(), SETTINGS)
     assert is_taken(port.path)

@@ -164,7 +164,7 @@ def test_what_waits_ends_too_early_or_changes_the_machine_is_reported(job: Path)
 
 def test_a_job_that_puts_the_machine_to_sleep_ends_there(job: Path) -> None:
     found = analyse(written(job, "G4 P0.1", "$SLP", "G0 X1"))
-    assert texts(found) == [(2, "", "the machine sleeps from here on and accepts only a reset")]
+    assert texts(found) == [(2, "", "the machine is asleep from here on and accepts only a reset")]
 
 
 def test_modes_that_a_pass_leaves_are_reported_where_another_follows(job: Path) -> None:

@@ -143,7 +143,7 @@ async def test_only_so_many_calls_wait(limits: Limits, monkeypatch: pytest.Monke
     waiting = [asyncio.ensure_future(limits.admit_request("office-pc")) for _ in range(6)]
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     told = [str(each.exception()) for each in done]
-    assert told == ["5 calls of the same caller are already waiting"]
+    assert told == ["5 calls from the same caller are already waiting"]
     forever.set()
     await asyncio.gather(*waiting, return_exceptions=True)
 

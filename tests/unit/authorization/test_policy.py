@@ -215,7 +215,10 @@ GRANT = '[[grants]]\nwho = ["a"]\nrights = ["control"]\n'
     ("text", "why"),
     [
         ('[groups]\na = ["b"]\nb = []', "contains the group 'b'"),
-        ('[[grants]]\nwho = ["a"]\nrights = ["view"]\nconfirm = "totp"', "right to control"),
+        (
+            '[[grants]]\nwho = ["a"]\nrights = ["view"]\nconfirm = "totp"',
+            "rights control and admin",
+        ),
         (
             '[[grants]]\nwho = ["a"]\nrights = ["control"]\nconfirm_for = "1h"',
             "confirm_for requires confirm",

@@ -81,7 +81,7 @@ def test_the_wheel_that_it_came_from_is_named(tmp_path: Path) -> None:
 def test_a_wheel_that_is_gone_has_to_come_back_first(tmp_path: Path) -> None:
     origin = {"url": (tmp_path / "usbshare-1.whl").as_uri(), "archive_info": {}}
     found = command_for("bridge", tmp_path, origin, has_pip=True)
-    assert found.endswith(f"(once {tmp_path / 'usbshare-1.whl'} is there again)")
+    assert found.endswith(f"(once {tmp_path / 'usbshare-1.whl'} exists again)")
 
 
 def test_a_clone_stays_a_clone(tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ def test_a_port_without_endpoints_is_none() -> None:
 @pytest.mark.parametrize(
     ("raw", "named"),
     [
-        (UNO[:8], "is not one of 9 bytes"),
-        (UNO[:-1], "wTotalLength 62 is more than came, 61"),
+        (UNO[:8], "is not 9 bytes long"),
+        (UNO[:-1], "wTotalLength 62 is more than the bytes received, 61"),
         (UNO[:2] + b"\x08\0" + UNO[4:], "wTotalLength 8 is less than 9"),
         (UNO[:9] + b"\0" + UNO[10:], "descriptor at byte 9: bLength 0 is not 2 to 53"),
         (UNO[:9] + b"\xff" + UNO[10:], "descriptor at byte 9: bLength 255 is not 2 to 53"),

@@ -146,7 +146,7 @@ def test_an_answer_that_nobody_asked_for_is_refused(answer: SubmitReply | Unlink
     parser = ReplyParser()
     parser.expect(Submit(5, 1, Direction.IN, 1, 16))
     parser.feed(answer.encode())
-    with pytest.raises(UsbipProtocolError, match="seqnum 6 was not asked for"):
+    with pytest.raises(UsbipProtocolError, match="seqnum 6 answers no request"):
         parser.reply()
 
 
@@ -159,7 +159,7 @@ def test_packets_that_are_not_the_whole_are_refused() -> None:
     parser.expect(command)
     head = struct.pack("!5IiIIII8x", 3, 5, 0, 0, 0, 0, 4, 0, 1, 0)
     parser.feed(head + b"data" + struct.pack("!IIII", 0, 10, 3, 0))
-    with pytest.raises(UsbipProtocolError, match="actual_length 4 is not that of its packets"):
+    with pytest.raises(UsbipProtocolError, match="actual_length 4 is not the sum of its packets"):
         parser.reply()
 
 

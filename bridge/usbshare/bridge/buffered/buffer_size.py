@@ -32,7 +32,7 @@ class BufferSize:
         size = int(found[1]) * (1024 if found[2] else 1) if found else 0
         if not LEAST_BYTES <= size <= MOST_BYTES:
             raise InvalidArgumentError(
-                f"'{text}' is no size of a buffer: give {AUTO}, or {LEAST_BYTES} to {MOST_BYTES} "
+                f"'{text}' is not a buffer size: give {AUTO}, or {LEAST_BYTES} to {MOST_BYTES} "
                 "bytes, such as 16k"
             )
         return cls(size)

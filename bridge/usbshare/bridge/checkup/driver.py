@@ -18,7 +18,7 @@ if sys.platform == "win32":
 else:
     from usbshare.bridge.checkup.driver_pty import judge_driver as judge_vcom
 
-_TAKEN = "another program of usbshare"
+_TAKEN = "another usbshare program"
 
 
 async def judge_virtual_port(subject: Subject) -> Judgement:
@@ -31,7 +31,7 @@ async def judge_virtual_port(subject: Subject) -> Judgement:
     judgement = await in_thread(judge_vcom, value)
     is_taken = judgement.verdict is Verdict.FAILURE and judgement.measured.startswith(_TAKEN)
     if is_taken and subject.is_bridged_from_here:
-        return warning(judgement.measured, "nothing, if that is the bridge you mean")
+        return warning(judgement.measured, "nothing, if this is the bridge that you want to use")
     return judgement
 
 

@@ -19,7 +19,7 @@ def judge_driver(name: str) -> Judgement:
             os.close(descriptor)
     except OSError as error:
         remedy = "mount devpts at /dev/pts, or raise the sysctl kernel.pty.max"
-        return failure(f"no pty can be made ({error.strerror})", remedy)
+        return failure(f"no pty can be created ({error.strerror})", remedy)
     try:
         return _judge_link(NameLink(name)) if name else _judge_folder(runtime_folder())
     except ConfigError as error:

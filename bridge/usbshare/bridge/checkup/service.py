@@ -97,7 +97,7 @@ def judge_state(port: RemotePort, target: Target, *, is_own: bool) -> Judgement:
     if port.holder and is_own:
         return warning(
             f"{name} is held by {port.holder}, the bridge running on this computer",
-            "nothing, if that is the bridge you mean; a second bridge would be refused",
+            "nothing, if this is the bridge that you want to use; a second one would be refused",
         )
     if port.holder:
         return failure(

@@ -117,7 +117,7 @@ def _view_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice([each.value for each in Format]),
             default=Format.JPEG.value,
             help="Format on the network; h264 needs a thirtieth of the bytes where little "
-            "moves, and PyAV at both ends.",
+            "moves, and requires PyAV at both ends.",
         ),
         click.option(
             "--priority",

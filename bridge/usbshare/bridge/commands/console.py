@@ -37,7 +37,8 @@ from usbshare.bridge.local_ports.loopback_address import loopback_address
     "--job-port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="Where the host's job service listens; without it, as the host announces, else 50055.",
+    help="Port of the host's job service; by default the one that the host "
+    "announces, or else 50055.",
 )
 @click.pass_context
 def console(

@@ -60,7 +60,9 @@ def buffer_size(context: click.Context) -> BufferSize | None:
     said = context.params["buffered"]
     if context.params["observe"]:
         if said:
-            raise click.UsageError("'--observe' sends nothing that '--buffered' could answer.")
+            raise click.UsageError(
+                "Give '--observe' or '--buffered', not both: an observer sends nothing."
+            )
         return None
     said = said or wishes.defaults.buffered
     return BufferSize.parse(said) if said else None

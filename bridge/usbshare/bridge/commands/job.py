@@ -44,6 +44,6 @@ class _JobCommands(LazyGroup):
 def job() -> None:
     """Check, show and run programs of G-code.
 
-    A job is stored on the host and streamed to its machine there, whatever this computer does
-    meanwhile. Nothing starts automatically. JOB is the number that `submit` prints.
+    A job is stored on the host and streamed to its machine there, even if this computer is
+    switched off. Nothing starts automatically. JOB is the number that `submit` prints.
     """

@@ -62,7 +62,7 @@ def status(
     latency: bool,
     as_json: bool,
 ) -> None:
-    """Show what a host's machines do; without --target, those of all hosts known or found."""
+    """Show what the machines of a host are doing; without --target, of all hosts known or found."""
     wishes = wanted(context, target, bundle, insecure)
     trusted, survey, is_silent = trust(wishes), None, False
     if wishes.is_asked:

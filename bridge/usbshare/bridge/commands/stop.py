@@ -68,7 +68,7 @@ def stop(
     if hold + door + resume + rearm > 1:
         raise click.UsageError("Give at most one of '--hold', '--door', '--resume' and '--rearm'.")
     if epoch is not None and not (rearm or resume):
-        raise click.UsageError("'--epoch' names what '--rearm' or '--resume' undoes; give both.")
+        raise click.UsageError("'--epoch' requires '--rearm' or '--resume'.")
     if (epoch is not None and resume) is not (hold_number is not None):
         raise click.UsageError("'--resume' takes both '--epoch' and '--hold-number', or neither.")
     port = port or (context.parent.params["port"] if context.parent is not None else "")

@@ -175,7 +175,7 @@ class Conversation:
         if isinstance(spoken, Call):
             if spoken.command.by_person and not self._face.is_person:
                 raise PermissionDeniedError(
-                    f"`{spoken.command.name}` is for a person at the prompt, not for programs"
+                    f"`{spoken.command.name}` is only for a person at the prompt"
                 )
             spoken.command.require_count(spoken.arguments)
 

@@ -43,10 +43,12 @@ class Endpoints:
         kind, address = arguments[0].casefold(), arguments[1]
         if kind not in _MAKERS:
             raise InvalidArgumentError(
-                f"{kind!r} is not a kind of endpoint: {', '.join(KINDS)} are"
+                f"{kind!r} is not a kind of endpoint: give one of {', '.join(KINDS)}"
             )
         if len(self.paths()) >= MOST_ENDPOINTS:
-            raise InvalidArgumentError(f"there are {MOST_ENDPOINTS} endpoints: remove one first")
+            raise InvalidArgumentError(
+                f"there are already {MOST_ENDPOINTS} endpoints: remove one first"
+            )
         port_id = asker.port_id
         path = await self._host.machine(port_id).add(_MAKERS[kind](address))
         return [Line(f"port '{port_id}' is offered at {path}", Kind.OK)]
@@ -67,7 +69,7 @@ class Endpoints:
         named = [path for path in self.paths() if arguments[0] in (path, path.partition("//")[2])]
         if not named:
             there = ", ".join(self.paths()) or "none"
-            raise NotFoundError(f"there is no endpoint {arguments[0]!r}: there is {there}")
+            raise NotFoundError(f"there is no endpoint {arguments[0]!r}; available: {there}")
         for machine in self._host.machines():
             await machine.remove(named[0])
         return [Line(f"removed {named[0]}", Kind.OK)]

@@ -36,7 +36,8 @@ class JobList:
             seen = await client.look()
         self._host.note_jobs([str(job.id) for job in seen.jobs])
         troubles = [problem(f"job-svc: {each}") for each in seen.troubles]
-        jobs = answers([queue_table(seen.jobs)]) if seen.jobs else [Line("no job waits or runs")]
+        none = [Line("no job is waiting or running")]
+        jobs = answers([queue_table(seen.jobs)]) if seen.jobs else none
         return [*troubles, *jobs]
 
     @asynccontextmanager
@@ -53,5 +54,5 @@ class JobList:
 
 def _job_id(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 63):
-        raise InvalidArgumentError(f"{text!r} is not the number of a job: `jobs` lists them")
+        raise InvalidArgumentError(f"{text!r} is not a job number: `jobs` lists them")
     return int(text)

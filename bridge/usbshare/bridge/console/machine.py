@@ -168,7 +168,9 @@ class Machine:
                 await ask()
                 await told.wait()
         except TimeoutError as error:
-            raise DeviceError(f"no report of port '{self.port_id}' within {wait_s:g} s") from error
+            raise DeviceError(
+                f"no report from port '{self.port_id}' within {wait_s:g} s"
+            ) from error
         finally:
             self._replies.forget(heard)
 
@@ -217,7 +219,7 @@ class Machine:
     async def close(self) -> None:
         """End the session."""
         self._is_closed = True
-        self.void("the console ends")
+        self.void("the console is closing")
         await cancel_all(*self._tasks)
         # A release that has begun says goodbye to the end: else the host takes the link for lost.
         with suppress(TimeoutError):
@@ -278,7 +280,7 @@ class Machine:
     async def _take(self) -> None:
         """Take control, while the observing session goes on until it is had."""
         if self._is_closed:
-            raise LinkLostError("the console ends")
+            raise LinkLostError("the console is closing")
         before = self._session
         await self._begin(Session(self._choose(False), self))
         self.tell(Line(f"in control of port '{self.port_id}'; `release` gives it back", Kind.NEWS))

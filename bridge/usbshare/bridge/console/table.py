@@ -128,7 +128,7 @@ class Table:
     def help_of(self, name: str) -> list[str]:
         """Return what is known of one command; NotFoundError where there is none."""
         if (call := self.call(name)) is None or call.arguments:
-            raise NotFoundError(f"there is no command {name!r}: `help` lists them")
+            raise NotFoundError(f"there is no command {name!r}: `help` lists the commands")
         command = call.command
         right = f"needs the right to {command.right}" if command.right else ""
         where = "only at the prompt" if command.by_person else ""

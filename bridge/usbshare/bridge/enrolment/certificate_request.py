@@ -138,8 +138,8 @@ def _most_telling(
     end = invitation.expires.astimezone()
     over = "it expired" if now >= invitation.expires else "it was used or withdrawn"
     return ConnectionRefusedByPeerError(
-        f"no invitation is open there ({reasons}): {over} (it is valid until "
-        f"{end:%Y-%m-%d %H:%M}), or no service runs on the host; ask its operator"
+        f"this host has no open invitation ({reasons}): {over} (it is valid until "
+        f"{end:%Y-%m-%d %H:%M}), or no service is running there; ask the host's operator"
     )
 
 

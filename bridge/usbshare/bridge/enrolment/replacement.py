@@ -42,7 +42,7 @@ def require_replaceable(path: Path, invitation: Invitation) -> str:
     try:
         bundle = certificates.load_bundle(path.read_bytes())
     except (OSError, ValueError):
-        raise CertificateKeptError(path, "a file that is no certificate") from None
+        raise CertificateKeptError(path, "a file that is not a certificate") from None
     end = bundle.certificate.not_valid_after_utc
     names = ", ".join(certificates.uris(bundle.certificate)) or "without an identity"
     if end < datetime.now(UTC):

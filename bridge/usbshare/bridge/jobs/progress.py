@@ -104,5 +104,5 @@ def job_line(job: RemoteJob) -> str:
     passes = f", pass {job.progress.run}/{job.passes}" if job.passes > 1 else ""
     rest = f", place {job.place}" if job.place else f" {progress_text(job)}{passes}"
     who = asked_by(job)
-    asked = f"; {who} asks for the port: `job hand-over {job.id}` gives way" if who else ""
+    asked = f"; {who} asks for the port: `job hand-over {job.id}` releases it" if who else ""
     return f"job {job.id} {job.name}: {job.state}{why}{rest}{asked}"

@@ -73,7 +73,7 @@ class SharedPort:
         """Keep programs away while a line of the owner is answered; raises PortHeldError."""
         if self._is_served():
             raise PortHeldError(
-                f"the program at {self.served_path} uses the port: close it first; "
+                f"the program at {self.served_path} is using the port: close it first; "
                 "`hold` and `stop` work at any time"
             )
         self._owner_writes = True
@@ -144,7 +144,7 @@ class SharedPort:
         """Serve a program, or hang it up while another one, or the owner, is served."""
         if self._is_served() or self._owner_writes:
             other = self.served_path or "a line of the console"
-            self._owner.told(f"hung up the program at {port.path}: {other} uses the port")
+            self._owner.told(f"hung up the program at {port.path}: {other} is using the port")
             port.hang_up()
             return
         self._served = port

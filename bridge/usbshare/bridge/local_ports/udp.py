@@ -176,7 +176,7 @@ class UdpPort(asyncio.DatagramProtocol):
         if is_first:
             self._listener.program_opened()
         if not len(self._senders):  # it was hung up at once
-            self._send(b"busy: another program uses the port\n", address)
+            self._send(b"busy: another program is using the port\n", address)
             return
         self._waiting.append(data if data in _ALONE else data.rstrip(b"\r\n") + b"\n")
         self._pass_on()

@@ -90,14 +90,14 @@ async def rearm(client: StopClient, port_id: str, seen_epoch: int | None) -> Don
     if seen_epoch is not None:
         epoch = await client.rearm(port_id, seen_epoch)
         told = await _port_of(client, port_id)
-        return _rearmed(told, epoch, f"{_name_of(told)} takes programs again (epoch {epoch})")
+        return _rearmed(told, epoch, f"{_name_of(told)} accepts programs again (epoch {epoch})")
     port = await client.get_port(port_id)
     if port.latch is None:
         text = f"port '{port.id}' is not latched (epoch {port.epoch})"
         return _rearmed(port.id, port.epoch, text)
     epoch = await client.rearm(port.id, port.latch.epoch)
     stopped = f"it was stopped by {port.latch}"
-    text = f"port '{port.id}' takes programs again (epoch {epoch}); {stopped}"
+    text = f"port '{port.id}' accepts programs again (epoch {epoch}); {stopped}"
     return _rearmed(port.id, epoch, text)
 
 

@@ -77,7 +77,8 @@ def _details(job: RemoteJob) -> Iterator[tuple[str, str]]:
         yield "started", f"{_local(job.started)} by {job.starter}"
         yield "progress", progress_text(job)
     for each in job.control_requests:
-        yield "asked for", f"{_local(each.at)} by {each.who}; `job hand-over {job.id}` gives way"
+        way = f"`job hand-over {job.id}` releases the port"
+        yield "asked for", f"{_local(each.at)} by {each.who}; {way}"
     if job.ended is not None:
         yield "ended", _local(job.ended)
 

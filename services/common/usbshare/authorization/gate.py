@@ -182,7 +182,7 @@ class Gate:
         if trouble := self._trouble_that_counts():
             raise AuditUnavailableError(
                 f"cannot invite anybody while the audit log cannot be written "
-                f"({trouble}); revoking identities and withdrawing invitations is possible"
+                f"({trouble}); identities can still be revoked and invitations withdrawn"
             )
 
     def require_valid(self, caller: Identity) -> None:

@@ -152,7 +152,7 @@ class Limits:
 
 async def _wait(usage: _Usage, wait_s: float) -> None:
     if usage.waiting >= MOST_WAITING:
-        raise LimitError(f"{usage.waiting} calls of the same caller are already waiting")
+        raise LimitError(f"{usage.waiting} calls from the same caller are already waiting")
     usage.waiting += 1
     try:
         await asyncio.sleep(wait_s)

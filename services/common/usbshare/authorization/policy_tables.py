@@ -56,7 +56,7 @@ UsbNumber = Annotated[str, _kept_if(_check_hex4)]
 
 
 class GrantTable(Table):
-    """`[[grants]]`: rights of identities on ports, cameras and USB devices, maybe limited in time.
+    """`[[grants]]`: rights of identities on ports, cameras and USB devices, with optional times.
 
     USB devices are granted only where `usb` says so: grants from before usb-svc gave none.
     """
@@ -77,7 +77,7 @@ class GrantTable(Table):
             raise ValueError('confirm_for requires confirm = "totp"')
         if self.confirm and not {Right.CONTROL, Right.ADMIN} & set(self.rights):
             raise ValueError(
-                "confirm applies only to the right to control or admin: neither is among rights"
+                "confirm applies only to the rights control and admin, and this grant has neither"
             )
         return self
 

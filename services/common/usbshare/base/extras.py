@@ -125,7 +125,7 @@ def _requirement(extras: str, origin: Mapping[str, Any]) -> str:
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
     wanted = f'"usbshare[{extras}] @ {url}"'
     is_gone = bool(path) and not Path(path).exists()
-    return f"{wanted} (once {path} is there again)" if is_gone else wanted
+    return f"{wanted} (once {path} exists again)" if is_gone else wanted
 
 
 def _origin() -> Mapping[str, Any]:

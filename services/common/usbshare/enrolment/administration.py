@@ -140,9 +140,9 @@ class SiteAdministration:
     ) -> MadeInvitation:
         """Create an invitation; raises InvalidArgumentError, WrongStateError. See `warnings`."""
         if not SHORTEST <= lifetime <= LONGEST:
-            raise InvalidArgumentError("lifetime: from a minute to 7 days")
+            raise InvalidArgumentError("lifetime must be 1 minute to 7 days")
         if len(addresses) > MOST_ADDRESSES:
-            raise InvalidArgumentError(f"addresses: at most {MOST_ADDRESSES}")
+            raise InvalidArgumentError(f"at most {MOST_ADDRESSES} addresses are allowed")
         if not place.enrolment:
             raise WrongStateError(
                 'enrolment is switched off on this host: [tls] enrolment = "" in its configuration'
@@ -192,7 +192,9 @@ class SiteAdministration:
         InvalidArgumentError for one that may not be revoked here.
         """
         if len(reason) > LONGEST_REASON or not reason.isprintable():
-            raise InvalidArgumentError(f"reason: one line of at most {LONGEST_REASON} characters")
+            raise InvalidArgumentError(
+                f"reason must be one line of at most {LONGEST_REASON} characters"
+            )
         with self._changing(caller):
             uri = self._require_revocable(caller, name)
             done = shut_out(self._site.folder, uri, reason, self._now())
@@ -207,7 +209,9 @@ class SiteAdministration:
         """Return the group and what it may do, in words."""
         policy, now = self._policy(), self._now()
         if max(len(name), len(role)) > MOST_NAME_LETTERS:  # both are repeated in refusals
-            raise InvalidArgumentError(f"name, role: at most {MOST_NAME_LETTERS} characters")
+            raise InvalidArgumentError(
+                f"name and role may have at most {MOST_NAME_LETTERS} characters each"
+            )
         require_usable_name(policy, name)
         group = role_of(policy, role)
         uri = identity_uri(self._site.id, name)
@@ -226,8 +230,8 @@ class SiteAdministration:
                 self._beyond_in_words(policy, caller, right) for right in Right if right in beyond
             )
             raise PermissionDeniedError(
-                f"{name} as {group} could do what {short_name(caller.name)} may not ({missing}): "
-                "nobody can grant more than they have"
+                f"{name} as {group} would have rights that {short_name(caller.name)} lacks "
+                f"({missing}): nobody can grant more than they have"
             )
         return group, rights_in_words(member, uri, self._site.id, now)
 
@@ -250,8 +254,8 @@ class SiteAdministration:
             )
         if uri == caller.name:
             raise WrongStateError(
-                f"{name} is the identity that asks: another administrator can revoke it, or "
-                f"`serial-svc pki revoke {name}` on the host"
+                f"{name} cannot revoke itself: another administrator can, or `serial-svc pki "
+                f"revoke {name}` on the host"
             )
         is_invited = any(each.name == name for each in self.open_invitations())
         if uri not in records and not is_invited:
@@ -274,7 +278,7 @@ class SiteAdministration:
         if administers(uri) and not others:
             raise WrongStateError(
                 f"{short_name(uri)} is the last identity that may always administer this site: "
-                "grant another that right first"
+                "grant that right to another first"
             )
 
     @contextmanager

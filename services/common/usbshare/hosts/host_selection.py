@@ -61,7 +61,7 @@ def unknown(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotF
             f"no host is called {name!r}, neither in DNS nor by discovery, which found no "
             f"hosts: {_REMEDY}; `usbshare-bridge doctor` checks whether multicast works"
         )
-    return NotFoundError(f"no host is called {name!r}: found: {_listed(entries, sites)}")
+    return NotFoundError(f"no host is called {name!r}; found: {_listed(entries, sites)}")
 
 
 def ambiguous(name: str, entries: Sequence[Entry], sites: Collection[str]) -> NotFoundError:

@@ -197,7 +197,7 @@ def _take_lock(lock: int, path: Path) -> None:
         holder = _read_note(lock)
         if (holder and _is_alive(holder.pid)) or time.monotonic() > end:
             raise ConfigError(
-                f"another program of usbshare (process {holder.pid if holder else 'unknown'}) "
+                f"another usbshare program (process {holder.pid if holder else 'unknown'}) "
                 f"offers {path}: end it or choose another name"
             )
         time.sleep(_RETRY_S)  # a killed one's guard is just about to end, or a sweep

@@ -16,7 +16,7 @@ def require_no_realtime(profile: Profile, line: str) -> None:
     """
     if profile.realtime and (found := next(filter(_is_no_text, line), "")):
         raise InvalidArgumentError(
-            f"{found!r} is a real-time command to this firmware, also within a line: leave it out"
+            f"{found!r} is a real-time command to this firmware, even within a line: leave it out"
             + (", or send it alone" if found in ALONE else "")
         )
 

@@ -140,7 +140,7 @@ class _ServerFiles:
             if self._stat() != self._stamps:
                 self._changed = self.read()
         except (OSError, ValueError) as error:
-            _log.warning("kept the server certificate in use: %s", error)
+            _log.warning("keeping the previous server certificate: %s", error)
 
     def take_changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return what was reread, once."""

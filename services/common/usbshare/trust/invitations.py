@@ -56,7 +56,7 @@ def read_invitations(path: Path) -> list[Given]:
         return []
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{path} cannot be read ({why}): remove it, invite again") from error
+        raise ConfigError(f"{path} cannot be read ({why}): remove it, then invite again") from error
 
 
 def add(path: Path, given: Given, now: datetime) -> None:

@@ -208,7 +208,7 @@ def get_descriptor(kind: Kind, length: int, *, index: int = 0, language: int = 0
 def parse_device(data: bytes) -> DeviceDescriptor:
     """Read a device descriptor; raises UsbipProtocolError."""
     if len(data) < DEVICE_BYTES or data[1] != Kind.DEVICE:
-        raise UsbipProtocolError(f"device descriptor {data[:18].hex()} is not one of 18 bytes")
+        raise UsbipProtocolError(f"device descriptor {data[:18].hex()} is not 18 bytes long")
     _, _, usb, class_, subclass, protocol, packet, vid, pid, release, *rest = _DEVICE.unpack_from(
         data
     )
@@ -218,7 +218,7 @@ def parse_device(data: bytes) -> DeviceDescriptor:
 def configuration_length(head: bytes) -> int:
     """Return wTotalLength of the first bytes of a configuration; raises UsbipProtocolError."""
     if len(head) < HEAD_BYTES or head[1] != Kind.CONFIGURATION:
-        raise UsbipProtocolError(f"configuration descriptor {head[:9].hex()} is not one of 9 bytes")
+        raise UsbipProtocolError(f"configuration descriptor {head[:9].hex()} is not 9 bytes long")
     total = int.from_bytes(head[2:4], "little")
     if total < HEAD_BYTES:
         raise UsbipProtocolError(f"configuration descriptor: wTotalLength {total} is less than 9")
@@ -234,7 +234,8 @@ def parse_configuration(data: bytes) -> ConfigurationDescriptor:
     total = configuration_length(data)
     if len(data) < total:
         raise UsbipProtocolError(
-            f"configuration descriptor: wTotalLength {total} is more than came, {len(data)}"
+            f"configuration descriptor: wTotalLength {total} is more than the bytes received, "
+            f"{len(data)}"
         )
     _, _, _, _, value, name, attributes, power = _CONFIGURATION.unpack_from(data)
     interfaces: list[InterfaceDescriptor] = []

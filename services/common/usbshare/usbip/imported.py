@@ -203,7 +203,7 @@ class ImportedDevice:
             error = failure
         except Exception:
             _log.exception("could not process an answer of %s", self.exported.busid)
-            error = UsbipNetworkError("an answer was not dealt with")
+            error = UsbipNetworkError("an answer could not be processed")
         self._lose(error)
         self._writer.close()
 

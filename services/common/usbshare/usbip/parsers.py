@@ -198,7 +198,7 @@ class ReplyParser:
             )
         _, seqnum, _, _, _, status = UNLINK_REPLY.unpack_from(self._unread)
         if seqnum not in self._unlinks:
-            raise UsbipProtocolError(f"USBIP_RET_UNLINK.seqnum {seqnum} was not asked for")
+            raise UsbipProtocolError(f"USBIP_RET_UNLINK.seqnum {seqnum} answers no request")
         self._forget(self._unlinks.pop(seqnum))
         _drop(self._unread, HEADER_BYTES)
         return UnlinkReply(seqnum, status)
@@ -210,7 +210,7 @@ class ReplyParser:
         what = "USBIP_RET_SUBMIT"
         shape = self._submitted.get(seqnum) or self._unlinked.get(seqnum)
         if shape is None:
-            raise UsbipProtocolError(f"{what}.seqnum {seqnum} was not asked for")
+            raise UsbipProtocolError(f"{what}.seqnum {seqnum} answers no request")
         direction, length, most_packets = shape
         _check_most(f"{what}.actual_length", actual, length)
         if most_packets:
@@ -316,7 +316,7 @@ def _check_actual(what: str, packets: tuple[IsoPacket, ...], actual: int) -> Non
     total = sum(packet.actual_length for packet in packets)
     if total != actual:
         raise UsbipProtocolError(
-            f"{what}.actual_length {actual} is not that of its packets together, {total}"
+            f"{what}.actual_length {actual} is not the sum of its packets, {total}"
         )
 
 

@@ -132,7 +132,7 @@ class _Reader:
             self._take(line.number, line.code)
             if self._dry_run.asleep:
                 self.findings.fail(
-                    line.number, "the machine sleeps from here on and accepts only a reset"
+                    line.number, "the machine is asleep from here on and accepts only a reset"
                 )
                 break
         if self._first_error and not self._accepted:
@@ -172,7 +172,7 @@ class _Reader:
         if self._end_line and self._end_line != number:
             self.findings.warn(
                 self._end_line,
-                "ends the program, yet lines follow, and the machine executes them too",
+                "ends the program, but lines follow it, and the machine executes them too",
             )
             self._end_line = 0
 

@@ -56,12 +56,12 @@ def preamble(path: Path, line: int) -> list[str]:
 
 def _require_known(here: Follower, there: Follower, line: int) -> None:
     if here.state is State.SLEEP or here.state is State.CHECK:
-        raise _refused(line, "the machine sleeps or only checks there")
+        raise _refused(line, "the machine is asleep or in check mode there")
     if here.changed_systems or there.changed_systems:
         raise _refused(line, "lines before it set a coordinate system (G10, G28.1 or G30.1)")
     for axis, letter in enumerate(_AXES):
         if abs(here.parser.g92[axis] - there.parser.g92[axis]) > _EQUAL_MM:
-            raise _refused(line, f"G92 shifted {letter} by where the machine was at the start")
+            raise _refused(line, f"G92 set {letter} relative to where the machine was")
         moved = here.moved[axis] or there.moved[axis] or here.parser.g92[axis]
         if moved and abs(here.place()[axis] - there.place()[axis]) > _EQUAL_MM:
             raise _refused(

@@ -78,7 +78,7 @@ class SimDevice:
     async def open(self, listener: DeviceListener) -> None:
         """Open the line; raises DeviceError when the record cannot be written."""
         if self._listener is not None:
-            raise DeviceError(f"device '{self._name}' is open already")
+            raise DeviceError(f"device '{self._name}' is already open")
         try:
             self.controller.record.open()
         except OSError as error:

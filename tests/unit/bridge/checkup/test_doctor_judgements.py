@@ -251,7 +251,7 @@ def test_a_name_that_another_bridge_offers_fails() -> None:
     finally:
         link.remove()
     assert found.verdict is Verdict.FAILURE
-    assert found.measured.startswith("another program of usbshare (process ")
+    assert found.measured.startswith("another usbshare program (process ")
 
 
 def test_a_name_that_a_file_has_fails(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_system_without_ptys_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "openpty", none_left)
     found = driver_pty.judge_driver("COM10")
     assert found.verdict is Verdict.FAILURE
-    assert "no pty can be made" in found.measured
+    assert "no pty can be created" in found.measured
 
 
 def test_an_address_for_programs_is_tried() -> None:

@@ -189,7 +189,7 @@ async def test_a_program_may_not_rearm(rig: Rig) -> None:
     rig.type("rearm")
     await rig.conversation.finish()
     assert rig.called == []
-    assert rig.face.said == ["`rearm` is for a person at the prompt, not for programs"]
+    assert rig.face.said == ["`rearm` is only for a person at the prompt"]
 
 
 async def test_each_line_is_followed_by_one_prompt(rig: Rig) -> None:

@@ -44,7 +44,7 @@ def test_an_invalid_invitation_is_bad_usage(text: str) -> None:
 
 def test_the_string_may_come_on_stdin_in_several_lines() -> None:
     result = enroll("-", typed=f"{WHOLE[:50]}\n{WHOLE[50:]}\n")
-    assert "no invitation is open there" in str(result.exception)
+    assert "this host has no open invitation" in str(result.exception)
 
 
 def test_a_place_that_cannot_be_written_is_reported_before_the_invitation_is_used(

@@ -68,4 +68,6 @@ def test_who_asks_for_the_port_is_news() -> None:
     display.show(RUNNING)
     asked = ControlRequest("anna (LightBurn)", JOB.enqueued)
     display.show(replace(RUNNING, control_requests=(asked,)))
-    assert lines[-1].endswith("; anna (LightBurn) asks for the port: `job hand-over 17` gives way")
+    assert lines[-1].endswith(
+        "; anna (LightBurn) asks for the port: `job hand-over 17` releases it"
+    )

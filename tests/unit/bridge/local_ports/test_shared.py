@@ -111,7 +111,7 @@ async def test_the_first_program_is_served_and_a_second_is_hung_up() -> None:
     assert rig.session.told == ["opened", b"$I\n"]
     assert "hung up" in rig.other.told
     assert rig.shared.served_path == "one"
-    assert rig.owner.news[-1] == "hung up the program at other: one uses the port"
+    assert rig.owner.news[-1] == "hung up the program at other: one is using the port"
 
 
 async def test_the_next_is_served_once_the_first_has_left() -> None:
@@ -128,7 +128,7 @@ async def test_lines_of_the_owner_and_programs_keep_each_other_away() -> None:
     assert rig.shared.served_path == ""
     rig.shared.end_line()
     rig.one.opens()
-    with pytest.raises(PortHeldError, match="the program at one uses the port"):
+    with pytest.raises(PortHeldError, match="the program at one is using the port"):
         rig.shared.begin_line()
 
 

@@ -174,7 +174,7 @@ async def test_a_re_arm_says_whose_stop_it_undoes_and_names_that_stop() -> None:
     client = Client()
     client.ports = [replace(REMOTE, epoch=9, latched=True, latch=LATCH)]
     assert (await command.rearm(client, "", None)).text == (
-        "port 'laser' takes programs again (epoch 7); "
+        "port 'laser' accepts programs again (epoch 7); "
         f"it was stopped by {BOB} at 2026-11-21 10:05:03 UTC (smoke)"
     )
     assert client.asked == [("port", ""), ("rearm", "laser", 7)]
@@ -183,7 +183,7 @@ async def test_a_re_arm_says_whose_stop_it_undoes_and_names_that_stop() -> None:
 async def test_a_re_arm_names_the_epoch_that_the_person_gave() -> None:
     client = Client()
     line = (await command.rearm(client, "laser", 5)).text
-    assert line == "port 'laser' takes programs again (epoch 5)"
+    assert line == "port 'laser' accepts programs again (epoch 5)"
     assert client.asked == [("rearm", "laser", 5)]
 
 

@@ -38,8 +38,8 @@ def test_an_open_is_taken_as_it_is() -> None:
     ("message", "complaint"),
     [
         (pb.Open(window=4), "open.window is 4; 0 to 3 are allowed"),
-        (pb.Open(client_name="x" * 65), "open.client_name is not at most 64 printable bytes"),
-        (pb.Open(client_name="a\x1b[2J"), "open.client_name is not at most 64 printable bytes"),
+        (pb.Open(client_name="x" * 65), "open.client_name must be at most 64 printable bytes"),
+        (pb.Open(client_name="a\x1b[2J"), "open.client_name must be at most 64 printable bytes"),
         (pb.Open(view=pb.View(width_px=16385)), "open.view.width_px is 16385; 0 to 16384"),
         (pb.Open(view=pb.View(quality=101)), "open.view.quality is 101; 0 to 100"),
         (pb.Open(view=pb.View(fps=241)), "open.view.fps is 241; 0 to 240"),

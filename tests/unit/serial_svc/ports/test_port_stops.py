@@ -151,7 +151,7 @@ async def test_a_stop_that_the_device_does_not_take_is_no_success(
     session = await grbl.open()
     grbl.device.capacity = 0
     told(session)
-    with pytest.raises(DeviceError, match="accepts no bytes; the stop will be the first"):
+    with pytest.raises(DeviceError, match="accepts no bytes; once it does, the stop is"):
         await grbl.port.stops.path.stop(StopAction.EMERGENCY_STOP, "somebody")
     assert grbl.port.line.latch.is_set
     assert grbl.port.line.counters.stops == 1

@@ -276,7 +276,7 @@ async def test_a_machine_that_stays_silent_owes_no_reply_to_a_session_that_has_e
 
 
 async def test_checksums_are_for_marlin() -> None:
-    with pytest.raises(ProfileError, match="'grbl09', which takes no checksums"):
+    with pytest.raises(ProfileError, match="'grbl09', which does not accept checksums"):
         await LineBench(GRBL09).open_lines(LineChoice(checksums=True))
 
 

@@ -127,7 +127,7 @@ async def test_who_resumed_and_left_resumes_nothing_later(bench: Held) -> None:
     ("state", "pins", "says"),
     [
         (b"Door:1", b"|Pn:D", "reports Door:1; its door is open: close it"),
-        (b"Hold:0", b"|Pn:H", "reports Hold:0; its hold button is pressed: let it go"),
+        (b"Hold:0", b"|Pn:H", "reports Hold:0; its hold button is pressed: release it"),
     ],
 )
 async def test_a_door_or_a_button_that_keeps_the_machine_held_ends_the_resume(

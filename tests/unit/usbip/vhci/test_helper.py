@@ -98,7 +98,7 @@ def test_a_device_is_plugged_in_and_unplugged_when_its_owner_goes(service: Servi
 
 def test_a_descriptor_that_is_not_a_stream_socket_is_refused(service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp, open("/dev/null", "rb") as null:
-        assert b"error what was received is not a stream" in service.ask(
+        assert b"error the descriptor received is not a stream" in service.ask(
             b"attach 1 2", tcp.fileno()
         )
         assert service.ask(b"attach 1 2", null.fileno()).startswith(b"error ")
@@ -116,7 +116,7 @@ def test_a_malformed_request_is_refused(service: Service, data: bytes) -> None:
 
 
 def test_a_request_without_a_socket_is_refused(service: Service) -> None:
-    assert service.ask(b"attach 1 2") == b"error no socket came with the request\n"
+    assert service.ask(b"attach 1 2") == b"error the request carries no socket\n"
 
 
 def test_a_refusal_of_the_kernel_reaches_the_user(

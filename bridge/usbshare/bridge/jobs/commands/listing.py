@@ -42,7 +42,7 @@ def list_jobs(
     elif jobs:
         click.echo(queue_table(jobs))
     else:
-        warn(f"no job waits or runs there; {host.hint('history')} shows those that have ended")
+        warn(f"no job is waiting or running there; {host.hint('history')} shows ended jobs")
 
 
 @click.command()

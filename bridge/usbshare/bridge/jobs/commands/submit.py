@@ -57,7 +57,7 @@ from usbshare.client.jobs.upload import Uploader, enqueue_surely
     help="Begin with this line, after the modes of the lines before it are set.",
 )
 @click.option(
-    "--attended", is_flag=True, help="Hold the job when nobody who may stop it watches it."
+    "--attended", is_flag=True, help="Hold the job when nobody who may stop it is watching."
 )
 @click.option("--start", is_flag=True, help="Start it at once, if the machine is free.")
 @click.option(

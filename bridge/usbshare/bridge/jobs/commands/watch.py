@@ -37,9 +37,9 @@ def watch(
     port: str,
     as_json: bool,
 ) -> None:
-    """Show how far JOB is until it has ended; without JOB, all that wait or run, until Ctrl-C.
+    """Show the progress of JOB until it ends; without JOB, of all jobs that wait or run.
 
-    Ctrl-C ends only the watching, never a job. The exit code is 0 if JOB was finished,
+    Ctrl-C ends only the display, never a job. The exit code is 0 if JOB was finished,
     1 if it ended otherwise.
     """
     host = job_host(context, target, bundle, insecure)
@@ -105,7 +105,7 @@ def _news_of(job: RemoteJob) -> tuple[str, str]:
 
 
 def _count(jobs: Sequence[RemoteJob]) -> str:
-    return {0: "no job waits or runs", 1: "1 job"}.get(len(jobs), f"{len(jobs)} jobs")
+    return {0: "no job is waiting or running", 1: "1 job"}.get(len(jobs), f"{len(jobs)} jobs")
 
 
 def _print_job(job: RemoteJob) -> None:

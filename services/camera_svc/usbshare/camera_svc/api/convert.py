@@ -82,7 +82,7 @@ def asked(message: pb.Open) -> Asked:
     name = message.client_name
     if len(name.encode()) > LONGEST_NAME_BYTES or not name.isprintable():
         raise InvalidArgumentError(
-            f"open.client_name is not at most {LONGEST_NAME_BYTES} printable bytes"
+            f"open.client_name must be at most {LONGEST_NAME_BYTES} printable bytes"
         )
     return Asked(message.camera_id, view(message.view, "open.view"), window, name)
 

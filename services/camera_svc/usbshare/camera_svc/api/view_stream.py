@@ -93,7 +93,7 @@ class Watching:
         dropped = viewer.dropped_since
         taken = viewer.take()
         if taken is None:
-            raise LookupError("no frame waits")
+            raise LookupError("no frame is waiting")
         picture, message = taken
         rate.sent(now)
         age_s = (time.monotonic_ns() - picture.captured.monotonic_ns) / 1e9

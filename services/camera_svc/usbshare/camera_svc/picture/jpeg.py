@@ -151,7 +151,7 @@ class _Walk:
 
     def _skip_scan(self, begin: int, end: int) -> None:
         if self._size is None:
-            raise BadPictureError("the picture's image data come before their size")
+            raise BadPictureError("the picture's image data comes before its size")
         self._first_scan = self._first_scan or begin - 4
         marker = _MARKER_IN_SCAN.search(self._data, end)
         if marker is None:

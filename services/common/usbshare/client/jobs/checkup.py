@@ -49,4 +49,4 @@ def _unwell(status: str, seen: JobView) -> str:
 
 def _jobs(seen: JobView) -> str:
     counts = Counter(job.state for job in seen.jobs)
-    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "no job waits"
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "no job is waiting"

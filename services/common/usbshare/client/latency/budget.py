@@ -53,8 +53,9 @@ def _host(times: PortTimes | None, wake: TimeSummary | None) -> Part:
     warning = ""
     if _is_over(wake, MOST_WAKE_S):
         warning = (
-            f"the host is overloaded: its service ran up to {_ms(wake)} late. Find what takes its "
-            "processor (`top`); on a Raspberry Pi see whether its power supply is too weak"
+            f"the host is overloaded: its service ran up to {_ms(wake)} late. Find out what "
+            "uses its processor (`top`); on a Raspberry Pi check whether its power supply is "
+            "too weak"
         )
     elif times is not None and _is_over(times.send, MOST_SEND_S):
         warning = (
@@ -104,8 +105,8 @@ def _program(wake: TimeSummary | None) -> str:
     if not _is_over(wake, MOST_WAKE_S):
         return ""
     return (
-        f"the computer of the program is overloaded: the bridge ran up to {_ms(wake)} late. Close "
-        "what takes its processor, and turn off its energy saving"
+        f"the program's computer is overloaded: the bridge ran up to {_ms(wake)} late. Close "
+        "what uses its processor, and turn off its energy saving"
     )
 
 
@@ -115,7 +116,7 @@ def _bridge(port: RemotePort, queue: TimeSummary | None) -> str:
     return (
         f"the program's bytes wait up to {_ms(queue)} in the bridge: the machine takes them more "
         f"slowly than the program writes, at {port.settings.baud} baud. Stops overtake them; "
-        "what the program shows is ahead of the machine by as much"
+        "what the program shows is ahead of the machine by that much"
     )
 
 

@@ -144,7 +144,7 @@ def _since(told: Hold | RemoteLatch) -> str:
 
 
 def _next(told: Hold | RemoteLatch, what_to_do: Mapping[str, str]) -> str:
-    return what_to_do.get(told.release, "a newer usbshare-bridge may know what continues it")
+    return what_to_do.get(told.release, "a newer usbshare-bridge may know how to continue it")
 
 
 def _hold_fields(hold: Hold) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def _details(status: PortStatus) -> Iterator[tuple[str, str]]:
         if job.state != QUEUED:
             yield "job", _job(job)
             if who := asked_by(job):
-                yield "asked for", f"by {who}: `usbshare-bridge job hand-over {job.id}` gives way"
+                way = f"`usbshare-bridge job hand-over {job.id}` releases the port"
+                yield "asked for", f"by {who}: {way}"
     if waiting := sum(job.state == QUEUED for job in status.jobs or ()):
         yield "jobs", f"{waiting} in the queue"
     if machine is not None and machine.queued_commands:

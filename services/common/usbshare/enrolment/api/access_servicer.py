@@ -197,5 +197,5 @@ def _selection(request: pb.WatchAuditRequest) -> Selection:
     wanted = {name: getattr(request, name) for name in ("who", "port", "event", "text")}
     for name, text in wanted.items():
         if len(text) > MOST_FILTER_CHARS:
-            raise InvalidArgumentError(f"{name}: at most {MOST_FILTER_CHARS} characters")
+            raise InvalidArgumentError(f"{name} may have at most {MOST_FILTER_CHARS} characters")
     return Selection(**{name: text or None for name, text in wanted.items()})

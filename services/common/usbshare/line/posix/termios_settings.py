@@ -98,15 +98,13 @@ def refused_settings(wanted: LineSettings, found: LineSettings) -> list[str]:
 
 def _validate(settings: LineSettings, stick_parity: int) -> None:
     if not 0 < settings.baud <= _MAX_BAUD:
-        raise InvalidArgumentError(f"baud {settings.baud} is not a rate a line can have")
+        raise InvalidArgumentError(f"baud {settings.baud} is not a valid line rate")
     if settings.data_bits not in _DATA_BITS:
         raise InvalidArgumentError(f"data_bits {settings.data_bits} is not 5, 6, 7 or 8")
     if settings.stop_bits not in {1, 1.5, 2}:
         raise InvalidArgumentError(f"stop_bits {settings.stop_bits:g} is not 1, 1.5 or 2")
     if settings.parity in {Parity.MARK, Parity.SPACE} and not stick_parity:
-        raise InvalidArgumentError(
-            f"parity {settings.parity.name}: this system does not support it"
-        )
+        raise InvalidArgumentError(f"this system does not support parity {settings.parity.name}")
 
 
 def _with_parity(cflag: int, parity: Parity, stick_parity: int) -> int:

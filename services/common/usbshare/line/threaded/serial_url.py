@@ -162,7 +162,7 @@ def _apply(port: serial.Serial) -> None:
 
 def _validate(settings: LineSettings) -> None:
     if settings.baud <= 0:
-        raise InvalidArgumentError(f"baud {settings.baud} is not a rate a line can have")
+        raise InvalidArgumentError(f"baud {settings.baud} is not a valid line rate")
     if settings.data_bits not in serial.SerialBase.BYTESIZES:
         raise InvalidArgumentError(f"data_bits {settings.data_bits} is not 5, 6, 7 or 8")
     if settings.stop_bits not in serial.SerialBase.STOPBITS:

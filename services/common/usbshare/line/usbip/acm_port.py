@@ -302,7 +302,7 @@ class AcmPort:
 
 def _error_of(what: str, status: int) -> DeviceError | NotSupportedError:
     if status == GONE:
-        return DeviceError(f"the device went before {what} had an answer")
+        return DeviceError(f"the device was lost before it answered {what}")
     kind = NotSupportedError if status == STALLED else DeviceError
     return kind(f"{what} ended with {status_name(status)}")
 

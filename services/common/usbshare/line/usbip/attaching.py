@@ -253,7 +253,7 @@ def _chosen(
     for port in ports:
         if source.interface in (None, port.control_interface):
             return port
-    raise DeviceError(f"{device.busid} has no serial port #{source.interface}, but {numbers}")
+    raise DeviceError(f"{device.busid} has no serial port #{source.interface}; it has {numbers}")
 
 
 def _place(source: UsbipSource, device: ExportedDevice) -> str:

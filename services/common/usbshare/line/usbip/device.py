@@ -285,6 +285,6 @@ def _control_lines(dtr: bool | None, rts: bool | None) -> ControlLines:
 def _check_flow_control(settings: LineSettings, kind: type[UsbshareError]) -> None:
     if settings.flow_control is not FlowControl.NONE:
         raise kind(
-            f"flow_control {settings.flow_control.value}: CDC-ACM cannot switch it on; set it to "
-            "none, the device makes the host wait by itself"
+            f"flow_control {settings.flow_control.value}: CDC-ACM does not support it; set it "
+            "to none: the device itself makes the host wait"
         )

@@ -11,13 +11,13 @@ _CLASSES = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 def completion_command(program: str) -> click.Command:
     """Return the command that prints them; each is for a file that the shell reads at its start."""
 
-    @click.command("completion", short_help="Print what makes a shell complete this program.")
+    @click.command("completion", short_help="Print a shell's completion script for this program.")
     @click.argument("shell", type=click.Choice(list(_CLASSES)))
     def completion(shell: str) -> None:
         click.echo(script(program, shell))
 
     completion.help = (
-        "Print what makes a SHELL complete commands, options, hosts and ports.\n\n\b\n"
+        "Print the script that makes a SHELL complete commands, options, hosts and ports.\n\n\b\n"
         f'bash: eval "$({program} completion bash)" in ~/.bashrc\n'
         f'zsh:  eval "$({program} completion zsh)" in ~/.zshrc, after compinit\n'
         f"fish: {program} completion fish > ~/.config/fish/completions/{program}.fish"

@@ -80,7 +80,7 @@ def _forget(service: str, name: str) -> None:
     had = forget(folders, name)
     if not had:
         names = ", ".join(known_names(folders)) or "none"
-        raise NotFoundError(f"'{name}' has no device to forget; those with one: {names}")
+        raise NotFoundError(f"no device is remembered for '{name}'; remembered for: {names}")
     for device in had:
         what = str(device) if device is not None else "a device that could not be identified"
         click.echo(f"{name}: forgot {what}; when opened, it takes the next device found there")

@@ -92,7 +92,7 @@ def invite(
     an invitation is open, the services of this host listen for it at [tls] enrolment.
     """
     if expires > LONGEST:
-        raise click.BadParameter("7d at most", context, param_hint="'--expires'")
+        raise click.BadParameter("at most 7d", context, param_hint="'--expires'")
     tell = teller(str(context.obj))
     answered = Folders(tell).run
     settings = answered(lambda: load_settings(config))

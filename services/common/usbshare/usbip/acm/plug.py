@@ -123,7 +123,7 @@ class Plug(asyncio.Protocol):
                 else:
                     self._unlink(command, self._device)
         except UsbipProtocolError as error:
-            _log.warning("the other side broke the protocol of USB/IP: %s", error)
+            _log.warning("the other side violated the USB/IP protocol: %s", error)
             self._break(str(error))
 
     def _submit(self, asked: Submit, device: TransferDevice) -> None:

@@ -167,13 +167,13 @@ def _received(connection: socket.socket) -> tuple[socket.socket, int, int]:
     data, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 1)
     connection.settimeout(None)
     if len(descriptors) != 1:
-        raise ValueError("no socket came with the request")
+        raise ValueError("the request carries no socket")
     device = socket.socket(fileno=descriptors[0])
     try:
         devid, speed = _numbers(data)
         # Only a pair: what is at the other end of the network is not this user's own doing.
         if (device.family, device.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
-            raise ValueError("what was received is not a stream socket of this computer")
+            raise ValueError("the descriptor received is not a stream socket of this computer")
     except BaseException:
         device.close()
         raise

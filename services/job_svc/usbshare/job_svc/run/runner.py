@@ -177,7 +177,7 @@ class Runner:
         elif job.state is JobState.QUEUED:
             self._spool.jobs.end(job_id, JobState.CANCELLED, why)
         else:
-            raise WrongStateError(f"job {job_id} is {job.state.value} already")
+            raise WrongStateError(f"job {job_id} is already {job.state.value}")
         self._note("job cancelled", job, who.name, who.address, reason=reason)
         return self._spool.jobs.get(job_id)
 
@@ -279,7 +279,7 @@ class Runner:
                 follows=active.run.port,
             )
         except UsbshareError as error:
-            _log.warning("job %d does not start by itself: %s", following.job_id, error)
+            _log.warning("job %d does not start automatically: %s", following.job_id, error)
 
     async def _hold(self, active: Active, reason: str) -> None:
         """Hold the machine, then note it; what the port tells of the same hold changes nothing."""
@@ -343,7 +343,7 @@ class Runner:
         job = self._spool.jobs.get(job_id)
         active = self._active.get(job.port_id)
         if active is None or active.job.job_id != job_id:
-            raise WrongStateError(f"job {job_id} is {job.state.value}: it does not run")
+            raise WrongStateError(f"job {job_id} is {job.state.value}: it is not running")
         return active
 
     def _require_right_of_submitter(self, job: Job) -> None:

@@ -150,12 +150,13 @@ class JobDatabase:
     def _make_way(self) -> None:
         aside = self._move_aside("replaced")
         if aside.exists():
-            _log.error("what was put in the place of %s is kept as %s", self._path, aside)
+            _log.error("the file that replaced %s is kept as %s", self._path, aside)
 
     def _place_copy(self) -> None:
         self._copy.replace(self._path)
         _log.error(
-            "%s was replaced or removed while job-svc ran: written anew, with all jobs", self._path
+            "%s was replaced or removed while job-svc was running: rewritten with all jobs",
+            self._path,
         )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:

@@ -224,7 +224,7 @@ class FileStore:
         if free < size + KEPT_FREE_BYTES:
             return (
                 f"no room for {_in_words(size)}: the host's disk has {_in_words(free)} free, "
-                f"of which {_in_words(KEPT_FREE_BYTES)} stay free; delete jobs or free space"
+                f"of which {_in_words(KEPT_FREE_BYTES)} must stay free; delete jobs or free space"
             )
         return ""
 

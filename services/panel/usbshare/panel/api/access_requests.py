@@ -62,7 +62,7 @@ def access_handlers(fleet: Fleet) -> Mapping[str, Handler]:
 def administration_of(fleet: Fleet, host: str) -> AdministrationClient:
     """Return the client for a host's administration; raises UsbshareError if there is none."""
     if not host:
-        raise InvalidArgumentError("host: the key of a host, see page.proto")
+        raise InvalidArgumentError("host must be the key of a host: see page.proto")
     place = fleet.followed(host).serial.place
     if place is None:
         raise ConnectionRefusedByPeerError(f"host {host!r} has not answered yet")

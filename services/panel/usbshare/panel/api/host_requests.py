@@ -22,7 +22,7 @@ def host_handlers(fleet: Fleet, save: Callable[[], Awaitable[None]]) -> Mapping[
 
     async def confirm(page: Page, asked: pb.Confirm, request_id: int) -> pb.Answer:
         if not (asked.code.isascii() and asked.code.isdigit()):
-            raise InvalidArgumentError("the code is the six digits of the authenticator app")
+            raise InvalidArgumentError("the code must be the six digits from the authenticator app")
         host = fleet.followed(asked.host)
         if host.serial.place is None:
             raise ConnectionRefusedByPeerError(f"host {asked.host!r} has not answered yet")

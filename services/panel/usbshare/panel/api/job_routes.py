@@ -33,7 +33,7 @@ MOST_UPLOADS = 4
 MOST_UINT32 = 2**32 - 1
 # How soon an upload ends whose page has cancelled it, though its host takes nothing.
 LOOK_S = 0.25
-_CANCELLED = "the page has cancelled it"
+_CANCELLED = "the page cancelled the upload"
 _FORMATS = {
     "json": (job_pb2.PREVIEW_FORMAT_JSON, "application/json"),
     "png": (job_pb2.PREVIEW_FORMAT_PNG, "image/png"),

@@ -22,7 +22,7 @@ def request(frame: str) -> pb.Request:
     try:
         return json_format.Parse(frame, pb.Request(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
-        raise InvalidArgumentError(f"the request is not as page.proto says: {error}") from error
+        raise InvalidArgumentError(f"the request does not match page.proto: {error}") from error
 
 
 def request_id(frame: str) -> int:

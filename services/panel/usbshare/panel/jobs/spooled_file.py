@@ -31,7 +31,9 @@ class SpooledFile:
     def add(self, data: bytes) -> None:
         """Add a piece; blocks. InvalidArgumentError where the file is larger than announced."""
         if self.size_bytes + len(data) > self._most_bytes:
-            raise InvalidArgumentError(f"the file has more than the {self._most_bytes} bytes told")
+            raise InvalidArgumentError(
+                f"the file has more than the announced {self._most_bytes} bytes"
+            )
         self._digest.update(data)
         self.sha256 = self._digest.hexdigest()
         self._file.write(data)
@@ -70,5 +72,5 @@ def _require_room(size_bytes: int) -> None:
         raise LimitError(
             f"no room for the file on the panel's computer: it has {size_bytes // 1_000_000} MB, "
             f"and {tempfile.gettempdir()} has {free // 1_000_000} MB free, of which "
-            f"{KEPT_FREE_BYTES // 1_000_000} MB stay free"
+            f"{KEPT_FREE_BYTES // 1_000_000} MB must stay free"
         )

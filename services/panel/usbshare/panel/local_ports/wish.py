@@ -73,7 +73,7 @@ class Wish:
 
 
 # A bridge says what to type.
-_HELD = "its machine is held or stopped: the machine's page says why, and lets it go on"
+_HELD = "its machine is held or stopped: the machine's page says why, and can continue it"
 
 
 @dataclass(slots=True)

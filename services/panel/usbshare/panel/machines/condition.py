@@ -8,7 +8,7 @@ from usbshare.client.serial.messages import RemotePort
 
 _REARM = "Re-arm on the machine's page lets programs in again"
 _WHAT_TO_DO = {
-    "resume": "Resume on the machine's page lets it go on",
+    "resume": "Resume on the machine's page continues it",
     "rearm": _REARM,
     "rearm or reset": _REARM,
     "machine": "clear it at the machine: its door, its button, Unlock or Home",

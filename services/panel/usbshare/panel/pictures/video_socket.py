@@ -139,7 +139,7 @@ async def _read(socket: web.WebSocketResponse, view: PageView, outbox: Outbox) -
     message: WSMessage
     async for message in socket:
         if message.type is not WSMsgType.TEXT:
-            raise InvalidArgumentError("messages of the page are text")
+            raise InvalidArgumentError("messages from the page must be text")
         match from_page(message.data):
             case Acknowledged(sequence):
                 await view.acknowledged(sequence)

@@ -89,7 +89,7 @@ def client_name(message: pb.Open | pb.RequestControlRequest) -> str:
 def one_line(text: str, field: str, most_bytes: int) -> str:
     """Return a text that may go into a log; raises InvalidArgumentError naming the field."""
     if len(text.encode()) > most_bytes or not text.isprintable():
-        raise InvalidArgumentError(f"{field} is not at most {most_bytes} printable bytes")
+        raise InvalidArgumentError(f"{field} must be at most {most_bytes} printable bytes")
     return text
 
 

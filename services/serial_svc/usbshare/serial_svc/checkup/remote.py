@@ -26,13 +26,13 @@ async def judge_remote(source: str) -> Judgement:
         return warning(
             f"{wanted.server} does not list {wanted.busid or wanted.ids} "
             f"(listed: {', '.join(there) or 'none'})",
-            "fine if this service uses it now: some servers list free devices only. Else export it "
-            "there, such as with `usbip bind -b BUSID`",
+            "fine if this service is using it now: some servers list only free devices. "
+            "Otherwise export it there, for example with `usbip bind -b BUSID`",
         )
     if len(found) > 1 and wanted.serial is None:
         names = ", ".join(shown(each.busid) for each in found)
         return failure(f"{wanted.server} has {len(found)} of them: {names}", "name one of these")
     if all(map(has_own_driver, found)):
         why = why_no_port(found[0], frozenset(), wanted.host, wanted.port)
-        return failure(why, "attach it to the kernel as said, or name another source")
+        return failure(why, "attach it to the kernel as described, or name another source")
     return fine(f"{wanted.server} exports {', '.join(shown(each.busid) for each in found)}")

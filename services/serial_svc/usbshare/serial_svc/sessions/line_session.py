@@ -69,7 +69,7 @@ class LineSession(Session):
         if not is_one_line(command.data):
             raise InvalidArgumentError(
                 "command.data is not one line that ends in LF: with "
-                "DELIVERY_FIRMWARE_FLOW_CONTROL each command is one"
+                "DELIVERY_FIRMWARE_FLOW_CONTROL each command must be one"
             )
         self._ledger.receive(size)
         self._sending.sent(command.data)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Who looks so much later than planned stood still, and what was sent to it meanwhile is unread.
 STOOD_STILL_S = 0.25
 CATCH_UP_S = 0.5
-_WAITED = "it was written before or during a lost link, or its program missed answers"
+_WAITED = "it was written before or while the link was lost, or its program missed answers"
 _UNTOLD = "its client does not report what waits"
 
 

@@ -67,7 +67,7 @@ class SessionRoster:
     def refuse(self) -> NoReturn:
         """Raise PortHeldError naming who has control."""
         raise PortHeldError(
-            f"port '{self.port_id}' is held by {self.holder}; it can be observed meanwhile"
+            f"port '{self.port_id}' is held by {self.holder}; it can still be observed"
         )
 
     def give_up_control(self, session: Session) -> bool:

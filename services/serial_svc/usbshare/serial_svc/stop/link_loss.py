@@ -84,7 +84,7 @@ class LinkLoss:
             if holds_session:
                 holds.session_held(HoldCause.LINK_LOSS, LINK_LOSS, why)
         else:
-            lost = f"{why}; the firmware threw moves away"
+            lost = f"{why}; the firmware discarded moves"
             self._lost_job.begin(LINK_LOSS, lost, resets=True)
         return acting
 

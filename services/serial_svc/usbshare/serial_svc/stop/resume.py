@@ -26,7 +26,7 @@ _CAN_RESUME = frozenset({b"Hold:0", b"Door:0"})
 _DOOR_OPEN = b"Door:1"
 _DOOR_PIN, _HOLD_PIN = ord("D"), ord("H")
 _OPEN = "its door is open: close it, look at the machine, then resume again"
-_PRESSED = "its hold button is pressed: let it go, look at the machine, then resume again"
+_PRESSED = "its hold button is pressed: release it, look at the machine, then resume again"
 _NOT_AT_REST = "it has not come to rest yet: resume again once it has"
 # A spindle may have to speed up first.
 _NOT_STARTED = "it may still begin to move: look at the machine, then resume again"

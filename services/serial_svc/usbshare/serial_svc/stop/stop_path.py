@@ -192,7 +192,7 @@ class StopPath:
         if keeps_program:
             self._machine.holds.machine_held(HoldCause.STOP, who, why)
         elif is_at_work:
-            lost = f"{action.value}: the firmware threw moves away"
+            lost = f"{action.value}: the firmware discarded moves"
             self._lost_job.begin(who, lost, resets=True)
         return fenced
 
@@ -208,8 +208,8 @@ class StopPath:
             return True
         if self._programs.is_away:
             raise DeviceError(
-                f"port '{self._line.id}': its client is away; what waits needs another resume "
-                "once the client is back"
+                f"port '{self._line.id}': its client is disconnected; once it is back, resume "
+                "again to send what is waiting"
             )
         return False
 
@@ -262,8 +262,8 @@ class StopPath:
             left_s = deadline - self._clock()
             if left_s <= 0:
                 raise DeviceError(
-                    f"port '{line.id}': the device accepts no bytes; the stop will be the first "
-                    "that it gets"
+                    f"port '{line.id}': the device accepts no bytes; once it does, the stop is "
+                    "sent first"
                 )
             await set_within(line.progress, left_s)
         if not line.is_open:

@@ -40,7 +40,7 @@ export const texts = {
 
   connection: {
     lost: (since) =>
-      `No connection to the panel's program since ${since.toLocaleTimeString("en-GB")}. The page shows the state of that time. It keeps trying to connect; if it does not succeed, start the program: usbshare-bridge panel`,
+      `No connection to the panel's program since ${since.toLocaleTimeString("en-GB")}. The page shows the state as of that time. It keeps trying to connect; if that does not succeed, start the program: usbshare-bridge panel`,
     retry: "Try now",
   },
 
@@ -293,7 +293,7 @@ export const texts = {
     frame: "Frame a job",
     frameNeedsJob: "There is no job in the queue to frame.",
     cannotJog: "This firmware has no jog command that can be cancelled. Use the console.",
-    notOpened: "The port is not open yet. Take control: then the machine says what it can do.",
+    notOpened: "The port is not open yet. Take control to find out what the machine can do.",
   },
 
   frame: {
@@ -306,7 +306,7 @@ export const texts = {
     power: "Power, %",
     powerHint: (most) => `0 keeps the beam off. At most ${most} %.`,
     analysing: "Working out where the job goes …",
-    noBox: "The job has no such bounding box.",
+    noBox: "The job has no bounding box of this kind.",
     go: "Frame",
   },
 
@@ -345,7 +345,7 @@ export const texts = {
     handOver: "Hand over",
     keep: "Keep control",
     ask: "Ask for control",
-    told: "The holder was told that you ask for control.",
+    told: "The holder has been told that you are asking for control.",
     notTold: "The holder was told less than ten seconds ago, or nobody is in control any more.",
     seize: "Take control from the holder",
     seizeSure: (holder) => `${holder} Its session ends, its machine is held and its job is lost.`,
@@ -566,7 +566,7 @@ export const texts = {
     name: "Name",
     role: "Role",
     may: "May",
-    ofServices: "nothing of its own: a service of this host. It runs each job with the rights of whoever queued and started it",
+    ofServices: "no rights of its own: this is a service of the host. It runs each job with the rights of those who queued and started it",
     until: "Certificate valid until",
     seen: "Last seen",
     never: "never",
