@@ -100,7 +100,7 @@ def test_a_bridge_becomes_a_unit_with_what_its_command_line_said(tmp_path: Path)
     assert sorted(command[2:]) == sorted(said)
 
 
-def test_what_cannot_run_is_not_installed(tmp_path: Path) -> None:
+def test_a_service_that_cannot_run_is_not_installed(tmp_path: Path) -> None:
     install = ["install-service", "--system", "--no-start"]
     code, output = run(["usbshare-bridge", *install, "--run-as", "no-such-user"], tmp_path)
     assert code == 2

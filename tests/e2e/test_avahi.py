@@ -68,7 +68,7 @@ def test_avahi_is_updated_on_new_ports_and_on_the_end(computers: Computers) -> N
     wait_until(lambda: _said(log, "-"))
 
 
-def test_what_avahi_publishes_is_in_our_catalogue_until_it_ends(computers: Computers) -> None:
+def test_an_avahi_service_is_in_the_catalogue_until_it_ends(computers: Computers) -> None:
     publishing = _publish(computers, NAME, "50055", "serial=50056", "ports=a,b", "tls=0")
     entry = computers.ours.wait_for(NAME, port=50056, port_ids=["a", "b"])
     assert entry["addresses"] == [computers.avahi_address]

@@ -58,7 +58,7 @@ def test_hosts_and_ports_that_are_known_are_completed(tmp_path: Path) -> None:
     assert "demo" in completed(tmp_path, "usbshare-bridge", "stop", "--port", "d")
 
 
-def test_what_cannot_be_read_completes_nothing(tmp_path: Path) -> None:
+def test_unreadable_files_give_no_completions(tmp_path: Path) -> None:
     config = tmp_path / "config" / "usbshare"
     config.mkdir(parents=True)
     os.mkfifo(config / "usbshare.toml")

@@ -94,7 +94,7 @@ def test_a_machine_starved_by_lost_answers_does_not_continue_automatically(tmp_p
         assert listed(used.home, used.service_target)["held"] is None
 
 
-def test_what_is_written_to_an_idle_machine_during_a_cut_waits_for_a_person(
+def test_bytes_for_an_idle_machine_written_during_a_cut_wait_for_a_person(
     tmp_path: Path,
 ) -> None:
     with rig(tmp_path, link_timeout_s=LINK_TIMEOUT_S) as used:

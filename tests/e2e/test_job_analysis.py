@@ -109,7 +109,7 @@ def test_a_preview_is_a_picture_and_segments(home: Path, square: str, tmp_path: 
         (b"G0 X1\n", ["--passes", "0"], 2, "--passes"),
     ],
 )
-def test_what_cannot_be_analysed_gets_a_line(
+def test_a_file_that_cannot_be_analysed_is_reported_in_one_line(
     home: Path, tmp_path: Path, content: bytes, words: list[str], code: int, said: str
 ) -> None:
     path = tmp_path / "it.nc"

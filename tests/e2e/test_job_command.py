@@ -254,7 +254,7 @@ async def test_a_job_that_is_finished_is_shown_by_its_watch_and_by_status(
     assert lines[-1]["progress"]["executed_lines"] == 202
 
 
-async def test_what_a_program_sends_to_a_port_becomes_a_job(job: Command, host: JobHost) -> None:
+async def test_a_captured_program_becomes_a_job(job: Command, host: JobHost) -> None:
     settings = host.home / "machine.txt"
     settings.write_text("$30=777\n$32=1\n")
     command = ["usbshare-bridge", "job", "submit", *target(host), "--capture", "--vcom", "COM9"]

@@ -92,7 +92,7 @@ async def test_a_job_is_run_to_its_end_and_everybody_sees_the_same(tmp_path: Pat
         assert (port.latched, port.HasField("hold"), port.HasField("holder")) == (False,) * 3
 
 
-async def test_who_holds_the_port_is_the_job_by_number_and_submitter(tmp_path: Path) -> None:
+async def test_the_holder_of_the_port_names_the_job_and_its_submitter(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         job = await started(host.jobs())
         holder = (await port_of(host)).holder
@@ -130,7 +130,7 @@ async def test_hold_resume_and_cancel(tmp_path: Path) -> None:
         assert (port.latched, port.HasField("holder")) == (False, False)
 
 
-async def test_who_asks_for_the_port_of_a_job_is_shown_and_may_be_given_it(tmp_path: Path) -> None:
+async def test_a_request_for_the_port_of_a_job_is_shown_and_can_be_granted(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         jobs, machines = host.jobs(), host.machines()
         job = await started(jobs)

@@ -55,7 +55,7 @@ async def test_an_upload_cut_at_twenty_offsets_ends_with_the_same_sha256(tmp_pat
             assert (host.folder / "files" / name).read_bytes() == content
 
 
-async def test_what_was_acknowledged_of_an_upload_is_there_after_a_kill(tmp_path: Path) -> None:
+async def test_acknowledged_pieces_of_an_upload_survive_a_kill(tmp_path: Path) -> None:
     async with job_host(tmp_path) as host:
         cut = len(PROGRAM) // 2
         await upload(host.jobs(), PROGRAM, cut=cut)

@@ -71,12 +71,14 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("words", "name"), COMMANDS, ids=str)
-def test_what_a_command_prints(words: list[str], name: str, home: Path, serial: str) -> None:
+def test_the_json_of_a_command_matches_the_schema(
+    words: list[str], name: str, home: Path, serial: str
+) -> None:
     command = ["usbshare-bridge", words[0], "--target", serial, "--json", *words[1:]]
     assert mistakes(json.loads(printed(command, home)), name) == []
 
 
-def test_what_a_list_says_of_a_camera(home: Path, camera: str) -> None:
+def test_the_json_list_contains_a_camera(home: Path, camera: str) -> None:
     (home / "hosts.toml").write_text(
         f'[hosts.laser]\naddress = "127.0.0.1"\nserial = 0\ncamera = {camera.rpartition(":")[2]}\n'
     )
@@ -95,18 +97,18 @@ def test_what_a_list_says_of_a_camera(home: Path, camera: str) -> None:
         (["usbshare-bridge", "lsit", "--json"], "error"),
     ],
 )
-def test_what_a_command_without_a_target_prints(
+def test_the_json_of_a_command_without_a_target_matches_the_schema(
     words: list[str], name: str, home: Path, serial: str
 ) -> None:
     assert mistakes(json.loads(printed(words, home)), name) == []
 
 
-def test_what_the_audit_log_says(home: Path, serial: str) -> None:
+def test_the_json_of_the_audit_log_matches_the_schema(home: Path, serial: str) -> None:
     lines = printed(["serial-svc", "audit", "show", "--json"], home).splitlines()
     assert [found for line in lines if (found := mistakes(json.loads(line), "audit_entry"))] == []
 
 
-def test_what_discovery_reports(tmp_path: Path) -> None:
+def test_the_json_of_discovery_matches_the_schema(tmp_path: Path) -> None:
     with running(["discovery-svc", "--listen", "127.0.0.1:0"], tmp_path) as service:
         port = service.wait_for(r"ready at 127\.0\.0\.1:(\d+)")[1]
         via = ["--via", f"127.0.0.1:{port}", "--json"]
@@ -118,7 +120,7 @@ def test_what_discovery_reports(tmp_path: Path) -> None:
         assert mistakes(json.loads(line), "discover_change") == []
 
 
-def test_what_a_bridge_reports(home: Path, serial: str) -> None:
+def test_the_json_events_of_a_bridge_match_the_schema(home: Path, serial: str) -> None:
     arguments = ["usbshare-bridge", "--target", serial, "--vcom", "COM10", "--json"]
     with running(arguments, home) as bridge:
         bridge.wait_for('"event": "ready"')
@@ -130,7 +132,7 @@ def test_what_a_bridge_reports(home: Path, serial: str) -> None:
     _all_are(bridge.lines, "bridge_event")
 
 
-def test_what_a_watched_status_reports(home: Path, serial: str) -> None:
+def test_the_json_of_a_watched_status_matches_the_schema(home: Path, serial: str) -> None:
     own = ["serial-svc", "--listen", serial, "status", "--json"]
     assert mistakes(json.loads(printed(own, home)), "status") == []
     arguments = ["usbshare-bridge", "status", "--target", serial, "--watch", "--json"]
@@ -148,7 +150,9 @@ def test_what_a_watched_status_reports(home: Path, serial: str) -> None:
     _all_are(lines, "status_latency_line")
 
 
-def test_what_a_camera_reports(home: Path, camera: str, tmp_path: Path) -> None:
+def test_the_json_events_of_a_camera_match_the_schema(
+    home: Path, camera: str, tmp_path: Path
+) -> None:
     base = ["usbshare-bridge", "camera", "--target", camera, "--json"]
     picture = printed([*base, "--snapshot", str(tmp_path / "one.jpg")], home)
     assert mistakes(json.loads(picture), "camera_event") == []

@@ -311,7 +311,7 @@ async def test_a_session_that_is_lost_while_nothing_is_unanswered_is_reported_to
         ({"port_id": "bare"}, "FAILED_PRECONDITION", "profile 'raw', which is not known to reply"),
     ],
 )
-async def test_what_cannot_be_opened_is_refused_with_one_clear_line(
+async def test_a_stream_that_cannot_be_opened_is_refused_with_one_clear_line(
     asked: dict[str, Any], status: str, why: str, opens: Opens
 ) -> None:
     code, details = await opens(asked)

@@ -254,7 +254,7 @@ def test_match_looks_only_at_the_target_that_is_given(workshop: Workshop, both: 
         (("--match", "id=mill", "list"), "Give '--match' after 'list'"),
     ],
 )
-def test_what_match_cannot_go_with_is_bad_usage(
+def test_options_that_exclude_match_are_bad_usage(
     workshop: Workshop, arguments: tuple[str, ...], text: str
 ) -> None:
     code, output = workshop.bridge("--vcom", "COM9", *arguments)

@@ -77,7 +77,7 @@ def test_a_program_that_resets_keeps_its_port_and_what_it_writes_after(tmp_path:
         os.close(port)
 
 
-def test_what_resumes_and_what_holds_arrive_as_they_were_written(tmp_path: Path) -> None:
+def test_resumes_and_holds_arrive_in_the_order_written(tmp_path: Path) -> None:
     with bridged(tmp_path, "--vcom", str(tmp_path / "COM10")) as (machine, _, _):
         port = open_port(tmp_path / "COM10")
         wrote = b""
@@ -95,7 +95,7 @@ def test_what_resumes_and_what_holds_arrive_as_they_were_written(tmp_path: Path)
 
 
 @pytest.mark.parametrize("front_end", ["tcp", "rfc2217"])
-def test_what_resumes_and_what_holds_keeps_its_order_over_the_network_too(
+def test_resumes_and_holds_keep_their_order_over_the_network(
     tmp_path: Path, front_end: FrontEnd
 ) -> None:
     with rig(tmp_path, front_end=front_end) as used:

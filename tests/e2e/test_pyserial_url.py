@@ -247,7 +247,7 @@ def echo_bytes(master: int, size: int) -> None:
             data = data[os.write(master, data) :]
 
 
-def test_what_is_not_read_is_not_fetched_without_bound(tmp_path: Path) -> None:
+def test_unread_bytes_are_fetched_only_up_to_a_limit(tmp_path: Path) -> None:
     size = 600_000
     sent = random.Random(2).randbytes(size)
     with (
@@ -314,7 +314,7 @@ def test_a_held_port_names_the_holder_and_may_be_observed(home: Path, target: st
         ("usbshare://{target}/?insecure=1", "requires TLS"),
     ],
 )
-def test_what_cannot_be_opened_says_why_in_one_line(
+def test_a_failed_open_says_why_in_one_line(
     home: Path, target: str, address: str, why: str
 ) -> None:
     bundle_option = "" if "bundle=" in address or "insecure" in address else "bundle={bundle}"

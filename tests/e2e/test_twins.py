@@ -87,7 +87,7 @@ def test_a_configured_port_refuses_an_identical_device_until_a_person_allows_it(
     shutil.rmtree(tmp_path / "state", ignore_errors=True)
 
 
-def test_what_was_never_known_cannot_be_forgotten(tmp_path: Path) -> None:
+def test_a_device_that_was_never_known_cannot_be_forgotten(tmp_path: Path) -> None:
     code, output = run(["serial-svc", "devices", "forget", "laser"], tmp_path)
     assert code == 1
     assert "remembered for: none" in output

@@ -69,7 +69,7 @@ def test_a_bridge_whose_rights_end_says_so_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_what_grpc_says_of_a_lost_service_is_reported_in_words(
+def test_the_loss_of_a_service_is_reported_without_texts_of_grpc(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with serial_service(tmp_path) as (service, target):

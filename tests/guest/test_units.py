@@ -113,7 +113,7 @@ def as_person(guest: Guest) -> str:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_what_starts_after_a_service_can_call_it_at_once(guest: Guest, program: str) -> None:
+def test_a_unit_ordered_after_a_service_can_call_it_at_once(guest: Guest, program: str) -> None:
     guest.run(f"systemctl stop {program}")
     start(guest, program)
     # Of this run only: lines of earlier ones prove nothing.

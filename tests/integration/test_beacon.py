@@ -108,7 +108,7 @@ def names(catalogue: Catalogue) -> list[str]:
     return [each.instance.name for each in catalogue.entries()]
 
 
-async def test_what_is_announced_is_heard_with_the_address_of_the_interface(
+async def test_an_announcement_is_heard_with_the_address_of_its_interface(
     catalogue: Catalogue, listener: BeaconListener, publisher: BeaconPublisher
 ) -> None:
     publisher.announce(_LASER)

@@ -138,7 +138,7 @@ async def test_stats_show_what_a_viewer_gets(served: ServedCamera) -> None:
     assert await call.code() is grpc.StatusCode.CANCELLED
 
 
-async def test_what_cannot_be_decoded_on_the_pc_begins_another_stream() -> None:
+async def test_a_picture_that_the_pc_cannot_decode_begins_another_stream() -> None:
     async with camera_service() as (fake, port):
         newest, listener = Newest(), Listener()
         viewing = Viewing(

@@ -324,7 +324,7 @@ async def test_a_service_that_dies_is_reported_in_a_picture_until_it_is_back() -
             await it.until_state(lambda state: state["state"] == "live" and state["sequence"] == 5)
 
 
-async def test_what_was_not_requested_is_not_shown() -> None:
+async def test_pictures_that_were_not_requested_are_not_shown() -> None:
     async with watched() as it:
         it.viewer.send_frame(1, b"\0\0\0\1H.264", encoding=pb.FORMAT_H264)
         it.viewer.send_frame(2, b"no picture at all")

@@ -149,7 +149,7 @@ def test_the_discovery_service_is_asked_where_it_listens(
     assert str(made.target) == target
 
 
-def test_what_is_for_this_computer_only_is_not_registered(
+def test_a_service_on_loopback_only_is_not_registered(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert announcing(QUIET, None, "[::]:50051", SERIAL) is None
@@ -206,7 +206,7 @@ def hasty_via(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(via_module, name, 0.05)
 
 
-async def test_what_the_other_sees_is_seen_and_each_change_of_it(served: Served) -> None:
+async def test_hosts_that_the_other_service_sees_are_seen_with_each_change(served: Served) -> None:
     served.observe("Laser", port_ids=("laser",), version="9", host="laser.local")
     async with asking(served.target, served.site) as asked:
         await until(lambda: asked.names == ["Laser", "own"])
@@ -242,7 +242,7 @@ async def test_it_is_asked_again_when_it_comes_back(
 
 
 @pytest.mark.usefixtures("hasty_via")
-async def test_what_it_reported_is_forgotten_when_it_stays_away(
+async def test_reported_hosts_are_forgotten_when_their_reporter_stays_away(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(via_module, "KEEP_S", 0.2)

@@ -145,7 +145,7 @@ HIDDEN = {"port": "mill", "camera": "door", "job": "2", "device": "0403:6001:A6"
 
 @pytest.mark.parametrize("who", ["some", "one"])
 @pytest.mark.parametrize("case", NAMING, ids=lambda case: case.name)
-async def test_what_is_hidden_and_what_is_not_there_are_reported_alike(
+async def test_hidden_and_unknown_resources_are_reported_alike(
     refusing_host: GuardedHost, case: Case, who: str
 ) -> None:
     async def told(id_: str) -> str:

@@ -122,7 +122,7 @@ async def test_an_unknown_host_is_refused_at_once(service: tuple[Target, ClientB
     await latencies.close()
 
 
-async def test_what_is_kept_is_bounded(service: tuple[Target, ClientBundle]) -> None:
+async def test_kept_samples_are_bounded(service: tuple[Target, ClientBundle]) -> None:
     now = 0.0
     latencies = Latencies(Hosts(service).connect, lambda: now)
     records: list[Record] = []

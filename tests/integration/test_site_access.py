@@ -245,7 +245,7 @@ async def test_an_invitation_is_withdrawn(host: GuardedHost, tmp_path: Path) -> 
     assert "no invitation for 'laptop' is open" in await refused(again, grpc.StatusCode.NOT_FOUND)
 
 
-async def test_what_a_revoked_administrator_gave_is_withdrawn(
+async def test_invitations_of_a_revoked_administrator_are_withdrawn(
     host: GuardedHost, tmp_path: Path
 ) -> None:
     keeper = f"usbshare://{host.site.id}/keeper"
@@ -263,7 +263,7 @@ async def test_what_a_revoked_administrator_gave_is_withdrawn(
         await enrolled(host, given, tmp_path)
 
 
-async def test_who_is_revoked_while_inviting_lets_nobody_in(
+async def test_an_administrator_revoked_while_inviting_lets_nobody_in(
     host: GuardedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"usbshare://{host.site.id}/boss"

@@ -98,7 +98,7 @@ async def test_a_reader_that_is_cancelled_ends_its_call() -> None:
         await servicer.was_cancelled.wait()
 
 
-async def test_what_was_cancelled_takes_and_gives_nothing_more() -> None:
+async def test_a_cancelled_stream_takes_and_gives_nothing_more() -> None:
     async with asyncio.timeout(30), called(Telling(None)) as call:
         stream = SessionStream(call)
         await stream.receive()

@@ -218,7 +218,7 @@ async def test_a_non_stop_is_sent_once(
     assert reporter.events == ["stop_undelivered"]
 
 
-async def test_what_precedes_a_stop_is_sent_with_it_once_and_never_late(
+async def test_bytes_before_a_stop_are_sent_with_it_once_and_never_late(
     line: UrgentLine, service: Service, reporter: Reporter
 ) -> None:
     service.failures = [DeviceError("no device"), DeviceError("no device")]

@@ -174,7 +174,7 @@ def counted(host: GuardedHost) -> dict[str, float]:
     }
 
 
-async def test_what_attachments_come_to_is_counted(host: GuardedHost, client: UsbClient) -> None:
+async def test_outcomes_of_attachments_are_counted(host: GuardedHost, client: UsbClient) -> None:
     stream = client.attach()
     await stream.open(ADAPTER, "test")
     await stream.send(b"12345")

@@ -58,7 +58,7 @@ def test_a_command_of_ours_is_read_unchanged(each: Documented) -> None:
 
 
 @pytest.mark.parametrize("each", [each for each in EVERY if not each.is_ours], ids=str)
-def test_what_a_command_of_others_names_exists(each: Documented) -> None:
+def test_commands_named_in_messages_exist(each: Documented) -> None:
     assert not get_close_matches(each.program, PROGRAMS), "a misspelt program of ours"
     for word in each.words[1:]:
         if word.startswith(FOLDERS):

@@ -104,7 +104,7 @@ def test_no_object_writes_anothers_fields(folder: Path) -> None:
         ("class Begun:\n    fenced: int = 0\nbegun.fenced += 1", True),
     ],
 )
-def test_what_counts_as_writing_anothers_field(source: str, writes: bool) -> None:
+def test_the_check_recognises_writes_to_another_objects_field(source: str, writes: bool) -> None:
     assert bool(written_by(source)) is writes
 
 

@@ -40,7 +40,7 @@ def test_unplugged_it_hangs_up_and_replugged_it_is_another_pty(tmp_path: Path) -
             os.close(each)
 
 
-def test_what_it_does_not_read_blocks_the_writer_until_it_reads_again(tmp_path: Path) -> None:
+def test_an_unread_device_blocks_the_writer_until_it_reads_again(tmp_path: Path) -> None:
     with plugged_in(tmp_path / "tty") as device:
         device.stop_reading()
         descriptor, written = os.open(device.link, NON_BLOCKING), 0

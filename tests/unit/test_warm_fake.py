@@ -119,7 +119,7 @@ def test_its_grpc_is_imported_in_its_own_environment(tmp_path: Path, words: list
 
 
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "LD_PRELOAD", "LC_ALL"])
-def test_what_only_a_new_interpreter_reads_makes_a_cold_one(name: str) -> None:
+def test_a_variable_read_only_at_startup_needs_a_cold_interpreter(name: str) -> None:
     script = [str(warm.SCRIPTS / "serial-svc")]
     surroundings = {**os.environ, "PYTHONUNBUFFERED": "1"}
     assert warm.can_be_warm(script, surroundings)

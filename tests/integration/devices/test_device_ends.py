@@ -140,7 +140,7 @@ async def test_a_close_that_waits_for_output_blocks_no_caller(
         pass
 
 
-def test_what_a_driver_holds_gets_a_moment_and_is_thrown_away_then(
+def test_bytes_left_in_a_driver_get_a_moment_and_are_then_discarded(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []

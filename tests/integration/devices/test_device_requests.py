@@ -75,7 +75,7 @@ async def test_a_custom_baud_rate_takes_effect(
     ("change", "name"),
     [({"parity": Parity.EVEN}, "parity EVEN"), ({"data_bits": 7}, "data_bits 7")],
 )
-async def test_what_a_pty_cannot_do_is_refused_by_name_and_changes_nothing(
+async def test_settings_that_a_pty_lacks_are_refused_by_name_and_change_nothing(
     make: Callable[[str, LineSettings], Device], far: Far, change: dict[str, Any], name: str
 ) -> None:
     async with opened(make(far.path, SETTINGS), Listener()) as device:
@@ -202,7 +202,7 @@ async def test_a_break_that_is_not_carried_is_refused(far: Far) -> None:
     await device.close()
 
 
-async def test_what_a_socket_does_not_carry_is_refused() -> None:
+async def test_settings_that_a_socket_does_not_carry_are_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         device = ThreadedDevice(f"socket://127.0.0.1:{server.getsockname()[1]}", SETTINGS)
         await device.open(Listener())
@@ -225,7 +225,7 @@ class RefusingPort(serial.Serial):
         raise ValueError("remote rejected value for option 'control'")
 
 
-def test_what_the_other_side_of_a_port_refuses_is_refused() -> None:
+def test_settings_that_the_other_side_of_a_port_refuses_are_refused() -> None:
     with pytest.raises(NotSupportedError, match="refuses a break: remote rejected"):
         set_port_break("rfc2217://a:1", RefusingPort(), True)
 
@@ -278,7 +278,7 @@ async def test_a_slow_adapter_delays_only_its_own_requests(
     await until(lambda: not own_threads())
 
 
-async def test_what_is_written_while_settings_change_goes_out_afterwards(far: Far) -> None:
+async def test_bytes_written_while_settings_change_go_out_afterwards(far: Far) -> None:
     listener = Listener()
     async with opened(PosixDevice(far.path, SETTINGS), listener) as device:
         changing = asyncio.create_task(device.configure(replace(SETTINGS, baud=9600)))
@@ -302,7 +302,7 @@ class SlowTty(LinuxTty):
         super().write(descriptor, wanted)
 
 
-async def test_what_came_before_a_discard_is_discarded_though_settings_change_meanwhile(
+async def test_bytes_before_a_discard_are_discarded_even_while_settings_change(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread behind the change comes too late: the loop reads before it, or after answers."""

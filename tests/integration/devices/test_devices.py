@@ -76,7 +76,7 @@ async def test_a_short_write_is_followed_by_writable(
         assert device.write(b"z") == 1
 
 
-async def test_what_is_discarded_is_not_sent_and_what_follows_is(
+async def test_discarded_bytes_are_not_sent_and_later_ones_are(
     make: Callable[[str, LineSettings], Device], far: Far
 ) -> None:
     listener = Listener()

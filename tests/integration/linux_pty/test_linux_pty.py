@@ -187,7 +187,7 @@ async def test_a_paused_port_holds_the_program_up_and_loses_nothing(
         await until(lambda: len(listener.written) == written)
 
 
-async def test_what_a_paused_port_holds_outlives_the_program(
+async def test_bytes_held_by_a_paused_port_outlive_the_program(
     port: LinuxPty, listener: Listener
 ) -> None:
     port.limit_reading(0)

@@ -61,7 +61,7 @@ async def test_the_first_open_with_the_ports_settings_changes_nothing(
     assert listener.settings == []
 
 
-async def test_what_a_pty_cannot_carry_is_returned_unchanged(
+async def test_settings_that_a_pty_cannot_carry_are_returned_unchanged(
     listener: Listener, tmp_path: Path
 ) -> None:
     port = LinuxPty(str(tmp_path / "COM10"))
@@ -182,7 +182,7 @@ async def test_a_hang_up_without_a_program_reports_nothing(
     assert listener.lost == []
 
 
-async def test_what_a_paused_port_holds_is_void_after_a_hang_up(
+async def test_bytes_held_by_a_paused_port_are_void_after_a_hang_up(
     any_kind: type[PtyPort], listener: Listener, tmp_path: Path
 ) -> None:
     port = any_kind(str(tmp_path / "COM10"))

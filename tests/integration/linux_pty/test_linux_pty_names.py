@@ -38,7 +38,7 @@ async def test_a_plain_name_is_in_the_runtime_folder_and_the_pty_is_private(
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
-async def test_what_is_not_ours_is_left_alone(
+async def test_a_link_of_others_is_left_alone(
     listener: Listener, tmp_path: Path, kind: str
 ) -> None:
     taken = tmp_path / "COM10"

@@ -12,7 +12,7 @@ from usbshare.bridge.local_ports.tcp import TcpPort
 from usbshare.bridge.local_ports.telnet import escape
 
 
-async def test_what_is_not_read_is_discarded(port: TcpPort, listener: Listener) -> None:
+async def test_unread_bytes_are_discarded(port: TcpPort, listener: Listener) -> None:
     assert port.write(LARGE) == len(LARGE)
     pair = await program(port, listener)
     port.write(b"only this\n")
@@ -163,7 +163,7 @@ async def test_a_hang_up_without_a_program_reports_nothing(
     await hang_up(await program(port, listener))
 
 
-async def test_what_was_not_read_while_paused_is_void_after_a_hang_up(
+async def test_bytes_unread_while_paused_are_void_after_a_hang_up(
     port: TcpPort, listener: Listener
 ) -> None:
     old = await program(port, listener)

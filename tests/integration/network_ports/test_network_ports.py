@@ -175,7 +175,7 @@ def test_malformed_addresses_are_refused(text: str) -> None:
 SET_LINESTATE_MASK, NOTIFY_LINESTATE = 10, 106
 
 
-async def test_what_befalls_the_line_is_told_to_who_asks_for_it(
+async def test_line_events_are_sent_to_a_program_that_set_the_mask(
     telnet: Rfc2217Port, listener: Listener
 ) -> None:
     reader, writer = pair = await program(telnet, listener)

@@ -38,7 +38,7 @@ from usbshare.line.settings import FlowControl, LineSettings, ModemLines, Parity
 
 
 @pytest.mark.parametrize("data", [b"G", b"PO", b"G1 X1\n", b"\x16", b"\x18", b"POSY\n"])
-async def test_what_only_begins_like_a_request_passes(
+async def test_bytes_that_only_begin_like_a_request_pass(
     port: TcpPort, listener: Listener, data: bytes
 ) -> None:
     _, writer = await program(port, listener)

@@ -138,7 +138,7 @@ async def test_a_faulty_adapter_delays_neither_heartbeats_nor_stops_of_its_sessi
     call.cancel()
 
 
-async def test_what_follows_modem_lines_waits_for_them_and_they_for_nothing(
+async def test_requests_after_modem_lines_wait_and_modem_lines_do_not(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call, hello = await opened(served)

@@ -276,7 +276,7 @@ async def test_health_and_reflection_serve_generic_clients(served: Served) -> No
 
 
 @pytest.mark.parametrize("method", ["WatchStats", "WatchMachine"])
-async def test_what_many_watch_is_made_once_and_more_rarely(
+async def test_state_for_many_watchers_is_made_once_and_less_often(
     served: Served, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     made = 0

@@ -155,7 +155,7 @@ def test_a_line_that_cannot_feed_the_machine_is_named_and_counted_in(job: Path) 
     assert fed.peak_bytes_per_s == free.peak_bytes_per_s
 
 
-def test_what_waits_ends_too_early_or_changes_the_machine_is_reported(job: Path) -> None:
+def test_lines_that_wait_end_too_early_or_change_the_machine_are_reported(job: Path) -> None:
     written(job, "$110=500", "G0 X1", "M0", "M2", "G0 X2", "M30")
     found = analyse(job)
     assert [each.line for each in found.findings] == [1, 3, 4]

@@ -56,7 +56,9 @@ def test_questions_and_jogs_are_no_part_of_a_job(captured: Captured) -> None:
     assert captured.kept == b"G0 X1\n"
 
 
-def test_what_the_machine_would_reject_is_answered_so_and_left_out(captured: Captured) -> None:
+def test_lines_that_the_machine_would_reject_get_its_error_and_are_left_out(
+    captured: Captured,
+) -> None:
     assert captured.say("G1 X1\nG0 X1\nQ1\n") == "error:22\r\nok\r\nerror:20\r\n"
     assert captured.kept == b"G0 X1\n"
     assert captured.capture.rejected == 2

@@ -83,7 +83,7 @@ def check(path: Path, program: list[str], line: int) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.one_of(programs, likely_programs), st.data())
-def test_what_follows_engraves_the_same_as_in_the_whole(
+def test_the_rest_engraves_the_same_as_in_the_whole_program(
     job: Path, program: list[str], data: st.DataObject
 ) -> None:
     answers = Machine().run(program)
@@ -149,7 +149,7 @@ def test_the_first_line_needs_nothing(job: Path) -> None:
         (["G0 X1", "#1=5", "G0 X2"], 3, "what line 2 does is unknown"),
     ],
 )
-def test_what_cannot_be_known_is_refused(
+def test_a_start_that_depends_on_an_unknown_state_is_refused(
     job: Path, program: list[str], line: int, reason: str
 ) -> None:
     with pytest.raises(InvalidArgumentError, match="line") as refused:

@@ -85,7 +85,7 @@ def test_more_power_is_darker(job: Path) -> None:
     assert darkest(strong) < darkest(weak) - 80
 
 
-def test_what_is_done_is_drawn_as_done(job: Path) -> None:
+def test_finished_lines_are_drawn_as_done(job: Path) -> None:
     picture = png(tool_path(job, BED), width_px=500, from_line=8)
     assert not any(is_burnt(color) for color in colors(opened(picture)))
 

@@ -86,6 +86,6 @@ def test_a_fault_says_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b"[]", b'{"seq":1}\n', b"\xff\xfe\n"])
-def test_what_is_not_a_log_line_is_distinguished(line: bytes) -> None:
+def test_a_line_that_is_not_of_the_log_is_distinguished(line: bytes) -> None:
     with pytest.raises(BrokenChainError):
         check(line)

@@ -99,7 +99,7 @@ def test_no_line_is_lost_or_doubled_where_files_are_put_aside(
     assert len(LogFiles(writer.folder, "serial-svc").all_full()) > 3
 
 
-def test_what_was_put_aside_last_counts_to_the_newest(writer: Writer, reader: Readers) -> None:
+def test_lines_rotated_last_are_among_the_newest(writer: Writer, reader: Readers) -> None:
     writer.max_bytes = 1000
     for number in range(40):
         writer.note("serial-svc", f"e{number}")

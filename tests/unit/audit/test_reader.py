@@ -107,7 +107,7 @@ def test_a_time_that_cannot_be_understood_is_bad_usage() -> None:
     assert "'yesterday' is neither a duration such as 90s, 30m, 2h, 7d nor a date" in result.output
 
 
-def test_what_cannot_be_read_as_a_line_is_passed_over(folder: Path) -> None:
+def test_unreadable_lines_are_skipped(folder: Path) -> None:
     with (folder / "serial-svc.jsonl").open("ab") as file:
         file.write(b"\xff\xfe\n[1]\n{half")
     assert len(events()) == 4

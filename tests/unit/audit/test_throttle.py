@@ -90,7 +90,7 @@ def test_others_other_events_and_other_ports_are_written_meanwhile() -> None:
         assert throttle.taken(other) == [other]
 
 
-def test_what_the_host_itself_does_is_never_merged() -> None:
+def test_events_of_the_host_itself_are_never_merged() -> None:
     throttle = AuditThrottle(FakeClock())
     own: Entry = {"time": "2026", "event": "device lost", "who": "", "address": "", "port": "laser"}
     assert all(throttle.taken(own) == [own] for _ in range(10 * MOST_A_WINDOW))

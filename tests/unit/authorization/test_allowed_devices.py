@@ -159,7 +159,7 @@ def test_a_device_that_is_plugged_in_again_or_withdrawn_is_noted_again() -> None
     assert [fields["path"] for _, fields in rules.notes.taken] == ["1-1.3", "1-1.3", "1-1.2"]
 
 
-def test_what_a_device_says_of_itself_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_of_a_device_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
     rules = Rules(policy())
     rules.quarantine.saw([UsbDevice(1, 2, "X\nERROR forged\x1b[2J" + "y" * 500)])
     ((_, fields),) = rules.notes.taken

@@ -106,7 +106,7 @@ def test_a_refusal_shows_no_more_of_an_id_than_fits_a_line(setup: Setup) -> None
     assert len(raised.value.about) == 64
 
 
-def test_what_has_begun_continues_without_a_code_and_without_the_audit_log(setup: Setup) -> None:
+def test_a_session_that_began_continues_without_a_code_or_the_audit_log(setup: Setup) -> None:
     setup.audit.trouble = "no space left"
     setup.gate.require(identity("pc"), Right.CONTROL, LASER)
     with pytest.raises(PermissionDeniedError):
@@ -159,7 +159,7 @@ def test_a_certificate_ends_a_right_too(setup: Setup) -> None:
         setup.gate.check(caller, Right.VIEW, LASER)
 
 
-def test_what_is_revoked_is_refused_and_its_second_factor_forgotten(setup: Setup) -> None:
+def test_a_revoked_identity_is_refused_and_its_second_factor_forgotten(setup: Setup) -> None:
     setup.confirm("pc")
     revoke(registry_path(setup.folder), identity("pc").name, "lost", START)
     setup.book.load()

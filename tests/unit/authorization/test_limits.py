@@ -172,7 +172,7 @@ def test_connections_are_counted_and_given_back(limits: Limits) -> None:
 
 
 @pytest.mark.parametrize(("commands", "size"), [(200, 0), (0, 2000)])
-def test_what_a_stream_reads_is_paced_by_messages_and_bytes(
+def test_reads_of_a_stream_are_paced_by_messages_and_bytes(
     limits: Limits, clock: Clock, commands: int, size: int
 ) -> None:
     assert limits.pace("office-pc", commands, size) == 0
@@ -243,7 +243,7 @@ async def test_a_paced_context_waits_before_it_reads_on(limits: Limits, clock: C
     assert context.peer() == "ipv4:192.0.2.7:1"
 
 
-async def test_what_comes_close_together_is_counted_together_and_wholly(
+async def test_messages_close_together_are_counted_together_and_in_full(
     limits: Limits, clock: Clock
 ) -> None:
     counted: list[tuple[int, int]] = []

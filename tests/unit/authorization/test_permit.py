@@ -126,7 +126,7 @@ async def test_a_cancellation_at_the_same_time_is_not_swallowed(rights: Rights) 
         await task
 
 
-async def test_what_the_body_raises_goes_first(rights: Rights) -> None:
+async def test_an_error_of_the_body_precedes_the_withdrawn_permit(rights: Rights) -> None:
     async def run() -> None:
         async with rights.permit():
             try:

@@ -153,7 +153,7 @@ async def test_a_policy_without_grants_gives_nothing_and_says_so(
     assert "has no [[grants]]: it grants no rights" in caplog.text
 
 
-async def test_what_was_taken_out_on_purpose_counts(book: Rulebook) -> None:
+async def test_a_grant_removed_on_purpose_is_removed(book: Rulebook) -> None:
     book.policy_path.write_text(LIMITED_GRANT, encoding="ascii")
     await looks(book, 2)
     book.policy_path.write_text(GRANT.format("control") + "# at any time\n", encoding="ascii")
@@ -269,7 +269,7 @@ async def test_a_policy_that_cannot_be_looked_at_stays_and_it_is_said_why(
     assert may(book, Right.CONTROL)
 
 
-async def test_whatever_goes_wrong_the_rules_are_followed_on(
+async def test_the_rules_are_followed_after_any_failure(
     book: Rulebook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(rulebook_module, "TICK_S", 0.001)

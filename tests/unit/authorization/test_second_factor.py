@@ -230,7 +230,7 @@ def test_a_damaged_entry_is_reported_and_can_be_replaced(
     factors.check(ANNA, app_of(factors.make(ANNA)).at(NOW), NOW)
 
 
-def test_what_a_secret_has_confirmed_counts_no_more_once_it_is_replaced(
+def test_replacing_a_secret_ends_its_confirmations(
     factors: SecondFactors, tmp_path: Path, clock: FakeClock
 ) -> None:
     other_process = SecondFactors(tmp_path / "site" / "totp.json", clock)

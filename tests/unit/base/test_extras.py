@@ -64,7 +64,7 @@ def test_the_command_is_of_the_tool_that_made_the_environment(
     assert found.endswith('virtual-camera]"')
 
 
-def test_what_is_recreated_keeps_the_installed_extras(tmp_path: Path) -> None:
+def test_a_recreated_tool_keeps_the_installed_extras(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").touch()
     found = command_for("virtual-camera", tmp_path, {}, has_pip=False)
     assert "[serial,discovery,camera,job,usb,bridge," in found

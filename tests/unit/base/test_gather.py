@@ -33,7 +33,7 @@ class Sender:
             self.send()
 
 
-def test_what_has_just_begun_is_gathered_for_a_short_time() -> None:
+def test_a_new_stream_is_gathered_for_a_short_time() -> None:
     sender = Sender()
     sender.send()
     assert sender.wait_s == pytest.approx(GATHER_S)

@@ -119,7 +119,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stubborn")
-def test_what_is_private_already_needs_no_chmod(tmp_path: Path) -> None:
+def test_a_private_folder_needs_no_chmod(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     paths.make_private(folder)
     paths.make_private(folder)

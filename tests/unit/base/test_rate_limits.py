@@ -88,7 +88,7 @@ def test_a_loud_key_leaves_something_to_the_others() -> None:
     assert sum(share.admits(str(number)) for number in range(1000)) == 10
 
 
-def test_what_all_together_may_not_does_not_count_for_one() -> None:
+def test_a_request_refused_by_the_common_limit_does_not_use_up_the_own_limit() -> None:
     clock = FakeClock()
     share = FairShare[str](Rate(1, 30), Rate(1000, 10), clock)
     assert sum(share.admits("one") for _ in range(1000)) == 10

@@ -39,7 +39,7 @@ async def test_silence_is_noticed_when_its_limit_is_reached(time: Time) -> None:
     assert time.now == pytest.approx(102.0)
 
 
-async def test_what_is_heard_begins_it_anew(time: Time) -> None:
+async def test_each_message_restarts_the_silence(time: Time) -> None:
     link = Silence(2.0, time.clock)
     time.now += 1.9
     link.heard()
@@ -54,7 +54,7 @@ async def test_a_loop_that_stood_still_heard_nothing_by_its_own_fault(time: Time
     assert time.now == pytest.approx(132.0)
 
 
-async def test_what_is_heard_after_the_loop_stood_still_gives_no_more_than_the_limit(
+async def test_a_message_after_a_stalled_loop_gives_no_more_than_the_limit(
     time: Time,
 ) -> None:
     link = Silence(2.0, time.clock)

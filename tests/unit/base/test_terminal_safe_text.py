@@ -81,7 +81,7 @@ def test_bytes_that_are_no_utf_8_are_harmless(raw: bytes) -> None:
         ("", ""),
     ],
 )
-def test_what_can_be_read_stays_and_the_rest_goes(text: str, clean: str) -> None:
+def test_readable_characters_stay_and_others_are_removed(text: str, clean: str) -> None:
     assert clean_name(text) == clean
 
 

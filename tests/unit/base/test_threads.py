@@ -81,7 +81,7 @@ def test_a_call_that_hangs_does_not_keep_the_process_alive() -> None:
     assert (ended.returncode, ended.stdout) == (0, "went through\n"), ended.stderr
 
 
-async def test_what_is_done_meanwhile_rests_and_goes_on() -> None:
+async def test_the_idle_work_of_a_thread_can_be_paused_and_continued() -> None:
     looks: list[None] = []
     thread = OwnThread("looker", lambda: looks.append(None), 0.001)
     thread.start()

@@ -23,7 +23,7 @@ async def test_an_event_that_does_not_come_ends_the_wait_at_its_time() -> None:
     assert not await set_within(asyncio.Event(), 0.0)
 
 
-async def test_who_is_cancelled_waits_no_longer() -> None:
+async def test_a_cancelled_task_waits_no_longer() -> None:
     waiting = asyncio.create_task(set_within(asyncio.Event(), 60.0))
     await asyncio.sleep(0)
     waiting.cancel()

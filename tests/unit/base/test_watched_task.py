@@ -46,7 +46,7 @@ async def test_the_first_that_ends_ends_the_others() -> None:
     assert work.is_cancelled
 
 
-async def test_what_the_first_one_raised_is_raised_once_the_others_have_ended() -> None:
+async def test_the_first_error_is_raised_once_the_other_tasks_have_ended() -> None:
     work = Work()
     with pytest.raises(ValueError, match="broken"):
         await run_until(asyncio.Event(), runs=work.run(), breaks=end(ValueError("broken")))
@@ -72,7 +72,7 @@ async def test_all_that_is_cancelled_has_ended_however_it_did() -> None:
     assert broken.done()
 
 
-async def test_who_is_cancelled_while_waiting_for_the_end_is_cancelled() -> None:
+async def test_a_task_cancelled_while_waiting_for_the_end_is_cancelled() -> None:
     is_ending = asyncio.Event()
 
     async def slow() -> None:

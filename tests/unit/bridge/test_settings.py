@@ -198,7 +198,7 @@ SLOW = {"pydantic", "tomlkit", "zeroconf", "ifaddr", "cv2"}
 
 
 @pytest.mark.parametrize("words", [["stop"], ["job", "hold", "1"], ["job", "cancel", "1"]])
-def test_what_is_urgent_imports_nothing_slow_even_with_a_configuration(
+def test_a_stop_imports_nothing_slow_even_with_a_configuration(
     computer: Computer, words: list[str]
 ) -> None:
     computer.has('[bridge]\ntarget = "127.0.0.1:1"\n[hosts.a]\naddress = "127.0.0.1"\n', USED)

@@ -116,7 +116,7 @@ async def test_this_host_is_announced_at_once_and_withdrawn_at_the_end() -> None
     await rig.heard("")
 
 
-async def test_what_is_registered_is_reported() -> None:
+async def test_a_registered_service_is_reported() -> None:
     rig = Rig()
     async with rig.running():
         await rig.heard("laser", DISCOVERY)

@@ -37,14 +37,14 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_what_several_programs_offer_is_one_offer(desk: Desk) -> None:
+def test_the_same_service_of_several_programs_is_one_offer(desk: Desk) -> None:
     desk.registrations.take("serial", SERIAL, 30)
     desk.registrations.take("camera", CAMERA, 30)
     both = Offer((*SERIAL.endpoints, *CAMERA.endpoints), SERIAL.port_ids)
     assert desk.offers == [SERIAL, both]
 
 
-def test_what_ends_is_offered_no_more(desk: Desk) -> None:
+def test_a_registration_that_ended_is_no_longer_offered(desk: Desk) -> None:
     serial = desk.registrations.take("serial", SERIAL, 30)
     camera = desk.registrations.take("camera", CAMERA, 30)
     desk.registrations.end(serial)

@@ -91,7 +91,7 @@ def test_a_name_that_no_file_can_hold_does_no_harm(tmp_path: Path) -> None:
     assert last_seen(tmp_path).keys() == {"\ud800"}
 
 
-async def test_whatever_fails_the_renewal_loop_continues_and_says_so(
+async def test_the_renewal_loop_survives_any_failure_and_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(seen_module, "WRITE_EVERY_S", 0.01)

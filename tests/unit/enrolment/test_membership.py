@@ -97,7 +97,7 @@ def test_a_needed_second_factor_is_reported(path: Path) -> None:
     assert words == "view, stop, control with a second factor, admin with a second factor"
 
 
-def test_what_is_promised_is_what_comes(path: Path, policy: Policy) -> None:
+def test_the_promised_rights_are_those_that_are_granted(path: Path, policy: Policy) -> None:
     uri = f"usbshare://{SITE}/a"
     move(path, "a", "", "operators")
     promised = as_member(load_policy(path), "a", "operators", "viewers")

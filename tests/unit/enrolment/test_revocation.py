@@ -85,7 +85,7 @@ def test_the_command_withdraws_what_is_open(site: Site) -> None:
     assert "the invitation for that name is no longer valid" in result.output
 
 
-def test_what_a_revoked_administrator_gave_counts_no_more(site: Site) -> None:
+def test_invitations_of_a_revoked_administrator_are_void(site: Site) -> None:
     uri = enroller_of(site).enrol(invited(site).token, request_pem(), ADDRESS).uri
     given = invited(site, "laptop", given_by=uri).token
     others = invited(site, "tablet", given_by=f"{uri}-2").token

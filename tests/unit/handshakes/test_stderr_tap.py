@@ -26,7 +26,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_c_writes_is_read_and_python_goes_past_it() -> None:
+def test_output_of_c_code_is_read_and_pythons_passes() -> None:
     ended = run("""
         logging.basicConfig(format="%(message)s")
         with tapped_stderr(read):

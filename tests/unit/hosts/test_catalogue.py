@@ -173,7 +173,7 @@ def test_entries_that_part_have_two_ids(catalogue: Catalogue) -> None:
     assert first.id != second.id
 
 
-def test_what_expired_is_dropped(catalogue: Catalogue, clock: FakeClock) -> None:
+def test_an_expired_entry_is_dropped(catalogue: Catalogue, clock: FakeClock) -> None:
     now = clock()
     catalogue.observe(told(Source.MDNS, host("Laser", "10.0.0.1"), expires_at=now + 5))
     catalogue.observe(told(Source.MDNS, host("Mill", "10.0.0.2"), expires_at=now + 3))
@@ -213,7 +213,9 @@ def test_a_probe_of_what_is_gone_is_nothing(catalogue: Catalogue) -> None:
     assert catalogue.entries() == []
 
 
-def test_what_does_not_answer_is_dropped_unless_it_is_configured(catalogue: Catalogue) -> None:
+def test_an_instance_that_does_not_answer_is_dropped_unless_configured(
+    catalogue: Catalogue,
+) -> None:
     for source in Source:
         catalogue.observe(told(source, host("Laser", "10.0.0.1")))
     catalogue.unreachable(the_one(catalogue).id)

@@ -21,7 +21,7 @@ def test_loopback_is_chosen_by_its_address_and_that_address_alone() -> None:
     assert loopback.is_loopback
 
 
-def test_what_is_not_there_is_not_found() -> None:
+def test_a_missing_interface_is_not_found() -> None:
     assert interfaces_up(["no-such-interface", "203.0.113.99"]) == []
 
 

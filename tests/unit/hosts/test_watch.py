@@ -179,7 +179,7 @@ async def test_another_filter_wakes_a_reader(catalogue: Catalogue, watch: Watch)
     assert names(await reading) == []
 
 
-async def test_what_matches_no_longer_is_removed_and_what_matches_now_is_added(
+async def test_entries_are_removed_and_added_as_they_match_the_filter(
     catalogue: Catalogue,
 ) -> None:
     observe(catalogue, "Laser")

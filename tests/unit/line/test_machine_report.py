@@ -65,7 +65,7 @@ def test_every_field_of_grbl_is_read() -> None:
     assert report.text == GRBL_FULL.decode()
 
 
-def test_what_comes_seldom_is_taken_from_the_report_that_had_it() -> None:
+def test_fields_sent_rarely_are_taken_from_the_last_report_that_had_them() -> None:
     report = said(GRBL, offset=GRBL_FULL, overrides=GRBL_OVERRIDES)
     assert report.work_position == (0.0, 5.2, -306.351)
     assert report.overrides == Overrides(120, 50, 90)

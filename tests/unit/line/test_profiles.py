@@ -94,7 +94,7 @@ def test_urgent_lines_alone_leave_a_marlin_program_and_nothing_is_lost_or_reorde
 
 
 @given(data=_LINES, cuts=st.lists(st.integers(0, 60), max_size=6))
-def test_what_is_cut_apart_stays_in_a_marlin_program_and_nothing_is_lost(
+def test_pieces_of_a_marlin_command_stay_in_the_program_and_none_is_lost(
     data: bytes, cuts: list[int]
 ) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
@@ -149,7 +149,7 @@ def test_a_line_of_blanks_takes_no_time() -> None:
         (RAW, b"!", False, False),
     ],
 )
-def test_what_overtakes_a_program_is_recorded(
+def test_commands_that_overtake_a_program_are_recorded(
     profile: Profile, data: bytes, is_realtime: bool, is_emergency: bool
 ) -> None:
     assert profile.is_realtime(data) is is_realtime

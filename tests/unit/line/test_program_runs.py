@@ -209,7 +209,7 @@ def test_nothing_is_made_up_or_lost_of_any_bytes(
     )
 
 
-def test_what_passes_untouched_is_never_looked_at_again() -> None:
+def test_bytes_passed_untouched_are_not_examined_again() -> None:
     service = ProgramRuns(Clock(), takes_lines=False)
     assert not service.must_look(GRBL, Untouched(b"\x18!"))
     assert service.must_look(GRBL, b"\x18!")

@@ -47,7 +47,7 @@ def test_the_end_of_a_line_and_a_pause_end_a_stream() -> None:
     assert pace.rest_s(b"x", 2.0 + 2 * WINDOW_S) == 0
 
 
-def test_what_has_piled_up_is_read_on_at_once() -> None:
+def test_accumulated_bytes_are_read_at_once() -> None:
     pace = ReadPace()
     assert rests(pace, PIECE, 0.0007)[-1] == REST_S
     assert pace.rest_s(b"x" * 4096, 1.0) == 0

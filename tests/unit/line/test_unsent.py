@@ -51,7 +51,7 @@ def test_headers_do_not_make_bytes_into_buffers() -> None:
     assert unsent.believed(36) == 36
 
 
-def test_what_others_wrote_before_us_is_not_ours() -> None:
+def test_unsent_bytes_of_earlier_programs_are_not_counted() -> None:
     assert after().believed(4096) == 0
     assert after(10).believed(4096) == 10
 

@@ -43,7 +43,7 @@ async def test_of_lines_the_oldest_are_dropped() -> None:
     assert frame == f"[{','.join(str(each) for each in range(7, MOST_LINES + 7))}]"
 
 
-async def test_whoever_waits_is_woken() -> None:
+async def test_a_waiting_reader_is_woken() -> None:
     outbox = Outbox()
     waiting = asyncio.create_task(outbox.next())
     await asyncio.sleep(0)

@@ -35,7 +35,7 @@ def test_another_origin_is_refused(origin: str) -> None:
     assert LOCAL.why_refused(replace(SOCKET, origin=origin))
 
 
-def test_what_acts_needs_an_origin() -> None:
+def test_a_request_that_acts_needs_an_origin() -> None:
     assert "Origin" in LOCAL.why_refused(replace(SOCKET, origin=None))
 
 

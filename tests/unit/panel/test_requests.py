@@ -25,7 +25,7 @@ def page() -> Page:
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
-async def test_what_is_not_understood_is_answered_within_the_bound(frame: str) -> None:
+async def test_a_request_that_is_not_understood_gets_a_bounded_answer(frame: str) -> None:
     requests, mute = PageRequests({}), page()
     for number in range(1, 10 * MOST_AT_ONCE):
         requests.received(mute, frame.format(number))

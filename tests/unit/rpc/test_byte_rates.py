@@ -35,7 +35,7 @@ class Wire:
         return f"192.0.2.{'abc'.index(name[0]) + 1}", int(name[1:])
 
 
-def test_what_is_allowed_may_go_on_for_ever() -> None:
+def test_the_allowed_rate_may_continue_for_ever() -> None:
     wire = Wire()
     assert not any(wire.pass_s(1.0, a1=1000000) for _ in range(100))
 
@@ -97,7 +97,7 @@ def test_a_peer_that_sent_little_stays_whatever_its_neighbours_do() -> None:
     assert wire.pass_s(0.02, a2=MODEST_BYTES, a3=MODEST_BYTES + 1) == {"a3"}
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remembered_senders_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_rates, "MOST_SOURCES", 100)
     rates = ByteRates()
     for n in range(250):

@@ -84,7 +84,7 @@ def test_a_service_lets_grpc_say_why_handshakes_fail(fresh: dict[str, str]) -> N
 @pytest.mark.parametrize(
     "asked", [{"GRPC_VERBOSITY": "ERROR"}, {"GRPC_VERBOSITY": "DEBUG"}, {"GRPC_TRACE": "http"}]
 )
-def test_what_the_user_asked_grpc_for_stays(fresh: dict[str, str], asked: dict[str, str]) -> None:
+def test_grpc_settings_of_the_user_stay(fresh: dict[str, str], asked: dict[str, str]) -> None:
     fresh.update(asked)
     trace_handshakes()
     assert not traces_handshakes()

@@ -137,7 +137,7 @@ class DueAt:
 
 
 @pytest.mark.parametrize("wait_s", [0.0004, 0.0014, 0.0024, 0.0034])
-def test_what_is_due_between_two_milliseconds_is_not_looked_at_in_each_round(
+def test_work_due_between_two_milliseconds_is_not_polled_in_each_round(
     wait_s: float,
 ) -> None:
     uvloop = pytest.importorskip("uvloop")
@@ -162,7 +162,7 @@ async def test_news_that_change_nothing_leave_the_timer() -> None:
     await until(lambda: stream.begun == ["due"])
 
 
-async def test_what_is_due_sooner_than_what_waited_does_not_wait_for_it() -> None:
+async def test_work_due_sooner_does_not_wait_for_earlier_work() -> None:
     source, stream = Letters(3600.0, 0.001, "a"), Stream()
     pump = StreamPump(source, stream.write, asyncio.get_running_loop().time)
     pump.kick()

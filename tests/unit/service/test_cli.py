@@ -50,7 +50,7 @@ def test_an_error_of_ours_is_one_line(
         (errno.EIO, "fix that"),
     ],
 )
-def test_what_the_system_refuses_is_a_line_with_the_file_the_reason_and_what_to_do(
+def test_an_error_of_the_system_is_a_line_with_the_file_the_reason_and_the_remedy(
     number: int,
     advice: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -187,7 +187,7 @@ def test_a_reset_in_motion_is_an_alarm_and_locks(grbl: Any) -> None:
     assert grbl.send("G0X1\n") == "ok\r\n"
 
 
-def test_what_arrives_between_alarm_and_greeting_is_forgotten(grbl: Any) -> None:
+def test_bytes_between_alarm_and_banner_are_dropped(grbl: Any) -> None:
     grbl.send(FAST)
     grbl.run(0.3)
     grbl.send("\x18G0X50\n$X\n")

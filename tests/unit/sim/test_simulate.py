@@ -66,7 +66,7 @@ async def test_the_link_is_there_only_while_it_runs(tmp_path: Path) -> None:
     assert not link.is_symlink()
 
 
-async def test_what_an_earlier_simulator_left_is_replaced(tmp_path: Path) -> None:
+async def test_a_link_left_by_an_earlier_simulator_is_replaced(tmp_path: Path) -> None:
     link = tmp_path / "ttyGRBL"
     link.symlink_to("/dev/pts/gone")
     async with SimulatedPty(GrblController(), link):

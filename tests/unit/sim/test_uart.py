@@ -44,7 +44,7 @@ def test_the_driver_takes_only_what_fits() -> None:
     assert uart.write(b";", 1.0) == 0
 
 
-def test_what_has_not_left_can_be_discarded() -> None:
+def test_unsent_bytes_can_be_discarded() -> None:
     uart = greeted()
     uart.write(b"\n" * 1000, 1.0)
     uart.discard(1.0 + 100 * BYTE_S)

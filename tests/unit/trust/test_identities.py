@@ -92,7 +92,9 @@ def test_a_certificate_after_a_revocation_counts_even_within_its_second(
     assert not identities.read_identities(registry)[uri_of(site)].is_revoked
 
 
-def test_what_a_clock_that_was_ahead_has_issued_is_revoked_too(site: Site, registry: Path) -> None:
+def test_certificates_issued_while_the_clock_was_ahead_are_revoked_too(
+    site: Site, registry: Path
+) -> None:
     ahead = NOW + timedelta(days=3)
     note(site, ahead)
     identities.revoke(registry, uri_of(site), "", NOW)

@@ -112,7 +112,7 @@ def test_the_token_is_in_no_log() -> None:
 @pytest.mark.parametrize(
     "field", [{"name": "a\x1b[2Jb"}, {"role": "a\x9bb"}, {"addresses": ("h\u202eost",)}]
 )
-def test_what_could_steer_a_terminal_is_refused(field: dict[str, Any]) -> None:
+def test_terminal_control_characters_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match="not allowed in a name or address") as refused:
         Invitation.decode(replace(EXAMPLE, **field).encode())
     assert str(refused.value).isprintable()

@@ -31,7 +31,9 @@ def test_text_between_the_blocks_is_no_part_of_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nx\n"])
-def test_what_is_no_bundle_is_left_to_the_full_reader(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_bundle_is_left_to_the_full_reader(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "client.pem"
     path.write_bytes(content)
     assert read_pem_bundle(path) is None

@@ -37,7 +37,7 @@ def test_a_good_certificate_shows_who_and_until_when(forge: Forge) -> None:
     )
 
 
-def test_what_a_site_issues_is_good(forge: Forge) -> None:
+def test_a_certificate_of_a_site_is_accepted(forge: Forge) -> None:
     assert read_shown(forge.bundle(_folder(forge), forge.sign()).chain).problem == ""
 
 

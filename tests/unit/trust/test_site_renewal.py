@@ -77,7 +77,7 @@ def all_end_after(site: Site, moment: datetime) -> Callable[[], bool]:
     return lambda: all(ends(path) > moment for path in paths)
 
 
-async def test_what_falls_due_while_the_service_runs_is_renewed(
+async def test_certificates_due_while_the_service_runs_are_renewed(
     site: Site, calendar: Calendar
 ) -> None:
     async with kept(site, calendar):
@@ -288,7 +288,7 @@ def test_only_so_many_are_made_for_one_that_are_not_used(site: Site) -> None:
         renewed(site, old)
 
 
-def test_what_the_host_renews_of_its_operator_makes_a_copy_of_it_void(site: Site) -> None:
+def test_renewing_the_operators_certificate_voids_copies_of_the_old_one(site: Site) -> None:
     def serial() -> int:
         return x509.load_pem_x509_certificates(site.client_bundle.read_bytes())[0].serial_number
 
@@ -300,7 +300,7 @@ def test_what_the_host_renews_of_its_operator_makes_a_copy_of_it_void(site: Site
     assert f"{before:x}" in identities.read_standing(registry(site)).void
 
 
-def test_what_was_renewed_is_forgotten_once_it_says_nothing(site: Site) -> None:
+def test_expired_renewals_are_forgotten(site: Site) -> None:
     first = renewed(site, caller(site))
     later = NOW + timedelta(days=200)
     who = replace(caller(site, serial=8), issued=later - timedelta(days=70))

@@ -61,7 +61,7 @@ def test_where_users_cannot_be_seen_the_remedy_is_that_of_the_rights(
     assert "`rights`" in remedy
 
 
-def test_what_was_bound_by_hand_is_to_be_unbound(usb: UsbSysfs, device: HostDevice) -> None:
+def test_a_device_bound_by_hand_is_to_be_unbound(usb: UsbSysfs, device: HostDevice) -> None:
     measured, remedy = said(usb, replace(device, driver=HOST))
     assert measured == "Maker A thing: held by usbip-host, bound by hand"
     assert remedy == "`sudo usbip unbind -b 1-1` frees it"

@@ -66,7 +66,7 @@ def test_identical_devices_with_one_serial_number_are_distinguished(usb: UsbSysf
         ([], "cannot be determined"),
     ],
 )
-def test_what_could_harm_the_host_is_lent_only_if_it_is_listed(
+def test_a_device_that_could_harm_the_host_is_lent_only_if_it_is_listed(
     usb: UsbSysfs, interfaces: list[tuple[int, int, int]], what: str
 ) -> None:
     usb.plug_in("1-1", "046d", "c31c", interfaces)
@@ -92,7 +92,7 @@ def test_a_card_reader_of_a_vendors_own_class_is_known_by_its_disk(usb: UsbSysfs
 
 @pytest.mark.parametrize("name", ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"])
 @pytest.mark.parametrize("text", [None, "", "?"])
-def test_what_cannot_be_read_is_lent_only_if_it_is_listed(
+def test_an_unreadable_device_is_lent_only_if_it_is_listed(
     usb: UsbSysfs, name: str, text: str | None
 ) -> None:
     folder = usb.plug_in("1-1", "0403", "6001", [ADAPTER, ADAPTER])
@@ -132,7 +132,7 @@ def test_the_program_that_has_a_node_open_uses_the_device(
     assert (users.of(folder), users.of(other)) == (name, "")
 
 
-def test_who_uses_a_device_is_unknown_where_open_files_cannot_be_seen(
+def test_the_users_of_a_device_are_unknown_where_open_files_cannot_be_seen(
     usb: UsbSysfs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = usb.plug_in("1-1", "0403", "6001")

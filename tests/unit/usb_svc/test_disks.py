@@ -110,7 +110,7 @@ def test_a_disk_in_use_is_held_by_what_uses_it(
 
 
 @pytest.mark.parametrize("name", ["1/mountinfo", "swaps"])
-def test_what_cannot_be_read_counts_as_a_use(usb: UsbSysfs, stick: Path, name: str) -> None:
+def test_an_unreadable_disk_counts_as_in_use(usb: UsbSysfs, stick: Path, name: str) -> None:
     file = usb.places.proc / name
     file.unlink(missing_ok=True)
     file.mkdir()

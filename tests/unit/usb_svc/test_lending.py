@@ -85,7 +85,7 @@ async def test_two_that_ask_at_once_do_not_both_get_it(rig: Rig) -> None:
     assert [type(each) for each in results].count(PortHeldError) == 1
 
 
-async def test_what_a_program_of_the_host_has_is_refused_with_its_name(rig: Rig) -> None:
+async def test_a_device_used_by_a_program_of_the_host_is_refused_with_its_name(rig: Rig) -> None:
     rig.usb.node(rig.adapter, "ttyUSB0")
     rig.usb.program(77, "/dev/ttyUSB0", "python3", "-m", "usbshare.serial_svc")
     with pytest.raises(PortHeldError, match="held by serial-svc"):
@@ -288,7 +288,7 @@ def forbidden(rig: Rig) -> None:
         (forbidden, WrongStateError, "allowed_devices"),
     ],
 )
-async def test_what_changed_while_another_device_was_reset_is_not_lent(
+async def test_a_device_that_changed_while_another_was_reset_is_not_lent(
     rig: Rig, happen: Callable[[Rig], None], error: type[Exception], text: str
 ) -> None:
     async with waiting_for_the_thread(rig) as waiting:
@@ -323,7 +323,7 @@ async def started_after_a_kill(rig: Rig) -> AsyncIterator[Lending]:
     lending.close()
 
 
-async def test_what_a_killed_service_had_lent_is_freed(rig: Rig) -> None:
+async def test_a_device_lent_by_a_killed_service_is_freed(rig: Rig) -> None:
     async with started_after_a_kill(rig) as lending:
         await lending.take_back_left_over()
         assert rig.kernel.written == TAKEN_BACK
@@ -332,7 +332,7 @@ async def test_what_a_killed_service_had_lent_is_freed(rig: Rig) -> None:
         assert [each.state for each in lending.devices] == [State.AVAILABLE]
 
 
-async def test_what_a_killed_service_had_taken_and_not_yet_bound_is_freed(rig: Rig) -> None:
+async def test_a_device_taken_but_not_bound_by_a_killed_service_is_freed(rig: Rig) -> None:
     async with started_after_a_kill(rig) as lending:
         rig.usb.driven_by("1-1", "")
         await lending.take_back_left_over()
@@ -341,7 +341,7 @@ async def test_what_a_killed_service_had_taken_and_not_yet_bound_is_freed(rig: R
         assert list(rig.state.iterdir()) == []
 
 
-async def test_what_an_administrator_bound_by_hand_stays_bound_and_is_not_lent(rig: Rig) -> None:
+async def test_a_device_bound_by_an_administrator_stays_bound_and_is_not_lent(rig: Rig) -> None:
     rig.kernel.bind("1-1")
     await rig.lending.take_back_left_over()
     with pytest.raises(PortHeldError, match="held by usbip-host, bound by hand: `sudo usbip unb"):
@@ -403,7 +403,9 @@ async def test_a_note_that_cannot_be_understood_frees_nothing(rig: Rig, text: st
         assert rig.kernel.written == []
 
 
-async def test_what_cannot_be_noted_is_not_taken_from_its_driver(rig: Rig) -> None:
+async def test_a_device_whose_loan_cannot_be_recorded_is_not_taken_from_its_driver(
+    rig: Rig,
+) -> None:
     rig.state.write_text("a file in place of the folder")
     with pytest.raises(DeviceError, match="1-1 is not lent, because the loan cannot be recorded"):
         async with rig.lending.lend(ADAPTER, "bench-3"):
@@ -412,7 +414,7 @@ async def test_what_cannot_be_noted_is_not_taken_from_its_driver(rig: Rig) -> No
     assert rig.states() == {ADAPTER: State.AVAILABLE}
 
 
-async def test_what_could_not_be_taken_back_is_taken_back_at_the_next_loan(rig: Rig) -> None:
+async def test_a_device_that_could_not_be_returned_is_returned_at_the_next_loan(rig: Rig) -> None:
     async with rig.lending.lend(ADAPTER, "bench-3"):
         rig.kernel.refuses = "unbind"
     assert len(list(rig.state.iterdir())) == 1

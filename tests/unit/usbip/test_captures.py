@@ -67,7 +67,7 @@ def test_the_serial_ports_of_a_device_are_found(name: str) -> None:
     assert found == PORTS.get(name, [])
 
 
-def test_what_a_device_can_is_read() -> None:
+def test_the_capabilities_of_a_device_are_read() -> None:
     (gadget,) = acm_functions(capture("g_serial_acm").configurations[0])
     assert gadget.capabilities == AcmCapability.LINE_CODING
     (uno,) = acm_functions(capture("arduino_uno_r3").configurations[0])

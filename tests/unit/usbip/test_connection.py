@@ -114,7 +114,7 @@ async def test_a_stall_is_reported_as_a_stall() -> None:
             await imported.read(9, 8)
 
 
-async def test_what_is_unlinked_is_never_answered_and_the_next_transfer_goes_on() -> None:
+async def test_an_unlinked_transfer_is_never_answered_and_the_next_continues() -> None:
     device = FakeAcmDevice(acm_model())
     device.takes.clear()
     replies: list[SubmitReply] = []

@@ -130,7 +130,7 @@ def test_without_an_address_the_name_is_the_target(computer: Computer) -> None:
     assert computer.import_(Side.CLIENT) == {"bridge": {"target": "Laser-Workshop"}}
 
 
-def test_what_the_configuration_says_already_stays(computer: Computer) -> None:
+def test_keys_already_in_the_configuration_stay(computer: Computer) -> None:
     write_config(computer.settings, {("bridge", "target"): "mine", ("bridge", "tcp"): "[::1]:23"})
     computer.older(Side.CLIENT, CLIENT)
     found = computer.import_(Side.CLIENT)
@@ -253,7 +253,7 @@ def test_invalid_values_are_not_adopted(key: str, value: object) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*CLIENT, *SERVER, "\x1b[2J"]), ANYTHING))
-def test_whatever_the_files_hold_what_is_taken_is_valid_and_can_be_shown(
+def test_settings_imported_from_any_files_are_valid_and_printable(
     tmp_path_factory: pytest.TempPathFactory, found: dict[str, Any]
 ) -> None:
     path = tmp_path_factory.mktemp("config") / "usbshare.toml"

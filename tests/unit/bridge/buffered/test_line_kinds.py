@@ -59,5 +59,5 @@ def test_motion_and_its_modes_may_be_answered_early(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", OWN)
-def test_what_asks_or_waits_or_is_unknown_may_not(line: bytes) -> None:
+def test_a_line_that_asks_waits_or_is_unknown_is_not_answered_early(line: bytes) -> None:
     assert not may_answer_early(line)

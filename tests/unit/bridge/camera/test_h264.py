@@ -54,7 +54,7 @@ def test_each_picture_is_shown_at_once_and_keeps_its_details(units: list[bytes])
         assert shown.format is Format.JPEG
 
 
-def test_what_the_link_carried_is_not_what_is_shown(units: list[bytes]) -> None:
+def test_a_decoded_frame_keeps_the_size_and_format_of_the_link(units: list[bytes]) -> None:
     shown = H264Decoder().decode(frame(1, units[0]))
     assert (shown.link_bytes, shown.link_format) == (len(units[0]), Format.H264)
     plain = Frame(1, 0.0, 0, *SIZE, b"12345")

@@ -153,7 +153,7 @@ async def test_a_stop_behind_use_is_for_that_port_and_lines_before_it_for_theirs
     assert rig.host.sent == [("laser", "G0 X1"), ("laser", "G0 X2"), ("mill", "G0 X3")]
 
 
-async def test_what_waits_for_a_stopped_port_is_void_and_counted(rig: Rig) -> None:
+async def test_lines_waiting_for_a_stopped_port_are_void_and_counted(rig: Rig) -> None:
     rig.type("G0 X1", "G0 X2", "use mill", "G0 X3")
     await until(lambda: len(rig.host.sent) == 1)
     rig.host.audience.discard("laser", "an emergency stop")

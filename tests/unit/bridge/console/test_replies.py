@@ -63,7 +63,7 @@ def test_a_report_goes_to_each_who_asked_for_it_even_within_an_answer() -> None:
     assert heard.answers == ["ok"]
 
 
-def test_who_gave_up_waiting_gets_no_report() -> None:
+def test_a_caller_that_gave_up_waiting_gets_no_report() -> None:
     heard = Heard()
     told: list[Line] = []
     tell = told.append
@@ -97,7 +97,7 @@ def test_a_greeting_ends_the_lines_that_the_machine_had() -> None:
     assert heard.answers == []
 
 
-def test_what_acts_on_a_terminal_is_cleaned_and_a_line_without_end_is_bounded() -> None:
+def test_terminal_codes_are_removed_and_an_endless_line_is_cut() -> None:
     heard = Heard()
     heard.replies.feed(b"[MSG:\x1b[2Jred\x07]\n" + b"x" * 5000)
     assert heard.everybody[0] == Line("[MSG:red]")

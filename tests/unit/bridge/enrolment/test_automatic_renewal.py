@@ -143,7 +143,7 @@ async def test_one_that_is_not_due_is_left(host: Host, tmp_path: Path) -> None:
     assert (host.asked, told.events) == (0, [])
 
 
-async def test_what_another_process_renewed_is_taken_over_without_asking(
+async def test_a_certificate_renewed_by_another_process_is_used_without_asking(
     host: Host, tmp_path: Path
 ) -> None:
     path, adopter = bundle_of(host, tmp_path, from_days=-1, to_days=60), Adopter()

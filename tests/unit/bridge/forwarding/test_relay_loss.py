@@ -98,7 +98,7 @@ def test_a_lost_job_is_reported_with_its_release_and_need_not_be_reported_to_the
     assert bench.relay.status("laser", "connected").condition == "job lost"
 
 
-def test_what_a_program_left_while_its_session_was_lost_is_kept(bench: Bench) -> None:
+def test_bytes_left_by_a_program_while_its_session_was_lost_are_kept(bench: Bench) -> None:
     bench.link.is_connected = False
     bench.relay.program_wrote(b"G0 X1\n")
     bench.relay.program_closed()
@@ -124,7 +124,7 @@ def test_a_gap_is_reported_and_counted(bench: Bench) -> None:
     assert bench.port.events == [LineEvents(overrun=True)]
 
 
-def test_what_a_program_left_after_its_session_was_over_is_void(bench: Bench) -> None:
+def test_bytes_left_by_a_program_after_its_session_are_void(bench: Bench) -> None:
     bench.link.is_connected = bench.link.keeps_program = False
     bench.relay.program_wrote(b"G0 X1\n")
     bench.relay.program_closed()

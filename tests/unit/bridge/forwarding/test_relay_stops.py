@@ -72,7 +72,7 @@ def test_a_new_epoch_drops_what_the_program_wrote_before(bench: Bench) -> None:
     assert "latched" in bench.reporter.events[-1][1]
 
 
-def test_what_was_written_before_a_stop_elsewhere_is_void_after_a_reconnection(
+def test_bytes_before_a_stop_by_another_client_are_void_after_a_reconnection(
     bench: Bench,
 ) -> None:
     bench.relay.link_lost("cable cut")
@@ -196,7 +196,7 @@ def test_a_program_whose_firmware_is_known_is_told_nothing_of_stops(bench: Bench
     assert "stop_bytes" not in [name for name, _ in bench.reporter.events]
 
 
-async def test_what_the_program_wrote_after_a_reset_that_never_came_is_void(
+async def test_bytes_after_a_reset_that_was_never_delivered_are_void(
     bench: Bench, stops: UrgentLine
 ) -> None:
     bench.relay.program_wrote(b"G1 X1\n\x18G0 X5\n")
@@ -213,7 +213,7 @@ async def test_a_hold_that_never_came_hangs_up_no_program(bench: Bench, stops: U
     assert bench.port.hang_ups == 0
 
 
-async def test_what_resumes_waits_for_the_hold_before_it(bench: Bench, stops: UrgentLine) -> None:
+async def test_a_resume_waits_for_the_hold_before_it(bench: Bench, stops: UrgentLine) -> None:
     bench.relay.program_wrote(b"!")
     bench.relay.program_wrote(b"~")
     assert bench.sent() == []

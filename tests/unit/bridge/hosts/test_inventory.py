@@ -162,7 +162,7 @@ async def test_hosts_are_known_by_their_dns_name_too(network: Network) -> None:
         assert not survey.knows(known("mill"))
 
 
-async def test_what_still_runs_is_cancelled_when_the_survey_is_left(network: Network) -> None:
+async def test_running_queries_are_cancelled_when_the_survey_is_left(network: Network) -> None:
     network.silent.add("laser")
     async with Survey(network.ask, LONG_S) as survey:
         survey.begin(known("laser"))

@@ -62,7 +62,7 @@ def test_a_part_or_a_glob_without_case_fits(text: str) -> None:
     "text",
     ["host=mill", "kind=camera", "id=ase?", "vid=0403", "serial=a50285bi?", "state=*ope", "pid=0x"],
 )
-def test_what_differs_does_not_fit(text: str) -> None:
+def test_a_different_value_does_not_match(text: str) -> None:
     assert not fits(text)
 
 

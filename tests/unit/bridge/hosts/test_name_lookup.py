@@ -147,7 +147,7 @@ async def test_a_configured_host_without_ports_is_reported() -> None:
         await resolve("Mill", settings, None)
 
 
-async def test_what_dns_knows_needs_no_discovery(
+async def test_a_name_known_to_dns_needs_no_discovery(
     monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
 ) -> None:
     known_to_dns(monkeypatch, "laser")
@@ -156,7 +156,7 @@ async def test_what_dns_knows_needs_no_discovery(
     assert finder.entered == 0
 
 
-async def test_what_dns_does_not_know_discovery_does(
+async def test_a_name_unknown_to_dns_is_looked_up_by_discovery(
     monkeypatch: pytest.MonkeyPatch, finder: FakeFinder
 ) -> None:
     known_to_dns(monkeypatch)
@@ -294,7 +294,7 @@ async def test_one_of_ours_that_turns_up_late_goes_before_a_foreign_one(
     assert str(await resolving) == "127.0.0.1:2"
 
 
-async def test_what_happens_elsewhere_does_not_hold_up_a_found_host(
+async def test_other_lookups_do_not_delay_a_found_host(
     finder: FakeFinder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finder.tell(instance(NAME, "127.0.0.1", serial=1))

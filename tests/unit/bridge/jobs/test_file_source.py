@@ -89,7 +89,7 @@ def test_a_pipe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
         open_source("/dev/zero", io.BytesIO())
 
 
-def test_what_is_empty_or_no_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_file_or_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="standard input is empty"):
         open_source("-", io.BytesIO())
     with pytest.raises(IsADirectoryError):

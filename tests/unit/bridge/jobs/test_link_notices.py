@@ -45,7 +45,7 @@ def test_each_loss_is_told_once_for_each_reason_and_so_is_the_return() -> None:
         ([replace(JOB, state=HELD), replace(RUNS, id=18)], CONTINUES),
     ],
 )
-def test_what_the_host_does_without_it_depends_on_the_job(jobs: list[RemoteJob], said: str) -> None:
+def test_the_notice_of_a_lost_link_depends_on_the_job(jobs: list[RemoteJob], said: str) -> None:
     link, told = notices()
     link.heard(*jobs)
     link.lost("pulled")

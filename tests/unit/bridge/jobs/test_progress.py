@@ -43,7 +43,7 @@ def test_a_bar_is_drawn_below_what_was_printed_meanwhile() -> None:
     assert stream.getvalue().splitlines()[1:] == ["the link is lost", f"{bar(1)} one"]
 
 
-def test_what_is_no_terminal_gets_news_at_once_and_progress_now_and_then() -> None:
+def test_a_pipe_gets_news_at_once_and_progress_at_intervals() -> None:
     lines: list[str] = []
     clock = FakeClock()
     display = JobDisplay(Lines(lines.append, clock))
@@ -62,7 +62,7 @@ def test_a_bar_and_lines_are_chosen_by_where_they_go() -> None:
     assert not isinstance(display_on(io.StringIO(), print), Bar)
 
 
-def test_who_asks_for_the_port_is_news() -> None:
+def test_a_request_for_the_port_is_news() -> None:
     lines: list[str] = []
     display = JobDisplay(Lines(lines.append, FakeClock()))
     display.show(RUNNING)

@@ -178,7 +178,7 @@ async def test_a_programs_lines_show_that_it_is_there_and_are_reported() -> None
     assert listener.lines == [(True, True), (None, False), (False, None)]
 
 
-async def test_what_is_written_without_a_reader_is_discarded() -> None:
+async def test_bytes_written_without_a_reader_are_discarded() -> None:
     listener, end = Listener(), PairedEnd(lines=ModemLines(False, False, False, False))
     port = await started(end, listener)
     assert port.write(b"stale") == 5

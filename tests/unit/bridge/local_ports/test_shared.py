@@ -159,7 +159,7 @@ async def test_a_program_is_limited_as_the_session_said_last() -> None:
     assert rig.one.told[-2:] == [7, 0]
 
 
-async def test_what_is_removed_is_closed_and_all_are_closed_at_the_end() -> None:
+async def test_a_removed_port_is_closed_and_all_are_closed_at_the_end() -> None:
     rig = await Rig().start()
     assert await rig.shared.remove("one") is rig.one
     assert await rig.shared.remove("one") is None

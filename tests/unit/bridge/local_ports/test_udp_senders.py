@@ -44,7 +44,7 @@ def test_lines_are_packed_whole_and_a_longer_one_is_cut() -> None:
     assert [len(each) for each in packed(lines)] == [1002, 501, LARGEST_ANSWER_BYTES]
 
 
-def test_what_browsers_send_over_udp_is_no_line() -> None:
+def test_datagrams_of_a_browser_are_not_lines() -> None:
     assert all(map(is_plain, (b"G0 X1", b"help\r\n", b"?", b"\x18", b"$I\n", b"")))
     stun = bytes.fromhex("000100002112a442") + bytes(12)
     quic = bytes([0xC3, 0, 0, 0, 1])

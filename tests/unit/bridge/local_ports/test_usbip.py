@@ -209,7 +209,7 @@ async def test_a_large_write_waits_for_room_and_is_passed_in_parts(
     assert rig.listener.written == b"x" * 25 + b"y"
 
 
-async def test_what_a_program_takes_back_is_void_and_never_answered(
+async def test_a_transfer_that_a_program_unlinks_is_void_and_never_answered(
     rig: Rig, opened: CdcAcm
 ) -> None:
     rig.listener.holds = True
@@ -343,7 +343,7 @@ async def test_a_port_that_cannot_come_back_is_reported_once_and_tried_again(
     assert await rig.kernel.driver(1)
 
 
-async def test_whoever_breaks_the_protocol_is_unplugged(rig: Rig, opened: CdcAcm) -> None:
+async def test_a_client_that_violates_the_protocol_is_unplugged(rig: Rig, opened: CdcAcm) -> None:
     opened._writer.write(struct.pack("!I44x", 9))
     await opened.until_gone()
     assert await rig.kernel.driver(1)

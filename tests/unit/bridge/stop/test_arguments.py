@@ -82,7 +82,7 @@ def test_a_plain_line_is_understood(line: str, wish: StopWish) -> None:
         "--buffered --port p stop",
     ],
 )
-def test_what_is_not_plain_is_left_to_the_full_command_line(line: str) -> None:
+def test_arguments_that_are_not_plain_are_left_to_the_full_command_line(line: str) -> None:
     assert is_stop(line.split())
     assert read_stop(line.split(), {}) is None
 

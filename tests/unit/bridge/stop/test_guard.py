@@ -138,7 +138,7 @@ def test_a_signal_that_comes_with_the_fork_leaves_no_child_behind(tmp_path: Path
     wait_until(lambda: is_gone(int(begun.read_text())))
 
 
-def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
+def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
     body = "os.kill(os.getppid(), signal.SIGHUP)\nos.kill(os.getpid(), signal.SIGHUP)\ntell('done')"
     command = ["nohup", *script(body)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

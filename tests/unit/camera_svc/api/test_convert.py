@@ -23,7 +23,7 @@ def picture(data: bytes = b"jpeg", **fields: float) -> Picture:
     return Picture(7, Stamp(1_700_000_000.25, 123), 640, 480, data, quality=60, **fields)  # type: ignore[arg-type]
 
 
-def test_what_is_left_out_of_an_open_is_the_services_choice() -> None:
+def test_fields_missing_from_an_open_are_the_services_choice() -> None:
     assert convert.asked(pb.Open()) == convert.Asked("", View(), 0, "")
 
 
@@ -49,7 +49,7 @@ def test_an_open_is_taken_as_it_is() -> None:
         (pb.Open(view=pb.View(format=9)), "open.view.format is 9; accepted: FORMAT_UN"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_out_of_range_is_named(message: pb.Open, complaint: str) -> None:
+def test_a_field_out_of_range_is_named(message: pb.Open, complaint: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         convert.asked(message)
     assert complaint in str(caught.value)

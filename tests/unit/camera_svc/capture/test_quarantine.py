@@ -106,7 +106,9 @@ async def test_a_configured_camera_that_is_not_allowed_is_not_opened_and_says_wh
 
 
 @pytest.mark.parametrize("source", ["sim://bed", "rtsp://cam/9", "/srv/film.mp4", "http://x/9"])
-async def test_what_is_no_device_of_this_host_is_not_quarantined(host: Host, source: str) -> None:
+async def test_a_source_that_is_not_a_device_of_this_host_is_not_quarantined(
+    host: Host, source: str
+) -> None:
     config = CameraConfig("bed", "the bed", source, always_on=True)
     camera = host.registry.add(config, host.camera.make).camera
     await until(lambda: camera.state is CameraState.LIVE)

@@ -188,7 +188,7 @@ def test_a_node_that_is_not_a_camera_is_not_opened(node: Path, kind: int) -> Non
     assert is_camera(str(node), FakeDriver())
 
 
-def test_what_cannot_be_asked_is_unknown(tmp_path: Path, node: Path) -> None:
+def test_a_node_that_cannot_be_asked_is_unknown(tmp_path: Path, node: Path) -> None:
     assert is_camera(str(tmp_path / "none"), FakeDriver()) is None
     gone = FakeDriver()
     gone.is_present = False

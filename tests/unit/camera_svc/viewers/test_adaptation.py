@@ -127,7 +127,7 @@ def test_frames_get_fewer_before_they_get_smaller() -> None:
     rate=st.floats(60_000, 20_000_000),
     round_trip=st.floats(0.0005, 0.15),
 )
-def test_whatever_the_link_pictures_come_and_are_not_old(rate: float, round_trip: float) -> None:
+def test_pictures_arrive_and_are_not_old_over_any_link(rate: float, round_trip: float) -> None:
     link = Link(rate, round_trip)
     link.run(25)
     assert link.fps(since=5) >= 2

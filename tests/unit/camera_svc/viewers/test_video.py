@@ -309,7 +309,7 @@ STEPS = ("capture", "encode", "take", "acknowledge", "serve", "join", "leave", "
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3)), max_size=150))
-def test_whatever_happens_no_viewer_gets_what_it_cannot_decode(
+def test_no_viewer_ever_gets_a_frame_that_it_cannot_decode(
     steps: list[tuple[str, int]],
 ) -> None:
     bench = VideoBench()

@@ -58,7 +58,7 @@ def test_drops_of_streams_that_ended_are_kept() -> None:
     assert measures.drops == Drops(window=3, rate=7, encoder=1, late=1, unusable=1, http=4)
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_kept_statistics_are_bounded() -> None:
     measures = Measures()
     for number in range(100_000):
         measures.arrived(frame(number), 0.01, 1.0)

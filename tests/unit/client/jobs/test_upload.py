@@ -76,7 +76,7 @@ async def test_an_upload_cut_anywhere_ends_whole(seed: int) -> None:
     assert len(upload.cuts) == host.attempts - 1
 
 
-async def test_what_the_host_has_already_is_not_sent_again() -> None:
+async def test_bytes_that_the_host_already_has_are_not_sent_again() -> None:
     upload = Upload(UploadHost(content=bytearray(CONTENT)))
     await upload.uploader.send()
     assert upload.source.reads == 0

@@ -161,7 +161,7 @@ async def test_connections_that_are_closed_are_forgotten() -> None:
     assert clients[-2] in dialer.living
 
 
-async def test_what_gives_way_ends_when_a_turn_is_wanted() -> None:
+async def test_work_that_gives_way_ends_when_a_turn_is_wanted() -> None:
     turns, begun = Turns(), asyncio.Event()
 
     async def renew() -> None:
@@ -175,7 +175,7 @@ async def test_what_gives_way_ends_when_a_turn_is_wanted() -> None:
             await renewal
 
 
-async def test_what_gives_way_does_not_begin_during_a_turn() -> None:
+async def test_work_that_gives_way_does_not_begin_during_a_turn() -> None:
     turns = Turns()
 
     async def renew() -> str:

@@ -96,7 +96,7 @@ async def test_it_moves_as_often_as_it_is_asked(bench: Bench) -> None:
     assert [each.is_closed for each in ways] == [True, True, False]
 
 
-async def test_what_the_program_writes_meanwhile_waits_and_is_not_dropped(
+async def test_bytes_written_during_a_handover_wait_and_are_not_dropped(
     bench: Bench, way: Way
 ) -> None:
     bench.upstream.port_changed(epoch=1, profile=GRBL)
@@ -172,7 +172,7 @@ async def test_a_move_that_breaks_off_is_a_loss_from_which_the_session_comes_bac
     assert [sent.offset for sent in bench.sent(SendCommand)] == [0, len(LINE)]
 
 
-async def test_what_the_service_does_not_have_is_sent_again(bench: Bench, way: Way) -> None:
+async def test_bytes_that_the_service_does_not_have_are_sent_again(bench: Bench, way: Way) -> None:
     await write(bench)
     bench.service.accepted_offset = 2
     assert await bench.link.move(way)  # type: ignore[arg-type]

@@ -171,7 +171,7 @@ async def test_a_close_while_waiting_ends_at_once(bench: Bench) -> None:
     assert bench.link.state is LinkState.ENDED
 
 
-async def test_what_was_taken_is_acknowledged_every_32_kib(bench: Bench) -> None:
+async def test_received_bytes_are_acknowledged_every_32_kib(bench: Bench) -> None:
     await bench.start()
     before = len(bench.service.received)
     bench.link.taken(40_000)

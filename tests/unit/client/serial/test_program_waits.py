@@ -30,7 +30,7 @@ def test_a_message_counts_as_its_oldest_byte() -> None:
     assert (waits.stats.count, waits.stats.last_s) == (2, 1.0)
 
 
-def test_what_is_dropped_or_sent_again_counts_for_none() -> None:
+def test_bytes_dropped_or_sent_again_are_not_counted() -> None:
     clock = Clock()
     waits = ProgramWaits(clock)
     waits.came(4)

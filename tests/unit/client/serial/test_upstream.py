@@ -109,7 +109,7 @@ def test_a_new_epoch_voids_what_the_program_wrote_before() -> None:
     st.lists(st.binary(min_size=1, max_size=600), max_size=30),
     st.lists(st.integers(1, 400), min_size=1, max_size=200),
 )
-def test_whatever_the_credit_every_byte_goes_once_and_in_order(
+def test_every_byte_goes_once_and_in_order_with_any_credit(
     writes: list[bytes], grants: list[int]
 ) -> None:
     up = upstream(Credit(0, 0, 0))
@@ -154,7 +154,7 @@ def test_no_more_is_sent_than_the_network_has_room_for() -> None:
     assert sum(len(m.data) for m in taken(up) if isinstance(m, SendCommand)) == 60
 
 
-def test_what_only_the_network_keeps_back_asks_for_an_answer_once() -> None:
+def test_bytes_delayed_only_by_the_network_ask_for_one_answer() -> None:
     up = upstream()
     up.window.limit_bytes = 100
     up.add_program(b"x" * 300)
@@ -166,7 +166,7 @@ def test_what_only_the_network_keeps_back_asks_for_an_answer_once() -> None:
     assert up.wants_answer()
 
 
-def test_what_waits_for_credit_asks_for_nothing() -> None:
+def test_bytes_waiting_for_credit_ask_for_no_answer() -> None:
     up = upstream(Credit(5, 10, 0))
     up.add_program(b"1234567")
     taken(up)

@@ -186,7 +186,7 @@ def test_a_resume_after_everything_was_read_is_of_now() -> None:
     assert up.dropped_realtime_bytes == 1
 
 
-def test_what_follows_a_reset_while_the_link_was_down_is_reported_as_waiting() -> None:
+def test_bytes_after_a_reset_while_the_link_was_down_are_reported_as_waiting() -> None:
     back = Back()
     back.taken()
     told = back.reads(b"2\n\x18$X\nG1 X3\n")
@@ -195,7 +195,7 @@ def test_what_follows_a_reset_while_the_link_was_down_is_reported_as_waiting() -
     assert back.reads(b"\x18G1 X4\n") == [SendRealtime(b"\x18", 3, 2)], "a new job, of now"
 
 
-def test_what_follows_a_late_reset_on_another_path_is_reported_as_waiting() -> None:
+def test_bytes_after_a_late_reset_on_another_path_are_reported_as_waiting() -> None:
     up = upstream(grbl=True)
     up.lose_link()
     up.add_program(b"\x18G1 X3\n")

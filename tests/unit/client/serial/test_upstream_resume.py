@@ -44,7 +44,7 @@ def test_after_a_loss_the_rest_of_a_cut_line_is_void() -> None:
     assert taken(up) == [SendCommand(1, 0, b"G1 X5\n", epoch=3)]
 
 
-def test_what_a_lost_session_did_not_get_goes_again_before_what_waits() -> None:
+def test_bytes_that_a_lost_session_missed_go_before_waiting_ones() -> None:
     up = upstream(Credit(12, 10, 0))
     up.add_program(b"G0 X1\nG0 X2\nG0 X3\n")
     taken(up)
@@ -56,7 +56,7 @@ def test_what_a_lost_session_did_not_get_goes_again_before_what_waits() -> None:
     ]
 
 
-def test_what_waits_is_reported_before_any_of_it_goes() -> None:
+def test_waiting_bytes_are_reported_before_any_are_sent() -> None:
     up = upstream()
     up.add_program(b"G0 X1\n")
     assert len(taken(up)) == 1
@@ -95,7 +95,7 @@ def test_lost_bytes_are_reported_to_each_new_session_until_the_service_knows() -
     assert all_taken(up) == []
 
 
-def test_what_was_consumed_is_not_kept() -> None:
+def test_consumed_bytes_are_not_kept() -> None:
     up = upstream()
     up.add_program(b"G0 X1\n")
     taken(up)
@@ -245,7 +245,7 @@ def test_however_often_the_link_is_lost_every_byte_arrives_once_and_in_order(
 
 
 @pytest.mark.parametrize("bytes_at_a_time", [1, 100])
-def test_what_is_kept_is_bounded_by_the_credit(bytes_at_a_time: int) -> None:
+def test_bytes_kept_for_a_resume_are_bounded_by_the_credit(bytes_at_a_time: int) -> None:
     up, far = upstream(Credit(300, 300, 0)), Far()
     for number in range(2000):
         up.add_ordered(Configure(number, LineSettings()))

@@ -63,7 +63,7 @@ def test_everything_that_a_machine_reports_is_shown() -> None:
     ]
 
 
-def test_what_a_machine_does_not_report_is_left_out() -> None:
+def test_values_that_a_machine_does_not_report_are_left_out() -> None:
     bare = MachineStatus(MachineReport(state="Idle"), 0.1, 0, 0, "normal")
     assert shown(PortStatus(PORT, bare)).splitlines()[1:] == ["  laser (grbl): Idle"]
 
@@ -79,7 +79,7 @@ def test_an_old_report_says_how_old_it_is(age_s: float, text: str) -> None:
     assert ("its program has not asked since" in told) is (age_s > 2.5)
 
 
-def test_what_holds_it_who_has_control_and_what_continues_it() -> None:
+def test_the_hold_the_holder_and_the_way_to_continue_are_shown() -> None:
     hold = Hold("stop", "usbshare://site/bob", datetime.now(UTC), "resume")
     port = replace(PORT, hold=hold, holder="usbshare://site/anna", observers=2)
     text = shown(PortStatus(port, replace(MACHINE, holder_round_trip_s=0.012)))

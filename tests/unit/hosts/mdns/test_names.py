@@ -21,7 +21,7 @@ def test_a_number_that_is_there_counts_on() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["Laser (0)", "Laser (1)", "Laser (07)", "Laser(2)", "(2)"])
-def test_what_is_no_number_of_ours_stays_in_the_name(wanted: str) -> None:
+def test_a_number_that_we_did_not_add_stays_in_the_name(wanted: str) -> None:
     assert first(wanted)[1] == f"{wanted} (2)"
 
 
@@ -65,5 +65,5 @@ def test_the_type_may_be_in_capitals() -> None:
         subtype(Kind.CAMERA),
     ],
 )
-def test_what_is_no_instance_of_ours_has_no_label(name: str) -> None:
+def test_a_name_that_is_not_an_instance_of_ours_has_no_label(name: str) -> None:
     assert label_of(name) == ""

@@ -48,7 +48,7 @@ def names(catalogue: Catalogue) -> list[str]:
     return [each.instance.name for each in catalogue.entries()]
 
 
-def test_what_is_heard_is_in_the_catalogue_for_30_s(
+def test_a_beacon_stays_in_the_catalogue_for_30_s(
     roll: BeaconRoll, catalogue: Catalogue, clock: FakeClock
 ) -> None:
     assert roll.take(message("Laser"), "10.0.0.1")

@@ -98,7 +98,7 @@ def test_of_too_long_a_message_the_port_ids_are_left_out_first() -> None:
         version=st.text(st.characters(), max_size=5000),
     )
 )
-def test_whatever_is_announced_fits(instance: Instance) -> None:
+def test_every_announcement_fits_one_packet(instance: Instance) -> None:
     assert len(encode(instance, "10.0.0.1", 0, sender_id="ab")) <= MOST_BYTES
 
 

@@ -110,7 +110,7 @@ def test_a_queue_does_not_advance_unless_the_operator_said_so_for_this_run() -> 
     assert jobs.after(jobs.end(1, JobState.FINISHED)) is None
 
 
-def test_what_ran_when_the_service_ended_is_interrupted_with_what_was_acknowledged() -> None:
+def test_a_job_running_when_the_service_ended_is_interrupted_with_its_progress() -> None:
     jobs, _ = make()
     jobs.enqueue(ORDER)
     jobs.enqueue(ORDER)
@@ -256,7 +256,7 @@ TestJobsMachine = JobsMachine.TestCase
 TestJobsMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def test_who_asks_for_the_port_of_a_job_is_known_while_it_runs_and_not_kept() -> None:
+def test_requests_for_the_port_of_a_job_are_known_only_while_it_runs() -> None:
     jobs, told = make()
     job, _ = jobs.enqueue(ORDER)
     jobs.asked_for(job.job_id, "too early")

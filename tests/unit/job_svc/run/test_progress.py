@@ -21,7 +21,7 @@ def counting(lines: int = 100, duration_s: float | None = None) -> tuple[JobProg
     return JobProgress(total, lambda: now[0], duration_s), now
 
 
-def test_what_waits_in_the_planner_is_not_executed_yet() -> None:
+def test_lines_in_the_planner_are_not_executed_yet() -> None:
     counted, _ = counting()
     for number in range(1, 31):
         counted.sent(step(number))

@@ -25,7 +25,7 @@ async def begun(starting: Starting, job_id: int) -> asyncio.Task[None]:
     return task
 
 
-async def test_who_starts_is_told_who_called_it_off() -> None:
+async def test_the_starter_is_told_who_called_the_start_off() -> None:
     starting = Starting()
     task = await begun(starting, 7)
     assert await starting.call_off(7, "laser", "held by anna", LONG_S)

@@ -64,7 +64,7 @@ async def test_one_is_in_at_a_time_and_the_first_to_come_is_next(hall: Hall) -> 
     assert hall.inside == ["d"]
 
 
-async def test_who_hurries_is_in_beside_the_other_and_takes_no_turn_away(hall: Hall) -> None:
+async def test_a_hurried_task_enters_beside_the_current_one_and_delays_no_turn(hall: Hall) -> None:
     for name in "abc":
         await hall.come(name)
     hall.turns.hurry("c")
@@ -87,7 +87,9 @@ async def test_a_hurry_that_comes_before_its_turn_is_asked_for_counts(hall: Hall
 
 
 @pytest.mark.parametrize("given_first", [False, True])
-async def test_who_leaves_while_waiting_blocks_nobody(hall: Hall, given_first: bool) -> None:
+async def test_a_task_that_leaves_while_waiting_blocks_no_other(
+    hall: Hall, given_first: bool
+) -> None:
     for name in "abc":
         await hall.come(name)
     if given_first:  # the turn is given and taken back within one step of the loop

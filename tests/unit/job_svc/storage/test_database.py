@@ -106,7 +106,7 @@ def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
     assert [job.job_id for job in opened(tmp_path)[1]] == [7, 9]
 
 
-def test_what_was_in_its_place_is_kept_whole_however_often_in_a_second(tmp_path: Path) -> None:
+def test_each_replaced_file_is_kept_even_several_in_a_second(tmp_path: Path) -> None:
     database, _ = opened(tmp_path)
     database.save(JOB)
     for how in ("replaced by an older one", "replaced", "replaced by an older one"):

@@ -213,7 +213,7 @@ def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
         files.path(HASH)
 
 
-def test_what_is_unused_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_unused_files_are_removed_after_a_day(tmp_path: Path) -> None:
     day = 24 * 3600.0
     files = store(tmp_path)
     kept = keep(files, PROGRAM)

@@ -90,7 +90,7 @@ def test_how_much_firmware_says_that_it_takes() -> None:
     assert idle_buffer_bytes(b"<Idle|MPos:0,0,0>") is None
 
 
-def test_who_replies_to_each_line() -> None:
+def test_the_profiles_that_reply_to_each_line() -> None:
     assert [bool(rules_of(each)) for each in (GRBL, GRBL09, MARLIN)] == [True] * 3
     assert [rules_of(each) for each in (RAW, AUTO, GCODE, SMOOTHIE)] == [None] * 4
 

@@ -111,7 +111,7 @@ def test_a_reply_that_began_before_a_line_was_written_is_not_the_lines() -> None
     assert list(splitter.feed(b"ok\r\n")) == [Said(Kind.OK, b"ok")]
 
 
-def test_what_cannot_become_a_reply_does_not_wait_for_its_end() -> None:
+def test_bytes_that_cannot_become_a_reply_do_not_wait_for_a_line_end() -> None:
     splitter = ReplySplitter(GRBL_DIALECT, lambda: True)
     assert list(splitter.feed(b"e")) == []
     assert list(splitter.feed(b"ch")) == [b"ech"]

@@ -108,7 +108,7 @@ async def test_the_devices_lines_are_pushed_and_faults_are_logged(
         assert listener.lines[1].counts == LineCounts(breaks=1, overruns=1)
 
 
-async def test_what_the_device_has_not_taken_is_bounded_and_known() -> None:
+async def test_bytes_that_the_device_has_not_taken_are_bounded_and_counted() -> None:
     fake = FakeAcmDevice(acm_model())
     async with opened(fake) as (device, listener, _):
         fake.takes.clear()

@@ -65,7 +65,7 @@ def test_the_shortest_bytes_are_sent_whatever_is_under_way() -> None:
     assert window.room(SMALL_BYTES) == SMALL_BYTES
 
 
-def test_what_is_taken_back_is_no_longer_under_way() -> None:
+def test_unlinked_bytes_leave_the_send_window() -> None:
     window = SendWindow()
     window.sent(window.room(LEAST_BYTES))
     window.taken_back()

@@ -29,7 +29,7 @@ def made(kind: Any, **values: Any) -> Any:
 
 
 @pytest.mark.parametrize("release", ["resume", "rearm", "rearm or reset", "machine"])
-def test_what_to_do_is_said_in_words_of_the_page(release: str) -> None:
+def test_the_remedy_uses_the_words_of_the_page(release: str) -> None:
     held = port(hold=made(Hold, cause="stop", release=release))
     latched = port(latched=True, latch=made(RemoteLatch, cause="job lost", release=release))
     for each in (held, latched):

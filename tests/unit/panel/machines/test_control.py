@@ -48,7 +48,7 @@ async def test_a_line_that_is_cancelled_while_control_is_taken_is_not_sent() -> 
         line.result()
 
 
-async def test_what_is_cancelled_before_its_reply_is_not_said_to_be_done() -> None:
+async def test_a_line_cancelled_before_its_reply_is_not_reported_as_done() -> None:
     """Of a pulse or a lit frame the line after a question would be the beam."""
     control = Opening()
     control.opens.set()

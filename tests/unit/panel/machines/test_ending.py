@@ -81,7 +81,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(lambda: Machine("Run", "Jog", is_waiting=True), id="line without its reply"),
     ],
 )
-async def test_what_began_after_a_jog_was_reported_is_ended_too(machine: Any) -> None:
+async def test_a_motion_that_began_after_a_reported_jog_is_ended_too(machine: Any) -> None:
     made = machine()
     await ending.cancel(cast(Any, made))
     assert made.state == "Idle"

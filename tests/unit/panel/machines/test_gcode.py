@@ -40,7 +40,7 @@ def test_a_pulse_is_off_at_its_end_and_everything_is_one_piece() -> None:
         lambda: gcode.override_bytes((100, 100, 100), None, 60, None),
     ],
 )
-def test_what_is_out_of_range_is_refused(wrong: Callable[[], object]) -> None:
+def test_values_out_of_range_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(InvalidArgumentError):
         wrong()
 

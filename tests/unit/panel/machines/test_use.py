@@ -10,7 +10,7 @@ def test_control_that_nobody_uses_is_idle_after_a_while() -> None:
     assert use.is_idle(10.0 + IDLE_S)
 
 
-def test_what_a_person_took_or_a_jog_uses_is_wanted() -> None:
+def test_control_taken_by_a_person_or_used_by_a_jog_is_kept() -> None:
     use = Use()
     with use.going_on():
         while_used = (use.is_wanted, use.is_idle(1e9))

@@ -133,7 +133,7 @@ def test_a_client_bundle_that_has_expired_fails(tmp_path: Path) -> None:
     assert "its log says why" in found.remedy
 
 
-def test_what_this_user_may_not_read_is_not_judged(
+def test_a_file_that_this_user_cannot_read_is_not_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(_: Path) -> bytes:

@@ -94,7 +94,7 @@ def test_a_usb_name_is_looked_up_among_what_is_plugged_in() -> None:
 
 
 @pytest.mark.parametrize("source", ["sim://grbl", "socket://10.0.0.7:23", "COM3"])
-def test_what_only_opening_could_show_is_not_opened(source: str) -> None:
+def test_a_device_is_never_opened_to_check_it(source: str) -> None:
     assert devices.judge_presence(source, []).verdict is Verdict.OK
 
 
@@ -239,7 +239,7 @@ def test_a_correct_configuration_is_named(tmp_path: Path) -> None:
     assert what.settings.service.listen == "127.0.0.1:50099"
 
 
-async def test_what_cannot_be_asked_of_an_absent_device_is_skipped(
+async def test_checks_that_need_the_device_are_skipped_when_it_is_absent(
     tmp_path: Path, device: Path
 ) -> None:
     ports = {

@@ -20,7 +20,7 @@ def test_a_slow_line_still_gets_a_lead_of_32_bytes() -> None:
     assert Pacer(120.0).allowance(5.0, 0, PLENTY) == LEAST_LEAD_BYTES
 
 
-def test_what_the_driver_says_is_unsent_counts() -> None:
+def test_bytes_that_the_driver_reports_as_unsent_count() -> None:
     pacer = Pacer(RATE)
     pacer.written(30, now=0.0)
     assert pacer.allowance(10.0, 30, 4) == 4

@@ -218,7 +218,7 @@ async def test_a_shared_write_is_no_more_than_the_lead_of_the_line() -> None:
     line.writer.detach()
 
 
-async def test_what_the_driver_took_of_a_shared_write_is_what_counts_as_written() -> None:
+async def test_only_the_bytes_that_the_driver_took_of_a_shared_write_count_as_written() -> None:
     line = Line(0.0)
     queue_lines(line, 5)
     line.device.unsent = 0

@@ -100,7 +100,7 @@ async def test_one_that_opens_sessions_all_the_time_does_not_fill_the_log(bench:
     assert len(written) == MOST_A_WINDOW * len(kinds)
 
 
-async def test_what_was_sent_is_reported_once_the_session_ends(bench: Bench) -> None:
+async def test_sent_bytes_are_reported_when_the_session_ends(bench: Bench) -> None:
     session = await bench.open()
     await session.command(command(b"G1X1\n"))
     await session.command(command(b"M5\n", 5))
@@ -113,7 +113,7 @@ async def test_what_was_sent_is_reported_once_the_session_ends(bench: Bench) -> 
     assert bench.audit.events.index("sent") < bench.audit.events.index("control given up")
 
 
-async def test_what_was_sent_is_reported_after_a_while_of_quiet(
+async def test_sent_bytes_are_reported_after_a_quiet_time(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bursts, "QUIET_S", 0.02)

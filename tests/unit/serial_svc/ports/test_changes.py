@@ -146,7 +146,7 @@ async def test_a_change_while_a_watcher_writes_is_reported_after(host: Host) -> 
     await watch.aclose()  # type: ignore[attr-defined]  # a generator, in fact
 
 
-async def test_what_is_listed_is_as_it_is_now(host: Host) -> None:
+async def test_the_list_shows_the_current_state(host: Host) -> None:
     before = host.news.described()
     host.ports["p09"] = replace(host.ports["p09"], observers=3)
     after = host.news.described()

@@ -235,7 +235,7 @@ async def test_a_device_that_fails_when_asked_what_it_holds_is_given_up(grbl: Be
     assert grbl.port.line.counters.device_errors == 1
 
 
-async def test_what_a_device_says_after_it_was_given_up_is_no_news() -> None:
+async def test_bytes_of_an_abandoned_device_are_ignored() -> None:
     devices: list[FakeDevice] = []
 
     def make(settings: LineSettings) -> FakeDevice:

@@ -145,7 +145,7 @@ async def test_a_source_that_may_be_any_device_is_quarantined(host: Host, source
 
 
 @pytest.mark.parametrize("source", ["sim://grbl", "loop://"])
-async def test_what_is_not_of_this_host_is_not_quarantined(host: Host, source: str) -> None:
+async def test_a_device_of_another_host_is_not_quarantined(host: Host, source: str) -> None:
     port = host.registry.add(PortConfig("laser", source))
     await port.open_session(client())
     await host.registry.scan(None)

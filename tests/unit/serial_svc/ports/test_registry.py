@@ -70,7 +70,7 @@ def test_indistinguishable_devices_are_not_offered() -> None:
     assert name_devices(twins, DeviceNames(KnownDevices())) == []
 
 
-async def test_what_is_plugged_in_is_offered_and_forgotten(
+async def test_a_device_is_offered_while_it_is_plugged_in(
     registry: Registry, sockets: Sockets
 ) -> None:
     watch = registry.watch()

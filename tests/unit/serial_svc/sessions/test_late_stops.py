@@ -127,7 +127,7 @@ async def test_a_late_reset_does_not_make_up_for_a_job_that_was_lost_after_it(
     assert latch.cause is LatchCause.JOB_LOST
 
 
-async def test_what_an_upload_holds_is_no_stop_in_an_old_epoch_either(bench: Bench) -> None:
+async def test_bytes_of_an_upload_are_no_stop_in_an_old_epoch_either(bench: Bench) -> None:
     client = await after_a_stop(bench)
     await client.send(b"\x01\x01\xfe" + RESET * 64 + b"!" * 64 + b"\x00", epoch=1)
     await client.send(RESET * 64, epoch=1)

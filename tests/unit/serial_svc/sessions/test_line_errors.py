@@ -109,7 +109,7 @@ async def test_a_machine_that_greets_unasked_has_lost_what_it_held() -> None:
     assert bench.written == written + b"~" + LINE * 3
 
 
-async def test_what_is_half_written_when_it_greets_is_not_ended_by_its_rest() -> None:
+async def test_the_rest_of_a_line_is_not_written_after_the_banner() -> None:
     bench = LineBench()
     client = await bench.open_lines()
     bench.device.capacity = len(LINE) + 5

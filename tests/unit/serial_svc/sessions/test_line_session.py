@@ -169,7 +169,7 @@ async def test_a_dwell_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("data", [b"G1 X1", b"G1 X1\nG1 X2\n", b"G1\rG2\n"])
-async def test_what_is_not_one_line_ends_the_session(data: bytes) -> None:
+async def test_a_command_that_is_not_one_line_ends_the_session(data: bytes) -> None:
     bench = LineBench()
     client = await bench.open_lines()
     with pytest.raises(InvalidArgumentError, match="not one line"):

@@ -90,7 +90,7 @@ async def test_each_policy_does_what_it_says(policy: LinkLossPolicy, sent: bytes
     await bench.port.close()
 
 
-async def test_what_is_queued_waits_for_a_person(bench: Bench) -> None:
+async def test_queued_commands_wait_for_a_person(bench: Bench) -> None:
     client = await lost_with_a_line_queued(bench)
     await until(lambda: bench.written == b"G1 X1\n" + DOOR)
     assert await bench.take_up(client) is client.session
@@ -184,7 +184,7 @@ async def test_device_bytes_are_sent_again_from_where_the_client_stopped(bench: 
     assert client.opened()[0].data_offset == 4
 
 
-async def test_what_was_acknowledged_and_is_asked_for_again_makes_a_new_session(
+async def test_asking_again_for_acknowledged_results_makes_a_new_session(
     bench: Bench,
 ) -> None:
     client = await bench.open()
@@ -386,7 +386,7 @@ async def test_a_finished_program_continues_automatically_after_a_loss(
     assert bench.port.describe().hold is None
 
 
-async def test_what_was_written_during_a_cut_waits_also_on_an_idle_machine(
+async def test_commands_written_during_a_cut_wait_on_an_idle_machine_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await rested(bench, monkeypatch)
@@ -425,7 +425,9 @@ async def test_a_client_that_was_not_lost_may_say_what_waits_and_continues(bench
     await bench.port.close()
 
 
-async def test_what_was_written_after_a_reset_of_the_time_away_is_held_again(bench: Bench) -> None:
+async def test_commands_written_after_a_reset_during_the_absence_are_held_again(
+    bench: Bench,
+) -> None:
     client = await lost_with_a_line_queued(bench)
     await bench.take_up(client, waiting=6)
     client.session.realtime.in_stream(RESET)

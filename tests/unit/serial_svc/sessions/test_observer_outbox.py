@@ -88,7 +88,7 @@ def test_one_that_acknowledges_is_not_sent_more_than_it_may_have_under_way() -> 
     assert joined(take_all(outbox))
 
 
-def test_what_is_discarded_is_not_sent_and_events_are() -> None:
+def test_discarded_bytes_are_not_sent_and_events_are() -> None:
     tail = Tail()
     outbox = ObserverOutbox(tail)
     tail.append(b"old")

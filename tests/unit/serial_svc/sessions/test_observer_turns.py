@@ -74,7 +74,7 @@ async def test_many_are_spread_so_that_other_threads_have_the_processor_in_betwe
     assert time.monotonic() - began >= (30 - MOST_A_TURN) / MOST_MESSAGES_PER_S
 
 
-async def test_what_comes_within_the_time_is_one_message_and_the_first_goes_at_once() -> None:
+async def test_the_first_message_goes_at_once_and_the_next_are_merged() -> None:
     observer = Observer(ObserverTurns())
     began = time.monotonic()
     say([observer], b"first\n")
@@ -104,7 +104,7 @@ async def test_states_that_change_all_the_time_hold_up_no_bytes() -> None:
         assert len(states) < 50
 
 
-async def test_what_is_no_state_is_never_replaced() -> None:
+async def test_messages_other_than_state_are_never_replaced() -> None:
     observer = Observer(ObserverTurns())
     for number in range(5):
         observer.outbox.put(CommandResult(number, CommandOutcome.REFUSED))

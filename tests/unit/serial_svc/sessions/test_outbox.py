@@ -208,7 +208,7 @@ async def test_bytes_pass_an_empty_outbox_and_wait_behind_a_write_under_way(
     assert stream.sent[1:] == [Data(2, b"b\nc\n")]
 
 
-async def test_what_waited_before_the_stream_was_established_goes_first(reader: Reader) -> None:
+async def test_messages_from_before_the_stream_was_established_go_first(reader: Reader) -> None:
     reader.put(0, b"a\n")
     stream = Stream(reader)
     reader.outbox.attach(stream.pump)

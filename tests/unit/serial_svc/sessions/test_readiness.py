@@ -56,7 +56,9 @@ def test_a_port_that_was_opened_is_ready_at_the_first_report(machine: Readiness)
 
 
 @pytest.mark.parametrize("state", [b"Idle", b"Alarm", b"Check", b"Sleep"])
-def test_what_owes_replies_takes_lines_once_it_rests(machine: Readiness, state: bytes) -> None:
+def test_a_machine_that_owes_replies_takes_lines_once_it_rests(
+    machine: Readiness, state: bytes
+) -> None:
     machine.begin(owes_replies=True)
     assert not machine.reported(b"<Run|MPos:0,0,0>")
     assert not takes_lines(machine)
@@ -71,7 +73,7 @@ def test_a_banner_pays_all_that_was_owed(machine: Readiness) -> None:
 
 
 @pytest.mark.parametrize("message", [b"[MSG:Disabled]", b"[MSG:Restoring defaults]"])
-def test_what_is_announced_comes_once_and_after_the_reply(
+def test_an_announced_event_comes_once_and_after_the_reply(
     machine: Readiness, message: bytes
 ) -> None:
     machine.said(b"[MSG:Check Door]")

@@ -263,7 +263,7 @@ def test_a_reset_voids_exactly_what_its_program_wrote_before_it(
         (b"~\x18", False),
     ],
 )
-async def test_what_was_held_continues_if_the_last_request_is_to_resume(
+async def test_a_held_machine_continues_if_the_last_request_is_to_resume(
     data: bytes, held_after: bool
 ) -> None:
     ways = Ways(GRBL)

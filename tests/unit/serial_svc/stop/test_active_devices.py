@@ -101,7 +101,7 @@ def test_an_identical_device_beside_it_is_not_mistaken_for_the_device(
 
 
 @DEVICES
-def test_what_another_device_does_under_the_id_leaves_the_note(
+def test_the_note_is_unaffected_by_another_device_under_the_id(
     folder: Path, device: PhysicalDevice
 ) -> None:
     at_work(folder, "laser", device)
@@ -113,7 +113,7 @@ def test_what_another_device_does_under_the_id_leaves_the_note(
 
 
 @DEVICES
-def test_what_was_acted_on_is_not_found_again(folder: Path, device: PhysicalDevice) -> None:
+def test_a_note_that_was_acted_on_is_not_found_again(folder: Path, device: PhysicalDevice) -> None:
     at_work(folder, "laser", device)
     with service(folder) as active:
         active.note("cutter", GRBL, active=True, device=device)

@@ -62,7 +62,7 @@ def test_a_machine_that_rests_is_forgotten(folder: Path) -> None:
     assert noted(folder).profile_of("laser") is None
 
 
-def test_what_was_acted_on_is_not_found_again(folder: Path) -> None:
+def test_a_port_that_was_acted_on_is_not_found_again(folder: Path) -> None:
     at_work(folder, "laser", GRBL)
     with service(folder) as active:
         assert active.profile_of("laser") is active.profile_of("laser") is GRBL
@@ -87,7 +87,7 @@ def test_a_note_that_says_nothing_still_says_that_it_was_at_work(
     assert noted(folder).profile_of("laser") is RAW
 
 
-def test_what_else_lies_in_the_folder_is_left_alone(folder: Path) -> None:
+def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "port-laser").mkdir()
     with service(folder) as active:

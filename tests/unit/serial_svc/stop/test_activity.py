@@ -109,7 +109,7 @@ def test_a_machine_that_was_only_asked_rests_once_it_has_answered(
         (MARLIN, b"G1 X1 M115\n", b"FIRMWARE_NAME:Marlin\nok\n"),
     ],
 )
-def test_what_is_not_known_to_be_a_query_is_work(
+def test_a_line_not_known_to_be_a_query_is_work(
     machine: Machine, profile: Profile, lines: bytes, answer: bytes
 ) -> None:
     machine.profile = profile

@@ -119,7 +119,7 @@ def test_a_report_that_crossed_with_a_hold_or_a_resume_says_nothing(bench: Bench
     assert bench.cause is None
 
 
-def test_what_a_lost_session_wrote_is_held_whatever_the_machine_says(bench: Bench) -> None:
+def test_commands_of_a_lost_session_are_held_in_every_state_of_the_machine(bench: Bench) -> None:
     bench.holds.session_held(HoldCause.LINK_LOSS, "link-loss policy", "lost")
     bench.holds.session_waits(26, 7.5)
     bench.says(b"Run")

@@ -204,7 +204,7 @@ def test_a_latch_follows_the_physical_device_until_it_is_released_once(
     assert host.start().of(LASER).record is None
 
 
-def test_what_was_released_does_not_come_back_when_the_device_does(host: Host) -> None:
+def test_a_released_latch_does_not_return_with_the_device(host: Host) -> None:
     stopped_with(host, CH340)
     latch = host.start().of(RENAMED)
     latch.device_opened(CH340)

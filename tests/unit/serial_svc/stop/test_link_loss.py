@@ -42,7 +42,7 @@ def test_a_raw_port_with_configured_door_bytes_uses_them() -> None:
 
 @pytest.mark.parametrize("policy", LinkLossPolicy)
 @pytest.mark.parametrize("profile", BY_NAME.values(), ids=lambda profile: profile.name)
-def test_what_is_configured_counts_whatever_the_profile(
+def test_the_configured_policy_counts_with_every_profile(
     policy: LinkLossPolicy, profile: Profile
 ) -> None:
     assert policy_of(policy, profile) is policy
@@ -106,7 +106,7 @@ def test_an_unknown_policy_is_reported_with_the_known_ones() -> None:
         settings(link_loss="pause")
 
 
-def test_what_is_in_force_is_dumped_and_can_be_read_again() -> None:
+def test_the_dumped_settings_can_be_read_again() -> None:
     chosen = settings(profile="grbl", link_loss="hold", link_timeout_s=1.5, write_timeout_s=0)
     dumped = tomllib.loads(dumps_config(chosen))
     port = dumped["ports"]["laser"]

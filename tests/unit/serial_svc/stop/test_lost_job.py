@@ -261,7 +261,7 @@ async def test_a_client_that_gave_bytes_up_is_refused_what_follows_them(bench: B
     assert bench.written == b""
 
 
-async def test_what_a_client_gave_up_begins_no_new_epoch_where_programs_are_refused(
+async def test_a_request_abandoned_by_its_client_begins_no_epoch_where_programs_are_refused(
     bench: Bench,
 ) -> None:
     await given_up(bench)

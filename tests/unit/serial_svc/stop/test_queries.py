@@ -21,7 +21,7 @@ def test_a_line_is_begun_whether_the_machine_works_or_not() -> None:
             assert at_work.line_is_begun == at_rest.line_is_begun, f"seed {seed}"
 
 
-def test_what_came_while_it_worked_is_no_query_afterwards() -> None:
+def test_a_line_begun_during_work_is_no_query_afterwards() -> None:
     queries = Queries()
     queries.works()
     queries.works_on(b"G1X1\n$I")

@@ -97,7 +97,7 @@ STOPS: dict[str, Callable[[Held], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
-async def test_whoever_stops_it_meanwhile_ends_the_resume(
+async def test_a_stop_during_a_resume_ends_the_resume(
     bench: Held, stop: Callable[[Held], Awaitable[None]]
 ) -> None:
     await bench.hold()
@@ -110,7 +110,7 @@ async def test_whoever_stops_it_meanwhile_ends_the_resume(
     assert bench.written.count(RESUME) == 1
 
 
-async def test_who_resumed_and_left_resumes_nothing_later(bench: Held) -> None:
+async def test_a_client_that_resumed_and_left_resumes_nothing_later(bench: Held) -> None:
     await bench.hold()
     resuming = bench.resume()
     await bench.ignores()

@@ -37,7 +37,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(group, list(arguments))
 
 
-def test_what_is_plugged_in_is_listed_with_what_becomes_of_it(policy: Path) -> None:
+def test_plugged_in_devices_are_listed_with_their_treatment(policy: Path) -> None:
     policy.write_text(
         LISTED + '[[allowed_devices]]\nserial = "X1"\n[[allowed_devices]]\nvid="0403"'
     )

@@ -112,7 +112,7 @@ async def replies(rig: Rig, count: int) -> list[SubmitReply]:
     return found
 
 
-async def test_who_takes_no_data_is_given_none_and_heard_all_the_same(rig: Rig) -> None:
+async def test_a_client_that_takes_no_data_gets_none_and_is_still_heard(rig: Rig) -> None:
     sent = PIECE * 40
     giving = asyncio.create_task(rig.give(sent))
     for _ in range(len(sent) // READ_BYTES):
@@ -144,7 +144,7 @@ async def test_answers_that_nobody_takes_are_bounded(rig: Rig) -> None:
     assert (rig.transport.is_reading(), rig.ended) == (True, [])
 
 
-async def test_who_takes_nothing_for_long_has_lost_the_port(
+async def test_a_client_that_takes_nothing_for_long_loses_the_port(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plug_module, "TAKES_S", 0.05)

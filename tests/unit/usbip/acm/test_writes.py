@@ -66,7 +66,7 @@ def test_one_that_is_taken_back_says_whether_bytes_of_it_were_passed_on() -> Non
     assert owner.ended == []
 
 
-def test_what_was_taken_back_does_not_hold_what_follows() -> None:
+def test_an_unlinked_write_does_not_hold_up_the_next() -> None:
     owner = Owner()
     owner.writes.add(1, b"first")
     owner.writes.add(2, b"second")

@@ -107,7 +107,7 @@ def test_a_cancel_and_a_start_say_what_became_of_it(
     assert client.calls[-1] == ("start", 17, {"auto_advance": True, "despite_errors": False})
 
 
-def test_what_is_submitted_with_start_runs(
+def test_a_job_submitted_with_start_runs(
     job: Callable[..., Result], client: FakeClient, tmp_path: Path
 ) -> None:
     (tmp_path / "box.gcode").write_bytes(b"G1 X1\n")
